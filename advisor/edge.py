@@ -1,0 +1,48 @@
+"""The one place where errors become exit codes and single lines on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from advisor.errors import WattframeError
+
+__all__ = ["guarded"]
+
+
+def guarded(program: str, work: Callable[[], int | None]) -> int:
+    """Call ``work`` and return the process's exit code.
+
+    0 done, 1 the work failed, 2 bad usage or bad input, 130 interrupted. A failure is one line on stderr that
+    begins with ``program``; Python's development mode
+    (``PYTHONDEVMODE=1``) adds the traceback.
+    """
+    try:
+        return work() or 0
+    except WattframeError as exc:
+        return _failed(program, str(exc), exc.exit_code)
+    except KeyboardInterrupt:
+        return _failed(program, "interrupted", 130)
+    except SystemExit as exc:  # argparse and Typer have said their line already
+        return exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
+    except BrokenPipeError:
+        # the reader (head, less) went away; what Python flushes at exit must not complain about it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as exc:
+        named = f"{exc.filename}: " if exc.filename else ""
+        return _failed(program, f"{named}{exc.strerror or exc}", 1)
+    except Exception as exc:
+        detail = " ".join(str(exc).split())
+        return _failed(
+            program, f"internal error: {type(exc).__name__}: {detail} (PYTHONDEVMODE=1 shows where)", 1
+        )
+
+
+def _failed(program: str, line: str, code: int) -> int:
+    if sys.flags.dev_mode:
+        traceback.print_exc()
+    sys.stderr.write(f"{program}: {line}\n")
+    return code

@@ -1,0 +1,1 @@
+"""Energy: sources, the meter, attribution."""

@@ -1,0 +1,1 @@
+"""Models of power and energy, their intervals and their registry."""

@@ -1,0 +1,283 @@
+"""What follows from one scenario: the quantities that costs, scores, features and exporters share.
+
+Pure functions of `advisor.results.Scenario`. Every one returns ``None`` for unknown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from advisor.results import Output, Power, Run, Scenario
+
+__all__ = [
+    "Energy",
+    "bitrates_kbps",
+    "delivered_frames",
+    "delivered_pixels",
+    "duration_seconds",
+    "energy",
+    "hardware_id",
+    "idle_watts",
+    "mean_watts",
+    "net_energy_joules",
+    "net_watts",
+    "output_ladder",
+    "output_seconds",
+    "parse_bitrate_kbps",
+    "parse_resolution",
+    "stream_count",
+    "trapezoid",
+    "vmaf_mean",
+]
+
+_UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
+_BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
+_STREAMS = re.compile(r"(?<![\d.,])(\d+)[ _-]*streams?\b", re.IGNORECASE)
+
+
+def parse_bitrate_kbps(text: str) -> float | None:
+    """One bitrate in kbit/s; a bare number is kbit/s already. ``None`` for what is no bitrate.
+
+    >>> parse_bitrate_kbps("2500k"), parse_bitrate_kbps("5M"), parse_bitrate_kbps("800")
+    (2500.0, 5000.0, 800.0)
+    """
+    match = _BITRATE.match(text.strip())
+    return None if match is None else float(match[1]) * _UNITS[(match[2] or "").lower()]
+
+
+def bitrates_kbps(scenario: Scenario) -> list[float]:
+    """The bitrates asked for, in kbit/s, one a rung; ``0k`` (an idle run) and unknown ones are left out.
+
+    >>> bitrates_kbps(Scenario(name="ladder", bitrate="1000k,2.5M"))
+    [1000.0, 2500.0]
+    """
+    values = [parse_bitrate_kbps(part) for part in (scenario.bitrate or "").split(",")]
+    return [v for v in values if v]
+
+
+def parse_resolution(text: str | None) -> tuple[int, int] | None:
+    """Width and height in pixels of ``1280x720``."""
+    if not text:
+        return None
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
+def stream_count(scenario: Scenario) -> int:
+    """Concurrent streams: the field, else "N streams" in the name, else 1.
+
+    >>> stream_count(Scenario(name="4 streams @ 2500k")), stream_count(Scenario(name="5 Mbps stream"))
+    (4, 1)
+    """
+    if scenario.streams is not None:
+        return scenario.streams
+    match = _STREAMS.search(scenario.name)
+    return int(match[1]) if match else 1
+
+
+def duration_seconds(scenario: Scenario) -> float | None:
+    """Wall seconds of the measuring window: measured, else end minus start."""
+    if scenario.start_time is not None and scenario.end_time is not None and scenario.duration is None:
+        return scenario.end_time - scenario.start_time
+    return scenario.duration
+
+
+def _frames(scenario: Scenario, output: Output) -> float | None:
+    if output.frames is not None:
+        return output.frames
+    fps = output.fps or scenario.fps
+    seconds = output.duration if output.duration is not None else _video_seconds(scenario)
+    return None if fps is None or seconds is None else fps * seconds
+
+
+def _video_seconds(scenario: Scenario) -> float | None:
+    """Seconds of video that one stream of the scenario made."""
+    durations = [o.duration for o in scenario.outputs if o.duration is not None]
+    if durations:
+        return max(durations)
+    if scenario.encode is not None and scenario.encode.frames is not None and scenario.fps:
+        # ffmpeg counts the frames of its first video output
+        return scenario.encode.frames / scenario.fps / _processes_in(scenario)
+    duration = duration_seconds(scenario)
+    if duration is not None and scenario.encode is not None and scenario.encode.speed is not None:
+        return duration * scenario.encode.speed
+    # an earlier suite ran in real time and wrote only how long
+    return duration
+
+
+def _processes_in(scenario: Scenario) -> int:
+    return max(stream_count(scenario), 1) if scenario.type == "multi" else 1
+
+
+def _rungs(scenario: Scenario) -> list[Output]:
+    """The outputs of one stream when known, else the one that the scenario's own fields describe."""
+    known = [o for o in scenario.outputs if o.resolution or scenario.resolution]
+    return known or [Output(resolution=scenario.resolution, fps=scenario.fps)]
+
+
+def _copies(scenario: Scenario) -> int:
+    """How many streams each listed output stands for.
+
+    A ``multi`` scenario of this suite lists every stream's outputs itself; earlier files list one ladder.
+    """
+    streams = stream_count(scenario)
+    return 1 if scenario.outputs and len(scenario.outputs) >= streams else streams
+
+
+def delivered_frames(scenario: Scenario) -> float | None:
+    """Video frames over all outputs and streams."""
+    return _delivered(scenario, pixels=False)
+
+
+def delivered_pixels(scenario: Scenario) -> float | None:
+    """Pixels over all outputs, streams and frames: width x height x frames, summed."""
+    return _delivered(scenario, pixels=True)
+
+
+def _delivered(scenario: Scenario, *, pixels: bool) -> float | None:
+    if scenario.type == "baseline":
+        return None
+    total = 0.0
+    for output in _rungs(scenario):
+        frames = _frames(scenario, output)
+        size = parse_resolution(output.resolution or scenario.resolution)
+        if frames is None or (pixels and size is None):
+            return None
+        total += frames * (size[0] * size[1] if pixels and size else 1)
+    return total * _copies(scenario) or None
+
+
+def output_seconds(scenario: Scenario) -> float | None:
+    """Seconds of video delivered, summed over streams; the rungs of a ladder are the same second once."""
+    if scenario.type == "baseline":
+        return None
+    if scenario.type == "multi" and scenario.outputs:
+        durations = [o.duration for o in scenario.outputs]
+        if all(d is not None for d in durations):
+            rungs = max(len(durations) // max(stream_count(scenario), 1), 1)
+            return sum(d for d in durations if d is not None) / rungs or None
+    seconds = _video_seconds(scenario)
+    return None if not seconds else seconds * max(stream_count(scenario), 1)
+
+
+def output_ladder(scenario: Scenario) -> str:
+    """The rungs as one label value: ``640x360@800k,1280x720@2500k``; empty for a single output."""
+    if len(scenario.outputs) < 2:
+        return ""
+    rungs = [f"{o.resolution or '?'}@{o.bitrate or '?'}" for o in scenario.outputs]
+    return ",".join(dict.fromkeys(rungs))
+
+
+class Energy(Struct, frozen=True):
+    """Energy of one scenario and where it comes from."""
+
+    joules: float
+    tier: str | None
+    basis: str
+    """``counter`` (the power block's total), ``samples`` (trapezoid) or ``mean_power`` (mean x duration)."""
+    gap_seconds: float = 0.0
+    """Seconds inside gaps of the samples that were not bridged."""
+
+
+def trapezoid(timestamps: Sequence[float], values: Sequence[float | None]) -> tuple[float, float]:
+    """Integral of ``values`` over ``timestamps`` (seconds), and the seconds left out in gaps.
+
+    A gap longer than twice the usual (median) step is not bridged; neither is a missing value's neighbourhood
+    beyond that. Points are taken in the order of time; of two at one instant the later one counts.
+
+    >>> trapezoid([0, 10, 20, 30, 40], [100, 150, 200, 180, 120])
+    (6400.0, 0.0)
+    """
+    points = sorted({t: v for t, v in zip(timestamps, values, strict=True) if v is not None}.items())
+    steps = [b[0] - a[0] for a, b in itertools.pairwise(points)]
+    if not steps:
+        return 0.0, 0.0
+    limit = 2 * sorted(steps)[len(steps) // 2] * (1 + 1e-9)
+    total = left_out = 0.0
+    for (start, before), (end, after) in itertools.pairwise(points):
+        step = end - start
+        if step > limit:
+            left_out += step
+        else:
+            total += step * (before + after) / 2
+    return total, left_out
+
+
+def energy(scenario: Scenario) -> Energy | None:
+    """Energy over the window: the counters' total, else the trapezoid over samples, else mean x time.
+
+    >>> from advisor.results import Power
+    >>> energy(Scenario(name="a", duration=60.0, power=Power(mean_watts=100.0, tier="measured"))).joules
+    6000.0
+    """
+    power = scenario.power
+    tier = power.tier if power else None
+    if power is not None and power.total_energy_joules is not None:
+        return Energy(power.total_energy_joules, tier, "counter")
+    samples = scenario.samples
+    if samples is not None and sum(w is not None for w in samples.power_watts) > 1:
+        joules, gap = trapezoid(samples.timestamps, samples.power_watts)
+        return Energy(joules, tier, "samples", gap)
+    duration = duration_seconds(scenario)
+    if power is not None and power.mean_watts is not None and duration:
+        return Energy(power.mean_watts * duration, tier, "mean_power")
+    return None
+
+
+def mean_watts(scenario: Scenario) -> float | None:
+    """Mean power over the window: as measured, else energy over duration."""
+    if scenario.power is not None and scenario.power.mean_watts is not None:
+        return scenario.power.mean_watts
+    total, duration = energy(scenario), duration_seconds(scenario)
+    if total is None or not duration:
+        return None
+    covered = duration - total.gap_seconds
+    return total.joules / covered if covered > 0 else None
+
+
+def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
+    """Idle power to subtract: the scenario's own, else the mean of the run's baseline."""
+    if scenario.power is not None and scenario.power.idle_watts is not None:
+        return scenario.power.idle_watts
+    baseline = run.baseline if run is not None else None
+    return None if baseline is None else mean_watts(baseline)
+
+
+def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
+    """Mean power above idle."""
+    mean, idle = mean_watts(scenario), idle_watts(scenario, run)
+    return None if mean is None or idle is None else mean - idle
+
+
+def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | None:
+    """Energy above idle over the window."""
+    if scenario.power is not None and scenario.power.net_energy_joules is not None:
+        return scenario.power.net_energy_joules
+    total, idle, duration = energy(scenario), idle_watts(scenario, run), duration_seconds(scenario)
+    return None if total is None or idle is None or duration is None else total.joules - idle * duration
+
+
+def vmaf_mean(scenario: Scenario) -> float | None:
+    """The scenario's VMAF: its own score, else the mean over its scored outputs.
+
+    ``None`` as soon as one output was measured and found unaligned.
+    """
+    if scenario.vmaf_score is not None:
+        return scenario.vmaf_score
+    qualities = [o.quality for o in scenario.outputs if o.quality is not None]
+    scores = [q.vmaf.mean for q in qualities if q.vmaf is not None]
+    return sum(scores) / len(scores) if scores and len(scores) == len(qualities) else None
+
+
+def hardware_id(run: Run) -> str:
+    """The machine that the run was measured on, ``unknown`` where the file does not say."""
+    return (run.host.hardware_id if run.host else None) or "unknown"
+
+
+def power_is_modelled(power: Power | None) -> bool:
+    """Whether these figures come from an estimate and not from counters."""
+    return power is not None and power.tier == "modelled"

@@ -1,0 +1,1 @@
+"""The five exporters, one module each, on one shared runtime."""

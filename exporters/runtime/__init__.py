@@ -1,0 +1,1 @@
+"""The shared runtime of the exporters: collectors in, an HTTP server out."""

@@ -1,0 +1,87 @@
+"""What an exporter is made of: collectors, and what binds them to a name, a port and options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
+from prometheus_client.metrics_core import Metric
+
+__all__ = ["Exporter", "LiveCollector", "Option", "SnapshotCollector"]
+
+
+@runtime_checkable
+class LiveCollector(Protocol):
+    """Reads at the scrape.
+
+    ``name`` is the value of the label ``collector``. ``blocking`` says whether ``collect`` may wait (files on
+    slow disks, sockets): then it runs in a worker thread within the scrape's time budget, else right in the
+    event loop. An exception is counted, logged once and leaves the other collectors standing.
+    """
+
+    name: str
+    blocking: bool
+
+    def start(self) -> None:
+        """Take what the collector needs (threads, sockets); called once before the port is opened."""
+
+    def close(self) -> None:
+        """Give it back; called once at the end."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Fresh families of this moment."""
+        ...
+
+
+@runtime_checkable
+class SnapshotCollector(Protocol):
+    """Publishes when its data change; a scrape sends bytes that are ready.
+
+    ``refresh`` runs in a worker thread every ``poll_seconds``. It returns the families by part (for instance
+    by run id), or None when nothing changed. A part whose list is the same object as last time is not
+    rendered again, so a new file among thousands costs what it holds. Families of one name are joined
+    over the parts, under the first part's HELP.
+    """
+
+    name: str
+    poll_seconds: float
+
+    def start(self) -> None:
+        """Take what the collector needs; called once before the port is opened."""
+
+    def close(self) -> None:
+        """Give it back; called once at the end."""
+
+    def refresh(self) -> Mapping[str, Sequence[Metric]] | None:
+        """Families by part, or None for "as before"."""
+        ...
+
+
+class Option(Struct, frozen=True):
+    """One setting: a flag, its environment variable, its default with unit, and how text becomes a value.
+
+    ``parse`` raises ValueError with what was expected. ``default`` None means unset.
+    """
+
+    flag: str
+    env: str
+    default: Any
+    parse: Callable[[str], Any]
+    help: str
+
+
+class Exporter(Struct, frozen=True):
+    """One exporter, as data: everything the runtime needs to serve it."""
+
+    name: str
+    """The one word: module, service, job, metric prefix of the runtime's own series, test, golden file."""
+    title: str
+    port: int
+    options: Sequence[Option]
+    build: Callable[[argparse.Namespace], Sequence[LiveCollector | SnapshotCollector]]
+    """Configuration in, collectors out. Raises InputError; opens nothing (that is ``start``'s)."""
+    port_env: str = ""
+    metrics: Mapping[str, str] = {}
+    """Every metric family the exporter can publish, with its meaning; docs/metrics.md is made from it."""

@@ -1,0 +1,1 @@
+"""Runs real ffmpeg scenarios and measures them."""

@@ -1,0 +1,73 @@
+"""``wattframe``: one command line over every room.
+
+Each command is a module ``wattframe.commands.NAME`` with a Typer application ``app``. A module is
+imported only when its command is called, so that ``wattframe cost`` does not pay for scikit-learn.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from advisor.edge import guarded
+from advisor.errors import InputError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS: dict[str, str] = {
+    "up": "Serve the five exporters here, and Prometheus where there is one.",
+    "test": "Run real ffmpeg scenarios and measure them.",
+    "quality": "VMAF, PSNR and SSIM of encodes against their reference.",
+    "cost": "Cost and carbon of measured scenarios, by region.",
+    "tco": "Total cost of ownership and break-even points.",
+    "forecast": "Monthly cost and carbon of a planned load.",
+    "retrain": "Enrich results from Prometheus, fit models, validate, promote.",
+    "predict": "Power and energy of scenarios, with intervals.",
+    "recommend": "Which configuration to use, and why.",
+    "report": "One self-contained HTML file of the results.",
+    "calibrate": "Measure this machine's idle power.",
+    "doctor": "What this machine can measure, and how to make it better.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    name = args[0] if args else "--help"
+    program = f"wattframe {name}" if name in COMMANDS else "wattframe"
+    return guarded(program, lambda: _dispatch(name, args[1:]))
+
+
+def _dispatch(name: str, args: list[str]) -> int:
+    if name in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return 0
+    if name == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"wattframe {version('wattframe')}\n")
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(COMMANDS)}"
+        raise InputError(hint, subject=f"no command {name!r}")
+    try:
+        module = importlib.import_module(f"wattframe.commands.{name}")
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] in ("wattframe", "advisor", "runner", "exporters"):
+            raise
+        raise InputError(f"needs the package {exc.name}: pip install 'wattframe[all]'", subject=name) from exc
+    module.app(args, prog_name=f"wattframe {name}")
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "".join(f"  {name:<{width}}  {text}\n" for name, text in COMMANDS.items())
+    return (
+        "Usage: wattframe COMMAND [OPTIONS]\n\n"
+        "What a transcoded frame costs in power, money and carbon, and what to change.\n\n"
+        f"Commands:\n{rows}\n'wattframe COMMAND --help' lists the options; --version prints the version.\n"
+    )

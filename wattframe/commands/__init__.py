@@ -1,0 +1,1 @@
+"""The commands of ``wattframe``, one module each."""
