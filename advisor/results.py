@@ -14,6 +14,7 @@ import datetime
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,11 +47,14 @@ __all__ = [
     "parse_run",
     "read_run",
     "result_file_name",
+    "streams_in_name",
     "write_run",
 ]
 
 SCHEMA_VERSION = 1
 RESULT_GLOB = "test_results_*.json"
+_STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
+_MOST_STREAMS = 10_000
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -393,17 +397,17 @@ def _scenario(raw: bytes, *, earlier: bool) -> Scenario:
 def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same scenario in the names of version 1.
 
-    Earlier suites wrote the power series as top-level lists with one step, wrote outputs as ``null`` or as
-    dicts with a ``name``, and had bitrates as numbers (kbit/s).
+    Earlier suites wrote the power series as top-level lists with one step, outputs as ``null`` or as the
+    ladder of one stream, and bitrates as text or as numbers (kbit/s).
     """
     out = {k: v for k, v in document.items() if v is not None}
-    for name in ("bitrate",):
-        value = out.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            out[name] = f"{value:g}k"
+    out |= _bitrate_as_text(out)
+    streams = out.get("streams", streams_in_name(str(out.get("name", ""))))
     outputs = out.get("outputs")
     if isinstance(outputs, list):
-        out["outputs"] = [_output_from_earlier(o) for o in outputs]
+        # one stream's ladder was written, whatever the number of streams
+        copies = streams if isinstance(streams, int) and 1 < streams <= _MOST_STREAMS else 1
+        out["outputs"] = [_bitrate_as_text(o) for o in outputs] * copies
     power = out.get("power")
     if isinstance(power, dict):
         out["power"] = {"domains": {}, **{k: v for k, v in power.items() if v is not None}}
@@ -422,17 +426,29 @@ def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
             "timestamps": [first + i * step for i in range(length)],
             **{k: v for k, v in lists.items() if v is not None},
         }
-    if "type" not in out and "baseline" in str(out.get("name", "")).lower():
+    idle = "baseline" in str(out.get("name", "")).lower() or out.get("bitrate") in ("0", "0k", "0M")
+    if "type" not in out and idle:
         out["type"] = "baseline"
+        if out.get("fps") == 0:
+            del out["fps"]  # nothing was encoded; 0 stood for that
     return out
 
 
-def _output_from_earlier(output: Any) -> Any:
-    if isinstance(output, dict):
-        bitrate = output.get("bitrate")
-        if isinstance(bitrate, (int, float)) and not isinstance(bitrate, bool):
-            return {**output, "bitrate": f"{bitrate:g}k"}
-    return output
+def _bitrate_as_text(record: Any) -> Any:
+    bitrate = record.get("bitrate") if isinstance(record, dict) else None
+    if isinstance(bitrate, (int, float)) and not isinstance(bitrate, bool):
+        return {**record, "bitrate": f"{bitrate:g}k"}
+    return record
+
+
+def streams_in_name(name: str) -> int | None:
+    """The N of "N streams" in a scenario's name; never the N of "N Mbps".
+
+    >>> streams_in_name("4 streams @ 2500k"), streams_in_name("5 Mbps stream")
+    (4, None)
+    """
+    match = _STREAMS.search(name)
+    return int(match[1]) if match else None
 
 
 def _contradictions(s: Scenario) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from advisor.results import Output, Power, Run, Scenario
+from advisor.results import Output, Power, Run, Scenario, streams_in_name
 
 __all__ = [
     "Energy",
@@ -36,7 +36,6 @@ __all__ = [
 
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
-_STREAMS = re.compile(r"(?<![\d.,])(\d+)[ _-]*streams?\b", re.IGNORECASE)
 
 
 def parse_bitrate_kbps(text: str) -> float | None:
@@ -75,8 +74,7 @@ def stream_count(scenario: Scenario) -> int:
     """
     if scenario.streams is not None:
         return scenario.streams
-    match = _STREAMS.search(scenario.name)
-    return int(match[1]) if match else 1
+    return streams_in_name(scenario.name) or 1
 
 
 def duration_seconds(scenario: Scenario) -> float | None:
@@ -120,12 +118,9 @@ def _rungs(scenario: Scenario) -> list[Output]:
 
 
 def _copies(scenario: Scenario) -> int:
-    """How many streams each listed output stands for.
-
-    A ``multi`` scenario of this suite lists every stream's outputs itself; earlier files list one ladder.
-    """
+    """How many streams each listed output stands for: 1 where the outputs of all streams are listed."""
     streams = stream_count(scenario)
-    return 1 if scenario.outputs and len(scenario.outputs) >= streams else streams
+    return 1 if streams and scenario.outputs and len(scenario.outputs) % streams == 0 else streams
 
 
 def delivered_frames(scenario: Scenario) -> float | None:
