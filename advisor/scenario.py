@@ -29,6 +29,8 @@ __all__ = [
     "output_seconds",
     "parse_bitrate_kbps",
     "parse_resolution",
+    "published",
+    "repeats",
     "stream_count",
     "trapezoid",
     "vmaf_mean",
@@ -174,6 +176,8 @@ class Energy(Struct, frozen=True):
     tier: str | None
     basis: str
     """``counter`` (the power block's total), ``samples`` (trapezoid) or ``mean_power`` (mean x duration)."""
+    covered_seconds: float | None = None
+    """Seconds that the joules stand for: the window, or the samples' span less its gaps."""
     gap_seconds: float = 0.0
     """Seconds inside gaps of the samples that were not bridged."""
 
@@ -211,27 +215,27 @@ def energy(scenario: Scenario) -> Energy | None:
     """
     power = scenario.power
     tier = power.tier if power else None
-    if power is not None and power.total_energy_joules is not None:
-        return Energy(power.total_energy_joules, tier, "counter")
-    samples = scenario.samples
-    if samples is not None and sum(w is not None for w in samples.power_watts) > 1:
-        joules, gap = trapezoid(samples.timestamps, samples.power_watts)
-        return Energy(joules, tier, "samples", gap)
     duration = duration_seconds(scenario)
+    if power is not None and power.total_energy_joules is not None:
+        return Energy(power.total_energy_joules, tier, "counter", duration)
+    samples = scenario.samples
+    if samples is not None:
+        pairs = zip(samples.timestamps, samples.power_watts, strict=False)
+        known = [moment for moment, watts in pairs if watts is not None]
+        if len(known) > 1:
+            joules, gap = trapezoid(samples.timestamps, samples.power_watts)
+            return Energy(joules, tier, "samples", max(known) - min(known) - gap, gap)
     if power is not None and power.mean_watts is not None and duration:
-        return Energy(power.mean_watts * duration, tier, "mean_power")
+        return Energy(power.mean_watts * duration, tier, "mean_power", duration)
     return None
 
 
 def mean_watts(scenario: Scenario) -> float | None:
-    """Mean power over the window: as measured, else energy over duration."""
+    """Mean power over the window: as measured, else energy over the seconds that it covers."""
     if scenario.power is not None and scenario.power.mean_watts is not None:
         return scenario.power.mean_watts
-    total, duration = energy(scenario), duration_seconds(scenario)
-    if total is None or not duration:
-        return None
-    covered = duration - total.gap_seconds
-    return total.joules / covered if covered > 0 else None
+    total = energy(scenario)
+    return total.joules / total.covered_seconds if total is not None and total.covered_seconds else None
 
 
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
@@ -252,8 +256,10 @@ def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | Non
     """Energy above idle over the window."""
     if scenario.power is not None and scenario.power.net_energy_joules is not None:
         return scenario.power.net_energy_joules
-    total, idle, duration = energy(scenario), idle_watts(scenario, run), duration_seconds(scenario)
-    return None if total is None or idle is None or duration is None else total.joules - idle * duration
+    total, idle = energy(scenario), idle_watts(scenario, run)
+    if total is None or idle is None or total.covered_seconds is None:
+        return None
+    return total.joules - idle * total.covered_seconds
 
 
 def vmaf_mean(scenario: Scenario) -> float | None:
@@ -276,3 +282,50 @@ def hardware_id(run: Run) -> str:
 def power_is_modelled(power: Power | None) -> bool:
     """Whether these figures come from an estimate and not from counters."""
     return power is not None and power.tier == "modelled"
+
+
+def repeats(run: Run, name: str) -> list[Scenario]:
+    """The scenarios of ``run`` that are measurements of one thing: same name and same settings.
+
+    The first scenario of the name decides what the name means; one of other settings under the same
+    name is no repeat of it.
+    """
+    named = [s for s in run.scenarios if s.name == name]
+    return [s for s in named if _settings(s) == _settings(named[0])]
+
+
+def published(run: Run) -> list[Scenario]:
+    """One scenario a name, in the run's order, so that run id and name identify a series.
+
+    Of several repeats it is the one of median energy (the lower of the two in the middle): a real
+    measurement, whose energy, time, outputs and quality belong together. Finished repeats go before
+    failed ones, and trustworthy ones (no ``validity`` reasons) before others. The scenario returned may have
+    failed (``status``): callers decide what they say of it.
+
+    >>> run = Run(run_id="r", scenarios=tuple(
+    ...     Scenario(name="a", repeat=i + 1, power=Power(total_energy_joules=joules))
+    ...     for i, joules in enumerate([90.0, 70.0, 80.0])))
+    >>> [s.repeat for s in published(run)]
+    [3]
+    """
+    groups: dict[str, list[Scenario]] = {}
+    for scenario in run.scenarios:
+        group = groups.setdefault(scenario.name, [])
+        if not group or _settings(scenario) == _settings(group[0]):
+            group.append(scenario)
+    return [group[0] if len(group) == 1 else _representative(group) for group in groups.values()]
+
+
+def _representative(group: Sequence[Scenario]) -> Scenario:
+    finished = [s for s in group if s.status == "ok"]
+    candidates = [s for s in finished if not s.validity] or finished or list(group)
+    known = [(e.joules, i) for i, s in enumerate(candidates) if (e := energy(s)) is not None]
+    if not known:
+        return candidates[0]
+    return candidates[sorted(known)[(len(known) - 1) // 2][1]]
+
+
+def _settings(s: Scenario) -> tuple[object, ...]:
+    """What the scenario was asked to do."""
+    asked = (s.type, s.bitrate, s.crf, s.resolution, s.fps, s.encoder, s.encoder_type, s.preset, s.threads)
+    return (*asked, s.streams, s.viewers, s.input.name if s.input else None)
