@@ -426,12 +426,22 @@ def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
             "timestamps": [first + i * step for i in range(length)],
             **{k: v for k, v in lists.items() if v is not None},
         }
-    idle = "baseline" in str(out.get("name", "")).lower() or out.get("bitrate") in ("0", "0k", "0M")
-    if "type" not in out and idle:
+    if "type" not in out and "baseline" in str(out.get("name", "")).lower():
         out["type"] = "baseline"
-        if out.get("fps") == 0:
-            del out["fps"]  # nothing was encoded; 0 stood for that
-    return out
+        # nothing was encoded, and 0 stood for that
+        nothing = {"fps": 0, "resolution": "0x0", "vmaf_score": 0, "psnr_score": 0, "ssim_score": 0}
+        out = {k: v for k, v in out.items() if k not in nothing or v != nothing[k]}
+    return _encoder_from_earlier(out)
+
+
+def _encoder_from_earlier(out: dict[str, Any]) -> dict[str, Any]:
+    """``encoder_type`` also held an encoder's name, the tool's name or "none"."""
+    kind = out.get("encoder_type")
+    if not isinstance(kind, str) or kind in ("cpu", "gpu"):
+        return out
+    gpu = any(api in kind.lower() for api in ("nvenc", "qsv", "vaapi", "amf", "videotoolbox"))
+    named = {"encoder": kind} if gpu or kind.startswith("lib") else {}
+    return {**named, **out, "encoder_type": "gpu" if gpu else "cpu"}
 
 
 def _bitrate_as_text(record: Any) -> Any:
