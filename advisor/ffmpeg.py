@@ -1,0 +1,190 @@
+"""The ffmpeg at hand: where it is and what it can do."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.errors import FfmpegError
+
+__all__ = ["Capabilities", "capabilities", "file_url", "find_ffmpeg", "run_text"]
+
+VMAF_MODELS = (
+    "vmaf_v0.6.1",
+    "vmaf_v0.6.1neg",
+    "vmaf_4k_v0.6.1",
+    "vmaf_4k_v0.6.1neg",
+    "vmaf_v1.0.16_3d0h",
+    "vmaf_v1.0.16_5d0h",
+    "vmaf_v1.0.16_hfr_3d0h",
+    "vmaf_v1.0.16_hfr_5d0h",
+    "vmaf_v1.0.16_1d5h_2160",
+    "vmaf_v1.0.16_3d0h_2160",
+    "vmaf_v1.0.16_hfr_1d5h_2160",
+    "vmaf_v1.0.16_hfr_3d0h_2160",
+)
+"""Models built into libvmaf that are asked for by name; libvmaf itself offers no list."""
+
+_TIMEOUT_SECONDS = 60
+
+
+class Capabilities(Struct, frozen=True):
+    """What one ffmpeg binary can do."""
+
+    version: str
+    encoders: frozenset[str]
+    filters: frozenset[str]
+    vmaf_models: tuple[str, ...] = ()
+    libvmaf_version: str | None = None
+
+    @property
+    def has_vmaf(self) -> bool:
+        """Whether VMAF can be computed: the filter is there and knows at least one model."""
+        return bool(self.vmaf_models)
+
+
+def find_ffmpeg(explicit: str | None = None) -> Path:
+    """The binary to use: ``explicit`` (a path or a command name), else imageio-ffmpeg's, else that on PATH.
+
+    Raises
+    ------
+    FfmpegError
+        There is none, or ``explicit`` is no executable file.
+    """
+    if explicit is not None:
+        found = shutil.which(explicit)
+        if found is None:
+            raise FfmpegError(f"{explicit}: expected the path of an executable ffmpeg")
+        return Path(found).absolute()
+    bundled = _bundled()
+    if bundled is not None:
+        return bundled
+    found = shutil.which("ffmpeg")
+    if found is None:
+        raise FfmpegError("no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH")
+    return Path(found).absolute()
+
+
+def _bundled() -> Path | None:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return None
+    try:
+        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:  # the package without a binary for this platform
+        return None
+    return None if found is None else Path(found).absolute()
+
+
+def file_url(path: Path | str) -> str:
+    """``path`` as ffmpeg argument that can only mean a local file.
+
+    Without it a name such as ``concat:a|b``, ``http:x`` or ``-y`` would be a protocol or an option.
+
+    >>> file_url("/clips/a: b.mp4")
+    'file:/clips/a: b.mp4'
+    """
+    return f"file:{Path(path).absolute()}"
+
+
+def capabilities(path: Path | str) -> Capabilities:
+    """Ask the binary once; the answer is kept until the file changes.
+
+    Raises
+    ------
+    FfmpegError
+        ``path`` cannot be run or is no ffmpeg.
+    """
+    path = Path(path)
+    try:
+        info = path.stat()
+    except OSError as exc:
+        raise FfmpegError(f"{path}: cannot be run: {exc.strerror}") from exc
+    return _capabilities(path, info.st_mtime_ns, info.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _capabilities(path: Path, _mtime_ns: int, _size: int) -> Capabilities:
+    banner = run_text(path, ["-version"])
+    match = re.match(r"ffmpeg version (\S+)", banner)
+    if match is None:
+        raise FfmpegError(f"{path}: expected ffmpeg, but '-version' answered {banner[:60]!r}")
+    filters = _names(run_text(path, ["-hide_banner", "-filters"]), r"^ [.TSCP]{2,3} (\S+) +\S+->\S+")
+    models, libvmaf = _vmaf(path) if "libvmaf" in filters else ((), None)
+    return Capabilities(
+        version=match[1],
+        encoders=_names(run_text(path, ["-hide_banner", "-encoders"]), r"^ [VAS][F.][S.][X.][B.][D.] (\S+)"),
+        filters=filters,
+        vmaf_models=models,
+        libvmaf_version=libvmaf,
+    )
+
+
+def run_text(path: Path, arguments: Sequence[str]) -> str:
+    """What a short ffmpeg call prints on stdout; `FfmpegError` when it fails."""
+    try:
+        done = subprocess.run(
+            [path, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise FfmpegError(f"{path}: gave no answer within {_TIMEOUT_SECONDS} s") from exc
+    except OSError as exc:
+        raise FfmpegError(f"{path}: cannot be run: {exc.strerror}") from exc
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise FfmpegError(f"{path}: ended with code {done.returncode}: {last[0]}")
+    return done.stdout
+
+
+def _names(listing: str, pattern: str) -> frozenset[str]:
+    return frozenset(re.findall(pattern, listing, re.MULTILINE)) - {"="}
+
+
+def _vmaf(path: Path) -> tuple[tuple[str, ...], str | None]:
+    """The models that load, and libvmaf's version: all at once when possible, else one by one."""
+    version = _try_models(path, VMAF_MODELS)
+    if version is not None:
+        return VMAF_MODELS, version
+    tried = {model: _try_models(path, [model]) for model in VMAF_MODELS}
+    known = {model: version for model, version in tried.items() if version is not None}
+    return tuple(known), next(iter(known.values()), None)
+
+
+def _try_models(path: Path, models: Sequence[str]) -> str | None:
+    """libvmaf's version when it scores one grey frame with all ``models``, else None."""
+    # the v1 models crash on small frames, those for a far or 4k viewer below 640x360
+    named = "|".join(rf"version={model}\:name=m{index}" for index, model in enumerate(models))
+    graph = f"[0:v]split[d][r];[d][r]libvmaf=log_fmt=json:log_path=log.json:model='{named}'"
+    source = ["-f", "lavfi", "-i", "color=gray:s=640x360:r=25:d=0.04"]
+    with tempfile.TemporaryDirectory(prefix="wattframe-") as folder:
+        try:
+            done = subprocess.run(
+                [path, "-nostdin", "-v", "error", *source, "-filter_complex", graph, "-f", "null", "-"],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_SECONDS,
+                check=False,
+            )
+            return (
+                str(json.loads((Path(folder) / "log.json").read_bytes())["version"])
+                if not done.returncode
+                else None
+            )
+        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError):
+            return None
