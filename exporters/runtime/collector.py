@@ -1,15 +1,27 @@
-"""What an exporter is made of: collectors, and what binds them to a name, a port and options."""
+"""What an exporter is made of: collectors, and what binds them to a name, a port and options.
+
+A collector yields families. The fast and usual way is `exporters.runtime.families.Family`, a constant that
+is filled with rows at each scrape; a family of `prometheus_client` is taken as well, at about ten times the
+cost. A value of ``None`` is not published. Two series with the same labels, or two families of one name,
+make the collector fail: duplicates are never published.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
-from prometheus_client.metrics_core import Metric
 
-__all__ = ["Exporter", "LiveCollector", "Option", "SnapshotCollector"]
+from exporters.runtime.families import Family, Filled
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+__all__ = ["AnyFamily", "Collector", "Exporter", "LiveCollector", "Option", "SnapshotCollector"]
+
+AnyFamily: TypeAlias = "Filled | Metric"
 
 
 @runtime_checkable
@@ -17,8 +29,8 @@ class LiveCollector(Protocol):
     """Reads at the scrape.
 
     ``name`` is the value of the label ``collector``. ``blocking`` says whether ``collect`` may wait (files on
-    slow disks, sockets): then it runs in a worker thread within the scrape's time budget, else right in the
-    event loop. An exception is counted, logged once and leaves the other collectors standing.
+    slow disks, sockets): then it runs in a thread of its own within the scrape's time budget, else right in
+    the event loop. An exception is counted, logged once and leaves the other collectors standing.
     """
 
     name: str
@@ -30,7 +42,7 @@ class LiveCollector(Protocol):
     def close(self) -> None:
         """Give it back; called once at the end."""
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> Iterable[AnyFamily]:
         """Fresh families of this moment."""
         ...
 
@@ -39,10 +51,13 @@ class LiveCollector(Protocol):
 class SnapshotCollector(Protocol):
     """Publishes when its data change; a scrape sends bytes that are ready.
 
-    ``refresh`` runs in a worker thread every ``poll_seconds``. It returns the families by part (for instance
-    by run id), or None when nothing changed. A part whose list is the same object as last time is not
-    rendered again, so a new file among thousands costs what it holds. Families of one name are joined
-    over the parts, under the first part's HELP.
+    ``refresh`` runs in a thread of its own every ``poll_seconds``, the first time as soon as the port is open.
+    It returns the families by part (for instance by run id), or None when nothing changed. A part whose
+    list is the same object as last time is not rendered again, so a new file among thousands costs what it
+    holds. Families of one name are joined over the parts, under the first part's HELP. The order of parts on
+    the page is the order in which they came.
+
+    An exception means that nothing is known: the collector's series vanish until a refresh succeeds.
     """
 
     name: str
@@ -54,15 +69,19 @@ class SnapshotCollector(Protocol):
     def close(self) -> None:
         """Give it back; called once at the end."""
 
-    def refresh(self) -> Mapping[str, Sequence[Metric]] | None:
+    def refresh(self) -> Mapping[str, Sequence[AnyFamily]] | None:
         """Families by part, or None for "as before"."""
         ...
+
+
+Collector: TypeAlias = LiveCollector | SnapshotCollector
 
 
 class Option(Struct, frozen=True):
     """One setting: a flag, its environment variable, its default with unit, and how text becomes a value.
 
-    ``parse`` raises ValueError with what was expected. ``default`` None means unset.
+    ``parse`` raises ValueError with what was expected. ``default`` None means unset. The value's name in the
+    namespace is the flag's: ``--results-dir`` is ``results_dir``.
     """
 
     flag: str
@@ -80,8 +99,11 @@ class Exporter(Struct, frozen=True):
     title: str
     port: int
     options: Sequence[Option]
-    build: Callable[[argparse.Namespace], Sequence[LiveCollector | SnapshotCollector]]
+    build: Callable[[argparse.Namespace], Sequence[Collector]]
     """Configuration in, collectors out. Raises InputError; opens nothing (that is ``start``'s)."""
     port_env: str = ""
+    """Environment variable of ``--port``; empty means ``<NAME>_EXPORTER_PORT``."""
     metrics: Mapping[str, str] = {}
     """Every metric family the exporter can publish, with its meaning; docs/metrics.md is made from it."""
+    families: Sequence[Family] = ()
+    """The same as constants, where the exporter has them; they need not be in ``metrics`` again."""
