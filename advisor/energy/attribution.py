@@ -34,8 +34,8 @@ POLICIES: tuple[Policy, ...] = ("active", "full")
 class Window(Struct, frozen=True):
     """What a host did between two readings of the same meter.
 
-    ``joules`` is the host's energy, ``busy_seconds`` the CPU seconds that were not idle, ``total_seconds`` those
-    of all CPUs (elapsed time times CPUs). None means that the source could not tell.
+    ``joules`` is the host's energy, ``busy_seconds`` the CPU seconds that were not idle, ``total_seconds``
+    those of all CPUs (elapsed time times CPUs). None means that the source could not tell.
     """
 
     joules: float
