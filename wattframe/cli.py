@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from advisor.edge import guarded
 from advisor.errors import InputError
@@ -59,8 +60,18 @@ def _dispatch(name: str, args: list[str]) -> int:
         if exc.name is None or exc.name.partition(".")[0] in ("wattframe", "advisor", "runner", "exporters"):
             raise
         raise InputError(f"needs the package {exc.name}: pip install 'wattframe[all]'", subject=name) from exc
-    module.app(args, prog_name=f"wattframe {name}")
-    return 0
+    return _call(module.app, args, f"wattframe {name}")
+
+
+def _call(app: Callable[..., Any], args: list[str], program: str) -> int:
+    """Typer's own way out of a usage error is a framed page; here it is the one line of every other error."""
+    from typer.exceptions import TyperException
+
+    try:
+        code = app(args, prog_name=program, standalone_mode=False)
+    except TyperException as exc:
+        raise InputError(f"{exc.format_message()} ('{program} --help' lists the options)") from exc
+    return code if isinstance(code, int) else 0
 
 
 def _help() -> str:
