@@ -1,0 +1,390 @@
+"""The query client for Prometheus and for what answers like it (VictoriaMetrics, Thanos, Mimir).
+
+Everything that can go wrong on the way becomes one `advisor.errors.PrometheusError` with one line: server
+down, too slow, a refusal in Prometheus' own words, an HTML page of some proxy, an answer in part.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import msgspec
+import requests
+from msgspec import Meta, Struct
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from advisor.errors import InputError, PrometheusError
+
+__all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "Series", "parse_step"]
+
+MAX_POINTS = 11_000
+"""Points per series that Prometheus answers in one range query."""
+_LONG_QUERY = 1_500
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_MOST_WAIT_SECONDS = 30.0
+_STEP = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$")
+_STEP_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Series(Struct, frozen=True):
+    """One series of an answer: its labels, and its samples in the order of time.
+
+    ``timestamps`` are Unix seconds. ``values`` may hold NaN and infinities: Prometheus has them.
+    """
+
+    metric: dict[str, str]
+    timestamps: list[float]
+    values: list[float]
+
+
+class Connection(Struct, frozen=True, kw_only=True):
+    """How to reach the server, as data; secrets never show in ``repr`` or in an error.
+
+    ``ca_file`` and ``client_cert`` (certificate, key) are paths; ``tenant`` is sent as ``X-Scope-OrgID``
+    (Mimir, Thanos, Loki); ``timeout_seconds`` bounds one request from first to last byte.
+    """
+
+    url: str
+    headers: dict[str, str] = {}
+    username: str | None = None
+    password: str | None = None
+    bearer_token: str | None = None
+    tenant: str | None = None
+    verify: bool = True
+    ca_file: str | None = None
+    client_cert: tuple[str, str] | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    retries: Annotated[int, Meta(ge=0)] = 3
+    backoff_seconds: Annotated[float, Meta(ge=0)] = 0.25
+
+    def __repr__(self) -> str:
+        return f"Connection({self.url!r})"
+
+
+class _Bearer(AuthBase):
+    """As an auth object, and not as a header, requests drops the token when redirected to another host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+_Point = tuple[float, str]
+
+
+class _Item(Struct):
+    metric: dict[str, str] = {}
+    value: _Point | None = None
+    values: list[_Point] = []
+
+
+class _Data(Struct):
+    resultType: Literal["vector", "matrix", "scalar", "string"]  # noqa: N815 - Prometheus' own name
+    result: msgspec.Raw
+
+
+class _Answer(Struct):
+    status: Literal["success", "error"]
+    data: _Data | None = None
+    error: str = ""
+    errorType: str = ""  # noqa: N815 - Prometheus' own name
+    warnings: list[str] = []
+    isPartial: bool = False  # noqa: N815 - VictoriaMetrics' own name
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_items = msgspec.json.Decoder(list[_Item]).decode
+_decode_point = msgspec.json.Decoder(_Point).decode
+
+
+class _Refusal(Struct):
+    status: str = ""
+    error: str = ""
+
+
+class PrometheusClient:
+    """Queries with retries, time-outs and clear errors.
+
+    Parameters
+    ----------
+    url
+        Base address, for instance ``http://localhost:9090`` or ``https://host/prometheus``; a path prefix is
+        kept. User and password in it are used and never shown. Or a whole `Connection`.
+    sleep
+        Waits between tries; tests give their own.
+    options
+        Fields of `Connection`.
+
+    Raises
+    ------
+    InputError
+        The address is no HTTP address.
+    """
+
+    def __init__(
+        self, url: str | Connection, *, sleep: Callable[[float], None] = time.sleep, **options: Any
+    ) -> None:
+        given = url if isinstance(url, Connection) else Connection(url=url, **options)
+        self.connection = _checked(given)
+        self.url = self.connection.url
+        self.requests_sent = 0
+        self._sleep = sleep
+        self._session = _session(self.connection)
+
+    def __enter__(self) -> PrometheusClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept alive."""
+        self._session.close()
+
+    def query(self, promql: str, at: float | None = None) -> list[Series]:
+        """Evaluate ``promql`` at one moment (Unix seconds, default the server's now).
+
+        A range selector (``metric[5m]``) gives the raw samples as they were scraped; anything else one point
+        per series. A string result is no series and gives an empty list.
+
+        Raises
+        ------
+        PrometheusError
+        """
+        parameters = {"query": promql}
+        if at is not None:
+            parameters["time"] = f"{at:.3f}"
+        return self._ask("query", parameters)
+
+    def query_range(self, promql: str, start: float, end: float, step: float | str) -> list[Series]:
+        """Evaluate ``promql`` every ``step`` (seconds, or text like ``15s``) from ``start`` to ``end``.
+
+        A range of more than `MAX_POINTS` points is asked for in pieces and joined, so that the answer is the
+        one that a server without that limit would give.
+
+        Raises
+        ------
+        PrometheusError
+        InputError
+            ``step`` is no positive duration, or the range ends before it starts.
+        """
+        seconds = parse_step(step)
+        if not (math.isfinite(start) and math.isfinite(end) and end >= start):
+            raise InputError(f"expected start <= end, got {start} and {end}", subject="query_range")
+        found: dict[tuple[tuple[str, str], ...], Series] = {}
+        for first, last in _pieces(start, end, seconds):
+            parameters = {
+                "query": promql,
+                "start": f"{first:.3f}",
+                "end": f"{last:.3f}",
+                "step": f"{seconds:.3f}",
+            }
+            for series in self._ask("query_range", parameters):
+                known = found.setdefault(tuple(sorted(series.metric.items())), series)
+                if known is not series:
+                    known.timestamps.extend(series.timestamps)
+                    known.values.extend(series.values)
+        return list(found.values())
+
+    def samples(self, selector: str, start: float, end: float) -> list[Series]:
+        """The raw samples of ``selector`` (no range in it) from ``start`` to ``end``, as they were scraped.
+
+        Raw samples carry their own times: nothing is repeated over a gap, and no limit of points applies.
+        """
+        # the range is open at its left end since Prometheus 3, closed before
+        milliseconds = math.ceil((end - start) * 1000) + 1
+        return self.query(f"{selector}[{milliseconds}ms]", at=end)
+
+    def _ask(self, path: str, parameters: Mapping[str, str]) -> list[Series]:
+        body = self._fetch(f"{self.url}/api/v1/{path}", parameters)
+        try:
+            answer = _decode_answer(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise self._error(f"expected Prometheus' JSON, got {_glimpse(body)}") from exc
+        if answer.status == "error" or answer.data is None:
+            raise self._error(f"refused the query: {answer.error or answer.errorType or 'no data'}")
+        if answer.warnings or answer.isPartial:
+            raise self._error(f"answered only in part: {'; '.join(answer.warnings) or 'isPartial'}")
+        try:
+            return _series(answer.data)
+        except (msgspec.DecodeError, ValueError) as exc:
+            raise self._error(f"answered with malformed samples: {exc}") from exc
+
+    def _fetch(self, url: str, parameters: Mapping[str, str]) -> bytes:
+        tries = self.connection.retries + 1
+        for attempt in range(tries):
+            try:
+                return self._once(url, parameters)
+            except _TryAgainError as exc:
+                if attempt == tries - 1:
+                    again = f" (tried {tries} times)" if tries > 1 else ""
+                    raise self._error(f"{exc}{again}") from exc
+                backoff = self.connection.backoff_seconds * 2**attempt
+                self._sleep(min(max(backoff, exc.wait_seconds), _MOST_WAIT_SECONDS))
+        raise AssertionError("unreachable")
+
+    def _once(self, url: str, parameters: Mapping[str, str]) -> bytes:
+        limit = self.connection.timeout_seconds
+        deadline = time.monotonic() + limit
+        long = len(parameters["query"]) > _LONG_QUERY
+        form: dict[str, Any] = {"data": parameters} if long else {"params": parameters}
+        self.requests_sent += 1
+        try:
+            with self._session.request(
+                "POST" if long else "GET", url, timeout=limit, stream=True, **form
+            ) as response:
+                body = bytearray()
+                # a server that drips one byte at a time never trips the socket's own time-out
+                for chunk in response.iter_content(1 << 18):
+                    body += chunk
+                    if time.monotonic() > deadline:
+                        raise _TryAgainError(f"did not finish its answer within {limit:g} s")
+        except requests.Timeout as exc:
+            raise _TryAgainError(f"did not answer within {limit:g} s") from exc
+        except requests.exceptions.SSLError as exc:
+            raise self._error(f"TLS failed: {_innermost(exc)}") from exc
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as exc:
+            raise _TryAgainError(f"cannot be reached: {_innermost(exc)}") from exc
+        except (requests.RequestException, OSError) as exc:
+            raise self._error(f"cannot be asked: {_innermost(exc)}") from exc
+        return self._judged(response, bytes(body))
+
+    def _judged(self, response: requests.Response, body: bytes) -> bytes:
+        if response.ok:
+            return body
+        said = f"answered HTTP {response.status_code}: {_reason(body) or response.reason}"
+        if response.status_code in _TRY_AGAIN:
+            raise _TryAgainError(said, _retry_after(response))
+        if response.status_code in (401, 403):
+            said += " (check user, password, token or tenant)"
+        raise self._error(said)
+
+    def _error(self, problem: str) -> PrometheusError:
+        return PrometheusError(f"{self.url}: {problem}")
+
+
+class _TryAgainError(Exception):
+    """A failure that another try may not have."""
+
+    def __init__(self, problem: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(problem)
+        self.wait_seconds = wait_seconds
+
+
+def parse_step(step: float | str) -> float:
+    """Seconds of a step.
+
+    >>> parse_step("15s"), parse_step("2m"), parse_step(0.5)
+    (15.0, 120.0, 0.5)
+    """
+    if isinstance(step, str):
+        match = _STEP.match(step.strip())
+        seconds = float(match[1]) * _STEP_SECONDS[match[2]] if match else math.nan
+    else:
+        seconds = float(step)
+    if not seconds > 0 or math.isinf(seconds):
+        raise InputError(f"expected a positive duration like 15 or '15s', got {step!r}", subject="step")
+    return seconds
+
+
+def _pieces(start: float, end: float, step: float) -> Iterator[tuple[float, float]]:
+    points = math.floor((end - start) / step + 1e-9) + 1
+    for first in range(0, points, MAX_POINTS):
+        last = min(first + MAX_POINTS, points) - 1
+        yield start + first * step, start + last * step
+
+
+def _checked(connection: Connection) -> Connection:
+    parts = urlsplit(connection.url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if parts.scheme not in ("http", "https") or not host:
+        raise InputError(
+            f"expected an address like http://localhost:9090, got {_without_secret(connection.url)!r}",
+            subject="Prometheus URL",
+        )
+    name = f"[{host}]" if ":" in host else host
+    plain = urlunsplit((parts.scheme, f"{name}:{port}" if port else name, parts.path.rstrip("/"), "", ""))
+    secrets = {}
+    if parts.username and connection.username is None:
+        secrets = {"username": unquote(parts.username), "password": unquote(parts.password or "")}
+    return msgspec.structs.replace(connection, url=plain, **secrets)
+
+
+def _without_secret(url: str) -> str:
+    return re.sub(r"(//)[^/@]*@", r"\1", url)
+
+
+def _session(connection: Connection) -> requests.Session:
+    session = requests.Session()
+    # ~/.netrc would replace the operator's own credentials, and proxies are for the outside world
+    session.trust_env = False
+    session.headers.update({"Accept": "application/json", "User-Agent": "wattframe"})
+    # compressing costs both sides more than a local network saves
+    session.headers["Accept-Encoding"] = "identity"
+    session.headers.update(connection.headers)
+    if connection.tenant:
+        session.headers["X-Scope-OrgID"] = connection.tenant
+    if connection.bearer_token:
+        session.auth = _Bearer(connection.bearer_token)
+    elif connection.username is not None:
+        session.auth = HTTPBasicAuth(connection.username, connection.password or "")
+    session.verify = connection.ca_file if connection.ca_file and connection.verify else connection.verify
+    session.cert = connection.client_cert
+    return session
+
+
+def _series(data: _Data) -> list[Series]:
+    if data.resultType == "string":
+        return []
+    if data.resultType == "scalar":
+        moment, value = _decode_point(data.result)
+        return [Series({}, [moment], [float(value)])]
+    found = []
+    for item in _decode_items(data.result):
+        points = item.values if item.value is None else [item.value]
+        found.append(Series(item.metric, [p[0] for p in points], [float(p[1]) for p in points]))
+    return found
+
+
+def _reason(body: bytes) -> str:
+    """Prometheus' own words for a refusal, else the beginning of what came."""
+    try:
+        return msgspec.json.decode(body, type=_Refusal).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _glimpse(body) if body.strip() else ""
+
+
+def _glimpse(body: bytes) -> str:
+    text = " ".join(body[:400].decode("utf-8", "replace").split())
+    if text[:1] == "<":
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE)
+        return f"an HTML page ({title[1].strip()})" if title else "an HTML page"
+    return repr(text[:80]) if text else "an empty answer"
+
+
+def _retry_after(response: requests.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0
+
+
+def _innermost(exc: BaseException) -> str:
+    """The short reason inside the layers of requests and urllib3."""
+    seen: BaseException = exc
+    while True:
+        inner = getattr(seen, "reason", None) or seen.__cause__ or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException) or inner is seen:
+            break
+        seen = inner
+    text = getattr(seen, "strerror", None) or str(seen) or type(seen).__name__
+    return re.sub(r"^<[^>]*>: ", "", str(text))
