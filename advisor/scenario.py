@@ -33,6 +33,7 @@ __all__ = [
     "repeats",
     "stream_count",
     "trapezoid",
+    "unbridged_spans",
     "vmaf_mean",
 ]
 
@@ -191,19 +192,25 @@ def trapezoid(timestamps: Sequence[float], values: Sequence[float | None]) -> tu
     >>> trapezoid([0, 10, 20, 30, 40], [100, 150, 200, 180, 120])
     (6400.0, 0.0)
     """
+    spans, left_out = unbridged_spans(timestamps, values)
+    return sum((end - start) * (before + after) / 2 for start, end, before, after in spans), left_out
+
+
+def unbridged_spans(
+    timestamps: Sequence[float], values: Sequence[float | None]
+) -> tuple[list[tuple[float, float, float, float]], float]:
+    """The straight lines between samples, without the gaps: see `trapezoid`.
+
+    Each is (start, end, value at start, value at end); beside them the seconds left out in gaps.
+    """
     points = sorted({t: v for t, v in zip(timestamps, values, strict=True) if v is not None}.items())
     steps = [b[0] - a[0] for a, b in itertools.pairwise(points)]
     if not steps:
-        return 0.0, 0.0
+        return [], 0.0
     limit = 2 * sorted(steps)[len(steps) // 2] * (1 + 1e-9)
-    total = left_out = 0.0
-    for (start, before), (end, after) in itertools.pairwise(points):
-        step = end - start
-        if step > limit:
-            left_out += step
-        else:
-            total += step * (before + after) / 2
-    return total, left_out
+    lines = [(a, b, before, after) for (a, before), (b, after) in itertools.pairwise(points)]
+    spans = [line for line in lines if line[1] - line[0] <= limit]
+    return spans, sum(b - a for a, b, _, _ in lines if b - a > limit) + 0.0
 
 
 def energy(scenario: Scenario) -> Energy | None:
