@@ -1,0 +1,100 @@
+"""``wattframe up``: the five exporters here, and Prometheus where there is one; one Ctrl-C ends all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from advisor.errors import InputError
+from wattframe.stack import prometheus
+from wattframe.stack.services import Service, check_ports, exporter_services, parse_ports
+from wattframe.stack.supervisor import Supervisor
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def up(
+    results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
+        "test_results"
+    ),
+    models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")] = Path(
+        "models"
+    ),
+    region: Annotated[
+        str | None, typer.Option(envvar="REGION", help="Region of the prices, for instance eu-west-1.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of one exporter; can be repeated.")
+    ] = None,
+    port_offset: Annotated[int, typer.Option(help="Added to every exporter's port (9500-9504).")] = 0,
+    with_prometheus: Annotated[
+        prometheus.Kind, typer.Option("--prometheus", help="Which Prometheus to run beside them.")
+    ] = "auto",
+    prometheus_port: Annotated[int, typer.Option(min=1, max=65535)] = 9090,
+    scrape_interval: Annotated[
+        float | None,
+        typer.Option(help="Seconds between two scrapes of every job; default: as in prometheus.yml."),
+    ] = None,
+    state_dir: Annotated[
+        Path, typer.Option(help="Where logs, the adapted prometheus.yml and Prometheus' data go.")
+    ] = Path(".wattframe"),
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the services as one JSON document once all answer.")
+    ] = False,
+) -> int:
+    """Serve the five exporters here, and Prometheus where there is one.
+
+    Every other setting of an exporter is taken from its environment variable.
+    """
+    if scrape_interval is not None and not 0.1 <= scrape_interval <= 3600:
+        raise InputError(
+            f"expected 0.1 to 3600 seconds, found {scrape_interval:g}", subject="--scrape-interval"
+        )
+    state = state_dir.resolve()
+    logs = state / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    extra = {"results": ["--models-dir", str(models_dir.resolve())]}
+    if region:
+        extra["cost"] = ["--region", region]
+    services = exporter_services(
+        parse_ports(port or (), port_offset), host=host, results_dir=results_dir.resolve(), extra=extra
+    )
+    how = prometheus.find(with_prometheus)
+    if how is not None:
+        addresses = {s.name: s.address for s in services} | {"prometheus": f"127.0.0.1:{prometheus_port}"}
+        config = prometheus.configuration(
+            addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
+        )
+        services.append(
+            prometheus.service(how, state / "prometheus", config, host=host, port=prometheus_port)
+        )
+    check_ports(services)
+    supervisor = Supervisor(services, logs, _note)
+    _note(f"starting {len(services)} services; logs under {logs}")
+    if how is None:
+        _note("no Prometheus: neither on PATH nor a Docker engine that has it; only the exporters are served")
+    return supervisor.run(lambda: _ready(services, json_))
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(f"wattframe up: {line}\n")
+    sys.stderr.flush()
+
+
+def _ready(services: list[Service], as_json: bool) -> None:
+    if as_json:
+        rows = [{"name": s.name, "url": s.url, "serves": s.serves} for s in services]
+        sys.stdout.buffer.write(msgspec.json.encode({"services": rows}) + b"\n")
+    else:
+        width = max(len(s.name) for s in services)
+        for s in services:
+            where = s.url if s.name == "prometheus" else f"{s.url}/metrics"
+            sys.stdout.write(f"  {s.name:<{width}}  {where:<30}  {s.serves}\n")
+    sys.stdout.flush()
+    _note("all of them answer; Ctrl-C ends all")

@@ -1,0 +1,128 @@
+"""What ``wattframe up`` runs: the five exporters, as data."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.errors import InputError, WorkError
+
+__all__ = ["EXPORTERS", "Service", "check_ports", "exporter_services", "parse_ports"]
+
+
+class Exported(Struct, frozen=True):
+    """One exporter: its contract port and what it serves."""
+
+    port: int
+    serves: str
+    reads_results: bool = False
+
+
+EXPORTERS: dict[str, Exported] = {
+    "rapl": Exported(9500, "power and energy of this host"),
+    "docker_stats": Exported(9501, "containers: CPU, memory, energy"),
+    "results": Exported(9502, "scenarios: power, energy, scores, predictions", reads_results=True),
+    "qoe": Exported(9503, "scenarios: VMAF, PSNR, SSIM", reads_results=True),
+    "cost": Exported(9504, "scenarios: money and carbon", reads_results=True),
+}
+
+
+class Service(Struct, frozen=True):
+    """One child process and where it answers."""
+
+    name: str
+    argv: tuple[str, ...]
+    host: str
+    port: int
+    health_path: str
+    serves: str
+
+    @property
+    def address(self) -> str:
+        """``host:port`` to reach it from here; a service on a wildcard address is reached over loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  compared, not bound
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Address for a browser."""
+        return f"http://{self.address}"
+
+
+def parse_ports(given: Iterable[str], offset: int = 0) -> dict[str, int]:
+    """Ports by exporter: the contract's plus ``offset``, with ``NAME=PORT`` in place of single ones.
+
+    >>> parse_ports(["cost=9514"])["cost"], parse_ports([], offset=100)["rapl"]
+    (9514, 9600)
+    """
+    ports = {name: exporter.port + offset for name, exporter in EXPORTERS.items()}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in EXPORTERS or not number.isascii() or not number.isdigit():
+            raise InputError(
+                f"expected NAME=PORT with a name of {', '.join(EXPORTERS)}; found {text!r}", subject="--port"
+            )
+        ports[name] = int(number)
+    for name, port in ports.items():
+        if not 1 <= port <= 65535:
+            raise InputError(f"expected 1 to 65535, found {port}", subject="--port", field=name)
+    return ports
+
+
+def exporter_services(
+    ports: Mapping[str, int],
+    *,
+    host: str,
+    results_dir: Path,
+    extra: Mapping[str, Sequence[str]] | None = None,
+) -> list[Service]:
+    """The five exporters; ``extra`` adds arguments by exporter. Everything else they take from the
+    environment, as they do on their own."""
+    services = []
+    for name, exporter in EXPORTERS.items():
+        argv = [sys.executable, "-m", f"exporters.{name}", "--host", host, "--port", str(ports[name])]
+        if exporter.reads_results:
+            argv += ["--results-dir", str(results_dir)]
+        argv += (extra or {}).get(name, ())
+        services.append(Service(name, tuple(argv), host, ports[name], "/health", exporter.serves))
+    return services
+
+
+def check_ports(services: Sequence[Service]) -> None:
+    """Refuse to start while a port is taken, naming all that are.
+
+    Raises
+    ------
+    WorkError
+        Some port cannot be bound.
+    """
+    taken = [f"{s.port} ({s.name})" for s in services if not _free(s.host, s.port)]
+    if taken:
+        hint = "choose others with --port NAME=PORT, --port-offset N or --prometheus-port N"
+        raise WorkError(f"already in use on {services[0].host}: port {', '.join(taken)}; {hint}")
+    chosen: dict[int, str] = {}
+    for service in services:
+        if service.port in chosen:
+            raise InputError(
+                f"{chosen[service.port]} and {service.name} cannot share port {service.port}",
+                subject="--port",
+            )
+        chosen[service.port] = service.name
+
+
+def _free(host: str, port: int) -> bool:
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        raise InputError(f"expected an address of this machine, found {host!r}", subject="--host") from exc
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; TIME_WAIT is no owner
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
