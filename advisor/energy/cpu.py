@@ -1,0 +1,102 @@
+"""CPU time of the whole machine, and how much of it this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+__all__ = ["CpuTimes", "cpu_times", "quota_cores"]
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# user nice system idle iowait irq softirq steal; guest and guest_nice follow and lie inside user and nice
+_FIELDS = 8
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7
+
+
+class CpuTimes(Struct, frozen=True):
+    """Seconds since boot, summed over all CPUs."""
+
+    busy_seconds: float
+    """Time this machine's CPUs worked. Waiting for a disk and time taken by the hypervisor are no work of
+    theirs; guests' time is counted once."""
+    total_seconds: float
+    """Wall time times CPUs, whatever happened in it."""
+    cpus: int
+
+
+def cpu_times(procfs: str = "/proc") -> CpuTimes | None:
+    """Read ``stat`` under ``procfs``; None when it cannot be read or understood."""
+    try:
+        lines = Path(procfs, "stat").read_bytes().split(b"\nintr", 1)[0].splitlines()
+    except OSError:
+        return None
+    return parse_cpu_times(lines)
+
+
+def parse_cpu_times(lines: list[bytes]) -> CpuTimes | None:
+    """CPU times from the ``cpu`` lines of ``/proc/stat``.
+
+    >>> parse_cpu_times([b"cpu  400 0 100 1000 300 0 0 200 50 0", b"cpu0 1 0 0 0"])
+    CpuTimes(busy_seconds=5.0, total_seconds=20.0, cpus=1)
+    """
+    cpus = sum(1 for line in lines[1:] if line.startswith(b"cpu"))
+    words = lines[0].split() if lines else []
+    if len(words) < 5 or words[0] != b"cpu" or not all(word.isdigit() for word in words[1:]):
+        return None
+    ticks = [int(word) for word in words[1 : 1 + _FIELDS]]
+    ticks += [0] * (_FIELDS - len(ticks))
+    not_working = ticks[_IDLE] + ticks[_IOWAIT] + ticks[_STEAL]
+    return CpuTimes((sum(ticks) - not_working) / _TICKS_PER_SECOND, sum(ticks) / _TICKS_PER_SECOND, cpus)
+
+
+def quota_cores(procfs: str = "/proc", sysfs: str = "/sys") -> float | None:
+    """The CPU limit of this process's control group in cores, the tightest above it; None for no limit."""
+    limits: list[float] = []
+    for mount, place in _cpu_groups(Path(procfs), Path(sysfs)):
+        folder = mount / place.lstrip("/")
+        # inside a container the group's own path is not visible and its files are at the mount itself
+        levels = [folder, *folder.parents] if folder.is_dir() else [mount]
+        for level in levels:
+            limit = _limit(level)
+            if limit is not None:
+                limits.append(limit)
+            if level == mount:
+                break
+    return min(limits, default=None)
+
+
+def _cpu_groups(procfs: Path, sysfs: Path) -> list[tuple[Path, str]]:
+    """Where the CPU controller is mounted, version 2 and 1, and this process's path in it."""
+    try:
+        lines = (procfs / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    root = sysfs / "fs/cgroup"
+    groups = []
+    for line in lines:
+        _, controllers, place = [*line.split(":", 2), "", ""][:3]
+        if not controllers:
+            unified = root / "unified"
+            groups.append((unified if unified.is_dir() else root, place))
+        elif "cpu" in controllers.split(","):
+            mounts = [root / controllers, root / "cpu"]
+            groups.append((next((m for m in mounts if m.is_dir()), mounts[-1]), place))
+    return groups
+
+
+def _limit(folder: Path) -> float | None:
+    words = _words(folder / "cpu.max")
+    if not words:
+        words = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
+    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:
+        return None  # no such files, "max", or version 1's -1
+    return int(words[0]) / int(words[1])
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []

@@ -1,0 +1,233 @@
+"""Intel and AMD energy counters (RAPL) through the kernel's powercap tree."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.mirrors import MirrorWatch
+from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
+from advisor.energy.zones import Zone, ZoneReadError, find_zones, powercap_folder, read_microjoules
+
+__all__ = ["PowercapSource", "PowercapStatus", "ZoneStatus", "describe"]
+
+_RESCAN_SECONDS = 10.0
+# of the time in which the fastest register can come round
+_INTERVAL_SHARE = 0.25
+
+
+class _Tracked:
+    """A zone that is counted, with its counter and its failed reads."""
+
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
+        self.counter = EnergyCounter(zone.range_microjoules, zone.max_watts)
+        self.read_errors: Counter[str] = Counter()
+
+    def serve_from(self, zone: Zone) -> None:
+        """The zone is listed again, perhaps elsewhere: the counter goes on."""
+        if zone.path != self.zone.path:
+            self.counter.forget_base()
+        self.counter.range_microjoules = zone.range_microjoules
+        self.counter.max_watts = zone.max_watts
+        self.zone = zone
+
+    def read(self, clock: Clock) -> int | None:
+        """Read the register into the counter; its raw value when it could be read."""
+        try:
+            raw = read_microjoules(self.zone.path)
+        except ZoneReadError as exc:
+            self.read_errors[exc.reason] += 1
+            return None
+        self.counter.observe(raw, clock())
+        return raw
+
+
+class PowercapSource:
+    """The zones under ``sysfs``, each joule once.
+
+    Zones may appear, vanish and fail at any time: the tree is looked through again every 10 seconds.
+    """
+
+    name: SourceName = "powercap"
+    tier: Tier = "measured"
+    uncertainty_ratio: float | None = None
+
+    def __init__(self, sysfs: str = "/sys") -> None:
+        self._sysfs = sysfs
+        self._tracked: dict[str, _Tracked] = {}
+        self._twins: list[Zone] = []
+        self._present: tuple[str, ...] = ()
+        self._readable: set[str] = set()
+        self._mirrors = MirrorWatch()
+        self._scanned_seconds: float | None = None
+
+    def sample(self, clock: Clock) -> None:
+        """Read every zone once."""
+        now = clock()
+        if self._scanned_seconds is None or now - self._scanned_seconds >= _RESCAN_SECONDS:
+            self._scan()
+            self._scanned_seconds = now
+        raws = {}
+        for name in self._present:
+            raw = self._tracked[name].read(clock)
+            if raw is not None:
+                raws[name] = raw
+        self._readable = set(raws)
+        self._mirrors.observe(raws, now)
+
+    def _scan(self) -> None:
+        found = find_zones(self._sysfs)
+        self._twins = [zone for zone in found if zone.twin_of is not None]
+        counted = [zone for zone in found if zone.twin_of is None]
+        for zone in counted:
+            tracked = self._tracked.get(zone.name)
+            if tracked is None:
+                self._tracked[zone.name] = _Tracked(zone)
+            elif zone != tracked.zone:
+                tracked.serve_from(zone)
+        self._present = tuple(zone.name for zone in counted)
+        self._mirrors.track([t.zone for t in self._tracked.values()])
+
+    def report(self) -> tuple[ZoneReport, ...]:
+        """Every zone known, counted ones first."""
+        mirrors = self._mirrors.mirrors()
+        held_back = self._mirrors.held_back(self._readable)
+        counted = [
+            ZoneReport(
+                name=name,
+                domain=t.zone.domain,
+                path=self._shown_path(t.zone),
+                joules=t.counter.joules,
+                sampled_seconds=t.counter.last_good_seconds,
+                role="mirror" if name in mirrors else "counted",
+                duplicate_of=mirrors.get(name),
+                held_back=name in held_back,
+                present=name in self._present,
+                range_joules=_joules(t.zone.range_microjoules),
+                wraps=t.counter.wraps,
+                possible_missed_wraps=t.counter.possible_missed_wraps,
+                read_errors=dict(t.read_errors),
+                rejected=dict(t.counter.rejected),
+            )
+            for name, t in self._tracked.items()
+        ]
+        return (*counted, *(self._twin_report(zone) for zone in self._twins))
+
+    def _twin_report(self, zone: Zone) -> ZoneReport:
+        return ZoneReport(
+            name=zone.name,
+            domain=zone.domain,
+            path=self._shown_path(zone),
+            joules=0.0,
+            sampled_seconds=None,
+            role="twin",
+            duplicate_of=zone.twin_of,
+            range_joules=_joules(zone.range_microjoules),
+        )
+
+    def _shown_path(self, zone: Zone) -> str:
+        """The directory below the root, so that a container and its host name it alike."""
+        return os.path.relpath(zone.path, self._sysfs)
+
+    def longest_interval_seconds(self) -> float | None:
+        """A quarter of the shortest time in which a register can come round."""
+        times = [t.counter.wrap_seconds for t in self._tracked.values()]
+        known = [seconds for seconds in times if seconds is not None]
+        return min(known) * _INTERVAL_SHARE if known else None
+
+
+def _joules(microjoules: int | None) -> float | None:
+    return None if microjoules is None else microjoules / 1e6
+
+
+class ZoneStatus(Struct, frozen=True):
+    """Whether one zone can be used."""
+
+    zone: str
+    domain: str
+    path: str
+    readable: bool
+    reason: str | None
+    """Why it cannot be read: ``permission``, ``missing``, ``blocked``, ``malformed``, ``io``."""
+    max_joules: float | None
+    role: str
+    duplicate_of: str | None
+
+
+class PowercapStatus(Struct, frozen=True):
+    """What the powercap tree offers, and how to get more of it."""
+
+    zones: tuple[ZoneStatus, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def readable(self) -> bool:
+        """Whether at least one counter can be read."""
+        return any(zone.readable for zone in self.zones)
+
+
+def describe(sysfs: str = "/sys") -> PowercapStatus:
+    """Try every zone once and say what stands in the way."""
+    zones = tuple(_status(zone, sysfs) for zone in find_zones(sysfs))
+    return PowercapStatus(zones, tuple(_advice(zones, sysfs)))
+
+
+def _status(zone: Zone, sysfs: str) -> ZoneStatus:
+    reason = None
+    try:
+        read_microjoules(zone.path)
+    except ZoneReadError as exc:
+        reason = exc.reason
+    return ZoneStatus(
+        zone=zone.name,
+        domain=zone.domain,
+        path=os.path.relpath(zone.path, sysfs),
+        readable=reason is None,
+        reason=reason,
+        max_joules=_joules(zone.range_microjoules),
+        role="counted" if zone.twin_of is None else "twin",
+        duplicate_of=zone.twin_of,
+    )
+
+
+_PERMISSION = (
+    "run with the right to read them and no other: as uid 0 in a container with "
+    "'-v /sys:/host/sys:ro --cap-drop ALL --cap-add DAC_READ_SEARCH' and --sysfs /host/sys, or by systemd "
+    "with AmbientCapabilities=CAP_DAC_READ_SEARCH",
+    "or give a group that right at each boot: a tmpfiles.d line "
+    "'z /sys/devices/virtual/powercap/*/*/energy_uj 0440 root power -' (and one with another /* "
+    "for the subzones); not everybody, as the counters leak secrets between users (CVE-2020-8694)",
+)
+
+
+def _advice(zones: tuple[ZoneStatus, ...], sysfs: str) -> list[str]:
+    folder = powercap_folder(sysfs)
+    refused = [zone.zone for zone in zones if zone.reason == "permission"]
+    if refused:
+        who = f"no permission to read the energy counters of {', '.join(refused)} (since Linux 5.10 root's)"
+        return [f"{who}: {_PERMISSION[0]}", _PERMISSION[1]]
+    if zones:
+        broken = [f"{zone.zone} ({zone.reason})" for zone in zones if not zone.readable]
+        return [f"unreadable energy counters: {', '.join(broken)}"] if broken else []
+    if _masked(folder):
+        return [
+            f"{folder} is masked by the container engine: mount the whole of /sys ('-v /sys:/host/sys:ro', "
+            "--cap-add DAC_READ_SEARCH, uid 0) and pass --sysfs /host/sys"
+        ]
+    return [
+        f"no energy counters under {folder}: a virtual machine, an ARM part, or a kernel without its module "
+        "(try 'modprobe intel_rapl_msr', which also serves AMD); until then power is estimated"
+    ]
+
+
+def _masked(folder: Path) -> bool:
+    """Whether zones are listed whose directories cannot be reached: the links dangle."""
+    try:
+        return any("rapl" in path.name and not path.exists() for path in folder.iterdir())
+    except OSError:
+        return False

@@ -1,0 +1,62 @@
+"""One thread that does one thing at a steady rate."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["Sampler", "next_tick"]
+
+
+def next_tick(due_seconds: float, now_seconds: float, interval_seconds: float) -> tuple[float, int]:
+    """When the tick after the one due at ``due_seconds`` is due, and how many were missed meanwhile.
+
+    Ticks stay on the grid that the first one set, so lateness does not add up.
+
+    >>> next_tick(10.0, 10.2, 1.0), next_tick(10.0, 13.4, 1.0)
+    ((11.0, 0), (14.0, 3))
+    """
+    missed = max(math.floor((now_seconds - due_seconds) / interval_seconds), 0)
+    return due_seconds + (missed + 1) * interval_seconds, missed
+
+
+class Sampler:
+    """Calls ``work`` every ``interval()`` seconds in a daemon thread until `stop`.
+
+    ``work`` handles its own failures; ``interval`` is asked before each tick, so that it may change.
+    """
+
+    def __init__(self, name: str, work: Callable[[], object], interval: Callable[[], float]) -> None:
+        self._name = name
+        self._work = work
+        self._interval = interval
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.missed_ticks = 0
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Begin; a second call does nothing."""
+        if self._thread is None:
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout_seconds: float = 2.0) -> None:
+        """End, and wait for the tick in flight; a source that hangs is left to the daemon thread."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopping.set()
+            thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        due = time.monotonic() + self._interval()
+        while not self._stopping.wait(max(due - time.monotonic(), 0.0)):
+            self._work()
+            due, missed = next_tick(due, time.monotonic(), self._interval())
+            self.missed_ticks += missed
