@@ -1,8 +1,8 @@
 """The shared runtime of the exporters: collectors in, an HTTP server out.
 
-An exporter is data (`Exporter`): a name, a port, options, and a function that builds its collectors. A collector
-is live (reads at the scrape) or a snapshot (publishes when its data change); both yield families, best
-filled ones of `Family`. See `exporters.runtime.collector` and `exporters.runtime.families`.
+An exporter is data (`Exporter`): a name, a port, options, and a function that builds its collectors. A
+collector is live (reads at the scrape) or a snapshot (publishes when its data change); both yield families,
+best filled ones of `Family`. See `exporters.runtime.collector` and `exporters.runtime.families`.
 """
 
 from __future__ import annotations

@@ -51,11 +51,11 @@ class LiveCollector(Protocol):
 class SnapshotCollector(Protocol):
     """Publishes when its data change; a scrape sends bytes that are ready.
 
-    ``refresh`` runs in a thread of its own every ``poll_seconds``, the first time as soon as the port is open.
-    It returns the families by part (for instance by run id), or None when nothing changed. A part whose
-    list is the same object as last time is not rendered again, so a new file among thousands costs what it
-    holds. Families of one name are joined over the parts, under the first part's HELP. The order of parts on
-    the page is the order in which they came.
+    ``refresh`` runs in a thread of its own every ``poll_seconds``, first as soon as the port is open. It
+    returns the families by part (for instance by run id), or None when nothing changed. A part whose list is
+    the same object as last time is not rendered again, so a new file among thousands costs what it holds.
+    Families of one name are joined over the parts, under the first part's HELP. The order of parts on the
+    page is the order in which they came.
 
     An exception means that nothing is known: the collector's series vanish until a refresh succeeds.
     """

@@ -1,7 +1,7 @@
 """Metric families, defined once and filled with values: the fast way to publish.
 
-A `Family` is a module-level constant: name as on the wire, kind, help, label names. Calling it with rows gives
-a `Filled` family for a scrape::
+A `Family` is a module-level constant: name as on the wire, kind, help, label names. Calling it with rows
+gives a `Filled` family for a scrape::
 
     POWER = Family("rapl_power_watts", "gauge", "Power of a zone.", ("zone", "domain"))
 
@@ -16,6 +16,7 @@ takes. Those are taken as well.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -100,8 +101,9 @@ class Rendered(Struct, frozen=True):
     name: str
     kind: str
     help: str
+    prefixes: Sequence[str]
+    """What identifies each series: its name and labels, as rendered."""
     lines: str
-    series: int
 
 
 def render(filled: Filled | Metric, *, keep: bool = True) -> Rendered:
@@ -119,7 +121,8 @@ def render(filled: Filled | Metric, *, keep: bool = True) -> Rendered:
         return _from_metric(filled)
     family, rows = filled.family, filled.rows
     kept = family._prefixes if keep else {}
-    lines = []
+    prefixes: list[str] = []
+    lines: list[str] = []
     for values, number in rows:
         if number is None:
             continue
@@ -129,10 +132,15 @@ def render(filled: Filled | Metric, *, keep: bool = True) -> Rendered:
         text = repr(number)
         # a repr that does not end in a digit is nan, inf, a bool or another type's
         lines.append(f"{prefix}{text if text[-1] in _DIGITS else format_value(number)}\n")
-    if len(rows) > 1 and len({values for values, _ in rows}) != len(rows):
-        twice = next(v for i, (v, _) in enumerate(rows) if v in [w for w, _ in rows[:i]])
-        raise ValueError(f"two series with the same labels: {family.prefix(twice).strip()}")
-    return Rendered(family.name, family.kind, family.help, "".join(lines), len(lines))
+        prefixes.append(prefix)
+    _refuse_twins(prefixes)
+    return Rendered(family.name, family.kind, family.help, prefixes, "".join(lines))
+
+
+def _refuse_twins(prefixes: Sequence[str]) -> None:
+    if len(prefixes) > 1 and len(set(prefixes)) != len(prefixes):
+        twin = next(p for i, p in enumerate(prefixes) if p in prefixes[:i])
+        raise ValueError(f"two series with the same labels: {twin.strip()}")
 
 
 _DIGITS = frozenset("0123456789")
@@ -152,6 +160,7 @@ def format_value(number: float) -> str:
     return "NaN" if math.isnan(number) else "+Inf" if number > 0 else "-Inf"
 
 
+@functools.lru_cache(maxsize=1024)
 def header(name: str, kind: str, help: str, *, openmetrics: bool) -> str:
     """The HELP and TYPE lines of a family.
 
@@ -169,16 +178,13 @@ def header(name: str, kind: str, help: str, *, openmetrics: bool) -> str:
 
 def _from_metric(metric: Metric) -> Rendered:
     """A `prometheus_client` family as text."""
-    lines: dict[str, str] = {}
-    for sample in metric.samples:
-        if sample.name.endswith("_created"):
-            continue  # OpenMetrics allows them, Prometheus ignores them, the text format does not know them
-        prefix = _prefix(sample.name, sample.labels.items())
-        if prefix in lines:
-            raise ValueError(f"two series with the same labels: {prefix.strip()}")
-        lines[prefix] = f"{prefix}{format_value(sample.value)}\n"
+    # OpenMetrics allows _created, Prometheus ignores it, the text format does not know it
+    samples = [s for s in metric.samples if not s.name.endswith("_created")]
+    prefixes = [_prefix(s.name, sorted(s.labels.items())) for s in samples]
+    _refuse_twins(prefixes)
+    lines = [f"{p}{format_value(s.value)}\n" for p, s in zip(prefixes, samples, strict=True)]
     name = metric.name + _SUFFIX.get(metric.type, "")
-    return Rendered(name, metric.type, metric.documentation, "".join(lines.values()), len(lines))
+    return Rendered(name, metric.type, metric.documentation, prefixes, "".join(lines))
 
 
 def _prefix(name: str, labels: Iterable[tuple[str, str]]) -> str:

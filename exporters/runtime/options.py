@@ -1,0 +1,174 @@
+"""From flags and environment variables to one namespace, with every mistake named at once."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from advisor.errors import InputError
+from exporters.runtime.collector import Exporter, Option
+
+__all__ = ["choice", "common_options", "existing_file", "folder", "number", "parse_options", "whole_number"]
+
+_MISSING = "\0missing"
+
+
+def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from ``low`` to ``high``."""
+    wanted = (
+        f"expected a whole number from {low} to {high}" if high is not None else f"expected {low} or more"
+    )
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip(), re.ASCII):
+            raise ValueError(wanted)
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            raise ValueError(wanted)
+        return value
+
+    return parse
+
+
+def number(low: float, high: float = math.inf, *, above: bool = False) -> Callable[[str], float]:
+    """A parser of finite numbers from ``low`` (or above it) to ``high``."""
+    wanted = f"expected a number {'above' if above else 'of at least'} {low:g}"
+    wanted += f" and at most {high:g}" if high < math.inf else ""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(wanted) from None
+        if not math.isfinite(value) or value > high or value < low or (above and value == low):
+            raise ValueError(wanted)
+        return value
+
+    return parse
+
+
+def choice(*values: str) -> Callable[[str], str]:
+    """A parser that takes one of ``values``."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"expected one of {', '.join(values)}")
+        return text
+
+    return parse
+
+
+def folder(text: str) -> Path:
+    """A folder that need not exist yet."""
+    path = Path(text).expanduser()
+    if not text:
+        raise ValueError("expected a folder")
+    if path.exists() and not path.is_dir():
+        raise ValueError("expected a folder, found a file")
+    return path
+
+
+def existing_file(text: str) -> Path:
+    """A file that is there."""
+    path = Path(text).expanduser()
+    if not text or not path.is_file():
+        raise ValueError("expected a file that exists")
+    return path
+
+
+def _host(text: str) -> str:
+    """An address or host name to listen on; brackets around IPv6 are taken off."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})", text) or text.replace(".", "").isdigit():
+            raise ValueError("expected an address or a host name") from None
+    return bare
+
+
+def common_options(exporter: Exporter) -> list[Option]:
+    """The options that every exporter has."""
+    port_env = exporter.port_env or f"{exporter.name.upper()}_EXPORTER_PORT"
+    formats, levels = ("logfmt", "json"), ("debug", "info", "warning", "error")
+    return [
+        Option("--host", "EXPORTER_HOST", "127.0.0.1", _host, "address to listen on, IPv4 or IPv6"),
+        Option("--port", port_env, exporter.port, whole_number(0, 65535), "port; 0 takes a free one"),
+        Option(
+            "--web-config",
+            "EXPORTER_WEB_CONFIG",
+            None,
+            existing_file,
+            "web configuration file: TLS, passwords, headers",
+        ),
+        Option("--log-format", "EXPORTER_LOG_FORMAT", "logfmt", choice(*formats), " or ".join(formats)),
+        Option("--log-level", "EXPORTER_LOG_LEVEL", "info", choice(*levels), ", ".join(levels)),
+        Option(
+            "--max-requests-in-flight",
+            "EXPORTER_MAX_REQUESTS_IN_FLIGHT",
+            40,
+            whole_number(0, 100_000),
+            "scrapes answered at once, the next one gets 503; 0 is no limit",
+        ),
+    ]
+
+
+def parse_options(exporter: Exporter, argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """The configuration: a flag goes before its environment variable, that before the default.
+
+    Raises
+    ------
+    InputError
+        Names every flag and variable that cannot be used.
+    """
+    options = [*common_options(exporter), *exporter.options]
+    given, unknown = _parser(exporter, options).parse_known_args(list(argv))
+    problems = [f"{word}: no such option" for word in unknown]
+    out = argparse.Namespace()
+    for option in options:
+        name = option.flag.lstrip("-").replace("-", "_")
+        text = getattr(given, name)
+        source = option.flag
+        if text is None and (text := environ.get(option.env) or None) is not None:
+            source = option.env
+        setattr(out, name, option.default)
+        if text is None:
+            continue
+        if text == _MISSING:
+            problems.append(f"{source}: expected a value")
+            continue
+        try:
+            setattr(out, name, option.parse(text))
+        except (ValueError, InputError) as exc:
+            problems.append(f"{source}: {exc}, found {text!r}")
+    if problems:
+        raise InputError("; ".join(problems))
+    return out
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def _parser(exporter: Exporter, options: Sequence[Option]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"python3 -m exporters.{exporter.name}", description=exporter.title, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"wattframe {version('wattframe')}")
+    for option in options:
+        shown = "unset" if option.default is None else option.default
+        text = f"{option.help} (default {shown}; environment {option.env})".replace("%", "%%")
+        alone = "true" if isinstance(option.default, bool) else _MISSING
+        parser.add_argument(option.flag, nargs="?", const=alone, help=text, metavar=_metavar(option))
+    return parser
+
+
+def _metavar(option: Option) -> str:
+    return option.flag.rsplit("-", 1)[-1].upper()

@@ -1,0 +1,172 @@
+"""From a command line to a serving process, and to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import ssl
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import uvloop
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from advisor.edge import guarded
+from advisor.errors import WorkError
+from exporters.runtime import logs
+from exporters.runtime.app import App, Open
+from exporters.runtime.collector import Collector, Exporter
+from exporters.runtime.connection import Connection
+from exporters.runtime.options import parse_options
+from exporters.runtime.scrape import Scraper
+
+__all__ = ["Listener", "main"]
+
+_BACKLOG = 1024
+_GRACE_SECONDS = 1.0
+"""For answers in flight, of the two seconds that an exporter has to end."""
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the usual scrape interval, so that Prometheus keeps its connection."""
+
+
+def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
+    """Serve until a signal; returns the exit code."""
+    return guarded(f"exporters.{exporter.name}", lambda: _main(exporter, argv))
+
+
+def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
+    options = parse_options(exporter, sys.argv[1:] if argv is None else argv, os.environ)
+    logs.configure(options.log_format, options.log_level)
+    collectors = exporter.build(options)
+    scraper = Scraper(exporter, collectors)
+    sock = bind(options.host, options.port)
+    started: list[Collector] = []
+    try:
+        for collector in collectors:
+            collector.start()
+            started.append(collector)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(exporter, scraper, sock, options))
+    finally:
+        sock.close()
+        scraper.close()
+        for collector in reversed(started):
+            collector.close()
+    return 0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet.
+
+    Raises
+    ------
+    WorkError
+        The port is taken or the address is not this machine's.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as exc:
+        raise WorkError(f"--host {host}: {exc.strerror}") from exc
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as exc:
+        sock.close()
+        if exc.errno == errno.EADDRINUSE:
+            raise WorkError(f"port {port} is in use ({where}): choose another with --port") from exc
+        raise WorkError(f"cannot listen on {where}: {exc.strerror}") from exc
+    return sock
+
+
+async def _serve(exporter: Exporter, scraper: Scraper, sock: socket.socket, options: Namespace) -> None:
+    app = App(exporter, scraper, Open(), options.max_requests_in_flight)
+    listener = Listener(app, sock)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(_signalled, stop))
+    await listener.listen(None)
+    scraper.open()
+    logs.logger().info("listening", exporter=exporter.name, address=listener.url, port=listener.port)
+    await stop.wait()
+    logs.logger().info("stopping", exporter=exporter.name)
+    await listener.close(_GRACE_SECONDS)
+
+
+def _signalled(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(130)  # asked twice: at once, whatever is in flight
+    stop.set()
+
+
+class Listener:
+    """The port and the connections that came through it.
+
+    `listen` may be called again with another TLS context: the socket stays open in between, so that no
+    client is refused, and connections that exist go on as they are.
+    """
+
+    def __init__(self, app: App, sock: socket.socket) -> None:
+        self._sock = sock
+        self._config = Config(
+            app,
+            interface="asgi3",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            ws="none",
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._server: asyncio.AbstractServer | None = None
+        self.tls = False
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        number: int = self._sock.getsockname()[1]
+        return number
+
+    @property
+    def url(self) -> str:
+        """Where a client on this host finds the exporter."""
+        host = self._sock.getsockname()[0]
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.tls else 'http'}://{shown}:{self.port}"
+
+    async def listen(self, context: ssl.SSLContext | None) -> None:
+        """Accept connections, with TLS when there is a context."""
+        former, self.tls = self._server, context is not None
+        factory: Callable[[], asyncio.Protocol] = partial(
+            Connection, config=self._config, server_state=self._state, app_state={}
+        )
+        self._server = await asyncio.get_running_loop().create_server(
+            factory, sock=self._sock.dup(), ssl=context, backlog=_BACKLOG
+        )
+        if former is not None:
+            former.close()
+
+    async def close(self, grace_seconds: float) -> None:
+        """Stop accepting, let answers in flight finish within the grace, cut off the rest."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        deadline = asyncio.get_running_loop().time() + grace_seconds
+        while self._state.connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        for task in list(self._state.tasks):
+            task.cancel()
