@@ -1,8 +1,8 @@
 """The results folder as the exporters of results, quality and cost see it: the same runs, the same scenarios.
 
 Identity of every scenario series is ``run_id`` and ``scenario``. Of several repeats of one scenario
-`advisor.scenario.published` chooses the one that stands for them, so no two series have the same identity, and
-the three exporters join.
+`advisor.scenario.published` chooses the one that stands for them, so no two series have the same identity,
+and the three exporters join.
 """
 
 from __future__ import annotations

@@ -1,0 +1,44 @@
+"""What all tests share: golden files, the long tests' flag."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "exporters" / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--refresh-golden", action="store_true", help="write golden files instead of comparing")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="takes minutes: run with --long")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
+    """Compare a page to ``tests/exporters/golden/NAME`` byte for byte; ``--refresh-golden`` writes it."""
+
+    def compare(name: str, page: bytes) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--refresh-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(page)
+            return
+        kept = path.read_bytes() if path.exists() else b""
+        if kept != page:
+            lines = [text.decode(errors="replace").splitlines() for text in (kept, page)]
+            diff = "\n".join(difflib.unified_diff(*lines, "golden", "now", lineterm=""))
+            pytest.fail(f"{path.name} differs (--refresh-golden accepts what is new):\n{diff}")
+
+    return compare
