@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from advisor.errors import PricingError
 
-__all__ = ["Flat", "Piece", "Schedule", "Series", "average", "value_at"]
+__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "value_at"]
 
 Piece = tuple[float, float, float | None]
 """Start and end in Unix seconds, and the value in between; None where the schedule does not say."""
@@ -91,6 +91,18 @@ class Series(Struct, frozen=True):
     def age_seconds(self, now: float) -> float:
         """How long ago the value that holds at ``now`` began; after the end, the last one."""
         return now - self.times[max(bisect_right(self.times, now) - 1, 0)]
+
+
+class Scaled(Struct, frozen=True):
+    """Another schedule in another unit or currency."""
+
+    schedule: Schedule
+    factor: float
+
+    def pieces(self, start: float, end: float) -> Iterator[Piece]:
+        """The other schedule's pieces, each value times the factor."""
+        for since, until, value in self.schedule.pieces(start, end):
+            yield since, until, None if value is None else value * self.factor
 
 
 def value_at(schedule: Schedule, moment: float) -> float | None:
