@@ -134,6 +134,8 @@ class InputMedia(_Record, frozen=True, kw_only=True):
     fps: Positive | None = None
     duration: NonNegative | None = None
     frames: Count | None = None
+    loops: Annotated[int, Meta(ge=-1)] | None = None
+    """How often the input is repeated after its first time, as ffmpeg's ``-stream_loop``; -1 without end."""
 
 
 class Power(_Record, frozen=True, kw_only=True):
