@@ -105,6 +105,11 @@ class Quality(_Record, frozen=True, kw_only=True):
     ssim_ratio: Ssim | None = None
     xpsnr_decibels: float | None = None
     computation_seconds: NonNegative | None = None
+    vmaf_extra: dict[str, Vmaf] = {}
+    """Scores by further models, by the model's name."""
+    libvmaf_version: str | None = None
+    notes: list[str] = []
+    """What a reader should know of an aligned pair, for instance frames that were dropped."""
     reference: str | None = None
     distorted: str | None = None
 
