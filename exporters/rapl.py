@@ -1,0 +1,351 @@
+"""Energy and power of this machine: its own counters, or an estimate that says so. Port 9500."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from advisor.energy.estimate import PowerModel, power_model
+from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
+from advisor.energy.meter import Meter, MeterReading, open_meter
+from advisor.energy.powercap import PowercapStatus, describe
+from advisor.energy.source import ZoneReport
+from advisor.errors import EnergyError
+from advisor.hardware import cpu_info
+from exporters.runtime import Exporter, Family, Filled, Option, serve
+from exporters.runtime.logs import logger
+from exporters.runtime.options import choice, folder, number
+
+__all__ = ["EXPORTER", "GpuCollector", "RaplCollector"]
+
+_ZONE = ("zone", "domain")
+POWER = Family("rapl_power_watts", "gauge", "Mean power over the exporter's last sampling interval.", _ZONE)
+ENERGY = Family("rapl_energy_joules_total", "counter", "Energy since the exporter started.", _ZONE)
+AVAILABLE = Family(
+    "rapl_available", "gauge", "1 where an energy counter of this machine can be read, else 0."
+)
+SOURCE = Family(
+    "rapl_source_info",
+    "info",
+    "Where the energy comes from: powercap (measured) or estimate (modelled from utilisation).",
+    ("source", "tier"),
+)
+ZONE = Family(
+    "rapl_zone_info",
+    "info",
+    "Zones of the kernel; role twin (mmio beside msr) and mirror (a die that repeats another) do not count.",
+    ("zone", "path", "max_joules", "role", "duplicate_of"),
+)
+WRAPS = Family("rapl_counter_wraps_total", "counter", "Times the register came round.", ("zone",))
+MISSED_WRAPS = Family(
+    "rapl_possible_missed_wraps_total",
+    "counter",
+    "Gaps between good reads in which the register could have come round unseen; energy may be missing.",
+    ("zone",),
+)
+READ_ERRORS = Family(
+    "rapl_read_errors_total",
+    "counter",
+    "Failed reads: permission, missing, blocked, malformed or io.",
+    ("zone", "reason"),
+)
+REJECTED = Family(
+    "rapl_rejected_samples_total",
+    "counter",
+    "Values nothing the part can draw explains: backwards, too_fast or out_of_range.",
+    ("zone", "reason"),
+)
+MISSED_TICKS = Family(
+    "rapl_missed_ticks_total", "counter", "Samples that were skipped because it was too late."
+)
+INTERVAL = Family("rapl_sample_interval_seconds", "gauge", "Seconds between two samples.")
+UNCERTAINTY = Family(
+    "rapl_estimate_uncertainty_ratio", "gauge", "Half-width of the estimate's uncertainty as a ratio."
+)
+ESTIMATE_IDLE = Family("rapl_estimate_idle_watts", "gauge", "Idle end of the estimate's curve.", ("basis",))
+ESTIMATE_MAX = Family(
+    "rapl_estimate_max_watts", "gauge", "Full-load end of the estimate's curve.", ("basis",)
+)
+
+_GPU = ("gpu", "uuid")
+GPU_POWER = Family("gpu_power_watts", "gauge", "Power of the board as it says.", _GPU)
+GPU_ENERGY = Family(
+    "gpu_energy_joules_total",
+    "counter",
+    "Energy of the board since the exporter started: its own counter, else its power integrated.",
+    _GPU,
+)
+GPU_USE = Family("gpu_utilization_ratio", "gauge", "Share of time with work on the compute units.", _GPU)
+GPU_ENCODER = Family("gpu_encoder_utilization_ratio", "gauge", "Use of the video encoders.", _GPU)
+GPU_DECODER = Family("gpu_decoder_utilization_ratio", "gauge", "Use of the video decoders.", _GPU)
+GPU_MEMORY = Family("gpu_memory_used_bytes", "gauge", "Memory in use on the board.", _GPU)
+GPU_ERRORS = Family("gpu_read_errors_total", "counter", "Questions the driver failed to answer.", _GPU)
+GPU_INFO = Family("gpu_info", "info", "The boards of this machine.", ("gpu", "uuid", "name", "driver"))
+GPU_ENERGY_SOURCE = Family(
+    "gpu_energy_source_info",
+    "info",
+    "Where a board's energy comes from: counter or power.",
+    (*_GPU, "source"),
+)
+
+# a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
+_STALE_INTERVALS = 3.5
+_STALE_SECONDS = 5.0
+
+
+class RaplCollector:
+    """Publishes what the meter's sampler last saw; a scrape touches no file.
+
+    Parameters
+    ----------
+    open_meter
+        Gives the meter; called once, at the start.
+    describe
+        Says what the powercap tree offers, for the case that the estimate stands in for it.
+    model
+        The estimate's curve, published where the estimate is the source.
+    clock
+        Monotonic seconds, the meter's.
+    """
+
+    name = "rapl"
+    blocking = False
+
+    def __init__(
+        self,
+        open_meter: Callable[[], Meter],
+        describe: Callable[[], PowercapStatus],
+        model: PowerModel,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_meter = open_meter
+        self._describe = describe
+        self._model = model
+        self._clock = clock
+        self._meter: Meter | None = None
+        self._unreadable: tuple[ZoneReport, ...] = ()
+
+    def start(self) -> None:
+        """Open the meter, say what stands in its way, and begin to sample."""
+        self._meter = self._open_meter()
+        status = self._describe()
+        for line in status.advice:
+            logger().warning("energy counters", source=self._meter.source, advice=line)
+        if self._meter.source != "powercap":
+            self._unreadable = _unreadable(status)
+        self._meter.start()
+
+    def close(self) -> None:
+        """End the sampler."""
+        if self._meter is not None:
+            self._meter.stop()
+
+    def collect(self) -> Iterator[Filled]:
+        """The families of the newest reading.
+
+        Raises
+        ------
+        EnergyError
+            The sampler has not finished a sample for too long.
+        """
+        meter = self._meter
+        reading = meter.latest() if meter is not None else None
+        if meter is None or reading is None:
+            raise EnergyError("the meter has not been started")
+        _refuse_stale(self._clock() - reading.monotonic_seconds, meter.interval_seconds)
+        yield from _energy(reading)
+        measured = meter.source == "powercap"
+        yield AVAILABLE.one(int(measured and bool(reading.joules)))
+        yield SOURCE([((meter.source, meter.tier), 1)])
+        yield from _diagnostics(reading.zones if measured else self._unreadable)
+        yield MISSED_TICKS.one(reading.missed_ticks)
+        yield INTERVAL.one(meter.interval_seconds)
+        if not measured:
+            yield UNCERTAINTY.one(reading.uncertainty_ratio)
+            yield ESTIMATE_IDLE([((self._model.basis,), self._model.idle_watts)])
+            yield ESTIMATE_MAX([((self._model.basis,), self._model.max_watts)])
+
+
+class GpuCollector:
+    """Publishes what the GPU sampler last saw; nothing where there is no GPU."""
+
+    name = "gpu"
+    blocking = False
+
+    def __init__(
+        self, open_gpus: Callable[[], GpuMeter], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._open_gpus = open_gpus
+        self._clock = clock
+        self._meter: GpuMeter | None = None
+
+    def start(self) -> None:
+        """Ask NVML for the boards and begin to sample them."""
+        self._meter = self._open_gpus()
+        self._meter.start()
+
+    def close(self) -> None:
+        """End the sampler."""
+        if self._meter is not None:
+            self._meter.stop()
+
+    def collect(self) -> Iterator[Filled]:
+        """The families of the newest reading.
+
+        Raises
+        ------
+        EnergyError
+            The driver has not answered for too long.
+        """
+        if self._meter is None or self._meter.sampled_seconds is None:
+            return
+        _refuse_stale(self._clock() - self._meter.sampled_seconds, self._meter.interval_seconds)
+        gpus = [((str(gpu.index), gpu.uuid), gpu) for gpu in self._meter.latest()]
+        for family, value in _GPU_VALUES:
+            yield family([(labels, value(gpu)) for labels, gpu in gpus])
+        yield GPU_INFO([((*labels, gpu.name, gpu.driver or ""), 1) for labels, gpu in gpus])
+        yield GPU_ENERGY_SOURCE([((*labels, gpu.energy_source), 1) for labels, gpu in gpus])
+
+
+_GPU_VALUES: tuple[tuple[Family, Callable[[GpuReading], float | None]], ...] = (
+    (GPU_POWER, lambda gpu: gpu.power_watts),
+    (GPU_ENERGY, lambda gpu: gpu.joules),
+    (GPU_USE, lambda gpu: gpu.utilization_ratio),
+    (GPU_ENCODER, lambda gpu: gpu.encoder_utilization_ratio),
+    (GPU_DECODER, lambda gpu: gpu.decoder_utilization_ratio),
+    (GPU_MEMORY, lambda gpu: gpu.memory_used_bytes),
+    (GPU_ERRORS, lambda gpu: gpu.errors),
+)
+
+
+def _refuse_stale(age_seconds: float, interval_seconds: float) -> None:
+    if age_seconds > max(_STALE_INTERVALS * interval_seconds, _STALE_SECONDS):
+        raise EnergyError(f"no sample for {age_seconds:.0f} s: a counter does not answer")
+
+
+def _energy(reading: MeterReading) -> Iterator[Filled]:
+    labels = [(z.name, z.domain) for z in reading.zones if z.role == "counted" and z.name in reading.joules]
+    yield POWER([(zone, reading.power_watts[zone[0]]) for zone in labels])
+    yield ENERGY([(zone, reading.joules[zone[0]]) for zone in labels])
+
+
+def _diagnostics(zones: tuple[ZoneReport, ...]) -> Iterator[Filled]:
+    yield ZONE([(_zone_labels(z), 1) for z in zones if z.present])
+    own = [z for z in zones if z.role != "twin"]
+    yield WRAPS([((z.name,), z.wraps) for z in own if z.sampled_seconds is not None])
+    yield MISSED_WRAPS([((z.name,), z.possible_missed_wraps) for z in own if z.sampled_seconds is not None])
+    yield READ_ERRORS([((z.name, why), n) for z in own for why, n in z.read_errors.items()])
+    yield REJECTED([((z.name, why), n) for z in own for why, n in z.rejected.items()])
+
+
+def _zone_labels(zone: ZoneReport) -> tuple[str, ...]:
+    largest = "" if zone.range_joules is None else repr(zone.range_joules)
+    return zone.name, zone.path, largest, zone.role, zone.duplicate_of or ""
+
+
+def _unreadable(status: PowercapStatus) -> tuple[ZoneReport, ...]:
+    """The zones that are there and cannot be read, so that the estimate does not hide them."""
+    return tuple(
+        ZoneReport(
+            name=z.zone,
+            domain=z.domain,
+            path=z.path,
+            joules=0.0,
+            sampled_seconds=None,
+            role=z.role,
+            duplicate_of=z.duplicate_of,
+            range_joules=z.max_joules,
+            read_errors={z.reason: 1} if z.reason else {},
+        )
+        for z in status.zones
+    )
+
+
+def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
+    sysfs, procfs = str(options.sysfs), str(options.procfs)
+    watts = {"idle_watts": options.idle_watts, "max_watts": options.max_watts}
+    model = power_model(cpu_info(procfs), **watts)
+
+    def opened() -> Meter:
+        return open_meter(
+            sysfs=sysfs,
+            procfs=procfs,
+            interval_seconds=options.interval,
+            estimate=not options.no_estimate,
+            **watts,
+        )
+
+    def opened_gpus() -> GpuMeter:
+        return open_gpus(interval_seconds=options.interval)
+
+    return [RaplCollector(opened, lambda: describe(sysfs), model), GpuCollector(opened_gpus)]
+
+
+def _boolean(text: str) -> bool:
+    return choice("true", "false")(text) == "true"
+
+
+EXPORTER = Exporter(
+    name="rapl",
+    title="Energy and power of this machine (RAPL)",
+    port=9500,
+    options=[
+        Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
+        Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
+        Option(
+            "--interval",
+            "RAPL_SAMPLE_INTERVAL_SECONDS",
+            1.0,
+            number(0.01, 60),
+            "seconds between samples, shortened where a register could come round twice",
+        ),
+        Option(
+            "--no-estimate",
+            "RAPL_NO_ESTIMATE",
+            False,
+            _boolean,
+            "publish nothing where no counter can be read",
+        ),
+        Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
+        Option(
+            "--max-watts",
+            "RAPL_MAX_WATTS",
+            None,
+            number(0, above=True),
+            "full-load end of the estimate's curve, watts",
+        ),
+    ],
+    build=_build,
+    port_env="RAPL_EXPORTER_PORT",
+    families=(
+        POWER,
+        ENERGY,
+        AVAILABLE,
+        SOURCE,
+        ZONE,
+        WRAPS,
+        MISSED_WRAPS,
+        READ_ERRORS,
+        REJECTED,
+        MISSED_TICKS,
+        INTERVAL,
+        UNCERTAINTY,
+        ESTIMATE_IDLE,
+        ESTIMATE_MAX,
+        GPU_POWER,
+        GPU_ENERGY,
+        GPU_USE,
+        GPU_ENCODER,
+        GPU_DECODER,
+        GPU_MEMORY,
+        GPU_ERRORS,
+        GPU_INFO,
+        GPU_ENERGY_SOURCE,
+    ),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(EXPORTER))
