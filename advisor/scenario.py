@@ -35,6 +35,7 @@ __all__ = [
     "trapezoid",
     "unbridged_spans",
     "vmaf_mean",
+    "window_energy_joules",
 ]
 
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
@@ -237,6 +238,15 @@ def energy(scenario: Scenario) -> Energy | None:
     return None
 
 
+def window_energy_joules(scenario: Scenario) -> float | None:
+    """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
+    total, seconds = energy(scenario), duration_seconds(scenario)
+    if total is None or not total.gap_seconds:
+        return None if total is None else total.joules
+    watts = mean_watts(scenario)
+    return None if watts is None or seconds is None else watts * seconds
+
+
 def mean_watts(scenario: Scenario) -> float | None:
     """Mean power over the window: as measured, else energy over the seconds that it covers."""
     if scenario.power is not None and scenario.power.mean_watts is not None:
@@ -291,14 +301,18 @@ def power_is_modelled(power: Power | None) -> bool:
     return power is not None and power.tier == "modelled"
 
 
-def repeats(run: Run, name: str) -> list[Scenario]:
-    """The scenarios of ``run`` that are measurements of one thing: same name and same settings.
+def repeats(run: Run) -> dict[str, list[Scenario]]:
+    """The scenarios of ``run`` by name, each list being measurements of one thing.
 
-    The first scenario of the name decides what the name means; one of other settings under the same
-    name is no repeat of it.
+    The first scenario of a name decides what the name means; one of other settings under the same name is
+    no repeat of it and is left out.
     """
-    named = [s for s in run.scenarios if s.name == name]
-    return [s for s in named if _settings(s) == _settings(named[0])]
+    groups: dict[str, list[Scenario]] = {}
+    for scenario in run.scenarios:
+        group = groups.setdefault(scenario.name, [])
+        if not group or _settings(scenario) == _settings(group[0]):
+            group.append(scenario)
+    return groups
 
 
 def published(run: Run) -> list[Scenario]:
@@ -315,12 +329,7 @@ def published(run: Run) -> list[Scenario]:
     >>> [s.repeat for s in published(run)]
     [3]
     """
-    groups: dict[str, list[Scenario]] = {}
-    for scenario in run.scenarios:
-        group = groups.setdefault(scenario.name, [])
-        if not group or _settings(scenario) == _settings(group[0]):
-            group.append(scenario)
-    return [group[0] if len(group) == 1 else _representative(group) for group in groups.values()]
+    return [group[0] if len(group) == 1 else _representative(group) for group in repeats(run).values()]
 
 
 def _representative(group: Sequence[Scenario]) -> Scenario:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporters.runtime.collector import Collector, Exporter, LiveCollector, Option, SnapshotCollector
+from exporters.runtime.collector import Collector, Exporter, LiveCollector, Option, Part, SnapshotCollector
 from exporters.runtime.families import Family, Filled
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Filled",
     "LiveCollector",
     "Option",
+    "Part",
     "SnapshotCollector",
     "serve",
 ]

@@ -19,9 +19,11 @@ from exporters.runtime.families import Family, Filled
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ["AnyFamily", "Collector", "Exporter", "LiveCollector", "Option", "SnapshotCollector"]
+__all__ = ["AnyFamily", "Collector", "Exporter", "LiveCollector", "Option", "Part", "SnapshotCollector"]
 
 AnyFamily: TypeAlias = "Filled | Metric"
+Part: TypeAlias = "Sequence[AnyFamily] | Callable[[], Sequence[AnyFamily]]"
+"""A list of families, or a function that makes it: then the rows need not be kept between refreshes."""
 
 
 @runtime_checkable
@@ -52,8 +54,8 @@ class SnapshotCollector(Protocol):
     """Publishes when its data change; a scrape sends bytes that are ready.
 
     ``refresh`` runs in a thread of its own every ``poll_seconds``, first as soon as the port is open. It
-    returns the families by part (for instance by run id), or None when nothing changed. A part whose list is
-    the same object as last time is not rendered again, so a new file among thousands costs what it holds.
+    returns the families by part (for instance by run id), or None when nothing changed. A part that is the
+    same object as last time is not rendered again, so a new file among thousands costs what it holds.
     Families of one name are joined over the parts, under the first part's HELP. The order of parts on the
     page is the order in which they came.
 
@@ -69,7 +71,7 @@ class SnapshotCollector(Protocol):
     def close(self) -> None:
         """Give it back; called once at the end."""
 
-    def refresh(self) -> Mapping[str, Sequence[AnyFamily]] | None:
+    def refresh(self) -> Mapping[str, Part] | None:
         """Families by part, or None for "as before"."""
         ...
 

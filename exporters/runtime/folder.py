@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.results import Run, Scenario
-from advisor.scenario import published
+from advisor.scenario import published, repeats
 from advisor.store import Broken, ResultStore
 from exporters.runtime.collector import Option
 from exporters.runtime.options import folder, whole_number
@@ -40,6 +40,8 @@ class Shown(Struct, frozen=True):
 
     run: Run
     scenarios: Sequence[Scenario]
+    repeats: Mapping[str, Sequence[Scenario]]
+    """Every repeat of each, finished or not, by name."""
 
 
 class ResultFolder:
@@ -77,7 +79,11 @@ class ResultFolder:
         self.dropped = room = 0
         for run in self._store.newest(self._runs):
             former = self._shown.get(run.run_id)
-            shown = former if former is not None and former.run is run else Shown(run, published(run))
+            shown = (
+                former
+                if former is not None and former.run is run
+                else Shown(run, published(run), repeats(run))
+            )
             room += len(shown.scenarios)
             if room > self._max_scenarios:
                 self.dropped += len(shown.scenarios)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from exporters.runtime.collector import AnyFamily, SnapshotCollector
+from exporters.runtime.collector import Part, SnapshotCollector
 from exporters.runtime.families import header, render
 from exporters.runtime.gzips import Piece, join, piece
 
@@ -119,14 +119,14 @@ class PageBuilder:
 
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}
-        self._sources: dict[str, Sequence[AnyFamily]] = {}
+        self._sources: dict[str, Part] = {}
         self._heads: dict[str, tuple[str, str]] = {}
         self._blocks: list[_Block] = []
         self._home: dict[str, _Block] = {}
         self._hashes: dict[str, array[int]] = {}
         self._series: set[int] = set()
 
-    def build(self, parts: Mapping[str, Sequence[AnyFamily]]) -> Page:
+    def build(self, parts: Mapping[str, Part]) -> Page:
         """The page of these parts."""
         gone = [key for key, source in self._sources.items() if parts.get(key) is not source]
         for key in gone:
@@ -146,7 +146,7 @@ class PageBuilder:
         self._home.pop(key).drop(key)
         self._series.difference_update(self._hashes.pop(key))
 
-    def _add(self, key: str, source: Sequence[AnyFamily]) -> None:
+    def _add(self, key: str, source: Part) -> None:
         try:
             lines, hashes = self._render(source)
         except Exception as exc:  # whatever a family holds, the other parts are published
@@ -157,11 +157,11 @@ class PageBuilder:
         self._series.update(hashes)
         self._place(key, lines)
 
-    def _render(self, source: Sequence[AnyFamily]) -> tuple[_Lines, array[int]]:
+    def _render(self, source: Part) -> tuple[_Lines, array[int]]:
         lines: _Lines = {}
         hashes = array("q")
         heads = {}
-        for family in source:
+        for family in source() if callable(source) else source:
             rendered = render(family, keep=False)
             head = (rendered.kind, rendered.help)
             if not rendered.prefixes:

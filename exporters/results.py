@@ -1,0 +1,326 @@
+"""Results exporter, port 9502: what the test runs measured, by run and scenario.
+
+Series carry ``run_id`` and ``scenario``; what follows from power also says its ``tier``, so that a measured
+watt is never mistaken for a modelled one. The rest of what describes a scenario is on
+``results_scenario_info``, once.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from advisor.results import Run, Scenario
+from advisor.scenario import (
+    delivered_frames,
+    delivered_pixels,
+    duration_seconds,
+    hardware_id,
+    mean_watts,
+    net_energy_joules,
+    net_watts,
+    output_ladder,
+    output_seconds,
+    stream_count,
+    window_energy_joules,
+)
+from advisor.scoring import scores
+from exporters.runtime import Exporter, Family, Filled, Part, serve
+from exporters.runtime.families import Row
+from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
+from exporters.runtime.logs import logger
+
+__all__ = ["EXPORTER", "ResultsCollector"]
+
+_TIERED = (*IDENTITY, "tier")
+_POLL_SECONDS = 2.0
+_MOST_REFUSED_NAMED = 100
+"""Refused files that are named in a series of their own; all are counted."""
+
+
+def _plain(name: str, help: str, labels: Sequence[str] = IDENTITY) -> Family:
+    return Family(f"results_{name}", "gauge", help, labels)
+
+
+UP = _plain("exporter_up", "1: the results exporter is running.", ())
+RUNS = _plain("runs", "Runs that are published.", ())
+DROPPED = _plain("scenarios_dropped", "Scenarios of the newest runs left out by --max-scenarios.", ())
+FILES_REFUSED = _plain("files_refused", "Result files that cannot be read.", ())
+FILE_REFUSED = Family(
+    "results_file_refused_info", "info", "A result file that cannot be read, and why.", ("run_id", "reason")
+)
+REFUSED = _plain(
+    "scenarios_refused", "Scenarios of readable files that were left out, by reason.", ("reason",)
+)
+INFO = Family(
+    "results_scenario_info",
+    "info",
+    "What describes a scenario; the other series of the scenario join on run_id and scenario.",
+    (
+        *IDENTITY,
+        "bitrate",
+        "resolution",
+        "fps",
+        "streams",
+        "output_ladder",
+        "codec",
+        "encoder",
+        "preset",
+        "hardware",
+        "type",
+        "tier",
+    ),
+)
+VALID = _plain("scenario_valid", "1 if the scenario finished and nothing speaks against its figures, else 0.")
+INVALID = Family(
+    "results_scenario_invalid_info", "info", "Why a scenario is not valid.", (*IDENTITY, "reason")
+)
+START = _plain("scenario_start_timestamp_seconds", "Unix time at which the scenario began.")
+DURATION = _plain("scenario_duration_seconds", "Measured wall time of the scenario.")
+REPEATS = _plain("scenario_repeats", "Finished repeats; the one of median energy is published.")
+REPEAT_STDEV = _plain(
+    "scenario_repeat_energy_stdev_joules", "Standard deviation of energy over the repeats.", _TIERED
+)
+SCORE = _plain(
+    "scenario_efficiency_score", "Efficiency, more is better; one unit an algorithm.", (*_TIERED, "algorithm")
+)
+MEAN_WATTS = _plain("scenario_mean_power_watts", "Mean power of the host during the scenario.", _TIERED)
+
+Quantity = Callable[[Scenario, Run], float | None]
+
+
+def _per(amount: Callable[[Scenario], float | None], scale: float = 1.0) -> Quantity:
+    """Joules per ``scale`` units of what was delivered."""
+
+    def ratio(scenario: Scenario, run: Run) -> float | None:
+        joules, units = window_energy_joules(scenario), amount(scenario)
+        return joules * scale / units if joules is not None and units else None
+
+    return ratio
+
+
+def _power_increase_ratio(scenario: Scenario, run: Run) -> float | None:
+    baseline = mean_watts(run.baseline) if run.baseline is not None else None
+    watts = mean_watts(scenario)
+    if scenario.type == "baseline" or watts is None or not baseline:
+        return None
+    return watts / baseline - 1
+
+
+def _net(quantity: Quantity) -> Quantity:
+    """A baseline has nothing above idle by definition, so it has no such series."""
+    return lambda scenario, run: None if scenario.type == "baseline" else quantity(scenario, run)
+
+
+_OF_POWER: tuple[tuple[Family, Quantity], ...] = (
+    (MEAN_WATTS, lambda s, _: mean_watts(s)),
+    (
+        _plain("scenario_power_stdev_watts", "Standard deviation of power during the scenario.", _TIERED),
+        lambda s, _: s.power.stdev_watts if s.power else None,
+    ),
+    (
+        _plain("scenario_total_energy_joules", "Energy of the host over the scenario.", _TIERED),
+        lambda s, _: window_energy_joules(s),
+    ),
+    (
+        _plain("scenario_net_energy_joules", "Energy above idle over the scenario.", _TIERED),
+        _net(net_energy_joules),
+    ),
+    (_plain("scenario_net_power_watts", "Mean power above idle.", _TIERED), _net(net_watts)),
+    (
+        _plain(
+            "scenario_power_increase_ratio",
+            "Mean power over the run's baseline, less 1 (0.5: half more).",
+            _TIERED,
+        ),
+        _power_increase_ratio,
+    ),
+    (
+        _plain("scenario_energy_joules_per_frame", "Energy per frame delivered, over all outputs.", _TIERED),
+        _per(delivered_frames),
+    ),
+    (
+        _plain("scenario_energy_joules_per_output_second", "Energy per second of video delivered.", _TIERED),
+        _per(output_seconds),
+    ),
+    (
+        _plain("scenario_energy_joules_per_megapixel", "Energy per million pixels delivered.", _TIERED),
+        _per(delivered_pixels, 1e6),
+    ),
+)
+_OF_WORK: tuple[tuple[Family, Quantity], ...] = (
+    (
+        _plain("scenario_total_pixels", "Pixels delivered, over all outputs, streams and frames."),
+        lambda s, _: delivered_pixels(s),
+    ),
+    (_plain("scenario_cpu_seconds", "CPU time of ffmpeg and its children."), lambda s, _: s.cpu_seconds),
+    (
+        _plain("scenario_encode_speed_ratio", "Seconds of video encoded per second; 1 is real time."),
+        lambda s, _: s.encode.speed if s.encode else None,
+    ),
+    (
+        _plain("scenario_dropped_frames", "Frames that ffmpeg dropped."),
+        lambda s, _: s.encode.dropped_frames if s.encode else None,
+    ),
+)
+_SCENARIO = (INFO, VALID, INVALID, START, DURATION, REPEATS)
+_TOTALS = (UP, RUNS, DROPPED, FILES_REFUSED, FILE_REFUSED, REFUSED)
+
+
+class ResultsCollector:
+    """Publishes a folder of result files."""
+
+    name = "results"
+    poll_seconds = _POLL_SECONDS
+
+    def __init__(self, results: ResultFolder) -> None:
+        self._results = results
+        self._parts: dict[str, tuple[Shown, Part]] = {}
+        self._told: set[str] = set()
+
+    def start(self) -> None:
+        """Nothing is held open."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def refresh(self) -> dict[str, Part] | None:
+        """One part a run, and one for the folder; None when no file changed."""
+        if not self._results.refresh():
+            return None
+        former = self._parts
+        self._parts = {
+            run_id: kept
+            if (kept := former.get(run_id)) and kept[0] is shown
+            else (shown, partial(run_part, shown))
+            for run_id, shown in self._results.shown.items()
+        }
+        self._tell()
+        return {"": self._folder(), **{run_id: part for run_id, (_, part) in self._parts.items()}}
+
+    def _folder(self) -> list[Filled]:
+        results = self._results
+        broken = sorted(results.broken.items())[:_MOST_REFUSED_NAMED]
+        return [
+            UP.one(1),
+            RUNS.one(len(results.shown)),
+            DROPPED.one(results.dropped),
+            FILES_REFUSED.one(len(results.broken)),
+            FILE_REFUSED([((run_id, why.reason.removeprefix(f"{why.path}: ")), 1) for run_id, why in broken]),
+            REFUSED([((reason,), count) for reason, count in self._refused_scenarios().items()]),
+        ]
+
+    def _refused_scenarios(self) -> dict[str, int]:
+        shown = self._results.shown.values()
+        return {
+            "malformed": sum(len(s.run.refused) for s in shown),
+            "duplicate_name": sum(len(s.run.scenarios) - sum(map(len, s.repeats.values())) for s in shown),
+        }
+
+    def _tell(self) -> None:
+        """Log what was refused, once."""
+        lines = {why.reason for why in self._results.broken.values()}
+        for shown in self._results.shown.values():
+            lines |= {f"{shown.run.run_id}: {refused.reason}" for refused in shown.run.refused}
+        for line in sorted(lines - self._told):
+            logger().warning("result refused", reason=line)
+        self._told = lines
+
+
+def run_part(shown: Shown) -> list[Filled]:
+    """Every family of one run."""
+    run, scenarios = shown.run, shown.scenarios
+    finished = [s for s in scenarios if s.status == "ok"]
+    filled = [
+        INFO([(_description(run, s), 1) for s in scenarios]),
+        VALID([(_identity(run, s), int(not _faults(s))) for s in scenarios]),
+        INVALID([((*_identity(run, s), fault), 1) for s in scenarios for fault in _faults(s)]),
+        START([(_identity(run, s), s.start_time) for s in scenarios]),
+        DURATION([(_identity(run, s), duration_seconds(s)) for s in scenarios]),
+        REPEATS([(_identity(run, s), len(_finished(shown, s))) for s in scenarios]),
+        REPEAT_STDEV([(_tiered(run, s), _repeat_stdev(shown, s)) for s in finished]),
+        SCORE(list(_scores(run, finished))),
+    ]
+    filled += [family([(_tiered(run, s), of(s, run)) for s in finished]) for family, of in _OF_POWER]
+    filled += [family([(_identity(run, s), of(s, run)) for s in finished]) for family, of in _OF_WORK]
+    return filled
+
+
+def _identity(run: Run, scenario: Scenario) -> tuple[str, str]:
+    return run.run_id, scenario.name
+
+
+def _tiered(run: Run, scenario: Scenario) -> tuple[str, str, str]:
+    return run.run_id, scenario.name, _tier(scenario)
+
+
+def _tier(scenario: Scenario) -> str:
+    return (scenario.power.tier if scenario.power else None) or "unknown"
+
+
+def _description(run: Run, s: Scenario) -> tuple[str, ...]:
+    fps = "" if s.fps is None else f"{s.fps:g}"
+    return (
+        *_identity(run, s),
+        s.bitrate or "",
+        s.resolution or "",
+        fps,
+        str(stream_count(s)),
+        output_ladder(s),
+        s.encoder or "",
+        s.encoder_type,
+        s.preset or "",
+        hardware_id(run),
+        s.type,
+        _tier(s),
+    )
+
+
+def _faults(scenario: Scenario) -> list[str]:
+    """Why the figures are not valid; a scenario that did not finish has that as its first reason."""
+    unfinished = [] if scenario.status == "ok" else [scenario.status]
+    return list(dict.fromkeys(unfinished + scenario.validity))
+
+
+def _finished(shown: Shown, scenario: Scenario) -> list[Scenario]:
+    return [s for s in shown.repeats[scenario.name] if s.status == "ok"]
+
+
+def _repeat_stdev(shown: Shown, scenario: Scenario) -> float | None:
+    known = [j for s in _finished(shown, scenario) if (j := window_energy_joules(s)) is not None]
+    return statistics.stdev(known) if len(known) > 1 else None
+
+
+def _scores(run: Run, scenarios: Sequence[Scenario]) -> Iterator[Row]:
+    for scenario in scenarios:
+        for algorithm, value in scores(scenario, run).items():
+            yield (*_tiered(run, scenario), algorithm), value
+
+
+def _build(options: Namespace) -> list[ResultsCollector]:
+    results = ResultFolder(options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios)
+    return [ResultsCollector(results)]
+
+
+EXPORTER = Exporter(
+    name="results",
+    title="Wattframe results exporter",
+    port=9502,
+    port_env="RESULTS_EXPORTER_PORT",
+    options=RESULT_OPTIONS,
+    build=_build,
+    families=(
+        *_TOTALS,
+        *_SCENARIO,
+        *(family for family, _ in _OF_POWER),
+        REPEAT_STDEV,
+        SCORE,
+        *(family for family, _ in _OF_WORK),
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(serve(EXPORTER))
