@@ -1,0 +1,160 @@
+"""Compare two videos: probe both, let ffmpeg run once, and judge whether the frames belong together."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.errors import MediaError
+from advisor.ffmpeg import file_url, find_ffmpeg
+from advisor.quality.alignment import shifted
+from advisor.quality.graph import Plan, Settings, filter_graph, plan, seconds_compared
+from advisor.quality.logs import Frame, Logs, read_logs
+from advisor.quality.pooling import pool, psnr_cap_decibels
+from advisor.quality.probe import Media, count_frames, probe
+from advisor.quality.process import run_ffmpeg
+from advisor.results import Psnr, Quality, Ssim
+
+__all__ = ["Measurement", "measure"]
+
+Progress = Callable[[int, int], None]
+"""Called with the frames compared so far and the frames to compare."""
+
+
+class Measurement(Struct, frozen=True):
+    """A `Quality` and the frames behind it."""
+
+    quality: Quality
+    frames: tuple[Frame, ...]
+
+
+def measure(
+    reference: Path | str,
+    distorted: Path | str,
+    settings: Settings | None = None,
+    *,
+    ffmpeg: str | None = None,
+    threads: int | None = None,
+    nice: int = 0,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Compare ``distorted`` with ``reference``.
+
+    Depends on its arguments alone. An exception from ``progress``, or Ctrl-C, ends ffmpeg too.
+
+    Raises
+    ------
+    MediaError
+        One of the files cannot be read or decoded, or the two cannot be compared at all.
+    FfmpegError
+        ffmpeg is missing, crashed or was killed.
+    """
+    begun = time.monotonic()
+    settings = settings or Settings()
+    program = find_ffmpeg(ffmpeg)
+    source, encode = probe(reference), probe(distorted)
+    decided = plan(source, encode, settings)
+    graph = filter_graph(decided, threads=threads or len(os.sched_getaffinity(0)))
+    with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as folder:
+        said = run_ffmpeg(
+            [str(program), *_arguments(source, encode, settings, graph)],
+            folder=Path(folder),
+            nice=nice,
+            inputs=(encode.path, source.path),
+            progress=None if progress is None else lambda done: progress(done, encode.frames),
+        )
+        logs = read_logs(Path(folder), said, decided)
+    quality = _quality(source, encode, settings, decided, logs)
+    return Measurement(replace(quality, computation_seconds=time.monotonic() - begun), logs.frames)
+
+
+def _arguments(source: Media, encode: Media, settings: Settings, graph: str) -> list[str]:
+    start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
+    loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
+    files_only = ["-protocol_whitelist", "file"]
+    return [
+        *("-hide_banner", "-nostdin", "-nostats", "-v", "info", "-progress", "pipe:1"),
+        # a picture that the decoder had to guess is no picture of this encode
+        "-xerror",
+        *(*files_only, "-i", file_url(encode.path)),
+        *(*files_only, *start, *loops, "-i", file_url(source.path)),
+        *("-filter_complex", graph, "-map", "[out]", "-f", "null", "-"),
+    ]
+
+
+def _quality(source: Media, encode: Media, settings: Settings, decided: Plan, logs: Logs) -> Quality:
+    compared = len(logs.frames)
+    if not compared:
+        raise MediaError("has no frame in common with the reference", subject=encode.path)
+    reason = _miscounted(source, encode, settings, compared) or shifted(decided, logs.probe)
+    quality = Quality(
+        aligned=reason is None,
+        reason=reason,
+        frames=compared,
+        comparison_height_pixels=decided.height,
+        libvmaf_version=logs.libvmaf_version,
+        reference=source.path,
+        distorted=encode.path,
+    )
+    return quality if reason else _scored(quality, decided, logs, _notes(source, encode, settings, compared))
+
+
+def _miscounted(source: Media, encode: Media, settings: Settings, compared: int) -> str | None:
+    """Why the number of compared frames is wrong, None when each frame of the output was compared.
+
+    One frame more than the reference has is taken for the encoder's last, shown twice.
+    """
+    if abs(encode.frames - compared) <= 1:
+        return None
+    # where two fields are two packets only decoding tells
+    frames = count_frames(encode.path)
+    if abs(frames - compared) <= 1:
+        return None
+    if compared < frames and seconds_compared(source, encode, settings) < encode.seconds:
+        return (
+            f"the reference ends before the output: {compared} of the output's {frames} frames have a partner"
+        )
+    return f"{compared} frames were compared, the output has {frames}"
+
+
+def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Quality:
+    cap = psnr_cap_decibels(decided.depth)
+    psnr, ssim = logs.averages["psnr"], logs.averages["ssim"]
+    pooled = [pool(scores, model) for scores, model in zip(logs.vmaf, decided.models, strict=True)]
+    return replace(
+        quality,
+        vmaf=pooled[0],
+        vmaf_extra={score.model: score for score in pooled[1:] if score.model},
+        psnr_decibels=Psnr(average=min(psnr["average"], cap), y=min(psnr["y"], cap)),
+        lossless=psnr["average"] == math.inf,
+        ssim_ratio=Ssim(all=ssim["All"], y=ssim["Y"]),
+        xpsnr_decibels=min(logs.averages["xpsnr"]["y"], cap) if decided.xpsnr else None,
+        notes=notes,
+    )
+
+
+def _notes(source: Media, encode: Media, settings: Settings, compared: int) -> list[str]:
+    """What does not make a score wrong and yet should be known."""
+    notes = []
+    rate = encode.rate if encode.rate and source.rate and encode.rate < source.rate else source.rate
+    expected = round(seconds_compared(source, encode, settings) * float(rate or 0))
+    if rate and expected - compared > 1:
+        notes.append(
+            f"{expected - compared} of {expected} frames of the reference have no frame in the output"
+        )
+    whole = not settings.reference_loops and not settings.reference_start
+    if whole and source.seconds - encode.seconds > 0.1:
+        notes.append(f"the output ends {source.seconds - encode.seconds:.2f} s before the reference")
+    if encode.width * encode.height > source.width * source.height:
+        notes.append("the reference is smaller than the output: are they the wrong way round?")
+    if abs(source.display_aspect / encode.display_aspect - 1) > 0.03:
+        shapes = f"{source.display_aspect:.3f} and {encode.display_aspect:.3f}"
+        notes.append(f"display aspects differ ({shapes}): whole frames were compared")
+    return notes

@@ -1,0 +1,103 @@
+"""One ffmpeg process: started quietly, watched, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from advisor.errors import FfmpegError, MediaError, WattframeError
+
+__all__ = ["run_ffmpeg"]
+
+_SAID = "said.txt"
+_SAID_BYTES = 200_000
+
+# [in#1/mov...], [vist#0:0/h264], [vist#0:0/h264 @ ...] [dec:h264 @ ...]: the number is the input's
+_ABOUT_INPUT = re.compile(r"^\[(?:in|vist)#(\d+)[^\]]*\] *(?:\[[^\]]*\] *)?(.*)")
+_TROUBLE = re.compile(
+    r"error|corrupt|invalid|unsupported|no decoder|not found|cannot|could not|partial", re.I
+)
+
+
+def run_ffmpeg(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    inputs: Sequence[str],
+    nice: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> str:
+    """Run ``command`` in ``folder`` and return what it said on stderr.
+
+    Parameters
+    ----------
+    inputs
+        Names of the input files in ffmpeg's order, for messages.
+    nice
+        Added to the process's niceness.
+    progress
+        Called with the number of frames done; the command has ``-progress pipe:1``.
+
+    Raises
+    ------
+    MediaError
+        ffmpeg could not read or decode one of the inputs.
+    FfmpegError
+        It could not be started, refused the graph, crashed or was killed.
+    """
+    said = folder / _SAID
+    with said.open("wb") as stderr:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                # Ctrl-C is the caller's to handle, and all threads get the niceness
+                process_group=0,
+            )
+        except OSError as exc:
+            raise FfmpegError(f"{command[0]}: cannot be run: {exc.strerror}") from exc
+        with process:
+            try:
+                _watch(process, nice, progress)
+            except BaseException:
+                process.kill()
+                raise
+    text = said.read_bytes()[-_SAID_BYTES:].decode(errors="replace")
+    if process.returncode:
+        raise _failure(process.returncode, text, inputs)
+    return text
+
+
+def _watch(process: subprocess.Popen[str], nice: int, progress: Callable[[int], object] | None) -> None:
+    if nice:
+        with contextlib.suppress(ProcessLookupError):  # has ended already
+            os.setpriority(os.PRIO_PGRP, process.pid, nice)
+    assert process.stdout is not None  # noqa: S101
+    for line in process.stdout:
+        key, _, value = line.partition("=")
+        if progress is not None and key == "frame" and value.strip().isdigit():
+            progress(int(value))
+
+
+def _failure(code: int, said: str, inputs: Sequence[str]) -> WattframeError:
+    if code < 0 or (code > 128 and code - 128 in (signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)):
+        number = -code if code < 0 else code - 128
+        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+        why = ": out of memory?" if number == signal.SIGKILL else ""
+        return FfmpegError(f"ffmpeg was ended by {name}{why}")
+    for line in said.splitlines():
+        about = _ABOUT_INPUT.match(line)
+        if about and _TROUBLE.search(about[2]) and int(about[1]) < len(inputs):
+            return MediaError(f"is damaged or cannot be decoded: {about[2]}", subject=inputs[int(about[1])])
+    lines = [re.sub(r"^\[[^\]]*\] *", "", line) for line in said.splitlines() if _TROUBLE.search(line)]
+    first = lines[0] if lines else "no message"
+    return FfmpegError(f"ffmpeg ended with code {code}: {first}")

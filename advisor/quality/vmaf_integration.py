@@ -1,0 +1,96 @@
+"""`compute_quality` and `compute_vmaf`: the quality of one encode in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import MediaError
+from advisor.quality.graph import Settings
+from advisor.quality.measure import measure
+from advisor.results import Quality
+
+__all__ = ["aligned_quality", "compute_quality", "compute_vmaf"]
+
+
+def compute_quality(
+    reference: Path | str,
+    distorted: Path | str,
+    *,
+    ffmpeg: str | None = None,
+    model: str | None = None,
+    extra_models: Sequence[str] = (),
+    codec_comparison: bool = False,
+    xpsnr: bool = False,
+    subsample: int = 1,
+    threads: int | None = None,
+    nice: int = 0,
+    reference_start: float = 0.0,
+    reference_loops: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Quality:
+    """VMAF, PSNR and SSIM of ``distorted`` against ``reference``, in one pass.
+
+    Parameters
+    ----------
+    ffmpeg
+        Path or name of the program; default: see `advisor.ffmpeg.find_ffmpeg`.
+    model
+        ``hd``, ``4k``, ``neg``, ``phone``, ``v1`` or a name of libvmaf's; default: HD up to 1440 lines, else
+        4k.
+    extra_models
+        Further models, scored in the same pass into ``vmaf_extra``.
+    codec_comparison
+        Choose the ``neg`` model, as is right when encoders are compared.
+    xpsnr
+        Also XPSNR of the luma plane, in decibels.
+    subsample
+        VMAF of every n-th frame only; odd.
+    threads
+        Threads of libvmaf; default: the CPUs at hand. The scores do not depend on it.
+    reference_start, reference_loops
+        Seconds to seek into the reference and how often to repeat it (-1: without end), as the encode did by
+        ``-ss`` and ``-stream_loop``.
+    progress
+        Called with the frames compared and the frames to compare.
+
+    Returns
+    -------
+    Quality
+        With ``aligned`` False, a ``reason`` and no scores when the frames do not belong together.
+
+    Raises
+    ------
+    MediaError
+        A file is missing, empty, not a video, damaged, cut off or HDR.
+    FfmpegError
+        ffmpeg is missing, crashed or was killed.
+    """
+    settings = Settings(
+        model=model,
+        extra_models=tuple(extra_models),
+        codec_comparison=codec_comparison,
+        xpsnr=xpsnr,
+        subsample=subsample,
+        reference_start=reference_start,
+        reference_loops=reference_loops,
+    )
+    return measure(
+        reference, distorted, settings, ffmpeg=ffmpeg, threads=threads, nice=nice, progress=progress
+    ).quality
+
+
+def compute_vmaf(reference: Path | str, distorted: Path | str, **options: Any) -> float:
+    """Mean VMAF, 0-100; ``options`` as in `compute_quality`, and MediaError for an unaligned pair."""
+    vmaf = aligned_quality(reference, distorted, **options).vmaf
+    assert vmaf is not None  # noqa: S101 -- an aligned pair is scored
+    return vmaf.mean
+
+
+def aligned_quality(reference: Path | str, distorted: Path | str, **options: Any) -> Quality:
+    """`compute_quality`, with MediaError instead of a result without scores."""
+    quality = compute_quality(reference, distorted, **options)
+    if not quality.aligned:
+        raise MediaError(f"is not aligned with {reference}: {quality.reason}", subject=distorted)
+    return quality
