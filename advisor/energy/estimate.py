@@ -20,39 +20,49 @@ from advisor.hardware import CpuInfo, cpu_info
 __all__ = ["ZONE", "EstimateSource", "PowerModel", "power_model", "shape"]
 
 ZONE = "package_0"
-# SPECpower_ssj2008 results of 2016 and later: measured power at half load lies 0 to 15 % below the straight
-# line from idle (about 0.2 of the maximum) to full load, in the middle 7.5 %, which this exponent gives
+# In SPECpower_ssj2008 results of 2016 and later the straight line from idle (about 0.2 of the maximum) to
+# full load lies 1 % below to 17 % above the measured power at half load; this takes the middle of that away.
 _EXPONENT = 1.17
-_IDLE_SHARE = 0.2
 _GIVEN, _FAMILY, _ANY = "given", "family", "per_core"
-# half-widths as ratios: the shape's own error where both ends are given; the spread of systems within a
-# family, and over families, of the table below where they are not
-_UNCERTAINTY = {_GIVEN: 0.15, _FAMILY: 0.35, _ANY: 0.6}
+# half-widths as ratios: the shape's own error where both ends are given; where they are not, the spread of the
+# systems within a family and the spread of the families in the table below
+_UNCERTAINTY = {_GIVEN: 0.1, _FAMILY: 0.35, _ANY: 0.5}
 
 
 class _Family(Struct, frozen=True):
-    name: str
     vendor: str
     family: int
     models: tuple[int, ...]
     idle_watts: float
     max_watts: float
+    steppings: tuple[int, ...] = ()
+    """Where one model number stands for several families."""
 
 
-# Watts per hardware thread, whole server, idle and full load: averages over SPECpower_ssj2008 results by
-# microarchitecture as published by the Cloud Carbon Footprint project (coefficients of 2022), two decimals.
+# Watts per hardware thread of a whole server, idle and at full load: averages over the SPECpower_ssj2008
+# results published until March 2026, by microarchitecture, as worked out by the Cloud Carbon Footprint project
+# (coefficients of 2026-03-09); Zen 5 dense from the two results of May 2025 (EPYC 9965, 768 threads).
+_INTEL, _AMD = "GenuineIntel", "AuthenticAMD"
 _FAMILIES = (
-    _Family("Sandy Bridge", "GenuineIntel", 6, (45,), 2.17, 8.58),
-    _Family("Ivy Bridge", "GenuineIntel", 6, (62,), 3.04, 8.25),
-    _Family("Haswell", "GenuineIntel", 6, (63,), 1.90, 6.01),
-    _Family("Broadwell", "GenuineIntel", 6, (79, 86), 0.71, 3.69),
-    _Family("Skylake", "GenuineIntel", 6, (85,), 0.64, 4.19),
-    _Family("Coffee Lake", "GenuineIntel", 6, (158,), 1.14, 5.42),
-    _Family("EPYC 1st generation", "AuthenticAMD", 23, (1,), 0.82, 2.55),
-    _Family("EPYC 2nd generation", "AuthenticAMD", 23, (49,), 0.47, 1.69),
+    _Family(_INTEL, 6, (45,), 2.21, 8.63),  # Sandy Bridge
+    _Family(_INTEL, 6, (62,), 1.71, 5.56),  # Ivy Bridge
+    _Family(_INTEL, 6, (63,), 1.86, 5.60),  # Haswell
+    _Family(_INTEL, 6, (79, 86), 0.71, 3.69),  # Broadwell
+    _Family(_INTEL, 6, (142, 158), 1.14, 5.42),  # Coffee Lake
+    _Family(_INTEL, 6, (85,), 0.61, 4.10, steppings=(0, 1, 2, 3, 4)),  # Skylake
+    _Family(_INTEL, 6, (85,), 0.69, 4.06),  # Cascade Lake
+    _Family(_INTEL, 6, (106, 108), 0.77, 3.76),  # Ice Lake
+    _Family(_INTEL, 6, (143,), 1.04, 4.16),  # Sapphire Rapids
+    _Family(_INTEL, 6, (207,), 0.81, 4.48),  # Emerald Rapids
+    _Family(_INTEL, 6, (173,), 0.58, 2.53),  # Granite Rapids
+    _Family(_AMD, 23, (1,), 0.85, 2.60),  # EPYC, Zen
+    _Family(_AMD, 23, (49,), 0.47, 1.69),  # EPYC, Zen 2
+    _Family(_AMD, 25, (1,), 0.46, 1.96),  # EPYC, Zen 3
+    _Family(_AMD, 25, (17, 160), 0.74, 2.28),  # EPYC, Zen 4
+    _Family(_AMD, 26, (17,), 0.20, 1.04),  # EPYC, Zen 5 dense
 )
-# the median of the table's maxima, with the usual idle share
-_ANY_MAX_WATTS = 4.8
+# the medians over the families since 2017, Zen 5 left out as two results are no family
+_ANY_IDLE_WATTS, _ANY_MAX_WATTS = 0.72, 3.18
 
 
 class PowerModel(Struct, frozen=True):
@@ -95,18 +105,15 @@ def power_model(
     """
     family = next((f for f in _FAMILIES if _is_of(info, f)), None)
     basis = _FAMILY if family is not None else _ANY
-    per_thread = (
-        (family.idle_watts, family.max_watts) if family else (_ANY_MAX_WATTS * _IDLE_SHARE, _ANY_MAX_WATTS)
+    usual_idle, usual_max = (
+        (family.idle_watts, family.max_watts) if family else (_ANY_IDLE_WATTS, _ANY_MAX_WATTS)
     )
-    if max_watts is not None:
-        basis = _GIVEN if idle_watts is not None else basis
-        top = max_watts
-        idle = idle_watts if idle_watts is not None else max_watts * per_thread[0] / per_thread[1]
-    else:
-        top = per_thread[1] * info.threads
-        idle = idle_watts if idle_watts is not None else per_thread[0] * info.threads
-        if idle_watts is not None and top <= idle:
-            top = idle_watts / _IDLE_SHARE
+    top = max_watts if max_watts is not None else usual_max * info.threads
+    idle = idle_watts if idle_watts is not None else top * usual_idle / usual_max
+    if idle_watts is not None and max_watts is None and top <= idle:
+        top = idle * usual_max / usual_idle
+    if idle_watts is not None and max_watts is not None:
+        basis = _GIVEN
     if not 0 <= idle < top:
         raise InputError(
             f"expected 0 <= idle watts < maximum watts, got idle {idle:g} W and maximum {top:g} W",
@@ -116,7 +123,8 @@ def power_model(
 
 
 def _is_of(info: CpuInfo, family: _Family) -> bool:
-    return (info.vendor, info.family) == (family.vendor, family.family) and info.model in family.models
+    same = (info.vendor, info.family) == (family.vendor, family.family) and info.model in family.models
+    return same and (not family.steppings or info.stepping in family.steppings)
 
 
 class EstimateSource:
