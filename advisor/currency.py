@@ -10,8 +10,9 @@ from msgspec import Struct
 from advisor.amounts import Checker, currency_code
 from advisor.errors import PricingError
 from advisor.pricing_file import check_keys, read_yaml
+from advisor.tariff import Flat, Scaled, Schedule
 
-__all__ = ["Rates", "read_rates"]
+__all__ = ["Rates", "converted", "read_rates"]
 
 
 class Rates(Struct, frozen=True):
@@ -62,3 +63,20 @@ def read_rates(path: str | os.PathLike[str]) -> Rates:
         for code, value in rates.items()
     }
     return Rates(base, date, per_base, str(path))
+
+
+def converted(
+    schedule: Schedule, given: str, wanted: str, rates: Rates | None, subject: object = None
+) -> Schedule:
+    """A schedule of prices in ``given`` as one in ``wanted``; without rates only where they are the same."""
+    if given == wanted:
+        return schedule
+    if rates is None:
+        raise PricingError(
+            f"its price is in {given}: give exchange rates (with their date) to have it in {wanted}, "
+            "or your own price",
+            subject=subject,
+            field="price_per_kwh",
+        )
+    factor = rates.factor(given, wanted)
+    return Flat(schedule.value * factor) if isinstance(schedule, Flat) else Scaled(schedule, factor)

@@ -53,6 +53,11 @@ class LoadCurve(Struct, frozen=True):
         """The integral over all spans."""
         return math.fsum((end - start) * (v0 + v1) / 2 for start, end, v0, v1 in self.spans)
 
+    def scaled(self, factor: float) -> LoadCurve:
+        """The same shape with every value times ``factor``."""
+        spans = tuple((start, end, v0 * factor, v1 * factor) for start, end, v0, v1 in self.spans)
+        return LoadCurve(spans, self.gap_seconds)
+
     def between(self, start: float, end: float) -> LoadCurve:
         """What lies within a window; cutting a curve anywhere keeps the sum of the parts."""
         return LoadCurve(tuple(_clip(self.spans, start, end)))

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 
 from advisor.amounts import currency_code
-from advisor.currency import Rates
+from advisor.currency import Rates, converted
 from advisor.errors import PricingError, UnknownRegionError
 from advisor.pricing_file import near
 from advisor.region_file import read_regions
 from advisor.region_table import Region, table
-from advisor.tariff import Flat, Scaled, Schedule
+from advisor.tariff import Flat, Schedule
 
 __all__ = ["Region", "RegionalPricing"]
 
@@ -95,18 +95,7 @@ class RegionalPricing:
                 field="price_per_kwh",
             )
         given = region.price_currency or self.currency
-        if given == self.currency:
-            return region.price
-        if self.rates is None:
-            raise PricingError(
-                f"its price is in {given}: expected exchange rates (with their date) to have it in "
-                f"{self.currency}, or your own price",
-                subject=f"region {region.name}",
-                field="price_per_kwh",
-            )
-        factor = self.rates.factor(given, self.currency)
-        price = region.price
-        return Flat(price.value * factor) if isinstance(price, Flat) else Scaled(price, factor)
+        return converted(region.price, given, self.currency, self.rates, f"region {region.name}")
 
     def price_per_kwh(self, name: str) -> float:
         """The price per kWh where it is one value; a tariff that changes over time is an error here."""

@@ -1,0 +1,105 @@
+"""What a scenario consumed, in the quantities that prices are put on: joules, core-seconds, hours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from advisor.errors import PricingError
+from advisor.loadcurve import LoadCurve
+from advisor.results import Scenario, parse_run
+from advisor.scenario import duration_seconds, energy, output_seconds, stream_count, trapezoid
+
+__all__ = ["Metered", "as_scenario", "core_seconds", "load_curve", "metered", "watch_hours"]
+
+_FIRST_REAL_UNIX_SECONDS = 1e8
+"""Earlier suites count samples from 0 when they did not write a start; such times are no dates (1973)."""
+
+
+class Metered(Struct, frozen=True):
+    """Energy of one scenario's equipment, before the building's share."""
+
+    joules: float
+    gpu_joules: float | None
+    """The part of ``joules`` that GPUs used, where it was measured apart."""
+    tier: str | None
+    """``measured`` or ``modelled``; modelled as soon as a part is."""
+    basis: str
+    gap_seconds: float
+    uncertainty_ratio: float | None = None
+
+
+def as_scenario(value: Scenario | Mapping[str, Any]) -> Scenario:
+    """A scenario from a mapping as result files hold it, of this format or an earlier one.
+
+    >>> as_scenario({"duration": 60, "power": {"mean_watts": 100}}).power.mean_watts
+    100.0
+    """
+    if isinstance(value, Scenario):
+        return value
+    if not isinstance(value, Mapping):
+        raise PricingError(f"expected a scenario, found {type(value).__name__}", field="scenario")
+    text = json.dumps({"scenarios": [{"name": "scenario", **value}]})
+    run = parse_run(text.encode(), run_id="scenario")
+    if run.refused:
+        raise PricingError(
+            run.refused[0].reason.partition("].")[2] or run.refused[0].reason, field="scenario"
+        )
+    return run.scenarios[0]
+
+
+def metered(scenario: Scenario) -> Metered | None:
+    """Energy of the host and of its GPUs: counters, else samples, else mean power x time."""
+    host = energy(scenario)
+    if host is None:
+        return None
+    gpu, power = scenario.gpu_power, scenario.power
+    duration = duration_seconds(scenario)
+    gpu_joules = None if gpu is None else gpu.total_energy_joules
+    if gpu is not None and gpu_joules is None and gpu.mean_watts is not None and duration:
+        gpu_joules = gpu.mean_watts * duration
+    modelled = gpu_joules is not None and gpu is not None and gpu.tier == "modelled"
+    return Metered(
+        host.joules + (gpu_joules or 0.0),
+        gpu_joules,
+        "modelled" if modelled else host.tier,
+        host.basis,
+        host.gap_seconds,
+        power.uncertainty_ratio if power is not None else None,
+    )
+
+
+def load_curve(scenario: Scenario, joules: float) -> LoadCurve | None:
+    """When the ``joules`` were used: in the shape of the power samples, else evenly over the window.
+
+    The curve's total is ``joules``: samples only say when. None where nothing says at what time it was.
+    """
+    samples = scenario.samples
+    if samples is not None and samples.power_watts and min(samples.timestamps) > _FIRST_REAL_UNIX_SECONDS:
+        curve = LoadCurve.from_samples(samples.timestamps, samples.power_watts)
+        total = curve.total()
+        if total > 0:
+            return curve if total == joules else curve.scaled(joules / total)
+    start, duration = scenario.start_time, duration_seconds(scenario)
+    if not start or not duration:
+        return None
+    return LoadCurve.constant(start, start + duration, joules / duration)
+
+
+def core_seconds(scenario: Scenario) -> float | None:
+    """CPU time: as measured, else the trapezoid over the samples of cores in use."""
+    if scenario.cpu_seconds is not None:
+        return scenario.cpu_seconds
+    samples = scenario.samples
+    if samples is None or sum(cores is not None for cores in samples.cpu_usage_cores) < 2:
+        return None
+    return trapezoid(samples.timestamps, samples.cpu_usage_cores)[0]
+
+
+def watch_hours(scenario: Scenario, viewers: int | float) -> float | None:
+    """Hours watched when each of ``viewers`` sees one stream's video once."""
+    seconds = output_seconds(scenario)
+    return None if seconds is None else viewers * seconds / max(stream_count(scenario), 1) / 3600
