@@ -1,0 +1,211 @@
+"""``run_tests.py`` and ``wattframe test``: options in, a run, an exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from advisor.edge import guarded
+from advisor.energy.meter import open_meter
+from advisor.errors import InputError, WorkError
+from advisor.ffmpeg import capabilities, find_ffmpeg
+from advisor.hardware import host
+from advisor.results import RESULT_GLOB, InputMedia, Run
+from runner.batch import read_batch
+from runner.command import LAVFI, commands
+from runner.display import Display, rows, table
+from runner.options import NEWEST, parse, spec_of
+from runner.plan import Job, Spec, arrange, duplicate_names, refuse, resolve, spec_problems
+from runner.preflight import look_at_inputs, missing
+from runner.session import (
+    Session,
+    Settings,
+    new_result_path,
+    outputs_folder,
+    read_former,
+    remaining,
+    remove_if_empty,
+)
+from runner.stop import StopRequest
+from runner.suites import DEFAULT_SUITE
+
+__all__ = ["main"]
+
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "bigbuckbunny.mp4"
+
+
+def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> int:
+    """Run one command line; returns its exit code."""
+    args = sys.argv[1:] if argv is None else list(argv)
+
+    def work() -> int:
+        # from the first moment, so that no signal can leave a half-done state behind
+        with StopRequest() as stop:
+            return _run(program, parse(program, args), stop)
+
+    return guarded(program, work)
+
+
+def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
+    ffmpeg = find_ffmpeg(options.ffmpeg)
+    able = capabilities(ffmpeg)
+    jobs = _jobs(options)
+    left_out = missing(jobs, ffmpeg, able)
+    if left_out and not (options.skip_missing or options.subcommand == "suite"):
+        raise InputError("; ".join(left_out.values()), subject="encoder")
+    for reason in left_out.values():
+        sys.stderr.write(f"{program}: left out: {reason}\n")
+    jobs = [job for job in jobs if job.encoder not in left_out]
+    sources = look_at_inputs(jobs, ffmpeg)
+    jobs = arrange(
+        jobs,
+        repeats=options.repeat,
+        shuffle_seed=options.seed if options.order == "random" else None,
+        baseline_seconds=min(options.duration, 60.0) if options.with_baseline else None,
+    )
+    if not jobs:
+        raise InputError("no scenario is left to run")
+    settings = Settings(
+        ffmpeg=ffmpeg,
+        capabilities=able,
+        interval_seconds=options.interval,
+        stabilization_seconds=options.stabilization,
+        cooldown_seconds=options.cooldown,
+        keep_outputs=options.keep_outputs,
+        needs_outputs=options.compute_quality,
+        procfs=options.procfs,
+        sysfs=options.sysfs,
+    )
+    if options.dry_run:
+        return _dry_run(jobs, settings, options.output_dir)
+    return _measure(program, jobs, sources, settings, options, stop)
+
+
+def _jobs(options: argparse.Namespace) -> list[Job]:
+    specs, subject = _specs(options)
+    default_input = options.input
+    if default_input is None and any(spec.input is None and spec.type != "baseline" for spec in specs):
+        default_input = str(SAMPLE)
+        if not SAMPLE.exists():
+            raise InputError(
+                "the sample clip is not installed here: name a video or lavfi:SOURCE", subject="--input"
+            )
+    jobs = [
+        resolve(
+            spec,
+            input_path=default_input,
+            duration_seconds=options.duration,
+            media_seconds=options.media_duration,
+        )
+        for spec in specs
+    ]
+    refuse(subject, [f"name: expected one scenario called {name!r}" for name in duplicate_names(jobs)])
+    return jobs
+
+
+def _specs(options: argparse.Namespace) -> tuple[Sequence[Spec], str | None]:
+    if options.subcommand == "batch":
+        return _next_to(read_batch(options.file), options.file), str(options.file)
+    if options.subcommand == "suite":
+        return DEFAULT_SUITE, None
+    spec = spec_of(options)
+    refuse(None, [f"--{problem.replace('_', '-', 1)}" for problem in spec_problems(spec)])
+    return [spec], None
+
+
+def _next_to(specs: Sequence[Spec], file: Path) -> list[Spec]:
+    """Inputs named in a batch file are relative to it."""
+    return [
+        spec
+        if spec.input is None or spec.input.startswith(LAVFI)
+        else replace(spec, input=str(file.parent / spec.input))
+        for spec in specs
+    ]
+
+
+def _dry_run(jobs: Sequence[Job], settings: Settings, output_dir: Path) -> int:
+    """The commands that would run, and how long that takes at most."""
+    folder = output_dir / "test_results_DATE_outputs"
+    total = 0.0
+    for job in jobs:
+        total += job.duration_seconds + settings.stabilization_seconds + settings.cooldown_seconds
+        print(f"# {job.name}" + (f" (repeat {job.repeat})" if job.repeat > 1 else ""))  # noqa: T201
+        if not job.streams:
+            print(f"# idle for {job.duration_seconds:g} s")  # noqa: T201
+            continue
+        for command in commands(job, ffmpeg=settings.ffmpeg, folder=folder):
+            print(shlex.join(command.arguments))  # noqa: T201
+    bounded = all(job.media_seconds is None for job in jobs)
+    said = f"about {total:.0f} s" if bounded else "as long as the encodes of fixed length take"
+    print(f"# {len(jobs)} scenarios, {said}")  # noqa: T201
+    return 0
+
+
+def _measure(
+    program: str,
+    jobs: list[Job],
+    sources: dict[str, InputMedia],
+    settings: Settings,
+    options: argparse.Namespace,
+    stop: StopRequest,
+) -> int:
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    meter = open_meter(
+        sysfs=options.sysfs,
+        procfs=options.procfs,
+        idle_watts=options.idle_watts,
+        max_watts=options.max_watts,
+    )
+    path, former = _result_file(options)
+    if former is not None:
+        here = host(options.procfs, options.sysfs)
+        skipped = len(jobs)
+        jobs = remaining(jobs, former, here, settings.ffmpeg, path)
+        sys.stderr.write(f"{program}: {path}: {skipped - len(jobs)} finished before, {len(jobs)} to run\n")
+    try:
+        with Display(len(jobs), quiet=options.quiet) as display, meter:
+            session = Session(path, settings, meter, stop, display)
+            if former is not None:
+                session.resume(former)
+            session.measure(jobs, sources)
+    finally:
+        remove_if_empty(outputs_folder(path))
+    _report(session.run, path, as_json=options.json)
+    if stop.asked:
+        raise KeyboardInterrupt
+    failed = [s for s in session.run.scenarios if s.status == "failed"]
+    if failed:
+        of_all = f"{len(failed)} of {len(session.run.scenarios)} scenarios failed"
+        raise WorkError(f"{of_all}: {failed[0].name}: {failed[0].error}")
+    return 0
+
+
+def _result_file(options: argparse.Namespace) -> tuple[Path, Run | None]:
+    if options.resume is None:
+        return new_result_path(options.output_dir), None
+    if options.resume != NEWEST:
+        return Path(options.resume), read_former(Path(options.resume))
+    found = sorted(options.output_dir.glob(RESULT_GLOB))
+    if not found:
+        raise InputError(f"expected a result file in {options.output_dir} to go on with", subject="--resume")
+    return found[-1], read_former(found[-1])
+
+
+def _report(run: Run, path: Path, *, as_json: bool) -> None:
+    if as_json:
+        failed = [
+            {"scenario": s.name, "status": s.status, "error": s.error}
+            for s in run.scenarios
+            if s.status != "ok"
+        ]
+        document = {"run_id": run.run_id, "file": str(path), "scenarios": rows(run), "unfinished": failed}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
+    else:
+        sys.stdout.write(f"{table(run)}\n{path}\n")
+    sys.stdout.flush()

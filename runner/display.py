@@ -1,0 +1,193 @@
+"""What the user sees: progress on stderr while it runs, a table on stdout when it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from advisor.results import Run, Scenario
+from advisor.scenario import vmaf_mean
+from runner.measure import Progress
+from runner.plan import Job
+from runner.statistics import Summary, summarise
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+__all__ = ["Display", "Row", "rows", "table"]
+
+MEASURES = (
+    "duration_seconds",
+    "mean_watts",
+    "energy_joules",
+    "net_energy_joules",
+    "cpu_seconds",
+    "speed",
+    "vmaf",
+)
+
+
+class Display:
+    """A bar on a terminal, one line a scenario elsewhere, nothing when quiet; all on stderr."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._total = total
+        self._done = 0
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._name = ""
+        self._seconds: float | None = None
+
+    def __enter__(self) -> Display:
+        if not self._quiet and sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, job: Job) -> None:
+        """The scenario that runs now."""
+        self._done += 1
+        again = f" (repeat {job.repeat})" if job.repeat > 1 else ""
+        self._show(f"{self._done}/{self._total} {job.name}{again}", job.duration_seconds)
+
+    def phase(self, text: str) -> None:
+        """Work that is no scenario."""
+        self._show(text, None)
+
+    def _show(self, text: str, seconds: float | None) -> None:
+        self._name, self._seconds = text, seconds
+        if self._bar is not None and self._task is not None:
+            self._bar.reset(self._task, total=seconds, description=_plain(text))
+            self._bar.refresh()
+
+    def notice(self, progress: Progress) -> None:
+        """Called at every sample; redraws no more often than that."""
+        if self._bar is not None and self._task is not None:
+            text = f"{self._name}, {progress.frames} frames" if progress.frames else self._name
+            self._bar.update(self._task, completed=progress.elapsed_seconds, description=_plain(text))
+            self._bar.refresh()
+
+    def end(self, scenario: Scenario) -> None:
+        """What became of the scenario, in a line."""
+        self.say(f"{self._name}: {outcome(scenario)}")
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(_plain(text), highlight=False, soft_wrap=True)
+        else:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text  # names may hold what rich takes for markup
+
+    return text if not text.count("[") else Text(text).markup
+
+
+def _bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
+
+    # drawn at each sample and not by a thread of its own: the runner must not load what it measures
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+    )
+
+
+def outcome(scenario: Scenario) -> str:
+    """One line on one scenario.
+
+    >>> outcome(Scenario(name="a", status="failed", error="ffmpeg ended with code 8"))
+    'failed: ffmpeg ended with code 8'
+    """
+    if scenario.status != "ok":
+        return f"{scenario.status}: {scenario.error}"
+    parts = [] if scenario.duration is None else [f"{scenario.duration:.1f} s"]
+    power = scenario.power
+    if power is None:
+        parts.append("energy unknown")
+    elif power.mean_watts is not None and power.total_energy_joules is not None:
+        parts.append(f"{power.mean_watts:.1f} W {power.tier}")
+        parts.append(f"{power.total_energy_joules:.0f} J")
+    if scenario.encode is not None and scenario.encode.speed is not None:
+        parts.append(f"{scenario.encode.speed:.2f}x")
+    if scenario.validity:
+        parts.append(f"not valid: {', '.join(scenario.validity)}")
+    return ", ".join(parts)
+
+
+class Row(Struct, frozen=True):
+    """One configuration of a run, over its finished repeats."""
+
+    scenario: str
+    finished: int
+    valid: int
+    measures: dict[str, Summary | None]
+
+
+def rows(run: Run) -> list[Row]:
+    """The run's configurations in the order in which they first ran."""
+    names = dict.fromkeys(s.name for s in run.scenarios)
+    return [_row(name, [s for s in run.scenarios if s.name == name and s.status == "ok"]) for name in names]
+
+
+def _row(name: str, finished: Sequence[Scenario]) -> Row:
+    values: dict[str, list[float | None]] = {
+        "duration_seconds": [s.duration for s in finished],
+        "mean_watts": [s.power.mean_watts if s.power else None for s in finished],
+        "energy_joules": [s.power.total_energy_joules if s.power else None for s in finished],
+        "net_energy_joules": [s.power.net_energy_joules if s.power else None for s in finished],
+        "cpu_seconds": [s.cpu_seconds for s in finished],
+        "speed": [s.encode.speed if s.encode else None for s in finished],
+        "vmaf": [vmaf_mean(s) for s in finished],
+    }
+    measures = {key: summarise([v for v in found if v is not None]) for key, found in values.items()}
+    return Row(name, len(finished), sum(not s.validity for s in finished), measures)
+
+
+_HEADS = ("scenario", "n", "valid", "s", "W", "J", "net J", "CPU s", "speed", "VMAF")
+
+
+def table(run: Run) -> str:
+    """Means with the 95 % interval where a configuration was repeated; empty cells are unknown."""
+    lines = [list(_HEADS)]
+    for row in rows(run):
+        cells = [_cell(row.measures[key]) for key in MEASURES]
+        lines.append([row.scenario, str(row.finished), str(row.valid), *cells])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEADS))]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    )
+
+
+def _cell(summary: Summary | None) -> str:
+    if summary is None:
+        return ""
+    digits = 0 if abs(summary.mean) >= 1000 else 1 if abs(summary.mean) >= 10 else 2
+    interval = "" if summary.half_width is None else f" +-{summary.half_width:.{digits}f}"
+    return f"{summary.mean:.{digits}f}{interval}"

@@ -1,0 +1,97 @@
+"""What can be known before anything runs: the inputs, and what this ffmpeg cannot do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from advisor.errors import FfmpegError, InputError
+from advisor.ffmpeg import Capabilities, run_text
+from advisor.results import InputMedia
+from runner.command import LAVFI
+from runner.encoders import ENCODERS, Encoder
+from runner.plan import Job
+
+__all__ = ["look_at_inputs", "missing"]
+
+_SOURCE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
+_PROBE_SECONDS = 30
+
+
+def missing(jobs: Iterable[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[str, str]:
+    """Encoders that the jobs name and that cannot be used here, with the reason."""
+    names = list(dict.fromkeys(job.encoder for job in jobs if job.encoder is not None))
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in capabilities.encoders:
+            found[name] = f"ffmpeg {capabilities.version} was built without {name}"
+        elif ENCODERS[name].kind == "gpu":
+            problem = _device_problem(ENCODERS[name], ffmpeg)
+            if problem is not None:
+                found[name] = f"{name} has no device here: {problem}"
+    return found
+
+
+def _device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
+    """ffmpeg lists encoders of devices that are not there, so a few frames are encoded to see."""
+    source = ["-f", "lavfi", "-i", "color=gray:s=640x360:r=25:d=0.2"]
+    upload = ["-vf", encoder.upload] if encoder.upload else []
+    try:
+        run_text(
+            ffmpeg,
+            ["-v", "error", *encoder.device, *source, *upload, "-c:v", encoder.name, "-f", "null", "-"],
+        )
+    except FfmpegError as exc:
+        return str(exc).partition(": ")[2]
+    return None
+
+
+def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, InputMedia]:
+    """What each input is, by the name that the jobs give it.
+
+    Raises
+    ------
+    InputError
+        An input that cannot be read or holds no video, or a lavfi source that ffmpeg refuses.
+    """
+    names = dict.fromkeys(job.input for job in jobs if job.input is not None)
+    return {name: _lavfi(name, ffmpeg) if name.startswith(LAVFI) else _file(name) for name in names}
+
+
+def _file(name: str) -> InputMedia:
+    from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
+
+    media = probe(name)
+    return InputMedia(
+        path=str(Path(name).absolute()),
+        name=Path(name).name,
+        width=media.width,
+        height=media.height,
+        fps=float(media.rate) if media.rate else None,
+        duration=media.seconds,
+        frames=media.frames,
+        loops=-1,
+    )
+
+
+def _lavfi(name: str, ffmpeg: Path) -> InputMedia:
+    arguments = ["-hide_banner", "-nostdin", "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
+    try:
+        done = subprocess.run(
+            [ffmpeg, *arguments, "-frames:v", "1", "-f", "null", "-"],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise InputError(f"the source gave no frame: {exc}", subject=name) from exc
+    match = _SOURCE.search(done.stderr)
+    if done.returncode or match is None:
+        said = [line for line in done.stderr.splitlines() if line.strip()][-3:]
+        raise InputError(f"expected a lavfi video source: {' | '.join(said)}", subject=name)
+    return InputMedia(name=name, width=int(match[1]), height=int(match[2]), fps=float(match[3]), loops=0)

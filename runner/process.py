@@ -1,0 +1,299 @@
+"""Running ffmpeg: one or several processes, their progress, their end, their exact CPU time.
+
+The runner ends only what it started: every process leads a group of its own, and signals go to that group.
+Should the runner itself be killed, the kernel kills its ffmpeg (`setpriv --pdeathsig`, where there is one).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from msgspec import Struct
+
+from advisor.errors import FfmpegError
+from runner.command import Command
+
+__all__ = ["EncodeGroup", "Ended"]
+
+_KEPT_LINES = 40
+_OUTPUT = re.compile(
+    r"Output stream #(\d+):\d+ \(video\): \d+ frames encoded; (\d+) packets muxed \((\d+) bytes\)"
+)
+_DECODED = re.compile(r"Input stream #\d+:\d+ \(video\):.* (\d+) decode errors")
+_PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
+_LEVEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """What became of one ffmpeg process."""
+
+    exit_code: int
+    """Negative when a signal ended it."""
+    cpu_seconds: float
+    """User and system time of the process and of the children that it waited for, from the kernel."""
+    frames: int | None = None
+    """Frames of the first output, as last reported."""
+    dropped_frames: int | None = None
+    duplicated_frames: int | None = None
+    output_frames: dict[int, int] = {}
+    """Frames written to each output, by its place in the command."""
+    output_bytes: dict[int, int] = {}
+    """Bytes of video written to each output, without the container's."""
+    decode_errors: int = 0
+    last_words: tuple[str, ...] = ()
+    """ffmpeg's last error lines, or its last lines of any kind."""
+
+    @property
+    def failure(self) -> str | None:
+        """One line that says how it failed; None when it did not."""
+        if self.exit_code == 0:
+            return None
+        if self.exit_code < 0:
+            name = signal.Signals(-self.exit_code).name
+            said = f"ffmpeg was ended by {name}"
+        else:
+            said = f"ffmpeg ended with code {self.exit_code}"
+        return ": ".join([said, *([" | ".join(self.last_words)] if self.last_words else [])])
+
+
+class _Process:
+    """One running ffmpeg and what it has said so far."""
+
+    def __init__(self, command: Command) -> None:
+        self.popen = subprocess.Popen(
+            [*_death_notice(), *command.arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            # a group of its own: a Ctrl-C meant for the runner does not reach it
+            start_new_session=True,
+        )
+        self.pid = self.popen.pid
+        self.pidfd = os.pidfd_open(self.pid)
+        self.fields: dict[str, str] = {}
+        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.problems: deque[str] = deque(maxlen=3)
+        self.output_frames: dict[int, int] = {}
+        self.output_bytes: dict[int, int] = {}
+        self.decode_errors = 0
+        self.ended: Ended | None = None
+        self._rest = {"progress": b"", "stderr": b""}
+        for pipe in (self.popen.stdout, self.popen.stderr):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+
+    def take(self, which: str) -> bytes | None:
+        """Read what is there; None when there is nothing now, empty at the end of the pipe."""
+        pipe = self.popen.stdout if which == "progress" else self.popen.stderr
+        assert pipe is not None  # noqa: S101 - both were asked for above
+        try:
+            data = os.read(pipe.fileno(), 65536)
+        except BlockingIOError:
+            return None
+        *lines, self._rest[which] = (self._rest[which] + data).split(b"\n")
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip()
+            self._progress(text) if which == "progress" else self._said(text)
+        return data
+
+    def _progress(self, line: str) -> None:
+        key, _, value = line.partition("=")
+        self.fields[key] = value.strip()
+
+    def _said(self, line: str) -> None:
+        if match := _OUTPUT.search(line):
+            self.output_frames[int(match[1])] = int(match[2])
+            self.output_bytes[int(match[1])] = int(match[3])
+        elif match := _DECODED.search(line):
+            self.decode_errors += int(match[1])
+        elif match := _PROBLEM.search(line):
+            self.problems.append(match[1])
+        elif line:
+            self.lines.append(_LEVEL.sub("", line))
+
+    def count(self, key: str) -> int | None:
+        """A whole number of the last progress report."""
+        value = self.fields.get(key, "")
+        return int(value) if value.isascii() and value.isdigit() else None
+
+    def signal(self, number: int) -> None:
+        if self.ended is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def reap(self) -> None:
+        """Collect a process that has ended, with everything it still had to say."""
+        for which in ("progress", "stderr"):
+            while self.take(which):
+                pass
+        # what it may have started shares its group, which is ours alone until the leader is waited for
+        self.signal(signal.SIGKILL)
+        _, status, usage = os.wait4(self.pid, 0)
+        self.popen.returncode = os.waitstatus_to_exitcode(status)
+        self.ended = Ended(
+            exit_code=self.popen.returncode,
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
+            frames=self.count("frame"),
+            dropped_frames=self.count("drop_frames"),
+            duplicated_frames=self.count("dup_frames"),
+            output_frames=dict(self.output_frames),
+            output_bytes=dict(self.output_bytes),
+            decode_errors=self.decode_errors,
+            last_words=tuple(self.problems) or tuple(line for line in self.lines if line)[-3:],
+        )
+
+    def close(self) -> None:
+        for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        os.close(self.pidfd)
+
+
+class EncodeGroup:
+    """The concurrent ffmpeg processes of one scenario; nothing of them is left after ``with``.
+
+    Start it from the main thread: the kernel's death notice follows the thread that started a process.
+    """
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self._commands = commands
+        self._processes: list[_Process] = []
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> EncodeGroup:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            if process.ended is None:
+                process.signal(signal.SIGKILL)
+                process.reap()
+            process.close()
+        self._selector.close()
+
+    def start(self) -> None:
+        """Start all processes.
+
+        Raises
+        ------
+        FfmpegError
+            The binary cannot be started.
+        """
+        for command in self._commands:
+            try:
+                process = _Process(command)
+            except OSError as exc:
+                raise FfmpegError(f"{command.arguments[0]}: cannot be run: {exc.strerror}") from exc
+            self._processes.append(process)
+            if process.popen.stdout is not None and process.popen.stderr is not None:
+                self._selector.register(process.popen.stdout, selectors.EVENT_READ, (process, "progress"))
+                self._selector.register(process.popen.stderr, selectors.EVENT_READ, (process, "stderr"))
+            self._selector.register(process.pidfd, selectors.EVENT_READ, (process, "end"))
+
+    def step(self, timeout_seconds: float) -> None:
+        """Handle what the processes say until the first of them says something or the time is over."""
+        for key, _ in self._selector.select(max(0.0, timeout_seconds)):
+            process, which = key.data
+            if which == "end":
+                self._forget(process)
+                process.reap()
+            elif process.ended is None and process.take(which) == b"":
+                self._selector.unregister(key.fileobj)
+
+    def _forget(self, process: _Process) -> None:
+        for source in (process.popen.stdout, process.popen.stderr, process.pidfd):
+            if source is not None:
+                with contextlib.suppress(KeyError):
+                    self._selector.unregister(source)
+
+    @property
+    def running(self) -> bool:
+        """Whether any process has not ended."""
+        return any(process.ended is None for process in self._processes)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any process ended with an error."""
+        return any(p.ended is not None and p.ended.exit_code != 0 for p in self._processes)
+
+    @property
+    def ended(self) -> list[Ended]:
+        """What became of the processes that have ended, in the order of the commands."""
+        return [process.ended for process in self._processes if process.ended is not None]
+
+    @property
+    def frames(self) -> int:
+        """Frames so far over all processes, by their first outputs."""
+        return sum(process.count("frame") or 0 for process in self._processes)
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds so far: exact for what has ended, in clock ticks for what runs."""
+        return sum(
+            process.ended.cpu_seconds if process.ended is not None else _cpu_seconds(process.pid)
+            for process in self._processes
+        )
+
+    def ask_to_end(self) -> None:
+        """Tell ffmpeg to stop reading and to finish its files, as a user's ``q`` does."""
+        for process in self._processes:
+            if process.ended is None and process.popen.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    os.write(process.popen.stdin.fileno(), b"q")
+
+    def send(self, number: int) -> None:
+        """A signal to every process that runs, and to what it started."""
+        for process in self._processes:
+            process.signal(number)
+
+    def end(self, patience_seconds: float = 5.0) -> None:
+        """End all: SIGTERM first, SIGKILL to what does not follow in time."""
+        self.send(signal.SIGTERM)
+        deadline = time.monotonic() + patience_seconds
+        while self.running and (left := deadline - time.monotonic()) > 0:
+            self.step(left)
+        self.send(signal.SIGKILL)
+        while self.running:
+            self.step(1.0)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system seconds of a running process and its ended children; 0 once it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0.0
+    # the name in parentheses may hold anything, so count from the last one
+    fields = text.rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+@functools.cache
+def _death_notice() -> tuple[str, ...]:
+    """What makes the kernel kill a process whose parent is gone; empty where there is no such tool.
+
+    ``setpriv`` sets the notice and becomes ffmpeg: the same process, with no wrapper left.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    prefix = (setpriv, "--pdeathsig", "KILL", "--")
+    probe = subprocess.run(
+        [*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30
+    )
+    return prefix if probe.returncode == 0 else ()

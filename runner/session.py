@@ -1,0 +1,250 @@
+"""A whole run: scenarios one after another, the result file after each, quality when all is measured."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.errors import FfmpegError, InputError, WorkError
+from advisor.ffmpeg import Capabilities
+from advisor.hardware import host
+from advisor.results import Host, InputMedia, Run, Scenario, Tool, read_run, result_file_name, write_run
+from advisor.scenario import mean_watts
+from runner.command import commands
+from runner.display import Display
+from runner.measure import Bench, measure
+from runner.plan import Job
+from runner.stop import StopRequest
+from runner.window import EnergyMeter
+
+__all__ = ["Session", "Settings", "outputs_folder", "remaining"]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How a run goes, beside what it runs."""
+
+    ffmpeg: Path
+    capabilities: Capabilities
+    interval_seconds: float = 0.5
+    stabilization_seconds: float = 1.0
+    """Idle time before each window, so that what went before has settled."""
+    cooldown_seconds: float = 0.0
+    """Idle time after each window."""
+    keep_outputs: bool = False
+    needs_outputs: bool = False
+    """Whether something after the windows wants the encodes."""
+    procfs: str = "/proc"
+    sysfs: str = "/sys"
+
+
+class Session:
+    """One run and its file. Everything finished is on disk at every moment."""
+
+    def __init__(
+        self, path: Path, settings: Settings, meter: EnergyMeter, stop: StopRequest, display: Display
+    ) -> None:
+        self.path = path
+        self._settings = settings
+        self._meter = meter
+        self._stop = stop
+        self._display = display
+        self._unwritten: OSError | None = None
+        self.run = Run(
+            run_id=path.stem,
+            scenarios=(),
+            test_date=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            tool=Tool(
+                version=_own_version(),
+                ffmpeg_version=settings.capabilities.version,
+                ffmpeg_path=str(settings.ffmpeg),
+            ),
+            host=host(settings.procfs, settings.sysfs),
+        )
+
+    def resume(self, former: Run) -> None:
+        """Go on with what a former run finished; what failed or was cut short is done again."""
+        self.run = replace(self.run, scenarios=tuple(s for s in former.scenarios if s.status == "ok"))
+
+    def measure(self, jobs: Sequence[Job], sources: dict[str, InputMedia]) -> None:
+        """Run every job. One that fails is recorded, and the rest go on.
+
+        Raises
+        ------
+        WorkError
+            The result file could not be written, not even at the end.
+        """
+        folder = outputs_folder(self.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for job in jobs:
+                self._stop.wait(self._settings.stabilization_seconds)
+                if self._stop.asked:
+                    break
+                self._add(self._one(job, folder, sources))
+                self._stop.wait(self._settings.cooldown_seconds)
+        finally:
+            remove_if_empty(folder)
+        self.require_written()
+
+    def _one(self, job: Job, folder: Path, sources: dict[str, InputMedia]) -> Scenario:
+        self._display.begin(job)
+        bench = Bench(
+            meter=self._meter,
+            ffmpeg=self._settings.ffmpeg,
+            folder=folder,
+            interval_seconds=min(self._settings.interval_seconds, job.duration_seconds / 4),
+            stopping=lambda: self._stop.asked,
+            notice=self._display.notice,
+            procfs=self._settings.procfs,
+            sysfs=self._settings.sysfs,
+        )
+        try:
+            scenario = measure(job, bench, sources.get(job.input or ""), self.idle_watts)
+        except FfmpegError as exc:
+            now = time.time()
+            scenario = Scenario(
+                name=job.name,
+                type=job.type,
+                repeat=job.repeat,
+                status="failed",
+                error=str(exc),
+                start_time=now,
+            )
+        if scenario.status != "ok" or not (self._settings.keep_outputs or self._settings.needs_outputs):
+            scenario = without_files(scenario, job, bench)
+        self._display.end(scenario)
+        return scenario
+
+    @property
+    def idle_watts(self) -> float | None:
+        """Mean power of the run's baseline; None before there is one."""
+        found = self.run.baseline
+        return None if found is None else mean_watts(found)
+
+    def _add(self, scenario: Scenario) -> None:
+        self.save(replace(self.run, scenarios=(*self.run.scenarios, scenario)))
+
+    def save(self, run: Run) -> None:
+        """Keep ``run`` and write it; a disk that is full now may not be at the next scenario."""
+        self.run = run
+        try:
+            write_run(run, self.path)
+        except OSError as exc:
+            self._unwritten = exc
+            self._display.say(f"{self.path}: cannot be written now: {exc.strerror or exc}")
+        else:
+            self._unwritten = None
+
+    def require_written(self) -> None:
+        """Complain when the last state of the run is not on disk."""
+        if self._unwritten is not None:
+            self.save(self.run)
+        if self._unwritten is not None:
+            reason = self._unwritten.strerror or self._unwritten
+            raise WorkError(f"{self.path}: the last results could not be written: {reason}")
+
+
+def without_files(scenario: Scenario, job: Job, bench: Bench) -> Scenario:
+    """Delete what the job encoded; the outputs stay described."""
+    for command in commands(job, ffmpeg=bench.ffmpeg, folder=bench.folder) if job.streams else []:
+        for target in command.targets:
+            if target.path is not None:
+                target.path.unlink(missing_ok=True)
+    return replace(scenario, outputs=[replace(output, path=None) for output in scenario.outputs])
+
+
+def outputs_folder(result_path: Path) -> Path:
+    """Where the encodes of a result file lie."""
+    return result_path.with_name(f"{result_path.stem}_outputs")
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing was left in."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def new_result_path(output_dir: Path) -> Path:
+    """A file of this moment's name; of a later second's when two runs start together.
+
+    The outputs folder is made here, so that no other run takes the name.
+    """
+    when = datetime.datetime.now().astimezone()
+    while True:
+        path = output_dir / result_file_name(when)
+        try:
+            outputs_folder(path).mkdir(parents=True)
+        except FileExistsError:
+            pass
+        else:
+            if not path.exists():
+                return path
+            remove_if_empty(outputs_folder(path))
+        when += datetime.timedelta(seconds=1)
+
+
+def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: Path) -> list[Job]:
+    """The jobs that ``former`` has not finished.
+
+    Raises
+    ------
+    InputError
+        The file is of another machine, or holds another scenario under a job's name.
+    """
+    theirs = former.host.hardware_id if former.host else None
+    if theirs is not None and theirs != here.hardware_id:
+        raise InputError(
+            f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
+        )
+    done = {(s.name, s.repeat): s for s in former.scenarios if s.status == "ok"}
+    left = []
+    for job in jobs:
+        scenario = done.get((job.name, job.repeat))
+        if scenario is None:
+            left.append(job)
+        elif not _same(scenario, job, ffmpeg, outputs_folder(path)):
+            raise InputError(
+                "has other settings in the file than asked for now",
+                subject=path,
+                field=f"scenario {job.name!r}",
+            )
+    return left
+
+
+def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path) -> bool:
+    if not job.streams:
+        return scenario.type == "baseline"
+    asked = commands(job, ffmpeg=ffmpeg, folder=folder)[0].arguments
+    # the binary may have moved; what it was told may not have changed
+    return (scenario.command or [])[1:] == list(asked[1:]) and scenario.streams == len(job.streams)
+
+
+def read_former(path: Path) -> Run:
+    """The run in ``path``.
+
+    Raises
+    ------
+    ResultFileError
+        It cannot be read.
+    InputError
+        A scenario in it is malformed: going on would lose it.
+    """
+    run = read_run(path)
+    if run.refused:
+        raise InputError(run.refused[0].reason, subject=path)
+    return run
+
+
+def _own_version() -> str | None:
+    try:
+        return version("wattframe")
+    except PackageNotFoundError:  # run from a copy that was not installed
+        return None

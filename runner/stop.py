@@ -1,0 +1,49 @@
+"""SIGINT, SIGTERM and SIGHUP become a wish that the work in hand looks at, so that files are finished."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["StopRequest"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STEP_SECONDS = 0.2
+
+
+class StopRequest:
+    """Catches the signals inside ``with``.
+
+    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.raising = False
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in _SIGNALS:
+            # a shell's "nohup" and "&" set some to be ignored: that stays so
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._former[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if self.raising:
+            raise KeyboardInterrupt
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not past the wish to stop."""
+        end = time.monotonic() + seconds
+        while not self.asked and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _STEP_SECONDS))

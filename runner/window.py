@@ -1,0 +1,191 @@
+"""The measuring window: readings of the meter at both ends, samples between, power and energy out of them."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from typing import Protocol
+
+from msgspec import Struct
+
+from advisor.energy.attribution import Window as HostWindow
+from advisor.energy.attribution import share
+from advisor.energy.meter import MeterReading, host_joules
+from advisor.results import Power, Samples
+
+__all__ = ["EnergyMeter", "Window"]
+
+_COUNTED = ("package", "dram", "psys")
+
+
+class EnergyMeter(Protocol):
+    """What the runner needs of a meter."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def tier(self) -> str: ...
+
+    def read(self) -> MeterReading: ...
+
+
+class _Point(Struct, frozen=True):
+    reading: MeterReading
+    cpu_seconds: float
+
+
+class Window:
+    """From `open` to `close`; `sample` in between, every ``interval_seconds`` or so.
+
+    A sample is the mean over the time since the one before and bears the time of its end. What is left at the
+    end and shorter than half an interval makes no sample of its own; the total comes from the counters, so
+    nothing is lost with it.
+    """
+
+    def __init__(self, meter: EnergyMeter, interval_seconds: float) -> None:
+        self._meter = meter
+        self._interval = interval_seconds
+        self._points: list[_Point] = []
+        self._end: MeterReading | None = None
+
+    def open(self) -> None:
+        """Take the first reading."""
+        self._points = [_Point(self._meter.read(), 0.0)]
+
+    def sample(self, cpu_seconds: float) -> None:
+        """Take a reading; ``cpu_seconds`` is what the scenario's processes have used so far."""
+        self._points.append(_Point(self._meter.read(), cpu_seconds))
+
+    def close(self, cpu_seconds: float) -> None:
+        """Take the last reading."""
+        end = self._meter.read()
+        self._end = end
+        if end.monotonic_seconds - self._points[-1].reading.monotonic_seconds >= self._interval / 2:
+            self._points.append(_Point(end, cpu_seconds))
+
+    @property
+    def _ends(self) -> tuple[MeterReading, MeterReading]:
+        if self._end is None:
+            raise RuntimeError("the window is still open")
+        return self._points[0].reading, self._end
+
+    @property
+    def start_unix(self) -> float:
+        """Unix seconds of the first reading."""
+        return self._ends[0].unix_seconds
+
+    @property
+    def end_unix(self) -> float:
+        """Unix seconds of the last reading."""
+        return self._ends[1].unix_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Length by the monotonic clock."""
+        start, end = self._ends
+        return end.monotonic_seconds - start.monotonic_seconds
+
+    @property
+    def sample_count(self) -> int:
+        """Samples, each the mean over an interval."""
+        return len(self._points) - 1
+
+    @property
+    def longest_gap_seconds(self) -> float:
+        """The longest time between two readings."""
+        times = [p.reading.monotonic_seconds for p in self._points] + [self._ends[1].monotonic_seconds]
+        return max(b - a for a, b in itertools.pairwise(times))
+
+    @property
+    def host_busy_seconds(self) -> float | None:
+        """CPU seconds that the machine spent on anything."""
+        start, end = self._ends
+        return _difference(start.cpu_busy_seconds, end.cpu_busy_seconds)
+
+    @property
+    def host_total_seconds(self) -> float | None:
+        """CPU seconds that there were: elapsed time times CPUs."""
+        start, end = self._ends
+        return _difference(start.cpu_total_seconds, end.cpu_total_seconds)
+
+    @property
+    def energy_lost(self) -> bool:
+        """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
+        start, end = self._ends
+        read = {zone.name: zone.sampled_seconds or 0.0 for zone in end.zones}
+        fresh = end.monotonic_seconds - max(0.1, 0.01 * self.seconds)
+        return any(
+            zone not in end.joules or read.get(zone, fresh) < fresh
+            for zone in start.joules
+            if zone.startswith(_COUNTED)
+        )
+
+    def power(self, idle_watts: float | None, process_cpu_seconds: float | None) -> Power | None:
+        """Power and energy of the window; None when no zone could be read over it.
+
+        Parameters
+        ----------
+        idle_watts
+            The machine's power when nothing runs, from this run's baseline.
+        process_cpu_seconds
+            CPU seconds of the scenario's processes, for their share of the active energy.
+        """
+        start, end = self._ends
+        domains = _joules_between(start, end)
+        total = None if self.energy_lost else host_joules(domains)
+        if total is None or self.seconds <= 0:
+            return None
+        watts = [w for w in self.samples().power_watts if w is not None]
+        net = None if idle_watts is None else total - idle_watts * self.seconds
+        process = None
+        if process_cpu_seconds is not None:
+            host = HostWindow(total, self.host_busy_seconds, self.host_total_seconds)
+            process = share(host, process_cpu_seconds, "active")
+        return Power(
+            source=self._meter.source,
+            tier="measured" if self._meter.tier == "measured" else "modelled",
+            mean_watts=total / self.seconds,
+            median_watts=statistics.median(watts) if watts else None,
+            min_watts=min(watts, default=None),
+            max_watts=max(watts, default=None),
+            stdev_watts=statistics.stdev(watts) if len(watts) > 1 else None,
+            total_energy_joules=total,
+            idle_watts=idle_watts,
+            net_energy_joules=net,
+            process_energy_joules=process,
+            uncertainty_ratio=end.uncertainty_ratio,
+            domains=domains,
+        )
+
+    def samples(self) -> Samples:
+        """The series of the window."""
+        steps = list(itertools.pairwise(self._points))
+        return Samples(
+            timestamps=[b.reading.unix_seconds for _, b in steps],
+            power_watts=[_watts(a.reading, b.reading) for a, b in steps],
+            cpu_usage_cores=[_cores(a, b) for a, b in steps],
+        )
+
+
+def _joules_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
+    """Joules by zone. A zone that was still being checked at the start has counted since before it."""
+    before = {zone.name: zone.joules for zone in start.zones} | dict(start.joules)
+    return {zone: joules - before[zone] for zone, joules in end.joules.items() if zone in before}
+
+
+def _watts(a: MeterReading, b: MeterReading) -> float | None:
+    lost = any(zone.startswith(_COUNTED) and zone not in b.joules for zone in a.joules)
+    joules = None if lost else host_joules(_joules_between(a, b))
+    seconds = b.monotonic_seconds - a.monotonic_seconds
+    return None if joules is None or seconds <= 0 else joules / seconds
+
+
+def _cores(a: _Point, b: _Point) -> float:
+    seconds = b.reading.monotonic_seconds - a.reading.monotonic_seconds
+    # an exact total at the end may be a tick below what running processes were seen to have used
+    return max(0.0, (b.cpu_seconds - a.cpu_seconds) / seconds) if seconds > 0 else 0.0
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
