@@ -50,7 +50,8 @@ class Gate(Protocol):
 class Open:
     """A gate without a lock."""
 
-    headers: Sequence[Header] = ()
+    def __init__(self, headers: Sequence[Header] = ()) -> None:
+        self.headers = headers
 
     async def admits(self, authorization: bytes) -> bool | None:
         """Everybody."""

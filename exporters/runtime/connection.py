@@ -21,6 +21,10 @@ MAX_CONNECTIONS = 512
 class Connection(HttpToolsProtocol):
     """Bounds what one client can hold: header size, time for a request, time without reading, connections."""
 
+    def __init__(self, *, allowed_sans: frozenset[str] = frozenset(), **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self._allowed_sans = allowed_sans
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._header_bytes = 0
@@ -31,6 +35,9 @@ class Connection(HttpToolsProtocol):
         self._stall: asyncio.TimerHandle | None = None
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(503, b"too many connections\n")
+            return
+        if self._allowed_sans and self._allowed_sans.isdisjoint(_peer_names(transport)):
+            self._refuse(403, b"certificate is not for an allowed name\n")
             return
         self._deadline = self.loop.call_later(REQUEST_SECONDS, self._too_late)
 
@@ -123,3 +130,9 @@ class Connection(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+def _peer_names(transport: Any) -> list[str]:
+    """The subject alternative names of the client's certificate."""
+    certificate = transport.get_extra_info("peercert") or {}
+    return [str(value) for _, value in certificate.get("subjectAltName", ())]

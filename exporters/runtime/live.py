@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from exporters.runtime.collector import LiveCollector
 from exporters.runtime.families import Rendered, render
+from exporters.runtime.lane import Lane
 
 __all__ = ["LiveSource", "Outcome", "collect_now"]
 
@@ -45,9 +44,8 @@ class LiveSource:
         self.name = collector.name
         self.blocking = collector.blocking
         self._collector = collector
+        self._lane = Lane(f"collect-{collector.name}")
         self._running: asyncio.Future[Outcome] | None = None
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
 
     def now(self) -> Outcome:
         """Collect right here."""
@@ -56,39 +54,14 @@ class LiveSource:
     async def within(self, budget_seconds: float) -> Outcome:
         """Collect in the collector's thread; fails when that takes longer than the budget."""
         start = time.perf_counter()
-        running = self._running or self._begin()
+        if self._running is None or self._running.done():
+            self._running = self._lane.submit(lambda: collect_now(self._collector))
+        running = self._running
         done, _ = await asyncio.wait((running,), timeout=max(budget_seconds, 0.0))
         if done:
             return running.result()
         return Outcome((), time.perf_counter() - start, f"not done within {budget_seconds:g} s")
 
-    def _begin(self) -> asyncio.Future[Outcome]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self._running = future
-
-        def finish(outcome: Outcome) -> None:
-            self._running = None
-            if not future.done():
-                future.set_result(outcome)
-
-        def work() -> None:
-            outcome = collect_now(self._collector)
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(finish, outcome)
-
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name=f"collect-{self.name}", daemon=True)
-            self._thread.start()
-        self._work.put(work)
-        return future
-
-    def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
-
     def close(self) -> None:
-        """Let the thread end; one that hangs is left behind (it is a daemon)."""
-        self._work.put(None)
-        if self._thread is not None:
-            self._thread.join(timeout=0.2)
+        """Let the thread end."""
+        self._lane.close()

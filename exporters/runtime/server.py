@@ -18,19 +18,22 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from advisor.edge import guarded
-from advisor.errors import WorkError
+from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
-from exporters.runtime.app import App, Open
+from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
 from exporters.runtime.connection import Connection
 from exporters.runtime.options import parse_options
 from exporters.runtime.scrape import Scraper
+from exporters.runtime.web import Web
 
 __all__ = ["Listener", "main"]
 
 _BACKLOG = 1024
 _GRACE_SECONDS = 1.0
 """For answers in flight, of the two seconds that an exporter has to end."""
+_HANDSHAKE_SECONDS = 10.0
+_RELOAD_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the usual scrape interval, so that Prometheus keeps its connection."""
 
@@ -43,6 +46,7 @@ def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
 def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
     options = parse_options(exporter, sys.argv[1:] if argv is None else argv, os.environ)
     logs.configure(options.log_format, options.log_level)
+    web = Web(options.web_config)
     collectors = exporter.build(options)
     scraper = Scraper(exporter, collectors)
     sock = bind(options.host, options.port)
@@ -52,7 +56,7 @@ def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
             collector.start()
             started.append(collector)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(exporter, scraper, sock, options))
+            runner.run(_serve(exporter, scraper, sock, options, web))
     finally:
         sock.close()
         scraper.close()
@@ -88,19 +92,38 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _serve(exporter: Exporter, scraper: Scraper, sock: socket.socket, options: Namespace) -> None:
-    app = App(exporter, scraper, Open(), options.max_requests_in_flight)
+async def _serve(
+    exporter: Exporter, scraper: Scraper, sock: socket.socket, options: Namespace, web: Web
+) -> None:
+    app = App(exporter, scraper, web.gate, options.max_requests_in_flight)
     listener = Listener(app, sock)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(_signalled, stop))
-    await listener.listen(None)
+    await listener.listen(web.context, web.allowed_sans)
     scraper.open()
+    reloading = loop.create_task(_reload(app, listener, web))
     logs.logger().info("listening", exporter=exporter.name, address=listener.url, port=listener.port)
     await stop.wait()
+    reloading.cancel()
     logs.logger().info("stopping", exporter=exporter.name)
     await listener.close(_GRACE_SECONDS)
+
+
+async def _reload(app: App, listener: Listener, web: Web) -> None:
+    """Take a changed web configuration or certificate; a broken one leaves the former in force."""
+    while web.path is not None:
+        await asyncio.sleep(_RELOAD_SECONDS)
+        try:
+            if not web.reload():
+                continue
+        except InputError as exc:
+            logs.logger().error("web configuration refused, the former one stays", error=exc)
+            continue
+        app.gate = web.gate
+        await listener.listen(web.context, web.allowed_sans)
+        logs.logger().info("web configuration reloaded")
 
 
 def _signalled(stop: asyncio.Event) -> None:
@@ -145,14 +168,19 @@ class Listener:
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls else 'http'}://{shown}:{self.port}"
 
-    async def listen(self, context: ssl.SSLContext | None) -> None:
-        """Accept connections, with TLS when there is a context."""
+    async def listen(self, context: ssl.SSLContext | None, allowed_sans: Sequence[str] = ()) -> None:
+        """Accept connections: with TLS when there is a context, from ``allowed_sans`` alone when given."""
         former, self.tls = self._server, context is not None
         factory: Callable[[], asyncio.Protocol] = partial(
-            Connection, config=self._config, server_state=self._state, app_state={}
+            Connection,
+            config=self._config,
+            server_state=self._state,
+            app_state={},
+            allowed_sans=frozenset(allowed_sans),
         )
+        handshake = None if context is None else _HANDSHAKE_SECONDS
         self._server = await asyncio.get_running_loop().create_server(
-            factory, sock=self._sock.dup(), ssl=context, backlog=_BACKLOG
+            factory, sock=self._sock.dup(), ssl=context, backlog=_BACKLOG, ssl_handshake_timeout=handshake
         )
         if former is not None:
             former.close()

@@ -59,8 +59,9 @@ class Served(Struct, frozen=True):
 def served(
     module: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[Served]:
-    """Run ``python -m module --port 0 ...`` as a process of its own until the block ends."""
-    command = [sys.executable, "-m", module, "--port", "0", *arguments]
+    """Run ``python -m module --port 0 ...`` (or a script's path) as a process until the block ends."""
+    target = [module] if module.endswith(".py") else ["-m", module]
+    command = [sys.executable, *target, "--port", "0", *arguments]
     environment = {**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd) as process:
         try:
