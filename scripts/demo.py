@@ -143,7 +143,7 @@ def _addresses(stdout: IO[bytes] | None) -> dict[str, str]:
 
 def _run_tests(duration: float) -> None:
     _say("Transcode the sample clip and measure")
-    _call("run_tests.py", "--duration", f"{duration:g}", "--results-dir", RESULTS, "--compute-quality")
+    _call("run_tests.py", "--duration", f"{duration:g}", "--output-dir", RESULTS, "--compute-quality")
 
 
 def _the_run() -> Run:
