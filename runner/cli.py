@@ -174,6 +174,8 @@ def _measure(
             if former is not None:
                 session.resume(former)
             session.measure(jobs, sources)
+            meter.stop()
+            unscored = _score(session, settings, options, stop) if options.compute_quality else 0
     finally:
         remove_if_empty(outputs_folder(path))
     _report(session.run, path, as_json=options.json)
@@ -183,7 +185,18 @@ def _measure(
     if failed:
         of_all = f"{len(failed)} of {len(session.run.scenarios)} scenarios failed"
         raise WorkError(f"{of_all}: {failed[0].name}: {failed[0].error}")
+    if unscored:
+        raise WorkError(f"{unscored} encodes could not be scored; the result file has the reasons")
     return 0
+
+
+def _score(session: Session, settings: Settings, options: argparse.Namespace, stop: StopRequest) -> int:
+    from runner.score import Scorer  # brings PyAV, which measuring alone does not need
+
+    if stop.asked:
+        return 0
+    folder = outputs_folder(session.path)
+    return session.score(Scorer(settings.ffmpeg, folder, codec_comparison=options.codec_comparison))
 
 
 def _result_file(options: argparse.Namespace) -> tuple[Path, Run | None]:

@@ -80,6 +80,12 @@ class Display:
             self._bar.update(self._task, completed=progress.elapsed_seconds, description=_plain(text))
             self._bar.refresh()
 
+    def advance(self, done: int, total: int) -> None:
+        """How far a phase is."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+            self._bar.refresh()
+
     def end(self, scenario: Scenario) -> None:
         """What became of the scenario, in a line."""
         self.say(f"{self._name}: {outcome(scenario)}")

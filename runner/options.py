@@ -128,8 +128,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--order", choices=("given", "random"), default="given", help="within each round of repeats"
     )
     group.add_argument("--seed", type=int, default=0, help="of the random order (0)")
-    _time(group, "--stabilization", "idle seconds before each window (1)", 1.0)
-    _time(group, "--cooldown", "idle seconds after each window (0)", 0.0)
+    for flag, when, default in (("--stabilization", "before", 1.0), ("--cooldown", "after", 0.0)):
+        text = f"idle seconds {when} each window ({default:g})"
+        group.add_argument(flag, type=_pause, metavar="S", default=default, help=text)
     group.add_argument("--with-baseline", action="store_true", help="measure the idle machine first")
     group.add_argument("--compute-quality", action="store_true", help="VMAF, PSNR, SSIM after all windows")
     group.add_argument("--codec-comparison", action="store_true", help="score with VMAF's neg model")
@@ -178,7 +179,8 @@ def _bounded(low: float, high: float, what: str) -> Callable[[str], float]:
     return parse_value
 
 
-_seconds = _bounded(0, 86_400, "seconds from 0 to 86400")
+_seconds = _bounded(0.1, 86_400, "seconds from 0.1 to 86400")
+_pause = _bounded(0, 86_400, "seconds from 0 to 86400")
 
 
 def _count(text: str) -> int:

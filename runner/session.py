@@ -20,6 +20,7 @@ from runner.command import commands
 from runner.display import Display
 from runner.measure import Bench, measure
 from runner.plan import Job
+from runner.score import Scorer, unscored
 from runner.stop import StopRequest
 from runner.window import EnergyMeter
 
@@ -91,6 +92,56 @@ class Session:
         finally:
             remove_if_empty(folder)
         self.require_written()
+
+    def score(self, scorer: Scorer) -> int:
+        """Score every encode that lies on disk without one; returns how many could not be scored.
+
+        An encode that was only kept for its score is deleted after it. On the wish to stop the rest stays for
+        another time.
+        """
+        failures = 0
+        places = list(unscored(self.run))
+        self._stop.raising = True
+        try:
+            for done, (index, place) in enumerate(places):
+                if self._stop.asked:
+                    break
+                name = self.run.scenarios[index].name
+                self._display.phase(f"quality {done + 1}/{len(places)} {name}")
+                failures += not self._score_one(scorer, index, place)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self._stop.raising = False
+            scorer.close()
+            remove_if_empty(outputs_folder(self.path))
+        left = len(list(unscored(self.run)))
+        if left:
+            self._display.say(
+                f"{left} encodes are not scored yet: --resume {self.path} --compute-quality goes on"
+            )
+        self.require_written()
+        return failures
+
+    def _score_one(self, scorer: Scorer, index: int, place: int) -> bool:
+        run = scorer.score(self.run, index, place, self._display.advance)
+        scenario = run.scenarios[index]
+        output = scenario.outputs[place]
+        encode = None if self._settings.keep_outputs or output.path is None else Path(output.path)
+        if encode is not None:
+            outputs = list(scenario.outputs)
+            outputs[place] = replace(output, path=None)
+            scenarios = list(run.scenarios)
+            scenarios[index] = replace(scenario, outputs=outputs)
+            run = replace(run, scenarios=tuple(scenarios))
+        self.save(run)
+        if encode is not None:
+            encode.unlink(missing_ok=True)
+        quality = output.quality
+        scored = quality is not None and quality.vmaf is not None
+        if not scored:
+            self._display.say(f"{scenario.name}: no score: {quality.reason if quality else 'unknown'}")
+        return scored
 
     def _one(self, job: Job, folder: Path, sources: dict[str, InputMedia]) -> Scenario:
         self._display.begin(job)

@@ -1,0 +1,132 @@
+"""Quality of what a run encoded, after all its measuring windows."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from advisor.errors import FfmpegError, MediaError
+from advisor.ffmpeg import file_url
+from advisor.quality import compute_quality
+from advisor.results import InputMedia, Output, Quality, Run, Scenario
+from runner.command import LAVFI
+
+__all__ = ["Scorer", "unscored"]
+
+_DRAWN = "reference_"
+
+
+def unscored(run: Run) -> Iterator[tuple[int, int]]:
+    """Places of the outputs that lie on disk without a score: index of the scenario, index of the output."""
+    for index, scenario in enumerate(run.scenarios):
+        for place, output in enumerate(scenario.outputs):
+            if scenario.status == "ok" and output.quality is None and _file(output) is not None:
+                yield index, place
+
+
+def _file(output: Output) -> Path | None:
+    path = None if output.path is None else Path(output.path)
+    return path if path is not None and path.is_file() else None
+
+
+class Scorer:
+    """Scores outputs one by one; a reference that was drawn for it is deleted by `close`."""
+
+    def __init__(self, ffmpeg: Path, folder: Path, *, codec_comparison: bool) -> None:
+        self._ffmpeg = ffmpeg
+        self._folder = folder
+        self._codec_comparison = codec_comparison
+        self._drawn: dict[tuple[str, str], int] = {}
+
+    def score(self, run: Run, index: int, place: int, progress: Callable[[int, int], None]) -> Run:
+        """``run`` with the quality of one output, or with the reason why there is none."""
+        scenario = run.scenarios[index]
+        output = scenario.outputs[place]
+        try:
+            quality = self._quality(scenario, output, progress)
+        except (MediaError, FfmpegError) as exc:
+            quality = Quality(reason=str(exc), distorted=output.path)
+        outputs = list(scenario.outputs)
+        outputs[place] = replace(output, quality=quality)
+        scenarios = list(run.scenarios)
+        scenarios[index] = _pooled(replace(scenario, outputs=outputs))
+        return replace(run, scenarios=tuple(scenarios))
+
+    def _quality(self, scenario: Scenario, output: Output, progress: Callable[[int, int], None]) -> Quality:
+        path, source = _file(output), scenario.input
+        if path is None or source is None:
+            raise MediaError("the encode or its input is unknown", subject=scenario.name)
+        reference, loops = self._reference(source, output, path)
+        return compute_quality(
+            reference,
+            path,
+            ffmpeg=str(self._ffmpeg),
+            codec_comparison=self._codec_comparison,
+            reference_loops=loops,
+            progress=progress,
+        )
+
+    def _reference(self, source: InputMedia, output: Output, distorted: Path) -> tuple[str, int]:
+        """The reference and how often it is repeated, exactly as the encode read it."""
+        if source.path is not None:
+            return source.path, source.loops or 0
+        return str(self._draw(source, output, distorted)), 0
+
+    def _draw(self, source: InputMedia, output: Output, distorted: Path) -> Path:
+        """As many frames of a lavfi source as were encoded, lossless, in the format that was encoded."""
+        from advisor.quality.probe import probe
+
+        media = probe(distorted)
+        pixels = f"yuv{media.chroma}p" + ("" if media.depth == 8 else f"{media.depth}le")
+        path = self._folder / f"{_DRAWN}{pixels}.mkv"
+        frames = _frames_read(source, output, media.frames)
+        if self._drawn.get((source.name or "", pixels), 0) < frames:
+            self._drawn = {key: drawn for key, drawn in self._drawn.items() if key[1] != pixels}
+            self._encode_lossless(source.name or "", frames, pixels, path)
+            self._drawn[(source.name or "", pixels)] = frames
+        return path
+
+    def _encode_lossless(self, source: str, frames: int, pixels: str, path: Path) -> None:
+        pictures = ["-f", "lavfi", "-i", source.removeprefix(LAVFI), "-frames:v", str(frames)]
+        lossless = ["-pix_fmt", pixels, "-c:v", "ffv1", "-level", "3", "-slices", "4"]
+        done = subprocess.run(
+            [self._ffmpeg, "-nostdin", "-v", "error", "-y", *pictures, *lossless, file_url(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise FfmpegError(f"the reference could not be drawn: {said[0]}")
+
+    def close(self) -> None:
+        """Delete what was drawn."""
+        for path in self._folder.glob(f"{_DRAWN}*.mkv"):
+            path.unlink(missing_ok=True)
+
+
+def _frames_read(source: InputMedia, output: Output, frames: int) -> int:
+    """Frames of the source behind so many of an output, some more where the rate was changed."""
+    if source.fps is None or output.fps is None or source.fps == output.fps:
+        return frames
+    return math.ceil(frames / output.fps * source.fps) + 2
+
+
+def _pooled(scenario: Scenario) -> Scenario:
+    """The scenario's own scores: means over its outputs, once all of them have one."""
+    found = [output.quality for output in scenario.outputs]
+    vmaf = [q.vmaf.mean for q in found if q is not None and q.vmaf is not None]
+    psnr = [q.psnr_decibels.average for q in found if q is not None and q.psnr_decibels is not None]
+    ssim = [q.ssim_ratio.all for q in found if q is not None and q.ssim_ratio is not None]
+    return replace(
+        scenario,
+        vmaf_score=sum(vmaf) / len(vmaf) if len(vmaf) == len(found) else None,
+        psnr_score=sum(psnr) / len(psnr) if len(psnr) == len(found) else None,
+        ssim_score=sum(ssim) / len(ssim) if len(ssim) == len(found) else None,
+    )
