@@ -102,7 +102,14 @@ class FfmpegError(WorkError):
 
 
 class EngineError(WorkError):
-    """The Docker engine is there but did not answer as it should."""
+    """The Docker engine did not answer as it should.
+
+    ``reason`` is one word for a counter: unreachable, permission, timeout, protocol, api, version or tls.
+    """
+
+    def __init__(self, problem: str, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(problem)
 
 
 class PrometheusError(WorkError):
