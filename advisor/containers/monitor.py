@@ -1,0 +1,321 @@
+"""The state of all containers: changes go in, one snapshot per tick comes out.
+
+No thread and no engine here: `advisor.containers.sampler` calls it from one thread, and what the engine says
+arrives as changes. A tick reads the meter, then the CPU time of every container, so that both cover the same
+window; the other files are read every few seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct, structs
+
+from advisor.containers.cgroups import Cgroups, Details
+from advisor.containers.changes import (
+    Change,
+    Ended,
+    EngineDown,
+    EngineUp,
+    Inspected,
+    Listed,
+    Renamed,
+    Started,
+    Used,
+)
+from advisor.containers.counts import Counts
+from advisor.containers.exits import ExitWatch, Gone, Parents
+from advisor.containers.ledger import Energy, Ledger
+from advisor.containers.processes import EngineProcesses, EngineUsage, memory_total_bytes
+from advisor.containers.readings import Readings
+from advisor.containers.records import ApiUsage, Container, EngineInfo
+from advisor.containers.tracked import Tracked
+from advisor.containers.windows import MeterWindows
+from advisor.energy.attribution import Policy
+from advisor.energy.meter import MeterReading
+from advisor.errors import EnergyError
+
+__all__ = ["ContainerView", "Monitor", "Snapshot"]
+
+DETAIL_SECONDS = 5.0
+YOUNG_SECONDS = 2.0
+"""How long a container is sampled often: most of those that end between two ticks end before this."""
+CLOCK_SLACK_SECONDS = 0.1
+
+
+class ContainerView(Struct, frozen=True):
+    """One running container in a snapshot; None is unknown."""
+
+    container: Container
+    cpu_seconds: float | None
+    cpu_percent: float | None
+    """100 is one core, over the sampler's own window."""
+    memory_percent: float | None
+    """Working set of the limit, or of the host's memory where that is less."""
+    details: Details
+    energy_joules: Mapping[Policy, float]
+    """Empty while nothing is known of the energy."""
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything that is known at one tick."""
+
+    monotonic_seconds: float
+    engine: EngineInfo | None
+    """None while no engine answers."""
+    engine_usage: EngineUsage | None
+    memory_total_bytes: int | None
+    containers: tuple[ContainerView, ...]
+    energy: Energy | None
+    exited_containers: int
+    exited_cpu_seconds: float
+    counts: Mapping[tuple[str, str], int]
+
+
+class Monitor:
+    """Follows the containers of one engine.
+
+    Parameters
+    ----------
+    cgroups
+        Reads control group files.
+    procfs
+        Root of the process file system, for networks and the engine's own processes.
+    read_meter
+        Takes a fresh reading of the host's meter; None where energy cannot be known. EnergyError is counted.
+    is_local
+        Whether the engine is certainly on this host. Else energy is shared only once a container's files were
+        seen here: the joules of this machine are not those of another one's containers.
+    watch
+        Told of the containers whose end should wake the sampler.
+    counts
+        Takes the reasons of what could not be read.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        cgroups: Cgroups,
+        *,
+        procfs: str = "/proc",
+        read_meter: Callable[[], MeterReading] | None = None,
+        is_local: bool = True,
+        watch: ExitWatch | None = None,
+        counts: Counts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._procfs, self._read_meter, self._is_here = procfs, read_meter, is_local
+        self._watch, self._clock = watch, clock
+        self._counts = counts or Counts()
+        self._parents = Parents(cgroups)
+        self._readings = Readings(cgroups, procfs, self._counts, clock)
+        self._processes = EngineProcesses(procfs)
+        self._windows, self._ledger = MeterWindows(), Ledger()
+        self._tracked: dict[str, Tracked] = {}
+        self._ended: list[tuple[str, Tracked]] = []
+        self._exited_seconds = 0.0
+        self._engine: EngineInfo | None = None
+        self._engine_usage: EngineUsage | None = None
+        self._memory_total: int | None = None
+        self._next_details = self._window_start = clock()
+        self._has_engine = self._has_energy = False
+        self._new_usages = False
+        self._exited, self._exited_cpu = 0, 0.0
+
+    def without_files(self) -> tuple[str, ...]:
+        """Ids of the containers whose files cannot be seen: the engine's own statistics must do.
+
+        May be called from any thread.
+        """
+        return tuple(id for id, one in self._tracked.copy().items() if one.location is None)
+
+    def apply(self, change: Change) -> None:
+        """Take one change from the engine."""
+        match change:
+            case EngineUp(info):
+                self._engine, self._has_engine = info, True
+            case EngineDown():
+                self._engine = None
+                for one in self._tracked.values():
+                    self._readings.forget(one)
+            case Listed(containers):
+                self._list(containers)
+            case Started(container, age_seconds):
+                self._start(container, age_seconds)
+            case Ended(id):
+                self._end(id)
+            case Renamed(id, name) if id in self._tracked:
+                one = self._tracked[id]
+                one.container = structs.replace(one.container, name=name)
+            case Inspected(container) if container.id in self._tracked:
+                self._tracked[container.id].container = container
+                self._find(self._tracked[container.id])
+            case Used(usages):
+                self._use(usages)
+
+    def has_young(self) -> bool:
+        """Whether a container started a moment ago."""
+        since = self._clock() - YOUNG_SECONDS
+        return any(one.born > since for one in self._tracked.values())
+
+    def sample_young(self) -> None:
+        """Read the CPU time of the containers that started a moment ago."""
+        since = self._clock() - YOUNG_SECONDS
+        for id in [id for id, one in self._tracked.items() if one.born > since]:
+            self.sample(id)
+
+    def sample(self, id: str) -> None:
+        """Read the CPU time of one container now."""
+        one = self._tracked.get(id)
+        if one is not None and not self._readings.cpu(one):
+            self._end(id)
+
+    def tick(self) -> Snapshot:
+        """Read everything that is due and close the window."""
+        reading = self._meter_reading()
+        seen = self._parents.look()
+        for id, one in list(self._tracked.items()):
+            if one.location is not None and one.location.cpuacct in seen:
+                self._readings.took(one, seen[one.location.cpuacct])
+            else:
+                self.sample(id)
+        self._settle(seen)
+        if reading is not None and self._has_engine and self._is_here and self._is_whole():
+            self._close(reading)
+        for one in self._tracked.values():
+            one.mark()
+        self._read_details()
+        return self._snapshot()
+
+    def _list(self, containers: tuple[Container, ...]) -> None:
+        for id in self._tracked.keys() - {container.id for container in containers}:
+            self._end(id)
+        for container in containers:
+            if container.id not in self._tracked:
+                self._track(container, born=float("-inf"))
+
+    def _start(self, container: Container, age_seconds: float) -> None:
+        if container.id in self._tracked:  # an event that is told again after a reconnection
+            return
+        born = self._clock() - age_seconds
+        one = self._track(container, born=born)
+        if born >= self._window_start - CLOCK_SLACK_SECONDS:
+            one.window_cpu = 0.0
+        self.sample(container.id)
+
+    def _track(self, container: Container, born: float) -> Tracked:
+        one = self._tracked[container.id] = Tracked(container, born)
+        self._find(one)
+        return one
+
+    def _find(self, one: Tracked) -> None:
+        if self._readings.find(one) and one.location is not None:
+            self._is_here = True
+            if self._watch is not None:
+                self._watch.add(one.container.id, one.location)
+
+    def _end(self, id: str) -> None:
+        one = self._tracked.pop(id, None)
+        if one is None:
+            return
+        if self._watch is not None:
+            self._watch.discard(id)
+        self._ledger.retire(id)
+        self._ended.append((id, one))
+
+    def _use(self, usages: Mapping[str, ApiUsage]) -> None:
+        self._new_usages = True
+        for id, usage in usages.items():
+            one = self._tracked.get(id)
+            if one is not None and one.location is None:
+                one.by_api = True
+                if not one.use(usage):
+                    self._counts.add("engine", "backwards")
+
+    def _settle(self, seen: Mapping[str, float]) -> None:
+        """The last CPU seconds of the containers that ended since the tick before."""
+        now = self._clock()
+        gone: dict[str, Gone] = {}
+        folders: dict[int, list[str]] = {}
+        for index, (id, one) in enumerate(self._ended):
+            folders[index] = self._parents.folders(id, one.location)
+            read_at = one.born if one.cpu_at is None or one.by_api else one.cpu_at
+            for folder in folders[index]:
+                if folder in seen:
+                    one.read(max(seen[folder], one.cpu or 0.0), now)
+                gone[folder] = Gone(one.cpu or 0.0, min(now - read_at, now - self._window_start))
+        rest = self._parents.rest(gone)
+        for index, (_, one) in enumerate(self._ended):
+            more = sum(rest.get(folder, 0.0) for folder in folders[index])
+            self._exited_seconds += one.window_seconds + more
+            self._exited += 1
+            self._exited_cpu += (one.cpu or 0.0) + more
+        self._ended.clear()
+
+    def _meter_reading(self) -> MeterReading | None:
+        if self._read_meter is None:
+            return None
+        try:
+            return self._read_meter()
+        except EnergyError:
+            self._counts.add("meter", "unreadable")
+            return None
+
+    def _is_whole(self) -> bool:
+        """Whether all CPU times are of now: what the engine tells comes in rounds of its own."""
+        waiting = self._engine is not None and any(one.by_api for one in self._tracked.values())
+        return self._new_usages or not waiting
+
+    def _close(self, reading: MeterReading) -> None:
+        window = self._windows.close(reading)
+        if window is not None:
+            running = {id: one.window_seconds for id, one in self._tracked.items()}
+            self._ledger.close(window, running, self._exited_seconds)
+            self._has_energy = True
+        for one in self._tracked.values():
+            one.window_cpu = one.cpu
+        self._exited_seconds = 0.0
+        self._new_usages = False
+        self._window_start = self._clock()
+
+    def _read_details(self) -> None:
+        now = self._clock()
+        is_due = now >= self._next_details
+        for one in self._tracked.values():
+            if is_due:
+                self._find(one)
+            if is_due or not one.has_details:
+                self._readings.details(one)
+        if is_due:
+            self._next_details = now + DETAIL_SECONDS
+            self._memory_total = memory_total_bytes(self._procfs)
+            self._engine_usage = self._processes.look(now)
+
+    def _snapshot(self) -> Snapshot:
+        energy = self._ledger.energy() if self._has_energy else None
+        return Snapshot(
+            monotonic_seconds=self._clock(),
+            engine=self._engine,
+            engine_usage=self._engine_usage,
+            memory_total_bytes=self._memory_total,
+            containers=tuple(self._view(one, energy) for one in self._tracked.values()),
+            energy=energy,
+            exited_containers=self._exited,
+            exited_cpu_seconds=self._exited_cpu,
+            counts=self._counts.items(),
+        )
+
+    def _view(self, one: Tracked, energy: Energy | None) -> ContainerView:
+        used = one.details.memory_working_set_bytes
+        limits = [value for value in (one.details.memory_limit_bytes, self._memory_total) if value]
+        shares = {} if energy is None else energy.containers
+        return ContainerView(
+            container=one.container,
+            cpu_seconds=one.cpu,
+            cpu_percent=one.percent,
+            memory_percent=100.0 * used / min(limits) if used is not None and limits else None,
+            details=one.details,
+            energy_joules={policy: share.get(one.container.id, 0.0) for policy, share in shares.items()},
+        )

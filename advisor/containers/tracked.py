@@ -1,0 +1,77 @@
+"""One container as the monitor follows it: what it is, where its files are, and its last readings."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from advisor.containers.cgroups import Details, Location
+from advisor.containers.records import ApiUsage, Container
+
+__all__ = ["Tracked"]
+
+
+class Tracked(Struct):
+    """Changed in place by the monitor's one thread.
+
+    All CPU times are seconds since the container started, all times monotonic seconds. None is unknown.
+    """
+
+    container: Container
+    born: float
+    """When it was first heard of; its start, when that was seen."""
+    location: Location | None = None
+    cpu: float | None = None
+    cpu_at: float | None = None
+    """When ``cpu`` was read."""
+    window_cpu: float | None = None
+    """``cpu`` at the beginning of the open energy window."""
+    tick: tuple[float, float] | None = None
+    """``cpu`` and its time at the tick before."""
+    percent: float | None = None
+    details: Details = Details()
+    has_details: bool = False
+    network_pid: int | None = None
+    """The process whose network was found to be the container's."""
+    by_api: bool = False
+    """Whether its numbers come from the engine because its files cannot be seen."""
+
+    @property
+    def window_seconds(self) -> float:
+        """CPU seconds within the open energy window."""
+        if self.cpu is None or self.window_cpu is None:
+            return 0.0
+        return max(0.0, self.cpu - self.window_cpu)
+
+    def read(self, cpu_seconds: float, at: float) -> bool:
+        """Take a reading; False when it is less than the one before, which it then replaces as the base."""
+        forward = self.cpu is None or cpu_seconds >= self.cpu
+        if not forward:
+            # what this window had so far stays counted, what comes begins at the lower number
+            self.window_cpu = cpu_seconds - self.window_seconds
+            self.tick = None
+        if self.window_cpu is None:
+            self.window_cpu = cpu_seconds
+        self.cpu, self.cpu_at = cpu_seconds, at
+        return forward
+
+    def mark(self) -> None:
+        """The tick is over: CPU use in percent of one core since the tick before."""
+        if self.cpu is None or self.cpu_at is None:
+            return
+        if self.tick is not None and self.cpu_at > self.tick[1]:
+            self.percent = 100.0 * max(0.0, self.cpu - self.tick[0]) / (self.cpu_at - self.tick[1])
+        if self.tick is None or self.cpu_at > self.tick[1]:
+            self.tick = (self.cpu, self.cpu_at)
+
+    def use(self, usage: ApiUsage) -> bool:
+        """Take what the engine says; see `read`. Its sample has a time of its own, by the engine's clock."""
+        self.details = Details(
+            throttled_seconds=usage.throttled_seconds,
+            memory_working_set_bytes=usage.memory_working_set_bytes,
+            memory_limit_bytes=usage.memory_limit_bytes,
+            block_read_bytes=usage.block_read_bytes,
+            block_write_bytes=usage.block_write_bytes,
+            network_receive_bytes=usage.network_receive_bytes,
+            network_transmit_bytes=usage.network_transmit_bytes,
+        )
+        return self.read(usage.cpu_seconds, usage.unix_seconds)

@@ -1,0 +1,215 @@
+"""Two threads that keep the list of containers current, whatever the engine does.
+
+The *follower* connects, lists, and follows the event stream in rounds of a few seconds: a round that does
+not end in time tells an engine that hangs from one that is quiet. The *inspector* asks for the details of
+each new container, and in rounds for the statistics of those whose files cannot be seen. Both post changes
+and never wait for each other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from advisor.containers.changes import (
+    Change,
+    Ended,
+    EngineDown,
+    EngineUp,
+    Inspected,
+    Listed,
+    Renamed,
+    Started,
+    Used,
+)
+from advisor.containers.counts import Counts
+from advisor.containers.engine import Engine, EngineAddress
+from advisor.containers.records import EngineInfo, Event
+from advisor.errors import EngineError
+
+__all__ = ["Watcher"]
+
+ROUND_SECONDS = 5.0
+LIST_EVERY_ROUNDS = 6
+SHORTEST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 10.0
+PASSING_REASONS = ("timeout", "unreachable")
+USAGE_SHARE = 0.1
+"""Part of the time that rounds of statistics may take: each container costs the engine milliseconds."""
+
+
+class Watcher:
+    """Follows one engine and posts what changes.
+
+    Parameters
+    ----------
+    address
+        Where the engine is.
+    post
+        Takes each change; called from both threads.
+    without_files
+        Ids of the containers whose numbers must come from the engine.
+    counts
+        Takes the reasons of failures, under ``engine``.
+    timeout_seconds
+        How long the engine may take for any answer.
+    usage_seconds
+        Seconds between rounds of statistics, more when a round takes long.
+    """
+
+    def __init__(
+        self,
+        address: EngineAddress,
+        post: Callable[[Change], None],
+        *,
+        without_files: Callable[[], tuple[str, ...]],
+        counts: Counts,
+        timeout_seconds: float = 5.0,
+        usage_seconds: float = 1.0,
+        on_state: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        self._post, self._without_files, self._counts = post, without_files, counts
+        self._usage_seconds = usage_seconds
+        self._on_state = on_state
+        self._stopping = threading.Event()
+        self._tried = threading.Event()
+        self._new: SimpleQueue[str | None] = SimpleQueue()
+        self._connection = 0
+        """Counts the connections of the follower; 0 while there is none."""
+        self._connections = 0
+        self._state: str | None = ""
+
+        def engine() -> Engine:
+            return Engine(
+                address,
+                timeout_seconds=timeout_seconds,
+                on_malformed=lambda: counts.add("engine", "protocol"),
+            )
+
+        self._follower, self._inspector = engine(), engine()
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("engine follower", self._follow), ("engine inspector", self._inspect))
+        ]
+
+    def start(self, wait_seconds: float = 1.0) -> None:
+        """Begin, and wait a moment for the first answer so that the first scrape knows of it."""
+        for thread in self._threads:
+            thread.start()
+        self._tried.wait(wait_seconds)
+
+    def stop(self) -> None:
+        """End both threads; one that waits for an engine that hangs is left behind."""
+        self._stopping.set()
+        self._new.put(None)
+        self._follower.interrupt()
+        for thread in self._threads:
+            thread.join(1.0)
+
+    def _follow(self) -> None:
+        retry = SHORTEST_RETRY_SECONDS
+        while not self._stopping.is_set():
+            try:
+                info = self._follower.connect()
+                self._set_up(info)
+                retry = SHORTEST_RETRY_SECONDS
+                self._follow_events(info)
+            except EngineError as exc:
+                self._set_down(exc)
+                self._stopping.wait(retry)
+                retry = min(2 * retry, LONGEST_RETRY_SECONDS)
+        self._follower.close()
+
+    def _set_up(self, info: EngineInfo) -> None:
+        containers = self._follower.containers()
+        self._post(EngineUp(info))
+        self._post(Listed(tuple(containers)))
+        self._connections += 1
+        self._connection = self._connections
+        for container in containers:
+            self._new.put(container.id)
+        self._tell(None)
+        self._tried.set()
+
+    def _set_down(self, exc: EngineError) -> None:
+        if not self._stopping.is_set():
+            self._counts.add("engine", exc.reason)
+            self._post(EngineDown())
+            self._connection = 0
+            self._tell(str(exc))
+            self._tried.set()
+
+    def _tell(self, state: str | None) -> None:
+        if state != self._state:
+            self._state = state
+            self._on_state(state)
+
+    def _follow_events(self, info: EngineInfo) -> None:
+        """Rounds of events, by the engine's clock, each from where the one before ended."""
+        offset = info.unix_seconds - time.monotonic()
+        since = info.unix_seconds
+        rounds = 0
+        while not self._stopping.is_set():
+            now = time.monotonic() + offset
+            until = max(since, now) + ROUND_SECONDS
+            for event in self._follower.events(since, until):
+                self._take(event, time.monotonic() + offset)
+            early = until - (time.monotonic() + offset)
+            if early > ROUND_SECONDS / 2 and not self._stopping.is_set():
+                raise EngineError("docker engine: the event stream ended early", reason="unreachable")
+            since = until
+            rounds += 1
+            if rounds % LIST_EVERY_ROUNDS == 0:
+                self._post(Listed(tuple(self._follower.containers())))
+
+    def _take(self, event: Event, now: float) -> None:
+        container = event.container
+        if event.action == "start":
+            self._post(Started(container, max(0.0, now - event.unix_seconds)))
+            self._new.put(container.id)
+        elif event.action == "die":
+            self._post(Ended(container.id))
+        elif event.action == "rename":
+            self._post(Renamed(container.id, container.name))
+        elif event.action == "update":
+            self._new.put(container.id)
+
+    def _inspect(self) -> None:
+        connection = 0
+        due = time.monotonic()
+        while not self._stopping.is_set():
+            wanted = self._next_new(due)
+            try:
+                if self._connection == 0:
+                    continue
+                if self._connection != connection:
+                    connection = self._connection
+                    self._inspector.connect()
+                if wanted is not None and (found := self._inspector.inspect(wanted)):
+                    self._post(Inspected(found))
+                if time.monotonic() >= due:
+                    due = self._ask_usages()
+            except EngineError as exc:
+                self._counts.add("engine", exc.reason)
+                connection = -1
+                due = time.monotonic() + self._usage_seconds
+                if wanted is not None and exc.reason in PASSING_REASONS:
+                    self._stopping.wait(SHORTEST_RETRY_SECONDS)
+                    self._new.put(wanted)
+        self._inspector.close()
+
+    def _next_new(self, due: float) -> str | None:
+        try:
+            return self._new.get(timeout=max(0.05, due - time.monotonic()))
+        except Empty:
+            return None
+
+    def _ask_usages(self) -> float:
+        """One round of statistics; returns when the next is due."""
+        begin = time.monotonic()
+        if ids := self._without_files():
+            found = {id: usage for id in ids if (usage := self._inspector.usage(id)) is not None}
+            self._post(Used(found))
+        return time.monotonic() + max(self._usage_seconds, (time.monotonic() - begin) / USAGE_SHARE)

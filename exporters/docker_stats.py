@@ -1,0 +1,431 @@
+"""Containers of a Docker engine: CPU, memory, network, block I/O, and their part of the energy. Port 9501.
+
+A sampler thread keeps the numbers; a scrape touches no file and asks no engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from advisor.containers.cgroups import Cgroups
+from advisor.containers.counts import Counts
+from advisor.containers.engine import EngineAddress, engine_address
+from advisor.containers.exits import ExitWatch
+from advisor.containers.monitor import ContainerView, Monitor, Snapshot
+from advisor.containers.sampler import ContainerSampler
+from advisor.containers.watcher import Watcher
+from advisor.energy.attribution import POLICIES
+from advisor.energy.meter import Meter, open_meter
+from advisor.errors import EnergyError, InputError
+from exporters.runtime import Exporter, Family, Filled, Option, serve
+from exporters.runtime.logs import logger
+from exporters.runtime.options import folder, number
+
+__all__ = ["EXPORTER", "DockerCollector", "Settings", "families"]
+
+_ONE = ("container",)
+UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")
+ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("version", "api_version"))
+ENGINE_CPU = Family(
+    "docker_engine_cpu_percent",
+    "gauge",
+    "CPU of the engine's own processes (dockerd, containerd, shims, proxies); 100 is one core.",
+)
+ENGINE_MEMORY = Family(
+    "docker_engine_memory_percent",
+    "gauge",
+    "Resident memory of the engine's own processes, in percent of the host's memory.",
+)
+RUNNING = Family("docker_containers_running", "gauge", "Containers that run.")
+TOTAL_CPU = Family(
+    "docker_containers_total_cpu_percent", "gauge", "CPU of all running containers; 100 is one core."
+)
+CPU_PERCENT = Family(
+    "docker_container_cpu_percent", "gauge", "CPU over the exporter's last interval; 100 is one core.", _ONE
+)
+MEMORY_PERCENT = Family(
+    "docker_container_memory_percent",
+    "gauge",
+    "Working set in percent of the container's limit, or of the host's memory where that is less.",
+    _ONE,
+)
+CPU = Family("docker_container_cpu_seconds_total", "counter", "CPU time since the container started.", _ONE)
+THROTTLED = Family(
+    "docker_container_cpu_throttled_seconds_total",
+    "counter",
+    "Time that the CPU limit kept it waiting.",
+    _ONE,
+)
+WORKING_SET = Family(
+    "docker_container_memory_working_set_bytes",
+    "gauge",
+    "Memory in use without the file pages that can be dropped at once.",
+    _ONE,
+)
+LIMIT = Family(
+    "docker_container_memory_limit_bytes", "gauge", "Memory limit; absent where there is none.", _ONE
+)
+RECEIVED = Family(
+    "docker_container_network_receive_bytes_total",
+    "counter",
+    "Bytes received, loopback left out; absent for a container that uses another's network.",
+    _ONE,
+)
+SENT = Family(
+    "docker_container_network_transmit_bytes_total",
+    "counter",
+    "Bytes sent, loopback left out; absent for a container that uses another's network.",
+    _ONE,
+)
+READ = Family("docker_container_block_read_bytes_total", "counter", "Bytes read from block devices.", _ONE)
+WRITTEN = Family(
+    "docker_container_block_write_bytes_total", "counter", "Bytes written to block devices.", _ONE
+)
+STARTED = Family("docker_container_start_time_seconds", "gauge", "Start of the container, Unix time.", _ONE)
+RESTARTS = Family(
+    "docker_container_restarts_total", "counter", "Restarts by the engine's restart policy.", _ONE
+)
+ENERGY = Family(
+    "docker_container_energy_joules_total",
+    "counter",
+    "Part of the host's energy by CPU time since the exporter started; policy active leaves idle energy out, "
+    "full shares it. Modelled, whatever the source.",
+    ("container", "policy"),
+)
+EXITED_ENERGY = Family(
+    "docker_exited_containers_energy_joules_total",
+    "counter",
+    "Energy of all containers that have ended.",
+    ("policy",),
+)
+UNATTRIBUTED = Family(
+    "docker_unattributed_energy_joules_total",
+    "counter",
+    "Energy that belongs to no container: running, exited and unattributed together are the host's.",
+    ("policy",),
+)
+HOST_ENERGY = Family(
+    "docker_host_energy_joules_total",
+    "counter",
+    "Energy of the host over the same windows: packages and dram.",
+)
+SOURCE = Family(
+    "docker_energy_source_info",
+    "info",
+    "Where the host's energy comes from: powercap (measured) or estimate (modelled).",
+    ("source", "tier"),
+)
+EXITED = Family("docker_exited_containers_total", "counter", "Containers that ended while the exporter ran.")
+EXITED_CPU = Family(
+    "docker_exited_containers_cpu_seconds_total", "counter", "CPU time of all containers that have ended."
+)
+ERRORS = Family(
+    "docker_read_errors_total",
+    "counter",
+    "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
+    "cgroup (vanished, malformed, unreadable, backwards), proc, meter.",
+    ("source", "reason"),
+)
+MISSED_TICKS = Family("docker_missed_ticks_total", "counter", "Samples left out because it was too late.")
+
+_INFO_HELP = "Identity of the container; labels of the allow-list as label_NAME."
+_CONTAINER: tuple[tuple[Family, Callable[[ContainerView], float | None]], ...] = (
+    (CPU_PERCENT, lambda c: c.cpu_percent),
+    (MEMORY_PERCENT, lambda c: c.memory_percent),
+    (CPU, lambda c: c.cpu_seconds),
+    (THROTTLED, lambda c: c.details.throttled_seconds),
+    (WORKING_SET, lambda c: c.details.memory_working_set_bytes),
+    (LIMIT, lambda c: c.details.memory_limit_bytes),
+    (RECEIVED, lambda c: c.details.network_receive_bytes),
+    (SENT, lambda c: c.details.network_transmit_bytes),
+    (READ, lambda c: c.details.block_read_bytes),
+    (WRITTEN, lambda c: c.details.block_write_bytes),
+    (STARTED, lambda c: c.container.start_unix_seconds),
+    (RESTARTS, lambda c: c.container.restarts),
+)
+
+
+class Info(Struct, frozen=True):
+    """The family of identities, with the container labels that the operator allows."""
+
+    family: Family
+    allowed: tuple[str, ...]
+
+
+def info_family(allowed: Sequence[str]) -> Info:
+    """The info family for an allow-list of container labels.
+
+    Raises
+    ------
+    InputError
+        Two of them would have the same name as a label of Prometheus.
+    """
+    names = [f"label_{re.sub('[^a-zA-Z0-9_]', '_', label)}" for label in allowed]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise InputError(
+                f"{allowed[names.index(name)]} and {allowed[index]} would both be {name}",
+                subject="--container-labels",
+            )
+    labels = ("container", "id", "image", *names)
+    return Info(Family("docker_container_info", "info", _INFO_HELP, labels), tuple(allowed))
+
+
+def families(snapshot: Snapshot, info: Info) -> Iterator[Filled]:
+    """One snapshot as metric families."""
+    up = snapshot.engine is not None
+    yield UP.one(int(up))
+    if snapshot.engine is not None:
+        yield ENGINE([((snapshot.engine.version, snapshot.engine.api_version), 1)])
+    if snapshot.engine_usage is not None:
+        usage, memory = snapshot.engine_usage, snapshot.memory_total_bytes
+        yield ENGINE_CPU.one(usage.cpu_percent)
+        yield ENGINE_MEMORY.one(100.0 * usage.resident_bytes / memory if memory else None)
+    # a name may pass to another container between two ticks: the later one has it
+    named = {view.container.name: view for view in snapshot.containers}
+    if up or named:
+        yield RUNNING.one(len(snapshot.containers))
+        yield TOTAL_CPU.one(_total_percent(named.values()))
+    for family, value in _CONTAINER:
+        yield family([((name,), value(view)) for name, view in named.items()])
+    yield info.family([((name, *_identity(view, info.allowed)), 1) for name, view in named.items()])
+    yield from _energy(snapshot, named)
+    yield EXITED.one(snapshot.exited_containers)
+    yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
+    yield ERRORS([(where, count) for where, count in sorted(snapshot.counts.items())])
+
+
+def _energy(snapshot: Snapshot, named: dict[str, ContainerView]) -> Iterator[Filled]:
+    energy = snapshot.energy
+    if energy is None:
+        return
+    yield ENERGY(
+        [((name, p), joules) for name, view in named.items() for p, joules in view.energy_joules.items()]
+    )
+    yield EXITED_ENERGY([((policy,), energy.exited[policy]) for policy in POLICIES])
+    yield UNATTRIBUTED([((policy,), energy.unattributed[policy]) for policy in POLICIES])
+    yield HOST_ENERGY.one(energy.host)
+
+
+def _total_percent(views: Iterable[ContainerView]) -> float | None:
+    """The sum over all; unknown as long as nothing is known of any."""
+    percents = [view.cpu_percent for view in views]
+    known = [percent for percent in percents if percent is not None]
+    return sum(known) if known or not percents else None
+
+
+def _identity(view: ContainerView, allowed: Sequence[str]) -> tuple[str, ...]:
+    container = view.container
+    return container.id, container.image, *(container.labels.get(label, "") for label in allowed)
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the collector is built from."""
+
+    address: EngineAddress
+    engine_timeout_seconds: float = 5.0
+    interval_seconds: float = 1.0
+    cgroupfs: str = "/sys/fs/cgroup"
+    procfs: str = "/proc"
+    sysfs: str = "/sys"
+    labels: tuple[str, ...] = ()
+
+
+class DockerCollector:
+    """Publishes what the container sampler last saw.
+
+    Parameters
+    ----------
+    settings
+        Where the engine and the host's file systems are.
+    open_meter
+        Gives the meter of the host's energy; called at the start. EnergyError means that there is none.
+    """
+
+    name = "docker"
+    blocking = False
+
+    def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
+        self._settings = settings
+        self._open_meter = open_meter
+        self._info = info_family(settings.labels)
+        self._counts = Counts()
+        self._meter: Meter | None = None
+        self._sampler: ContainerSampler | None = None
+        self._watcher: Watcher | None = None
+
+    def start(self) -> None:
+        """Begin to follow the engine and to sample."""
+        settings = self._settings
+        interval = settings.interval_seconds
+        try:
+            self._meter = self._open_meter()
+            interval = min(interval, self._meter.interval_seconds)
+        except EnergyError as exc:
+            logger().warning("no energy of containers", reason=str(exc))
+        self._sampler = sampler = ContainerSampler(self._monitor, interval)
+        self._watcher = Watcher(
+            settings.address,
+            sampler.post,
+            without_files=sampler.without_files,
+            counts=self._counts,
+            timeout_seconds=settings.engine_timeout_seconds,
+            usage_seconds=interval,
+            on_state=self._log_state,
+        )
+        self._watcher.start()
+        sampler.start()
+
+    def close(self) -> None:
+        """End all threads."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
+
+    def collect(self) -> Iterator[Filled]:
+        """The families of the newest snapshot; WorkError when the sampler has ended or hangs."""
+        snapshot = None if self._sampler is None else self._sampler.snapshot()
+        if self._sampler is None or snapshot is None:
+            return
+        yield from families(snapshot, self._info)
+        if self._meter is not None and snapshot.energy is not None:
+            yield SOURCE([((self._meter.source, self._meter.tier), 1)])
+        yield MISSED_TICKS.one(self._sampler.missed_ticks)
+
+    def _monitor(self, watch: ExitWatch) -> Monitor:
+        settings = self._settings
+        return Monitor(
+            Cgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts),
+            procfs=settings.procfs,
+            read_meter=None if self._meter is None else self._meter.read,
+            is_local=settings.address.is_local,
+            watch=watch,
+            counts=self._counts,
+        )
+
+    def _log_state(self, problem: str | None) -> None:
+        if problem is None:
+            logger().info("engine answers", host=self._settings.address.host)
+        else:
+            logger().warning("engine lost", host=self._settings.address.host, reason=problem)
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _truth(text: str) -> bool:
+    """As the docker command reads DOCKER_TLS_VERIFY: anything but nothing, 0 and false is yes."""
+    return text.strip().lower() not in ("", "0", "false", "no")
+
+
+def _build(options: argparse.Namespace) -> list[DockerCollector]:
+    if importlib.util.find_spec("docker") is None:
+        raise InputError("needs the package docker: pip install 'wattframe[docker]'")
+    settings = Settings(
+        address=engine_address(
+            options.docker_host, tls_verify=options.docker_tls_verify, cert_path=options.docker_cert_path
+        ),
+        engine_timeout_seconds=options.engine_timeout,
+        interval_seconds=options.interval,
+        cgroupfs=str(options.cgroupfs),
+        procfs=str(options.procfs),
+        sysfs=str(options.sysfs),
+        labels=options.container_labels,
+    )
+
+    def opened() -> Meter:
+        return open_meter(
+            sysfs=settings.sysfs,
+            procfs=settings.procfs,
+            interval_seconds=settings.interval_seconds,
+            idle_watts=options.idle_watts,
+            max_watts=options.max_watts,
+        )
+
+    return [DockerCollector(settings, opened)]
+
+
+EXPORTER = Exporter(
+    name="docker_stats",
+    title="Containers: CPU, memory, I/O and energy",
+    port=9501,
+    options=[
+        Option("--docker-host", "DOCKER_HOST", None, str, "unix:///PATH or tcp://HOST:PORT of the engine"),
+        Option("--docker-tls-verify", "DOCKER_TLS_VERIFY", False, _truth, "check the engine's certificate"),
+        Option(
+            "--docker-cert-path",
+            "DOCKER_CERT_PATH",
+            None,
+            str,
+            "folder with ca.pem, cert.pem and key.pem for TLS",
+        ),
+        Option(
+            "--engine-timeout",
+            "DOCKER_ENGINE_TIMEOUT_SECONDS",
+            5.0,
+            number(0.1, 60),
+            "seconds that the engine may take for an answer",
+        ),
+        Option(
+            "--interval", "DOCKER_SAMPLE_INTERVAL_SECONDS", 1.0, number(0.1, 60), "seconds between samples"
+        ),
+        Option(
+            "--container-labels",
+            "DOCKER_CONTAINER_LABELS",
+            (),
+            _labels,
+            "container labels to publish on docker_container_info, separated by commas",
+        ),
+        Option(
+            "--cgroupfs",
+            "CGROUPFS_ROOT",
+            "/sys/fs/cgroup",
+            folder,
+            "root of the control groups; /host/sys/fs/cgroup in a container",
+        ),
+        Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
+        Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
+        Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
+        Option(
+            "--max-watts",
+            "RAPL_MAX_WATTS",
+            None,
+            number(0, above=True),
+            "full-load end of the estimate's curve, watts",
+        ),
+    ],
+    build=_build,
+    port_env="DOCKER_EXPORTER_PORT",
+    families=(
+        UP,
+        ENGINE,
+        ENGINE_CPU,
+        ENGINE_MEMORY,
+        RUNNING,
+        TOTAL_CPU,
+        *(family for family, _ in _CONTAINER),
+        info_family(()).family,
+        ENERGY,
+        EXITED_ENERGY,
+        UNATTRIBUTED,
+        HOST_ENERGY,
+        SOURCE,
+        EXITED,
+        EXITED_CPU,
+        ERRORS,
+        MISSED_TICKS,
+    ),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(EXPORTER))
