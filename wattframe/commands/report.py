@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from advisor.errors import InputError
+from advisor.price_book import PriceBook, PriceOptions
 from advisor.results import Run, read_run
 from advisor.store import ResultStore
 from wattframe.report.page import RunView, page
@@ -31,12 +32,29 @@ def report(
     runs: Annotated[
         int, typer.Option(min=1, help="How many of the newest runs, where no file is named.")
     ] = 1,
-    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
+    region: Annotated[
+        str | None, typer.Option(envvar="REGION", help="Region of price and carbon, for instance eu-west-1.")
+    ] = None,
+    energy_cost_per_kwh: Annotated[
+        float | None, typer.Option(envvar="ENERGY_COST_PER_KWH", help="Price of electricity.")
+    ] = None,
+    cpu_cost_per_hour: Annotated[
+        float | None, typer.Option(envvar="CPU_COST_PER_HOUR", help="Price of a CPU's wall hour.")
+    ] = None,
+    currency: Annotated[str, typer.Option(envvar="CURRENCY", help="Three letters.")] = "USD",
     json_: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """One self-contained HTML file: summary, quality against energy, power over time, cost, advice."""
     chosen = [read_run(path) for path in results] if results else _newest(results_dir, runs)
-    views = [RunView(run=run) for run in chosen]
+    prices = PriceOptions(
+        regions=(region,) if region else (),
+        currency=currency,
+        energy_cost_per_kwh=energy_cost_per_kwh,
+        cpu_cost_per_hour=cpu_cost_per_hour,
+    )
+    model = PriceBook.load(prices).models[0]
+    views = [RunView(run=run, model=model) for run in chosen]
     text = page(views, datetime.datetime.now().astimezone(), version("wattframe"))
     _write(output, text)
     if json_:

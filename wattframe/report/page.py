@@ -8,11 +8,12 @@ from importlib import resources
 
 from msgspec import Struct
 
+from advisor.cost import CostModel
 from advisor.results import Run
 from wattframe.report.advice import Advice, advice_section
 from wattframe.report.bars import Bar, stacked_bars
 from wattframe.report.markup import Markup, el, join
-from wattframe.report.money import Priced
+from wattframe.report.money import explanation
 from wattframe.report.numbers import UNKNOWN, number
 from wattframe.report.power import power_over_time
 from wattframe.report.quality import quality_against_energy
@@ -26,8 +27,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     """One run with what the other rooms said of it."""
 
     run: Run
-    prices: dict[str, Priced] = {}
-    """By scenario name; empty where nothing was priced."""
+    model: CostModel | None = None
+    """What prices the run; None leaves money and carbon out."""
     advice: tuple[Advice, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -67,19 +68,19 @@ def _contents(views: Sequence[RunView]) -> Markup | None:
 
 
 def _run_section(view: RunView, identity: str) -> Markup:
-    rows = rows_of(view.run)
+    rows = rows_of(view.run, view.model)
     chosen = next((a.scenario for a in view.advice if a.run_id == view.run.run_id), None)
-    currency = next((p.currency for p in view.prices.values()), None)
+    currency = next((row.bill.currency for row in rows if row.bill), None)
     return el(
         "section",
         el("h2", f"Run {view.run.run_id}"),
         _facts(view.run, rows),
-        _cards(rows, view.prices),
+        _cards(rows),
         advice_section(view.advice),
-        summary(rows, view.prices, currency, chosen),
+        summary(rows, currency, chosen),
         quality_against_energy(rows, f"{identity}-quality", chosen),
         power_over_time(rows, f"{identity}-power"),
-        _cost_split(rows, view.prices, identity),
+        _cost_split(rows, identity),
         _remarks(rows, view),
         id=identity,
     )
@@ -119,12 +120,12 @@ def _tier(rows: Sequence[Row]) -> Markup | None:
     return el("span", label, class_="badge modelled" if "modelled" in tiers else "badge")
 
 
-def _cards(rows: Sequence[Row], prices: dict[str, Priced]) -> Markup | None:
-    cards = list(_card_contents([row for row in rows if not row.is_baseline], rows, prices))
+def _cards(rows: Sequence[Row]) -> Markup | None:
+    cards = list(_card_contents([row for row in rows if not row.is_baseline], rows))
     return el("dl", *cards, class_="cards") if cards else None
 
 
-def _card_contents(real: Sequence[Row], rows: Sequence[Row], prices: dict[str, Priced]) -> Iterator[Markup]:
+def _card_contents(real: Sequence[Row], rows: Sequence[Row]) -> Iterator[Markup]:
     yield _card("scenarios", str(len(real)), "", _failed(real))
     idle = next((row for row in rows if row.is_baseline and row.watts is not None), None)
     if idle is not None:
@@ -141,13 +142,13 @@ def _card_contents(real: Sequence[Row], rows: Sequence[Row], prices: dict[str, P
     if best is not None:
         yield _card("best quality", number(best.vmaf), "VMAF", best.name)
     cheap = min(
-        (p for p in prices.values() if p.cost_per_video_hour is not None),
-        key=lambda p: p.cost_per_video_hour or 0.0,
+        ((r.bill.total, r) for r in real if r.bill and r.bill.total is not None),
+        key=lambda pair: pair[0],
         default=None,
     )
-    if cheap is not None:
-        cost = number(cheap.cost_per_video_hour)
-        yield _card("cheapest", cost, cheap.currency, f"an hour of video: {cheap.scenario}")
+    if cheap is not None and cheap[1].bill:
+        cost, row = cheap
+        yield _card("cheapest", number(cost), cheap[1].bill.currency, f"an hour of video: {row.name}")
 
 
 def _failed(real: Sequence[Row]) -> str:
@@ -165,22 +166,22 @@ def _card(name: str, value: str, unit: str, detail: str) -> Markup:
     )
 
 
-def _cost_split(rows: Sequence[Row], prices: dict[str, Priced], identity: str) -> Markup | None:
+def _cost_split(rows: Sequence[Row], identity: str) -> Markup | None:
     bars = []
     for row in rows:
-        priced = prices.get(row.name)
-        if priced is None or priced.energy_per_video_hour is None or priced.compute_per_video_hour is None:
+        bill = row.bill
+        if bill is None or bill.energy is None or bill.compute is None:
             continue
-        parts = (priced.energy_per_video_hour, priced.compute_per_video_hour)
-        tooltip = f"{row.name}: energy {number(parts[0])}, compute {number(parts[1])} {priced.currency}"
-        bars.append(Bar(str(row.number), parts, tooltip))
-    if not bars:
+        parts = {"energy": bill.energy, "compute": bill.compute}
+        what = ", ".join(f"{name} {number(amount)}" for name, amount in parts.items())
+        bars.append(Bar(str(row.number), tuple(parts.values()), f"{row.name}: {what} {bill.currency}"))
+    first = next((row.bill for row in rows if row.bill and row.bill.total is not None), None)
+    if first is None:
         return None
-    first = next(iter(prices.values()))
     return stacked_bars(
         f"{identity}-cost",
         "Cost of an hour of video",
-        first.explanation,
+        explanation(first),
         f"{first.currency} an hour of video",
         ("energy", "compute"),
         bars,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from msgspec import Struct
 
+from advisor.cost import CostModel
 from advisor.results import Run, Scenario
 from advisor.scenario import (
     bitrates_kbps,
@@ -15,6 +19,7 @@ from advisor.scenario import (
     output_seconds,
     vmaf_mean,
 )
+from wattframe.report.money import Bill, bills, unpriced
 
 __all__ = ["Row", "efficient", "rows_of"]
 
@@ -42,6 +47,7 @@ class Row(Struct, frozen=True, kw_only=True):
     net_joules_per_video_second: float | None
     vmaf: float | None
     psnr: float | None
+    bill: Bill | None
     remarks: tuple[str, ...]
 
     @property
@@ -50,17 +56,17 @@ class Row(Struct, frozen=True, kw_only=True):
         return self.scenario.type == "baseline"
 
 
-def rows_of(run: Run) -> list[Row]:
+def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
     """The scenarios of ``run`` in their order, numbered from 1; the idle run carries 0."""
-    numbered = 0
-    rows = []
-    for scenario in run.scenarios:
-        numbered += scenario.type != "baseline"
-        rows.append(_row(scenario, run, numbered if scenario.type != "baseline" else 0))
-    return rows
+    priced: Sequence[Bill | None] = bills(run, model) if model else [None] * len(run.scenarios)
+    numbers = itertools.accumulate(int(scenario.type != "baseline") for scenario in run.scenarios)
+    return [
+        _row(scenario, run, 0 if scenario.type == "baseline" else index, bill)
+        for scenario, index, bill in zip(run.scenarios, numbers, priced, strict=True)
+    ]
 
 
-def _row(scenario: Scenario, run: Run, index: int) -> Row:
+def _row(scenario: Scenario, run: Run, index: int, bill: Bill | None) -> Row:
     idle = scenario.type == "baseline"
     used, net, video = energy(scenario), net_energy_joules(scenario, run), output_seconds(scenario)
     joules = used.joules if used else None
@@ -84,7 +90,8 @@ def _row(scenario: Scenario, run: Run, index: int) -> Row:
         net_joules_per_video_second=net / video if net is not None and video else None,
         vmaf=vmaf_mean(scenario),
         psnr=scenario.psnr_score,
-        remarks=_remarks(scenario),
+        bill=bill,
+        remarks=(*_remarks(scenario), *(unpriced(bill) if bill and not idle else ())),
     )
 
 

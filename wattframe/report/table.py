@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from wattframe.report.markup import Markup, el
-from wattframe.report.money import Priced
 from wattframe.report.numbers import number
 from wattframe.report.rows import Row
 
@@ -17,38 +16,36 @@ __all__ = ["summary"]
 class _Column(Struct, frozen=True):
     title: str
     unit: str
-    cell: Callable[[Row, Priced | None], str | Markup]
+    cell: Callable[[Row], str | Markup]
 
 
 def _columns(currency: str | None) -> list[_Column]:
     columns = [
-        _Column("bitrate", "kbit/s", lambda r, _: _two(r.reached_kbps, _asked(r))),
-        _Column("speed", "\u00d7 real time", lambda r, _: number(r.speed)),
-        _Column("power", "W mean", lambda r, _: number(r.watts)),
-        _Column("energy", "J", lambda r, _: _two(r.joules, _net(r))),
-        _Column("per second of video", "J/s", lambda r, _: number(r.joules_per_video_second)),
-        _Column("VMAF", "0 to 100", lambda r, _: number(r.vmaf)),
-        _Column("PSNR", "dB", lambda r, _: number(r.psnr)),
+        _Column("bitrate", "kbit/s", lambda r: _two(r.reached_kbps, _asked(r))),
+        _Column("speed", "\u00d7 real time", lambda r: number(r.speed)),
+        _Column("power", "W mean", lambda r: number(r.watts)),
+        _Column("energy", "J", lambda r: _two(r.joules, _net(r))),
+        _Column("per second of video", "J/s", lambda r: number(r.joules_per_video_second)),
+        _Column("VMAF", "0 to 100", lambda r: number(r.vmaf)),
+        _Column("PSNR", "dB", lambda r: number(r.psnr)),
     ]
     if currency is not None:
         columns += [
             _Column(
                 "cost",
                 f"{currency} an hour of video",
-                lambda _, p: number(p.cost_per_video_hour if p else None),
+                lambda r: number(r.bill.total if r.bill else None),
             ),
             _Column(
                 "carbon",
                 "g CO₂e an hour of video",
-                lambda _, p: number(p.grams_per_video_hour if p else None),
+                lambda r: number(r.bill.carbon_grams if r.bill else None),
             ),
         ]
     return columns
 
 
-def summary(
-    rows: Sequence[Row], prices: Mapping[str, Priced], currency: str | None, chosen: str | None
-) -> Markup:
+def summary(rows: Sequence[Row], currency: str | None, chosen: str | None) -> Markup:
     """One line a scenario; it scrolls sideways on a phone, with the names staying in place."""
     columns = _columns(currency)
     head = el(
@@ -60,7 +57,7 @@ def summary(
         el(
             "tr",
             _name(row),
-            *(el("td", c.cell(row, prices.get(row.name))) for c in columns),
+            *(el("td", c.cell(row)) for c in columns),
             class_="chosen" if row.name == chosen else None,
         )
         for row in rows
