@@ -24,8 +24,8 @@ ZONE = "package_0"
 # full load lies 1 % below to 17 % above the measured power at half load; this takes the middle of that away.
 _EXPONENT = 1.17
 _GIVEN, _FAMILY, _ANY = "given", "family", "per_core"
-# half-widths as ratios: the shape's own error where both ends are given; where they are not, the spread of the
-# systems within a family and the spread of the families in the table below
+# half-widths as ratios: the shape's own error where both ends are given; where they are not, the spread of
+# the systems within a family and the spread of the families in the table below
 _UNCERTAINTY = {_GIVEN: 0.1, _FAMILY: 0.35, _ANY: 0.5}
 
 
@@ -40,8 +40,8 @@ class _Family(Struct, frozen=True):
 
 
 # Watts per hardware thread of a whole server, idle and at full load: averages over the SPECpower_ssj2008
-# results published until March 2026, by microarchitecture, as worked out by the Cloud Carbon Footprint project
-# (coefficients of 2026-03-09); Zen 5 dense from the two results of May 2025 (EPYC 9965, 768 threads).
+# results published until March 2026, by microarchitecture, as worked out by the Cloud Carbon Footprint
+# project (coefficients of 2026-03-09); Zen 5 dense from the two results of May 2025 (EPYC 9965, 768 threads).
 _INTEL, _AMD = "GenuineIntel", "AuthenticAMD"
 _FAMILIES = (
     _Family(_INTEL, 6, (45,), 2.21, 8.63),  # Sandy Bridge

@@ -30,7 +30,7 @@ _SHORTEST_INTERVAL_SECONDS = 0.01
 _FRESH_INTERVALS = 3.5
 _FRESH_SECONDS = 5.0
 # timers fire a little early or late: a window that is this much of the interval is a whole one
-_WHOLE_WINDOW = 0.9
+_WHOLE_WINDOW = 0.98
 
 
 class MeterReading(Struct, frozen=True):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from advisor.energy.estimate import PowerModel
-from advisor.energy.meter import Meter
+import pytest
+
+from advisor.energy.estimate import EstimateSource, PowerModel
+from advisor.energy.gpu import GpuMeter
+from advisor.energy.meter import Meter, open_meter
 from advisor.energy.powercap import PowercapSource, describe
-from exporters.rapl import RaplCollector
-from exporters.runtime.testing import render
+from advisor.errors import EnergyError, InputError
+from exporters.rapl import EXPORTER, GpuCollector, RaplCollector
+from exporters.runtime.options import parse_options
+from exporters.runtime.testing import render, served
 from tests.support.clock import FakeClock
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
 
@@ -48,3 +57,172 @@ def test_golden_page_of_two_sockets(tmp_path: Path, golden: Callable[[str, bytes
     clock.advance(1.0)
     meter.read()
     golden("rapl.prom", render([collector(meter, tmp_path, clock)]))
+
+
+def series(page: bytes, name: str) -> list[str]:
+    return [line for line in page.decode().splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+
+
+def measured(sysfs: Path) -> tuple[PowercapTree, bytes]:
+    """A page of the tree, by the real way in."""
+    tree = two_sockets(sysfs)
+    return tree, render(
+        [RaplCollector(lambda: open_meter(sysfs=str(sysfs)), lambda: describe(str(sysfs)), MODEL)]
+    )
+
+
+def test_a_regular_expression_for_packages_finds_nothing_inside_them(tmp_path: Path) -> None:
+    """``zone=~"package.*"`` is what existing dashboards sum."""
+    _, page = measured(tmp_path)
+    found = [line for line in series(page, "rapl_energy_joules_total") if 'zone="package' in line]
+    assert len(found) == 2
+    assert all('domain="package"' in line for line in found)
+
+
+def test_power_is_absent_before_the_first_window(tmp_path: Path) -> None:
+    _, page = measured(tmp_path)
+    assert series(page, "rapl_power_watts") == []
+
+
+def test_without_counters_the_estimate_is_published_as_modelled(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  0 0 0 0\ncpu0 0\nintr 0\n")
+    clock = FakeClock()
+    source = EstimateSource(str(tmp_path), idle_watts=10.0, max_watts=90.0)
+    meter = Meter(source, procfs=str(tmp_path), clock=clock)
+    meter.read()
+    (tmp_path / "stat").write_text("cpu  100 0 0 0\ncpu0 0\nintr 0\n")
+    clock.advance(1.0)
+    page = render([collector(meter, tmp_path, clock)])
+    assert series(page, "rapl_energy_joules_total") == [
+        'rapl_energy_joules_total{zone="package_0",domain="package"} 90.0'
+    ]
+    assert series(page, "rapl_power_watts") == ['rapl_power_watts{zone="package_0",domain="package"} 90.0']
+    assert series(page, "rapl_source_info") == ['rapl_source_info{source="estimate",tier="modelled"} 1']
+    assert series(page, "rapl_available") == ["rapl_available 0"]
+    assert series(page, "rapl_estimate_uncertainty_ratio") == ["rapl_estimate_uncertainty_ratio 0.1"]
+    assert series(page, "rapl_estimate_max_watts") == ['rapl_estimate_max_watts{basis="given"} 90.0']
+
+
+def test_the_estimate_does_not_hide_counters_that_cannot_be_read(tmp_path: Path) -> None:
+    tree = PowercapTree(tmp_path)
+    tree.add("intel-rapl:0", "package-0").show_instead("nonsense")
+    (tmp_path / "stat").write_text("cpu  0 0 0 0\ncpu0 0\nintr 0\n")
+    page = render(
+        [
+            RaplCollector(
+                lambda: open_meter(sysfs=str(tmp_path), procfs=str(tmp_path)),
+                lambda: describe(str(tmp_path)),
+                MODEL,
+            )
+        ]
+    )
+    assert series(page, "rapl_read_errors_total") == [
+        'rapl_read_errors_total{zone="package_0",reason="malformed"} 1'
+    ]
+    assert len(series(page, "rapl_zone_info")) == 1
+
+
+def test_without_an_estimate_nothing_is_published_as_power(tmp_path: Path) -> None:
+    meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path), estimate=False)
+    page = render([RaplCollector(lambda: meter, lambda: describe(str(tmp_path)), MODEL)])
+    assert series(page, "rapl_energy_joules_total") == []
+    assert series(page, "rapl_available") == ["rapl_available 0"]
+
+
+def test_a_sampler_that_hangs_shows_nothing_stale(tmp_path: Path) -> None:
+    clock = FakeClock()
+    two_sockets(tmp_path)
+    meter = Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=clock, interval_seconds=60.0)
+    published = collector(meter, tmp_path, clock)
+    published.start()
+    try:
+        assert list(published.collect())
+        clock.advance(211.0)
+        with pytest.raises(EnergyError, match="no sample for 211 s"):
+            list(published.collect())
+    finally:
+        published.close()
+
+
+def test_a_collector_that_was_not_started_says_so(tmp_path: Path) -> None:
+    meter = Meter(PowercapSource(str(tmp_path)))
+    with pytest.raises(EnergyError, match="has not been started"):
+        list(collector(meter, tmp_path, FakeClock()).collect())
+
+
+def test_golden_page_of_gpus(golden: Callable[[str, bytes], None]) -> None:
+    """One card with everything, and one that knows only its power."""
+    pytest.importorskip("pynvml", reason="needs nvidia-ml-py (the extra gpu)")
+    from tests.support.nvml import FakeCard, FakeNvml
+
+    clock = FakeClock()
+    cards = FakeCard(), FakeCard(uuid="GPU-1", energy=None, encoder=None, decoder=None, memory=None)
+    meter = GpuMeter(FakeNvml(*cards), clock=clock, interval_seconds=60.0)
+    meter.read()
+    cards[0].energy += 36_500
+    clock.advance(0.5)
+    golden("rapl_gpu.prom", render([GpuCollector(lambda: meter, clock)]))
+
+
+def test_no_gpu_publishes_nothing() -> None:
+    assert render([GpuCollector(lambda: GpuMeter(None))]) == b""
+
+
+def test_a_gpu_driver_that_hangs_shows_nothing_stale() -> None:
+    pytest.importorskip("pynvml", reason="needs nvidia-ml-py (the extra gpu)")
+    from tests.support.nvml import FakeCard, FakeNvml
+
+    clock = FakeClock()
+    published = GpuCollector(
+        lambda: GpuMeter(FakeNvml(FakeCard()), clock=clock, interval_seconds=60.0), clock
+    )
+    published.start()
+    try:
+        clock.advance(300.0)
+        with pytest.raises(EnergyError, match="no sample for 300 s"):
+            list(published.collect())
+    finally:
+        published.close()
+
+
+def options(*argv: str) -> argparse.Namespace:
+    return parse_options(EXPORTER, argv, {})
+
+
+def test_impossible_watts_are_refused_before_anything_starts() -> None:
+    with pytest.raises(InputError, match="power estimate"):
+        EXPORTER.build(options("--idle-watts", "50", "--max-watts", "20"))
+
+
+def test_every_family_that_is_published_is_declared(tmp_path: Path) -> None:
+    """docs/metrics.md is made from the declaration."""
+    _, page = measured(tmp_path)
+    declared = {family.name for family in EXPORTER.families}
+    assert {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE")} <= declared
+
+
+def test_the_exporter_serves_a_tree_that_moves(tmp_path: Path) -> None:
+    """A process of its own, over HTTP: what the register drew since the start is in the counter."""
+    tree = two_sockets(tmp_path)
+    with served("exporters.rapl", "--sysfs", str(tmp_path), "--interval", "0.01") as exporter:
+        tree["intel-rapl:0"].add(250.0)
+        wanted = 'rapl_energy_joules_total{zone="package_0",domain="package"} 250.0'
+        for _ in range(200):
+            with urllib.request.urlopen(f"{exporter.url}/metrics", timeout=5) as answer:  # noqa: S310
+                page = answer.read().decode()
+            if wanted in page:
+                break
+    assert wanted in page
+    assert 'rapl_exporter_collector_success{collector="rapl"} 1' in page
+
+
+def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "exporters.rapl", "--interval", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--interval" in done.stderr

@@ -1,0 +1,298 @@
+"""The meter: counters, power over its own window, and its thread."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.energy.meter import Meter, energy_between, host_joules, open_meter
+from advisor.energy.powercap import PowercapSource
+from advisor.energy.sampler import Sampler, next_tick
+from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
+from advisor.errors import EnergyError, InputError
+from tests.support.clock import FakeClock
+from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
+
+STAT = "cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\ncpu0 0 0 0 0\ncpu1 0 0 0 0\nintr 5\n"
+
+
+class Bench:
+    """One package and its dram under a meter with a clock of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clock = FakeClock()
+        self.tree = PowercapTree(root)
+        self.package = self.tree.add("intel-rapl:0", "package-0", start_uj=10**9)
+        self.dram = self.tree.add("intel-rapl:0:0", "dram", range_uj=SMALL_RANGE_UJ)
+        self.meter = Meter(
+            PowercapSource(str(root)), procfs=str(root), clock=self.clock, wall_clock=lambda: 1e9
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_counters_begin_at_zero(bench: Bench) -> None:
+    assert bench.meter.read().joules == {"package_0": 0.0, "dram_0": 0.0}
+
+
+def test_a_reading_says_when_it_was_taken(bench: Bench) -> None:
+    reading = bench.meter.read()
+    assert (reading.unix_seconds, reading.monotonic_seconds) == (1e9, 1000.0)
+
+
+def test_power_is_unknown_until_a_whole_window_has_passed(bench: Bench) -> None:
+    bench.meter.read()
+    bench.package.add(5.0)
+    bench.clock.advance(0.5)
+    assert bench.meter.read().power_watts["package_0"] is None
+
+
+def test_power_is_the_mean_over_the_window_however_often_it_is_read(bench: Bench) -> None:
+    """50 J in the first half second and 10 J in the second are 60 W over the second."""
+    bench.meter.read()
+    for joules in (50.0, 10.0):
+        for part in range(5):
+            bench.package.add(joules if part == 0 else 0.0)
+            bench.clock.advance(0.1)
+            reading = bench.meter.read()
+    assert reading.power_watts["package_0"] == pytest.approx(60.0)
+
+
+def test_power_follows_the_last_window_alone(bench: Bench) -> None:
+    bench.meter.read()
+    for joules in (100.0, 20.0):
+        bench.package.add(joules)
+        bench.clock.advance(1.0)
+        reading = bench.meter.read()
+    assert reading.power_watts["package_0"] == 20.0
+
+
+def test_power_over_a_failed_read_is_the_mean_and_no_drop(bench: Bench) -> None:
+    """80 W throughout: the failed second shows the last known power, the next one the mean of both."""
+    bench.meter.read()
+    watts = []
+    for fails in (False, True, False):
+        bench.package.add(80.0)
+        if fails:
+            bench.package.show_instead("")
+        bench.clock.advance(1.0)
+        watts.append(bench.meter.read().power_watts["package_0"])
+        if fails:
+            bench.package.heal()
+    assert watts == [80.0, 80.0, 80.0]
+
+
+def test_a_zone_unreadable_for_long_is_absent_and_returns_with_its_joules(bench: Bench) -> None:
+    bench.meter.read()
+    bench.package.show_instead("nonsense")
+    for _ in range(6):
+        bench.clock.advance(1.0)
+        reading = bench.meter.read()
+    assert "package_0" not in reading.joules
+    assert "dram_0" in reading.joules
+    bench.package.heal()
+    bench.package.add(300.0)
+    assert bench.meter.read().joules["package_0"] == 300.0
+
+
+def test_cpu_times_come_with_the_same_reading(bench: Bench) -> None:
+    (bench.root / "stat").write_text(STAT.format(busy=500, idle=1500))
+    reading = bench.meter.read()
+    assert (reading.cpu_busy_seconds, reading.cpu_total_seconds) == (5.0, 20.0)
+
+
+def test_unknown_cpu_times_are_absent(bench: Bench) -> None:
+    reading = bench.meter.read()
+    assert reading.cpu_busy_seconds is None
+    assert reading.cpu_total_seconds is None
+
+
+def test_measured_readings_have_no_uncertainty_of_a_model(bench: Bench) -> None:
+    assert bench.meter.read().uncertainty_ratio is None
+    assert (bench.meter.source, bench.meter.tier) == ("powercap", "measured")
+
+
+def test_the_interval_is_shortened_where_a_wrap_could_be_lost(tmp_path: Path) -> None:
+    """A range of 100 J at three times 50 W comes round in 2/3 s: a quarter of that is 1/6 s."""
+    PowercapTree(tmp_path).add(
+        "intel-rapl:0", "package-0", range_uj=10**8, limits_uw={"constraint_0_max_power_uw": 50_000_000}
+    )
+    meter = open_meter(sysfs=str(tmp_path), interval_seconds=5.0)
+    meter.read()
+    assert meter.interval_seconds == pytest.approx(1 / 6)
+
+
+def test_an_interval_below_what_can_be_kept_is_refused(tmp_path: Path) -> None:
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
+    with pytest.raises(InputError, match=r"sampling interval: expected at least 0\.01 s, got 0\.001"):
+        open_meter(sysfs=str(tmp_path), interval_seconds=0.001)
+
+
+def test_latest_is_none_before_the_first_sample_and_the_last_one_after(bench: Bench) -> None:
+    assert bench.meter.latest() is None
+    assert bench.meter.read() is bench.meter.latest()
+
+
+def test_the_thread_samples_on_its_own(tmp_path: Path) -> None:
+    register = PowercapTree(tmp_path).add("intel-rapl:0", "package-0", start_uj=10**9)
+    source = _Signalling(PowercapSource(str(tmp_path)), samples=2)
+    with Meter(source, procfs=str(tmp_path), interval_seconds=0.01) as meter:
+        register.add(10.0)
+        assert source.done.wait(10.0)
+        source.done.clear()
+        assert source.done.wait(10.0)
+        latest = meter.latest()
+    assert latest is not None
+    assert latest.joules == {"package_0": 10.0}
+
+
+class _Signalling:
+    """A source that tells each time it has been sampled ``samples`` times."""
+
+    def __init__(self, inner: PowercapSource, samples: int) -> None:
+        self.name: SourceName = "powercap"
+        self.tier: Tier = "measured"
+        self.uncertainty_ratio: float | None = None
+        self.done = threading.Event()
+        self._inner = inner
+        self._samples = samples
+        self._taken = 0
+
+    def sample(self, clock: Clock) -> None:
+        self._inner.sample(clock)
+        self._taken += 1
+        if self._taken % self._samples == 0:
+            self.done.set()
+
+    def report(self) -> tuple[ZoneReport, ...]:
+        return self._inner.report()
+
+    def longest_interval_seconds(self) -> float | None:
+        return None
+
+
+def test_a_stopped_meter_can_be_started_again(tmp_path: Path) -> None:
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
+    source = _Signalling(PowercapSource(str(tmp_path)), samples=1)
+    meter = Meter(source, procfs=str(tmp_path), interval_seconds=0.01)
+    for _ in range(2):
+        with meter:
+            source.done.clear()
+            assert source.done.wait(10.0)
+
+
+def test_a_late_tick_is_counted_and_the_grid_is_kept() -> None:
+    """Due at 10, done at 13.4 in steps of 1: 11, 12 and 13 are lost, the next is 14."""
+    assert next_tick(10.0, 13.4, 1.0) == (14.0, 3)
+
+
+@given(st.lists(st.floats(0.0, 5.0), min_size=1, max_size=50))
+def test_ticks_do_not_drift(delays: list[float]) -> None:
+    """However late each tick ends, the next is due on the grid of the first: 100, 101, 102 ..."""
+    due, missed_total = 100.0, 0
+    for count, delay in enumerate(delays, start=1):
+        due, missed = next_tick(due, due + delay, 1.0)
+        missed_total += missed
+        assert due == 100.0 + count + missed_total
+
+
+def test_a_sampler_that_is_late_counts_it() -> None:
+    gate, ticks = threading.Event(), []
+
+    def work() -> None:
+        ticks.append(1)
+        if len(ticks) == 1:
+            gate.wait(0.2)  # nobody opens it: the first tick takes 0.2 s of intervals of 0.01 s
+        if len(ticks) == 2:
+            done.set()
+
+    done = threading.Event()
+    sampler = Sampler("test", work, lambda: 0.01)
+    sampler.start()
+    assert done.wait(10.0)
+    sampler.stop()
+    assert sampler.missed_ticks >= 19
+
+
+def test_open_meter_takes_the_counters_where_they_can_be_read(tmp_path: Path) -> None:
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
+    assert open_meter(sysfs=str(tmp_path)).source == "powercap"
+
+
+def test_open_meter_estimates_where_no_counter_can_be_read(tmp_path: Path) -> None:
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0").show_instead("nonsense")
+    (tmp_path / "stat").write_text(STAT.format(busy=0, idle=100))
+    meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path))
+    assert (meter.source, meter.tier) == ("estimate", "modelled")
+
+
+def test_without_estimate_counters_that_appear_later_are_taken(tmp_path: Path) -> None:
+    meter = open_meter(sysfs=str(tmp_path), estimate=False)
+    assert meter.read().joules == {}
+    assert meter.source == "powercap"
+
+
+def test_a_machine_that_says_nothing_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EnergyError, match="no energy counters under"):
+        open_meter(sysfs=str(tmp_path), procfs=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("joules", "expected"),
+    [
+        ({"package_0": 100.0, "package_1": 50.0, "dram_0": 10.0, "core_0": 80.0, "psys_0": 300.0}, 160.0),
+        ({"package_0_die_0": 30.0, "package_0_die_1": 20.0}, 50.0),
+        ({"psys_0": 300.0}, 300.0),
+        ({"core_0": 80.0, "dram_0": 10.0}, None),
+        ({}, None),
+    ],
+)
+def test_the_host_is_packages_and_dram_each_once(joules: dict[str, float], expected: float | None) -> None:
+    """psys stands in where there is no package; parts of a package alone are no host."""
+    assert host_joules(joules) == expected
+
+
+def test_energy_between_readings_leaves_out_a_zone_that_only_one_has(bench: Bench) -> None:
+    start = bench.meter.read()
+    bench.package.add(25.0)
+    bench.tree.add("intel-rapl:1", "package-1", start_uj=5)
+    bench.clock.advance(10.0)
+    assert energy_between(start, bench.meter.read()) == {"package_0": 25.0, "dram_0": 0.0}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_published_joules_never_decrease_and_end_at_the_truth(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Random power, pauses, failed reads, nonsense and vanishing files on a socket with dram and a twin."""
+    bench = Bench(tmp_path_factory.mktemp("sysfs"))
+    bench.tree.add("intel-rapl-mmio:0", "package-0")
+    before = dict(bench.meter.read().joules)
+    for _ in range(data.draw(st.integers(1, 25))):
+        seconds = data.draw(st.floats(0.1, 30.0))
+        bench.clock.advance(seconds)
+        bench.package.add(seconds * data.draw(st.floats(0.0, 400.0)))
+        bench.dram.add(seconds * data.draw(st.floats(0.0, 40.0)))
+        broken = data.draw(st.sampled_from([None, "", "nonsense", "99999999999999999", "vanish", "block"]))
+        if broken == "vanish":
+            bench.package.vanish()
+        elif broken == "block":
+            bench.package.block()
+        elif broken is not None:
+            bench.package.show_instead(broken)
+        joules = bench.meter.read().joules
+        assert all(joules.get(zone, value) >= value for zone, value in before.items())
+        before |= joules
+        bench.package.heal()
+    end = bench.meter.read()
+    assert end.joules["package_0"] == bench.package.joules
+    assert end.joules["dram_0"] == bench.dram.joules

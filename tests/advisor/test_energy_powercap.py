@@ -1,0 +1,277 @@
+"""The powercap source over trees laid out as the kernel does, which misbehave as hardware does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.energy.powercap import PowercapSource, describe
+from advisor.energy.source import ZoneReport
+from tests.support.clock import FakeClock
+from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
+from tests.support.users import nobody, open_folder
+
+
+class Driven:
+    """A tree, a source over it and the clock of both."""
+
+    def __init__(self, sysfs: Path) -> None:
+        self.clock = FakeClock()
+        self.tree = PowercapTree(sysfs)
+        self.source = PowercapSource(str(sysfs))
+
+    def tick(self, seconds: float = 1.0, **joules: float) -> None:
+        """Let time pass, draw ``joules`` by the registers' short names (``p0``, ``p0_1``), then sample."""
+        self.clock.advance(seconds)
+        for short, energy in joules.items():
+            self.tree[f"intel-rapl:{short.removeprefix('p').replace('_', ':')}"].add(energy)
+        self.source.sample(self.clock)
+
+    def zone(self, name: str) -> ZoneReport:
+        return next(z for z in self.source.report() if z.name == name and z.role != "twin")
+
+    def shown(self) -> dict[str, float]:
+        return {z.name: z.joules for z in self.source.report() if z.is_shown}
+
+
+@pytest.fixture
+def driven(tmp_path: Path) -> Driven:
+    return Driven(tmp_path)
+
+
+def test_zones_are_named_by_domain_and_socket(driven: Driven) -> None:
+    """Two sockets with subzones, and psys, whose directory number is no socket."""
+    for socket in range(2):
+        driven.tree.add(f"intel-rapl:{socket}", f"package-{socket}", start_uj=socket * 10**9)
+        for number, domain in enumerate(("core", "uncore", "dram")):
+            driven.tree.add(f"intel-rapl:{socket}:{number}", domain, start_uj=socket * 10**9)
+    driven.tree.add("intel-rapl:2", "psys")
+    driven.tick()
+    assert list(driven.shown()) == [
+        *("package_0", "package_1", "core_0", "core_1", "uncore_0", "uncore_1", "dram_0", "dram_1", "psys_0")
+    ]
+
+
+def test_a_directory_number_that_is_not_the_socket_is_not_taken_for_it(driven: Driven) -> None:
+    """psys registered first moves the packages to 1 and 2."""
+    driven.tree.add("intel-rapl:0", "psys")
+    driven.tree.add("intel-rapl:1", "package-0")
+    driven.tree.add("intel-rapl:1:0", "dram")
+    driven.tick()
+    assert set(driven.shown()) == {"psys_0", "package_0", "dram_0"}
+
+
+def test_dies_of_one_socket_have_names_of_their_own(driven: Driven) -> None:
+    for die in range(2):
+        driven.tree.add(f"intel-rapl:{die}", f"package-1-die-{die}", start_uj=die * 10**9)
+        driven.tree.add(f"intel-rapl:{die}:0", "dram", start_uj=die * 10**9)
+    driven.tick()
+    assert set(driven.shown()) == {
+        *("package_1_die_0", "package_1_die_1", "dram_1_die_0", "dram_1_die_1"),
+    }
+
+
+def test_a_domain_nobody_knows_is_left_out(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tree.add("intel-rapl:0:0", "accelerator")
+    driven.tick()
+    assert set(driven.shown()) == {"package_0"}
+
+
+def test_subzones_are_found_inside_their_package_where_the_flat_listing_lacks_them(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tree.add("intel-rapl:0:0", "dram")
+    (driven.tree.sysfs / "class/powercap/intel-rapl:0:0").unlink()
+    driven.tick()
+    assert set(driven.shown()) == {"package_0", "dram_0"}
+
+
+def test_an_mmio_twin_is_listed_and_not_counted(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tree.add("intel-rapl-mmio:0", "package-0")
+    driven.tick()
+    driven.tick(p0=100.0)
+    twins = [z for z in driven.source.report() if z.role == "twin"]
+    assert [(z.duplicate_of, z.path) for z in twins] == [("package_0", "class/powercap/intel-rapl-mmio:0")]
+    assert driven.shown() == {"package_0": 100.0}
+
+
+def test_mmio_alone_is_counted(driven: Driven) -> None:
+    register = driven.tree.add("intel-rapl-mmio:0", "package-0")
+    driven.tick()
+    register.add(7.0)
+    driven.tick()
+    assert driven.shown() == {"package_0": 7.0}
+
+
+def test_a_mirrored_die_is_never_shown(driven: Driven) -> None:
+    """Both dies show the socket's counter: 3 x 40 J are 120 J, at every moment."""
+    for die in range(2):
+        driven.tree.add(f"intel-rapl:{die}", f"package-0-die-{die}", start_uj=5 * 10**9)
+    driven.tick()
+    for total in (40.0, 80.0, 120.0):
+        driven.tick(p0=40.0, p1=40.0)
+        assert driven.shown() == {"package_0_die_0": total}
+    assert driven.zone("package_0_die_1").role == "mirror"
+    assert driven.zone("package_0_die_1").duplicate_of == "package_0_die_0"
+
+
+def test_two_dies_that_began_alike_are_both_counted_from_the_first_joule(driven: Driven) -> None:
+    """Held back while their values are equal, shown with all their joules once they differ."""
+    for die in range(2):
+        driven.tree.add(f"intel-rapl:{die}", f"package-0-die-{die}")
+    driven.tick()
+    assert driven.shown() == {"package_0_die_0": 0.0}
+    driven.tick(p0=40.0, p1=41.0)
+    assert driven.shown() == {"package_0_die_0": 40.0, "package_0_die_1": 41.0}
+
+
+def test_two_sockets_at_one_constant_power_are_two(driven: Driven) -> None:
+    for socket in range(2):
+        driven.tree.add(f"intel-rapl:{socket}", f"package-{socket}")
+    driven.tick()
+    for _ in range(30):
+        driven.tick(p0=50.0, p1=50.0)
+    assert driven.shown() == {"package_0": 1500.0, "package_1": 1500.0}
+
+
+def test_two_sockets_that_follow_each_other_through_every_change_are_one(driven: Driven) -> None:
+    for socket in range(2):
+        driven.tree.add(f"intel-rapl:{socket}", f"package-{socket}")
+    driven.tick()
+    for second in range(12):
+        driven.tick(p0=50.0 + second, p1=50.0 + second)
+    assert set(driven.shown()) == {"package_0"}
+
+
+def test_a_failed_read_keeps_the_base(driven: Driven) -> None:
+    """100 W with one read in the middle failing are 300 J after three seconds, and no wrap."""
+    register = driven.tree.add("intel-rapl:0", "package-0", start_uj=10**9)
+    driven.tick()
+    driven.tick(p0=100.0)
+    register.show_instead("")
+    driven.tick(p0=100.0)
+    register.heal()
+    driven.tick(p0=100.0)
+    zone = driven.zone("package_0")
+    assert (zone.joules, zone.wraps, zone.read_errors) == (300.0, 0, {"malformed": 1})
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-5", "12 34", "1.5e9", "\0" * 20, "²"])
+def test_nonsense_in_a_file_is_counted_and_the_rest_stands(driven: Driven, text: str) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    bad = driven.tree.add("intel-rapl:1", "package-1", start_uj=10**9)
+    driven.tick()
+    bad.show_instead(text)
+    driven.tick(p0=30.0)
+    assert driven.zone("package_0").joules == 30.0
+    assert driven.zone("package_1").read_errors == {"malformed": 1}
+
+
+def test_a_file_that_would_block_stops_nothing(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tree.add("intel-rapl:1", "package-1", start_uj=10**9).block()
+    driven.tick()
+    driven.tick(p0=30.0)
+    assert driven.zone("package_0").joules == 30.0
+    assert driven.zone("package_1").read_errors == {"blocked": 2}
+
+
+def test_a_zone_that_vanishes_and_returns_goes_on_counting(driven: Driven) -> None:
+    """Away for 30 s, in which it drew 500 J, which its register still knows."""
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tick()
+    driven.tick(p0=100.0)
+    driven.tree.remove("intel-rapl:0")
+    driven.tick()
+    assert driven.zone("package_0").read_errors == {"missing": 1}
+    driven.tick(20.0)
+    assert driven.shown() == {}
+    driven.tree.put_back("intel-rapl:0")
+    driven.tick(10.0, p0=500.0)
+    assert driven.shown() == {"package_0": 600.0}
+
+
+def test_a_zone_that_appears_later_is_found_within_ten_seconds(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tick()
+    driven.tree.add("intel-rapl:0:0", "dram")
+    driven.tick(9.0)
+    assert "dram_0" not in driven.shown()
+    driven.tick(1.0)
+    driven.tick(p0_0=5.0)
+    assert driven.shown()["dram_0"] == 5.0
+
+
+def test_the_package_s_own_limit_says_what_is_impossible(driven: Driven) -> None:
+    """A 65 W part cannot have drawn 1 000 J in a second; one without a known limit might have."""
+    limits = {"constraint_0_max_power_uw": 65_000_000, "constraint_1_power_limit_uw": 90_000_000}
+    driven.tree.add("intel-rapl:0", "package-0", limits_uw=limits)
+    driven.tree.add("intel-rapl:1", "package-1", start_uj=10**9)
+    driven.tick()
+    driven.tick(p0=1000.0, p1=1000.0)
+    assert driven.zone("package_0").rejected == {"too_fast": 1}
+    assert driven.zone("package_1").joules == 1000.0
+
+
+def test_the_interval_is_a_quarter_of_the_shortest_wrap(driven: Driven) -> None:
+    """65 532.610987 J at three times 400 W come round in 54.6 s."""
+    limits = {"constraint_0_max_power_uw": 400_000_000}
+    driven.tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, limits_uw=limits)
+    driven.tick()
+    assert driven.source.longest_interval_seconds() == pytest.approx(13.6526, abs=1e-4)
+
+
+def test_no_range_known_asks_for_no_interval(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0", range_uj=None)
+    driven.tick()
+    assert driven.source.longest_interval_seconds() is None
+
+
+def test_no_permission_is_explained_with_both_ways_out() -> None:
+    with open_folder() as sysfs:
+        tree = PowercapTree(sysfs)
+        tree.add("intel-rapl:0", "package-0").deny()
+        with nobody():
+            status = describe(str(sysfs))
+    assert not status.readable
+    assert [zone.reason for zone in status.zones] == ["permission"]
+    assert len(status.advice) == 2
+    assert "package_0" in status.advice[0]
+    assert "DAC_READ_SEARCH" in status.advice[0]
+    assert "tmpfiles.d" in status.advice[1]
+
+
+def test_no_permission_is_counted_by_the_source() -> None:
+    with open_folder() as sysfs:
+        driven = Driven(sysfs)
+        driven.tree.add("intel-rapl:0", "package-0").deny()
+        with nobody():
+            driven.tick()
+        assert driven.zone("package_0").read_errors == {"permission": 1}
+
+
+def test_a_machine_without_counters_is_told_so(tmp_path: Path) -> None:
+    status = describe(str(tmp_path))
+    assert status.zones == ()
+    assert "virtual machine" in status.advice[0]
+
+
+def test_zones_masked_by_a_container_engine_are_told_apart(tmp_path: Path) -> None:
+    """The engine hides the directories and leaves the links to them."""
+    tree = PowercapTree(tmp_path)
+    tree.add("intel-rapl:0", "package-0")
+    (tmp_path / "devices/virtual/powercap").rename(tmp_path / "hidden")
+    assert "masked by the container engine" in describe(str(tmp_path)).advice[0]
+
+
+def test_a_readable_tree_needs_no_advice(tmp_path: Path) -> None:
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
+    assert describe(str(tmp_path)).readable
+    assert describe(str(tmp_path)).advice == ()
+
+
+def test_a_broken_file_is_named_in_the_advice(tmp_path: Path) -> None:
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0").show_instead("nonsense")
+    assert describe(str(tmp_path)).advice == ("unreadable energy counters: package_0 (malformed)",)
