@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor import money
 from advisor.carbon import functional_units, sci_grams_per_unit
@@ -107,6 +108,9 @@ class Priced(Struct, frozen=True, kw_only=True):
     cost_per_stream: float | None = None
     cost_per_stream_hour: float | None = None
     """Per hour of video of one stream."""
+    cost_by_rung: dict[str, float] = {}
+    """What each rung of a ladder adds, where the run also measured the ladder without it."""
+    cost_shared_by_rungs: float | None = None
     rate_per_hour: float | None = None
     monthly_projection: float | None = None
     co2_operational_kg: float | None = None
@@ -166,7 +170,7 @@ def price_scenario(
     figures = {**_money(work), **_carbon(work)} if finished else {"cost_total": Figure(None, ("failed",))}
     reasons = [reason for figure in figures.values() for reason in figure.reasons]
     joules = used.joules if used is not None else None
-    return Priced(
+    priced = Priced(
         run_id=run_id,
         scenario=scenario.name,
         region=prices.region or None,
@@ -180,8 +184,8 @@ def price_scenario(
         inputs=_inputs(prices, figures, joules),
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),
         unpriced=list(figures["cost_total"].reasons),
-        **{name: figure.value for name, figure in figures.items()},
     )
+    return replace(priced, **{name: figure.value for name, figure in figures.items()})
 
 
 def _hours(scenario: Scenario) -> Figure:
@@ -306,19 +310,15 @@ def _per_watch_hour(work: _Work, total: Figure) -> Figure:
 
 def _carbon(work: _Work) -> dict[str, Figure]:
     scenario, prices = work.scenario, work.prices
-    grams = _over_time(
-        scenario, work.used, prices, prices.carbon, "no_carbon_intensity", "outside_carbon_series"
-    )
-    operational = grams.times(1e-3, "")
+    operational = work.hours
+    if work.hours.value is not None:
+        grams = _over_time(
+            scenario, work.used, prices, prices.carbon, "no_carbon_intensity", "outside_carbon_series"
+        )
+        operational = grams.times(1e-3, "")
     made = prices.embodied
-    embodied = [Figure(None)] * 3
-    if made is not None:
-        kgs = (made.kg, made.minimum_kg, made.maximum_kg)
-        seconds = work.hours.times(3600, "")
-        embodied = [
-            Figure(None) if kg is None or seconds.value is None else Figure(made.share_kg(seconds.value, kg))
-            for kg in kgs
-        ]
+    kgs = (None, None, None) if made is None else (made.kg, made.minimum_kg, made.maximum_kg)
+    embodied = [_making(work, kg) for kg in kgs]
     per_hour = 1 / work.stream_hours if work.stream_hours else None
     return {
         "co2_operational_kg": operational,
@@ -330,12 +330,20 @@ def _carbon(work: _Work) -> dict[str, Figure]:
     }
 
 
+def _making(work: _Work, kg: float | None) -> Figure:
+    """The share of making the machine, of one of its figures; not given is no reason for anything."""
+    if kg is None or work.prices.embodied is None or work.hours.value is None:
+        return Figure(None) if kg is None else work.hours
+    return Figure(work.prices.embodied.share_kg(work.hours.value * 3600, kg))
+
+
 def _sci(work: _Work, operational: Figure, embodied: Figure) -> Figure:
     unit = work.prices.functional_unit
     if unit is None or work.scenario.type == "baseline":
         return Figure(None)
     if operational.value is None or embodied.value is None:
-        return _sum(operational, embodied if embodied.value is not None else Figure(None, ("no_embodied",)))
+        given = embodied if work.prices.embodied is not None else Figure(None, ("no_embodied",))
+        return _sum(operational, given)
     units = functional_units(
         unit,
         output_seconds=output_seconds(work.scenario),

@@ -1,0 +1,451 @@
+"""Cost exporter, port 9504: what the scenarios cost in money and carbon, and the inputs that say so.
+
+Series without the label ``region`` are of the first region given; those with it are of every region. All
+money is in one currency. What cannot be priced has no series and is counted by its reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.carbon import Embodied
+from advisor.errors import PricingError
+from advisor.price_book import DEFAULT_CPU_COST_PER_HOUR, DEFAULT_ENERGY_COST_PER_KWH, PriceBook, PriceOptions
+from advisor.priced import Priced
+from advisor.run_costs import price_run
+from advisor.tariff import Schedule, value_at
+from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
+from exporters.runtime.families import Row
+from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
+from exporters.runtime.logs import logger
+from exporters.runtime.options import choice, existing_file, number
+
+__all__ = ["EXPORTER", "CostCollector"]
+
+_POLL_SECONDS = 2.0
+_RECOMPUTE_SECONDS = 60.0
+"""At the latest after this long everything is read and priced again, whatever the files' stamps say."""
+
+_PRICED = (*IDENTITY, "currency")
+_LOAD_AWARE = (*IDENTITY, "region", "bitrate", "encoder", "currency")
+
+
+def _gauge(name: str, help: str, labels: Sequence[str] = ()) -> Family:
+    return Family(name, "gauge", help, labels)
+
+
+Quantity = Callable[[Priced], float | None]
+
+ALIVE = _gauge("cost_exporter_alive", "1: the cost exporter is running.")
+UNPRICED = _gauge(
+    "cost_unpriced_scenarios",
+    "Scenarios without a total cost, by reason; one with several reasons counts under each.",
+    ("reason",),
+)
+INCOMPLETE = _gauge(
+    "cost_incomplete_scenarios",
+    "Scenarios of which a figure is absent or too small, by reason; one with several counts under each.",
+    ("reason",),
+)
+RELOADED = _gauge(
+    "cost_pricing_reload_success",
+    "1 if the pricing files were read when last looked at; 0 while former prices still hold.",
+)
+PRICE = _gauge(
+    "cost_electricity_price_per_kwh",
+    "Price of electricity used, in the process's currency; of this moment where it changes over time.",
+    ("region", "source"),
+)
+CARBON = _gauge(
+    "cost_grid_carbon_grams_per_kwh",
+    "Carbon intensity of the grid used, in grams of CO2e, location-based; of this moment for a series.",
+    ("region", "source", "basis", "year"),
+)
+PUE = _gauge(
+    "cost_pue_ratio", "Power usage effectiveness used: the building's energy over the machines'.", ("region",)
+)
+TIME_PRICE = _gauge(
+    "cost_time_price_per_hour",
+    "Price of an hour of one CPU, of the whole machine, or of the GPU.",
+    ("resource", "currency"),
+)
+AGE = _gauge("cost_input_age_seconds", "Time since the newest value of an input.", ("input",))
+INFO = Family(
+    "cost_scenario_info",
+    "info",
+    "How a scenario was priced: mode, and where its energy is from (measured or modelled).",
+    (*IDENTITY, "mode", "energy_tier", "energy_basis"),
+)
+RUNG = _gauge(
+    "cost_rung_marginal",
+    "What an output of a ladder adds: the ladder's cost less that of the ladder measured without it.",
+    (*IDENTITY, "output", "currency"),
+)
+SHARED = _gauge(
+    "cost_rungs_shared", "What the outputs of a ladder share: its cost less all they add.", _PRICED
+)
+SCI = _gauge(
+    "cost_sci_grams_per_unit",
+    "Software Carbon Intensity: operational and embodied grams of CO2e per functional unit.",
+    (*IDENTITY, "region", "unit"),
+)
+
+_OF_SCENARIO: tuple[tuple[Family, Quantity], ...] = (
+    (_gauge("cost_total", "Cost of the scenario in the mode given.", _PRICED), lambda p: p.cost_total),
+    (
+        _gauge("cost_energy", "Cost of electricity, the building's included; owned machines only.", _PRICED),
+        lambda p: p.cost_energy,
+    ),
+    (_gauge("cost_compute", "Cost of the machine's wall time.", _PRICED), lambda p: p.cost_compute),
+    (_gauge("cost_gpu", "The GPU's part of cost_compute.", _PRICED), lambda p: p.cost_gpu),
+    (
+        _gauge("cost_per_pixel", "Total cost per pixel delivered, over all outputs.", _PRICED),
+        lambda p: p.cost_per_pixel,
+    ),
+    (
+        _gauge("cost_per_watch_hour", "Total cost per hour that one viewer watches.", _PRICED),
+        lambda p: p.cost_per_watch_hour,
+    ),
+    (
+        _gauge("cost_per_stream", "Total cost over the concurrent streams.", _PRICED),
+        lambda p: p.cost_per_stream,
+    ),
+    (
+        _gauge("cost_per_stream_hour", "Total cost per hour of video of one stream.", _PRICED),
+        lambda p: p.cost_per_stream_hour,
+    ),
+    (_gauge("cost_rate_per_hour", "Total cost per hour of wall time.", _PRICED), lambda p: p.rate_per_hour),
+    (
+        _gauge("cost_monthly_projection", "What 730 hours of the scenario cost.", _PRICED),
+        lambda p: p.monthly_projection,
+    ),
+    (SHARED, lambda p: p.cost_shared_by_rungs),
+)
+_OF_MAKING: tuple[tuple[Family, Quantity], ...] = (
+    (
+        _gauge("co2_embodied_kg", "Share of making the machine, by time of its lifetime.", IDENTITY),
+        lambda p: p.co2_embodied_kg,
+    ),
+    (
+        _gauge("co2_embodied_minimum_kg", "The same of the lowest figure given.", IDENTITY),
+        lambda p: p.co2_embodied_minimum_kg,
+    ),
+    (
+        _gauge("co2_embodied_maximum_kg", "The same of the highest figure given.", IDENTITY),
+        lambda p: p.co2_embodied_maximum_kg,
+    ),
+)
+_OF_REGION: tuple[tuple[Family, Quantity], ...] = (
+    (
+        _gauge("cost_total_load_aware", "Total cost with CPU time in place of wall time.", _LOAD_AWARE),
+        lambda p: p.cost_total_load_aware,
+    ),
+    (
+        _gauge("cost_energy_load_aware", "Cost of electricity; energy follows the load anyway.", _LOAD_AWARE),
+        lambda p: p.cost_energy_load_aware,
+    ),
+    (
+        _gauge("cost_compute_load_aware", "Cost of the CPU time used, GPUs by wall time.", _LOAD_AWARE),
+        lambda p: p.cost_compute_load_aware,
+    ),
+    (
+        _gauge("co2_emissions_kg", "Operational emissions of CO2e, the building's included.", _LOAD_AWARE),
+        lambda p: p.co2_operational_kg,
+    ),
+)
+STREAM_HOUR_CO2 = _gauge(
+    "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
+)
+_TOTALS = (ALIVE, UNPRICED, INCOMPLETE, RELOADED, PRICE, CARBON, PUE, TIME_PRICE, AGE)
+
+
+class _RunCosts(Struct, frozen=True):
+    shown: Shown
+    book: PriceBook
+    unpriced: Counter[str]
+    incomplete: Counter[str]
+    part: Part
+
+
+class CostCollector:
+    """Prices a folder of result files, again when a file or a price changes.
+
+    ``clock`` gives Unix seconds: ages and prices of this moment follow it.
+    """
+
+    name = "cost"
+    poll_seconds = _POLL_SECONDS
+
+    def __init__(
+        self,
+        results: ResultFolder,
+        options: PriceOptions,
+        *,
+        viewers: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._results = results
+        self._options = options
+        self._viewers = viewers
+        self._clock = clock
+        self._book = PriceBook.load(options)
+        self._stamps = _stamps(self._book.files)
+        self._reloaded = True
+        self._published_at = float("-inf")
+        self._runs: dict[str, _RunCosts] = {}
+
+    def start(self) -> None:
+        """Nothing is held open."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def refresh(self) -> dict[str, Part] | None:
+        """One part a run and one for the inputs; None when nothing changed within a minute."""
+        now = self._clock()
+        due = now - self._published_at >= _RECOMPUTE_SECONDS or now < self._published_at
+        repriced = self._reload(due)
+        if not (self._results.refresh() or repriced or due):
+            return None
+        self._published_at = now
+        former = self._runs
+        self._runs = {
+            run_id: kept
+            if (kept := former.get(run_id)) and kept.shown is shown and kept.book is self._book
+            else self._price(shown)
+            for run_id, shown in self._results.shown.items()
+        }
+        return {"": self._inputs(now), **{run_id: run.part for run_id, run in self._runs.items()}}
+
+    def _reload(self, due: bool) -> bool:
+        """Read the pricing files again when they changed; a broken one leaves the former prices standing."""
+        stamps = _stamps(self._book.files)
+        if stamps == self._stamps and not (due and not self._reloaded):
+            return False
+        self._stamps = stamps
+        before = self._reloaded
+        try:
+            self._book = PriceBook.load(self._options)
+        except PricingError as exc:
+            self._reloaded = False
+            if before:
+                logger().error("pricing files refused, former prices hold", reason=str(exc))
+            return before
+        self._stamps = _stamps(self._book.files)
+        self._reloaded = True
+        return True
+
+    def _price(self, shown: Shown) -> _RunCosts:
+        by_region = [
+            price_run(shown.run, model, viewers=self._viewers, scenarios=shown.scenarios)
+            for model in self._book.models
+        ]
+        unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)
+        incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
+        part = functools.partial(run_part, shown, by_region)
+        return _RunCosts(shown, self._book, unpriced, incomplete - unpriced, part)
+
+    def _inputs(self, now: float) -> list[Filled]:
+        prices = [model.prices for model in self._book.models]
+        unpriced: Counter[str] = sum((run.unpriced for run in self._runs.values()), Counter())
+        incomplete: Counter[str] = sum((run.incomplete for run in self._runs.values()), Counter())
+        first = prices[0]
+        rates = {"cpu": first.cpu_per_hour, "machine": first.machine_per_hour, "gpu": first.gpu_per_hour}
+        return [
+            ALIVE.one(1),
+            UNPRICED([((reason,), count) for reason, count in sorted(unpriced.items())]),
+            INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())]),
+            RELOADED.one(int(self._reloaded)),
+            PRICE([((p.region, p.electricity_source or ""), _now(p.electricity, now)) for p in prices]),
+            CARBON(
+                [
+                    (
+                        (p.region, p.carbon_source or "", p.carbon_basis or "", p.carbon_year or ""),
+                        _now(p.carbon, now),
+                    )
+                    for p in prices
+                ]
+            ),
+            PUE([((p.region,), p.pue_ratio) for p in prices]),
+            TIME_PRICE([((resource, first.currency), rate) for resource, rate in rates.items()]),
+            AGE([((name,), age) for name, age in self._ages(now).items()]),
+        ]
+
+    def _ages(self, now: float) -> dict[str, float]:
+        files = {f"file {path.name}": now - stamp[1] / 1e9 for path, stamp in self._stamps.items() if stamp}
+        return {**self._book.ages_seconds(now), **files}
+
+
+def _now(schedule: Schedule | None, now: float) -> float | None:
+    return None if schedule is None else value_at(schedule, now)
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int, int] | None]:
+    stamps: dict[Path, tuple[int, int, int] | None] = {}
+    for path in files:
+        try:
+            info = path.stat()
+            stamps[path] = (info.st_size, info.st_mtime_ns, info.st_ino)
+        except OSError:
+            stamps[path] = None
+    return stamps
+
+
+def run_part(shown: Shown, by_region: Sequence[Sequence[Priced]]) -> list[Filled]:
+    """Every family of one run; the first region's figures are those without a region."""
+    first = by_region[0]
+    filled = [
+        INFO(
+            [((*_id(p), p.mode, p.energy_tier or "unknown", p.energy_basis or "unknown"), 1) for p in first]
+        ),
+        RUNG(
+            [((*_id(p), output, p.currency), cost) for p in first for output, cost in p.cost_by_rung.items()]
+        ),
+    ]
+    filled += [family([((*_id(p), p.currency), of(p)) for p in first]) for family, of in _OF_SCENARIO]
+    filled += [family([(_id(p), of(p)) for p in first]) for family, of in _OF_MAKING]
+    everywhere = [(p, s) for priced in by_region for p, s in zip(priced, shown.scenarios, strict=True)]
+    labels = [(*_id(p), p.region or "", s.bitrate or "", s.encoder_type, p.currency) for p, s in everywhere]
+    for family, of in _OF_REGION:
+        filled.append(family([(row, of(p)) for row, (p, _) in zip(labels, everywhere, strict=True)]))
+    regional: list[Row] = [((*_id(p), p.region or ""), p.co2_per_stream_hour_kg) for p, _ in everywhere]
+    sci: list[Row] = [
+        ((*_id(p), p.region or "", p.functional_unit or ""), p.sci_grams_per_unit) for p, _ in everywhere
+    ]
+    return [*filled, STREAM_HOUR_CO2(regional), SCI(sci)]
+
+
+def _id(priced: Priced) -> tuple[str, str]:
+    return priced.run_id, priced.scenario
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise ValueError("expected true or false")
+    return text.lower() in ("true", "1")
+
+
+_price = number(0)
+_OPTIONS = (
+    *RESULT_OPTIONS,
+    Option("--region", "REGION", (), _names, "region of price, carbon and PUE; several with commas"),
+    Option(
+        "--mode",
+        "COST_MODE",
+        "owned",
+        choice("owned", "cloud"),
+        "owned: machine and electricity; cloud: rate",
+    ),
+    Option(
+        "--energy-cost-per-kwh",
+        "ENERGY_COST_PER_KWH",
+        None,
+        _price,
+        f"electricity; unset: the tariff's or the region's, {DEFAULT_ENERGY_COST_PER_KWH} without both",
+    ),
+    Option(
+        "--cpu-cost-per-hour",
+        "CPU_COST_PER_HOUR",
+        None,
+        _price,
+        f"one CPU for an hour; unset: {DEFAULT_CPU_COST_PER_HOUR:.2f} where nothing else prices time",
+    ),
+    Option("--gpu-cost-per-hour", "GPU_COST_PER_HOUR", None, _price, "price of the GPU for an hour"),
+    Option(
+        "--instance-cost-per-hour", "INSTANCE_COST_PER_HOUR", None, _price, "cloud: price of the instance"
+    ),
+    Option("--host-cost-per-hour", "HOST_COST_PER_HOUR", None, _price, "owned: amortised price of the host"),
+    Option("--currency", "CURRENCY", "USD", str, "currency of every price and cost, three letters"),
+    Option("--pue", "PUE", None, number(1, 3), "power usage effectiveness; unset it is the region's, else 1"),
+    Option(
+        "--carbon-grams-per-kwh", "CARBON_GRAMS_PER_KWH", None, _price, "intensity in place of the region's"
+    ),
+    Option("--tariff", "TARIFF_FILE", None, existing_file, "tariff, YAML or CSV"),
+    Option("--regions-file", "REGIONS_FILE", None, existing_file, "own regions and figures, YAML"),
+    Option("--exchange-rates", "EXCHANGE_RATES_FILE", None, existing_file, "exchange rates with date, YAML"),
+    Option("--viewers", "VIEWERS", None, number(0), "viewers of every scenario in place of its own number"),
+    Option("--embodied-kg", "EMBODIED_KG", None, number(0), "CO2e of making the machine"),
+    Option("--embodied-minimum-kg", "EMBODIED_MINIMUM_KG", None, number(0), "its lowest figure"),
+    Option("--embodied-maximum-kg", "EMBODIED_MAXIMUM_KG", None, number(0), "its highest figure"),
+    Option(
+        "--lifetime-years", "LIFETIME_YEARS", 4.0, number(0, above=True), "years that the machine is used"
+    ),
+    Option(
+        "--functional-unit",
+        "FUNCTIONAL_UNIT",
+        None,
+        choice("video_minute", "watch_hour", "gigapixel"),
+        "what the Software Carbon Intensity is per",
+    ),
+    Option(
+        "--accept-unusual-prices", "ACCEPT_UNUSUAL_PRICES", False, _flag, "keep prices that look like a slip"
+    ),
+)
+
+
+def price_options(options: Namespace) -> PriceOptions:
+    """The options as prices."""
+    making = None
+    if options.embodied_kg is not None:
+        making = Embodied(
+            options.embodied_kg,
+            options.lifetime_years,
+            options.embodied_minimum_kg,
+            options.embodied_maximum_kg,
+        )
+    return PriceOptions(
+        regions=options.region,
+        mode=options.mode,
+        currency=options.currency,
+        energy_cost_per_kwh=options.energy_cost_per_kwh,
+        cpu_cost_per_hour=options.cpu_cost_per_hour,
+        gpu_cost_per_hour=options.gpu_cost_per_hour,
+        instance_cost_per_hour=options.instance_cost_per_hour,
+        host_cost_per_hour=options.host_cost_per_hour,
+        pue=options.pue,
+        carbon_grams_per_kwh=options.carbon_grams_per_kwh,
+        tariff_file=options.tariff,
+        regions_file=options.regions_file,
+        exchange_rates_file=options.exchange_rates,
+        embodied=making,
+        functional_unit=options.functional_unit,
+        accept_unusual_prices=options.accept_unusual_prices,
+    )
+
+
+def _build(options: Namespace) -> list[CostCollector]:
+    results = ResultFolder(options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios)
+    return [CostCollector(results, price_options(options), viewers=options.viewers)]
+
+
+EXPORTER = Exporter(
+    name="cost",
+    title="Wattframe cost exporter",
+    port=9504,
+    port_env="COST_EXPORTER_PORT",
+    options=_OPTIONS,
+    build=_build,
+    families=(
+        *_TOTALS,
+        INFO,
+        RUNG,
+        *(family for family, _ in (*_OF_SCENARIO, *_OF_MAKING, *_OF_REGION)),
+        STREAM_HOUR_CO2,
+        SCI,
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(serve(EXPORTER))

@@ -1,0 +1,302 @@
+"""The cost exporter: a golden page, figures worked out by hand, and files that change under it."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from advisor.carbon import Embodied
+from advisor.errors import PricingError
+from advisor.price_book import PriceOptions
+from exporters.cost import CostCollector
+from exporters.runtime.folder import ResultFolder
+from exporters.runtime.testing import render, served
+
+RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
+RUN = "test_results_20260302_080000"
+NOW = 1772500000.0
+
+
+class Clock:
+    """Unix seconds that a test sets."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def collector(folder: Path = RUNS, clock: Clock | None = None, **options: object) -> CostCollector:
+    results = ResultFolder(folder, runs=10, max_scenarios=1000)
+    viewers = options.pop("viewers", None)
+    return CostCollector(results, PriceOptions(**options), viewers=viewers, clock=clock or Clock())  # type: ignore[arg-type]
+
+
+def samples(page: bytes) -> dict[str, float]:
+    """Every line of a page: series as written, and its value."""
+    lines = (line for line in page.decode().splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def of(name: str, scenario: str, run: str = RUN, **labels: str) -> str:
+    more = "".join(f',{key}="{value}"' for key, value in labels.items())
+    return f'{name}{{run_id="{run}",scenario="{scenario}"{more}}}'
+
+
+def test_golden_page_of_two_regions(golden: Callable[[str, bytes], None]) -> None:
+    """Counters, samples, a ladder, a GPU and six ways of being without a price, in two regions."""
+    page = render(
+        [
+            collector(
+                regions=("eu-north-1", "us-east-1"),
+                gpu_cost_per_hour=1.2,
+                embodied=Embodied(1000, 4, 800, 1300),
+                functional_unit="video_minute",
+            )
+        ]
+    )
+    golden("cost.prom", page)
+
+
+def test_a_scenario_costs_what_the_arithmetic_says() -> None:
+    """7200 J in eu-north-1: PUE 1.10, 0.0682 USD/kWh, 35.82 g/kWh; 120 s at 0.50 USD/h.
+
+    Facility energy 7920 J = 0.0022 kWh; electricity 0.00015004 USD, compute 0.01666667 USD; 0.078804 g.
+    """
+    page = samples(render([collector(regions=("eu-north-1",))]))
+    usd = {"currency": "USD"}
+    regional = {"region": "eu-north-1", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
+    total = 0.00015004 + 0.5 / 30
+    expected = {
+        of("cost_energy", "720p", **usd): 0.00015004,
+        of("cost_compute", "720p", **usd): 0.5 / 30,
+        of("cost_total", "720p", **usd): total,
+        of("cost_per_pixel", "720p", **usd): total / (1280 * 720 * 3600),
+        # 50 viewers of two minutes are 100 viewer minutes
+        of("cost_per_watch_hour", "720p", **usd): total / (100 / 60),
+        of("cost_rate_per_hour", "720p", **usd): total * 30,
+        of("cost_monthly_projection", "720p", **usd): total * 30 * 730,
+        # 180 core-seconds are 0.05 core-hours
+        of("cost_compute_load_aware", "720p", **regional): 0.025,
+        of("cost_energy_load_aware", "720p", **regional): 0.00015004,
+        of("cost_total_load_aware", "720p", **regional): 0.02515004,
+        of("co2_emissions_kg", "720p", **regional): 0.078804e-3,
+    }
+    assert {series: page[series] for series in expected} == pytest.approx(expected, rel=1e-12)
+
+
+def test_samples_of_an_earlier_suite_are_integrated() -> None:
+    """6400 J and 104 core-seconds by the trapezoid, at 0.12 USD/kWh and 0.50 USD per CPU hour."""
+    page = samples(render([collector()]))
+    labels = {"region": "", "bitrate": "1000k", "encoder": "cpu", "currency": "USD"}
+    run = "test_results_20260301_080000"
+    assert page[of("cost_energy", "earlier suite", run, currency="USD")] == pytest.approx(6400 / 3.6e6 * 0.12)
+    assert page[of("cost_compute_load_aware", "earlier suite", run, **labels)] == pytest.approx(104 / 7200)
+
+
+def test_a_rung_costs_what_the_ladder_saves_without_it() -> None:
+    """Electricity at 3.6 USD/kWh and no price of time: costs in microdollars are joules."""
+    options = {"energy_cost_per_kwh": 3.6, "cpu_cost_per_hour": 0.0}
+    page = samples(render([collector(**options)]))
+    name = r"ladder \"720p + 360p\""
+    rung = {
+        output: page[of("cost_rung_marginal", name, output=output, currency="USD")]
+        for output in ("1280x720@2500k", "640x360@800k")
+    }
+    assert rung == pytest.approx({"1280x720@2500k": 3600e-6, "640x360@800k": 1200e-6})
+    assert page[of("cost_rungs_shared", name, currency="USD")] == pytest.approx(3600e-6)
+
+
+def test_a_gpu_is_billed_by_the_wall_clock_and_apart() -> None:
+    """A minute of a GPU at 1.20 USD/h is 0.02 USD, whatever the CPU did; both counters' joules are paid."""
+    page = samples(render([collector(gpu_cost_per_hour=1.2)]))
+    assert page[of("cost_gpu", "nvenc", currency="USD")] == pytest.approx(0.02)
+    assert page[of("cost_compute", "nvenc", currency="USD")] == pytest.approx(0.02 + 0.5 / 60)
+    assert page[of("cost_energy", "nvenc", currency="USD")] == pytest.approx(7200 / 3.6e6 * 0.12)
+    assert not [series for series in page if series.startswith("cost_gpu{") and "nvenc" not in series]
+
+
+def test_what_cannot_be_priced_is_absent_and_counted_by_reason() -> None:
+    page = samples(render([collector()]))
+    counted = {s: v for s, v in page.items() if s.startswith("cost_unpriced_scenarios")}
+    assert counted == {
+        'cost_unpriced_scenarios{reason="failed"}': 1,
+        'cost_unpriced_scenarios{reason="no_duration"}': 1,
+        'cost_unpriced_scenarios{reason="no_energy"}': 1,
+        'cost_unpriced_scenarios{reason="no_gpu_rate"}': 1,
+        'cost_unpriced_scenarios{reason="zero_duration"}': 1,
+    }
+    for name in ("died", "no end", "no time", "unmetered", "nvenc"):
+        assert not [series for series in page if series.startswith("cost_total") and f'"{name}"' in series]
+    # without a region nothing is known of the grid, and nothing is published as if it emitted nothing
+    assert not [series for series in page if series.startswith("co2_emissions_kg")]
+    assert all(math.isfinite(value) for value in page.values())
+
+
+def test_an_uncitable_price_is_not_replaced_by_a_default() -> None:
+    """India has an intensity and no price in the table: carbon is published, money is not."""
+    page = samples(render([collector(regions=("ap-south-1",))]))
+    assert page['cost_unpriced_scenarios{reason="no_price"}'] >= 3
+    assert not [series for series in page if series.startswith(("cost_total", "cost_energy"))]
+    labels = {"region": "ap-south-1", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
+    expected_kg = 7200 * 1.42 / 3.6e6 * 708.32 / 1000
+    assert page[of("co2_emissions_kg", "720p", **labels)] == pytest.approx(expected_kg)
+
+
+def test_cloud_has_no_electricity_beside_the_rate() -> None:
+    """The rate alone, split by four CPUs for the load-aware figure."""
+    page = samples(render([collector(mode="cloud", instance_cost_per_hour=0.6, regions=("eu-north-1",))]))
+    assert page[of("cost_total", "720p", currency="USD")] == pytest.approx(0.02)
+    assert page[of("cost_total", "unmetered", currency="USD")] == pytest.approx(0.01)
+    labels = {"region": "eu-north-1", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
+    assert page[of("cost_total_load_aware", "720p", **labels)] == pytest.approx(0.05 * 0.6 / 4)
+    assert not [series for series in page if series.startswith("cost_energy")]
+
+
+def test_zero_intensity_is_published_as_zero() -> None:
+    page = samples(render([collector(carbon_grams_per_kwh=0.0)]))
+    labels = {"region": "", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
+    assert page[of("co2_emissions_kg", "720p", **labels)] == 0.0
+
+
+def test_nothing_is_rendered_again_while_nothing_changes() -> None:
+    clock = Clock()
+    costs = collector(clock=clock)
+    assert costs.refresh() is not None
+    clock.now += 59
+    assert costs.refresh() is None
+    clock.now += 1
+    assert costs.refresh() is not None
+
+
+def test_a_new_file_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:
+    shutil.copy(RUNS / f"{RUN}.json", tmp_path)
+    costs = collector(tmp_path)
+    before = costs.refresh()
+    shutil.copy(RUNS / "test_results_20260301_080000.json", tmp_path)
+    after = costs.refresh()
+    assert before is not None
+    assert after is not None
+    assert after[RUN] is before[RUN]
+    assert "test_results_20260301_080000" in after
+
+
+def _regions_file(path: Path, price: object) -> None:
+    path.write_text(f"regions:\n  here:\n    price_per_kwh: {price}\n    carbon_grams_per_kwh: 0\n")
+
+
+def test_an_edited_pricing_file_prices_everything_again(tmp_path: Path) -> None:
+    """Twice the price, twice the cost; a broken edit leaves the former prices and says so."""
+    prices = tmp_path / "regions.yaml"
+    _regions_file(prices, 0.1)
+    costs = collector(regions_file=prices, regions=("here",))
+    series = of("cost_energy", "720p", currency="USD")
+    assert samples(render([costs]))[series] == pytest.approx(0.0002)
+    _regions_file(prices, "0.20")
+    assert samples(render([costs]))[series] == pytest.approx(0.0004)
+    _regions_file(prices, "cheap")
+    broken = samples(render([costs]))
+    assert broken["cost_pricing_reload_success"] == 0
+    assert broken[series] == pytest.approx(0.0004)
+    _regions_file(prices, "0.300")
+    mended = samples(render([costs]))
+    assert mended["cost_pricing_reload_success"] == 1
+    assert mended[series] == pytest.approx(0.0006)
+
+
+def test_a_series_named_in_a_pricing_file_is_watched_and_its_age_shown(tmp_path: Path) -> None:
+    """Day-ahead prices in steps of an hour around the run's morning."""
+    day = 1772434800 - 1772434800 % 3600
+    series = tmp_path / "prices.csv"
+    series.write_text(f"timestamp,price_per_kwh\n{day},0.1\n{day + 3600},0.2\n")
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text("series: prices.csv\n")
+    costs = collector(tariff_file=tariff)
+    name = of("cost_energy", "720p", currency="USD")
+    first = samples(render([costs]))
+    assert first[name] == pytest.approx(0.002 * 0.1)
+    assert first['cost_input_age_seconds{input="electricity_price"}'] == pytest.approx(NOW - day - 3600)
+    series.write_text(f"timestamp,price_per_kwh\n{day},0.50\n{day + 3600},0.2\n")
+    assert samples(render([costs]))[name] == pytest.approx(0.002 * 0.5)
+
+
+def test_a_scenario_outside_the_tariff_is_not_priced(tmp_path: Path) -> None:
+    tariff = tmp_path / "prices.csv"
+    tariff.write_text("timestamp,price_per_kwh\n1000000000,0.1\n1000003600,0.2\n")
+    page = samples(render([collector(tariff_file=tariff)]))
+    assert page['cost_unpriced_scenarios{reason="outside_tariff"}'] >= 4
+    assert not [s for s in page if s.startswith("cost_total{") and "720p" in s]
+
+
+def test_the_inputs_used_are_published_with_their_sources() -> None:
+    page = samples(render([collector(regions=("us-east-1",))]))
+    price = 'cost_electricity_price_per_kwh{region="us-east-1",source="EIA retail sales, 2024"}'
+    carbon = (
+        'cost_grid_carbon_grams_per_kwh{region="us-east-1",source="EPA eGRID2022",'
+        'basis="eGRID subregion SRVC, total output CO2e, direct",year="2022"}'
+    )
+    assert (page[price], page[carbon]) == (0.0899, 284.0)
+    assert page['cost_pue_ratio{region="us-east-1"}'] == 1.15
+
+
+def test_a_wrong_price_is_refused_before_anything_starts() -> None:
+    with pytest.raises(PricingError, match=r"120\.0 USD per kWh is above the plausible 5"):
+        collector(energy_cost_per_kwh=120.0)
+
+
+def test_promtool_accepts_the_page() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    page = render([collector(regions=("eu-north-1", "us-east-1"))])
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
+    # the name is fixed; everything else follows the rules
+    assert done.stderr.decode().splitlines() in (
+        [],
+        ['cost_total non-counter metrics should not have "_total" suffix'],
+    )
+
+
+def test_served_for_real_with_its_environment(tmp_path: Path) -> None:
+    """Environment variables set the prices, a flag goes before them."""
+    shutil.copy(RUNS / f"{RUN}.json", tmp_path)
+    env = {
+        "ENERGY_COST_PER_KWH": "0.3",
+        "CPU_COST_PER_HOUR": "1",
+        "CURRENCY": "EUR",
+        "RESULTS_DIR": str(tmp_path),
+    }
+    with served("exporters.cost", "--cpu-cost-per-hour", "0", env=env) as exporter:
+        text = ""
+        for _ in range(100):
+            answer = requests.get(f"{exporter.url}/metrics", timeout=10)
+            text = answer.text
+            if "cost_total{" in text:
+                break
+    value = re.search(r'^cost_total\{[^}]*scenario="720p",currency="EUR"\} (\S+)', text, re.MULTILINE)
+    assert value is not None
+    assert float(value[1]) == pytest.approx(0.002 * 0.3)
+
+
+def test_wrong_configuration_is_one_line(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "exporters.cost",
+        "--region",
+        "eu-nort-1",
+        "--results-dir",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "near are eu-north-1" in done.stderr
