@@ -18,6 +18,10 @@ STALL_SECONDS = 10.0
 MAX_CONNECTIONS = 512
 
 
+class _TooLargeError(Exception):
+    """More header than is taken."""
+
+
 class Connection(HttpToolsProtocol):
     """Bounds what one client can hold: header size, time for a request, time without reading, connections."""
 
@@ -28,6 +32,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._header_bytes = 0
+        self._in_header = False
+        self._messages = 0
         self._incomplete = True
         self._refused = False
         self._waiting_bytes = 0
@@ -51,11 +57,14 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             return
         self._unset_keepalive_if_required()
+        message = self._messages
         try:
             self.parser.feed_data(data)
+            if self._in_header and message == self._messages:
+                self._count(len(data))  # the parser keeps a field to itself until its end
         except httptools.HttpParserUpgrade:
             pass  # no upgrade is offered: the request is answered as it stands
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, _TooLargeError):
             if self._header_bytes > HEADER_BYTES:
                 self._refuse(431, b"request header too large\n")
             else:
@@ -69,7 +78,12 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_bytes = 0
-        self._incomplete = True
+        self._messages += 1
+        self._in_header = self._incomplete = True
+
+    def on_headers_complete(self) -> None:
+        self._in_header = False
+        super().on_headers_complete()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -86,7 +100,7 @@ class Connection(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > HEADER_BYTES:
-            raise ValueError("request header too large")
+            raise _TooLargeError
 
     def _refuse(self, status: int, text: bytes) -> None:
         self._refused = True

@@ -138,11 +138,11 @@ class Scraper:
 
     def _families(self, source: LiveSource, outcome: Outcome, taken: set[str]) -> Sequence[Rendered]:
         error, families = outcome.error, outcome.families
-        size = len(taken)
-        taken.update([family.name for family in families])
-        if len(taken) != size + len(families):
-            names = [family.name for family in families]
+        names = [family.name for family in families]
+        if len(set(names)) != len(names) or not taken.isdisjoint(names):
             error, families = _clash({n for n in names if names.count(n) > 1 or n in taken}), ()
+        else:
+            taken.update(names)
         self.reports[source.name].note(error, outcome.seconds)
         return families
 

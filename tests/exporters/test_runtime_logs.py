@@ -1,0 +1,69 @@
+"""Log lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from exporters.runtime.logs import configure, logger
+
+
+@pytest.fixture(autouse=True)
+def _former_logging() -> Iterator[None]:
+    root, own = logging.getLogger(), logging.getLogger("wattframe")
+    handlers, levels = list(root.handlers), (root.level, own.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
+
+
+def test_logfmt_quotes_what_needs_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("logfmt", "info")
+    logger().info("file refused", path="/a b/c.json", count=3, ratio=0.5, ok=True, line='x="1"\ny', empty="")
+    (line,) = capsys.readouterr().out.splitlines()
+    stamp, rest = line.split(" ", 1)
+    assert re.fullmatch(r"timestamp=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stamp)
+    assert rest == (
+        'level=info event="file refused" path="/a b/c.json" count=3 ratio=0.5 ok=true '
+        'line="x=\\"1\\"\\ny" empty=""'
+    )
+
+
+def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json", "info")
+    logger().error("broken", error=OSError(5, "Input/output error"), text="a\nb")
+    (line,) = capsys.readouterr().out.splitlines()
+    document = json.loads(line)
+    del document["timestamp"]
+    assert document == {
+        "level": "error",
+        "event": "broken",
+        "error": "[Errno 5] Input/output error",
+        "text": "a\nb",
+    }
+
+
+def test_the_level_is_a_threshold(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("logfmt", "warning")
+    log = logger()
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    log.error("d")
+    assert re.findall(r"event=(\w)", capsys.readouterr().out) == ["c", "d"]
+
+
+def test_libraries_log_without_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("logfmt", "info")
+    try:
+        raise ValueError("inside a library")
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in application\n")
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert 'event="Exception in application" error="ValueError: inside a library" logger=uvicorn.error' in out
