@@ -68,6 +68,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """``time``: nearest timestamp; ``index``: n-th with n-th; ``fps``: that filter on the reference."""
     rate: Fraction
     """Frames a second at which both are compared."""
+    frames_limit: int | None
+    """Frames of the distorted stream that are taken; None for all."""
     shift_seconds: float
     """One frame of the reference as it comes from the file."""
     windows: tuple[tuple[float, float], ...]
@@ -106,6 +108,7 @@ def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
         depth=depth,
         pairing=pairing,
         rate=rate,
+        frames_limit=reference.frames if one_too_many(reference, distorted, settings) else None,
         shift_seconds=shift,
         windows=tuple(
             _windows(seconds_compared(reference, distorted, settings), max(shift, 1 / float(rate)))
@@ -152,6 +155,13 @@ def seconds_compared(reference: Media, distorted: Media, settings: Settings) -> 
         return distorted.seconds
     there = reference.seconds * (1 + settings.reference_loops) - settings.reference_start
     return min(there, distorted.seconds)
+
+
+def one_too_many(reference: Media, distorted: Media, settings: Settings) -> bool:
+    """Whether the output has one frame more than the reference: an encoder's last, shown twice."""
+    pairing, _ = _pairing(reference, distorted, settings)
+    whole = not settings.reference_loops and not settings.reference_start
+    return whole and pairing != "fps" and distorted.frames == reference.frames + 1
 
 
 def _windows(seconds: float, frame: float) -> Iterator[tuple[float, float]]:
@@ -236,8 +246,12 @@ def _streams(plan: Plan) -> Iterator[str]:
     start = f"setpts=N/({plan.rate})/TB" if plan.pairing == "index" else "setpts=PTS-STARTPTS"
     size = f"{plan.width}:{plan.height}:flags=bicubic"
     distorted = f"{start},scale={size}{plan.distorted_conversion},format={plan.pixel_format}"
+    if plan.frames_limit is not None:
+        distorted = f"trim=end_frame={plan.frames_limit},{distorted}"
     reference = f"scale={size}{plan.reference_conversion}," if plan.reference_conversion else ""
     reference += f"format={plan.pixel_format}"
+    # a frame more at the end: the last one is lost where the reference's container rounds its time down
+    start = f"tpad=stop=1:stop_mode=clone,{start}"
     rate = f"fps={plan.rate}," if plan.pairing == "fps" else ""
     copies = 4 if plan.xpsnr else 3
     labels = "".join(f"[r{n}]" for n in range(copies))
@@ -250,7 +264,7 @@ def _streams(plan: Plan) -> Iterator[str]:
         yield "[1:v:0]split=2[whole][rp]"
         yield f"[whole]{rate}{start},{reference},split={copies + 1}{labels}[rf]"
     else:
-        yield f"[1:v:0]{start},{reference},split={copies + 1}{labels}[rp]"
+        yield f"[1:v:0]{rate}{start},{reference},split={copies + 1}{labels}[rp]"
 
 
 def _metrics(plan: Plan, threads: int) -> Iterator[str]:

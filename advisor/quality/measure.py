@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from advisor.errors import MediaError
 from advisor.ffmpeg import file_url, find_ffmpeg
 from advisor.quality.alignment import shifted
-from advisor.quality.graph import Plan, Settings, filter_graph, plan, seconds_compared
+from advisor.quality.graph import Plan, Settings, filter_graph, one_too_many, plan, seconds_compared
 from advisor.quality.logs import Frame, Logs, read_logs
 from advisor.quality.pooling import pool, psnr_cap_decibels
 from advisor.quality.probe import Media, count_frames, probe
@@ -103,24 +103,24 @@ def _quality(source: Media, encode: Media, settings: Settings, decided: Plan, lo
         reference=source.path,
         distorted=encode.path,
     )
-    return quality if reason else _scored(quality, decided, logs, _notes(source, encode, settings, compared))
+    return (
+        quality
+        if reason
+        else _scored(quality, decided, logs, _notes(source, encode, settings, decided, compared))
+    )
 
 
 def _miscounted(source: Media, encode: Media, settings: Settings, compared: int) -> str | None:
-    """Why the number of compared frames is wrong, None when each frame of the output was compared.
-
-    One frame more than the reference has is taken for the encoder's last, shown twice.
-    """
-    if abs(encode.frames - compared) <= 1:
+    """Why the number of compared frames is wrong, None when each frame of the output was compared."""
+    if compared == encode.frames - one_too_many(source, encode, settings):
         return None
     # where two fields are two packets only decoding tells
     frames = count_frames(encode.path)
-    if abs(frames - compared) <= 1:
+    if compared == frames:
         return None
-    if compared < frames and seconds_compared(source, encode, settings) < encode.seconds:
-        return (
-            f"the reference ends before the output: {compared} of the output's {frames} frames have a partner"
-        )
+    there = seconds_compared(source, encode, settings)
+    if compared < frames and there < encode.seconds:
+        return f"the reference ends before the output: {there:.2f} against {encode.seconds:.2f} s"
     return f"{compared} frames were compared, the output has {frames}"
 
 
@@ -140,7 +140,7 @@ def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Qu
     )
 
 
-def _notes(source: Media, encode: Media, settings: Settings, compared: int) -> list[str]:
+def _notes(source: Media, encode: Media, settings: Settings, decided: Plan, compared: int) -> list[str]:
     """What does not make a score wrong and yet should be known."""
     notes = []
     rate = encode.rate if encode.rate and source.rate and encode.rate < source.rate else source.rate
@@ -150,8 +150,11 @@ def _notes(source: Media, encode: Media, settings: Settings, compared: int) -> l
             f"{expected - compared} of {expected} frames of the reference have no frame in the output"
         )
     whole = not settings.reference_loops and not settings.reference_start
-    if whole and source.seconds - encode.seconds > 0.1:
-        notes.append(f"the output ends {source.seconds - encode.seconds:.2f} s before the reference")
+    left = source.seconds - seconds_compared(source, encode, settings)
+    if whole and decided.pairing != "index" and left > 0.1:
+        notes.append(f"the output ends {left:.2f} s before the reference")
+    if one_too_many(source, encode, settings):
+        notes.append("the output has one frame more than the reference; it was left out")
     if encode.width * encode.height > source.width * source.height:
         notes.append("the reference is smaller than the output: are they the wrong way round?")
     if abs(source.display_aspect / encode.display_aspect - 1) > 0.03:

@@ -74,8 +74,6 @@ class Media(Struct, frozen=True, kw_only=True):
     """From the first to the end of the last frame."""
     bitrate: float | None
     """Bits a second of the video packets."""
-    declared_seconds: float | None = None
-    """What the container says of the video's length; longer than ``seconds`` in a truncated file."""
 
 
 def probe(path: Path | str) -> Media:
@@ -88,8 +86,9 @@ def probe(path: Path | str) -> Media:
     """
     with _open(path) as container:
         stream = _video(container, path)
-        media = _media(path, stream, _scan(container, stream, path))
-    _refuse_truncated(media, stream)
+        scan = _scan(container, stream, path)
+        media = _media(path, stream, scan)
+        _refuse_truncated(media, scan, _declared(stream), stream.frames)
     return media
 
 
@@ -203,7 +202,6 @@ def _media(path: Path | str, stream: VideoStream, scan: _Scan) -> Media:
         frames=scan.count,
         seconds=span,
         bitrate=scan.size * 8 / span if span else None,
-        declared_seconds=_declared(stream),
     )
 
 
@@ -260,12 +258,15 @@ def _declared(stream: VideoStream) -> float | None:
         return None
 
 
-def _refuse_truncated(media: Media, stream: VideoStream) -> None:
-    stated = stream.frames  # 0 when the container has no index
-    if stated > media.frames and media.declared_seconds and media.seconds < 0.98 * media.declared_seconds:
-        raise MediaError(f"is cut off: {media.frames} of {stated} frames are there", subject=media.path)
-    declared = media.declared_seconds
-    if declared and media.rate and media.seconds < min(0.98 * declared, declared - 2.5 / float(media.rate)):
-        raise MediaError(
-            f"is cut off: {media.seconds:.3f} of {declared:.3f} s of video are there", subject=media.path
-        )
+def _refuse_truncated(media: Media, scan: _Scan, declared: float | None, stated: int) -> None:
+    """Compare with the number of frames (0: not stated) and the seconds that the container declares."""
+    if not declared or media.rate is None:
+        return
+    # Matroska declares when the video ends, MP4 how long it is
+    there = max(media.seconds, scan.times[-1] + 1 / float(media.rate))
+    if there >= min(0.98 * declared, declared - 2.5 / float(media.rate)):
+        return
+    missing = (
+        f"{media.frames} of {stated} frames" if stated > media.frames else f"{there:.2f} of {declared:.2f} s"
+    )
+    raise MediaError(f"is cut off: {missing} are there", subject=media.path)

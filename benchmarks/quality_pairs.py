@@ -1,0 +1,339 @@
+"""Pairs of videos whose frames are known by construction, and their true score.
+
+Each pair is made by ffmpeg commands from the sample clip. The truth does not come from timestamps: both videos are
+written as raw frames in an order that is known (`Truth`), and libvmaf compares the n-th with the n-th.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "bigbuckbunny.mp4"
+WIDTH, HEIGHT, FRAMES = 480, 270, 50
+
+
+class Truth(Struct, frozen=True):
+    """How to write both videos as raw frames that belong together one by one."""
+
+    reference: str = "null"
+    """Filters over the reference's frames."""
+    distorted: str = "null"
+    pixel_format: str = "yuv420p"
+    width: int = WIDTH
+    height: int = HEIGHT
+    reference_file: str | None = None
+    """Another file than the pair's, where the pair's own was changed without loss."""
+    distorted_file: str | None = None
+    model: str = "vmaf_v0.6.1"
+
+
+class Pair(Struct, frozen=True):
+    """One pair; ``truth`` None means that a score would be wrong."""
+
+    name: str
+    commands: tuple[str, ...]
+    """Arguments of ffmpeg; ``@`` stands for the sample's first frames as a lossless file."""
+    reference: str
+    distorted: str
+    truth: Truth | None
+    options: dict[str, Any] = {}
+    """For ``compute_quality``."""
+
+
+def ffmpeg_run(ffmpeg: str, arguments: list[str], folder: Path) -> None:
+    """Run ffmpeg in ``folder``; raises with its last words."""
+    done = subprocess.run(
+        [ffmpeg, "-nostdin", "-v", "error", "-y", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"ffmpeg {shlex.join(arguments)}: {done.stderr[-400:]}")
+
+
+def base(ffmpeg: str, folder: Path) -> None:
+    """The lossless start of all pairs: ``base.mkv``, 50 frames 480x270 of the sample."""
+    scale = f"scale={WIDTH}:{HEIGHT}:flags=lanczos,format=yuv420p"
+    ffmpeg_run(
+        ffmpeg,
+        ["-i", str(SAMPLE), "-an", "-vf", scale, "-frames:v", str(FRAMES), "-c:v", "ffv1", "base.mkv"],
+        folder,
+    )
+
+
+def make(pair: Pair, ffmpeg: str, folder: Path) -> tuple[Path, Path]:
+    """Run the pair's commands in ``folder``, which holds ``base.mkv``; the reference and the output."""
+    for command in pair.commands:
+        ffmpeg_run(ffmpeg, shlex.split(command.replace("@", "base.mkv")), folder)
+    return folder / pair.reference, folder / pair.distorted
+
+
+def true_vmaf(pair: Pair, ffmpeg: str, folder: Path) -> tuple[float, int]:
+    """VMAF of the raw frames, and their number."""
+    assert pair.truth is not None
+    truth = pair.truth
+    reference = _raw(ffmpeg, folder, truth.reference_file or pair.reference, truth.reference, truth, "r.yuv")
+    distorted = _raw(ffmpeg, folder, truth.distorted_file or pair.distorted, truth.distorted, truth, "d.yuv")
+    if reference != distorted:
+        raise RuntimeError(f"{pair.name}: {reference} and {distorted} frames")
+    shape = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        truth.pixel_format,
+        "-s",
+        f"{truth.width}x{truth.height}",
+        "-r",
+        "25",
+    ]
+    graph = f"[0:v][1:v]libvmaf=log_fmt=json:log_path=true.json:model=version={truth.model}"
+    inputs = [*shape, "-i", "d.yuv", *shape, "-i", "r.yuv"]
+    ffmpeg_run(ffmpeg, [*inputs, "-filter_complex", graph, "-f", "null", "-"], folder)
+    log = json.loads((folder / "true.json").read_text())
+    if len(log["frames"]) != reference:
+        raise RuntimeError(f"{pair.name}: {len(log['frames'])} of {reference} frames compared")
+    return float(log["pooled_metrics"]["vmaf"]["mean"]), reference
+
+
+def _raw(ffmpeg: str, folder: Path, source: str, filters: str, truth: Truth, target: str) -> int:
+    """Write raw frames in the order in which they are decoded; how many."""
+    chain = f"{filters},format={truth.pixel_format}"
+    ffmpeg_run(
+        ffmpeg,
+        ["-i", source, "-an", "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", target],
+        folder,
+    )
+    samples = {"yuv420p": 1.5, "yuvj420p": 1.5, "yuv422p": 2, "yuv444p": 3, "yuv420p10le": 3}[
+        truth.pixel_format
+    ]
+    chroma_width, chroma_height = -(-truth.width // 2), -(-truth.height // 2)
+    frame = int(truth.width * truth.height * samples)
+    if truth.pixel_format == "yuv420p":
+        frame = truth.width * truth.height + 2 * chroma_width * chroma_height
+    size = (folder / target).stat().st_size
+    if size % frame:
+        raise RuntimeError(f"{target}: {size} bytes are no frames of {frame}")
+    return size // frame
+
+
+_X264 = "-c:v libx264 -preset veryfast -crf 30 -threads 2"
+_LOSSLESS = "-c:v ffv1"
+
+
+def _same(name: str, rate: str, reference: str, distorted: str, codec: str = _X264, extra: str = "") -> Pair:
+    """The same frames in two files, at a rate."""
+    lossless = _LOSSLESS if reference.endswith(".mkv") else "-c:v libx264 -qp 0 -preset ultrafast"
+    return Pair(
+        name,
+        (
+            f"-r {rate} -i @ {lossless} {reference}",
+            f"-r {rate} -i @ {codec} {extra} {distorted}",
+        ),
+        reference,
+        distorted,
+        Truth(),
+    )
+
+
+def _of(name: str, commands: tuple[str, ...], truth: Truth | None, **options: Any) -> Pair:
+    """A pair named ``r.mkv`` and ``d.mp4``, or as the last command says."""
+    return Pair(name, commands, "r.mkv", commands[-1].split()[-1], truth, options)
+
+
+_REF = f"-i @ {_LOSSLESS} r.mkv"
+_REF30 = f"-r 30 -i @ {_LOSSLESS} r.mkv"
+
+PAIRS: tuple[Pair, ...] = (
+    _same("MKV and MKV, 25", "25", "r.mkv", "d.mkv"),
+    _same("MP4 and MKV, 30", "30", "r.mkv", "d.mp4"),
+    _same("MKV and MP4, 30", "30", "r.mp4", "d.mkv"),
+    _same("TS and MKV, 30", "30", "r.mkv", "d.ts"),
+    _same("WebM (VP9) and MP4, 24", "24", "r.mp4", "d.webm", "-c:v libvpx-vp9 -crf 50 -b:v 0 -cpu-used 8"),
+    _same("29.97 fps", "30000/1001", "r.mkv", "d.mp4"),
+    _same("23.976 fps", "24000/1001", "r.mkv", "d.mp4"),
+    _same("50 fps", "50", "r.mkv", "d.mp4"),
+    _same("59.94 fps", "60000/1001", "r.mkv", "d.mp4"),
+    _same("output starts at 1.3 s", "30", "r.mkv", "d.mkv", extra="-output_ts_offset 1.3"),
+    Pair(
+        "reference starts at 1.3 s",
+        (f"-r 30 -i @ {_LOSSLESS} -output_ts_offset 1.3 r.mkv", f"-r 30 -i @ {_X264} d.mp4"),
+        "r.mkv",
+        "d.mp4",
+        Truth(),
+    ),
+    _of(
+        "one frame dropped",
+        (_REF30, f"-r 30 -i @ -vf select='not(eq(n\\,20))' -fps_mode passthrough {_X264} d.mp4"),
+        Truth(reference=r"select=not(eq(n\,20))"),
+    ),
+    _of(
+        "every tenth frame dropped",
+        (_REF30, f"-r 30 -i @ -vf select='mod(n\\,10)-4' -fps_mode passthrough {_X264} d.mp4"),
+        Truth(reference=r"select=mod(n\,10)-4"),
+    ),
+    _of(
+        "a frame shown twice, the next dropped",
+        (
+            _REF30,
+            f"-r 30 -i @ -vf loop=1:1:19,select='not(eq(n\\,21))',setpts=N/30/TB -r 30 {_X264} d.mp4",
+        ),
+        Truth(),
+    ),
+    _of(
+        "output ends early",
+        (_REF30, f"-r 30 -i @ -frames:v 30 {_X264} d.mp4"),
+        Truth(reference="trim=end_frame=30"),
+    ),
+    _of(
+        "50 to 25 fps by filter",
+        (f"-r 50 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -vf fps=25 {_X264} d.mp4"),
+        Truth(reference="fps=25"),
+    ),
+    _of("25 to 50 fps by filter", (_REF, f"-i r.mkv -vf fps=50 {_X264} d.mp4"), Truth(reference="fps=50")),
+    _of(
+        "30 to 24 fps by filter",
+        (f"-r 30 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -vf fps=24 {_X264} d.mp4"),
+        Truth(reference="fps=24"),
+    ),
+    _of(
+        "scaled to 240x136",
+        (_REF, f"-i @ -vf scale=240:136:flags=bicubic {_X264} d.mp4"),
+        Truth(distorted="scale=480:270:flags=bicubic"),
+    ),
+    _of(
+        "10 bit",
+        (f"-i @ -pix_fmt yuv420p10le {_LOSSLESS} r.mkv", f"-i @ -pix_fmt yuv420p10le {_X264} d.mp4"),
+        Truth(pixel_format="yuv420p10le"),
+    ),
+    _of(
+        "8 bit to 10 bit",
+        (_REF, f"-i @ -pix_fmt yuv420p10le {_X264} d.mp4"),
+        Truth(pixel_format="yuv420p10le"),
+    ),
+    _of(
+        "4:2:2 to 4:2:0",
+        (f"-i @ -pix_fmt yuv422p {_LOSSLESS} r.mkv", f"-i r.mkv -pix_fmt yuv420p {_X264} d.mp4"),
+        Truth(pixel_format="yuv422p"),
+    ),
+    _of(
+        "4:4:4",
+        (f"-i @ -pix_fmt yuv444p {_LOSSLESS} r.mkv", f"-i r.mkv {_X264} d.mp4"),
+        Truth(pixel_format="yuv444p"),
+    ),
+    _of(
+        "full range, both",
+        (
+            f"-i @ -vf scale=in_range=tv:out_range=pc -color_range pc {_LOSSLESS} r.mkv",
+            f"-i r.mkv -color_range pc {_X264} d.mp4",
+        ),
+        Truth(),
+    ),
+    _of(
+        "full range, output only",
+        (
+            _REF,
+            f"-i @ {_X264} lossy.mp4",
+            f"-i lossy.mp4 -vf scale=in_range=tv:out_range=pc -color_range pc {_LOSSLESS} d.mkv",
+        ),
+        Truth(distorted_file="lossy.mp4"),
+    ),
+    Pair(
+        "rotated phone video",
+        (
+            "-i @ -c:v libx264 -qp 0 -preset ultrafast flat.mp4",
+            "-display_rotation 90 -i flat.mp4 -c copy r.mp4",
+            f"-i r.mp4 {_X264} d.mp4",
+        ),
+        "r.mp4",
+        "d.mp4",
+        Truth(width=HEIGHT, height=WIDTH),
+    ),
+    _of(
+        "anamorphic",
+        (
+            f"-i @ -vf scale=360:270,setsar=4/3 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf scale=480:270:flags=bicubic,setsar=1 {_X264} d.mp4",
+        ),
+        Truth(distorted="scale=360:270:flags=bicubic", width=360),
+    ),
+    _of(
+        "odd size",
+        (
+            f"-i @ -vf scale=427:241 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf scale=426:240:flags=bicubic {_X264} d.mp4",
+        ),
+        Truth(distorted="scale=427:241:flags=bicubic", width=427, height=241),
+    ),
+    _of(
+        "looped reference",
+        (_REF, f"-stream_loop 2 -i r.mkv -t 4.5 {_X264} d.mp4"),
+        Truth(reference="loop=loop=2:size=50:start=0,trim=end_frame=113", distorted="trim=end_frame=113"),
+        reference_loops=2,
+    ),
+    _of(
+        "cut reference",
+        (f"-i @ -c:v libx264 -qp 0 -preset ultrafast -g 12 c.mp4", _REF, f"-ss 0.8 -i r.mkv {_X264} d.mp4"),
+        Truth(reference="trim=start_frame=20"),
+        reference_start=0.8,
+    ),
+    Pair(
+        "retimed from 25 to 23.976",
+        (_REF, f"-r 24000/1001 -i @ {_X264} d.mp4"),
+        "r.mkv",
+        "d.mp4",
+        Truth(),
+    ),
+    Pair("raw H.264 stream", (_REF, f"-i @ {_X264} d.h264"), "r.mkv", "d.h264", Truth()),
+    _of(
+        "variable rate",
+        (
+            f"-i @ -vf setpts='(N*40+13*mod(N\\,3))/1000/TB' -fps_mode passthrough -enc_time_base 1/1000 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -fps_mode passthrough {_X264} d.mp4",
+        ),
+        Truth(),
+    ),
+    _of(
+        "first frame missing",
+        (_REF30, f"-r 30 -i @ -vf trim=start_frame=1,setpts=N/30/TB {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "first frame twice",
+        (_REF30, f"-r 30 -i @ -vf loop=1:1:0,setpts=N/30/TB,trim=end_frame=50 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "a frame twice in the middle",
+        (_REF30, f"-r 30 -i @ -vf loop=1:1:25,setpts=N/30/TB,trim=end_frame=50 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "reference ends early",
+        (f"-r 30 -i @ -frames:v 30 {_LOSSLESS} r.mkv", f"-r 30 -i @ {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "50 to 25 fps, the other frames",
+        (
+            f"-r 50 -i @ {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf select='mod(n\\,2)',setpts=N/25/TB -r 25 {_X264} d.mp4",
+        ),
+        None,
+    ),
+    _of(
+        "HDR (PQ)",
+        (
+            f"-i @ -vf setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc -pix_fmt yuv420p10le {_LOSSLESS} r.mkv",
+            f"-i r.mkv -c:v libx265 -preset ultrafast -x265-params log-level=none d.mp4",
+        ),
+        None,
+    ),
+)
