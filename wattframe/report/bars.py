@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wattframe.report.chart import Canvas, bottom_axis, figure
 from wattframe.report.markup import Markup, el, join
@@ -31,8 +32,10 @@ def stacked_bars(
         return None
     most = max(sum(bar.parts) for bar in bars) or 1.0
 
-    def draw(canvas: Canvas) -> Markup:
-        across = linear((0.0, most * (1.28 if canvas.narrow else 1.1)), (30.0, canvas.width - 12))
+    def draw(full: Canvas) -> Markup:
+        canvas = replace(full, left=30.0)
+        # room at the right for the sum of the longest bar
+        across = linear((0.0, most * (1.28 if canvas.narrow else 1.1)), canvas.x)
         marks = ticks(0.0, most, 3 if canvas.narrow else 6)
         grid = [el("line", x1=across(v), x2=across(v), y1=0, y2=canvas.y[0], class_="grid") for v in marks]
         drawn = [_bar(bar, i * (_ROW + _GAP) + 4, across) for i, bar in enumerate(bars)]

@@ -60,7 +60,8 @@ def explanation(bill: Bill) -> str:
     if used.carbon_grams_per_kwh is None:
         parts.append("No carbon: name a region with --region.")
     else:
-        basis = ", ".join(text for text in (used.carbon_basis, used.carbon_year, used.carbon_source) if text)
+        from_where = (used.carbon_basis, used.carbon_year, used.carbon_source)
+        basis = ", ".join(str(known) for known in from_where if known is not None)
         parts.append(f"Carbon at {number(used.carbon_grams_per_kwh)} g CO2e per kWh ({basis}).")
     return " ".join(parts)
 

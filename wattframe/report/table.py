@@ -24,8 +24,8 @@ def _columns(currency: str | None) -> list[_Column]:
         _Column("bitrate", "kbit/s", lambda r: _two(r.reached_kbps, _asked(r))),
         _Column("speed", "\u00d7 real time", lambda r: number(r.speed)),
         _Column("power", "W mean", lambda r: number(r.watts)),
-        _Column("energy", "J", lambda r: _two(r.joules, _net(r))),
-        _Column("per second of video", "J/s", lambda r: number(r.joules_per_video_second)),
+        _Column("energy", "J in all", lambda r: _two(r.joules, _net(r))),
+        _Column("energy", "J a second of video", lambda r: number(r.joules_per_video_second)),
         _Column("VMAF", "0 to 100", lambda r: number(r.vmaf)),
         _Column("PSNR", "dB", lambda r: number(r.psnr)),
     ]
