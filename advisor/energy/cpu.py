@@ -12,6 +12,8 @@ __all__ = ["CpuTimes", "cpu_times", "quota_cores"]
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # user nice system idle iowait irq softirq steal; guest and guest_nice follow and lie inside user and nice
 _FIELDS = 8
+# ten numbers of at most 20 digits
+_FIRST_LINE = 256
 _IDLE, _IOWAIT, _STEAL = 3, 4, 7
 
 
@@ -23,32 +25,30 @@ class CpuTimes(Struct, frozen=True):
     theirs; guests' time is counted once."""
     total_seconds: float
     """Wall time times CPUs, whatever happened in it."""
-    cpus: int
 
 
 def cpu_times(procfs: str = "/proc") -> CpuTimes | None:
     """Read ``stat`` under ``procfs``; None when it cannot be read or understood."""
     try:
-        lines = Path(procfs, "stat").read_bytes().split(b"\nintr", 1)[0].splitlines()
+        with open(f"{procfs}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - every second, for ever
+            return parse_cpu_times(file.read(_FIRST_LINE))
     except OSError:
         return None
-    return parse_cpu_times(lines)
 
 
-def parse_cpu_times(lines: list[bytes]) -> CpuTimes | None:
-    """CPU times from the ``cpu`` lines of ``/proc/stat``.
+def parse_cpu_times(stat: bytes) -> CpuTimes | None:
+    """CPU times from the first line of ``/proc/stat``.
 
-    >>> parse_cpu_times([b"cpu  400 0 100 1000 300 0 0 200 50 0", b"cpu0 1 0 0 0"])
-    CpuTimes(busy_seconds=5.0, total_seconds=20.0, cpus=1)
+    >>> parse_cpu_times(b"cpu  400 0 100 1000 300 0 0 200 50 0\\ncpu0 1 0 0 0")
+    CpuTimes(busy_seconds=5.0, total_seconds=20.0)
     """
-    cpus = sum(1 for line in lines[1:] if line.startswith(b"cpu"))
-    words = lines[0].split() if lines else []
+    words = stat.partition(b"\n")[0].split()
     if len(words) < 5 or words[0] != b"cpu" or not all(word.isdigit() for word in words[1:]):
         return None
     ticks = [int(word) for word in words[1 : 1 + _FIELDS]]
     ticks += [0] * (_FIELDS - len(ticks))
     not_working = ticks[_IDLE] + ticks[_IOWAIT] + ticks[_STEAL]
-    return CpuTimes((sum(ticks) - not_working) / _TICKS_PER_SECOND, sum(ticks) / _TICKS_PER_SECOND, cpus)
+    return CpuTimes((sum(ticks) - not_working) / _TICKS_PER_SECOND, sum(ticks) / _TICKS_PER_SECOND)
 
 
 def quota_cores(procfs: str = "/proc", sysfs: str = "/sys") -> float | None:

@@ -182,7 +182,7 @@ class EstimateSource:
 def utilisation(before: CpuTimes, after: CpuTimes) -> float:
     """Busy share of the CPU time between two samples, 0-1; 0 where no tick has passed.
 
-    >>> utilisation(CpuTimes(10.0, 100.0, 2), CpuTimes(15.0, 120.0, 2))
+    >>> utilisation(CpuTimes(10.0, 100.0), CpuTimes(15.0, 120.0))
     0.25
     """
     total = after.total_seconds - before.total_seconds

@@ -52,6 +52,10 @@ class MeterReading(Struct, frozen=True):
     """Ticks of the sampler that came too late to be taken."""
 
 
+def _seen_since(zone: ZoneReport, seconds: float) -> bool:
+    return zone.sampled_seconds is not None and zone.sampled_seconds >= seconds
+
+
 class _Window:
     """The mean power of one zone over at least the interval, from its good samples alone."""
 
@@ -158,14 +162,15 @@ class Meter:
         with self._lock:
             self._source.sample(self._clock)
             times = cpu_times(self._procfs)
-            now = self._clock()
+            now, interval = self._clock(), self.interval_seconds
+            oldest = now - max(interval * _FRESH_INTERVALS, _FRESH_SECONDS)
             reports = self._source.report()
-            shown = [zone for zone in reports if self._is_shown(zone, now)]
+            shown = [z for z in reports if z.is_shown and _seen_since(z, oldest)]
             self._latest = MeterReading(
                 unix_seconds=self._wall_clock(),
                 monotonic_seconds=now,
                 joules={zone.name: zone.joules for zone in shown},
-                power_watts={zone.name: self._watts(zone) for zone in shown},
+                power_watts={zone.name: self._watts(zone, interval) for zone in shown},
                 cpu_busy_seconds=times.busy_seconds if times else None,
                 cpu_total_seconds=times.total_seconds if times else None,
                 uncertainty_ratio=self._source.uncertainty_ratio,
@@ -174,15 +179,13 @@ class Meter:
             )
             return self._latest
 
-    def _is_shown(self, zone: ZoneReport, now: float) -> bool:
-        fresh = max(self.interval_seconds * _FRESH_INTERVALS, _FRESH_SECONDS)
-        return zone.is_shown and zone.sampled_seconds is not None and now - zone.sampled_seconds <= fresh
-
-    def _watts(self, zone: ZoneReport) -> float | None:
-        window = self._windows.setdefault(zone.name, _Window())
+    def _watts(self, zone: ZoneReport, interval_seconds: float) -> float | None:
+        window = self._windows.get(zone.name)
+        if window is None:
+            window = self._windows[zone.name] = _Window()
         if zone.sampled_seconds is not None:
-            window.add(zone.sampled_seconds, zone.joules, self.interval_seconds)
-        return window.watts(self.interval_seconds)
+            window.add(zone.sampled_seconds, zone.joules, interval_seconds)
+        return window.watts(interval_seconds)
 
 
 def open_meter(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ __all__ = ["PowercapSource", "PowercapStatus", "ZoneStatus", "describe"]
 _RESCAN_SECONDS = 10.0
 # of the time in which the fastest register can come round
 _INTERVAL_SHARE = 0.25
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class _Tracked:
@@ -65,6 +67,7 @@ class PowercapSource:
         self._readable: set[str] = set()
         self._mirrors = MirrorWatch()
         self._scanned_seconds: float | None = None
+        self._longest_interval_seconds: float | None = None
 
     def sample(self, clock: Clock) -> None:
         """Read every zone once."""
@@ -92,6 +95,9 @@ class PowercapSource:
                 tracked.serve_from(zone)
         self._present = tuple(zone.name for zone in counted)
         self._mirrors.track([t.zone for t in self._tracked.values()])
+        times = [t.counter.wrap_seconds for t in self._tracked.values()]
+        known = [seconds for seconds in times if seconds is not None]
+        self._longest_interval_seconds = min(known) * _INTERVAL_SHARE if known else None
 
     def report(self) -> tuple[ZoneReport, ...]:
         """Every zone known, counted ones first."""
@@ -101,7 +107,7 @@ class PowercapSource:
             ZoneReport(
                 name=name,
                 domain=t.zone.domain,
-                path=self._shown_path(t.zone),
+                path=t.zone.shown_path,
                 joules=t.counter.joules,
                 sampled_seconds=t.counter.last_good_seconds,
                 role="mirror" if name in mirrors else "counted",
@@ -111,8 +117,8 @@ class PowercapSource:
                 range_joules=_joules(t.zone.range_microjoules),
                 wraps=t.counter.wraps,
                 possible_missed_wraps=t.counter.possible_missed_wraps,
-                read_errors=dict(t.read_errors),
-                rejected=dict(t.counter.rejected),
+                read_errors=dict(t.read_errors) if t.read_errors else _NONE,
+                rejected=dict(t.counter.rejected) if t.counter.rejected else _NONE,
             )
             for name, t in self._tracked.items()
         ]
@@ -122,7 +128,7 @@ class PowercapSource:
         return ZoneReport(
             name=zone.name,
             domain=zone.domain,
-            path=self._shown_path(zone),
+            path=zone.shown_path,
             joules=0.0,
             sampled_seconds=None,
             role="twin",
@@ -130,15 +136,9 @@ class PowercapSource:
             range_joules=_joules(zone.range_microjoules),
         )
 
-    def _shown_path(self, zone: Zone) -> str:
-        """The directory below the root, so that a container and its host name it alike."""
-        return os.path.relpath(zone.path, self._sysfs)
-
     def longest_interval_seconds(self) -> float | None:
         """A quarter of the shortest time in which a register can come round."""
-        times = [t.counter.wrap_seconds for t in self._tracked.values()]
-        known = [seconds for seconds in times if seconds is not None]
-        return min(known) * _INTERVAL_SHARE if known else None
+        return self._longest_interval_seconds
 
 
 def _joules(microjoules: int | None) -> float | None:
@@ -173,11 +173,11 @@ class PowercapStatus(Struct, frozen=True):
 
 def describe(sysfs: str = "/sys") -> PowercapStatus:
     """Try every zone once and say what stands in the way."""
-    zones = tuple(_status(zone, sysfs) for zone in find_zones(sysfs))
+    zones = tuple(_status(zone) for zone in find_zones(sysfs))
     return PowercapStatus(zones, tuple(_advice(zones, sysfs)))
 
 
-def _status(zone: Zone, sysfs: str) -> ZoneStatus:
+def _status(zone: Zone) -> ZoneStatus:
     reason = None
     try:
         read_microjoules(zone.path)
@@ -186,7 +186,7 @@ def _status(zone: Zone, sysfs: str) -> ZoneStatus:
     return ZoneStatus(
         zone=zone.name,
         domain=zone.domain,
-        path=os.path.relpath(zone.path, sysfs),
+        path=zone.shown_path,
         readable=reason is None,
         reason=reason,
         max_joules=_joules(zone.range_microjoules),

@@ -48,6 +48,8 @@ class Zone(Struct, frozen=True):
     """The kernel's name of the directory, ``intel-rapl:0:1``."""
     path: str
     """The directory as found under the root that was given."""
+    shown_path: str
+    """The same below the root, so that a container and its host name it alike."""
     range_microjoules: int | None
     max_watts: float
     """What the zone cannot exceed on average, margin included."""
@@ -66,7 +68,7 @@ def find_zones(sysfs: str) -> list[Zone]:
     Directories whose name file cannot be read, and domains nobody knows, are left out.
     """
     found = sorted(
-        (zone for entry, path in _entries(sysfs) if (zone := _zone(entry, path)) is not None),
+        (zone for entry, path in _entries(sysfs) if (zone := _zone(sysfs, entry, path)) is not None),
         key=lambda z: (DOMAINS.index(z.domain), z.socket, "mmio" in z.entry, z.entry),
     )
     zones: list[Zone] = []
@@ -109,7 +111,7 @@ def _entries(sysfs: str) -> list[tuple[str, str]]:
     return sorted(found.items())
 
 
-def _zone(entry: str, path: str) -> Zone | None:
+def _zone(sysfs: str, entry: str, path: str) -> Zone | None:
     place = _ENTRY.match(entry)
     named = _NAME.match(_read_line(f"{path}/name") or "")
     if place is None or named is None or named["domain"] not in DOMAINS:
@@ -133,6 +135,7 @@ def _zone(entry: str, path: str) -> Zone | None:
         socket=socket,
         entry=entry,
         path=path,
+        shown_path=os.path.relpath(path, sysfs),
         range_microjoules=_positive(f"{path}/max_energy_range_uj"),
         max_watts=_max_watts(path, domain),
     )

@@ -76,9 +76,9 @@ def test_impossible_watts_are_refused(idle: float, top: float) -> None:
 
 
 def test_utilisation_takes_no_nonsense_from_clocks_that_run_back() -> None:
-    assert utilisation(CpuTimes(10.0, 100.0, 2), CpuTimes(9.0, 110.0, 2)) == 0.0
-    assert utilisation(CpuTimes(10.0, 100.0, 2), CpuTimes(10.0, 90.0, 2)) == 0.0
-    assert utilisation(CpuTimes(10.0, 100.0, 2), CpuTimes(30.0, 110.0, 2)) == 1.0
+    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(9.0, 110.0)) == 0.0
+    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(10.0, 90.0)) == 0.0
+    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(30.0, 110.0)) == 1.0
 
 
 class Proc:
