@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
@@ -126,6 +126,8 @@ class RaplCollector:
         self._clock = clock
         self._meter: Meter | None = None
         self._unreadable: tuple[ZoneReport, ...] = ()
+        self._shown: MeterReading | None = None
+        self._families: list[Filled] = []
 
     def start(self) -> None:
         """Open the meter, say what stands in its way, and begin to sample."""
@@ -142,8 +144,8 @@ class RaplCollector:
         if self._meter is not None:
             self._meter.stop()
 
-    def collect(self) -> Iterator[Filled]:
-        """The families of the newest reading.
+    def collect(self) -> Sequence[Filled]:
+        """The families of the newest reading, the same object until there is a newer one.
 
         Raises
         ------
@@ -155,6 +157,11 @@ class RaplCollector:
         if meter is None or reading is None:
             raise EnergyError("the meter has not been started")
         _refuse_stale(self._clock() - reading.monotonic_seconds, meter.interval_seconds)
+        if reading is not self._shown:
+            self._shown, self._families = reading, list(self._of(meter, reading))
+        return self._families
+
+    def _of(self, meter: Meter, reading: MeterReading) -> Iterator[Filled]:
         yield from _energy(reading)
         measured = meter.source == "powercap"
         yield AVAILABLE.one(int(measured and bool(reading.joules)))
