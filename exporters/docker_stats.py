@@ -19,7 +19,7 @@ from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
-from advisor.containers.watcher import Watcher
+from advisor.containers.watcher import USAGE_SECONDS, Watcher
 from advisor.energy.attribution import POLICIES
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import EnergyError, InputError
@@ -129,7 +129,8 @@ ERRORS = Family(
     "docker_read_errors_total",
     "counter",
     "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
-    "cgroup (vanished, malformed, unreadable, backwards), proc, meter.",
+    "cgroup (vanished, malformed, unreadable, backwards), container (unseen: ended before anything of it "
+    "could be read), proc, meter.",
     ("source", "reason"),
 )
 MISSED_TICKS = Family("docker_missed_ticks_total", "counter", "Samples left out because it was too late.")
@@ -196,8 +197,9 @@ def families(snapshot: Snapshot, info: Info) -> Iterator[Filled]:
         yield family([((name,), value(view)) for name, view in named.items()])
     yield info.family([((name, *_identity(view, info.allowed)), 1) for name, view in named.items()])
     yield from _energy(snapshot, named)
-    yield EXITED.one(snapshot.exited_containers)
-    yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
+    if snapshot.engine_was_seen:
+        yield EXITED.one(snapshot.exited_containers)
+        yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
     yield ERRORS([(where, count) for where, count in sorted(snapshot.counts.items())])
 
 
@@ -276,7 +278,7 @@ class DockerCollector:
             without_files=sampler.without_files,
             counts=self._counts,
             timeout_seconds=settings.engine_timeout_seconds,
-            usage_seconds=interval,
+            usage_seconds=max(interval, USAGE_SECONDS),
             on_state=self._log_state,
         )
         self._watcher.start()

@@ -124,7 +124,10 @@ class Cgroups:
     def usage_seconds(self, folder: str, *, unified: bool) -> float:
         """CPU seconds of a group and all that ever ran below it; raises as `cpu_seconds` does."""
         if unified:
-            return _keyed(read_bytes(f"{folder}/cpu.stat"))["usage_usec"] / 1e6
+            values = _keyed(read_bytes(f"{folder}/cpu.stat"))
+            if "usage_usec" not in values:
+                raise ValueError("no usage_usec in cpu.stat")
+            return values["usage_usec"] / 1e6
         return int(read_bytes(f"{folder}/cpuacct.usage")) / 1e9
 
     def parents(self) -> Iterator[tuple[str, bool]]:

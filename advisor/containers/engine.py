@@ -26,6 +26,7 @@ __all__ = ["Engine", "EngineAddress", "engine_address"]
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 ONE_SHOT_API = (1, 41)
 """The first API version whose statistics can be had without waiting for a second sample (about 2 s)."""
+MOST_CONNECTIONS = 16
 EVENTS = ("start", "die", "rename", "update")
 
 
@@ -65,7 +66,7 @@ def engine_address(
 
 
 class Engine:
-    """One connection to an engine; not to be shared among threads, except for `interrupt`.
+    """One connection to an engine. Threads may share it for `usage` and `interrupt`, and for nothing else.
 
     Parameters
     ----------
@@ -101,6 +102,7 @@ class Engine:
                 version="auto",
                 timeout=self._timeout,  # type: ignore[arg-type]  # requests takes fractions
                 tls=self._tls(),
+                max_pool_size=MOST_CONNECTIONS,
             )
             return records.from_info(self._client.info(), self._client.api_version)
 
@@ -223,6 +225,7 @@ def _reason(exc: BaseException) -> str | None:
     """Why a call failed, as the value of a label; None when this exception does not tell."""
     import requests.exceptions as http
     import urllib3.exceptions as wire
+
     from docker import errors
 
     for kinds, reason in (

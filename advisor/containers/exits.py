@@ -111,15 +111,15 @@ class Parents:
                 names = [entry.name for entry in entries if entry.is_dir()]
         except FileNotFoundError:  # the engine makes it for its first container
             return Look(0.0, {})
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):
             return None
         children = {}
         for name in names:
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, ValueError):
                 children[name] = self._cgroups.usage_seconds(f"{parent}/{name}", unified=unified)
         try:
             after = self._cgroups.usage_seconds(parent, unified=unified)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):
             return None
         # the children were read in between: the middle is where the whole stood then
         return Look((before + after) / 2, children)

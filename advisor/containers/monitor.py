@@ -64,6 +64,7 @@ class Snapshot(Struct, frozen=True):
     monotonic_seconds: float
     engine: EngineInfo | None
     """None while no engine answers."""
+    engine_was_seen: bool
     engine_usage: EngineUsage | None
     memory_total_bytes: int | None
     containers: tuple[ContainerView, ...]
@@ -231,7 +232,7 @@ class Monitor:
             one = self._tracked.get(id)
             if one is not None and one.location is None:
                 one.by_api = True
-                if not one.use(usage):
+                if not one.use(usage, self._memory_total):
                     self._counts.add("engine", "backwards")
 
     def _settle(self, seen: Mapping[str, float]) -> None:
@@ -249,6 +250,8 @@ class Monitor:
         rest = self._parents.rest(gone)
         for index, (_, one) in enumerate(self._ended):
             more = sum(rest.get(folder, 0.0) for folder in folders[index])
+            if one.cpu is None and not more:
+                self._counts.add("container", "unseen")
             self._exited_seconds += one.window_seconds + more
             self._exited += 1
             self._exited_cpu += (one.cpu or 0.0) + more
@@ -298,6 +301,7 @@ class Monitor:
         return Snapshot(
             monotonic_seconds=self._clock(),
             engine=self._engine,
+            engine_was_seen=self._has_engine,
             engine_usage=self._engine_usage,
             memory_total_bytes=self._memory_total,
             containers=tuple(self._view(one, energy) for one in self._tracked.values()),

@@ -37,7 +37,7 @@ class Readings:
             return True
         try:
             self.took(one, self._cgroups.cpu_seconds(one.location))
-        except (ValueError, KeyError):
+        except ValueError:
             self._counts.add("cgroup", "malformed")
         except PermissionError:
             self._counts.add("cgroup", "unreadable")

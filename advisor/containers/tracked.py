@@ -63,12 +63,16 @@ class Tracked(Struct):
         if self.tick is None or self.cpu_at > self.tick[1]:
             self.tick = (self.cpu, self.cpu_at)
 
-    def use(self, usage: ApiUsage) -> bool:
-        """Take what the engine says; see `read`. Its sample has a time of its own, by the engine's clock."""
+    def use(self, usage: ApiUsage, host_bytes: int | None) -> bool:
+        """Take what the engine says; see `read`. Its sample has a time of its own, by the engine's clock.
+
+        The engine gives the host's memory (``host_bytes``) as the limit of a container that has none.
+        """
+        limit = usage.memory_limit_bytes
         self.details = Details(
             throttled_seconds=usage.throttled_seconds,
             memory_working_set_bytes=usage.memory_working_set_bytes,
-            memory_limit_bytes=usage.memory_limit_bytes,
+            memory_limit_bytes=limit if limit is None or host_bytes is None or limit < host_bytes else None,
             block_read_bytes=usage.block_read_bytes,
             block_write_bytes=usage.block_write_bytes,
             network_receive_bytes=usage.network_receive_bytes,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -26,7 +27,7 @@ from advisor.containers.changes import (
 )
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
-from advisor.containers.records import EngineInfo, Event
+from advisor.containers.records import ApiUsage, EngineInfo, Event
 from advisor.errors import EngineError
 
 __all__ = ["Watcher"]
@@ -36,8 +37,9 @@ LIST_EVERY_ROUNDS = 6
 SHORTEST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
 PASSING_REASONS = ("timeout", "unreachable")
-USAGE_SHARE = 0.1
-"""Part of the time that rounds of statistics may take: each container costs the engine milliseconds."""
+USAGE_SECONDS = 5.0
+ASKERS = 16
+"""Questions for statistics at once: the engine holds each answer back until its next sample, up to 1 s."""
 
 
 class Watcher:
@@ -56,7 +58,7 @@ class Watcher:
     timeout_seconds
         How long the engine may take for any answer.
     usage_seconds
-        Seconds between rounds of statistics, more when a round takes long.
+        Seconds between rounds of statistics.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Watcher:
         without_files: Callable[[], tuple[str, ...]],
         counts: Counts,
         timeout_seconds: float = 5.0,
-        usage_seconds: float = 1.0,
+        usage_seconds: float = USAGE_SECONDS,
         on_state: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._post, self._without_files, self._counts = post, without_files, counts
@@ -207,9 +209,30 @@ class Watcher:
             return None
 
     def _ask_usages(self) -> float:
-        """One round of statistics; returns when the next is due."""
-        begin = time.monotonic()
-        if ids := self._without_files():
-            found = {id: usage for id in ids if (usage := self._inspector.usage(id)) is not None}
+        """One round of statistics, many at once; returns when the next is due."""
+        due = time.monotonic() + self._usage_seconds
+        waiting = deque(self._without_files())
+        found: dict[str, ApiUsage] = {}
+        failures: list[EngineError] = []
+
+        def ask() -> None:
+            try:
+                while not failures and not self._stopping.is_set():
+                    container_id = waiting.popleft()
+                    if (usage := self._inspector.usage(container_id)) is not None:
+                        found[container_id] = usage
+            except IndexError:  # all are asked
+                return
+            except EngineError as exc:
+                failures.append(exc)
+
+        askers = [threading.Thread(target=ask, daemon=True) for _ in range(min(ASKERS, len(waiting)))]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+        if askers:
             self._post(Used(found))
-        return time.monotonic() + max(self._usage_seconds, (time.monotonic() - begin) / USAGE_SHARE)
+        if failures:
+            raise failures[0]
+        return due

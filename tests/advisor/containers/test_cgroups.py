@@ -1,0 +1,190 @@
+"""Control group files of containers: where they are and what is in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from advisor.containers.cgroups import Cgroups, Details, Location
+from advisor.containers.counts import Counts
+from tests.support.cgroup_tree import CgroupTree, Layout
+
+ID = "4f" * 32
+LAYOUTS: tuple[Layout, ...] = ("v1", "v2", "hybrid")
+PARENTS = ("docker/{}", "system.slice/docker-{}.scope")
+
+
+def found(tree: CgroupTree, counts: Counts | None = None, **roots: str) -> tuple[Cgroups, Location]:
+    cgroups = Cgroups(str(tree.root), counts=counts, **roots)
+    location = cgroups.locate(ID)
+    assert location is not None
+    return cgroups, location
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_numbers_are_the_same_on_every_layout_and_driver(tmp_path: Path, layout: Layout, parent: str) -> None:
+    """12.5 CPU seconds, 0.75 s throttled, 70 MB used of which 20 MB can be dropped: 50 MB working set."""
+    tree = CgroupTree(tmp_path / "cgroup", layout, parent=parent)
+    tree.add(ID, cpu_seconds=12.5, throttled_seconds=0.75)
+    tree.memory(ID, usage=70_000_000, inactive_file=20_000_000, limit=128_000_000)
+    tree.io(ID, read=4096, written=8192)
+    cgroups, location = found(tree)
+    assert cgroups.cpu_seconds(location) == 12.5
+    assert cgroups.details(location) == Details(
+        throttled_seconds=0.75,
+        memory_working_set_bytes=50_000_000,
+        memory_limit_bytes=128_000_000,
+        block_read_bytes=4096,
+        block_write_bytes=8192,
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_limit_is_absent(tmp_path: Path, layout: Layout) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID)
+    cgroups, location = found(tree)
+    assert cgroups.details(location).memory_limit_bytes is None
+
+
+def test_a_limit_of_the_parent_binds_the_container(tmp_path: Path) -> None:
+    """v1 tells it as hierarchical_memory_limit."""
+    tree = CgroupTree(tmp_path / "cgroup", "v1")
+    tree.add(ID)
+    stat = tree.folder("memory", ID) / "memory.stat"
+    stat.write_text("hierarchical_memory_limit 1000000\ntotal_inactive_file 0\n")
+    cgroups, location = found(tree)
+    assert cgroups.details(location).memory_limit_bytes == 1_000_000
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_working_set_is_never_below_zero(tmp_path: Path, layout: Layout) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID)
+    tree.memory(ID, usage=1000, inactive_file=5000)
+    cgroups, location = found(tree)
+    assert cgroups.details(location).memory_working_set_bytes == 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_missing_memory_files_are_unknown_and_not_zero(tmp_path: Path, layout: Layout) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID)
+    for file in tree.folder("memory", ID).glob("memory.*"):
+        file.unlink()
+    cgroups, location = found(tree)
+    assert cgroups.details(location).memory_working_set_bytes is None
+
+
+def test_a_controller_that_does_not_know_the_container_leaves_the_others(tmp_path: Path) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", "v1")
+    tree.add(ID, cpu_seconds=3.0)
+    for file in tree.folder("io", ID).iterdir():
+        file.unlink()
+    tree.folder("io", ID).rmdir()
+    cgroups, location = found(tree)
+    assert cgroups.cpu_seconds(location) == 3.0
+    details = cgroups.details(location)
+    assert (details.block_read_bytes, details.memory_working_set_bytes) == (None, 0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nonsense_in_a_file_is_counted_and_hides_nothing_else(tmp_path: Path, layout: Layout) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID, throttled_seconds=1.0)
+    name = "io.stat" if tree.is_v2("io") else "blkio.throttle.io_service_bytes_recursive"
+    (tree.folder("io", ID) / name).write_text("254:0 rbytes=many wbytes=3\n254:0 Read many\n")
+    counts = Counts()
+    cgroups, location = found(tree, counts)
+    details = cgroups.details(location)
+    assert (details.block_read_bytes, details.throttled_seconds) == (None, 1.0)
+    assert counts.items() == {("cgroup", "malformed"): 1}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nonsense_as_cpu_time_is_an_error_of_that_container(tmp_path: Path, layout: Layout) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID)
+    name = "cpu.stat" if tree.is_v2("cpuacct") else "cpuacct.usage"
+    (tree.folder("cpuacct", ID) / name).write_text("usage_usec never\n")
+    cgroups, location = found(tree)
+    with pytest.raises(ValueError):
+        cgroups.cpu_seconds(location)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_group_that_is_gone_raises_file_not_found(tmp_path: Path, layout: Layout) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID)
+    cgroups, location = found(tree)
+    tree.remove(ID)
+    with pytest.raises(FileNotFoundError):
+        cgroups.cpu_seconds(location)
+    assert cgroups.details(location) == Details()
+
+
+def test_stacked_devices_are_not_counted_again(tmp_path: Path) -> None:
+    """Bytes written to a dm device show on it and on the disk below it."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    tree.add(ID)
+    (tree.folder("io", ID) / "io.stat").write_text("8:0 rbytes=10 wbytes=20\n253:0 rbytes=10 wbytes=20\n")
+    (tmp_path / "sys/dev/block/253:0/slaves/sda").mkdir(parents=True)
+    (tmp_path / "sys/dev/block/8:0/slaves").mkdir(parents=True)
+    cgroups, location = found(tree, sysfs=str(tmp_path / "sys"))
+    details = cgroups.details(location)
+    assert (details.block_read_bytes, details.block_write_bytes) == (10, 20)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_another_parent_is_learned_from_the_process(tmp_path: Path, layout: Layout) -> None:
+    """Its init sits in a group of its own below; seen from another namespace the path begins with /.."""
+    tree = CgroupTree(tmp_path / "cgroup", layout, parent="jobs/batch/{}")
+    tree.add(ID, cpu_seconds=2.0)
+    proc = tmp_path / "proc" / "77"
+    proc.mkdir(parents=True)
+    path = f"/../jobs/batch/{ID}/init.scope"
+    (proc / "cgroup").write_text(f"5:memory:{path}\n3:cpu,cpuacct:{path}\n0::{path}\n")
+    cgroups = Cgroups(str(tree.root), str(tmp_path / "proc"))
+    location = cgroups.locate(ID, pid=77)
+    assert location is not None
+    assert cgroups.cpu_seconds(location) == 2.0
+    other = "5e" * 32
+    tree.add(other)
+    assert cgroups.locate(other) is not None, "a second one needs no process"
+
+
+def test_a_process_number_of_someone_else_is_not_believed(tmp_path: Path) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent="jobs/{}")
+    tree.add("5e" * 32)
+    proc = tmp_path / "proc" / "77"
+    proc.mkdir(parents=True)
+    (proc / "cgroup").write_text(f"0::/jobs/{'5e' * 32}\n")
+    assert Cgroups(str(tree.root), str(tmp_path / "proc")).locate(ID, pid=77) is None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_other_place_is_found_by_looking_through_the_tree(tmp_path: Path, layout: Layout) -> None:
+    """Rootless engines put their containers below the user's slice."""
+    parent = "user.slice/user-1000.slice/user@1000.service/user.slice/docker-{}.scope"
+    tree = CgroupTree(tmp_path / "cgroup", layout, parent=parent)
+    tree.add(ID, cpu_seconds=1.0)
+    cgroups, location = found(tree, procfs=str(tmp_path / "none"))
+    assert cgroups.cpu_seconds(location) == 1.0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_only_the_cgroupfs_driver_has_parents_of_containers_alone(tmp_path: Path, layout: Layout) -> None:
+    """system.slice holds services as well: what it gained says nothing of containers."""
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    parents = [os.path.relpath(path, tree.root) for path, _ in Cgroups(str(tree.root)).parents()]
+    assert parents == ["docker" if layout == "v2" else "cpuacct/docker"]
+
+
+def test_without_a_tree_nothing_is_found(tmp_path: Path) -> None:
+    cgroups = Cgroups(str(tmp_path / "none"))
+    assert not cgroups.readable
+    assert cgroups.locate(ID) is None
+    assert list(cgroups.parents()) == []

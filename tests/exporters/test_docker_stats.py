@@ -1,0 +1,150 @@
+"""The docker_stats exporter: its page from a fixed host, and its options."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from advisor.containers.changes import EngineUp, Inspected, Listed
+from advisor.containers.monitor import Monitor
+from advisor.containers.records import EngineInfo
+from advisor.errors import InputError
+from exporters.docker_stats import EXPORTER, Info, families, info_family
+from exporters.runtime import Filled
+from exporters.runtime.options import parse_options
+from exporters.runtime.testing import render
+from tests.support.container_world import ContainerWorld, container
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Once:
+    """A collector of what a monitor knows now."""
+
+    name = "docker"
+    blocking = False
+
+    def __init__(self, monitor: Monitor, info: Info) -> None:
+        self._monitor, self._info = monitor, info
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def collect(self) -> Iterator[Filled]:
+        yield from families(self._monitor.tick(), self._info)
+
+
+def fixed_host(tmp_path: Path) -> ContainerWorld:
+    """Two containers over a window of 10 s: web used 8 CPU seconds of the host's 20, job 2; 400 J drawn."""
+    world = ContainerWorld(tmp_path)
+    web = container("a", "web", labels={"com.example.team": "video"}, pid=101, own_network=True)
+    job = container("b", 'job "x"', image="busybox:1")
+    world.tree.add(web.id, cpu_seconds=100.0, throttled_seconds=0.5)
+    world.tree.memory(web.id, usage=300_000_000, inactive_file=44_000_000, limit=512_000_000)
+    world.tree.io(web.id, read=4096, written=8192)
+    world.tree.add(job.id, cpu_seconds=5.0)
+    world.tree.parent_cpu(105.0)
+    world.process(101, web.id, received=7000, sent=900)
+    world.daemon(50, "dockerd", ticks=10 * TICKS, pages=10_240_000 // PAGE)
+    monitor = world.monitor
+    monitor.apply(EngineUp(EngineInfo("27.1.0", "1.46", 1_700_000_000.0)))
+    monitor.apply(Listed((web, job)))
+    started = {"start_unix_seconds": 1_700_000_000.5, "restarts": 2, "own_network": True}
+    monitor.apply(Inspected(container("a", "web", labels={"com.example.team": "video"}, pid=101, **started)))
+    monitor.tick()
+    world.pass_time(10.0, package=360.0, dram=40.0, busy=20.0)
+    world.tree.cpu(web.id, 108.0, 0.75)
+    world.tree.cpu(job.id, 7.0)
+    world.tree.parent_cpu(115.0)
+    world.daemon(50, "dockerd", ticks=11 * TICKS, pages=10_240_000 // PAGE)
+    return world
+
+
+def test_the_page_of_a_fixed_host(tmp_path: Path, golden: Callable[[str, bytes], None]) -> None:
+    """Worked out by hand: active energy is 400 J * 20/40 = 200 J, of which web has 8/20 and job 2/20."""
+    world = fixed_host(tmp_path)
+    page = render([Once(world.monitor, info_family(["com.example.team"]))])
+    golden("docker_stats.prom", page)
+    lines = page.decode().splitlines()
+    assert 'docker_container_energy_joules_total{container="web",policy="active"} 80.0' in lines
+    assert 'docker_container_energy_joules_total{container="web",policy="full"} 160.0' in lines
+    assert 'docker_unattributed_energy_joules_total{policy="active"} 300.0' in lines
+    assert 'docker_container_cpu_percent{container="web"} 80.0' in lines
+    assert 'docker_container_memory_percent{container="web"} 50.0' in lines
+
+
+def test_without_an_engine_nothing_is_invented(tmp_path: Path) -> None:
+    """No containers, no energy: the engine is down, and that is all."""
+    world = ContainerWorld(tmp_path)
+    world.monitor.tick()
+    world.pass_time(10.0, package=100.0, busy=5.0)
+    page = render([Once(world.monitor, info_family(()))]).decode()
+    assert [line for line in page.splitlines() if not line.startswith("#")] == ["docker_engine_up 0"]
+
+
+def test_an_engine_without_containers_has_a_total_of_zero(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.monitor.apply(EngineUp(EngineInfo("27.1.0", "1.46", 0.0)))
+    world.monitor.apply(Listed(()))
+    lines = render([Once(world.monitor, info_family(()))]).decode().splitlines()
+    assert "docker_containers_running 0" in lines
+    assert "docker_containers_total_cpu_percent 0" in lines
+
+
+def test_two_containers_of_one_name_are_never_published_twice(tmp_path: Path) -> None:
+    """The old one's end may arrive after the new one's start."""
+    world = ContainerWorld(tmp_path)
+    world.tree.add("a" * 64, cpu_seconds=1.0)
+    world.tree.add("b" * 64, cpu_seconds=2.0)
+    world.monitor.apply(Listed((container("a", "web"), container("b", "web"))))
+    lines = render([Once(world.monitor, info_family(()))]).decode().splitlines()
+    assert [line for line in lines if line.startswith("docker_container_cpu_seconds_total")] == [
+        'docker_container_cpu_seconds_total{container="web"} 2.0'
+    ]
+
+
+def test_labels_that_would_become_one_are_refused() -> None:
+    with pytest.raises(InputError, match=r"a\.b and a_b would both be label_a_b"):
+        info_family(["a.b", "a_b"])
+
+
+def options(*argv: str, **environ: str) -> argparse.Namespace:
+    return parse_options(EXPORTER, argv, environ)
+
+
+def test_the_port_of_the_contract() -> None:
+    assert options().port == 9501
+    assert options(DOCKER_EXPORTER_PORT="19501").port == 19501
+
+
+def test_docker_variables_are_understood(tmp_path: Path) -> None:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).write_text("")
+    given = options(DOCKER_HOST="tcp://10.0.0.5:2376", DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tmp_path))
+    assert (given.docker_host, given.docker_tls_verify) == ("tcp://10.0.0.5:2376", True)
+    assert EXPORTER.build(given)
+
+
+@pytest.mark.parametrize("host", ["ssh://me@host", "npipe:////./pipe/docker", "tcp:/x", "unix://relative"])
+def test_other_schemes_are_refused_by_name(host: str) -> None:
+    with pytest.raises(InputError, match=r"DOCKER_HOST.*expected unix:///PATH or tcp://HOST:PORT"):
+        EXPORTER.build(options("--docker-host", host))
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    given = options("--docker-host", "tcp://h:2376", "--docker-cert-path", str(tmp_path))
+    with pytest.raises(InputError, match=r"cert\.pem: no such file"):
+        EXPORTER.build(given)
+
+
+def test_every_family_is_documented_once() -> None:
+    names = [family.name for family in EXPORTER.families]
+    assert len(names) == len(set(names))
+    assert all(name.startswith("docker_") for name in names)

@@ -1,0 +1,86 @@
+"""A host of files with a clock and a meter that a test moves, and the monitor that reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advisor.containers.cgroups import Cgroups
+from advisor.containers.counts import Counts
+from advisor.containers.monitor import Monitor
+from advisor.containers.records import Container
+from advisor.energy.meter import MeterReading
+from advisor.errors import EnergyError
+from tests.support.cgroup_tree import CgroupTree, Layout
+from tests.support.clock import FakeClock
+
+__all__ = ["ContainerWorld", "container"]
+
+
+def container(letter: str, name: str, **known: object) -> Container:
+    """A container whose id is 64 times a letter."""
+    return Container(id=letter * 64, name=name, image=known.pop("image", "debian:12"), **known)  # type: ignore[arg-type]
+
+
+class ContainerWorld:
+    """4 CPUs. `pass_time` moves the clock, the host's energy and its CPU time together."""
+
+    def __init__(self, folder: Path, layout: Layout = "v2", *, has_meter: bool = True) -> None:
+        self.tree = CgroupTree(folder / "cgroup", layout)
+        self.procfs = folder / "proc"
+        self.procfs.mkdir()
+        (self.procfs / "meminfo").write_text("MemTotal:        1000000 kB\nMemFree:  10 kB\n")
+        self.clock = FakeClock()
+        self.counts = Counts()
+        self.joules: dict[str, float] = {"package_0": 0.0, "dram_0": 0.0}
+        self.busy: float | None = 0.0
+        self.meter_fails = False
+        self.monitor = Monitor(
+            Cgroups(str(self.tree.root), str(self.procfs), str(folder / "sys"), counts=self.counts),
+            procfs=str(self.procfs),
+            read_meter=self.read_meter if has_meter else None,
+            counts=self.counts,
+            clock=self.clock,
+        )
+
+    def read_meter(self) -> MeterReading:
+        if self.meter_fails:
+            raise EnergyError("nothing to read")
+        return MeterReading(
+            unix_seconds=self.clock.seconds,
+            monotonic_seconds=self.clock.seconds,
+            joules=dict(self.joules),
+            power_watts={},
+            cpu_busy_seconds=self.busy,
+            cpu_total_seconds=None if self.busy is None else 4 * self.clock.seconds,
+            uncertainty_ratio=None,
+        )
+
+    def pass_time(
+        self, seconds: float, *, package: float = 0.0, dram: float = 0.0, busy: float = 0.0
+    ) -> None:
+        """Seconds on the clock, joules by zone, busy CPU seconds."""
+        self.clock.advance(seconds)
+        self.joules["package_0"] += package
+        self.joules["dram_0"] += dram
+        if self.busy is not None:
+            self.busy += busy
+
+    def process(self, pid: int, container_id: str, *, received: int = 0, sent: int = 0) -> None:
+        """A process of a container with a network of its own."""
+        folder = self.procfs / str(pid)
+        (folder / "net").mkdir(parents=True)
+        (folder / "cgroup").write_text(f"0::/docker/{container_id}\n")
+        (folder / "net" / "dev").write_text(
+            "Inter-|   Receive                                                |  Transmit\n"
+            " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs\n"
+            "    lo:     500       1    0    0    0     0          0         0      500       1    0\n"
+            f"  eth0: {received}      10    0    0    0     0          0         0 {sent}      10    0\n"
+        )
+
+    def daemon(self, pid: int, name: str, *, ticks: int, pages: int) -> None:
+        """A process of the engine: CPU time in ticks of the kernel, resident memory in pages."""
+        folder = self.procfs / str(pid)
+        folder.mkdir(exist_ok=True)
+        (folder / "comm").write_text(f"{name}\n")
+        fields = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 8, str(pages), *["0"] * 20]
+        (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
