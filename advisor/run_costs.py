@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -11,7 +12,7 @@ from advisor.priced import Priced
 from advisor.results import Run, Scenario
 from advisor.scenario import output_seconds, published, stream_count
 
-__all__ = ["price_run", "rung_costs", "rungs"]
+__all__ = ["price_run", "region_front", "rung_costs", "rungs"]
 
 
 def price_run(
@@ -67,3 +68,29 @@ def rung_costs(
 def _settings(s: Scenario) -> tuple[object, ...]:
     source = s.input.name if s.input is not None else None
     return s.encoder, s.encoder_type, s.preset, s.crf, s.threads, stream_count(s), source
+
+
+def region_front(priced: Iterable[Priced]) -> dict[str, bool]:
+    """Of several regions, which are on the front of cheapest against cleanest, by region.
+
+    Sums every scenario that has a cost and emissions in all the regions. A region is off the front when
+    another one is no dearer and no dirtier, and better in one of the two. Empty when nothing can be compared.
+    """
+    points: dict[str, dict[tuple[str, str], tuple[float, float]]] = {}
+    for p in priced:
+        known = points.setdefault(p.region or "", {})
+        if p.cost_total is not None and p.co2_operational_kg is not None:
+            known[p.run_id, p.scenario] = (p.cost_total, p.co2_operational_kg)
+    common = set.intersection(*map(set, points.values())) if points else set()
+    if not common:
+        return {}
+    sums = {
+        region: tuple(math.fsum(known[key][axis] for key in sorted(common)) for axis in (0, 1))
+        for region, known in points.items()
+    }
+    return {
+        region: not any(
+            other != mine and other[0] <= mine[0] and other[1] <= mine[1] for other in sums.values()
+        )
+        for region, mine in sums.items()
+    }
