@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +23,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from advisor.errors import ResultFileError
+from advisor.files import write_atomically
 
 __all__ = [
     "RESULT_GLOB",
@@ -535,14 +535,13 @@ def result_file_name(when: datetime.datetime | None = None) -> str:
 
 
 def write_run(run: Run, path: str | os.PathLike[str]) -> None:
-    """Replace ``path`` atomically: temporary file in the same folder, fsync, rename, fsync of the folder.
+    """Replace ``path`` atomically.
 
     Raises
     ------
     OSError
         The folder cannot be written or is full; a former file is then untouched.
     """
-    path = Path(path)
     document = {
         "schema_version": SCHEMA_VERSION,
         "test_date": run.test_date,
@@ -551,23 +550,7 @@ def write_run(run: Run, path: str | os.PathLike[str]) -> None:
         "scenarios": run.scenarios,
     }
     data = msgspec.json.format(msgspec.json.encode(document), indent=1)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            # mkstemp makes 0600; the exporters' containers read results as another user
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_atomically(Path(path), data)
 
 
 class _Document(Struct):
