@@ -23,6 +23,7 @@ from runner.display import Display, rows, table
 from runner.options import NEWEST, parse, spec_of
 from runner.plan import Job, Spec, arrange, duplicate_names, refuse, resolve, spec_problems
 from runner.preflight import look_at_inputs, missing
+from runner.score import Scorer
 from runner.session import (
     Session,
     Settings,
@@ -191,8 +192,6 @@ def _measure(
 
 
 def _score(session: Session, settings: Settings, options: argparse.Namespace, stop: StopRequest) -> int:
-    from runner.score import Scorer  # brings PyAV, which measuring alone does not need
-
     if stop.asked:
         return 0
     folder = outputs_folder(session.path)

@@ -66,14 +66,13 @@ def measure(job: Job, bench: Bench, source: InputMedia | None, idle_watts: float
         group.start()
         state = _drive(group, window, job, bench)
         window.close(group.cpu_seconds())
-        ended = group.ended
+        ended, error = group.ended, state.error or group.failure
     own = _own_cpu_seconds() - own
     after = read_conditions(bench.procfs, bench.sysfs)
     described = _described(job, planned, source, window)
     cpu_seconds = sum(e.cpu_seconds for e in ended) if job.streams else None
     if state.aborted:
         return replace(described, status="aborted", error="interrupted", cpu_seconds=cpu_seconds)
-    error = state.error or _failure(ended)
     if error is not None:
         return replace(described, status="failed", error=error, cpu_seconds=cpu_seconds)
     outputs = [list(_outputs(job, c, e, source)) for c, e in zip(planned, ended, strict=True)]
@@ -122,7 +121,7 @@ def _drive(group: EncodeGroup, window: Window, job: Job, bench: Bench) -> _State
         if bench.stopping():
             state.aborted = True
         elif group.failed:
-            state.error = _failure(group.ended)
+            state.error = group.failure
         elif now >= deadline and asked:
             state.error = f"ffmpeg did not end within {_patience(job):g} s of being asked to"
         if state.aborted or state.error:
@@ -145,16 +144,6 @@ def _patience(job: Job) -> float:
 def _own_cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def _failure(ended: Sequence[Ended]) -> str | None:
-    for index, one in enumerate(ended):
-        failure = one.failure
-        if failure is None and one.frames == 0:
-            failure = ": ".join(["ffmpeg encoded no frame", *one.last_words[:1]])
-        if failure is not None:
-            return f"stream {index + 1}: {failure}" if len(ended) > 1 else failure
-    return None
 
 
 def _described(job: Job, planned: Sequence[Command], source: InputMedia | None, window: Window) -> Scenario:

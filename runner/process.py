@@ -32,6 +32,9 @@ _OUTPUT = re.compile(
     r"Output stream #(\d+):\d+ \(video\): \d+ frames encoded; (\d+) packets muxed \((\d+) bytes\)"
 )
 _DECODED = re.compile(r"Input stream #\d+:\d+ \(video\):.* (\d+) decode errors")
+_DAMAGED = re.compile(
+    r"packet corrupt|corrupt decoded frame|concealing \d+|error while decoding", re.IGNORECASE
+)
 _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
 _LEVEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
 
@@ -52,14 +55,16 @@ class Ended(Struct, frozen=True, kw_only=True):
     output_bytes: dict[int, int] = {}
     """Bytes of video written to each output, without the container's."""
     decode_errors: int = 0
+    """Complaints about the input: pictures that failed to decode, and packets or pictures found damaged."""
     last_words: tuple[str, ...] = ()
     """ffmpeg's last error lines, or its last lines of any kind."""
 
     @property
     def failure(self) -> str | None:
-        """One line that says how it failed; None when it did not."""
+        """One line that says how it failed, or that it made nothing; None when all is well."""
         if self.exit_code == 0:
-            return None
+            nothing = ": ".join(["ffmpeg encoded no frame", *self.last_words[:1]])
+            return nothing if self.frames == 0 else None
         if self.exit_code < 0:
             name = signal.Signals(-self.exit_code).name
             said = f"ffmpeg was ended by {name}"
@@ -119,6 +124,8 @@ class _Process:
             self.output_bytes[int(match[1])] = int(match[3])
         elif match := _DECODED.search(line):
             self.decode_errors += int(match[1])
+        elif _DAMAGED.search(line):
+            self.decode_errors += 1
         elif match := _PROBLEM.search(line):
             self.problems.append(match[1])
         elif line:
@@ -230,7 +237,16 @@ class EncodeGroup:
     @property
     def failed(self) -> bool:
         """Whether any process ended with an error."""
-        return any(p.ended is not None and p.ended.exit_code != 0 for p in self._processes)
+        return self.failure is not None
+
+    @property
+    def failure(self) -> str | None:
+        """One line on the first process that failed, or encoded nothing; None when there is none."""
+        for index, process in enumerate(self._processes):
+            failure = process.ended.failure if process.ended is not None else None
+            if failure is not None:
+                return f"stream {index + 1}: {failure}" if len(self._processes) > 1 else failure
+        return None
 
     @property
     def ended(self) -> list[Ended]:

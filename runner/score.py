@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from advisor import quality as quality_of
 from advisor.errors import FfmpegError, MediaError
 from advisor.ffmpeg import file_url
-from advisor.quality import compute_quality
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
 from runner.command import LAVFI
 
@@ -61,7 +61,7 @@ class Scorer:
         if path is None or source is None:
             raise MediaError("the encode or its input is unknown", subject=scenario.name)
         reference, loops = self._reference(source, output, path)
-        return compute_quality(
+        return quality_of.compute_quality(
             reference,
             path,
             ffmpeg=str(self._ffmpeg),

@@ -39,7 +39,7 @@ REASONS: dict[str, str] = {
     "realtime_not_held": f"a live encode fell behind by over {REALTIME_LAG_SECONDS:g} s and "
     f"{REALTIME_LAG_RATIO:.0%} of the window",
     "frames_dropped": "ffmpeg dropped frames",
-    "decode_errors": "the input could not be decoded without errors",
+    "decode_errors": "the input could not be read and decoded without errors",
     "clock_changed": "the wall clock was set during the window: start and end do not match its length",
 }
 

@@ -1,0 +1,129 @@
+"""Batch files: lists, matrices, excludes, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import InputError
+from runner.batch import read_batch
+
+
+def _file(tmp_path: Path, text: str, name: str = "batch.yaml") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_a_list_is_a_list_of_scenarios(tmp_path: Path) -> None:
+    specs = read_batch(_file(tmp_path, "- {encoder: libx264, preset: fast, bitrate: 2500k}\n- {crf: 28}\n"))
+    assert [(s.encoder, s.preset, s.bitrate, s.crf) for s in specs] == [
+        ("libx264", "fast", "2500k", None),
+        ("libx264", None, None, 28),
+    ]
+
+
+def test_json_is_read_by_its_suffix(tmp_path: Path) -> None:
+    path = _file(tmp_path, '{"scenarios": [{"bitrate": 900}]}', "batch.json")
+    assert [s.bitrate for s in read_batch(path)] == [900]
+
+
+MATRIX = """
+defaults: {resolution: 640x360}
+matrix:
+  encoder: [libx264, libsvtav1]
+  preset: {libx264: [veryfast, medium], libsvtav1: [8, 10]}
+  bitrate: [500k, 1M]
+exclude:
+  - {encoder: libsvtav1, bitrate: 1M}
+  - {preset: [medium], bitrate: 500k}
+"""
+
+
+def test_a_matrix_is_every_combination_less_the_excludes(tmp_path: Path) -> None:
+    """2 x 2 x 2 = 8, less SVT-AV1's two at 1M, less medium at 500k."""
+    specs = read_batch(_file(tmp_path, MATRIX))
+    assert [(s.encoder, s.preset, s.bitrate) for s in specs] == [
+        ("libx264", "veryfast", "500k"),
+        ("libx264", "veryfast", "1M"),
+        ("libx264", "medium", "1M"),
+        ("libsvtav1", 8, "500k"),
+        ("libsvtav1", 10, "500k"),
+    ]
+    assert {s.resolution for s in specs} == {"640x360"}
+
+
+def test_an_entrys_own_rate_replaces_the_defaults(tmp_path: Path) -> None:
+    text = """
+defaults: {bitrate: 1M, resolution: 640x360}
+scenarios:
+  - {crf: 30}
+  - {ladder: [{bitrate: 1M, resolution: 320x180}, {bitrate: 2M}]}
+  - {type: baseline}
+"""
+    specs = read_batch(_file(tmp_path, text))
+    assert (specs[0].bitrate, specs[0].crf, specs[0].resolution) == (None, 30, "640x360")
+    assert (specs[1].bitrate, specs[1].resolution) == (None, None)
+    assert specs[2].type == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a list of scenarios or an object with defaults or"),
+        ("[]", "expected at least one scenario"),
+        ("hello", "expected a list of scenarios or an object"),
+        ("a: [b", "expected YAML: line 1: "),
+        ("!!python/object/apply:os.system ['x']", "expected YAML: line 1: could not determine a construct"),
+        ("scenario: []", "scenario: expected one of defaults, scenarios, matrix, exclude"),
+        ("scenarios: {a: 1}", "scenarios: expected a list, found dict"),
+        ("- 3", "scenarios[0]: expected an object, found int"),
+        ("- {bitrate: 1M, fps: fast}", "scenarios[0].fps: expected int | float | null, got str"),
+        ("- {bitrate: 1M, speed: 3}", "scenarios[0]: no such field: speed"),
+        ("- {bitrate: 1M, streams: true}", "scenarios[0].streams: expected int, got bool"),
+        ("- {bitrate: 1M}\n- {crf: 99}", "scenarios[1].crf: expected 0 to 51 for libx264, found 99"),
+        ("matrix: {codec: [a]}", "matrix.codec: no such field"),
+        ("matrix: {encoder: libx264}", "matrix.encoder: expected a list with at least one value"),
+        ("matrix: {crf: []}", "matrix.crf: expected a list with at least one value"),
+        ("matrix: {encoder: [libx265], preset: {libx264: [fast]}}", "matrix.preset: expected an entry for"),
+        ("matrix: {crf: [30], preset: {libx264: fast}}", "matrix.preset: expected lists by encoder"),
+        ("matrix: {crf: [30]}\nexclude: [{bitrate: 1M}]", "exclude[0].bitrate: no such field in the matrix"),
+        ("matrix: {crf: [30]}\nexclude: [5]", "exclude[0]: expected an object of fields and values"),
+        ("matrix: {crf: [30], encoder: [nope]}", "matrix.encoder: no encoder 'nope'"),
+        (f"matrix: {{crf: {[30] * 200}, threads: {[1] * 200}}}", "matrix: expected at most 10000 "),
+    ],
+)  # fmt: skip
+def test_each_mistake_names_file_and_field(tmp_path: Path, text: str, message: str) -> None:
+    path = _file(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        read_batch(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_all_mistakes_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    path = _file(tmp_path, "- {crf: 99}\n- {bitrate: x}\n- {fps: y}\n")
+    with pytest.raises(InputError) as caught:
+        read_batch(path)
+    assert str(caught.value) == (
+        f"{path}: scenarios[0].crf: expected 0 to 51 for libx264, found 99; "
+        "scenarios[1].bitrate: expected kbit/s or text such as 2500k or 5M, found 'x'; "
+        "scenarios[2].fps: expected int | float | null, got str"
+    )
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nope\.yaml: cannot be read: No such file"):
+        read_batch(tmp_path / "nope.yaml")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="expected UTF-8 text, found byte 0xff"):
+        read_batch(path)
+
+
+def test_a_file_that_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"b\.json: expected JSON: "):
+        read_batch(_file(tmp_path, "{", "b.json"))
