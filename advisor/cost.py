@@ -11,19 +11,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor import money
-from advisor.amounts import amount
 from advisor.carbon import Embodied, FunctionalUnit
 from advisor.errors import PricingError
-from advisor.loadcurve import LoadCurve, weighted_total
+from advisor.loadcurve import weighted_total
 from advisor.metered import as_scenario, metered, watch_hours
 from advisor.money import JOULES_PER_KWH
 from advisor.priced import Priced, electricity_cost, machine_cost, price_scenario
 from advisor.prices import Mode, Prices, resolve
+from advisor.quantities import energy_curve, one_unit, sum_known
 from advisor.regions import Region, RegionalPricing
 from advisor.results import Scenario
 from advisor.scenario import delivered_pixels
 from advisor.tariff import Flat, Schedule
 from advisor.tariff_file import Tariff
+from advisor.tco import CloudOffer, Machine, Preset, TcoAnalysis, analyse
+from advisor.tco_inputs import delivery, flat_price, preset, streams_made, watts_in_use
 
 __all__ = ["CostModel"]
 
@@ -96,7 +98,7 @@ class CostModel:
         self.prices: Prices = resolve(
             currency=currency,
             mode=mode,
-            energy_cost_per_kwh=_one(
+            energy_cost_per_kwh=one_unit(
                 energy_cost_per_kwh, price_per_joule, JOULES_PER_KWH, "energy_cost_per_kwh", "price_per_joule"
             ),
             energy_cost_source=energy_cost_source,
@@ -105,7 +107,7 @@ class CostModel:
             regions=regions,
             pue=pue,
             carbon_grams_per_kwh=carbon_grams_per_kwh,
-            cpu_cost_per_hour=_one(
+            cpu_cost_per_hour=one_unit(
                 cpu_cost_per_hour, price_per_core_second, 3600, "cpu_cost_per_hour", "price_per_core_second"
             ),
             gpu_cost_per_hour=gpu_cost_per_hour,
@@ -167,7 +169,7 @@ class CostModel:
         schedule = self.prices.electricity
         if schedule is None:
             return None
-        curve = _energy_curve(
+        curve = energy_curve(
             scenario if energy_joules is None else energy_joules,
             energy_kwh,
             power_watts,
@@ -229,7 +231,7 @@ class CostModel:
             parts.append(None if rate is None else money.time_cost(gpu_hours, rate))
         if not parts:
             raise PricingError("expected duration_seconds, hours, core_seconds or gpu_hours", field="hours")
-        return _sum(parts)
+        return sum_known(parts)
 
     def compute_total_cost(
         self,
@@ -266,7 +268,7 @@ class CostModel:
             return cost_compute
         if cost_energy is None and energy_joules is not None:
             cost_energy = self.compute_energy_cost(energy_joules=energy_joules)
-        return _sum([cost_energy, cost_compute])
+        return sum_known([cost_energy, cost_compute])
 
     def compute_cost_per_pixel(
         self,
@@ -315,57 +317,75 @@ class CostModel:
             return None
         return money.cost_per_watch_hour(cost, viewers, hours, delivery_cost_per_viewer_hour)
 
+    def get_tco_analysis(
+        self,
+        purchase_price: float,
+        *,
+        residual_value: float = 0.0,
+        lifetime_years: float = 4.0,
+        utilisation_ratio: float = 1.0,
+        mean_watts: float | None = None,
+        idle_watts: float = 0.0,
+        maintenance_per_year: float = 0.0,
+        streams: float | None = None,
+        embodied_kg: float | None = None,
+        scenario: ScenarioLike | None = None,
+        viewers: float | None = None,
+        bitrate_kbps: float | None = None,
+        delivery_cost_per_gb: float | None = None,
+        cloud_cost_per_hour: float | None = None,
+        cloud_streams: float | None = None,
+        gpu: Machine | None = None,
+        faster: ScenarioLike | Preset | None = None,
+        slower: ScenarioLike | Preset | None = None,
+        price_per_kwh: float | None = None,
+    ) -> TcoAnalysis:
+        """Total cost of ownership of a machine, with this model's electricity, PUE and carbon intensity.
+
+        ``scenario`` brings what is not given: mean watts, streams (hours of video that an hour of use makes),
+        viewers and bitrate. Delivery is counted when ``viewers`` and ``delivery_cost_per_gb`` are known.
+        ``cloud_...`` and ``gpu`` are alternatives that break-evens are worked out against; ``cloud_streams``
+        is as many as the machine's when not given. ``faster`` and ``slower`` are two presets, whose
+        break-even needs the cost of delivery. ``price_per_kwh`` is needed where the price changes over time.
+
+        >>> model = CostModel(energy_cost_per_kwh=0.12)
+        >>> round(model.get_tco_analysis(8000, mean_watts=300, utilisation_ratio=0.5).total_per_hour, 4)
+        0.4926
+        """
+        known = None if scenario is None else as_scenario(scenario)
+        machine = Machine(
+            purchase_price=purchase_price,
+            residual_value=residual_value,
+            lifetime_years=lifetime_years,
+            utilisation_ratio=utilisation_ratio,
+            mean_watts=watts_in_use(known, mean_watts),
+            idle_watts=idle_watts,
+            maintenance_per_year=maintenance_per_year,
+            streams=streams_made(known, streams),
+            embodied_kg=embodied_kg,
+        )
+        carbon, presets = self.prices.carbon, None
+        if faster is not None and slower is not None:
+            presets = preset(faster, self.prices), preset(slower, self.prices)
+        return analyse(
+            machine,
+            price_per_kwh=flat_price(self.prices, price_per_kwh),
+            pue_ratio=self.prices.pue_ratio,
+            grams_per_kwh=carbon.value if isinstance(carbon, Flat) else None,
+            delivery=delivery(known, viewers, bitrate_kbps, delivery_cost_per_gb),
+            delivery_cost_per_gb=delivery_cost_per_gb,
+            cloud=None
+            if cloud_cost_per_hour is None
+            else CloudOffer(cost_per_hour=cloud_cost_per_hour, streams=cloud_streams or machine.streams),
+            gpu=gpu,
+            presets=presets,
+            currency=self.currency,
+            region=self.prices.region or None,
+        )
+
     def _cost(
         self, scenario: ScenarioLike | float | None, cost: float | None, load_aware: bool
     ) -> float | None:
         if isinstance(scenario, (int, float)):
             return float(scenario)
         return cost if scenario is None else self.compute_total_cost(scenario, load_aware=load_aware)
-
-
-def _sum(parts: Sequence[float | None]) -> float | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known and len(known) == len(parts) else None
-
-
-def _one(
-    first: float | None, second: float | None, factor: float, first_name: str, second_name: str
-) -> float | None:
-    """One price that was given in one of two units."""
-    if second is None:
-        return first
-    if first is not None:
-        raise PricingError(f"expected {first_name} or {second_name}, not both", field=second_name)
-    return amount(second, field=second_name) * factor
-
-
-def _energy_curve(
-    joules: float | None,
-    kwh: float | None,
-    watts: float | Sequence[float | None] | None,
-    seconds: float | None,
-    timestamps: Sequence[float] | None,
-    step_seconds: float | None,
-    start: float | None,
-) -> LoadCurve:
-    """Energy as it was given, as power over time."""
-    if watts is not None and not isinstance(watts, (int, float)):
-        if timestamps is None and start is not None and step_seconds is not None:
-            timestamps, step_seconds = [start + i * step_seconds for i in range(len(watts))], None
-        return money.integrate(watts, timestamps=timestamps, step_seconds=step_seconds)
-    seconds = None if seconds is None else amount(seconds, field="duration_seconds", above=True)
-    if joules is None and kwh is not None:
-        joules = kwh * JOULES_PER_KWH
-    if joules is None and watts is not None and seconds is not None:
-        joules = amount(watts, field="power_watts") * seconds
-    if joules is None:
-        raise PricingError(
-            "expected energy_joules, energy_kwh, power_watts over duration_seconds, or samples",
-            field="energy_joules",
-        )
-    if start is not None and seconds is None:
-        raise PricingError("expected how long it took from start_time on", field="duration_seconds")
-    length = seconds if seconds is not None else 1.0
-    return LoadCurve.constant(
-        start or 0.0, (start or 0.0) + length, amount(joules, field="energy_joules") / length
-    )

@@ -11,9 +11,18 @@ from msgspec import Struct
 from advisor.errors import PricingError
 from advisor.loadcurve import LoadCurve
 from advisor.results import Scenario, parse_run
-from advisor.scenario import duration_seconds, energy, output_seconds, stream_count, trapezoid
+from advisor.scenario import bitrates_kbps, duration_seconds, energy, output_seconds, stream_count, trapezoid
 
-__all__ = ["Metered", "as_scenario", "core_seconds", "load_curve", "metered", "watch_hours"]
+__all__ = [
+    "Metered",
+    "as_scenario",
+    "core_seconds",
+    "delivered_kbps",
+    "load_curve",
+    "metered",
+    "stream_hours_per_hour",
+    "watch_hours",
+]
 
 _FIRST_REAL_UNIX_SECONDS = 1e8
 """Earlier suites count samples from 0 when they did not write a start; such times are no dates (1973)."""
@@ -97,6 +106,27 @@ def core_seconds(scenario: Scenario) -> float | None:
     if samples is None or sum(cores is not None for cores in samples.cpu_usage_cores) < 2:
         return None
     return trapezoid(samples.timestamps, samples.cpu_usage_cores)[0]
+
+
+def delivered_kbps(scenario: Scenario) -> float | None:
+    """Bitrate that a viewer receives, in kbit/s: as reached, else as asked for; None for a ladder.
+
+    Which rung of a ladder viewers take is not known.
+    """
+    made = [o for o in scenario.outputs if o.size_bytes is not None and o.duration]
+    rungs = {(o.resolution, o.bitrate) for o in scenario.outputs}
+    asked = bitrates_kbps(scenario)
+    if len(rungs) > 1 or len(asked) > 1:
+        return None
+    if made and len(made) == len(scenario.outputs):
+        return sum(o.size_bytes or 0 for o in made) * 8 / 1000 / sum(o.duration or 0.0 for o in made)
+    return asked[0] if asked else None
+
+
+def stream_hours_per_hour(scenario: Scenario) -> float | None:
+    """Hours of video, over all streams, that an hour of wall time makes."""
+    video, wall = output_seconds(scenario), duration_seconds(scenario)
+    return video / wall if video and wall else None
 
 
 def watch_hours(scenario: Scenario, viewers: int | float) -> float | None:

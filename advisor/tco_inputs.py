@@ -1,0 +1,68 @@
+"""From a model and its scenarios to the inputs of a total cost of ownership."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.errors import PricingError
+from advisor.metered import as_scenario, delivered_kbps, stream_hours_per_hour
+from advisor.priced import price_scenario
+from advisor.prices import Prices
+from advisor.results import Scenario
+from advisor.scenario import mean_watts
+from advisor.tariff import Flat
+from advisor.tco import Delivery, Preset
+
+__all__ = ["delivery", "flat_price", "preset", "streams_made", "watts_in_use"]
+
+
+def watts_in_use(scenario: Scenario | None, own: float | None) -> float:
+    """Power while in use: as given, else the scenario's mean."""
+    watts = own if own is not None or scenario is None else mean_watts(scenario)
+    if watts is None:
+        raise PricingError("expected the power in use, or a scenario that has it", field="mean_watts")
+    return watts
+
+
+def streams_made(scenario: Scenario | None, own: float | None) -> float:
+    """Hours of video that an hour of use makes: as given, else the scenario's, else 1."""
+    if own is not None:
+        return own
+    return (None if scenario is None else stream_hours_per_hour(scenario)) or 1.0
+
+
+def flat_price(prices: Prices, own: float | None) -> float:
+    """One price of electricity for years to come."""
+    if own is not None:
+        return own
+    if isinstance(prices.electricity, Flat):
+        return prices.electricity.value
+    problem = "no price is known" if prices.electricity is None else "the price changes over time"
+    raise PricingError(f"{problem}: give the one to count with", field="price_per_kwh")
+
+
+def preset(given: Scenario | Mapping[str, Any] | Preset, prices: Prices) -> Preset:
+    """A way to encode, from the scenario that measured it."""
+    if isinstance(given, Preset):
+        return given
+    scenario = as_scenario(given)
+    cost, kbps = price_scenario(scenario, prices).cost_per_stream_hour, delivered_kbps(scenario)
+    if cost is None or kbps is None:
+        lacking = "cost" if cost is None else "bitrate (a ladder has several)"
+        raise PricingError(f"its {lacking} is not known", subject=f"scenario {scenario.name}")
+    return Preset(cost_per_stream_hour=cost, bitrate_kbps=kbps)
+
+
+def delivery(
+    scenario: Scenario | None, viewers: float | None, kbps: float | None, cost_per_gb: float | None
+) -> Delivery | None:
+    """Sending to viewers; None where nobody is known to watch, or where it costs nothing that is known."""
+    if scenario is not None:
+        viewers = scenario.viewers if viewers is None else viewers
+        kbps = delivered_kbps(scenario) if kbps is None else kbps
+    if cost_per_gb is None or viewers is None:
+        return None
+    if kbps is None:
+        raise PricingError("expected it beside viewers and the cost of delivery", field="bitrate_kbps")
+    return Delivery(viewers=viewers, bitrate_kbps=kbps, cost_per_gb=cost_per_gb)
