@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from advisor.energy.calibration import Calibration, load_calibration
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, open_meter
 from advisor.energy.powercap import PowercapStatus, describe
-from advisor.energy.source import ZoneReport
-from advisor.errors import EnergyError
-from advisor.hardware import cpu_info
+from advisor.energy.source import SourceName, ZoneReport
+from advisor.errors import EnergyError, ModelError
+from advisor.hardware import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.logs import logger
 from exporters.runtime.options import choice, folder, number
@@ -69,6 +70,13 @@ ESTIMATE_MAX = Family(
     "rapl_estimate_max_watts", "gauge", "Full-load end of the estimate's curve.", ("basis",)
 )
 
+CALIBRATED_IDLE = Family(
+    "rapl_calibrated_idle_watts",
+    "gauge",
+    "Idle power of the machine (packages plus dram) as `wattframe calibrate` found it.",
+    ("source", "tier"),
+)
+
 _GPU = ("gpu", "uuid")
 GPU_POWER = Family("gpu_power_watts", "gauge", "Power of the board as it says.", _GPU)
 GPU_ENERGY = Family(
@@ -106,6 +114,8 @@ class RaplCollector:
         Says what the powercap tree offers, for the case that the estimate stands in for it.
     model
         The estimate's curve, published where the estimate is the source.
+    load_calibration
+        Gives what was calibrated with a source on this machine.
     clock
         Monotonic seconds, the meter's.
     """
@@ -118,14 +128,17 @@ class RaplCollector:
         open_meter: Callable[[], Meter],
         describe: Callable[[], PowercapStatus],
         model: PowerModel,
+        load_calibration: Callable[[SourceName], Calibration | None] = lambda source: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_meter = open_meter
+        self._load_calibration = load_calibration
         self._describe = describe
         self._model = model
         self._clock = clock
         self._meter: Meter | None = None
         self._unreadable: tuple[ZoneReport, ...] = ()
+        self._calibration: Calibration | None = None
         self._shown: MeterReading | None = None
         self._families: list[Filled] = []
 
@@ -137,6 +150,10 @@ class RaplCollector:
             logger().warning("energy counters", source=self._meter.source, advice=line)
         if self._meter.source != "powercap":
             self._unreadable = _unreadable(status)
+        try:
+            self._calibration = self._load_calibration(self._meter.source)
+        except ModelError as exc:
+            logger().error("calibration not used", error=str(exc))
         self._meter.start()
 
     def close(self) -> None:
@@ -169,6 +186,9 @@ class RaplCollector:
         yield from _diagnostics(reading.zones if measured else self._unreadable)
         yield MISSED_TICKS.one(reading.missed_ticks)
         yield INTERVAL.one(meter.interval_seconds)
+        if (calibration := self._calibration) is not None:
+            labels = (calibration.source, calibration.tier)
+            yield CALIBRATED_IDLE([(labels, calibration.idle.mean_watts)])
         if not measured:
             yield UNCERTAINTY.one(reading.uncertainty_ratio)
             yield ESTIMATE_IDLE([((self._model.basis,), self._model.idle_watts)])
@@ -273,7 +293,8 @@ def _unreadable(status: PowercapStatus) -> tuple[ZoneReport, ...]:
 def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     sysfs, procfs = str(options.sysfs), str(options.procfs)
     watts = {"idle_watts": options.idle_watts, "max_watts": options.max_watts}
-    model = power_model(cpu_info(procfs), **watts)
+    info = cpu_info(procfs)
+    model, hardware = power_model(info, **watts), hardware_id(info)
 
     def opened() -> Meter:
         return open_meter(
@@ -287,7 +308,13 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     def opened_gpus() -> GpuMeter:
         return open_gpus(interval_seconds=options.interval)
 
-    return [RaplCollector(opened, lambda: describe(sysfs), model), GpuCollector(opened_gpus)]
+    def calibrated(source: SourceName) -> Calibration | None:
+        return load_calibration(options.models_dir, hardware, source=source)
+
+    return [
+        RaplCollector(opened, lambda: describe(sysfs), model, calibrated),
+        GpuCollector(opened_gpus),
+    ]
 
 
 def _boolean(text: str) -> bool:
@@ -315,6 +342,13 @@ EXPORTER = Exporter(
             _boolean,
             "publish nothing where no counter can be read",
         ),
+        Option(
+            "--models-dir",
+            "MODELS_DIR",
+            "./models",
+            folder,
+            "folder of what `wattframe calibrate` found",
+        ),
         Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
         Option(
             "--max-watts",
@@ -341,6 +375,7 @@ EXPORTER = Exporter(
         UNCERTAINTY,
         ESTIMATE_IDLE,
         ESTIMATE_MAX,
+        CALIBRATED_IDLE,
         GPU_POWER,
         GPU_ENERGY,
         GPU_USE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["CpuTimes", "cpu_times", "quota_cores"]
+__all__ = ["CpuTimes", "cpu_times", "parse_cpu_times", "quota_cores", "utilisation"]
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # user nice system idle iowait irq softirq steal; guest and guest_nice follow and lie inside user and nice
@@ -49,6 +49,17 @@ def parse_cpu_times(stat: bytes) -> CpuTimes | None:
     ticks += [0] * (_FIELDS - len(ticks))
     not_working = ticks[_IDLE] + ticks[_IOWAIT] + ticks[_STEAL]
     return CpuTimes((sum(ticks) - not_working) / _TICKS_PER_SECOND, sum(ticks) / _TICKS_PER_SECOND)
+
+
+def utilisation(before: CpuTimes, after: CpuTimes) -> float:
+    """Busy share of the CPU time between two samples, 0-1; 0 where no tick has passed.
+
+    >>> utilisation(CpuTimes(10.0, 100.0), CpuTimes(15.0, 120.0))
+    0.25
+    """
+    total = after.total_seconds - before.total_seconds
+    # the kernel may take back waiting time, and a CPU that goes offline takes its ticks along
+    return min(max((after.busy_seconds - before.busy_seconds) / total, 0.0), 1.0) if total > 0 else 0.0
 
 
 def quota_cores(procfs: str = "/proc", sysfs: str = "/sys") -> float | None:

@@ -12,7 +12,7 @@ import math
 
 from msgspec import Struct
 
-from advisor.energy.cpu import CpuTimes, cpu_times
+from advisor.energy.cpu import CpuTimes, cpu_times, utilisation
 from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
 from advisor.errors import InputError
 from advisor.hardware import CpuInfo, cpu_info
@@ -177,14 +177,3 @@ class EstimateSource:
     def longest_interval_seconds(self) -> float | None:
         """Any: the kernel sums the CPU time itself."""
         return None
-
-
-def utilisation(before: CpuTimes, after: CpuTimes) -> float:
-    """Busy share of the CPU time between two samples, 0-1; 0 where no tick has passed.
-
-    >>> utilisation(CpuTimes(10.0, 100.0), CpuTimes(15.0, 120.0))
-    0.25
-    """
-    total = after.total_seconds - before.total_seconds
-    # the kernel may take back waiting time, and a CPU that goes offline takes its ticks along
-    return min(max((after.busy_seconds - before.busy_seconds) / total, 0.0), 1.0) if total > 0 else 0.0

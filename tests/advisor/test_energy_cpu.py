@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.energy.cpu import cpu_times, parse_cpu_times, quota_cores
+from advisor.energy.cpu import CpuTimes, cpu_times, parse_cpu_times, quota_cores, utilisation
 
 # user nice system idle iowait irq softirq steal guest guest_nice, in hundredths of a second
 STAT = b"cpu  1000 200 300 5000 400 50 50 600 700 100\ncpu0 1 2\ncpu1 1 2\nintr 123 4\n"
@@ -42,6 +42,12 @@ def test_nonsense_is_unknown_and_not_zero(tmp_path: Path, text: bytes) -> None:
 
 def test_no_file_is_unknown(tmp_path: Path) -> None:
     assert cpu_times(str(tmp_path)) is None
+
+
+def test_utilisation_takes_no_nonsense_from_clocks_that_run_back() -> None:
+    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(9.0, 110.0)) == 0.0
+    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(10.0, 90.0)) == 0.0
+    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(30.0, 110.0)) == 1.0
 
 
 def group(root: Path, lines: str, files: dict[str, str]) -> tuple[str, str]:

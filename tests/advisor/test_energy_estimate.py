@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.energy.cpu import CpuTimes
-from advisor.energy.estimate import EstimateSource, PowerModel, power_model, shape, utilisation
+from advisor.energy.estimate import EstimateSource, PowerModel, power_model, shape
 from advisor.errors import InputError
 from advisor.hardware import CpuInfo
 from tests.support.clock import FakeClock
@@ -73,12 +72,6 @@ def test_a_given_idle_above_the_table_s_maximum_lifts_the_maximum() -> None:
 def test_impossible_watts_are_refused(idle: float, top: float) -> None:
     with pytest.raises(InputError, match="power estimate: expected 0 <= idle watts < maximum watts"):
         power_model(MILAN, idle_watts=idle, max_watts=top)
-
-
-def test_utilisation_takes_no_nonsense_from_clocks_that_run_back() -> None:
-    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(9.0, 110.0)) == 0.0
-    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(10.0, 90.0)) == 0.0
-    assert utilisation(CpuTimes(10.0, 100.0), CpuTimes(30.0, 110.0)) == 1.0
 
 
 class Proc:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.energy.calibration import Calibration, LoadPoint, load_calibration, save_calibration
 from advisor.energy.estimate import EstimateSource, PowerModel
 from advisor.energy.gpu import GpuMeter
 from advisor.energy.meter import Meter, open_meter
@@ -26,7 +27,7 @@ MODEL = PowerModel(10.0, 90.0, "given", 0.15)
 
 
 def collector(meter: Meter, sysfs: Path, clock: FakeClock) -> RaplCollector:
-    return RaplCollector(lambda: meter, lambda: describe(str(sysfs)), MODEL, clock)
+    return RaplCollector(lambda: meter, lambda: describe(str(sysfs)), MODEL, clock=clock)
 
 
 def two_sockets(sysfs: Path) -> PowercapTree:
@@ -226,3 +227,40 @@ def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--interval" in done.stderr
+
+
+def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
+    point = LoadPoint(mean_watts=42.5, stdev_watts=None, duration_seconds=60.0, busy_ratio=None)
+    kept = Calibration(
+        hardware_id="box", source="powercap", tier="measured", measured_at="2025-01-02", idle=point
+    )
+    save_calibration(kept, tmp_path / "models")
+    two_sockets(tmp_path / "sys")
+    root = str(tmp_path / "sys")
+    rapl = RaplCollector(
+        lambda: open_meter(sysfs=root),
+        lambda: describe(root),
+        MODEL,
+        lambda source: load_calibration(tmp_path / "models", "box", source=source),
+    )
+    assert series(render([rapl]), "rapl_calibrated_idle_watts") == [
+        'rapl_calibrated_idle_watts{source="powercap",tier="measured"} 42.5'
+    ]
+
+
+def test_a_broken_calibration_hides_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    two_sockets(tmp_path)
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box/calibration.json").write_text("{")
+    root = str(tmp_path)
+    rapl = RaplCollector(
+        lambda: open_meter(sysfs=root),
+        lambda: describe(root),
+        MODEL,
+        lambda source: load_calibration(tmp_path, "box", source=source),
+    )
+    page = render([rapl])
+    assert series(page, "rapl_available") == ["rapl_available 1"]
+    assert series(page, "rapl_calibrated_idle_watts") == []
+    told = [str(vars(record).get("values")) for record in caplog.records]
+    assert any("expected a calibration" in values for values in told)

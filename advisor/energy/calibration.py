@@ -1,0 +1,167 @@
+"""Idle and full-load power of one kind of machine, measured once and kept for its net energies.
+
+Kept in ``<models>/<hardware_id>/calibration.json``, beside the models of the same machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from advisor.energy.cpu import CpuTimes, utilisation
+from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
+from advisor.energy.source import SourceName, Tier
+from advisor.errors import EnergyError, ModelError
+from advisor.files import write_atomically
+
+__all__ = [
+    "Calibration",
+    "LoadPoint",
+    "calibration_path",
+    "load_calibration",
+    "measure_point",
+    "now_iso",
+    "save_calibration",
+]
+
+_Watts = Annotated[float, Meta(ge=0)]
+
+
+class LoadPoint(Struct, frozen=True, kw_only=True):
+    """Power of the machine (packages plus dram) over one measuring window."""
+
+    mean_watts: _Watts
+    stdev_watts: Annotated[float, Meta(ge=0)] | None
+    """Standard deviation of the power of the window's seconds; None for fewer than two."""
+    duration_seconds: Annotated[float, Meta(gt=0)]
+    busy_ratio: Annotated[float, Meta(ge=0, le=1)] | None
+    """Busy share of the CPUs' time in the window, 0-1."""
+    domain_watts: dict[str, _Watts] = {}
+    """Mean watts by zone."""
+
+
+class Calibration(Struct, frozen=True, kw_only=True):
+    """What `wattframe calibrate` found on one kind of machine."""
+
+    hardware_id: str
+    source: SourceName
+    tier: Tier
+    measured_at: str
+    """ISO 8601 with offset."""
+    idle: LoadPoint
+    full_load: LoadPoint | None = None
+    schema_version: int = 1
+
+
+def calibration_path(models_dir: str | Path, hardware_id: str) -> Path:
+    """Where the calibration of one kind of machine is kept."""
+    return Path(models_dir, hardware_id, "calibration.json")
+
+
+def load_calibration(
+    models_dir: str | Path, hardware_id: str, *, source: SourceName | None = None
+) -> Calibration | None:
+    """The stored calibration, None when there is none.
+
+    Parameters
+    ----------
+    source
+        Only a calibration by this source will do: idle watts that were modelled are not taken from energies
+        that were measured, nor the other way round.
+
+    Raises
+    ------
+    ModelError
+        The file is there and is not a calibration of this hardware.
+    """
+    path = calibration_path(models_dir, hardware_id)
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise ModelError(f"cannot be read: {exc.strerror}", subject=path) from exc
+    try:
+        calibration = msgspec.json.decode(data, type=Calibration)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ModelError(f"expected a calibration: {exc}", subject=path) from exc
+    if calibration.hardware_id != hardware_id:
+        raise ModelError(
+            f"expected {hardware_id}, got {calibration.hardware_id}", subject=path, field="hardware_id"
+        )
+    return calibration if source in (None, calibration.source) else None
+
+
+def save_calibration(calibration: Calibration, models_dir: str | Path) -> Path:
+    """Store it in place of a former one; returns where."""
+    path = calibration_path(models_dir, calibration.hardware_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
+    return path
+
+
+def now_iso() -> str:
+    """This moment as the calibration writes it."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def measure_point(
+    meter: Meter,
+    seconds: float,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    progress: Callable[[float], object] = lambda done: None,
+) -> LoadPoint:
+    """Mean power of the machine over ``seconds``, from the difference of two readings.
+
+    ``progress`` is told the share that is done, 0-1.
+
+    Raises
+    ------
+    EnergyError
+        No zone could be read over the whole window.
+    """
+    readings = [meter.read()]
+    steps = max(round(seconds), 1)
+    for step in range(1, steps + 1):
+        sleep(seconds / steps)
+        readings.append(meter.read())
+        progress(step / steps)
+    start, end = readings[0], readings[-1]
+    duration = end.monotonic_seconds - start.monotonic_seconds
+    watts = _watts(start, end)
+    if watts is None or duration <= 0:
+        raise EnergyError("no energy counter could be read from the beginning to the end of the window")
+    by_second = [w for a, b in itertools.pairwise(readings) if (w := _watts(a, b)) is not None]
+    return LoadPoint(
+        mean_watts=watts,
+        stdev_watts=statistics.stdev(by_second) if len(by_second) > 1 else None,
+        duration_seconds=duration,
+        busy_ratio=_busy_ratio(start, end),
+        domain_watts={zone: joules / duration for zone, joules in energy_between(start, end).items()},
+    )
+
+
+def _watts(start: MeterReading, end: MeterReading) -> float | None:
+    joules = host_joules(energy_between(start, end))
+    seconds = end.monotonic_seconds - start.monotonic_seconds
+    return None if joules is None or seconds <= 0 else joules / seconds
+
+
+def _busy_ratio(start: MeterReading, end: MeterReading) -> float | None:
+    before, after = _cpu_times(start), _cpu_times(end)
+    return None if before is None or after is None else utilisation(before, after)
+
+
+def _cpu_times(reading: MeterReading) -> CpuTimes | None:
+    if reading.cpu_busy_seconds is None or reading.cpu_total_seconds is None:
+        return None
+    return CpuTimes(reading.cpu_busy_seconds, reading.cpu_total_seconds)

@@ -1,0 +1,78 @@
+"""``wattframe calibrate`` as a user calls it, over a powercap tree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from advisor.energy.calibration import load_calibration
+from tests.support.powercap_tree import PowercapTree
+from wattframe.cli import main
+
+CPUINFO = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n\n"
+QUICK = ["--seconds", "0.1", "--settle", "0"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> list[str]:
+    """Arguments for a quiet machine of one CPU with a readable counter."""
+    PowercapTree(tmp_path / "sys").add("intel-rapl:0", "package-0")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text("cpu  0 0 0 1000 0 0 0 0\n")
+    (tmp_path / "proc/cpuinfo").write_text(CPUINFO)
+    roots = ["--sysfs", str(tmp_path / "sys"), "--procfs", str(tmp_path / "proc")]
+    return ["calibrate", *QUICK, "--models-dir", str(tmp_path / "models"), *roots]
+
+
+def test_the_idle_power_is_kept_where_net_energies_look(
+    machine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*machine, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    kept = load_calibration(tmp_path / "models", printed["hardware_id"], source="powercap")
+    assert kept is not None
+    assert (kept.tier, kept.idle.mean_watts, kept.full_load) == ("measured", 0.0, None)
+    assert printed["idle"]["mean_watts"] == 0.0
+
+
+def test_the_summary_names_the_tier(machine: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(machine) == 0
+    assert "powercap, measured\nidle       0.00 W over 0 s, 0.0% busy" in capsys.readouterr().out
+
+
+def test_full_load_runs_on_every_cpu(
+    machine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*machine, "--full-load", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["full_load"]["mean_watts"] == 0.0
+
+
+def test_full_load_of_more_cpus_than_one_may_use_is_refused(
+    machine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "proc/cpuinfo").write_text(CPUINFO * 4096)
+    assert main([*machine, "--full-load"]) == 2
+    assert "--full-load: expected to be allowed all 4096 CPUs" in capsys.readouterr().err
+
+
+def test_a_busy_machine_is_refused_and_nothing_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real CPU times of this machine are never exactly none."""
+    PowercapTree(tmp_path / "sys").add("intel-rapl:0", "package-0")
+    folders = ["--models-dir", str(tmp_path / "models"), "--sysfs", str(tmp_path / "sys")]
+    assert main(["calibrate", "--seconds", "0.5", "--settle", "0", "--max-busy", "0", *folders]) == 1
+    assert "the machine was not idle" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+def test_without_counters_it_says_that_this_is_no_measurement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--max-busy", "1", "--models-dir", str(tmp_path / "models"), "--sysfs", str(tmp_path)]
+    assert main(["calibrate", *QUICK, *arguments]) == 0
+    told = capsys.readouterr()
+    assert "no measurement" in told.err
+    assert "estimate, modelled" in told.out

@@ -1,0 +1,127 @@
+"""``wattframe calibrate``: the idle power that net energies are against, and full load on request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+import typer
+
+from advisor.energy.calibration import Calibration, LoadPoint, measure_point, now_iso, save_calibration
+from advisor.energy.cpu import quota_cores
+from advisor.energy.meter import Meter, open_meter
+from advisor.errors import InputError, WorkError
+from advisor.hardware import cpu_info, hardware_id
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+# integer work, memory traffic and the vector units' hashing: near what an encoder draws
+_BURN = """
+import hashlib, os, zlib
+block = os.urandom(1 << 20)
+while True:
+    zlib.compress(block, 1)
+    hashlib.sha256(block)
+"""
+
+
+@app.command()
+def calibrate(
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of each window.")] = 60.0,
+    settle: Annotated[float, typer.Option(min=0, max=600, help="Seconds to wait before each window.")] = 5.0,
+    full_load: Annotated[bool, typer.Option(help="Measure with every CPU busy as well.")] = False,
+    max_busy: Annotated[
+        float, typer.Option(min=0, max=1, help="Busy share of the CPUs above which the machine is not idle.")
+    ] = 0.05,
+    models_dir: Annotated[
+        str, typer.Option(envvar="MODELS_DIR", help="Kept in <models-dir>/<hardware id>/calibration.json.")
+    ] = "./models",
+    sysfs: Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")] = "/sys",
+    procfs: Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")] = "/proc",
+    idle_watts: Annotated[
+        float | None, typer.Option(envvar="RAPL_IDLE_WATTS", help="Idle end of the estimate's curve.")
+    ] = None,
+    max_watts: Annotated[
+        float | None, typer.Option(envvar="RAPL_MAX_WATTS", help="Full-load end of the estimate's curve.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the calibration as JSON.")] = False,
+) -> int:
+    """Measure this machine's idle power and keep it for net energies."""
+    meter = open_meter(sysfs=sysfs, procfs=procfs, idle_watts=idle_watts, max_watts=max_watts)
+    _say(f"source {meter.source} ({meter.tier}); leave the machine alone")
+    if meter.tier == "modelled":
+        _say("no energy counter can be read: this is the estimate's own idle power and no measurement")
+    idle = _measured(meter, "idle", seconds, settle)
+    if idle.busy_ratio is not None and idle.busy_ratio > max_busy:
+        raise WorkError(
+            f"the machine was not idle: {idle.busy_ratio:.1%} busy, expected at most {max_busy:.1%} "
+            "(stop what runs, or raise --max-busy); nothing was kept"
+        )
+    calibration = Calibration(
+        hardware_id=hardware_id(cpu_info(procfs)),
+        source=meter.source,
+        tier=meter.tier,
+        measured_at=now_iso(),
+        idle=idle,
+        full_load=_full_load(meter, seconds, settle, procfs, sysfs) if full_load else None,
+    )
+    path = save_calibration(calibration, models_dir)
+    _say(f"kept in {path}")
+    print(msgspec.json.encode(calibration).decode() if json else _summary(calibration))
+    return 0
+
+
+def _full_load(meter: Meter, seconds: float, settle: float, procfs: str, sysfs: str) -> LoadPoint:
+    cpus = cpu_info(procfs).threads
+    quota = quota_cores(procfs, sysfs)
+    allowed = min(len(os.sched_getaffinity(0)), quota or cpus)
+    if allowed < cpus:
+        raise InputError(f"expected to be allowed all {cpus} CPUs, got {allowed:g}", subject="--full-load")
+    with _every_cpu_busy(cpus):
+        return _measured(meter, "full load", seconds, settle)
+
+
+@contextlib.contextmanager
+def _every_cpu_busy(cpus: int) -> Iterator[None]:
+    burners = [subprocess.Popen([sys.executable, "-c", _BURN]) for _ in range(cpus)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+        for burner in burners:
+            burner.wait()
+
+
+def _measured(meter: Meter, what: str, seconds: float, settle: float) -> LoadPoint:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar.add_task(f"{what}: settling", total=None)
+        time.sleep(settle)
+        task = bar.add_task(f"{what}: measuring", total=1.0)
+        return measure_point(meter, seconds, progress=lambda done: bar.update(task, completed=done))
+
+
+def _summary(calibration: Calibration) -> str:
+    lines = [f"{calibration.hardware_id}: {calibration.source}, {calibration.tier}"]
+    for name, point in (("idle", calibration.idle), ("full load", calibration.full_load)):
+        if point is not None:
+            spread = "" if point.stdev_watts is None else f" +- {point.stdev_watts:.2f} W"
+            busy = "" if point.busy_ratio is None else f", {point.busy_ratio:.1%} busy"
+            lines.append(
+                f"{name:10} {point.mean_watts:.2f} W{spread} over {point.duration_seconds:.0f} s{busy}"
+            )
+    return "\n".join(lines)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"calibrate: {line}\n")
