@@ -256,11 +256,17 @@ def mean_watts(scenario: Scenario) -> float | None:
 
 
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
-    """Idle power to subtract: the scenario's own, else the mean of the run's baseline."""
+    """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier."""
     if scenario.power is not None and scenario.power.idle_watts is not None:
         return scenario.power.idle_watts
     baseline = run.baseline if run is not None else None
-    return None if baseline is None else mean_watts(baseline)
+    if baseline is None or _tier(baseline) != _tier(scenario):
+        return None  # what is modelled less what is measured would be neither
+    return mean_watts(baseline)
+
+
+def _tier(scenario: Scenario) -> str | None:
+    return scenario.power.tier if scenario.power is not None else None
 
 
 def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:

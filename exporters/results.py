@@ -103,7 +103,7 @@ def _per(amount: Callable[[Scenario], float | None], scale: float = 1.0) -> Quan
 
 
 def _power_increase_ratio(scenario: Scenario, run: Run) -> float | None:
-    baseline = mean_watts(run.baseline) if run.baseline is not None else None
+    baseline = mean_watts(run.baseline) if run.baseline and _tier(run.baseline) == _tier(scenario) else None
     watts = mean_watts(scenario)
     if scenario.type == "baseline" or watts is None or not baseline:
         return None

@@ -1,4 +1,4 @@
-"""Families as text: exact numbers, right escapes, no twins, read back by the parsers of `prometheus_client`."""
+"""Families as text: exact numbers, right escapes, no twins; parsers of `prometheus_client` read them."""
 
 from __future__ import annotations
 

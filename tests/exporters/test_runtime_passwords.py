@@ -1,0 +1,132 @@
+"""The gate: who comes in, and what a guess costs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from collections.abc import Iterator
+
+import bcrypt
+import pytest
+
+from exporters.runtime.passwords import PasswordGate
+
+
+def basic(user: str, password: str) -> bytes:
+    return b"Basic " + base64.b64encode(f"{user}:{password}".encode())
+
+
+@pytest.fixture(scope="module")
+def hashed() -> bytes:
+    return bcrypt.hashpw(b"watt", bcrypt.gensalt(4))
+
+
+@pytest.fixture
+def gate(hashed: bytes) -> Iterator[PasswordGate]:
+    gate = PasswordGate({"alice": hashed})
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The passwords that went through bcrypt."""
+    seen: list[bytes] = []
+    real = bcrypt.checkpw
+
+    def checkpw(password: bytes, hashed_password: bytes) -> bool:
+        seen.append(password)
+        return real(password, hashed_password)
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    return seen
+
+
+def ask(gate: PasswordGate, header: bytes) -> bool | None:
+    return asyncio.run(gate.admits(header))
+
+
+def test_the_right_password_comes_in_and_no_other(gate: PasswordGate) -> None:
+    assert ask(gate, basic("alice", "watt")) is True
+    assert ask(gate, basic("alice", "Watt")) is False
+    assert ask(gate, basic("alice", "")) is False
+    assert ask(gate, basic("Alice", "watt")) is False
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"Basic",
+        b"Basic !!!!",
+        b"Basic YWxpY2U=",
+        b"Bearer YWxpY2U6d2F0dA==",
+        b"Basic \xff\xfe",
+        b"Basic " + b"A" * 9000,
+    ],
+)
+def test_what_is_no_credential_does_not_come_in(gate: PasswordGate, header: bytes) -> None:
+    assert ask(gate, header) is False
+
+
+def test_bytes_that_are_no_text_do_not_come_in(gate: PasswordGate) -> None:
+    assert ask(gate, b"Basic " + base64.b64encode(b"\xff\x00:\x00\xff")) is False
+
+
+def test_bcrypt_runs_once_for_the_same_credentials(gate: PasswordGate, checks: list[bytes]) -> None:
+    """Right ones and wrong ones: a scrape every second costs one check in all."""
+    for _ in range(5):
+        assert ask(gate, basic("alice", "watt")) is True
+        assert ask(gate, basic("alice", "wrong")) is False
+    assert checks == [b"watt", b"wrong"]
+
+
+def test_an_unknown_user_costs_a_check_too(gate: PasswordGate, checks: list[bytes]) -> None:
+    assert ask(gate, basic("nobody", "watt")) is False
+    assert checks == [b"watt"]
+
+
+def test_a_long_password_counts_up_to_what_bcrypt_takes(hashed: bytes) -> None:
+    gate = PasswordGate({"bob": bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4))})
+    assert ask(gate, basic("bob", "x" * 80)) is True
+    assert ask(gate, basic("bob", "x" * 71)) is False
+    gate.close()
+
+
+def test_guesses_do_not_push_out_who_is_in(gate: PasswordGate, checks: list[bytes]) -> None:
+    assert ask(gate, basic("alice", "watt")) is True
+    for guess in range(600):
+        assert ask(gate, basic("alice", f"guess{guess}")) is False
+    assert ask(gate, basic("alice", "watt")) is True
+    assert checks.count(b"watt") == 1
+    assert len(gate._checked) <= 256
+
+
+def test_too_many_checks_at_once_are_put_off(gate: PasswordGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who is known waits: the answer None is for new credentials alone."""
+    go = threading.Event()
+    real = bcrypt.checkpw
+
+    def slow(password: bytes, hashed_password: bytes) -> bool:
+        if password != b"watt":
+            go.wait(5)
+        return real(password, hashed_password)
+
+    monkeypatch.setattr(bcrypt, "checkpw", slow)
+
+    async def flood() -> list[bool | None]:
+        assert await gate.admits(basic("alice", "watt")) is True
+        guesses = [asyncio.ensure_future(gate.admits(basic("alice", f"guess{i}"))) for i in range(20)]
+        await asyncio.sleep(0.01)
+        assert await gate.admits(basic("alice", "watt")) is True
+        go.set()
+        return await asyncio.gather(*guesses)
+
+    answers = asyncio.run(flood())
+    assert answers == [False] * 8 + [None] * 12
+
+
+def test_no_password_is_kept_as_text(gate: PasswordGate) -> None:
+    ask(gate, basic("alice", "watt"))
+    assert not any(b"watt" in key for key in gate._checked)
