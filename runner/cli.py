@@ -68,7 +68,7 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
         jobs,
         repeats=options.repeat,
         shuffle_seed=options.seed if options.order == "random" else None,
-        baseline_seconds=min(options.duration, 60.0) if options.with_baseline else None,
+        baseline_seconds=options.duration if options.with_baseline else None,
     )
     if not jobs:
         raise InputError("no scenario is left to run")

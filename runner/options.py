@@ -184,7 +184,9 @@ _pause = _bounded(0, 86_400, "seconds from 0 to 86400")
 
 
 def _count(text: str) -> int:
-    return int(_bounded(1, 1000, "a whole number from 1 to 1000")(text if text.isdigit() else ""))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000, found {text!r}")
+    return int(text)
 
 
 def spec_of(options: argparse.Namespace) -> Spec:

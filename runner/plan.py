@@ -19,6 +19,8 @@ __all__ = ["Job", "Rung", "RungSpec", "Spec", "arrange", "baseline", "refuse", "
 MAX_STREAMS = 256
 MAX_FPS = 480
 _MAX_SIDE = 16384
+LONGEST_BASELINE_SECONDS = 60.0
+"""Of a baseline that says no duration of its own."""
 
 Number = int | float
 Bitrate = str | int | float
@@ -117,7 +119,8 @@ def resolve(
     """The job of a spec without problems (`spec_problems`); the arguments are the defaults of the run."""
     duration = float(spec.duration) if spec.duration is not None else duration_seconds
     if spec.type == "baseline":
-        return baseline(duration, spec.name or "baseline")
+        idle = duration if spec.duration is not None else min(duration, LONGEST_BASELINE_SECONDS)
+        return baseline(idle, spec.name or "baseline")
     encoder = ENCODERS[spec.encoder]
     preset = encoder.default_preset if spec.preset is None else str(spec.preset)
     streams = tuple(_streams(spec))
@@ -297,7 +300,7 @@ def arrange(
     chance = random.Random(shuffle_seed)  # noqa: S311 - an order, not a secret
     ordered: list[Job] = []
     if baseline_seconds is not None and not any(job.type == "baseline" for job in jobs):
-        ordered.append(baseline(baseline_seconds))
+        ordered.append(baseline(min(baseline_seconds, LONGEST_BASELINE_SECONDS)))
     for repeat in range(1, repeats + 1):
         round_ = [msgspec.structs.replace(job, repeat=repeat) for job in jobs]
         if shuffle_seed is not None:

@@ -1,0 +1,347 @@
+"""``run_tests.py`` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.results import Run, read_run, write_run
+from runner.cli import main
+from tests.support.powercap_tree import PowercapTree
+
+pytestmark = pytest.mark.ffmpeg
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--stabilization", "0", "--interval", "0.1", "--media-duration", "1")
+
+
+@pytest.fixture
+def call(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call the command line; gives the exit code, stdout and stderr."""
+
+    def call(*args: str, output: str = "out", source: str | None = None) -> tuple[int, str, str]:
+        extra = ["--output-dir", str(tmp_path / output), "--input", source or str(clip)]
+        code = main([*args, *extra])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def _results(tmp_path: Path, output: str = "out") -> Run:
+    (path,) = (tmp_path / output).glob("test_results_*.json")
+    return read_run(path)
+
+
+def test_a_single_run_writes_one_file_and_prints_a_table(call: Any, tmp_path: Path) -> None:
+    code, out, err = call("single", "--preset", "ultrafast", "--bitrate", "300k", "--name", "mine", *QUICK)
+    run = _results(tmp_path)
+    assert code == 0
+    assert [(s.name, s.status, s.outputs[0].frames) for s in run.scenarios] == [("mine", "ok", 25)]
+    assert out.splitlines()[0].split() == [
+        *("scenario", "n", "valid", "s", "W", "J", "net", "J", "CPU", "s", "speed", "VMAF"),
+    ]
+    assert out.splitlines()[-1].endswith(f"{run.run_id}.json")
+    assert err.startswith("1/1 mine: ")
+    # nothing else is left in the folder
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [f"{run.run_id}.json"]
+
+
+def test_json_is_one_document_on_stdout(call: Any, tmp_path: Path) -> None:
+    code, out, _ = call("single", "--preset", "ultrafast", "--json", "--quiet", "--repeat", "2", *QUICK)
+    document = json.loads(out)
+    assert code == 0
+    assert document["run_id"] == _results(tmp_path).run_id
+    (row,) = document["scenarios"]
+    assert (row["finished"], row["measures"]["duration_seconds"]["count"]) == (2, 2)
+    assert document["unfinished"] == []
+
+
+def test_energy_comes_from_counters_where_there_are_some(call: Any, tmp_path: Path) -> None:
+    """A register that stands still: measured, and nothing drawn."""
+    tree = PowercapTree(tmp_path / "sys")
+    tree.add("intel-rapl:0", "package-0")
+    tree.add("intel-rapl:0:0", "core")
+    sysfs = str(tmp_path / "sys")
+    code, *_ = call("single", "--preset", "ultrafast", "--sysfs", sysfs, *QUICK)
+    power = _results(tmp_path).scenarios[0].power
+    assert code == 0
+    assert power is not None
+    assert (power.source, power.tier, power.total_energy_joules) == ("powercap", "measured", 0.0)
+    assert set(power.domains) == {"package_0", "core_0"}
+
+
+def test_without_counters_energy_is_marked_as_modelled(call: Any, tmp_path: Path) -> None:
+    """With (almost) 10 W at any load, whatever happens is 10 W."""
+    watts = ("--idle-watts", "10", "--max-watts", "10.0001", "--sysfs", str(tmp_path))
+    call("single", "--preset", "ultrafast", *watts, *QUICK)
+    power = _results(tmp_path).scenarios[0].power
+    assert power is not None
+    assert (power.source, power.tier) == ("estimate", "modelled")
+    assert power.mean_watts == pytest.approx(10.0, rel=0.01)
+
+
+def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) -> None:
+    """10 W idle, 10 W busy: nothing remains above idle."""
+    watts = ("--idle-watts", "10", "--max-watts", "10.0001", "--sysfs", str(tmp_path))
+    batch = tmp_path / "b.yaml"
+    batch.write_text("- {type: baseline, duration: 0.5}\n- {preset: ultrafast, bitrate: 300k}\n")
+    call("batch", str(batch), *watts, *QUICK)
+    base, encode = _results(tmp_path).scenarios
+    assert (base.type, encode.type) == ("baseline", "single")
+    assert encode.power is not None
+    assert encode.power.idle_watts == pytest.approx(10.0, rel=0.01)
+    assert encode.power.net_energy_joules == pytest.approx(0.0, abs=0.2)
+
+
+def test_a_failed_scenario_is_recorded_and_the_rest_goes_on(call: Any, tmp_path: Path, ffmpeg: Path) -> None:
+    """An ffmpeg that dies when it is to encode with x265, and does all else."""
+    picky = tmp_path / "ffmpeg"
+    picky.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *"-c:v libx265"*) echo "[error] no x265 today" >&2; exit 7;; esac\n'
+        f'exec {shlex.quote(str(ffmpeg))} "$@"\n'
+    )
+    picky.chmod(0o755)
+    batch = tmp_path / "b.json"
+    batch.write_text(
+        json.dumps([{"encoder": e, "preset": "ultrafast", "crf": 30} for e in ("libx265", "libx264")])
+    )
+    code, _, err = call("batch", str(batch), "--ffmpeg", str(picky), *QUICK)
+    assert code == 1
+    assert [s.status for s in _results(tmp_path).scenarios] == ["failed", "ok"]
+    assert _results(tmp_path).scenarios[0].error == "ffmpeg ended with code 7: no x265 today"
+    assert err.splitlines()[-1] == (
+        "run_tests.py: 1 of 2 scenarios failed: libx265 ultrafast crf 30: "
+        "ffmpeg ended with code 7: no x265 today"
+    )
+
+
+def test_resume_runs_what_is_missing_and_keeps_what_is_there(call: Any, tmp_path: Path) -> None:
+    batch = tmp_path / "b.yaml"
+    batch.write_text("matrix: {preset: [ultrafast, superfast], bitrate: [300k]}\n")
+    assert call("batch", str(batch), *QUICK)[0] == 0
+    (path,) = (tmp_path / "out").glob("*.json")
+    whole = read_run(path)
+    cut = whole.scenarios[1].__class__(name=whole.scenarios[1].name, status="aborted")
+    write_run(Run(run_id=whole.run_id, scenarios=(whole.scenarios[0], cut), host=whole.host), path)
+    code, _, err = call("batch", str(batch), "--resume", *QUICK)
+    after = _results(tmp_path)
+    assert code == 0
+    assert "1 finished before, 1 to run" in err
+    assert after.scenarios[0] == whole.scenarios[0]
+    assert [(s.name, s.status) for s in after.scenarios] == [(s.name, "ok") for s in whole.scenarios]
+
+
+def test_resume_refuses_another_meaning_of_a_name(call: Any, tmp_path: Path) -> None:
+    one = ("single", "--name", "a", "--preset", "ultrafast", *QUICK)
+    call(*one, "--bitrate", "300k")
+    code, _, err = call(*one, "--bitrate", "400k", "--resume")
+    assert code == 2
+    assert err.endswith("scenario 'a': has other settings in the file than asked for now\n")
+
+
+def test_resume_refuses_a_file_of_another_machine(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "test_results_20200101_000000.json"
+    path.write_text(json.dumps({"schema_version": 1, "host": {"hardware_id": "other"}, "scenarios": []}))
+    code, _, err = call("single", "--resume", str(path), *QUICK)
+    assert code == 2
+    assert "host: expected a run of this machine (" in err
+
+
+def test_resume_without_any_file_says_so(call: Any, tmp_path: Path) -> None:
+    code, _, err = call("single", "--resume", *QUICK)
+    assert code == 2
+    assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to go on with\n"
+
+
+def test_quality_is_scored_after_the_window_and_the_encode_deleted(call: Any, tmp_path: Path) -> None:
+    code, _, _ = call("single", "--preset", "ultrafast", "--crf", "20", "--compute-quality", *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    (output,) = scenario.outputs
+    assert code == 0
+    assert output.quality is not None
+    assert output.quality.vmaf is not None
+    assert (output.quality.aligned, output.quality.frames, output.path) == (True, 25, None)
+    assert scenario.vmaf_score == output.quality.vmaf.mean
+    assert 70 < scenario.vmaf_score <= 100
+    assert not list((tmp_path / "out").glob("*_outputs"))
+
+
+def test_quality_of_a_lavfi_source_uses_the_same_pictures(call: Any, tmp_path: Path) -> None:
+    """x264 at crf 0 is lossless for 8-bit 4:2:0, so the drawn reference has to be the same bit by bit."""
+    source = "lavfi:testsrc2=s=320x240:r=25,format=yuv420p"
+    args = ("single", "--preset", "ultrafast", "--crf", "0", "--compute-quality", *QUICK)
+    code, *_ = call(*args, source=source)
+    quality = _results(tmp_path).scenarios[0].outputs[0].quality
+    assert code == 0
+    assert quality is not None
+    assert (quality.lossless, quality.frames) == (True, 25)
+
+
+def test_kept_outputs_are_where_the_file_says(call: Any, tmp_path: Path) -> None:
+    call("single", "--preset", "ultrafast", "--keep-outputs", *QUICK)
+    (output,) = _results(tmp_path).scenarios[0].outputs
+    assert output.path is not None
+    assert Path(output.path).stat().st_size == output.size_bytes
+
+
+def test_an_encode_that_cannot_be_scored_is_said_and_fails_the_call(call: Any, tmp_path: Path) -> None:
+    """Scores of kept outputs are made up for by --resume; here one was cut off meanwhile."""
+    args = ("single", "--preset", "ultrafast", *QUICK)
+    call(*args, "--keep-outputs")
+    (output,) = _results(tmp_path).scenarios[0].outputs
+    assert output.path is not None
+    data = Path(output.path).read_bytes()
+    Path(output.path).write_bytes(data[: len(data) // 2])
+    code, _, err = call(*args, "--compute-quality", "--resume")
+    quality = _results(tmp_path).scenarios[0].outputs[0].quality
+    assert code == 1
+    assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
+    assert quality is not None
+    assert quality.vmaf is None
+    assert quality.reason
+
+
+def test_dry_run_prints_commands_and_time_and_writes_nothing(call: Any, tmp_path: Path) -> None:
+    """2 scenarios, a baseline, 2 repeats: 2 * 2 * (10 + 3 + 4) + 10 + 3 + 4 = 85 s."""
+    batch = tmp_path / "b.yaml"
+    batch.write_text("matrix: {preset: [ultrafast, superfast], bitrate: [300k]}\n")
+    times = ("--duration", "10", "--stabilization", "3", "--cooldown", "4")
+    code, out, _ = call("batch", str(batch), "--dry-run", "--with-baseline", "--repeat", "2", *times)
+    assert code == 0
+    assert out.splitlines()[-1] == "# 5 scenarios, about 85 s"
+    lines = [line for line in out.splitlines() if not line.startswith("#")]
+    assert [shlex.split(line)[shlex.split(line).index("-preset") + 1] for line in lines] == [
+        *("ultrafast", "superfast", "ultrafast", "superfast"),
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_suite_is_a_baseline_and_the_transcodes_promised(call: Any) -> None:
+    code, out, _ = call("--dry-run")
+    lines = [shlex.split(line) for line in out.splitlines() if not line.startswith("#")]
+    encoders = [line[line.index("-c:v") + 1] for line in lines]
+    assert code == 0
+    assert out.startswith("# baseline\n# idle for 60 s\n")
+    assert len(lines) >= 6
+    assert {"libx264", "libx265", "libsvtav1"} <= set(encoders)
+    assert sum(line.count("-map") == 3 for line in lines) == 1
+
+
+def test_ready_matrices_can_run(call: Any) -> None:
+    files = sorted((ROOT / "scenarios").glob("*.yaml"))
+    assert {"codecs", "presets", "ladder", "streams", "live"} <= {file.stem for file in files}
+    for file in files:
+        code, out, err = call("batch", str(file), "--dry-run", "--skip-missing")
+        assert (code, out.count(" -c:v ") > 0) == (0, True), (file, err)
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (["nope"], "expected one of single, multi, suite, batch, found 'nope'"),
+        (["single", "--duration", "0"], "argument --duration: expected seconds from 0.1 to 86400, found '0'"),
+        (["single", "--interval", "nan"], "argument --interval: expected seconds from 0.1 to 86400, found"),
+        (["single", "--repeat", "0"], "argument --repeat: expected a whole number from 1 to 1000, found '0'"),
+        (["single", "--repeat", "2.5"], "argument --repeat: expected a whole number from 1 to 1000, found"),
+        (["single", "--crf", "inf"], "argument --crf: expected a finite number, found 'inf' (--help"),
+        (["single", "--encoder", "libx246"], "--encoder: no encoder 'libx246', did you mean"),
+        (["single", "--preset", "8"], "--preset: expected one of libx264's ultrafast"),
+        (["single", "--bitrate", "1M", "--crf", "3"], "argument --crf: not allowed with argument --bitrate"),
+        (["single", "--ladder", "720p"], "--ladder: expected WxH@RATE such as 1280x720@2500k, found '720p'"),
+        (["multi", "--streams", "0"], "--streams: expected 1 to 256, found 0"),
+        (["single", "--wrong"], "unrecognized arguments: --wrong"),
+        (["batch"], "the following arguments are required: FILE"),
+        (["batch", "/nope.yaml"], "/nope.yaml: cannot be read: No such file or directory"),
+        (["single", "--ffmpeg", "/nope/ffmpeg"], "/nope/ffmpeg: expected the path of an executable ffmpeg"),
+    ],
+)  # fmt: skip
+def test_bad_usage_is_one_line(args: list[str], line: str, call: Any) -> None:
+    code, out, err = call(*args)
+    assert err.startswith(f"run_tests.py: {line}")
+    assert (err.count("\n"), out) == (1, "")
+    assert code == (1 if "ffmpeg" in line and "executable" in line else 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "no such file"),
+        ("empty.mp4", b"", "the file is empty"),
+        ("text.mp4", b"hello, this is no video at all\n" * 50, "expected a video file"),
+    ],
+)
+def test_an_input_that_is_no_video_is_one_line(
+    name: str, content: bytes | None, message: str, call: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = call("single", source=str(path))
+    assert code == 2
+    assert err.startswith(f"run_tests.py: {path}: {message}")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lavfi_source_that_is_none_is_one_line(call: Any) -> None:
+    code, _, err = call("single", source="lavfi:nosuchsource")
+    assert code == 2
+    assert err.startswith("run_tests.py: lavfi:nosuchsource: expected a lavfi video source: ")
+    assert err.count("\n") == 1
+
+
+def test_what_ffmpeg_cannot_do_is_known_before_anything_runs(call: Any, tmp_path: Path, ffmpeg: Path) -> None:
+    """An ffmpeg whose list of encoders lacks VVenC."""
+    poor = tmp_path / "ffmpeg"
+    poor.write_text(
+        f'#!/bin/sh\ncase "$*" in *-encoders*) {shlex.quote(str(ffmpeg))} "$@" | grep -v vvenc;; '
+        f'*) exec {shlex.quote(str(ffmpeg))} "$@";; esac\n'
+    )
+    poor.chmod(0o755)
+    batch = tmp_path / "b.yaml"
+    batch.write_text("- {encoder: libvvenc, crf: 30}\n- {preset: ultrafast, crf: 30}\n")
+    code, _, err = call("batch", str(batch), "--ffmpeg", str(poor), *QUICK)
+    assert code == 2
+    assert err.startswith("run_tests.py: encoder: ffmpeg ")
+    assert err.endswith(" was built without libvvenc\n")
+    assert not (tmp_path / "out").exists()
+    code, _, err = call("batch", str(batch), "--ffmpeg", str(poor), "--skip-missing", *QUICK)
+    assert code == 0
+    assert "left out: ffmpeg " in err
+    assert [s.encoder for s in _results(tmp_path).scenarios] == ["libx264"]
+
+
+def test_an_encoder_whose_device_is_missing_is_known_too(call: Any) -> None:
+    if Path("/dev/dri/renderD128").exists():
+        pytest.skip("this machine has a render device")
+    code, _, err = call("single", "--encoder", "h264_vaapi")
+    assert code == 2
+    assert err.startswith("run_tests.py: encoder: h264_vaapi has no device here: ")
+
+
+def test_two_scenarios_of_one_name_are_refused(call: Any, tmp_path: Path) -> None:
+    batch = tmp_path / "b.yaml"
+    batch.write_text("- {name: a, crf: 30}\n- {name: a, crf: 31}\n")
+    code, _, err = call("batch", str(batch))
+    assert (code, err) == (2, f"run_tests.py: {batch}: name: expected one scenario called 'a'\n")
+
+
+def test_run_tests_py_and_wattframe_test_are_the_same(tmp_path: Path) -> None:
+    calls = (
+        [sys.executable, "run_tests.py"],
+        [sys.executable, "-c", "import sys; from wattframe.cli import main; sys.exit(main())", "test"],
+    )
+    done = [
+        subprocess.run([*c, "single", "--preset", "8"], capture_output=True, text=True, cwd=ROOT, check=False)
+        for c in calls
+    ]
+    assert [d.returncode for d in done] == [2, 2]
+    assert done[0].stderr.removeprefix("run_tests.py") == done[1].stderr.removeprefix("wattframe test")
