@@ -95,6 +95,8 @@ class Priced(Struct, frozen=True, kw_only=True):
     facility_energy_joules: float | None = None
     energy_tier: str | None = None
     energy_basis: str | None = None
+    energy_uncertainty_ratio: float | None = None
+    """Half-width of a modelled source's own uncertainty over its figure."""
     cost_energy: float | None = None
     cost_compute: float | None = None
     cost_gpu: float | None = None
@@ -180,6 +182,7 @@ def price_scenario(
         facility_energy_joules=None if joules is None else joules * prices.pue_ratio,
         energy_tier=used.tier if used is not None else None,
         energy_basis=used.basis if used is not None else None,
+        energy_uncertainty_ratio=used.uncertainty_ratio if used is not None else None,
         functional_unit=prices.functional_unit,
         inputs=_inputs(prices, figures, joules),
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),

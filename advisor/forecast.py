@@ -1,0 +1,156 @@
+"""A month of a planned load, from repeated measurements of one configuration, with an honest interval."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from advisor.amounts import amount
+from advisor.errors import PricingError
+from advisor.priced import Priced
+
+__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "student_t"]
+
+CONFIDENCE = 0.95
+
+# two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom (any statistics table)
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+_Z = 1.959964
+
+
+class Interval(Struct, frozen=True):
+    """A mean, and where it lies with `CONFIDENCE`; without two measurements nothing is known of that."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """What a month may take at most."""
+
+    cost: float | None = None
+    co2_kg: float | None = None
+
+
+class Forecast(Struct, frozen=True, kw_only=True):
+    """One configuration in one region over a month."""
+
+    scenario: str
+    region: str | None
+    currency: str
+    mode: str
+    streams: float
+    hours_per_month: float
+    stream_hours_per_month: float
+    measurements: int
+    """Repeats that could be priced."""
+    energy_tier: str | None
+    confidence: float = CONFIDENCE
+    cost_month: Interval | None
+    energy_kwh_month: Interval | None
+    co2_kg_month: Interval | None
+    cost_over_budget: str | None = None
+    """``no``, ``possible`` (the interval reaches over it) or ``yes``; None without a budget or a figure."""
+    co2_over_budget: str | None = None
+    missing: list[str] = []
+
+
+def forecast(
+    repeats: Sequence[Priced],
+    *,
+    streams: float,
+    hours_per_month: float,
+    stream_hours_measured: Sequence[float | None],
+    budget: Budget | None = None,
+) -> Forecast:
+    """What ``streams`` at once for ``hours_per_month`` take.
+
+    Every repeat gives a figure per hour of video of one stream; the load is the streams' hours. The interval
+    is that of the mean of the repeats (Student's t), wider by the source's own uncertainty where energy is
+    modelled, because that does not average out.
+
+    Parameters
+    ----------
+    repeats
+        Measurements of one configuration, priced in one region.
+    stream_hours_measured
+        Hours of video over all streams that each repeat made.
+    """
+    if not repeats or len(repeats) != len(stream_hours_measured):
+        raise PricingError("expected measurements, and hours of video for each", field="repeats")
+    load = amount(streams, field="streams", above=True) * amount(hours_per_month, field="hours", above=True)
+    pairs = [(p, hours) for p, hours in zip(repeats, stream_hours_measured, strict=True) if hours]
+
+    def month(
+        of: Callable[[Priced], float | None], energy_part: Callable[[Priced], float]
+    ) -> Interval | None:
+        known = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
+        if not known:
+            return None
+        widths = [(p.energy_uncertainty_ratio or 0.0) * energy_part(p) / hours for _, p, hours in known]
+        return _interval([value * load for value, _, _ in known], statistics.fmean(widths) * load)
+
+    first = repeats[0]
+    cost = month(lambda p: p.cost_total, lambda p: p.cost_energy or 0.0)
+    kwh = month(_facility_kwh, lambda p: _facility_kwh(p) or 0.0)
+    co2 = month(lambda p: p.co2_operational_kg, lambda p: p.co2_operational_kg or 0.0)
+    budget = budget or Budget()
+    tiers = {p.energy_tier for p in repeats}
+    return Forecast(
+        scenario=first.scenario,
+        region=first.region,
+        currency=first.currency,
+        mode=first.mode,
+        streams=streams,
+        hours_per_month=hours_per_month,
+        stream_hours_per_month=load,
+        measurements=sum(p.cost_total is not None for p, _ in pairs),
+        energy_tier="modelled" if "modelled" in tiers else first.energy_tier,
+        cost_month=cost,
+        energy_kwh_month=kwh,
+        co2_kg_month=co2,
+        cost_over_budget=_over(cost, budget.cost),
+        co2_over_budget=_over(co2, budget.co2_kg),
+        missing=list(dict.fromkeys(reason for p in repeats for reason in p.missing)),
+    )
+
+
+def _facility_kwh(priced: Priced) -> float | None:
+    joules = priced.facility_energy_joules
+    return None if joules is None else joules / 3.6e6
+
+
+def _interval(values: Sequence[float], systematic: float) -> Interval:
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Interval(mean)
+    half = student_t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)) + systematic
+    return Interval(mean, max(mean - half, 0.0), mean + half)
+
+
+def student_t(degrees: int) -> float:
+    """The two-sided 95 % quantile of Student's t.
+
+    >>> student_t(4), round(student_t(100), 2)
+    (2.776, 1.98)
+    """
+    if degrees <= len(_T):
+        return _T[degrees - 1]
+    # the first term of the Cornish-Fisher expansion around the normal quantile
+    return _Z + (_Z**3 + _Z) / (4 * degrees)
+
+
+def _over(figure: Interval | None, limit: float | None) -> str | None:
+    if figure is None or limit is None:
+        return None
+    if figure.mean > limit:
+        return "yes"
+    return "possible" if figure.high is not None and figure.high > limit else "no"

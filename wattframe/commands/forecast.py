@@ -1,0 +1,179 @@
+"""``wattframe forecast``: a month of a planned load, and budgets that become alert rules."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from advisor import prices
+from advisor.amounts import amount
+from advisor.budget_rules import write_rules
+from advisor.cost import CostModel
+from advisor.errors import InputError
+from advisor.forecast import Budget, Forecast, Interval, forecast
+from advisor.price_book import PriceBook, PriceOptions
+from advisor.pricing_file import near
+from advisor.results import Run, Scenario
+from advisor.scenario import output_seconds, repeats
+from wattframe import pricing
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(name="forecast")
+def main(
+    results: pricing.Results,
+    streams: Annotated[float, typer.Option(help="Streams at once.")] = 1.0,
+    hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is always.")] = 730.0,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Configuration, by the scenario's name; else all of them.")
+    ] = None,
+    budget_month: Annotated[float | None, typer.Option(help="Money a month may cost at most.")] = None,
+    budget_co2_month: Annotated[
+        float | None, typer.Option(help="Kilograms of CO2e a month may emit at most.")
+    ] = None,
+    write_rules_to: Annotated[
+        Path | None, typer.Option("--write-rules", help="Write the budgets as Prometheus alert rules.")
+    ] = None,
+    region: pricing.RegionNames = None,
+    mode: pricing.Mode = "owned",
+    energy_cost_per_kwh: pricing.EnergyPrice = None,
+    cpu_cost_per_hour: pricing.CpuPrice = None,
+    gpu_cost_per_hour: pricing.GpuPrice = None,
+    instance_cost_per_hour: pricing.InstancePrice = None,
+    host_cost_per_hour: pricing.HostPrice = None,
+    pue: pricing.Pue = None,
+    carbon_grams_per_kwh: pricing.Carbon = None,
+    tariff: pricing.Tariff = None,
+    regions_file: pricing.Regions = None,
+    exchange_rates: pricing.Rates = None,
+    currency: pricing.Currency = "USD",
+    accept_unusual_prices: pricing.AcceptUnusual = False,
+    json_: pricing.Json = False,
+) -> int:
+    """Monthly cost, energy and carbon of streams x hours of a measured configuration."""
+    book = PriceBook.load(
+        PriceOptions(
+            regions=pricing.regions_of(region),
+            mode=cast(prices.Mode, mode),
+            currency=currency,
+            energy_cost_per_kwh=energy_cost_per_kwh,
+            cpu_cost_per_hour=cpu_cost_per_hour,
+            gpu_cost_per_hour=gpu_cost_per_hour,
+            instance_cost_per_hour=instance_cost_per_hour,
+            host_cost_per_hour=host_cost_per_hour,
+            pue=pue,
+            carbon_grams_per_kwh=carbon_grams_per_kwh,
+            tariff_file=tariff,
+            regions_file=regions_file,
+            exchange_rates_file=exchange_rates,
+            accept_unusual_prices=accept_unusual_prices,
+        )
+    )
+    budget = Budget(
+        cost=_limit(budget_month, "--budget-month"), co2_kg=_limit(budget_co2_month, "--budget-co2-month")
+    )
+    if write_rules_to is not None and budget == Budget():
+        raise InputError("expected --budget-month or --budget-co2-month beside it", subject="--write-rules")
+    runs, code = pricing.read_runs("forecast", results)
+    measured = _measured(runs, scenario)
+    plans = [
+        _plan(model, found, streams=streams, hours=hours, budget=budget)
+        for found in measured.values()
+        for model in book.models
+    ]
+    if write_rules_to is not None:
+        write_rules(write_rules_to, plans, budget)
+        pricing.note("forecast", f"alert rules written to {write_rules_to}")
+    if json_:
+        pricing.print_json(plans)
+    else:
+        _table(plans)
+    return code
+
+
+_Measured = list[tuple[Run, Scenario]]
+
+
+def _limit(value: float | None, option: str) -> float | None:
+    return None if value is None else amount(value, field=option, above=True)
+
+
+def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> dict[str, _Measured]:
+    """Finished measurements of each configuration over all runs, by the scenario's name."""
+    found: dict[str, _Measured] = {}
+    for run in runs:
+        for name, group in repeats(run).items():
+            finished = [(run, s) for s in group if s.status == "ok" and s.type != "baseline"]
+            if finished and (not names or name in names):
+                found.setdefault(name, []).extend(finished)
+    known = {s.name for run in runs for s in run.scenarios}
+    for name in names or ():
+        if name not in found:
+            alike = near(name, known, 3)
+            hint = f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(known))}"
+            raise InputError(hint, subject=f"no finished scenario {name!r}")
+    return found
+
+
+def _plan(model: CostModel, found: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
+    priced = [model.price(s, run_id=run.run_id) for run, s in found]
+    seconds = [output_seconds(s) for _, s in found]
+    return forecast(
+        priced,
+        streams=streams,
+        hours_per_month=hours,
+        stream_hours_measured=[None if s is None else s / 3600 for s in seconds],
+        budget=budget,
+    )
+
+
+def _table(plans: Sequence[Forecast]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    unit = plans[0].currency if plans else ""
+    table = Table(
+        caption="In brackets: where the mean lies with 95 % confidence; it takes two measurements to know.",
+        caption_justify="left",
+    )
+    headings = (
+        "scenario",
+        "region",
+        "measured",
+        "stream hours",
+        f"{unit} a month",
+        "kWh a month",
+        "kg CO2e a month",
+    )
+    for heading in (*headings, "over budget"):
+        table.add_column(
+            heading, justify="left" if heading in ("scenario", "region", "over budget") else "right"
+        )
+    for plan in plans:
+        over = [f"{what}: {verdict}" for what, verdict in _verdicts(plan) if verdict is not None]
+        table.add_row(
+            plan.scenario,
+            plan.region or "-",
+            f"{plan.measurements}x {plan.energy_tier or ''}".strip(),
+            pricing.shown(plan.stream_hours_per_month, 6),
+            *(_range(figure) for figure in (plan.cost_month, plan.energy_kwh_month, plan.co2_kg_month)),
+            ", ".join(over),
+        )
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _verdicts(plan: Forecast) -> list[tuple[str, str | None]]:
+    return [("money", plan.cost_over_budget), ("CO2", plan.co2_over_budget)]
+
+
+def _range(figure: Interval | None) -> str:
+    if figure is None:
+        return "-"
+    if figure.low is None:
+        return pricing.shown(figure.mean)
+    return f"{pricing.shown(figure.mean)} ({pricing.shown(figure.low)} to {pricing.shown(figure.high)})"
