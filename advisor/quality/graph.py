@@ -17,44 +17,16 @@ from typing import Literal
 
 from msgspec import Struct
 
-from advisor.errors import InputError, MediaError
-from advisor.ffmpeg import VMAF_MODELS
+from advisor.errors import MediaError
 from advisor.quality.probe import Media
+from advisor.quality.settings import PHONE, Settings, check_settings, chosen_models
 
-__all__ = ["Plan", "Settings", "filter_graph", "plan", "seconds_compared"]
+__all__ = ["Plan", "filter_graph", "plan", "seconds_compared"]
 
 Pairing = Literal["time", "index", "fps"]
 
 _SYNC = "shortest=1:repeatlast=0:ts_sync_mode=nearest"
-_HD_LINES = 1440
 _SMALL_LINES = 180
-_PHONE = " phone"
-
-_V1_MIN_SIZE = (320, 180)
-_MIN_SIZE = {
-    "vmaf_v1.0.16_5d0h": (480, 270),
-    "vmaf_v1.0.16_hfr_5d0h": (480, 270),
-    "vmaf_v1.0.16_3d0h_2160": (640, 360),
-    "vmaf_v1.0.16_hfr_3d0h_2160": (640, 360),
-}
-"""Longer and shorter side below which libvmaf crashes or gives 0, tried with the one in ffmpeg 9.0.2."""
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """Everything beside the two files that a score depends on."""
-
-    model: str | None = None
-    """A libvmaf model, or ``hd``, ``4k``, ``neg``, ``phone``, ``v1``; None: by the comparison height."""
-    extra_models: tuple[str, ...] = ()
-    codec_comparison: bool = False
-    """Choose the ``neg`` model, which does not reward what an encoder sharpens."""
-    xpsnr: bool = False
-    subsample: int = 1
-    """VMAF of every n-th frame; odd, because even steps meet the same kind of B-frame each time."""
-    reference_start: float = 0.0
-    """Seconds to seek into the reference, as the encode did (``-ss``)."""
-    reference_loops: int = 0
-    """Repetitions of the reference, as in the encode (``-stream_loop``); -1 for ever."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -91,7 +63,7 @@ def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
     InputError
         Settings that cannot be.
     """
-    _check(settings)
+    check_settings(settings)
     for media in (reference, distorted):
         if media.hdr:
             raise MediaError(
@@ -113,25 +85,12 @@ def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
         windows=tuple(
             _windows(seconds_compared(reference, distorted, settings), max(shift, 1 / float(rate)))
         ),
-        models=_models(settings, reference),
+        models=chosen_models(settings, reference.width, reference.height, reference.path),
         reference_conversion=_matrix(reference, distorted) if reference.rgb else "",
         distorted_conversion=_range(distorted, reference) + _matrix(distorted, reference),
         xpsnr=settings.xpsnr,
         subsample=settings.subsample,
     )
-
-
-def _check(settings: Settings) -> None:
-    if settings.subsample < 1 or settings.subsample % 2 == 0:
-        raise InputError(f"expected an odd number from 1 up, found {settings.subsample}", subject="subsample")
-    if settings.reference_loops < -1:
-        raise InputError(f"expected -1 or more, found {settings.reference_loops}", subject="reference_loops")
-    if not 0 <= settings.reference_start < float("inf"):
-        raise InputError(
-            f"expected seconds from 0 up, found {settings.reference_start}", subject="reference_start"
-        )
-    if settings.model is not None and settings.codec_comparison:
-        raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")
 
 
 def _pairing(reference: Media, distorted: Media, settings: Settings) -> tuple[Pairing, Fraction]:
@@ -199,39 +158,6 @@ def _matrix(media: Media, other: Media) -> str:
     return f"{source}:out_color_matrix={other.matrix}"
 
 
-def _models(settings: Settings, reference: Media) -> tuple[str, ...]:
-    wanted = settings.model or ("neg" if settings.codec_comparison else None)
-    models = [_model(name, reference) for name in (wanted, *settings.extra_models)]
-    return tuple(dict.fromkeys(models))
-
-
-def _model(name: str | None, reference: Media) -> str:
-    # a phone's upright 1080x1920 has 1080 lines
-    sides = sorted((reference.width, reference.height), reverse=True)
-    uhd = sides[1] > _HD_LINES
-    hd_or_4k = "vmaf_4k_v0.6.1" if uhd else "vmaf_v0.6.1"
-    aliases = {
-        None: hd_or_4k,
-        "hd": "vmaf_v0.6.1",
-        "4k": "vmaf_4k_v0.6.1",
-        "neg": f"{hd_or_4k}neg",
-        "phone": f"vmaf_v0.6.1{_PHONE}",
-        "v1": "vmaf_v1.0.16_1d5h_2160" if uhd else "vmaf_v1.0.16_3d0h",
-    }
-    model = aliases.get(name, name) or hd_or_4k
-    if model.removesuffix(_PHONE) not in VMAF_MODELS:
-        known = ", ".join([*filter(None, aliases), *VMAF_MODELS])
-        raise InputError(f"no model {name!r}, expected one of {known}", subject="model")
-    if "_v1." in model:
-        least = _MIN_SIZE.get(model, _V1_MIN_SIZE)
-        if sides[0] < least[0] or sides[1] < least[1]:
-            found = f"{reference.width}x{reference.height}"
-            raise MediaError(
-                f"{model} needs at least {least[0]}x{least[1]}, found {found}", subject=reference.path
-            )
-    return model
-
-
 def filter_graph(plan: Plan, *, threads: int) -> str:
     """The graph for ffmpeg: input 0 is the distorted stream, input 1 the reference; the output is ``[out]``.
 
@@ -256,15 +182,15 @@ def _streams(plan: Plan) -> Iterator[str]:
     copies = 4 if plan.xpsnr else 3
     labels = "".join(f"[r{n}]" for n in range(copies))
     if not plan.windows:
-        yield f"[0:v:0]{distorted}[d]"
-        yield f"[1:v:0]{rate}{start},{reference},split={copies}{labels}"
+        yield f"[0:V:0]{distorted}[d]"
+        yield f"[1:V:0]{rate}{start},{reference},split={copies}{labels}"
         return
-    yield f"[0:v:0]{distorted},split=2[d][dp]"
+    yield f"[0:V:0]{distorted},split=2[d][dp]"
     if plan.pairing == "fps":
-        yield "[1:v:0]split=2[whole][rp]"
+        yield "[1:V:0]split=2[whole][rp]"
         yield f"[whole]{rate}{start},{reference},split={copies + 1}{labels}[rf]"
     else:
-        yield f"[1:v:0]{rate}{start},{reference},split={copies + 1}{labels}[rp]"
+        yield f"[1:V:0]{rate}{start},{reference},split={copies + 1}{labels}[rp]"
 
 
 def _metrics(plan: Plan, threads: int) -> Iterator[str]:
@@ -281,7 +207,7 @@ def _metrics(plan: Plan, threads: int) -> Iterator[str]:
 
 
 def _model_option(index: int, model: str) -> str:
-    version = model.removesuffix(_PHONE)
+    version = model.removesuffix(PHONE)
     transform = r"\:enable_transform=true" if version != model else ""
     return rf"version={version}\:name=m{index}{transform}"
 

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from advisor.errors import MediaError
 from advisor.ffmpeg import file_url, find_ffmpeg
 from advisor.quality.alignment import shifted
-from advisor.quality.graph import Plan, Settings, filter_graph, one_too_many, plan, seconds_compared
+from advisor.quality.graph import Plan, filter_graph, one_too_many, plan, seconds_compared
 from advisor.quality.logs import Frame, Logs, read_logs
 from advisor.quality.pooling import pool, psnr_cap_decibels
 from advisor.quality.probe import Media, count_frames, probe
 from advisor.quality.process import run_ffmpeg
+from advisor.quality.settings import Settings
 from advisor.results import Psnr, Quality, Ssim
 
 __all__ = ["Measurement", "measure"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import MediaError
-from advisor.quality.graph import Settings
 from advisor.quality.measure import measure
+from advisor.quality.settings import Settings
 from advisor.results import Quality
 
 __all__ = ["aligned_quality", "compute_quality", "compute_vmaf"]

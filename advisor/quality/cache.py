@@ -1,0 +1,105 @@
+"""Quality by content: the same two videos with the same settings are never computed twice."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.quality.settings import Settings
+from advisor.results import Quality
+
+__all__ = ["METHOD", "QualityCache", "Record", "content_key", "file_digest"]
+
+METHOD = 1
+"""Raised when a change of the method changes scores; older records are then computed again."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Record(Struct, frozen=True):
+    """What is known of one pair: its quality, or why it could not be computed and how often it was tried."""
+
+    quality: Quality | None = None
+    failure: str | None = None
+    failure_kind: str | None = None
+    attempts: int = 1
+
+
+def file_digest(path: Path | str) -> str:
+    """BLAKE2b of the file's content."""
+    digest = hashlib.blake2b(digest_size=20)
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def content_key(reference_digest: str, distorted_digest: str, settings: Settings) -> str:
+    """The name under which a pair is kept; equal for copies of the same files."""
+    parts = [str(METHOD), reference_digest, distorted_digest, msgspec.json.encode(settings).decode()]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=20).hexdigest()
+
+
+class QualityCache:
+    """Records in a folder, one file each, written whole or not at all.
+
+    A folder that cannot be written is no reason to compute twice within one process: records are also kept in
+    memory, and `put` says whether the disk has them too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, Record] = {}
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    @contextlib.contextmanager
+    def only_one(self, key: str) -> Iterator[None]:
+        """Let one thread at a time work on ``key``: the others then find its record."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            yield
+
+    def get(self, key: str) -> Record | None:
+        """The record, None when there is none or what lies there is broken."""
+        if key not in self._known:
+            try:
+                data = self._path(key).read_bytes()
+                self._known[key] = msgspec.json.decode(data, type=Record)
+            except (OSError, msgspec.DecodeError):
+                return None
+        return self._known[key]
+
+    def put(self, key: str, record: Record) -> bool:
+        """Keep ``record``; whether it is on disk."""
+        if record.quality is not None:  # the names belong to the pair that was asked for, not to its content
+            record = replace(record, quality=replace(record.quality, reference=None, distorted=None))
+        self._known[key] = record
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{key}.")
+        except OSError:
+            return False
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(record))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(self._path(key))
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            return False
+        return True
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"

@@ -1,0 +1,209 @@
+"""Quality off the path of whoever asks: jobs, workers, and one answer per content."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.errors import InputError, WattframeError
+from advisor.quality.cache import QualityCache, Record, content_key, file_digest
+from advisor.quality.settings import Settings
+from advisor.results import Quality
+
+__all__ = ["Job", "Outcome", "QualityQueue", "perform", "stamped"]
+
+ATTEMPTS = 3
+"""How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once."""
+
+Stamp = tuple[int, int, int]
+Perform = Callable[["Job", Callable[[], None]], "Outcome"]
+
+
+class Job(Struct, frozen=True):
+    """One pair to score, and the state of its files when it was asked for; picklable."""
+
+    reference: str
+    distorted: str
+    settings: Settings
+    reference_stamp: Stamp
+    distorted_stamp: Stamp
+
+
+class Outcome(Struct, frozen=True):
+    """The answer to a job: a quality (perhaps unaligned, without scores), or a failure."""
+
+    quality: Quality | None = None
+    failure: str | None = None
+    kind: str = "scored"
+    """``scored``, ``unaligned``, ``damaged`` (a file cannot be used) or ``failed`` (ffmpeg ended badly)."""
+    cached: bool = False
+
+
+class Stopped(Exception):  # noqa: N818 -- not an error: the queue is closing
+    """Raised inside a measurement to end it."""
+
+
+def stamped(reference: Path, distorted: Path, settings: Settings) -> Job:
+    """The job of two files as they are now; OSError when one is not there."""
+    return Job(str(reference), str(distorted), settings, _stamp(reference), _stamp(distorted))
+
+
+def _stamp(path: Path) -> Stamp:
+    info = path.stat()
+    return info.st_size, info.st_mtime_ns, info.st_ino
+
+
+def perform(
+    job: Job,
+    cache: QualityCache,
+    *,
+    ffmpeg: str | None = None,
+    nice: int = 0,
+    threads: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Answer one job: from the cache, else by measuring. ``check`` is called now and then and may raise."""
+    try:
+        digests = file_digest(job.reference), file_digest(job.distorted)
+    except OSError as exc:
+        return Outcome(failure=f"cannot be read: {exc.strerror}", kind="damaged")
+    key = content_key(*digests, job.settings)
+    with cache.only_one(key):
+        known = cache.get(key)
+        if known is not None and not _worth_another_try(known):
+            return _outcome(known, job, cached=True)
+        check()
+        attempts = known.attempts + 1 if known is not None else 1
+        record = replace(_measured(job, ffmpeg, nice, threads, check), attempts=attempts)
+        cache.put(key, record)
+        return _outcome(record, job, cached=False)
+
+
+def _worth_another_try(record: Record) -> bool:
+    return record.failure_kind == "failed" and record.attempts < ATTEMPTS
+
+
+def _measured(
+    job: Job, ffmpeg: str | None, nice: int, threads: int | None, check: Callable[[], None]
+) -> Record:
+    from advisor.quality.measure import measure
+
+    try:
+        measured = measure(
+            job.reference,
+            job.distorted,
+            job.settings,
+            ffmpeg=ffmpeg,
+            nice=nice,
+            threads=threads,
+            progress=lambda _done, _total: check(),
+        )
+    except InputError as exc:
+        # without paths: the record serves every copy of these files
+        which = {job.reference: "the reference ", job.distorted: "the output "}.get(exc.subject or "", "")
+        return Record(failure=f"{which}{exc.problem}", failure_kind="damaged")
+    except WattframeError as exc:
+        return Record(failure=str(exc), failure_kind="failed")
+    return Record(quality=measured.quality)
+
+
+def _outcome(record: Record, job: Job, *, cached: bool) -> Outcome:
+    if record.quality is None:
+        return Outcome(failure=record.failure, kind=record.failure_kind or "failed", cached=cached)
+    quality = replace(record.quality, reference=job.reference, distorted=job.distorted)
+    return Outcome(quality, kind="scored" if quality.aligned else "unaligned", cached=cached)
+
+
+class QualityQueue:
+    """Workers that answer the jobs that are wanted, in the order in which they are wanted.
+
+    Parameters
+    ----------
+    perform
+        Answers one job; is given a function that raises when the queue closes. Called from several threads.
+    workers
+        Jobs at a time.
+    """
+
+    def __init__(self, perform: Perform, *, workers: int) -> None:
+        self._perform = perform
+        self._wanted: list[Job] = []
+        self._running: set[Job] = set()
+        self._outcomes: dict[Job, Outcome] = {}
+        self._changed = threading.Condition()
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"quality-{n}", daemon=True) for n in range(workers)
+        ]
+        self.counts: Counter[str] = Counter()
+        """Answers so far by kind; ``cached`` for those that were not computed."""
+
+    def start(self) -> None:
+        """Begin to work."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the running measurements and their ffmpeg; what is not done stays undone."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=1.5)
+
+    def want(self, jobs: Sequence[Job]) -> None:
+        """The jobs that matter now, the first first. Answers to others are forgotten."""
+        with self._changed:
+            wanted = dict.fromkeys(jobs)
+            self._outcomes = {job: outcome for job, outcome in self._outcomes.items() if job in wanted}
+            self._wanted = [job for job in wanted if job not in self._outcomes]
+            self._changed.notify_all()
+
+    def outcome(self, job: Job) -> Outcome | None:
+        """The answer, None as long as there is none."""
+        return self._outcomes.get(job)
+
+    @property
+    def pending(self) -> int:
+        """Jobs that wait or run."""
+        with self._changed:
+            return len(self._wanted)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                outcome = self._perform(job, self._check)
+            except Stopped:
+                return
+            except Exception as exc:  # one bad pair must not end the worker
+                outcome = Outcome(failure=f"{type(exc).__name__}: {exc}", kind="failed")
+            self._done(job, outcome)
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self._closing:
+                job = next((job for job in self._wanted if job not in self._running), None)
+                if job is not None:
+                    self._running.add(job)
+                    return job
+                self._changed.wait()
+            return None
+
+    def _done(self, job: Job, outcome: Outcome) -> None:
+        with self._changed:
+            self._running.discard(job)
+            self.counts["cached" if outcome.cached else outcome.kind] += 1
+            if job in self._wanted:
+                self._wanted.remove(job)
+                self._outcomes[job] = outcome
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self._closing:
+            raise Stopped

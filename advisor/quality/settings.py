@@ -1,0 +1,96 @@
+"""What a score depends on beside the two files: the model and how the reference is read."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from advisor.errors import InputError, MediaError
+from advisor.ffmpeg import VMAF_MODELS
+
+__all__ = ["PHONE", "Settings", "check_settings", "chosen_models", "known_models"]
+
+PHONE = " phone"
+"""At the end of a model's name: scores as seen on a phone."""
+
+_HD_LINES = 1440
+_ALIASES = ("hd", "4k", "neg", "phone", "v1")
+
+_V1_MIN_SIZE = (320, 180)
+_MIN_SIZE = {
+    "vmaf_v1.0.16_5d0h": (480, 270),
+    "vmaf_v1.0.16_hfr_5d0h": (480, 270),
+    "vmaf_v1.0.16_3d0h_2160": (640, 360),
+    "vmaf_v1.0.16_hfr_3d0h_2160": (640, 360),
+}
+"""Longer and shorter side below which libvmaf crashes or gives 0, tried with the one in ffmpeg 9.0.2."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything beside the two files that a score depends on."""
+
+    model: str | None = None
+    """A libvmaf model, or ``hd``, ``4k``, ``neg``, ``phone``, ``v1``; None: by the comparison height."""
+    extra_models: tuple[str, ...] = ()
+    codec_comparison: bool = False
+    """Choose the ``neg`` model, which does not reward what an encoder sharpens."""
+    xpsnr: bool = False
+    subsample: int = 1
+    """VMAF of every n-th frame; odd, because even steps meet the same kind of B-frame each time."""
+    reference_start: float = 0.0
+    """Seconds to seek into the reference, as the encode did (``-ss``)."""
+    reference_loops: int = 0
+    """Repetitions of the reference, as in the encode (``-stream_loop``); -1 for ever."""
+
+
+def known_models() -> tuple[str, ...]:
+    """What `Settings.model` takes."""
+    return (*_ALIASES, *VMAF_MODELS)
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise InputError for settings that cannot be."""
+    models = (*([settings.model] if settings.model is not None else []), *settings.extra_models)
+    for model in models:
+        if model not in known_models():
+            raise InputError(f"expected one of {', '.join(known_models())}; found {model!r}", subject="model")
+    if settings.subsample < 1 or settings.subsample % 2 == 0:
+        raise InputError(f"expected an odd number from 1 up, found {settings.subsample}", subject="subsample")
+    if settings.reference_loops < -1:
+        raise InputError(f"expected -1 or more, found {settings.reference_loops}", subject="reference_loops")
+    if not 0 <= settings.reference_start < float("inf"):
+        found = settings.reference_start
+        raise InputError(f"expected seconds from 0 up, found {found}", subject="reference_start")
+    if settings.model is not None and settings.codec_comparison:
+        raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")
+
+
+def chosen_models(settings: Settings, width: int, height: int, subject: str) -> tuple[str, ...]:
+    """libvmaf's names of the models for a comparison of this size, the main one first.
+
+    Raises
+    ------
+    MediaError
+        The pictures of ``subject`` are too small for a model.
+    """
+    longer, lines = max(width, height), min(width, height)  # a phone's upright 1080x1920 has 1080 lines
+    main = settings.model or ("neg" if settings.codec_comparison else "4k" if lines > _HD_LINES else "hd")
+    models = tuple(dict.fromkeys(_named(name, lines) for name in (main, *settings.extra_models)))
+    for model in models:
+        least = _MIN_SIZE.get(model, _V1_MIN_SIZE if "_v1." in model else (0, 0))
+        if longer < least[0] or lines < least[1]:
+            raise MediaError(
+                f"{model} needs at least {least[0]}x{least[1]}, found {width}x{height}", subject=subject
+            )
+    return models
+
+
+def _named(name: str, lines: int) -> str:
+    uhd = lines > _HD_LINES
+    aliases = {
+        "hd": "vmaf_v0.6.1",
+        "4k": "vmaf_4k_v0.6.1",
+        "neg": "vmaf_4k_v0.6.1neg" if uhd else "vmaf_v0.6.1neg",
+        "phone": f"vmaf_v0.6.1{PHONE}",
+        "v1": "vmaf_v1.0.16_1d5h_2160" if uhd else "vmaf_v1.0.16_3d0h",
+    }
+    return aliases.get(name, name)

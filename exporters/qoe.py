@@ -1,0 +1,443 @@
+"""Quality exporter, port 9503: how good the encodes of the test runs are, and what a watt bought of it.
+
+Scores that a result file holds are published as they are. The others are computed here, off the scrape path,
+newest run first, and kept on disk by content, so that a restart computes nothing twice.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.errors import FfmpegError, InputError
+from advisor.ffmpeg import find_ffmpeg
+from advisor.quality.cache import QualityCache
+from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
+from advisor.quality.pairs import read_pairs
+from advisor.quality.queue import Job, Outcome, QualityQueue, perform
+from advisor.quality.settings import Settings, known_models
+from advisor.results import Quality, Run, Scenario, Vmaf
+from advisor.scoring import scores
+from exporters.runtime import Exporter, Family, Filled, Option, serve
+from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
+from exporters.runtime.logs import logger
+from exporters.runtime.options import existing_file, folder, whole_number
+
+__all__ = ["EXPORTER", "QoeCollector", "Work"]
+
+_OUTPUT = (*IDENTITY, "codec", "encoder", "output")
+_VMAF = (*_OUTPUT, "model")
+_TIERED = (*IDENTITY, "codec", "encoder", "tier")
+_POLL_SECONDS = 2.0
+_KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
+
+VMAF = Family(
+    "qoe_vmaf_score", "gauge", "Mean VMAF, 0-100; compare only within one comparison height.", _VMAF
+)
+HARMONIC = Family("qoe_vmaf_harmonic_mean_score", "gauge", "Harmonic mean of VMAF over the frames.", _VMAF)
+PERCENTILE = Family(
+    "qoe_vmaf_percentile_score",
+    "gauge",
+    "VMAF that 1 or 5 percent of the frames stay below.",
+    (*_VMAF, "percentile"),
+)
+WORST = Family("qoe_vmaf_min_score", "gauge", "VMAF of the worst frame.", _VMAF)
+PSNR = Family(
+    "qoe_psnr_score",
+    "gauge",
+    "PSNR in decibels of the mean squared error, capped at 60 (8 bit), 72 (10 bit).",
+    _OUTPUT,
+)
+SSIM = Family("qoe_ssim_ratio", "gauge", "Structural similarity; 1 is identical.", _OUTPUT)
+XPSNR = Family("qoe_xpsnr_decibels", "gauge", "XPSNR of the luma plane.", _OUTPUT)
+ALIGNED = Family(
+    "qoe_aligned",
+    "gauge",
+    "1 if the frames of output and input belong together, 0 if not (no scores then).",
+    _OUTPUT,
+)
+HEIGHT = Family("qoe_comparison_height_pixels", "gauge", "Lines at which the two were compared.", _OUTPUT)
+SECONDS = Family(
+    "qoe_computation_duration_seconds", "gauge", "Wall time that measuring the quality took.", _OUTPUT
+)
+UNSCORED_INFO = Family("qoe_unscored_info", "info", "Why an output has no score.", (*_OUTPUT, "reason"))
+PER_WATT = Family("qoe_quality_per_watt", "gauge", "Mean VMAF over mean watts of the scenario.", _TIERED)
+EFFICIENCY = Family(
+    "qoe_efficiency_score", "gauge", "Pixels delivered x VMAF / 100 per joule of the scenario.", _TIERED
+)
+COMPUTATIONS = Family(
+    "qoe_computations_total",
+    "counter",
+    "Answers since the exporter started: scored, unaligned, damaged (a file), failed (ffmpeg), cached.",
+    ("outcome",),
+)
+PENDING = Family("qoe_pending", "gauge", "Outputs that wait for their score or are being scored.")
+UNSCORED = Family(
+    "qoe_unscored",
+    "gauge",
+    "Outputs without a score by reason; refused is a path outside the folders that may be read.",
+    ("reason",),
+)
+MODEL = Family(
+    "qoe_model_info", "info", "Models behind the scores, and libvmaf's version.", ("model", "libvmaf")
+)
+FILES_REFUSED = Family("qoe_files_refused", "gauge", "Result files and lists of pairs that cannot be read.")
+PAIRS_ERROR = Family("qoe_pairs_error_info", "info", "Why the list of pairs is not used.", ("reason",))
+
+_PER_MODEL: tuple[tuple[Family, Callable[[Vmaf], float | None]], ...] = (
+    (VMAF, lambda v: v.mean),
+    (HARMONIC, lambda v: v.harmonic_mean),
+    (WORST, lambda v: v.min),
+)
+_PER_OUTPUT: tuple[tuple[Family, Callable[[Quality], float | None]], ...] = (
+    (PSNR, lambda q: q.psnr_decibels.average if q.psnr_decibels else None),
+    (SSIM, lambda q: q.ssim_ratio.all if q.ssim_ratio else None),
+    (XPSNR, lambda q: q.xpsnr_decibels),
+    (ALIGNED, lambda q: None if q.aligned is None else int(q.aligned)),
+    (HEIGHT, lambda q: q.comparison_height_pixels),
+    (SECONDS, lambda q: q.computation_seconds),
+)
+
+
+class Work(Struct, frozen=True):
+    """What computing needs."""
+
+    queue: QualityQueue | None
+    """Who computes; None where there is no ffmpeg."""
+    roots: tuple[Path, ...]
+    """Folders, resolved, inside which the paths of result files are followed."""
+    settings: Settings = Settings()
+    pairs: Path | None = None
+
+
+class Published(Struct, frozen=True):
+    """One scenario, or one pair of the operator's list, with what is known of its outputs."""
+
+    run_id: str
+    name: str
+    entries: tuple[Entry, ...]
+    scenario: Scenario | None = None
+    run: Run | None = None
+
+
+class QoeCollector:
+    """Publishes the quality of a folder of result files and of a list of pairs.
+
+    Parameters
+    ----------
+    results
+        The folder as the other exporters see it.
+    results_dir
+        The same folder, for the paths in its files.
+    work
+        What computes the scores that the files do not hold.
+    """
+
+    name = "qoe"
+    poll_seconds = _POLL_SECONDS
+
+    def __init__(self, results: ResultFolder, results_dir: Path, work: Work) -> None:
+        self._results = results
+        self._folder = results_dir
+        self._work = work
+        self._parts: dict[str, tuple[object, list[Filled]]] = {}
+        self._told: set[str] = set()
+        self._settled: dict[str, tuple[Shown, list[Published]]] = {}
+
+    def start(self) -> None:
+        """Begin to compute."""
+        if self._work.queue is not None:
+            self._work.queue.start()
+
+    def close(self) -> None:
+        """End what is being computed."""
+        if self._work.queue is not None:
+            self._work.queue.close()
+
+    def refresh(self) -> Mapping[str, Sequence[Filled]] | None:
+        """One part a run, one for the list of pairs, one for the whole; None when nothing changed."""
+        if self._results.refresh():
+            shown = self._results.shown
+            self._settled = {run_id: kept for run_id, kept in self._settled.items() if run_id in shown}
+        found = {run_id: self._of_run(shown) for run_id, shown in self._results.shown.items()}
+        pairs, problem = self._of_pairs()
+        if pairs:
+            found[pairs[0].run_id] = pairs
+        if self._work.queue is not None:
+            # newest first; the operator's own list, which comes last, before all
+            newest = [p for published in reversed(found.values()) for p in published]
+            self._work.queue.want([e.job for p in newest for e in p.entries if e.job is not None])
+        known = {run_id: [self._answered(p) for p in published] for run_id, published in found.items()}
+        former, self._parts = self._parts, {}
+        for run_id, published in known.items():
+            self._keep(former, run_id, published, partial(run_part, published))
+        whole = self._state(known, problem)
+        self._keep(former, "", whole, partial(whole_part, *whole))
+        if list(former) == list(self._parts) and all(former[k] is kept for k, kept in self._parts.items()):
+            return None
+        return {part: families for part, (_, families) in self._parts.items()}
+
+    def _keep(
+        self,
+        former: Mapping[str, tuple[object, list[Filled]]],
+        part: str,
+        state: object,
+        make: Callable[[], list[Filled]],
+    ) -> None:
+        """The former part where what it shows is the same, else a new one."""
+        kept = former.get(part)
+        self._parts[part] = kept if kept is not None and kept[0] == state else (state, make())
+
+    def _of_run(self, shown: Shown) -> list[Published]:
+        """What is known of a run. One in which no file can make a difference is looked at once."""
+        run_id, work = shown.run.run_id, self._work
+        settled = self._settled.get(run_id)
+        if settled is not None and settled[0] is shown:
+            return settled[1]
+        published = [
+            Published(
+                run_id,
+                scenario.name,
+                entries_of(shown.run, scenario, self._folder, work.roots, work.settings),
+                scenario,
+                shown.run,
+            )
+            for scenario in shown.scenarios
+        ]
+        if all(e.job is None and e.kind != "missing" for p in published for e in p.entries):
+            self._settled[run_id] = shown, published
+        return published
+
+    def _of_pairs(self) -> tuple[list[Published], str | None]:
+        path = self._work.pairs
+        if path is None:
+            return [], None
+        try:
+            pairs = read_pairs(path, self._work.settings)
+        except InputError as exc:
+            self._tell(str(exc))
+            return [], exc.problem
+        return [Published(path.stem, pair.name, (entry_of_pair(pair),)) for pair in pairs], None
+
+    def _answered(self, published: Published) -> Published:
+        """``published`` with the answers of now; itself where nothing is asked."""
+        queue = self._work.queue
+        if queue is None:
+            lacking = {"kind": "no_ffmpeg", "reason": "there is no ffmpeg", "job": None}
+            entries = [replace(e, **lacking) if e.job is not None else e for e in published.entries]
+        else:
+            entries = [answered(entry, queue.outcome) for entry in published.entries]
+        for entry in entries:
+            if entry.reason is not None:
+                self._tell(f"{published.run_id} {published.name} {entry.output}: {entry.reason}")
+        return (
+            replace(published, entries=tuple(entries)) if any(e.job for e in published.entries) else published
+        )
+
+    def _state(
+        self, known: Mapping[str, Sequence[Published]], problem: str | None
+    ) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[tuple[str, str]], int, str | None]:
+        entries = [e for published in known.values() for p in published for e in p.entries]
+        queue = self._work.queue
+        return (
+            sum(entry.job is not None for entry in entries),
+            dict(queue.counts) if queue is not None else {},
+            dict(Counter(entry.kind for entry in entries if entry.kind is not None)),
+            frozenset(_models(entries)),
+            len(self._results.broken) + (problem is not None),
+            problem,
+        )
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            logger().warning("no score", reason=line)
+
+
+def whole_part(
+    pending: int,
+    counts: Mapping[str, int],
+    unscored: Mapping[str, int],
+    models: frozenset[tuple[str, str]],
+    refused: int,
+    problem: str | None,
+) -> list[Filled]:
+    """The families of the exporter as a whole."""
+    return [
+        PENDING.one(pending),
+        COMPUTATIONS([((kind,), counts.get(kind, 0)) for kind in _KINDS]),
+        UNSCORED([((kind,), count) for kind, count in sorted(unscored.items())]),
+        MODEL([(labels, 1) for labels in sorted(models)]),
+        FILES_REFUSED.one(refused),
+        PAIRS_ERROR([((problem,), 1)] if problem is not None else []),
+    ]
+
+
+def _models(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        quality = entry.quality
+        if quality is not None and quality.vmaf is not None and quality.vmaf.model is not None:
+            for model in (quality.vmaf.model, *quality.vmaf_extra):
+                yield model, quality.libvmaf_version or ""
+
+
+def run_part(published: Sequence[Published]) -> list[Filled]:
+    """Every family of one run, or of the list of pairs."""
+    rows = [(_labels(p, entry), entry) for p in published for entry in p.entries]
+    vmaf = [((*labels, v.model or ""), v) for labels, entry in rows for v in _vmafs(entry)]
+    qualities = [(labels, entry.quality) for labels, entry in rows if entry.quality is not None]
+    filled = [family([(labels, of(v)) for labels, v in vmaf]) for family, of in _PER_MODEL]
+    filled.append(
+        PERCENTILE(
+            [((*labels, percent), of) for labels, v in vmaf for percent, of in (("1", v.p1), ("5", v.p5))]
+        )
+    )
+    filled += [family([(labels, of(quality)) for labels, quality in qualities]) for family, of in _PER_OUTPUT]
+    filled.append(
+        UNSCORED_INFO([((*labels, entry.reason), 1) for labels, entry in rows if entry.reason is not None])
+    )
+    bought = [(_tiered(p), _bought(p)) for p in published if p.scenario is not None]
+    filled.append(PER_WATT([(labels, values.get("quality_per_watt")) for labels, values in bought]))
+    filled.append(EFFICIENCY([(labels, values.get("qoe_efficiency")) for labels, values in bought]))
+    return filled
+
+
+def _vmafs(entry: Entry) -> list[Vmaf]:
+    quality = entry.quality
+    return [] if quality is None or quality.vmaf is None else [quality.vmaf, *quality.vmaf_extra.values()]
+
+
+def _labels(published: Published, entry: Entry) -> tuple[str, ...]:
+    return (*_identity(published), entry.output)
+
+
+def _identity(published: Published) -> tuple[str, ...]:
+    scenario = published.scenario
+    codec, encoder = (scenario.encoder or "", scenario.encoder_type) if scenario is not None else ("", "")
+    return published.run_id, published.name, codec, encoder
+
+
+def _tiered(published: Published) -> tuple[str, ...]:
+    power = published.scenario.power if published.scenario is not None else None
+    return (*_identity(published), (power.tier if power else None) or "unknown")
+
+
+def _bought(published: Published) -> dict[str, float]:
+    """Scores that join quality and power; only once every output of the scenario has a quality."""
+    scored = None if published.scenario is None else with_scores(published.scenario, published.entries)
+    return {} if scored is None else scores(scored, published.run)
+
+
+def _model(text: str) -> str:
+    if text not in known_models():
+        raise ValueError(f"expected one of {', '.join(known_models())}")
+    return text
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    return tuple(folder(part) for part in text.split(os.pathsep) if part)
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ValueError("expected true or false")
+    return text.lower() in ("true", "1", "yes")
+
+
+_SAMPLES = Path(__file__).resolve().parent.parent / "samples"
+
+_OPTIONS = (
+    *RESULT_OPTIONS,
+    Option(
+        "--media-dir",
+        "QOE_MEDIA_DIR",
+        None,
+        _folders,
+        "folders that may be read beside the results folder, several with colons; unset: the samples",
+    ),
+    Option("--pairs", "QOE_PAIRS", None, existing_file, "list of own encodes to score, YAML or JSON"),
+    Option(
+        "--cache-dir", "QOE_CACHE_DIR", None, folder, "folder of computed scores; unset: the user's cache"
+    ),
+    Option("--workers", "QOE_WORKERS", 1, whole_number(1, 256), "pairs that are scored at a time"),
+    Option(
+        "--threads", "QOE_THREADS", None, whole_number(1, 1024), "threads of libvmaf a pair; unset: all CPUs"
+    ),
+    Option("--nice", "QOE_NICE", 10, whole_number(0, 19), "niceness of the work, 19 is the most modest"),
+    Option("--ffmpeg", "QOE_FFMPEG", None, str, "ffmpeg with libvmaf; unset: the one that comes along"),
+    Option("--model", "QOE_MODEL", None, _model, "VMAF model; unset: by the comparison height"),
+    Option(
+        "--codec-comparison", "QOE_CODEC_COMPARISON", False, _flag, "use the model for comparing encoders"
+    ),
+    Option("--xpsnr", "QOE_XPSNR", False, _flag, "also compute XPSNR"),
+)
+
+
+def _cache_folder(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "wattframe" / "quality"
+
+
+def _queue(options: Namespace) -> QualityQueue | None:
+    try:
+        ffmpeg = str(find_ffmpeg(options.ffmpeg))
+    except FfmpegError as exc:
+        if options.ffmpeg is not None:
+            raise
+        logger().warning("no score is computed here", reason=str(exc))
+        return None
+    cache = QualityCache(_cache_folder(options.cache_dir))
+
+    def answer(job: Job, check: Callable[[], None]) -> Outcome:
+        return perform(job, cache, ffmpeg=ffmpeg, nice=options.nice, threads=options.threads, check=check)
+
+    return QualityQueue(answer, workers=options.workers)
+
+
+def _build(options: Namespace) -> list[QoeCollector]:
+    settings = Settings(model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr)
+    if options.model is not None and options.codec_comparison:
+        raise InputError(
+            "--codec-comparison chooses the model itself: leave out one of the two", subject="--model"
+        )
+    results = ResultFolder(options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios)
+    media = (_SAMPLES,) if options.media_dir is None else options.media_dir
+    roots = tuple(path.resolve() for path in (options.results_dir, *media))
+    work = Work(_queue(options), roots, settings, options.pairs)
+    return [QoeCollector(results, options.results_dir, work)]
+
+
+EXPORTER = Exporter(
+    name="qoe",
+    title="Quality of encodes: VMAF, PSNR, SSIM, and what a watt bought of it.",
+    port=9503,
+    options=_OPTIONS,
+    build=_build,
+    families=(
+        *(family for family, _ in _PER_MODEL),
+        PERCENTILE,
+        *(family for family, _ in _PER_OUTPUT),
+        UNSCORED_INFO,
+        PER_WATT,
+        EFFICIENCY,
+        PENDING,
+        COMPUTATIONS,
+        UNSCORED,
+        MODEL,
+        FILES_REFUSED,
+        PAIRS_ERROR,
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(serve(EXPORTER))
