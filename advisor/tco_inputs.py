@@ -39,7 +39,8 @@ def flat_price(prices: Prices, own: float | None) -> float:
     if isinstance(prices.electricity, Flat):
         return prices.electricity.value
     problem = "no price is known" if prices.electricity is None else "the price changes over time"
-    raise PricingError(f"{problem}: give the one to count with", field="price_per_kwh")
+    place = f"region {prices.region}" if prices.region else None
+    raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")
 
 
 def preset(given: Scenario | Mapping[str, Any] | Preset, prices: Prices) -> Preset:

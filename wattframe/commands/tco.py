@@ -1,0 +1,184 @@
+"""``wattframe tco``: total cost of ownership, its shares and its break-even points."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advisor.cost import CostModel
+from advisor.errors import InputError
+from advisor.price_book import PriceBook, PriceOptions
+from advisor.pricing_file import near
+from advisor.results import Run, Scenario
+from advisor.scenario import published
+from advisor.tco import Machine, TcoAnalysis
+from wattframe import pricing
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def tco(
+    purchase_price: Annotated[float, typer.Option(help="What the machine costs.")],
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="Result files that --scenario, --faster, --slower are in.")
+    ] = None,
+    residual_value: Annotated[float, typer.Option(help="What it is sold for in the end.")] = 0.0,
+    lifetime_years: Annotated[float, typer.Option(help="Years that it is used.")] = 4.0,
+    utilisation: Annotated[float, typer.Option(help="Hours of use over hours of life, 0 to 1.")] = 1.0,
+    mean_watts: Annotated[float | None, typer.Option(help="Power in use; else the scenario's.")] = None,
+    idle_watts: Annotated[float, typer.Option(help="Power out of use; 0 is switched off.")] = 0.0,
+    maintenance_per_year: Annotated[float, typer.Option(help="Money a year.")] = 0.0,
+    streams: Annotated[
+        float | None, typer.Option(help="Hours of video an hour of use makes; else the scenario's, else 1.")
+    ] = None,
+    embodied_kg: Annotated[float | None, typer.Option(help="CO2e of making it, in kg.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="Scenario that brings watts and streams.")] = None,
+    viewers: pricing.Viewers = None,
+    bitrate_kbps: Annotated[float | None, typer.Option(help="What a viewer receives.")] = None,
+    delivery_cost_per_gb: Annotated[float | None, typer.Option(help="Sending 10^9 bytes.")] = None,
+    cloud_cost_per_hour: Annotated[float | None, typer.Option(help="A cloud instance instead.")] = None,
+    cloud_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
+    gpu_purchase_price: Annotated[float | None, typer.Option(help="A machine with GPUs instead.")] = None,
+    gpu_mean_watts: Annotated[float | None, typer.Option(help="Its power in use.")] = None,
+    gpu_idle_watts: Annotated[float, typer.Option(help="Its power out of use.")] = 0.0,
+    gpu_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
+    faster: Annotated[str | None, typer.Option(help="Scenario with the faster of two presets.")] = None,
+    slower: Annotated[str | None, typer.Option(help="Scenario with the slower one.")] = None,
+    region: pricing.RegionNames = None,
+    energy_cost_per_kwh: pricing.EnergyPrice = None,
+    cpu_cost_per_hour: pricing.CpuPrice = None,
+    pue: pricing.Pue = None,
+    carbon_grams_per_kwh: pricing.Carbon = None,
+    regions_file: pricing.Regions = None,
+    exchange_rates: pricing.Rates = None,
+    currency: pricing.Currency = "USD",
+    accept_unusual_prices: pricing.AcceptUnusual = False,
+    json_: pricing.Json = False,
+) -> int:
+    """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
+    book = PriceBook.load(
+        PriceOptions(
+            regions=pricing.regions_of(region),
+            currency=currency,
+            energy_cost_per_kwh=energy_cost_per_kwh,
+            cpu_cost_per_hour=cpu_cost_per_hour,
+            pue=pue,
+            carbon_grams_per_kwh=carbon_grams_per_kwh,
+            regions_file=regions_file,
+            exchange_rates_file=exchange_rates,
+            accept_unusual_prices=accept_unusual_prices,
+        )
+    )
+    runs, code = pricing.read_runs("tco", results) if results else ([], 0)
+    gpu = None
+    if gpu_purchase_price is not None:
+        if gpu_mean_watts is None or gpu_streams is None:
+            raise InputError(
+                "expected --gpu-mean-watts and --gpu-streams beside it", subject="--gpu-purchase-price"
+            )
+        gpu = Machine(
+            purchase_price=gpu_purchase_price,
+            lifetime_years=lifetime_years,
+            mean_watts=gpu_mean_watts,
+            idle_watts=gpu_idle_watts,
+            streams=gpu_streams,
+            utilisation_ratio=utilisation,
+        )
+
+    def one(model: CostModel) -> TcoAnalysis:
+        return model.get_tco_analysis(
+            purchase_price,
+            residual_value=residual_value,
+            lifetime_years=lifetime_years,
+            utilisation_ratio=utilisation,
+            mean_watts=mean_watts,
+            idle_watts=idle_watts,
+            maintenance_per_year=maintenance_per_year,
+            streams=streams,
+            embodied_kg=embodied_kg,
+            scenario=_named(runs, scenario, "--scenario"),
+            viewers=viewers,
+            bitrate_kbps=bitrate_kbps,
+            delivery_cost_per_gb=delivery_cost_per_gb,
+            cloud_cost_per_hour=cloud_cost_per_hour,
+            cloud_streams=cloud_streams,
+            gpu=gpu,
+            faster=_named(runs, faster, "--faster"),
+            slower=_named(runs, slower, "--slower"),
+        )
+
+    analyses = [one(model) for model in book.models]
+    if json_:
+        pricing.print_json(analyses)
+    else:
+        _table(analyses)
+    return code
+
+
+def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | None:
+    """The newest finished scenario of that name."""
+    if name is None:
+        return None
+    scenarios = [s for run in runs for s in published(run) if s.status == "ok"]
+    found = [s for s in scenarios if s.name == name]
+    if not found:
+        alike = near(name, [s.name for s in scenarios], 3)
+        hint = f"; near are {', '.join(alike)}" if alike else ""
+        raise InputError(f"no finished scenario {name!r} in the result files{hint}", subject=option)
+    return max(found, key=lambda s: s.start_time or 0.0)
+
+
+def _table(analyses: Sequence[TcoAnalysis]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption=_caption(analyses), caption_justify="left")
+    table.add_column(f"{analyses[0].currency}, an hour of use" if analyses else "")
+    for analysis in analyses:
+        table.add_column(analysis.region or "no region", justify="right")
+    for label, cells in _rows(analyses):
+        table.add_row(label, *cells)
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
+    def row(label: str, values: Sequence[float | None]) -> tuple[str, list[str]]:
+        return label, [pricing.shown(value, 6) for value in values]
+
+    parts = [
+        row(part, [getattr(a.per_hour, part) for a in analyses])
+        for part in ("capital", "maintenance", "electricity", "delivery")
+    ]
+    return [
+        *parts,
+        row("total", [a.total_per_hour for a in analyses]),
+        row("total a year", [a.total_per_year for a in analyses]),
+        row("total over its life", [a.total_over_lifetime for a in analyses]),
+        row("an hour of one stream", [a.per_stream_hour for a in analyses]),
+        row("an hour watched", [a.per_watch_hour for a in analyses]),
+        row("cloud, an hour of one stream", [a.cloud_per_stream_hour for a in analyses]),
+        row("cheaper than the cloud from utilisation", [a.break_even_utilisation_cloud for a in analyses]),
+        row("GPU, an hour of one stream", [a.gpu_per_stream_hour for a in analyses]),
+        row("GPU cheaper from utilisation", [a.break_even_utilisation_gpu for a in analyses]),
+        row("slower preset cheaper from viewers", [a.break_even_viewers for a in analyses]),
+        row("g CO2e of electricity", [a.co2_operational_grams_per_hour for a in analyses]),
+        row("g CO2e of making it", [a.co2_embodied_grams_per_hour for a in analyses]),
+        ("moves the total most", [a.moves_most or "-" for a in analyses]),
+    ]
+
+
+def _caption(analyses: Sequence[TcoAnalysis]) -> str:
+    lines = []
+    for a in analyses:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in a.shares.items())
+        swings = ", ".join(f"{name} {swing:.1%}" for name, swing in list(a.sensitivity.items())[:4])
+        price = f"{pricing.shown(a.electricity_price_per_kwh)} {a.currency}/kWh, PUE {a.pue:g}"
+        lines.append(
+            f"{a.region or 'no region'} ({price}): {shares}. Swing of the total for +-10 %: {swings}."
+        )
+    return "\n".join(lines)
