@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from advisor.edge import guarded
+from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
 from advisor.ffmpeg import capabilities, find_ffmpeg
@@ -170,8 +171,8 @@ def _measure(
         jobs = remaining(jobs, former, here, settings.ffmpeg, path)
         sys.stderr.write(f"{program}: {path}: {skipped - len(jobs)} finished before, {len(jobs)} to run\n")
     try:
-        with Display(len(jobs), quiet=options.quiet) as display, meter:
-            session = Session(path, settings, meter, stop, display)
+        with Display(len(jobs), quiet=options.quiet) as display, open_gpus() as gpus, meter:
+            session = Session(path, settings, meter, gpus, stop, display)
             if former is not None:
                 session.resume(former)
             session.measure(jobs, sources)

@@ -16,7 +16,7 @@ from runner.command import Command, Target, commands
 from runner.plan import Job, Rung
 from runner.process import EncodeGroup, Ended
 from runner.validity import Observed, read_conditions, reasons
-from runner.window import EnergyMeter, Window
+from runner.window import EnergyMeter, GpuReader, Window
 
 __all__ = ["Bench", "Progress", "measure"]
 
@@ -43,6 +43,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     stopping: Callable[[], bool]
     """Whether the user asked for the end."""
     notice: Callable[[Progress], None]
+    gpus: GpuReader | None = None
     procfs: str = "/proc"
     sysfs: str = "/sys"
 
@@ -59,7 +60,7 @@ def measure(job: Job, bench: Bench, source: InputMedia | None, idle_watts: float
         The binary cannot be started at all.
     """
     planned = commands(job, ffmpeg=bench.ffmpeg, folder=bench.folder) if job.streams else []
-    window = Window(bench.meter, bench.interval_seconds)
+    window = Window(bench.meter, bench.interval_seconds, bench.gpus)
     before, own = read_conditions(bench.procfs, bench.sysfs), _own_cpu_seconds()
     with EncodeGroup(planned) as group:
         window.open()
@@ -97,6 +98,7 @@ def measure(job: Job, bench: Bench, source: InputMedia | None, idle_watts: float
         cpu_seconds=cpu_seconds,
         outputs=[output for stream in outputs for output in stream],
         power=window.power(idle_watts, cpu_seconds),
+        gpu_power=window.gpu_power(),
         samples=window.samples(),
         encode=_encode_stats(ended, outputs, window.seconds) if job.streams else None,
         validity=reasons(observed),

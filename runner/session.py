@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.energy.gpu import GpuMeter
 from advisor.errors import FfmpegError, InputError, WorkError
 from advisor.ffmpeg import Capabilities
 from advisor.hardware import host
@@ -48,11 +49,18 @@ class Session:
     """One run and its file. Everything finished is on disk at every moment."""
 
     def __init__(
-        self, path: Path, settings: Settings, meter: EnergyMeter, stop: StopRequest, display: Display
+        self,
+        path: Path,
+        settings: Settings,
+        meter: EnergyMeter,
+        gpus: GpuMeter,
+        stop: StopRequest,
+        display: Display,
     ) -> None:
         self.path = path
         self._settings = settings
         self._meter = meter
+        self._gpus = gpus if gpus.infos else None
         self._stop = stop
         self._display = display
         self._unwritten: OSError | None = None
@@ -65,7 +73,7 @@ class Session:
                 ffmpeg_version=settings.capabilities.version,
                 ffmpeg_path=str(settings.ffmpeg),
             ),
-            host=host(settings.procfs, settings.sysfs),
+            host=host(settings.procfs, settings.sysfs, gpus.infos),
         )
 
     def resume(self, former: Run) -> None:
@@ -147,6 +155,7 @@ class Session:
         self._display.begin(job)
         bench = Bench(
             meter=self._meter,
+            gpus=self._gpus,
             ffmpeg=self._settings.ffmpeg,
             folder=folder,
             interval_seconds=min(self._settings.interval_seconds, job.duration_seconds / 4),

@@ -10,10 +10,12 @@ from msgspec import Struct
 
 from advisor.energy.attribution import Window as HostWindow
 from advisor.energy.attribution import share
+from advisor.energy.gpu import GpuReading
 from advisor.energy.meter import MeterReading, host_joules
 from advisor.results import Power, Samples
+from runner.gpu import gpu_power, mean_utilization
 
-__all__ = ["EnergyMeter", "Window"]
+__all__ = ["EnergyMeter", "GpuReader", "Window"]
 
 _COUNTED = ("package", "dram", "psys")
 
@@ -30,9 +32,16 @@ class EnergyMeter(Protocol):
     def read(self) -> MeterReading: ...
 
 
+class GpuReader(Protocol):
+    """What the runner needs of the GPUs' meter."""
+
+    def read(self) -> tuple[GpuReading, ...]: ...
+
+
 class _Point(Struct, frozen=True):
     reading: MeterReading
     cpu_seconds: float
+    gpus: tuple[GpuReading, ...] = ()
 
 
 class Window:
@@ -43,32 +52,40 @@ class Window:
     nothing is lost with it.
     """
 
-    def __init__(self, meter: EnergyMeter, interval_seconds: float) -> None:
+    def __init__(self, meter: EnergyMeter, interval_seconds: float, gpus: GpuReader | None = None) -> None:
         self._meter = meter
+        self._gpus = gpus
         self._interval = interval_seconds
         self._points: list[_Point] = []
-        self._end: MeterReading | None = None
+        self._last: _Point | None = None
 
     def open(self) -> None:
         """Take the first reading."""
-        self._points = [_Point(self._meter.read(), 0.0)]
+        self._points = [self._point(0.0)]
 
     def sample(self, cpu_seconds: float) -> None:
         """Take a reading; ``cpu_seconds`` is what the scenario's processes have used so far."""
-        self._points.append(_Point(self._meter.read(), cpu_seconds))
+        self._points.append(self._point(cpu_seconds))
 
     def close(self, cpu_seconds: float) -> None:
         """Take the last reading."""
-        end = self._meter.read()
-        self._end = end
-        if end.monotonic_seconds - self._points[-1].reading.monotonic_seconds >= self._interval / 2:
-            self._points.append(_Point(end, cpu_seconds))
+        last = self._last = self._point(cpu_seconds)
+        since = self._points[-1].reading.monotonic_seconds
+        if last.reading.monotonic_seconds - since >= self._interval / 2:
+            self._points.append(last)
+
+    def _point(self, cpu_seconds: float) -> _Point:
+        return _Point(self._meter.read(), cpu_seconds, () if self._gpus is None else self._gpus.read())
+
+    @property
+    def _end(self) -> _Point:
+        if self._last is None:
+            raise RuntimeError("the window is still open")
+        return self._last
 
     @property
     def _ends(self) -> tuple[MeterReading, MeterReading]:
-        if self._end is None:
-            raise RuntimeError("the window is still open")
-        return self._points[0].reading, self._end
+        return self._points[0].reading, self._end.reading
 
     @property
     def start_unix(self) -> float:
@@ -158,6 +175,11 @@ class Window:
             domains=domains,
         )
 
+    def gpu_power(self) -> Power | None:
+        """Power and energy of the GPUs; None where there are none."""
+        points = [(p.reading.monotonic_seconds, p.gpus) for p in self._points]
+        return gpu_power((self._points[0].gpus, self._end.gpus), points, self.seconds)
+
     def samples(self) -> Samples:
         """The series of the window."""
         steps = list(itertools.pairwise(self._points))
@@ -165,6 +187,7 @@ class Window:
             timestamps=[b.reading.unix_seconds for _, b in steps],
             power_watts=[_watts(a.reading, b.reading) for a, b in steps],
             cpu_usage_cores=[_cores(a, b) for a, b in steps],
+            gpu_usage=[mean_utilization(b.gpus) for _, b in steps] if self._points[0].gpus else [],
         )
 
 
