@@ -1,0 +1,124 @@
+"""What the scenarios of one run cost."""
+
+from __future__ import annotations
+
+from grafana.boards.base import IN_REGION, OF_RUN, OF_SCENARIOS, REGION, board
+from grafana.panels import BLUE, GREEN, ORANGE, RED, columns, gauge, level_bars, pie, query, table, thresholds
+
+__all__ = ["BOARD"]
+
+BOARD = board(
+    "cost",
+    "Cost analysis",
+    "What the scenarios of one run cost, in the cost exporter's one currency.",
+    [
+        columns(
+            "Energy and compute",
+            "Cost of each scenario: electricity, and the machine's wall time.",
+            {"energy": f"cost_energy{OF_RUN}", "compute": f"cost_compute{OF_RUN}"},
+            unit="none",
+        ),
+        columns(
+            "An hour of video",
+            "Total cost for an hour of video of one stream: comparable between scenarios of unequal length.",
+            {"cost": f"cost_per_stream_hour{OF_RUN}"},
+            unit="none",
+        ),
+        level_bars(
+            "Total",
+            "Of each scenario as it ran.",
+            query(f"sort_desc(cost_total{OF_RUN})", "{{scenario}}", now=True),
+            unit="none",
+        ),
+        level_bars(
+            "Per megapixel",
+            "Total cost over the pixels delivered.",
+            query(f"sort_desc(cost_per_pixel{OF_RUN} * 1e6)", "{{scenario}}", now=True),
+            unit="none",
+            decimals=10,
+        ),
+        level_bars(
+            "Per viewer watch hour",
+            "Only where the number of viewers is known.",
+            query(f"sort_desc(cost_per_watch_hour{OF_RUN})", "{{scenario}}", now=True),
+            unit="none",
+        ),
+        level_bars(
+            "Carbon",
+            "Emissions of the electricity in the region; making the machine is not in it.",
+            query(f"sort_desc(co2_emissions_kg{IN_REGION} * 1000)", "{{scenario}}", now=True),
+            unit="massg",
+        ),
+        gauge(
+            "Run, in all",
+            "Sum over the chosen scenarios of the run.",
+            query(f"sum(cost_total{OF_RUN})", now=True),
+            unit="none",
+            limits=thresholds((1, ORANGE), (10, RED), base=GREEN),
+        ),
+        gauge(
+            "Electricity's share",
+            "Of the run's cost. Where it is small, energy decides between codecs and not between placements.",
+            query(f"sum(cost_energy{OF_RUN}) / sum(cost_total{OF_RUN})", now=True),
+            unit="percentunit",
+            limits=thresholds(base=BLUE),
+            high=1,
+        ),
+        gauge(
+            "Energy",
+            "Joules of the chosen scenarios of the run.",
+            query(f"sum(results_scenario_total_energy_joules{OF_RUN})", now=True),
+            unit="joule",
+            limits=thresholds(base=BLUE),
+        ),
+        pie(
+            "Distribution",
+            "Each scenario's part of the run's cost.",
+            query(f"sum by (scenario) (cost_total{OF_RUN})", "{{scenario}}", now=True),
+            unit="none",
+            height=6,
+        ),
+        table(
+            "Comparison",
+            "Cost by the clock and by load (CPU time in place of wall time), and carbon, in the region.",
+            {
+                "total": (f"max by (run_id, scenario) (cost_total{OF_RUN})", "none"),
+                "by load": (f"max by (run_id, scenario) (cost_total_load_aware{IN_REGION})", "none"),
+                "a month": (f"max by (run_id, scenario) (cost_monthly_projection{OF_RUN})", "none"),
+                "an hour of video": (f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN})", "none"),
+                "kg CO2e": (f"max by (run_id, scenario) (co2_emissions_kg{IN_REGION})", "masskg"),
+            },
+            sort="an hour of video",
+            descending=False,
+        ),
+        table(
+            "Prices and intensities used",
+            "What the figures were made with, and where it is from.",
+            {
+                "per kWh": (
+                    "max by (region, price_from) (label_replace(cost_electricity_price_per_kwh, "
+                    '"price_from", "$1", "source", "(.*)"))',
+                    "none",
+                ),
+                "g CO2e per kWh": (
+                    "max by (region, carbon_from, basis, year) (label_replace("
+                    'cost_grid_carbon_grams_per_kwh, "carbon_from", "$1", "source", "(.*)"))',
+                    "none",
+                ),
+                "PUE": ("max by (region) (cost_pue_ratio)", "none"),
+            },
+            keep=("region", "price_from", "carbon_from", "basis", "year"),
+            width=16,
+            height=6,
+        ),
+        table(
+            "Not priced, and why",
+            "Scenarios without a total cost. Unknown is absent, never 0.",
+            {"scenarios": ("cost_unpriced_scenarios", "none")},
+            keep=("reason",),
+            width=8,
+            height=6,
+        ),
+    ],
+    [*OF_SCENARIOS, REGION],
+)

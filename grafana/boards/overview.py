@@ -1,0 +1,104 @@
+"""One screen for a wall."""
+
+from __future__ import annotations
+
+from grafana.boards.base import REGION, RUN, VMAF_STEPS, board, tier_stat, vmaf
+from grafana.panels import GREEN, ORANGE, RED, gauge, query, stat, table, thresholds, timeseries
+
+__all__ = ["BOARD"]
+
+BOARD = board(
+    "overview",
+    "Overview",
+    "One screen for a wall: is it measuring, what does it draw, what does it cost, what is wrong.",
+    [
+        stat(
+            "Exporters up",
+            "Of five. Red: something is not scraped.",
+            query('count(up{job=~"rapl|docker_stats|results|qoe|cost"} == 1)', now=True),
+            unit="none",
+            limits=thresholds((3, ORANGE), (5, GREEN), base=RED),
+        ),
+        stat(
+            "Alerts firing",
+            "Warnings and critical alerts; information is not counted.",
+            query('count(ALERTS{alertstate="firing", severity=~"warning|critical"}) or vector(0)', now=True),
+            unit="none",
+            limits=thresholds((1, ORANGE), (5, RED), base=GREEN),
+        ),
+        tier_stat(),
+        stat(
+            "Power now",
+            "All hosts: packages plus memory, each once.",
+            query("sum(instance:rapl_power_watts:sum)"),
+            unit="watt",
+            sparkline=True,
+        ),
+        stat(
+            "Energy, 24 hours",
+            "All hosts.",
+            query("sum(instance:rapl_energy_joules:increase1d) / 3.6e6", now=True),
+            unit="kwatth",
+        ),
+        stat(
+            "Electricity, a day",
+            "At the prices of the region, the building's share included, each hour at its own price; in the "
+            "cost exporter's currency.",
+            query('region:host_energy_cost:per_day{region="$region"}', now=True),
+            unit="none",
+            decimals=3,
+        ),
+        timeseries(
+            "Power by host",
+            "Packages plus memory. The dashed line is the limit of the alert.",
+            query("instance:rapl_power_watts:sum", "{{instance}}"),
+            unit="watt",
+            width=16,
+            height=9,
+            min=0,
+        ),
+        stat(
+            "Carbon, a day",
+            "Emissions of all hosts' electricity on the grid of the region.",
+            query('region:host_carbon_kg:per_day{region="$region"} * 1000', now=True),
+            unit="massg",
+            width=4,
+            height=9,
+        ),
+        gauge(
+            "Average VMAF",
+            "Mean over the outputs of the run.",
+            query('avg(qoe_vmaf_score{run_id="$run"})', now=True),
+            unit="none",
+            limits=VMAF_STEPS,
+            high=100,
+            width=4,
+            height=9,
+        ),
+        table(
+            "The run at a glance",
+            "One line a scenario; sorted by energy for a second of video.",
+            {
+                "VMAF": (vmaf('{run_id="$run"}'), "none"),
+                "power": (
+                    'avg by (run_id, scenario) (results_scenario_mean_power_watts{run_id="$run"})',
+                    "watt",
+                ),
+                "J/s of video": (
+                    'avg by (run_id, scenario) (results_scenario_energy_joules_per_output_second{run_id="$run"})',
+                    "joule",
+                ),
+                "cost an hour of video": (
+                    'max by (run_id, scenario) (cost_per_stream_hour{run_id="$run"})',
+                    "none",
+                ),
+                "valid": ('min by (run_id, scenario) (results_scenario_valid{run_id="$run"})', "bool_yes_no"),
+            },
+            sort="J/s of video",
+            descending=False,
+            height=10,
+        ),
+    ],
+    [RUN, REGION],
+    refresh="10s",
+)

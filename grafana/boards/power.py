@@ -1,0 +1,146 @@
+"""What the hosts, their GPUs and their containers draw."""
+
+from __future__ import annotations
+
+from grafana.boards.base import board, tier_stat
+from grafana.panels import GREEN, ORANGE, RED, heading, level_bars, query, stat, thresholds, timeseries
+
+__all__ = ["BOARD"]
+
+BOARD = board(
+    "power",
+    "Power",
+    "What the hosts, their GPUs and their containers draw.",
+    [
+        tier_stat(),
+        stat(
+            "Counters readable",
+            "1 where an energy counter of the host can be read.",
+            query("min by (instance) (rapl_available)", "{{instance}}", now=True),
+            unit="bool_yes_no",
+            limits=thresholds((1, GREEN), base=ORANGE),
+        ),
+        stat(
+            "Energy today",
+            "The last 24 hours, packages plus memory.",
+            query("instance:rapl_energy_joules:increase1d / 3.6e6", "{{instance}}", now=True),
+            unit="kwatth",
+        ),
+        stat(
+            "Estimate's uncertainty",
+            "Half-width of the estimate's own uncertainty; no data where power is measured.",
+            query("max by (instance) (rapl_estimate_uncertainty_ratio)", "{{instance}}", now=True),
+            unit="percentunit",
+        ),
+        stat(
+            "Read errors, 1 hour",
+            "Failed reads of counters. No energy is lost while some succeed between two wraps.",
+            query("sum(increase(rapl_read_errors_total[1h])) or vector(0)", now=True),
+            unit="none",
+            limits=thresholds((1, ORANGE), (60, RED), base=GREEN),
+        ),
+        stat(
+            "Wraps, 24 hours",
+            "Times that a register came round. Each was added up; none is a reset.",
+            query("sum(increase(rapl_counter_wraps_total[1d]))", now=True),
+            unit="none",
+        ),
+        timeseries(
+            "Packages",
+            "Watts of each socket, from the joules counted.",
+            query(
+                'rate(rapl_energy_joules_total{domain="package"}[$__rate_interval])', "{{instance}} {{zone}}"
+            ),
+            unit="watt",
+            min=0,
+        ),
+        timeseries(
+            "Memory",
+            "Watts of each socket's memory; beside the package, not inside it.",
+            query('rate(rapl_energy_joules_total{domain="dram"}[$__rate_interval])', "{{instance}} {{zone}}"),
+            unit="watt",
+            min=0,
+        ),
+        timeseries(
+            "Inside the packages",
+            "Cores and what is beside them on the die. They are part of the package: do not add them to it.",
+            query(
+                'rate(rapl_energy_joules_total{domain=~"core|uncore"}[$__rate_interval])',
+                "{{instance}} {{zone}}",
+            ),
+            unit="watt",
+            min=0,
+        ),
+        timeseries(
+            "GPUs",
+            "Watts of each GPU; no data without one.",
+            query("gpu_power_watts", "{{instance}} gpu {{gpu}}"),
+            unit="watt",
+            min=0,
+        ),
+        timeseries(
+            "GPU utilisation",
+            "Of the encoder, the decoder and the whole GPU.",
+            query("gpu_encoder_utilization_ratio", "encoder {{gpu}}"),
+            query("gpu_decoder_utilization_ratio", "decoder {{gpu}}"),
+            query("gpu_utilization_ratio", "gpu {{gpu}}"),
+            unit="percentunit",
+            max=1,
+            min=0,
+        ),
+        timeseries(
+            "Host CPU",
+            "Share of CPU time that was not idle.",
+            query(
+                '1 - avg by (instance) (rate(node_cpu_seconds_total{mode=~"idle|iowait"}[$__rate_interval]))',
+                "{{instance}}",
+            ),
+            unit="percentunit",
+            max=1,
+            min=0,
+        ),
+        heading("Containers"),
+        timeseries(
+            "Containers' power",
+            "Active energy by CPU time: idle power is nobody's. Together with what is unattributed it is the "
+            "host's.",
+            query(
+                'sum by (container) (rate(docker_container_energy_joules_total{policy="active"}[$__rate_interval]))',
+                "{{container}}",
+            ),
+            query(
+                'sum(rate(docker_unattributed_energy_joules_total{policy="active"}[$__rate_interval]))',
+                "unattributed",
+            ),
+            unit="watt",
+            stacked=True,
+            min=0,
+        ),
+        timeseries(
+            "Containers' CPU",
+            "100 % is one core.",
+            query("docker_container_cpu_percent", "{{container}}"),
+            unit="percent",
+            min=0,
+        ),
+        level_bars(
+            "Containers' energy over the page's time",
+            "Idle energy shared by CPU time as well (policy full).",
+            query(
+                'sort_desc(sum by (container) (increase(docker_container_energy_joules_total{policy="full"}[$__range])))',
+                "{{container}}",
+                now=True,
+            ),
+            unit="joule",
+        ),
+        timeseries(
+            "Containers' memory",
+            "Working set: what cannot be taken back without harm.",
+            query("docker_container_memory_working_set_bytes", "{{container}}"),
+            unit="bytes",
+            min=0,
+        ),
+    ],
+    since="now-1h",
+    refresh="5s",
+)

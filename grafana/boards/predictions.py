@@ -1,0 +1,86 @@
+"""What the models said, and what was measured."""
+
+from __future__ import annotations
+
+from grafana.boards.base import OF_RUN, OF_SCENARIOS, board
+from grafana.panels import GREEN, ORANGE, RED, level_bars, query, stat, table, thresholds
+
+__all__ = ["BOARD"]
+
+MEASURED = f"avg by (run_id, scenario) (results_scenario_mean_power_watts{OF_RUN})"
+BOARD = board(
+    "predictions",
+    "Predictions",
+    "What the models said, and what was measured.",
+    [
+        table(
+            "Measured against predicted",
+            "Mean watts; low and high are the prediction interval that nine in ten should fall into.",
+            {
+                "measured": (MEASURED, "watt"),
+                "predicted": (
+                    f"avg by (run_id, scenario) (results_scenario_predicted_power_watts{OF_RUN})",
+                    "watt",
+                ),
+                "low": (f"avg by (run_id, scenario) (results_scenario_prediction_low_watts{OF_RUN})", "watt"),
+                "high": (
+                    f"avg by (run_id, scenario) (results_scenario_prediction_high_watts{OF_RUN})",
+                    "watt",
+                ),
+            },
+            sort="measured",
+            width=16,
+        ),
+        stat(
+            "Within the interval",
+            "Share of the chosen scenarios. About 90 % is right; 100 % of many means intervals that are too wide.",
+            query(
+                f"avg((results_scenario_mean_power_watts{OF_RUN} >= bool on (run_id, scenario) "
+                f"results_scenario_prediction_low_watts{OF_RUN}) * on (run_id, scenario) "
+                f"(results_scenario_mean_power_watts{OF_RUN} <= bool on (run_id, scenario) "
+                f"results_scenario_prediction_high_watts{OF_RUN}))",
+                now=True,
+            ),
+            unit="percentunit",
+            limits=thresholds((0.7, ORANGE), (0.85, GREEN), base=RED),
+            height=9,
+        ),
+        stat(
+            "Model age",
+            "Since the promoted model was trained.",
+            query("time() - max by (model) (results_model_trained_timestamp_seconds)", "{{model}}", now=True),
+            unit="s",
+            limits=thresholds((30 * 86400, ORANGE), (90 * 86400, RED), base=GREEN),
+            height=9,
+        ),
+        level_bars(
+            "Off by",
+            "Predicted over measured, less 1.",
+            query(
+                f"results_scenario_predicted_power_watts{OF_RUN} / on (run_id, scenario) "
+                f"results_scenario_mean_power_watts{OF_RUN} - 1",
+                "{{scenario}}",
+                now=True,
+            ),
+            unit="percentunit",
+            min=-0.5,
+            max=0.5,
+        ),
+        level_bars(
+            "Error of the models",
+            "Mean absolute error over the value, in cross-validation by content or machine: on what the model "
+            "had not seen.",
+            query("results_model_error_ratio", "{{model}} {{target}}", now=True),
+            unit="percentunit",
+            limits=thresholds((0.1, ORANGE), (0.3, RED), base=GREEN),
+        ),
+        table(
+            "Models",
+            "Which version of which model is in use.",
+            {"": ("results_model_info", "none")},
+            keep=("model", "version", "hardware"),
+            height=6,
+        ),
+    ],
+    OF_SCENARIOS,
+)

@@ -1,0 +1,119 @@
+"""How the outputs look."""
+
+from __future__ import annotations
+
+from grafana.boards.base import OF_RUN, OF_SCENARIOS, VMAF_STEPS, board, vmaf
+from grafana.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    gauge,
+    level_bars,
+    pie,
+    query,
+    stat,
+    table,
+    thresholds,
+    timeseries,
+)
+
+__all__ = ["BOARD"]
+
+BOARD = board(
+    "qoe",
+    "QoE",
+    "How the outputs look, and what that takes.",
+    [
+        timeseries(
+            "VMAF",
+            "Mean over the frames of each output, 0 to 100; appears when it has been computed.",
+            query(f"qoe_vmaf_score{OF_RUN}", "{{scenario}} {{output}}"),
+            unit="none",
+            limits=VMAF_STEPS,
+            min=0,
+            max=100,
+        ),
+        timeseries(
+            "PSNR",
+            "Of the mean squared error, in decibels.",
+            query(f"qoe_psnr_score{OF_RUN}", "{{scenario}} {{output}}"),
+            unit="dB",
+        ),
+        level_bars(
+            "Quality per watt",
+            "VMAF over mean watts. It rewards slow encoders on finite jobs: read it beside joules a second.",
+            query(f"sort_desc(qoe_quality_per_watt{OF_RUN})", "{{scenario}}", now=True),
+            unit="none",
+        ),
+        level_bars(
+            "QoE efficiency",
+            "Delivered pixels times VMAF/100, a joule.",
+            query(f"sort_desc(qoe_efficiency_score{OF_RUN})", "{{scenario}}", now=True),
+            unit="short",
+        ),
+        gauge(
+            "Average VMAF",
+            "Over the chosen scenarios' outputs.",
+            query(f"avg(qoe_vmaf_score{OF_RUN})", now=True),
+            unit="none",
+            limits=VMAF_STEPS,
+            high=100,
+            height=8,
+        ),
+        gauge(
+            "Average PSNR",
+            "Over the chosen scenarios' outputs. Capped at 60 dB for 8 bit.",
+            query(f"avg(qoe_psnr_score{OF_RUN})", now=True),
+            unit="dB",
+            limits=thresholds((30, ORANGE), (36, GREEN), base=RED),
+            low=20,
+            high=60,
+            height=8,
+        ),
+        pie(
+            "Computation time",
+            "Seconds that scoring took, by scenario: never inside a power window.",
+            query(f"sum by (scenario) (qoe_computation_duration_seconds{OF_RUN})", "{{scenario}}", now=True),
+            unit="s",
+        ),
+        table(
+            "Worst frames",
+            "A mean hides them: the 1st and 5th percentile and the lowest frame of each output.",
+            {
+                "mean": (vmaf(), "none"),
+                "5 %": (
+                    'min by (run_id, scenario) (qoe_vmaf_percentile_score{run_id="$run", scenario=~"$scenario", '
+                    'percentile="5"})',
+                    "none",
+                ),
+                "1 %": (
+                    'min by (run_id, scenario) (qoe_vmaf_percentile_score{run_id="$run", scenario=~"$scenario", '
+                    'percentile="1"})',
+                    "none",
+                ),
+                "lowest": (f"min by (run_id, scenario) (qoe_vmaf_min_score{OF_RUN})", "none"),
+                "SSIM": (f"avg by (run_id, scenario) (qoe_ssim_ratio{OF_RUN})", "none"),
+            },
+            sort="mean",
+            width=18,
+        ),
+        stat(
+            "Waiting to be scored",
+            "Pairs in the queue.",
+            query("max(qoe_pending)", now=True),
+            unit="none",
+            width=6,
+            height=5,
+        ),
+        stat(
+            "Not aligned",
+            "Outputs that cannot be compared with their source, of the run.",
+            query('count(qoe_aligned{run_id="$run"} == 0) or vector(0)', now=True),
+            unit="none",
+            limits=thresholds((1, RED), base=GREEN),
+            width=6,
+            height=4,
+        ),
+    ],
+    OF_SCENARIOS,
+)

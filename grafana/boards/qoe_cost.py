@@ -1,0 +1,91 @@
+"""Which quality costs what."""
+
+from __future__ import annotations
+
+import itertools
+
+from grafana.boards.base import IN_REGION, OF_RUN, OF_SCENARIOS, REGION, board, vmaf
+from grafana.panels import level_bars, query, scatter, table
+
+__all__ = ["BOARD"]
+
+
+def _at_least(target: int) -> str:
+    """Cost of an hour of video where the VMAF is at least this."""
+    return f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN}) and on (run_id, scenario) ({vmaf()} >= {target})"
+
+
+TARGETS = (60, 70, 80, 90, 95)
+BOARD = board(
+    "qoe-cost",
+    "QoE and cost together",
+    "Which quality costs what, within one run.",
+    [
+        scatter(
+            "Quality against cost",
+            "Up and to the left is better.",
+            (
+                "cost of an hour of video",
+                f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN})",
+                "none",
+            ),
+            ("VMAF", vmaf(), "none"),
+            width=12,
+        ),
+        scatter(
+            "Quality against energy",
+            "Joules of the host for a second of video.",
+            (
+                "J/s of video",
+                f"avg by (run_id, scenario) (results_scenario_energy_joules_per_output_second{OF_RUN})",
+                "joule",
+            ),
+            ("VMAF", vmaf(), "none"),
+            width=12,
+        ),
+        level_bars(
+            "Cheapest at each target",
+            "The front: what an hour of video costs at the least with at least that VMAF. A target that no "
+            "scenario reaches is missing.",
+            *(query(f"bottomk(1, {_at_least(v)})", f"VMAF {v}: {{{{scenario}}}}", now=True) for v in TARGETS),
+            unit="none",
+            decimals=4,
+        ),
+        level_bars(
+            "What one more VMAF point costs",
+            "Between the cheapest of two targets: cost of an hour of video over points.",
+            *(
+                query(
+                    f"(min({_at_least(high)}) - min({_at_least(low)})) / {high - low}",
+                    f"from {low} to {high}",
+                    now=True,
+                )
+                for low, high in itertools.pairwise(TARGETS)
+            ),
+            unit="none",
+            decimals=5,
+        ),
+        table(
+            "All points",
+            "Not only the front: the choice may hang on what is not on this page.",
+            {
+                "VMAF": (vmaf(), "none"),
+                "cost an hour of video": (
+                    f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN})",
+                    "none",
+                ),
+                "J/s of video": (
+                    f"avg by (run_id, scenario) (results_scenario_energy_joules_per_output_second{OF_RUN})",
+                    "joule",
+                ),
+                "g CO2e an hour of video": (
+                    f"max by (run_id, scenario) (co2_per_stream_hour_kg{IN_REGION}) * 1000",
+                    "massg",
+                ),
+                "speed": (f"max by (run_id, scenario) (results_scenario_encode_speed_ratio{OF_RUN})", "none"),
+            },
+            sort="VMAF",
+        ),
+    ],
+    [*OF_SCENARIOS, REGION],
+)

@@ -1,0 +1,179 @@
+"""Prometheus' and Alertmanager's files: valid, tested, and asking for what is published."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.promql import (
+    FOREIGN,
+    ROOT,
+    RULES,
+    Query,
+    dashboard_queries,
+    filled_in,
+    metric_names,
+    recorded,
+    rule_queries,
+)
+from wattframe.stack.services import EXPORTERS
+
+GOLDEN = ROOT / "tests" / "exporters" / "golden"
+QUERIES = [*dashboard_queries(), *rule_queries()]
+ALERTS = [
+    rule for group in yaml.safe_load((RULES / "alerts.yml").read_text())["groups"] for rule in group["rules"]
+]
+CONFIG = yaml.safe_load((ROOT / "prometheus.yml").read_text())
+
+
+def tool(name: str, *arguments: object) -> str:
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    done = subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def published() -> set[str]:
+    """Names in the golden files, and those that an exporter says it can publish (no GPU, no estimate there)."""
+    found = {
+        family.name
+        for name in EXPORTERS
+        for family in importlib.import_module(f"exporters.{name}").EXPORTER.families
+    }
+    for path in GOLDEN.glob("*.prom"):
+        found |= set(re.findall(r"^([a-zA-Z_:][\w:]*)[{ ]", path.read_text(), re.MULTILINE))
+    return found | {f"{name}_exporter_collector_success" for name in EXPORTERS}
+
+
+@pytest.mark.prometheus
+def test_the_configuration_is_valid() -> None:
+    tool("promtool", "check", "config", "--syntax-only", "prometheus.yml")
+
+
+@pytest.mark.prometheus
+def test_the_rules_are_valid() -> None:
+    tool("promtool", "check", "rules", *sorted(RULES.glob("*.yml")))
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("name", ["alerts", "recording"])
+def test_the_rules_pass_their_unit_tests(name: str) -> None:
+    """Every alert fires and stops; every recorded figure is one that was worked out by hand."""
+    assert "SUCCESS" in tool("promtool", "test", "rules", f"prometheus/tests/{name}.yml")
+
+
+def test_every_alert_and_every_recorded_series_has_a_unit_test() -> None:
+    alerts = yaml.safe_load((ROOT / "prometheus/tests/alerts.yml").read_text())["tests"]
+    tested = {rule["alertname"] for test in alerts for rule in test["alert_rule_test"] if rule["exp_alerts"]}
+    silent = {r["alertname"] for t in alerts for r in t["alert_rule_test"] if not r["exp_alerts"]}
+    assert tested == silent == {alert["alert"] for alert in ALERTS}
+    text = (ROOT / "prometheus/tests/recording.yml").read_text() + (
+        ROOT / "prometheus/tests/alerts.yml"
+    ).read_text()
+    by_name = (ROOT / "prometheus/rules/alerts.yml").read_text()
+    for name in recorded():
+        assert name in text or name in by_name, name
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=[q.place for q in QUERIES])
+def test_a_query_asks_only_for_what_is_published(query: Query, published: set[str]) -> None:
+    names = metric_names(query.expr)
+    assert names or query.expr.startswith("vector(")
+    assert names <= published | recorded() | FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("expr", "names"),
+    [
+        ('sum by (instance) (rate(a_total{b="c", d=~"e|f"}[5m])) / 3.6e6', {"a_total"}),
+        ("time() - max by (model) (a) > on () group_left () x:y", {"a", "x:y"}),
+        ('a{x="y"} and on (run_id) (b >= 80)', {"a", "b"}),
+        ("avg_over_time(a:b:c[1h]) * 730 > 2", {"a:b:c"}),
+        ('label_replace(a, "x", "$1", "y", "(.*)") or vector(0)', {"a"}),
+    ],
+)
+def test_names_are_found_in_a_query(expr: str, names: set[str]) -> None:
+    assert metric_names(expr) == names
+
+
+@pytest.mark.prometheus
+def test_every_query_of_the_dashboards_is_promql(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"q{i}", "expr": filled_in(query.expr, region=".*")}
+        for i, query in enumerate(dashboard_queries())
+    ]
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboards", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in tool("promtool", "check", "rules", path)
+
+
+def test_there_is_one_job_an_exporter_with_its_port_and_service() -> None:
+    jobs = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
+    services = {
+        "rapl": "power-monitoring",
+        "docker_stats": "docker-overhead",
+        "results": "analysis",
+        "qoe": "quality",
+        "cost": "cost-analysis",
+    }
+    for name, service in services.items():
+        (static,) = jobs[name]["static_configs"]
+        assert static == {"targets": [f"{name}:{EXPORTERS[name].port}"], "labels": {"service": service}}
+
+
+def test_power_and_containers_are_scraped_more_often_than_files() -> None:
+    intervals = {job["job_name"]: job.get("scrape_interval") for job in CONFIG["scrape_configs"]}
+    assert intervals["rapl"] == intervals["docker_stats"] == "5s"
+    assert {intervals["results"], intervals["qoe"], intervals["cost"]} <= {"15s", "30s"}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=[a["alert"] for a in ALERTS])
+def test_an_alert_says_what_it_means_and_links_its_runbook(alert: dict[str, object]) -> None:
+    annotations = alert["annotations"]
+    assert isinstance(annotations, dict)
+    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    anchor = annotations["runbook_url"].rpartition("#")[2]
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
+    assert anchor in {heading.lower() for heading in headings}
+    labels = alert["labels"]
+    assert isinstance(labels, dict)
+    assert labels["severity"] in ("critical", "warning", "info")
+
+
+class TestAlertmanager:
+    PATH = ROOT / "alertmanager" / "alertmanager.yml"
+
+    @pytest.mark.prometheus
+    def test_its_configuration_is_valid(self) -> None:
+        assert "SUCCESS" in tool("amtool", "check-config", self.PATH)
+
+    @pytest.mark.prometheus
+    @pytest.mark.parametrize(
+        ("severity", "receiver"), [("critical", "now"), ("warning", "today"), ("info", "nobody")]
+    )
+    def test_a_severity_goes_to_its_receiver(self, severity: str, receiver: str) -> None:
+        out = tool("amtool", "config", "routes", "test", f"--config.file={self.PATH}", f"severity={severity}")
+        assert out.strip() == receiver
+
+    def test_nothing_leaves_the_machine_as_shipped(self) -> None:
+        receivers = yaml.safe_load(self.PATH.read_text())["receivers"]
+        assert all(receiver.keys() == {"name"} for receiver in receivers)
+
+    def test_inhibition_names_alerts_that_exist(self) -> None:
+        known = {alert["alert"] for alert in ALERTS}
+        for rule in yaml.safe_load(self.PATH.read_text())["inhibit_rules"]:
+            for matcher in rule["source_matchers"] + rule["target_matchers"]:
+                names = re.findall(r'"([^"]+)"', matcher)[0].split("|")
+                assert set(names) <= known

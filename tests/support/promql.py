@@ -1,0 +1,92 @@
+"""Every PromQL query of the project, and the metric names in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARDS = ROOT / "grafana" / "provisioning" / "dashboards"
+RULES = ROOT / "prometheus" / "rules"
+# what Prometheus, node_exporter and Prometheus' own rule evaluation publish
+FOREIGN = {"up", "ALERTS", "node_cpu_seconds_total"}
+_WORDS = {
+    *("by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "and", "or"),
+    *("unless", "atan2", "inf", "nan"),
+}
+
+
+class Query(NamedTuple):
+    """One query and where it stands."""
+
+    place: str
+    expr: str
+
+
+def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Panels of a dashboard that ask something."""
+    for panel in board["panels"]:
+        if panel["type"] != "row":
+            yield panel
+
+
+def boards() -> dict[str, dict[str, Any]]:
+    """The dashboards by the name of their file."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
+
+
+def dashboard_queries() -> list[Query]:
+    """Queries of panels and of variables."""
+    found = []
+    for name, board in boards().items():
+        for panel in panels(board):
+            found += [Query(f"{name}: {panel['title']}", target["expr"]) for target in panel["targets"]]
+        for variable in board["templating"]["list"]:
+            selector = re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])
+            assert selector, variable["query"]["query"]
+            found.append(Query(f"{name}: variable {variable['name']}", selector[1]))
+    return found
+
+
+def rule_queries() -> list[Query]:
+    """Queries of recording rules and alerts."""
+    return [
+        Query(f"{path.name}: {rule.get('record') or rule['alert']}", rule["expr"])
+        for path in sorted(RULES.glob("*.yml"))
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def recorded() -> set[str]:
+    """Names that recording rules make."""
+    return {
+        rule["record"]
+        for path in RULES.glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    }
+
+
+def metric_names(expr: str) -> set[str]:
+    """Metric names of a query: words that are no function, no keyword, no label and no number."""
+    text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expr)
+    text = re.sub(r"\{[^}]*\}", "", text)
+    text = re.sub(r"\[[^\]]*\]", "", text)
+    text = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", text)
+    words = re.findall(r"(?<![\w:.$])([a-zA-Z_:][\w:]*)(?![\w:])(?!\s*\()", text)
+    return {word for word in words if word.lower() not in _WORDS and not re.fullmatch(r"[smhdwy]", word)}
+
+
+def filled_in(expr: str, **variables: str) -> str:
+    """The query with Grafana's variables replaced."""
+    values = {"__rate_interval": "1m", "__range": "1h", "run": ".*", "scenario": ".*", "encoder": ".*"}
+    for name, value in {**values, **variables}.items():
+        expr = expr.replace(f"${name}", value)
+    return expr
