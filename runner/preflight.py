@@ -14,7 +14,7 @@ from runner.command import LAVFI
 from runner.encoders import ENCODERS, Encoder
 from runner.plan import Job
 
-__all__ = ["look_at_inputs", "missing"]
+__all__ = ["device_problem", "look_at_inputs", "missing"]
 
 _SOURCE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
 _PROBE_SECONDS = 30
@@ -28,13 +28,13 @@ def missing(jobs: Iterable[Job], ffmpeg: Path, capabilities: Capabilities) -> di
         if name not in capabilities.encoders:
             found[name] = f"ffmpeg {capabilities.version} was built without {name}"
         elif ENCODERS[name].kind == "gpu":
-            problem = _device_problem(ENCODERS[name], ffmpeg)
+            problem = device_problem(ENCODERS[name], ffmpeg)
             if problem is not None:
                 found[name] = f"{name} has no device here: {problem}"
     return found
 
 
-def _device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
+def device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
     """ffmpeg lists encoders of devices that are not there, so a few frames are encoded to see."""
     source = ["-f", "lavfi", "-i", "color=gray:s=640x360:r=25:d=0.2"]
     upload = ["-vf", encoder.upload] if encoder.upload else []

@@ -1,0 +1,72 @@
+"""``wattframe doctor``: what this machine can measure, and how to make it better."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from wattframe.doctor import sections
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def doctor(
+    ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg to look at (default: the one in use).")] = None,
+    prometheus_url: Annotated[
+        str, typer.Option(envvar="PROMETHEUS_URL", help="Prometheus to look for.")
+    ] = "http://localhost:9090",
+    docker_host: Annotated[
+        str | None, typer.Option(envvar="DOCKER_HOST", help="Docker engine to look for.")
+    ] = None,
+    sysfs: Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")] = "/sys",
+    procfs: Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")] = "/proc",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Say what this machine can measure, and how to make it better."""
+    found = {
+        "power": sections.power(sysfs, procfs),
+        "gpu": sections.gpus(),
+        "machine": sections.machine(procfs, sysfs),
+        "ffmpeg": sections.ffmpeg(ffmpeg),
+        "docker": sections.docker(docker_host),
+        "prometheus": sections.prometheus(prometheus_url),
+    }
+    sys.stdout.write(msgspec.json.encode(found).decode() + "\n" if json else _page(found))
+    return 0
+
+
+def _page(found: dict[str, dict[str, Any]]) -> str:
+    lines: list[str] = []
+    for title, section in found.items():
+        lines.append(title)
+        lines += [
+            f"  {key.replace('_', ' ')}: {_text(value)}" for key, value in section.items() if key != "advice"
+        ]
+        lines += [f"  -> {line}" for line in section["advice"]]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, dict):
+        return ", ".join(sorted(value)) or "none"
+    if isinstance(value, list):
+        return ", ".join(_item(item) for item in value) or "none"
+    return str(value)
+
+
+def _item(item: Any) -> str:
+    """A zone or a card by its name, and why a zone cannot be read."""
+    if not isinstance(item, dict):
+        return str(item)
+    name = str(item.get("zone") or item.get("name"))
+    return f"{name} ({item['reason']})" if item.get("reason") else name

@@ -1,0 +1,221 @@
+"""The sections of ``wattframe doctor``: each looks at one thing and says what would make it better."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypedDict
+
+from advisor.energy.cpu import CpuTimes, cpu_times
+from advisor.energy.gpu import open_gpus
+from advisor.energy.meter import open_meter
+from advisor.energy.powercap import describe
+from advisor.errors import WattframeError, WorkError
+from advisor.ffmpeg import VMAF_MODELS, capabilities, find_ffmpeg
+from advisor.hardware import host
+from runner.encoders import ENCODERS
+from runner.preflight import device_problem
+from runner.validity import OTHER_LOAD_CORES, STEAL_RATIO, Conditions, read_conditions
+
+__all__ = ["docker", "ffmpeg", "gpus", "machine", "power", "prometheus"]
+
+STEADY_GOVERNORS = ("performance", "powersave")
+"""powersave is what intel_pstate calls its own steady scaling; the others react to load with a delay."""
+
+
+def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
+    """Where energy comes from, zone by zone."""
+    status = describe(sysfs)
+    advice = list(status.advice)
+    try:
+        meter = open_meter(sysfs=sysfs, procfs=procfs)
+    except WattframeError as exc:
+        return {"source": None, "tier": None, "zones": [], "advice": [*advice, str(exc)]}
+    if meter.tier == "modelled":
+        advice.append(
+            "the estimate is better with this machine's own figures: --idle-watts and --max-watts from a "
+            "plug meter, or 'wattframe calibrate' where counters can be read"
+        )
+    zones = [
+        {
+            "zone": zone.zone,
+            "domain": zone.domain,
+            "path": zone.path,
+            "readable": zone.readable,
+            "reason": zone.reason,
+            "counted": zone.role == "counted",
+            "max_joules": zone.max_joules,
+        }
+        for zone in status.zones
+    ]
+    return {"source": meter.source, "tier": meter.tier, "zones": zones, "advice": advice}
+
+
+def gpus() -> dict[str, Any]:
+    """Cards whose energy can be read."""
+    with open_gpus() as meter:
+        cards = [{"name": card.name, "uuid": card.uuid, "driver": card.driver} for card in meter.infos]
+    advice = []
+    if not cards and Path("/proc/driver/nvidia").exists():
+        advice.append("an NVIDIA driver is loaded but NVML gives no card: pip install 'wattframe[gpu]'")
+    return {"cards": cards, "advice": advice}
+
+
+def machine(
+    procfs: str = "/proc",
+    sysfs: str = "/sys",
+    *,
+    seconds: float = 1.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """What disturbs measurements here: virtualisation, steal, other load, governor, heat, CPU limits."""
+    before, busy_before = read_conditions(procfs, sysfs), cpu_times(procfs)
+    sleep(seconds)
+    after, busy_after = read_conditions(procfs, sysfs), cpu_times(procfs)
+    known = host(procfs, sysfs)
+    rates = _rates(before, after, busy_before, busy_after, seconds)
+    found: dict[str, Any] = {
+        "hardware_id": known.hardware_id,
+        "cpu_model": known.cpu_model,
+        "cores": known.cores,
+        "threads": known.threads,
+        "virtual": known.virtual,
+        "governors": sorted(set(after.governors)),
+        **rates,
+        "thermal_events": after.thermal_events,
+    }
+    return {**found, "advice": _machine_advice(found, rates)}
+
+
+class _Rates(TypedDict):
+    busy_cores: float | None
+    steal_ratio: float | None
+    throttled_ratio: float | None
+
+
+def _rates(
+    before: Conditions, after: Conditions, start: CpuTimes | None, end: CpuTimes | None, seconds: float
+) -> _Rates:
+    busy = steal = throttled = None
+    if start is not None and end is not None and end.total_seconds > start.total_seconds:
+        busy = (end.busy_seconds - start.busy_seconds) / seconds
+        if before.steal_seconds is not None and after.steal_seconds is not None:
+            steal = (after.steal_seconds - before.steal_seconds) / (end.total_seconds - start.total_seconds)
+    if before.throttled_seconds is not None and after.throttled_seconds is not None:
+        throttled = (after.throttled_seconds - before.throttled_seconds) / seconds
+    return {"busy_cores": busy, "steal_ratio": steal, "throttled_ratio": throttled}
+
+
+def _machine_advice(found: dict[str, Any], rates: _Rates) -> list[str]:
+    advice = []
+    if found["virtual"]:
+        advice.append(
+            "a virtual machine: its neighbours share the CPU; for figures to publish measure on bare metal"
+        )
+    odd = [name for name in found["governors"] if name not in STEADY_GOVERNORS]
+    if odd:
+        advice.append(
+            f"frequency governor {', '.join(odd)}: 'cpupower frequency-set -g performance' is steadier"
+        )
+    if rates["busy_cores"] is not None and rates["busy_cores"] > OTHER_LOAD_CORES:
+        advice.append(f"{rates['busy_cores']:.2f} cores are busy now: stop what runs before measuring")
+    if rates["steal_ratio"] is not None and rates["steal_ratio"] > STEAL_RATIO:
+        advice.append(
+            f"the hypervisor takes {rates['steal_ratio']:.1%} of the CPU time: windows will be marked 'steal'"
+        )
+    if rates["throttled_ratio"]:
+        advice.append("this control group has a CPU limit that holds it back now: raise cpu.max")
+    if found["thermal_events"]:
+        advice.append(f"{found['thermal_events']} thermal throttling events since boot: look at the cooling")
+    return advice
+
+
+def ffmpeg(explicit: str | None = None) -> dict[str, Any]:
+    """The binary that would be used, and which of the encoders and models it has."""
+    nothing: dict[str, Any] = {
+        "path": None,
+        "version": None,
+        "encoders": [],
+        "unavailable": {},
+        "vmaf_models": [],
+    }
+    try:
+        path = find_ffmpeg(explicit)
+        able = capabilities(path)
+    except WattframeError as exc:
+        return {**nothing, "advice": [str(exc)]}
+    listed = [encoder for encoder in ENCODERS.values() if encoder.name in able.encoders]
+    problems = {e.name: p for e in listed if e.kind == "gpu" and (p := device_problem(e, path)) is not None}
+    missing = [
+        name for name, encoder in ENCODERS.items() if encoder.kind == "cpu" and name not in able.encoders
+    ]
+    advice = []
+    if missing:
+        advice.append(f"built without {', '.join(missing)}: pip install imageio-ffmpeg brings them all")
+    if not able.has_vmaf:
+        advice.append("built without libvmaf: no quality scores; pip install imageio-ffmpeg brings it")
+    return {
+        "path": str(path),
+        "version": able.version,
+        "encoders": [e.name for e in listed if e.name not in problems],
+        "unavailable": problems,
+        "vmaf_models": [model for model in VMAF_MODELS if model in able.vmaf_models],
+        "advice": advice,
+    }
+
+
+def docker(address: str | None = None) -> dict[str, Any]:
+    """Whether a Docker engine answers."""
+    from advisor.containers.engine import Engine, engine_address
+
+    found: dict[str, Any] = {"reachable": False, "host": None, "api_version": None, "advice": []}
+    try:
+        where = engine_address(address)
+        found["host"] = where.host
+        _knock(where.host)
+        engine = Engine(where)
+        try:
+            info = engine.connect()
+        finally:
+            engine.close()
+    except ModuleNotFoundError:
+        return {**found, "advice": ["the package docker is not installed: pip install 'wattframe[docker]'"]}
+    except WattframeError as exc:
+        return {**found, "advice": [f"{exc}: without an engine there are no container figures"]}
+    return {**found, "reachable": True, "api_version": info.api_version}
+
+
+def _knock(address: str) -> None:
+    """See whether anybody is at a local socket; the client library's words for nobody are not for users."""
+    if not address.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as knocking:
+        try:
+            knocking.connect(address.removeprefix("unix://"))
+        except OSError as exc:
+            raise WorkError(f"no Docker engine at {address}: {exc.strerror or exc}") from exc
+
+
+def prometheus(url: str) -> dict[str, Any]:
+    """Whether there is a Prometheus binary, and a server at ``url``."""
+    found: dict[str, Any] = {
+        "binary": shutil.which("prometheus"),
+        "url": url,
+        "reachable": False,
+        "advice": [],
+    }
+    try:
+        from advisor.prometheus import PrometheusClient
+
+        with PrometheusClient(url, retries=0, timeout_seconds=3.0) as client:
+            client.query("vector(1)")
+    except ModuleNotFoundError:
+        found["advice"].append("the package requests is not installed: pip install 'wattframe[train]'")
+    except WattframeError as exc:
+        found["advice"].append(f"{exc}: 'wattframe up' starts one, --prometheus-url names another")
+    else:
+        found["reachable"] = True
+    return found
