@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from advisor.results import Run, Scenario
 from advisor.scenario import vmaf_mean
+from advisor.statistics import Summary, summarise
 from runner.measure import Progress
 from runner.plan import Job
-from runner.statistics import Summary, summarise
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.statistics import student_t_975, summarise
+from advisor.statistics import student_t_975, summarise
 
 
 @pytest.mark.parametrize(
