@@ -11,10 +11,12 @@ Times are Unix seconds, energies joules, powers watts. ``None`` means unknown, n
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,6 +57,7 @@ SCHEMA_VERSION = 1
 RESULT_GLOB = "test_results_*.json"
 _STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
 _MOST_STREAMS = 10_000
+_MOST_BYTES = 256 << 20
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -325,10 +328,26 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = _regular_file(path)
     except OSError as exc:
         raise ResultFileError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     return parse_run(data, run_id=path.stem, subject=str(path))
+
+
+def _regular_file(path: Path) -> bytes:
+    """The content of a file of reasonable size; a pipe or a device under the name is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "expected a regular file")
+        if info.st_size > _MOST_BYTES:
+            found = f"expected at most {_MOST_BYTES >> 20} MiB, found {info.st_size >> 20} MiB"
+            raise OSError(errno.EFBIG, found)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
@@ -454,7 +473,7 @@ def _encoder_from_earlier(out: dict[str, Any]) -> dict[str, Any]:
 def _bitrate_as_text(record: Any) -> Any:
     bitrate = record.get("bitrate") if isinstance(record, dict) else None
     if isinstance(bitrate, (int, float)) and not isinstance(bitrate, bool):
-        return {**record, "bitrate": f"{bitrate:g}k"}
+        return {**record, "bitrate": f"{bitrate:.15g}k"}
     return record
 
 

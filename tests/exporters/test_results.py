@@ -269,7 +269,7 @@ def test_broken_files_and_scenarios_hide_nothing_else(tmp_path: Path) -> None:
     assert of(page, "results_files_refused") == 2
     said = {dict(k)["run_id"]: dict(k)["reason"] for k in samples(page)["results_file_refused_info"]}
     assert said["test_results_20260303_080000"].startswith("expected a JSON result file")
-    assert said["test_results_20260304_080000"] == "cannot be read: Is a directory"
+    assert said["test_results_20260304_080000"] == "cannot be read: expected a regular file"
     assert str(tmp_path) not in page.decode()
 
 
