@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -11,18 +10,11 @@ from msgspec import Struct
 from advisor.amounts import amount
 from advisor.errors import PricingError
 from advisor.priced import Priced
+from advisor.statistics import summarise
 
-__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "student_t"]
+__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast"]
 
 CONFIDENCE = 0.95
-
-# two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom (any statistics table)
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-_Z = 1.959964
 
 
 class Interval(Struct, frozen=True):
@@ -128,24 +120,12 @@ def _facility_kwh(priced: Priced) -> float | None:
     return None if joules is None else joules / 3.6e6
 
 
-def _interval(values: Sequence[float], systematic: float) -> Interval:
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return Interval(mean)
-    half = student_t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values)) + systematic
-    return Interval(mean, max(mean - half, 0.0), mean + half)
-
-
-def student_t(degrees: int) -> float:
-    """The two-sided 95 % quantile of Student's t.
-
-    >>> student_t(4), round(student_t(100), 2)
-    (2.776, 1.98)
-    """
-    if degrees <= len(_T):
-        return _T[degrees - 1]
-    # the first term of the Cornish-Fisher expansion around the normal quantile
-    return _Z + (_Z**3 + _Z) / (4 * degrees)
+def _interval(values: Sequence[float], systematic: float) -> Interval | None:
+    summary = summarise(values)
+    if summary is None or summary.half_width is None:
+        return None if summary is None else Interval(summary.mean)
+    half = summary.half_width + systematic
+    return Interval(summary.mean, max(summary.mean - half, 0.0), summary.mean + half)
 
 
 def _over(figure: Interval | None, limit: float | None) -> str | None:

@@ -43,12 +43,13 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def near(name: str, known: Iterable[str], count: int = 5) -> list[str]:
-    """Known names that look like ``name``: by likeness, by beginning, by a part."""
+    """Known names that look like ``name``: by beginning, by likeness, by a part."""
     folded = {candidate.casefold(): candidate for candidate in known}
     wanted = name.casefold()
-    found = difflib.get_close_matches(wanted, folded, count, 0.7)
-    found += sorted(n for n in folded if wanted and (n.startswith(wanted) or wanted in n) and n not in found)
-    return [folded[n] for n in found[:count]]
+    found = sorted(n for n in folded if wanted and n.startswith(wanted))
+    found += difflib.get_close_matches(wanted, folded, count)
+    found += sorted(n for n in folded if wanted and wanted in n)
+    return [folded[n] for n in list(dict.fromkeys(found))[:count]]
 
 
 def check_keys(record: Mapping[str, Any], known: Iterable[str], *, subject: object, field: str = "") -> None:

@@ -286,6 +286,8 @@ def _shares(hour: HourlyCost) -> dict[str, float]:
 def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> dict[str, float]:
     """The swing of the total for each input, one at a time, within what the input may be."""
     base = _hour(machine, price, pue, delivery).total
+    if not base:
+        return {}
     swings: dict[str, float] = {}
 
     def swing(
@@ -312,7 +314,7 @@ def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery 
         # viewers, their bitrate and the price of a gigabyte all scale the same product
         swing("delivery", 1.0, lambda v: base + (v - 1) * _hour(machine, price, pue, delivery).delivery)
     ranked = sorted(swings.items(), key=lambda item: -item[1])
-    return {name: value for name, value in ranked if value > 0} if base else {}
+    return {name: value for name, value in ranked if value > 0}
 
 
 _MACHINE_INPUTS = {
