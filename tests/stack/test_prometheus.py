@@ -46,7 +46,7 @@ def tool(name: str, *arguments: object) -> str:
 
 @pytest.fixture(scope="session")
 def published() -> set[str]:
-    """Names in the golden files, and those that an exporter says it can publish (no GPU, no estimate there)."""
+    """Names in the golden files, and those that an exporter says it can publish (an estimate)."""
     found = {
         family.name
         for name in EXPORTERS

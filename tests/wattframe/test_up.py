@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from advisor.errors import InputError, WorkError
 from wattframe.commands import up as command
@@ -127,14 +128,18 @@ class TestPorts:
 
 class TestServices:
     def test_each_exporter_is_its_own_module_on_its_port(self) -> None:
-        services = exporter_services(parse_ports(()), host="127.0.0.1", results_dir=Path("/r"))
+        services = exporter_services(parse_ports(()), host="127.0.0.1", environment={})
         assert [(s.argv[2], s.argv[6]) for s in services] == [
             (f"exporters.{name}", str(exporter.port)) for name, exporter in EXPORTERS.items()
         ]
 
-    def test_only_those_that_read_results_get_the_folder(self) -> None:
-        services = exporter_services(parse_ports(()), host="127.0.0.1", results_dir=Path("/r"))
-        assert {s.name for s in services if "/r" in s.argv} == {"results", "qoe", "cost"}
+    def test_settings_reach_them_as_environment_variables(self, tmp_path: Path) -> None:
+        noted = tmp_path / "noted"
+        code = f"import os, pathlib; pathlib.Path({str(noted)!r}).write_text(os.environ['RESULTS_DIR'])"
+        one = service("a", code)
+        with pytest.raises(WorkError):
+            Supervisor([replace(one, environment={"RESULTS_DIR": "/r"})], tmp_path, print).run(lambda: None)
+        assert noted.read_text() == "/r"
 
     @pytest.mark.parametrize(
         ("host", "url"),

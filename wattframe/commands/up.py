@@ -59,12 +59,10 @@ def up(
     state = state_dir.resolve()
     logs = state / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    extra = {"results": ["--models-dir", str(models_dir.resolve())]}
+    environment = {"RESULTS_DIR": str(results_dir.resolve()), "MODELS_DIR": str(models_dir.resolve())}
     if region:
-        extra["cost"] = ["--region", region]
-    services = exporter_services(
-        parse_ports(port or (), port_offset), host=host, results_dir=results_dir.resolve(), extra=extra
-    )
+        environment["REGION"] = region
+    services = exporter_services(parse_ports(port or (), port_offset), host=host, environment=environment)
     how = prometheus.find(with_prometheus)
     if how is not None:
         addresses = {s.name: s.address for s in services} | {"prometheus": f"127.0.0.1:{prometheus_port}"}

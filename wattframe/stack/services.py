@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -19,15 +18,14 @@ class Exported(Struct, frozen=True):
 
     port: int
     serves: str
-    reads_results: bool = False
 
 
 EXPORTERS: dict[str, Exported] = {
     "rapl": Exported(9500, "power and energy of this host"),
     "docker_stats": Exported(9501, "containers: CPU, memory, energy"),
-    "results": Exported(9502, "scenarios: power, energy, scores, predictions", reads_results=True),
-    "qoe": Exported(9503, "scenarios: VMAF, PSNR, SSIM", reads_results=True),
-    "cost": Exported(9504, "scenarios: money and carbon", reads_results=True),
+    "results": Exported(9502, "scenarios: power, energy, scores, predictions"),
+    "qoe": Exported(9503, "scenarios: VMAF, PSNR, SSIM"),
+    "cost": Exported(9504, "scenarios: money and carbon"),
 }
 
 
@@ -40,6 +38,8 @@ class Service(Struct, frozen=True):
     port: int
     health_path: str
     serves: str
+    environment: dict[str, str] = {}
+    """Beside what it inherits."""
 
     @property
     def address(self) -> str:
@@ -74,22 +74,21 @@ def parse_ports(given: Iterable[str], offset: int = 0) -> dict[str, int]:
 
 
 def exporter_services(
-    ports: Mapping[str, int],
-    *,
-    host: str,
-    results_dir: Path,
-    extra: Mapping[str, Sequence[str]] | None = None,
+    ports: Mapping[str, int], *, host: str, environment: Mapping[str, str]
 ) -> list[Service]:
-    """The five exporters; ``extra`` adds arguments by exporter. Everything else they take from the
-    environment, as they do on their own."""
-    services = []
-    for name, exporter in EXPORTERS.items():
-        argv = [sys.executable, "-m", f"exporters.{name}", "--host", host, "--port", str(ports[name])]
-        if exporter.reads_results:
-            argv += ["--results-dir", str(results_dir)]
-        argv += (extra or {}).get(name, ())
-        services.append(Service(name, tuple(argv), host, ports[name], "/health", exporter.serves))
-    return services
+    """The five exporters. All but host and port they take from the environment, as they do on their own."""
+    return [
+        Service(
+            name,
+            (sys.executable, "-m", f"exporters.{name}", "--host", host, "--port", str(ports[name])),
+            host,
+            ports[name],
+            "/health",
+            exporter.serves,
+            dict(environment),
+        )
+        for name, exporter in EXPORTERS.items()
+    ]
 
 
 def check_ports(services: Sequence[Service]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import http.client
+import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -103,6 +104,7 @@ class Supervisor:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    env={**os.environ, **service.environment},
                     # so that Ctrl-C reaches this process alone, which then ends them in order
                     start_new_session=True,
                     preexec_fn=_die_with_parent,
