@@ -1,0 +1,369 @@
+"""The quality exporter: a golden page, what is computed, what is refused, and restarts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import InputError
+from advisor.quality.queue import Job, Outcome, QualityQueue
+from advisor.quality.settings import Settings
+from advisor.results import Quality, Vmaf
+from exporters.qoe import EXPORTER, QoeCollector, Work
+from exporters.runtime.folder import ResultFolder
+from exporters.runtime.options import parse_options
+from exporters.runtime.testing import render
+
+RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
+RUN = "test_results_20260302_080000"
+
+
+def collector(folder: Path, queue: QualityQueue | None = None, **work: object) -> QoeCollector:
+    results = ResultFolder(folder, runs=10, max_scenarios=1000)
+    roots = work.pop("roots", (folder.resolve(),))
+    return QoeCollector(results, folder, Work(queue, roots, **work))  # type: ignore[arg-type]
+
+
+def samples(page: bytes) -> dict[str, float]:
+    """Every line of a page: series as written, and its value."""
+    lines = (line for line in page.decode().splitlines() if not line.startswith("#"))
+    return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def of(name: str, scenario: str, codec: str = "libx264", **labels: str) -> str:
+    more = "".join(f',{key}="{value}"' for key, value in labels.items())
+    return f'{name}{{run_id="{RUN}",scenario="{scenario}",codec="{codec}",encoder="cpu"{more}}}'
+
+
+class Answers:
+    """Stands for ffmpeg: answers each job when it is let go, and remembers what was asked, in order."""
+
+    def __init__(self, *, hold: bool = False) -> None:
+        self.asked: list[Job] = []
+        self.go = threading.Event()
+        if not hold:
+            self.go.set()
+
+    def __call__(self, job: Job, check: Callable[[], None]) -> Outcome:
+        self.asked.append(job)
+        while not self.go.wait(0.01):
+            check()
+        if "bad" in job.distorted:
+            return Outcome(failure="the output is cut off: 3 of 9 frames are there", kind="damaged")
+        vmaf = Vmaf(mean=80.0, p1=60.0, p5=70.0, model="vmaf_v0.6.1")
+        return Outcome(Quality(aligned=True, frames=9, comparison_height_pixels=360, vmaf=vmaf))
+
+
+@pytest.fixture
+def answers() -> Iterator[Callable[[Answers, int], QualityQueue]]:
+    """Queues that are closed at the end."""
+    opened: list[QualityQueue] = []
+
+    def open_queue(perform: Answers, workers: int = 1) -> QualityQueue:
+        opened.append(QualityQueue(perform, workers=workers))
+        return opened[-1]
+
+    yield open_queue
+    for queue in opened:
+        queue.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited for 20 s"
+        time.sleep(0.01)
+
+
+def write_run(folder: Path, run_id: str, start: float, names: list[str], **more: object) -> None:
+    """A result file whose scenarios have one output each, `NAME.mp4`, from `clip.mp4`."""
+    scenarios = [
+        {
+            "name": name,
+            "encoder": "libx264",
+            "start_time": start + i,
+            "duration": 10.0,
+            "input": {"path": "clip.mp4", **more},
+            "outputs": [{"resolution": "640x360", "path": f"{name}.mp4", "frames": 100}],
+            "power": {"mean_watts": 40.0, "total_energy_joules": 400.0, "tier": "measured"},
+        }
+        for i, name in enumerate(names)
+    ]
+    if not (folder / "clip.mp4").exists():
+        (folder / "clip.mp4").write_bytes(b"reference")
+    for name in names:
+        (folder / f"{name}.mp4").write_bytes(name.encode())
+    document = {"schema_version": 1, "scenarios": scenarios}
+    (folder / f"{run_id}.json").write_text(json.dumps(document))
+
+
+def test_golden_page(golden: Callable[[str, bytes], None]) -> None:
+    """Scores from the files as they are, and a reason for each output that has none."""
+    golden("qoe.prom", render([collector(RUNS)]))
+
+
+def test_quality_per_watt_and_efficiency_by_hand() -> None:
+    """90 VMAF at 40 W; 1280 x 720 x 250 frames x 0.9 over 400 J. The ladder's mean VMAF is 80, at 50 W."""
+    page = samples(render([collector(RUNS)]))
+    name = 'x264 \\"fast\\" 2500k'
+    assert page[of("qoe_quality_per_watt", name, tier="measured")] == 2.25
+    assert page[of("qoe_efficiency_score", name, tier="measured")] == pytest.approx(518_400.0, rel=1e-12)
+    assert page[of("qoe_quality_per_watt", "ladder", "libx265", tier="modelled")] == 1.6
+    # (1280 x 720 + 640 x 360) x 100 frames x 0.8 over 1000 J
+    assert page[of("qoe_efficiency_score", "ladder", "libx265", tier="modelled")] == pytest.approx(92_160.0)
+
+
+def test_an_unaligned_output_has_no_score_and_a_reason() -> None:
+    page = samples(render([collector(RUNS)]))
+    lagging = [series for series in page if 'scenario="lagging"' in series]
+    assert page[of("qoe_aligned", "lagging", "libsvtav1", output="")] == 0
+    assert not [series for series in lagging if "vmaf" in series or "per_watt" in series]
+    assert sum("qoe_unscored_info" in series for series in lagging) == 1
+
+
+def test_scores_are_computed_newest_run_first(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, "test_results_20260301_000000", 1000.0, ["old"])
+    write_run(tmp_path, "test_results_20260302_000000", 2000.0, ["new1", "new2"])
+    perform = Answers(hold=True)
+    exporter = collector(tmp_path, answers(perform))
+    first = exporter.refresh()
+    assert first is not None
+    exporter.start()
+    perform.go.set()
+    until(lambda: len(perform.asked) == 3)
+    assert [Path(job.distorted).stem for job in perform.asked] == ["new1", "new2", "old"]
+
+
+def test_what_waits_is_pending_and_what_is_done_is_published(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a", "b"])
+    perform = Answers(hold=True)
+    exporter = collector(tmp_path, answers(perform))
+    exporter.start()
+    page = samples(_page(exporter))
+    assert page["qoe_pending"] == 2
+    assert not [series for series in page if series.startswith("qoe_vmaf")]
+    perform.go.set()
+    until(lambda: exporter._work.queue is not None and exporter._work.queue.pending == 0)
+    page = samples(_page(exporter))
+    assert page["qoe_pending"] == 0
+    assert page['qoe_computations_total{outcome="scored"}'] == 2
+    assert page[of("qoe_vmaf_score", "a", output="", model="vmaf_v0.6.1")] == 80.0
+    assert page[of("qoe_vmaf_percentile_score", "b", output="", model="vmaf_v0.6.1", percentile="5")] == 70.0
+    assert page[of("qoe_quality_per_watt", "a", tier="measured")] == 2.0
+
+
+def _page(exporter: QoeCollector) -> bytes:
+    """What is on the page now, without starting or closing the collector."""
+    exporter._parts = {}
+    builder = PageBuilder()
+    page = builder.build(exporter.refresh() or {}).plain(False)
+    assert not builder.refused
+    return page
+
+
+def test_nothing_new_renders_nothing(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    queue = answers(Answers())
+    exporter = collector(tmp_path, queue)
+    assert exporter.refresh() is not None
+    assert exporter.refresh() is None
+    exporter.start()
+    until(lambda: queue.pending == 0)
+    changed = exporter.refresh()
+    assert changed is not None
+    assert exporter.refresh() is None
+
+
+def test_a_run_that_did_not_change_keeps_its_part(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    exporter = collector(tmp_path, answers(Answers(hold=True)))
+    before = exporter.refresh()
+    write_run(tmp_path, "test_results_20260303_000000", 3000.0, ["c"])
+    after = exporter.refresh()
+    assert before is not None
+    assert after is not None
+    assert after[RUN] is before[RUN]
+    assert set(after) == {RUN, "test_results_20260303_000000", ""}
+
+
+def test_a_file_that_cannot_be_scored_is_counted_once_and_the_others_go_on(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["bad", "good"])
+    perform = Answers()
+    queue = answers(perform)
+    exporter = collector(tmp_path, queue)
+    exporter.start()
+    exporter.refresh()
+    until(lambda: queue.pending == 0)
+    for _ in range(3):
+        page = samples(_page(exporter))
+    reason = "the output is cut off: 3 of 9 frames are there"
+    assert page[of("qoe_unscored_info", "bad", output="", reason=reason)] == 1
+    assert page['qoe_unscored{reason="damaged"}'] == 1
+    assert page['qoe_computations_total{outcome="damaged"}'] == 1
+    assert page[of("qoe_vmaf_score", "good", output="", model="vmaf_v0.6.1")] == 80.0
+    assert len(perform.asked) == 2
+
+
+def test_an_encode_that_was_written_again_is_scored_again(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    perform = Answers()
+    queue = answers(perform)
+    exporter = collector(tmp_path, queue)
+    exporter.start()
+    exporter.refresh()
+    until(lambda: queue.pending == 0)
+    (tmp_path / "a.mp4").write_bytes(b"another encode")
+    exporter.refresh()
+    until(lambda: len(perform.asked) == 2)
+
+
+def test_a_deleted_run_is_gone(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    queue = answers(Answers())
+    exporter = collector(tmp_path, queue)
+    exporter.start()
+    exporter.refresh()
+    until(lambda: queue.pending == 0)
+    assert RUN in _page(exporter).decode()
+    (tmp_path / f"{RUN}.json").unlink()
+    assert RUN not in _page(exporter).decode()
+
+
+def test_the_loops_of_the_input_reach_the_measurement(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"], loops=-1)
+    perform = Answers()
+    exporter = collector(tmp_path, answers(perform))
+    exporter.start()
+    exporter.refresh()
+    until(lambda: len(perform.asked) == 1)
+    assert perform.asked[0].settings == Settings(reference_loops=-1)
+
+
+@pytest.mark.parametrize("how", ["absolute", "dots", "link"])
+def test_a_path_outside_the_allowed_folders_is_never_read(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue], how: str
+) -> None:
+    results, outside = tmp_path / "results", tmp_path / "private.mp4"
+    results.mkdir()
+    outside.write_bytes(b"secret")
+    (results / "link.mp4").symlink_to(outside)
+    path = {"absolute": str(outside), "dots": "../private.mp4", "link": "link.mp4"}[how]
+    write_run(results, RUN, 1000.0, ["a"])
+    document = json.loads((results / f"{RUN}.json").read_text())
+    document["scenarios"][0]["outputs"][0]["path"] = path
+    (results / f"{RUN}.json").write_text(json.dumps(document))
+    perform = Answers()
+    exporter = collector(results, answers(perform))
+    exporter.start()
+    page = samples(_page(exporter))
+    assert page['qoe_unscored{reason="refused"}'] == 1
+    assert page["qoe_pending"] == 0
+    assert perform.asked == []
+
+
+def test_a_media_folder_allows_its_files(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
+    """The input lies elsewhere, and its folder was allowed."""
+    results, media = tmp_path / "results", tmp_path / "media"
+    results.mkdir()
+    media.mkdir()
+    write_run(results, RUN, 1000.0, ["a"])
+    shutil.move(results / "clip.mp4", media / "clip.mp4")
+    document = json.loads((results / f"{RUN}.json").read_text())
+    document["scenarios"][0]["input"]["path"] = str(media / "clip.mp4")
+    (results / f"{RUN}.json").write_text(json.dumps(document))
+    assert samples(render([collector(results)]))['qoe_unscored{reason="refused"}'] == 1
+    perform = Answers()
+    exporter = collector(results, answers(perform), roots=(results.resolve(), media.resolve()))
+    exporter.start()
+    exporter.refresh()
+    until(lambda: len(perform.asked) == 1)
+    assert perform.asked[0].reference == str(media / "clip.mp4")
+
+
+def test_a_container_finds_the_encodes_under_its_own_mount(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    """The file names the paths of the machine that wrote it; the same folder is mounted elsewhere here."""
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    outputs = tmp_path / f"{RUN}_outputs"
+    outputs.mkdir()
+    shutil.move(tmp_path / "a.mp4", outputs / "a.mp4")
+    document = json.loads((tmp_path / f"{RUN}.json").read_text())
+    document["scenarios"][0]["outputs"][0]["path"] = f"/home/who/test_results/{RUN}_outputs/a.mp4"
+    (tmp_path / f"{RUN}.json").write_text(json.dumps(document))
+    perform = Answers()
+    exporter = collector(tmp_path, answers(perform))
+    exporter.start()
+    exporter.refresh()
+    until(lambda: len(perform.asked) == 1)
+    assert perform.asked[0].distorted == str(outputs / "a.mp4")
+
+
+def test_own_pairs_are_scored_beside_the_results(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"reference")
+    (tmp_path / "mine.mp4").write_bytes(b"encode")
+    pairs = tmp_path / "library.yaml"
+    mine = "{reference: clip.mp4, distorted: mine.mp4, name: my encode}"
+    pairs.write_text(f"- {mine}\n- {{reference: clip.mp4, distorted: gone.mp4}}\n")
+    queue = answers(Answers())
+    exporter = collector(tmp_path / "none", queue, pairs=pairs)
+    exporter.start()
+    exporter.refresh()
+    until(lambda: queue.pending == 0)
+    page = samples(_page(exporter))
+    labels = 'run_id="library",scenario="my encode",codec="",encoder="",output="",model="vmaf_v0.6.1"'
+    assert page[f"qoe_vmaf_score{{{labels}}}"] == 80.0
+    assert page['qoe_unscored{reason="missing"}'] == 1
+
+
+def test_a_broken_list_of_pairs_hides_no_result(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text('[{"reference": "a.mp4"}]')
+    page = samples(render([collector(RUNS, pairs=pairs)]))
+    reason = "Object missing required field `distorted`"
+    assert page[f'qoe_pairs_error_info{{reason="{reason}"}}'] == 1
+    assert page["qoe_files_refused"] == 2
+    assert page[of("qoe_aligned", "lagging", "libsvtav1", output="")] == 0
+
+
+def test_without_ffmpeg_the_scores_of_the_files_are_published(tmp_path: Path) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    page = samples(render([collector(tmp_path)]))
+    assert page['qoe_unscored{reason="no_ffmpeg"}'] == 1
+    assert page["qoe_pending"] == 0
+
+
+def test_mistakes_of_configuration_are_named() -> None:
+    arguments = ["--workers", "0", "--model", "best", "--nice", "-5"]
+    with pytest.raises(InputError) as caught:
+        parse_options(EXPORTER, arguments, {})
+    text = str(caught.value)
+    assert "--workers: expected a whole number from 1 to 256" in text
+    assert "--model: expected one of hd, 4k, neg, phone, v1" in text
+    assert "--nice" in text
+
+
+def test_two_ways_to_choose_a_model_contradict(tmp_path: Path) -> None:
+    options = parse_options(EXPORTER, ["--model", "hd", "--codec-comparison"], {"RESULTS_DIR": str(tmp_path)})
+    with pytest.raises(InputError, match="leave out one of the two"):
+        EXPORTER.build(options)
