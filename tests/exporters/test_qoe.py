@@ -18,6 +18,7 @@ from advisor.results import Quality, Vmaf
 from exporters.qoe import EXPORTER, QoeCollector, Work
 from exporters.runtime.folder import ResultFolder
 from exporters.runtime.options import parse_options
+from exporters.runtime.snapshot import PageBuilder
 from exporters.runtime.testing import render
 
 RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
