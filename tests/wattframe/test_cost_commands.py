@@ -1,0 +1,313 @@
+"""``wattframe cost``, ``tco`` and ``forecast`` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wattframe.cli import main
+
+RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
+RUN = RUNS / "test_results_20260302_080000.json"
+# the contract's names; more may be there
+COST_KEYS = {
+    *(
+        "run_id",
+        "scenario",
+        "region",
+        "currency",
+        "mode",
+        "energy_joules",
+        "facility_energy_joules",
+        "energy_tier",
+    ),
+    *("cost_energy", "cost_compute", "cost_total", "cost_energy_load_aware", "cost_compute_load_aware"),
+    *(
+        "cost_total_load_aware",
+        "cost_per_pixel",
+        "cost_per_watch_hour",
+        "rate_per_hour",
+        "monthly_projection",
+    ),
+    *("co2_operational_kg", "co2_embodied_kg", "inputs", "missing"),
+}
+INPUT_KEYS = {
+    *("electricity_price_per_kwh", "price_source", "carbon_grams_per_kwh", "carbon_basis", "carbon_year"),
+    *("carbon_source", "pue"),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_prices_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "REGION",
+        "ENERGY_COST_PER_KWH",
+        "CPU_COST_PER_HOUR",
+        "GPU_COST_PER_HOUR",
+        "CURRENCY",
+        "PUE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Answer:
+    """What one call printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: object) -> Answer:
+        code = main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return run
+
+
+def test_one_document_of_every_scenario_in_every_region(call: Any) -> None:
+    rows = call("cost", RUN, "--region", "eu-north-1", "--region", "us-east-1", "--json").json()
+    assert len(rows) == 18
+    assert [row["region"] for row in rows[:2]] == ["eu-north-1", "us-east-1"]
+    assert all(row.keys() >= COST_KEYS and row["inputs"].keys() >= INPUT_KEYS for row in rows)
+    hd = next(row for row in rows if row["scenario"] == "720p")
+    # 7200 J, PUE 1.10, 0.0682 USD/kWh, 35.82 g/kWh
+    assert hd["facility_energy_joules"] == pytest.approx(7920)
+    assert hd["cost_energy"] == pytest.approx(0.0022 * 0.0682)
+    assert hd["co2_operational_kg"] == pytest.approx(0.0022 * 0.03582)
+    assert hd["inputs"]["carbon_year"] == 2024
+    assert hd["on_region_front"] is True
+    died = next(row for row in rows if row["scenario"] == "died")
+    assert (died["cost_total"], died["missing"]) == (None, ["failed"])
+
+
+def test_regions_can_be_listed_with_commas_and_come_from_the_environment(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(call("cost", RUN, "--region", "DEU,FRA", "--json").json()) == 18
+    monkeypatch.setenv("REGION", "FRA")
+    monkeypatch.setenv("ENERGY_COST_PER_KWH", "0.5")
+    row = call("cost", RUN, "--json").json()[0]
+    assert (row["region"], row["inputs"]["electricity_price_per_kwh"]) == ("FRA", 0.5)
+
+
+def test_without_prices_the_documented_defaults_hold_and_say_so(call: Any) -> None:
+    row = call("cost", RUN, "--json").json()[1]
+    assert row["cost_energy"] == pytest.approx(0.002 * 0.12)
+    assert row["cost_compute"] == pytest.approx(0.5 / 30)
+    assert row["inputs"]["price_source"] == "default"
+
+
+def test_viewers_of_the_command_replace_those_of_the_file(call: Any) -> None:
+    rows = call("cost", RUN, "--viewers", 200, "--json").json()
+    hd = next(row for row in rows if row["scenario"] == "720p")
+    assert hd["cost_per_watch_hour"] == pytest.approx(hd["cost_total"] / (200 / 30))
+    nobody = call("cost", RUN, "--viewers", 0, "--json").json()
+    assert all(row["cost_per_watch_hour"] is None for row in nobody)
+
+
+def test_cloud_mode_needs_its_rate_and_counts_no_electricity(call: Any) -> None:
+    refused = call("cost", RUN, "--mode", "cloud")
+    assert refused.code == 2
+    assert refused.err == (
+        "wattframe cost: instance_cost_per_hour: mode cloud needs the price of the instance\n"
+    )
+    row = call("cost", RUN, "--mode", "cloud", "--instance-cost-per-hour", 0.6, "--json").json()[1]
+    assert (row["cost_total"], row["cost_energy"]) == (pytest.approx(0.02), None)
+
+
+def test_a_tariff_from_a_file(call: Any, tmp_path: Path) -> None:
+    """The run is at 8 in the morning in Berlin."""
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text(
+        "time_zone: Europe/Berlin\nsource: contract\n"
+        'periods: [{price_per_kwh: 0.4, hours: "08:00-20:00"}]\notherwise_per_kwh: 0.1\n'
+    )
+    row = call("cost", RUN, "--tariff", tariff, "--json").json()[1]
+    assert row["cost_energy"] == pytest.approx(0.002 * 0.4)
+    assert row["inputs"]["price_source"] == "contract"
+
+
+def test_the_table_names_units_sources_reasons_and_the_front(call: Any) -> None:
+    answer = call("cost", RUN, "--region", "eu-north-1", "--region", "us-east-1")
+    assert answer.code == 0
+    text = " ".join(answer.out.split())
+    for part in ("total USD", "g CO2e", "Eurostat nrg_pc_205", "EPA eGRID2022", "a month is 730 hours"):
+        assert part in text
+    assert "no_energy: neither energy nor power was measured" in text
+    assert "No other region is both cheaper and cleaner than: eu-north-1" in text
+    assert "different bases" in answer.err
+
+
+def test_a_folder_is_all_its_runs_and_a_broken_file_loses_nothing(call: Any, tmp_path: Path) -> None:
+    for path in RUNS.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "test_results_20260303_000000.json").write_text("{")
+    answer = call("cost", tmp_path, "--json")
+    assert answer.code == 2
+    assert len(json.loads(answer.out)) == 10
+    assert "test_results_20260303_000000.json: expected a JSON result file" in answer.err
+
+
+def test_a_scenario_that_was_refused_is_named(call: Any, tmp_path: Path) -> None:
+    document = json.loads(RUN.read_text())
+    document["scenarios"][1]["fps"] = "thirty"
+    path = tmp_path / RUN.name
+    path.write_text(json.dumps(document))
+    answer = call("cost", path, "--json")
+    assert len(answer.json()) == 8
+    assert "left out scenarios[1].fps: expected" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--region", "eu-nort-1"], "no region 'eu-nort-1': near are eu-north-1"),
+        (["--energy-cost-per-kwh", "120"], "120.0 USD per kWh is above the plausible 5: is it per MWh"),
+        (["--energy-cost-per-kwh", "nan"], "energy_cost_per_kwh: expected a number of 0 or more, found nan"),
+        (["--cpu-cost-per-hour", "-1"], "cpu_cost_per_hour: expected a number of 0 or more, found -1.0"),
+        (["--energy-cost-per-kwh", "cheap"], "--energy-cost-per-kwh"),
+        (["--mode", "rented"], "mode: expected owned or cloud"),
+        (["--viewers", "inf"], "viewers: expected a number of 0 or more, found inf"),
+        (["--tariff", "missing.yaml"], "missing.yaml: cannot be read"),
+        (["--currency", "EUR", "--region", "eu-north-1"], "its price is in USD: give exchange rates"),
+        (["--pue", "0.5"], "pue: expected a number from 1 to 3"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(call: Any, arguments: list[str], said: str) -> None:
+    answer = call("cost", RUN, *arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+    assert answer.out == ""
+
+
+def test_nothing_to_price_is_an_error(call: Any, tmp_path: Path) -> None:
+    answer = call("cost", tmp_path)
+    assert answer.code == 2
+    assert "expected test_results_*.json, found none" in answer.err
+
+
+def test_ownership_in_two_regions(call: Any) -> None:
+    """8 000 USD over four years at half use: 0.4566 an hour; 300 W at PUE 1.1 and 0.0682: 0.0225."""
+    machine = ("--purchase-price", 8000, "--utilisation", 0.5, "--mean-watts", 300)
+    rows = call(
+        "tco", *machine, "--region", "eu-north-1,us-east-1", "--cloud-cost-per-hour", 0.68, "--json"
+    ).json()
+    assert [row["region"] for row in rows] == ["eu-north-1", "us-east-1"]
+    assert rows[0]["per_hour"]["capital"] == pytest.approx(8000 / 17_520)
+    assert rows[0]["per_hour"]["electricity"] == pytest.approx(0.3 * 1.1 * 0.0682)
+    assert rows[0]["break_even_utilisation_cloud"] == pytest.approx((8000 / 35_040) / (0.68 - 0.0225060))
+    table = call("tco", *machine, "--region", "eu-north-1")
+    assert "moves the total most" in table.out
+    assert "lifetime_years" in table.out
+
+
+def test_ownership_from_measured_scenarios(call: Any) -> None:
+    arguments = ("--purchase-price", 8000, "--scenario", "720p", "--faster", "720p", "--slower", "360p")
+    answer = call("tco", RUN, *arguments, "--delivery-cost-per-gb", 0.01, "--json").json()[0]
+    # 60 W; cheaper to make and smaller: from the first viewer on
+    assert answer["per_hour"]["electricity"] == pytest.approx(0.06 * 0.12)
+    assert answer["per_hour"]["delivery"] == pytest.approx(50 * 2.5e6 / 8 * 3600 / 1e9 * 0.01)
+    assert answer["break_even_viewers"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing option '--purchase-price'"),
+        (["--purchase-price", "-1", "--mean-watts", "1"], "purchase_price: expected a number of 0 or more"),
+        (["--purchase-price", "1"], "mean_watts: expected the power in use"),
+        (["--purchase-price", "1", "--scenario", "720"], "--scenario: no finished scenario '720' in"),
+        (
+            ["--purchase-price", "1", "--mean-watts", "1", "--gpu-purchase-price", "1"],
+            "expected --gpu-mean-watts",
+        ),
+    ],
+)
+def test_ownership_of_bad_input(call: Any, arguments: list[str], said: str) -> None:
+    answer = call("tco", *arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def repeated(folder: Path) -> Path:
+    """Three repeats of one configuration: 0.9, 1.0 and 1.1 kWh for an hour of video."""
+    scenarios = [
+        {
+            "name": "hd",
+            "repeat": index + 1,
+            "duration": 3600.0,
+            "start_time": 1772434800.0 + 4000 * index,
+            "end_time": 1772438400.0 + 4000 * index,
+            "resolution": "1280x720",
+            "fps": 30.0,
+            "power": {"tier": "measured", "total_energy_joules": kwh * 3.6e6},
+        }
+        for index, kwh in enumerate((0.9, 1.0, 1.1))
+    ]
+    path = folder / "test_results_20260302_080000.json"
+    path.write_text(json.dumps({"schema_version": 1, "scenarios": scenarios}))
+    return path
+
+
+def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> None:
+    """Half-width 4.302653 x 0.1 / sqrt(3) of a kWh an hour, over 4 x 100 hours at 1.00."""
+    prices = ("--energy-cost-per-kwh", 1, "--cpu-cost-per-hour", 0)
+    load = ("--streams", 4, "--hours", 100, "--budget-month", 450)
+    plan = call("forecast", repeated(tmp_path), *prices, *load, "--json").json()[0]
+    half = 4.302653 * 0.1 / 3**0.5 * 400
+    assert plan["measurements"] == 3
+    assert plan["cost_month"]["mean"] == pytest.approx(400)
+    assert plan["cost_month"]["low"] == pytest.approx(400 - half)
+    assert plan["cost_month"]["high"] == pytest.approx(400 + half)
+    assert plan["cost_over_budget"] == "possible"
+    assert plan["co2_kg_month"] is None
+    table = call("forecast", tmp_path, *prices, *load)
+    assert "400 (300.6 to 499.4)" in table.out
+    assert "money: possible" in table.out
+
+
+def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed")
+    rules = tmp_path / "rules.yml"
+    answer = call(
+        *("forecast", RUNS, "--region", "eu-north-1", "--streams", 4, "--budget-month", 600),
+        *("--budget-co2-month", 3, "--write-rules", rules, "--json"),
+    )
+    assert answer.json()
+    assert f"alert rules written to {rules}" in answer.err
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(rules)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "2 rules found" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--scenario", "730p"], "no finished scenario '730p': near are 720p"),
+        (["--streams", "0"], "streams: expected a number above 0"),
+        (["--hours", "-5"], "hours: expected a number above 0"),
+        (["--write-rules", "rules.yml"], "--write-rules: expected --budget-month or --budget-co2-month"),
+        (["--budget-month", "nan"], "--budget-month: expected a number above 0"),
+    ],
+)
+def test_a_forecast_of_bad_input(call: Any, arguments: list[str], said: str) -> None:
+    answer = call("forecast", RUN, *arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
