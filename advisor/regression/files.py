@@ -1,0 +1,145 @@
+"""A model as bytes: skops, with the list of types that may be in it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import skops.io
+
+from advisor.errors import ModelError
+from advisor.regression.features import Encoding
+from advisor.regression.multivariate import MultivariatePredictor
+from advisor.regression.offsets import Spread
+from advisor.regression.training import Held, TargetModel, Trained
+
+__all__ = ["TRUSTED", "check_versions", "dumps", "library_versions", "loads"]
+
+_LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops")
+TRUSTED = frozenset(
+    {
+        f"{MultivariatePredictor.__module__}.{MultivariatePredictor.__qualname__}",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
+)
+"""Types beyond skops' own safe ones (numpy arrays, scikit-learn estimators) that a model file may hold."""
+
+
+class _Plain(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a model that is no estimator, kept as JSON inside the file."""
+
+    encoding: Encoding
+    tier: str | None
+    grouped_by: str
+    rows: int
+    cases: int
+    notes: list[str]
+    targets: dict[str, _PlainTarget]
+
+
+class _PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
+    typical_error: float
+    spread: Spread
+    scores: dict[str, list[float]]
+    history: list[Held]
+    errors: dict[str, float]
+    coverage: dict[str, float]
+
+
+def library_versions() -> dict[str, str]:
+    """The libraries that a model depends on, as installed here."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def check_versions(found: Mapping[str, str], path: Path) -> None:
+    """Refuse a model that another minor version of scikit-learn made: its trees may mean something else."""
+    mine, theirs = (v.split(".")[:2] for v in (version("scikit-learn"), found.get("scikit-learn", "")))
+    if mine != theirs:
+        raise ModelError(
+            f"made with scikit-learn {found.get('scikit-learn', 'unknown')}, here is "
+            f"{version('scikit-learn')}: train again",
+            subject=path,
+        )
+
+
+def dumps(trained: Trained) -> bytes:
+    """The model file's content."""
+    targets = {name: _plain_target(model) for name, model in trained.targets.items()}
+    plain = _Plain(
+        encoding=trained.encoding,
+        tier=trained.tier,
+        grouped_by=trained.grouped_by,
+        rows=trained.rows,
+        cases=trained.cases,
+        notes=trained.notes,
+        targets=targets,
+    )
+    estimators = {
+        n: {"predictor": m.predictor, "difficulty": m.difficulty} for n, m in trained.targets.items()
+    }
+    document = {"plain": msgspec.json.encode(plain).decode(), "estimators": estimators}
+    data: bytes = skops.io.dumps(document, compression=zipfile.ZIP_DEFLATED, compresslevel=3)
+    return data
+
+
+def _plain_target(model: TargetModel) -> _PlainTarget:
+    return _PlainTarget(
+        typical_error=model.typical_error,
+        spread=model.spread,
+        scores=model.scores,
+        history=model.history,
+        errors=model.errors,
+        coverage=model.coverage,
+    )
+
+
+def loads(data: bytes, path: Path) -> Trained:
+    """The model of a file's content.
+
+    Raises
+    ------
+    ModelError
+        It is no model file, or it holds a type that is not trusted.
+    """
+    # whatever a tampered archive provokes inside skops
+    try:
+        strange = set(skops.io.get_untrusted_types(data=data)) - TRUSTED
+    except Exception as exc:
+        raise ModelError(f"expected a model file: {type(exc).__name__}: {exc}", subject=path) from exc
+    if strange:
+        raise ModelError(f"holds types that are not trusted: {', '.join(sorted(strange))}", subject=path)
+    try:
+        return _built(skops.io.loads(data, trusted=sorted(TRUSTED)))
+    except Exception as exc:
+        raise ModelError(f"expected a model file: {type(exc).__name__}: {exc}", subject=path) from exc
+
+
+def _built(document: Mapping[str, Any]) -> Trained:
+    plain = msgspec.json.decode(document["plain"], type=_Plain)
+    targets = {
+        name: TargetModel(
+            predictor=document["estimators"][name]["predictor"],
+            difficulty=document["estimators"][name]["difficulty"],
+            typical_error=target.typical_error,
+            spread=target.spread,
+            scores=target.scores,
+            history=target.history,
+            errors=target.errors,
+            coverage=target.coverage,
+        )
+        for name, target in plain.targets.items()
+    }
+    return Trained(
+        encoding=plain.encoding,
+        targets=targets,
+        tier=plain.tier,
+        grouped_by=plain.grouped_by,
+        rows=plain.rows,
+        cases=plain.cases,
+        notes=plain.notes,
+    )

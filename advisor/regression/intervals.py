@@ -1,0 +1,66 @@
+"""Intervals, each by its name.
+
+A *prediction* interval says where one new measurement will fall; a *confidence* interval says where the mean
+is. The first comes from errors on rows that were held out (conformal), the second from refits on resampled
+groups (bootstrap). The second is narrower and is never shown as the first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from advisor.errors import InputError
+
+__all__ = ["check_level", "conformal_quantile", "coverage_ratio", "student_half_width"]
+
+Floats = NDArray[np.float64]
+
+
+def check_level(level: float) -> float:
+    """``level`` as given when it lies inside (0, 1), else InputError."""
+    if not 0 < level < 1:
+        raise InputError(
+            f"expected a level between 0 and 1, for instance 0.9, got {level!r}", subject="level"
+        )
+    return level
+
+
+def conformal_quantile(scores: Floats, level: float) -> float | None:
+    """The score that a new exchangeable one stays below with probability ``level``.
+
+    It is the ceil((n + 1) level)-th smallest of the n held-out scores (split conformal prediction, Vovk et
+    al. 2005); None where n is too small to bound the level at all.
+
+    >>> conformal_quantile(np.arange(1.0, 20.0), 0.9)
+    18.0
+    >>> conformal_quantile(np.arange(1.0, 6.0), 0.9) is None
+    True
+    """
+    rank = math.ceil((len(scores) + 1) * check_level(level) - 1e-9)
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else None
+
+
+def student_half_width(residuals: Floats, level: float, parameters: int) -> float | None:
+    """Half-width of the normal-theory prediction interval; for samples too small for a conformal one.
+
+    ``t((1 + level) / 2, n - p) * s * sqrt(1 + 1 / n)``; None without degrees of freedom.
+    """
+    freedom = len(residuals) - parameters
+    if freedom < 1:
+        return None
+    spread = math.sqrt(float((residuals**2).sum()) / freedom)
+    quantile = float(stats.t.ppf((1 + check_level(level)) / 2, freedom))
+    return quantile * spread * math.sqrt(1 + 1 / len(residuals))
+
+
+def coverage_ratio(values: Floats, low: Floats, high: Floats) -> float:
+    """The share of ``values`` inside their intervals.
+
+    >>> coverage_ratio(np.array([1.0, 5.0]), np.array([0.0, 0.0]), np.array([2.0, 2.0]))
+    0.5
+    """
+    return float(((values >= low) & (values <= high)).mean())

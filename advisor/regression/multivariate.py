@@ -1,0 +1,221 @@
+"""One target from many features: models compete under grouped cross-validation, the best one stays."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from advisor.errors import InputError, NotEnoughDataError
+from advisor.regression.candidates import candidates
+from advisor.regression.intervals import check_level, conformal_quantile, student_half_width
+from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, out_of_fold
+
+__all__ = ["MultivariatePredictor"]
+
+Floats = NDArray[np.float64]
+_ROWS_FOR_CHOOSING = 4000
+_ROWS_FOR_BOOTSTRAP = 2000
+
+
+class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Predicts a positive quantity by its logarithm.
+
+    Linear, ridge of degree 2 and 3, random forest, extra trees and gradient boosting compete under grouped
+    cross-validation, and so does the mean of the three best. A more complex one is chosen only where it is
+    better by ``margin``. Too few rows leave the simplest model and say so.
+
+    Parameters
+    ----------
+    folds
+        Folds of the grouped cross-validation; default 5.
+    margin
+        By how much, as a ratio, a more complex model must be better; default 0.01.
+    seed
+        Of folds and forests; default 0. The same data and seed give the same model.
+
+    Learned: ``chosen_`` (names of the models that are averaged), ``errors_`` (grouped mean absolute error of
+    each candidate as a ratio), ``residuals_`` (held-out ``log(measured) - log(predicted)`` of the rows
+    ``validated_``), ``note_`` (what the data did not carry, else empty).
+    """
+
+    def __init__(self, folds: int = 5, margin: float = 0.01, seed: int = 0) -> None:
+        self.folds = folds
+        self.margin = margin
+        self.seed = seed
+
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803 - scikit-learn's name
+        y: ArrayLike,
+        groups: Sequence[Hashable] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Choose and fit.
+
+        Parameters
+        ----------
+        X
+            Shape (n, k), finite.
+        y
+            Shape (n,), positive.
+        groups
+            One a row; rows of one group are held out together. Default: each row is its own.
+        sample_weight
+            Shape (n,), positive; default 1.
+
+        Raises
+        ------
+        NotEnoughDataError
+            There is no row.
+        InputError
+            A value is missing, not finite, or a target is not positive.
+        """
+        x, logs, weights = _checked(X, y, sample_weight)
+        names: list[Hashable] = [*range(len(logs))] if groups is None else [*groups]
+        if len(names) != len(logs):
+            raise InputError(f"expected {len(logs)} groups, one a row, got {len(names)}", subject="groups")
+        self.n_features_in_ = x.shape[1]
+        # two threads: the encoders on this machine are the ones that matter
+        with threadpool_limits(limits=2):
+            self._choose(x, logs, names, weights)
+            models = candidates(len(logs), x.shape[1], self.seed)
+            self.models_ = [fit(models[name], x, logs, weights) for name in self.chosen_]
+        keep = _some(len(logs), _ROWS_FOR_BOOTSTRAP, self.seed)
+        codes = {group: code for code, group in enumerate(dict.fromkeys(names))}
+        self._sample = (x[keep], logs[keep], weights[keep], np.array([codes[names[i]] for i in keep]))
+        return self
+
+    def _choose(self, x: Floats, logs: Floats, names: list[Hashable], weights: Floats) -> None:
+        keep = _some(len(logs), _ROWS_FOR_CHOOSING, self.seed)
+        x, logs, weights = x[keep], logs[keep], weights[keep]
+        numbers = fold_numbers([names[i] for i in keep], self.folds, self.seed)
+        self.validated_ = keep
+        self.note_ = ""
+        if len(np.unique(numbers)) < 2:
+            # nothing can be held out: no error is known, and nothing is chosen by it
+            self.chosen_: tuple[str, ...] = ("mean",)
+            self.errors_: dict[str, float] = {}
+            self.residuals_ = logs - np.average(logs, weights=weights)
+            self.note_ = (
+                f"{len(logs)} row(s) of one group: the mean is all they carry, its error is not known"
+            )
+            return
+        models = candidates(len(logs), x.shape[1], self.seed)
+        held = {name: out_of_fold(model, x, logs, weights, numbers) for name, model in models.items()}
+        errors = {name: mean_ratio_error(logs - p, weights) for name, p in held.items()}
+        self.chosen_ = _chosen(held, errors, logs, weights, self.margin)
+        self.errors_ = errors
+        self.residuals_ = logs - np.mean([held[name] for name in self.chosen_], axis=0)
+        if len(logs) < 20:
+            self.note_ = f"only {len(logs)} rows: nothing but the mean and a shrunken line competed"
+
+    @property
+    def error_ratio_(self) -> float | None:
+        """Grouped mean absolute error of what was chosen, a ratio; None where nothing was held out."""
+        check_is_fitted(self)
+        return mean_ratio_error(self.residuals_) if self.errors_ else None
+
+    def predict_log(self, X: ArrayLike) -> Floats:  # noqa: N803
+        """Natural logarithms of the predictions, shape (n,)."""
+        check_is_fitted(self)
+        x = _table(X)
+        if x.shape[1] != self.n_features_in_:
+            raise InputError(f"expected {self.n_features_in_} features, got {x.shape[1]}", subject="X")
+        if not len(x):
+            return np.empty(0)
+        return np.asarray(np.mean([model.predict(x) for model in self.models_], axis=0))
+
+    def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
+        """Predictions in the target's unit, shape (n,); always positive."""
+        return np.exp(self.predict_log(X))
+
+    def prediction_interval(self, X: ArrayLike, level: float = 0.9) -> tuple[Floats, Floats]:  # noqa: N803
+        """Where a new measurement falls with probability ``level``: low and high, shape (n,) each.
+
+        Conformal over the held-out errors; with too few of them for the level, Student's interval over the
+        same errors; NaN where not even that is known.
+        """
+        logs = self.predict_log(X)
+        half = conformal_quantile(np.abs(self.residuals_), level)
+        if half is None:
+            half = student_half_width(self.residuals_, level, parameters=1)
+        width = np.nan if half is None else half
+        return np.exp(logs - width), np.exp(logs + width)
+
+    def confidence_interval(
+        self,
+        X: ArrayLike,  # noqa: N803
+        level: float = 0.9,
+        resamples: int = 50,
+    ) -> tuple[Floats, Floats]:
+        """Where the mean of many measurements lies, by the bootstrap: low and high, shape (n,) each.
+
+        The chosen models are fitted again on groups drawn with replacement. This is no prediction interval.
+        """
+        check_level(level)
+        table = _table(X)
+        self.predict_log(table)
+        x, logs, weights, codes = self._sample
+        rng = np.random.default_rng(self.seed)
+        rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+        models = candidates(len(logs), x.shape[1], self.seed)
+        drawn = np.empty((resamples, len(table)))
+        with threadpool_limits(limits=2):
+            for i in range(resamples):
+                some = np.concatenate([rows[g] for g in rng.integers(len(rows), size=len(rows))])
+                fitted = [fit(models[name], x[some], logs[some], weights[some]) for name in self.chosen_]
+                drawn[i] = np.mean([model.predict(table) for model in fitted], axis=0)
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return np.exp(low), np.exp(high)
+
+
+def _chosen(
+    held: dict[str, Floats], errors: dict[str, float], logs: Floats, weights: Floats, margin: float
+) -> tuple[str, ...]:
+    """The simplest of the best; the mean of the three best where that is better still."""
+    best = min(errors.values())
+    simplest = next(name for name, error in errors.items() if error <= best * (1 + margin))
+    three = tuple(sorted(sorted(errors, key=errors.__getitem__)[:3], key=list(errors).index))
+    if len(three) < 3 or len(logs) < 60:
+        return (simplest,)
+    together = mean_ratio_error(logs - np.mean([held[name] for name in three], axis=0), weights)
+    return three if together < errors[simplest] * (1 - margin) else (simplest,)
+
+
+def _checked(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+    table = _table(x)
+    try:
+        targets = np.asarray(y, dtype=float)
+        heavy = np.ones(len(table)) if weights is None else np.asarray(weights, dtype=float)
+    except (TypeError, ValueError) as exc:
+        raise InputError("expected numbers only", subject="y") from exc
+    if not len(table):
+        raise NotEnoughDataError("MultivariatePredictor needs at least one row, got none")
+    if targets.shape != (len(table),) or not np.isfinite(targets).all() or (targets <= 0).any():
+        raise InputError(f"expected {len(table)} positive numbers", subject="y")
+    if heavy.shape != targets.shape or not np.isfinite(heavy).all() or (heavy <= 0).any():
+        raise InputError(f"expected {len(table)} positive numbers", subject="sample_weight")
+    return table, np.log(targets), heavy
+
+
+def _table(x: ArrayLike) -> Floats:
+    try:
+        table = np.asarray(x, dtype=float)
+    except (TypeError, ValueError) as exc:
+        raise InputError("expected numbers only", subject="X") from exc
+    if table.ndim != 2 or not np.isfinite(table).all():
+        raise InputError("expected a table with a finite number in every cell", subject="X")
+    return table
+
+
+def _some(count: int, most: int, seed: int) -> NDArray[np.int64]:
+    """At most ``most`` row numbers, drawn without replacement and ascending."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))

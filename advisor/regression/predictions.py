@@ -1,0 +1,49 @@
+"""What a prediction is, as data: read and written without numpy or scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+__all__ = ["Estimate", "Prediction"]
+
+
+class Estimate(Struct, frozen=True):
+    """A predicted value with its prediction interval; the bounds are None where no error is known."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of_log(cls, log: float, half_width: float | None) -> Estimate:
+        """From a prediction in natural logarithms and the half-width of its interval there."""
+        if half_width is None:
+            return cls(math.exp(log), None, None)
+        return cls(math.exp(log), math.exp(log - half_width), math.exp(log + half_width))
+
+    def times(self, factor: float) -> Estimate:
+        """In another unit.
+
+        >>> Estimate(2.0, 1.0, None).times(10)
+        Estimate(mean=20.0, low=10.0, high=None)
+        """
+        low, high = (None if bound is None else bound * factor for bound in (self.low, self.high))
+        return Estimate(self.mean * factor, low, high)
+
+
+class Prediction(Struct, frozen=True, kw_only=True):
+    """One scenario as predicted. Unknown is None; ``notes`` say why, and what else to mind."""
+
+    run_id: str
+    scenario: str
+    mean_power_watts: Estimate | None
+    total_energy_joules: Estimate | None
+    encode_speed_ratio: Estimate | None = None
+    confidence: float
+    hardware_known: bool
+    encoder_known: bool
+    tier: str | None = None
+    """Of the power that the model was trained on: a model of modelled power stays modelled."""
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,354 @@
+"""Stored models: ``models/<hardware_id>/<version>/`` with a manifest, and ``latest`` on the one in service.
+
+A version is written into a folder of its own, synced and renamed into place; ``latest`` is a symbolic link
+that is replaced in one step. A crash or a kill at any moment leaves the former model or the new one, never
+half of one. Models are skops files: loading one runs no code of it, and types that are not on the list in
+`advisor.regression.files` are refused.
+
+Reading manifests needs neither numpy nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from advisor.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from advisor.regression.training import Trained
+
+__all__ = [
+    "FEATURES_VERSION",
+    "LATEST",
+    "Loaded",
+    "Manifest",
+    "TargetReport",
+    "choose_hardware",
+    "latest_manifest",
+    "latest_manifests",
+    "load",
+    "note",
+    "promote",
+    "prune",
+    "rollback",
+    "save",
+    "versions",
+]
+
+Loaded = tuple["Trained", "Manifest"]
+LATEST = "latest"
+FEATURES_VERSION = 1
+"""Counts changes of what the features mean; a model of another version is refused."""
+_MODEL_FILE = "model.skops"
+_MANIFEST_FILE = "manifest.json"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}$")
+_VERSION = re.compile(r"^[0-9]{4,}$")
+
+
+class TargetReport(Struct, frozen=True, kw_only=True):
+    """How well one target is predicted; ratios, all on rows that were held out."""
+
+    model: tuple[str, ...]
+    """What was chosen; several names are averaged."""
+    candidate_error_ratios: dict[str, float]
+    error_ratios: dict[str, float]
+    """Mean absolute error by situation: ``plain``, ``probed`` (1-3 runs of the same video known),
+    ``calibrated`` (a new machine with 1-3 runs known)."""
+    coverage_ratios: dict[str, float]
+    """Share of values inside their 90 % prediction interval, by situation."""
+    rows: int
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What is known of a stored model without opening it."""
+
+    version: str
+    created: str
+    """ISO 8601 with offset."""
+    created_unix_seconds: float
+    hardware_id: str
+    hardware_known: tuple[str, ...]
+    encoders_known: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    tier: str | None
+    training_scenarios: int
+    training_configurations: int
+    training_data_sha256: str
+    grouped_by: str
+    """What was held out together in validation: ``video``, else ``configuration``."""
+    targets: dict[str, TargetReport]
+    library_versions: dict[str, str]
+    files_sha256: dict[str, str]
+    promoted: bool = False
+    reason: str = ""
+    """Why it was promoted, or why not."""
+    notes: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    """The runs that it was trained on."""
+    features_version: int = FEATURES_VERSION
+    schema_version: int = 1
+
+    @property
+    def error_ratio(self) -> float | None:
+        """The grouped error that promotion looks at: power's, None where nothing could be held out."""
+        report = self.targets.get("mean_power_watts")
+        return None if report is None else report.error_ratios.get("plain")
+
+
+def _home(models_dir: str | os.PathLike[str], hardware_id: str) -> Path:
+    if not _NAME.match(hardware_id):
+        raise InputError(
+            f"expected letters, digits and any of . _ @ + -, got {hardware_id!r}", subject="hardware id"
+        )
+    return Path(models_dir) / hardware_id
+
+
+def versions(models_dir: str | os.PathLike[str], hardware_id: str) -> list[str]:
+    """Complete versions, oldest first."""
+    home = _home(models_dir, hardware_id)
+    if not home.is_dir():
+        return []
+    return sorted(p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / _MANIFEST_FILE).is_file())
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One writer at a time; the lock goes with its process, whatever ends it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in home.glob(".new-*"):  # of a writer that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        for left in home.glob(".latest-*"):
+            left.unlink(missing_ok=True)
+        yield
+
+
+def save(models_dir: str | os.PathLike[str], trained: Trained, manifest: Manifest) -> Manifest:
+    """Store a model as a new version that is not yet in service; returns its manifest as written.
+
+    ``version`` and ``files_sha256`` of the given manifest are replaced.
+    """
+    from advisor.regression.files import dumps
+
+    home = _home(models_dir, manifest.hardware_id)
+    data = dumps(trained)
+    with _locked(home):
+        known = [int(v) for v in versions(models_dir, manifest.hardware_id)]
+        version = f"{max(known, default=0) + 1:04d}"
+        complete = msgspec.structs.replace(
+            manifest, version=version, files_sha256={_MODEL_FILE: hashlib.sha256(data).hexdigest()}
+        )
+        temporary = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
+        # mkdtemp makes 0700; exporters read models as another user
+        temporary.chmod(0o755)
+        _write(temporary / _MODEL_FILE, data)
+        _write(temporary / _MANIFEST_FILE, _json(complete))
+        _sync(temporary)
+        temporary.rename(home / version)
+        _sync(home)
+    return complete
+
+
+def promote(models_dir: str | os.PathLike[str], hardware_id: str, version: str, *, reason: str) -> Manifest:
+    """Put ``version`` into service: ``latest`` points to it from one moment to the next."""
+    home = _home(models_dir, hardware_id)
+    with _locked(home):
+        return _promote(home, version, reason)
+
+
+def _promote(home: Path, version: str, reason: str) -> Manifest:
+    manifest = _read_manifest(home / version)
+    promoted = msgspec.structs.replace(manifest, promoted=True, reason=reason)
+    _replace(home / version / _MANIFEST_FILE, _json(promoted))
+    link = Path(tempfile.mktemp(dir=home, prefix=".latest-"))  # noqa: S306 - the lock is held
+    link.symlink_to(version)
+    link.replace(home / LATEST)
+    _sync(home)
+    return promoted
+
+
+def note(models_dir: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Replace the manifest of a stored version, for instance with the reason why it stays out of service."""
+    home = _home(models_dir, manifest.hardware_id)
+    with _locked(home):
+        _replace(home / manifest.version / _MANIFEST_FILE, _json(manifest))
+
+
+def rollback(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
+    """Put the version that was in service before back into service.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    home = _home(models_dir, hardware_id)
+    with _locked(home):
+        current = _current(home)
+        earlier = [
+            v for v in versions(models_dir, hardware_id) if v < current and _read_manifest(home / v).promoted
+        ]
+        if not earlier:
+            raise ModelError(f"no version before {current} was in service", subject=home)
+        return _promote(home, earlier[-1], f"rolled back from {current}")
+
+
+def _current(home: Path) -> str:
+    try:
+        return str((home / LATEST).readlink())
+    except OSError as exc:
+        raise ModelError("no model is in service: run retrain_models.py first", subject=home) from exc
+
+
+def prune(models_dir: str | os.PathLike[str], hardware_id: str, keep: int) -> list[str]:
+    """Delete all but the newest ``keep`` versions, never the one in service; returns what was deleted."""
+    home = _home(models_dir, hardware_id)
+    with _locked(home):
+        known = versions(models_dir, hardware_id)
+        current = str((home / LATEST).readlink()) if (home / LATEST).is_symlink() else None
+        doomed = [v for v in known[: max(len(known) - keep, 0)] if v != current]
+        for version in doomed:
+            # first out of sight, so that no reader finds a version that is half gone
+            hidden = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
+            (home / version).rename(hidden / version)
+            shutil.rmtree(hidden, ignore_errors=True)
+        return doomed
+
+
+def latest_manifest(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
+    """The manifest of the model in service.
+
+    Raises
+    ------
+    ModelError
+        There is none, or it cannot be read.
+    """
+    home = _home(models_dir, hardware_id)
+    return _read_manifest(home / _current(home))
+
+
+def latest_manifests(models_dir: str | os.PathLike[str]) -> tuple[list[Manifest], list[str]]:
+    """The manifests of all models in service, by hardware, and the problems of those that cannot be read."""
+    found: list[Manifest] = []
+    problems: list[str] = []
+    root = Path(models_dir)
+    for home in sorted(root.iterdir()) if root.is_dir() else []:
+        if home.is_dir() and _NAME.match(home.name) and (home / LATEST).is_symlink():
+            try:
+                found.append(_read_manifest(home / LATEST))
+            except ModelError as exc:
+                problems.append(str(exc))
+    return found, problems
+
+
+def choose_hardware(models_dir: str | os.PathLike[str], hardware_id: str | None) -> str:
+    """Which folder of models serves this machine: its own, one trained with it, else the one of most data.
+
+    Raises
+    ------
+    ModelError
+        No model is in service at all.
+    """
+    manifests, problems = latest_manifests(models_dir)
+    if hardware_id is not None and any(m.hardware_id == hardware_id for m in manifests):
+        return hardware_id
+    if not manifests:
+        said = (
+            problems[0]
+            if problems
+            else f"{Path(models_dir)}: no model in service: run retrain_models.py first"
+        )
+        raise ModelError(said)
+    with_it = [m for m in manifests if hardware_id in m.hardware_known]
+    return max(with_it or manifests, key=lambda m: m.training_scenarios).hardware_id
+
+
+def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LATEST) -> Loaded:
+    """A stored model and its manifest.
+
+    Raises
+    ------
+    ModelError
+        It is missing, half written, was changed after it was written, holds a type that is not trusted, or
+        was made for other features or library versions.
+    """
+    home = _home(models_dir, hardware_id)
+    if version == LATEST:
+        # where it points may be pruned while it is being read: look again, once
+        with contextlib.suppress(ModelError):
+            return _load(home / _current(home))
+        version = _current(home)
+    return _load(home / version)
+
+
+def _load(folder: Path) -> Loaded:
+    from advisor.regression.files import check_versions, loads
+
+    manifest = _read_manifest(folder)
+    path = folder / _MODEL_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+    if manifest.features_version != FEATURES_VERSION:
+        raise ModelError(
+            f"expected features version {FEATURES_VERSION}, found {manifest.features_version}: train again",
+            subject=folder / _MANIFEST_FILE,
+            field="features_version",
+        )
+    if hashlib.sha256(data).hexdigest() != manifest.files_sha256.get(_MODEL_FILE):
+        raise ModelError("does not match its manifest: it was changed after it was written", subject=path)
+    check_versions(manifest.library_versions, path)
+    trained = loads(data, path)
+    if trained.encoding.columns != manifest.feature_names:
+        raise ModelError("its features are not those of its manifest", subject=path)
+    return trained, manifest
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / _MANIFEST_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as exc:
+        raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise ModelError(f"expected a model's manifest: {exc}", subject=path) from exc
+
+
+def _json(manifest: Manifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    _write(temporary, data)
+    temporary.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,203 @@
+"""Predictions for result files, made in a process of their own.
+
+A process that serves scrapes must not load scikit-learn. It calls `predict_files`, which runs
+``python -m advisor.regression.service``: a `Request` as JSON on stdin, an `Answer` as JSON on stdout, nothing
+else there. What is published beside the predictions (version, error, age of the models) comes from
+`advisor.regression.registry.latest_manifests`, which reads manifests only. Neither imports numpy.
+
+Call `predict_files` when result files or models changed (`models_stamp` tells), in a worker thread::
+
+    answer = predict_files("models", ["test_results/test_results_20260101_120000.json"])
+    for p in answer.predictions:
+        p.run_id, p.scenario, p.mean_power_watts, p.total_energy_joules, p.hardware_known, p.tier
+    answer.problems      # files and models that could not be used, one line each
+
+An `advisor.regression.predictions.Estimate` has ``mean``, ``low``, ``high``; an estimate, or a bound of it,
+is None where nothing is known. Several scenarios of one name in one run have one prediction each, in order.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from advisor.edge import guarded
+from advisor.errors import InputError, ModelError, WorkError
+from advisor.regression import registry
+from advisor.regression.predictions import Prediction
+from advisor.results import Run, read_run
+
+__all__ = ["Answer", "Request", "models_stamp", "predict_files", "predict_runs"]
+
+Stamp = tuple[tuple[str, str, int], ...]
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is to be predicted. ``measured`` are files of runs that are known besides: probes, calibration."""
+
+    models_dir: str
+    files: list[str]
+    measured: list[str] = []
+    hardware_id: str | None = None
+    """Whose models to use; default: each run's own machine."""
+    confidence: float = 0.9
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """Predictions in the order of the files and their scenarios, and what could not be used."""
+
+    predictions: list[Prediction]
+    problems: list[str] = []
+
+
+def models_stamp(models_dir: str | PathLike[str]) -> Stamp:
+    """Changes when another model comes into service: hardware, version and time of each ``latest``."""
+    found = []
+    root = Path(models_dir)
+    for home in sorted(root.iterdir()) if root.is_dir() else []:
+        link = home / registry.LATEST
+        try:
+            found.append((home.name, str(link.readlink()), link.lstat().st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+def predict_files(
+    models_dir: str | PathLike[str],
+    files: Sequence[str | PathLike[str]],
+    *,
+    confidence: float = 0.9,
+    timeout_seconds: float = 120.0,
+) -> Answer:
+    """Predictions for the scenarios of result files, made by a child process.
+
+    A file or model that cannot be used is a line in ``problems``; the others are predicted.
+
+    Raises
+    ------
+    WorkError
+        The child failed or took longer than ``timeout_seconds``.
+    """
+    request = Request(
+        models_dir=str(Path(models_dir).absolute()),
+        files=[str(Path(file).absolute()) for file in files],
+        confidence=confidence,
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "advisor.regression.service"],
+            input=msgspec.json.encode(request),
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+            # where this package lies, whatever the caller's own folder
+            cwd=Path(__file__).resolve().parents[2],
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise WorkError(f"predictions took longer than {timeout_seconds:g} s") from exc
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise WorkError(f"predictions failed: {said[-1] if said else f'exit code {done.returncode}'}")
+    try:
+        return msgspec.json.decode(done.stdout, type=Answer)
+    except msgspec.DecodeError as exc:
+        raise WorkError(f"predictions failed: {exc}") from exc
+
+
+def predict_runs(
+    models_dir: str | PathLike[str],
+    runs: Sequence[Run],
+    *,
+    measured: Sequence[Run] = (),
+    hardware_id: str | None = None,
+    confidence: float = 0.9,
+    loaded: dict[str, registry.Loaded] | None = None,
+) -> list[Prediction]:
+    """Predictions for every scenario of ``runs``, in this process (imports scikit-learn).
+
+    Runs that were measured - in ``runs`` themselves or in ``measured`` - correct the predictions of others of
+    the same video or machine; none says anything of itself. ``loaded`` keeps models between calls.
+
+    Raises
+    ------
+    ModelError
+        There is no model, or it cannot be used.
+    """
+    from advisor.regression.features import case
+
+    known = [case(s, run) for run in (*runs, *measured) for s in run.scenarios if s.type != "baseline"]
+    known = [c for c in known if "mean_power_watts" in c.targets]
+    found: list[Prediction] = []
+    loaded = {} if loaded is None else loaded
+    for run in runs:
+        home = hardware_id or registry.choose_hardware(models_dir, run.host.hardware_id if run.host else None)
+        if home not in loaded:
+            loaded[home] = registry.load(models_dir, home)
+        trained, _ = loaded[home]
+        cases = [case(s, run) for s in run.scenarios]
+        tier = [c for c in known if c.tier == trained.tier]
+        predicted = trained.predict(cases, tier, confidence=confidence)
+        found += [
+            _nothing(p) if s.type == "baseline" else p for s, p in zip(run.scenarios, predicted, strict=True)
+        ]
+    return found
+
+
+def _nothing(prediction: Prediction) -> Prediction:
+    return msgspec.structs.replace(
+        prediction,
+        mean_power_watts=None,
+        total_energy_joules=None,
+        encode_speed_ratio=None,
+        notes=("a baseline encodes nothing",),
+    )
+
+
+def answer(request: Request) -> Answer:
+    """What the child process does with one request."""
+    problems: list[str] = []
+    predictions: list[Prediction] = []
+    loaded: dict[str, registry.Loaded] = {}
+    measured = [run for file in request.measured if (run := _read(file, problems))]
+    for run in [run for file in request.files if (run := _read(file, problems))]:
+        try:
+            predictions += predict_runs(
+                request.models_dir,
+                [run],
+                measured=measured,
+                hardware_id=request.hardware_id,
+                confidence=request.confidence,
+                loaded=loaded,
+            )
+        except ModelError as exc:
+            problems.append(str(exc))
+    return Answer(predictions=predictions, problems=list(dict.fromkeys(problems)))
+
+
+def _read(file: str, problems: list[str]) -> Run | None:
+    try:
+        return read_run(file)
+    except InputError as exc:
+        problems.append(str(exc))
+        return None
+
+
+def main() -> int:
+    """Read one `Request` from stdin, write one `Answer` to stdout."""
+    try:
+        request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    except msgspec.DecodeError as exc:
+        raise InputError(f"expected a request: {exc}", subject="stdin") from exc
+    sys.stdout.buffer.write(msgspec.json.encode(answer(request)) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded("advisor.regression.service", main))

@@ -1,0 +1,112 @@
+"""``wattframe retrain``: the same as ``retrain_models.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from advisor.errors import InputError
+from advisor.prometheus import Connection
+from wattframe.retrain import Options, retrain, summary
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def command(
+    results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
+        "test_results"
+    ),
+    models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")] = Path(
+        "models"
+    ),
+    prometheus_url: Annotated[
+        str | None, typer.Option(envvar="PROMETHEUS_URL", help="Where scenarios without power find it.")
+    ] = None,
+    prometheus_header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Sent with every query; can be repeated.")
+    ] = None,
+    prometheus_user: Annotated[str | None, typer.Option(envvar="PROMETHEUS_USER")] = None,
+    prometheus_password: Annotated[
+        str | None, typer.Option(envvar="PROMETHEUS_PASSWORD", help="Better by its variable.")
+    ] = None,
+    prometheus_token_file: Annotated[Path | None, typer.Option(help="File of a bearer token.")] = None,
+    prometheus_tenant: Annotated[str | None, typer.Option(help="Sent as X-Scope-OrgID.")] = None,
+    prometheus_ca_file: Annotated[Path | None, typer.Option(help="CA that signed the server.")] = None,
+    prometheus_cert: Annotated[Path | None, typer.Option(help="Client certificate (with key, PEM).")] = None,
+    prometheus_key: Annotated[Path | None, typer.Option(help="Key of the client certificate.")] = None,
+    prometheus_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one query.")] = 30.0,
+    selector: Annotated[
+        str, typer.Option(help='Label matchers that choose one machine, such as instance="host-7:9500".')
+    ] = "",
+    hardware_id: Annotated[
+        str | None, typer.Option(help="Whose models these are; default: the newest run's machine.")
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="How many versions stay.")] = 5,
+    margin: Annotated[
+        float, typer.Option(min=0, help="How much worse, as a ratio, still counts as not worse.")
+    ] = 0.05,
+    force: Annotated[bool, typer.Option("--force", help="Promote whatever the comparison says.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the account as one JSON document.")] = False,
+) -> int:
+    """Enrich results from Prometheus, fit models, validate, promote."""
+    connection = None
+    if prometheus_url:
+        connection = Connection(
+            url=prometheus_url,
+            headers=_headers(prometheus_header or ()),
+            username=prometheus_user,
+            password=prometheus_password,
+            bearer_token=_token(prometheus_token_file),
+            tenant=prometheus_tenant,
+            ca_file=str(prometheus_ca_file) if prometheus_ca_file else None,
+            client_cert=_certificate(prometheus_cert, prometheus_key),
+            timeout_seconds=prometheus_timeout,
+        )
+    options = Options(
+        results_dir=results_dir,
+        models_dir=models_dir,
+        prometheus=connection,
+        selector=selector,
+        hardware_id=hardware_id,
+        keep=keep,
+        margin=margin,
+        force=force,
+    )
+    report = retrain(options, _note)
+    if json_:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    else:
+        sys.stdout.write(summary(report))
+    return 0
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(f"retrain: {line}\n")
+    sys.stderr.flush()
+
+
+def _headers(pairs: list[str] | tuple[()]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError("expected NAME=VALUE", subject="--prometheus-header")
+    return {name.strip(): value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"cannot be read: {exc}", subject=path, field="--prometheus-token-file") from exc
+
+
+def _certificate(cert: Path | None, key: Path | None) -> tuple[str, str] | None:
+    if cert is None:
+        return None
+    return str(cert), str(key or cert)
