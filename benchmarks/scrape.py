@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -66,8 +67,15 @@ class Client:
         self._socket.close()
 
 
+class NodeExporter(NamedTuple):
+    """Where the peer listens, and its process."""
+
+    port: int
+    pid: int
+
+
 @contextlib.contextmanager
-def node_exporter(sysfs: Path) -> Iterator[int]:
+def node_exporter(sysfs: Path) -> Iterator[NodeExporter]:
     """The peer with its rapl collector alone, and without the metrics of its own process."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -78,7 +86,7 @@ def node_exporter(sysfs: Path) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port)
-            yield port
+            yield NodeExporter(port, process.pid)
         finally:
             process.terminate()
 
@@ -111,8 +119,8 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as name:
         tree = four_zones(Path(name))
-        with served("exporters.rapl", "--sysfs", name) as ours, node_exporter(Path(name)) as port:
-            clients = {"rapl": Client(ours.port), PEER: Client(port)}
+        with served("exporters.rapl", "--sysfs", name) as ours, node_exporter(Path(name)) as peer:
+            clients = {"rapl": Client(ours.port), PEER: Client(peer.port)}
             for client in clients.values():
                 client.scrape(50)
                 client.microseconds.clear()
