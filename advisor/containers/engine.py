@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,10 +25,16 @@ _T = TypeVar("_T")
 __all__ = ["Engine", "EngineAddress", "engine_address"]
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+OLDEST_API = "1.24"
+"""What the SDK takes at least."""
 ONE_SHOT_API = (1, 41)
 """The first API version whose statistics can be had without waiting for a second sample (about 2 s)."""
 MOST_CONNECTIONS = 16
 EVENTS = ("start", "die", "rename", "update")
+
+
+class _Version(Struct, rename="pascal"):
+    api_version: str
 
 
 class EngineAddress(Struct, frozen=True):
@@ -93,18 +100,37 @@ class Engine:
 
     def connect(self) -> EngineInfo:
         """Negotiate the API version; every call raises EngineError with its ``reason``."""
-        import docker
-
         self.close()
         with _translated():
-            self._client = docker.APIClient(
-                base_url=self._address.host,
-                version="auto",
-                timeout=self._timeout,  # type: ignore[arg-type]  # requests takes fractions
-                tls=self._tls(),
-                max_pool_size=MOST_CONNECTIONS,
-            )
-            return records.from_info(self._client.info(), self._client.api_version)
+            self._knock()
+            # the engine tells its version to clients of any, in a path without one
+            self._client = self._opened(OLDEST_API)
+            version = msgspec.convert(self._client.version(api_version=False), _Version).api_version
+            self.close()
+            self._client = self._opened(version)
+            return records.from_info(self._client.info(), version)
+
+    def _knock(self) -> None:
+        """Fail at once where nobody listens: the SDK leaves a socket open for each such attempt."""
+        if self._address.is_local:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+                knock.settimeout(self._timeout)
+                knock.connect(self._address.host.removeprefix("unix://"))
+
+    def _opened(self, version: str) -> Any:
+        """A client of the SDK; it connects at its first call."""
+        import docker
+
+        client = docker.APIClient(
+            base_url=self._address.host,
+            version=version,
+            timeout=self._timeout,  # type: ignore[arg-type]  # requests takes fractions
+            tls=self._tls(),
+            max_pool_size=MOST_CONNECTIONS,
+        )
+        # a REQUESTS_CA_BUNDLE of the environment would replace the engine's own authority
+        client.trust_env = False
+        return client
 
     def _tls(self) -> Any:
         if self._address.cert_path is None:

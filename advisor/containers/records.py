@@ -187,6 +187,7 @@ def from_event(line: bytes) -> Event:
         name=known.get("name", event.actor.id[:12]),
         image=known.get("image", ""),
         labels={k: v for k, v in known.items() if k not in ("name", "image")},
+        start_unix_seconds=event.time_nano / 1e9 if event.action == "start" else None,
     )
     return Event(event.action, container, event.time_nano / 1e9)
 

@@ -86,7 +86,7 @@ class ContainerSampler:
         if self._thread is None or self._watch is None:
             return
         self._watch.wake()
-        self._thread.join(2.0)
+        self._thread.join(1.0)
         if not self._thread.is_alive():  # else a file blocks it, and the descriptors end with the process
             watch, self._watch = self._watch, None
             watch.close()

@@ -27,7 +27,7 @@ from advisor.containers.changes import (
 )
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
-from advisor.containers.records import ApiUsage, EngineInfo, Event
+from advisor.containers.records import ApiUsage, Container, EngineInfo, Event
 from advisor.errors import EngineError
 
 __all__ = ["Watcher"]
@@ -36,6 +36,7 @@ ROUND_SECONDS = 5.0
 LIST_EVERY_ROUNDS = 6
 SHORTEST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
+JOIN_SECONDS = 0.4
 PASSING_REASONS = ("timeout", "unreachable")
 USAGE_SECONDS = 5.0
 ASKERS = 16
@@ -81,6 +82,7 @@ class Watcher:
         self._connection = 0
         """Counts the connections of the follower; 0 while there is none."""
         self._connections = 0
+        self._asked: set[str] = set()
         self._state: str | None = ""
 
         def engine() -> Engine:
@@ -103,12 +105,12 @@ class Watcher:
         self._tried.wait(wait_seconds)
 
     def stop(self) -> None:
-        """End both threads; one that waits for an engine that hangs is left behind."""
+        """End both threads; one that waits for an engine that hangs is left to end with its call."""
         self._stopping.set()
         self._new.put(None)
         self._follower.interrupt()
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(JOIN_SECONDS)
 
     def _follow(self) -> None:
         retry = SHORTEST_RETRY_SECONDS
@@ -126,14 +128,20 @@ class Watcher:
 
     def _set_up(self, info: EngineInfo) -> None:
         containers = self._follower.containers()
-        self._post(EngineUp(info))
-        self._post(Listed(tuple(containers)))
         self._connections += 1
         self._connection = self._connections
-        for container in containers:
-            self._new.put(container.id)
+        self._asked.clear()
+        self._post(EngineUp(info))
+        self._post_list(containers)
         self._tell(None)
         self._tried.set()
+
+    def _post_list(self, containers: list[Container]) -> None:
+        self._post(Listed(tuple(containers)))
+        ids = {container.id for container in containers}
+        for container_id in ids - self._asked:
+            self._new.put(container_id)
+        self._asked = ids
 
     def _set_down(self, exc: EngineError) -> None:
         if not self._stopping.is_set():
@@ -164,13 +172,14 @@ class Watcher:
             since = until
             rounds += 1
             if rounds % LIST_EVERY_ROUNDS == 0:
-                self._post(Listed(tuple(self._follower.containers())))
+                self._post_list(self._follower.containers())
 
     def _take(self, event: Event, now: float) -> None:
         container = event.container
         if event.action == "start":
             self._post(Started(container, max(0.0, now - event.unix_seconds)))
             self._new.put(container.id)
+            self._asked.add(container.id)
         elif event.action == "die":
             self._post(Ended(container.id))
         elif event.action == "rename":
