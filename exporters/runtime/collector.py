@@ -45,7 +45,7 @@ class LiveCollector(Protocol):
         """Give it back; called once at the end."""
 
     def collect(self) -> Iterable[AnyFamily]:
-        """Fresh families of this moment."""
+        """Families of this moment; where nothing is new, the same object as last time is not rendered."""
         ...
 
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Exporter, Family, Filled
+from exporters.runtime.live import LiveSource
 from exporters.runtime.scrape import Scraper
 
 ONE = Family("x_one", "gauge", "One.")
@@ -164,3 +165,13 @@ def test_a_failure_is_logged_once_and_its_end_too(caplog: pytest.LogCaptureFixtu
 def test_two_collectors_with_one_name_cannot_be_served() -> None:
     with pytest.raises(ValueError, match="two collectors with one name"):
         scraper(Told("a", lambda: []), Told("a", lambda: []))
+
+
+def test_the_same_object_as_last_time_is_not_rendered_again() -> None:
+    """A collector whose data have not changed costs no text; a new object is rendered."""
+    families = [ONE.one(1)]
+    source = LiveSource(Told("a", lambda: families))
+    first = source.now().families
+    assert source.now().families is first
+    families = [ONE.one(2)]
+    assert [family.lines for family in source.now().families] == ["x_one 2\n"]
