@@ -12,7 +12,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
+from advisor.regression.registry import Manifest
 from advisor.results import Run, Scenario
 from advisor.scenario import (
     delivered_frames,
@@ -28,10 +30,12 @@ from advisor.scenario import (
     window_energy_joules,
 )
 from advisor.scoring import scores
-from exporters.runtime import Exporter, Family, Filled, Part, serve
+from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
 from exporters.runtime.families import Row
 from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
 from exporters.runtime.logs import logger
+from exporters.runtime.options import folder
+from exporters.runtime.predictor import Predicted, Predictor
 
 __all__ = ["EXPORTER", "ResultsCollector"]
 
@@ -86,6 +90,23 @@ REPEAT_STDEV = _plain(
 )
 SCORE = _plain(
     "scenario_efficiency_score", "Efficiency, more is better; one unit an algorithm.", (*_TIERED, "algorithm")
+)
+PREDICTED_WATTS = _plain("scenario_predicted_power_watts", "Mean power as the model predicts it.", _TIERED)
+LOW_WATTS = _plain("scenario_prediction_low_watts", "Lower end of the 90 % prediction interval.", _TIERED)
+HIGH_WATTS = _plain("scenario_prediction_high_watts", "Upper end of the 90 % prediction interval.", _TIERED)
+PREDICTED_JOULES = _plain("scenario_predicted_energy_joules", "Energy as the model predicts it.", _TIERED)
+MODEL = Family(
+    "results_model_info",
+    "info",
+    "Models in service, by the hardware they are for.",
+    ("model", "version", "hardware"),
+)
+MODEL_ERROR = _plain(
+    "model_error_ratio", "Mean absolute error on rows held out in validation.", ("hardware", "target")
+)
+MODEL_TRAINED = _plain("model_trained_timestamp_seconds", "Unix time of the training.", ("hardware",))
+PREDICTION_PROBLEMS = _plain(
+    "prediction_problems", "Files and models that the last prediction could not use.", ()
 )
 MEAN_WATTS = _plain("scenario_mean_power_watts", "Mean power of the host during the scenario.", _TIERED)
 
@@ -167,39 +188,48 @@ _OF_WORK: tuple[tuple[Family, Quantity], ...] = (
     ),
 )
 _SCENARIO = (INFO, VALID, INVALID, START, DURATION, REPEATS)
+_PREDICTED = (PREDICTED_WATTS, LOW_WATTS, HIGH_WATTS, PREDICTED_JOULES)
+_MODELS = (MODEL, MODEL_ERROR, MODEL_TRAINED, PREDICTION_PROBLEMS)
 _TOTALS = (UP, RUNS, DROPPED, FILES_REFUSED, FILE_REFUSED, REFUSED)
 
 
 class ResultsCollector:
-    """Publishes a folder of result files."""
+    """Publishes a folder of result files, and what a model predicts for them."""
 
     name = "results"
     poll_seconds = _POLL_SECONDS
 
-    def __init__(self, results: ResultFolder) -> None:
+    def __init__(self, results: ResultFolder, predictor: Predictor) -> None:
         self._results = results
-        self._parts: dict[str, tuple[Shown, Part]] = {}
+        self._predictor = predictor
+        self._parts: dict[str, tuple[Shown, Predicted | None, Part]] = {}
         self._told: set[str] = set()
 
     def start(self) -> None:
-        """Nothing is held open."""
+        """Begin to predict."""
+        self._predictor.start()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Stop predicting."""
+        self._predictor.close()
 
     def refresh(self) -> dict[str, Part] | None:
-        """One part a run, and one for the folder; None when no file changed."""
-        if not self._results.refresh():
+        """One part a run, and one for the folder; None when neither a file nor a prediction changed."""
+        changed = self._results.refresh()
+        self._predictor.want({run_id: shown.run for run_id, shown in self._results.shown.items()})
+        if not self._predictor.changed() and not changed:
             return None
-        former = self._parts
-        self._parts = {
-            run_id: kept
-            if (kept := former.get(run_id)) and kept[0] is shown
-            else (shown, partial(run_part, shown))
-            for run_id, shown in self._results.shown.items()
-        }
+        self._parts = {run_id: self._part(run_id, shown) for run_id, shown in self._results.shown.items()}
         self._tell()
-        return {"": self._folder(), **{run_id: part for run_id, (_, part) in self._parts.items()}}
+        return {"": self._folder(), **{run_id: part for run_id, (_, _, part) in self._parts.items()}}
+
+    def _part(self, run_id: str, shown: Shown) -> tuple[Shown, Predicted | None, Part]:
+        """The part as it was, as long as neither the run nor its predictions changed."""
+        predicted = self._predictor.known(shown.run)
+        former = self._parts.get(run_id)
+        if former is not None and former[0] is shown and former[1] is predicted:
+            return former
+        return shown, predicted, partial(run_part, shown, predicted)
 
     def _folder(self) -> list[Filled]:
         results = self._results
@@ -211,6 +241,7 @@ class ResultsCollector:
             FILES_REFUSED.one(len(results.broken)),
             FILE_REFUSED([((run_id, why.reason.removeprefix(f"{why.path}: ")), 1) for run_id, why in broken]),
             REFUSED([((reason,), count) for reason, count in self._refused_scenarios().items()]),
+            *_models(self._predictor),
         ]
 
     def _refused_scenarios(self) -> dict[str, int]:
@@ -230,7 +261,27 @@ class ResultsCollector:
         self._told = lines
 
 
-def run_part(shown: Shown) -> list[Filled]:
+def _models(predictor: Predictor) -> list[Filled]:
+    manifests = predictor.manifests
+    errors = [
+        ((m.hardware_id, target), report.error_ratios.get("plain"))
+        for m in manifests
+        for target, report in m.targets.items()
+    ]
+    return [
+        MODEL([((_model_name(m), m.version, m.hardware_id), 1) for m in manifests]),
+        MODEL_ERROR(errors),
+        MODEL_TRAINED([((m.hardware_id,), m.created_unix_seconds) for m in manifests]),
+        PREDICTION_PROBLEMS.one(predictor.problems),
+    ]
+
+
+def _model_name(manifest: Manifest) -> str:
+    report = manifest.targets.get("mean_power_watts")
+    return "+".join(report.model) if report is not None else ""
+
+
+def run_part(shown: Shown, predicted: Predicted | None = None) -> list[Filled]:
     """Every family of one run."""
     run, scenarios = shown.run, shown.scenarios
     finished = [s for s in scenarios if s.status == "ok"]
@@ -246,7 +297,22 @@ def run_part(shown: Shown) -> list[Filled]:
     ]
     filled += [family([(_tiered(run, s), of(s, run)) for s in finished]) for family, of in _OF_POWER]
     filled += [family([(_identity(run, s), of(s, run)) for s in finished]) for family, of in _OF_WORK]
-    return filled
+    return filled + (_predictions(shown, predicted) if predicted is not None else [])
+
+
+def _predictions(shown: Shown, predicted: Predicted) -> list[Filled]:
+    """Of a scenario that was repeated, the prediction for the repeat that is published."""
+    chosen = {id(s) for s in shown.scenarios if s.status == "ok"}
+    pairs = zip(shown.run.scenarios, predicted.scenarios, strict=False)
+    known = [((p.run_id, p.scenario, p.tier or "unknown"), p) for s, p in pairs if id(s) in chosen]
+    watts = [(labels, p.mean_power_watts) for labels, p in known if p.mean_power_watts is not None]
+    joules = [(labels, p.total_energy_joules) for labels, p in known if p.total_energy_joules is not None]
+    return [
+        PREDICTED_WATTS([(labels, estimate.mean) for labels, estimate in watts]),
+        LOW_WATTS([(labels, estimate.low) for labels, estimate in watts]),
+        HIGH_WATTS([(labels, estimate.high) for labels, estimate in watts]),
+        PREDICTED_JOULES([(labels, estimate.mean) for labels, estimate in joules]),
+    ]
 
 
 def _identity(run: Run, scenario: Scenario) -> tuple[str, str]:
@@ -302,7 +368,7 @@ def _scores(run: Run, scenarios: Sequence[Scenario]) -> Iterator[Row]:
 
 def _build(options: Namespace) -> list[ResultsCollector]:
     results = ResultFolder(options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios)
-    return [ResultsCollector(results)]
+    return [ResultsCollector(results, Predictor(options.models_dir, options.results_dir))]
 
 
 EXPORTER = Exporter(
@@ -310,7 +376,10 @@ EXPORTER = Exporter(
     title="Wattframe results exporter",
     port=9502,
     port_env="RESULTS_EXPORTER_PORT",
-    options=RESULT_OPTIONS,
+    options=(
+        *RESULT_OPTIONS,
+        Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of the trained models"),
+    ),
     build=_build,
     families=(
         *_TOTALS,
@@ -319,6 +388,8 @@ EXPORTER = Exporter(
         REPEAT_STDEV,
         SCORE,
         *(family for family, _ in _OF_WORK),
+        *_PREDICTED,
+        *_MODELS,
     ),
 )
 

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporters.results import EXPORTER, ResultsCollector
 from exporters.runtime.folder import ResultFolder
+from exporters.runtime.predictor import Predictor
 from exporters.runtime.testing import render, served
 
 RUN = "test_results_20260302_080000"
@@ -81,7 +82,8 @@ def write(folder: Path, run_id: str, *scenarios: Any, **fields: Any) -> Path:
 
 
 def collector(folder: Path, runs: int = 10, max_scenarios: int = 10_000) -> ResultsCollector:
-    return ResultsCollector(ResultFolder(folder, runs=runs, max_scenarios=max_scenarios))
+    predictor = Predictor(folder / "no models", folder)
+    return ResultsCollector(ResultFolder(folder, runs=runs, max_scenarios=max_scenarios), predictor)
 
 
 def samples(page: bytes) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
