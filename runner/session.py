@@ -178,7 +178,6 @@ class Session:
             )
         if scenario.status != "ok" or not (self._settings.keep_outputs or self._settings.needs_outputs):
             scenario = without_files(scenario, job, bench)
-        self._display.end(scenario)
         return scenario
 
     @property
@@ -189,6 +188,8 @@ class Session:
 
     def _add(self, scenario: Scenario) -> None:
         self.save(replace(self.run, scenarios=(*self.run.scenarios, scenario)))
+        # after the file: a line on the screen is a promise that the scenario is kept
+        self._display.end(scenario)
 
     def save(self, run: Run) -> None:
         """Keep ``run`` and write it; a disk that is full now may not be at the next scenario."""

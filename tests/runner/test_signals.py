@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from advisor.results import read_run
+from tests.support.processes import command_line, ffmpegs_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.ffmpeg
@@ -22,19 +23,6 @@ BATCH = """
 - {name: endless, preset: ultrafast, bitrate: 100k, realtime: true, duration: 3600}
 - {name: never, preset: ultrafast, bitrate: 100k, media_duration: 1}
 """
-
-
-def _ffmpegs_of(folder: Path) -> list[int]:
-    """Processes whose command line names ``folder``, without the runner itself."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"-progress" in words and any(str(folder).encode() in word for word in words):
-            found.append(int(entry.name))
-    return found
 
 
 @pytest.fixture
@@ -52,18 +40,11 @@ def runner(clip: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: any(b"endless" in _cmdline(pid) for pid in _ffmpegs_of(tmp_path)))
+        wait_until(lambda: any(b"endless" in command_line(pid) for pid in ffmpegs_of(tmp_path)))
         yield process
     finally:
         process.kill()
         process.communicate()
-
-
-def _cmdline(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -90,7 +71,7 @@ def test_a_signal_finishes_the_file_and_ends_only_the_runners_own(
     ]
     assert err.endswith("run_tests.py: interrupted\n")
     assert out.endswith(f"{path}\n")
-    assert _ffmpegs_of(tmp_path) == []
+    assert ffmpegs_of(tmp_path) == []
     assert [p.name for p in (tmp_path / "out").iterdir()] == [path.name]
 
 
@@ -101,7 +82,7 @@ def test_a_killed_runner_leaves_what_was_finished_and_no_ffmpeg(
     runner.communicate()
     (path,) = (tmp_path / "out").glob("*.json")
     assert [(s.name, s.status) for s in read_run(path).scenarios] == [("first", "ok"), ("second", "ok")]
-    wait_until(lambda: not _ffmpegs_of(tmp_path))
+    wait_until(lambda: not ffmpegs_of(tmp_path))
 
 
 def test_resume_goes_on_after_a_kill(runner: subprocess.Popen[str], tmp_path: Path, clip: Path) -> None:
