@@ -226,9 +226,7 @@ def main() -> int:
     print(
         f"start to ready        {figures['start_seconds']:8.2f} s, {figures['resident_mib']:.0f} MiB resident"
     )
-    print(
-        f"one new file, seen    {figures['new_file_seen_seconds']:8.2f} s after it was written (looks every 2 s)"
-    )
+    print(f"new file seen after  {figures['new_file_seen_seconds']:9.2f} s (it looks every 2 s)")
     print(f"build of everything   {figures['build_all']:8.2f} s")
     print(f"rebuild, one new file {figures['rebuild_one'] * 1e3:8.1f} ms")
     for kind, row in figures["scrape_milliseconds"].items():
