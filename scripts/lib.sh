@@ -34,9 +34,9 @@ make_venv() {
             fail "cannot make .venv: $(tail -n 1 .venv.log) (on Debian: apt-get install python3-venv)"
     fi
     rm -f .venv.log
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input \
         --require-hashes --no-deps -r requirements.lock || fail "pip could not install requirements.lock"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input \
         --no-deps --no-build-isolation --editable . || fail "pip could not install the project"
     printf '%s\n' "$wanted" >"$stamp"
 }
