@@ -7,7 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec import Struct
+
 from advisor.energy.calibration import Calibration, load_calibration
+from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, open_meter
@@ -19,7 +22,7 @@ from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.logs import logger
 from exporters.runtime.options import choice, folder, number
 
-__all__ = ["EXPORTER", "GpuCollector", "RaplCollector"]
+__all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
 
 _ZONE = ("zone", "domain")
 POWER = Family("rapl_power_watts", "gauge", "Mean power over the exporter's last sampling interval.", _ZONE)
@@ -70,6 +73,11 @@ ESTIMATE_MAX = Family(
     "rapl_estimate_max_watts", "gauge", "Full-load end of the estimate's curve.", ("basis",)
 )
 
+QUOTA = Family(
+    "rapl_cpu_quota_cores",
+    "gauge",
+    "CPU limit of the exporter's control group; the figures here are the whole machine's all the same.",
+)
 CALIBRATED_IDLE = Family(
     "rapl_calibrated_idle_watts",
     "gauge",
@@ -103,6 +111,16 @@ _STALE_INTERVALS = 3.5
 _STALE_SECONDS = 5.0
 
 
+class Survey(Struct, frozen=True):
+    """What was found of this machine at the start."""
+
+    powercap: PowercapStatus
+    model: PowerModel
+    """The estimate's curve, published where the estimate is the source."""
+    calibration: Calibration | None = None
+    quota_cores: float | None = None
+
+
 class RaplCollector:
     """Publishes what the meter's sampler last saw; a scrape touches no file.
 
@@ -110,12 +128,8 @@ class RaplCollector:
     ----------
     open_meter
         Gives the meter; called once, at the start.
-    describe
-        Says what the powercap tree offers, for the case that the estimate stands in for it.
-    model
-        The estimate's curve, published where the estimate is the source.
-    load_calibration
-        Gives what was calibrated with a source on this machine.
+    survey
+        Looks at the machine, given the source that was chosen; called once, at the start.
     clock
         Monotonic seconds, the meter's.
     """
@@ -126,34 +140,23 @@ class RaplCollector:
     def __init__(
         self,
         open_meter: Callable[[], Meter],
-        describe: Callable[[], PowercapStatus],
-        model: PowerModel,
-        load_calibration: Callable[[SourceName], Calibration | None] = lambda source: None,
+        survey: Callable[[SourceName], Survey],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_meter = open_meter
-        self._load_calibration = load_calibration
-        self._describe = describe
-        self._model = model
+        self._look = survey
         self._clock = clock
         self._meter: Meter | None = None
-        self._unreadable: tuple[ZoneReport, ...] = ()
-        self._calibration: Calibration | None = None
+        self._survey: Survey | None = None
         self._shown: MeterReading | None = None
         self._families: list[Filled] = []
 
     def start(self) -> None:
         """Open the meter, say what stands in its way, and begin to sample."""
         self._meter = self._open_meter()
-        status = self._describe()
-        for line in status.advice:
+        self._survey = self._look(self._meter.source)
+        for line in self._survey.powercap.advice:
             logger().warning("energy counters", source=self._meter.source, advice=line)
-        if self._meter.source != "powercap":
-            self._unreadable = _unreadable(status)
-        try:
-            self._calibration = self._load_calibration(self._meter.source)
-        except ModelError as exc:
-            logger().error("calibration not used", error=str(exc))
         self._meter.start()
 
     def close(self) -> None:
@@ -169,30 +172,14 @@ class RaplCollector:
         EnergyError
             The sampler has not finished a sample for too long.
         """
-        meter = self._meter
+        meter, survey = self._meter, self._survey
         reading = meter.latest() if meter is not None else None
-        if meter is None or reading is None:
+        if meter is None or survey is None or reading is None:
             raise EnergyError("the meter has not been started")
         _refuse_stale(self._clock() - reading.monotonic_seconds, meter.interval_seconds)
         if reading is not self._shown:
-            self._shown, self._families = reading, list(self._of(meter, reading))
+            self._shown, self._families = reading, list(_families(meter, survey, reading))
         return self._families
-
-    def _of(self, meter: Meter, reading: MeterReading) -> Iterator[Filled]:
-        yield from _energy(reading)
-        measured = meter.source == "powercap"
-        yield AVAILABLE.one(int(measured and bool(reading.joules)))
-        yield SOURCE([((meter.source, meter.tier), 1)])
-        yield from _diagnostics(reading.zones if measured else self._unreadable)
-        yield MISSED_TICKS.one(reading.missed_ticks)
-        yield INTERVAL.one(meter.interval_seconds)
-        if (calibration := self._calibration) is not None:
-            labels = (calibration.source, calibration.tier)
-            yield CALIBRATED_IDLE([(labels, calibration.idle.mean_watts)])
-        if not measured:
-            yield UNCERTAINTY.one(reading.uncertainty_ratio)
-            yield ESTIMATE_IDLE([((self._model.basis,), self._model.idle_watts)])
-            yield ESTIMATE_MAX([((self._model.basis,), self._model.max_watts)])
 
 
 class GpuCollector:
@@ -252,6 +239,23 @@ def _refuse_stale(age_seconds: float, interval_seconds: float) -> None:
         raise EnergyError(f"no sample for {age_seconds:.0f} s: a counter does not answer")
 
 
+def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[Filled]:
+    measured = meter.source == "powercap"
+    yield from _energy(reading)
+    yield AVAILABLE.one(int(measured and bool(reading.joules)))
+    yield SOURCE([((meter.source, meter.tier), 1)])
+    yield from _diagnostics(reading.zones if measured else _unreadable(survey.powercap))
+    yield MISSED_TICKS.one(reading.missed_ticks)
+    yield INTERVAL.one(meter.interval_seconds)
+    yield QUOTA.one(survey.quota_cores)
+    if (calibration := survey.calibration) is not None:
+        yield CALIBRATED_IDLE([((calibration.source, calibration.tier), calibration.idle.mean_watts)])
+    if not measured:
+        yield UNCERTAINTY.one(reading.uncertainty_ratio)
+        yield ESTIMATE_IDLE([((survey.model.basis,), survey.model.idle_watts)])
+        yield ESTIMATE_MAX([((survey.model.basis,), survey.model.max_watts)])
+
+
 def _energy(reading: MeterReading) -> Iterator[Filled]:
     labels = [(z.name, z.domain) for z in reading.zones if z.role == "counted" and z.name in reading.joules]
     yield POWER([(zone, reading.power_watts[zone[0]]) for zone in labels])
@@ -308,13 +312,15 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     def opened_gpus() -> GpuMeter:
         return open_gpus(interval_seconds=options.interval)
 
-    def calibrated(source: SourceName) -> Calibration | None:
-        return load_calibration(options.models_dir, hardware, source=source)
+    def survey(source: SourceName) -> Survey:
+        try:
+            calibration = load_calibration(options.models_dir, hardware, source=source)
+        except ModelError as exc:
+            calibration = None
+            logger().error("calibration not used", error=str(exc))
+        return Survey(describe(sysfs), model, calibration, quota_cores(procfs, sysfs))
 
-    return [
-        RaplCollector(opened, lambda: describe(sysfs), model, calibrated),
-        GpuCollector(opened_gpus),
-    ]
+    return [RaplCollector(opened, survey), GpuCollector(opened_gpus)]
 
 
 def _boolean(text: str) -> bool:
@@ -375,6 +381,7 @@ EXPORTER = Exporter(
         UNCERTAINTY,
         ESTIMATE_IDLE,
         ESTIMATE_MAX,
+        QUOTA,
         CALIBRATED_IDLE,
         GPU_POWER,
         GPU_ENERGY,

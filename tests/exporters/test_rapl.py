@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from advisor.energy.calibration import Calibration, LoadPoint, load_calibration, save_calibration
+from advisor.energy.calibration import Calibration, LoadPoint, calibration_path, save_calibration
 from advisor.energy.estimate import EstimateSource, PowerModel
 from advisor.energy.gpu import GpuMeter
-from advisor.energy.meter import Meter, open_meter
+from advisor.energy.meter import Meter
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import EnergyError, InputError
-from exporters.rapl import EXPORTER, GpuCollector, RaplCollector
+from advisor.hardware import cpu_info, hardware_id
+from exporters.rapl import EXPORTER, GpuCollector, RaplCollector, Survey
+from exporters.runtime import LiveCollector
 from exporters.runtime.options import parse_options
 from exporters.runtime.testing import render, served
 from tests.support.clock import FakeClock
@@ -27,7 +29,15 @@ MODEL = PowerModel(10.0, 90.0, "given", 0.15)
 
 
 def collector(meter: Meter, sysfs: Path, clock: FakeClock) -> RaplCollector:
-    return RaplCollector(lambda: meter, lambda: describe(str(sysfs)), MODEL, clock=clock)
+    return RaplCollector(lambda: meter, lambda source: Survey(describe(str(sysfs)), MODEL), clock)
+
+
+def whole(root: Path, **options: str) -> list[LiveCollector]:
+    """The collectors as the program makes them, over a tree and a /proc in one folder."""
+    folders = {"sysfs": str(root), "procfs": str(root), "models_dir": str(root / "models")}
+    flags = {f"--{name.replace('_', '-')}": value for name, value in (folders | options).items()}
+    words = [word for flag in flags.items() for word in flag]
+    return [c for c in EXPORTER.build(parse_options(EXPORTER, words, {})) if isinstance(c, LiveCollector)]
 
 
 def two_sockets(sysfs: Path) -> PowercapTree:
@@ -64,24 +74,22 @@ def series(page: bytes, name: str) -> list[str]:
     return [line for line in page.decode().splitlines() if line.startswith((f"{name}{{", f"{name} "))]
 
 
-def measured(sysfs: Path) -> tuple[PowercapTree, bytes]:
-    """A page of the tree, by the real way in."""
-    tree = two_sockets(sysfs)
-    return tree, render(
-        [RaplCollector(lambda: open_meter(sysfs=str(sysfs)), lambda: describe(str(sysfs)), MODEL)]
-    )
+def measured(root: Path) -> bytes:
+    """A page of two sockets, by the real way in."""
+    two_sockets(root)
+    return render(whole(root))
 
 
 def test_a_regular_expression_for_packages_finds_nothing_inside_them(tmp_path: Path) -> None:
     """``zone=~"package.*"`` is what existing dashboards sum."""
-    _, page = measured(tmp_path)
+    page = measured(tmp_path)
     found = [line for line in series(page, "rapl_energy_joules_total") if 'zone="package' in line]
     assert len(found) == 2
     assert all('domain="package"' in line for line in found)
 
 
 def test_power_is_absent_before_the_first_window(tmp_path: Path) -> None:
-    _, page = measured(tmp_path)
+    page = measured(tmp_path)
     assert series(page, "rapl_power_watts") == []
 
 
@@ -105,18 +113,9 @@ def test_without_counters_the_estimate_is_published_as_modelled(tmp_path: Path) 
 
 
 def test_the_estimate_does_not_hide_counters_that_cannot_be_read(tmp_path: Path) -> None:
-    tree = PowercapTree(tmp_path)
-    tree.add("intel-rapl:0", "package-0").show_instead("nonsense")
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0").show_instead("nonsense")
     (tmp_path / "stat").write_text("cpu  0 0 0 0\ncpu0 0\nintr 0\n")
-    page = render(
-        [
-            RaplCollector(
-                lambda: open_meter(sysfs=str(tmp_path), procfs=str(tmp_path)),
-                lambda: describe(str(tmp_path)),
-                MODEL,
-            )
-        ]
-    )
+    page = render(whole(tmp_path))
     assert series(page, "rapl_read_errors_total") == [
         'rapl_read_errors_total{zone="package_0",reason="malformed"} 1'
     ]
@@ -124,8 +123,7 @@ def test_the_estimate_does_not_hide_counters_that_cannot_be_read(tmp_path: Path)
 
 
 def test_without_an_estimate_nothing_is_published_as_power(tmp_path: Path) -> None:
-    meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path), estimate=False)
-    page = render([RaplCollector(lambda: meter, lambda: describe(str(tmp_path)), MODEL)])
+    page = render(whole(tmp_path, no_estimate="true"))
     assert series(page, "rapl_energy_joules_total") == []
     assert series(page, "rapl_available") == ["rapl_available 0"]
 
@@ -197,7 +195,7 @@ def test_impossible_watts_are_refused_before_anything_starts() -> None:
 
 def test_every_family_that_is_published_is_declared(tmp_path: Path) -> None:
     """docs/metrics.md is made from the declaration."""
-    _, page = measured(tmp_path)
+    page = measured(tmp_path)
     declared = {family.name for family in EXPORTER.families}
     assert {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE")} <= declared
 
@@ -232,35 +230,32 @@ def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
 def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
     point = LoadPoint(mean_watts=42.5, stdev_watts=None, duration_seconds=60.0, busy_ratio=None)
     kept = Calibration(
-        hardware_id="box", source="powercap", tier="measured", measured_at="2025-01-02", idle=point
+        hardware_id=hardware_id(cpu_info(str(tmp_path))),
+        source="powercap",
+        tier="measured",
+        measured_at="2025-01-02T03:04:05+00:00",
+        idle=point,
     )
     save_calibration(kept, tmp_path / "models")
-    two_sockets(tmp_path / "sys")
-    root = str(tmp_path / "sys")
-    rapl = RaplCollector(
-        lambda: open_meter(sysfs=root),
-        lambda: describe(root),
-        MODEL,
-        lambda source: load_calibration(tmp_path / "models", "box", source=source),
-    )
-    assert series(render([rapl]), "rapl_calibrated_idle_watts") == [
+    assert series(measured(tmp_path), "rapl_calibrated_idle_watts") == [
         'rapl_calibrated_idle_watts{source="powercap",tier="measured"} 42.5'
     ]
 
 
 def test_a_broken_calibration_hides_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    two_sockets(tmp_path)
-    (tmp_path / "box").mkdir()
-    (tmp_path / "box/calibration.json").write_text("{")
-    root = str(tmp_path)
-    rapl = RaplCollector(
-        lambda: open_meter(sysfs=root),
-        lambda: describe(root),
-        MODEL,
-        lambda source: load_calibration(tmp_path, "box", source=source),
-    )
-    page = render([rapl])
+    path = calibration_path(tmp_path / "models", hardware_id(cpu_info(str(tmp_path))))
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    page = measured(tmp_path)
     assert series(page, "rapl_available") == ["rapl_available 1"]
     assert series(page, "rapl_calibrated_idle_watts") == []
     told = [str(vars(record).get("values")) for record in caplog.records]
     assert any("expected a calibration" in values for values in told)
+
+
+def test_the_limit_of_the_control_group_is_published(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/app\n")
+    (tmp_path / "fs/cgroup/app").mkdir(parents=True)
+    (tmp_path / "fs/cgroup/app/cpu.max").write_text("150000 100000\n")
+    assert series(measured(tmp_path), "rapl_cpu_quota_cores") == ["rapl_cpu_quota_cores 1.5"]
