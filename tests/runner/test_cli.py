@@ -84,7 +84,7 @@ def test_without_counters_energy_is_marked_as_modelled(call: Any, tmp_path: Path
     power = _results(tmp_path).scenarios[0].power
     assert power is not None
     assert (power.source, power.tier) == ("estimate", "modelled")
-    assert power.mean_watts == pytest.approx(10.0, rel=0.01)
+    assert power.mean_watts == pytest.approx(10.0, rel=0.1)
 
 
 def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) ->
     base, encode = _results(tmp_path).scenarios
     assert (base.type, encode.type) == ("baseline", "single")
     assert encode.power is not None
-    assert encode.power.idle_watts == pytest.approx(10.0, rel=0.01)
-    assert encode.power.net_energy_joules == pytest.approx(0.0, abs=0.2)
+    assert encode.power.idle_watts == pytest.approx(10.0, rel=0.1)
+    assert encode.power.net_energy_joules == pytest.approx(0.0, abs=1.0)
 
 
 def test_a_failed_scenario_is_recorded_and_the_rest_goes_on(call: Any, tmp_path: Path, ffmpeg: Path) -> None:

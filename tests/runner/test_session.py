@@ -1,0 +1,141 @@
+"""A whole run and its file: written after each scenario, on full disks, by runs that start together."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.errors import WorkError
+from advisor.ffmpeg import Capabilities
+from advisor.results import Run, Scenario, read_run
+from runner.cli import main
+from runner.display import Display
+from runner.session import Session, Settings, new_result_path
+from runner.stop import StopRequest
+from tests.support.meters import ConstantMeter
+
+SETTINGS = Settings(
+    ffmpeg=Path("/opt/ffmpeg"),
+    capabilities=Capabilities(version="9", encoders=frozenset(), filters=frozenset()),
+)
+
+
+class _NoGpus:
+    infos = ()
+
+
+def _session(path: Path) -> Session:
+    return Session(
+        path,
+        SETTINGS,
+        ConstantMeter(5.0),
+        _NoGpus(),
+        StopRequest(),
+        Display(1, quiet=True),  # type: ignore[arg-type]
+    )
+
+
+def _saved(session: Session, *names: str) -> Run:
+    session.save(Run(run_id="r", scenarios=tuple(Scenario(name=name) for name in names)))
+    return session.run
+
+
+def test_two_runs_of_one_second_get_files_of_their_own(tmp_path: Path) -> None:
+    first, second = new_result_path(tmp_path), new_result_path(tmp_path)
+    assert first != second
+    assert second.stem > first.stem
+    assert [p.name for p in sorted(tmp_path.iterdir())] == [f"{p.stem}_outputs" for p in (first, second)]
+
+
+def test_a_name_whose_result_exists_is_not_taken_again(tmp_path: Path) -> None:
+    first = new_result_path(tmp_path)
+    first.write_text("{}")
+    first.with_name(f"{first.stem}_outputs").rmdir()
+    assert new_result_path(tmp_path) != first
+
+
+def test_the_file_says_who_wrote_it_and_where(tmp_path: Path) -> None:
+    path = tmp_path / "test_results_20260101_000000.json"
+    session = _session(path)
+    session.save(session.run)
+    document = json.loads(path.read_text())
+    assert document["tool"]["name"] == "wattframe"
+    assert document["tool"]["ffmpeg_version"] == "9"
+    assert document["host"]["threads"] == os.cpu_count()
+    assert datetime.datetime.fromisoformat(document["test_date"]).tzinfo is not None
+
+
+def test_a_file_that_cannot_be_written_now_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full at the second scenario, with room again at the third: the file holds all three."""
+    session = _session(tmp_path / "r.json")
+    _saved(session, "a")
+    with monkeypatch.context() as full:
+        full.setattr("runner.session.write_run", _raise_full)
+        _saved(session, "a", "b")
+    assert [s.name for s in read_run(session.path).scenarios] == ["a"]
+    _saved(session, "a", "b", "c")
+    session.require_written()
+    assert [s.name for s in read_run(session.path).scenarios] == ["a", "b", "c"]
+
+
+def test_a_file_that_can_never_be_written_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.session.write_run", _raise_full)
+    session = _session(tmp_path / "r.json")
+    _saved(session, "a")
+    with pytest.raises(WorkError, match=r"r\.json: the last results could not be written: No space left on"):
+        session.require_written()
+
+
+def _raise_full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("a disk can only be mounted by root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.ffmpeg
+def test_an_encode_that_fills_the_disk_fails_and_the_rest_goes_on(
+    small_disk: Path, tmp_path: Path, clip: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first and last encode fit; the one between does not, and its remains are removed."""
+    batch = tmp_path / "b.yaml"
+    batch.write_text(
+        "defaults: {preset: ultrafast, media_duration: 2}\n"
+        "scenarios:\n"
+        "  - {name: before, bitrate: 100k}\n"
+        "  - {name: large, crf: 0, media_duration: 60}\n"
+        "  - {name: after, bitrate: 100k}\n"
+    )
+    options = ["--input", str(clip), "--output-dir", str(small_disk), "--stabilization", "0", "--quiet"]
+    code = main(["batch", str(batch), *options])
+    (path,) = small_disk.glob("*.json")
+    scenarios = read_run(path).scenarios
+    assert code == 1
+    assert [(s.name, s.status) for s in scenarios] == [("before", "ok"), ("large", "failed"), ("after", "ok")]
+    assert scenarios[1].error is not None
+    assert "No space left on device" in scenarios[1].error
+    assert capfd.readouterr().err.count("\n") == 1
+    assert [p.name for p in small_disk.iterdir()] == [path.name]
