@@ -1,7 +1,8 @@
 """Pairs of videos whose frames are known by construction, and their true score.
 
-Each pair is made by ffmpeg commands from the sample clip. The truth does not come from timestamps: both videos are
-written as raw frames in an order that is known (`Truth`), and libvmaf compares the n-th with the n-th.
+Each pair is made by ffmpeg commands from the sample clip. The truth does not come from timestamps: both
+videos are written as raw frames in an order that is known (`Truth`), and libvmaf compares the n-th with the
+n-th.
 """
 
 from __future__ import annotations
@@ -128,7 +129,16 @@ _X264 = "-c:v libx264 -preset veryfast -crf 30 -threads 2"
 _LOSSLESS = "-c:v ffv1"
 
 
-def _same(name: str, rate: str, reference: str, distorted: str, codec: str = _X264, extra: str = "") -> Pair:
+def _same(
+    name: str,
+    rate: str,
+    reference: str,
+    distorted: str,
+    codec: str = _X264,
+    *,
+    extra: str = "",
+    truth: Truth | None = None,
+) -> Pair:
     """The same frames in two files, at a rate."""
     lossless = _LOSSLESS if reference.endswith(".mkv") else "-c:v libx264 -qp 0 -preset ultrafast"
     return Pair(
@@ -139,13 +149,25 @@ def _same(name: str, rate: str, reference: str, distorted: str, codec: str = _X2
         ),
         reference,
         distorted,
-        Truth(),
+        truth or Truth(),
     )
 
 
 def _of(name: str, commands: tuple[str, ...], truth: Truth | None, **options: Any) -> Pair:
     """A pair named ``r.mkv`` and ``d.mp4``, or as the last command says."""
     return Pair(name, commands, "r.mkv", commands[-1].split()[-1], truth, options)
+
+
+def _hdr(name: str, transfer: str) -> Pair:
+    tags = f"setparams=color_trc={transfer}:color_primaries=bt2020:colorspace=bt2020nc"
+    return _of(
+        f"HDR ({name})",
+        (
+            f"-i @ -vf {tags} -pix_fmt yuv420p10le {_LOSSLESS} r.mkv",
+            "-i r.mkv -c:v libx265 -preset ultrafast -x265-params log-level=none d.mp4",
+        ),
+        None,
+    )
 
 
 _REF = f"-i @ {_LOSSLESS} r.mkv"
@@ -280,7 +302,7 @@ PAIRS: tuple[Pair, ...] = (
     ),
     _of(
         "cut reference",
-        (f"-i @ -c:v libx264 -qp 0 -preset ultrafast -g 12 c.mp4", _REF, f"-ss 0.8 -i r.mkv {_X264} d.mp4"),
+        ("-i @ -c:v libx264 -qp 0 -preset ultrafast -g 12 c.mp4", _REF, f"-ss 0.8 -i r.mkv {_X264} d.mp4"),
         Truth(reference="trim=start_frame=20"),
         reference_start=0.8,
     ),
@@ -291,11 +313,60 @@ PAIRS: tuple[Pair, ...] = (
         "d.mp4",
         Truth(),
     ),
+    _of(
+        "50 to 25 fps by -r",
+        (f"-r 50 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 25 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "30 to 24 fps by -r",
+        (f"-r 30 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 24 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "60 to 24 fps by -r",
+        (f"-r 60 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 24 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "24 to 30 fps by -r",
+        (f"-r 24 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 30 {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "25 to 30 fps by -r, as the filter",
+        (_REF, f"-i r.mkv -r 30 {_X264} d.mp4"),
+        Truth(reference="fps=30"),
+    ),
+    _same("AV1 (SVT) in MP4", "25", "r.mkv", "d.mp4", "-c:v libsvtav1 -preset 10 -crf 55"),
+    _same(
+        "HEVC in MKV",
+        "25",
+        "r.mp4",
+        "d.mkv",
+        "-c:v libx265 -preset veryfast -crf 32 -x265-params log-level=none",
+    ),
+    _same(
+        "VVC in MP4",
+        "25",
+        "r.mkv",
+        "d.mp4",
+        "-c:v libvvenc -preset faster -qp 38",
+        truth=Truth(pixel_format="yuv420p10le"),
+    ),
+    _same(
+        "MPEG-2 interlaced in TS", "25", "r.mkv", "d.ts", "-c:v mpeg2video -flags +ildct+ilme -b:v 800k -bf 2"
+    ),
+    _same("MPEG-4 in AVI", "25", "r.mkv", "d.avi", "-c:v mpeg4 -q:v 10 -bf 2"),
+    _same("AV1 (SVT) in WebM", "30000/1001", "r.mkv", "d.webm", "-c:v libsvtav1 -preset 10 -crf 55"),
+    _same("FLV", "30", "r.mkv", "d.flv"),
+    _same("fragmented MP4", "30", "r.mkv", "d.mp4", extra="-movflags frag_keyframe+empty_moov"),
     Pair("raw H.264 stream", (_REF, f"-i @ {_X264} d.h264"), "r.mkv", "d.h264", Truth()),
     _of(
         "variable rate",
         (
-            f"-i @ -vf setpts='(N*40+13*mod(N\\,3))/1000/TB' -fps_mode passthrough -enc_time_base 1/1000 {_LOSSLESS} r.mkv",
+            f"-i @ -vf setpts='(N*40+13*mod(N\\,3))/1000/TB' -fps_mode passthrough "
+            f"-enc_time_base 1/1000 {_LOSSLESS} r.mkv",
             f"-i r.mkv -fps_mode passthrough {_X264} d.mp4",
         ),
         Truth(),
@@ -328,12 +399,6 @@ PAIRS: tuple[Pair, ...] = (
         ),
         None,
     ),
-    _of(
-        "HDR (PQ)",
-        (
-            f"-i @ -vf setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc -pix_fmt yuv420p10le {_LOSSLESS} r.mkv",
-            f"-i r.mkv -c:v libx265 -preset ultrafast -x265-params log-level=none d.mp4",
-        ),
-        None,
-    ),
+    _hdr("PQ", "smpte2084"),
+    _hdr("HLG", "arib-std-b67"),
 )

@@ -10,6 +10,8 @@ __all__ = ["shifted"]
 
 _BETTER = 0.9
 """A pairing whose mean squared error is below this share of another's fits better."""
+_OTHERS = 0.08
+"""With a larger share of frames that another frame fits twice as well, the rate was changed otherwise."""
 _FLOOR = 0.02
 """Mean squared errors (8 bit) closer than this are the same: ffmpeg logs two decimals."""
 
@@ -25,14 +27,31 @@ def shifted(plan: Plan, errors: Mapping[str, Sequence[float]]) -> str | None:
         rate filter.
     """
     for (begin, _), window in zip(plan.windows, _by_window(plan, errors), strict=True):
-        if not window["now"]:
-            continue
-        used = _mean(window.get("paired") or window["now"])
-        for name in ("now", "early", "late"):
-            other = _mean(window[name])
-            if other < _BETTER * used and used - other > _FLOOR:
-                return f"{_WORDS[name]} (around {begin:.1f} s)"
+        name = _better_pairing(window)
+        if name is not None:
+            return f"{_WORDS[name]} (around {begin:.1f} s)"
     return None
+
+
+def _better_pairing(window: Mapping[str, Sequence[float]]) -> str | None:
+    paired = window.get("paired")
+    used = paired or window["now"]
+    if not used:
+        return None
+    for name in ("early", "late"):
+        if _fits_better(_mean(window[name]), _mean(used)):
+            return name
+    if paired:
+        # a rule that chose other frames did so now and then, not always
+        best = [min(errors) for errors in zip(window["now"], window["early"], window["late"], strict=False)]
+        others = sum(_fits_better(mine, theirs / 2) for mine, theirs in zip(best, paired, strict=False))
+        if others > _OTHERS * len(paired):
+            return "now"
+    return None
+
+
+def _fits_better(error: float, used: float) -> bool:
+    return error < _BETTER * used and used - error > _FLOOR
 
 
 _WORDS = {

@@ -129,7 +129,8 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
     # cover art is a video stream of one picture
     found = [s for s in container.streams.video if not _attached(s)]
     if not found:
-        kinds = " and ".join(sorted({str(s.type) for s in container.streams})) or "no"
+        others = {str(s.type) for s in container.streams if s not in container.streams.video}
+        kinds = " and ".join(sorted(others)) or "no"
         raise MediaError(f"expected a video stream, found {kinds} streams only", subject=path)
     stream = found[0]
     if stream.codec_context is None:
@@ -163,7 +164,7 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
             if not packet.size or packet.is_discard:
                 continue
             if packet.is_corrupt:
-                raise MediaError(f"is damaged: packet {found.count} is marked corrupt", subject=path)
+                raise MediaError(f"is damaged or cut off after {found.count} frames", subject=path)
             found.count += 1
             found.size += packet.size
             if packet.pts is not None:
@@ -209,6 +210,8 @@ def _chroma(form: Any) -> Chroma:
     """The sampling to compare in: the next of the three that libvmaf takes."""
     if form.is_rgb:
         return "444"
+    if len(form.components) < 3:  # grey, with or without transparency
+        return "420"
     luma = 1 << 12
     across, down = form.chroma_width(luma), form.chroma_height(luma)
     if across == luma:
@@ -231,19 +234,18 @@ def _interval(times: Sequence[float]) -> float | None:
 
 
 def _rate(interval: float, guessed: Fraction | None) -> Fraction:
-    """What the container says when the times agree, else the standard rate nearby, else as measured.
+    """What the container says when the times agree, else as measured; a standard rate where one is near.
 
-    >>> _rate(0.03337, None), _rate(0.04001, Fraction(25)), _rate(0.1428571, Fraction(90000))
-    (Fraction(30000, 1001), Fraction(25, 1), Fraction(7, 1))
+    >>> _rate(0.03337, None), _rate(0.016681, Fraction(19001, 317)), _rate(0.1428571, Fraction(90000))
+    (Fraction(30000, 1001), Fraction(60000, 1001), Fraction(7, 1))
     """
     measured = 1 / interval
-    near = [
-        Fraction(rate) for rate in (guessed, *_STANDARD_RATES) if rate and abs(rate / measured - 1) < 0.005
-    ]
-    if guessed and guessed in near:
-        return Fraction(guessed)
-    best = min(near, key=lambda rate: abs(float(rate) - measured), default=None)
-    return best if best is not None else Fraction(measured).limit_denominator(1001)
+    best = guessed if guessed and abs(guessed / measured - 1) < 0.005 else Fraction(measured)
+    near = min(_STANDARD_RATES, key=lambda rate: abs(rate / best - 1))
+    # times in milliseconds make 59.94 something like 19001/317
+    if abs(near / best - 1) < (0.0003 if best is guessed else 0.005):
+        return near
+    return best.limit_denominator(1001)
 
 
 def _declared(stream: VideoStream) -> float | None:

@@ -1,0 +1,71 @@
+"""Every case in which common recipes pair the wrong frames: scores against raw frames of known order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import FfmpegError, MediaError
+from advisor.ffmpeg import capabilities, find_ffmpeg
+from advisor.quality import compute_quality
+from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
+
+pytestmark = pytest.mark.ffmpeg
+
+RIGHT = [pair for pair in PAIRS if pair.truth is not None]
+HDR = [pair for pair in PAIRS if "HDR" in pair.name]
+WRONG = [pair for pair in PAIRS if pair.truth is None and pair not in HDR]
+
+
+@pytest.fixture(scope="module")
+def ffmpeg() -> str:
+    try:
+        found = find_ffmpeg()
+    except FfmpegError as exc:
+        pytest.skip(str(exc))
+    if not capabilities(found).has_vmaf:
+        pytest.skip("this ffmpeg has no libvmaf")
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the frames that all pairs are made of."""
+    folder = tmp_path_factory.mktemp("pairs")
+    base(ffmpeg, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(clip: Path, tmp_path: Path) -> Path:
+    (tmp_path / "base.mkv").symlink_to(clip / "base.mkv")
+    return tmp_path
+
+
+@pytest.mark.parametrize("pair", RIGHT, ids=lambda pair: pair.name)
+def test_the_score_is_that_of_the_raw_frames(pair: Pair, ffmpeg: str, folder: Path) -> None:
+    """Within 0.05 VMAF, over exactly the frames that belong together."""
+    reference, distorted = make(pair, ffmpeg, folder)
+    quality = compute_quality(reference, distorted, ffmpeg=ffmpeg, **pair.options)
+    truth, frames = true_vmaf(pair, ffmpeg, folder)
+    assert quality.reason is None
+    assert quality.vmaf is not None
+    assert quality.vmaf.mean == pytest.approx(truth, abs=0.05)
+    assert quality.frames == frames
+
+
+@pytest.mark.parametrize("pair", WRONG, ids=lambda pair: pair.name)
+def test_frames_that_do_not_belong_together_get_no_score(pair: Pair, ffmpeg: str, folder: Path) -> None:
+    reference, distorted = make(pair, ffmpeg, folder)
+    quality = compute_quality(reference, distorted, ffmpeg=ffmpeg, **pair.options)
+    assert quality.aligned is False
+    assert quality.reason
+    assert (quality.vmaf, quality.psnr_decibels, quality.ssim_ratio) == (None, None, None)
+
+
+@pytest.mark.parametrize("pair", HDR, ids=lambda pair: pair.name)
+def test_hdr_is_refused_by_name(pair: Pair, ffmpeg: str, folder: Path) -> None:
+    reference, distorted = make(pair, ffmpeg, folder)
+    with pytest.raises(MediaError, match=r"is HDR \((PQ|HLG)\)"):
+        compute_quality(reference, distorted, ffmpeg=ffmpeg)
