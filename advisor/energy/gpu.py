@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -138,6 +139,7 @@ class GpuMeter:
         self._clock = clock
         self._gpus = [] if nvml is None else _cards(nvml)
         self._latest: tuple[GpuReading, ...] = ()
+        self._lock = threading.Lock()
         self.sampled_seconds: float | None = None
         self.interval_seconds = interval_seconds
         self._sampler = Sampler("gpu sampler", self.read, lambda: interval_seconds)
@@ -149,9 +151,10 @@ class GpuMeter:
 
     def read(self) -> tuple[GpuReading, ...]:
         """Take a fresh sample of every card now."""
-        self._latest = tuple(gpu.sample(self._clock) for gpu in self._gpus)
-        self.sampled_seconds = self._clock()
-        return self._latest
+        with self._lock:
+            self._latest = tuple(gpu.sample(self._clock) for gpu in self._gpus)
+            self.sampled_seconds = self._clock()
+            return self._latest
 
     def latest(self) -> tuple[GpuReading, ...]:
         """What the last sample saw, without asking the driver."""

@@ -87,6 +87,18 @@ def test_subzones_are_found_inside_their_package_where_the_flat_listing_lacks_th
     assert set(driven.shown()) == {"package_0", "dram_0"}
 
 
+def test_a_tree_of_plain_folders_is_read_as_well(tmp_path: Path) -> None:
+    """As a container or a copy may show it: no links, subzones beside their packages."""
+    for entry, name in {"intel-rapl:1": "package-1", "intel-rapl:1:0": "dram"}.items():
+        folder = tmp_path / "class/powercap" / entry
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(name)
+        (folder / "energy_uj").write_text("5")
+    source = PowercapSource(str(tmp_path))
+    source.sample(FakeClock())
+    assert [zone.name for zone in source.report()] == ["package_1", "dram_1"]
+
+
 def test_an_mmio_twin_is_listed_and_not_counted(driven: Driven) -> None:
     driven.tree.add("intel-rapl:0", "package-0")
     driven.tree.add("intel-rapl-mmio:0", "package-0")
