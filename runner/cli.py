@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from advisor.edge import guarded
+from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
@@ -164,6 +165,8 @@ def _measure(
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
     )
+    if meter.tier == "measured":
+        settings = replace(settings, calibrated_idle_watts=_calibrated_idle_watts(options))
     path, former = _result_file(options)
     if former is not None:
         here = host(options.procfs, options.sysfs)
@@ -190,6 +193,12 @@ def _measure(
     if unscored:
         raise WorkError(f"{unscored} encodes could not be scored; the result file has the reasons")
     return 0
+
+
+def _calibrated_idle_watts(options: argparse.Namespace) -> float | None:
+    known = host(options.procfs, options.sysfs).hardware_id or ""
+    found = load_calibration(options.models_dir, known, source="powercap")
+    return None if found is None else found.idle.mean_watts
 
 
 def _score(session: Session, settings: Settings, options: argparse.Namespace, stop: StopRequest) -> int:

@@ -151,6 +151,13 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--idle-watts", type=_number, metavar="W", help="of the estimate, where there is no counter"
     )
     meter.add_argument("--max-watts", type=_number, metavar="W", help="of the estimate, at full load")
+    meter.add_argument(
+        "--models-dir",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="where 'wattframe calibrate' kept the idle power, for runs without a baseline (./models)",
+    )
     meter.add_argument("--sysfs", default="/sys", metavar="DIR", help="root of sysfs (/sys)")
     meter.add_argument("--procfs", default="/proc", metavar="DIR", help="root of procfs (/proc)")
 

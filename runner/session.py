@@ -41,6 +41,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     keep_outputs: bool = False
     needs_outputs: bool = False
     """Whether something after the windows wants the encodes."""
+    calibrated_idle_watts: float | None = None
+    """Measured once for this kind of machine; a baseline of the run itself goes before it."""
     procfs: str = "/proc"
     sysfs: str = "/sys"
 
@@ -182,9 +184,9 @@ class Session:
 
     @property
     def idle_watts(self) -> float | None:
-        """Mean power of the run's baseline; None before there is one."""
+        """Mean power of the run's baseline, else the machine's calibration; None when neither is known."""
         found = self.run.baseline
-        return None if found is None else mean_watts(found)
+        return self._settings.calibrated_idle_watts if found is None else mean_watts(found)
 
     def _add(self, scenario: Scenario) -> None:
         self.save(replace(self.run, scenarios=(*self.run.scenarios, scenario)))

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from advisor.energy.calibration import Calibration, LoadPoint, save_calibration
+from advisor.hardware import host
 from advisor.results import Run, read_run, write_run
 from runner.cli import main
 from tests.support.powercap_tree import PowercapTree
@@ -98,6 +100,25 @@ def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) ->
     assert encode.power is not None
     assert encode.power.idle_watts == pytest.approx(10.0, rel=0.1)
     assert encode.power.net_energy_joules == pytest.approx(0.0, abs=1.0)
+
+
+def test_a_calibration_stands_in_for_a_baseline(call: Any, tmp_path: Path) -> None:
+    """A register that stands still, 8 W idle: the energy above idle is minus 8 W times the window."""
+    PowercapTree(tmp_path / "sys").add("intel-rapl:0", "package-0")
+    sysfs = str(tmp_path / "sys")
+    idle = LoadPoint(mean_watts=8.0, stdev_watts=None, duration_seconds=60.0, busy_ratio=0.0)
+    known = host(sysfs=sysfs).hardware_id or ""
+    save_calibration(
+        Calibration(hardware_id=known, source="powercap", tier="measured", measured_at="now", idle=idle),
+        tmp_path / "models",
+    )
+    options = ("--sysfs", sysfs, "--models-dir", str(tmp_path / "models"))
+    call("single", "--preset", "ultrafast", *options, *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    assert scenario.power is not None
+    assert scenario.duration is not None
+    assert scenario.power.idle_watts == 8.0
+    assert scenario.power.net_energy_joules == pytest.approx(-8.0 * scenario.duration)
 
 
 def test_a_failed_scenario_is_recorded_and_the_rest_goes_on(call: Any, tmp_path: Path, ffmpeg: Path) -> None:
