@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -42,14 +42,23 @@ class ResultStore:
     kept in `broken` and tried again when it changes; a file that was deleted is forgotten. A folder that does
     not exist (yet) is an empty one.
 
+    ``keep`` may make a run smaller before it is held, for instance drop samples that nobody asks for.
+
     Not safe for use from several threads at once.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], pattern: str = RESULT_GLOB) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        pattern: str = RESULT_GLOB,
+        keep: Callable[[Run], Run] = lambda run: run,
+    ) -> None:
         self.folder = Path(folder)
+        self._keep = keep
         self._pattern = pattern
-        self._stamps: dict[Path, _Stamp] = {}
+        self._stamps: dict[str, _Stamp] = {}
         self._runs: dict[str, Run] = {}
+        self._places: dict[str, tuple[float, str]] = {}
         self._broken: dict[str, Broken] = {}
         self._ordered: list[Run] | None = None
 
@@ -58,24 +67,24 @@ class ResultStore:
         found = self._scan()
         added: set[str] = set()
         changed: set[str] = set()
-        removed = {path.stem for path in self._stamps.keys() - found.keys()}
-        for path in self._stamps.keys() - found.keys():
-            del self._stamps[path]
-            self._runs.pop(path.stem, None)
-            self._broken.pop(path.stem, None)
-        for path, stamp in found.items():
-            if self._stamps.get(path) == stamp:
+        gone = self._stamps.keys() - found.keys()
+        for name in gone:
+            del self._stamps[name]
+            self._forget(_run_id(name))
+        for name, stamp in found.items():
+            if self._stamps.get(name) == stamp:
                 continue
-            (changed if path in self._stamps else added).add(path.stem)
-            self._stamps[path] = stamp
-            self._read(path)
+            (changed if name in self._stamps else added).add(_run_id(name))
+            self._stamps[name] = stamp
+            self._read(name)
+        removed = {_run_id(name) for name in gone}
         changes = Changes(frozenset(added), frozenset(changed), frozenset(removed))
         if changes:
             self._ordered = None
         return changes
 
-    def _scan(self) -> dict[Path, _Stamp]:
-        found: dict[Path, _Stamp] = {}
+    def _scan(self) -> dict[str, _Stamp]:
+        found: dict[str, _Stamp] = {}
         prefix, suffix = self._pattern.split("*", 1)
         try:
             with os.scandir(self.folder) as entries:
@@ -87,19 +96,26 @@ class ResultStore:
                         info = entry.stat()
                     except OSError:
                         continue  # renamed or deleted between listing and looking
-                    stamp = (info.st_size, info.st_mtime_ns, info.st_ino, info.st_dev)
-                    found[self.folder / entry.name] = stamp
+                    found[entry.name] = (info.st_size, info.st_mtime_ns, info.st_ino, info.st_dev)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         return found
 
-    def _read(self, path: Path) -> None:
-        self._runs.pop(path.stem, None)
-        self._broken.pop(path.stem, None)
+    def _read(self, name: str) -> None:
+        path, run_id = self.folder / name, _run_id(name)
+        self._forget(run_id)
         try:
-            self._runs[path.stem] = read_run(path)
+            run = read_run(path)
         except ResultFileError as exc:
-            self._broken[path.stem] = Broken(path, str(exc))
+            self._broken[run_id] = Broken(path, str(exc))
+        else:
+            self._runs[run_id] = self._keep(run)
+            self._places[run_id] = (run.start_time or 0.0, run_id)
+
+    def _forget(self, run_id: str) -> None:
+        self._runs.pop(run_id, None)
+        self._places.pop(run_id, None)
+        self._broken.pop(run_id, None)
 
     @property
     def runs(self) -> Mapping[str, Run]:
@@ -114,9 +130,13 @@ class ResultStore:
     def ordered(self) -> list[Run]:
         """All runs, oldest first, by start time; a run without any time comes first, ties by id."""
         if self._ordered is None:
-            self._ordered = sorted(self._runs.values(), key=lambda run: (run.start_time or 0.0, run.run_id))
+            self._ordered = [self._runs[run_id] for _, run_id in sorted(self._places.values())]
         return list(self._ordered)
 
     def newest(self, count: int) -> list[Run]:
         """The newest ``count`` runs, newest first."""
         return self.ordered()[::-1][:count]
+
+
+def _run_id(name: str) -> str:
+    return name.removesuffix(".json")

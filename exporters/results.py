@@ -367,7 +367,9 @@ def _scores(run: Run, scenarios: Sequence[Scenario]) -> Iterator[Row]:
 
 
 def _build(options: Namespace) -> list[ResultsCollector]:
-    results = ResultFolder(options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios)
+    results = ResultFolder(
+        options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios, keep_samples=False
+    )
     return [ResultsCollector(results, Predictor(options.models_dir, options.results_dir))]
 
 

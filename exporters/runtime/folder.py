@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.results import Run, Scenario
 from advisor.scenario import published, repeats
@@ -45,10 +46,16 @@ class Shown(Struct, frozen=True):
 
 
 class ResultFolder:
-    """The newest ``runs`` runs of a folder, as far as ``max_scenarios`` goes."""
+    """The newest ``runs`` runs of a folder, as far as ``max_scenarios`` goes.
 
-    def __init__(self, results_dir: Path, *, runs: int, max_scenarios: int) -> None:
-        self._store = ResultStore(results_dir)
+    Without ``keep_samples`` the series of scenarios whose power block says all are not held in memory: they
+    are nearly all of a result file.
+    """
+
+    def __init__(
+        self, results_dir: Path, *, runs: int, max_scenarios: int, keep_samples: bool = True
+    ) -> None:
+        self._store = ResultStore(results_dir, keep=_as_read if keep_samples else _without_samples)
         self._runs = runs
         self._max_scenarios = max_scenarios
         self._shown: dict[str, Shown] = {}
@@ -90,3 +97,18 @@ class ResultFolder:
             else:
                 chosen[run.run_id] = shown
         self._shown = dict(reversed(chosen.items()))
+
+
+def _as_read(run: Run) -> Run:
+    return run
+
+
+def _without_samples(run: Run) -> Run:
+    return replace(run, scenarios=tuple(_spare(s) for s in run.scenarios))
+
+
+def _spare(scenario: Scenario) -> Scenario:
+    power = scenario.power
+    if power is None or power.total_energy_joules is None or power.mean_watts is None:
+        return scenario  # its energy follows from the samples
+    return scenario if scenario.samples is None else replace(scenario, samples=None)

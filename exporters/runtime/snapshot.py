@@ -22,12 +22,13 @@ __all__ = ["Page", "PageBuilder", "SnapshotSource"]
 
 # a block this large per family compresses nearly as well as the whole and takes about a millisecond
 _BLOCK_BYTES = 32_768
+_GROUP_BLOCKS = 16
 
 _Lines = dict[str, bytes]
 
 
 class _Frozen(Struct, frozen=True):
-    """A block as pages hold it: the compressed pieces by family, and the text by part and family."""
+    """A block as pages hold it: the compressed pieces by family, and the texts by part and family."""
 
     pieces: dict[str, Piece]
     texts: tuple[_Lines, ...]
@@ -68,13 +69,25 @@ class _Block:
         return self.frozen
 
 
+class _Group(Struct, frozen=True):
+    """Blocks whose pieces are joined once, so that a page of thousands is joined from few."""
+
+    blocks: tuple[_Frozen, ...]
+    pieces: dict[str, Piece]
+
+    @classmethod
+    def of(cls, blocks: tuple[_Frozen, ...]) -> _Group:
+        names = dict.fromkeys(name for block in blocks for name in block.pieces)
+        return cls(blocks, {name: join(b.pieces[name] for b in blocks if name in b.pieces) for name in names})
+
+
 class Page:
     """One state of a snapshot, ready to be sent; never changes."""
 
-    def __init__(self, heads: Mapping[str, tuple[str, str]], blocks: Sequence[_Frozen]) -> None:
+    def __init__(self, heads: Mapping[str, tuple[str, str]], groups: Sequence[_Group]) -> None:
         self.names = frozenset(heads)
         self._heads = dict(heads)
-        self._blocks = tuple(blocks)
+        self._groups = tuple(groups)
         self._plain: dict[bool, bytes] = {}
         self._piece: dict[bool, Piece] = {}
 
@@ -87,9 +100,9 @@ class Page:
     def _text(self, openmetrics: bool) -> Iterator[bytes]:
         for name, (kind, help_text) in self._heads.items():
             yield header(name, kind, help_text, openmetrics=openmetrics).encode()
-            for block in self._blocks:
-                if name in block.pieces:
-                    yield from (lines[name] for lines in block.texts if name in lines)
+            for group in self._groups:
+                if name in group.pieces:
+                    yield from (t[name] for block in group.blocks for t in block.texts if name in t)
 
     def piece(self, openmetrics: bool) -> Piece:
         """The same, compressed."""
@@ -100,7 +113,7 @@ class Page:
     def _pieces(self, openmetrics: bool) -> Iterator[Piece]:
         for name, (kind, help_text) in self._heads.items():
             yield piece(header(name, kind, help_text, openmetrics=openmetrics).encode())
-            yield from (block.pieces[name] for block in self._blocks if name in block.pieces)
+            yield from (group.pieces[name] for group in self._groups if name in group.pieces)
 
     def prepare(self, former: Page) -> None:
         """Make ready what was asked of the former page."""
@@ -122,6 +135,7 @@ class PageBuilder:
         self._sources: dict[str, Part] = {}
         self._heads: dict[str, tuple[str, str]] = {}
         self._blocks: list[_Block] = []
+        self._groups: list[_Group] = []
         self._home: dict[str, _Block] = {}
         self._hashes: dict[str, array[int]] = {}
         self._series: set[int] = set()
@@ -136,10 +150,16 @@ class PageBuilder:
             if key not in self._sources:
                 self._add(key, source)
         self._blocks = [block for block in self._blocks if block.parts]
-        frozen = [block.freeze() for block in self._blocks]
-        used = {name for block in frozen for name in block.pieces}
+        self._groups = self._grouped([block.freeze() for block in self._blocks])
+        used = {name for group in self._groups for name in group.pieces}
         self._heads = {name: head for name, head in self._heads.items() if name in used}
-        return Page(self._heads, frozen)
+        return Page(self._heads, self._groups)
+
+    def _grouped(self, blocks: Sequence[_Frozen]) -> list[_Group]:
+        """The groups as they were, as far as their blocks are the same objects."""
+        former = {tuple(map(id, group.blocks)): group for group in self._groups}
+        slices = [tuple(blocks[i : i + _GROUP_BLOCKS]) for i in range(0, len(blocks), _GROUP_BLOCKS)]
+        return [former.get(tuple(map(id, part))) or _Group.of(part) for part in slices]
 
     def _remove(self, key: str) -> None:
         del self._sources[key]

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Family, Filled, Part
-from exporters.runtime.gzips import gzip_of
-from exporters.runtime.snapshot import PageBuilder, SnapshotSource
+from exporters.runtime.gzips import Piece, gzip_of
+from exporters.runtime.snapshot import Page, PageBuilder, SnapshotSource
 
 SIZE = Family("x_size_bytes", "gauge", "Size.", ("run", "item"))
 AGE = Family("x_age_seconds", "gauge", "Age.", ("run",))
@@ -120,13 +120,15 @@ def test_random_changes_give_the_page_of_a_fresh_start() -> None:
         assert gzip.decompress(gzip_of(page.piece(True))) == page.plain(True)
 
 
+def pieces(page: Page) -> list[Piece]:
+    return [p for group in page._groups for block in group.blocks for p in block.pieces.values()]
+
+
 def test_a_new_part_leaves_nearly_all_compressed_pieces_as_they_are() -> None:
     builder = PageBuilder()
     parts = {f"run{i}": part(f"run{i}", *range(100)) for i in range(200)}
-    before = {id(p) for block in builder.build(parts)._blocks for p in block.pieces.values()}
-    after = [
-        p for block in builder.build({**parts, "new": part("new", 1)})._blocks for p in block.pieces.values()
-    ]
+    before = {id(p) for p in pieces(builder.build(parts))}
+    after = pieces(builder.build({**parts, "new": part("new", 1)}))
     assert len(before) > 20
     assert sum(id(p) not in before for p in after) <= 2
 
