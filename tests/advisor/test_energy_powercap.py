@@ -117,6 +117,19 @@ def test_mmio_alone_is_counted(driven: Driven) -> None:
     assert driven.shown() == {"package_0": 7.0}
 
 
+def test_a_twin_that_takes_over_goes_on_from_its_own_value(driven: Driven) -> None:
+    """The msr zone drew 50 J and goes; the mmio zone, whose register reads 400 J more, draws another 20 J."""
+    driven.tree.add("intel-rapl:0", "package-0")
+    twin = driven.tree.add("intel-rapl-mmio:0", "package-0", start_uj=450_000_000)
+    driven.tick()
+    driven.tick(p0=50.0)
+    driven.tree.remove("intel-rapl:0")
+    driven.tick(10.0)
+    twin.add(20.0)
+    driven.tick()
+    assert driven.shown() == {"package_0": 70.0}
+
+
 def test_a_mirrored_die_is_never_shown(driven: Driven) -> None:
     """Both dies show the socket's counter: 3 x 40 J are 120 J, at every moment."""
     for die in range(2):
