@@ -20,6 +20,7 @@ from advisor.tariff import Flat, Schedule
 
 __all__ = [
     "REASONS",
+    "UNPRICED_REASONS",
     "Figure",
     "Inputs",
     "Priced",
@@ -52,6 +53,12 @@ REASONS = {
     "no_embodied": "what making the machine emitted was not given",
 }
 """Why a figure is absent (or, for gaps and GPUs, too small), by code."""
+
+UNPRICED_REASONS = (
+    *("failed", "no_duration", "no_energy", "no_gpu_rate", "no_price"),
+    *("no_rate", "no_start_time", "outside_tariff", "zero_duration"),
+)
+"""Those for which a scenario has no total cost."""
 
 
 class Figure(NamedTuple):

@@ -6,7 +6,7 @@ that can be cited stays without one: nothing falls back to a default.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -73,6 +73,9 @@ def resolve(
     check = Checker(None, currency_code(currency), accept_unusual_prices)
     if mode not in ("owned", "cloud"):
         raise check.error(f"expected owned or cloud, found {mode!r}", "mode")
+    if functional_unit not in (None, *get_args(FunctionalUnit)):
+        wanted = ", ".join(get_args(FunctionalUnit))
+        raise check.error(f"expected one of {wanted}, found {functional_unit!r}", "functional_unit")
     regions = regions or RegionalPricing(currency=check.currency)
     if regions.currency != check.currency:
         raise check.error(f"the regions are in {regions.currency}, the model in {check.currency}", "currency")

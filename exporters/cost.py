@@ -19,7 +19,7 @@ from msgspec import Struct
 from advisor.carbon import Embodied
 from advisor.errors import PricingError
 from advisor.price_book import DEFAULT_CPU_COST_PER_HOUR, DEFAULT_ENERGY_COST_PER_KWH, PriceBook, PriceOptions
-from advisor.priced import Priced
+from advisor.priced import UNPRICED_REASONS, Priced
 from advisor.run_costs import price_run
 from advisor.tariff import Schedule, value_at
 from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
@@ -261,7 +261,7 @@ class CostCollector:
         rates = {"cpu": first.cpu_per_hour, "machine": first.machine_per_hour, "gpu": first.gpu_per_hour}
         return [
             ALIVE.one(1),
-            UNPRICED([((reason,), count) for reason, count in sorted(unpriced.items())]),
+            UNPRICED([((reason,), unpriced[reason]) for reason in UNPRICED_REASONS]),
             INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())]),
             RELOADED.one(int(self._reloaded)),
             PRICE([((p.region, p.electricity_source or ""), _now(p.electricity, now)) for p in prices]),

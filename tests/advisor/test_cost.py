@@ -141,6 +141,10 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         ({"pue": 0.9}, "pue: expected a number from 1 to 3, found 0.9"),
         ({"pue": 110}, "pue: expected a number from 1 to 3"),
         ({"carbon_grams_per_kwh": 350_000}, "carbon_grams_per_kwh: expected a number from 0 to 3000"),
+        (
+            {"functional_unit": "frame"},
+            "functional_unit: expected one of video_minute, watch_hour, gigapixel",
+        ),
         ({"currency": "$"}, "currency: expected a currency code of three letters"),
         (
             {"energy_cost_per_kwh": 0.1, "tariff": Series.of([0, 1], [1, 1])},

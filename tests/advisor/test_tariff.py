@@ -192,7 +192,7 @@ def test_pieces_cover_a_window_without_holes_and_agree_with_the_clock(
         assert value == _reference_price(int(min(inside, until - 1e-3))) / 100
 
 
-@given(start=moments, hours=st.integers(1, 200), data=st.data())
+@given(start=moments, hours=st.integers(1, 60), data=st.data())
 def test_splitting_a_window_anywhere_keeps_the_cost(start: int, hours: int, data: st.DataObject) -> None:
     """Also at an edge of the tariff and in the hour of a clock change."""
     stamps = [float(start + 3600 * i) for i in range(hours + 1)]

@@ -14,10 +14,12 @@ import pytest
 import requests
 
 from advisor.carbon import Embodied
-from advisor.errors import PricingError
-from advisor.price_book import PriceOptions
-from exporters.cost import CostCollector
+from advisor.errors import InputError, PricingError
+from advisor.price_book import PriceBook, PriceOptions
+from advisor.tariff import Flat
+from exporters.cost import EXPORTER, CostCollector, price_options
 from exporters.runtime.folder import ResultFolder
+from exporters.runtime.options import parse_options
 from exporters.runtime.testing import render, served
 
 RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
@@ -128,13 +130,14 @@ def test_a_gpu_is_billed_by_the_wall_clock_and_apart() -> None:
 def test_what_cannot_be_priced_is_absent_and_counted_by_reason() -> None:
     page = samples(render([collector()]))
     counted = {s: v for s, v in page.items() if s.startswith("cost_unpriced_scenarios")}
-    assert counted == {
+    assert {s: v for s, v in counted.items() if v} == {
         'cost_unpriced_scenarios{reason="failed"}': 1,
         'cost_unpriced_scenarios{reason="no_duration"}': 1,
         'cost_unpriced_scenarios{reason="no_energy"}': 1,
         'cost_unpriced_scenarios{reason="no_gpu_rate"}': 1,
         'cost_unpriced_scenarios{reason="zero_duration"}': 1,
     }
+    assert counted['cost_unpriced_scenarios{reason="no_price"}'] == 0
     for name in ("died", "no end", "no time", "unmetered", "nvenc"):
         assert not [series for series in page if series.startswith("cost_total") and f'"{name}"' in series]
     # without a region nothing is known of the grid, and nothing is published as if it emitted nothing
@@ -263,6 +266,40 @@ def test_promtool_accepts_the_page() -> None:
         [],
         ['cost_total non-counter metrics should not have "_total" suffix'],
     )
+
+
+def test_every_option_reaches_the_prices(tmp_path: Path) -> None:
+    """Flags before the environment, the environment before the defaults; several regions with commas."""
+    regions = tmp_path / "regions.yaml"
+    regions.write_text("regions: {shed: {like: DEU, pue: 1.5}}")
+    arguments = ["--region", "shed, us-east-1", "--regions-file", str(regions), "--viewers", "7"]
+    arguments += ["--embodied-kg", "1000", "--embodied-minimum-kg", "900", "--lifetime-years", "5"]
+    arguments += ["--functional-unit", "gigapixel", "--accept-unusual-prices", "--runs", "3"]
+    env = {"ENERGY_COST_PER_KWH": "9", "HOST_COST_PER_HOUR": "0.4", "REGION": "FRA", "CURRENCY": "USD"}
+    options = parse_options(EXPORTER, arguments, env)
+    first, second = PriceBook.load(price_options(options)).models
+    assert (first.prices.region, second.prices.region) == ("shed", "us-east-1")
+    assert first.prices.pue_ratio == 1.5
+    assert (first.prices.machine_per_hour, first.prices.cpu_per_hour) == (0.4, None)
+    assert first.prices.electricity == Flat(9.0)
+    assert first.prices.embodied == Embodied(1000, 5, 900)
+    assert first.prices.functional_unit == "gigapixel"
+    (built,) = EXPORTER.build(options)
+    assert isinstance(built, CostCollector)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mode", "rented"], "--mode: expected one of owned, cloud"),
+        (["--energy-cost-per-kwh", "nan"], "--energy-cost-per-kwh: expected a number"),
+        (["--accept-unusual-prices", "maybe"], "--accept-unusual-prices: expected true or false"),
+        (["--tariff", "missing.yaml"], "--tariff: expected a file that exists"),
+    ],
+)
+def test_wrong_options_are_named(arguments: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        parse_options(EXPORTER, arguments, {})
 
 
 def test_served_for_real_with_its_environment(tmp_path: Path) -> None:
