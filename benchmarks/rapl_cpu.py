@@ -19,13 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scrape import PEER, Client, node_exporter
+from benchmarks.scrape import PEER, Client, cpu_seconds, node_exporter
 from exporters.runtime.testing import served
 from tests.support.powercap_tree import PowercapTree
 
 SCRAPE_SECONDS = 5.0
 GOAL = 0.003
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def eight_zones(sysfs: Path) -> PowercapTree:
@@ -36,12 +35,6 @@ def eight_zones(sysfs: Path) -> PowercapTree:
         for place, domain in enumerate(("core", "uncore", "dram")):
             tree.add(f"intel-rapl:{number}:{place}", domain, start_uj=number * 10**9)
     return tree
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def resident_bytes(pid: int) -> int:
