@@ -42,8 +42,10 @@ class Gone(Struct, frozen=True):
     unseen_seconds: float
 
 
-def split_rest(before: Look, after: Look, gone: Mapping[str, Gone]) -> dict[str, float]:
-    """CPU seconds of each gone child beyond what was last read of it.
+def split_rest(before: Look, after: Look, gone: Mapping[str, Gone], carried: float = 0.0) -> dict[str, float]:
+    """CPU seconds of each gone child beyond what was last read of it; what nobody claims is under ``""``.
+
+    ``carried`` is what nobody claimed the time before: an end may be told after the look that shows it.
 
     >>> before = Look(total=10.0, children={"web": 8.0, "job": 2.0})
     >>> after = Look(total=11.5, children={"web": 9.0})
@@ -51,18 +53,21 @@ def split_rest(before: Look, after: Look, gone: Mapping[str, Gone]) -> dict[str,
     {'job': 0.25}
     """
     present = sum(cpu - before.children.get(name, 0.0) for name, cpu in after.children.items())
-    unknown = {
+    strangers = {
         name: Gone(cpu, 1.0)
         for name, cpu in before.children.items()
         if name not in after.children and name not in gone
     }
-    ended = {**gone, **unknown}
+    ended = {**gone, **strangers}
     seen = sum(one.cpu_seconds - before.children.get(name, 0.0) for name, one in ended.items())
-    rest = max(0.0, after.total - before.total - present - seen)
+    rest = max(0.0, after.total - before.total - present - seen + carried)
+    if not ended:
+        return {"": rest}
     unseen = sum(one.unseen_seconds for one in ended.values())
-    if unseen <= 0:
-        return {name: rest / len(ended) for name in gone}
-    return {name: rest * one.unseen_seconds / unseen for name, one in gone.items()}
+    return {
+        name: rest * (one.unseen_seconds / unseen if unseen > 0 else 1 / len(ended))
+        for name, one in gone.items()
+    }
 
 
 class Parents:
@@ -72,6 +77,7 @@ class Parents:
         self._cgroups = cgroups
         self._before: dict[str, Look] = {}
         self._now: dict[str, Look] = {}
+        self._carried: dict[str, float] = {}
 
     def look(self) -> Mapping[str, float]:
         """CPU seconds of every child by its folder, freshly read."""
@@ -93,14 +99,16 @@ class Parents:
     def rest(self, gone: Mapping[str, Gone]) -> dict[str, float]:
         """What each gone container (by folder) used beyond its last reading, between the last two looks."""
         found: dict[str, float] = {}
+        carried, self._carried = self._carried, {}
         for parent, now in self._now.items():
             here = {
                 folder.rpartition("/")[2]: one
                 for folder, one in gone.items()
                 if folder.rpartition("/")[0] == parent and folder.rpartition("/")[2] not in now.children
             }
-            if here and parent in self._before:
-                parts = split_rest(self._before[parent], now, here)
+            if parent in self._before:
+                parts = split_rest(self._before[parent], now, here, carried.get(parent, 0.0))
+                self._carried[parent] = parts.pop("", 0.0)
                 found |= {f"{parent}/{name}": cpu for name, cpu in parts.items()}
         return found
 
