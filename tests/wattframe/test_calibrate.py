@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,29 @@ def test_without_counters_it_says_that_this_is_no_measurement(
     told = capsys.readouterr()
     assert "no measurement" in told.err
     assert "estimate, modelled" in told.out
+
+
+def test_a_killed_calibration_leaves_nothing_running() -> None:
+    """The load ends with the command, even when that is killed."""
+    code = (
+        "import sys, time\nfrom wattframe.commands.calibrate import every_cpu_busy\n"
+        "with every_cpu_busy(1) as burners: print(burners[0], flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        burner = Path("/proc", command.stdout.readline().strip())
+        assert burner.exists()
+        command.kill()
+    for _ in range(600):
+        if not running(burner):
+            break
+        time.sleep(0.05)
+    assert not running(burner)
+
+
+def running(process: Path) -> bool:
+    """Whether a process still computes (an orphan that nobody waited for is a zombie)."""
+    try:
+        return "State:\tZ" not in (process / "status").read_text()
+    except FileNotFoundError:
+        return False

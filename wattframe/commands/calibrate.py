@@ -21,11 +21,12 @@ from advisor.hardware import cpu_info, hardware_id
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-# integer work, memory traffic and the vector units' hashing: near what an encoder draws
+# integer work, memory traffic and the vector units' hashing: near what an encoder draws; it ends with the
+# command, however that ends
 _BURN = """
-import hashlib, os, zlib
-block = os.urandom(1 << 20)
-while True:
+import hashlib, os, sys, zlib
+block, parent = os.urandom(1 << 20), int(sys.argv[1])
+while os.getppid() == parent:
     zlib.compress(block, 1)
     hashlib.sha256(block)
 """
@@ -83,15 +84,16 @@ def _full_load(meter: Meter, seconds: float, settle: float, procfs: str, sysfs: 
     allowed = min(len(os.sched_getaffinity(0)), quota or cpus)
     if allowed < cpus:
         raise InputError(f"expected to be allowed all {cpus} CPUs, got {allowed:g}", subject="--full-load")
-    with _every_cpu_busy(cpus):
+    with every_cpu_busy(cpus):
         return _measured(meter, "full load", seconds, settle)
 
 
 @contextlib.contextmanager
-def _every_cpu_busy(cpus: int) -> Iterator[None]:
-    burners = [subprocess.Popen([sys.executable, "-c", _BURN]) for _ in range(cpus)]
+def every_cpu_busy(cpus: int) -> Iterator[list[int]]:
+    """One process a CPU that computes until the block ends; gives their ids."""
+    burners = [subprocess.Popen([sys.executable, "-c", _BURN, str(os.getpid())]) for _ in range(cpus)]
     try:
-        yield
+        yield [burner.pid for burner in burners]
     finally:
         for burner in burners:
             burner.kill()
