@@ -5,9 +5,10 @@ import signal
 import sys
 
 # until the runner listens, Ctrl-C just ends the process: nothing has begun
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from runner.cli import main  # noqa: E402
+from runner.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

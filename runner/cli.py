@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
     args = sys.argv[1:] if argv is None else list(argv)
 
     def work() -> int:
+        # under a parent that ignores the end of its children the kernel would forget their CPU time
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # from the first moment, so that no signal can leave a half-done state behind
         with StopRequest() as stop:
             return _run(program, parse(program, args), stop)
@@ -158,7 +161,9 @@ def _measure(
     options: argparse.Namespace,
     stop: StopRequest,
 ) -> int:
-    options.output_dir.mkdir(parents=True, exist_ok=True)
+    _make_folder(options.output_dir)
+    if options.compute_quality and any(job.sink != "file" for job in jobs):
+        sys.stderr.write(f"{program}: what goes to null or to a server leaves no file and gets no score\n")
     meter = open_meter(
         sysfs=options.sysfs,
         procfs=options.procfs,
@@ -206,6 +211,13 @@ def _score(session: Session, settings: Settings, options: argparse.Namespace, st
         return 0
     folder = outputs_folder(session.path)
     return session.score(Scorer(settings.ffmpeg, folder, codec_comparison=options.codec_comparison))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"expected a folder that can be made: {exc.strerror}", subject=folder) from exc
 
 
 def _result_file(options: argparse.Namespace) -> tuple[Path, Run | None]:

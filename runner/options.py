@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from advisor.errors import InputError
-from runner.plan import RungSpec, Spec
+from runner.plan import RungSpec, Spec, is_text
 
 __all__ = ["SUBCOMMANDS", "parse", "spec_of"]
 
@@ -42,6 +43,9 @@ def parse(program: str, argv: Sequence[str]) -> argparse.Namespace:
         After ``--help``.
     """
     args = list(argv)
+    for number, text in enumerate(args, 1):
+        if not is_text(text):
+            raise InputError(f"expected UTF-8, found {os.fsencode(text)!r}", subject=f"argument {number}")
     if not args or (args[0] not in SUBCOMMANDS and args[0] not in ("-h", "--help")):
         if args and not args[0].startswith("-"):
             raise InputError(f"expected one of {', '.join(SUBCOMMANDS)}, found {args[0]!r}")

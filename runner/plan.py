@@ -14,7 +14,19 @@ from advisor.errors import InputError
 from advisor.scenario import parse_bitrate_kbps, parse_resolution
 from runner.encoders import ENCODERS, Encoder, closest
 
-__all__ = ["Job", "Rung", "RungSpec", "Spec", "arrange", "baseline", "refuse", "resolve", "spec_problems"]
+__all__ = [
+    "Job",
+    "Rung",
+    "RungSpec",
+    "Spec",
+    "arrange",
+    "baseline",
+    "duplicate_names",
+    "is_text",
+    "refuse",
+    "resolve",
+    "spec_problems",
+]
 
 MAX_STREAMS = 256
 MAX_FPS = 480
@@ -201,6 +213,15 @@ def spec_problems(spec: Spec) -> list[str]:
     return [*_encoder_problems(spec), *_range_problems(spec), *_shape_problems(spec)]
 
 
+def is_text(text: str) -> bool:
+    """Whether a result file can hold ``text``; it cannot hold what an undecodable file name becomes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _encoder_problems(spec: Spec) -> Iterator[str]:
     encoder = ENCODERS.get(spec.encoder)
     if encoder is None:
@@ -236,6 +257,9 @@ def _range_problems(spec: Spec) -> Iterator[str]:
             yield f"{field}: expected {low:g} to {high:g}, found {value:g}"
     if spec.name is not None and not spec.name.strip():
         yield "name: expected some text"
+    for field in ("name", "input", "rtmp"):
+        if not is_text(getattr(spec, field) or ""):
+            yield f"{field}: expected text that UTF-8 can hold"
 
 
 def _shape_problems(spec: Spec) -> Iterator[str]:

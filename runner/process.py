@@ -87,7 +87,7 @@ class _Process:
             start_new_session=True,
         )
         self.pid = self.popen.pid
-        self.pidfd = os.pidfd_open(self.pid)
+        self.pidfd = self._watched()
         self.fields: dict[str, str] = {}
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.problems: deque[str] = deque(maxlen=3)
@@ -99,6 +99,15 @@ class _Process:
         for pipe in (self.popen.stdout, self.popen.stderr):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
+
+    def _watched(self) -> int:
+        """A descriptor that tells the end at once (Linux 5.3); what cannot be watched is not kept."""
+        try:
+            return os.pidfd_open(self.pid)
+        except OSError:
+            with self.popen:
+                self.popen.kill()
+            raise
 
     def take(self, which: str) -> bytes | None:
         """Read what is there; None when there is nothing now, empty at the end of the pipe."""

@@ -8,6 +8,7 @@ import pytest
 
 from advisor.errors import InputError
 from runner.batch import read_batch
+from runner.plan import Spec
 
 
 def _file(tmp_path: Path, text: str, name: str = "batch.yaml") -> Path:
@@ -127,3 +128,13 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 def test_a_file_that_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"b\.json: expected JSON: "):
         read_batch(_file(tmp_path, "{", "b.json"))
+
+
+def test_the_documentations_example_can_be_read(tmp_path: Path) -> None:
+    """Its matrix is 2 x 2 x 2 less SVT-AV1's two at 1500k."""
+    page = (Path(__file__).resolve().parents[2] / "docs/runner.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    specs = read_batch(_file(tmp_path, example))
+    assert len(specs) == 2 + 6
+    listed = page.partition("Fields of a scenario: ")[2].partition(".\n")[0]
+    assert [field for field in Spec.__struct_fields__ if f"`{field}`" not in listed] == []

@@ -348,6 +348,57 @@ def test_an_encoder_whose_device_is_missing_is_known_too(call: Any) -> None:
     assert err.startswith("run_tests.py: encoder: h264_vaapi has no device here: ")
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = call("single", *QUICK, output="file/out")
+    folder = tmp_path / "file/out"
+    assert (code, err) == (
+        2,
+        f"run_tests.py: {folder}: expected a folder that can be made: Not a directory\n",
+    )
+
+
+def test_an_argument_that_is_no_text_is_one_line(call: Any) -> None:
+    code, _, err = call("single", "--name", "caf\udce9")
+    assert (code, err) == (2, "run_tests.py: argument 3: expected UTF-8, found b'caf\\xe9'\n")
+
+
+def test_half_a_character_in_a_batch_file_is_one_line(call: Any, tmp_path: Path) -> None:
+    batch = tmp_path / "b.json"
+    batch.write_text('[{"crf": 30, "name": "\\ud800"}]')
+    code, _, err = call("batch", str(batch))
+    assert (code, err) == (
+        2,
+        f"run_tests.py: {batch}: scenarios[0].name: expected text that UTF-8 can hold\n",
+    )
+
+
+def test_what_leaves_no_file_is_said_to_get_no_score(call: Any, tmp_path: Path) -> None:
+    args = ("single", "--preset", "ultrafast", "--sink", "null", "--compute-quality", "--quiet", *QUICK)
+    code, _, err = call(*args)
+    assert (code, err) == (
+        0,
+        "run_tests.py: what goes to null or to a server leaves no file and gets no score\n",
+    )
+
+
+def test_a_parent_that_ignores_the_end_of_children_changes_nothing(tmp_path: Path, clip: Path) -> None:
+    """SIGCHLD ignored is inherited, and would make the kernel throw CPU times away."""
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    args = ["run_tests.py", "single", "--preset", "ultrafast", "--input", clip, *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-c", ignoring, *args, "--output-dir", tmp_path / "out"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (_results(tmp_path).scenarios[0].cpu_seconds or 0) > 0
+
+
 def test_two_scenarios_of_one_name_are_refused(call: Any, tmp_path: Path) -> None:
     batch = tmp_path / "b.yaml"
     batch.write_text("- {name: a, crf: 30}\n- {name: a, crf: 31}\n")

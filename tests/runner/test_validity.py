@@ -113,3 +113,9 @@ def test_version_1_control_groups_count_nanoseconds(tmp_path: Path) -> None:
 
 def test_a_machine_without_these_files_has_no_conditions(tmp_path: Path) -> None:
     assert read_conditions(str(tmp_path), str(tmp_path)) == Conditions()
+
+
+def test_the_documentation_has_every_reason_in_the_same_words() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/runner.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `") and "run_tests" not in line]
+    assert rows == [f"| `{reason}` | {meaning} |" for reason, meaning in REASONS.items()]
