@@ -194,6 +194,8 @@ class GpuCollector:
         self._open_gpus = open_gpus
         self._clock = clock
         self._meter: GpuMeter | None = None
+        self._shown: Sequence[GpuReading] = ()
+        self._families: list[Filled] = []
 
     def start(self) -> None:
         """Ask NVML for the boards and begin to sample them."""
@@ -205,22 +207,28 @@ class GpuCollector:
         if self._meter is not None:
             self._meter.stop()
 
-    def collect(self) -> Iterator[Filled]:
-        """The families of the newest reading.
+    def collect(self) -> Sequence[Filled]:
+        """The families of the newest reading, the same object until there is a newer one.
 
         Raises
         ------
         EnergyError
             The driver has not answered for too long.
         """
-        if self._meter is None or self._meter.sampled_seconds is None:
-            return
-        _refuse_stale(self._clock() - self._meter.sampled_seconds, self._meter.interval_seconds)
-        gpus = [((str(gpu.index), gpu.uuid), gpu) for gpu in self._meter.latest()]
-        for family, value in _GPU_VALUES:
-            yield family([(labels, value(gpu)) for labels, gpu in gpus])
-        yield GPU_INFO([((*labels, gpu.name, gpu.driver or ""), 1) for labels, gpu in gpus])
-        yield GPU_ENERGY_SOURCE([((*labels, gpu.energy_source), 1) for labels, gpu in gpus])
+        if self._meter is not None and self._meter.sampled_seconds is not None:
+            _refuse_stale(self._clock() - self._meter.sampled_seconds, self._meter.interval_seconds)
+            readings = self._meter.latest()
+            if readings is not self._shown:
+                self._shown, self._families = readings, list(_gpu_families(readings))
+        return self._families
+
+
+def _gpu_families(readings: Sequence[GpuReading]) -> Iterator[Filled]:
+    gpus = [((str(gpu.index), gpu.uuid), gpu) for gpu in readings]
+    for family, value in _GPU_VALUES:
+        yield family([(labels, value(gpu)) for labels, gpu in gpus])
+    yield GPU_INFO([((*labels, gpu.name, gpu.driver or ""), 1) for labels, gpu in gpus])
+    yield GPU_ENERGY_SOURCE([((*labels, gpu.energy_source), 1) for labels, gpu in gpus])
 
 
 _GPU_VALUES: tuple[tuple[Family, Callable[[GpuReading], float | None]], ...] = (
