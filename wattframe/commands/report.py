@@ -9,13 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
+from advisor.cost import CostModel
 from advisor.errors import InputError
 from advisor.price_book import PriceBook, PriceOptions
 from advisor.results import Run, read_run
 from advisor.store import ResultStore
+from wattframe import pricing
+from wattframe.report.advice import Advice, advice_of
 from wattframe.report.page import RunView, page
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -33,42 +35,47 @@ def report(
         int, typer.Option(min=1, help="How many of the newest runs, where no file is named.")
     ] = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
-    region: Annotated[
-        str | None, typer.Option(envvar="REGION", help="Region of price and carbon, for instance eu-west-1.")
-    ] = None,
-    energy_cost_per_kwh: Annotated[
-        float | None, typer.Option(envvar="ENERGY_COST_PER_KWH", help="Price of electricity.")
-    ] = None,
-    cpu_cost_per_hour: Annotated[
-        float | None, typer.Option(envvar="CPU_COST_PER_HOUR", help="Price of a CPU's wall hour.")
-    ] = None,
-    currency: Annotated[str, typer.Option(envvar="CURRENCY", help="Three letters.")] = "USD",
+    region: pricing.RegionNames = None,
+    energy_cost_per_kwh: pricing.EnergyPrice = None,
+    cpu_cost_per_hour: pricing.CpuPrice = None,
+    currency: pricing.Currency = "USD",
+    min_vmaf: Annotated[
+        float, typer.Option(min=0, max=100, help="Least VMAF of what the advisor may choose.")
+    ] = 80.0,
     json_: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """One self-contained HTML file: summary, quality against energy, power over time, cost, advice."""
     chosen = [read_run(path) for path in results] if results else _newest(results_dir, runs)
     prices = PriceOptions(
-        regions=(region,) if region else (),
+        regions=pricing.regions_of(region)[:1],
         currency=currency,
         energy_cost_per_kwh=energy_cost_per_kwh,
         cpu_cost_per_hour=cpu_cost_per_hour,
     )
     model = PriceBook.load(prices).models[0]
-    views = [RunView(run=run, model=model) for run in chosen]
+    views = [RunView(run=run, model=model, advice=_advice(run, model, min_vmaf)) for run in chosen]
     text = page(views, datetime.datetime.now().astimezone(), version("wattframe"))
     _write(output, text)
     if json_:
         document = {"path": str(output), "runs": [run.run_id for run in chosen], "bytes": len(text.encode())}
-        sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+        pricing.print_json(document)
     else:
         sys.stdout.write(f"{output}\n")
+
+
+def _advice(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]:
+    try:
+        return advice_of(run, model, min_vmaf)
+    except ModuleNotFoundError as exc:
+        pricing.note("report", f"no advice: needs the package {exc.name}")
+        return ()
 
 
 def _newest(folder: Path, count: int) -> list[Run]:
     store = ResultStore(folder)
     store.refresh()
     for broken in store.broken.values():
-        sys.stderr.write(f"wattframe report: left out: {broken.reason}\n")
+        pricing.note("report", f"left out: {broken.reason}")
     newest = store.newest(count)
     if not newest:
         raise InputError("expected a folder with test_results_*.json, found none", subject=folder)

@@ -30,6 +30,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     model: CostModel | None = None
     """What prices the run; None leaves money and carbon out."""
     advice: tuple[Advice, ...] = ()
+    """The first one is ringed in the chart and marked in the table."""
     notes: tuple[str, ...] = ()
 
 
@@ -69,7 +70,7 @@ def _contents(views: Sequence[RunView]) -> Markup | None:
 
 def _run_section(view: RunView, identity: str) -> Markup:
     rows = rows_of(view.run, view.model)
-    chosen = next((a.scenario for a in view.advice if a.run_id == view.run.run_id), None)
+    chosen = next((a.scenario for a in view.advice), None)
     currency = next((row.bill.currency for row in rows if row.bill), None)
     return el(
         "section",
