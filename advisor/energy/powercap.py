@@ -221,7 +221,7 @@ def _advice(zones: tuple[ZoneStatus, ...], sysfs: str) -> list[str]:
         ]
     return [
         f"no energy counters under {folder}: a virtual machine, an ARM part, or a kernel without its module "
-        "(try 'modprobe intel_rapl_msr', which also serves AMD); until then power is estimated"
+        "(try 'modprobe intel_rapl_msr', which also serves AMD); without them power is estimated"
     ]
 
 
