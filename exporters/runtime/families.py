@@ -27,7 +27,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-__all__ = ["Family", "Filled", "Kind", "Rendered", "Row", "format_value", "header", "render"]
+__all__ = ["Block", "Family", "Filled", "Kind", "Rendered", "Row", "format_value", "header", "render"]
 
 Kind = Literal["counter", "gauge", "info", "unknown", "histogram", "summary"]
 Row = tuple[tuple[str, ...], float | None]
@@ -104,6 +104,27 @@ class Rendered(Struct, frozen=True):
     prefixes: Sequence[str]
     """What identifies each series: its name and labels, as rendered."""
     lines: str
+
+
+class Block:
+    """Families of one moment as text, made once for each format that is asked for."""
+
+    __slots__ = ("_families", "_text", "names")
+
+    def __init__(self, families: Iterable[Rendered]) -> None:
+        self._families = [f for f in families if f.prefixes]
+        self.names = tuple(f.name for f in self._families)
+        self._text: dict[bool, str] = {}
+
+    def text(self, openmetrics: bool) -> str:
+        """Headers and lines."""
+        found = self._text.get(openmetrics)
+        if found is None:
+            parts = (
+                header(f.name, f.kind, f.help, openmetrics=openmetrics) + f.lines for f in self._families
+            )
+            found = self._text[openmetrics] = "".join(parts)
+        return found
 
 
 def render(filled: Filled | Metric, *, keep: bool = True) -> Rendered:

@@ -4,50 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 from exporters.runtime.collector import AnyFamily, LiveCollector
-from exporters.runtime.families import Rendered, render
+from exporters.runtime.families import Block, render
 from exporters.runtime.lane import Lane
 
-__all__ = ["LiveSource", "Outcome", "collect_now"]
+__all__ = ["NOTHING", "LiveSource", "Outcome"]
+
+NOTHING = Block(())
 
 
 class Outcome(Struct, frozen=True):
     """What one collection gave."""
 
-    families: Sequence[Rendered]
+    block: Block
     seconds: float
     error: str | None = None
-
-
-def collect_now(collector: LiveCollector, last: _Last | None = None) -> Outcome:
-    """Collect and render; an exception becomes the outcome's error and leaves no series.
-
-    What is the same object as in ``last`` is not rendered again.
-    """
-    start = time.perf_counter()
-    try:
-        collected = collector.collect()
-        if last is None or collected is not last.collected:
-            families = [f for f in map(render, collected) if f.prefixes]
-            if last is not None:
-                last.collected, last.families = collected, families
-        else:
-            families = last.families
-    except Exception as exc:
-        return Outcome((), time.perf_counter() - start, f"{type(exc).__name__}: {exc}")
-    return Outcome(families, time.perf_counter() - start)
-
-
-class _Last:
-    """What a collector gave last, and its text."""
-
-    def __init__(self) -> None:
-        self.collected: Iterable[AnyFamily] | None = None
-        self.families: list[Rendered] = []
 
 
 class LiveSource:
@@ -61,24 +36,33 @@ class LiveSource:
         self.name = collector.name
         self.blocking = collector.blocking
         self._collector = collector
-        self._last = _Last()
         self._lane = Lane(f"collect-{collector.name}")
         self._running: asyncio.Future[Outcome] | None = None
+        self._given: Iterable[AnyFamily] | None = None
+        self._block = NOTHING
 
     def now(self) -> Outcome:
-        """Collect right here."""
-        return collect_now(self._collector, self._last)
+        """Collect and render right here; an exception becomes the outcome's error and leaves no series."""
+        start = time.perf_counter()
+        try:
+            given = self._collector.collect()
+            if given is not self._given:
+                self._given, self._block = None, Block(map(render, given))
+                self._given = given
+        except Exception as exc:
+            return Outcome(NOTHING, time.perf_counter() - start, f"{type(exc).__name__}: {exc}")
+        return Outcome(self._block, time.perf_counter() - start)
 
     async def within(self, budget_seconds: float) -> Outcome:
         """Collect in the collector's thread; fails when that takes longer than the budget."""
         start = time.perf_counter()
         if self._running is None or self._running.done():
-            self._running = self._lane.submit(lambda: collect_now(self._collector, self._last))
+            self._running = self._lane.submit(self.now)
         running = self._running
         done, _ = await asyncio.wait((running,), timeout=max(budget_seconds, 0.0))
         if done:
             return running.result()
-        return Outcome((), time.perf_counter() - start, f"not done within {budget_seconds:g} s")
+        return Outcome(NOTHING, time.perf_counter() - start, f"not done within {budget_seconds:g} s")
 
     def close(self) -> None:
         """Let the thread end."""

@@ -9,17 +9,15 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 from exporters.runtime.collector import Collector, Exporter, LiveCollector
-from exporters.runtime.families import Family, Filled, Rendered, header, render
+from exporters.runtime.families import Block, Family, Filled, render
 from exporters.runtime.gzips import Piece, gzip_of, join, piece
-from exporters.runtime.live import LiveSource, Outcome
+from exporters.runtime.live import NOTHING, LiveSource, Outcome
 from exporters.runtime.logs import logger
 from exporters.runtime.process import FAMILIES as PROCESS_FAMILIES
 from exporters.runtime.process import ProcessMetrics
 from exporters.runtime.snapshot import Page, SnapshotSource
 
 __all__ = ["Report", "Scraper", "own_families"]
-
-_END = b"# EOF\n"
 
 
 class Report:
@@ -76,9 +74,10 @@ class Scraper:
         self._own = own_families(exporter.name)
         self._build = self._own["build"]([((version("wattframe"), platform.python_version()), 1)])
         self._process = ProcessMetrics()
-        self._own_names = frozenset(f.name for f in (*self._own.values(), *PROCESS_FAMILIES))
         self._process_seen: list[Filled] = []
-        self._process_rendered: list[Rendered] = []
+        self._process_block = NOTHING
+        self._states: dict[tuple[object, ...], Block] = {}
+        self._own_names = frozenset(f.name for f in (*self._own.values(), *PROCESS_FAMILIES))
         self._blocking = any(source.blocking for source in self.live)
 
     def _refreshed(self, source: SnapshotSource) -> None:
@@ -110,9 +109,10 @@ class Scraper:
         outcomes = await self._outcomes(live, budget_seconds)
         taken = set(self._own_names)
         pages = [page for source in shown if (page := self._page(source, taken)) is not None]
-        families = [f for s, o in zip(live, outcomes, strict=True) for f in self._families(s, o, taken)]
-        about = self._about([s.name for s in live] + [s.name for s in shown])
-        tail = _text([*families, *about], openmetrics)
+        blocks = [self._block(source, o, taken) for source, o in zip(live, outcomes, strict=True)]
+        blocks += self._about([self.reports[n] for n in [s.name for s in live] + [s.name for s in shown]])
+        end = "# EOF\n" if openmetrics else ""
+        tail = ("".join([block.text(openmetrics) for block in blocks]) + end).encode()
         if not compress:
             return b"".join([*(page.plain(openmetrics) for page in pages), tail])
         return gzip_of(_joined([*(page.piece(openmetrics) for page in pages), piece(tail, 1)]))
@@ -136,41 +136,39 @@ class Scraper:
         taken.update(page.names if page is not None else ())
         return page
 
-    def _families(self, source: LiveSource, outcome: Outcome, taken: set[str]) -> Sequence[Rendered]:
-        error, families = outcome.error, outcome.families
-        names = [family.name for family in families]
-        if len(set(names)) != len(names) or not taken.isdisjoint(names):
-            error, families = _clash({n for n in names if names.count(n) > 1 or n in taken}), ()
-        else:
-            taken.update(names)
+    def _block(self, source: LiveSource, outcome: Outcome, taken: set[str]) -> Block:
+        block, error = outcome.block, outcome.error
+        if len(set(block.names)) != len(block.names) or not taken.isdisjoint(block.names):
+            error = _clash({n for n in block.names if block.names.count(n) > 1 or n in taken})
+            block = NOTHING
+        taken.update(block.names)
         self.reports[source.name].note(error, outcome.seconds)
-        return families
+        return block
 
-    def _about(self, names: Iterable[str]) -> list[Rendered]:
-        reports = [self.reports[name] for name in names]
-        about = [
-            self._own["success"]([((r.name,), int(r.error is None and r.at is not None)) for r in reports]),
-            self._own["duration"]([((r.name,), r.seconds) for r in reports if r.at is not None]),
-            self._own["failures"]([((r.name,), r.failures) for r in reports]),
-            self._build,
-        ]
-        return [r for r in map(render, about) if r.prefixes] + self._own_process()
+    def _about(self, reports: Sequence[Report]) -> list[Block]:
+        durations = self._own["duration"]([((r.name,), r.seconds) for r in reports if r.at is not None])
+        return [self._state(reports), Block((render(durations),)), self._own_process()]
 
-    def _own_process(self) -> list[Rendered]:
+    def _state(self, reports: Sequence[Report]) -> Block:
+        """What changes only when a collector fails or recovers."""
+        state = tuple([(r.name, r.error is None and r.at is not None, r.failures) for r in reports])
+        block = self._states.get(state)
+        if block is None:
+            success = self._own["success"]([((name,), int(ok)) for name, ok, _ in state])
+            failures = self._own["failures"]([((name,), count) for name, _, count in state])
+            block = Block(map(render, (self._build, success, failures)))
+            self._states = {state: block}
+        return block
+
+    def _own_process(self) -> Block:
         families = self._process.collect()
         if families is not self._process_seen:
-            self._process_seen, self._process_rendered = families, [render(f) for f in families]
-        return self._process_rendered
+            self._process_seen, self._process_block = families, Block(map(render, families))
+        return self._process_block
 
 
 def _joined(pieces: Sequence[Piece]) -> Piece:
     return pieces[0] if len(pieces) == 1 else join(pieces)
-
-
-def _text(families: Iterable[Rendered], openmetrics: bool) -> bytes:
-    parts = [header(f.name, f.kind, f.help, openmetrics=openmetrics) + f.lines for f in families]
-    text = "".join(parts).encode()
-    return text + _END if openmetrics else text
 
 
 def _clash(names: Iterable[str]) -> str:

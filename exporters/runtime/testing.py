@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from exporters.runtime.collector import Collector, LiveCollector
-from exporters.runtime.families import header
+from exporters.runtime.families import Block
 from exporters.runtime.families import render as render_family
 from exporters.runtime.snapshot import PageBuilder
 
@@ -37,9 +37,7 @@ def render(collectors: Sequence[Collector], *, openmetrics: bool = False) -> byt
 
 def _page(collector: Collector, openmetrics: bool) -> bytes:
     if isinstance(collector, LiveCollector):
-        rendered = [r for r in map(render_family, collector.collect()) if r.prefixes]
-        texts = [header(r.name, r.kind, r.help, openmetrics=openmetrics) + r.lines for r in rendered]
-        return "".join(texts).encode()
+        return Block(map(render_family, collector.collect())).text(openmetrics).encode()
     builder = PageBuilder()
     page = builder.build(collector.refresh() or {})
     if builder.refused:

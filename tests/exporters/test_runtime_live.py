@@ -171,7 +171,7 @@ def test_the_same_object_as_last_time_is_not_rendered_again() -> None:
     """A collector whose data have not changed costs no text; a new object is rendered."""
     families = [ONE.one(1)]
     source = LiveSource(Told("a", lambda: families))
-    first = source.now().families
-    assert source.now().families is first
+    first = source.now().block
+    assert source.now().block is first
     families = [ONE.one(2)]
-    assert [family.lines for family in source.now().families] == ["x_one 2\n"]
+    assert source.now().block.text(False).endswith("\nx_one 2\n")
