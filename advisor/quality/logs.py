@@ -14,7 +14,10 @@ from advisor.quality.graph import Plan
 
 __all__ = ["Frame", "Logs", "read_logs"]
 
-_SUMMARY = re.compile(r"^\[(psnr|ssim|xpsnr)@main @ [^\]]*\] +(?:PSNR|SSIM|XPSNR)\b(.*)", re.MULTILINE)
+_SUMMARY = re.compile(
+    r"^\[(psnr|ssim|xpsnr)@main @ [^\]]*\] (?:\[\w+\] )?(?:PSNR|SSIM|XPSNR)\b(.*)", re.MULTILINE
+)
+_ERROR = re.compile(r"^(?:\[[^\]]+\] )*\[error\] (.+)", re.MULTILINE)
 _PAIR = re.compile(r"(\w+): *(inf|nan|-?[0-9.]+)")
 
 
@@ -36,6 +39,8 @@ class Logs(Struct, frozen=True):
     libvmaf_version: str
     averages: dict[str, dict[str, float]]
     """What the filters say at their end, by filter and plane: ``averages["psnr"]["y"]``."""
+    complaints: tuple[str, ...]
+    """Errors that did not end the work, for instance a slice that the decoder repaired."""
     probe: dict[str, tuple[float, ...]]
     """Mean squared errors of the probe's frames by pairing: ``now``, ``early``, ``late``, ``paired``."""
 
@@ -79,7 +84,7 @@ def read_logs(folder: Path, said: str, plan: Plan) -> Logs:
         raise FfmpegError("ffmpeg gave no number for a score")
     scores = {f.frameNum: f.metrics["m0"] for f in log.frames}
     frames = tuple(Frame(n, scores.get(n), y, s) for n, (y, s) in enumerate(zip(psnr, ssim, strict=True)))
-    return Logs(frames, vmaf, log.version, averages, probe)
+    return Logs(frames, vmaf, log.version, averages, tuple(_ERROR.findall(said)), probe)
 
 
 def _per_frame(path: Path, key: str) -> tuple[float, ...]:

@@ -81,7 +81,7 @@ def _arguments(source: Media, encode: Media, settings: Settings, graph: str) -> 
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
     files_only = ["-protocol_whitelist", "file"]
     return [
-        *("-hide_banner", "-nostdin", "-nostats", "-v", "info", "-progress", "pipe:1"),
+        *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-progress", "pipe:1"),
         # a picture that the decoder had to guess is no picture of this encode
         "-xerror",
         *(*files_only, "-i", file_url(encode.path)),
@@ -107,7 +107,7 @@ def _quality(source: Media, encode: Media, settings: Settings, decided: Plan, lo
     return (
         quality
         if reason
-        else _scored(quality, decided, logs, _notes(source, encode, settings, decided, compared))
+        else _scored(quality, decided, logs, _notes(source, encode, settings, decided, logs))
     )
 
 
@@ -141,9 +141,10 @@ def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Qu
     )
 
 
-def _notes(source: Media, encode: Media, settings: Settings, decided: Plan, compared: int) -> list[str]:
+def _notes(source: Media, encode: Media, settings: Settings, decided: Plan, logs: Logs) -> list[str]:
     """What does not make a score wrong and yet should be known."""
-    notes = []
+    compared = len(logs.frames)
+    notes = [f"ffmpeg said: {line}" for line in logs.complaints[:1]]
     rate = encode.rate if encode.rate and source.rate and encode.rate < source.rate else source.rate
     expected = round(seconds_compared(source, encode, settings) * float(rate or 0))
     if rate and expected - compared > 1:

@@ -17,11 +17,9 @@ __all__ = ["run_ffmpeg"]
 _SAID = "said.txt"
 _SAID_BYTES = 200_000
 
-# [in#1/mov...], [vist#0:0/h264], [vist#0:0/h264 @ ...] [dec:h264 @ ...]: the number is the input's
-_ABOUT_INPUT = re.compile(r"^\[(?:in|vist)#(\d+)[^\]]*\] *(?:\[[^\]]*\] *)?(.*)")
-_TROUBLE = re.compile(
-    r"error|corrupt|invalid|unsupported|no decoder|not found|cannot|could not|partial", re.I
-)
+_ERROR = re.compile(r"^((?:\[[^\]]+\] )*)\[(?:error|fatal|panic)\] (.+)", re.MULTILINE)
+# [in#1/mov @ ...], [vist#0:0/h264 @ ...] [dec:h264 @ ...]: the first number is the input's
+_INPUT = re.compile(r"\[(?:in|vist)#(\d+)")
 
 
 def run_ffmpeg(
@@ -34,6 +32,8 @@ def run_ffmpeg(
 ) -> str:
     """Run ``command`` in ``folder`` and return what it said on stderr.
 
+    The command has the options ``-progress pipe:1 -loglevel level+info``.
+
     Parameters
     ----------
     inputs
@@ -41,7 +41,7 @@ def run_ffmpeg(
     nice
         Added to the process's niceness.
     progress
-        Called with the number of frames done; the command has ``-progress pipe:1``.
+        Called with the number of frames done.
 
     Raises
     ------
@@ -94,10 +94,10 @@ def _failure(code: int, said: str, inputs: Sequence[str]) -> WattframeError:
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
         why = ": out of memory?" if number == signal.SIGKILL else ""
         return FfmpegError(f"ffmpeg was ended by {name}{why}")
-    for line in said.splitlines():
-        about = _ABOUT_INPUT.match(line)
-        if about and _TROUBLE.search(about[2]) and int(about[1]) < len(inputs):
-            return MediaError(f"is damaged or cannot be decoded: {about[2]}", subject=inputs[int(about[1])])
-    lines = [re.sub(r"^\[[^\]]*\] *", "", line) for line in said.splitlines() if _TROUBLE.search(line)]
-    first = lines[0] if lines else "no message"
+    errors = _ERROR.findall(said)
+    for where, line in errors:
+        about = _INPUT.search(where)
+        if about is not None and int(about[1]) < len(inputs):
+            return MediaError(f"is damaged or cannot be decoded: {line}", subject=inputs[int(about[1])])
+    first = errors[0][1] if errors else "no message"
     return FfmpegError(f"ffmpeg ended with code {code}: {first}")

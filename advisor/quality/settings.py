@@ -60,6 +60,9 @@ def check_settings(settings: Settings) -> None:
     if not 0 <= settings.reference_start < float("inf"):
         found = settings.reference_start
         raise InputError(f"expected seconds from 0 up, found {found}", subject="reference_start")
+    if settings.reference_start and settings.reference_loops:
+        # ffmpeg repeats the whole file at times that overlap with the part that it began with
+        raise InputError("cannot be combined with reference_loops", subject="reference_start")
     if settings.model is not None and settings.codec_comparison:
         raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")
 

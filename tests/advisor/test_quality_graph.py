@@ -208,6 +208,7 @@ def test_seconds_compared_of_loops_and_starts() -> None:
         ({"extra_models": ("x",)}, "model: expected one of"),
         ({"reference_loops": -2}, "reference_loops: expected -1 or more, found -2"),
         ({"reference_start": -1.0}, "reference_start: expected seconds from 0 up"),
+        ({"reference_start": 1.0, "reference_loops": 1}, "reference_start: cannot be combined"),
         ({"model": "hd", "codec_comparison": True}, "codec_comparison: it chooses the model itself"),
     ],
 )

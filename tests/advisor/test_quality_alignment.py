@@ -1,0 +1,87 @@
+"""The judgement on the probe's errors."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from advisor.quality.alignment import shifted
+from advisor.quality.graph import Plan
+
+PLAN = Plan(
+    width=640,
+    height=360,
+    pixel_format="yuv420p",
+    depth=8,
+    pairing="time",
+    rate=Fraction(25),
+    frames_limit=None,
+    shift_seconds=0.04,
+    windows=((0.06, 1.0), (3.0, 3.5), (5.0, 5.5)),
+    models=("vmaf_v0.6.1",),
+)
+COUNT = 49  # 24 frames, then 12 and 13
+
+
+def errors(now: float, early: float, late: float) -> dict[str, list[float]]:
+    return {"now": [now] * COUNT, "early": [early] * COUNT, "late": [late] * COUNT}
+
+
+def test_neighbours_that_fit_worse_leave_the_pairing_alone() -> None:
+    assert shifted(PLAN, errors(6.5, 87.2, 96.1)) is None
+
+
+def test_nothing_that_moves_tells_nothing() -> None:
+    """A still picture fits its neighbours as well; no frame of it can be misplaced."""
+    assert shifted(PLAN, errors(5.9, 5.9, 5.9)) is None
+    assert shifted(PLAN, errors(0.0, 0.0, 0.0)) is None
+
+
+@pytest.mark.parametrize(("early", "late", "word"), [(6.5, 96.1, "ahead of"), (96.1, 6.5, "behind")])
+def test_a_neighbour_that_fits_clearly_better_is_named(early: float, late: float, word: str) -> None:
+    reason = shifted(PLAN, errors(87.2, early, late))
+    assert reason == f"the output is a frame or more {word} the reference (around 0.1 s)"
+
+
+def test_a_shift_that_begins_later_is_found_where_it_begins() -> None:
+    found = errors(6.5, 87.2, 96.1)
+    for name, values in errors(87.2, 96.1, 6.5).items():
+        found[name][24:] = values[24:]
+    assert shifted(PLAN, found) == "the output is a frame or more behind the reference (around 3.0 s)"
+
+
+def test_a_small_advantage_in_every_window_is_a_shift() -> None:
+    """As coarse encodes show it: 0.95 of the error on one side, 1.14 on the other."""
+    assert shifted(PLAN, errors(100.0, 95.0, 114.0)) == "the output is a frame or more ahead of the reference"
+
+
+def test_a_small_advantage_in_one_window_is_none() -> None:
+    """An encoder that is starved of bits lags for a while; its frames still belong where they are."""
+    found = errors(100.0, 166.0, 220.0)
+    for name, values in errors(100.0, 133.0, 82.0).items():
+        found[name][24:] = values[24:]
+    assert shifted(PLAN, found) is None
+
+
+def test_one_odd_frame_decides_nothing() -> None:
+    """A scene cut: a single frame's error outweighs the sum, the others disagree."""
+    found = errors(10.0, 12.0, 12.0)
+    for start in (0, 24, 36):
+        found["now"][start] = 4000.0
+        found["early"][start] = 10.0
+    assert shifted(PLAN, found) is None
+
+
+def test_frames_chosen_by_another_rule_are_seen_though_most_agree() -> None:
+    """Every tenth frame of a changed rate is its neighbour."""
+    found = errors(6.0, 90.0, 90.0) | {"paired": [6.0] * COUNT}
+    assert shifted(PLAN, found) is None
+    for place in range(0, COUNT, 10):
+        found["paired"][place], found["now"][place], found["late"][place] = 90.0, 90.0, 6.0
+    reason = "the output's frames were chosen by another rule than the fps filter's (around 0.1 s)"
+    assert shifted(PLAN, found) == reason
+
+
+def test_windows_without_frames_are_passed_over() -> None:
+    assert shifted(PLAN, {"now": [], "early": [], "late": []}) is None

@@ -1,0 +1,149 @@
+"""``wattframe quality`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from advisor.ffmpeg import find_ffmpeg
+from wattframe.report.frames import frame_plot
+
+pytestmark = pytest.mark.ffmpeg
+
+KEYS = [
+    "reference",
+    "distorted",
+    "aligned",
+    "reason",
+    "frames",
+    "comparison_height_pixels",
+    "vmaf",
+    "psnr_decibels",
+    "lossless",
+    "ssim_ratio",
+    "xpsnr_decibels",
+    "computation_seconds",
+]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``ref.mkv``, two encodes, and one that lags by a frame."""
+    folder = tmp_path_factory.mktemp("videos")
+
+    def ffmpeg(*arguments: str) -> None:
+        subprocess.run([find_ffmpeg(), "-nostdin", "-v", "error", "-y", *arguments], cwd=folder, check=True)
+
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=1", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "ref.mkv"
+    )
+    ffmpeg("-i", "ref.mkv", "-c:v", "libx264", "-crf", "20", "good.mp4")
+    ffmpeg("-i", "ref.mkv", "-c:v", "libx264", "-crf", "40", "line\nbreak.mp4")
+    late = "loop=1:1:0,setpts=N/25/TB,trim=end_frame=25"
+    ffmpeg("-i", "ref.mkv", "-vf", late, "-c:v", "libx264", "late.mp4")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wattframe", "quality", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_json_is_the_contract_s_and_nothing_else(videos: Path) -> None:
+    done = run(videos, "ref.mkv", "good.mp4", "line\nbreak.mp4", "--json", "--xpsnr")
+    documents = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert [list(document) for document in documents] == [KEYS, KEYS]
+    assert [document["distorted"] for document in documents] == ["good.mp4", "line\nbreak.mp4"]
+    good, bad = documents
+    assert (good["aligned"], good["reason"], good["frames"]) == (True, None, 25)
+    assert good["comparison_height_pixels"] == 180
+    assert list(good["vmaf"]) == ["mean", "harmonic_mean", "min", "p1", "p5", "model"]
+    assert (list(good["psnr_decibels"]), list(good["ssim_ratio"])) == (["average", "y"], ["all", "y"])
+    assert 100 > good["vmaf"]["mean"] > bad["vmaf"]["mean"] > 0
+    assert good["xpsnr_decibels"] > bad["xpsnr_decibels"] > 10
+    assert good["computation_seconds"] > 0
+
+
+def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(videos: Path) -> None:
+    done = run(videos, "ref.mkv", "gone.mp4", "late.mp4", "good.mp4", "--json", "--jobs", "2")
+    gone, late, good = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (gone["aligned"], gone["reason"], gone["vmaf"]) == (False, "gone.mp4: no such file", None)
+    assert (late["aligned"], late["vmaf"], late["frames"]) == (False, None, 25)
+    assert good["aligned"] is True
+    behind = "the output is a frame or more behind the reference (around 0.1 s)"
+    assert done.stderr.splitlines() == [
+        "wattframe quality: gone.mp4: no score: gone.mp4: no such file",
+        f"wattframe quality: late.mp4: no score: {behind}",
+    ]
+
+
+def test_the_table_has_one_line_an_encode(videos: Path) -> None:
+    done = run(videos, "ref.mkv", "good.mp4", "line\nbreak.mp4", "--model", "hd", "--model", "neg")
+    lines = done.stdout.splitlines()
+    headings = "encode VMAF 5 % 1 % worst PSNR dB SSIM frames lines model"
+    assert " ".join(lines[0].split()) == headings
+    names = [line.split()[0] for line in lines[1:]]
+    assert names == ["good.mp4"] * 2 + ["line\ufffdbreak.mp4"] * 2
+    assert [line.split()[-1] for line in lines[1:]] == ["vmaf_v0.6.1", "vmaf_v0.6.1neg"] * 2
+
+
+def test_further_models_are_an_addition_to_the_document(videos: Path) -> None:
+    done = run(videos, "ref.mkv", "good.mp4", "--json", "--model", "hd", "--model", "phone")
+    (document,) = json.loads(done.stdout)
+    assert list(document["vmaf_extra"]) == ["vmaf_v0.6.1 phone"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["gone.mkv", "good.mp4"], "wattframe quality: gone.mkv: no such file\n"),
+        (["ref.mkv", "good.mp4", "--model", "best"], "wattframe quality: model: expected one of hd, 4k"),
+        (["ref.mkv", "good.mp4", "--subsample", "2"], "wattframe quality: subsample: expected an odd number"),
+        (
+            ["ref.mkv", "good.mp4", "--plot", "a.png"],
+            "wattframe quality: a.png: --plot: expected a name",
+        ),
+        (["ref.mkv"], "wattframe quality: Missing argument"),
+    ],
+)
+def test_bad_usage_is_one_line_and_two(videos: Path, arguments: list[str], line: str) -> None:
+    done = run(videos, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_plot_is_a_drawing_with_one_line_an_encode(videos: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "a&b.svg"
+    assert run(videos, "ref.mkv", "good.mp4", "line\nbreak.mp4", "--plot", str(plot)).returncode == 0
+    names = {"s": "http://www.w3.org/2000/svg"}
+    root = ElementTree.parse(plot).getroot()  # noqa: S314 -- our own file
+    lines = root.findall("s:polyline", names)
+    assert [len(line.attrib["points"].split()) for line in lines] == [25, 25]
+
+
+def test_a_page_holds_the_same_drawing(videos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "plot.html"
+    assert run(videos, "ref.mkv", "good.mp4", "--plot", str(page)).returncode == 0
+    assert page.read_text().startswith("<!doctype html><html")
+    assert page.read_text().count("<polyline") == 1
+
+
+def test_a_long_plot_keeps_the_worst_frame() -> None:
+    """10 000 frames, drawn by the worst of each 13: the single bad one is still there, at the bottom."""
+    scores = [(n, 3.0 if n == 7777 else 90.0) for n in range(10_000)]
+    points = frame_plot([("a", scores)]).split('<polyline points="')[1].split('"')[0].split()
+    heights = [float(point.split(",")[1]) for point in points]
+    assert len(points) == 770
+    assert sum(height == max(heights) for height in heights) == 1
