@@ -7,6 +7,7 @@ import html
 import html.parser
 import json
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from advisor.results import (
     write_run,
 )
 from wattframe import cli
+from wattframe.report.advice import advice_of, advice_section
 from wattframe.report.bars import Bar, stacked_bars
 from wattframe.report.markup import Markup, el
 from wattframe.report.money import bills
@@ -400,3 +402,39 @@ class TestCommand:
         )
         assert "eu-west-1" in capsys.readouterr().err
         assert not output.exists()
+
+
+class TestAdvice:
+    def test_the_choice_for_each_objective_with_what_it_takes(self) -> None:
+        """Of two that hold the floor the one of 300 J; the one of 200 J looks too poor."""
+        scenarios = (
+            encode("poor", joules=200.0, vmaf=60.0, bitrate="500k"),
+            encode("frugal", joules=300.0, vmaf=85.0, bitrate="1500k"),
+            encode("lavish", joules=600.0, vmaf=86.0, bitrate="2500k"),
+        )
+        found = {a.objective: a for a in advice_of(run_of(*scenarios), _model(), 80.0)}
+        assert found["energy"].scenario == found["carbon"].scenario == "frugal"
+        assert found["energy"].values[0] == (pytest.approx(5.0), "J a second of video")
+        assert found["energy"].basis == "measured"
+
+    def test_nothing_is_chosen_under_the_floor(self) -> None:
+        (energy, *_) = advice_of(run_of(encode(vmaf=60.0)), _model(), 80.0)
+        assert energy.scenario is None
+        assert energy.reason
+
+    def test_objectives_with_one_choice_share_a_block(self) -> None:
+        run = run_of(encode("one"), encode("two", joules=900.0, bitrate="5M"))
+        text = html_text(str(advice_section(advice_of(run, _model(), 80.0))))
+        assert "least energy, " in text
+        assert text.count("no choice") == 0
+        assert "VMAF at least 80" in text
+
+    def test_a_page_without_numpy_has_no_advice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_run(run_of(encode()), tmp_path / "test_results_20260101_000000.json")
+        monkeypatch.setitem(sys.modules, "advisor.recommender", None)
+        output = tmp_path / "report.html"
+        assert cli.main(["report", "--results-dir", str(tmp_path), "-o", str(output)]) == 0
+        assert "no advice: needs the package advisor.recommender" in capsys.readouterr().err
+        assert "The advisor" not in output.read_text()

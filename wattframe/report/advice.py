@@ -68,37 +68,38 @@ def advice_of(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]
 
 
 def advice_section(advice: Sequence[Advice]) -> Markup | None:
-    """One line an objective; None without advice."""
+    """One block a choice, with the objectives that it serves; None without advice."""
     if not advice:
         return None
-    titles = ("for the least", "choose", "it takes", "why")
-    head = [el("th", text, scope="col", class_="text") for text in titles]
-    lines = [
-        el(
-            "tr",
-            el("th", a.objective, el("small", a.constraint), scope="row"),
-            el("td", a.scenario or "nothing", el("small", a.basis) if a.basis else None, class_="text"),
-            el("td", *(_amount(value, unit) for value, unit in a.values), class_="text"),
-            el("td", _why(a), class_="text why"),
-        )
-        for a in advice
-    ]
+    by_choice: dict[str | None, list[Advice]] = {}
+    for one in advice:
+        by_choice.setdefault(one.scenario, []).append(one)
     return el(
-        "div",
+        "section",
         el("h3", "The advisor's answer"),
-        el("table", el("thead", el("tr", *head)), el("tbody", *lines)),
-        class_="advice scroll",
-        tabindex=0,
-        role="region",
-        aria_label="The advisor's answer",
+        el("p", f"Among this run's scenarios with {advice[0].constraint}.", class_="soft"),
+        el("div", *(_choice(name, served) for name, served in by_choice.items()), class_="picks"),
+        class_="advice",
     )
 
 
-def _amount(value: float | None, unit: str) -> Markup | None:
-    return None if value is None else el("span", f"{number(value)} {unit}", class_="amount")
+def _choice(name: str | None, served: Sequence[Advice]) -> Markup:
+    first = served[0]
+    amounts = [f"{number(value)} {unit}" for value, unit in first.values if value is not None]
+    return el(
+        "div",
+        el("p", f"least {_listed([a.objective for a in served])}", class_="soft"),
+        el("p", name or "no choice", " ", el("small", first.basis) if first.basis else None, class_="pick"),
+        el("ul", *(el("li", amount) for amount in amounts)) if amounts else None,
+        *(el("p", text, class_="soft") for text in dict.fromkeys(_why(a) for a in served)),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _why(advice: Advice) -> str:
-    if advice.probability_best is None:
-        return advice.reason
-    return f"Best with a probability of {advice.probability_best:.0%}. {advice.reason}"
+    sure = advice.probability_best
+    best = "" if sure is None else f"; best with a probability of {sure:.0%}"
+    return f"{advice.reason[:1].upper()}{advice.reason[1:]}{best}."
