@@ -115,7 +115,8 @@ class DockerEngine:
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         for mount in sorted((m for m in mounts if m.startswith(f"{self.folder}/")), reverse=True):
             subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
-        for found in Path("/sys/fs/cgroup").glob(f"**{self.cgroup_parent}"):
+        root = Path("/sys/fs/cgroup")
+        for found in (Path(f"{tree}{self.cgroup_parent}") for tree in (root, *root.iterdir())):
             for group in sorted((p for p in found.rglob("*") if p.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):
                     group.rmdir()
