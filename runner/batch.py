@@ -13,7 +13,7 @@
     exclude:
       - {encoder: libsvtav1, bitrate: 1500k}
 
-A file that is a list is a list of scenarios. The fields are those of `runner.plan.Spec`.
+A file that is a list is a list of scenarios. The fields are those of `runner.spec.Spec`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from advisor.errors import InputError
-from runner.plan import Spec, refuse, spec_problems
+from runner.spec import Spec, refuse, spec_problems
 
 __all__ = ["MOST_SCENARIOS", "read_batch"]
 

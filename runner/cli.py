@@ -17,31 +17,22 @@ from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
-from advisor.ffmpeg import capabilities, find_ffmpeg
+from advisor.ffmpeg import Capabilities, capabilities, find_ffmpeg
 from advisor.hardware import host
-from advisor.results import RESULT_GLOB, InputMedia, Run
-from runner.batch import read_batch
-from runner.command import LAVFI, commands
+from advisor.results import InputMedia, Run
+from runner.command import commands
 from runner.display import Display, rows, table
-from runner.options import NEWEST, parse, spec_of
-from runner.plan import Job, Spec, arrange, duplicate_names, refuse, resolve, spec_problems
+from runner.jobs import jobs_of
+from runner.options import NEWEST, parse
+from runner.places import new_result_path, outputs_folder, remove_if_empty
+from runner.plan import Job, arrange
 from runner.preflight import look_at_inputs, missing
+from runner.resume import newest, read_former, remaining
 from runner.score import Scorer
-from runner.session import (
-    Session,
-    Settings,
-    new_result_path,
-    outputs_folder,
-    read_former,
-    remaining,
-    remove_if_empty,
-)
+from runner.session import Session, Settings
 from runner.stop import StopRequest
-from runner.suites import DEFAULT_SUITE
 
 __all__ = ["main"]
-
-SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "bigbuckbunny.mp4"
 
 
 def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> int:
@@ -61,13 +52,7 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
 def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     ffmpeg = find_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
-    jobs = _jobs(options)
-    left_out = missing(jobs, ffmpeg, able)
-    if left_out and not (options.skip_missing or options.subcommand == "suite"):
-        raise InputError("; ".join(left_out.values()), subject="encoder")
-    for reason in left_out.values():
-        sys.stderr.write(f"{program}: left out: {reason}\n")
-    jobs = [job for job in jobs if job.encoder not in left_out]
+    jobs = _available(program, jobs_of(options), options, ffmpeg, able)
     sources = look_at_inputs(jobs, ffmpeg)
     jobs = arrange(
         jobs,
@@ -75,8 +60,6 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
         shuffle_seed=options.seed if options.order == "random" else None,
         baseline_seconds=options.duration if options.with_baseline else None,
     )
-    if not jobs:
-        raise InputError("no scenario is left to run")
     settings = Settings(
         ffmpeg=ffmpeg,
         capabilities=able,
@@ -93,46 +76,19 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     return _measure(program, jobs, sources, settings, options, stop)
 
 
-def _jobs(options: argparse.Namespace) -> list[Job]:
-    specs, subject = _specs(options)
-    default_input = options.input
-    if default_input is None and any(spec.input is None and spec.type != "baseline" for spec in specs):
-        default_input = str(SAMPLE)
-        if not SAMPLE.exists():
-            raise InputError(
-                "the sample clip is not installed here: name a video or lavfi:SOURCE", subject="--input"
-            )
-    jobs = [
-        resolve(
-            spec,
-            input_path=default_input,
-            duration_seconds=options.duration,
-            media_seconds=options.media_duration,
-        )
-        for spec in specs
-    ]
-    refuse(subject, [f"name: expected one scenario called {name!r}" for name in duplicate_names(jobs)])
+def _available(
+    program: str, jobs: list[Job], options: argparse.Namespace, ffmpeg: Path, able: Capabilities
+) -> list[Job]:
+    """The jobs that this ffmpeg can do; that it cannot do others is an error unless they may be left out."""
+    left_out = missing(jobs, ffmpeg, able)
+    if left_out and not (options.skip_missing or options.subcommand == "suite"):
+        raise InputError("; ".join(left_out.values()), subject="encoder")
+    for reason in left_out.values():
+        sys.stderr.write(f"{program}: left out: {reason}\n")
+    jobs = [job for job in jobs if job.encoder not in left_out]
+    if not jobs:
+        raise InputError("no scenario is left to run")
     return jobs
-
-
-def _specs(options: argparse.Namespace) -> tuple[Sequence[Spec], str | None]:
-    if options.subcommand == "batch":
-        return _next_to(read_batch(options.file), options.file), str(options.file)
-    if options.subcommand == "suite":
-        return DEFAULT_SUITE, None
-    spec = spec_of(options)
-    refuse(None, [f"--{problem.replace('_', '-', 1)}" for problem in spec_problems(spec)])
-    return [spec], None
-
-
-def _next_to(specs: Sequence[Spec], file: Path) -> list[Spec]:
-    """Inputs named in a batch file are relative to it."""
-    return [
-        spec
-        if spec.input is None or spec.input.startswith(LAVFI)
-        else replace(spec, input=str(file.parent / spec.input))
-        for spec in specs
-    ]
 
 
 def _dry_run(jobs: Sequence[Job], settings: Settings, output_dir: Path) -> int:
@@ -174,10 +130,10 @@ def _measure(
         settings = replace(settings, calibrated_idle_watts=_calibrated_idle_watts(options))
     path, former = _result_file(options)
     if former is not None:
+        asked = len(jobs)
         here = host(options.procfs, options.sysfs)
-        skipped = len(jobs)
         jobs = remaining(jobs, former, here, settings.ffmpeg, path)
-        sys.stderr.write(f"{program}: {path}: {skipped - len(jobs)} finished before, {len(jobs)} to run\n")
+        sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
     try:
         with Display(len(jobs), quiet=options.quiet) as display, open_gpus() as gpus, meter:
             session = Session(path, settings, meter, gpus, stop, display)
@@ -191,13 +147,18 @@ def _measure(
     _report(session.run, path, as_json=options.json)
     if stop.asked:
         raise KeyboardInterrupt
-    failed = [s for s in session.run.scenarios if s.status == "failed"]
+    _complain(session.run, unscored)
+    return 0
+
+
+def _complain(run: Run, unscored: int) -> None:
+    """Fail the call when a scenario failed, or a score that was asked for could not be had."""
+    failed = [s for s in run.scenarios if s.status == "failed"]
     if failed:
-        of_all = f"{len(failed)} of {len(session.run.scenarios)} scenarios failed"
+        of_all = f"{len(failed)} of {len(run.scenarios)} scenarios failed"
         raise WorkError(f"{of_all}: {failed[0].name}: {failed[0].error}")
     if unscored:
         raise WorkError(f"{unscored} encodes could not be scored; the result file has the reasons")
-    return 0
 
 
 def _calibrated_idle_watts(options: argparse.Namespace) -> float | None:
@@ -223,12 +184,8 @@ def _make_folder(folder: Path) -> None:
 def _result_file(options: argparse.Namespace) -> tuple[Path, Run | None]:
     if options.resume is None:
         return new_result_path(options.output_dir), None
-    if options.resume != NEWEST:
-        return Path(options.resume), read_former(Path(options.resume))
-    found = sorted(options.output_dir.glob(RESULT_GLOB))
-    if not found:
-        raise InputError(f"expected a result file in {options.output_dir} to go on with", subject="--resume")
-    return found[-1], read_former(found[-1])
+    path = newest(options.output_dir) if options.resume == NEWEST else Path(options.resume)
+    return path, read_former(path)
 
 
 def _report(run: Run, path: Path, *, as_json: bool) -> None:
@@ -241,5 +198,6 @@ def _report(run: Run, path: Path, *, as_json: bool) -> None:
         document = {"run_id": run.run_id, "file": str(path), "scenarios": rows(run), "unfinished": failed}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
     else:
-        sys.stdout.write(f"{table(run)}\n{path}\n")
+        where = f"{path}\n" if path.exists() else ""
+        sys.stdout.write(f"{table(run)}\n{where}")
     sys.stdout.flush()

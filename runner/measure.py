@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.results import EncodeStats, InputMedia, Output, Scenario
-from advisor.scenario import parse_resolution
-from runner.command import Command, Target, commands
-from runner.plan import Job, Rung
-from runner.process import EncodeGroup, Ended
-from runner.validity import Observed, read_conditions, reasons
+from advisor.results import InputMedia, Output, Scenario
+from runner.command import commands
+from runner.describe import described, encode_stats, outputs
+from runner.plan import Job
+from runner.process import EncodeGroup
+from runner.validity import Conditions, Observed, read_conditions, reasons
 from runner.window import EnergyMeter, GpuReader, Window
+from runner.words import Ended
 
 __all__ = ["Bench", "Progress", "measure"]
 
@@ -61,47 +62,65 @@ def measure(job: Job, bench: Bench, source: InputMedia | None, idle_watts: float
     """
     planned = commands(job, ffmpeg=bench.ffmpeg, folder=bench.folder) if job.streams else []
     window = Window(bench.meter, bench.interval_seconds, bench.gpus)
-    before, own = read_conditions(bench.procfs, bench.sysfs), _own_cpu_seconds()
+    before = _Around(read_conditions(bench.procfs, bench.sysfs), _own_cpu_seconds())
     with EncodeGroup(planned) as group:
         window.open()
         group.start()
         state = _drive(group, window, job, bench)
         window.close(group.cpu_seconds())
         ended, error = group.ended, state.error or group.failure
-    own = _own_cpu_seconds() - own
-    after = read_conditions(bench.procfs, bench.sysfs)
-    described = _described(job, planned, source, window)
+    after = _Around(read_conditions(bench.procfs, bench.sysfs), _own_cpu_seconds())
     cpu_seconds = sum(e.cpu_seconds for e in ended) if job.streams else None
+    scenario = replace(described(job, planned, source, window), cpu_seconds=cpu_seconds)
     if state.aborted:
-        return replace(described, status="aborted", error="interrupted", cpu_seconds=cpu_seconds)
+        return replace(scenario, status="aborted", error="interrupted")
     if error is not None:
-        return replace(described, status="failed", error=error, cpu_seconds=cpu_seconds)
-    outputs = [list(_outputs(job, c, e, source)) for c, e in zip(planned, ended, strict=True)]
-    observed = Observed(
+        return replace(scenario, status="failed", error=error)
+    made = [list(outputs(job, c, e, source)) for c, e in zip(planned, ended, strict=True)]
+    return replace(
+        scenario,
+        outputs=[output for stream in made for output in stream],
+        power=window.power(idle_watts, cpu_seconds),
+        gpu_power=window.gpu_power(),
+        samples=window.samples(),
+        encode=encode_stats(ended, made, window.seconds) if job.streams else None,
+        validity=reasons(_observed(job, window, ended, made, before, after, bench.interval_seconds)),
+    )
+
+
+class _Around(Struct, frozen=True):
+    """The machine before and after a window."""
+
+    conditions: Conditions
+    own_cpu_seconds: float
+
+
+def _observed(
+    job: Job,
+    window: Window,
+    ended: Sequence[Ended],
+    made: Sequence[Sequence[Output]],
+    before: _Around,
+    after: _Around,
+    interval_seconds: float,
+) -> Observed:
+    own = after.own_cpu_seconds - before.own_cpu_seconds
+    slowest = min((stream[0].duration or 0.0 for stream in made), default=None)
+    return Observed(
         window_seconds=window.seconds,
         wall_clock_seconds=window.end_unix - window.start_unix,
         samples=window.sample_count,
         longest_gap_seconds=window.longest_gap_seconds,
-        interval_seconds=bench.interval_seconds,
+        interval_seconds=interval_seconds,
         energy_lost=window.energy_lost,
         host_busy_seconds=window.host_busy_seconds,
         host_total_seconds=window.host_total_seconds,
-        own_seconds=own + (cpu_seconds or 0.0),
-        before=before,
-        after=after,
-        realtime_seconds=min((o[0].duration or 0.0 for o in outputs), default=None) if job.realtime else None,
+        own_seconds=own + sum(e.cpu_seconds for e in ended),
+        before=before.conditions,
+        after=after.conditions,
+        realtime_seconds=slowest if job.realtime else None,
         dropped_frames=sum(e.dropped_frames or 0 for e in ended),
         decode_errors=sum(e.decode_errors for e in ended),
-    )
-    return replace(
-        described,
-        cpu_seconds=cpu_seconds,
-        outputs=[output for stream in outputs for output in stream],
-        power=window.power(idle_watts, cpu_seconds),
-        gpu_power=window.gpu_power(),
-        samples=window.samples(),
-        encode=_encode_stats(ended, outputs, window.seconds) if job.streams else None,
-        validity=reasons(observed),
     )
 
 
@@ -146,100 +165,3 @@ def _patience(job: Job) -> float:
 def _own_cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def _described(job: Job, planned: Sequence[Command], source: InputMedia | None, window: Window) -> Scenario:
-    """Everything that was known before the encode, and when it ran."""
-    common = Scenario(
-        name=job.name,
-        type=job.type,
-        repeat=job.repeat,
-        duration=window.seconds,
-        start_time=window.start_unix,
-        end_time=window.end_unix,
-    )
-    if not job.streams:
-        return replace(common, streams=0)
-    rungs = [rung for stream in job.streams for rung in stream]
-    qualities = {rung.crf for rung in rungs}
-    return replace(
-        common,
-        bitrate=_asked_bitrate(job),
-        crf=qualities.pop() if len(qualities) == 1 else None,
-        resolution=max((_resolution(rung, source) for rung in rungs), key=_pixels),
-        fps=job.fps or (source.fps if source else None),
-        encoder=job.encoder,
-        encoder_type=job.table.kind,
-        preset=job.preset,
-        threads=job.threads,
-        streams=len(job.streams),
-        viewers=job.viewers,
-        input=source,
-        command=list(planned[0].arguments),
-    )
-
-
-def _asked_bitrate(job: Job) -> str | None:
-    """The bitrates of one stream's rungs; of all streams where they differ."""
-    streams = job.streams if len(set(job.streams)) > 1 else job.streams[:1]
-    asked = [rung.bitrate for stream in streams for rung in stream if rung.bitrate is not None]
-    return ",".join(asked) or None
-
-
-def _resolution(rung: Rung, source: InputMedia | None) -> str | None:
-    if rung.resolution is not None or source is None or source.width is None:
-        return rung.resolution
-    return f"{source.width}x{source.height}"
-
-
-def _pixels(resolution: str | None) -> int:
-    size = parse_resolution(resolution)
-    return size[0] * size[1] if size else 0
-
-
-def _outputs(job: Job, command: Command, ended: Ended, source: InputMedia | None) -> Iterator[Output]:
-    for index, target in enumerate(command.targets):
-        frames = ended.output_frames.get(index, ended.frames if index == 0 else None)
-        yield Output(
-            resolution=_resolution(target.rung, source),
-            fps=job.fps or (source.fps if source else None),
-            bitrate=target.rung.bitrate,
-            path=None if target.path is None else str(target.path),
-            size_bytes=_size(target, ended.output_bytes.get(index)),
-            frames=frames,
-            duration=_seconds_of(frames, job, source),
-        )
-
-
-def _size(target: Target, muxed_bytes: int | None) -> int | None:
-    """The file's size; what went to null or to a server counts the video alone."""
-    try:
-        return muxed_bytes if target.path is None else target.path.stat().st_size
-    except OSError:
-        return muxed_bytes
-
-
-def _seconds_of(frames: int | None, job: Job, source: InputMedia | None) -> float | None:
-    """Seconds of video in so many frames: by the rate asked for, else by the input's own mean rate."""
-    if frames is None:
-        return None
-    if job.fps is not None:
-        return frames / job.fps
-    if source is not None and source.frames and source.duration:
-        return frames * source.duration / source.frames
-    return frames / source.fps if source is not None and source.fps else None
-
-
-def _encode_stats(
-    ended: Sequence[Ended], outputs: Sequence[Sequence[Output]], window_seconds: float
-) -> EncodeStats:
-    """ffmpeg's own counts over all streams; speed is the mean of the streams'."""
-    frames = sum(e.frames or 0 for e in ended)
-    seconds = [stream[0].duration for stream in outputs if stream[0].duration is not None]
-    return EncodeStats(
-        fps=frames / window_seconds,
-        speed=sum(seconds) / len(seconds) / window_seconds if seconds else None,
-        frames=frames,
-        dropped_frames=sum(e.dropped_frames or 0 for e in ended),
-        duplicated_frames=sum(e.duplicated_frames or 0 for e in ended),
-    )

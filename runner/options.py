@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from advisor.errors import InputError
-from runner.plan import RungSpec, Spec, is_text
+from runner.spec import RungSpec, Spec, is_text
 
 __all__ = ["SUBCOMMANDS", "parse", "spec_of"]
 

@@ -9,68 +9,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import selectors
 import shutil
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from msgspec import Struct
-
 from advisor.errors import FfmpegError
 from runner.command import Command
+from runner.words import Ended, Words
 
-__all__ = ["EncodeGroup", "Ended"]
-
-_KEPT_LINES = 40
-_OUTPUT = re.compile(
-    r"Output stream #(\d+):\d+ \(video\): \d+ frames encoded; (\d+) packets muxed \((\d+) bytes\)"
-)
-_DECODED = re.compile(r"Input stream #\d+:\d+ \(video\):.* (\d+) decode errors")
-_DAMAGED = re.compile(
-    r"packet corrupt|corrupt decoded frame|concealing \d+|error while decoding", re.IGNORECASE
-)
-_PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
-_LEVEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
-
-
-class Ended(Struct, frozen=True, kw_only=True):
-    """What became of one ffmpeg process."""
-
-    exit_code: int
-    """Negative when a signal ended it."""
-    cpu_seconds: float
-    """User and system time of the process and of the children that it waited for, from the kernel."""
-    frames: int | None = None
-    """Frames of the first output, as last reported."""
-    dropped_frames: int | None = None
-    duplicated_frames: int | None = None
-    output_frames: dict[int, int] = {}
-    """Frames written to each output, by its place in the command."""
-    output_bytes: dict[int, int] = {}
-    """Bytes of video written to each output, without the container's."""
-    decode_errors: int = 0
-    """Complaints about the input: pictures that failed to decode, and packets or pictures found damaged."""
-    last_words: tuple[str, ...] = ()
-    """ffmpeg's last error lines, or its last lines of any kind."""
-
-    @property
-    def failure(self) -> str | None:
-        """One line that says how it failed, or that it made nothing; None when all is well."""
-        if self.exit_code == 0:
-            nothing = ": ".join(["ffmpeg encoded no frame", *self.last_words[:1]])
-            return nothing if self.frames == 0 else None
-        if self.exit_code < 0:
-            name = signal.Signals(-self.exit_code).name
-            said = f"ffmpeg was ended by {name}"
-        else:
-            said = f"ffmpeg ended with code {self.exit_code}"
-        return ": ".join([said, *([" | ".join(self.last_words)] if self.last_words else [])])
+__all__ = ["EncodeGroup"]
 
 
 class _Process:
@@ -88,12 +40,7 @@ class _Process:
         )
         self.pid = self.popen.pid
         self.pidfd = self._watched()
-        self.fields: dict[str, str] = {}
-        self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self.problems: deque[str] = deque(maxlen=3)
-        self.output_frames: dict[int, int] = {}
-        self.output_bytes: dict[int, int] = {}
-        self.decode_errors = 0
+        self.words = Words()
         self.ended: Ended | None = None
         self._rest = {"progress": b"", "stderr": b""}
         for pipe in (self.popen.stdout, self.popen.stderr):
@@ -118,32 +65,10 @@ class _Process:
         except BlockingIOError:
             return None
         *lines, self._rest[which] = (self._rest[which] + data).split(b"\n")
+        hear = self.words.progress if which == "progress" else self.words.stderr
         for line in lines:
-            text = line.decode("utf-8", "replace").rstrip()
-            self._progress(text) if which == "progress" else self._said(text)
+            hear(line.decode("utf-8", "replace").rstrip())
         return data
-
-    def _progress(self, line: str) -> None:
-        key, _, value = line.partition("=")
-        self.fields[key] = value.strip()
-
-    def _said(self, line: str) -> None:
-        if match := _OUTPUT.search(line):
-            self.output_frames[int(match[1])] = int(match[2])
-            self.output_bytes[int(match[1])] = int(match[3])
-        elif match := _DECODED.search(line):
-            self.decode_errors += int(match[1])
-        elif _DAMAGED.search(line):
-            self.decode_errors += 1
-        elif match := _PROBLEM.search(line):
-            self.problems.append(match[1])
-        elif line:
-            self.lines.append(_LEVEL.sub("", line))
-
-    def count(self, key: str) -> int | None:
-        """A whole number of the last progress report."""
-        value = self.fields.get(key, "")
-        return int(value) if value.isascii() and value.isdigit() else None
 
     def signal(self, number: int) -> None:
         if self.ended is None:
@@ -159,17 +84,7 @@ class _Process:
         self.signal(signal.SIGKILL)
         _, status, usage = os.wait4(self.pid, 0)
         self.popen.returncode = os.waitstatus_to_exitcode(status)
-        self.ended = Ended(
-            exit_code=self.popen.returncode,
-            cpu_seconds=usage.ru_utime + usage.ru_stime,
-            frames=self.count("frame"),
-            dropped_frames=self.count("drop_frames"),
-            duplicated_frames=self.count("dup_frames"),
-            output_frames=dict(self.output_frames),
-            output_bytes=dict(self.output_bytes),
-            decode_errors=self.decode_errors,
-            last_words=tuple(self.problems) or tuple(line for line in self.lines if line)[-3:],
-        )
+        self.ended = self.words.ended(self.popen.returncode, usage.ru_utime + usage.ru_stime)
 
     def close(self) -> None:
         for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
@@ -265,7 +180,7 @@ class EncodeGroup:
     @property
     def frames(self) -> int:
         """Frames so far over all processes, by their first outputs."""
-        return sum(process.count("frame") or 0 for process in self._processes)
+        return sum(process.words.count("frame") or 0 for process in self._processes)
 
     def cpu_seconds(self) -> float:
         """CPU seconds so far: exact for what has ended, in clock ticks for what runs."""

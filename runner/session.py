@@ -12,20 +12,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.energy.gpu import GpuMeter
-from advisor.errors import FfmpegError, InputError, WorkError
+from advisor.errors import FfmpegError, WorkError
 from advisor.ffmpeg import Capabilities
 from advisor.hardware import host
-from advisor.results import Host, InputMedia, Run, Scenario, Tool, read_run, result_file_name, write_run
+from advisor.results import InputMedia, Run, Scenario, Tool, write_run
 from advisor.scenario import mean_watts
 from runner.command import commands
 from runner.display import Display
 from runner.measure import Bench, measure
+from runner.places import outputs_folder, remove_if_empty
 from runner.plan import Job
 from runner.score import Scorer, unscored
 from runner.stop import StopRequest
 from runner.window import EnergyMeter
 
-__all__ = ["Session", "Settings", "outputs_folder", "remaining"]
+__all__ = ["Session", "Settings"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -220,90 +221,6 @@ def without_files(scenario: Scenario, job: Job, bench: Bench) -> Scenario:
             if target.path is not None:
                 target.path.unlink(missing_ok=True)
     return replace(scenario, outputs=[replace(output, path=None) for output in scenario.outputs])
-
-
-def outputs_folder(result_path: Path) -> Path:
-    """Where the encodes of a result file lie."""
-    return result_path.with_name(f"{result_path.stem}_outputs")
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that nothing was left in."""
-    try:
-        folder.rmdir()
-    except OSError:
-        return
-
-
-def new_result_path(output_dir: Path) -> Path:
-    """A file of this moment's name; of a later second's when two runs start together.
-
-    The outputs folder is made here, so that no other run takes the name.
-    """
-    when = datetime.datetime.now().astimezone()
-    while True:
-        path = output_dir / result_file_name(when)
-        try:
-            outputs_folder(path).mkdir(parents=True)
-        except FileExistsError:
-            pass
-        else:
-            if not path.exists():
-                return path
-            remove_if_empty(outputs_folder(path))
-        when += datetime.timedelta(seconds=1)
-
-
-def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: Path) -> list[Job]:
-    """The jobs that ``former`` has not finished.
-
-    Raises
-    ------
-    InputError
-        The file is of another machine, or holds another scenario under a job's name.
-    """
-    theirs = former.host.hardware_id if former.host else None
-    if theirs is not None and theirs != here.hardware_id:
-        raise InputError(
-            f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
-        )
-    done = {(s.name, s.repeat): s for s in former.scenarios if s.status == "ok"}
-    left = []
-    for job in jobs:
-        scenario = done.get((job.name, job.repeat))
-        if scenario is None:
-            left.append(job)
-        elif not _same(scenario, job, ffmpeg, outputs_folder(path)):
-            raise InputError(
-                "has other settings in the file than asked for now",
-                subject=path,
-                field=f"scenario {job.name!r}",
-            )
-    return left
-
-
-def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path) -> bool:
-    if not job.streams:
-        return scenario.type == "baseline"
-    asked = commands(job, ffmpeg=ffmpeg, folder=folder)[0].arguments
-    # the binary may have moved; what it was told may not have changed
-    return (scenario.command or [])[1:] == list(asked[1:]) and scenario.streams == len(job.streams)
-
-
-def read_former(path: Path) -> Run:
-    """The run in ``path``.
-
-    Raises
-    ------
-    ResultFileError
-        It cannot be read.
-    InputError
-        A scenario in it is malformed: going on would lose it.
-    """
-    run = read_run(path)
-    if run.refused:
-        raise InputError(run.refused[0].reason, subject=path)
-    return run
 
 
 def _own_version() -> str | None:

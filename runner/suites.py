@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.plan import RungSpec, Spec
+from runner.spec import RungSpec, Spec
 
 __all__ = ["DEFAULT_SUITE"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from advisor.errors import InputError
 from runner.batch import read_batch
-from runner.plan import Spec
+from runner.spec import Spec
 
 
 def _file(tmp_path: Path, text: str, name: str = "batch.yaml") -> Path:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.command import commands, slug
-from runner.plan import RungSpec, Spec, resolve
+from runner.plan import resolve
+from runner.spec import RungSpec, Spec
 
 FFMPEG = Path("/opt/ffmpeg")
 

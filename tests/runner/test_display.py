@@ -11,7 +11,8 @@ from advisor.results import EncodeStats, Power, Quality, Run, Scenario, Vmaf
 from advisor.results import Output as ResultOutput
 from runner.display import Display, outcome, rows, table
 from runner.measure import Progress
-from runner.plan import Spec, baseline, resolve
+from runner.plan import baseline, resolve
+from runner.spec import Spec
 
 
 def _scenario(repeat: int, joules: float, **fields: object) -> Scenario:

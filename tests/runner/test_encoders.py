@@ -10,7 +10,8 @@ import pytest
 from advisor.ffmpeg import capabilities
 from runner.command import commands
 from runner.encoders import ENCODERS, closest
-from runner.plan import Spec, resolve
+from runner.plan import resolve
+from runner.spec import Spec
 
 SOFTWARE = [encoder for encoder in ENCODERS.values() if encoder.kind == "cpu"]
 

@@ -13,8 +13,9 @@ import pytest
 
 from advisor.results import InputMedia, Run, Scenario, parse_run, write_run
 from runner.measure import Bench, Progress, measure
-from runner.plan import RungSpec, Spec, baseline, resolve
+from runner.plan import baseline, resolve
 from runner.preflight import look_at_inputs
+from runner.spec import RungSpec, Spec
 from tests.support.meters import ConstantMeter
 
 pytestmark = pytest.mark.ffmpeg

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from advisor.errors import InputError
-from runner.plan import Job, RungSpec, Spec, arrange, duplicate_names, refuse, resolve, spec_problems
+from runner.plan import Job, arrange, duplicate_names, resolve
+from runner.spec import RungSpec, Spec, refuse, spec_problems
 
 
 def _job(**fields: Any) -> Job:

@@ -13,8 +13,10 @@ import pytest
 
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
-from runner.plan import RungSpec, Spec, resolve
-from runner.process import EncodeGroup, Ended
+from runner.plan import resolve
+from runner.process import EncodeGroup
+from runner.spec import RungSpec, Spec
+from runner.words import Ended
 from tests.support.waiting import wait_until
 
 

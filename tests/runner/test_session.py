@@ -18,7 +18,8 @@ from advisor.ffmpeg import Capabilities
 from advisor.results import Run, Scenario, read_run
 from runner.cli import main
 from runner.display import Display
-from runner.session import Session, Settings, new_result_path
+from runner.places import new_result_path
+from runner.session import Session, Settings
 from runner.stop import StopRequest
 from tests.support.meters import ConstantMeter
 
