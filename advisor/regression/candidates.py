@@ -39,7 +39,7 @@ def candidates(rows: int, columns: int, seed: int = 0) -> dict[str, BaseEstimato
             )
     if rows >= 60:
         leaf, most = max(3, rows // _MOST_LEAVES), min(1.0, 20_000 / rows)
-        forest = {"n_estimators": 100, "min_samples_leaf": leaf, "random_state": seed}
+        forest = {"n_estimators": 60, "min_samples_leaf": leaf, "random_state": seed}
         found["random_forest"] = RandomForestRegressor(**forest, max_features=0.7, max_samples=most)
         found["extra_trees"] = ExtraTreesRegressor(
             **forest, bootstrap=most < 1, max_samples=most if most < 1 else None

@@ -272,13 +272,17 @@ class Encoding(Struct, frozen=True, kw_only=True):
         for name in self.numeric:
             value = c.numbers.get(name)
             if value is None and name not in self.with_missing:
-                found.append(f"{name} is not known")
+                found.append(f"{_words(name)} not known")
             elif value is not None and not _within(value, self.low[name], self.high[name]):
-                found.append(f"{name} is outside of what was measured")
+                found.append(f"{_words(name)} outside of what was measured")
         for name, value in self.constant.items():
             if abs(c.numbers.get(name, value) - value) > 1e-9:
-                found.append(f"{name} never varied in training: its effect is not known")
+                found.append(f"{_words(name)} never varied in training: its effect is not known")
         return found
+
+
+def _words(name: str) -> str:
+    return name.removeprefix("log_").replace("_", " ")
 
 
 def _within(value: float, low: float, high: float) -> bool:

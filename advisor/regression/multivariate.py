@@ -19,7 +19,7 @@ from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, o
 __all__ = ["MultivariatePredictor"]
 
 Floats = NDArray[np.float64]
-_ROWS_FOR_CHOOSING = 4000
+_ROWS_FOR_CHOOSING = 2500
 _ROWS_FOR_BOOTSTRAP = 2000
 
 

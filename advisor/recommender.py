@@ -1,0 +1,447 @@
+"""Which configuration to use: constraints, a front that knows the noise, a choice with its probability.
+
+Pure: options in, a recommendation out. An option is one configuration with what is known of it, measured or
+predicted; how sure a value is decides what counts as better. Where the options do not carry a choice there is
+none, and a reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from advisor.bdrate import BjontegaardDelta, bjontegaard_delta
+from advisor.errors import InputError, NotEnoughDataError
+
+__all__ = [
+    "OBJECTIVES",
+    "Constraints",
+    "FrontPoint",
+    "NextRun",
+    "Option",
+    "PairDelta",
+    "Pick",
+    "Recommendation",
+    "TranscodingRecommender",
+    "pair_deltas",
+]
+
+OBJECTIVES: dict[str, str] = {
+    "cost": "cost_per_video_hour",
+    "energy": "energy_joules_per_video_second",
+    "carbon": "carbon_grams_per_video_hour",
+    "bitrate": "bitrate_kbps",
+}
+"""Each objective and the value of an option that it minimises."""
+MEASURED_NOISE_RATIO = 0.012
+"""Repeats of one configuration vary by 1.2 % in clips of 20 s; used where there are no repeats to tell."""
+_DRAWS = 4000
+_CLEAR = 1.645
+"""Standard deviations beyond which one value counts as better than another (95 %, one side)."""
+Floats = NDArray[np.float64]
+
+
+class Constraints(Struct, frozen=True, kw_only=True):
+    """What a configuration must hold; None asks for nothing."""
+
+    min_vmaf: float | None = None
+    min_vmaf_p5: float | None = None
+    max_bitrate_kbps: float | None = None
+    min_speed: float | None = None
+    """Seconds of video per second of wall time; 1 is real time."""
+    max_watts: float | None = None
+
+
+class Option(Struct, frozen=True, kw_only=True):
+    """One configuration and what is known of it; unknown values are None.
+
+    ``noise_ratio`` is the relative standard deviation of energy, cost and carbon: of repeats where measured,
+    of the prediction interval where predicted.
+    """
+
+    run_id: str
+    scenario: str
+    basis: Literal["measured", "predicted"]
+    tier: str | None = None
+    energy_joules_per_video_second: float | None = None
+    cost_per_video_hour: float | None = None
+    carbon_grams_per_video_hour: float | None = None
+    bitrate_kbps: float | None = None
+    vmaf: float | None = None
+    vmaf_p5: float | None = None
+    encode_speed_ratio: float | None = None
+    mean_power_watts: float | None = None
+    net_energy_joules_per_video_second: float | None = None
+    """Above idle, for reading beside the gross figure."""
+    currency: str | None = None
+    noise_ratio: float = MEASURED_NOISE_RATIO
+    repeats: int = 1
+    family: str = ""
+    """Encoder, preset and resolution: what one curve of quality over bitrate is made of."""
+
+
+_VALUES = (
+    *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
+    *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
+    *("mean_power_watts", "currency"),
+)
+
+
+class Pick(Struct, frozen=True, kw_only=True):
+    """A chosen option as the contract shows it."""
+
+    run_id: str
+    scenario: str
+    basis: str
+    tier: str | None
+    values: dict[str, float | str | None]
+    probability_best: float | None
+
+
+class FrontPoint(Struct, frozen=True, kw_only=True):
+    """An option that no other clearly beats in both the objective and VMAF."""
+
+    run_id: str
+    scenario: str
+    basis: str
+    objective_value: float
+    vmaf: float | None
+    probability_best: float | None
+    next_vmaf_point_ratio: float | None
+    """What one more VMAF point costs from here, as a ratio of the objective, along the front."""
+
+
+class NextRun(Struct, frozen=True, kw_only=True):
+    """A run that would reduce the doubt."""
+
+    run_id: str
+    scenario: str
+    why: str
+    expected_gain_ratio: float
+    """How much less the objective may become by knowing it, on the average over what is plausible."""
+
+
+class Recommendation(Struct, frozen=True, kw_only=True):
+    """The answer. ``choice`` is None where the options carry none, and ``reason`` says why in any case."""
+
+    objective: str
+    unit: str
+    constraints: Constraints
+    choice: Pick | None
+    reason: str
+    front: tuple[FrontPoint, ...] = ()
+    knee: Pick | None = None
+    next_runs: tuple[NextRun, ...] = ()
+    left_out: dict[str, int] = {}
+    """How many options were left out, by reason."""
+
+
+class TranscodingRecommender:
+    """Chooses one configuration.
+
+    Parameters
+    ----------
+    objective
+        ``cost``, ``energy``, ``carbon`` or ``bitrate``; or weights of several, for instance
+        ``{"energy": 1, "bitrate": 0.5}``: the weighted geometric mean of the values is then minimised, so
+        that units do not matter.
+    constraints
+        What must hold. A value that is not known does not hold.
+    seed
+        Of the draws behind probabilities; the same options give the same answer.
+
+    Raises
+    ------
+    InputError
+        The objective is not known, or a weight is not positive.
+    """
+
+    def __init__(
+        self,
+        objective: str | Mapping[str, float] = "energy",
+        constraints: Constraints | None = None,
+        seed: int = 0,
+    ) -> None:
+        weights = {objective: 1.0} if isinstance(objective, str) else dict(objective)
+        for name, weight in weights.items():
+            if name not in OBJECTIVES:
+                raise InputError(
+                    f"expected one of {', '.join(OBJECTIVES)}, got {name!r}", subject="objective"
+                )
+            if not (weight > 0 and math.isfinite(weight)):
+                raise InputError(
+                    f"expected a positive weight, got {weight!r}", subject="objective", field=name
+                )
+        if not weights:
+            raise InputError(f"expected one of {', '.join(OBJECTIVES)}", subject="objective")
+        self.weights = weights
+        self.objective = "+".join(weights)
+        self.constraints = constraints or Constraints()
+        self.seed = seed
+
+    def value(self, option: Option) -> float | None:
+        """What is minimised: the objective's value, or the weighted geometric mean of several."""
+        total = 0.0
+        for name, weight in self.weights.items():
+            value = getattr(option, OBJECTIVES[name])
+            if value is None or value <= 0:
+                return None
+            total += weight * math.log(value)
+        return math.exp(total / sum(self.weights.values()))
+
+    @property
+    def _unit(self) -> str:
+        names = [OBJECTIVES[name] for name in self.weights]
+        return names[0] if len(names) == 1 else "weighted geometric mean"
+
+    def noise(self, option: Option) -> float:
+        """Relative standard deviation of `value`; bitrates are known as they are."""
+        noisy = sum(weight for name, weight in self.weights.items() if name != "bitrate")
+        return option.noise_ratio * noisy / sum(self.weights.values())
+
+    def recommend(self, options: Sequence[Option]) -> Recommendation:
+        """The best option that holds the constraints; without a floor of quality the knee of the front."""
+        left_out: dict[str, int] = defaultdict(int)
+        for option in options:
+            reason = self._missing(option)
+            if reason:
+                left_out[reason] += 1
+        known = [o for o in options if not self._missing(o)]
+        feasible = [o for o in known if not self._broken(o, left_out)]
+        front = self._front(feasible)
+        probabilities = self._probabilities(feasible)
+        knee = _knee([(o, self._required(o)) for o in front])
+        choice, reason = self._choice(options, known, feasible, front)
+        by_id = {id(o): p for o, p in zip(feasible, probabilities, strict=True)}
+        return Recommendation(
+            objective=self.objective,
+            unit=self._unit,
+            constraints=self.constraints,
+            choice=_pick(choice, by_id) if choice else None,
+            reason=reason,
+            front=self._points(front, by_id),
+            knee=_pick(knee, by_id) if knee else None,
+            next_runs=self._next_runs(feasible, choice) if choice else (),
+            left_out=dict(left_out),
+        )
+
+    def _required(self, option: Option) -> float:
+        value = self.value(option)
+        if value is None:
+            raise AssertionError("options without a value were left out")
+        return value
+
+    def _missing(self, option: Option) -> str | None:
+        if self.value(option) is not None:
+            return None
+        names = [n for n in self.weights if not getattr(option, OBJECTIVES[n])]
+        return f"{' and '.join(names)} not known"
+
+    def _broken(self, option: Option, left_out: dict[str, int]) -> bool:
+        """Whether a constraint does not hold; the first one is counted."""
+        c = self.constraints
+        limits = (
+            ("VMAF", option.vmaf, c.min_vmaf, 1),
+            ("5th percentile of VMAF", option.vmaf_p5, c.min_vmaf_p5, 1),
+            ("bitrate", option.bitrate_kbps, c.max_bitrate_kbps, -1),
+            ("speed", option.encode_speed_ratio, c.min_speed, 1),
+            ("mean watts", option.mean_power_watts, c.max_watts, -1),
+        )
+        for name, value, limit, sign in limits:
+            if limit is None:
+                continue
+            if value is None:
+                left_out[f"{name} not known"] += 1
+                return True
+            if sign * (value - limit) < 0:
+                left_out[f"{name} {'below' if sign > 0 else 'above'} {limit:g}"] += 1
+                return True
+        return False
+
+    def _choice(
+        self,
+        options: Sequence[Option],
+        known: Sequence[Option],
+        feasible: Sequence[Option],
+        front: Sequence[Option],
+    ) -> tuple[Option | None, str]:
+        if not options:
+            return None, "there is nothing to choose from"
+        if not known:
+            return None, f"{self.objective} is not known of any of {len(options)} scenarios"
+        if not feasible:
+            return None, f"none of {len(known)} scenarios holds the constraints"
+        best = min(feasible, key=self._required)
+        floor = self.constraints.min_vmaf is not None or self.constraints.min_vmaf_p5 is not None
+        if floor:
+            return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
+        if len(feasible) == 1:
+            return None, "only one scenario: there is nothing to choose from"
+        if all(o.vmaf is None for o in feasible):
+            return None, "quality is not known and no floor was given: the least would be the worst picture"
+        if len(front) == 1:
+            return front[0], f"least {self.objective} and highest VMAF at once"
+        knee = _knee([(o, self._required(o)) for o in front])
+        if knee is None:
+            return None, "no floor of quality was given and the front has no knee: give --min-vmaf"
+        return knee, f"no floor of quality was given: the knee of the front of {self.objective} and VMAF"
+
+    def _clearly_less(self, a: Option, b: Option) -> bool:
+        """Whether ``a`` costs less than ``b`` beyond the noise of both."""
+        gap = math.log(self._required(b)) - math.log(self._required(a))
+        return gap > _CLEAR * math.hypot(self.noise(a), self.noise(b)) and gap > 0
+
+    def _dominates(self, a: Option, b: Option) -> bool:
+        """``a`` is no worse in either and better beyond the noise in one."""
+        if self._required(a) > self._required(b) or (a.vmaf or 0.0) < (b.vmaf or 0.0):
+            return False
+        return self._clearly_less(a, b) or (a.vmaf or 0.0) > (b.vmaf or 0.0)
+
+    def _front(self, options: Sequence[Option]) -> list[Option]:
+        """Options that none dominates, cheapest first."""
+        scored = [o for o in options if o.vmaf is not None] or list(options)
+        kept = [o for o in scored if not any(self._dominates(other, o) for other in scored)]
+        return sorted(kept, key=self._required)
+
+    def _points(self, front: Sequence[Option], best: Mapping[int, float]) -> tuple[FrontPoint, ...]:
+        made = []
+        for index, option in enumerate(front):
+            value, step = self._required(option), None
+            higher = [o for o in front[index + 1 :] if (o.vmaf or 0) > (option.vmaf or 0)]
+            if higher and option.vmaf is not None and higher[0].vmaf is not None:
+                step = (self._required(higher[0]) / value - 1) / (higher[0].vmaf - option.vmaf)
+            made.append(
+                FrontPoint(
+                    run_id=option.run_id,
+                    scenario=option.scenario,
+                    basis=option.basis,
+                    objective_value=value,
+                    vmaf=option.vmaf,
+                    probability_best=best.get(id(option)),
+                    next_vmaf_point_ratio=step,
+                )
+            )
+        return tuple(made)
+
+    def _draws(self, options: Sequence[Option]) -> Floats:
+        """Plausible values, shape (draws, options): log-normal about what is known of each."""
+        rng = np.random.default_rng(self.seed)
+        logs = np.log([self._required(o) for o in options])
+        noise = np.array([self.noise(o) for o in options])
+        return np.asarray(logs + noise * rng.standard_normal((_DRAWS, len(options))))
+
+    def _probabilities(self, options: Sequence[Option]) -> list[float]:
+        """How probably each option has the least value of all."""
+        if not options:
+            return []
+        wins = np.bincount(self._draws(options).argmin(axis=1), minlength=len(options))
+        return [float(p) for p in wins / _DRAWS]
+
+    def _next_runs(self, options: Sequence[Option], choice: Option, most: int = 3) -> tuple[NextRun, ...]:
+        """The runs whose result would change the choice most, on the average over what is plausible.
+
+        Knowing option i exactly is worth the expected amount by which the better of i and the choice is less
+        than the choice (expected improvement); knowing the choice itself, the amount by which the next best
+        may be less.
+        """
+        if len(options) < 2:
+            return ()
+        draws = self._draws(options)
+        at = next(i for i, o in enumerate(options) if o is choice)
+        logs = np.log([self._required(o) for o in options])
+        rivals = np.delete(logs, at).min()
+        gains = np.maximum(logs[at] - draws, 0).mean(axis=0)
+        gains[at] = np.maximum(draws[:, at] - rivals, 0).mean()
+        order = [int(i) for i in np.argsort(-gains) if gains[i] > 1e-4][:most]
+        return tuple(
+            NextRun(
+                run_id=options[i].run_id,
+                scenario=options[i].scenario,
+                why=_why(options[i], options[i] is choice),
+                expected_gain_ratio=round(float(gains[i]), 6),
+            )
+            for i in order
+        )
+
+
+def _why(option: Option, chosen: bool) -> str:
+    what = "chosen" if chosen else "may be better"
+    if option.basis == "predicted":
+        return f"{what}, and only predicted (give or take {option.noise_ratio:.0%})"
+    return f"{what}, and measured {option.repeats} time(s) (give or take {option.noise_ratio:.1%})"
+
+
+def _pick(option: Option, probabilities: Mapping[int, float]) -> Pick:
+    return Pick(
+        run_id=option.run_id,
+        scenario=option.scenario,
+        basis=option.basis,
+        tier=option.tier,
+        values={name: getattr(option, name) for name in _VALUES},
+        probability_best=probabilities.get(id(option)),
+    )
+
+
+def _knee(front: Sequence[tuple[Option, float]]) -> Option | None:
+    """Where more quality begins to cost more than it did: farthest above the chord of the front's ends.
+
+    Both axes are scaled to the front's range, the objective as a logarithm. None for fewer than three points.
+    """
+    points = [(o, math.log(value), o.vmaf) for o, value in front if o.vmaf is not None]
+    if len(points) < 3:
+        return None
+    (_, x0, y0), (_, x1, y1) = points[0], points[-1]
+    if x1 <= x0 or y1 <= y0:
+        return None
+    heights = [(y - y0) / (y1 - y0) - (x - x0) / (x1 - x0) for _, x, y in points]
+    best = max(range(len(points)), key=heights.__getitem__)
+    return points[best][0] if heights[best] > 0 else None
+
+
+class PairDelta(Struct, frozen=True, kw_only=True):
+    """Two curves at equal VMAF: BD-rate and BD-energy of ``test`` against ``reference``."""
+
+    reference: str
+    test: str
+    bd_rate: BjontegaardDelta | None
+    bd_energy: BjontegaardDelta | None
+    reason: str = ""
+
+
+def pair_deltas(options: Sequence[Option]) -> list[PairDelta]:
+    """Every pair of families with four or more points each, by name."""
+    families: dict[str, list[Option]] = defaultdict(list)
+    for option in options:
+        if option.family and option.vmaf is not None:
+            families[option.family].append(option)
+    curves = {name: points for name, points in sorted(families.items()) if len(points) >= 4}
+    return [_pair(a, curves[a], b, curves[b]) for a, b in itertools.combinations(curves, 2)]
+
+
+def _pair(reference: str, ours: Sequence[Option], test: str, theirs: Sequence[Option]) -> PairDelta:
+    found: dict[str, BjontegaardDelta | None] = {}
+    reasons: list[str] = []
+    for name in ("bitrate_kbps", "energy_joules_per_video_second"):
+        try:
+            found[name] = bjontegaard_delta(_curve(ours, name), _curve(theirs, name))
+        except NotEnoughDataError as exc:
+            found[name] = None
+            reasons.append(str(exc))
+    return PairDelta(
+        reference=reference,
+        test=test,
+        bd_rate=found["bitrate_kbps"],
+        bd_energy=found["energy_joules_per_video_second"],
+        reason="; ".join(dict.fromkeys(reasons)),
+    )
+
+
+def _curve(options: Sequence[Option], name: str) -> list[tuple[float, float]]:
+    return [(getattr(o, name), o.vmaf or 0.0) for o in options if getattr(o, name)]

@@ -1,0 +1,123 @@
+"""``wattframe predict``: power and energy of scenarios that were or were not run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from advisor.errors import InputError
+from advisor.regression.predictions import Estimate, Prediction
+from advisor.regression.service import predict_runs
+from advisor.results import Run, read_run
+from wattframe import pricing
+from wattframe.planned import planned_run
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def predict(
+    models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")] = Path(
+        "models"
+    ),
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Result file whose scenarios are predicted; can be repeated.")
+    ] = None,
+    matrix: Annotated[
+        Path | None, typer.Option(help="Matrix or batch file (as for run_tests.py) of scenarios to come.")
+    ] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Result file of known runs: probes of the same video, calibration runs of a machine."
+        ),
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="The video, where the matrix names none.")
+    ] = None,
+    media_duration: Annotated[
+        float | None, typer.Option(min=0.01, help="Seconds of video to encode; default the input's length.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of the prediction intervals, between 0 and 1.")] = 0.9,
+    hardware_id: Annotated[
+        str | None, typer.Option(help="Whose models to use; for a matrix also the machine; default this one.")
+    ] = None,
+    json_: pricing.Json = False,
+) -> int:
+    """Power and energy of scenarios, with prediction intervals.
+
+    Scenarios with power of their own correct the predictions of the others of the same video or machine,
+    never their own. What was never measured (machine, encoder) is flagged and gets no figures.
+    """
+    runs = [_read(path) for path in results or ()]
+    planned = None
+    if matrix is not None:
+        planned = planned_run(
+            matrix, input_path=input_, hardware_id=hardware_id, media_seconds=media_duration
+        )
+        runs.append(planned.run)
+    if not runs:
+        raise InputError("expected a result file or a matrix", subject="--results or --matrix")
+    predictions = predict_runs(
+        models_dir,
+        runs,
+        measured=[_read(path) for path in measured or ()],
+        hardware_id=hardware_id if matrix is None else None,
+        confidence=confidence,
+    )
+    if planned is not None:
+        predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
+    if json_:
+        pricing.print_json(predictions)
+    else:
+        _table(predictions)
+    return 0
+
+
+def _read(path: Path) -> Run:
+    run = read_run(path)
+    for refused in run.refused:
+        pricing.note("predict", f"{run.run_id}: left out {refused.reason}")
+    return run
+
+
+def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) -> Prediction:
+    """Energy of a scenario that ends by the clock: its power over that time."""
+    seconds = wall_seconds.get(p.scenario) if p.run_id == run_id else None
+    if seconds is None or p.mean_power_watts is None or p.total_energy_joules is not None:
+        return p
+    return msgspec.structs.replace(p, total_energy_joules=p.mean_power_watts.times(seconds))
+
+
+def _table(predictions: Sequence[Prediction]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    level = f"{predictions[0].confidence:.0%}" if predictions else ""
+    table = Table(caption=f"In brackets: where a measurement falls with {level}.", caption_justify="left")
+    for name in ("scenario", "mean W", "J", "speed", "tier", "mind"):
+        left = name in ("scenario", "tier", "mind")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for p in predictions:
+        table.add_row(
+            p.scenario,
+            _shown(p.mean_power_watts),
+            _shown(p.total_energy_joules),
+            _shown(p.encode_speed_ratio),
+            p.tier or "unknown",
+            "; ".join(p.notes),
+        )
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180).print(table)
+
+
+def _shown(e: Estimate | None) -> str:
+    if e is None:
+        return "-"
+    if e.low is None or e.high is None:
+        return f"{e.mean:.4g} (no interval known)"
+    return f"{e.mean:.4g} ({e.low:.4g} to {e.high:.4g})"

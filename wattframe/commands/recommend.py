@@ -1,0 +1,184 @@
+"""``wattframe recommend``: which configuration to use, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import msgspec
+import typer
+
+from advisor import prices
+from advisor.errors import InputError, ModelError
+from advisor.price_book import PriceBook, PriceOptions
+from advisor.recommender import Constraints, Option, Recommendation, TranscodingRecommender, pair_deltas
+from advisor.regression.predictions import Prediction
+from advisor.results import Run
+from advisor.scenario import energy
+from wattframe import pricing
+from wattframe.choices import by_scenario, options_of
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def recommend(
+    results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
+        "test_results"
+    ),
+    models_dir: Annotated[
+        Path | None, typer.Option(help="Models that stand in where power was not measured.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(help="cost, energy, carbon or bitrate; or weights: energy=1,bitrate=0.5.")
+    ] = "energy",
+    min_vmaf: Annotated[float | None, typer.Option(min=0, max=100, help="Least mean VMAF.")] = None,
+    min_vmaf_p5: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Least 5th percentile of the frames' VMAF.")
+    ] = None,
+    max_bitrate_kbps: Annotated[float | None, typer.Option(min=0, help="Highest bitrate, kbit/s.")] = None,
+    min_speed: Annotated[
+        float | None, typer.Option(min=0, help="Least seconds of video a second; 1 is real time.")
+    ] = None,
+    max_watts: Annotated[float | None, typer.Option(min=0, help="Highest mean power.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
+    ] = None,
+    region: pricing.RegionNames = None,
+    energy_cost_per_kwh: pricing.EnergyPrice = None,
+    cpu_cost_per_hour: pricing.CpuPrice = None,
+    gpu_cost_per_hour: pricing.GpuPrice = None,
+    instance_cost_per_hour: pricing.InstancePrice = None,
+    mode: pricing.Mode = "owned",
+    pue: pricing.Pue = None,
+    carbon_grams_per_kwh: pricing.Carbon = None,
+    currency: pricing.Currency = "USD",
+    json_: pricing.Json = False,
+) -> int:
+    """Which configuration to use, with the probability that it is the best.
+
+    Nothing is chosen where the data do not carry it; the reason is said. Without a floor of quality it is the
+    knee of the front of the objective and VMAF.
+    """
+    constraints = Constraints(
+        min_vmaf=min_vmaf,
+        min_vmaf_p5=min_vmaf_p5,
+        max_bitrate_kbps=max_bitrate_kbps,
+        min_speed=min_speed,
+        max_watts=max_watts,
+    )
+    recommender = TranscodingRecommender(_objective(objective), constraints)
+    book = PriceBook.load(
+        PriceOptions(
+            regions=pricing.regions_of(region)[:1],
+            mode=cast(prices.Mode, mode),
+            currency=currency,
+            energy_cost_per_kwh=energy_cost_per_kwh,
+            cpu_cost_per_hour=cpu_cost_per_hour,
+            gpu_cost_per_hour=gpu_cost_per_hour,
+            instance_cost_per_hour=instance_cost_per_hour,
+            pue=pue,
+            carbon_grams_per_kwh=carbon_grams_per_kwh,
+        )
+    )
+    if not results_dir.exists():
+        raise InputError("expected a folder of result files", subject=results_dir)
+    runs, _ = pricing.read_runs("recommend", [results_dir])
+    found = options_of(runs, book.models[0], _predictions(models_dir, runs), input_name=input_)
+    for line in found.notes:
+        pricing.note("recommend", line)
+    answer = recommender.recommend(found.options)
+    if json_:
+        document: dict[str, Any] = msgspec.to_builtins(answer)
+        document["encoder_differences"] = msgspec.to_builtins(pair_deltas(found.options))
+        pricing.print_json(document)
+    else:
+        _print(answer, found.options)
+    return 0
+
+
+def _objective(text: str) -> str | dict[str, float]:
+    if "=" not in text:
+        return text
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError as exc:
+            raise InputError(
+                f"expected weights like energy=1,bitrate=0.5, got {text!r}", subject="--objective"
+            ) from exc
+    return weights
+
+
+def _predictions(models_dir: Path | None, runs: Sequence[Run]) -> dict[tuple[str, str], Prediction]:
+    """Predictions for runs that hold scenarios without energy; none without models."""
+    lacking = [
+        run
+        for run in runs
+        if any(energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
+    ]
+    if models_dir is None or not lacking:
+        return {}
+    from advisor.regression.service import predict_runs
+
+    try:
+        others = [run for run in runs if run not in lacking]
+        return by_scenario(predict_runs(models_dir, lacking, measured=others))
+    except ModelError as exc:
+        pricing.note("recommend", f"nothing predicted: {exc}")
+        return {}
+
+
+def _print(answer: Recommendation, options: Sequence[Option]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(
+        file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False, markup=False
+    )
+    choice = answer.choice
+    if choice is None:
+        console.print(f"No choice: {answer.reason}")
+    else:
+        sure = (
+            f", best with a probability of {choice.probability_best:.0%}" if choice.probability_best else ""
+        )
+        console.print(f"{choice.scenario} ({choice.basis}{sure})")
+        console.print(f"  {answer.reason}")
+        shown = {k: v for k, v in choice.values.items() if v is not None}
+        console.print(
+            "  " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+        )
+    for reason, count in answer.left_out.items():
+        console.print(f"  left out {count}: {reason}")
+    if answer.front:
+        table = Table(title=f"Front of {answer.unit} and VMAF", title_justify="left")
+        for name in ("scenario", "basis", answer.unit, "VMAF", "best", "next VMAF point"):
+            table.add_column(
+                name, justify="left" if name in ("scenario", "basis") else "right", overflow="fold"
+            )
+        for p in answer.front:
+            table.add_row(
+                p.scenario,
+                p.basis,
+                f"{p.objective_value:.4g}",
+                "-" if p.vmaf is None else f"{p.vmaf:.2f}",
+                "-" if p.probability_best is None else f"{p.probability_best:.0%}",
+                "-" if p.next_vmaf_point_ratio is None else f"{p.next_vmaf_point_ratio:+.1%}",
+            )
+        console.print(table)
+    if answer.knee is not None:
+        console.print(f"Knee of the front: {answer.knee.scenario}")
+    for run in answer.next_runs:
+        console.print(f"Run next: {run.scenario} ({run.why})")
+    for pair in pair_deltas(options):
+        parts = [
+            f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the qualities"
+            for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))
+            if delta is not None
+        ]
+        console.print(f"{pair.test} against {pair.reference}: {', '.join(parts) or pair.reason}")

@@ -1,0 +1,113 @@
+"""Scenarios of a matrix file that were not run, as far as they are known beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.errors import InputError
+from advisor.hardware import host
+from advisor.results import Host, InputMedia, Output, Run, Scenario
+from runner.batch import read_batch
+from runner.plan import Job, resolve
+
+__all__ = ["Planned", "planned_run"]
+
+_DEFAULT_SECONDS = 60.0
+
+
+class Planned(Struct, frozen=True):
+    """The scenarios as a run without measurements; ``wall_seconds`` where a plan ends by the clock."""
+
+    run: Run
+    wall_seconds: dict[str, float]
+
+
+def planned_run(
+    matrix: Path, *, input_path: str | None, hardware_id: str | None, media_seconds: float | None
+) -> Planned:
+    """Read a matrix (or batch) file as `run_tests.py batch` would, and describe what would run here.
+
+    Parameters
+    ----------
+    matrix
+        YAML or JSON; see `runner.batch`.
+    input_path
+        The video, where the scenarios name none.
+    hardware_id
+        The machine; default this one.
+    media_seconds
+        Seconds of video to encode; default the input's length.
+
+    Raises
+    ------
+    InputError
+        The file or an input cannot be used.
+    """
+    specs = read_batch(matrix)
+    jobs = [
+        resolve(spec, input_path=input_path, duration_seconds=_DEFAULT_SECONDS, media_seconds=media_seconds)
+        for spec in specs
+    ]
+    media = {name: _media(name) for name in {job.input for job in jobs if job.input is not None}}
+    scenarios: list[Scenario] = []
+    wall: dict[str, float] = {}
+    for job, spec in zip(jobs, specs, strict=True):
+        if job.type == "baseline":
+            continue
+        source = media.get(job.input or "")
+        seconds = job.media_seconds or (job.duration_seconds if job.realtime else None)
+        if seconds is None and spec.duration is None:
+            seconds = source.duration if source else None
+        if seconds is None:
+            wall[job.name] = job.duration_seconds
+        scenarios.append(_scenario(job, source, seconds))
+    if not scenarios:
+        raise InputError("expected at least one scenario that encodes", subject=matrix)
+    machine = host() if hardware_id is None else Host(hardware_id=hardware_id)
+    return Planned(Run(run_id=matrix.stem, scenarios=tuple(scenarios), host=machine), wall)
+
+
+def _media(name: str) -> InputMedia:
+    if not Path(name).is_file():
+        # a source of ffmpeg's own, or a file of another machine: its name is all that is known
+        return InputMedia(name=Path(name).name, path=name)
+    from advisor.quality.probe import probe
+
+    found = probe(name)
+    return InputMedia(
+        path=name,
+        name=Path(name).name,
+        width=found.width,
+        height=found.height,
+        fps=float(found.rate) if found.rate else None,
+        duration=found.seconds,
+        frames=found.frames,
+    )
+
+
+def _scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Scenario:
+    size = f"{source.width}x{source.height}" if source and source.width and source.height else None
+    rungs = job.streams[0] if job.streams else ()
+    outputs = [
+        Output(resolution=rung.resolution or size, bitrate=rung.bitrate, duration=seconds)
+        for stream in job.streams
+        for rung in stream
+    ]
+    rates = [rung.bitrate for rung in rungs if rung.bitrate]
+    return Scenario(
+        name=job.name,
+        type=job.type,
+        encoder=job.encoder,
+        encoder_type=job.table.kind,
+        preset=job.preset,
+        bitrate=",".join(rates) or None,
+        crf=rungs[0].crf if rungs else None,
+        resolution=(rungs[0].resolution if rungs else None) or size,
+        fps=job.fps or (source.fps if source else None),
+        threads=job.threads,
+        streams=len(job.streams),
+        input=source,
+        outputs=outputs,
+    )
