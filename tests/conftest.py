@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no reason to fail: no test is timed
+settings.register_profile("wattframe", deadline=None)
+settings.load_profile("wattframe")
 
 GOLDEN = Path(__file__).parent / "exporters" / "golden"
 
