@@ -52,8 +52,14 @@ def test_a_shift_that_begins_later_is_found_where_it_begins() -> None:
 
 
 def test_a_small_advantage_in_every_window_is_a_shift() -> None:
-    """As coarse encodes show it: 0.95 of the error on one side, 1.14 on the other."""
-    assert shifted(PLAN, errors(100.0, 95.0, 114.0)) == "the output is a frame or more ahead of the reference"
+    """As coarse encodes show it: 0.93 of the error on one side, 1.14 on the other."""
+    assert shifted(PLAN, errors(100.0, 93.0, 114.0)) == "the output is a frame or more ahead of the reference"
+
+
+def test_the_late_side_has_to_be_clearer_than_the_early_one() -> None:
+    """An encoder at its end shows nearly the former picture: 0.93 in all windows, rightly paired."""
+    assert shifted(PLAN, errors(100.0, 109.0, 93.0)) is None
+    assert shifted(PLAN, errors(100.0, 109.0, 89.0)) == "the output is a frame or more behind the reference"
 
 
 def test_a_small_advantage_in_one_window_is_none() -> None:

@@ -1,0 +1,156 @@
+"""Wall time of one measurement beside the bare ffmpeg command and beside ffmpeg-quality-metrics.
+
+    python benchmarks/quality_speed.py [--rounds N] [--seconds S] [--pairs N]
+
+Three ways measure VMAF, PSNR and SSIM of the same 720p and 1080p clips, by turns: `compute_quality`; ffmpeg
+alone with the graph of one pass (what a user would type, without any check); and ffmpeg-quality-metrics,
+installed into an environment of its own. Then N pairs by ``wattframe quality``, one after another and several
+at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from advisor.ffmpeg import find_ffmpeg
+from advisor.quality import compute_quality
+from benchmarks.quality_pairs import SAMPLE, ffmpeg_run
+from benchmarks.quality_truth import peer
+
+THREADS = len(os.sched_getaffinity(0))
+_SYNC = "shortest=1:repeatlast=0:ts_sync_mode=nearest"
+_BARE = (
+    "[1:v]setpts=PTS-STARTPTS,format=yuv420p,split=3[r1][r2][r3];"
+    "[0:v]setpts=PTS-STARTPTS,scale={size}:flags=bicubic,format=yuv420p[d];"
+    f"[d][r1]psnr=stats_file=p.log:{_SYNC}[d1];[d1][r2]ssim=stats_file=s.log:{_SYNC}[d2];"
+    f"[d2][r3]libvmaf=log_fmt=json:log_path=v.json:n_threads={THREADS}:{_SYNC}"
+)
+Values = tuple[float, float, float]
+"""VMAF, PSNR (average) and SSIM (all)."""
+
+
+def clips(ffmpeg: str, folder: Path, lines: int, seconds: float) -> tuple[Path, Path]:
+    """A lossless reference and its encode, of the sample repeated."""
+    reference, encode = folder / f"ref{lines}.mkv", folder / f"enc{lines}.mp4"
+    source = ["-stream_loop", "-1", "-i", str(SAMPLE), "-t", f"{seconds:g}", "-an"]
+    scale = ["-vf", f"scale=-2:{lines}:flags=lanczos"]
+    ffmpeg_run(
+        ffmpeg, [*source, *scale, "-c:v", "ffv1", "-level", "3", "-slices", "4", str(reference)], folder
+    )
+    ffmpeg_run(ffmpeg, ["-i", str(reference), "-c:v", "libx264", "-crf", "28", str(encode)], folder)
+    return reference, encode
+
+
+def ours(ffmpeg: str, reference: Path, encode: Path) -> Values:
+    quality = compute_quality(reference, encode, ffmpeg=ffmpeg)
+    assert quality.vmaf
+    assert quality.psnr_decibels
+    assert quality.ssim_ratio
+    return quality.vmaf.mean, quality.psnr_decibels.average, quality.ssim_ratio.all
+
+
+def bare(ffmpeg: str, reference: Path, encode: Path, lines: int) -> Values:
+    size = f"{lines * 16 // 9 // 2 * 2}:{lines}"
+    inputs = ["-i", str(encode), "-i", str(reference)]
+    graph = ["-filter_complex", _BARE.format(size=size), "-f", "null", "-"]
+    done = subprocess.run(
+        [ffmpeg, "-nostdin", "-hide_banner", "-nostats", *inputs, *graph],
+        cwd=reference.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [re.search(pattern, done.stderr) for pattern in (r"average:([0-9.]+)", r"All:([0-9.]+)")]
+    vmaf = json.loads((reference.parent / "v.json").read_text())["pooled_metrics"]["vmaf"]["mean"]
+    psnr, ssim = (float(match[1]) if match else float("nan") for match in found)
+    return float(vmaf), psnr, ssim
+
+
+def metrics(ffmpeg: str, program: Path, reference: Path, encode: Path) -> Values:
+    command = [program, str(encode), str(reference), "-m", "vmaf", "psnr", "ssim", "--no-summary"]
+    command += ["--ffmpeg-path", ffmpeg, "--vmaf-threads", str(THREADS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=reference.parent)
+    found = json.loads(done.stdout)["global"]
+    return (
+        float(found["vmaf"]["vmaf"]["average"]),
+        float(found["psnr"]["psnr_avg"]["average"]),
+        float(found["ssim"]["ssim_avg"]["average"]),
+    )
+
+
+def timed(ways: dict[str, Callable[[], Values]], rounds: int) -> dict[str, tuple[float, Values]]:
+    """Median seconds and values of each way; by turns, so that a busy moment meets all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    values: dict[str, Values] = {}
+    for turn in range(rounds):
+        names = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
+        for name in names:
+            start = time.perf_counter()
+            values[name] = ways[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: (statistics.median(seconds[name]), values[name]) for name in ways}
+
+
+def several(ffmpeg: str, folder: Path, count: int) -> None:
+    """``count`` encodes by one command, one after another and as many at a time as there are CPUs."""
+    reference, _ = clips(ffmpeg, folder, 360, 5)
+    encodes = [folder / f"e{n}.mp4" for n in range(count)]
+    for n, encode in enumerate(encodes):
+        arguments = ["-i", str(reference), "-c:v", "libx264", "-preset", "veryfast", "-crf", str(20 + n)]
+        ffmpeg_run(ffmpeg, [*arguments, str(encode)], folder)
+    seconds = {}
+    for jobs in (1, THREADS):
+        command = [sys.executable, "-m", "wattframe", "quality", "--json", "--jobs", str(jobs)]
+        start = time.perf_counter()
+        subprocess.run([*command, str(reference), *map(str, encodes)], check=True, capture_output=True)
+        seconds[jobs] = time.perf_counter() - start
+    one, many = seconds[1], seconds[THREADS]
+    print(f"{count} pairs 360p: one by one {one:.2f} s, {THREADS} at a time {many:.2f} s ({many / one:.2f})")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--no-peer", action="store_true")
+    options = parser.parse_args(argv)
+    ffmpeg = str(find_ffmpeg())
+    with tempfile.TemporaryDirectory(prefix="quality-speed-") as name:
+        folder = Path(name)
+        program = None if options.no_peer else peer(folder / "peer")
+        for lines in (720, 1080):
+            reference, encode = clips(ffmpeg, folder, lines, options.seconds)
+            ways: dict[str, Callable[[], Values]] = {
+                "wattframe": lambda r=reference, e=encode: ours(ffmpeg, r, e),
+                "ffmpeg alone": lambda r=reference, e=encode, n=lines: bare(ffmpeg, r, e, n),
+            }
+            if program is not None:
+                ways["ffmpeg-quality-metrics"] = lambda r=reference, e=encode: metrics(ffmpeg, program, r, e)
+            measured = timed(ways, options.rounds)
+            print(f"{lines}p, {options.seconds:g} s of video, {THREADS} CPUs, median of {options.rounds}")
+            own = measured["wattframe"][0]
+            for way, (seconds, (vmaf, psnr, ssim)) in measured.items():
+                figures = f"VMAF {vmaf:.4f}  PSNR {psnr:.4f} dB  SSIM {ssim:.6f}"
+                print(
+                    f"  {way:<24}{seconds:7.2f} s  wattframe/this {own / seconds:.3f}   {figures}", flush=True
+                )
+        if options.pairs:
+            several(ffmpeg, folder, options.pairs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
