@@ -36,6 +36,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """One configuration in one region over a month."""
 
     scenario: str
+    hardware: str | None
+    """The machine that was measured; another one costs another sum."""
     region: str | None
     currency: str
     mode: str
@@ -62,6 +64,7 @@ def forecast(
     hours_per_month: float,
     stream_hours_measured: Sequence[float | None],
     budget: Budget | None = None,
+    hardware: str | None = None,
 ) -> Forecast:
     """What ``streams`` at once for ``hours_per_month`` take.
 
@@ -98,6 +101,7 @@ def forecast(
     tiers = {p.energy_tier for p in repeats}
     return Forecast(
         scenario=first.scenario,
+        hardware=hardware,
         region=first.region,
         currency=first.currency,
         mode=first.mode,

@@ -280,6 +280,20 @@ def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> 
     assert "money: possible" in table.out
 
 
+def test_only_what_was_measured_alike_is_averaged(call: Any, tmp_path: Path) -> None:
+    """Another preset under the same name is left out and said; another machine is another plan."""
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    slower = {**document["scenarios"][0], "preset": "slow", "repeat": 4}
+    path.write_text(json.dumps({**document, "scenarios": [*document["scenarios"], slower]}))
+    other = {**document, "host": {"hardware_id": "other-8t"}, "scenarios": document["scenarios"][:1]}
+    (tmp_path / "test_results_20260303_080000.json").write_text(json.dumps(other))
+    answer = call("forecast", tmp_path, "--json")
+    plans = [(plan["hardware"], plan["measurements"]) for plan in answer.json()]
+    assert plans == [("unknown", 3), ("other-8t", 1)]
+    assert "hd: left out 1 measured with other settings" in answer.err
+
+
 def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")

@@ -18,7 +18,7 @@ from advisor.forecast import Budget, Forecast, Interval, forecast
 from advisor.price_book import PriceBook, PriceOptions
 from advisor.pricing_file import near
 from advisor.results import Run, Scenario
-from advisor.scenario import output_seconds, repeats
+from advisor.scenario import hardware_id, output_seconds, repeats
 from wattframe import pricing
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -82,8 +82,8 @@ def main(
     runs, code = pricing.read_runs("forecast", results)
     measured = _measured(runs, scenario)
     plans = [
-        _plan(model, found, streams=streams, hours=hours, budget=budget)
-        for found in measured.values()
+        _plan(model, machine, found, streams=streams, hours=hours, budget=budget)
+        for machine, found in measured
         for model in book.models
     ]
     if write_rules_to is not None:
@@ -96,35 +96,50 @@ def main(
     return code
 
 
-_Measured = list[tuple[Run, Scenario]]
-
-
 def _limit(value: float | None, option: str) -> float | None:
     return None if value is None else amount(value, field=option, above=True)
 
 
-def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> dict[str, _Measured]:
-    """Finished measurements of each configuration over all runs, by the scenario's name."""
-    found: dict[str, _Measured] = {}
+def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[str, list[Scenario]]]:
+    """Finished measurements of each configuration on each machine, with the machine's id."""
+    machines: dict[str, list[Scenario]] = {}
     for run in runs:
-        for name, group in repeats(run).items():
-            finished = [(run, s) for s in group if s.status == "ok" and s.type != "baseline"]
+        machines.setdefault(hardware_id(run), []).extend(run.scenarios)
+    found: list[tuple[str, list[Scenario]]] = []
+    for machine, scenarios in machines.items():
+        for name, group in repeats(Run(run_id=machine, scenarios=tuple(scenarios))).items():
+            finished = [s for s in group if s.status == "ok" and s.type != "baseline"]
             if finished and (not names or name in names):
-                found.setdefault(name, []).extend(finished)
+                found.append((machine, finished))
+            others = sum(s.name == name for s in scenarios) - len(group)
+            if others and finished:
+                pricing.note("forecast", f"{name}: left out {others} measured with other settings")
+    _refuse_unknown(names or (), [group[0].name for _, group in found], runs)
+    return found
+
+
+def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[Run]) -> None:
     known = {s.name for run in runs for s in run.scenarios}
-    for name in names or ():
+    for name in wanted:
         if name not in found:
             alike = near(name, known, 3)
             hint = f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(known))}"
             raise InputError(hint, subject=f"no finished scenario {name!r}")
-    return found
 
 
-def _plan(model: CostModel, found: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
-    priced = [model.price(s, run_id=run.run_id) for run, s in found]
-    seconds = [output_seconds(s) for _, s in found]
+def _plan(
+    model: CostModel,
+    machine: str,
+    found: Sequence[Scenario],
+    *,
+    streams: float,
+    hours: float,
+    budget: Budget,
+) -> Forecast:
+    seconds = [output_seconds(s) for s in found]
     return forecast(
-        priced,
+        [model.price(s) for s in found],
+        hardware=machine,
         streams=streams,
         hours_per_month=hours,
         stream_hours_measured=[None if s is None else s / 3600 for s in seconds],
