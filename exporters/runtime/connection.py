@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from exporters.runtime.app import App, Scope
 
 __all__ = ["Connection"]
 
@@ -25,8 +27,9 @@ class _TooLargeError(Exception):
 class Connection(HttpToolsProtocol):
     """Bounds what one client can hold: header size, time for a request, time without reading, connections."""
 
-    def __init__(self, *, allowed_sans: frozenset[str] = frozenset(), **keywords: Any) -> None:
+    def __init__(self, *, exporter: App, allowed_sans: frozenset[str] = frozenset(), **keywords: Any) -> None:
         super().__init__(**keywords)
+        self._exporter = exporter
         self._allowed_sans = allowed_sans
 
     def connection_made(self, transport: Any) -> None:
@@ -74,6 +77,28 @@ class Connection(HttpToolsProtocol):
             self._cancel_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._too_late)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Send what needs no waiting here and now, which takes half the time that a task takes.
+
+        Not while earlier answers are still on their way: they would pile up in memory.
+        """
+        answer = None
+        if not self.pipeline and not self.flow.write_paused:
+            answer = self._exporter.at_once(cast(Scope, cycle.scope))
+        if answer is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        lines = [STATUS_LINE[answer.status]]
+        for name, value in answer.headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        body = () if cycle.scope["method"] == "HEAD" else answer.body
+        self.transport.writelines((b"".join(lines), *body))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-__all__ = ["EMPTY", "Piece", "combine_crc32", "gzip_of", "join", "piece"]
+__all__ = ["EMPTY", "Piece", "combine_crc32", "gzip_chunks", "join", "piece"]
 
 # gzip member without name or time, made on Unix
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
@@ -52,10 +52,14 @@ def join(pieces: Iterable[Piece]) -> Piece:
     return Piece(b"".join([part.deflated for part in parts]), crc, length)
 
 
-def gzip_of(whole: Piece) -> bytes:
-    """A gzip file of one member."""
-    tail = struct.pack("<II", whole.crc, whole.length & 0xFFFFFFFF)
-    return b"".join((_GZIP_HEADER, whole.deflated, _LAST_BLOCK, tail))
+def gzip_chunks(pieces: Iterable[Piece]) -> list[bytes]:
+    """A gzip file of one member: these pieces one after the other, not copied."""
+    parts = list(pieces)
+    crc = length = 0
+    for part in parts:
+        crc, length = combine_crc32(crc, part.crc, part.length), length + part.length
+    tail = struct.pack("<II", crc, length & 0xFFFFFFFF)
+    return [_GZIP_HEADER, *(part.deflated for part in parts), _LAST_BLOCK + tail]
 
 
 def combine_crc32(first: int, second: int, second_length: int) -> int:

@@ -41,13 +41,21 @@ class PasswordGate:
         self._waiting = 0
         self._lane = Lane("passwords")
 
+    def known(self, authorization: bytes) -> bool | None:
+        """What was found for these credentials before; what is no credential is wrong."""
+        credentials = _credentials(authorization)
+        return False if credentials is None else self._checked.get(self._digest(*credentials))
+
+    def _digest(self, user: bytes, password: bytes) -> bytes:
+        return hmac.digest(self._key, user + b":" + password, hashlib.sha256)
+
     async def admits(self, authorization: bytes) -> bool | None:
         """Whether the header's credentials are right; None when too many checks are waiting."""
         credentials = _credentials(authorization)
         if credentials is None:
             return False
         user, password = credentials
-        digest = hmac.digest(self._key, user + b":" + password, hashlib.sha256)
+        digest = self._digest(user, password)
         known = self._checked.get(digest)
         if known is not None:
             return known

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
+from msgspec import Struct
+
 from exporters.runtime.collector import Collector, Exporter, LiveCollector
-from exporters.runtime.families import Block, Family, Filled, render
-from exporters.runtime.gzips import Piece, gzip_of, join, piece
+from exporters.runtime.families import Block, Family, Filled, header, render
+from exporters.runtime.gzips import Piece, gzip_chunks, piece
 from exporters.runtime.live import NOTHING, LiveSource, Outcome
 from exporters.runtime.logs import logger
 from exporters.runtime.process import FAMILIES as PROCESS_FAMILIES
@@ -29,18 +31,43 @@ class Report:
         self.seconds = 0.0
         self.error: str | None = None
         self.failures = 0
+        self.states = 0
+        """Counts what changes the collector's success or failures."""
 
     def note(self, error: str | None, seconds: float) -> None:
         """Keep the outcome of one collection."""
-        if error is not None:
-            self.failures += 1
-            if error != self.error:
-                logger().error("collector failed", collector=self.name, error=error)
-            else:
-                logger().debug("collector failed again", collector=self.name, error=error)
-        elif self.error is not None:
-            logger().info("collector recovered", collector=self.name)
+        if error is not None or self.error is not None or self.at is None:
+            self._changed(error)
         self.error, self.seconds, self.at = error, seconds, time.time()
+
+    def _changed(self, error: str | None) -> None:
+        self.states += 1
+        if error is None:
+            if self.error is not None:
+                logger().info("collector recovered", collector=self.name)
+            return
+        self.failures += 1
+        if error != self.error:
+            logger().error("collector failed", collector=self.name, error=error)
+        else:
+            logger().debug("collector failed again", collector=self.name, error=error)
+
+
+class _Joined(Struct):
+    """The collectors' text as last sent: as good as new while its sources are the same objects."""
+
+    sources: list[Page | Block | None]
+    pages: list[Page]
+    text: bytes
+    clashes: dict[str, str]
+    """By collector, why its families are not shown."""
+    packed: Piece | None = None
+
+    def piece(self) -> Piece:
+        """The text, compressed once."""
+        if self.packed is None:
+            self.packed = piece(self.text, 1)
+        return self.packed
 
 
 def own_families(name: str) -> dict[str, Family]:
@@ -76,7 +103,10 @@ class Scraper:
         self._process = ProcessMetrics()
         self._process_seen: list[Filled] = []
         self._process_block = NOTHING
-        self._states: dict[tuple[object, ...], Block] = {}
+        self._joined: dict[bool, _Joined] = {}
+        self._states_of: list[tuple[str, int]] = []
+        self._states_block = NOTHING
+        self._prefixes = {name: self._own["duration"].prefix((name,)) for name in self.reports}
         self._own_names = frozenset(f.name for f in (*self._own.values(), *PROCESS_FAMILIES))
         self._blocking = any(source.blocking for source in self.live)
 
@@ -100,75 +130,115 @@ class Scraper:
         """Whether every snapshot has been loaded once."""
         return all(source.loaded for source in self.snapshots)
 
+    def answer_now(
+        self, *, openmetrics: bool, compress: bool, only: frozenset[str] | None = None
+    ) -> list[bytes] | None:
+        """The body of one scrape, in chunks; None where a collector may have to be waited for.
+
+        ``only`` restricts it to collectors by name.
+        """
+        live = self._chosen(only)
+        if self._blocking and any(source.blocking for source in live):
+            return None
+        outcomes = [source.now() for source in live]
+        return self._compose(live, outcomes, openmetrics=openmetrics, compress=compress, only=only)
+
     async def answer(
         self, *, openmetrics: bool, compress: bool, budget_seconds: float, only: frozenset[str] | None = None
-    ) -> bytes:
-        """The body of one scrape; ``only`` restricts it to collectors by name."""
-        live = [s for s in self.live if only is None or s.name in only]
-        shown = [s for s in self.snapshots if only is None or s.name in only]
+    ) -> list[bytes]:
+        """The same, with collectors that may take as long as the budget."""
+        live = self._chosen(only)
         outcomes = await self._outcomes(live, budget_seconds)
+        return self._compose(live, outcomes, openmetrics=openmetrics, compress=compress, only=only)
+
+    def _chosen(self, only: frozenset[str] | None) -> list[LiveSource]:
+        return self.live if only is None else [source for source in self.live if source.name in only]
+
+    def _compose(
+        self,
+        live: Sequence[LiveSource],
+        outcomes: Sequence[Outcome],
+        *,
+        openmetrics: bool,
+        compress: bool,
+        only: frozenset[str] | None,
+    ) -> list[bytes]:
+        shown = [s for s in self.snapshots if only is None or s.name in only]
+        sources = [*(source.page for source in shown), *(outcome.block for outcome in outcomes)]
+        joined = self._joined.get(openmetrics)
+        if joined is None or joined.sources != sources:
+            joined = self._join(live, shown, sources, openmetrics)
+            self._joined[openmetrics] = joined
+        for source, outcome in zip(live, outcomes, strict=True):
+            error = joined.clashes.get(source.name) if joined.clashes else None
+            self.reports[source.name].note(outcome.error or error, outcome.seconds)
+        for snapshot in shown if joined.clashes else ():
+            if snapshot.name in joined.clashes:
+                self.reports[snapshot.name].note(joined.clashes[snapshot.name], snapshot.seconds)
+        reports = [self.reports[n] for n in [s.name for s in live] + [s.name for s in shown]]
+        tail = self._about(reports, openmetrics).encode()
+        if compress:
+            pages = [page.piece(openmetrics) for page in joined.pages]
+            return gzip_chunks([*pages, joined.piece(), piece(tail, 1)])
+        return [*(page.plain(openmetrics) for page in joined.pages), joined.text, tail]
+
+    def _join(
+        self,
+        live: Sequence[LiveSource],
+        shown: Sequence[SnapshotSource],
+        sources: list[Page | Block | None],
+        openmetrics: bool,
+    ) -> _Joined:
+        """Text and pages without those of a collector whose families another one has, or has twice itself."""
         taken = set(self._own_names)
-        pages = [page for source in shown if (page := self._page(source, taken)) is not None]
-        blocks = [self._block(source, o, taken) for source, o in zip(live, outcomes, strict=True)]
-        blocks += self._about([self.reports[n] for n in [s.name for s in live] + [s.name for s in shown]])
-        end = "# EOF\n" if openmetrics else ""
-        tail = ("".join([block.text(openmetrics) for block in blocks]) + end).encode()
-        if not compress:
-            return b"".join([*(page.plain(openmetrics) for page in pages), tail])
-        return gzip_of(_joined([*(page.piece(openmetrics) for page in pages), piece(tail, 1)]))
+        joined = _Joined(sources, [], b"", {})
+        texts = []
+        for name, source in zip([s.name for s in shown] + [s.name for s in live], sources, strict=True):
+            if source is None:
+                continue  # a snapshot of which nothing is known
+            names = list(source.names)
+            if len(set(names)) != len(names) or not taken.isdisjoint(names):
+                joined.clashes[name] = _clash({n for n in names if names.count(n) > 1 or n in taken})
+            elif isinstance(source, Page):
+                joined.pages.append(source)
+                taken.update(names)
+            else:
+                texts.append(source.text(openmetrics))
+                taken.update(names)
+        joined.text = "".join(texts).encode()
+        return joined
 
     async def _outcomes(self, live: Sequence[LiveSource], budget_seconds: float) -> list[Outcome]:
-        if not self._blocking:
-            outcomes = [source.now() for source in live]
-        else:
-            waiting = [asyncio.ensure_future(s.within(budget_seconds)) if s.blocking else None for s in live]
-            outcomes = [
-                source.now() if future is None else await future
-                for source, future in zip(live, waiting, strict=True)
-            ]
-        return outcomes
+        waiting = [asyncio.ensure_future(s.within(budget_seconds)) if s.blocking else None for s in live]
+        return [
+            source.now() if future is None else await future
+            for source, future in zip(live, waiting, strict=True)
+        ]
 
-    def _page(self, source: SnapshotSource, taken: set[str]) -> Page | None:
-        page = source.page
-        if page is not None and not taken.isdisjoint(page.names):
-            self.reports[source.name].note(_clash(taken & page.names), source.seconds)
-            return None
-        taken.update(page.names if page is not None else ())
-        return page
+    def _about(self, reports: Sequence[Report], openmetrics: bool) -> str:
+        """What the exporter says of itself; all but the durations is kept as text while it holds."""
+        states = [(report.name, report.states) for report in reports]
+        if states != self._states_of:
+            self._states_of, self._states_block = states, self._states(reports)
+        family = self._own["duration"]
+        head = header(family.name, family.kind, family.help, openmetrics=openmetrics)
+        lines = [f"{self._prefixes[r.name]}{r.seconds!r}\n" for r in reports if r.at is not None]
+        durations = f"{head}{''.join(lines)}" if lines else ""
+        end = "# EOF\n" if openmetrics else ""
+        fixed, process = self._states_block.text(openmetrics), self._own_process().text(openmetrics)
+        return f"{fixed}{durations}{process}{end}"
 
-    def _block(self, source: LiveSource, outcome: Outcome, taken: set[str]) -> Block:
-        block, error = outcome.block, outcome.error
-        if len(set(block.names)) != len(block.names) or not taken.isdisjoint(block.names):
-            error = _clash({n for n in block.names if block.names.count(n) > 1 or n in taken})
-            block = NOTHING
-        taken.update(block.names)
-        self.reports[source.name].note(error, outcome.seconds)
-        return block
-
-    def _about(self, reports: Sequence[Report]) -> list[Block]:
-        durations = self._own["duration"]([((r.name,), r.seconds) for r in reports if r.at is not None])
-        return [self._state(reports), Block((render(durations),)), self._own_process()]
-
-    def _state(self, reports: Sequence[Report]) -> Block:
-        """What changes only when a collector fails or recovers."""
-        state = tuple([(r.name, r.error is None and r.at is not None, r.failures) for r in reports])
-        block = self._states.get(state)
-        if block is None:
-            success = self._own["success"]([((name,), int(ok)) for name, ok, _ in state])
-            failures = self._own["failures"]([((name,), count) for name, _, count in state])
-            block = Block(map(render, (self._build, success, failures)))
-            self._states = {state: block}
-        return block
+    def _states(self, reports: Sequence[Report]) -> Block:
+        success = [((r.name,), int(r.error is None and r.at is not None)) for r in reports]
+        failures = [((r.name,), r.failures) for r in reports]
+        families = (self._build, self._own["success"](success), self._own["failures"](failures))
+        return Block(map(render, families))
 
     def _own_process(self) -> Block:
         families = self._process.collect()
         if families is not self._process_seen:
             self._process_seen, self._process_block = families, Block(map(render, families))
         return self._process_block
-
-
-def _joined(pieces: Sequence[Piece]) -> Piece:
-    return pieces[0] if len(pieces) == 1 else join(pieces)
 
 
 def _clash(names: Iterable[str]) -> str:

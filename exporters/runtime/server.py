@@ -140,6 +140,7 @@ class Listener:
     """
 
     def __init__(self, app: App, sock: socket.socket) -> None:
+        self._app = app
         self._sock = sock
         self._config = Config(
             app,
@@ -147,6 +148,7 @@ class Listener:
             lifespan="off",
             access_log=False,
             log_config=None,
+            proxy_headers=False,
             ws="none",
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
@@ -173,6 +175,7 @@ class Listener:
         former, self.tls = self._server, context is not None
         factory: Callable[[], asyncio.Protocol] = partial(
             Connection,
+            exporter=self._app,
             config=self._config,
             server_state=self._state,
             app_state={},

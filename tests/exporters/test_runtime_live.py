@@ -41,7 +41,8 @@ def scraper(*collectors: Told) -> Scraper:
 
 async def page(s: Scraper, budget_seconds: float = 5.0) -> dict[str, float]:
     body = await s.answer(openmetrics=False, compress=False, budget_seconds=budget_seconds)
-    found = [(s.name + json.dumps(s.labels), s.value) for f in parse_text(body.decode()) for s in f.samples]
+    families = parse_text(b"".join(body).decode())
+    found = [(s.name + json.dumps(s.labels), s.value) for f in families for s in f.samples]
     assert len(found) == len(dict(found))
     return dict(found)
 
