@@ -128,7 +128,7 @@ class Engine:
             tls=self._tls(),
             max_pool_size=MOST_CONNECTIONS,
         )
-        # a REQUESTS_CA_BUNDLE of the environment would replace the engine's own authority
+        # else a REQUESTS_CA_BUNDLE that is set for other hosts replaces the engine's own authority
         client.trust_env = False
         return client
 

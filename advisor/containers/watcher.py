@@ -8,6 +8,7 @@ and never wait for each other.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -225,15 +226,9 @@ class Watcher:
         failures: list[EngineError] = []
 
         def ask() -> None:
-            try:
-                while not failures and not self._stopping.is_set():
-                    container_id = waiting.popleft()
-                    if (usage := self._inspector.usage(container_id)) is not None:
-                        found[container_id] = usage
-            except IndexError:  # all are asked
-                return
-            except EngineError as exc:
-                failures.append(exc)
+            while waiting and not failures and not self._stopping.is_set():
+                with contextlib.suppress(IndexError):  # another asker took the last one
+                    self._ask_usage(waiting.popleft(), found, failures)
 
         askers = [threading.Thread(target=ask, daemon=True) for _ in range(min(ASKERS, len(waiting)))]
         for asker in askers:
@@ -245,3 +240,16 @@ class Watcher:
         if failures:
             raise failures[0]
         return due
+
+    def _ask_usage(self, container_id: str, found: dict[str, ApiUsage], failures: list[EngineError]) -> None:
+        """One container's statistics; an engine that fails for one may answer for the others."""
+        try:
+            usage = self._inspector.usage(container_id)
+        except EngineError as exc:
+            if exc.reason in PASSING_REASONS:
+                failures.append(exc)
+            else:
+                self._counts.add("engine", exc.reason)
+            return
+        if usage is not None:
+            found[container_id] = usage

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from advisor.containers.changes import EngineUp, Inspected, Listed
+from advisor.containers.engine import engine_address
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import EngineInfo
-from advisor.errors import InputError
-from exporters.docker_stats import EXPORTER, Info, families, info_family
+from advisor.energy.meter import Meter
+from advisor.errors import EnergyError, InputError
+from exporters.docker_stats import EXPORTER, DockerCollector, Info, Settings, families, info_family
 from exporters.runtime import Filled
 from exporters.runtime.options import parse_options
 from exporters.runtime.testing import render
+from tests.support.cgroup_tree import CgroupTree
 from tests.support.container_world import ContainerWorld, container
+from tests.support.engine_fake import FakeEngine
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -148,3 +153,84 @@ def test_every_family_is_documented_once() -> None:
     names = [family.name for family in EXPORTER.families]
     assert len(names) == len(set(names))
     assert all(name.startswith("docker_") for name in names)
+
+
+def unused_meter() -> Meter:
+    raise EnergyError("no counters here")
+
+
+def wait_for_families(collector: DockerCollector, name: str) -> dict[str, Filled]:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = {filled.family.name: filled for filled in collector.collect()}
+        if name in found and found[name].rows:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"no {name}: {found}")
+
+
+def test_the_collector_follows_an_engine(tmp_path: Path) -> None:
+    """Without a meter there is everything but energy."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    tree.add("4f" * 32, cpu_seconds=3.5)
+    fake = FakeEngine(tmp_path)
+    fake.add("4f" * 32, "web", restarts=2)
+    fake.start()
+    given = Settings(
+        address=engine_address(fake.host), interval_seconds=0.1, cgroupfs=str(tree.root), procfs=str(tmp_path)
+    )
+    collector = DockerCollector(given, unused_meter)
+    assert list(collector.collect()) == [], "nothing before the start"
+    collector.start()
+    try:
+        found = wait_for_families(collector, "docker_container_cpu_seconds_total")
+        assert list(found["docker_container_cpu_seconds_total"].rows) == [(("web",), 3.5)]
+        assert "docker_unattributed_energy_joules_total" not in found
+        fake.stop()
+        while next(iter(collector.collect())).rows[0][1] == 1:
+            time.sleep(0.02)
+    finally:
+        collector.close()
+        fake.stop()
+
+
+def test_the_energy_of_a_host_has_its_source(tmp_path: Path) -> None:
+    """From the estimate of a host without counters; its shares and the rest are the whole."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    tree.add("4f" * 32, cpu_seconds=3.5)
+    fake = FakeEngine(tmp_path)
+    fake.add("4f" * 32, "web")
+    fake.start()
+    given = options(
+        "--docker-host",
+        fake.host,
+        "--cgroupfs",
+        str(tree.root),
+        "--sysfs",
+        str(tmp_path),
+        "--interval",
+        "0.1",
+    )
+    (collector,) = EXPORTER.build(given)
+    assert isinstance(collector, DockerCollector)
+    collector.start()
+    try:
+        found = wait_for_families(collector, "docker_energy_source_info")
+        assert list(found["docker_energy_source_info"].rows) == [(("estimate", "modelled"), 1)]
+        host = found["docker_host_energy_joules_total"].rows[0][1]
+        parts = [
+            value or 0.0
+            for family in ("container", "exited_containers", "unattributed")
+            for labels, value in found[f"docker_{family}_energy_joules_total"].rows
+            if labels[-1] == "full"
+        ]
+        assert sum(parts) == pytest.approx(host)
+    finally:
+        collector.close()
+        fake.stop()
+
+
+def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"wattframe\[docker\]"):
+        EXPORTER.build(options())

@@ -24,7 +24,9 @@ def container(letter: str, name: str, **known: object) -> Container:
 class ContainerWorld:
     """4 CPUs. `pass_time` moves the clock, the host's energy and its CPU time together."""
 
-    def __init__(self, folder: Path, layout: Layout = "v2", *, has_meter: bool = True) -> None:
+    def __init__(
+        self, folder: Path, layout: Layout = "v2", *, has_meter: bool = True, is_local: bool = True
+    ) -> None:
         self.tree = CgroupTree(folder / "cgroup", layout)
         self.procfs = folder / "proc"
         self.procfs.mkdir()
@@ -38,6 +40,7 @@ class ContainerWorld:
             Cgroups(str(self.tree.root), str(self.procfs), str(folder / "sys"), counts=self.counts),
             procfs=str(self.procfs),
             read_meter=self.read_meter if has_meter else None,
+            is_local=is_local,
             counts=self.counts,
             clock=self.clock,
         )

@@ -52,7 +52,9 @@ class FakeEngine:
         self.malformed: list[Any] = []
         self._ahead = clock_ahead_seconds
         self._tls = tls
+        self._lock = threading.Lock()
         self._streams: list[queue.SimpleQueue[bytes | None]] = []
+        self._told: list[tuple[float, bytes]] = []
         self._connections: set[socket.socket] = set()
         self._resumed = threading.Event()
         self._server: BaseServer | None = None
@@ -130,14 +132,28 @@ class FakeEngine:
 
     def tell(self, action: str, container_id: str, name: str) -> None:
         attributes = {"name": name, "image": "debian:12"}
+        now = self.now()
         event = {
             "Type": "container",
             "Action": action,
             "Actor": {"ID": container_id, "Attributes": attributes},
-            "time": int(self.now()),
-            "timeNano": int(self.now() * 1e9),
+            "time": int(now),
+            "timeNano": int(now * 1e9),
         }
-        self.send_line(json.dumps(event).encode())
+        line = json.dumps(event).encode()
+        with self._lock:
+            self._told.append((now, line))
+            self.send_line(line)
+
+    def follow(self, since: float) -> queue.SimpleQueue[bytes | None]:
+        """A stream of all that is told from now on, and of what was told since a time."""
+        stream: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        with self._lock:
+            for at, line in self._told:
+                if at >= since:
+                    stream.put(line + b"\n")
+            self._streams.append(stream)
+        return stream
 
     def send_line(self, line: bytes) -> None:
         for stream in list(self._streams):
@@ -227,7 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif engine.mode == "garbage":
             self._send(200, b"<html>not an engine</html>")
         elif path == "/events":
-            self._events(float(parse_qs(url.query)["until"][0]))
+            query = parse_qs(url.query)
+            self._events(float(query["since"][0]), float(query["until"][0]))
         else:
             status, document = engine.answer(path)
             self._send(status, json.dumps(document).encode())
@@ -258,9 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(body)
 
-    def _events(self, until: float) -> None:
-        stream: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self.engine._streams.append(stream)
+    def _events(self, since: float, until: float) -> None:
+        stream = self.engine.follow(since)
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -294,7 +310,7 @@ class _Quiet(ThreadingMixIn):
 
 
 class _UnixServer(_Quiet, ThreadingUnixStreamServer):
-    pass
+    request_queue_size = 128
 
 
 class _TlsServer(_Quiet, ThreadingTCPServer):

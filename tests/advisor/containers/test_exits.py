@@ -1,0 +1,135 @@
+"""The last CPU seconds of containers that are gone, also from the real kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from advisor.containers.cgroups import Cgroups
+from advisor.containers.exits import ExitWatch, Gone, Look, Parents, split_rest
+from tests.support.cgroup_tree import CgroupTree
+
+ID, OTHER = "4f" * 32, "5e" * 32
+
+
+def test_several_that_ended_share_by_the_time_nobody_saw_them() -> None:
+    """The parent gained 3 s, of which nothing is left: 1 s was seen of a, the other two are shared 3:1."""
+    before = Look(total=10.0, children={"a": 1.0})
+    after = Look(total=13.0, children={})
+    gone = {"a": Gone(cpu_seconds=2.0, unseen_seconds=0.6), "b": Gone(cpu_seconds=0.0, unseen_seconds=0.2)}
+    assert split_rest(before, after, gone) == {"a": pytest.approx(1.5), "b": pytest.approx(0.5)}
+
+
+def test_containers_of_another_engine_that_ended_take_their_part() -> None:
+    """A stranger was there and is gone: what is left is not all the container's own."""
+    before = Look(total=10.0, children={"a": 1.0, "stranger": 1.0})
+    after = Look(total=12.0, children={})
+    parts = split_rest(before, after, {"a": Gone(cpu_seconds=1.0, unseen_seconds=1.0)})
+    assert parts == {"a": pytest.approx(1.0)}
+
+
+def test_readings_that_cross_give_no_negative_rest() -> None:
+    """A child was read later than its parent: it seems to have more than the whole."""
+    before = Look(total=10.0, children={"a": 10.0, "b": 0.0})
+    after = Look(total=11.0, children={"a": 11.5})
+    assert split_rest(before, after, {"b": Gone(0.0, 1.0)}) == {"b": 0.0}
+
+
+def test_a_parent_that_the_engine_makes_later_begins_at_zero(tmp_path: Path) -> None:
+    """The first container of all came and went before it could be read."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    parents = Parents(Cgroups(str(tree.root)))
+    parents.look()
+    tree.parent_cpu(0.25)
+    parents.look()
+    folder = f"{tree.root}/docker/{ID}"
+    assert parents.folders(ID, None) == [folder]
+    assert parents.rest({folder: Gone(0.0, 0.3)}) == {folder: 0.25}
+
+
+def test_a_broken_parent_claims_nothing(tmp_path: Path) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    tree.add(ID, cpu_seconds=1.0)
+    tree.parent_cpu(1.0)
+    parents = Parents(Cgroups(str(tree.root)))
+    assert parents.look() == {f"{tree.root}/docker/{ID}": 1.0}
+    (tree.root / "docker" / "cpu.stat").write_text("nonsense\n")
+    assert parents.look() == {}
+    assert parents.rest({f"{tree.root}/docker/{ID}": Gone(0.0, 1.0)}) == {}
+
+
+def test_a_wake_up_ends_the_wait() -> None:
+    watch = ExitWatch()
+    threading.Timer(0.05, watch.wake).start()
+    assert watch.wait(30.0) == []
+    watch.close()
+
+
+def test_v1_groups_and_missing_files_are_not_watched(tmp_path: Path) -> None:
+    watch = ExitWatch()
+    for layout in ("v1", "v2"):
+        tree = CgroupTree(tmp_path / layout, layout)  # type: ignore[arg-type]
+        tree.add(ID)
+        location = Cgroups(str(tree.root)).locate(ID)
+        assert location is not None
+        watch.add(ID, location)
+    assert watch.wait(0.0) == []
+    watch.close()
+
+
+@pytest.fixture
+def unified() -> Iterator[Path]:
+    """A group of one's own in the machine's unified hierarchy."""
+    roots = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")]
+    root = next((r for r in roots if (r / "cgroup.controllers").exists()), None)
+    if root is None or os.geteuid() != 0:
+        pytest.skip("needs root and a unified control group hierarchy")
+    parent = root / f"wattframe-{uuid.uuid4().hex[:8]}"
+    try:
+        parent.mkdir()
+    except OSError as exc:
+        pytest.skip(f"no control group can be made here: {exc.strerror}")
+    yield parent
+    for group in [*parent.iterdir(), parent]:
+        if group.is_dir():
+            with contextlib.suppress(OSError):
+                group.rmdir()
+
+
+def test_the_kernel_tells_of_the_last_process_in_time_to_read_it(unified: Path) -> None:
+    """A process burns 0.2 s of CPU in a group; the watch wakes at its end, when the count is final."""
+    group = unified / f"docker-{ID}.scope"
+    group.mkdir()
+    cgroups = Cgroups(str(unified.parent))
+    location = cgroups.locate(ID)
+    assert location is not None, "found by looking through the tree"
+    burn = "import time\nwhile time.process_time() < 0.2: pass"
+    enter = f"import os; open('{group}/cgroup.procs', 'w').write(str(os.getpid()))\n"
+    watch = ExitWatch()
+    with subprocess.Popen([sys.executable, "-c", enter + burn]) as process:
+        deadline = time.monotonic() + 20
+        while "populated 1" not in (group / "cgroup.events").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        watch.add(ID, location)
+        told: list[str] = []
+        while not told and time.monotonic() < deadline:
+            told = watch.wait(1.0)
+    assert process.returncode == 0
+    assert told == [ID]
+    seen = cgroups.cpu_seconds(location)
+    time.sleep(0.05)
+    assert seen >= 0.15
+    assert cgroups.cpu_seconds(location) == pytest.approx(seen, abs=0.01)
+    assert watch.wait(0.0) == [], "one end is told once"
+    watch.discard(ID)
+    watch.close()

@@ -1,0 +1,479 @@
+"""What the monitor makes of changes and files: numbers, energy, and containers that come and go."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.containers.changes import Ended, EngineDown, EngineUp, Inspected, Listed, Renamed, Started, Used
+from advisor.containers.ledger import Energy
+from advisor.containers.monitor import ContainerView, Snapshot
+from advisor.containers.records import ApiUsage, Container, EngineInfo
+from advisor.energy.attribution import POLICIES
+from tests.support.cgroup_tree import Layout
+from tests.support.container_world import ContainerWorld, container
+
+INFO = EngineInfo("27.1.0", "1.46", 0.0)
+WEB, JOB = container("a", "web"), container("b", "job")
+
+
+def running(world: ContainerWorld, *containers: Container, cpu_seconds: float = 0.0) -> Snapshot:
+    """An engine with containers that ran before, after the first tick."""
+    for one in containers:
+        world.tree.add(one.id, cpu_seconds=cpu_seconds)
+    world.tree.parent_cpu(cpu_seconds * len(containers))
+    world.monitor.apply(EngineUp(INFO))
+    world.monitor.apply(Listed(containers))
+    return world.monitor.tick()
+
+
+def view(snapshot: Snapshot, name: str) -> ContainerView:
+    return next(one for one in snapshot.containers if one.container.name == name)
+
+
+def known(energy: Energy | None) -> Energy:
+    assert energy is not None
+    return energy
+
+
+def holds(energy: Energy) -> bool:
+    """Running + exited + unattributed = host, for both policies."""
+    return all(
+        math.isclose(
+            math.fsum([*energy.containers[p].values(), energy.exited[p], energy.unattributed[p]]),
+            energy.host,
+            rel_tol=1e-9,
+            abs_tol=1e-9,
+        )
+        for p in POLICIES
+    )
+
+
+def test_cpu_from_before_the_exporter_gets_no_energy(tmp_path: Path) -> None:
+    """100 s were used before; 1 of 4 busy seconds of 40 J active in this window: 10 J."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, cpu_seconds=100.0)
+    world.pass_time(2.0, package=80.0, busy=4.0)
+    world.tree.cpu(WEB.id, 101.0)
+    energy = known(world.monitor.tick().energy)
+    assert energy.containers["active"][WEB.id] == 10.0
+    assert energy.containers["full"][WEB.id] == 20.0
+    assert energy.host == 80.0
+    assert holds(energy)
+
+
+def test_all_cpu_of_a_container_that_starts_is_counted(tmp_path: Path) -> None:
+    """It used 0.5 s before it was first read."""
+    world = ContainerWorld(tmp_path)
+    running(world)
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    world.tree.add(WEB.id, cpu_seconds=0.5)
+    world.monitor.apply(Started(WEB, age_seconds=0.6))
+    snapshot = world.monitor.tick()
+    assert known(snapshot.energy).containers["full"][WEB.id] == 4.0
+    assert view(snapshot, "web").cpu_seconds == 0.5
+
+
+def test_a_container_that_ends_keeps_its_energy_among_the_exited(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, JOB)
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    world.tree.cpu(WEB.id, 1.0)
+    world.tree.parent_cpu(1.0)
+    before = known(world.monitor.tick().energy)
+    world.tree.remove(WEB.id)
+    world.monitor.apply(Ended(WEB.id))
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    after = world.monitor.tick()
+    energy = known(after.energy)
+    assert [one.container.name for one in after.containers] == ["job"]
+    assert WEB.id not in energy.containers["active"]
+    assert energy.exited["full"] == before.containers["full"][WEB.id] == 4.0
+    assert (after.exited_containers, after.exited_cpu_seconds) == (1, 1.0)
+    assert holds(energy)
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2", "hybrid"])
+def test_what_a_container_used_after_its_last_reading_comes_from_the_parent(
+    tmp_path: Path, layout: Layout
+) -> None:
+    """Its group is gone; the parent gained 1.5 s of which job has 0.5: the other second was its own."""
+    world = ContainerWorld(tmp_path, layout)
+    running(world, WEB, JOB)
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    world.tree.cpu(JOB.id, 0.5)
+    world.tree.parent_cpu(1.5)
+    world.tree.remove(WEB.id)
+    snapshot = world.monitor.tick()
+    energy = known(snapshot.energy)
+    assert snapshot.exited_cpu_seconds == 1.0
+    assert energy.exited["full"] == 4.0
+    assert energy.containers["full"][JOB.id] == 2.0
+    assert snapshot.counts == {("cgroup", "vanished"): 1}
+
+
+def test_a_container_that_came_and_went_between_two_ticks_is_accounted(tmp_path: Path) -> None:
+    """Nothing of it could ever be read; the parent kept its 0.3 s."""
+    world = ContainerWorld(tmp_path)
+    running(world, JOB)
+    world.pass_time(0.5)
+    world.monitor.apply(Started(WEB, age_seconds=0.4))
+    world.monitor.apply(Ended(WEB.id))
+    world.tree.parent_cpu(0.3)
+    world.pass_time(0.5, package=8.0, busy=0.6)
+    snapshot = world.monitor.tick()
+    assert snapshot.exited_cpu_seconds == pytest.approx(0.3)
+    assert known(snapshot.energy).exited["full"] == pytest.approx(4.0)
+    assert snapshot.counts == {}
+
+
+def test_an_end_that_is_told_after_the_tick_is_accounted_in_the_next(tmp_path: Path) -> None:
+    """The parent showed 0.3 s that nobody claimed: the container that is told of now had them."""
+    world = ContainerWorld(tmp_path)
+    running(world, JOB)
+    world.tree.parent_cpu(0.3)
+    world.pass_time(1.0, package=8.0, busy=0.6)
+    assert world.monitor.tick().exited_cpu_seconds == 0.0
+    world.monitor.apply(Started(WEB, age_seconds=0.4))
+    world.monitor.apply(Ended(WEB.id))
+    world.pass_time(1.0, package=8.0, busy=0.6)
+    assert world.monitor.tick().exited_cpu_seconds == pytest.approx(0.3)
+
+
+def test_an_end_of_which_nothing_is_known_is_counted(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world)
+    world.monitor.apply(Started(WEB, age_seconds=0.0))
+    world.monitor.apply(Ended(WEB.id))
+    snapshot = world.monitor.tick()
+    assert snapshot.exited_containers == 1
+    assert snapshot.counts == {("container", "unseen"): 1}
+
+
+def test_young_containers_are_read_between_ticks(tmp_path: Path) -> None:
+    """Under the systemd driver no parent helps: what was read while it was young is what is known."""
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world)
+    world.tree.add(WEB.id)
+    world.monitor.apply(Started(WEB, age_seconds=0.0))
+    assert world.monitor.has_young()
+    world.pass_time(0.25)
+    world.tree.cpu(WEB.id, 0.25)
+    world.monitor.sample_young()
+    world.tree.remove(WEB.id)
+    world.monitor.sample_young()
+    world.pass_time(0.75, package=4.0, busy=1.0)
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1, 0.25)
+    assert known(snapshot.energy).exited["full"] == 1.0
+    assert not world.monitor.has_young()
+
+
+def test_cpu_percent_is_over_the_time_between_two_ticks(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    assert view(running(world, WEB, cpu_seconds=10.0), "web").cpu_percent is None
+    world.pass_time(2.0)
+    world.tree.cpu(WEB.id, 13.0)
+    assert view(world.monitor.tick(), "web").cpu_percent == 150.0
+
+
+def test_a_counter_that_goes_backwards_is_counted_and_loses_nothing_after(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, cpu_seconds=10.0)
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    world.tree.cpu(WEB.id, 2.0)
+    snapshot = world.monitor.tick()
+    assert view(snapshot, "web").cpu_percent is None
+    assert known(snapshot.energy).containers["full"][WEB.id] == 0.0
+    assert snapshot.counts == {("cgroup", "backwards"): 1}
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    world.tree.cpu(WEB.id, 2.5)
+    assert known(world.monitor.tick().energy).containers["full"][WEB.id] == 4.0
+
+
+def test_nonsense_in_one_container_leaves_the_others_right(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, JOB)
+    (world.tree.folder("cpuacct", WEB.id) / "cpu.stat").write_text("nonsense\n")
+    world.tree.cpu(JOB.id, 1.0)
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    snapshot = world.monitor.tick()
+    assert known(snapshot.energy).containers["full"][JOB.id] == 4.0
+    assert ("cgroup", "malformed") in snapshot.counts
+    assert {one.container.name for one in snapshot.containers} == {"web", "job"}
+
+
+def test_a_meter_that_fails_loses_no_joule(tmp_path: Path) -> None:
+    """The window stays open until the next reading."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.meter_fails = True
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    world.tree.cpu(WEB.id, 1.0)
+    assert world.monitor.tick().energy is None
+    world.meter_fails = False
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    world.tree.cpu(WEB.id, 2.0)
+    snapshot = world.monitor.tick()
+    assert known(snapshot.energy).host == 16.0
+    assert known(snapshot.energy).containers["full"][WEB.id] == 8.0
+    assert snapshot.counts == {("meter", "unreadable"): 1}
+
+
+def test_a_zone_that_vanishes_for_a_while_loses_no_joule(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    package = world.joules.pop("package_0")
+    world.joules["psys_0"] = 1000.0
+    world.clock.advance(1.0)
+    world.joules["dram_0"] += 1.0
+    assert known(world.monitor.tick().energy).host == 1.0, "psys contains the package and is no stand-in"
+    world.clock.advance(1.0)
+    world.joules["package_0"] = package + 16.0
+    assert known(world.monitor.tick().energy).host == 17.0
+
+
+def test_unknown_cpu_time_of_the_host_leaves_all_unattributed(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.busy = None
+    running(world, WEB)
+    world.pass_time(1.0, package=8.0)
+    world.tree.cpu(WEB.id, 1.0)
+    energy = known(world.monitor.tick().energy)
+    assert energy.unattributed == {"active": 8.0, "full": 8.0}
+    assert energy.containers["full"][WEB.id] == 0.0
+
+
+def test_without_a_meter_there_is_no_energy(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path, has_meter=False)
+    running(world, WEB)
+    world.pass_time(1.0)
+    assert world.monitor.tick().energy is None
+
+
+def test_an_engine_that_goes_leaves_the_containers_that_still_run(tmp_path: Path) -> None:
+    """With live restore they outlive dockerd; without, their groups vanish."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, JOB)
+    world.monitor.apply(EngineDown())
+    world.tree.remove(JOB.id)
+    world.tree.cpu(WEB.id, 1.0)
+    world.pass_time(1.0)
+    snapshot = world.monitor.tick()
+    assert snapshot.engine is None
+    assert [one.container.name for one in snapshot.containers] == ["web"]
+    assert view(snapshot, "web").cpu_seconds == 1.0
+
+
+def test_a_list_ends_what_it_does_not_name(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, JOB)
+    world.monitor.apply(Listed((JOB,)))
+    assert [one.container.name for one in world.monitor.tick().containers] == ["job"]
+
+
+def test_a_start_that_is_told_twice_is_one_container(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, cpu_seconds=5.0)
+    world.monitor.apply(Started(WEB, age_seconds=0.0))
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    snapshot = world.monitor.tick()
+    assert len(snapshot.containers) == 1
+    assert known(snapshot.energy).containers["full"][WEB.id] == 0.0
+
+
+def test_names_and_inspections_arrive_later(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.monitor.apply(Renamed(WEB.id, "api"))
+    assert view(world.monitor.tick(), "api").container.id == WEB.id
+    world.process(7, WEB.id, received=70, sent=9)
+    world.monitor.apply(Inspected(container("a", "api", pid=7, own_network=True, restarts=1)))
+    world.pass_time(6.0)
+    found = view(world.monitor.tick(), "api")
+    assert found.container.restarts == 1
+    assert (found.details.network_receive_bytes, found.details.network_transmit_bytes) == (70, 9)
+    world.monitor.apply(Renamed("none", "x"))
+    world.monitor.apply(Inspected(container("f", "x")))
+    world.monitor.apply(Ended("none"))
+    assert len(world.monitor.tick().containers) == 1, "what is told of strangers changes nothing"
+
+
+def test_the_network_of_another_is_not_its_own(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.process(7, WEB.id, received=70, sent=9)
+    running(world, container("a", "web", pid=7, own_network=False))
+    assert view(world.monitor.tick(), "web").details.network_receive_bytes is None
+
+
+def test_a_process_number_of_another_host_gives_no_network(tmp_path: Path) -> None:
+    """An exporter in a container of its own sees other processes under the same numbers."""
+    world = ContainerWorld(tmp_path)
+    world.process(7, JOB.id, received=70, sent=9)
+    running(world, container("a", "web", pid=7, own_network=True))
+    assert view(world.monitor.tick(), "web").details.network_receive_bytes is None
+
+
+def test_a_broken_network_table_hides_nothing_else(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.process(7, WEB.id)
+    (world.procfs / "7/net/dev").write_text("a\nb\n eth0: 1 2\n")
+    snapshot = running(world, container("a", "web", pid=7, own_network=True))
+    assert view(snapshot, "web").details.memory_working_set_bytes == 0
+    assert snapshot.counts == {("proc", "malformed"): 1}
+
+
+def usage(cpu_seconds: float, at: float, limit: int = 64_000_000) -> ApiUsage:
+    return ApiUsage(
+        cpu_seconds=cpu_seconds,
+        unix_seconds=at,
+        throttled_seconds=0.5,
+        memory_working_set_bytes=32_000_000,
+        memory_limit_bytes=limit,
+        block_read_bytes=1,
+        block_write_bytes=2,
+        network_receive_bytes=3,
+        network_transmit_bytes=4,
+    )
+
+
+def without_files(world: ContainerWorld) -> None:
+    """A container of which no group can be seen, and one round of the engine's statistics."""
+    world.monitor.apply(EngineUp(INFO))
+    world.monitor.apply(Listed((WEB,)))
+    world.monitor.tick()
+    assert world.monitor.without_files() == (WEB.id,)
+    world.monitor.apply(Used({WEB.id: usage(10.0, 100.0)}))
+    world.monitor.tick()
+
+
+def test_the_engine_tells_what_files_do_not(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    world.pass_time(5.0, package=80.0, busy=4.0)
+    world.monitor.apply(Used({WEB.id: usage(11.0, 105.0)}))
+    snapshot = world.monitor.tick()
+    web = view(snapshot, "web")
+    assert (web.cpu_seconds, web.cpu_percent, web.memory_percent) == (11.0, 20.0, 50.0)
+    assert web.details.throttled_seconds == 0.5
+    assert known(snapshot.energy).containers["full"][WEB.id] == 20.0
+
+
+def test_a_window_waits_for_the_engines_next_round(tmp_path: Path) -> None:
+    """Ticks come each second and rounds every five: the joules of all five belong to the round's CPU time."""
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    for _ in range(4):
+        world.pass_time(1.0, package=16.0, busy=1.0)
+        assert known(world.monitor.tick().energy).host == 0.0
+    world.pass_time(1.0, package=16.0, busy=1.0)
+    world.monitor.apply(Used({WEB.id: usage(12.5, 105.0)}))
+    energy = known(world.monitor.tick().energy)
+    assert (energy.host, energy.containers["full"][WEB.id]) == (80.0, 40.0)
+
+
+def test_what_the_engine_told_is_forgotten_when_it_goes(tmp_path: Path) -> None:
+    """Stale numbers are not published, and what was used meanwhile goes to nobody."""
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    world.monitor.apply(EngineDown())
+    web = view(world.monitor.tick(), "web")
+    assert (web.cpu_seconds, web.cpu_percent, web.memory_percent) == (None, None, None)
+    world.pass_time(60.0, package=100.0, busy=10.0)
+    world.monitor.apply(EngineUp(INFO))
+    world.monitor.apply(Used({WEB.id: usage(20.0, 160.0)}))
+    energy = known(world.monitor.tick().energy)
+    assert energy.containers["full"].get(WEB.id, 0.0) == 0.0
+
+
+def test_the_hosts_memory_as_a_limit_is_no_limit(tmp_path: Path) -> None:
+    """The engine writes it for a container that has none. The host has 1 000 000 kB."""
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    world.monitor.apply(Used({WEB.id: usage(11.0, 105.0, limit=1_024_000_000)}))
+    web = view(world.monitor.tick(), "web")
+    assert web.details.memory_limit_bytes is None
+    assert web.memory_percent == 100.0 * 32_000_000 / 1_024_000_000
+
+
+def test_a_remote_engine_gets_no_energy_of_this_machine(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path, is_local=False)
+    without_files(world)
+    world.pass_time(5.0, package=80.0, busy=4.0)
+    world.monitor.apply(Used({WEB.id: usage(11.0, 105.0)}))
+    assert world.monitor.tick().energy is None
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(seed=st.integers(0, 2**32), layout=st.sampled_from(["v1", "v2", "hybrid"]))
+def test_containers_that_come_and_go_never_break_the_sums(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, layout: Layout
+) -> None:
+    """Random starts, ends, lost events and vanishing groups: no sum breaks and no counter decreases."""
+    chance = random.Random(seed)
+    world = ContainerWorld(tmp_path_factory.mktemp("world"), layout)
+    running(world)
+    alive: dict[str, float] = {}
+    parent = 0.0
+    last: Energy | None = None
+    for step in range(12):
+        for number in range(chance.randint(0, 3)):
+            one = Container(id=f"{step:032x}{number:032x}", name=f"c{step}-{number}", image="i")
+            alive[one.id] = 0.0
+            world.tree.add(one.id)
+            if chance.random() < 0.9:
+                world.monitor.apply(Started(one, age_seconds=chance.random()))
+        for id in alive:
+            more = chance.random()
+            alive[id] += more
+            parent += more
+            world.tree.cpu(id, alive[id])
+        world.tree.parent_cpu(parent)
+        for id in [id for id in alive if chance.random() < 0.3]:
+            world.tree.remove(id)
+            del alive[id]
+            if chance.random() < 0.7:
+                world.monitor.apply(Ended(id))
+        if chance.random() < 0.5:
+            world.monitor.sample_young()
+        world.pass_time(1.0, package=chance.random() * 100, busy=chance.random() * 4)
+        energy = world.monitor.tick().energy
+        if energy is None:
+            continue
+        assert holds(energy)
+        if last is not None:
+            for policy in POLICIES:
+                assert energy.exited[policy] >= last.exited[policy]
+                assert energy.unattributed[policy] >= last.unattributed[policy]
+        last = energy
+
+
+def test_a_thousand_containers_come_and_go(tmp_path: Path) -> None:
+    """Each burns 10 ms of CPU, 10 s in all, of 20 busy seconds and 400 J; a tenth had files."""
+    world = ContainerWorld(tmp_path)
+    running(world)
+    parent = 0.0
+    for batch in range(10):
+        for number in range(100):
+            one = Container(id=f"{batch:032x}{number:032x}", name=f"c{batch}-{number}", image="i")
+            if number % 10 == 0:
+                world.tree.add(one.id)
+            world.monitor.apply(Started(one, age_seconds=0.0))
+            world.tree.remove(one.id)
+            world.monitor.apply(Ended(one.id))
+            parent += 0.01
+        world.tree.parent_cpu(parent)
+        world.pass_time(1.0, package=40.0, busy=2.0)
+        snapshot = world.monitor.tick()
+    energy = known(snapshot.energy)
+    assert snapshot.exited_containers == 1000
+    assert snapshot.exited_cpu_seconds == pytest.approx(10.0)
+    assert energy.exited["full"] == pytest.approx(200.0)
+    assert snapshot.containers == ()
+    assert holds(energy)

@@ -1,0 +1,119 @@
+"""The thread that ticks a monitor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from advisor.containers.cgroups import Cgroups
+from advisor.containers.changes import Ended, EngineUp, Listed, Started
+from advisor.containers.exits import ExitWatch
+from advisor.containers.monitor import Monitor, Snapshot
+from advisor.containers.records import EngineInfo
+from advisor.containers.sampler import ContainerSampler
+from advisor.errors import WorkError
+from tests.support.cgroup_tree import CgroupTree
+from tests.support.container_world import container
+
+WEB = container("a", "web")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> CgroupTree:
+    return CgroupTree(tmp_path / "cgroup", "v2", parent="system.slice/docker-{}.scope")
+
+
+@pytest.fixture
+def sampler(tree: CgroupTree) -> Iterator[ContainerSampler]:
+    def build(watch: ExitWatch) -> Monitor:
+        return Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
+
+    one = ContainerSampler(build, 0.05)
+    yield one
+    one.stop()
+
+
+def wait_for(sampler: ContainerSampler, exited: int) -> Snapshot:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        snapshot = sampler.snapshot()
+        if snapshot is not None and snapshot.exited_containers >= exited:
+            return snapshot
+        time.sleep(0.01)
+    raise AssertionError("never happened")
+
+
+def test_the_first_snapshot_is_there_after_the_start(sampler: ContainerSampler, tree: CgroupTree) -> None:
+    """With what was posted before."""
+    tree.add(WEB.id, cpu_seconds=2.0)
+    assert sampler.snapshot() is None
+    assert sampler.without_files() == ()
+    sampler.post(EngineUp(EngineInfo("27", "1.46", 0.0)))
+    sampler.post(Listed((WEB,)))
+    sampler.start(wait_seconds=20.0)
+    snapshot = sampler.snapshot()
+    assert snapshot is not None
+    assert [one.cpu_seconds for one in snapshot.containers] == [2.0]
+
+
+def test_a_container_that_ends_while_young_is_seen_between_ticks(tree: CgroupTree) -> None:
+    """Ticks are 30 s apart; its CPU time was read in between, and its end makes it vanish."""
+
+    def build(watch: ExitWatch) -> Monitor:
+        return Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
+
+    sampler = ContainerSampler(build, 30.0)
+    sampler.start(wait_seconds=20.0)
+    tree.add(WEB.id, cpu_seconds=0.1)
+    sampler.post(Started(WEB, 0.0))
+    monitor = sampler._monitor
+    assert monitor is not None
+    deadline = time.monotonic() + 20
+    while not (WEB.id in monitor._tracked and monitor._tracked[WEB.id].cpu == 0.1):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    tree.remove(WEB.id)
+    while WEB.id in monitor._tracked:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert monitor._ended[0][1].cpu == 0.1
+    sampler.stop()
+
+
+def test_ends_are_counted_at_the_next_tick(sampler: ContainerSampler, tree: CgroupTree) -> None:
+    tree.add(WEB.id, cpu_seconds=0.1)
+    sampler.start(wait_seconds=20.0)
+    sampler.post(Started(WEB, 0.0))
+    sampler.post(Ended(WEB.id))
+    assert wait_for(sampler, 1).exited_cpu_seconds == 0.1
+
+
+def test_a_sampler_that_broke_says_so(tree: CgroupTree) -> None:
+    """Whoever asks is told, and is given nothing stale."""
+
+    def broken(watch: ExitWatch) -> Monitor:
+        raise RuntimeError("no such thing")
+
+    sampler = ContainerSampler(broken, 0.05)
+    sampler.start(wait_seconds=20.0)
+    with pytest.raises(WorkError, match="the sampler has ended: no such thing"):
+        sampler.snapshot()
+    sampler.stop()
+
+
+def test_a_sampler_that_hangs_says_so(sampler: ContainerSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler.start(wait_seconds=20.0)
+    sampler.stop()
+    assert sampler.snapshot() is not None
+    later = time.monotonic() + 100
+    monkeypatch.setattr("advisor.containers.sampler.time.monotonic", lambda: later)
+    with pytest.raises(WorkError, match=r"has not ticked for \d+ s"):
+        sampler.snapshot()
+
+
+def test_stopping_twice_and_without_a_start_is_harmless(sampler: ContainerSampler) -> None:
+    sampler.stop()
+    sampler.stop()

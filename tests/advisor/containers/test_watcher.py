@@ -1,0 +1,251 @@
+"""The list of containers stays current whatever the engine does; the engine is fake, its socket is real."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from advisor.containers import watcher as module
+from advisor.containers.changes import (
+    Change,
+    Ended,
+    EngineDown,
+    EngineUp,
+    Inspected,
+    Listed,
+    Renamed,
+    Started,
+    Used,
+)
+from advisor.containers.counts import Counts
+from advisor.containers.engine import engine_address
+from advisor.containers.watcher import Watcher
+from tests.support.engine_fake import FakeEngine
+
+ID, OTHER = "4f" * 32, "5e" * 32
+
+
+class Seen:
+    """What a watcher posted."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.states: list[str | None] = []
+        self.counts = Counts()
+        self.blind: tuple[str, ...] = ()
+
+    def wait(self, is_true: Callable[[Change], bool], after: int = 0) -> Change:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for change in self.changes[after:]:
+                if is_true(change):
+                    return change
+            time.sleep(0.01)
+        kinds = [type(change).__name__ for change in self.changes[after:]]
+        raise AssertionError(f"never posted; last {kinds[-20:]} {self.counts.items()}")
+
+    def wait_for(self, kind: type, after: int = 0) -> Change:
+        return self.wait(lambda change: isinstance(change, kind), after)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeEngine]:
+    engine = FakeEngine(tmp_path)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    monkeypatch.setattr(module, "ROUND_SECONDS", 0.5)
+    monkeypatch.setattr(module, "LIST_EVERY_ROUNDS", 1)
+    monkeypatch.setattr(module, "SHORTEST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LONGEST_RETRY_SECONDS", 0.2)
+    return Seen()
+
+
+@pytest.fixture
+def watch(fake: FakeEngine, seen: Seen) -> Iterator[Callable[[], Watcher]]:
+    started: list[Watcher] = []
+
+    def start() -> Watcher:
+        watcher = Watcher(
+            engine_address(fake.host),
+            seen.changes.append,
+            without_files=lambda: seen.blind,
+            counts=seen.counts,
+            timeout_seconds=0.4,
+            usage_seconds=0.2,
+            on_state=seen.states.append,
+        )
+        started.append(watcher)
+        watcher.start()
+        return watcher
+
+    yield start
+    fake.resume()
+    for watcher in started:
+        watcher.stop()
+        for thread in watcher._threads:
+            thread.join(10)
+
+
+Watch = Callable[[], Watcher]
+
+
+def test_containers_that_run_are_listed_and_inspected(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    fake.add(ID, "web", pid=77)
+    fake.start()
+    watch()
+    up, listed = seen.changes[:2]
+    assert isinstance(up, EngineUp)
+    assert isinstance(listed, Listed)
+    assert [one.name for one in listed.containers] == ["web"]
+    inspected = seen.wait_for(Inspected)
+    assert isinstance(inspected, Inspected)
+    assert inspected.container.pid == 77
+
+
+def test_events_become_changes_in_order(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    fake.start()
+    watch()
+    wait_for_stream(fake)
+    fake.add(ID, "web", pid=77)
+    fake.rename(ID, "api")
+    seen.wait_for(Inspected)
+    fake.remove(ID)
+    seen.wait_for(Ended)
+    kinds = [type(one) for one in seen.changes if isinstance(one, Started | Renamed | Ended)]
+    assert kinds == [Started, Renamed, Ended]
+
+
+def test_an_update_is_inspected_again(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    fake.add(ID, "web")
+    fake.start()
+    watch()
+    seen.wait_for(Inspected)
+    wait_for_stream(fake)
+    after = len(seen.changes)
+    fake.tell("update", ID, "web")
+    assert seen.wait_for(Inspected, after)
+
+
+def test_a_lost_event_is_made_good_by_the_next_list(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    fake.add(ID, "web")
+    fake.start()
+    watch()
+    fake.remove(ID, tell=False)
+    fake.add(OTHER, "job", tell=False)
+    seen.wait(
+        lambda one: isinstance(one, Listed) and [c.name for c in one.containers] == ["job"],
+    )
+    seen.wait(lambda one: isinstance(one, Inspected) and one.container.id == OTHER)
+
+
+def test_an_engine_that_is_not_there_is_waited_for(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    watch()
+    assert isinstance(seen.changes[0], EngineDown)
+    fake.start()
+    seen.wait_for(EngineUp)
+    assert seen.counts.items()[("engine", "unreachable")] >= 1
+    assert seen.states[-1] is None
+    assert "unreachable" in str(seen.states[0])
+    assert len(seen.states) == 2, "told once for each change, however often it was tried"
+
+
+def test_an_engine_may_stop_and_start(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    fake.add(ID, "web")
+    fake.start()
+    watch()
+    wait_for_stream(fake)
+    fake.stop()
+    seen.wait_for(EngineDown)
+    after = len(seen.changes)
+    fake.start()
+    seen.wait_for(Listed, after)
+    seen.wait_for(Inspected, after)
+
+
+def test_an_engine_that_hangs_is_down_until_it_answers(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    fake.start()
+    watch()
+    wait_for_stream(fake)
+    fake.hang()
+    seen.wait_for(EngineDown)
+    after = len(seen.changes)
+    fake.resume()
+    seen.wait_for(EngineUp, after)
+    assert seen.counts.items()[("engine", "timeout")] >= 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("truncated", "protocol"), ("garbage", "protocol"), ("error", "api")]
+)
+def test_nonsense_from_the_engine_is_counted_and_survived(
+    fake: FakeEngine, seen: Seen, watch: Watch, mode: str, reason: str
+) -> None:
+    fake.start()
+    watch()
+    fake.mode = mode
+    seen.wait_for(EngineDown)
+    after = len(seen.changes)
+    fake.mode = "ok"
+    seen.wait_for(EngineUp, after)
+    assert seen.counts.items()[("engine", reason)] >= 1
+
+
+def test_the_clock_of_the_engine_may_be_another(tmp_path: Path, seen: Seen) -> None:
+    """Its events are followed by its own clock; the age of a start is right."""
+    fake = FakeEngine(tmp_path, clock_ahead_seconds=3600.0)
+    fake.start()
+    watcher = Watcher(engine_address(fake.host), seen.changes.append, without_files=tuple, counts=seen.counts)
+    watcher.start()
+    wait_for_stream(fake)
+    fake.add(ID, "web")
+    started = seen.wait_for(Started)
+    assert isinstance(started, Started)
+    assert 0.0 <= started.age_seconds < 5.0
+    watcher.stop()
+    fake.stop()
+
+
+def test_statistics_are_asked_for_those_without_files(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    """One that is gone hides no other."""
+    for number in range(30):
+        fake.add(f"{number:064x}", f"c{number}")
+        fake.use(f"{number:064x}", float(number))
+    seen.blind = (*fake.containers, "f" * 64)
+    fake.start()
+    watch()
+    used = seen.wait_for(Used)
+    assert isinstance(used, Used)
+    assert {id: usage.cpu_seconds for id, usage in used.usages.items()} == {
+        f"{number:064x}": float(number) for number in range(30)
+    }
+
+
+def test_a_thousand_containers_come_and_go(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+    """All starts and ends arrive, in order for each."""
+    fake.start()
+    watch()
+    wait_for_stream(fake)
+    for number in range(1000):
+        fake.add(f"{number:064x}", f"c{number}")
+        if number >= 20:
+            fake.remove(f"{number - 20:064x}")
+    seen.wait(lambda one: isinstance(one, Ended) and one.id == f"{979:064x}")
+    started = {one.container.id for one in seen.changes if isinstance(one, Started)}
+    ended = {one.id for one in seen.changes if isinstance(one, Ended)}
+    lists = [one for one in seen.changes if isinstance(one, Listed)]
+    listed = {one.id for change in lists for one in change.containers}
+    assert {f"{number:064x}" for number in range(1000)} <= started | listed
+    assert {f"{number:064x}" for number in range(980)} <= ended
+
+
+def wait_for_stream(fake: FakeEngine) -> None:
+    deadline = time.monotonic() + 10
+    while not fake._streams and time.monotonic() < deadline:
+        time.sleep(0.01)
