@@ -77,7 +77,11 @@ TIME_PRICE = _gauge(
     "Price of an hour of one CPU, of the whole machine, or of the GPU.",
     ("resource", "currency"),
 )
-AGE = _gauge("cost_input_age_seconds", "Time since the newest value of an input.", ("input",))
+AGE = _gauge(
+    "cost_input_age_seconds",
+    "Time since the newest value of a series of prices or intensities, or since the day of the rates.",
+    ("input",),
+)
 INFO = Family(
     "cost_scenario_info",
     "info",
@@ -276,12 +280,8 @@ class CostCollector:
             ),
             PUE([((p.region,), p.pue_ratio) for p in prices]),
             TIME_PRICE([((resource, first.currency), rate) for resource, rate in rates.items()]),
-            AGE([((name,), age) for name, age in self._ages(now).items()]),
+            AGE([((name,), age) for name, age in self._book.ages_seconds(now).items()]),
         ]
-
-    def _ages(self, now: float) -> dict[str, float]:
-        files = {f"file {path.name}": now - stamp[1] / 1e9 for path, stamp in self._stamps.items() if stamp}
-        return {**self._book.ages_seconds(now), **files}
 
 
 def _now(schedule: Schedule | None, now: float) -> float | None:

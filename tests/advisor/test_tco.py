@@ -77,6 +77,9 @@ def test_what_moves_the_answer_most() -> None:
 def test_full_use_only_swings_down() -> None:
     """At utilisation 1 there is no 1.1: the swing is that of 0.9 alone."""
     done = analyse(HOST, price_per_kwh=0.0)
+    # no building uses less than its machines: at PUE 1 only 1.1 counts
+    powered = analyse(HOST, price_per_kwh=0.1)
+    assert powered.sensitivity["pue_ratio"] == pytest.approx(0.1 * powered.shares["electricity"])
     assert done.sensitivity["utilisation_ratio"] == pytest.approx(1 / 0.9 - 1)
 
 
