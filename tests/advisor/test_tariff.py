@@ -123,6 +123,28 @@ def test_a_night_over_midnight_belongs_to_both_its_days() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("own", "price"), [([], 0.15), ([{"price_per_kwh": 0.05, "days": "holidays"}], 0.05)]
+)
+def test_a_holiday_is_a_sunday_unless_it_has_its_own_price(
+    own: list[dict[str, object]], price: float
+) -> None:
+    """Christmas of 2026 is a Friday."""
+    sunday = {"price_per_kwh": 0.15, "days": "sun"}
+    tariff = time_of_use(
+        {
+            "time_zone": "Europe/Berlin",
+            "holidays": ["2026-12-25"],
+            "periods": [sunday, *own],
+            "otherwise_per_kwh": 0.3,
+        }
+    )
+    noon = berlin("2026-12-25T12:00:00")
+    assert value_at(tariff, noon) == price
+    assert value_at(tariff, noon + 2 * 86400) == 0.15
+    assert value_at(tariff, noon - 86400) == 0.3
+
+
 def test_seasons_and_days_by_name() -> None:
     tariff = time_of_use(
         {
