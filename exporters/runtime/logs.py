@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 __all__ = ["Log", "configure", "logger"]
 
@@ -63,6 +63,13 @@ class _Line(logging.Formatter):
         return " ".join(f"{key}={_word(value)}" for key, value in values.items())
 
 
+class _Stdout(logging.StreamHandler[TextIO]):
+    """A log that cannot be written (disk full, reader gone) is lost and disturbs nothing."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the library's name)
+        """Say nothing: there is nowhere to say it."""
+
+
 def _word(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if _BARE.fullmatch(text) else json.dumps(text)
@@ -70,7 +77,7 @@ def _word(value: object) -> str:
 
 def configure(form: Literal["logfmt", "json"], level: str) -> None:
     """Set the process's logs up; ``level`` is debug, info, warning or error."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Stdout(sys.stdout)
     handler.setFormatter(_Line(form))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -11,17 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime.testing import Served, served
+from tests.support.exporter_client import SAMPLE, SCRAPE, ask, connected, raw, scrape, wait_until
 
-SAMPLE = str(Path(__file__).with_name("sample_exporter.py"))
-SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -43,49 +41,6 @@ def sample(items: Path, fail_file: Path) -> Iterator[Served]:
     with served(SAMPLE, *arguments) as exporter:
         wait_until(lambda: ask(exporter, "/-/ready")[0] == 200)
         yield exporter
-
-
-def ask(
-    exporter: Served, path: str, method: str = "GET", headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=10)
-    try:
-        connection.request(method, path, headers=headers or {})
-        response = connection.getresponse()
-        return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
-    finally:
-        connection.close()
-
-
-def scrape(exporter: Served, path: str = "/metrics", **headers: str) -> dict[str, float]:
-    """Samples by name and labels."""
-    status, _, body = ask(exporter, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-    assert status == 200
-    return {f"{s.name}{json.dumps(s.labels)}": s.value for f in parse_text(body.decode()) for s in f.samples}
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Poll for what happens soon; fails when it does not."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)
-
-
-def connected(exporter: Served) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", exporter.port), timeout=10)
-
-
-def raw(port: int, data: bytes, *, half_close: bool = False) -> bytes:
-    """Send bytes, return everything until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as sock:
-        sock.sendall(data)
-        if half_close:
-            sock.shutdown(socket.SHUT_WR)
-        received = b""
-        while chunk := sock.recv(65536):
-            received += chunk
-        return received
 
 
 def test_metrics_are_the_text_format_by_default(sample: Served) -> None:

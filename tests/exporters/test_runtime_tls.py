@@ -9,16 +9,15 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
 import pytest
 
 from exporters.runtime.testing import Served, served
+from tests.support.exporter_client import SAMPLE, wait_until
 
-SAMPLE = str(Path(__file__).with_name("sample_exporter.py"))
 PASSWORD = "a long password"
 
 
@@ -97,13 +96,6 @@ def serial(exporter: Served, certificates: Path) -> int:
         certificate = secure.getpeercert()
     assert certificate
     return int(str(certificate["serialNumber"]), 16)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.02)
 
 
 @pytest.fixture
