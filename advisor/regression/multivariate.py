@@ -81,8 +81,8 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         if len(names) != len(logs):
             raise InputError(f"expected {len(logs)} groups, one a row, got {len(names)}", subject="groups")
         self.n_features_in_ = x.shape[1]
-        # two threads: the encoders on this machine are the ones that matter
-        with threadpool_limits(limits=2):
+        # one thread: on a busy machine the barriers of several cost more than they gain
+        with threadpool_limits(limits=1):
             self._choose(x, logs, names, weights)
             models = candidates(len(logs), x.shape[1], self.seed)
             self.models_ = [fit(models[name], x, logs, weights) for name in self.chosen_]
@@ -166,7 +166,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
         models = candidates(len(logs), x.shape[1], self.seed)
         drawn = np.empty((resamples, len(table)))
-        with threadpool_limits(limits=2):
+        with threadpool_limits(limits=1):
             for i in range(resamples):
                 some = np.concatenate([rows[g] for g in rng.integers(len(rows), size=len(rows))])
                 fitted = [fit(models[name], x[some], logs[some], weights[some]) for name in self.chosen_]

@@ -83,7 +83,7 @@ class Trained(Struct, kw_only=True):
         check_level(confidence)
         measured = [c for c in measured if c.encoder in self.encoding.encoders]
         calibrated = {c.hardware for c in measured if c.hardware not in self.encoding.hardware}
-        with threadpool_limits(limits=2):
+        with threadpool_limits(limits=1):
             found = {
                 name: _estimates(self, model, name, cases, measured, confidence)
                 for name, model in self.targets.items()
@@ -178,7 +178,7 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
         cases=len(cases),
         training=rows,
     )
-    with threadpool_limits(limits=2):
+    with threadpool_limits(limits=1):
         for name in TARGETS:
             some = [i for i, c in enumerate(rows) if name in c.targets]
             if some:

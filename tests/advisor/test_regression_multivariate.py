@@ -1,0 +1,155 @@
+"""Choice by grouped validation, and intervals that hold what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import advisor
+from advisor.errors import InputError, NotEnoughDataError
+from advisor.regression.intervals import conformal_quantile, coverage_ratio, student_half_width
+from advisor.regression.multivariate import MultivariatePredictor
+from advisor.regression.validation import fold_numbers, folds, mean_ratio_error
+
+
+def _law(rows: int, noise: float = 0.05, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """log y = 3 + x0 - 0.5 x1 with normal noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 2))
+    return x, np.exp(3 + x[:, 0] - 0.5 * x[:, 1] + noise * rng.normal(size=rows))
+
+
+def test_a_law_in_logarithms_is_found_by_the_simplest_model_that_has_it() -> None:
+    x, y = _law(50)
+    model = advisor.MultivariatePredictor().fit(x, y)
+    assert model.chosen_ == ("linear",)
+    assert model.predict([[1.0, 2.0]])[0] == pytest.approx(np.exp(3.0), rel=0.05)
+    # normal noise of 5 % has a mean absolute error of 4 %
+    assert model.error_ratio_ == pytest.approx(0.04, abs=0.015)
+
+
+def test_errors_are_grouped_and_do_not_flatter() -> None:
+    """Rows of a group share an offset that its features give away: random folds would learn it by heart."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(15), 10)
+    offsets = rng.normal(size=15)
+    x = np.column_stack([rng.normal(size=15)[groups], rng.normal(size=150)])
+    y = np.exp(offsets[groups] + 0.01 * rng.normal(size=150))
+    grouped = MultivariatePredictor().fit(x, y, groups.tolist())
+    alone = MultivariatePredictor().fit(x, y)
+    assert grouped.error_ratio_ is not None
+    assert alone.error_ratio_ is not None
+    assert grouped.error_ratio_ > 5 * alone.error_ratio_
+
+
+def test_no_group_is_in_training_and_test_at_once() -> None:
+    groups = [f"video {i % 7}" for i in range(50)]
+    numbers = fold_numbers(groups, 5)
+    for train, test in folds(numbers):
+        assert not {groups[i] for i in train} & {groups[i] for i in test}
+    assert len(set(numbers.tolist())) == 5
+
+
+def test_folds_are_about_equally_large_and_no_more_than_groups() -> None:
+    assert sorted(np.bincount(fold_numbers(list(range(20)), 5)).tolist()) == [4, 4, 4, 4, 4]
+    assert set(fold_numbers(["a", "a", "b"], 5).tolist()) == {0, 1}
+    assert len(fold_numbers([], 5)) == 0
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_prediction_intervals_cover_new_values_at_their_level(level: float) -> None:
+    model = MultivariatePredictor().fit(*_law(200))
+    x, y = _law(2000, seed=9)
+    low, high = model.prediction_interval(x, level)
+    assert coverage_ratio(y, low, high) == pytest.approx(level, abs=0.05)
+
+
+def test_the_confidence_interval_of_the_mean_is_narrower_and_holds_the_mean() -> None:
+    model = MultivariatePredictor().fit(*_law(50))
+    low, high = model.confidence_interval([[0.0, 0.0]], 0.9, resamples=30)
+    wide_low, wide_high = model.prediction_interval([[0.0, 0.0]], 0.9)
+    assert wide_low[0] < low[0] < np.exp(3) < high[0] < wide_high[0]
+
+
+def test_one_row_gives_the_mean_without_an_interval_and_says_so() -> None:
+    model = MultivariatePredictor().fit([[1.0]], [50.0])
+    assert model.predict([[9.0]])[0] == pytest.approx(50)
+    assert np.isnan(model.prediction_interval([[9.0]])).all()
+    assert model.error_ratio_ is None
+    assert model.note_ == "1 row(s) of one group: the mean is all they carry, its error is not known"
+
+
+def test_two_rows_give_the_mean_and_a_very_wide_interval() -> None:
+    """Held out, each is off by ln 2: s = ln 2 x sqrt 2 with one degree of freedom, t = 6.314."""
+    model = MultivariatePredictor().fit([[1.0], [2.0]], [50.0, 100.0])
+    assert model.chosen_ == ("mean",)
+    low, high = model.prediction_interval([[1.0]])
+    half = 6.313752 * np.log(2) * np.sqrt(2) * np.sqrt(1.5)
+    assert np.log(high / low)[0] == pytest.approx(2 * half, rel=1e-6)
+
+
+def test_constant_targets_are_predicted_as_they_are() -> None:
+    model = MultivariatePredictor().fit(np.arange(30.0)[:, None], [45.0] * 30)
+    assert model.chosen_ == ("mean",)
+    assert model.predict([[99.0]])[0] == pytest.approx(45)
+
+
+def test_few_rows_let_only_simple_models_compete() -> None:
+    model = MultivariatePredictor().fit(*_law(8))
+    assert set(model.errors_) == {"mean", "linear"}
+    assert "only 8 rows" in model.note_
+
+
+def test_the_same_data_give_the_same_model() -> None:
+    x, y = _law(70)
+    first, second = (MultivariatePredictor().fit(x, y) for _ in range(2))
+    assert first.predict(x).tolist() == second.predict(x).tolist()
+
+
+def test_parameters_follow_scikit_learn() -> None:
+    assert clone(MultivariatePredictor(folds=3)).get_params() == {"folds": 3, "margin": 0.01, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        ([[1.0], [np.nan]], [1.0, 2.0], "X: expected a table with a finite number in every cell"),
+        ([["a"]], [1.0], "X: expected numbers only"),
+        ([[1.0], [2.0]], [1.0, 0.0], "y: expected 2 positive numbers"),
+        ([[1.0], [2.0]], [1.0], "y: expected 2 positive numbers"),
+        ([[1.0]], ["a"], "y: expected numbers only"),
+    ],
+)
+def test_values_that_are_missing_or_impossible_are_refused(x: list, y: list, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        MultivariatePredictor().fit(x, y)
+
+
+def test_other_refusals_are_named() -> None:
+    with pytest.raises(NotEnoughDataError, match="got none"):
+        MultivariatePredictor().fit(np.empty((0, 2)), [])
+    with pytest.raises(InputError, match="groups: expected 2"):
+        MultivariatePredictor().fit([[1.0], [2.0]], [1.0, 2.0], groups=["a"])
+    with pytest.raises(InputError, match="sample_weight: expected 2 positive"):
+        MultivariatePredictor().fit([[1.0], [2.0]], [1.0, 2.0], sample_weight=[1.0, 0.0])
+    model = MultivariatePredictor().fit([[1.0], [2.0]], [1.0, 2.0])
+    with pytest.raises(InputError, match="expected 1 features, got 2"):
+        model.predict([[1.0, 2.0]])
+    with pytest.raises(InputError, match="level: expected a level between 0 and 1"):
+        model.prediction_interval([[1.0]], 1.5)
+
+
+def test_conformal_quantiles_are_order_statistics() -> None:
+    """Of 9 scores the 0.9 quantile is the (10 x 0.9 = 9)th; 8 scores cannot bound 0.9."""
+    assert conformal_quantile(np.arange(1.0, 10.0), 0.9) == 9.0
+    assert conformal_quantile(np.arange(1.0, 9.0), 0.9) is None
+
+
+def test_students_half_width_needs_a_degree_of_freedom() -> None:
+    assert student_half_width(np.array([0.1]), 0.9, parameters=1) is None
+
+
+def test_errors_are_ratios_of_what_was_measured() -> None:
+    """Predicted 120 for 100 and 50 for 100: 20 % and 50 %."""
+    assert mean_ratio_error(np.log([100 / 120, 100 / 50])) == pytest.approx(0.35)
