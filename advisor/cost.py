@@ -16,8 +16,9 @@ from advisor.errors import PricingError
 from advisor.loadcurve import weighted_total
 from advisor.metered import as_scenario, metered, watch_hours
 from advisor.money import JOULES_PER_KWH
-from advisor.priced import Priced, electricity_cost, machine_cost, price_scenario
+from advisor.priced import Priced
 from advisor.prices import Mode, Prices, resolve
+from advisor.pricing import electricity_cost, machine_cost, price_scenario
 from advisor.quantities import energy_curve, one_unit, sum_known
 from advisor.regions import Region, RegionalPricing
 from advisor.results import Scenario

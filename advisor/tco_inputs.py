@@ -7,8 +7,8 @@ from typing import Any
 
 from advisor.errors import PricingError
 from advisor.metered import as_scenario, delivered_kbps, stream_hours_per_hour
-from advisor.priced import price_scenario
 from advisor.prices import Prices
+from advisor.pricing import price_scenario
 from advisor.results import Scenario
 from advisor.scenario import mean_watts
 from advisor.tariff import Flat
