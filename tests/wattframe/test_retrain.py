@@ -1,0 +1,310 @@
+"""Retraining as a user calls it: result files in, a model in service and an account out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from advisor.errors import InputError, NotEnoughDataError
+from advisor.regression import registry
+from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, read_run, write_run
+from wattframe.cli import main
+from wattframe.retrain import Options, retrain, summary
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _scenario(index: int, **more: Any) -> Scenario:
+    given: dict[str, Any] = {
+        "name": f"s{index}", "encoder": "libx264", "preset": "fast", "bitrate": f"{500 * (index + 1)}k",
+        "resolution": "1280x720", "fps": 30.0, "duration": 20.0, "start_time": 1e9 + 30 * index,
+        "input": InputMedia(name="clip.mp4", duration=10.0),
+        "outputs": [Output(resolution="1280x720", duration=10.0)],
+        "encode": EncodeStats(speed=0.5, frames=300), "vmaf_score": 80.0 + index,
+        "power": Power(
+            mean_watts=40.0 + 2 * index, total_energy_joules=20 * (40.0 + 2 * index), tier="modelled"
+        ),
+    }  # fmt: skip
+    return Scenario(**(given | more))
+
+
+def _write(folder: Path, *scenarios: Scenario, stamp: str = "20260101_000000") -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"test_results_{stamp}.json"
+    write_run(Run(run_id=path.stem, scenarios=scenarios, host=Host(hardware_id="lab-1", threads=8)), path)
+    return path
+
+
+IDLE = Scenario(name="idle", type="baseline", duration=10.0, power=Power(mean_watts=20.0, tier="modelled"))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    _write(tmp_path / "results", IDLE, *(_scenario(i) for i in range(7)))
+    return tmp_path / "results"
+
+
+def _options(results: Path, **more: Any) -> Options:
+    return Options(results_dir=results, models_dir=results.parent / "models", **more)
+
+
+def _quiet(line: str) -> None:
+    pass
+
+
+def test_seven_scenarios_and_a_baseline_give_a_model_in_service(results: Path) -> None:
+    report = retrain(_options(results), _quiet)
+    assert (report.files, report.scenarios, report.baselines) == (1, 8, 1)
+    assert report.skipped == []
+    manifest = registry.latest_manifest(results.parent / "models", "lab-1")
+    assert manifest == report.manifest
+    assert manifest.reason == "the first model of this machine"
+    assert (manifest.tier, manifest.training_scenarios, manifest.grouped_by) == (
+        "modelled",
+        7,
+        "configuration",
+    )
+    assert manifest.library_versions["scikit-learn"]
+    assert "In service: the first model of this machine" in summary(report)
+
+
+def test_every_scenario_that_is_left_out_has_its_reason(results: Path) -> None:
+    watts = Power(mean_watts=50.0, tier="modelled")
+    odd = {
+        "failed": _scenario(10, name="failed", status="failed", error="ffmpeg died"),
+        "dark": _scenario(11, name="dark", power=None),
+        "zero": _scenario(12, name="zero", power=Power(mean_watts=0.0, tier="modelled")),
+        "lie": _scenario(
+            13, name="lie", power=Power(mean_watts=50.0, total_energy_joules=9e5, tier="modelled")
+        ),
+        "measured": _scenario(14, name="measured", power=Power(mean_watts=50.0, tier="measured")),
+        "blank": Scenario(name="blank", duration=5.0, power=watts),
+    }
+    _write(results, *odd.values(), stamp="20260102_000000")
+    (results / "test_results_20260103_000000.json").write_text("{broken")
+    report = retrain(_options(results), _quiet)
+    reasons = {left.scenario: left.reason for left in report.skipped}
+    assert reasons["failed"] == "the scenario failed: ffmpeg died"
+    assert reasons["dark"] == "no power"
+    assert reasons["zero"] == "impossible mean power: 0 W"
+    assert reasons["lie"] == "contradicts itself: 900000 J in 20 s are not 50 W on the average"
+    assert reasons["measured"] == "measured power; the others have modelled power"
+    assert reasons["blank"] == "nothing says what was encoded"
+    assert "expected a JSON result file" in reasons[None]
+    assert report.manifest is not None
+    assert report.manifest.training_scenarios == 7
+
+
+def test_a_copied_file_counts_once(results: Path) -> None:
+    original = next(results.iterdir())
+    (results / "test_results_20260109_000000.json").write_bytes(original.read_bytes())
+    report = retrain(_options(results), _quiet)
+    assert [left.reason for left in report.skipped] == ["a copy of a scenario that was read before"] * 7
+
+
+def test_figures_that_should_not_be_trusted_weigh_less_and_are_listed(results: Path) -> None:
+    _write(results, _scenario(20, validity=["steal", "too_short"]), stamp="20260102_000000")
+    report = retrain(_options(results), _quiet)
+    assert [n.reason for n in report.noted] == ["weighs a quarter: steal, too_short"]
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "said"),
+    [
+        ([], r"nothing could be trained: .* holds no test_results_\*.json"),
+        ([IDLE], "nothing could be trained: there is no scenario but baselines"),
+        (
+            [_scenario(0, power=None)],
+            "1 skipped, 1 because: no power; give --prometheus-url",
+        ),
+    ],
+)
+def test_nothing_to_train_on_is_said_in_one_line(
+    tmp_path: Path, scenarios: list[Scenario], said: str
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    if scenarios:
+        _write(folder, *scenarios)
+    with pytest.raises(NotEnoughDataError, match=said):
+        retrain(_options(folder), _quiet)
+
+
+def test_a_folder_that_is_missing_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: expected a folder of result files"):
+        retrain(_options(tmp_path / "nowhere"), _quiet)
+
+
+def test_prometheus_down_leaves_what_the_runner_measured(results: Path) -> None:
+    from advisor.prometheus import Connection
+
+    _write(results, _scenario(20, power=None), stamp="20260102_000000")
+    notes: list[str] = []
+    down = Connection(url="http://127.0.0.1:9", retries=0)
+    report = retrain(_options(results, prometheus=down), notes.append)
+    assert report.manifest is not None
+    assert "not enriched: http://127.0.0.1:9: cannot be reached: Connection refused" in notes
+    assert [left.scenario for left in report.skipped] == ["s20"]
+
+
+def test_a_worse_challenger_is_stored_and_stays_out_of_service(results: Path) -> None:
+    """New runs that follow the old law, and old ones spoiled: the new model is worse on the new runs."""
+    options = _options(results)
+    retrain(options, _quiet)
+    run = read_run(next(results.iterdir()))
+    spoiled = [
+        s if s.type == "baseline" else msgspec.structs.replace(s, power=Power(mean_watts=w, tier="modelled"))
+        for s, w in zip(run.scenarios, (0, 500, 20, 600, 30, 700, 10, 900), strict=True)
+    ]
+    write_run(msgspec.structs.replace(run, scenarios=tuple(spoiled)), next(results.iterdir()))
+    more = [
+        _scenario(i, bitrate=f"{500 * i + 800}k", power=Power(mean_watts=41.0 + 2 * i, tier="modelled"))
+        for i in range(6)
+    ]
+    _write(results, *more, stamp="20260102_000000")
+    report = retrain(options, _quiet)
+    assert report.manifest is not None
+    assert not report.manifest.promoted
+    assert "on 6 new scenarios" in report.manifest.reason
+    assert registry.latest_manifest(options.models_dir, "lab-1").version == "0001"
+    assert "Not promoted, version 0001 stays" in summary(report)
+    forced = retrain(_options(results, force=True), _quiet)
+    assert forced.manifest is not None
+    assert forced.manifest.reason.startswith("forced, although")
+    assert registry.latest_manifest(options.models_dir, "lab-1").version == "0003"
+
+
+def test_a_former_model_that_is_broken_is_replaced(results: Path) -> None:
+    options = _options(results)
+    retrain(options, _quiet)
+    (options.models_dir / "lab-1" / "0001" / "model.skops").write_bytes(b"x")
+    report = retrain(options, _quiet)
+    assert report.manifest is not None
+    assert report.manifest.reason.startswith("the former model cannot be used")
+    registry.load(options.models_dir, "lab-1")
+
+
+def test_old_versions_go_and_the_hardware_id_can_be_given(results: Path) -> None:
+    for _ in range(3):
+        report = retrain(_options(results, keep=2, hardware_id="rack-7"), _quiet)
+    assert report.deleted == ["0001"]
+    assert registry.versions(results.parent / "models", "rack-7") == ["0002", "0003"]
+
+
+def test_the_command_prints_one_json_document(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = results.parent / "models"
+    assert main(["retrain", "--results-dir", str(results), "--models-dir", str(models), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["manifest"]["version"] == "0001"
+    assert said.err == "retrain: training on 7 scenarios\n"
+
+
+def test_predict_and_recommend_answer_as_the_contract_says(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = results.parent / "models"
+    retrain(_options(results), _quiet)
+    file = str(next(results.iterdir()))
+    assert main(["predict", "--models-dir", str(models), "--results", file, "--json"]) == 0
+    idle, first, *_ = json.loads(capsys.readouterr().out)
+    assert idle["mean_power_watts"] is None
+    assert set(first["mean_power_watts"]) == {"mean", "low", "high"}
+    assert (first["confidence"], first["hardware_known"], first["encoder_known"]) == (0.9, True, True)
+    folder = ["--results-dir", str(results)]
+    assert main(["recommend", *folder, "--objective", "energy", "--min-vmaf", "83", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    # 46 W over 20 s for 10 s of video
+    assert answer["choice"]["scenario"] == "s3"
+    assert answer["choice"]["basis"] == "measured"
+    assert answer["choice"]["values"]["energy_joules_per_video_second"] == pytest.approx(92.0)
+    assert set(answer) >= {"objective", "constraints", "choice", "reason", "front", "knee", "next_runs"}
+
+
+def test_scenarios_of_a_matrix_file_are_predicted_before_they_run(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retrain(_options(results), _quiet)
+    matrix = tmp_path / "plan.yaml"
+    matrix.write_text(
+        "defaults: {resolution: 1280x720, preset: fast, fps: 30}\n"
+        "matrix: {encoder: [libx264, libx265], bitrate: [1000k, 2000k]}\n"
+    )
+    code = main(
+        ["predict", "--models-dir", str(results.parent / "models"), "--matrix", str(matrix),
+         "--hardware-id", "lab-1", "--media-duration", "10", "--json"]
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [p["encoder_known"] for p in found] == [True, True, False, False]
+    assert found[0]["mean_power_watts"]["mean"] == pytest.approx(43, rel=0.1)
+    assert found[2]["mean_power_watts"] is None
+
+
+def test_recommend_predicts_where_power_was_not_measured(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retrain(_options(results), _quiet)
+    _write(results, _scenario(20, power=None, bitrate="700k", vmaf_score=99.0), stamp="20260102_000000")
+    models = ["--models-dir", str(results.parent / "models")]
+    assert main(["recommend", "--results-dir", str(results), *models, "--min-vmaf", "98", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["choice"]["scenario"], answer["choice"]["basis"]) == ("s20", "predicted")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["predict"], 2, "--results or --matrix: expected a result file or a matrix"),
+        (["predict", "--results", "/nowhere.json"], 2, "/nowhere.json: cannot be read"),
+        (["recommend", "--results-dir", "/nowhere"], 2, "/nowhere: expected a folder of result files"),
+        (["recommend", "--objective", "speed"], 2, "objective: expected one of cost, energy"),
+        (["recommend", "--objective", "energy=x"], 2, "--objective: expected weights"),
+        (["retrain", "--prometheus-url", "x", "--results-dir", "."], 1, "nothing could be trained"),
+        (["retrain", "--prometheus-url", "http://x", "--prometheus-header", "a"], 2, "expected NAME=VALUE"),
+        (
+            ["retrain", "--prometheus-url", "http://x", "--prometheus-token-file", "/nowhere"],
+            2,
+            "/nowhere: --prometheus-token-file: cannot be read",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_its_exit_code(
+    arguments: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.long
+def test_latest_always_loads_whenever_a_retraining_is_killed(results: Path) -> None:
+    """Killed 20 times at moments spread over its whole course; the benchmark does it 100 times."""
+    models = results.parent / "models"
+    retrain(_options(results), _quiet)
+    began = time.monotonic()
+    command = [sys.executable, str(ROOT / "retrain_models.py"), "--results-dir", str(results)]
+    command += ["--models-dir", str(models)]
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.monotonic() - began
+    for index in range(20):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(whole * (0.5 + 0.5 * index / 20))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        registry.load(models, "lab-1")
