@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from typing import Any, cast
 
 import httptools
@@ -151,14 +154,20 @@ class Connection(HttpToolsProtocol):
         self._cancel_stall()
 
     def _watch_stall(self) -> None:
-        self._waiting_bytes = self.transport.get_write_buffer_size()
+        self._waiting_bytes = self._unread()
         self._stall = self.loop.call_later(STALL_SECONDS, self._check_stall)
 
     def _check_stall(self) -> None:
-        if self.transport.get_write_buffer_size() < self._waiting_bytes:
+        if self._unread() < self._waiting_bytes:
             self._watch_stall()
         else:
             self.transport.abort()
+
+    def _unread(self) -> int:
+        """Bytes the client has not taken: in our buffer and in the kernel's, which may hold megabytes."""
+        queued = bytearray(4)
+        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:

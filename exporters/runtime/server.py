@@ -164,6 +164,11 @@ class Listener:
         return number
 
     @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._state.connections)
+
+    @property
     def url(self) -> str:
         """Where a client on this host finds the exporter."""
         host = self._sock.getsockname()[0]

@@ -1,0 +1,168 @@
+"""What one client may hold, with the limits made short: time for a request, time without reading, number."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvloop
+
+from exporters.runtime import Exporter, Family, Filled, connection
+from exporters.runtime.app import App, Open
+from exporters.runtime.scrape import Scraper
+from exporters.runtime.server import Listener, bind
+
+BIG = Family("x_size_bytes", "gauge", "Size.", ("item",))
+GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Big:
+    """A page of some megabytes."""
+
+    name = "big"
+    blocking = False
+
+    def __init__(self) -> None:
+        self._families = [BIG([((f"{i:06d}" + "x" * 150,), i) for i in range(40_000)])]
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def collect(self) -> list[Filled]:
+        return self._families
+
+
+def run(scenario: Callable[[Listener], Awaitable[Any]]) -> Any:
+    """Run a scenario beside a listening server, in one loop."""
+    exporter = Exporter("x", "X", 0, (), lambda _: ())
+    scraper = Scraper(exporter, [Big()])
+    sock = bind("127.0.0.1", 0)
+
+    async def both() -> Any:
+        listener = Listener(App(exporter, scraper, Open(), 40), sock)
+        await listener.listen(None)
+        try:
+            return await asyncio.wait_for(scenario(listener), 20)
+        finally:
+            await listener.close(0.1)
+
+    with sock, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(both())
+
+
+async def exchange(listener: Listener, data: bytes) -> bytes:
+    """Send, then read until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(data)
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def reluctant(listener: Listener) -> socket.socket:
+    """A client with a small buffer, so that what it does not read stays with the server."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sock.connect(("127.0.0.1", listener.port))
+    sock.setblocking(False)
+    return sock
+
+
+def test_an_unfinished_request_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.1)
+    answer = run(lambda listener: exchange(listener, b"GET /health HTTP/1.1\r\nHost: "))
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_silent_client_is_closed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.1)
+    assert run(lambda listener: exchange(listener, b"")) == b""
+
+
+def test_a_body_that_never_ends_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.1)
+    data = b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nxxx"
+    answer = run(lambda listener: exchange(listener, data))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_time_counts_for_one_request_and_not_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
+
+    async def several(listener: Listener) -> list[bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        answers = []
+        for _ in range(4):
+            writer.write(GET)
+            answers.append(await reader.readuntil(b"OK"))
+            answers[-1] += await reader.readuntil(b"\r\n\r\nOK") if b"\r\n\r\nOK" not in answers[-1] else b""
+            await asyncio.sleep(0.15)
+        writer.close()
+        return answers
+
+    assert all(b"200 OK" in answer for answer in run(several))
+
+
+def test_a_client_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.2)
+
+    async def stall(listener: Listener) -> int:
+        sock = reluctant(listener)
+        await asyncio.get_running_loop().sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if listener.connections == 0:
+                break
+        sock.close()
+        return listener.connections
+
+    assert run(stall) == 0
+
+
+def test_a_slow_reader_that_goes_on_reading_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole takes longer than the limit; no stretch without progress does."""
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.3)
+
+    async def slowly(listener: Listener) -> int:
+        loop = asyncio.get_running_loop()
+        sock = reluctant(listener)
+        await loop.sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        total = 0
+        while chunk := await loop.sock_recv(sock, 300_000):
+            total += len(chunk)
+            await asyncio.sleep(0.04)
+        sock.close()
+        return total
+
+    assert run(slowly) > 40_000 * 150
+
+
+def test_one_client_too_many_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 3)
+
+    async def crowd(listener: Listener) -> tuple[bytes, bytes]:
+        kept = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        refused = await exchange(listener, b"")
+        kept[0][1].write(GET)
+        served = await kept[0][0].readuntil(b"\r\n\r\n")
+        for _, writer in kept:
+            writer.close()
+        return refused, served
+
+    refused, served = run(crowd)
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in refused
+    assert served.startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_upgrade_is_not_offered() -> None:
+    data = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n"
+    assert run(lambda listener: exchange(listener, data)).startswith(b"HTTP/1.1 200 OK\r\n")
