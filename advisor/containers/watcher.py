@@ -35,6 +35,8 @@ __all__ = ["Watcher"]
 
 ROUND_SECONDS = 5.0
 LIST_EVERY_ROUNDS = 6
+OVERLAP_SECONDS = 2.0
+"""Each round begins before the end of the last: at its end, an engine may drop what it has not sent yet."""
 SHORTEST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 10.0
 JOIN_SECONDS = 0.4
@@ -84,6 +86,7 @@ class Watcher:
         """Counts the connections of the follower; 0 while there is none."""
         self._connections = 0
         self._asked: set[str] = set()
+        self._recent: dict[tuple[str, str], float] = {}
         self._state: str | None = ""
 
         def engine() -> Engine:
@@ -158,22 +161,32 @@ class Watcher:
             self._on_state(state)
 
     def _follow_events(self, info: EngineInfo) -> None:
-        """Rounds of events, by the engine's clock, each from where the one before ended."""
+        """Rounds of events, by the engine's clock, without a gap between two."""
         offset = info.unix_seconds - time.monotonic()
         since = info.unix_seconds
         rounds = 0
         while not self._stopping.is_set():
             now = time.monotonic() + offset
-            until = max(since, now) + ROUND_SECONDS
+            until = now + ROUND_SECONDS
             for event in self._follower.events(since, until):
-                self._take(event, time.monotonic() + offset)
+                if self._is_new(event):
+                    self._take(event, time.monotonic() + offset)
             early = until - (time.monotonic() + offset)
             if early > ROUND_SECONDS / 2 and not self._stopping.is_set():
                 raise EngineError("docker engine: the event stream ended early", reason="unreachable")
-            since = until
+            since = until - OVERLAP_SECONDS
+            self._recent = {key: at for key, at in self._recent.items() if at >= since}
             rounds += 1
             if rounds % LIST_EVERY_ROUNDS == 0:
                 self._post_list(self._follower.containers())
+
+    def _is_new(self, event: Event) -> bool:
+        """Whether an event was not told before; events of one kind and container come in order."""
+        key = (event.action, event.container.id)
+        if event.unix_seconds <= self._recent.get(key, float("-inf")):
+            return False
+        self._recent[key] = event.unix_seconds
+        return True
 
     def _take(self, event: Event, now: float) -> None:
         container = event.container

@@ -68,21 +68,21 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 @pytest.fixture
-def watch(fake: FakeEngine, seen: Seen) -> Iterator[Callable[[], Watcher]]:
+def watch(fake: FakeEngine, seen: Seen) -> Iterator[Callable[..., Watcher]]:
     started: list[Watcher] = []
 
-    def start() -> Watcher:
+    def start(timeout_seconds: float = 5.0) -> Watcher:
         watcher = Watcher(
             engine_address(fake.host),
             seen.changes.append,
             without_files=lambda: seen.blind,
             counts=seen.counts,
-            timeout_seconds=0.4,
+            timeout_seconds=timeout_seconds,
             usage_seconds=0.2,
             on_state=seen.states.append,
         )
         started.append(watcher)
-        watcher.start()
+        watcher.start(wait_seconds=20.0)
         return watcher
 
     yield start
@@ -93,7 +93,7 @@ def watch(fake: FakeEngine, seen: Seen) -> Iterator[Callable[[], Watcher]]:
             thread.join(10)
 
 
-Watch = Callable[[], Watcher]
+Watch = Callable[..., Watcher]
 
 
 def test_containers_that_run_are_listed_and_inspected(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
@@ -171,7 +171,7 @@ def test_an_engine_may_stop_and_start(fake: FakeEngine, seen: Seen, watch: Watch
 
 def test_an_engine_that_hangs_is_down_until_it_answers(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
     fake.start()
-    watch()
+    watch(timeout_seconds=0.4)
     wait_for_stream(fake)
     fake.hang()
     seen.wait_for(EngineDown)
@@ -222,9 +222,8 @@ def test_statistics_are_asked_for_those_without_files(fake: FakeEngine, seen: Se
     watch()
     used = seen.wait_for(Used)
     assert isinstance(used, Used)
-    assert {id: usage.cpu_seconds for id, usage in used.usages.items()} == {
-        f"{number:064x}": float(number) for number in range(30)
-    }
+    told = {id: usage.cpu_seconds for id, usage in used.usages.items()}
+    assert told == {f"{number:064x}": float(number) for number in range(30)}
 
 
 def test_a_thousand_containers_come_and_go(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
