@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from advisor.errors import InputError
+from advisor.ffmpeg import find_ffmpeg
 from advisor.quality.queue import Job, Outcome, QualityQueue
 from advisor.quality.settings import Settings
 from advisor.results import Quality, Vmaf
@@ -19,7 +22,7 @@ from exporters.qoe import EXPORTER, QoeCollector, Work
 from exporters.runtime.folder import ResultFolder
 from exporters.runtime.options import parse_options
 from exporters.runtime.snapshot import PageBuilder
-from exporters.runtime.testing import render
+from exporters.runtime.testing import render, served
 
 RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
 RUN = "test_results_20260302_080000"
@@ -368,3 +371,30 @@ def test_two_ways_to_choose_a_model_contradict(tmp_path: Path) -> None:
     options = parse_options(EXPORTER, ["--model", "hd", "--codec-comparison"], {"RESULTS_DIR": str(tmp_path)})
     with pytest.raises(InputError, match="leave out one of the two"):
         EXPORTER.build(options)
+
+
+@pytest.mark.ffmpeg
+def test_a_restart_computes_nothing_again(tmp_path: Path) -> None:
+    """The real exporter with the real ffmpeg, twice over one cache."""
+
+    def ffmpeg(*arguments: str) -> None:
+        subprocess.run([find_ffmpeg(), "-nostdin", "-v", "error", *arguments], cwd=tmp_path, check=True)
+
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    (tmp_path / "clip.mp4").unlink()
+    (tmp_path / "a.mp4").unlink()
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x72:r=25:d=0.4", "-c:v", "libx264", "-qp", "0", "clip.mp4")
+    ffmpeg("-i", "clip.mp4", "-c:v", "libx264", "-crf", "35", "a.mp4")
+    arguments = ("--results-dir", str(tmp_path), "--cache-dir", str(tmp_path / "cache"))
+    pages = []
+    for _ in range(2):
+        with served("exporters.qoe", *arguments) as exporter:
+            url = f"{exporter.url}/metrics"
+            until(lambda url=url: "qoe_vmaf_score" in requests.get(url, timeout=10).text)  # type: ignore[misc]
+            pages.append(samples(requests.get(url, timeout=10).content))
+    score = of("qoe_vmaf_score", "a", output="", model="vmaf_v0.6.1")
+    assert pages[0][score] == pages[1][score]
+    counted = [
+        [p[f'qoe_computations_total{{outcome="{kind}"}}'] for kind in ("scored", "cached")] for p in pages
+    ]
+    assert counted == [[1, 0], [0, 1]]
