@@ -1,0 +1,250 @@
+"""Accuracy on a public set of wall-metered encodes, through the commands that users call.
+
+The data come with the PyPI package mendevi 1.2.3 (AGPL-3; not part of this project and not shipped)::
+
+    pip download --no-deps mendevi==1.2.3 && unzip mendevi-*.whl 'dataset/*'
+    python benchmarks/accuracy/mendevi.py dataset/duration.json.xz --folds 5
+
+Clips of 5 s and more become result files, one a video and machine. Videos are split into folds; each fold is
+predicted by a model that ``retrain_models.py`` made of the others and ``wattframe predict`` used:
+
+- ``a priori``: nothing of the video is known;
+- ``one probe``: one run of the same video and machine was measured;
+- ``new machine``: trained on the other machine only, one calibration run (of another video) is known;
+- ``regret``: what choosing the least predicted energy above a floor of PSNR costs more than the true best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import lzma
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, write_run
+
+ROOT = Path(__file__).resolve().parents[2]
+# how mendevi's words for effort were given to the encoders (its encode.py)
+PRESETS = {"libsvtav1": {"slow": "4", "medium": "6", "fast": "8"}}
+WORST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
+FLOOR_QUANTILE = 0.5
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One scenario with what the test needs to know besides."""
+
+    machine: str
+    video: str
+    scenario: Scenario
+    psnr: float | None
+
+
+def rows_of(records: Sequence[dict[str, Any]], least_seconds: float) -> list[Row]:
+    """One row a record and machine; repeats inside a record are averaged."""
+    asked: dict[tuple[Any, ...], list[float]] = collections.defaultdict(list)
+    for r in records:
+        if r["mode"] == "cbr":
+            asked[r["encoder"], r["quality"], r["height"]].append(r["bitrate"])
+    rows = []
+    for index, r in enumerate(records):
+        if r["video_duration"] < least_seconds:
+            continue
+        rate = asked.get((r["encoder"], r["quality"], r["height"]))
+        for machine, powers in r["encode_power"].items():
+            rows.append(_row(index, r, machine, powers, statistics.median(rate) if rate else None))
+    return rows
+
+
+def _row(index: int, r: dict[str, Any], machine: str, powers: list[float], rate: float | None) -> Row:
+    watts = statistics.fmean(powers)
+    joules = statistics.fmean(p * t for p, t in zip(powers, r["encode_duration"][machine], strict=True))
+    seconds = statistics.fmean(r["encode_duration"][machine])
+    constant_rate = r["mode"] == "cbr" and rate is not None
+    size = f"{r['width']}x{r['height']}"
+    scenario = Scenario(
+        name=f"{r['name']} {index}",
+        encoder=r["encoder"],
+        preset=PRESETS.get(r["encoder"], {}).get(r["effort"], r["effort"]),
+        bitrate=f"{rate / 1000:.0f}k" if constant_rate and rate else None,
+        crf=None if constant_rate else r["quality"] * WORST_CRF.get(r["encoder"], 51),
+        resolution=size,
+        threads=r["threads"],
+        duration=seconds,
+        input=InputMedia(name=r["name"], duration=r["video_duration"]),
+        outputs=[Output(resolution=size, duration=r["video_duration"])],
+        encode=EncodeStats(speed=r["video_duration"] / seconds),
+        power=Power(mean_watts=watts, total_energy_joules=joules, tier="measured", source="wattmeter"),
+    )
+    return Row(machine, r["name"], scenario, r.get("psnr"))
+
+
+def write(rows: Iterable[Row], folder: Path, *, known: bool) -> list[Path]:
+    """Result files, one a video and machine; without ``known`` all that measuring tells is left out."""
+    folder.mkdir(parents=True)
+    groups: dict[tuple[str, str], list[Scenario]] = collections.defaultdict(list)
+    for row in rows:
+        s = row.scenario
+        bare = msgspec.structs.replace(s, power=None, encode=None, duration=None)
+        groups[row.machine, row.video].append(s if known else bare)
+    paths = []
+    for number, ((machine, _), scenarios) in enumerate(sorted(groups.items())):
+        path = folder / f"test_results_20250101_{number:06d}.json"
+        host = Host(hardware_id=machine.partition(".")[0])
+        write_run(Run(run_id=path.stem, scenarios=tuple(scenarios), host=host), path)
+        paths.append(path)
+    return paths
+
+
+def train(folder: Path, models: Path) -> dict[str, Any]:
+    """What ``retrain_models.py --json`` says."""
+    return call(["retrain_models.py", "--results-dir", str(folder), "--models-dir", str(models), "--json"])
+
+
+def predict(models: Path, files: Sequence[Path], measured: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """What ``wattframe predict --json`` says."""
+    arguments = ["-m", "wattframe", "predict", "--models-dir", str(models), "--json"]
+    arguments += [part for file in files for part in ("--results", str(file))]
+    arguments += [part for file in measured for part in ("--measured", str(file))]
+    return call(arguments)
+
+
+def call(arguments: Sequence[str]) -> Any:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    return json.loads(done.stdout)
+
+
+class Tally:
+    """Errors and coverage of one situation."""
+
+    def __init__(self) -> None:
+        self.errors: list[float] = []
+        self.inside: list[bool] = []
+
+    def add(self, estimate: dict[str, float] | None, value: float) -> None:
+        assert estimate is not None, "a scenario got no prediction"
+        self.errors.append(abs(estimate["mean"] - value) / value)
+        self.inside.append(estimate["low"] <= value <= estimate["high"])
+
+    def __str__(self) -> str:
+        if not self.errors:
+            return "nothing"
+        return (
+            f"MAPE {statistics.fmean(self.errors):7.2%}  90 % intervals cover "
+            f"{statistics.fmean(self.inside):6.1%}  n {len(self.errors)}"
+        )
+
+
+Tallies = dict[tuple[str, str], Tally]
+
+
+def score(tallies: Tallies, situation: str, rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> None:
+    """Add predictions to the tallies; scenarios are found by machine and name."""
+    truth = {row.scenario.name: row.scenario.power for row in rows}
+    for p in found:
+        power = truth.get(p["scenario"])
+        if power is not None and power.mean_watts and power.total_energy_joules:
+            tallies[situation, "power"].add(p["mean_power_watts"], power.mean_watts)
+            tallies[situation, "energy"].add(p["total_energy_joules"], power.total_energy_joules)
+
+
+def regrets(rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> list[float]:
+    """Extra energy of the choice by prediction, for each video, machine and size with a choice."""
+    predicted = {p["scenario"]: p["total_energy_joules"]["mean"] for p in found}
+    groups: dict[tuple[Any, ...], list[Row]] = collections.defaultdict(list)
+    for row in rows:
+        if row.psnr is not None and row.scenario.name in predicted:
+            groups[row.machine, row.video, row.scenario.resolution].append(row)
+    extra = []
+    for group in groups.values():
+        floor = sorted(r.psnr or 0 for r in group)[int(len(group) * FLOOR_QUANTILE)]
+        allowed = [r for r in group if (r.psnr or 0) >= floor]
+        if len(allowed) > 1:
+            best = min(_joules(r) for r in allowed)
+            extra.append(_joules(min(allowed, key=lambda r: predicted[r.scenario.name])) / best - 1)
+    return extra
+
+
+def _joules(row: Row) -> float:
+    assert row.scenario.power is not None
+    assert row.scenario.power.total_energy_joules is not None
+    return row.scenario.power.total_energy_joules
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--only", type=int, help="run just so many of the folds")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--least-seconds", type=float, default=5.0)
+    options = parser.parse_args()
+    records = json.loads(lzma.decompress(options.dataset.read_bytes()))
+    rows = rows_of(records, options.least_seconds)
+    machines, videos = sorted({r.machine for r in rows}), sorted({r.video for r in rows})
+    print(f"{len(rows)} scenarios, {len(videos)} videos, {len(machines)} machines")
+    chance = random.Random(options.seed)
+    chance.shuffle(videos)
+    tallies: Tallies = collections.defaultdict(Tally)
+    extra: list[float] = []
+    for fold in range(options.only or options.folds):
+        held = set(videos[fold :: options.folds])
+        with tempfile.TemporaryDirectory() as folder:
+            extra += one_fold(Path(folder), rows, held, machines, tallies, chance)
+        print(f"-- after fold {fold + 1} of {options.folds}")
+        for (situation, target), tally in sorted(tallies.items()):
+            print(f"{situation:<12} {target:<7} {tally}")
+        print(
+            f"regret under a floor of PSNR: {statistics.fmean(extra):.2%} over {len(extra)} choices",
+            flush=True,
+        )
+
+
+def one_fold(
+    folder: Path,
+    rows: Sequence[Row],
+    held: set[str],
+    machines: Sequence[str],
+    tallies: Tallies,
+    chance: random.Random,
+) -> list[float]:
+    outside, inside = ([r for r in rows if (r.video in held) is side] for side in (False, True))
+    write(outside, folder / "train", known=True)
+    train(folder / "train", folder / "models")
+    extra: list[float] = []
+    for machine in machines:
+        own = [r for r in inside if r.machine == machine]
+        files = write(own, folder / f"bare-{machine}", known=False)
+        found = predict(folder / "models", files)
+        score(tallies, "a priori", own, found)
+        extra += regrets(own, found)
+        probes = [chance.choice([r for r in own if r.video == v]) for v in sorted({r.video for r in own})]
+        probe_files = write(probes, folder / f"probes-{machine}", known=True)
+        rest = [r for r in own if r not in probes]
+        score(tallies, "one probe", rest, predict(folder / "models", files, probe_files))
+        others = [r for r in outside if r.machine != machine]
+        write(others, folder / f"train-{machine}", known=True)
+        train(folder / f"train-{machine}", folder / f"models-{machine}")
+        long = [r for r in own if (r.scenario.duration or 0) >= 20]
+        for number, calibration in enumerate(chance.sample(long, min(4, len(long)))):
+            known = write([calibration], folder / f"calibration-{machine}-{number}", known=True)
+            strange = [r for r in own if r.video != calibration.video]
+            score(tallies, "new machine", strange, predict(folder / f"models-{machine}", files, known))
+    return extra
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Training on many scenarios: wall time and memory; and 100 retrainings that are killed.
+
+python benchmarks/training.py [--scenarios 10000] [--kills 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from advisor.regression import registry
+from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, write_run
+
+ROOT = Path(__file__).resolve().parents[1]
+ENCODERS = {"libx264": ("veryfast", "medium", "slow"), "libsvtav1": ("6", "8", "10")}
+
+
+def scenario(index: int, chance: random.Random) -> Scenario:
+    """One of a law with noise: watts by encoder and preset, seconds by pixels."""
+    encoder = chance.choice(sorted(ENCODERS))
+    step = chance.randrange(3)
+    height = chance.choice((360, 720, 1080))
+    rate = chance.choice((800, 1500, 3000, 6000))
+    seconds = 5 + height * height / 40_000 * (3 - step) * math.exp(chance.gauss(0, 0.1))
+    watts = (90 + 8 * step + height / 60) * math.exp(chance.gauss(0, 0.02))
+    size = f"{height * 16 // 9}x{height}"
+    return Scenario(
+        name=f"s{index}",
+        encoder=encoder,
+        preset=ENCODERS[encoder][step],
+        bitrate=f"{rate}k",
+        resolution=size,
+        fps=30.0,
+        duration=seconds,
+        start_time=1.7e9 + 100 * index,
+        input=InputMedia(name=f"video {index % 200}", duration=10.0 + index % 50),
+        outputs=[Output(resolution=size, duration=10.0 + index % 50)],
+        encode=EncodeStats(speed=(10 + index % 50) / seconds),
+        power=Power(mean_watts=watts, total_energy_joules=watts * seconds, tier="measured"),
+    )
+
+
+def write(folder: Path, count: int) -> None:
+    """Result files of 100 scenarios each."""
+    folder.mkdir()
+    chance = random.Random(1)
+    for first in range(0, count, 100):
+        path = folder / f"test_results_20260101_{first // 100:06d}.json"
+        made = tuple(scenario(i, chance) for i in range(first, min(first + 100, count)))
+        write_run(Run(run_id=path.stem, scenarios=made, host=Host(hardware_id="lab-1", threads=16)), path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenarios", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder / "results", options.scenarios)
+        models = folder / "models"
+        command = [sys.executable, str(ROOT / "retrain_models.py"), "--results-dir", str(folder / "results")]
+        command += ["--models-dir", str(models)]
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - began
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        size = (models / "lab-1" / "latest" / "model.skops").stat().st_size
+        print(
+            f"{options.scenarios} scenarios: {seconds:.1f} s wall, "
+            f"{used.ru_utime + used.ru_stime:.1f} s CPU, {used.ru_maxrss / 1024:.0f} MiB at most, "
+            f"model of {size / 2**20:.1f} MiB"
+        )
+        if options.kills:
+            small = folder / "few"
+            write(small, 30)
+            command[3] = str(small)
+            print(
+                f"{killed(command, models, options.kills)} of {options.kills} kills left a model that loads"
+            )
+
+
+def killed(command: list[str], models: Path, times: int) -> int:
+    """Kill a retraining at moments spread over its course; how often ``latest`` loads afterwards."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    whole = time.perf_counter() - began
+    good = 0
+    for index in range(times):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(whole * (index + 1) / times)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        registry.load(models, "lab-1")
+        good += 1
+    return good
+
+
+if __name__ == "__main__":
+    main()
