@@ -39,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything serving until Ctrl-C")
     parser.add_argument("--duration", type=float, default=12.0, help="seconds of each scenario (default 12)")
+    parser.add_argument("--region", default="eu-west-1", help="whose prices and grid (default eu-west-1)")
     parser.add_argument("--port-offset", type=int, default=0, help="added to the ports 9500-9504 and 9090")
     options = parser.parse_args()
     os.chdir(ROOT)
@@ -52,7 +53,7 @@ def _demo(options: argparse.Namespace) -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     for folder in (RESULTS, MODELS, STACK):
         folder.mkdir(parents=True)
-    with _served(options.port_offset) as services:
+    with _served(options) as services:
         prometheus = services.get("prometheus")
         _run_tests(options.duration)
         run = _the_run()
@@ -63,11 +64,11 @@ def _demo(options: argparse.Namespace) -> int:
         against = ["--prometheus-url", prometheus] if prometheus else []
         _call("retrain_models.py", "--results-dir", RESULTS, "--models-dir", MODELS, *against)
         _say("Ask what it costs, and what to choose")
-        _call("wattframe", "cost", RESULTS / f"{run.run_id}.json")
-        _call("wattframe", "recommend", "--results-dir", RESULTS, "--objective", "energy", "--min-vmaf", "80")
-        _call(
-            "wattframe", "report", "--results-dir", RESULTS, "--models-dir", MODELS, "-o", OUT / "report.html"
-        )
+        result, region = RESULTS / f"{run.run_id}.json", ("--region", options.region)
+        _call("wattframe", "cost", result, *region)
+        choice = ("--objective", "energy", "--min-vmaf", "80")
+        _call("wattframe", "recommend", "--results-dir", RESULTS, *choice, *region)
+        _call("wattframe", "report", result, *region, "--output", OUT / "report.html")
         _check(run)
         _conclusion(run, services, time.monotonic() - began, options.keep)
         if options.keep:
@@ -109,10 +110,21 @@ def _only_one() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _served(offset: int) -> Iterator[dict[str, str]]:
+def _served(options: argparse.Namespace) -> Iterator[dict[str, str]]:
     """The exporters and Prometheus while the block runs: addresses by name."""
     _say("Serve the five exporters, and Prometheus where there is one")
-    arguments = ["up", "--results-dir", RESULTS, "--models-dir", MODELS, "--state-dir", STACK]
+    offset = options.port_offset
+    arguments = [
+        "up",
+        "--region",
+        options.region,
+        "--results-dir",
+        RESULTS,
+        "--models-dir",
+        MODELS,
+        "--state-dir",
+        STACK,
+    ]
     arguments += [
         "--scrape-interval",
         1,

@@ -53,11 +53,10 @@ class DockerEngine:
 
     def start(self) -> None:
         """Start dockerd and wait until it answers."""
-        network = (
-            []
-            if self._network
-            else ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-masq=false"]
-        )
+        # never the default bridge: it has one name for all engines of a machine
+        network = ["--bridge", "none"]
+        if not self._network:
+            network += ["--iptables=false", "--ip6tables=false", "--ip-masq=false"]
         command = ["dockerd", "--host", self.host, "--pidfile", str(self.folder / "pid")]
         command += ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")]
         command += ["--cgroup-parent", self.cgroup_parent, *network]
