@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,8 +25,20 @@ from tests.support.cgroup_tree import CgroupTree
 from tests.support.container_world import ContainerWorld, container
 from tests.support.engine_fake import FakeEngine
 
+# the SDK leaves the socket of a refused connection to the garbage collector
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*unclosed.*socket:ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What a test leaves to the garbage collector does not end in another test."""
+    yield
+    gc.collect()
 
 
 class Once:

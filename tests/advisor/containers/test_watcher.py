@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,19 @@ from advisor.containers.engine import engine_address
 from advisor.containers.watcher import Watcher
 from tests.support.engine_fake import FakeEngine
 
+# the SDK leaves the socket of a refused connection to the garbage collector
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*unclosed.*socket:ResourceWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 ID, OTHER = "4f" * 32, "5e" * 32
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What a test leaves to the garbage collector does not end in another test."""
+    yield
+    gc.collect()
 
 
 class Seen:
