@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import time
@@ -17,7 +18,14 @@ import msgspec
 from msgspec import Struct
 
 from advisor.enrichment import Enrichment, ObservationCache, enrich, lacks_power
-from advisor.errors import InputError, ModelError, NotEnoughDataError, PrometheusError, ResultFileError
+from advisor.errors import (
+    InputError,
+    ModelError,
+    NotEnoughDataError,
+    PrometheusError,
+    ResultFileError,
+    WattframeError,
+)
 from advisor.prometheus import Connection, PrometheusClient
 from advisor.regression import registry
 from advisor.regression.features import Case, case
@@ -25,7 +33,7 @@ from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
 from advisor.scenario import duration_seconds, energy, mean_watts
 
-__all__ = ["Left", "Options", "Report", "retrain", "summary"]
+__all__ = ["Left", "Options", "Report", "retrain", "summary", "watch"]
 
 _FILES_AT_ONCE = 200
 _MOST_WATTS = 100_000.0
@@ -82,6 +90,10 @@ class Report(Struct, kw_only=True):
     manifest: Manifest | None = None
     former: str | None = None
     """The version in service before."""
+    drift_ratio: float | None = None
+    """How much more new scenarios draw than the former model says (median); None for fewer than five."""
+    card: str | None = None
+    """The page that shows the model."""
     deleted: list[str] = []
     seconds: float = 0.0
 
@@ -111,7 +123,7 @@ def retrain(options: Options, note: Note) -> Report:
     manifest = _manifest(trained, home)
     report.former = _former_version(options.models_dir, home)
     manifest = registry.save(options.models_dir, trained, manifest)
-    better, reason = _judged(options, trained, manifest)
+    better, reason = _judged(options, trained, manifest, report)
     if better or options.force:
         reason = reason if better else f"forced, although {reason}"
         manifest = registry.promote(options.models_dir, home, manifest.version, reason=reason)
@@ -119,6 +131,11 @@ def retrain(options: Options, note: Note) -> Report:
         manifest = msgspec.structs.replace(manifest, reason=reason)
         registry.note(options.models_dir, manifest)
     report.manifest = manifest
+    from wattframe.card import model_card
+
+    card = options.models_dir / home / manifest.version / "card.html"
+    card.write_text(model_card(trained, manifest), encoding="utf-8")
+    report.card = str(card)
     report.deleted = registry.prune(options.models_dir, home, options.keep)
     report.seconds = time.monotonic() - began
     return report
@@ -334,7 +351,7 @@ def _former_version(models_dir: Path, home: str) -> str | None:
         return None
 
 
-def _judged(options: Options, trained: Any, challenger: Manifest) -> tuple[bool, str]:
+def _judged(options: Options, trained: Any, challenger: Manifest, report: Report) -> tuple[bool, str]:
     """Whether the new model is not worse than the one in service, and why."""
     home = challenger.hardware_id
     if not (options.models_dir / home / registry.LATEST).is_symlink():
@@ -346,14 +363,14 @@ def _judged(options: Options, trained: Any, challenger: Manifest) -> tuple[bool,
     if manifest.tier != challenger.tier:
         better = challenger.tier == "measured"
         return better, f"{challenger.tier or 'unknown'} power in place of {manifest.tier or 'unknown'}"
-    return _compared(former, manifest, trained, challenger, options.margin)
+    return _compared(former, manifest, trained, challenger, options.margin, report)
 
 
 def _compared(
-    former: Any, manifest: Manifest, trained: Any, challenger: Manifest, margin: float
+    former: Any, manifest: Manifest, trained: Any, challenger: Manifest, margin: float, report: Report
 ) -> tuple[bool, str]:
     """On scenarios that are new to the former model where there are some, else by both's own errors."""
-    ours, theirs, count = _on_new_rows(former, manifest, trained)
+    ours, theirs, count, report.drift_ratio = _on_new_rows(former, manifest, trained)
     what = f"on {count} new scenarios"
     if count < _FEWEST_NEW:
         ours, theirs = challenger.error_ratio, manifest.error_ratio
@@ -366,7 +383,10 @@ def _compared(
     return ours <= theirs * (1 + margin), said
 
 
-def _on_new_rows(former: Any, manifest: Manifest, trained: Any) -> tuple[float | None, float | None, int]:
+def _on_new_rows(
+    former: Any, manifest: Manifest, trained: Any
+) -> tuple[float | None, float | None, int, float | None]:
+    """Errors of the new and the former model on scenarios that the former never saw, and its drift there."""
     import numpy as np
 
     from advisor.regression.validation import mean_ratio_error
@@ -374,7 +394,7 @@ def _on_new_rows(former: Any, manifest: Manifest, trained: Any) -> tuple[float |
     name = "mean_power_watts"
     model = trained.targets.get(name)
     if model is None or not model.predictor.errors_:
-        return None, None, 0
+        return None, None, 0, None
     rows = [c for c in trained.training if name in c.targets]
     held = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.predictor.residuals_, strict=True)]
     new = [(c, e) for c, e in held if c.run_id not in manifest.runs]
@@ -385,9 +405,10 @@ def _on_new_rows(former: Any, manifest: Manifest, trained: Any) -> tuple[float |
         if p.mean_power_watts is not None
     ]
     if len(pairs) < _FEWEST_NEW:
-        return None, None, len(pairs)
+        return None, None, len(pairs), None
     ours, theirs = np.array(pairs).T
-    return mean_ratio_error(ours), mean_ratio_error(theirs), len(pairs)
+    drift = float(np.expm1(np.median(theirs)))
+    return mean_ratio_error(ours), mean_ratio_error(theirs), len(pairs), drift
 
 
 def summary(report: Report) -> str:
@@ -432,6 +453,10 @@ def _model_lines(manifest: Manifest, report: Report) -> list[str]:
     lines += [f"  {note}" for note in manifest.notes]
     state = "In service" if manifest.promoted else f"Not promoted, version {report.former} stays"
     lines.append(f"{state}: {manifest.reason}")
+    if report.drift_ratio is not None:
+        lines.append(f"Drift: the new scenarios draw {report.drift_ratio:+.1%} against the former model")
+    if report.card:
+        lines.append(f"Card: {report.card}")
     if report.deleted:
         lines.append(f"Deleted {len(report.deleted)} old versions")
     return lines
@@ -444,3 +469,26 @@ def _left(left: Left) -> str:
 def _listed(lines: Sequence[str], most: int = 20) -> list[str]:
     shown = [f"  {line}" for line in lines[:most]]
     return shown if len(lines) <= most else [*shown, f"  and {len(lines) - most} more (all with --json)"]
+
+
+def watch(options: Options, every_seconds: float, note: Note, tell: Callable[[Report], None]) -> None:
+    """Retrain whenever result files appear or change, until interrupted; failures are noted and outlived."""
+    before: object = None
+    while True:
+        stamp = _stamp(options.results_dir)
+        if stamp != before:
+            before = stamp
+            try:
+                tell(retrain(options, note))
+            except WattframeError as exc:
+                note(str(exc))
+        time.sleep(every_seconds)
+
+
+def _stamp(folder: Path) -> object:
+    found = []
+    for path in folder.glob(RESULT_GLOB):
+        with contextlib.suppress(OSError):  # renamed or deleted between listing and looking
+            info = path.stat()
+            found.append((path.name, info.st_size, info.st_mtime_ns))
+    return sorted(found)

@@ -18,7 +18,7 @@ from advisor.errors import InputError, NotEnoughDataError
 from advisor.regression import registry
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, read_run, write_run
 from wattframe.cli import main
-from wattframe.retrain import Options, retrain, summary
+from wattframe.retrain import Options, retrain, summary, watch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -290,6 +290,65 @@ def test_bad_input_is_one_line_and_its_exit_code(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_a_card_shows_the_model_and_its_held_out_points(results: Path) -> None:
+    report = retrain(_options(results), _quiet)
+    assert report.card is not None
+    page = Path(report.card).read_text()
+    assert page.startswith("<!doctype html>")
+    assert "Mean power (W): predicted against measured" in page
+    # 7 rows, drawn for wide and narrow pages, by 3 targets
+    assert page.count("mark s0") == 7 * 2 * 3
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_rollback_puts_the_version_before_back(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = results.parent / "models"
+    retrain(_options(results), _quiet)
+    retrain(_options(results), _quiet)
+    assert main(["retrain", "--rollback", "--models-dir", str(models)]) == 0
+    assert capsys.readouterr().out == "Version 0001 of lab-1 is in service: rolled back from 0002\n"
+    assert registry.latest_manifest(models, "lab-1").version == "0001"
+
+
+def test_new_scenarios_that_draw_more_are_told_as_drift(results: Path) -> None:
+    """The same configurations a little apart, at a tenth more power."""
+    options = _options(results)
+    retrain(options, _quiet)
+    more = [
+        _scenario(i, bitrate=f"{500 * i + 510}k", power=Power(mean_watts=1.1 * (40 + 2 * i), tier="modelled"))
+        for i in range(7)
+    ]
+    _write(results, *more, stamp="20260102_000000")
+    report = retrain(options, _quiet)
+    assert report.drift_ratio == pytest.approx(0.1, abs=0.04)
+
+
+def test_watching_retrains_when_results_come_and_outlives_failures(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    notes: list[str] = []
+    empty = results.parent / "coming"
+    empty.mkdir()
+
+    def pause(_: float) -> None:
+        if not told and not any(empty.iterdir()):
+            (empty / "test_results_20260101_000000.json").write_bytes(next(results.iterdir()).read_bytes())
+        elif told:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("wattframe.retrain.time.sleep", pause)
+    with pytest.raises(KeyboardInterrupt):
+        watch(
+            _options(empty),
+            1.0,
+            notes.append,
+            lambda r: told.append(r.manifest.version if r.manifest else ""),
+        )
+    assert told == ["None"]
+    assert "holds no test_results_*.json" in notes[0]
 
 
 @pytest.mark.long

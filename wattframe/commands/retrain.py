@@ -11,7 +11,8 @@ import typer
 
 from advisor.errors import InputError
 from advisor.prometheus import Connection
-from wattframe.retrain import Options, retrain, summary
+from advisor.regression import registry
+from wattframe.retrain import Options, Report, retrain, summary, watch
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -51,9 +52,21 @@ def command(
         float, typer.Option(min=0, help="How much worse, as a ratio, still counts as not worse.")
     ] = 0.05,
     force: Annotated[bool, typer.Option("--force", help="Promote whatever the comparison says.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Put the version before back into service; trains nothing.")
+    ] = False,
+    watch_seconds: Annotated[
+        float | None,
+        typer.Option("--watch", min=0.1, help="Look for new results every so many seconds, until Ctrl-C."),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the account as one JSON document.")] = False,
 ) -> int:
     """Enrich results from Prometheus, fit models, validate, promote."""
+    if rollback:
+        home = hardware_id or registry.choose_hardware(models_dir, None)
+        manifest = registry.rollback(models_dir, home)
+        sys.stdout.write(f"Version {manifest.version} of {home} is in service: {manifest.reason}\n")
+        return 0
     connection = None
     if prometheus_url:
         connection = Connection(
@@ -77,12 +90,18 @@ def command(
         margin=margin,
         force=force,
     )
-    report = retrain(options, _note)
-    if json_:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+    if watch_seconds is not None:
+        watch(options, watch_seconds, _note, lambda report: _tell(report, json_))
+    _tell(retrain(options, _note), json_)
+    return 0
+
+
+def _tell(report: Report, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
     else:
         sys.stdout.write(summary(report))
-    return 0
+    sys.stdout.flush()
 
 
 def _note(line: str) -> None:
