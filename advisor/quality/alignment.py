@@ -19,6 +19,8 @@ Encoders that are starved of bits lag behind: right pairings were seen at 0.82 o
 and, where hardly a picture was left, at 0.93 and 0.96 in two."""
 _TELLING = 1.03
 """A window tells something when one of its shifted pairings is this far from the pairing's own error."""
+_SAME = 0.98
+"""Errors of a frame closer than this are the same."""
 _OTHERS = 0.08
 """With a larger share of frames that another frame fits twice as well, the rate was changed otherwise."""
 _FLOOR = 0.1
@@ -86,8 +88,9 @@ def _share(errors: Sequence[float], used: Sequence[float]) -> float:
 
 
 def _mostly_less(errors: Sequence[float], used: Sequence[float]) -> bool:
+    """Whether of the frames that differ more than two in three have the lower error: one is not enough."""
     pairs = list(zip(errors, used, strict=False))
-    return sum(e < u for e, u in pairs) > 2 * sum(e > u for e, u in pairs)
+    return sum(e < _SAME * u for e, u in pairs) > 2 * sum(_SAME * e > u for e, u in pairs)
 
 
 _WORDS = {

@@ -137,6 +137,7 @@ class QualityQueue:
         self._outcomes: dict[Job, Outcome] = {}
         self._changed = threading.Condition()
         self._closing = False
+        self._waits = False
         self._threads = [
             threading.Thread(target=self._work, name=f"quality-{n}", daemon=True) for n in range(workers)
         ]
@@ -157,9 +158,13 @@ class QualityQueue:
             if thread.is_alive():
                 thread.join(timeout=1.5)
 
-    def want(self, jobs: Sequence[Job]) -> None:
-        """The jobs that matter now, the first first. Answers to others are forgotten."""
+    def want(self, jobs: Sequence[Job], *, begin: bool = True) -> None:
+        """The jobs that matter now, the first first. Answers to others are forgotten.
+
+        Without ``begin`` they wait until they are wanted with it; what runs already goes on.
+        """
         with self._changed:
+            self._waits = not begin
             wanted = dict.fromkeys(jobs)
             self._outcomes = {job: outcome for job, outcome in self._outcomes.items() if job in wanted}
             self._wanted = [job for job in wanted if job not in self._outcomes]
@@ -189,7 +194,7 @@ class QualityQueue:
         with self._changed:
             while not self._closing:
                 job = next((job for job in self._wanted if job not in self._running), None)
-                if job is not None:
+                if job is not None and not self._waits:
                     self._running.add(job)
                     return job
                 self._changed.wait()
