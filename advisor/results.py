@@ -284,6 +284,8 @@ class Run(_Record, frozen=True, kw_only=True):
     test_date: str | None = None
     tool: Tool | None = None
     host: Host | None = None
+    finished: bool | None = None
+    """False while the run goes on (and after a kill): whoever else uses this machine disturbs its figures."""
     schema_version: int = SCHEMA_VERSION
     refused: tuple[Refused, ...] = ()
 
@@ -310,6 +312,7 @@ class _Head(Struct, frozen=True):
     test_date: str | None = None
     tool: Tool | None = None
     host: Host | None = None
+    finished: bool | None = None
 
 
 _head_decoder = msgspec.json.Decoder(_Head)
@@ -376,6 +379,7 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
         test_date=head.test_date,
         tool=head.tool,
         host=head.host,
+        finished=head.finished,
         schema_version=SCHEMA_VERSION,
         refused=tuple(refused),
     )
@@ -566,6 +570,7 @@ def write_run(run: Run, path: str | os.PathLike[str]) -> None:
         "test_date": run.test_date,
         "tool": run.tool,
         "host": run.host,
+        "finished": run.finished,
         "scenarios": run.scenarios,
     }
     data = msgspec.json.format(msgspec.json.encode(document), indent=1)
@@ -580,6 +585,7 @@ class _Document(Struct):
     test_date: str | None = None
     tool: Tool | None = None
     host: Host | None = None
+    finished: bool | None = None
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ _OUTPUT = (*IDENTITY, "codec", "encoder", "output")
 _VMAF = (*_OUTPUT, "model")
 _TIERED = (*IDENTITY, "codec", "encoder", "tier")
 _POLL_SECONDS = 2.0
+# a runner that wrote nothing for so long, longer than its scenarios last, was killed
+_LONGEST_SILENCE_SECONDS = 3600.0
 _KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
 
 VMAF = Family(
@@ -139,15 +142,20 @@ class QoeCollector:
         The same folder, for the paths in its files.
     work
         What computes the scores that the files do not hold.
+    clock
+        Unix seconds.
     """
 
     name = "qoe"
     poll_seconds = _POLL_SECONDS
 
-    def __init__(self, results: ResultFolder, results_dir: Path, work: Work) -> None:
+    def __init__(
+        self, results: ResultFolder, results_dir: Path, work: Work, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._results = results
         self._folder = results_dir
         self._work = work
+        self._clock = clock
         self._parts: dict[str, tuple[object, list[Filled]]] = {}
         self._told: set[str] = set()
         self._settled: dict[str, tuple[Shown, list[Published]]] = {}
@@ -172,9 +180,12 @@ class QoeCollector:
         if pairs:
             found[pairs[0].run_id] = pairs
         if self._work.queue is not None:
-            # newest first; the operator's own list, which comes last, before all
+            # newest first; the operator's own list, which comes last, before all. Nothing is begun while a
+            # runner measures: the computation would be in its figures
+            waits = any(self._goes_on(shown.run) for shown in self._results.shown.values())
             newest = [p for published in reversed(found.values()) for p in published]
-            self._work.queue.want([e.job for p in newest for e in p.entries if e.job is not None])
+            jobs = [e.job for p in newest for e in p.entries if e.job is not None]
+            self._work.queue.want(jobs, begin=not waits)
         known = {run_id: [self._answered(p) for p in published] for run_id, published in found.items()}
         former, self._parts = self._parts, {}
         for run_id, published in known.items():
@@ -215,6 +226,16 @@ class QoeCollector:
         if all(e.job is None and e.kind != "missing" for p in published for e in p.entries):
             self._settled[run_id] = shown, published
         return published
+
+    def _goes_on(self, run: Run) -> bool:
+        """Whether a runner still measures; one that was killed is not waited for."""
+        if run.finished is not False:
+            return False
+        try:
+            changed = (self._folder / f"{run.run_id}.json").stat().st_mtime
+        except OSError:
+            return False
+        return self._clock() - changed < _LONGEST_SILENCE_SECONDS
 
     def _of_pairs(self) -> tuple[list[Published], str | None]:
         path = self._work.pairs

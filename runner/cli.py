@@ -142,6 +142,7 @@ def _measure(
             session.measure(jobs, sources)
             meter.stop()
             unscored = _score(session, settings, options, stop) if options.compute_quality else 0
+            session.finish()
     finally:
         remove_if_empty(outputs_folder(path))
     _report(session.run, path, as_json=options.json)

@@ -77,6 +77,7 @@ class Session:
                 ffmpeg_path=str(settings.ffmpeg),
             ),
             host=host(settings.procfs, settings.sysfs, gpus.infos),
+            finished=False,
         )
 
     def resume(self, former: Run) -> None:
@@ -188,6 +189,18 @@ class Session:
         """Mean power of the run's baseline, else the machine's calibration; None when neither is known."""
         found = self.run.baseline
         return self._settings.calibrated_idle_watts if found is None else mean_watts(found)
+
+    def finish(self) -> None:
+        """The run is over, also where it was cut short: others may use the machine again.
+
+        Raises
+        ------
+        WorkError
+            The result file could not be written.
+        """
+        if self.run.scenarios:
+            self.save(replace(self.run, finished=True))
+            self.require_written()
 
     def _add(self, scenario: Scenario) -> None:
         self.save(replace(self.run, scenarios=(*self.run.scenarios, scenario)))

@@ -85,7 +85,9 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def write_run(folder: Path, run_id: str, start: float, names: list[str], **more: object) -> None:
+def write_run(
+    folder: Path, run_id: str, start: float, names: list[str], *, finished: bool | None = None, **more: object
+) -> None:
     """A result file whose scenarios have one output each, `NAME.mp4`, from `clip.mp4`."""
     scenarios = [
         {
@@ -103,7 +105,7 @@ def write_run(folder: Path, run_id: str, start: float, names: list[str], **more:
         (folder / "clip.mp4").write_bytes(b"reference")
     for name in names:
         (folder / f"{name}.mp4").write_bytes(name.encode())
-    document = {"schema_version": 1, "scenarios": scenarios}
+    document = {"schema_version": 1, "finished": finished, "scenarios": scenarios}
     (folder / f"{run_id}.json").write_text(json.dumps(document))
 
 
@@ -164,6 +166,36 @@ def test_what_waits_is_pending_and_what_is_done_is_published(
     assert page[of("qoe_vmaf_score", "a", output="", model="vmaf_v0.6.1")] == 80.0
     assert page[of("qoe_vmaf_percentile_score", "b", output="", model="vmaf_v0.6.1", percentile="5")] == 70.0
     assert page[of("qoe_quality_per_watt", "a", tier="measured")] == 2.0
+
+
+def test_nothing_is_begun_while_a_runner_measures(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    """Encodes of a run that goes on, and of every other, wait: the computation would be in its power."""
+    other = "test_results_20260302_090000"
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    write_run(tmp_path, other, 2000.0, ["b"], finished=False)
+    perform = Answers()
+    exporter = collector(tmp_path, answers(perform))
+    exporter.start()
+    assert samples(_page(exporter))["qoe_pending"] == 2
+    time.sleep(0.1)
+    assert not perform.asked
+    write_run(tmp_path, other, 2000.0, ["b"], finished=True)
+    exporter.refresh()
+    until(lambda: len(perform.asked) == 2)
+
+
+def test_a_run_whose_runner_was_killed_is_not_waited_for(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    write_run(tmp_path, RUN, 1000.0, ["a"], finished=False)
+    perform = Answers()
+    exporter = collector(tmp_path, answers(perform))
+    exporter._clock = lambda: time.time() + 3601
+    exporter.start()
+    exporter.refresh()
+    until(lambda: len(perform.asked) == 1)
 
 
 def _page(exporter: QoeCollector) -> bytes:

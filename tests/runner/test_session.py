@@ -140,3 +140,12 @@ def test_an_encode_that_fills_the_disk_fails_and_the_rest_goes_on(
     assert "No space left on device" in scenarios[1].error
     assert capfd.readouterr().err.count("\n") == 1
     assert [p.name for p in small_disk.iterdir()] == [path.name]
+
+
+def test_a_run_is_unfinished_on_disk_until_all_is_done(tmp_path: Path) -> None:
+    """Others on this machine see that it still measures."""
+    session = _session(tmp_path / "test_results_a.json")
+    session.save(Run(run_id="r", scenarios=(Scenario(name="a"),), finished=session.run.finished))
+    assert read_run(session.path).finished is False
+    session.finish()
+    assert read_run(session.path).finished is True
