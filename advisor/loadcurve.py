@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from advisor.errors import PricingError
-from advisor.scenario import unbridged_spans
+from advisor.scenario import bridged_spans
 from advisor.tariff import Schedule
 
 __all__ = ["LoadCurve", "weighted_total"]
@@ -41,7 +41,7 @@ class LoadCurve(Struct, frozen=True):
                 f"expected as many values as timestamps ({len(timestamps)}), found {len(values)}",
                 field="values",
             )
-        spans, gap_seconds = unbridged_spans(timestamps, values)
+        spans, gap_seconds = bridged_spans(timestamps, values)
         return cls(tuple(spans), gap_seconds)
 
     @classmethod

@@ -16,6 +16,7 @@ from advisor.results import Output, Power, Run, Scenario, streams_in_name
 __all__ = [
     "Energy",
     "bitrates_kbps",
+    "bridged_spans",
     "delivered_frames",
     "delivered_pixels",
     "duration_seconds",
@@ -33,7 +34,6 @@ __all__ = [
     "repeats",
     "stream_count",
     "trapezoid",
-    "unbridged_spans",
     "vmaf_mean",
     "window_energy_joules",
 ]
@@ -193,11 +193,11 @@ def trapezoid(timestamps: Sequence[float], values: Sequence[float | None]) -> tu
     >>> trapezoid([0, 10, 20, 30, 40], [100, 150, 200, 180, 120])
     (6400.0, 0.0)
     """
-    spans, left_out = unbridged_spans(timestamps, values)
+    spans, left_out = bridged_spans(timestamps, values)
     return sum((end - start) * (before + after) / 2 for start, end, before, after in spans), left_out
 
 
-def unbridged_spans(
+def bridged_spans(
     timestamps: Sequence[float], values: Sequence[float | None]
 ) -> tuple[list[tuple[float, float, float, float]], float]:
     """The straight lines between samples, without the gaps: see `trapezoid`.
