@@ -347,7 +347,7 @@ def test_watching_retrains_when_results_come_and_outlives_failures(
             notes.append,
             lambda r: told.append(r.manifest.version if r.manifest else ""),
         )
-    assert told == ["None"]
+    assert told == ["0001"]
     assert "holds no test_results_*.json" in notes[0]
 
 
