@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -60,7 +61,8 @@ def measure(
     begun = time.monotonic()
     settings = settings or Settings()
     program = find_ffmpeg(ffmpeg)
-    source, encode = probe(reference), probe(distorted)
+    with ThreadPoolExecutor(2) as both:
+        source, encode = both.map(probe, (reference, distorted))
     decided = plan(source, encode, settings)
     graph = filter_graph(decided, threads=threads or len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from advisor.errors import InputError
+from advisor.errors import FfmpegError, InputError
 from advisor.ffmpeg import find_ffmpeg
 from advisor.quality.queue import Job, Outcome, QualityQueue
 from advisor.quality.settings import Settings
@@ -403,6 +404,59 @@ def test_two_ways_to_choose_a_model_contradict(tmp_path: Path) -> None:
     options = parse_options(EXPORTER, ["--model", "hd", "--codec-comparison"], {"RESULTS_DIR": str(tmp_path)})
     with pytest.raises(InputError, match="leave out one of the two"):
         EXPORTER.build(options)
+
+
+def _built(tmp_path: Path, *arguments: str) -> QoeCollector:
+    options = parse_options(EXPORTER, arguments, {"RESULTS_DIR": str(tmp_path)})
+    (built,) = EXPORTER.build(options)
+    assert isinstance(built, QoeCollector)
+    return built
+
+
+def test_files_are_read_from_the_results_and_the_folders_that_were_named(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "media")
+    built = _built(tmp_path, "--media-dir", f"{link}:{tmp_path / 'later'}")
+    resolved = tmp_path.resolve()
+    assert built._work.roots == (resolved, resolved / "media", resolved / "later")
+
+
+def test_without_a_name_the_samples_may_be_read(tmp_path: Path) -> None:
+    samples_folder = Path(__file__).parents[2] / "samples"
+    assert _built(tmp_path)._work.roots == (tmp_path.resolve(), samples_folder.resolve())
+
+
+def test_the_settings_of_the_scores_are_options(tmp_path: Path) -> None:
+    built = _built(tmp_path, "--xpsnr", "--codec-comparison", "yes")
+    assert built._work.settings == Settings(xpsnr=True, codec_comparison=True)
+
+
+def test_scores_are_kept_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_run(tmp_path, RUN, 1000.0, ["a"])
+    built = _built(tmp_path)
+    built.start()
+    try:
+        built.refresh()
+        until(lambda: built._work.queue is not None and built._work.queue.pending == 0)
+    finally:
+        built.close()
+    kept = list((tmp_path / "cache" / "wattframe" / "quality").iterdir())
+    assert [path.suffix for path in kept] == [".json"]
+    page = samples(_page(built))
+    assert page['qoe_unscored{reason="damaged"}'] == 1  # its files are a few letters
+
+
+def test_a_machine_without_ffmpeg_still_publishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _built(tmp_path)._work.queue is None
+
+
+def test_an_ffmpeg_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(FfmpegError, match="/none: expected the path of an executable ffmpeg"):
+        _built(tmp_path, "--ffmpeg", "/none")
 
 
 @pytest.mark.ffmpeg

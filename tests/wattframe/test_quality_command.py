@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from advisor.ffmpeg import find_ffmpeg
+from wattframe.cli import main
 from wattframe.report.frames import frame_plot
 
 pytestmark = pytest.mark.ffmpeg
@@ -50,14 +52,31 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "wattframe", "quality", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_json_is_the_contract_s_and_nothing_else(videos: Path) -> None:
-    done = run(videos, "ref.mkv", "good.mp4", "line\nbreak.mp4", "--json", "--xpsnr")
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command line in the folder of the videos."""
+    monkeypatch.chdir(videos)
+
+    def call(*arguments: str) -> Done:
+        code = main(["quality", *arguments])
+        return Done(code, *capsys.readouterr())
+
+    return call
+
+
+def test_json_is_the_contract_s_and_nothing_else(run: Run) -> None:
+    done = run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--json", "--xpsnr")
     documents = json.loads(done.stdout)
     assert done.returncode == 0
     assert done.stderr == ""
@@ -73,8 +92,8 @@ def test_json_is_the_contract_s_and_nothing_else(videos: Path) -> None:
     assert good["computation_seconds"] > 0
 
 
-def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(videos: Path) -> None:
-    done = run(videos, "ref.mkv", "gone.mp4", "late.mp4", "good.mp4", "--json", "--jobs", "2")
+def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run) -> None:
+    done = run("ref.mkv", "gone.mp4", "late.mp4", "good.mp4", "--json", "--jobs", "2")
     gone, late, good = json.loads(done.stdout)
     assert done.returncode == 1
     assert (gone["aligned"], gone["reason"], gone["vmaf"]) == (False, "gone.mp4: no such file", None)
@@ -87,8 +106,8 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(videos: 
     ]
 
 
-def test_the_table_has_one_line_an_encode(videos: Path) -> None:
-    done = run(videos, "ref.mkv", "good.mp4", "line\nbreak.mp4", "--model", "hd", "--model", "neg")
+def test_the_table_has_one_line_an_encode(run: Run) -> None:
+    done = run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--model", "hd", "--model", "neg")
     lines = done.stdout.splitlines()
     headings = "encode VMAF 5 % 1 % worst PSNR dB SSIM frames lines model"
     assert " ".join(lines[0].split()) == headings
@@ -97,8 +116,8 @@ def test_the_table_has_one_line_an_encode(videos: Path) -> None:
     assert [line.split()[-1] for line in lines[1:]] == ["vmaf_v0.6.1", "vmaf_v0.6.1neg"] * 2
 
 
-def test_further_models_are_an_addition_to_the_document(videos: Path) -> None:
-    done = run(videos, "ref.mkv", "good.mp4", "--json", "--model", "hd", "--model", "phone")
+def test_further_models_are_an_addition_to_the_document(run: Run) -> None:
+    done = run("ref.mkv", "good.mp4", "--json", "--model", "hd", "--model", "phone")
     (document,) = json.loads(done.stdout)
     assert list(document["vmaf_extra"]) == ["vmaf_v0.6.1 phone"]
 
@@ -116,26 +135,26 @@ def test_further_models_are_an_addition_to_the_document(videos: Path) -> None:
         (["ref.mkv"], "wattframe quality: Missing argument"),
     ],
 )
-def test_bad_usage_is_one_line_and_two(videos: Path, arguments: list[str], line: str) -> None:
-    done = run(videos, *arguments)
+def test_bad_usage_is_one_line_and_two(run: Run, arguments: list[str], line: str) -> None:
+    done = run(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
 
 
-def test_the_plot_is_a_drawing_with_one_line_an_encode(videos: Path, tmp_path: Path) -> None:
+def test_the_plot_is_a_drawing_with_one_line_an_encode(run: Run, tmp_path: Path) -> None:
     plot = tmp_path / "a&b.svg"
-    assert run(videos, "ref.mkv", "good.mp4", "line\nbreak.mp4", "--plot", str(plot)).returncode == 0
+    assert run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--plot", str(plot)).returncode == 0
     names = {"s": "http://www.w3.org/2000/svg"}
     root = ElementTree.parse(plot).getroot()  # noqa: S314 -- our own file
     lines = root.findall("s:polyline", names)
     assert [len(line.attrib["points"].split()) for line in lines] == [25, 25]
 
 
-def test_a_page_holds_the_same_drawing(videos: Path, tmp_path: Path) -> None:
+def test_a_page_holds_the_same_drawing(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "plot.html"
-    assert run(videos, "ref.mkv", "good.mp4", "--plot", str(page)).returncode == 0
+    assert run("ref.mkv", "good.mp4", "--plot", str(page)).returncode == 0
     assert page.read_text().startswith("<!doctype html><html")
     assert page.read_text().count("<polyline") == 1
 
@@ -147,3 +166,14 @@ def test_a_long_plot_keeps_the_worst_frame() -> None:
     heights = [float(point.split(",")[1]) for point in points]
     assert len(points) == 770
     assert sum(height == max(heights) for height in heights) == 1
+
+
+def test_a_program_of_its_own_prints_the_same(videos: Path, run: Run) -> None:
+    """As a user starts it: nothing but the document is on stdout."""
+    pair = [str(videos / "ref.mkv"), str(videos / "good.mp4")]
+    command = [sys.executable, "-m", "wattframe", "quality", *pair, "--json"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    (theirs,), (ours,) = json.loads(done.stdout), json.loads(run("ref.mkv", "good.mp4", "--json").stdout)
+    assert theirs["vmaf"] == ours["vmaf"]
+    assert done.stderr == ""
