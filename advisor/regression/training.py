@@ -30,6 +30,7 @@ _FEWEST_VIDEOS = 3
 _ROWS_FOR_DIFFICULTY = 100
 _SCORES_KEPT = 2000
 _HISTORY_PER_VIDEO = 24
+_REPEATS_KEPT = 4
 
 
 class Held(Struct, frozen=True):
@@ -40,6 +41,8 @@ class Held(Struct, frozen=True):
     hardware: str
     variance: float
     error: float
+    configuration: int = -1
+    """Repeats of one configuration have the same number."""
 
 
 class TargetModel(Struct, kw_only=True):
@@ -130,11 +133,15 @@ def merged_repeats(cases: Sequence[Case]) -> list[Case]:
 
     Cases without any target are dropped.
     """
+    return [_median_case(group) for group in _by_configuration(cases).values()]
+
+
+def _by_configuration(cases: Sequence[Case]) -> dict[tuple[object, ...], list[Case]]:
     groups: dict[tuple[object, ...], list[Case]] = defaultdict(list)
     for c in cases:
         if c.targets:
             groups[c.configuration].append(c)
-    return [_median_case(group) for group in groups.values()]
+    return groups
 
 
 def _median_case(group: Sequence[Case]) -> Case:
@@ -164,7 +171,8 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
     NotEnoughDataError
         No case has a target.
     """
-    rows = merged_repeats(cases)
+    repeats = list(_by_configuration(cases).values())
+    rows = [_median_case(group) for group in repeats]
     if not rows:
         raise NotEnoughDataError("no scenario has both power and what is needed to explain it")
     encoding = Encoding.learn(rows)
@@ -183,31 +191,43 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
             some = [i for i, c in enumerate(rows) if name in c.targets]
             if some:
                 part, part_groups = [rows[i] for i in some], [groups[i] for i in some]
-                made.targets[name] = _train_target(name, part, part_groups, encoding, seed)
+                members = [repeats[i] for i in some]
+                made.targets[name] = _train_target(name, part, members, part_groups, encoding, seed)
     made.notes = sorted({m.predictor.note_ for m in made.targets.values()} - {""})
     return made
 
 
 def _train_target(
-    name: str, rows: Sequence[Case], groups: Sequence[Hashable], encoding: Encoding, seed: int
+    name: str,
+    rows: Sequence[Case],
+    repeats: Sequence[Sequence[Case]],
+    groups: Sequence[Hashable],
+    encoding: Encoding,
+    seed: int,
 ) -> TargetModel:
     x = encoding.matrix(rows)
     y = np.array([c.targets[name] for c in rows])
     weights = np.array([c.weight for c in rows])
     predictor = MultivariatePredictor(seed=seed).fit(x, y, groups, weights)
     made = TargetModel(predictor=predictor)
-    errors, kept = predictor.residuals_, [rows[i] for i in predictor.validated_]
+    kept = predictor.validated_
+    # an interval is for one new measurement: it has the errors of single ones, not of their medians
+    each = [(i, c) for i in kept for c in repeats[i][:_REPEATS_KEPT] if name in c.targets]
+    by_row = dict(zip((int(i) for i in kept), predictor.residuals_, strict=True))
+    errors = np.array([by_row[i] + math.log(c.targets[name] / y[i]) for i, c in each])
     made.typical_error = float(np.sqrt(np.mean(errors**2))) if len(errors) > 1 else 0.0
     if not predictor.errors_:
         return made
-    variances = _learn_difficulty(made, x[predictor.validated_], errors, seed)
-    made.spread = Spread(*video_variances(errors, [c.video for c in kept], [c.encoder for c in kept]))
+    variances = _learn_difficulty(made, x[[i for i, _ in each]], errors, seed)
+    made.spread = Spread(
+        *video_variances(predictor.residuals_, [rows[i].video for i in kept], [rows[i].encoder for i in kept])
+    )
     held = [
-        Held(c.video, c.encoder, c.hardware, float(v), float(e))
-        for c, v, e in zip(kept, variances, errors, strict=True)
+        Held(c.video, c.encoder, c.hardware, float(v), float(e), int(i))
+        for (i, c), v, e in zip(each, variances, errors, strict=True)
     ]
     _learn_situations(made, held, seed)
-    _learn_machines(made, name, rows, encoding, seed)
+    _learn_machines(made, name, rows, [c for _, c in each], errors, encoding, seed)
     made.history = _history(held)
     return made
 
@@ -279,7 +299,8 @@ def _learn_situations(made: TargetModel, held: Sequence[Held], seed: int) -> Non
             by_video[s.video].append(i)
     probed = []
     for i, s in enumerate(seen):
-        others = [j for j in by_video.get(s.video or "", ()) if j != i]
+        same = held[i].configuration
+        others = [j for j in by_video.get(s.video or "", ()) if held[j].configuration != same]
         if others and made.spread.video + made.spread.video_encoder > 0:
             count = min(int(rng.integers(1, 4)), len(others))
             chosen = rng.choice(others, count, replace=False)
@@ -288,22 +309,33 @@ def _learn_situations(made: TargetModel, held: Sequence[Held], seed: int) -> Non
 
 
 def _learn_machines(
-    made: TargetModel, name: str, rows: Sequence[Case], encoding: Encoding, seed: int
+    made: TargetModel,
+    name: str,
+    rows: Sequence[Case],
+    each: Sequence[Case],
+    errors: Floats,
+    encoding: Encoding,
+    seed: int,
 ) -> None:
     """Scores on a machine that training never had, after one to three calibration runs of other videos.
 
-    With several machines each is left out in turn; with one, its own errors stand in, and what differs
-    between machines is the documented default of `advisor.regression.offsets`.
+    With several machines each is left out in turn; with one, its own held-out errors stand in, and what
+    differs between machines is the documented default of `advisor.regression.offsets`.
     """
     rng = np.random.default_rng(seed)
     machines = sorted({c.hardware for c in rows})
     results: list[_Result] = []
     for machine in machines:
-        inside = [c for c in rows if c.hardware == machine]
+        inside = [c for c in each if c.hardware == machine]
         outside = [c for c in rows if c.hardware != machine] if len(machines) > 1 else []
         if outside and (len(outside) < 20 or {c.encoder for c in inside} - {c.encoder for c in outside}):
             continue
-        seen = _as_new(made, name, machine, inside, outside, encoding)
+        found = _errors_as_new(made, name, inside, outside) if outside else errors
+        variances = _variances(made, encoding.matrix(inside))
+        seen = [
+            Seen(c.video, c.encoder, machine, float(v), float(e))
+            for c, v, e in zip(inside, variances, found, strict=True)
+        ]
         # with one machine what differs between machines is not in the errors; it is added when used
         spread = made.spread if outside else msgspec.structs.replace(made.spread, machine_noise=0.0)
         for i in rng.permutation(len(seen))[:500]:
@@ -314,33 +346,16 @@ def _learn_machines(
     _keep(made, "calibrated", results)
 
 
-def _as_new(
-    made: TargetModel,
-    name: str,
-    machine: str,
-    inside: Sequence[Case],
-    outside: Sequence[Case],
-    encoding: Encoding,
-) -> list[Seen]:
-    """The machine's rows as if it were new: held-out errors of a model without it."""
+def _errors_as_new(made: TargetModel, name: str, inside: Sequence[Case], outside: Sequence[Case]) -> Floats:
+    """Errors on a machine's runs by the chosen models, fitted without that machine."""
     predictor = made.predictor
-    if not outside:
-        kept = {int(i) for i in predictor.validated_}
-        inside = [c for i, c in enumerate(inside) if i in kept]
-        errors = predictor.residuals_
-    else:
-        own = Encoding.learn(outside)
-        models = candidates(len(outside), len(own.columns), predictor.seed)
-        x, y = own.matrix(outside), np.log([c.targets[name] for c in outside])
-        weights = np.array([c.weight for c in outside])
-        fitted = [fit(models[n], x, y, weights) for n in predictor.chosen_ if n in models]
-        logs = np.mean([_over_machines(own, inside, model.predict) for model in fitted], axis=0)
-        errors = np.log([c.targets[name] for c in inside]) - logs
-    variances = _variances(made, encoding.matrix(inside))
-    return [
-        Seen(c.video, c.encoder, machine, float(v), float(e))
-        for c, v, e in zip(inside, variances, errors, strict=True)
-    ]
+    own = Encoding.learn(outside)
+    models = candidates(len(outside), len(own.columns), predictor.seed)
+    x, y = own.matrix(outside), np.log([c.targets[name] for c in outside])
+    weights = np.array([c.weight for c in outside])
+    fitted = [fit(models[n], x, y, weights) for n in predictor.chosen_ if n in models]
+    logs = np.mean([_over_machines(own, inside, model.predict) for model in fitted], axis=0)
+    return np.asarray(np.log([c.targets[name] for c in inside]) - logs)
 
 
 def _over_machines(encoding: Encoding, cases: Sequence[Case], predict: Any) -> Floats:

@@ -160,19 +160,26 @@ def score(tallies: Tallies, situation: str, rows: Sequence[Row], found: Sequence
 
 
 def regrets(rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> list[float]:
-    """Extra energy of the choice by prediction, for each video, machine and size with a choice."""
+    """Extra energy of the choice by prediction, for each video, machine and size with a choice.
+
+    Repeats of one configuration are one option: its energies and PSNR are averaged.
+    """
     predicted = {p["scenario"]: p["total_energy_joules"]["mean"] for p in found}
-    groups: dict[tuple[Any, ...], list[Row]] = collections.defaultdict(list)
+    groups: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Row]]] = collections.defaultdict(dict)
     for row in rows:
-        if row.psnr is not None and row.scenario.name in predicted:
-            groups[row.machine, row.video, row.scenario.resolution].append(row)
+        s = row.scenario
+        if row.psnr is not None:
+            options = groups[row.machine, row.video, s.resolution]
+            options.setdefault((s.encoder, s.preset, s.bitrate, s.crf), []).append(row)
     extra = []
-    for group in groups.values():
-        floor = sorted(r.psnr or 0 for r in group)[int(len(group) * FLOOR_QUANTILE)]
-        allowed = [r for r in group if (r.psnr or 0) >= floor]
+    for options in groups.values():
+        quality = {k: statistics.fmean(r.psnr or 0 for r in repeats) for k, repeats in options.items()}
+        floor = sorted(quality.values())[int(len(quality) * FLOOR_QUANTILE)]
+        allowed = [repeats for k, repeats in options.items() if quality[k] >= floor]
         if len(allowed) > 1:
-            best = min(_joules(r) for r in allowed)
-            extra.append(_joules(min(allowed, key=lambda r: predicted[r.scenario.name])) / best - 1)
+            true = [statistics.fmean(map(_joules, repeats)) for repeats in allowed]
+            guess = [statistics.fmean(predicted[r.scenario.name] for r in repeats) for repeats in allowed]
+            extra.append(true[guess.index(min(guess))] / min(true) - 1)
     return extra
 
 
