@@ -13,11 +13,13 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-__all__ = ["EMPTY", "Piece", "combine_crc32", "gzip_chunks", "join", "piece"]
+__all__ = ["EMPTY", "Piece", "combine_crc32", "gzip_chunks", "join", "piece", "stored"]
 
 # gzip member without name or time, made on Unix
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
 _LAST_BLOCK = b"\x03\x00"
+_STORED_BYTES = 0xFFFF
+"""The most that a block without compression holds."""
 _POLYNOMIAL = 0xEDB88320
 """CRC-32 of RFC 1952, lowest bit first."""
 
@@ -40,6 +42,13 @@ def piece(text: bytes, level: int = 6) -> Piece:
         return EMPTY
     deflate = zlib.compressobj(level, zlib.DEFLATED, -15)
     return Piece(deflate.compress(text) + deflate.flush(zlib.Z_FULL_FLUSH), zlib.crc32(text), len(text))
+
+
+def stored(text: bytes) -> Piece:
+    """A piece as it is, for the few bytes that change each time: compressing takes longer than sending."""
+    blocks = [text[i : i + _STORED_BYTES] for i in range(0, len(text), _STORED_BYTES)]
+    framed = b"".join(struct.pack("<BHH", 0, len(b), len(b) ^ 0xFFFF) + b for b in blocks)
+    return Piece(framed, zlib.crc32(text), len(text))
 
 
 def join(pieces: Iterable[Piece]) -> Piece:

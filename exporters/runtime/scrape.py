@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from exporters.runtime.collector import Collector, Exporter, LiveCollector
 from exporters.runtime.families import Block, Family, Filled, header, render
-from exporters.runtime.gzips import Piece, gzip_chunks, piece
+from exporters.runtime.gzips import Piece, gzip_chunks, piece, stored
 from exporters.runtime.live import NOTHING, LiveSource, Outcome
 from exporters.runtime.logs import logger
 from exporters.runtime.process import FAMILIES as PROCESS_FAMILIES
@@ -179,7 +179,7 @@ class Scraper:
         tail = self._about(reports, openmetrics).encode()
         if compress:
             pages = [page.piece(openmetrics) for page in joined.pages]
-            return gzip_chunks([*pages, joined.piece(), piece(tail, 1)])
+            return gzip_chunks([*pages, joined.piece(), stored(tail)])
         return [*(page.plain(openmetrics) for page in joined.pages), joined.text, tail]
 
     def _join(

@@ -20,9 +20,9 @@ from exporters.runtime.gzips import Piece, join, piece
 
 __all__ = ["Page", "PageBuilder", "SnapshotSource"]
 
-# a block this large per family compresses nearly as well as the whole and takes about a millisecond
-_BLOCK_BYTES = 32_768
-_GROUP_BLOCKS = 16
+# a block this large per family compresses nearly as well as the whole and takes some milliseconds
+_BLOCK_BYTES = 131_072
+_GROUP_BLOCKS = 8
 
 _Lines = dict[str, bytes]
 

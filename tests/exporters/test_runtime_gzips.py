@@ -7,10 +7,11 @@ import random
 import subprocess
 import zlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.runtime.gzips import EMPTY, Piece, combine_crc32, gzip_chunks, join, piece
+from exporters.runtime.gzips import EMPTY, Piece, combine_crc32, gzip_chunks, join, piece, stored
 
 
 def unpacked(*pieces: Piece) -> bytes:
@@ -38,6 +39,15 @@ def test_joined_pieces_decompress_to_the_texts_in_order(texts: list[bytes]) -> N
 def test_pieces_join_in_any_order_and_more_than_once() -> None:
     a, b = piece(b"one " * 50), piece(b"two " * 50)
     assert unpacked(b, a, b) == b"two " * 50 + b"one " * 50 + b"two " * 50
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
+def test_a_stored_piece_is_a_piece(size: int) -> None:
+    text = random.Random(size).randbytes(size)
+    assert (
+        unpacked(piece(b"before "), stored(text), piece(b" after"), stored(b"!"))
+        == b"before " + text + b" after!"
+    )
 
 
 def test_an_empty_page_is_valid() -> None:

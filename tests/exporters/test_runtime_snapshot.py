@@ -126,7 +126,7 @@ def pieces(page: Page) -> list[Piece]:
 
 def test_a_new_part_leaves_nearly_all_compressed_pieces_as_they_are() -> None:
     builder = PageBuilder()
-    parts = {f"run{i}": part(f"run{i}", *range(100)) for i in range(200)}
+    parts = {f"run{i}": part(f"run{i}", *range(100)) for i in range(600)}
     before = {id(p) for p in pieces(builder.build(parts))}
     after = pieces(builder.build({**parts, "new": part("new", 1)}))
     assert len(before) > 20
