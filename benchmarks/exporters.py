@@ -296,10 +296,12 @@ def rounds(ports: dict[str, tuple[int, str]], encoding: str, scrapes: int) -> di
         client.scrape(2)
         client.seconds.clear()
         assert client.page, who
-    for _ in range(10):
+    for turn in range(10):
         for who, client in clients.items():
-            # the client library takes seconds for what the others send in milliseconds
-            client.scrape(max(scrapes // 10, 1) if who != "prometheus_client" else 1)
+            if who != "prometheus_client":
+                client.scrape(max(scrapes // 10, 1))
+            elif turn < 3:  # it takes seconds for what the others send in milliseconds
+                client.scrape(1)
     for client in clients.values():
         client.close()
     return {who: quantiles(client.seconds) for who, client in clients.items()}
@@ -316,9 +318,8 @@ def show(figures: dict[str, object]) -> None:
     assert isinstance(seconds, dict)
     assert isinstance(memory, dict)
     assert isinstance(new, dict)
-    print(
-        f"{figures['scenarios']} scenarios, page of {figures['page_bytes']} bytes, {figures['gzip_bytes']} compressed"
-    )
+    sizes = f"page of {figures['page_bytes']} bytes, {figures['gzip_bytes']} compressed"
+    print(f"{figures['scenarios']} scenarios, {sizes}")
     for encoding, servers in seconds.items():
         base = servers["nginx"]["p50"]
         for who, times in servers.items():
