@@ -24,6 +24,8 @@ _BINARIES = {
     "standin-alertmanager": ({"alertmanager": "prometheus-alertmanager", "amtool": "amtool"}, "alertmanager"),
     "standin-node-exporter": ({"node_exporter": "prometheus-node-exporter"}, "node_exporter"),
 }
+# where Debian's Alertmanager has the templates that the official one carries inside
+_SHARE = Path("/usr/share/prometheus/alertmanager")
 _PYTHON = """
 FROM {base}
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
@@ -39,6 +41,7 @@ COPY apt /etc/apt
 _PROGRAMS = """
 FROM {base}
 COPY bin /bin/
+COPY share /usr/share/prometheus/alertmanager
 RUN mkdir /prometheus /alertmanager && chown 65534:65534 /prometheus /alertmanager
 USER 65534:65534
 WORKDIR /prometheus
@@ -70,7 +73,8 @@ def make_standins(engine: DockerEngine) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for there, here in programs.items():
                 shutil.copy2(str(shutil.which(here)), Path(folder, there))
-            _build(engine, image, _PROGRAMS.format(base=base, start=start), {}, {"bin": Path(folder)})
+            folders = {"bin": Path(folder), "share": _SHARE}
+            _build(engine, image, _PROGRAMS.format(base=base, start=start), {}, folders)
 
 
 def _pip_conf() -> str:
