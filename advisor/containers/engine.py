@@ -251,7 +251,6 @@ def _reason(exc: BaseException) -> str | None:
     """Why a call failed, as the value of a label; None when this exception does not tell."""
     import requests.exceptions as http
     import urllib3.exceptions as wire
-
     from docker import errors
 
     for kinds, reason in (
