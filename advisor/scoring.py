@@ -17,12 +17,12 @@ from advisor.scenario import (
     bitrates_kbps,
     delivered_pixels,
     duration_seconds,
-    energy,
     mean_watts,
     net_energy_joules,
     output_seconds,
     stream_count,
     vmaf_mean,
+    window_energy_joules,
 )
 
 __all__ = ["UNITS", "EnergyEfficiencyScorer", "Ranked", "Ranking", "Unranked", "delivered_megabits", "scores"]
@@ -74,7 +74,7 @@ def scores(scenario: Scenario, run: Run | None = None) -> dict[str, float]:
     if scenario.type == "baseline" or scenario.status != "ok":
         return {}
     megabits, seconds = delivered_megabits(scenario), duration_seconds(scenario)
-    watts, joules = mean_watts(scenario), _joules(scenario)
+    watts, joules = mean_watts(scenario), window_energy_joules(scenario)
     pixels, vmaf = delivered_pixels(scenario), vmaf_mean(scenario)
     found = {
         "throughput_per_watt": _ratio(_ratio(megabits, seconds), watts),
@@ -88,15 +88,6 @@ def scores(scenario: Scenario, run: Run | None = None) -> dict[str, float]:
 
 def _ratio(of: float | None, over: float | None) -> float | None:
     return of / over if of is not None and over is not None and over > 0 else None
-
-
-def _joules(scenario: Scenario) -> float | None:
-    """The window's energy; samples with gaps are completed by the mean power of what was seen."""
-    total = energy(scenario)
-    if total is None or total.gap_seconds == 0:
-        return None if total is None else total.joules
-    watts, seconds = mean_watts(scenario), duration_seconds(scenario)
-    return None if watts is None or seconds is None else watts * seconds
 
 
 class Ranked(Struct, frozen=True):
@@ -195,7 +186,7 @@ _KNOWN: dict[str, Callable[[Scenario, Run], float | None]] = {
     "bitrate or size": lambda s, _: delivered_megabits(s),
     "duration": lambda s, _: duration_seconds(s),
     "power": lambda s, _: mean_watts(s),
-    "energy": lambda s, _: _joules(s),
+    "energy": lambda s, _: window_energy_joules(s),
     "energy above idle": net_energy_joules,
     "resolution and frames": lambda s, _: delivered_pixels(s),
     "VMAF": lambda s, _: vmaf_mean(s),
