@@ -36,7 +36,7 @@ BOARD = board(
         ),
         stat(
             "Energy, 24 hours",
-            "All hosts.",
+            "All hosts: packages plus memory over the last day.",
             query("sum(instance:rapl_energy_joules:increase1d) / 3.6e6", now=True),
             unit="kwatth",
         ),

@@ -60,7 +60,7 @@ NO_DATA = {
     "ALERTS": "nothing fires yet",
 }
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("compose")]
+pytestmark = pytest.mark.docker
 
 
 class Stack:
