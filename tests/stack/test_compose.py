@@ -60,7 +60,8 @@ NO_DATA = {
     "ALERTS": "nothing fires yet",
 }
 
-pytestmark = pytest.mark.docker
+# the images are built and the stack is started: minutes
+pytestmark = [pytest.mark.docker, pytest.mark.long]
 
 
 class Stack:
