@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor.energy.meter import Meter
 from advisor.energy.powercap import PowercapSource
-from benchmarks.scrape import PEER, node_exporter
+from benchmarks.peers import NODE_EXPORTER, node_exporter
 from tests.support.clock import FakeClock
 from tests.support.powercap_tree import LARGE_RANGE_UJ, SMALL_RANGE_UJ, PowercapTree
 
@@ -221,7 +221,7 @@ def main() -> int:
     parser.add_argument("--without-peer", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    peer = not options.without_peer and shutil.which(PEER) is not None
+    peer = not options.without_peer and shutil.which(NODE_EXPORTER) is not None
     found, shown = run(options.hours, options.seed, peer=peer)
     if options.json:
         print(json.dumps({"zones": to_builtins(found), "shown": sorted(shown)}))

@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scrape import PEER, Client, cpu_seconds, node_exporter
+from benchmarks.figures import cpu_seconds
+from benchmarks.peers import NODE_EXPORTER, Client, node_exporter
 from exporters.runtime.testing import served
 from tests.support.powercap_tree import PowercapTree
 
@@ -51,9 +52,9 @@ def main() -> int:
         tree = eight_zones(folder)
         ours = stack.enter_context(served("exporters.rapl", "--sysfs", str(folder)))
         clients, pids = {"rapl": Client(ours.port)}, {"rapl": ours.process.pid}
-        if shutil.which(PEER):
+        if shutil.which(NODE_EXPORTER):
             peer = stack.enter_context(node_exporter(folder))
-            clients[PEER], pids[PEER] = Client(peer.port), peer.pid
+            clients[NODE_EXPORTER], pids[NODE_EXPORTER] = Client(peer.port), peer.pid
         for client in clients.values():
             client.scrape(1)
         before, start = {name: cpu_seconds(pid) for name, pid in pids.items()}, time.monotonic()

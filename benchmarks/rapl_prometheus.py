@@ -31,7 +31,7 @@ from msgspec import Struct, to_builtins
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.scrape import PEER, node_exporter
+from benchmarks.peers import NODE_EXPORTER, node_exporter
 from exporters.runtime.testing import served
 from tests.support.powercap_tree import LARGE_RANGE_UJ, SMALL_RANGE_UJ, PowercapTree
 
@@ -161,7 +161,7 @@ def run(speed: float) -> list[Outcome]:
         options = ("--sysfs", str(folder / "sys"), "--interval", f"{max(1 / speed, 0.01):.4f}")
         ours = stack.enter_context(served("exporters.rapl", *options))
         targets = {"rapl": ours.port}
-        if shutil.which(PEER):
+        if shutil.which(NODE_EXPORTER):
             targets["node"] = stack.enter_context(node_exporter(folder / "sys")).port
         url = stack.enter_context(prometheus(folder, targets, speed))
         stack.enter_context(driver)
