@@ -7,6 +7,7 @@ Should the runner itself be killed, the kernel kills its ffmpeg (`setpriv --pdea
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import selectors
@@ -14,15 +15,49 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from advisor.errors import FfmpegError
 from runner.command import Command
 from runner.words import Ended, Words
 
 __all__ = ["EncodeGroup"]
+
+_HEARING_SECONDS = 0.25
+"""Between two looks at what ffmpeg says: it writes every line for itself, and waking up for each would load
+the machine that is measured."""
+_UNHEARD_BYTES = 1 << 20
+"""What a pipe holds between two looks, so that a talkative ffmpeg does not wait."""
+
+
+class _Ear:
+    """Hears one pipe, line by line, without ever waiting for it."""
+
+    def __init__(self, pipe: IO[bytes], heard: Callable[[str], None]) -> None:
+        self._descriptor = pipe.fileno()
+        self._heard = heard
+        self._rest = b""
+        os.set_blocking(self._descriptor, False)
+        # the kernel grants a user only so many large ones: a small one serves too
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _UNHEARD_BYTES)
+
+    def hear(self) -> None:
+        """Take in everything that was said since the last time."""
+        while data := self._read():
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                self._heard(line.decode("utf-8", "replace").rstrip())
+
+    def _read(self) -> bytes:
+        """What is there now; empty for nothing, and at the end of the pipe."""
+        try:
+            return os.read(self._descriptor, 65536)
+        except BlockingIOError:
+            return b""
 
 
 class _Process:
@@ -42,10 +77,12 @@ class _Process:
         self.pidfd = self._watched()
         self.words = Words()
         self.ended: Ended | None = None
-        self._rest = {"progress": b"", "stderr": b""}
-        for pipe in (self.popen.stdout, self.popen.stderr):
-            if pipe is not None:
-                os.set_blocking(pipe.fileno(), False)
+        assert self.popen.stdout is not None  # noqa: S101 - asked for above
+        assert self.popen.stderr is not None  # noqa: S101
+        self._ears = (
+            _Ear(self.popen.stdout, self.words.progress),
+            _Ear(self.popen.stderr, self.words.stderr),
+        )
 
     def _watched(self) -> int:
         """A descriptor that tells the end at once (Linux 5.3); what cannot be watched is not kept."""
@@ -56,19 +93,10 @@ class _Process:
                 self.popen.kill()
             raise
 
-    def take(self, which: str) -> bytes | None:
-        """Read what is there; None when there is nothing now, empty at the end of the pipe."""
-        pipe = self.popen.stdout if which == "progress" else self.popen.stderr
-        assert pipe is not None  # noqa: S101 - both were asked for above
-        try:
-            data = os.read(pipe.fileno(), 65536)
-        except BlockingIOError:
-            return None
-        *lines, self._rest[which] = (self._rest[which] + data).split(b"\n")
-        hear = self.words.progress if which == "progress" else self.words.stderr
-        for line in lines:
-            hear(line.decode("utf-8", "replace").rstrip())
-        return data
+    def hear(self) -> None:
+        """Take in everything that it has said since the last time."""
+        for ear in self._ears:
+            ear.hear()
 
     def signal(self, number: int) -> None:
         if self.ended is None:
@@ -77,9 +105,7 @@ class _Process:
 
     def reap(self) -> None:
         """Collect a process that has ended, with everything it still had to say."""
-        for which in ("progress", "stderr"):
-            while self.take(which):
-                pass
+        self.hear()
         # what it may have started shares its group, which is ours alone until the leader is waited for
         self.signal(signal.SIGKILL)
         _, status, usage = os.wait4(self.pid, 0)
@@ -132,26 +158,16 @@ class EncodeGroup:
             except OSError as exc:
                 raise FfmpegError(f"{command.arguments[0]}: cannot be run: {exc.strerror}") from exc
             self._processes.append(process)
-            if process.popen.stdout is not None and process.popen.stderr is not None:
-                self._selector.register(process.popen.stdout, selectors.EVENT_READ, (process, "progress"))
-                self._selector.register(process.popen.stderr, selectors.EVENT_READ, (process, "stderr"))
-            self._selector.register(process.pidfd, selectors.EVENT_READ, (process, "end"))
+            self._selector.register(process.pidfd, selectors.EVENT_READ, process)
 
     def step(self, timeout_seconds: float) -> None:
-        """Handle what the processes say until the first of them says something or the time is over."""
-        for key, _ in self._selector.select(max(0.0, timeout_seconds)):
-            process, which = key.data
-            if which == "end":
-                self._forget(process)
-                process.reap()
-            elif process.ended is None and process.take(which) == b"":
-                self._selector.unregister(key.fileobj)
-
-    def _forget(self, process: _Process) -> None:
-        for source in (process.popen.stdout, process.popen.stderr, process.pidfd):
-            if source is not None:
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(source)
+        """Wait for the end of a process, at most so long and at most until it is time to hear them all."""
+        for key, _ in self._selector.select(max(0.0, min(timeout_seconds, _HEARING_SECONDS))):
+            self._selector.unregister(key.fileobj)
+            key.data.reap()
+        for process in self._processes:
+            if process.ended is None:
+                process.hear()
 
     @property
     def running(self) -> bool:

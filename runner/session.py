@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from msgspec import Struct
@@ -237,6 +236,8 @@ def without_files(scenario: Scenario, job: Job, bench: Bench) -> Scenario:
 
 
 def _own_version() -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # brings the mail package
+
     try:
         return version("wattframe")
     except PackageNotFoundError:  # run from a copy that was not installed
