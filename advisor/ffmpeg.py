@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from msgspec import Struct
 
 from advisor.errors import FfmpegError
 
-__all__ = ["Capabilities", "capabilities", "file_url", "find_ffmpeg", "run_text"]
+__all__ = ["Capabilities", "capabilities", "file_url", "find_ffmpeg", "run_text", "vmaf_models"]
 
 VMAF_MODELS = (
     "vmaf_v0.6.1",
@@ -42,13 +40,6 @@ class Capabilities(Struct, frozen=True):
     version: str
     encoders: frozenset[str]
     filters: frozenset[str]
-    vmaf_models: tuple[str, ...] = ()
-    libvmaf_version: str | None = None
-
-    @property
-    def has_vmaf(self) -> bool:
-        """Whether VMAF can be computed: the filter is there and knows at least one model."""
-        return bool(self.vmaf_models)
 
 
 def find_ffmpeg(explicit: str | None = None) -> Path:
@@ -118,14 +109,10 @@ def _capabilities(path: Path, _mtime_ns: int, _size: int) -> Capabilities:
     match = re.match(r"ffmpeg version (\S+)", banner)
     if match is None:
         raise FfmpegError(f"{path}: expected ffmpeg, but '-version' answered {banner[:60]!r}")
-    filters = _names(run_text(path, ["-hide_banner", "-filters"]), r"^ [.TSCP]{2,3} (\S+) +\S+->\S+")
-    models, libvmaf = _vmaf(path) if "libvmaf" in filters else ((), None)
     return Capabilities(
         version=match[1],
         encoders=_names(run_text(path, ["-hide_banner", "-encoders"]), r"^ [VAS][F.][S.][X.][B.][D.] (\S+)"),
-        filters=filters,
-        vmaf_models=models,
-        libvmaf_version=libvmaf,
+        filters=_names(run_text(path, ["-hide_banner", "-filters"]), r"^ [.TSCP]{2,3} (\S+) +\S+->\S+"),
     )
 
 
@@ -155,36 +142,29 @@ def _names(listing: str, pattern: str) -> frozenset[str]:
     return frozenset(re.findall(pattern, listing, re.MULTILINE)) - {"="}
 
 
-def _vmaf(path: Path) -> tuple[tuple[str, ...], str | None]:
-    """The models that load, and libvmaf's version: all at once when possible, else one by one."""
-    version = _try_models(path, VMAF_MODELS)
-    if version is not None:
-        return VMAF_MODELS, version
-    tried = {model: _try_models(path, [model]) for model in VMAF_MODELS}
-    known = {model: version for model, version in tried.items() if version is not None}
-    return tuple(known), next(iter(known.values()), None)
+def vmaf_models(path: Path) -> tuple[str, ...]:
+    """The models that load, by trying: all at once when possible, else one by one; empty without libvmaf.
+
+    Raises
+    ------
+    FfmpegError
+        ``path`` cannot be run or is no ffmpeg.
+    """
+    if "libvmaf" not in capabilities(path).filters:
+        return ()
+    if _models_load(path, VMAF_MODELS):
+        return VMAF_MODELS
+    return tuple(model for model in VMAF_MODELS if _models_load(path, [model]))
 
 
-def _try_models(path: Path, models: Sequence[str]) -> str | None:
-    """libvmaf's version when it scores one grey frame with all ``models``, else None."""
+def _models_load(path: Path, models: Sequence[str]) -> bool:
+    """Whether libvmaf scores one grey frame with all ``models``."""
     # the v1 models crash on small frames, those for a far or 4k viewer below 640x360
     named = "|".join(rf"version={model}\:name=m{index}" for index, model in enumerate(models))
-    graph = f"[0:v]split[d][r];[d][r]libvmaf=log_fmt=json:log_path=log.json:model='{named}'"
+    graph = f"[0:v]split[d][r];[d][r]libvmaf=model='{named}'"
     source = ["-f", "lavfi", "-i", "color=gray:s=640x360:r=25:d=0.04"]
-    with tempfile.TemporaryDirectory(prefix="wattframe-") as folder:
-        try:
-            done = subprocess.run(
-                [path, "-nostdin", "-v", "error", *source, "-filter_complex", graph, "-f", "null", "-"],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
-            )
-            return (
-                str(json.loads((Path(folder) / "log.json").read_bytes())["version"])
-                if not done.returncode
-                else None
-            )
-        except (OSError, subprocess.TimeoutExpired, ValueError, KeyError):
-            return None
+    try:
+        run_text(path, ["-nostdin", "-v", "error", *source, "-filter_complex", graph, "-f", "null", "-"])
+    except FfmpegError:
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from advisor.errors import FfmpegError, MediaError
-from advisor.ffmpeg import capabilities, find_ffmpeg
+from advisor.ffmpeg import find_ffmpeg, vmaf_models
 from advisor.quality import compute_quality
 from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
 
@@ -49,7 +49,7 @@ def ffmpeg() -> str:
         found = find_ffmpeg()
     except FfmpegError as exc:
         pytest.skip(str(exc))
-    if not capabilities(found).has_vmaf:
+    if not vmaf_models(found):
         pytest.skip("this ffmpeg has no libvmaf")
     return str(found)
 

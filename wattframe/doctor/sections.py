@@ -14,7 +14,7 @@ from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.energy.powercap import describe
 from advisor.errors import WattframeError, WorkError
-from advisor.ffmpeg import VMAF_MODELS, capabilities, find_ffmpeg
+from advisor.ffmpeg import capabilities, find_ffmpeg, vmaf_models
 from advisor.hardware import host
 from runner.encoders import ENCODERS
 from runner.preflight import device_problem
@@ -144,7 +144,7 @@ def ffmpeg(explicit: str | None = None) -> dict[str, Any]:
     }
     try:
         path = find_ffmpeg(explicit)
-        able = capabilities(path)
+        able, models = capabilities(path), vmaf_models(path)
     except WattframeError as exc:
         return {**nothing, "advice": [str(exc)]}
     listed = [encoder for encoder in ENCODERS.values() if encoder.name in able.encoders]
@@ -155,14 +155,14 @@ def ffmpeg(explicit: str | None = None) -> dict[str, Any]:
     advice = []
     if missing:
         advice.append(f"built without {', '.join(missing)}: pip install imageio-ffmpeg brings them all")
-    if not able.has_vmaf:
+    if not models:
         advice.append("built without libvmaf: no quality scores; pip install imageio-ffmpeg brings it")
     return {
         "path": str(path),
         "version": able.version,
         "encoders": [e.name for e in listed if e.name not in problems],
         "unavailable": problems,
-        "vmaf_models": [model for model in VMAF_MODELS if model in able.vmaf_models],
+        "vmaf_models": list(models),
         "advice": advice,
     }
 
