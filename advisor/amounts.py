@@ -6,7 +6,7 @@ A price that is most likely a slip of the unit (per MWh, in cents) is questioned
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, SupportsFloat
 
 from msgspec import Struct
 
@@ -69,14 +69,17 @@ def amount(
     advisor.errors.PricingError: prices.yaml: price_per_kwh: expected a number of 0 or more, found -1
     """
     limits = f"above {minimum:g}" if above else f"of {minimum:g} or more"
+    if minimum == -math.inf:
+        limits = "that is finite"
     if maximum != math.inf:
         limits = f"above {minimum:g} and up to {maximum:g}" if above else f"from {minimum:g} to {maximum:g}"
     problem = PricingError(f"expected a number {limits}, found {value!r}", subject=subject, field=field)
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    # decimals, fractions and numpy's scalars are numbers too; a bool in a price is a slip
+    if isinstance(value, bool) or not isinstance(value, (str, SupportsFloat)):
         raise problem
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
         raise problem from None
     if not math.isfinite(number) or number < minimum or number > maximum or (above and number == minimum):
         raise problem

@@ -6,7 +6,7 @@ on, without certificates. Embodied emissions are the share of what making the ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -28,8 +28,8 @@ __all__ = [
     "functional_units",
     "grid_mix_grams_per_kwh",
     "operational_grams",
+    "resource_kwh",
     "sci_grams_per_unit",
-    "storage_kwh",
     "tdp_energy_kwh",
     "tdp_ratio",
 ]
@@ -182,21 +182,22 @@ def compute_kwh(
     return kwh * amount(pue_ratio, field="pue_ratio", minimum=1.0) * amount(replication, field="replication")
 
 
-def storage_kwh(
+def resource_kwh(
+    quantity: float,
     *,
-    terabyte_hours: float,
-    watt_hours_per_terabyte_hour: float,
+    watt_hours_per_unit: float,
     pue_ratio: float = 1.0,
     replication: float = 1.0,
 ) -> float:
-    """Energy of storage held (Cloud Carbon Footprint: 1.2 Wh for a TB-hour of SSD, 0.65 of HDD).
+    """Energy of storage held, memory held or data sent, which nobody metered, by a coefficient.
 
-    >>> round(storage_kwh(terabyte_hours=1, watt_hours_per_terabyte_hour=1.2, pue_ratio=1.135), 9)
+    Source: Cloud Carbon Footprint's methodology, in Wh: a TB-hour of SSD 1.2, of HDD 0.65; a GB-hour of
+    memory 0.392; a GB over the network 1.
+
+    >>> round(resource_kwh(1, watt_hours_per_unit=1.2, pue_ratio=1.135), 9)
     0.001362
     """
-    watt_hours = amount(terabyte_hours, field="terabyte_hours") * amount(
-        watt_hours_per_terabyte_hour, field="watt_hours_per_terabyte_hour"
-    )
+    watt_hours = amount(quantity, field="quantity") * amount(watt_hours_per_unit, field="watt_hours_per_unit")
     building = amount(pue_ratio, field="pue_ratio", minimum=1.0)
     return watt_hours / 1000 * building * amount(replication, field="replication")
 
@@ -213,17 +214,20 @@ def devices_grams(
     return operational_grams(watts * amount(hours, field="hours") / 1000, grams_per_kwh, pue_ratio)
 
 
-def tdp_ratio(utilisation_percent: float) -> float:
-    """Power as a ratio of TDP, on straight lines between the points of `TDP_CURVE`.
+def tdp_ratio(utilisation_percent: float, curve: Sequence[tuple[float, float]] = TDP_CURVE) -> float:
+    """Power as a ratio of TDP, on straight lines between the points of ``curve``.
+
+    The points are (utilisation in percent, ratio), rising, and cover the utilisation asked for.
 
     >>> tdp_ratio(45)
     0.69625
     """
-    percent = amount(utilisation_percent, field="utilisation_percent", maximum=100.0)
-    for (low, before), (high, after) in pairwise(TDP_CURVE):
+    lowest, highest = curve[0][0], curve[-1][0]
+    percent = amount(utilisation_percent, field="utilisation_percent", minimum=lowest, maximum=highest)
+    for (low, before), (high, after) in pairwise(curve):
         if percent <= high:
             return before + (percent - low) / (high - low) * (after - before)
-    raise AssertionError("the curve ends at 100 percent")
+    raise PricingError("expected two points or more", field="curve")
 
 
 def tdp_energy_kwh(

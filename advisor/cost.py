@@ -7,23 +7,25 @@ electricity is then not shown as money, while energy and carbon are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from advisor import money
+from advisor.amounts import amount
 from advisor.carbon import Embodied, FunctionalUnit
 from advisor.errors import PricingError
 from advisor.loadcurve import weighted_total
 from advisor.metered import as_scenario, metered, watch_hours
 from advisor.money import JOULES_PER_KWH
-from advisor.priced import Priced
+from advisor.priced import Figure, Priced
 from advisor.prices import Mode, Prices, resolve
-from advisor.pricing import electricity_cost, machine_cost, price_scenario
-from advisor.quantities import energy_curve, one_unit, sum_known
+from advisor.pricing import electricity_cost, machine_cost, price_scenario, time_cost, total_cost
+from advisor.quantities import core_seconds_used, energy_curve, is_number, one_unit, wall_seconds
 from advisor.regions import Region, RegionalPricing
 from advisor.results import Scenario
 from advisor.scenario import delivered_pixels
-from advisor.tariff import Flat, Schedule
+from advisor.tariff import Flat, Schedule, flat_value
 from advisor.tariff_file import Tariff
 from advisor.tco import CloudOffer, Machine, Preset, TcoAnalysis, analyse
 from advisor.tco_inputs import delivery, flat_price, preset, streams_made, watts_in_use
@@ -36,42 +38,58 @@ ScenarioLike = Scenario | Mapping[str, Any]
 class CostModel:
     """Prices scenarios, or plain quantities, with one set of prices in one currency.
 
+    Every method takes a scenario (`advisor.results.Scenario`, or a mapping as result files hold it) or plain
+    quantities by keyword. None is unknown and never stands for 0; what cannot be is a `PricingError` (a
+    ``ValueError``) that names the field. `price` gives all figures at once, each absent one with its reason.
+    The same formulas on plain numbers are in `advisor.money` and `advisor.carbon`.
+
     Parameters
     ----------
     energy_cost_per_kwh
         Flat price of electricity; holds before ``tariff`` and the region's price. Unknown when none is given.
     cpu_cost_per_hour
-        Price of one CPU for an hour.
+        Price of one CPU for an hour. Without a price of any machine's time, an owned machine is taken to be
+        there anyway: totals are electricity alone, and ``missing`` says ``no_rate``.
     gpu_cost_per_hour
         Price of the GPU for an hour; billed by the wall clock to scenarios that encode on the GPU.
     currency
-        Of every price given and every cost returned.
+        Of every price given and every cost returned, three letters.
     mode
-        ``owned``: machine plus electricity; ``cloud``: the rate alone.
+        ``owned``: the machine's time plus the building's electricity. ``cloud``: the instance's rate alone,
+        because its electricity is inside.
     instance_cost_per_hour, host_cost_per_hour
         Price of the whole machine for an hour instead of one CPU's: of a cloud instance, or of an owned host
         (see `advisor.money.amortised_per_hour`).
     region, regions
         Where it ran, for price, carbon intensity and PUE; ``regions`` brings an operator's own figures.
     pue
-        Power usage effectiveness, 1 or more; else the region's, else 1.
+        Power usage effectiveness, 1 to 3; else the region's, else 1. It multiplies energy once.
     tariff
-        A price over time (`advisor.tariff_file.read_tariff`).
+        A price over time (`advisor.tariff_file.read_tariff`, or a `advisor.tariff` schedule).
     carbon_grams_per_kwh
-        Intensity of the grid; else the region's, else unknown. 0 is 0.
+        Intensity of the grid in grams of CO2e; else the region's, else unknown. 0 is 0.
     embodied, functional_unit
-        What making the machine emitted, and what the SCI is per.
+        What making the machine emitted (`advisor.carbon.Embodied`), and what the SCI is per: video_minute,
+        watch_hour or gigapixel.
     price_per_joule, price_per_core_second
         ``energy_cost_per_kwh`` and ``cpu_cost_per_hour`` in other units.
+    energy_cost_source
+        What is said of where ``energy_cost_per_kwh`` is from.
+    accept_unusual_prices
+        Keep prices that look like a slip of the unit: above 5 USD per kWh or 1000 USD per hour.
 
     Raises
     ------
     PricingError
-        A price that is negative, not finite or most likely in another unit; modes or units mixed.
+        A price that is negative, not finite or most likely in another unit; modes or units mixed; a region
+        that is not known.
 
     >>> model = CostModel(energy_cost_per_kwh=0.12, cpu_cost_per_hour=0.50)
-    >>> round(model.compute_total_cost({"duration": 3600, "power": {"mean_watts": 100}}), 6)
-    0.512
+    >>> scenario = {"duration": 3600, "power": {"mean_watts": 100}, "viewers": 10}
+    >>> round(model.compute_energy_cost(scenario), 6), round(model.compute_total_cost(scenario), 6)
+    (0.012, 0.512)
+    >>> model.price(scenario).cost_per_pixel, model.price(scenario).missing
+    (None, ['no_cpu_time', 'no_pixels', 'no_carbon_intensity'])
     """
 
     def __init__(
@@ -129,6 +147,37 @@ class CostModel:
         """``owned`` or ``cloud``."""
         return self.prices.mode
 
+    @property
+    def energy_cost_per_kwh(self) -> float | None:
+        """Price of electricity, whoever gave it; None where it is unknown or changes over time."""
+        return flat_value(self.prices.electricity)
+
+    @property
+    def price_per_joule(self) -> float | None:
+        """The same per joule.
+
+        >>> CostModel(energy_cost_per_kwh=0.12).price_per_joule
+        3.3333333333333334e-08
+        """
+        price = self.energy_cost_per_kwh
+        return None if price is None else money.price_per_joule(price)
+
+    @property
+    def cpu_cost_per_hour(self) -> float | None:
+        """Price of one CPU for an hour."""
+        return self.prices.cpu_per_hour
+
+    @property
+    def price_per_core_second(self) -> float | None:
+        """The same per second."""
+        price = self.cpu_cost_per_hour
+        return None if price is None else price / 3600
+
+    @property
+    def gpu_cost_per_hour(self) -> float | None:
+        """Price of the GPU for an hour."""
+        return self.prices.gpu_per_hour
+
     def price(
         self,
         scenario: ScenarioLike,
@@ -137,7 +186,24 @@ class CostModel:
         host_threads: int | None = None,
         viewers: float | None = None,
     ) -> Priced:
-        """Every figure of one scenario at once, each absent one with its reason."""
+        """Every figure of one scenario at once, each absent one with its reason in ``missing``.
+
+        Parameters
+        ----------
+        scenario
+            What was measured.
+        run_id
+            The result file's stem; only handed through.
+        host_threads
+            CPUs of the machine: a whole machine's price is split by them in the load-aware figures.
+        viewers
+            How many watch; the scenario's own number when not given.
+
+        >>> model = CostModel(carbon_grams_per_kwh=50)
+        >>> priced = model.price({"power": {"mean_watts": 2000}, "duration": 3600})
+        >>> priced.energy_joules, priced.co2_operational_kg
+        (7200000.0, 0.1)
+        """
         return price_scenario(
             as_scenario(scenario), self.prices, run_id=run_id, host_threads=host_threads, viewers=viewers
         )
@@ -150,35 +216,53 @@ class CostModel:
         energy_kwh: float | None = None,
         power_watts: float | Sequence[float | None] | None = None,
         duration_seconds: float | None = None,
+        hours: float | None = None,
         timestamps: Sequence[float] | None = None,
         step_seconds: float | None = None,
         start_time: float | None = None,
     ) -> float | None:
-        """Cost of electricity, the building's share (PUE) included; of a scenario, or of plain quantities.
+        """Cost of electricity, the building's share (PUE) included: each joule at the price of its moment.
 
-        Energy is ``energy_joules`` (also as the first argument), ``energy_kwh``, ``power_watts`` over
-        ``duration_seconds``, or samples of ``power_watts`` at ``timestamps`` (Unix seconds) or every
-        ``step_seconds``. ``start_time`` (Unix seconds) is needed where the price changes over time and no
-        timestamps say when. None: the scenario's energy, or the price of electricity, is unknown.
+        Parameters
+        ----------
+        scenario
+            What was measured: its counters' energy, else the integral of its samples, else mean power times
+            time. A number is ``energy_joules``.
+        energy_joules, energy_kwh
+            Energy of the equipment, in one of the two.
+        power_watts
+            One number, with ``duration_seconds`` or ``hours``; or samples, with ``timestamps`` (Unix seconds)
+            or ``step_seconds`` between them, integrated by the trapezoid. A gap of more than twice the usual
+            step is not bridged.
+        start_time
+            Unix seconds; needed where the price changes over time and no timestamps say when.
 
-        >>> round(CostModel(energy_cost_per_kwh=0.12).compute_energy_cost(energy_joules=360_000), 12)
+        Returns
+        -------
+        float or None
+            None when the scenario's energy or the price of electricity is unknown.
+
+        >>> model = CostModel(energy_cost_per_kwh=0.12)
+        >>> round(model.compute_energy_cost(power_watts=100, hours=1), 12)
         0.012
+        >>> round(model.compute_energy_cost(power_watts=[100, 150, 200, 180, 120], step_seconds=10), 9)
+        0.000213333
         """
-        if scenario is not None and not isinstance(scenario, (int, float)):
+        if scenario is not None and not is_number(scenario):
             known = as_scenario(scenario)
             return electricity_cost(known, metered(known), self.prices).value
         schedule = self.prices.electricity
-        if schedule is None:
-            return None
         curve = energy_curve(
-            scenario if energy_joules is None else energy_joules,
+            energy_joules if scenario is None else amount(scenario, field="energy_joules"),
             energy_kwh,
             power_watts,
-            duration_seconds,
+            wall_seconds(duration_seconds, hours),
             timestamps,
             step_seconds,
             start_time,
         )
+        if schedule is None:
+            return None
         if isinstance(schedule, Flat):
             return money.energy_cost(curve.total(), schedule.value, self.prices.pue_ratio)
         if timestamps is None and start_time is None:
@@ -200,39 +284,45 @@ class CostModel:
         step_seconds: float | None = None,
         gpu_hours: float | None = None,
     ) -> float | None:
-        """Cost of the machine's time: wall hours, or with ``load_aware`` the CPU time used.
+        """Cost of the machine's time: by the wall clock, or by the CPU time used.
 
-        Plain quantities: ``duration_seconds`` or ``hours`` of wall time; ``core_seconds``, or samples of
-        ``cpu_usage_cores`` at ``timestamps`` or every ``step_seconds``, for CPU time; ``gpu_hours`` beside
-        them. ``host_threads`` splits the price of a whole machine. None: a quantity or a price is unknown.
+        Parameters
+        ----------
+        scenario
+            What was measured.
+        load_aware
+            Of a scenario: CPU time used in place of wall time. A GPU is billed by the wall clock either way.
+        host_threads
+            CPUs of the machine: needed to split the price of a whole machine by CPU time.
+        duration_seconds, hours
+            Wall time, in one of the two.
+        core_seconds, cpu_usage_cores
+            CPU time, which then counts in place of wall time: as such, or as samples of cores in use with
+            ``timestamps`` (seconds) or ``step_seconds``, integrated by the trapezoid.
+        gpu_hours
+            Hours of the GPU beside it.
+
+        Returns
+        -------
+        float or None
+            None when a quantity or a price is unknown.
 
         >>> model = CostModel(cpu_cost_per_hour=0.36)
+        >>> model.compute_compute_cost(hours=2)
+        0.72
         >>> round(model.compute_compute_cost(cpu_usage_cores=[2, 2.5, 3, 2.8, 2.2], step_seconds=10), 6)
         0.0104
         """
-        if cpu_usage_cores is not None:
-            curve = money.integrate(cpu_usage_cores, timestamps=timestamps, step_seconds=step_seconds)
-            core_seconds = curve.total()
         if scenario is not None:
             known = as_scenario(scenario)
             return machine_cost(known, self.prices, load_aware=load_aware, host_threads=host_threads).value
-        if hours is None and duration_seconds is not None:
-            hours = duration_seconds / 3600
-        prices, parts = self.prices, []
-        if core_seconds is not None:
-            rate = prices.cpu_per_hour
-            if prices.machine_per_hour is not None:
-                rate = prices.machine_per_hour / host_threads if host_threads else None
-            parts.append(None if rate is None else money.core_seconds_cost(core_seconds, rate))
-        elif hours is not None:
-            rate = prices.cpu_per_hour if prices.machine_per_hour is None else prices.machine_per_hour
-            parts.append(None if rate is None else money.time_cost(hours, rate))
-        if gpu_hours is not None:
-            rate = prices.gpu_per_hour
-            parts.append(None if rate is None else money.time_cost(gpu_hours, rate))
-        if not parts:
-            raise PricingError("expected duration_seconds, hours, core_seconds or gpu_hours", field="hours")
-        return sum_known(parts)
+        seconds = wall_seconds(duration_seconds, hours)
+        busy = core_seconds_used(core_seconds, cpu_usage_cores, timestamps, step_seconds)
+        if (seconds, busy, gpu_hours) == (None, None, None):
+            raise PricingError(
+                "expected duration_seconds, hours, core_seconds, cpu_usage_cores or gpu_hours", field="hours"
+            )
+        return time_cost(self.prices, seconds, busy, gpu_hours, host_threads)
 
     def compute_total_cost(
         self,
@@ -243,33 +333,67 @@ class CostModel:
         cost_energy: float | None = None,
         cost_compute: float | None = None,
         energy_joules: float | None = None,
+        energy_kwh: float | None = None,
+        power_watts: float | Sequence[float | None] | None = None,
         duration_seconds: float | None = None,
+        hours: float | None = None,
         core_seconds: float | None = None,
+        cpu_usage_cores: Sequence[float | None] | None = None,
+        timestamps: Sequence[float] | None = None,
+        step_seconds: float | None = None,
+        start_time: float | None = None,
         gpu_hours: float | None = None,
     ) -> float | None:
         """Machine plus electricity where the machine is owned, the machine's rate alone in the cloud.
 
-        Of a scenario; or of ``cost_energy`` and ``cost_compute``; or of quantities as the two methods above
-        take them. None as soon as a part is unknown.
+        Parameters
+        ----------
+        scenario
+            What was measured.
+        load_aware, host_threads
+            As in `compute_compute_cost`.
+        cost_energy, cost_compute
+            The two parts, where they are known already.
+        energy_joules, energy_kwh, power_watts, start_time
+            As in `compute_energy_cost`.
+        duration_seconds, hours, core_seconds, cpu_usage_cores, gpu_hours
+            As in `compute_compute_cost`.
+        timestamps, step_seconds
+            Of all samples given.
 
+        Returns
+        -------
+        float or None
+            None as soon as a part is unknown.
+
+        >>> model = CostModel(energy_cost_per_kwh=0.12, cpu_cost_per_hour=0.50)
+        >>> round(model.compute_total_cost(power_watts=100, hours=1), 6)
+        0.512
         >>> CostModel(mode="cloud", instance_cost_per_hour=0.68).compute_total_cost(duration_seconds=1800)
         0.34
         """
         if scenario is not None:
-            priced = self.price(scenario, host_threads=host_threads)
-            return priced.cost_total_load_aware if load_aware else priced.cost_total
-        if cost_compute is None and (duration_seconds, core_seconds, gpu_hours) != (None, None, None):
-            cost_compute = self.compute_compute_cost(
-                duration_seconds=duration_seconds,
-                core_seconds=core_seconds,
-                gpu_hours=gpu_hours,
-                host_threads=host_threads,
+            known = as_scenario(scenario)
+            if known.status != "ok":
+                return None
+            energy = electricity_cost(known, metered(known), self.prices)
+            compute = machine_cost(known, self.prices, load_aware=load_aware, host_threads=host_threads)
+            return total_cost(energy, compute, self.prices).value
+        seconds = wall_seconds(duration_seconds, hours)
+        if cost_compute is None:
+            busy = core_seconds_used(core_seconds, cpu_usage_cores, timestamps, step_seconds)
+            cost_compute = time_cost(self.prices, seconds, busy, gpu_hours, host_threads)
+        if cost_energy is None and (energy_joules, energy_kwh, power_watts) != (None, None, None):
+            cost_energy = self.compute_energy_cost(
+                energy_joules=energy_joules,
+                energy_kwh=energy_kwh,
+                power_watts=power_watts,
+                duration_seconds=seconds,
+                timestamps=timestamps,
+                step_seconds=step_seconds,
+                start_time=start_time,
             )
-        if self.mode == "cloud":
-            return cost_compute
-        if cost_energy is None and energy_joules is not None:
-            cost_energy = self.compute_energy_cost(energy_joules=energy_joules)
-        return sum_known([cost_energy, cost_compute])
+        return total_cost(Figure(cost_energy), Figure(cost_compute), self.prices).value
 
     def compute_cost_per_pixel(
         self,
@@ -279,17 +403,31 @@ class CostModel:
         cost: float | None = None,
         load_aware: bool = False,
     ) -> float | None:
-        """Cost over pixels delivered (width x height x frames of every output of every stream).
+        """Cost over pixels delivered, exact however small it is.
 
-        Of a scenario, or of a ``cost`` (also as the first argument) and ``pixels``.
+        Parameters
+        ----------
+        scenario
+            What was measured. A number is ``cost``.
+        pixels
+            Pixels delivered; else width x height x frames of every output of every stream of the scenario.
+        cost
+            What it cost, in the model's currency; else the scenario's total.
+        load_aware
+            As in `compute_compute_cost`.
+
+        Returns
+        -------
+        float or None
+            None when the cost, the size or the number of frames is unknown.
 
         >>> CostModel().compute_cost_per_pixel(cost=0.5, pixels=1e9)
         5e-10
         """
-        cost = self._cost(scenario, cost, load_aware)
-        if pixels is None and scenario is not None and not isinstance(scenario, (int, float)):
-            pixels = delivered_pixels(as_scenario(scenario))
-        return None if cost is None or pixels is None else money.cost_per_pixel(cost, pixels)
+        spent, known = self._spent(scenario, cost, load_aware)
+        if pixels is None and known is not None:
+            pixels = delivered_pixels(known)
+        return None if spent is None or pixels is None else money.cost_per_pixel(spent, pixels)
 
     def compute_cost_per_watch_hour(
         self,
@@ -297,26 +435,45 @@ class CostModel:
         viewers: float | None = None,
         hours: float | None = None,
         *,
+        duration_seconds: float | None = None,
         cost: float | None = None,
         load_aware: bool = False,
         delivery_cost_per_viewer_hour: float = 0.0,
     ) -> float | None:
         """Cost for an hour that one viewer watches.
 
-        Of a scenario and its ``viewers`` (its own number when none is given; streams are not viewers), or of
-        a ``cost`` (also as the first argument), ``viewers`` and ``hours`` of video.
+        Parameters
+        ----------
+        scenario
+            What was measured. A number is ``cost``.
+        viewers
+            How many watch all of it; else the scenario's own number. Streams are not viewers.
+        hours, duration_seconds
+            Length of the video that each of them sees; else that of one stream of the scenario.
+        cost
+            What it cost, in the model's currency; else the scenario's total.
+        load_aware
+            As in `compute_compute_cost`.
+        delivery_cost_per_viewer_hour
+            What sending an hour to one viewer costs.
+
+        Returns
+        -------
+        float or None
+            None when the cost, the viewers or the length is unknown, and when nobody watched.
 
         >>> CostModel().compute_cost_per_watch_hour(cost=0.01, viewers=100, hours=1)
         0.0001
         """
-        cost = self._cost(scenario, cost, load_aware)
-        if scenario is not None and not isinstance(scenario, (int, float)):
-            known = as_scenario(scenario)
+        spent, known = self._spent(scenario, cost, load_aware)
+        seconds = wall_seconds(duration_seconds, hours)
+        if known is not None:
             viewers = known.viewers if viewers is None else viewers
-            hours = watch_hours(known, 1) if hours is None else hours
-        if cost is None or viewers is None or hours is None:
+            watched = watch_hours(known, 1)
+            seconds = seconds if seconds is not None or watched is None else watched * 3600
+        if spent is None or viewers is None or seconds is None or amount(viewers, field="viewers") == 0:
             return None
-        return money.cost_per_watch_hour(cost, viewers, hours, delivery_cost_per_viewer_hour)
+        return money.cost_per_watch_hour(spent, viewers, seconds / 3600, delivery_cost_per_viewer_hour)
 
     def get_tco_analysis(
         self,
@@ -365,14 +522,14 @@ class CostModel:
             streams=streams_made(known, streams),
             embodied_kg=embodied_kg,
         )
-        carbon, presets = self.prices.carbon, None
+        presets = None
         if faster is not None and slower is not None:
             presets = preset(faster, self.prices), preset(slower, self.prices)
         return analyse(
             machine,
             price_per_kwh=flat_price(self.prices, price_per_kwh),
             pue_ratio=self.prices.pue_ratio,
-            grams_per_kwh=carbon.value if isinstance(carbon, Flat) else None,
+            grams_per_kwh=flat_value(self.prices.carbon),
             delivery=delivery(known, viewers, bitrate_kbps, delivery_cost_per_gb),
             delivery_cost_per_gb=delivery_cost_per_gb,
             cloud=None
@@ -384,9 +541,11 @@ class CostModel:
             region=self.prices.region or None,
         )
 
-    def _cost(
+    def _spent(
         self, scenario: ScenarioLike | float | None, cost: float | None, load_aware: bool
-    ) -> float | None:
-        if isinstance(scenario, (int, float)):
-            return float(scenario)
-        return cost if scenario is None else self.compute_total_cost(scenario, load_aware=load_aware)
+    ) -> tuple[float | None, Scenario | None]:
+        """What it cost, and the scenario where one was given."""
+        if scenario is None or is_number(scenario):
+            return cost if scenario is None else amount(scenario, field="cost", minimum=-math.inf), None
+        known = as_scenario(scenario)
+        return self.compute_total_cost(known, load_aware=load_aware) if cost is None else cost, known

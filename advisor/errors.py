@@ -5,7 +5,7 @@
     WattframeError                 one line a user can act on; ``exit_code`` says what a command returns
     |-- InputError                 what was given is wrong (exit code 2): names subject, field, expectation
     |   |-- ResultFileError        a result file or one scenario in it
-    |   |-- PricingError           a price, a tariff, an exchange rate, a TCO input
+    |   |-- PricingError           a price, a tariff, an exchange rate, a TCO input; a ValueError too
     |   |   `-- UnknownRegionError a region that the table does not know, with near names
     |   |-- MediaError             a video that cannot be read or compared
     |   `-- ModelError             a model folder or file that does not fit or cannot be trusted
@@ -73,7 +73,7 @@ class ResultFileError(InputError):
     """A result file, or one scenario in it, that cannot be used."""
 
 
-class PricingError(InputError):
+class PricingError(InputError, ValueError):
     """A price, tariff, exchange rate or cost input that cannot be used."""
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from advisor.errors import PricingError
 from advisor.loadcurve import LoadCurve
 from advisor.results import Scenario, parse_run
-from advisor.scenario import bitrates_kbps, duration_seconds, energy, output_seconds, stream_count, trapezoid
+from advisor.scenario import (
+    Energy,
+    bitrates_kbps,
+    duration_seconds,
+    energy,
+    output_seconds,
+    stream_count,
+    trapezoid,
+)
 
 __all__ = [
     "Metered",
@@ -41,8 +53,13 @@ class Metered(Struct, frozen=True):
     uncertainty_ratio: float | None = None
 
 
-def as_scenario(value: Scenario | Mapping[str, Any]) -> Scenario:
+def as_scenario(value: object) -> Scenario:
     """A scenario from a mapping as result files hold it, of this format or an earlier one.
+
+    Raises
+    ------
+    PricingError
+        It is no scenario; names the field that is not as expected.
 
     >>> as_scenario({"duration": 60, "power": {"mean_watts": 100}}).power.mean_watts
     100.0
@@ -50,14 +67,35 @@ def as_scenario(value: Scenario | Mapping[str, Any]) -> Scenario:
     if isinstance(value, Scenario):
         return value
     if not isinstance(value, Mapping):
-        raise PricingError(f"expected a scenario, found {type(value).__name__}", field="scenario")
-    text = json.dumps({"scenarios": [{"name": "scenario", **value}]})
+        found = type(value).__name__
+        raise PricingError(f"expected a scenario as result files hold it, found {found}", field="scenario")
+    plain = msgspec.to_builtins(value, enc_hook=_plain, str_keys=True)
+    _refuse_non_finite(plain, "scenario")
+    text = json.dumps({"scenarios": [{"name": "scenario", **plain}]})
     run = parse_run(text.encode(), run_id="scenario")
     if run.refused:
-        raise PricingError(
-            run.refused[0].reason.partition("].")[2] or run.refused[0].reason, field="scenario"
-        )
+        reason = run.refused[0].reason.removeprefix("scenarios[0]").lstrip(".: ")
+        raise PricingError(reason, field="scenario")
     return run.scenarios[0]
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and other libraries' numbers as lists and floats."""
+    convert = getattr(value, "tolist", None) or getattr(value, "__float__", None)
+    if convert is None:
+        raise PricingError(f"expected plain values, found {type(value).__name__}", field="scenario")
+    return convert()
+
+
+def _refuse_non_finite(value: Any, field: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PricingError(f"expected a finite number, found {value}", field=field)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_non_finite(item, f"{field}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_non_finite(item, f"{field}[{index}]")
 
 
 def metered(scenario: Scenario) -> Metered | None:
@@ -76,9 +114,23 @@ def metered(scenario: Scenario) -> Metered | None:
         gpu_joules,
         "modelled" if modelled else host.tier,
         host.basis,
-        host.gap_seconds,
+        host.gap_seconds + _unseen_seconds(scenario, host),
         power.uncertainty_ratio if power is not None else None,
     )
+
+
+def _unseen_seconds(scenario: Scenario, host: Energy) -> float:
+    """Seconds of the window before the first and after the last sample, where they are a gap themselves.
+
+    Samples begin and end within a step of the window; a series that broke off lacks more than two.
+    """
+    window, samples = duration_seconds(scenario), scenario.samples
+    if host.basis != "samples" or samples is None or window is None or host.covered_seconds is None:
+        return 0.0
+    stamps = sorted(samples.timestamps)
+    usual = median(after - before for before, after in pairwise(stamps))
+    unseen = window - host.covered_seconds - host.gap_seconds
+    return unseen if unseen > 2 * usual else 0.0
 
 
 def load_curve(scenario: Scenario, joules: float) -> LoadCurve | None:

@@ -6,7 +6,7 @@ Prices are in one currency, which the caller keeps; nothing here rounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from advisor.amounts import amount
 from advisor.errors import PricingError
@@ -79,25 +79,38 @@ def core_seconds_cost(core_seconds: float, price_per_core_hour: float) -> float:
 
 
 def integrate(
-    values: Sequence[float | None],
+    values: Iterable[float | None],
     *,
     timestamps: Sequence[float] | None = None,
     step_seconds: float | None = None,
+    field: str = "samples",
 ) -> LoadCurve:
     """Samples as a curve, over their own ``timestamps`` or with one ``step_seconds`` between them.
+
+    Watts give joules, cores in use give core-seconds. ``field`` is what errors call the samples.
 
     >>> integrate([100, 150, 200, 180, 120], step_seconds=10).total()
     6400.0
     """
     if (timestamps is None) == (step_seconds is None):
         raise PricingError("expected either timestamps or step_seconds", field="timestamps")
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+        raise PricingError(f"expected a sequence of numbers, found {values!r}", field=field)
+    values = list(values)
+    known = [
+        None if value is None else amount(value, field=f"{field}[{index}]")
+        for index, value in enumerate(values)
+    ]
+    if sum(value is not None for value in known) < 2:
+        raise PricingError(f"expected two samples or more to integrate, found {values}", field=field)
     if timestamps is None:
         step = amount(step_seconds, field="step_seconds", above=True)
-        timestamps = [index * step for index in range(len(values))]
-    for number in (*values, *timestamps):
-        if number is not None:
-            amount(number, field="samples", minimum=-math.inf)
-    return LoadCurve.from_samples(timestamps, values)
+        return LoadCurve.from_samples([index * step for index in range(len(known))], known)
+    moments = [
+        amount(moment, field=f"timestamps[{index}]", minimum=-math.inf)
+        for index, moment in enumerate(timestamps)
+    ]
+    return LoadCurve.from_samples(moments, known)
 
 
 def cost_per_pixel(cost: float, pixels: float) -> float:
@@ -106,7 +119,7 @@ def cost_per_pixel(cost: float, pixels: float) -> float:
     >>> f"{cost_per_pixel(0.0001666666666666667, 1920 * 1080 * 30 * 60):.3e}"
     '4.465e-14'
     """
-    return cost / amount(pixels, field="pixels", above=True)
+    return _cost(cost) / amount(pixels, field="pixels", above=True)
 
 
 def cost_per_watch_hour(
@@ -118,7 +131,9 @@ def cost_per_watch_hour(
     0.0001
     """
     watched = amount(viewers, field="viewers", above=True) * amount(hours, field="hours", above=True)
-    return cost / watched + amount(delivery_cost_per_viewer_hour, field="delivery_cost_per_viewer_hour")
+    return _cost(cost) / watched + amount(
+        delivery_cost_per_viewer_hour, field="delivery_cost_per_viewer_hour"
+    )
 
 
 def break_even_viewers(
@@ -206,6 +221,11 @@ def utilisation_ratio(usage: float, allocation: float) -> float:
     0.25
     """
     return amount(usage, field="usage") / amount(allocation, field="allocation", above=True)
+
+
+def _cost(value: float) -> float:
+    """Below 0 where a market pays for taking."""
+    return amount(value, field="cost", minimum=-math.inf)
 
 
 def _pue(value: float) -> float:

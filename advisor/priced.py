@@ -18,7 +18,7 @@ REASONS = {
     "no_price": "no price of electricity is known for the region: give one",
     "no_start_time": "the price changes over time, and when the scenario ran is not known",
     "outside_tariff": "the tariff does not cover the time at which it ran",
-    "no_rate": "no price of the machine's time was given",
+    "no_rate": "no price of the machine's time was given: the total of an owned one is electricity alone",
     "no_gpu_rate": "no price of the GPU's time was given",
     "no_cpu_time": "CPU time was not measured",
     "no_host_threads": "how many CPUs the machine has is not known, so its price cannot be split by use",

@@ -14,11 +14,12 @@ from advisor.metered import Metered, core_seconds, load_curve, metered, watch_ho
 from advisor.money import JOULES_PER_KWH
 from advisor.priced import Figure, Inputs, Priced
 from advisor.prices import Prices
+from advisor.quantities import sum_known
 from advisor.results import Scenario
 from advisor.scenario import delivered_pixels, duration_seconds, output_seconds, stream_count
-from advisor.tariff import Flat, Schedule
+from advisor.tariff import Flat, Schedule, flat_value
 
-__all__ = ["electricity_cost", "gpu_cost", "machine_cost", "price_scenario"]
+__all__ = ["electricity_cost", "gpu_cost", "machine_cost", "price_scenario", "time_cost", "total_cost"]
 
 
 class _Work(Struct, frozen=True):
@@ -93,12 +94,14 @@ def _hours(scenario: Scenario) -> Figure:
 
 def _money(work: _Work) -> dict[str, Figure]:
     scenario, prices, hours = work.scenario, work.prices, work.hours
-    compute = machine_cost(scenario, prices)
-    by_load = machine_cost(scenario, prices, load_aware=True, host_threads=work.host_threads)
-    energy, total, total_by_load = Figure(None), compute, by_load
+    compute = by_load = hours
+    if hours.value is not None:
+        compute = machine_cost(scenario, prices)
+        by_load = machine_cost(scenario, prices, load_aware=True, host_threads=work.host_threads)
+    energy = Figure(None)
     if prices.mode == "owned":
         energy = electricity_cost(scenario, work.used, prices) if hours.value is not None else hours
-        total, total_by_load = _sum(energy, compute), _sum(energy, by_load)
+    total, total_by_load = (total_cost(energy, part, prices) for part in (compute, by_load))
     rate = total.times(1 / hours.value if hours.value else None, "no_duration")
     per_hour = 1 / work.stream_hours if work.stream_hours else None
     return {
@@ -116,6 +119,13 @@ def _money(work: _Work) -> dict[str, Figure]:
         "rate_per_hour": rate,
         "monthly_projection": rate.times(money.HOURS_PER_MONTH, ""),
     }
+
+
+def total_cost(energy: Figure, compute: Figure, prices: Prices) -> Figure:
+    """Of an owned machine both parts, or electricity alone where no machine is priced; else the rate."""
+    if prices.mode == "cloud":
+        return compute
+    return energy if compute.value is None and not prices.machine_is_priced else _sum(energy, compute)
 
 
 def _sum(*parts: Figure) -> Figure:
@@ -139,6 +149,8 @@ def _over_time(
     outside: str,
 ) -> Figure:
     """The building's kilowatt-hours times a schedule."""
+    if duration_seconds(scenario) == 0:
+        return Figure(None, ("zero_duration",))
     reasons = (("no_energy",) if used is None else ()) + ((unknown,) if schedule is None else ())
     if used is None or schedule is None:
         return Figure(None, reasons)
@@ -156,7 +168,7 @@ def machine_cost(
 ) -> Figure:
     """The machine's time: by the wall clock, or by the CPU time used; a GPU is billed by the wall clock."""
     hours = _hours(scenario)
-    if hours.value is None:
+    if hours.value is None and (not load_aware or "zero_duration" in hours.reasons):
         return hours
     rate, gpu = prices.cpu_per_hour, Figure(0.0)
     if prices.machine_per_hour is not None:
@@ -174,6 +186,28 @@ def machine_cost(
         seconds = core_seconds(scenario)
         used = Figure(None, ("no_cpu_time",)) if seconds is None else Figure(seconds / 3600)
     return _sum(used.times(rate, ""), gpu)
+
+
+def time_cost(
+    prices: Prices,
+    wall_seconds: float | None,
+    core_seconds: float | None,
+    gpu_hours: float | None,
+    host_threads: int | None,
+) -> float | None:
+    """The machine's time of plain quantities: CPU time where it is given, else wall time, and the GPU's."""
+    parts: list[float | None] = []
+    rate = prices.cpu_per_hour if prices.machine_per_hour is None else prices.machine_per_hour
+    if core_seconds is not None:
+        if prices.machine_per_hour is not None:
+            rate = prices.machine_per_hour / host_threads if host_threads else None
+        parts.append(None if rate is None else money.core_seconds_cost(core_seconds, rate))
+    elif wall_seconds is not None:
+        parts.append(None if rate is None else money.time_cost(wall_seconds / 3600, rate))
+    if gpu_hours is not None:
+        rate = prices.gpu_per_hour
+        parts.append(None if rate is None else money.time_cost(gpu_hours, rate))
+    return sum_known(parts)
 
 
 def gpu_cost(scenario: Scenario, prices: Prices) -> Figure:
@@ -280,6 +314,5 @@ def _inputs(prices: Prices, figures: Mapping[str, Figure], joules: float | None)
 
 
 def _paid(schedule: Schedule | None, total: float | None, kwh: float | None) -> float | None:
-    if isinstance(schedule, Flat):
-        return schedule.value
-    return total / kwh if total is not None and kwh else None
+    flat = flat_value(schedule)
+    return total / kwh if flat is None and total is not None and kwh else flat

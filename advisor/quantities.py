@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import SupportsFloat
 
 from advisor import money
 from advisor.amounts import amount
@@ -10,7 +11,12 @@ from advisor.errors import PricingError
 from advisor.loadcurve import LoadCurve
 from advisor.money import JOULES_PER_KWH
 
-__all__ = ["energy_curve", "one_unit", "sum_known"]
+__all__ = ["core_seconds_used", "energy_curve", "is_number", "one_unit", "sum_known", "wall_seconds"]
+
+
+def is_number(value: object) -> bool:
+    """Whether a first argument is a quantity and no scenario; an array can be a float, and is none."""
+    return isinstance(value, SupportsFloat) and not isinstance(value, Iterable)
 
 
 def sum_known(parts: Sequence[float | None]) -> float | None:
@@ -22,7 +28,7 @@ def sum_known(parts: Sequence[float | None]) -> float | None:
 def one_unit(
     first: float | None, second: float | None, factor: float, first_name: str, second_name: str
 ) -> float | None:
-    """One price that was given in one of two units."""
+    """One quantity that was given in one of two units."""
     if second is None:
         return first
     if first is not None:
@@ -30,28 +36,47 @@ def one_unit(
     return amount(second, field=second_name) * factor
 
 
+def wall_seconds(seconds: float | None, hours: float | None) -> float | None:
+    """Wall time, given in seconds or in hours."""
+    return one_unit(seconds, hours, 3600.0, "duration_seconds", "hours")
+
+
+def core_seconds_used(
+    core_seconds: float | None,
+    cores: Sequence[float | None] | None,
+    timestamps: Sequence[float] | None,
+    step_seconds: float | None,
+) -> float | None:
+    """CPU time, given as such or as samples of cores in use."""
+    if cores is None:
+        return core_seconds
+    if core_seconds is not None:
+        raise PricingError("expected core_seconds or cpu_usage_cores, not both", field="cpu_usage_cores")
+    curve = money.integrate(cores, timestamps=timestamps, step_seconds=step_seconds, field="cpu_usage_cores")
+    return curve.total()
+
+
 def energy_curve(
     joules: float | None,
     kwh: float | None,
-    watts: float | Sequence[float | None] | None,
+    watts: float | Iterable[float | None] | None,
     seconds: float | None,
     timestamps: Sequence[float] | None,
     step_seconds: float | None,
     start: float | None,
 ) -> LoadCurve:
     """Energy as it was given, as power over time."""
-    if watts is not None and not isinstance(watts, (int, float)):
+    if isinstance(watts, Iterable):
         if timestamps is None and start is not None and step_seconds is not None:
-            timestamps, step_seconds = [start + i * step_seconds for i in range(len(watts))], None
-        return money.integrate(watts, timestamps=timestamps, step_seconds=step_seconds)
+            timestamps, step_seconds = [start + i * step_seconds for i, _ in enumerate(watts)], None
+        return money.integrate(watts, timestamps=timestamps, step_seconds=step_seconds, field="power_watts")
     seconds = None if seconds is None else amount(seconds, field="duration_seconds", above=True)
-    if joules is None and kwh is not None:
-        joules = kwh * JOULES_PER_KWH
+    joules = one_unit(joules, kwh, JOULES_PER_KWH, "energy_joules", "energy_kwh")
     if joules is None and watts is not None and seconds is not None:
         joules = amount(watts, field="power_watts") * seconds
     if joules is None:
         raise PricingError(
-            "expected energy_joules, energy_kwh, power_watts over duration_seconds, or samples",
+            "expected energy_joules, energy_kwh, power_watts over duration_seconds or hours, or samples",
             field="energy_joules",
         )
     if start is not None and seconds is None:

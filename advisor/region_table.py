@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from advisor.tariff import Flat, Schedule
+from advisor.tariff import Flat, Schedule, flat_value
 
 __all__ = ["Region", "table"]
 
@@ -41,12 +41,12 @@ class Region(Struct, frozen=True, kw_only=True):
     @property
     def price_per_kwh(self) -> float | None:
         """The price where it is one value; None for a tariff that changes over time."""
-        return self.price.value if isinstance(self.price, Flat) else None
+        return flat_value(self.price)
 
     @property
     def carbon_grams_per_kwh(self) -> float | None:
         """The intensity where it is one value; None for a series."""
-        return self.carbon.value if isinstance(self.carbon, Flat) else None
+        return flat_value(self.carbon)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from advisor.errors import PricingError
 
-__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "value_at"]
+__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "flat_value", "value_at"]
 
 Piece = tuple[float, float, float | None]
 """Start and end in Unix seconds, and the value in between; None where the schedule does not say."""
@@ -103,6 +103,11 @@ class Scaled(Struct, frozen=True):
         """The other schedule's pieces, each value times the factor."""
         for since, until, value in self.schedule.pieces(start, end):
             yield since, until, None if value is None else value * self.factor
+
+
+def flat_value(schedule: Schedule | None) -> float | None:
+    """The value where it is one at all times; None where it is unknown or changes."""
+    return schedule.value if isinstance(schedule, Flat) else None
 
 
 def value_at(schedule: Schedule, moment: float) -> float | None:

@@ -11,7 +11,7 @@ from advisor.prices import Prices
 from advisor.pricing import price_scenario
 from advisor.results import Scenario
 from advisor.scenario import mean_watts
-from advisor.tariff import Flat
+from advisor.tariff import flat_value
 from advisor.tco import Delivery, Preset
 
 __all__ = ["delivery", "flat_price", "preset", "streams_made", "watts_in_use"]
@@ -36,8 +36,9 @@ def flat_price(prices: Prices, own: float | None) -> float:
     """One price of electricity for years to come."""
     if own is not None:
         return own
-    if isinstance(prices.electricity, Flat):
-        return prices.electricity.value
+    known = flat_value(prices.electricity)
+    if known is not None:
+        return known
     problem = "no price is known" if prices.electricity is None else "the price changes over time"
     place = f"region {prices.region}" if prices.region else None
     raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")

@@ -34,6 +34,11 @@ def test_the_curve_passes_through_its_points() -> None:
     assert [carbon.tdp_ratio(u) for u in (0, 10, 50, 100)] == pytest.approx([0.12, 0.32, 0.75, 1.02])
 
 
+def test_another_curve_can_be_given() -> None:
+    """A machine of 50 W idle and 250 W busy at a TDP of 200 W: 110 W at 30 %."""
+    assert carbon.tdp_ratio(30, [(0.0, 0.25), (100.0, 1.25)]) == pytest.approx(0.55)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -46,6 +51,7 @@ def test_the_curve_passes_through_its_points() -> None:
         (lambda: carbon.grid_mix_grams_per_kwh({"coal": 1.0}, {}), "an intensity for coal"),
         (lambda: carbon.allocated(1, 1, 0), "lifetime: expected a number above 0"),
         (lambda: carbon.embodied_grams(1, 1, 1, 1.5), "share: expected a number from 0 to 1"),
+        (lambda: carbon.tdp_ratio(0, [(0.0, 1.0)]), "curve: expected two points or more"),
         (lambda: carbon.tdp_ratio(101), "utilisation_percent: expected a number from 0 to 100"),
         (
             lambda: carbon.compute_kwh(utilisation_ratio=2, vcpu_hours=1, min_watts=1, max_watts=2),
@@ -63,7 +69,7 @@ def test_the_curve_passes_through_its_points() -> None:
         (lambda: money.utilisation_ratio(1, 0), "allocation: expected a number above 0"),
         (lambda: money.amortised_per_hour(100, 4, residual_value=101), "residual_value: .* from 0 to 100"),
         (lambda: money.amortised_per_hour(100, 4, utilisation_ratio=0), "utilisation_ratio"),
-        (lambda: money.integrate([1, float("nan")], step_seconds=1), "samples: expected a number"),
+        (lambda: money.integrate([1, float("nan")], step_seconds=1), r"samples\[1\]: expected a number"),
         (lambda: money.integrate([1, 2], step_seconds=0), "step_seconds: expected a number above 0"),
     ],
 )

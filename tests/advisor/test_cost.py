@@ -358,7 +358,7 @@ def test_plain_quantities_over_time_need_their_moment() -> None:
         (lambda m: m.compute_energy_cost(energy_joules=float("nan")), "found nan"),
         (lambda m: m.compute_energy_cost(power_watts=5, duration_seconds=0), "duration_seconds: .* above 0"),
         (lambda m: m.compute_energy_cost(power_watts=[1, 2]), "either timestamps or step_seconds"),
-        (lambda m: m.compute_energy_cost(power_watts=[1], timestamps=[1, 2]), "as many values as timestamps"),
+        (lambda m: m.compute_energy_cost(power_watts=[1, 2], timestamps=[1]), "as many values as timestamps"),
         (
             lambda m: m.compute_energy_cost(energy_joules=1, start_time=5),
             "duration_seconds: expected how long",
@@ -366,14 +366,127 @@ def test_plain_quantities_over_time_need_their_moment() -> None:
         (lambda m: m.compute_compute_cost(), "expected duration_seconds, hours"),
         (lambda m: m.compute_compute_cost(hours=-1), "hours: expected a number of 0 or more"),
         (lambda m: m.compute_cost_per_pixel(1.0, 0), "pixels: expected a number above 0"),
-        (lambda m: m.compute_cost_per_watch_hour(1.0, 0, 1), "viewers: expected a number above 0"),
-        (lambda m: m.compute_energy_cost([1, 2]), "scenario: expected a scenario, found list"),
+        (lambda m: m.compute_cost_per_watch_hour(1.0, -1, 1), "viewers: expected a number of 0 or more"),
+        (lambda m: m.compute_cost_per_pixel(float("nan"), 1), "cost: expected a number that is finite"),
+        (lambda m: m.compute_energy_cost([1, 2]), "scenario: expected a scenario .*, found list"),
+        (lambda m: m.compute_compute_cost(2), "scenario: expected a scenario .*, found int"),
+        (
+            lambda m: m.compute_energy_cost(power_watts=[1], step_seconds=1),
+            "power_watts: expected two samples",
+        ),
+        (
+            lambda m: m.compute_energy_cost(power_watts=[1, -1], step_seconds=1),
+            r"power_watts\[1\]: .* found -1",
+        ),
+        (
+            lambda m: m.compute_energy_cost(power_watts="12", step_seconds=1),
+            "power_watts: expected a sequence",
+        ),
+        (
+            lambda m: m.compute_compute_cost(cpu_usage_cores=[None, 1], step_seconds=1),
+            "cpu_usage_cores: expected two samples",
+        ),
+        (lambda m: m.compute_energy_cost(energy_kwh=1, energy_joules=1), "energy_kwh: .* not both"),
+        (lambda m: m.compute_compute_cost(hours=1, duration_seconds=1), "hours: .* not both"),
+        (
+            lambda m: m.compute_compute_cost(core_seconds=1, cpu_usage_cores=[1, 1], step_seconds=1),
+            "cpu_usage_cores: .* not both",
+        ),
+        (
+            lambda m: m.compute_energy_cost({"power": {"mean_watts": float("nan")}}),
+            "scenario.power.mean_watts: expected a finite number, found nan",
+        ),
+        (
+            lambda m: m.compute_energy_cost({"power_watts": [1, float("inf")]}),
+            r"power_watts\[1\]: .* found inf",
+        ),
+        (lambda m: m.compute_energy_cost({"name": object()}), "expected plain values, found object"),
         (lambda m: m.compute_energy_cost({"fps": "thirty"}), "scenario: fps: expected"),
     ],
 )
 def test_a_quantity_that_cannot_be_is_refused_by_name(call: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         call(CostModel(0.1, 0.5))
+
+
+def test_a_total_takes_what_its_parts_take() -> None:
+    """An hour at 100 W for 0.36 a kWh is 0.036; one core of it at 0.36 an hour, or half of it."""
+    model = CostModel(0.36, 0.36)
+    assert model.compute_total_cost(power_watts=100, hours=1) == pytest.approx(0.396)
+    assert model.compute_total_cost(energy_kwh=0.1, hours=1) == pytest.approx(0.396)
+    sampled = {"power_watts": [100, 100], "cpu_usage_cores": [0.5, 0.5], "step_seconds": 3600}
+    assert model.compute_total_cost(**sampled) == pytest.approx(0.036 + 0.18)
+    assert model.compute_cost_per_watch_hour(0.01, viewers=100, duration_seconds=1800) == pytest.approx(2e-4)
+    assert model.compute_cost_per_watch_hour(0.01, viewers=0, hours=1) is None
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    import decimal
+
+    import numpy as np
+
+    model = CostModel(decimal.Decimal("0.36"), np.float32(0.5))  # type: ignore[arg-type]
+    assert (model.energy_cost_per_kwh, model.cpu_cost_per_hour) == (0.36, 0.5)
+    assert model.compute_energy_cost(np.float64(1e6)) == pytest.approx(0.1)
+    watts = np.array([1e3, 1e3])
+    assert model.compute_energy_cost(power_watts=watts, step_seconds=1000) == pytest.approx(0.1)
+    assert model.compute_energy_cost({"power_watts": watts, "step_seconds": 1000}) == pytest.approx(0.1)
+
+
+def test_a_model_says_its_prices_in_both_units() -> None:
+    model = CostModel(0.36, price_per_core_second=1e-4, gpu_cost_per_hour=2)
+    assert (model.energy_cost_per_kwh, model.price_per_joule) == (0.36, pytest.approx(1e-7))
+    assert (model.cpu_cost_per_hour, model.price_per_core_second) == (
+        pytest.approx(0.36),
+        pytest.approx(1e-4),
+    )
+    assert model.gpu_cost_per_hour == 2
+    unknown = CostModel(tariff=Series.of([0, 1], [1, 1]))
+    assert (unknown.price_per_joule, unknown.price_per_core_second) == (None, None)
+
+
+def test_a_machine_that_nobody_prices_is_there_anyway() -> None:
+    """The total is then electricity alone, and the absent part is named; electricity is never left out."""
+    priced = CostModel(0.25).price(measured())
+    assert (priced.cost_total, priced.cost_compute, priced.unpriced) == (0.25, None, [])
+    assert "no_rate" in priced.missing
+    assert CostModel(0.25).compute_total_cost(energy_kwh=1, cost_compute=1.0) == 1.25
+    assert CostModel(cpu_cost_per_hour=0.5).compute_total_cost(measured()) is None
+    assert CostModel(mode="cloud").price(measured()).unpriced == ["no_rate"]
+
+
+def test_load_counts_without_a_wall_clock_and_nothing_counts_in_no_time() -> None:
+    """Samples alone give CPU time and energy; a window of 0 s contradicts both."""
+    model = CostModel(price_per_joule=1e-7, price_per_core_second=1e-4)
+    samples = {"power_watts": [100, 150, 200, 180, 120], "cpu_usage_cores": [2, 2.5, 3, 2.8, 2.2]}
+    scenario = {**samples, "step_seconds": 10}
+    assert model.compute_total_cost(scenario, load_aware=True) == pytest.approx(0.0104 + 0.00064)
+    assert model.compute_total_cost(scenario) is None
+    assert model.price(scenario).unpriced == ["no_duration"]
+    nothing = {**scenario, "duration": 0}
+    assert model.compute_energy_cost(nothing) is None
+    assert model.compute_compute_cost(nothing, load_aware=True) is None
+    assert model.price(nothing).unpriced == ["zero_duration"]
+
+
+def test_samples_that_break_off_are_a_gap() -> None:
+    """Ten of sixty seconds were seen; half a step at either end is how samples lie in a window."""
+    stamps = [START + i for i in range(11)]
+    broke_off = measured(
+        power=None, duration=60.0, samples=Samples(timestamps=stamps, power_watts=[1.0] * 11)
+    )
+    assert "sample_gaps" in CostModel(0.1, 0.5).price(broke_off).missing
+    whole = measured(power=None, duration=11.0, samples=Samples(timestamps=stamps, power_watts=[1.0] * 11))
+    assert "sample_gaps" not in CostModel(0.1, 0.5).price(whole).missing
+
+
+def test_an_earlier_suite_named_the_encoder_or_nothing() -> None:
+    """N/A is unknown, and an encoder of a GPU is one without being called so."""
+    model = CostModel(0.1, 0.5, 1.2)
+    assert model.compute_compute_cost({"duration": 3600, "encoder": "h264_nvenc"}) == pytest.approx(1.7)
+    assert model.compute_compute_cost({"duration": 3600, "encoder": "libx264"}) == pytest.approx(0.5)
+    idle = {"duration": 3600, "resolution": "N/A", "fps": "N/A", "power": {"mean_watts": 100}}
+    assert model.compute_total_cost(idle) == pytest.approx(0.51)
 
 
 def test_unknown_prices_give_no_cost() -> None:
