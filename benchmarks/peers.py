@@ -129,27 +129,18 @@ def race(
     clients = {who: Client(server.port, gzip=gzip) for who, server in servers.items()}
     for client in clients.values():
         client.scrape(3)
-    times = {who: scrapes if min(c.seconds) < _SLOW_SECONDS else 0 for who, c in clients.items()}
-    for who, client in clients.items():
+    slow = {who for who, client in clients.items() if min(client.seconds) > _SLOW_SECONDS}
+    for client in clients.values():
         client.seconds.clear()
-        if not times[who]:
-            client.scrape(_SLOW_SCRAPES)
-    return _rounds(servers, clients, times, rounds, before_round)
-
-
-def _rounds(
-    servers: Mapping[str, Peer],
-    clients: Mapping[str, Client],
-    times: Mapping[str, int],
-    rounds: int,
-    before_round: Callable[[], None],
-) -> dict[str, Taken]:
     before = {who: cpu_seconds(server.worker) for who, server in servers.items()}
     order = list(clients)
     for turn in range(rounds):
         before_round()
         for who in (*order[turn % len(order) :], *order[: turn % len(order)]):
-            clients[who].scrape(times[who])
+            if who not in slow:
+                clients[who].scrape(scrapes)
+            elif turn < _SLOW_SCRAPES:
+                clients[who].scrape()
     taken = {}
     for who, client in clients.items():
         client.close()
@@ -185,10 +176,11 @@ def free_port() -> int:
 
 def wait_for(port: int) -> None:
     """Until something listens."""
-    for _ in range(2400):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
-        time.sleep(0.025)
+        time.sleep(0.002)
     raise SystemExit(f"nothing listens on port {port}")
 
 
@@ -203,17 +195,14 @@ def _running(command: Sequence[str], port: int) -> Iterator[Peer]:
 
 
 @contextlib.contextmanager
-def node_exporter(sysfs: Path) -> Iterator[Peer]:
-    """node_exporter with its rapl collector alone, and without the metrics of its own process."""
+def node_exporter(sysfs: Path | None) -> Iterator[Peer]:
+    """node_exporter with its rapl collector alone over a tree, without the metrics of its own process; with
+    ``sysfs`` None as it comes, every default collector over this machine."""
     port = free_port()
-    command = [
-        *(NODE_EXPORTER, "--collector.disable-defaults", "--collector.rapl"),
-        *(
-            "--web.disable-exporter-metrics",
-            f"--path.sysfs={sysfs}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ),
-    ]
+    command = [NODE_EXPORTER, f"--web.listen-address=127.0.0.1:{port}"]
+    if sysfs is not None:
+        command += ["--collector.disable-defaults", "--collector.rapl", "--web.disable-exporter-metrics"]
+        command.append(f"--path.sysfs={sysfs}")
     with _running(command, port) as peer:
         yield peer
 

@@ -29,7 +29,7 @@ _TURNS = 9
 
 
 def turns(name: str, folder: Path, files: int) -> tuple[float, list[tuple[float, float]], float]:
-    """Seconds of the first build, wall and CPU seconds of each rebuild, seconds of the library's rendering."""
+    """Seconds of the first build, wall and CPU of each rebuild, and those of the library's rendering."""
     exporter = importlib.import_module(f"exporters.{name}").EXPORTER
     (collector,) = exporter.build(parse_options(exporter, options_of(name, folder), {}))
     source = SnapshotSource(collector, lambda _: None)
