@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +24,7 @@ import msgspec
 
 from advisor.edge import guarded
 from advisor.enrichment import enrich
-from advisor.errors import WorkError
+from advisor.errors import PrometheusError, WorkError
 from advisor.prometheus import PrometheusClient
 from advisor.results import Run, read_run, write_run
 from advisor.scenario import energy, mean_watts, vmaf_mean
@@ -55,10 +55,12 @@ def _demo(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True)
     with _served(options) as services:
         prometheus = services.get("prometheus")
+        if prometheus:
+            _wait_for_targets(prometheus)
         _run_tests(options.duration)
         run = _the_run()
         if prometheus:
-            _wait_for_scrapes(prometheus, run)
+            _wait_for_series(prometheus, run)
             _show_enrichment(prometheus, run)
         _say("Train on everything the run measured")
         against = ["--prometheus-url", prometheus] if prometheus else []
@@ -165,29 +167,46 @@ def _the_run() -> Run:
     return read_run(paths[-1])
 
 
-def _wait_for_scrapes(url: str, run: Run) -> None:
-    """Until every target is up and the run itself is in Prometheus."""
-    _say("Wait until Prometheus has seen the run")
-    scored = f'qoe_vmaf_score{{run_id="{run.run_id}"}}'
-    priced = f'cost_total{{run_id="{run.run_id}"}}'
-    known = f'results_scenario_duration_seconds{{run_id="{run.run_id}"}}'
+def _wait_for_targets(url: str) -> None:
+    """Until every exporter has been scraped: what happens before that, Prometheus cannot know."""
     with PrometheusClient(url) as client:
-        deadline = time.monotonic() + 120
-        while True:
-            up = {s.metric["job"] for s in client.query("up == 1") if s.metric.get("job") in JOBS}
-            series = [len(client.query(query)) for query in (known, scored, priced)]
-            if len(up) == len(JOBS) and all(series):
-                break
-            if time.monotonic() > deadline:
-                missing = sorted(set(JOBS) - up) or "none"
-                raise WorkError(
-                    f"after 120 s: targets down: {missing}; series of results, quality, cost: {series}"
-                )
-            time.sleep(1)
-    sys.stdout.write(
-        f"  all {len(up)} targets are up; series of this run: {series[0]} scenarios, "
-        f"{series[1]} VMAF scores, {series[2]} costs\n"
-    )
+
+        def missing() -> str:
+            try:
+                up = {s.metric.get("job") for s in client.query("up == 1")}
+            except PrometheusError as exc:
+                return str(exc)
+            return ", ".join(sorted(set(JOBS) - up))
+
+        _wait_until_nothing_is(missing, "targets down")
+    sys.stdout.write(f"  all {len(JOBS)} targets are up\n")
+
+
+def _wait_for_series(url: str, run: Run) -> None:
+    """Until the whole run is in Prometheus."""
+    _say("Wait until Prometheus has seen the run")
+    done = [s for s in run.scenarios if s.status == "ok"]
+    expected = {
+        "results_scenario_duration_seconds": len(done),
+        "qoe_vmaf_score": sum(1 for s in done for o in s.outputs if o.quality and o.quality.vmaf),
+        "cost_total": sum(1 for s in done if energy(s) is not None),
+    }
+    with PrometheusClient(url) as client:
+
+        def missing() -> str:
+            found = {name: len(client.query(f'{name}{{run_id="{run.run_id}"}}')) for name in expected}
+            return ", ".join(f"{n} of {expected[k]} {k}" for k, n in found.items() if n < expected[k])
+
+        _wait_until_nothing_is(missing, "series")
+    sys.stdout.write(f"  {', '.join(f'{n} {name}' for name, n in expected.items())}\n")
+
+
+def _wait_until_nothing_is(missing: Callable[[], str], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while lacking := missing():
+        if time.monotonic() > deadline:
+            raise WorkError(f"after {seconds:g} s, {what}: {lacking}")
+        time.sleep(1)
 
 
 def _show_enrichment(url: str, run: Run) -> None:
