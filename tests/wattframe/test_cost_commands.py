@@ -229,6 +229,7 @@ def test_ownership_from_measured_scenarios(call: Any) -> None:
         ([], "Missing option '--purchase-price'"),
         (["--purchase-price", "-1", "--mean-watts", "1"], "purchase_price: expected a number of 0 or more"),
         (["--purchase-price", "1"], "mean_watts: expected the power in use"),
+        (["--purchase-price", "1", "--mode", "cloud"], "No such option: --mode"),
         (["--purchase-price", "1", "--scenario", "720"], "--scenario: no finished scenario '720' in"),
         (
             ["--purchase-price", "1", "--mean-watts", "1", "--gpu-purchase-price", "1"],

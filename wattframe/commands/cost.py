@@ -8,8 +8,8 @@ from typing import Annotated, Any, cast
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
-from advisor import prices
 from advisor.amounts import amount
 from advisor.carbon import Embodied, FunctionalUnit
 from advisor.price_book import PriceBook, PriceOptions
@@ -21,22 +21,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@pricing.takes_prices()
 def cost(
     results: pricing.Results,
-    region: pricing.RegionNames = None,
-    mode: pricing.Mode = "owned",
-    energy_cost_per_kwh: pricing.EnergyPrice = None,
-    cpu_cost_per_hour: pricing.CpuPrice = None,
-    gpu_cost_per_hour: pricing.GpuPrice = None,
-    instance_cost_per_hour: pricing.InstancePrice = None,
-    host_cost_per_hour: pricing.HostPrice = None,
-    pue: pricing.Pue = None,
-    carbon_grams_per_kwh: pricing.Carbon = None,
-    tariff: pricing.Tariff = None,
-    regions_file: pricing.Regions = None,
-    exchange_rates: pricing.Rates = None,
     viewers: pricing.Viewers = None,
-    currency: pricing.Currency = "USD",
     embodied_kg: Annotated[
         float | None, typer.Option(envvar="EMBODIED_KG", help="CO2e of making the machine, in kg.")
     ] = None,
@@ -55,33 +43,18 @@ def cost(
             envvar="FUNCTIONAL_UNIT", help="What the SCI is per: video_minute, watch_hour or gigapixel."
         ),
     ] = None,
-    accept_unusual_prices: pricing.AcceptUnusual = False,
     json_: pricing.Json = False,
+    *,
+    prices: PriceOptions,
 ) -> int:
     """Cost and carbon of measured scenarios, in money and CO2, by region."""
-    options = PriceOptions(
-        regions=pricing.regions_of(region),
-        mode=cast(prices.Mode, mode),
-        currency=currency,
-        energy_cost_per_kwh=energy_cost_per_kwh,
-        cpu_cost_per_hour=cpu_cost_per_hour,
-        gpu_cost_per_hour=gpu_cost_per_hour,
-        instance_cost_per_hour=instance_cost_per_hour,
-        host_cost_per_hour=host_cost_per_hour,
-        pue=pue,
-        carbon_grams_per_kwh=carbon_grams_per_kwh,
-        tariff_file=tariff,
-        regions_file=regions_file,
-        exchange_rates_file=exchange_rates,
-        embodied=None
-        if embodied_kg is None
-        else Embodied(embodied_kg, lifetime_years, embodied_minimum_kg, embodied_maximum_kg),
-        functional_unit=cast("FunctionalUnit | None", functional_unit),
-        accept_unusual_prices=accept_unusual_prices,
-    )
+    if embodied_kg is not None:
+        making = Embodied(embodied_kg, lifetime_years, embodied_minimum_kg, embodied_maximum_kg)
+        prices = replace(prices, embodied=making)
     if viewers is not None:
         amount(viewers, field="viewers")
-    book = PriceBook.load(options)
+    unit = cast("FunctionalUnit | None", functional_unit)
+    book = PriceBook.load(replace(prices, functional_unit=unit))
     runs, code = pricing.read_runs("cost", results)
     by_run = [[price_run(run, model, viewers=viewers) for model in book.models] for run in runs]
     priced = [one for regional in by_run for together in zip(*regional, strict=True) for one in together]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from advisor import prices
 from advisor.amounts import amount
 from advisor.budget_rules import write_rules
 from advisor.cost import CostModel
@@ -25,6 +24,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(name="forecast")
+@pricing.takes_prices()
 def main(
     results: pricing.Results,
     streams: Annotated[float, typer.Option(help="Streams at once.")] = 1.0,
@@ -39,41 +39,12 @@ def main(
     write_rules_to: Annotated[
         Path | None, typer.Option("--write-rules", help="Write the budgets as Prometheus alert rules.")
     ] = None,
-    region: pricing.RegionNames = None,
-    mode: pricing.Mode = "owned",
-    energy_cost_per_kwh: pricing.EnergyPrice = None,
-    cpu_cost_per_hour: pricing.CpuPrice = None,
-    gpu_cost_per_hour: pricing.GpuPrice = None,
-    instance_cost_per_hour: pricing.InstancePrice = None,
-    host_cost_per_hour: pricing.HostPrice = None,
-    pue: pricing.Pue = None,
-    carbon_grams_per_kwh: pricing.Carbon = None,
-    tariff: pricing.Tariff = None,
-    regions_file: pricing.Regions = None,
-    exchange_rates: pricing.Rates = None,
-    currency: pricing.Currency = "USD",
-    accept_unusual_prices: pricing.AcceptUnusual = False,
     json_: pricing.Json = False,
+    *,
+    prices: PriceOptions,
 ) -> int:
     """Monthly cost, energy and carbon of streams x hours of a measured configuration."""
-    book = PriceBook.load(
-        PriceOptions(
-            regions=pricing.regions_of(region),
-            mode=cast(prices.Mode, mode),
-            currency=currency,
-            energy_cost_per_kwh=energy_cost_per_kwh,
-            cpu_cost_per_hour=cpu_cost_per_hour,
-            gpu_cost_per_hour=gpu_cost_per_hour,
-            instance_cost_per_hour=instance_cost_per_hour,
-            host_cost_per_hour=host_cost_per_hour,
-            pue=pue,
-            carbon_grams_per_kwh=carbon_grams_per_kwh,
-            tariff_file=tariff,
-            regions_file=regions_file,
-            exchange_rates_file=exchange_rates,
-            accept_unusual_prices=accept_unusual_prices,
-        )
-    )
+    book = PriceBook.load(prices)
     budget = Budget(
         cost=_limit(budget_month, "--budget-month"), co2_kg=_limit(budget_co2_month, "--budget-co2-month")
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
-from advisor import prices
 from advisor.errors import InputError, ModelError
 from advisor.price_book import PriceBook, PriceOptions
 from advisor.recommender import Constraints, Option, Recommendation, TranscodingRecommender, pair_deltas
@@ -24,6 +24,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@pricing.takes_prices()
 def recommend(
     results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
         "test_results"
@@ -46,16 +47,9 @@ def recommend(
     input_: Annotated[
         str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
     ] = None,
-    region: pricing.RegionNames = None,
-    energy_cost_per_kwh: pricing.EnergyPrice = None,
-    cpu_cost_per_hour: pricing.CpuPrice = None,
-    gpu_cost_per_hour: pricing.GpuPrice = None,
-    instance_cost_per_hour: pricing.InstancePrice = None,
-    mode: pricing.Mode = "owned",
-    pue: pricing.Pue = None,
-    carbon_grams_per_kwh: pricing.Carbon = None,
-    currency: pricing.Currency = "USD",
     json_: pricing.Json = False,
+    *,
+    prices: PriceOptions,
 ) -> int:
     """Which configuration to use, with the probability that it is the best.
 
@@ -70,19 +64,7 @@ def recommend(
         max_watts=max_watts,
     )
     recommender = TranscodingRecommender(_objective(objective), constraints)
-    book = PriceBook.load(
-        PriceOptions(
-            regions=pricing.regions_of(region)[:1],
-            mode=cast(prices.Mode, mode),
-            currency=currency,
-            energy_cost_per_kwh=energy_cost_per_kwh,
-            cpu_cost_per_hour=cpu_cost_per_hour,
-            gpu_cost_per_hour=gpu_cost_per_hour,
-            instance_cost_per_hour=instance_cost_per_hour,
-            pue=pue,
-            carbon_grams_per_kwh=carbon_grams_per_kwh,
-        )
-    )
+    book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
     runs, _ = pricing.read_runs("recommend", [results_dir])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from advisor.cost import CostModel
 from advisor.errors import InputError
@@ -24,6 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@pricing.takes_prices()
 def report(
     results: Annotated[
         list[Path] | None, typer.Argument(help="Result files; without any, the newest of --results-dir.")
@@ -35,24 +37,16 @@ def report(
         int, typer.Option(min=1, help="How many of the newest runs, where no file is named.")
     ] = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
-    region: pricing.RegionNames = None,
-    energy_cost_per_kwh: pricing.EnergyPrice = None,
-    cpu_cost_per_hour: pricing.CpuPrice = None,
-    currency: pricing.Currency = "USD",
     min_vmaf: Annotated[
         float, typer.Option(min=0, max=100, help="Least VMAF of what the advisor may choose.")
     ] = 80.0,
     json_: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
-) -> None:
+    *,
+    prices: PriceOptions,
+) -> int:
     """One self-contained HTML file: summary, quality against energy, power over time, cost, advice."""
     chosen = [read_run(path) for path in results] if results else _newest(results_dir, runs)
-    prices = PriceOptions(
-        regions=pricing.regions_of(region)[:1],
-        currency=currency,
-        energy_cost_per_kwh=energy_cost_per_kwh,
-        cpu_cost_per_hour=cpu_cost_per_hour,
-    )
-    model = PriceBook.load(prices).models[0]
+    model = PriceBook.load(replace(prices, regions=prices.regions[:1])).models[0]
     views = [RunView(run=run, model=model, advice=_advice(run, model, min_vmaf)) for run in chosen]
     text = page(views, datetime.datetime.now().astimezone(), version("wattframe"))
     _write(output, text)
@@ -61,6 +55,7 @@ def report(
         pricing.print_json(document)
     else:
         sys.stdout.write(f"{output}\n")
+    return 0
 
 
 def _advice(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]:

@@ -22,6 +22,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
+@pricing.takes_prices(
+    *("mode", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour", "tariff")
+)
 def tco(
     purchase_price: Annotated[float, typer.Option(help="What the machine costs.")],
     results: Annotated[
@@ -49,31 +52,12 @@ def tco(
     gpu_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
     faster: Annotated[str | None, typer.Option(help="Scenario with the faster of two presets.")] = None,
     slower: Annotated[str | None, typer.Option(help="Scenario with the slower one.")] = None,
-    region: pricing.RegionNames = None,
-    energy_cost_per_kwh: pricing.EnergyPrice = None,
-    cpu_cost_per_hour: pricing.CpuPrice = None,
-    pue: pricing.Pue = None,
-    carbon_grams_per_kwh: pricing.Carbon = None,
-    regions_file: pricing.Regions = None,
-    exchange_rates: pricing.Rates = None,
-    currency: pricing.Currency = "USD",
-    accept_unusual_prices: pricing.AcceptUnusual = False,
     json_: pricing.Json = False,
+    *,
+    prices: PriceOptions,
 ) -> int:
     """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
-    book = PriceBook.load(
-        PriceOptions(
-            regions=pricing.regions_of(region),
-            currency=currency,
-            energy_cost_per_kwh=energy_cost_per_kwh,
-            cpu_cost_per_hour=cpu_cost_per_hour,
-            pue=pue,
-            carbon_grams_per_kwh=carbon_grams_per_kwh,
-            regions_file=regions_file,
-            exchange_rates_file=exchange_rates,
-            accept_unusual_prices=accept_unusual_prices,
-        )
-    )
+    book = PriceBook.load(prices)
     runs, code = pricing.read_runs("tco", results) if results else ([], 0)
     gpu = None
     if gpu_purchase_price is not None:
