@@ -31,11 +31,12 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A YAML file whose top level is a mapping."""
-    import yaml
+    from advisor.yaml_text import YamlError, parse_yaml
 
+    text = read_text(path)
     try:
-        document = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        document = parse_yaml(text)
+    except YamlError as exc:
         raise PricingError(f"expected YAML: {exc}", subject=path) from exc
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise PricingError("expected a mapping of names to values at the top level", subject=path)

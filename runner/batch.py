@@ -19,7 +19,6 @@ A file that is a list is a list of scenarios. The fields are those of `runner.sp
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,21 +73,15 @@ def _load(path: Path) -> Any:
         ) from exc
     if path.suffix == ".json":
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as exc:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as exc:
             raise InputError(f"expected JSON: {exc}", subject=path) from exc
-    import yaml
+    from advisor.yaml_text import YamlError, parse_yaml
 
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        raise InputError(f"expected YAML: {_yaml_problem(exc)}", subject=path) from exc
-
-
-def _yaml_problem(exc: Exception) -> str:
-    mark = getattr(exc, "problem_mark", None)
-    problem = getattr(exc, "problem", None) or str(exc) or type(exc).__name__
-    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+        return parse_yaml(text)
+    except YamlError as exc:
+        raise InputError(f"expected YAML: {exc}", subject=path) from exc
 
 
 def _part(document: Mapping[str, Any], key: str, kind: type, problems: list[str]) -> Any:
@@ -132,6 +125,8 @@ def _axis_problems(matrix: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(values, dict):
             if axis == "encoder" or not all(isinstance(v, list) and v for v in values.values()):
                 yield f"matrix.{axis}: expected lists by encoder"
+            else:
+                size *= max(map(len, values.values()), default=1)
         elif not isinstance(values, list) or not values:
             yield f"matrix.{axis}: expected a list with at least one value"
         else:

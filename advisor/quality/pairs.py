@@ -125,11 +125,11 @@ def read_pairs(path: Path, settings: Settings) -> list[OwnPair]:
     InputError
         Names the entry and the field.
     """
-    import yaml
+    from advisor.yaml_text import parse_yaml
 
     try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        document: Any = parse_yaml(path.read_bytes())
+    except (OSError, ValueError) as exc:
         raise InputError(f"expected a YAML or JSON list of pairs: {exc}", subject=path) from exc
     try:
         lines = msgspec.convert(document or [], list[_Line])

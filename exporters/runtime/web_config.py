@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from msgspec import Struct
 
 from advisor.errors import InputError
+from advisor.yaml_text import YamlError, parse_yaml
 
 __all__ = ["Tls", "WebConfig", "read_web_config", "ssl_context"]
 
@@ -102,13 +102,12 @@ def read_web_config(path: Path) -> WebConfig:
     """
     problems = _Problems()
     try:
-        document = yaml.safe_load(path.read_bytes())
+        document = parse_yaml(path.read_bytes())
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
-    except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        mark = getattr(exc, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark is not None else ""
-        # the parser's own words would show the line, which may hold a password's hash
+    except YamlError as exc:
+        place = f" at line {exc.line}" if exc.line is not None else ""
+        # the parser's own words may show a part of a password's hash
         raise InputError(f"expected YAML, found something else{place}", subject=path) from None
     sections = _mapping(document, "", problems)
     _refuse_unknown(sections, ("tls_server_config", "basic_auth_users", "http_server_config"), "", problems)

@@ -1,0 +1,105 @@
+"""YAML of an operator as plain values, and nothing that hurts: no tags that act, no value hidden or repeated
+beyond measure.
+
+PyYAML's safe loader runs no code. It still lets the second of two equal keys win in silence, lets aliases
+make a billion values of ten lines, and falls over ``!!int ""`` with errors that are not its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+__all__ = ["YamlError", "parse_yaml"]
+
+_MOST_BYTES = 8 << 20
+_MOST_WEIGHT = 32 << 20
+"""Characters and values after aliases are written out: one document's worth of memory."""
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class YamlError(ValueError):
+    """Text that is no usable YAML; ``problem`` never holds more of the text than a key or a character."""
+
+    def __init__(self, problem: str, line: int | None) -> None:
+        self.problem, self.line = problem, line
+        super().__init__(problem if line is None else f"line {line}: {problem}")
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader with a look at the document before values are made of it."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _weight(node, {}, set())
+        return node
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """The one document in ``text``; None when it is empty.
+
+    Raises
+    ------
+    YamlError
+        It is no YAML, holds a tag that is not plain data, a key twice or an alias inside itself, or is
+        larger than any configuration.
+
+    >>> parse_yaml("price_per_kwh: 0.21")
+    {'price_per_kwh': 0.21}
+    """
+    if len(text) > _MOST_BYTES:
+        raise YamlError(f"expected at most {_MOST_BYTES >> 20} MiB, found {len(text) >> 20}", None)
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark is not None else None
+        raise YamlError(exc.problem or "not understood", line) from None
+    except yaml.reader.ReaderError as exc:
+        raise YamlError(f"{exc.reason} at character {exc.position + 1}", None) from None
+    except RecursionError:
+        raise YamlError("values lie too deep in one another", None) from None
+    except YamlError:
+        raise
+    # what its constructors raise for a value that its tag does not fit, such as !!int ""
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError):
+        raise YamlError("a value that does not fit its type", None) from None
+
+
+def _weight(node: yaml.Node, known: dict[int, int], around: set[int]) -> int:
+    """What the node weighs with every alias written out; refuses what weighs too much or holds itself."""
+    key, line = id(node), node.start_mark.line + 1
+    if key in around:
+        raise YamlError("an alias inside what it stands for", line)
+    if key not in known:
+        around.add(key)
+        known[key] = 1 + _own(node, line) + sum(_weight(child, known, around) for child in _children(node))
+        around.remove(key)
+    if known[key] > _MOST_WEIGHT:
+        raise YamlError("aliases that make more values than any configuration has", line)
+    return known[key]
+
+
+def _own(node: yaml.Node, line: int) -> int:
+    """The characters of a scalar; looks at the keys of a mapping."""
+    if isinstance(node, yaml.ScalarNode):
+        if not node.value.isascii() and any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise YamlError("half of a surrogate pair", line)
+        return len(node.value)
+    if isinstance(node, yaml.MappingNode):
+        keys = (k for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE)
+        twice = [name for (_, name), count in Counter((k.tag, k.value) for k in keys).items() if count > 1]
+        if twice:
+            raise YamlError(f"the key {twice[0][:40]!r} is there twice", line)
+    return 0
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
