@@ -19,7 +19,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import Meta, Struct
@@ -57,11 +57,16 @@ SCHEMA_VERSION = 1
 RESULT_GLOB = "test_results_*.json"
 _STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
 _MOST_STREAMS = 10_000
+_MOST_OUTPUTS = 100_000
+"""In one file: earlier suites wrote a ladder once for all streams, so few bytes stand for many outputs."""
 _MOST_BYTES = 256 << 20
+_LARGEST_WHOLE = 1 << 53
+_LEAST, _LARGEST = 1e-60, 1e15
+"""No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=_LARGEST_WHOLE)]
 Score = Annotated[float, Meta(ge=0, le=100)]
 Resolution = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 
@@ -142,7 +147,7 @@ class InputMedia(_Record, frozen=True, kw_only=True):
     fps: Positive | None = None
     duration: NonNegative | None = None
     frames: Count | None = None
-    loops: Annotated[int, Meta(ge=-1)] | None = None
+    loops: Annotated[int, Meta(ge=-1, le=_LARGEST_WHOLE)] | None = None
     """How often the input is repeated after its first time, as ffmpeg's ``-stream_loop``; -1 without end."""
 
 
@@ -208,9 +213,9 @@ class Scenario(_Record, frozen=True, kw_only=True):
     encoder_type: Literal["cpu", "gpu"] = "cpu"
     preset: str | None = None
     threads: Count | None = None
-    streams: Annotated[int, Meta(ge=0)] | None = None
-    viewers: Annotated[int, Meta(ge=0)] | None = None
-    repeat: Annotated[int, Meta(ge=1)] = 1
+    streams: Count | None = None
+    viewers: Count | None = None
+    repeat: Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE)] = 1
     duration: NonNegative | None = None
     """Measured wall seconds of the window."""
     start_time: NonNegative | None = None
@@ -368,9 +373,12 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
         )
     scenarios: list[Scenario] = []
     refused: list[Refused] = []
+    room = _MOST_OUTPUTS
     for index, raw in enumerate(head.scenarios):
         try:
-            scenarios.append(_scenario(bytes(raw), earlier=head.schema_version is None))
+            scenario = _scenario(bytes(raw), room, earlier=head.schema_version is None)
+            room -= len(scenario.outputs)
+            scenarios.append(scenario)
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as exc:
             refused.append(Refused(index, _name_of(raw), _place(exc, index)))
     return Run(
@@ -411,7 +419,8 @@ def _head_error(exc: Exception, subject: str) -> ResultFileError:
     return ResultFileError(_plain(message), subject=subject, field=place.rstrip("`") or None)
 
 
-def _scenario(raw: bytes, *, earlier: bool) -> Scenario:
+def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
+    """One scenario, of at most ``room`` outputs."""
     if earlier:
         document = msgspec.json.decode(raw)
         if not isinstance(document, dict):
@@ -421,7 +430,10 @@ def _scenario(raw: bytes, *, earlier: bool) -> Scenario:
         scenario = _scenario_decoder.decode(raw)
     for problem in _contradictions(scenario):
         raise ValueError(problem)
-    return scenario
+    copies = _copies(scenario) if earlier else 1
+    if len(scenario.outputs) * copies > room:
+        raise ValueError(f"Expected at most {_MOST_OUTPUTS} outputs in a file - at `$.outputs`")
+    return scenario if copies == 1 else msgspec.structs.replace(scenario, outputs=scenario.outputs * copies)
 
 
 def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -430,14 +442,11 @@ def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
     Earlier suites wrote the power series as top-level lists with one step, outputs as ``null`` or as the
     ladder of one stream, and bitrates as text or as numbers (kbit/s).
     """
-    out = {k: v for k, v in document.items() if v is not None}
+    out = {k: v for k, v in document.items() if v is not None and v != "N/A"}
     out |= _bitrate_as_text(out)
-    streams = out.get("streams", streams_in_name(str(out.get("name", ""))))
     outputs = out.get("outputs")
     if isinstance(outputs, list):
-        # one stream's ladder was written, whatever the number of streams
-        copies = streams if isinstance(streams, int) and 1 < streams <= _MOST_STREAMS else 1
-        out["outputs"] = [_bitrate_as_text(o) for o in outputs] * copies
+        out["outputs"] = [_bitrate_as_text(o) for o in outputs]
     power = out.get("power")
     if isinstance(power, dict):
         out["power"] = {"domains": {}, **{k: v for k, v in power.items() if v is not None}}
@@ -449,9 +458,9 @@ def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
             if value is not None and not isinstance(value, list):
                 raise ValueError(f"Expected `array`, got `{_kind(value)}` - at `$.{key}`")
         length = max(len(v) for v in lists.values() if v is not None)
-        if not isinstance(step, (int, float)) or isinstance(step, bool) or step <= 0:
+        if not _is_number(step) or step <= 0:
             raise ValueError("Expected `float` > 0 beside power_watts - at `$.step_seconds`")
-        first = start if isinstance(start, (int, float)) else 0.0
+        first = start if _is_number(start) else 0.0
         out["samples"] = {
             "timestamps": [first + i * step for i in range(length)],
             **{k: v for k, v in lists.items() if v is not None},
@@ -464,9 +473,20 @@ def _from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
     return _encoder_from_earlier(out)
 
 
+def _copies(scenario: Scenario) -> int:
+    """How often an earlier suite's outputs were made: it wrote the ladder of one stream for all."""
+    streams = scenario.streams if scenario.streams is not None else streams_in_name(scenario.name)
+    return streams if streams is not None and 1 < streams <= _MOST_STREAMS else 1
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """Whether ``value`` is a number of a size that measurements have."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
 def _encoder_from_earlier(out: dict[str, Any]) -> dict[str, Any]:
-    """``encoder_type`` also held an encoder's name, the tool's name or "none"."""
-    kind = out.get("encoder_type")
+    """``encoder_type`` also held an encoder's name, the tool's name or "none"; or is not there."""
+    kind = out.get("encoder_type", out.get("encoder"))
     if not isinstance(kind, str) or kind in ("cpu", "gpu"):
         return out
     gpu = any(api in kind.lower() for api in ("nvenc", "qsv", "vaapi", "amf", "videotoolbox"))
@@ -476,7 +496,7 @@ def _encoder_from_earlier(out: dict[str, Any]) -> dict[str, Any]:
 
 def _bitrate_as_text(record: Any) -> Any:
     bitrate = record.get("bitrate") if isinstance(record, dict) else None
-    if isinstance(bitrate, (int, float)) and not isinstance(bitrate, bool):
+    if _is_number(bitrate):
         return {**record, "bitrate": f"{bitrate:.15g}k"}
     return record
 
@@ -506,6 +526,8 @@ def _contradictions(s: Scenario) -> Iterator[str]:
     for number in _numbers(s):
         if not math.isfinite(number):
             yield f"Expected finite numbers, got {number}"
+        elif number and not _LEAST <= abs(number) <= _LARGEST:
+            yield f"Expected numbers of a measurable size, got {number}"
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -525,7 +547,7 @@ def _numbers(value: Any) -> Iterator[float]:
 def _name_of(raw: msgspec.Raw) -> str | None:
     try:
         name = msgspec.json.decode(raw, type=_Named).name
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return name if isinstance(name, str) else None
 
