@@ -11,6 +11,7 @@ File formats: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the Linux
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,13 +23,15 @@ from advisor.containers.counts import Counts
 
 _T = TypeVar("_T")
 
-__all__ = ["Cgroups", "Details", "Location", "read_bytes"]
+__all__ = ["Cgroups", "Details", "Location", "read_bytes", "whole"]
 
 TEMPLATES = ("docker/{}", "system.slice/docker-{}.scope")
 UNLIMITED_BYTES = 1 << 62
 """v1 writes "no limit" as the largest number of whole pages; no machine has half of that."""
 WALK_SECONDS = 10.0
 WALK_DEPTH = 8
+_MOST_DIGITS = 20
+_DEVICE = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
 
 
 class Location(Struct, frozen=True):
@@ -128,7 +131,7 @@ class Cgroups:
             if "usage_usec" not in values:
                 raise ValueError("no usage_usec in cpu.stat")
             return values["usage_usec"] / 1e6
-        return int(read_bytes(f"{folder}/cpuacct.usage")) / 1e9
+        return whole(read_bytes(f"{folder}/cpuacct.usage")) / 1e9
 
     def parents(self) -> Iterator[tuple[str, bool]]:
         """Folders that hold containers and nothing else (cgroupfs driver), and whether they are v2."""
@@ -165,11 +168,11 @@ class Cgroups:
         folder = location.memory
         values = self._try(_keyed, f"{folder}/memory.stat") or {}
         if "memory" in location.unified:
-            usage = self._try(int, f"{folder}/memory.current")
+            usage = self._try(whole, f"{folder}/memory.current")
             inactive = values.get("inactive_file")
             limits = [self._try(_limit, f"{folder}/memory.max")]
         else:
-            usage = self._try(int, f"{folder}/memory.usage_in_bytes")
+            usage = self._try(whole, f"{folder}/memory.usage_in_bytes")
             inactive = values.get("total_inactive_file")
             limits = [self._try(_limit, f"{folder}/memory.limit_in_bytes")]
             limits.append(values.get("hierarchical_memory_limit"))
@@ -308,7 +311,7 @@ def _keyed(data: bytes) -> dict[str, int]:
     values = {}
     for line in data.split(b"\n"):
         name, _, number = line.partition(b" ")
-        if number.isdigit():
+        if number.isdigit() and len(number) <= _MOST_DIGITS:
             values[name.decode()] = int(number)
     if not values:
         raise ValueError("no value in a keyed file")
@@ -316,7 +319,15 @@ def _keyed(data: bytes) -> dict[str, int]:
 
 
 def _limit(data: bytes) -> int | None:
-    return None if data.strip() == b"max" else int(data)
+    return None if data.strip() == b"max" else whole(data)
+
+
+def whole(data: bytes) -> int:
+    """A count as the kernel writes it, which has 64 bits; ValueError for anything else."""
+    text = data.strip()
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise ValueError(f"expected a count, found {text[:40]!r}")
+    return int(text)
 
 
 def _io_v2(data: bytes) -> list[tuple[str, int, int]]:
@@ -326,7 +337,8 @@ def _io_v2(data: bytes) -> list[tuple[str, int, int]]:
         device, *pairs = line.split()
         values = dict(pair.split("=", 1) for pair in pairs)
         if "rbytes" in values:  # a device without traffic has a bare line
-            rows.append((device, int(values["rbytes"]), int(values["wbytes"])))
+            read, written = (whole(values[name].encode()) for name in ("rbytes", "wbytes"))
+            rows.append((_device(device), read, written))
     return rows
 
 
@@ -336,5 +348,11 @@ def _io_v1(data: bytes) -> list[tuple[str, int, int]]:
     for line in data.decode().splitlines():
         device, *rest = line.split()
         if len(rest) == 2:
-            devices.setdefault(device, {})[rest[0]] = int(rest[1])
+            devices.setdefault(_device(device), {})[rest[0]] = whole(rest[1].encode())
     return [(device, v.get("Read", 0), v.get("Write", 0)) for device, v in devices.items()]
+
+
+def _device(name: str) -> str:
+    if not _DEVICE.fullmatch(name):  # becomes a part of a path
+        raise ValueError(f"expected major:minor, found {name[:40]!r}")
+    return name

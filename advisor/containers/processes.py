@@ -9,7 +9,7 @@ import os
 
 from msgspec import Struct
 
-from advisor.containers.cgroups import read_bytes
+from advisor.containers.cgroups import read_bytes, whole
 
 __all__ = ["EngineProcesses", "EngineUsage", "belongs_to", "memory_total_bytes", "network_bytes"]
 
@@ -31,7 +31,7 @@ def memory_total_bytes(procfs: str) -> int | None:
     try:
         for line in read_bytes(f"{procfs}/meminfo").splitlines():
             if line.startswith(b"MemTotal:"):
-                return int(line.split()[1]) * 1024
+                return whole(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
     return None
@@ -61,8 +61,8 @@ def network_bytes(procfs: str, pid: int) -> tuple[int, int]:
         if len(fields) < 9:
             raise ValueError("a short line in net/dev")
         if name.strip() != b"lo":
-            received += int(fields[0])
-            sent += int(fields[8])
+            received += whole(fields[0])
+            sent += whole(fields[8])
     return received, sent
 
 
@@ -90,8 +90,8 @@ class EngineProcesses:
                     continue
                 has_engine = has_engine or name == b"dockerd"
                 fields = tail.split()  # state is field 3 of proc(5), utime 14, stime 15, rss 24
-                cpu[pid] = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
-                resident += int(fields[21]) * _PAGE_BYTES
+                cpu[pid] = (whole(fields[11]) + whole(fields[12])) / _TICKS_PER_SECOND
+                resident += whole(fields[21]) * _PAGE_BYTES
             except (OSError, ValueError, IndexError):
                 continue
         before, self._cpu = self._cpu, cpu

@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 __all__ = [
     "ApiUsage",
@@ -27,6 +27,8 @@ __all__ = [
     "from_statistics",
 ]
 
+Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+"""A count of the engine's, which has 64 bits."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -95,12 +97,12 @@ class _Actor(Struct, rename={"id": "ID", "attributes": "Attributes"}):
 class _Event(Struct, rename={"action": "Action", "actor": "Actor", "time_nano": "timeNano"}):
     action: str
     actor: _Actor
-    time_nano: int
+    time_nano: Whole
 
 
 class _State(Struct, rename="pascal"):
     running: bool
-    pid: int
+    pid: Whole
     started_at: str
 
 
@@ -119,15 +121,15 @@ class _Inspected(Struct, rename="pascal"):
     state: _State
     config: _Config
     host_config: _HostConfig
-    restart_count: int = 0
+    restart_count: Whole = 0
 
 
 class _CpuUsage(Struct, frozen=True):
-    total_usage: int
+    total_usage: Whole
 
 
 class _Throttling(Struct, frozen=True):
-    throttled_time: int | None = None
+    throttled_time: Whole | None = None
 
 
 class _Cpu(Struct, frozen=True):
@@ -136,14 +138,14 @@ class _Cpu(Struct, frozen=True):
 
 
 class _Memory(Struct, frozen=True):
-    usage: int | None = None
-    limit: int | None = None
-    stats: dict[str, int] = {}
+    usage: Whole | None = None
+    limit: Whole | None = None
+    stats: dict[str, Annotated[int, Meta(ge=0)]] = {}
 
 
 class _BlockRow(Struct, frozen=True):
     op: str
-    value: int
+    value: Whole
 
 
 class _Block(Struct, frozen=True):
@@ -151,8 +153,8 @@ class _Block(Struct, frozen=True):
 
 
 class _Interface(Struct, frozen=True):
-    rx_bytes: int
-    tx_bytes: int
+    rx_bytes: Whole
+    tx_bytes: Whole
 
 
 class _Statistics(Struct, frozen=True):
