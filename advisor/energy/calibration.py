@@ -91,7 +91,7 @@ def load_calibration(
         raise ModelError(f"cannot be read: {exc.strerror}", subject=path) from exc
     try:
         calibration = msgspec.json.decode(data, type=Calibration)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ModelError(f"expected a calibration: {exc}", subject=path) from exc
     if calibration.hardware_id != hardware_id:
         raise ModelError(
