@@ -39,6 +39,13 @@ class Figure(Struct, frozen=True, omit_defaults=True):
     of: str = ""
 
     @property
+    def input(self) -> str:
+        """How much was put in, as text."""
+        if self.size is None:
+            return ""
+        return f"{self.size:g} {self.of.removesuffix('s') if self.size == 1 else self.of}"
+
+    @property
     def ratio(self) -> float | None:
         """Value over the peer's value."""
         return self.value / self.peer_value if self.peer_value else None
@@ -72,7 +79,7 @@ def report(figures: Sequence[Figure], *, as_json: bool) -> int:
         print(msgspec.json.encode({"figures": figures}).decode())
         return 0
     for figure in figures:
-        where = f"{figure.size:g} {figure.of}" if figure.size is not None else ""
+        where = figure.input
         beside = f"{shown(figure.peer_value, figure.unit):>12} {figure.peer}" if figure.peer else ""
         ratio = f"ratio {shown(figure.ratio)}" if figure.ratio is not None else ""
         print(

@@ -11,6 +11,7 @@ at a time.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor.ffmpeg import find_ffmpeg
 from advisor.quality import compute_quality
+from benchmarks.figures import Figure, report
 from benchmarks.quality_pairs import SAMPLE, ffmpeg_run
 from benchmarks.quality_truth import peer
 
@@ -37,6 +39,7 @@ _BARE = (
     f"[d][r1]psnr=stats_file=p.log:{_SYNC}[d1];[d1][r2]ssim=stats_file=s.log:{_SYNC}[d2];"
     f"[d2][r3]libvmaf=log_fmt=json:log_path=v.json:n_threads={THREADS}:{_SYNC}"
 )
+_GOALS = {"ffmpeg alone": 1.05, "ffmpeg-quality-metrics": 0.85}
 Values = tuple[float, float, float]
 """VMAF, PSNR (average) and SSIM (all)."""
 
@@ -103,7 +106,7 @@ def timed(ways: dict[str, Callable[[], Values]], rounds: int) -> dict[str, tuple
     return {name: (statistics.median(seconds[name]), values[name]) for name in ways}
 
 
-def several(ffmpeg: str, folder: Path, count: int) -> None:
+def several(ffmpeg: str, folder: Path, count: int) -> Figure:
     """``count`` encodes by one command, one after another and as many at a time as there are CPUs."""
     reference, _ = clips(ffmpeg, folder, 360, 5)
     encodes = [folder / f"e{n}.mp4" for n in range(count)]
@@ -118,6 +121,7 @@ def several(ffmpeg: str, folder: Path, count: int) -> None:
         seconds[jobs] = time.perf_counter() - start
     one, many = seconds[1], seconds[THREADS]
     print(f"{count} pairs 360p: one by one {one:.2f} s, {THREADS} at a time {many:.2f} s ({many / one:.2f})")
+    return Figure(f"{count} pairs at 360p, {THREADS} at a time", many, "s", "one by one", one)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,8 +130,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
-    ffmpeg = str(find_ffmpeg())
+    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+        found = _measured(options)
+    return report(found, as_json=True) if options.json else 0
+
+
+def _measured(options: argparse.Namespace) -> list[Figure]:
+    ffmpeg, found = str(find_ffmpeg()), []
     with tempfile.TemporaryDirectory(prefix="quality-speed-") as name:
         folder = Path(name)
         program = None if options.no_peer else peer(folder / "peer")
@@ -142,14 +153,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             measured = timed(ways, options.rounds)
             print(f"{lines}p, {options.seconds:g} s of video, {THREADS} CPUs, median of {options.rounds}")
             own = measured["wattframe"][0]
+            found += [
+                Figure(
+                    f"VMAF, PSNR and SSIM of {options.seconds:g} s",
+                    own,
+                    "s",
+                    way,
+                    took,
+                    _GOALS.get(way),
+                    size=lines,
+                    of="lines",
+                )
+                for way, (took, _) in measured.items()
+                if way != "wattframe"
+            ]
             for way, (seconds, (vmaf, psnr, ssim)) in measured.items():
                 figures = f"VMAF {vmaf:.4f}  PSNR {psnr:.4f} dB  SSIM {ssim:.6f}"
                 print(
                     f"  {way:<24}{seconds:7.2f} s  wattframe/this {own / seconds:.3f}   {figures}", flush=True
                 )
         if options.pairs:
-            several(ffmpeg, folder, options.pairs)
-    return 0
+            found.append(several(ffmpeg, folder, options.pairs))
+    return found
 
 
 if __name__ == "__main__":

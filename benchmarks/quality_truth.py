@@ -10,6 +10,7 @@ ffmpeg-quality-metrics from PyPI, which is installed into a temporary environmen
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from advisor.errors import WattframeError
 from advisor.ffmpeg import find_ffmpeg
 from advisor.quality import compute_quality
+from benchmarks.figures import Figure, report
 from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
 
 TOLERANCE = 0.05
@@ -112,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="pairs whose name holds this word")
     parser.add_argument("--no-peer", action="store_true", help="leave ffmpeg-quality-metrics out")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     ffmpeg = str(find_ffmpeg())
     with tempfile.TemporaryDirectory(prefix="quality-truth-") as name:
@@ -125,7 +128,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             ways["f-q-m"] = quality_metrics(ffmpeg, peer(root / "peer"))
         base(ffmpeg, root)
         pairs = [pair for pair in PAIRS if not options.only or options.only in pair.name]
-        right = _table(pairs, ways, ffmpeg, root)
+        with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+            right = _table(pairs, ways, ffmpeg, root)
+    if options.json:
+        what, own = f"pairs of known truth scored right, of {len(pairs)}", float(right["wattframe"])
+        found = [Figure(what, own, "pairs", goal=float(len(pairs)), at_least=True)]
+        found += [Figure(what, own, "pairs", way, float(n)) for way, n in right.items() if way != "wattframe"]
+        return report(found, as_json=True)
     return 0 if right["wattframe"] == len(pairs) else 1
 
 

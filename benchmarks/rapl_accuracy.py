@@ -13,7 +13,6 @@ Truth is what was drawn, in microjoules.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import re
@@ -25,12 +24,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor.energy.meter import Meter
 from advisor.energy.powercap import PowercapSource
+from benchmarks.figures import Figure, report
 from benchmarks.peers import NODE_EXPORTER, node_exporter
 from tests.support.clock import FakeClock
 from tests.support.powercap_tree import LARGE_RANGE_UJ, SMALL_RANGE_UJ, PowercapTree
@@ -214,6 +214,13 @@ def run(hours: float, seed: int, *, peer: bool) -> tuple[list[Outcome], set[str]
         return outcomes(tree, meter, scraped), set(reading.joules)
 
 
+def _figure(row: Outcome, hours: float) -> Figure:
+    theirs = row.node_exporter_error_ratio
+    peer, error = (NODE_EXPORTER, abs(theirs) * 100) if theirs is not None else ("", None)
+    what = f"energy error of {row.zone}, {hours:g} h with wraps and failed reads"
+    return Figure(what, abs(row.error_ratio) * 100, "%", peer, error)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=24.0)
@@ -224,8 +231,7 @@ def main() -> int:
     peer = not options.without_peer and shutil.which(NODE_EXPORTER) is not None
     found, shown = run(options.hours, options.seed, peer=peer)
     if options.json:
-        print(json.dumps({"zones": to_builtins(found), "shown": sorted(shown)}))
-        return 0
+        return report([_figure(row, options.hours) for row in found], as_json=True)
     titles = (
         f"{'true J':>14} {'meter':>11} {'node_exp.':>10} {'wraps':>6} {'maybe lost':>10} {'bad reads':>9}"
     )

@@ -8,8 +8,6 @@ node_exporter's rapl collector serves the same tree to the same client beside it
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import sys
 import tempfile
@@ -19,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.figures import cpu_seconds
+from benchmarks.figures import Figure, cpu_seconds, report, resident_mib
 from benchmarks.peers import NODE_EXPORTER, Client, node_exporter
 from exporters.runtime.testing import served
 from tests.support.powercap_tree import PowercapTree
@@ -36,10 +34,6 @@ def eight_zones(sysfs: Path) -> PowercapTree:
         for place, domain in enumerate(("core", "uncore", "dram")):
             tree.add(f"intel-rapl:{number}:{place}", domain, start_uj=number * 10**9)
     return tree
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> int:
@@ -69,21 +63,21 @@ def main() -> int:
         figures = {
             name: {
                 "core_share": (cpu_seconds(pid) - before[name]) / seconds,
-                "resident_bytes": resident_bytes(pid),
+                "resident_mib": resident_mib(pid),
             }
             for name, pid in pids.items()
         }
         for client in clients.values():
             client.close()
-    if options.json:
-        print(json.dumps({"seconds": seconds, "figures": figures}))
-        return 0
-    for name, row in figures.items():
-        print(
-            f"{name:26} {row['core_share']:.3%} of a core, {row['resident_bytes'] / 2**20:.1f} MiB resident"
-        )
-    print(f"over {seconds:.0f} s; goal of rapl: at most {GOAL:.1%} of a core")
-    return 0
+    own, length = figures.pop("rapl"), f"over {seconds / 60:.3g} min, sampled every second"
+    percent = own["core_share"] * 100
+    found = [Figure(f"CPU of rapl, 8 zones {length}", percent, "% of a core", goal=GOAL * 100)]
+    for peer, theirs in figures.items():
+        cpu = theirs["core_share"] * 100
+        found.append(Figure(f"CPU of rapl, 8 zones {length}", percent, "% of a core", peer, cpu))
+        memory = own["resident_mib"], theirs["resident_mib"]
+        found.append(Figure("memory of rapl, 8 zones", memory[0], "MiB", peer, memory[1]))
+    return report(found, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.figures import Figure, report
 from benchmarks.peers import NODE_EXPORTER, node_exporter
 from exporters.runtime.testing import served
 from tests.support.powercap_tree import LARGE_RANGE_UJ, SMALL_RANGE_UJ, PowercapTree
@@ -189,6 +190,16 @@ def _outcome(
     return Outcome(zone, scrape_seconds, true, *errors)
 
 
+def _figure(row: Outcome) -> Figure | None:
+    """None where Prometheus had no value."""
+    if row.error_ratio is None:
+        return None
+    theirs = row.node_exporter_error_ratio
+    peer, error = (NODE_EXPORTER, abs(theirs) * 100) if theirs is not None else ("", None)
+    what = f"energy error of {row.zone} in Prometheus over an hour, {row.scrape_seconds} s scrape"
+    return Figure(what, abs(row.error_ratio) * 100, "%", peer, error)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speed", type=float, default=30.0)
@@ -196,8 +207,7 @@ def main() -> int:
     options = parser.parse_args()
     found = run(options.speed)
     if options.json:
-        print(json.dumps(to_builtins(found)))
-        return 0
+        return report([f for row in found if (f := _figure(row)) is not None], as_json=True)
     print(f"{'zone':10} {'scrape':>7} {'true J':>12} {'rapl':>10} {'node_exporter':>14}")
     for row in found:
         errors = [_percent(row.error_ratio), _percent(row.node_exporter_error_ratio)]
