@@ -9,6 +9,7 @@ from msgspec import Struct
 __all__ = ["REASONS", "UNPRICED_REASONS", "Figure", "Inputs", "Priced"]
 
 REASONS = {
+    "malformed": "the result file's entry cannot be read",
     "failed": "the scenario did not finish",
     "no_energy": "neither energy nor power was measured",
     "no_gpu_energy": "the GPU's energy was not measured: only the CPU's is counted",
@@ -33,7 +34,7 @@ REASONS = {
 """Why a figure is absent (or, for gaps and GPUs, too small), by code."""
 
 UNPRICED_REASONS = (
-    *("failed", "no_duration", "no_energy", "no_gpu_rate", "no_price"),
+    *("failed", "malformed", "no_duration", "no_energy", "no_gpu_rate", "no_price"),
     *("no_rate", "no_start_time", "outside_tariff", "zero_duration"),
 )
 """Those for which a scenario has no total cost."""

@@ -47,7 +47,7 @@ Quantity = Callable[[Priced], float | None]
 ALIVE = _gauge("cost_exporter_alive", "1: the cost exporter is running.")
 UNPRICED = _gauge(
     "cost_unpriced_scenarios",
-    "Scenarios without a total cost, by reason; one with several reasons counts under each.",
+    "Scenarios without a total cost in the first region, by reason; one with several counts under each.",
     ("reason",),
 )
 INCOMPLETE = _gauge(
@@ -87,6 +87,12 @@ INFO = Family(
     "info",
     "How a scenario was priced: mode, and where its energy is from (measured or modelled).",
     (*IDENTITY, "mode", "energy_tier", "energy_basis"),
+)
+UNPRICED_INFO = Family(
+    "cost_scenario_unpriced_info",
+    "info",
+    "A scenario without a total cost in a region, and why.",
+    (*IDENTITY, "region", "reason"),
 )
 RUNG = _gauge(
     "cost_rung_marginal",
@@ -253,6 +259,7 @@ class CostCollector:
             for model in self._book.models
         ]
         unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)
+        unpriced["malformed"] = len(shown.run.refused)
         incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
         part = functools.partial(run_part, shown, by_region)
         return _RunCosts(shown, self._book, unpriced, incomplete - unpriced, part)
@@ -312,6 +319,16 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[Priced]]) -> list[Filled
     ]
     filled += [family([((*_id(p), p.currency), of(p)) for p in first]) for family, of in _OF_SCENARIO]
     filled += [family([(_id(p), of(p)) for p in first]) for family, of in _OF_MAKING]
+    filled.append(
+        UNPRICED_INFO(
+            [
+                ((*_id(p), p.region or "", reason), 1)
+                for priced in by_region
+                for p in priced
+                for reason in p.unpriced
+            ]
+        )
+    )
     everywhere = [(p, s) for priced in by_region for p, s in zip(priced, shown.scenarios, strict=True)]
     labels = [(*_id(p), p.region or "", s.bitrate or "", s.encoder_type, p.currency) for p, s in everywhere]
     for family, of in _OF_REGION:
@@ -440,6 +457,7 @@ EXPORTER = Exporter(
     families=(
         *_TOTALS,
         INFO,
+        UNPRICED_INFO,
         RUNG,
         *(family for family, _ in (*_OF_SCENARIO, *_OF_MAKING, *_OF_REGION)),
         STREAM_HOUR_CO2,

@@ -139,19 +139,21 @@ def print_json(document: Any) -> None:
 def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
     """Every run of the files and folders, and the exit code of what could not be read.
 
-    A file that cannot be read is named and does not keep the others from being used.
+    What cannot be read is named, and does not keep the others from being used.
     """
     runs: list[Run] = []
     code = 0
     for path in _files(paths):
         try:
-            runs.append(read_run(path))
+            run = read_run(path)
         except ResultFileError as exc:
             note(command, str(exc))
             code = exc.exit_code
-    for run in runs:
+            continue
+        runs.append(run)
         for refused in run.refused:
-            note(command, f"{run.run_id}: left out {refused.reason}")
+            note(command, f"{path}: left out {refused.reason}")
+            code = ResultFileError.exit_code
     if not runs and not code:
         raise InputError(f"expected {RESULT_GLOB}, found none", subject=", ".join(map(str, paths)))
     return runs, code

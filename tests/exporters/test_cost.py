@@ -138,11 +138,32 @@ def test_what_cannot_be_priced_is_absent_and_counted_by_reason() -> None:
         'cost_unpriced_scenarios{reason="zero_duration"}': 1,
     }
     assert counted['cost_unpriced_scenarios{reason="no_price"}'] == 0
+    named = [series for series in page if series.startswith("cost_scenario_unpriced_info")]
+    assert of("cost_scenario_unpriced_info", "unmetered", region="", reason="no_energy") in named
+    assert len(named) == 5
     for name in ("died", "no end", "no time", "unmetered", "nvenc"):
         assert not [series for series in page if series.startswith("cost_total") and f'"{name}"' in series]
     # without a region nothing is known of the grid, and nothing is published as if it emitted nothing
     assert not [series for series in page if series.startswith("co2_emissions_kg")]
     assert all(math.isfinite(value) for value in page.values())
+
+
+def test_an_entry_that_cannot_be_read_is_counted_and_hides_nothing(tmp_path: Path) -> None:
+    text = (RUNS / f"{RUN}.json").read_text()
+    assert text.count('"cpu_seconds": 180.0') == 1
+    (tmp_path / f"{RUN}.json").write_text(text.replace('"cpu_seconds": 180.0', '"cpu_seconds": -180.0'))
+    page = samples(render([collector(tmp_path)]))
+    assert page['cost_unpriced_scenarios{reason="malformed"}'] == 1
+    assert not [series for series in page if 'scenario="720p"' in series]
+    assert page[of("cost_energy", "360p", currency="USD")] > 0
+
+
+def test_a_region_without_a_price_names_what_it_cannot_price() -> None:
+    """The first region counts; the second one's gaps are named."""
+    page = samples(render([collector(regions=("eu-north-1", "ap-south-1"))]))
+    assert page['cost_unpriced_scenarios{reason="no_price"}'] == 0
+    assert of("cost_scenario_unpriced_info", "720p", region="ap-south-1", reason="no_price") in page
+    assert of("cost_scenario_unpriced_info", "720p", region="eu-north-1", reason="no_price") not in page
 
 
 def test_an_uncitable_price_is_not_replaced_by_a_default() -> None:

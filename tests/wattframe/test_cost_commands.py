@@ -166,8 +166,9 @@ def test_a_scenario_that_was_refused_is_named(call: Any, tmp_path: Path) -> None
     path = tmp_path / RUN.name
     path.write_text(json.dumps(document))
     answer = call("cost", path, "--json")
-    assert len(answer.json()) == 8
-    assert "left out scenarios[1].fps: expected" in answer.err
+    assert answer.code == 2
+    assert len(json.loads(answer.out)) == 8
+    assert f"{path}: left out scenarios[1].fps: expected" in answer.err
 
 
 @pytest.mark.parametrize(
