@@ -13,6 +13,7 @@ import argparse
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,10 +26,12 @@ from advisor.enrichment import ObservationCache, enrich
 from advisor.prometheus import PrometheusClient
 from advisor.results import Run, Scenario
 from advisor.scenario import energy
+from benchmarks.figures import Figure, report
 
 BASE = 1_767_600_000
 METRICS = ("rapl_energy_joules_total", "rapl_power_watts")
 IDLE_WATTS = 30.0
+GOAL = 1 / 50
 DRAM_WATTS = 4.0
 
 
@@ -111,13 +114,14 @@ def one_by_one(client: PrometheusClient, run: Run) -> list[float]:
     return found
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scenarios", type=int, default=2000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--scrape", type=int, default=15)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not (shutil.which("prometheus") and shutil.which("promtool")):
         raise SystemExit("needs prometheus and promtool")
@@ -149,12 +153,17 @@ def main() -> None:
         for s, (start, end, extra) in zip(done.runs[0].scenarios, loads, strict=True)
         if (found := energy(s))
     )
-    print(f"{len(done.enriched)} of {options.scenarios} scenarios enriched over {options.days} days")
-    print(f"one by one   {alone:8.2f} s {alone_requests:7} requests")
-    print(f"merged       {together:8.2f} s {done.requests:7} requests  1/{alone / together:.0f} of the time")
-    print(f"second run   {known:8.2f} s {again.requests:7} requests")
-    print(f"largest difference from the true energy {worst:.4%}")
+    peer, size, of = "one query per scenario and metric", options.scenarios, "scenarios"
+    found = [
+        Figure("enrichment", together, "s", peer, alone, GOAL, size=size, of=of),
+        Figure("enrichment", done.requests, "requests", peer, alone_requests, size=size, of=of),
+        Figure("enrichment, second run", known, "s", peer, alone, size=size, of=of),
+        Figure("enrichment, second run", again.requests, "requests", peer, alone_requests, size=size, of=of),
+        Figure("scenarios enriched", len(done.enriched), "", goal=size, at_least=True, size=size, of=of),
+        Figure("largest error of an enriched energy", worst * 100, "%", goal=0.1, size=size, of=of),
+    ]
+    return report(found, as_json=options.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

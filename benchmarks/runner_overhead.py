@@ -12,7 +12,7 @@ list of capabilities, sampling, progress, writing the file.
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
 import re
 import shlex
@@ -25,6 +25,7 @@ from pathlib import Path
 from advisor.ffmpeg import find_ffmpeg
 from advisor.results import Scenario, read_run
 from advisor.statistics import Summary
+from benchmarks.figures import Figure, report
 from runner.display import rows as rows_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,14 +37,18 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds, or repeats of the matrix")
     parser.add_argument("--duration", type=float, default=30.0, help="seconds of video to encode")
     parser.add_argument("--matrix", type=Path, help="run this batch file instead: spread and own CPU share")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    told = sys.stderr if options.json else sys.stdout
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(told):
         if options.matrix is not None:
-            return _matrix(options.matrix.absolute(), Path(name), options.rounds, options.duration)
-        return _side_by_side(Path(name), options.rounds, options.duration)
+            found = _matrix(options.matrix.absolute(), Path(name), options.rounds, options.duration)
+        else:
+            found = _side_by_side(Path(name), options.rounds, options.duration)
+    return report(found, as_json=options.json)
 
 
-def _side_by_side(folder: Path, rounds: int, seconds: float) -> int:
+def _side_by_side(folder: Path, rounds: int, seconds: float) -> list[Figure]:
     rows = []
     for number in range(1, rounds + 1):
         place = folder / str(number)
@@ -54,16 +59,14 @@ def _side_by_side(folder: Path, rounds: int, seconds: float) -> int:
         said = f"round {number}: runner {scenario.cpu_seconds:.3f} s, GNU time {same:.2f} s (same process)"
         print(f"{said}, {alone:.2f} s (command alone), runner's own {own:.3f} s")
     said, same, alone, own = (statistics.mean(column) for column in zip(*rows, strict=True))
-    result = {
-        "cpu_seconds_ratio_same_process": said / same,
-        "cpu_seconds_ratio_command_alone": said / alone,
-        "own_cpu_ratio": own / said,
-    }
-    print(json.dumps({key: round(value, 5) for key, value in result.items()}))
-    return 0
+    return [
+        Figure("CPU seconds in the result file", said, "s", "/usr/bin/time -v, same process", same),
+        Figure("CPU seconds in the result file", said, "s", "/usr/bin/time -v, command alone", alone),
+        Figure("CPU of the runner itself", own, "s", "the encode", said, goal=0.01),
+    ]
 
 
-def _matrix(file: Path, folder: Path, repeats: int, seconds: float) -> int:
+def _matrix(file: Path, folder: Path, repeats: int, seconds: float) -> list[Figure]:
     """Every scenario's spread over its repeats, and the runner's own CPU against that of the encodes."""
     order = ["--repeat", str(repeats), "--order", "random", "--media-duration", str(seconds)]
     used = _run(["batch", str(file), *order, "--output-dir", str(folder)])
@@ -75,9 +78,10 @@ def _matrix(file: Path, folder: Path, repeats: int, seconds: float) -> int:
         print(f"{row.scenario:44} {row.finished:>2} {spread[0]:>10} {spread[1]:>10} {spread[2]:>10}")
     encodes = sum(s.cpu_seconds or 0.0 for s in run.scenarios)
     valid = sum(not s.validity for s in run.scenarios)
-    share = {"scenarios": len(run.scenarios), "valid": valid, "own_cpu_ratio": round(used / encodes - 1, 5)}
-    print(json.dumps(share))
-    return 0
+    print(f"{valid} of {len(run.scenarios)} scenarios valid")
+    return [
+        Figure("CPU of the runner itself, matrix", used - encodes, "s", "the encodes", encodes, goal=0.01)
+    ]
 
 
 def _variation(summary: Summary | None) -> str:

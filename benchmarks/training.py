@@ -18,6 +18,7 @@ from pathlib import Path
 
 from advisor.regression import registry
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, write_run
+from benchmarks.figures import Figure, report
 
 ROOT = Path(__file__).resolve().parents[1]
 ENCODERS = {"libx264": ("veryfast", "medium", "slow"), "libsvtav1": ("6", "8", "10")}
@@ -58,12 +59,13 @@ def write(folder: Path, count: int) -> None:
         write_run(Run(run_id=path.stem, scenarios=made, host=Host(hardware_id="lab-1", threads=16)), path)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scenarios", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -76,18 +78,21 @@ def main() -> None:
         seconds = time.perf_counter() - began
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         size = (models / "lab-1" / "latest" / "model.skops").stat().st_size
-        print(
-            f"{options.scenarios} scenarios: {seconds:.1f} s wall, "
-            f"{used.ru_utime + used.ru_stime:.1f} s CPU, {used.ru_maxrss / 1024:.0f} MiB at most, "
-            f"model of {size / 2**20:.1f} MiB"
-        )
+        put, of = options.scenarios, "scenarios"
+        found = [
+            Figure("training", seconds, "s", size=put, of=of),
+            Figure("CPU of training", used.ru_utime + used.ru_stime, "s", size=put, of=of),
+            Figure("memory of training, at most", used.ru_maxrss / 1024, "MiB", size=put, of=of),
+            Figure("model file", size / 2**20, "MiB", size=put, of=of),
+        ]
         if options.kills:
             small = folder / "few"
             write(small, 30)
             command[3] = str(small)
-            print(
-                f"{killed(command, models, options.kills)} of {options.kills} kills left a model that loads"
-            )
+            good = killed(command, models, options.kills)
+            what = f"model loads after a kill, of {options.kills}"
+            found.append(Figure(what, good, "kills", goal=options.kills, at_least=True))
+    return report(found, as_json=options.json)
 
 
 def killed(command: list[str], models: Path, times: int) -> int:
@@ -107,4 +112,4 @@ def killed(command: list[str], models: Path, times: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
