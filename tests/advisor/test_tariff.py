@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor import CostModel
 from advisor.errors import PricingError
 from advisor.loadcurve import LoadCurve, weighted_total
 from advisor.tariff import Flat, Scaled, Series, average, value_at
@@ -193,6 +194,9 @@ def test_a_year_of_quarter_hours_is_exact() -> None:
     assert totals == {0.2: cents_half_joules[20] / 2, 0.3: cents_half_joules[30] / 2}
     exact = sum(Fraction(price, 100) * halves / 2 for price, halves in cents_half_joules.items())
     assert weighted_total(totals) == pytest.approx(float(exact), rel=1e-15)
+    stamps = [start + i * step for i in range(count + 1)]
+    cost = CostModel(tariff=TOU).compute_energy_cost(power_watts=watts, timestamps=stamps)
+    assert cost == pytest.approx(float(exact / 3_600_000), rel=1e-15)
 
 
 moments = st.integers(
@@ -226,6 +230,40 @@ def test_splitting_a_window_anywhere_keeps_the_cost(start: int, hours: int, data
     parts = [curve.between(stamps[0], at), curve.between(at, stamps[-1])]
     split = sum(weighted_total(part.totals_by_value(TOU)) or 0.0 for part in parts)
     assert split == pytest.approx(whole, rel=1e-9, abs=1e-6)
+
+
+CLOCK_CHANGES = [berlin("2026-03-29T03:00:00"), berlin("2026-10-25T02:00:00", fold=1)]
+
+
+def electricity(model: CostModel, points: dict[float, float]) -> float:
+    """What a scenario with these samples, an hour apart, pays for electricity."""
+    start, hours = min(points), len(points) - 1
+    scenario = {"start_time": start, "duration": 3600 * hours, "step_seconds": 3600}
+    cost = model.price({**scenario, "power_watts": list(points.values())}).cost_energy
+    assert cost is not None
+    return cost
+
+
+@given(
+    change=st.sampled_from(CLOCK_CHANGES),
+    hours_before=st.integers(2, 30),
+    watts=st.lists(st.integers(0, 500), min_size=40, max_size=40),
+    cut=st.integers(1, 38) | st.sampled_from(["change", "edge"]),
+)
+def test_what_is_measured_in_two_parts_costs_what_the_whole_does(
+    change: float, hours_before: int, watts: list[int], cut: int | str
+) -> None:
+    """Two scenarios, cut at a sample, at an edge of the tariff or as the clocks change; all are on the hour."""
+    model = CostModel(tariff=TOU, pue=1.2)
+    start = change - 3600 * hours_before
+    points = {start + 3600 * i: float(w) for i, w in enumerate(watts)}
+    edge = next(until for _, until, _ in TOU.pieces(start, start + 38 * 3600))
+    at = start + 3600 * cut if isinstance(cut, int) else {"change": change, "edge": edge}[cut]
+    before = {moment: w for moment, w in points.items() if moment <= at}
+    after = {moment: w for moment, w in points.items() if moment >= at}
+    assert len(before) + len(after) == len(points) + 1
+    parts = electricity(model, before) + electricity(model, after)
+    assert parts == pytest.approx(electricity(model, points), rel=1e-12, abs=1e-15)
 
 
 def test_a_series_holds_each_value_and_knows_nothing_beyond() -> None:
