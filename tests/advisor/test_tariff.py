@@ -253,7 +253,7 @@ def electricity(model: CostModel, points: dict[float, float]) -> float:
 def test_what_is_measured_in_two_parts_costs_what_the_whole_does(
     change: float, hours_before: int, watts: list[int], cut: int | str
 ) -> None:
-    """Two scenarios, cut at a sample, at an edge of the tariff or as the clocks change; all are on the hour."""
+    """Two scenarios, cut at a sample, a tariff edge or a change of the clocks; all are on the hour."""
     model = CostModel(tariff=TOU, pue=1.2)
     start = change - 3600 * hours_before
     points = {start + 3600 * i: float(w) for i, w in enumerate(watts)}
