@@ -54,17 +54,18 @@ def turns(name: str, folder: Path, files: int) -> tuple[float, list[tuple[float,
 
 def _library_seconds(page: bytes) -> float:
     from prometheus_client import generate_latest
+    from prometheus_client.metrics_core import Metric
     from prometheus_client.parser import text_string_to_metric_families
     from prometheus_client.registry import CollectorRegistry
 
     families = list(text_string_to_metric_families(page.decode()))
 
     class Fixed:
-        def collect(self) -> list[object]:
+        def collect(self) -> list[Metric]:
             return families
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Fixed())  # type: ignore[arg-type]
+    registry.register(Fixed())
     start = time.perf_counter()
     generate_latest(registry)
     return time.perf_counter() - start
@@ -75,12 +76,15 @@ def measure(name: str, scenarios: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
         files = put_files(Path(folder), scenarios)
         first, rebuilds, library = pool.apply(turns, (name, Path(folder), files))
-    size = {"size": scenarios, "of": "scenarios"}
     wall, cpu = (quantile(column, 0.5) * 1e3 for column in zip(*rebuilds, strict=True))
     goal = GOAL_MS if scenarios == 10_000 else None
-    yield Figure(f"rebuild of {name}, one new file", wall, "ms", goal=goal, **size)
-    yield Figure(f"CPU of a rebuild of {name}", cpu, "ms", LIBRARY, library * 1e3, **size)
-    yield Figure(f"first build of {name}", first * 1e3, "ms", LIBRARY, library * 1e3, **size)
+    yield Figure(f"rebuild of {name}, one new file", wall, "ms", goal=goal, size=scenarios, of="scenarios")
+    yield Figure(
+        f"CPU of a rebuild of {name}", cpu, "ms", LIBRARY, library * 1e3, size=scenarios, of="scenarios"
+    )
+    yield Figure(
+        f"first build of {name}", first * 1e3, "ms", LIBRARY, library * 1e3, size=scenarios, of="scenarios"
+    )
 
 
 def main() -> int:

@@ -77,9 +77,9 @@ def measure(rounds: int) -> Iterator[Figure]:
     seconds, memory, imports = defaultdict(list), defaultdict(list), defaultdict(list)
     for _ in range(rounds):
         for name in servers:
-            took, mib = start(name)
-            seconds[name].append(took)
-            memory[name].append(mib)
+            began, resident = start(name)
+            seconds[name].append(began)
+            memory[name].append(resident)
         for name, statement in modules.items():
             imports[name].append(imported(statement))
     p50 = {name: quantile(values, 0.5) for name, values in seconds.items()}
