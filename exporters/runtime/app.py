@@ -1,11 +1,11 @@
-"""The ASGI application of every exporter: paths in, answers out."""
+"""What every exporter answers: requests in, answers out; how they travel is the connection's business."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import parse_qs
 
 from msgspec import Struct
@@ -23,36 +23,37 @@ from exporters.runtime.negotiation import (
 )
 from exporters.runtime.scrape import Scraper
 
-__all__ = ["Answer", "App", "Gate", "Open"]
+__all__ = ["Answer", "App", "Gate", "Open", "Request"]
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Header = tuple[bytes, bytes]
-
-_PLAIN: Header = (b"content-type", b"text/plain; charset=utf-8")
-_TEXT: Header = (b"content-type", TEXT)
-_OPENMETRICS: Header = (b"content-type", OPENMETRICS)
-_VARY: Header = (b"vary", b"Accept, Accept-Encoding")
-_GZIP: Header = (b"content-encoding", b"gzip")
-_ALLOW: Header = (b"allow", b"GET, HEAD")
-_RETRY: Header = (b"retry-after", b"1")
-_CHALLENGE: Header = (b"www-authenticate", b'Basic realm="metrics"')
+_PLAIN = b"content-type: text/plain; charset=utf-8\r\n"
+_HTML = b"content-type: text/html; charset=utf-8\r\n"
+_ALLOW = b"allow: GET, HEAD\r\n"
+_RETRY = b"retry-after: 1\r\n"
+_CHALLENGE = b'www-authenticate: Basic realm="metrics"\r\n'
 _OPEN_PATHS = ("/health", "/-/healthy", "/-/ready")
 
 
+class Request(Struct, frozen=True):
+    """What is asked for; ``path`` is decoded, ``query`` is not."""
+
+    method: bytes
+    path: str
+    query: bytes
+    wish: Wish
+
+
 class Answer(Struct, frozen=True):
-    """Status, headers of this answer alone, and the body in chunks."""
+    """Status, header lines (each with its end) without the empty line after them, and the body in chunks."""
 
     status: int
-    headers: Sequence[Header]
+    headers: bytes
     body: Sequence[bytes]
 
 
 class Gate(Protocol):
-    """Who may come in, and what headers go out with every answer."""
+    """Who may come in, and what header lines go out with every answer."""
 
-    headers: Sequence[Header]
+    headers: bytes
 
     def known(self, authorization: bytes) -> bool | None:
         """Whether the credentials are right, as far as that is known without work."""
@@ -66,7 +67,7 @@ class Gate(Protocol):
 class Open:
     """A gate without a lock."""
 
-    def __init__(self, headers: Sequence[Header] = ()) -> None:
+    def __init__(self, headers: bytes = b"") -> None:
         self.headers = headers
 
     def known(self, authorization: bytes) -> bool | None:
@@ -79,10 +80,10 @@ class Open:
 
 
 class App:
-    """One exporter over HTTP. ``gate`` may be exchanged at any time.
+    """One exporter. ``gate`` may be exchanged at any time.
 
     `at_once` gives every answer that needs no waiting, so that the connection can send it without a task;
-    as an ASGI application the object gives all of them.
+    `later` gives the others.
     """
 
     def __init__(self, exporter: Exporter, scraper: Scraper, gate: Gate, max_in_flight: int) -> None:
@@ -93,66 +94,54 @@ class App:
         self._in_flight = 0
         self._date: tuple[int, bytes] = (0, b"")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; uvicorn drops the body of an answer to HEAD."""
-        answer = self.at_once(scope)
-        if answer is None:
-            answer = await self._guarded_later(scope)
-        *chunks, last = answer.body
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": last})
-
-    def at_once(self, scope: Scope) -> Answer | None:
+    def at_once(self, request: Request) -> Answer | None:
         """The answer, None when it has to be waited for."""
         try:
-            answer = self._now(scope)
+            answer = self._now(request)
         except Exception as exc:
-            answer = _bug(scope, exc)
+            answer = _bug(request, exc)
         return None if answer is None else self._complete(answer)
 
-    async def _guarded_later(self, scope: Scope) -> Answer:
+    async def later(self, request: Request) -> Answer:
+        """The answer that has to be waited for: a password's check, collectors that block."""
         try:
-            answer = await self._later(scope)
+            answer = await self._later(request)
         except Exception as exc:
-            answer = _bug(scope, exc)
+            answer = _bug(request, exc)
         return self._complete(answer)
 
     def _complete(self, answer: Answer) -> Answer:
-        length = b"%d" % sum(map(len, answer.body))
-        common = ((b"content-length", length), (b"date", self._time()), *self.gate.headers)
-        return Answer(answer.status, (*answer.headers, *common), answer.body)
+        length = sum(map(len, answer.body))
+        common = b"content-length: %d\r\ndate: %b\r\n%b" % (length, self._time(), self.gate.headers)
+        return Answer(answer.status, answer.headers + common, answer.body)
 
-    def _now(self, scope: Scope) -> Answer | None:
-        path = scope["path"]
+    def _now(self, request: Request) -> Answer | None:
+        path = request.path
         if path not in ("/metrics", "/", *_OPEN_PATHS):
-            return Answer(404, (_PLAIN,), (b"not found: try /metrics\n",))
-        if scope["method"] not in ("GET", "HEAD"):
-            return Answer(405, (_PLAIN, _ALLOW), (b"method not allowed\n",))
+            return Answer(404, _PLAIN, (b"not found: try /metrics\n",))
+        if request.method not in (b"GET", b"HEAD"):
+            return Answer(405, _PLAIN + _ALLOW, (b"method not allowed\n",))
         if path in _OPEN_PATHS:
             return self._health(path)
-        wish = Wish.of(scope["headers"])
-        admitted = self.gate.known(wish.authorization)
-        return None if admitted is None else self._inside(path, wish, scope["query_string"], admitted)
+        admitted = self.gate.known(request.wish.authorization)
+        return None if admitted is None else self._inside(request, admitted)
 
-    def _inside(self, path: str, wish: Wish, query: bytes, admitted: bool) -> Answer | None:
+    def _inside(self, request: Request, admitted: bool) -> Answer | None:
         if not admitted:
             return _UNAUTHORIZED
-        if path == "/":
-            page = landing_page(self._exporter, self._scraper.reports.values())
-            return Answer(200, ((b"content-type", b"text/html; charset=utf-8"),), (page,))
-        only, refusal = self._only(query) if query else (None, None)
+        if request.path == "/":
+            return Answer(200, _HTML, (landing_page(self._exporter, self._scraper.reports.values()),))
+        only, refusal = self._only(request.query) if request.query else (None, None)
         if refusal is not None:
             return refusal
-        openmetrics, compress = wants_openmetrics(wish.accept), wants_gzip(wish.accept_encoding)
+        openmetrics, compress = _formats(request.wish)
         body = self._scraper.answer_now(openmetrics=openmetrics, compress=compress, only=only)
-        return None if body is None else _page(openmetrics, compress, body)
+        return None if body is None else Answer(200, _PAGE_HEADERS[openmetrics, compress], body)
 
     def _health(self, path: str) -> Answer:
         if path == "/-/ready" and not self._scraper.ready:
-            return Answer(503, (_PLAIN, _RETRY), (b"loading\n",))
-        return Answer(200, (_PLAIN,), (b"OK",))
+            return Answer(503, _PLAIN + _RETRY, (b"loading\n",))
+        return Answer(200, _PLAIN, (b"OK",))
 
     def _only(self, query: bytes) -> tuple[frozenset[str] | None, Answer | None]:
         """The collectors that are asked for; a name that is none is refused."""
@@ -161,34 +150,32 @@ class App:
         if unknown:
             known = ", ".join(self._scraper.reports)
             text = f"no collector {unknown[0]!r}: expected one of {known}\n"
-            return None, Answer(400, (_PLAIN,), (text.encode(),))
+            return None, Answer(400, _PLAIN, (text.encode(),))
         return frozenset(names) or None, None
 
-    async def _later(self, scope: Scope) -> Answer:
-        """What has to be waited for: a password's check, collectors that block."""
-        wish, query = Wish.of(scope["headers"]), scope["query_string"]
-        admitted = await self.gate.admits(wish.authorization)
+    async def _later(self, request: Request) -> Answer:
+        admitted = await self.gate.admits(request.wish.authorization)
         if admitted is None:
-            return Answer(429, (_PLAIN, _RETRY), (b"too many wrong passwords\n",))
-        answer = self._inside(scope["path"], wish, query, admitted)
-        return answer if answer is not None else await self._collected(wish, query)
+            return Answer(429, _PLAIN + _RETRY, (b"too many wrong passwords\n",))
+        answer = self._inside(request, admitted)
+        return answer if answer is not None else await self._collected(request)
 
-    async def _collected(self, wish: Wish, query: bytes) -> Answer:
+    async def _collected(self, request: Request) -> Answer:
         if 0 < self._max_in_flight <= self._in_flight:
-            return Answer(503, (_PLAIN, _RETRY), (b"too many requests in flight\n",))
-        only, _ = self._only(query)
-        openmetrics, compress = wants_openmetrics(wish.accept), wants_gzip(wish.accept_encoding)
+            return Answer(503, _PLAIN + _RETRY, (b"too many requests in flight\n",))
+        only, _ = self._only(request.query)
+        openmetrics, compress = _formats(request.wish)
         self._in_flight += 1
         try:
             body = await self._scraper.answer(
                 openmetrics=openmetrics,
                 compress=compress,
-                budget_seconds=scrape_budget_seconds(wish.timeout),
+                budget_seconds=scrape_budget_seconds(request.wish.timeout),
                 only=only,
             )
         finally:
             self._in_flight -= 1
-        return _page(openmetrics, compress, body)
+        return Answer(200, _PAGE_HEADERS[openmetrics, compress], body)
 
     def _time(self) -> bytes:
         second = int(time.time())
@@ -197,15 +184,21 @@ class App:
         return self._date[1]
 
 
-_UNAUTHORIZED = Answer(401, (_PLAIN, _CHALLENGE), (b"unauthorized\n",))
+_UNAUTHORIZED = Answer(401, _PLAIN + _CHALLENGE, (b"unauthorized\n",))
+_PAGE_HEADERS = {
+    (openmetrics, compress): b"content-type: %b\r\nvary: Accept, Accept-Encoding\r\n%b"
+    % (OPENMETRICS if openmetrics else TEXT, b"content-encoding: gzip\r\n" if compress else b"")
+    for openmetrics in (False, True)
+    for compress in (False, True)
+}
 
 
-def _page(openmetrics: bool, compress: bool, body: Sequence[bytes]) -> Answer:
-    kind = _OPENMETRICS if openmetrics else _TEXT
-    return Answer(200, (kind, _VARY, _GZIP) if compress else (kind, _VARY), body)
+def _formats(wish: Wish) -> tuple[bool, bool]:
+    """Whether OpenMetrics, and whether gzip."""
+    return wants_openmetrics(wish.accept), wants_gzip(wish.accept_encoding)
 
 
-def _bug(scope: Scope, exc: Exception) -> Answer:
+def _bug(request: Request, exc: Exception) -> Answer:
     """The last line: a bug is one log line and a 500."""
-    logger().error("request failed", path=scope["path"], error=f"{type(exc).__name__}: {exc}")
-    return Answer(500, (_PLAIN,), (b"internal error\n",))
+    logger().error("request failed", path=request.path, error=f"{type(exc).__name__}: {exc}")
+    return Answer(500, _PLAIN, (b"internal error\n",))

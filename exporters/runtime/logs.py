@@ -1,6 +1,6 @@
 """Logs on stdout, one line an event: ``key=value`` or JSON.
 
-Made of the standard library's logging, which uvicorn and the docker client load anyway: structlog adds about
+Made of the standard library's logging, which asyncio loads anyway: structlog adds about
 10 MB to each of five processes and a tenth of a second to their start.
 """
 

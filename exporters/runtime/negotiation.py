@@ -27,18 +27,22 @@ class Wish(Struct):
 
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> Wish:
-        """From an ASGI scope's headers; repeated Accept headers are one list."""
+        """From headers whose names are in lower case."""
         wish = cls()
         for name, value in headers:
-            if name == b"accept":
-                wish.accept = wish.accept + b"," + value if wish.accept else value
-            elif name == b"accept-encoding":
-                wish.accept_encoding = wish.accept_encoding + b"," + value if wish.accept_encoding else value
-            elif name == b"x-prometheus-scrape-timeout-seconds":
-                wish.timeout = value
-            elif name == b"authorization":
-                wish.authorization = value
+            wish.take(name, value)
         return wish
+
+    def take(self, name: bytes, value: bytes) -> None:
+        """One more header, its name in lower case; repeated Accept headers are one list."""
+        if name == b"accept":
+            self.accept = self.accept + b"," + value if self.accept else value
+        elif name == b"accept-encoding":
+            self.accept_encoding = self.accept_encoding + b"," + value if self.accept_encoding else value
+        elif name == b"x-prometheus-scrape-timeout-seconds":
+            self.timeout = value
+        elif name == b"authorization":
+            self.authorization = value
 
 
 @functools.lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import bcrypt
 
@@ -31,7 +31,7 @@ class PasswordGate:
     for a known one. What was checked is remembered under a keyed digest, never as text.
     """
 
-    def __init__(self, users: Mapping[str, bytes], headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(self, users: Mapping[str, bytes], headers: bytes = b"") -> None:
         self.headers = headers
         self._users = dict(users)
         # a user that does not exist takes the same time as one that does

@@ -10,12 +10,10 @@ import socket
 import ssl
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import uvloop
-from uvicorn import Config
-from uvicorn.server import ServerState
 
 from advisor.edge import guarded
 from advisor.errors import InputError, WorkError
@@ -34,8 +32,6 @@ _GRACE_SECONDS = 1.0
 """For answers in flight, of the two seconds that an exporter has to end."""
 _HANDSHAKE_SECONDS = 10.0
 _RELOAD_SECONDS = 1.0
-_KEEP_ALIVE_SECONDS = 75
-"""Longer than the usual scrape interval, so that Prometheus keeps its connection."""
 
 
 def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
@@ -142,18 +138,7 @@ class Listener:
     def __init__(self, app: App, sock: socket.socket) -> None:
         self._app = app
         self._sock = sock
-        self._config = Config(
-            app,
-            interface="asgi3",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            ws="none",
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        )
-        self._config.load()
-        self._state = ServerState()
+        self._connections: set[Connection] = set()
         self._server: asyncio.AbstractServer | None = None
         self.tls = False
 
@@ -166,7 +151,7 @@ class Listener:
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._state.connections)
+        return len(self._connections)
 
     @property
     def url(self) -> str:
@@ -178,14 +163,7 @@ class Listener:
     async def listen(self, context: ssl.SSLContext | None, allowed_sans: Sequence[str] = ()) -> None:
         """Accept connections: with TLS when there is a context, from ``allowed_sans`` alone when given."""
         former, self.tls = self._server, context is not None
-        factory: Callable[[], asyncio.Protocol] = partial(
-            Connection,
-            exporter=self._app,
-            config=self._config,
-            server_state=self._state,
-            app_state={},
-            allowed_sans=frozenset(allowed_sans),
-        )
+        factory = partial(Connection, self._app, self._connections, frozenset(allowed_sans))
         handshake = None if context is None else _HANDSHAKE_SECONDS
         self._server = await asyncio.get_running_loop().create_server(
             factory, sock=self._sock.dup(), ssl=context, backlog=_BACKLOG, ssl_handshake_timeout=handshake
@@ -197,12 +175,10 @@ class Listener:
         """Stop accepting, let answers in flight finish within the grace, cut off the rest."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._state.connections):
+        for connection in list(self._connections):
             connection.shutdown()
         deadline = asyncio.get_running_loop().time() + grace_seconds
-        while self._state.connections and asyncio.get_running_loop().time() < deadline:
+        while self._connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
-        for connection in list(self._state.connections):
-            connection.transport.abort()
-        for task in list(self._state.tasks):
-            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()

@@ -53,7 +53,8 @@ class Web:
 
     def _take(self, config: WebConfig, context: ssl.SSLContext | None) -> None:
         former, self.context = self.gate, context
-        self.gate = PasswordGate(config.users, config.headers) if config.users else Open(config.headers)
+        headers = b"".join(b"%b: %b\r\n" % header for header in config.headers)
+        self.gate = PasswordGate(config.users, headers) if config.users else Open(headers)
         self.allowed_sans = config.tls.allowed_sans if config.tls is not None else ()
         if isinstance(former, PasswordGate):
             former.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from exporters.runtime.server import Listener, bind
 
 BIG = Family("x_size_bytes", "gauge", "Size.", ("item",))
 GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Big:
@@ -38,10 +40,27 @@ class Big:
         return self._families
 
 
-def run(scenario: Callable[[Listener], Awaitable[Any]]) -> Any:
+class Slow:
+    """A collector that has to be waited for."""
+
+    name = "slow"
+    blocking = True
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def collect(self) -> list[Filled]:
+        time.sleep(0.2)
+        return [BIG([(("slow",), 1)])]
+
+
+def run(scenario: Callable[[Listener], Awaitable[Any]], collector: Big | Slow | None = None) -> Any:
     """Run a scenario beside a listening server, in one loop."""
     exporter = Exporter("x", "X", 0, (), lambda _: ())
-    scraper = Scraper(exporter, [Big()])
+    scraper = Scraper(exporter, [collector or Big()])
     sock = bind("127.0.0.1", 0)
 
     async def both() -> Any:
@@ -91,6 +110,62 @@ def test_a_body_that_never_ends_is_ended_in_time(monkeypatch: pytest.MonkeyPatch
     data = b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nxxx"
     answer = run(lambda listener: exchange(listener, data))
     assert answer.startswith(b"HTTP/1.1 200 ")
+    assert (
+        answer.count(b"HTTP/1.1 ") == 1
+    )  # it has its answer: there is no second one to say that it was late
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_half_closed_client_waits_for_a_slow_answer(count: int) -> None:
+    async def half(listener: Listener) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(SCRAPE * count)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    answer = run(half, Slow())
+    assert answer.count(b'\nx_size_bytes{item="slow"} 1\n') == count
+
+
+def test_what_is_no_http_behind_a_slow_request_ends_the_connection_after_its_answer() -> None:
+    answer = run(lambda listener: exchange(listener, SCRAPE + b"nonsense\r\n\r\n"), Slow())
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_answers_come_in_the_order_of_their_requests() -> None:
+    """A health check behind a slow scrape could be answered at once, and waits for its turn."""
+    last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    answer = run(lambda listener: exchange(listener, SCRAPE + GET + last), Slow())
+    assert answer.index(b"x_size_bytes") < answer.index(b"\r\n\r\nOK")
+    assert answer.endswith(b"\r\n\r\nOK")
+    assert answer.count(b"HTTP/1.1 200 ") == 3
+
+
+def test_a_client_that_waits_for_continue_gets_the_answer_and_the_end() -> None:
+    """It may or may not send its body now, so nothing that follows can be understood."""
+    head = b"POST /metrics HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    answer = run(lambda listener: exchange(listener, head))
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.3)
+
+    async def idle(listener: Listener) -> tuple[int, bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        for _ in range(4):
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\nOK")
+            await asyncio.sleep(0.15)
+        kept, rest = listener.connections, await reader.read()
+        writer.close()
+        return kept, rest
+
+    assert run(idle) == (1, b"")
 
 
 def test_the_time_counts_for_one_request_and_not_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:

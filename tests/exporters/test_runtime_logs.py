@@ -63,7 +63,7 @@ def test_libraries_log_without_tracebacks(capsys: pytest.CaptureFixture[str]) ->
     try:
         raise ValueError("inside a library")
     except ValueError:
-        logging.getLogger("uvicorn.error").exception("Exception in application\n")
+        logging.getLogger("some.library").exception("Exception in application\n")
     out = capsys.readouterr().out
     assert out.count("\n") == 1
-    assert 'event="Exception in application" error="ValueError: inside a library" logger=uvicorn.error' in out
+    assert 'event="Exception in application" error="ValueError: inside a library" logger=some.library' in out
