@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-__all__ = ["EMPTY", "Piece", "combine_crc32", "gzip_chunks", "join", "piece", "stored"]
+__all__ = ["EMPTY", "Begun", "Piece", "begin", "combine_crc32", "finish", "join", "piece"]
 
 # gzip member without name or time, made on Unix
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
@@ -44,13 +44,6 @@ def piece(text: bytes, level: int = 6) -> Piece:
     return Piece(deflate.compress(text) + deflate.flush(zlib.Z_FULL_FLUSH), zlib.crc32(text), len(text))
 
 
-def stored(text: bytes) -> Piece:
-    """A piece as it is, for the few bytes that change each time: compressing takes longer than sending."""
-    blocks = [text[i : i + _STORED_BYTES] for i in range(0, len(text), _STORED_BYTES)]
-    framed = b"".join(struct.pack("<BHH", 0, len(b), len(b) ^ 0xFFFF) + b for b in blocks)
-    return Piece(framed, zlib.crc32(text), len(text))
-
-
 def join(pieces: Iterable[Piece]) -> Piece:
     """The piece that holds all of them, one after the other."""
     parts = list(pieces)
@@ -61,14 +54,35 @@ def join(pieces: Iterable[Piece]) -> Piece:
     return Piece(b"".join([part.deflated for part in parts]), crc, length)
 
 
-def gzip_chunks(pieces: Iterable[Piece]) -> list[bytes]:
-    """A gzip file of one member: these pieces one after the other, not copied."""
+class Begun(Struct, frozen=True):
+    """The beginning of a gzip file, kept for as long as its pieces are the same."""
+
+    chunks: tuple[bytes, ...]
+    crc: int
+    length: int
+
+
+def begin(pieces: Iterable[Piece]) -> Begun:
+    """These pieces one after the other, not copied."""
     parts = list(pieces)
     crc = length = 0
     for part in parts:
         crc, length = combine_crc32(crc, part.crc, part.length), length + part.length
-    tail = struct.pack("<II", crc, length & 0xFFFFFFFF)
-    return [_GZIP_HEADER, *(part.deflated for part in parts), _LAST_BLOCK + tail]
+    return Begun((_GZIP_HEADER, *(part.deflated for part in parts)), crc, length)
+
+
+def finish(begun: Begun, text: bytes = b"") -> list[bytes]:
+    """The whole file in chunks: what was begun and then ``text`` as it is, for the few bytes that change
+    each time. Compressing them would take longer than sending them.
+    """
+    crc, length = zlib.crc32(text, begun.crc), begun.length + len(text)
+    tail = _stored(text) + _LAST_BLOCK + struct.pack("<II", crc, length & 0xFFFFFFFF)
+    return [*begun.chunks, tail]
+
+
+def _stored(text: bytes) -> bytes:
+    blocks = [text[i : i + _STORED_BYTES] for i in range(0, len(text), _STORED_BYTES)]
+    return b"".join([struct.pack("<BHH", 0, len(b), len(b) ^ 0xFFFF) + b for b in blocks])
 
 
 def combine_crc32(first: int, second: int, second_length: int) -> int:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from exporters.runtime.collector import Collector, Exporter, LiveCollector
 from exporters.runtime.families import Block, Family, Filled, header, render
-from exporters.runtime.gzips import Piece, gzip_chunks, piece, stored
+from exporters.runtime.gzips import Begun, begin, finish, piece
 from exporters.runtime.live import NOTHING, LiveSource, Outcome
 from exporters.runtime.logs import logger
 from exporters.runtime.process import FAMILIES as PROCESS_FAMILIES
@@ -61,12 +61,13 @@ class _Joined(Struct):
     text: bytes
     clashes: dict[str, str]
     """By collector, why its families are not shown."""
-    packed: Piece | None = None
+    packed: Begun | None = None
 
-    def piece(self) -> Piece:
-        """The text, compressed once."""
+    def begun(self, openmetrics: bool) -> Begun:
+        """Pages and text, compressed once."""
         if self.packed is None:
-            self.packed = piece(self.text, 1)
+            pages = [page.piece(openmetrics) for page in self.pages]
+            self.packed = begin([*pages, piece(self.text, 1)])
         return self.packed
 
 
@@ -178,8 +179,7 @@ class Scraper:
         reports = [self.reports[n] for n in [s.name for s in live] + [s.name for s in shown]]
         tail = self._about(reports, openmetrics).encode()
         if compress:
-            pages = [page.piece(openmetrics) for page in joined.pages]
-            return gzip_chunks([*pages, joined.piece(), stored(tail)])
+            return finish(joined.begun(openmetrics), tail)
         return [*(page.plain(openmetrics) for page in joined.pages), joined.text, tail]
 
     def _join(

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Family, Filled, Part
-from exporters.runtime.gzips import Piece, gzip_chunks
+from exporters.runtime.gzips import Piece, begin, finish
 from exporters.runtime.snapshot import Page, PageBuilder, SnapshotSource
 
 SIZE = Family("x_size_bytes", "gauge", "Size.", ("run", "item"))
@@ -117,7 +117,7 @@ def test_random_changes_give_the_page_of_a_fresh_start() -> None:
         page = builder.build(dict(parts))
         expected = samples(PageBuilder().build(dict(parts)).plain(False))
         assert samples(page.plain(False)) == expected
-        assert gzip.decompress(b"".join(gzip_chunks([page.piece(True)]))) == page.plain(True)
+        assert gzip.decompress(b"".join(finish(begin([page.piece(True)])))) == page.plain(True)
 
 
 def pieces(page: Page) -> list[Piece]:
