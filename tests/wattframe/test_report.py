@@ -391,6 +391,16 @@ class TestCommand:
         assert "test_results_20260102_000000.json" in captured.err
         assert captured.out == f"{output}\n"
 
+    def test_a_folder_may_be_named_and_a_broken_file_in_it_costs_the_exit_code(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_run(run_of(encode()), tmp_path / "test_results_20260101_000000.json")
+        (tmp_path / "test_results_20260102_000000.json").write_text("{")
+        output = tmp_path / "report.html"
+        assert cli.main(["report", str(tmp_path), "-o", str(output)]) == 2
+        assert "test_results_20260102_000000.json: expected a JSON" in capsys.readouterr().err
+        assert "What a transcoded frame costs" in output.read_text()
+
     def test_an_unknown_region_is_refused_before_anything_is_written(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from advisor.cost import CostModel
 from advisor.errors import InputError
 from advisor.price_book import PriceBook, PriceOptions
-from advisor.results import Run, read_run
+from advisor.results import Run
 from advisor.store import ResultStore
 from wattframe import pricing
 from wattframe.report.advice import Advice, advice_of
@@ -28,7 +28,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @pricing.takes_prices()
 def report(
     results: Annotated[
-        list[Path] | None, typer.Argument(help="Result files; without any, the newest of --results-dir.")
+        list[Path] | None,
+        typer.Argument(help="Result files and folders; without any, the newest of --results-dir."),
     ] = None,
     results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
         "test_results"
@@ -45,7 +46,9 @@ def report(
     prices: PriceOptions,
 ) -> int:
     """One self-contained HTML file: summary, quality against energy, power over time, cost, advice."""
-    chosen = [read_run(path) for path in results] if results else _newest(results_dir, runs)
+    chosen, code = pricing.read_runs("report", results) if results else (_newest(results_dir, runs), 0)
+    if not chosen:
+        return code
     model = PriceBook.load(replace(prices, regions=prices.regions[:1])).models[0]
     views = [RunView(run=run, model=model, advice=_advice(run, model, min_vmaf)) for run in chosen]
     text = page(views, datetime.datetime.now().astimezone(), version("wattframe"))
@@ -55,7 +58,7 @@ def report(
         pricing.print_json(document)
     else:
         sys.stdout.write(f"{output}\n")
-    return 0
+    return code
 
 
 def _advice(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]:
