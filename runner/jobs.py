@@ -56,8 +56,14 @@ def _specs(options: argparse.Namespace) -> tuple[Sequence[Spec], str | None]:
     if options.subcommand == "suite":
         return DEFAULT_SUITE, None
     spec = spec_of(options)
-    refuse(None, [f"--{problem.replace('_', '-', 1)}" for problem in spec_problems(spec)])
+    refuse(None, [_as_option(problem) for problem in spec_problems(spec)])
     return [spec], None
+
+
+def _as_option(problem: str) -> str:
+    """The problem of a field as that of its option: ``media_duration: ...`` is ``--media-duration: ...``."""
+    field, colon, rest = problem.partition(":")
+    return f"--{field.replace('_', '-')}{colon}{rest}"
 
 
 def _next_to(specs: Sequence[Spec], file: Path) -> list[Spec]:
