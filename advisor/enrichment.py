@@ -7,6 +7,7 @@ exporter called modelled stays modelled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import time
@@ -17,7 +18,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from advisor.observation import SOURCE, Observed, Window, observe
+from advisor.errors import PrometheusError
+from advisor.observation import Window, observe
+from advisor.observed import SOURCE, Observed
 from advisor.prometheus import PrometheusClient
 from advisor.results import Run, Scenario
 from advisor.scenario import duration_seconds, energy, mean_watts
@@ -52,14 +55,30 @@ class Enrichment(Struct, frozen=True):
     skipped: tuple[Skipped, ...]
     requests: int = 0
     from_cache: int = 0
+    failure: str | None = None
+    """Why Prometheus was not asked to the end; what it had answered before is kept."""
 
 
 class ObservationCache:
-    """Windows that were observed before, in one SQLite file; safe to share and to delete."""
+    """Windows that were observed before, in one SQLite file; safe to share and to delete.
+
+    It only saves requests: a file that is damaged is made anew, and one that cannot be read or written leaves
+    every window to be asked for.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(sqlite3.OperationalError, OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._create()
+            except sqlite3.DatabaseError as exc:
+                if isinstance(exc, sqlite3.OperationalError):
+                    raise
+                self.path.unlink()
+                self._create()
+
+    def _create(self) -> None:
         with self._open() as database:
             database.execute("CREATE TABLE IF NOT EXISTS observed (key TEXT PRIMARY KEY, value BLOB)")
 
@@ -71,21 +90,20 @@ class ObservationCache:
     def get(self, source: str, windows: Iterable[Window]) -> dict[Window, Observed]:
         """The windows that are known, of one ``source`` (server and selector)."""
         found = {}
-        with self._open() as database:
+        query = "SELECT value FROM observed WHERE key = ?"
+        with contextlib.suppress(sqlite3.Error), self._open() as database:
             for window in windows:
-                query = "SELECT value FROM observed WHERE key = ?"
                 row = database.execute(query, (_key(source, window),)).fetchone()
-                if row is not None:
-                    try:
+                # what another version wrote is asked for again
+                with contextlib.suppress(msgspec.DecodeError):
+                    if row is not None:
                         found[window] = msgspec.json.decode(row[0], type=Observed)
-                    except (msgspec.DecodeError, msgspec.ValidationError):
-                        continue  # written by another version: asked for again
         return found
 
     def put(self, source: str, observed: Mapping[Window, Observed]) -> None:
         """Remember what was observed."""
         rows = [(_key(source, window), msgspec.json.encode(seen)) for window, seen in observed.items()]
-        with self._open() as database:
+        with contextlib.suppress(sqlite3.Error), self._open() as database:
             database.execute("BEGIN")
             database.executemany("INSERT OR REPLACE INTO observed VALUES (?, ?)", rows)
             database.execute("COMMIT")
@@ -128,10 +146,8 @@ def enrich(
     now
         Unix seconds; windows that ended less than ten minutes ago are not cached. Default: the clock.
 
-    Raises
-    ------
-    PrometheusError
-        The server is down, refuses or answers in part.
+    A server that is down, refuses or answers in part is told in ``failure`` and in the reason of each
+    scenario that it leaves without power.
     """
     wanted = [(run, s, _window(s)) for run in runs for s in run.scenarios if lacks_power(s)]
     windows = sorted({window for _, _, window in wanted if isinstance(window, Window)})
@@ -141,14 +157,23 @@ def enrich(
     known = len(seen)
     missing = [window for window in windows if window not in seen]
     settled = (time.time() if now is None else now) - _SETTLED_SECONDS
-    for piece in observe(missing, client, selector=selector):
-        seen |= piece
-        if cache:
-            final = {w: o for w, o in piece.items() if o.power is not None and w.end < settled}
-            cache.put(source, final)
-        if progress:
-            progress(len(seen), len(windows))
-    return _account(runs, seen, client.requests_sent - before, known)
+    failure = None
+    try:
+        for piece in observe(missing, client, selector=selector):
+            seen |= piece
+            if cache:
+                final = {w: o for w, o in piece.items() if o.power is not None and w.end < settled}
+                cache.put(source, final)
+            if progress:
+                progress(len(seen), len(windows))
+    except PrometheusError as exc:
+        failure = str(exc)
+        lost = Observed(reason=f"no power, and {failure}")
+        seen |= dict.fromkeys((w for w in missing if w not in seen), lost)
+    done = _account(runs, seen)
+    return msgspec.structs.replace(
+        done, requests=client.requests_sent - before, from_cache=known, failure=failure
+    )
 
 
 def _window(scenario: Scenario) -> Window | str:
@@ -159,9 +184,7 @@ def _window(scenario: Scenario) -> Window | str:
     return Window(start, end) if end > start else "the scenario has neither an end_time nor a duration"
 
 
-def _account(
-    runs: Sequence[Run], seen: Mapping[Window, Observed], requests: int, from_cache: int
-) -> Enrichment:
+def _account(runs: Sequence[Run], seen: Mapping[Window, Observed]) -> Enrichment:
     enriched: list[Enriched] = []
     skipped: list[Skipped] = []
     filled = []
@@ -176,7 +199,7 @@ def _account(
                 skipped.append(Skipped(run.run_id, scenario.name, reason))
             else:
                 enriched.append(Enriched(run.run_id, scenario, observed))
-    return Enrichment(tuple(filled), tuple(enriched), tuple(skipped), requests, from_cache)
+    return Enrichment(tuple(filled), tuple(enriched), tuple(skipped))
 
 
 def _observation(scenario: Scenario, seen: Mapping[Window, Observed]) -> Observed:

@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
@@ -19,27 +19,19 @@ from msgspec import Meta, Struct
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from advisor.errors import InputError, PrometheusError
+from advisor.prometheus_answers import Series, read_answer, reason
 
 __all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "Series", "parse_step"]
 
 MAX_POINTS = 11_000
 """Points per series that Prometheus answers in one range query."""
 _LONG_QUERY = 1_500
+_MOST_BYTES = 512 << 20
+"""Of one answer; the largest that is asked for, 11 000 points of a thousand series, has a third of it."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _MOST_WAIT_SECONDS = 30.0
 _STEP = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$")
 _STEP_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class Series(Struct, frozen=True):
-    """One series of an answer: its labels, and its samples in the order of time.
-
-    ``timestamps`` are Unix seconds. ``values`` may hold NaN and infinities: Prometheus has them.
-    """
-
-    metric: dict[str, str]
-    timestamps: list[float]
-    values: list[float]
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -75,39 +67,6 @@ class _Bearer(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
-
-
-_Point = tuple[float, str]
-
-
-class _Item(Struct):
-    metric: dict[str, str] = {}
-    value: _Point | None = None
-    values: list[_Point] = []
-
-
-class _Data(Struct):
-    resultType: Literal["vector", "matrix", "scalar", "string"]  # noqa: N815 - Prometheus' own name
-    result: msgspec.Raw
-
-
-class _Answer(Struct):
-    status: Literal["success", "error"]
-    data: _Data | None = None
-    error: str = ""
-    errorType: str = ""  # noqa: N815 - Prometheus' own name
-    warnings: list[str] = []
-    isPartial: bool = False  # noqa: N815 - VictoriaMetrics' own name
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_items = msgspec.json.Decoder(list[_Item]).decode
-_decode_point = msgspec.json.Decoder(_Point).decode
-
-
-class _Refusal(Struct):
-    status: str = ""
-    error: str = ""
 
 
 class PrometheusClient:
@@ -199,24 +158,26 @@ class PrometheusClient:
 
         Raw samples carry their own times: nothing is repeated over a gap, and no limit of points applies.
         """
+        return self.read(self.fetch_samples(selector, start, end))
+
+    def fetch_samples(self, selector: str, start: float, end: float) -> bytes:
+        """`samples` before they are read: while one answer is read here, the next can be on its way."""
         # the range is open at its left end since Prometheus 3, closed before
         milliseconds = math.ceil((end - start) * 1000) + 1
-        return self.query(f"{selector}[{milliseconds}ms]", at=end)
+        parameters = {"query": f"{selector}[{milliseconds}ms]", "time": f"{end:.3f}"}
+        return self._fetch(f"{self.url}/api/v1/query", parameters)
+
+    def read(self, body: bytes) -> list[Series]:
+        """The series of what `fetch_samples` brought.
+
+        Raises
+        ------
+        PrometheusError
+        """
+        return read_answer(body, self._error)
 
     def _ask(self, path: str, parameters: Mapping[str, str]) -> list[Series]:
-        body = self._fetch(f"{self.url}/api/v1/{path}", parameters)
-        try:
-            answer = _decode_answer(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise self._error(f"expected Prometheus' JSON, got {_glimpse(body)}") from exc
-        if answer.status == "error" or answer.data is None:
-            raise self._error(f"refused the query: {answer.error or answer.errorType or 'no data'}")
-        if answer.warnings or answer.isPartial:
-            raise self._error(f"answered only in part: {'; '.join(answer.warnings) or 'isPartial'}")
-        try:
-            return _series(answer.data)
-        except (msgspec.DecodeError, ValueError) as exc:
-            raise self._error(f"answered with malformed samples: {exc}") from exc
+        return read_answer(self._fetch(f"{self.url}/api/v1/{path}", parameters), self._error)
 
     def _fetch(self, url: str, parameters: Mapping[str, str]) -> bytes:
         tries = self.connection.retries + 1
@@ -245,6 +206,8 @@ class PrometheusClient:
                 # a server that drips one byte at a time never trips the socket's own time-out
                 for chunk in response.iter_content(1 << 18):
                     body += chunk
+                    if len(body) > _MOST_BYTES:
+                        raise self._error(f"answered with more than {_MOST_BYTES >> 20} MiB")
                     if time.monotonic() > deadline:
                         raise _TryAgainError(f"did not finish its answer within {limit:g} s")
         except requests.Timeout as exc:
@@ -260,7 +223,7 @@ class PrometheusClient:
     def _judged(self, response: requests.Response, body: bytes) -> bytes:
         if response.ok:
             return body
-        said = f"answered HTTP {response.status_code}: {_reason(body) or response.reason}"
+        said = f"answered HTTP {response.status_code}: {reason(body) or response.reason}"
         if response.status_code in _TRY_AGAIN:
             raise _TryAgainError(said, _retry_after(response))
         if response.status_code in (401, 403):
@@ -342,35 +305,6 @@ def _session(connection: Connection) -> requests.Session:
     session.verify = connection.ca_file if connection.ca_file and connection.verify else connection.verify
     session.cert = connection.client_cert
     return session
-
-
-def _series(data: _Data) -> list[Series]:
-    if data.resultType == "string":
-        return []
-    if data.resultType == "scalar":
-        moment, value = _decode_point(data.result)
-        return [Series({}, [moment], [float(value)])]
-    found = []
-    for item in _decode_items(data.result):
-        points = item.values if item.value is None else [item.value]
-        found.append(Series(item.metric, [p[0] for p in points], [float(p[1]) for p in points]))
-    return found
-
-
-def _reason(body: bytes) -> str:
-    """Prometheus' own words for a refusal, else the beginning of what came."""
-    try:
-        return msgspec.json.decode(body, type=_Refusal).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _glimpse(body) if body.strip() else ""
-
-
-def _glimpse(body: bytes) -> str:
-    text = " ".join(body[:400].decode("utf-8", "replace").split())
-    if text[:1] == "<":
-        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE)
-        return f"an HTML page ({title[1].strip()})" if title else "an HTML page"
-    return repr(text[:80]) if text else "an empty answer"
 
 
 def _retry_after(response: requests.Response) -> float:

@@ -1,9 +1,12 @@
-"""What scraped samples say of one window of time: counters by difference, gauges by time.
+"""What scraped samples say of windows of time: counters by difference, gauges by time.
 
 Scrapes come every few seconds and a scenario begins between two of them. A counter's value at the window's
 edge is therefore inferred: within the interval that straddles an edge, energy is split in proportion to what
 the neighbouring intervals drew on either side, which is exact where power steps at the edge (idle before,
 load after) and where it does not change at all. Without neighbours the split is linear in time.
+
+One series is read over all windows at once. What lies near each window is laid out in one row of elements,
+window after window (`_Near`), and every sum, median and extreme is taken for all windows in one step.
 """
 
 from __future__ import annotations
@@ -12,39 +15,60 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["CounterWindow", "GaugeWindow", "counter_window", "gauge_window", "scrape_step"]
+__all__ = ["CounterWindows", "GaugeWindows", "Windows", "counter_windows", "gauge_windows", "scrape_step"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 _GAP_STEPS = 2.5
 """An interval longer than this many usual ones is a gap: one missed scrape is not, two are."""
 
 
-class CounterWindow(Struct, frozen=True):
-    """A counter over one window.
+# windows without samples divide by nothing, and absurd values overflow: both give figures that are no numbers
+_silent = np.errstate(all="ignore")
 
-    ``amount`` is in the counter's unit, completed over ``uncovered_seconds`` at the mean rate of the rest.
+
+class Windows(Struct, frozen=True):
+    """Stretches of time: Unix seconds, both of shape (windows,)."""
+
+    starts: Floats
+    ends: Floats
+
+    @property
+    def seconds(self) -> Floats:
+        """Their lengths."""
+        return self.ends - self.starts
+
+
+class CounterWindows(Struct, frozen=True):
+    """A counter over each window; all of shape (windows,).
+
+    ``amount`` is in the counter's unit, completed over ``uncovered_seconds`` at the mean rate of the rest;
+    NaN where no interval of samples meets the window, the other figures then mean nothing.
     ``uncovered_seconds`` lie outside the samples, in a reset, or in a gap that reaches over an edge.
     ``gap_seconds`` are the time inside gaps, where the counter still knows the sum but nothing finer.
     """
 
-    amount: float
-    uncovered_seconds: float
-    gap_seconds: float
-    resets: int
-    samples_inside: int
-    step_seconds: float
+    amount: Floats
+    uncovered_seconds: Floats
+    gap_seconds: Floats
+    resets: Ints
+    samples_inside: Ints
+    step_seconds: Floats
 
 
-class GaugeWindow(Struct, frozen=True):
-    """Statistics of a gauge's samples inside one window; ``mean`` is weighted by time."""
+class GaugeWindows(Struct, frozen=True):
+    """Statistics of a gauge's samples inside each window, shape (windows,); ``mean`` is weighted by time.
 
-    mean: float
-    median: float
-    min: float
-    max: float
-    stdev: float | None
-    samples: int
-    covered_seconds: float
+    All are NaN (``samples`` and ``covered_seconds`` 0) where there is no sample; ``stdev`` is NaN for one.
+    """
+
+    mean: Floats
+    median: Floats
+    min: Floats
+    max: Floats
+    stdev: Floats
+    samples: Ints
+    covered_seconds: Floats
 
 
 def scrape_step(times: Floats) -> float | None:
@@ -52,8 +76,9 @@ def scrape_step(times: Floats) -> float | None:
     return float(np.median(np.diff(times))) if len(times) > 1 else None
 
 
-def counter_window(times: Floats, values: Floats, start: float, end: float) -> CounterWindow | None:
-    """What a counter gained from ``start`` to ``end``; None where no interval of samples meets the window.
+@_silent
+def counter_windows(times: Floats, values: Floats, windows: Windows, reach_seconds: float) -> CounterWindows:
+    """What a counter gained in each window.
 
     Parameters
     ----------
@@ -61,86 +86,155 @@ def counter_window(times: Floats, values: Floats, start: float, end: float) -> C
         Unix seconds of the samples, ascending, shape (n,).
     values
         The counter at these times, shape (n,); a fall is a restart from zero. NaN are left out.
-    start, end
-        The window, Unix seconds.
+    windows
+        The windows, in any order; they may overlap.
+    reach_seconds
+        How far around a window samples tell the usual step and the power beside the edges.
 
     >>> t = np.arange(0.0, 60, 5)
-    >>> counter_window(t, 80 * t, 12, 37).amount
-    2000.0
+    >>> counter_windows(t, 80 * t, Windows(np.array([12.0]), np.array([37.0])), 15).amount
+    array([2000.])
     """
     known = np.isfinite(values)
     times, values = times[known], values[known]
-    step = scrape_step(times)
-    if step is None or end <= start or times[-1] <= start or times[0] >= end:
-        return None
-    spans, gains = np.diff(times), np.diff(values)
-    reset, gap = gains < 0, spans > _GAP_STEPS * step
-    inside = np.clip(np.minimum(times[1:], end) - np.maximum(times[:-1], start), 0.0, None)
+    near = _near(times, windows, reach_seconds, intervals=True)
+    first, last = times[near.element], times[near.element + 1]
+    spans, gains = last - first, values[near.element + 1] - values[near.element]
+    steps = near.medians(spans)
+    reset, gap = gains < 0, spans > _GAP_STEPS * steps[near.owner]
+    start, end = windows.starts[near.owner], windows.ends[near.owner]
+    inside = np.clip(np.minimum(last, end) - np.maximum(first, start), 0.0, None)
     cut = (inside > 0) & (inside < spans)
     covered = (inside > 0) & ~reset & ~(gap & cut)
-    rates = np.where(reset | gap, np.nan, np.divide(gains, spans))
+    rates = np.where(reset | gap, np.nan, gains / spans)
     shares = inside / spans
-    for index in np.flatnonzero(cut & covered):
-        shares[index] = _edge_share(int(index), times, inside, spans, rates, start, end)
-    amount = float((gains * shares)[covered].sum())
-    covered_seconds = float(inside[covered].sum())
-    if covered_seconds <= 0:
-        return None
-    uncovered = max(end - start - covered_seconds, 0.0)
+    edges = np.flatnonzero(cut & covered)
+    shares[edges] = _edge_shares(edges, near, first < start, last > end, inside, spans, rates)
+    amount = near.sums(np.where(covered, gains * shares, 0.0))
+    covered_seconds = near.sums(np.where(covered, inside, 0.0))
+    uncovered = np.maximum(windows.seconds - covered_seconds, 0.0)
     lost = reset & (inside > 0)
     completed = uncovered * amount / covered_seconds
     # what the counter holds after a restart was certainly spent since
-    certain = float(values[1:][lost & ~cut].sum())
-    return CounterWindow(
-        amount + max(completed, certain),
-        uncovered if uncovered > 1e-6 else 0.0,
-        float(inside[gap & ~reset].sum()),
-        int(lost.sum()),
-        int(((times >= start) & (times <= end)).sum()),
-        step,
+    certain = near.sums(np.where(lost & ~cut, values[near.element + 1], 0.0))
+    return CounterWindows(
+        np.where(covered_seconds > 0, amount + np.maximum(completed, certain), np.nan),
+        np.where(uncovered > 1e-6, uncovered, 0.0),
+        near.sums(np.where(gap & ~reset, inside, 0.0)),
+        near.sums(lost.astype(float)).astype(np.int64),
+        np.searchsorted(times, windows.ends, "right") - np.searchsorted(times, windows.starts),
+        steps,
     )
 
 
-def _edge_share(
-    index: int, times: Floats, inside: Floats, spans: Floats, rates: Floats, start: float, end: float
-) -> float:
-    """The share of a straddling interval's gain that belongs to the window."""
-    linear = float(inside[index] / spans[index])
-    if times[index] < start and times[index + 1] > end:
-        return linear
-    at_start = times[index] < start
-    within, beyond = (index + 1, index - 1) if at_start else (index - 1, index + 1)
-    if not (0 <= within < len(spans) and 0 <= beyond < len(spans)) or inside[within] < spans[within]:
-        return linear
-    own = rates[within] * inside[index]
-    other = rates[beyond] * (spans[index] - inside[index])
-    if not np.isfinite(own + other) or own + other <= 0:
-        return linear
-    return float(own / (own + other))
+def _edge_shares(
+    edges: Ints,
+    near: _Near,
+    over_start: NDArray[np.bool_],
+    over_end: NDArray[np.bool_],
+    inside: Floats,
+    spans: Floats,
+    rates: Floats,
+) -> Floats:
+    """The share of each straddling interval's gain that belongs to its window."""
+    inward = np.where(over_start[edges], 1, -1)
+    top = len(spans) - 1
+    within, beyond = np.clip(edges + inward, 0, top), np.clip(edges - inward, 0, top)
+    own = rates[within] * inside[edges]
+    other = rates[beyond] * (spans[edges] - inside[edges])
+    split = own / (own + other)
+    # both neighbours must be there, and the inner one wholly inside: else its rate is not the load's
+    usable = (
+        ~(over_start[edges] & over_end[edges])
+        & (near.owner[within] == near.owner[edges])
+        & (near.owner[beyond] == near.owner[edges])
+        & (within != edges)  # the row ends here
+        & (beyond != edges)
+        & (inside[within] >= spans[within])
+        & np.isfinite(split)
+        & (own + other > 0)
+    )
+    return np.where(usable, split, inside[edges] / spans[edges])
 
 
-def gauge_window(times: Floats, values: Floats, start: float, end: float) -> GaugeWindow | None:
-    """Statistics of the samples inside the window; None where there is none that is finite.
+@_silent
+def gauge_windows(times: Floats, values: Floats, windows: Windows, reach_seconds: float) -> GaugeWindows:
+    """Statistics of the finite samples inside each window.
 
     Each sample stands for half the way to its neighbours, but for no more than the usual step, so that a gap
-    weighs nothing. ``stdev`` is the sample standard deviation, None for a single sample.
+    weighs nothing. ``stdev`` is the sample standard deviation.
     """
-    inside = (times >= start) & (times <= end) & np.isfinite(values)
-    moments, found = times[inside], values[inside]
-    if not len(found):
-        return None
-    step = scrape_step(times) or (end - start)
-    reach = step * _GAP_STEPS / 2
-    before = np.minimum(np.diff(moments, prepend=2 * start - moments[0]) / 2, reach)
-    after = np.minimum(np.diff(moments, append=2 * end - moments[-1]) / 2, reach)
-    weights = before + after
-    covered = float(weights.sum())
-    return GaugeWindow(
-        float(np.average(found, weights=weights)) if covered > 0 else float(found.mean()),
-        float(np.median(found)),
-        float(found.min()),
-        float(found.max()),
-        float(found.std(ddof=1)) if len(found) > 1 else None,
-        len(found),
-        min(covered, end - start),
+    known = np.isfinite(values)
+    times, values = times[known], values[known]
+    around = _near(times, windows, reach_seconds, intervals=True)
+    steps = around.medians(times[around.element + 1] - times[around.element])
+    steps = np.where(np.isnan(steps), windows.seconds, steps)
+    near = _near(times, windows, 0.0, intervals=False)
+    found = values[near.element]
+    weights = _weights(times[near.element], near, windows, steps * _GAP_STEPS / 2)
+    covered, count = near.sums(weights), near.counts
+    plain = near.sums(found) / count
+    mean = np.where(covered > 0, near.sums(weights * found) / covered, plain)
+    variance = near.sums((found - plain[near.owner]) ** 2) / (count - 1)
+    return GaugeWindows(
+        mean,
+        near.medians(found),
+        near.extremes(np.minimum, found),
+        near.extremes(np.maximum, found),
+        np.where(count > 1, np.sqrt(variance), np.nan),
+        count,
+        np.minimum(covered, windows.seconds),
     )
+
+
+def _weights(moments: Floats, near: _Near, windows: Windows, reach: Floats) -> Floats:
+    """Seconds that each sample stands for: to the middle of its neighbours, or to the window's edge."""
+    if not len(moments):
+        return moments
+    first = np.flatnonzero(np.diff(near.owner, prepend=-1))
+    last = np.append(first[1:], len(moments)) - 1
+    before = np.diff(moments, prepend=0.0) / 2
+    after = np.append(before[1:], 0.0)
+    before[first] = moments[first] - windows.starts[near.owner[first]]
+    after[last] = windows.ends[near.owner[last]] - moments[last]
+    most = reach[near.owner]
+    return np.asarray(np.minimum(before, most) + np.minimum(after, most))
+
+
+class _Near(Struct, frozen=True):
+    """Elements of a series (samples, or intervals by their first sample) near each window, in one row.
+
+    ``element`` and ``owner`` (the window's index, ascending) are of shape (elements near any window,).
+    """
+
+    element: Ints
+    owner: Ints
+    counts: Ints
+
+    def sums(self, values: Floats) -> Floats:
+        """By window; 0 where it has no element."""
+        return np.asarray(np.bincount(self.owner, values, minlength=len(self.counts)))
+
+    def medians(self, values: Floats) -> Floats:
+        """By window; NaN where it has no element."""
+        ranked = np.append(values[np.lexsort((values, self.owner))], np.nan)
+        first = np.cumsum(self.counts) - self.counts
+        low, high = first + (self.counts - 1) // 2, first + self.counts // 2
+        return np.where(self.counts > 0, (ranked[low] + ranked[np.minimum(high, len(values))]) / 2, np.nan)
+
+    def extremes(self, smaller_or_larger: np.ufunc, values: Floats) -> Floats:
+        """`np.minimum` or `np.maximum` by window; NaN where it has no element."""
+        found: Floats = np.full(len(self.counts), np.nan)
+        some = self.counts > 0
+        if len(values):
+            found[some] = smaller_or_larger.reduceat(values, (np.cumsum(self.counts) - self.counts)[some])
+        return found
+
+
+def _near(times: Floats, windows: Windows, reach_seconds: float, *, intervals: bool) -> _Near:
+    low = np.searchsorted(times, windows.starts - reach_seconds)
+    high = np.searchsorted(times, windows.ends + reach_seconds, "right")
+    counts = np.maximum(high - low - int(intervals), 0)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    element = np.arange(len(owner)) + np.repeat(low - (np.cumsum(counts) - counts), counts)
+    return _Near(element, owner, counts)

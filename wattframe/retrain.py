@@ -22,7 +22,6 @@ from advisor.errors import (
     InputError,
     ModelError,
     NotEnoughDataError,
-    PrometheusError,
     ResultFileError,
     WattframeError,
 )
@@ -182,19 +181,11 @@ def _with_power(
     if not lacking or options.prometheus is None:
         return runs
     note(f"asking {options.prometheus.url} for {lacking} scenarios without power")
-    try:
-        with PrometheusClient(options.prometheus) as client:
-            done = enrich(runs, client, selector=options.selector, cache=cache)
-    except PrometheusError as exc:
+    with PrometheusClient(options.prometheus) as client:
+        done = enrich(runs, client, selector=options.selector, cache=cache)
+    if done.failure is not None:
         # what was measured by the runner itself is still worth training on
-        note(f"not enriched: {exc}")
-        report.skipped += [
-            Left(run.run_id, s.name, f"no power, and {exc}")
-            for run in runs
-            for s in run.scenarios
-            if lacks_power(s)
-        ]
-        return runs
+        note(f"not enriched: {done.failure}")
     _account(done, report)
     return done.runs
 

@@ -2,70 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
-import urllib.parse
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 import advisor
 from advisor.errors import InputError, PrometheusError
 from advisor.prometheus import MAX_POINTS, Connection, PrometheusClient, parse_step
-
-Reply = tuple[int, dict[str, str], bytes]
-HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>nginx</h1></body></html>"
-
-
-def _json(document: Any, status: int = 200, **headers: str) -> Reply:
-    return status, {"Content-Type": "application/json", **headers}, json.dumps(document).encode()
-
-
-def _vector(*results: dict[str, Any], kind: str = "vector", **more: Any) -> Reply:
-    return _json({"status": "success", "data": {"resultType": kind, "result": list(results)}, **more})
-
-
-class Server:
-    """Answers every request by ``reply`` and remembers what was asked."""
-
-    def __init__(self) -> None:
-        self.reply: Callable[[dict[str, str]], Reply] = lambda _: _vector()
-        self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                path, _, query = self.path.partition("?")
-                length = int(self.headers.get("Content-Length") or 0)
-                form = dict(urllib.parse.parse_qsl(query or self.rfile.read(length).decode()))
-                server.asked.append((f"{self.command} {path}", form, dict(self.headers)))
-                status, headers, body = server.reply(form)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_POST = do_GET  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
+from tests.support.prometheus_fake import HTML, Reply, Server, json_reply, vector
 
 
 @pytest.fixture
@@ -87,7 +33,7 @@ def client(server: Server, waits: list[float]) -> Iterator[PrometheusClient]:
 
 
 def test_an_instant_query_gives_one_point_a_series(server: Server, client: PrometheusClient) -> None:
-    server.reply = lambda _: _vector(
+    server.reply = lambda _: vector(
         {"metric": {"zone": "package_0"}, "value": [100.5, "12.25"]},
         {"metric": {"zone": "dram_0"}, "value": [100.5, "NaN"]},
     )
@@ -100,12 +46,12 @@ def test_an_instant_query_gives_one_point_a_series(server: Server, client: Prome
 def test_a_scalar_is_one_series_without_labels_and_a_string_is_none(
     server: Server, client: PrometheusClient
 ) -> None:
-    server.reply = lambda _: _json(
+    server.reply = lambda _: json_reply(
         {"status": "success", "data": {"resultType": "scalar", "result": [7, "+Inf"]}}
     )
     (one,) = client.query("1/0")
     assert (one.metric, one.values) == ({}, [math.inf])
-    server.reply = lambda _: _json(
+    server.reply = lambda _: json_reply(
         {"status": "success", "data": {"resultType": "string", "result": [7, "x"]}}
     )
     assert client.query('"x"') == []
@@ -120,7 +66,7 @@ def test_a_range_beyond_the_point_limit_is_asked_in_pieces_and_joined(
         start, end, step = (float(form[key]) for key in ("start", "end", "step"))
         assert round((end - start) / step) + 1 <= MAX_POINTS
         times = range(int(start), int(end) + 1)
-        return _vector({"metric": {"zone": "a"}, "values": [[t, str(t * 2)] for t in times]}, kind="matrix")
+        return vector({"metric": {"zone": "a"}, "values": [[t, str(t * 2)] for t in times]}, kind="matrix")
 
     server.reply = answer
     (series,) = client.query_range("x", 1000, 26_000, 1)
@@ -164,7 +110,7 @@ def test_a_bearer_token_is_sent(server: Server) -> None:
 def test_a_passing_failure_is_tried_again_with_growing_waits(
     server: Server, client: PrometheusClient, waits: list[float]
 ) -> None:
-    replies = iter([(503, {}, b"busy"), (502, {}, HTML), _vector({"metric": {}, "value": [1, "5"]})])
+    replies = iter([(503, {}, b"busy"), (502, {}, HTML), vector({"metric": {}, "value": [1, "5"]})])
     server.reply = lambda _: next(replies)
     assert client.query("x")[0].values == [5.0]
     assert waits == [0.25, 0.5]
@@ -173,7 +119,7 @@ def test_a_passing_failure_is_tried_again_with_growing_waits(
 def test_the_server_says_how_long_to_wait(
     server: Server, client: PrometheusClient, waits: list[float]
 ) -> None:
-    replies = iter([(429, {"Retry-After": "2"}, b""), _vector()])
+    replies = iter([(429, {"Retry-After": "2"}, b""), vector()])
     server.reply = lambda _: next(replies)
     client.query("x")
     assert waits == [2.0]
@@ -190,15 +136,19 @@ def test_the_server_says_how_long_to_wait(
         ((401, {}, b"Unauthorized"), "HTTP 401: 'Unauthorized' (check user, password, token or tenant)", 1),
         ((404, {}, b""), "answered HTTP 404: Not Found", 1),
         (
-            _json({"status": "error", "errorType": "bad_data", "error": "parse error: unexpected"}, 400),
+            json_reply({"status": "error", "errorType": "bad_data", "error": "parse error: unexpected"}, 400),
             "answered HTTP 400: parse error: unexpected",
             1,
         ),
-        (_json({"status": "error", "errorType": "timeout", "error": ""}), "refused the query: timeout", 1),
-        (_vector(warnings=["store b: timeout"]), "answered only in part: store b: timeout", 1),
-        (_vector(isPartial=True), "answered only in part: isPartial", 1),
-        (_vector({"metric": {}, "value": [1, "many"]}), "answered with malformed samples", 1),
-        (_vector({"metric": {}, "value": [1, 5]}), "answered with malformed samples", 1),
+        (
+            json_reply({"status": "error", "errorType": "timeout", "error": ""}),
+            "refused the query: timeout",
+            1,
+        ),
+        (vector(warnings=["store b: timeout"]), "answered only in part: store b: timeout", 1),
+        (vector(isPartial=True), "answered only in part: isPartial", 1),
+        (vector({"metric": {}, "value": [1, "many"]}), "answered with malformed samples", 1),
+        (vector({"metric": {}, "value": [1, 5]}), "answered with malformed samples", 1),
         ((200, {"Content-Length": "500"}, b"{"), "cannot be reached", 3),
     ],
 )
@@ -233,7 +183,7 @@ def test_a_server_that_does_not_answer_in_time_is_left(server: Server) -> None:
 
     def wait(_: dict[str, str]) -> Reply:
         leave.wait(20)
-        return _vector()
+        return vector()
 
     server.reply = wait
     with (
