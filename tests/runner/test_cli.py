@@ -274,7 +274,8 @@ def test_ready_matrices_can_run(call: Any) -> None:
         (["single", "--repeat", "2.5"], "argument --repeat: expected a whole number from 1 to 1000, found"),
         (["single", "--crf", "inf"], "argument --crf: expected a finite number, found 'inf' (--help"),
         (["single", "--encoder", "libx246"], "--encoder: no encoder 'libx246', did you mean"),
-        (["single", "--encoder", "qqq"], "libvvenc, h264_nvenc, hevc_nvenc"),
+        (["single", "--encoder", "qqq"], "--encoder: no encoder 'qqq', expected one of libx264, libx265, "
+         "libsvtav1, libvpx-vp9, libaom-av1, libvvenc, h264_nvenc"),
         (["single", "--preset", "8"], "--preset: expected one of libx264's ultrafast"),
         (["single", "--bitrate", "1M", "--crf", "3"], "argument --crf: not allowed with argument --bitrate"),
         (["single", "--ladder", "720p"], "--ladder: expected WxH@RATE such as 1280x720@2500k, found '720p'"),
