@@ -66,14 +66,17 @@ def wants_openmetrics(accept: bytes) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def wants_gzip(accept_encoding: bytes) -> bool:
-    """Whether the answer may be compressed with gzip.
+    """Whether the answer may be compressed with gzip, and plain text is not liked better.
 
     >>> wants_gzip(b"gzip, deflate"), wants_gzip(b"gzip;q=0, *"), wants_gzip(b"br, *;q=0.1"), wants_gzip(b"")
     (True, False, True, False)
+    >>> wants_gzip(b"identity, gzip;q=0.5"), wants_gzip(b"identity;q=0.5, gzip")
+    (False, True)
     """
     found = {value: quality for value, _, quality in _ranges(accept_encoding)}
     named = found.get("gzip", found.get("x-gzip"))
-    return (found.get("*", 0.0) if named is None else named) > 0
+    gzip = found.get("*", 0.0) if named is None else named
+    return gzip > 0 and gzip >= found.get("identity", 0.0)
 
 
 def _ranges(header: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
