@@ -500,15 +500,43 @@ class CostModel:
     ) -> TcoAnalysis:
         """Total cost of ownership of a machine, with this model's electricity, PUE and carbon intensity.
 
-        ``scenario`` brings what is not given: mean watts, streams (hours of video that an hour of use makes),
-        viewers and bitrate. Delivery is counted when ``viewers`` and ``delivery_cost_per_gb`` are known.
-        ``cloud_...`` and ``gpu`` are alternatives that break-evens are worked out against; ``cloud_streams``
-        is as many as the machine's when not given. ``faster`` and ``slower`` are two presets, whose
-        break-even needs the cost of delivery. ``price_per_kwh`` is needed where the price changes over time.
+        Parameters
+        ----------
+        purchase_price, residual_value
+            What it costs, and what it is sold for in the end.
+        lifetime_years, utilisation_ratio
+            How long it is kept, and hours of use over hours of life, above 0 and up to 1.
+        mean_watts, idle_watts
+            Power in use (else the scenario's) and out of use; 0 is switched off.
+        maintenance_per_year
+            Money a year, whether used or not.
+        streams
+            Hours of video of one stream that an hour of use makes; else the scenario's, else 1.
+        embodied_kg
+            CO2e of making it.
+        scenario
+            A measurement that brings what is not given: watts, streams, viewers and bitrate.
+        viewers, bitrate_kbps, delivery_cost_per_gb
+            Delivery to so many viewers, per 10^9 bytes; counted where viewers and its cost are known.
+        cloud_cost_per_hour, cloud_streams
+            A cloud instance instead, and its hours of video an hour; else as many as the machine's.
+        gpu
+            A machine with GPUs instead (`advisor.tco.Machine`).
+        faster, slower
+            Two ways to encode (measurements, or `advisor.tco.Preset`) on this machine, for the number of
+            viewers from which the slower one pays; needs ``delivery_cost_per_gb``.
+        price_per_kwh
+            Price of electricity to count with; needed where the model's changes over time.
+
+        Returns
+        -------
+        TcoAnalysis
+            Parts of an hour of use, totals, shares, break-evens, and which input moves the total most.
 
         >>> model = CostModel(energy_cost_per_kwh=0.12)
-        >>> round(model.get_tco_analysis(8000, mean_watts=300, utilisation_ratio=0.5).total_per_hour, 4)
-        0.4926
+        >>> analysis = model.get_tco_analysis(8000, mean_watts=300, utilisation_ratio=0.5)
+        >>> round(analysis.total_per_hour, 4), analysis.moves_most
+        (0.4926, 'lifetime_years')
         """
         known = None if scenario is None else as_scenario(scenario)
         machine = Machine(
@@ -522,13 +550,13 @@ class CostModel:
             streams=streams_made(known, streams),
             embodied_kg=embodied_kg,
         )
-        presets = None
+        price, pue, presets = flat_price(self.prices, price_per_kwh), self.prices.pue_ratio, None
         if faster is not None and slower is not None:
-            presets = preset(faster, self.prices), preset(slower, self.prices)
+            presets = preset(faster, machine, price, pue), preset(slower, machine, price, pue)
         return analyse(
             machine,
-            price_per_kwh=flat_price(self.prices, price_per_kwh),
-            pue_ratio=self.prices.pue_ratio,
+            price_per_kwh=price,
+            pue_ratio=pue,
             grams_per_kwh=flat_value(self.prices.carbon),
             delivery=delivery(known, viewers, bitrate_kbps, delivery_cost_per_gb),
             delivery_cost_per_gb=delivery_cost_per_gb,

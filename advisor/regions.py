@@ -52,6 +52,11 @@ class RegionalPricing:
         self.currency = currency_code(currency)
         self.rates = rates
         self._regions = dict(table())
+        if operator_file in self._regions:
+            raise PricingError(
+                f"expected the operator's file; a region is asked for by region({operator_file!r})",
+                field="operator_file",
+            )
         if operator_file is not None:
             self._regions |= read_regions(
                 operator_file, currency=self.currency, accept_unusual=accept_unusual_prices

@@ -80,13 +80,15 @@ class Series(Struct, frozen=True):
 
     def pieces(self, start: float, end: float) -> Iterator[Piece]:
         """One piece for each value that holds within the window."""
-        edges = (*self.times, self.times[-1] + self.hold_seconds)
-        index = bisect_right(edges, start)
+        count, last = len(self.times), self.times[-1] + self.hold_seconds
+        index = bisect_right(self.times, start)
         while start < end:
-            until = min(edges[index], end) if index < len(edges) else end
-            known = 0 < index < len(edges)
-            yield start, until, self.values[index - 1] if known else None
-            start, index = until, index + 1
+            if index == count and start >= last:
+                yield start, end, None
+                return
+            until = min(self.times[index] if index < count else last, end)
+            yield start, until, self.values[index - 1] if index else None
+            start, index = until, min(index + 1, count)
 
     def age_seconds(self, now: float) -> float:
         """How long ago the value that holds at ``now`` began; after the end, the last one."""

@@ -24,6 +24,7 @@ __all__ = [
     "TcoAnalysis",
     "analyse",
     "break_even_utilisation",
+    "hourly_cost",
 ]
 
 _STEP = 0.1
@@ -194,7 +195,7 @@ def analyse(
     """
     price = amount(price_per_kwh, field="price_per_kwh")
     pue = amount(pue_ratio, field="pue_ratio", minimum=1.0)
-    hour = _hour(machine, price, pue, delivery)
+    hour = hourly_cost(machine, price, pue, delivery)
     lifetime = machine.lifetime_years * HOURS_PER_YEAR
     used = lifetime * machine.utilisation_ratio
     kwh = _kwh_per_hour(machine, pue)
@@ -221,7 +222,7 @@ def analyse(
         break_even_utilisation_cloud=None
         if offer is None
         else break_even_utilisation(machine, offer, price_per_kwh=price, pue_ratio=pue),
-        gpu_per_stream_hour=None if gpu is None else _hour(gpu, price, pue, None).machine / gpu.streams,
+        gpu_per_stream_hour=None if gpu is None else hourly_cost(gpu, price, pue).machine / gpu.streams,
         break_even_utilisation_gpu=None
         if gpu is None
         else break_even_utilisation(gpu, per_stream, price_per_kwh=price, pue_ratio=pue),
@@ -248,7 +249,7 @@ def break_even_utilisation(
     0.5
     """
     fixed = replace(machine, utilisation_ratio=1.0)
-    per_hour = _hour(fixed, 0.0, pue_ratio, None).machine
+    per_hour = hourly_cost(fixed, 0.0, pue_ratio).machine
     idle, used = (
         watts / 1000 * pue_ratio * price_per_kwh for watts in (machine.idle_watts, machine.mean_watts)
     )
@@ -263,7 +264,8 @@ def _kwh_per_hour(machine: Machine, pue: float) -> float:
     return (machine.mean_watts + machine.idle_watts * unused) / 1000 * pue
 
 
-def _hour(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> HourlyCost:
+def hourly_cost(machine: Machine, price: float, pue: float, delivery: Delivery | None = None) -> HourlyCost:
+    """An hour of use at one price per kWh."""
     return HourlyCost(
         capital=amortised_per_hour(
             machine.purchase_price,
@@ -285,7 +287,7 @@ def _shares(hour: HourlyCost) -> dict[str, float]:
 
 def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> dict[str, float]:
     """The swing of the total for each input, one at a time, within what the input may be."""
-    base = _hour(machine, price, pue, delivery).total
+    base = hourly_cost(machine, price, pue, delivery).total
     if not base:
         return {}
     swings: dict[str, float] = {}
@@ -305,14 +307,14 @@ def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery 
         swing(
             name,
             getattr(machine, name),
-            lambda v, n=name: _hour(_with(machine, n, v), price, pue, delivery).total,  # type: ignore[misc]
+            lambda v, n=name: hourly_cost(_with(machine, n, v), price, pue, delivery).total,  # type: ignore[misc]
             highest=most,
         )
-    swing("price_per_kwh", price, lambda v: _hour(machine, v, pue, delivery).total)
-    swing("pue_ratio", pue, lambda v: _hour(machine, price, v, delivery).total, lowest=1.0)
+    swing("price_per_kwh", price, lambda v: hourly_cost(machine, v, pue, delivery).total)
+    swing("pue_ratio", pue, lambda v: hourly_cost(machine, price, v, delivery).total, lowest=1.0)
     if delivery is not None:
         # viewers, their bitrate and the price of a gigabyte all scale the same product
-        swing("delivery", 1.0, lambda v: base + (v - 1) * _hour(machine, price, pue, delivery).delivery)
+        swing("delivery", 1.0, lambda v: base + (v - 1) * hourly_cost(machine, price, pue, delivery).delivery)
     ranked = sorted(swings.items(), key=lambda item: -item[1])
     return {name: value for name, value in ranked if value > 0}
 

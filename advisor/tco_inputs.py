@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from advisor.errors import PricingError
 from advisor.metered import as_scenario, delivered_kbps, stream_hours_per_hour
 from advisor.prices import Prices
-from advisor.pricing import price_scenario
 from advisor.results import Scenario
 from advisor.scenario import mean_watts
 from advisor.tariff import flat_value
-from advisor.tco import Delivery, Preset
+from advisor.tco import Delivery, Machine, Preset, hourly_cost
 
 __all__ = ["delivery", "flat_price", "preset", "streams_made", "watts_in_use"]
 
@@ -44,15 +45,24 @@ def flat_price(prices: Prices, own: float | None) -> float:
     raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")
 
 
-def preset(given: Scenario | Mapping[str, Any] | Preset, prices: Prices) -> Preset:
-    """A way to encode, from the scenario that measured it."""
+def preset(
+    given: Scenario | Mapping[str, Any] | Preset, machine: Machine, price_per_kwh: float, pue_ratio: float
+) -> Preset:
+    """A way to encode on the machine: at the power, the speed and the bitrate that a scenario measured."""
     if isinstance(given, Preset):
         return given
     scenario = as_scenario(given)
-    cost, kbps = price_scenario(scenario, prices).cost_per_stream_hour, delivered_kbps(scenario)
-    if cost is None or kbps is None:
-        lacking = "cost" if cost is None else "bitrate (a ladder has several)"
-        raise PricingError(f"its {lacking} is not known", subject=f"scenario {scenario.name}")
+    known = {
+        "mean power": mean_watts(scenario),
+        "hours of video an hour": stream_hours_per_hour(scenario),
+        "bitrate (a ladder has several)": delivered_kbps(scenario),
+    }
+    for name, value in known.items():
+        if value is None:
+            raise PricingError(f"its {name} is not known", subject=f"scenario {scenario.name}")
+    watts, streams, kbps = (value or 0.0 for value in known.values())
+    busy = replace(machine, mean_watts=watts, streams=streams)
+    cost = hourly_cost(busy, price_per_kwh, pue_ratio).machine / streams
     return Preset(cost_per_stream_hour=cost, bitrate_kbps=kbps)
 
 

@@ -18,6 +18,11 @@ from advisor.tariff import Flat, Scaled, Series
 EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
 
 
+def test_a_region_in_place_of_the_operators_file_says_where_it_goes() -> None:
+    with pytest.raises(PricingError, match=r"operator_file: .* asked for by region\('us-east-1'\)"):
+        RegionalPricing("us-east-1")
+
+
 def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
     """136 cloud regions and 213 countries; a figure never stands without where it is from."""
     path = Path(advisor.__file__).with_name("regions.csv")

@@ -23,7 +23,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 @pricing.takes_prices(
-    *("mode", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour", "tariff")
+    *("mode", "tariff"),
+    *("cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
 )
 def tco(
     purchase_price: Annotated[float, typer.Option(help="What the machine costs.")],
@@ -126,7 +127,8 @@ def _table(analyses: Sequence[TcoAnalysis]) -> None:
     for analysis in analyses:
         table.add_column(analysis.region or "no region", justify="right")
     for label, cells in _rows(analyses):
-        table.add_row(label, *cells)
+        if set(cells) != {"-"}:  # nothing was asked of it
+            table.add_row(label, *cells)
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120).print(table)
 
 
