@@ -26,6 +26,8 @@ __all__ = ["Meter", "MeterReading", "energy_between", "host_joules", "open_meter
 
 DEFAULT_INTERVAL_SECONDS = 1.0
 _SHORTEST_INTERVAL_SECONDS = 0.01
+# no register comes round in less than four of these; a range that says so is nonsense
+_SHORTEST_FOR_WRAPS_SECONDS = 0.1
 # a zone is shown for this many intervals after its last good value, so that one failed read is no gap
 _FRESH_INTERVALS = 3.5
 _FRESH_SECONDS = 5.0
@@ -132,8 +134,9 @@ class Meter:
     def interval_seconds(self) -> float:
         """Seconds between two samples of the thread, at most a quarter of the shortest wrap."""
         longest = self._source.longest_interval_seconds()
-        seconds = self._wanted_seconds if longest is None else min(self._wanted_seconds, longest)
-        return max(seconds, _SHORTEST_INTERVAL_SECONDS)
+        if longest is None:
+            return self._wanted_seconds
+        return min(self._wanted_seconds, max(longest, _SHORTEST_FOR_WRAPS_SECONDS))
 
     def start(self) -> None:
         """Take the first sample now and go on in a thread."""

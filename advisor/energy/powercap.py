@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from advisor.energy.counter import EnergyCounter
+from advisor.energy.finder import ZoneFinder, powercap_folder
 from advisor.energy.mirrors import MirrorWatch
+from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
-from advisor.energy.zones import Zone, ZoneReadError, find_zones, powercap_folder, read_microjoules
+from advisor.energy.zones import Zone, ZoneReadError, read_microjoules
 
 __all__ = ["PowercapSource", "PowercapStatus", "ZoneStatus", "describe"]
 
@@ -20,6 +24,16 @@ _RESCAN_SECONDS = 10.0
 # of the time in which the fastest register can come round
 _INTERVAL_SHARE = 0.25
 _NONE: Mapping[str, int] = MappingProxyType({})
+_HANGS = ZoneReadError("blocked")
+_Reading: TypeAlias = tuple[int, float]
+"""The raw value in microjoules and the monotonic time of its read."""
+
+
+def _read(path: str, clock: Clock) -> _Reading | ZoneReadError:
+    try:
+        return read_microjoules(path), clock()
+    except ZoneReadError as exc:
+        return exc
 
 
 class _Tracked:
@@ -31,22 +45,20 @@ class _Tracked:
         self.read_errors: Counter[str] = Counter()
 
     def serve_from(self, zone: Zone) -> None:
-        """The zone is listed again, perhaps elsewhere: the counter goes on."""
-        if zone.path != self.zone.path:
+        """The zone is listed again, perhaps as its twin: the counter goes on."""
+        if zone.entry != self.zone.entry:
             self.counter.forget_base()
         self.counter.range_microjoules = zone.range_microjoules
         self.counter.max_watts = zone.max_watts
         self.zone = zone
 
-    def read(self, clock: Clock) -> int | None:
-        """Read the register into the counter; its raw value when it could be read."""
-        try:
-            raw = read_microjoules(self.zone.path)
-        except ZoneReadError as exc:
-            self.read_errors[exc.reason] += 1
+    def take(self, reading: _Reading | ZoneReadError) -> int | None:
+        """Put one reading into the counter, or count why there is none; its raw value."""
+        if isinstance(reading, ZoneReadError):
+            self.read_errors[reading.reason] += 1
             return None
-        self.counter.observe(raw, clock())
-        return raw
+        self.counter.observe(*reading)
+        return reading[0]
 
 
 class PowercapSource:
@@ -60,7 +72,8 @@ class PowercapSource:
     uncertainty_ratio: float | None = None
 
     def __init__(self, sysfs: str = "/sys") -> None:
-        self._sysfs = sysfs
+        self._patience = Patience()
+        self._finder = ZoneFinder(sysfs, self._patience)
         self._tracked: dict[str, _Tracked] = {}
         self._twins: list[Zone] = []
         self._present: tuple[str, ...] = ()
@@ -75,16 +88,18 @@ class PowercapSource:
         if self._scanned_seconds is None or now - self._scanned_seconds >= _RESCAN_SECONDS:
             self._scan()
             self._scanned_seconds = now
+        present = {self._tracked[name].zone.path: name for name in self._present}
+        readings = self._patience.each(lambda path: _read(path, clock), present)
         raws = {}
-        for name in self._present:
-            raw = self._tracked[name].read(clock)
+        for path, name in present.items():
+            raw = self._tracked[name].take(readings.get(path, _HANGS))
             if raw is not None:
                 raws[name] = raw
         self._readable = set(raws)
         self._mirrors.observe(raws, now)
 
     def _scan(self) -> None:
-        found = find_zones(self._sysfs)
+        found = self._finder.find()
         self._twins = [zone for zone in found if zone.twin_of is not None]
         counted = [zone for zone in found if zone.twin_of is None]
         for zone in counted:
@@ -122,7 +137,12 @@ class PowercapSource:
             )
             for name, t in self._tracked.items()
         ]
-        return (*counted, *(self._twin_report(zone) for zone in self._twins))
+        twins = (self._twin_report(zone) for zone in self._twins)
+        nameless = (
+            ZoneReport(entry, "", "", 0.0, None, role="nameless", present=False, read_errors=dict(errors))
+            for entry, errors in self._finder.nameless.items()
+        )
+        return (*counted, *twins, *nameless)
 
     def _twin_report(self, zone: Zone) -> ZoneReport:
         return ZoneReport(
@@ -173,16 +193,22 @@ class PowercapStatus(Struct, frozen=True):
 
 def describe(sysfs: str = "/sys") -> PowercapStatus:
     """Try every zone once and say what stands in the way."""
-    zones = tuple(_status(zone) for zone in find_zones(sysfs))
-    return PowercapStatus(zones, tuple(_advice(zones, sysfs)))
+    patience = Patience()
+    finder = ZoneFinder(sysfs, patience)
+    found = finder.find()
+    readings = patience.each(lambda path: _read(path, time.monotonic), [zone.path for zone in found])
+    zones = tuple(_status(zone, readings.get(zone.path, _HANGS)) for zone in found)
+    advice = [*_advice(zones, sysfs), *_nameless_advice(finder.nameless)]
+    return PowercapStatus(zones, tuple(advice))
 
 
-def _status(zone: Zone) -> ZoneStatus:
-    reason = None
-    try:
-        read_microjoules(zone.path)
-    except ZoneReadError as exc:
-        reason = exc.reason
+def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
+    listed = [f"{entry} ({', '.join(errors)})" for entry, errors in nameless.items()]
+    return [f"left out, as their names cannot be read: {', '.join(listed)}"] if listed else []
+
+
+def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneStatus:
+    reason = reading.reason if isinstance(reading, ZoneReadError) else None
     return ZoneStatus(
         zone=zone.name,
         domain=zone.domain,

@@ -25,7 +25,8 @@ class ZoneReport(Struct, frozen=True):
     sampled_seconds: float | None
     """Monotonic time of the last value that was believed; None when there was none."""
     role: str = "counted"
-    """``counted``; ``twin`` (mmio beside msr) and ``mirror`` (a die that repeats another) are not."""
+    """``counted``; ``twin`` (mmio beside msr), ``mirror`` (a die that repeats another) and ``nameless`` (its
+    name cannot be read) are not."""
     duplicate_of: str | None = None
     held_back: bool = False
     """Whether it is still open that this zone is a mirror; it is not shown until then."""

@@ -130,6 +130,14 @@ def test_the_interval_is_shortened_where_a_wrap_could_be_lost(tmp_path: Path) ->
     assert meter.interval_seconds == pytest.approx(1 / 6)
 
 
+def test_a_range_of_nonsense_does_not_keep_the_machine_busy(tmp_path: Path) -> None:
+    """1 mJ would come round in microseconds."""
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0", range_uj=1000)
+    meter = open_meter(sysfs=str(tmp_path))
+    meter.read()
+    assert meter.interval_seconds == 0.1
+
+
 def test_an_interval_below_what_can_be_kept_is_refused(tmp_path: Path) -> None:
     PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
     with pytest.raises(InputError, match=r"sampling interval: expected at least 0\.01 s, got 0\.001"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.energy.source import ZoneReport
 from tests.support.clock import FakeClock
-from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
+from tests.support.hanging_file import hanging_file
+from tests.support.powercap_tree import LARGE_RANGE_UJ, SMALL_RANGE_UJ, PowercapTree
 from tests.support.users import nobody, open_folder
 
 
@@ -203,6 +205,91 @@ def test_a_file_that_would_block_stops_nothing(driven: Driven) -> None:
     assert driven.zone("package_1").read_errors == {"blocked": 2}
 
 
+def test_a_file_that_hangs_in_the_kernel_costs_its_zone_alone(driven: Driven) -> None:
+    """Hung for three samples, in which 30 J are drawn; when it answers again, all of them are there."""
+    driven.tree.add("intel-rapl:0", "package-0")
+    hung = driven.tree.add("intel-rapl:1", "package-1", start_uj=10**9)
+    with hanging_file(lambda: f"{hung.raw_uj}\n".encode()) as file:
+        hung.serve_from(file.path)
+        driven.tick()
+        file.hang()
+        for second in range(1, 4):
+            driven.tick(p0=30.0, p1=10.0)
+            assert driven.zone("package_0").joules == 30.0 * second
+        assert file.readers == 1, "one thread is left behind, whatever the number of samples"
+        assert driven.zone("package_1").joules == 0.0
+        assert driven.zone("package_1").read_errors == {"blocked": 3}
+        file.release()
+        while driven.zone("package_1").joules == 0.0:
+            driven.tick()
+        assert driven.zone("package_1").joules == 30.0
+        assert describe(str(driven.tree.sysfs)).advice == ()
+
+
+def test_a_file_that_hangs_is_told_from_the_others(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    hung = driven.tree.add("intel-rapl:0:0", "dram")
+    with hanging_file(lambda: b"0\n") as file:
+        hung.serve_from(file.path)
+        file.hang()
+        status = describe(str(driven.tree.sysfs))
+    assert [(zone.zone, zone.reason) for zone in status.zones] == [("package_0", None), ("dram_0", "blocked")]
+    assert status.advice == ("unreadable energy counters: dram_0 (blocked)",)
+
+
+def test_a_folder_in_place_of_the_file_is_an_error_of_that_zone(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    bad = driven.tree.add("intel-rapl:1", "package-1")
+    bad.vanish()
+    bad.file.mkdir()
+    driven.tick()
+    driven.tick(p0=30.0)
+    assert driven.shown()["package_0"] == 30.0
+    assert driven.zone("package_1").read_errors == {"io": 2}
+
+
+def test_a_zone_that_has_no_name_is_counted_by_its_directory(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    driven.tree.add("intel-rapl:1", "package-1").folder.joinpath("name").write_text("?!\n")
+    driven.tick()
+    assert driven.shown() == {"package_0": 0.0}
+    assert driven.zone("intel-rapl:1").read_errors == {"malformed": 1}
+    (advice,) = describe(str(driven.tree.sysfs)).advice
+    assert advice == "left out, as their names cannot be read: intel-rapl:1 (malformed)"
+
+
+def test_a_name_and_a_range_that_cannot_be_read_again_are_remembered(driven: Driven) -> None:
+    """The look of every ten seconds meets nonsense, and the wrap in it is counted all the same."""
+    package = driven.tree.add("intel-rapl:0", "package-0", start_uj=LARGE_RANGE_UJ - 10_000_000)
+    driven.tick()
+    for file in ("name", "max_energy_range_uj"):
+        (package.folder / file).write_text("nonsense!")
+    driven.tick(10.0, p0=30.0)
+    assert driven.zone("package_0").wraps == 1
+    assert driven.shown() == {"package_0": 30.0}
+
+
+def test_devices_without_the_class_are_found(driven: Driven) -> None:
+    """A container may be given /sys/devices/virtual/powercap and nothing else."""
+    for socket in range(2):
+        driven.tree.add(f"intel-rapl:{socket}", f"package-{socket}", start_uj=socket * 10**9)
+        driven.tree.add(f"intel-rapl:{socket}:0", "dram", start_uj=socket * 10**9)
+    driven.tree.add("intel-rapl-mmio:0", "package-0")
+    shutil.rmtree(driven.tree.sysfs / "class")
+    driven.tick()
+    assert list(driven.shown()) == ["package_0", "package_1", "dram_0", "dram_1"]
+    assert driven.zone("dram_1").path == ("devices/virtual/powercap/intel-rapl/intel-rapl:1/intel-rapl:1:0")
+
+
+def test_links_that_lead_nowhere_do_not_hide_the_devices(driven: Driven) -> None:
+    driven.tree.add("intel-rapl:0", "package-0")
+    link = driven.tree.sysfs / "class/powercap/intel-rapl:0"
+    link.unlink()
+    link.symlink_to("../../nowhere/intel-rapl:0")
+    driven.tick()
+    assert driven.shown() == {"package_0": 0.0}
+
+
 def test_a_zone_that_vanishes_and_returns_goes_on_counting(driven: Driven) -> None:
     """Away for 30 s, in which it drew 500 J, which its register still knows."""
     driven.tree.add("intel-rapl:0", "package-0")
@@ -238,6 +325,16 @@ def test_the_package_s_own_limit_says_what_is_impossible(driven: Driven) -> None
     driven.tick(p0=1000.0, p1=1000.0)
     assert driven.zone("package_0").rejected == {"too_fast": 1}
     assert driven.zone("package_1").joules == 1000.0
+
+
+def test_a_limit_of_a_few_watts_is_not_believed(driven: Driven) -> None:
+    """A limit of 10 W may be written down and not in force: 60 W are counted, 1 000 W are not."""
+    driven.tree.add("intel-rapl:0", "package-0", limits_uw={"constraint_0_power_limit_uw": 10_000_000})
+    driven.tick()
+    driven.tick(p0=60.0)
+    assert driven.zone("package_0").joules == 60.0
+    driven.tick(p0=1000.0)
+    assert driven.zone("package_0").rejected == {"too_fast": 1}
 
 
 def test_the_interval_is_a_quarter_of_the_shortest_wrap(driven: Driven) -> None:

@@ -23,7 +23,9 @@ from exporters.runtime import LiveCollector
 from exporters.runtime.options import parse_options
 from exporters.runtime.testing import render, served
 from tests.support.clock import FakeClock
+from tests.support.hanging_file import hanging_file
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
+from tests.support.waiting import wait_until
 
 MODEL = PowerModel(10.0, 90.0, "given", 0.15)
 
@@ -200,19 +202,37 @@ def test_every_family_that_is_published_is_declared(tmp_path: Path) -> None:
     assert {line.split()[2] for line in page.decode().splitlines() if line.startswith("# TYPE")} <= declared
 
 
+def fetched(url: str) -> str:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
 def test_the_exporter_serves_a_tree_that_moves(tmp_path: Path) -> None:
     """A process of its own, over HTTP: what the register drew since the start is in the counter."""
     tree = two_sockets(tmp_path)
     with served("exporters.rapl", "--sysfs", str(tmp_path), "--interval", "0.01") as exporter:
         tree["intel-rapl:0"].add(250.0)
         wanted = 'rapl_energy_joules_total{zone="package_0",domain="package"} 250.0'
-        for _ in range(200):
-            with urllib.request.urlopen(f"{exporter.url}/metrics", timeout=5) as answer:  # noqa: S310
-                page = answer.read().decode()
-            if wanted in page:
-                break
-    assert wanted in page
+        wait_until(lambda: wanted in fetched(exporter.url))
+        page = fetched(exporter.url)
     assert 'rapl_exporter_collector_success{collector="rapl"} 1' in page
+
+
+def test_a_file_that_hangs_in_the_kernel_costs_its_zone_alone(tmp_path: Path) -> None:
+    """The exporter starts, serves the other zones fresh, and says why one is absent."""
+    tree = two_sockets(tmp_path)
+    with hanging_file(lambda: b"0\n") as file:
+        tree["intel-rapl:1"].serve_from(file.path)
+        file.hang()
+        with served("exporters.rapl", "--sysfs", str(tmp_path), "--interval", "0.01") as exporter:
+            tree["intel-rapl:0"].add(250.0)
+            wanted = 'rapl_energy_joules_total{zone="package_0",domain="package"} 250.0'
+            wait_until(lambda: wanted in fetched(exporter.url))
+            page = fetched(exporter.url)
+    assert 'rapl_exporter_collector_success{collector="rapl"} 1' in page
+    assert 'rapl_energy_joules_total{zone="package_1"' not in page
+    assert 'rapl_energy_joules_total{zone="dram_1",domain="dram"} 0.0' in page
+    assert 'rapl_read_errors_total{zone="package_1",reason="blocked"}' in page
 
 
 def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:

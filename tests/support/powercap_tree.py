@@ -70,6 +70,12 @@ class Register:
         self.file.unlink()
         os.mkfifo(self.file)
 
+    def serve_from(self, path: Path) -> None:
+        """The file is at ``path``, whose content somebody else shows, until `heal`."""
+        self._shown_as = ""
+        self.file.unlink()
+        self.file.symlink_to(path)
+
     def deny(self) -> None:
         """Root's alone, as the kernel makes it (root itself still reads)."""
         self.file.chmod(0o000)
@@ -77,7 +83,7 @@ class Register:
     def heal(self) -> None:
         """Back to a plain file with the register's value."""
         self._shown_as = None
-        if not self.file.is_file():
+        if self.file.is_symlink() or not self.file.is_file():
             self.file.unlink(missing_ok=True)
         self.show()
         self.file.chmod(0o644)
