@@ -25,11 +25,12 @@ from advisor.energy.meter import Meter, open_meter
 from advisor.errors import EnergyError, InputError
 from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.logs import logger
-from exporters.runtime.options import folder, number
+from exporters.runtime.options import METER_OPTIONS, folder, number
 
 __all__ = ["EXPORTER", "DockerCollector", "Settings", "families"]
 
 _ONE = ("container",)
+_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group (docker compose: DOCKER_GID)"
 UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")
 ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("version", "api_version"))
 ENGINE_CPU = Family(
@@ -316,7 +317,8 @@ class DockerCollector:
         if problem is None:
             logger().info("engine answers", host=self._settings.address.host)
         else:
-            logger().warning("engine lost", host=self._settings.address.host, reason=problem)
+            advice = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
+            logger().warning("engine lost", host=self._settings.address.host, reason=problem, **advice)
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -361,6 +363,7 @@ EXPORTER = Exporter(
     title="Containers: CPU, memory, I/O and energy",
     port=9501,
     options=[
+        *METER_OPTIONS,
         Option("--docker-host", "DOCKER_HOST", None, str, "unix:///PATH or tcp://HOST:PORT of the engine"),
         Option("--docker-tls-verify", "DOCKER_TLS_VERIFY", False, _truth, "check the engine's certificate"),
         Option(
@@ -393,16 +396,6 @@ EXPORTER = Exporter(
             "/sys/fs/cgroup",
             folder,
             "root of the control groups; /host/sys/fs/cgroup in a container",
-        ),
-        Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
-        Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
-        Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
-        Option(
-            "--max-watts",
-            "RAPL_MAX_WATTS",
-            None,
-            number(0, above=True),
-            "full-load end of the estimate's curve, watts",
         ),
     ],
     build=_build,

@@ -20,7 +20,7 @@ from advisor.errors import EnergyError, ModelError
 from advisor.hardware import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.logs import logger
-from exporters.runtime.options import choice, folder, number
+from exporters.runtime.options import METER_OPTIONS, choice, folder, number
 
 __all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
 
@@ -340,8 +340,7 @@ EXPORTER = Exporter(
     title="Energy and power of this machine (RAPL)",
     port=9500,
     options=[
-        Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
-        Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
+        *METER_OPTIONS,
         Option(
             "--interval",
             "RAPL_SAMPLE_INTERVAL_SECONDS",
@@ -362,14 +361,6 @@ EXPORTER = Exporter(
             "./models",
             folder,
             "folder of what `wattframe calibrate` found",
-        ),
-        Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
-        Option(
-            "--max-watts",
-            "RAPL_MAX_WATTS",
-            None,
-            number(0, above=True),
-            "full-load end of the estimate's curve, watts",
         ),
     ],
     build=_build,

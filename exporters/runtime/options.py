@@ -14,7 +14,17 @@ from typing import NoReturn
 from advisor.errors import InputError
 from exporters.runtime.collector import Exporter, Option
 
-__all__ = ["choice", "common_options", "existing_file", "folder", "number", "parse_options", "whole_number"]
+__all__ = [
+    "METER_OPTIONS",
+    "choice",
+    "common_options",
+    "existing_file",
+    "folder",
+    "number",
+    "parse_options",
+    "read_options",
+    "whole_number",
+]
 
 _MISSING = "\0missing"
 
@@ -119,6 +129,21 @@ def common_options(exporter: Exporter) -> list[Option]:
     ]
 
 
+METER_OPTIONS = (
+    Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
+    Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
+    Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
+    Option(
+        "--max-watts",
+        "RAPL_MAX_WATTS",
+        None,
+        number(0, above=True),
+        "full-load end of the estimate's curve, watts",
+    ),
+)
+"""Where the machine's energy comes from, for every exporter that needs it."""
+
+
 def parse_options(exporter: Exporter, argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
     """The configuration: a flag goes before its environment variable, that before the default.
 
@@ -127,6 +152,16 @@ def parse_options(exporter: Exporter, argv: Sequence[str], environ: Mapping[str,
     InputError
         Names every flag and variable that cannot be used.
     """
+    options, problems = read_options(exporter, argv, environ)
+    if problems:
+        raise InputError("; ".join(problems))
+    return options
+
+
+def read_options(
+    exporter: Exporter, argv: Sequence[str], environ: Mapping[str, str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """The same, with every flag and variable that cannot be used named beside it and left at its default."""
     options = [*common_options(exporter), *exporter.options]
     given, unknown = _parser(exporter, options).parse_known_args(list(argv))
     problems = [f"{word}: no such option" for word in unknown]
@@ -147,9 +182,7 @@ def parse_options(exporter: Exporter, argv: Sequence[str], environ: Mapping[str,
             setattr(out, name, option.parse(text))
         except (ValueError, InputError) as exc:
             problems.append(f"{source}: {exc}, found {text!r}")
-    if problems:
-        raise InputError("; ".join(problems))
-    return out
+    return out, problems
 
 
 class _Parser(argparse.ArgumentParser):
