@@ -10,8 +10,9 @@ import socket
 import ssl
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import uvloop
 
@@ -21,7 +22,7 @@ from exporters.runtime import logs
 from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
 from exporters.runtime.connection import Connection
-from exporters.runtime.options import parse_options
+from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web import Web
 
@@ -40,10 +41,7 @@ def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
 
 
 def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
-    options = parse_options(exporter, sys.argv[1:] if argv is None else argv, os.environ)
-    logs.configure(options.log_format, options.log_level)
-    web = Web(options.web_config)
-    collectors = exporter.build(options)
+    options, web, collectors = configured(exporter, sys.argv[1:] if argv is None else argv)
     scraper = Scraper(exporter, collectors)
     sock = bind(options.host, options.port)
     started: list[Collector] = []
@@ -59,6 +57,31 @@ def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
         for collector in reversed(started):
             collector.close()
     return 0
+
+
+def configured(exporter: Exporter, argv: Sequence[str]) -> tuple[Namespace, Web, Sequence[Collector]]:
+    """Options, web configuration and collectors; what is wrong with any of them is said at once.
+
+    Raises
+    ------
+    InputError
+        Names all of it. Collectors are built where every option could be read.
+    """
+    options, problems = read_options(exporter, argv, os.environ)
+    logs.configure(options.log_format, options.log_level)
+    steps: list[Callable[[], object]] = [lambda: Web(options.web_config)]
+    if not problems:
+        steps.append(lambda: exporter.build(options))
+    made = []
+    for step in steps:
+        try:
+            made.append(step())
+        except InputError as exc:
+            problems.append(str(exc))
+    if problems:
+        raise InputError("; ".join(problems))
+    web, collectors = made
+    return options, cast(Web, web), cast(Sequence[Collector], collectors)
 
 
 def bind(host: str, port: int) -> socket.socket:

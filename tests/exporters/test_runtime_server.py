@@ -249,6 +249,16 @@ def test_every_wrong_option_is_named_at_once() -> None:
     )
 
 
+def test_a_wrong_option_hides_no_fault_of_the_web_configuration(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text("rate_limit: 3\n")
+    done = run_sample("--port", "70000", "--web-config", str(tmp_path / "web.yml"))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "exporters.sample: --port: expected a whole number from 0 to 65535, found '70000'; "
+        f"{tmp_path}/web.yml: rate_limit: not supported\n"
+    )
+
+
 def run_sample(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, SAMPLE, *arguments]
     return subprocess.run(
