@@ -29,7 +29,7 @@ from exporters.runtime.web import Web
 __all__ = ["Listener", "main"]
 
 _BACKLOG = 1024
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 1.4
 """For answers in flight, of the two seconds that an exporter has to end."""
 _HANDSHAKE_SECONDS = 10.0
 _RELOAD_SECONDS = 1.0

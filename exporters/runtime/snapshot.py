@@ -261,4 +261,4 @@ class SnapshotSource:
         """Stop refreshing; a refresh that hangs is left behind (its thread is a daemon)."""
         self._stop.set()
         if self._thread.ident is not None:
-            self._thread.join(timeout=0.5)
+            self._thread.join(timeout=0.2)
