@@ -6,6 +6,7 @@ A price that is most likely a slip of the unit (per MWh, in cents) is questioned
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, SupportsFloat
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ __all__ = [
     "HIGHEST_PLAUSIBLE_USD_PER_KWH",
     "Checker",
     "amount",
+    "amounts",
     "currency_code",
     "price",
 ]
@@ -26,6 +28,7 @@ HIGHEST_PLAUSIBLE_USD_PER_KWH = 5.0
 HIGHEST_PLAUSIBLE_USD_PER_HOUR = 1000.0
 """About ten times the dearest eight-GPU cloud instance."""
 
+_LARGEST = 1e300
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.currency`).
 _ROUGH_UNITS_PER_USD = {
@@ -68,22 +71,48 @@ def amount(
     Traceback (most recent call last):
     advisor.errors.PricingError: prices.yaml: price_per_kwh: expected a number of 0 or more, found -1
     """
+    number = math.nan
+    # decimals, fractions and numpy's scalars are numbers too; a bool in a price is a slip
+    if isinstance(value, (float, int, str, SupportsFloat)) and not isinstance(value, bool):
+        number = _as_float(value)
+    if math.isfinite(number) and minimum <= number <= maximum and not (above and number == minimum):
+        return number
     limits = f"above {minimum:g}" if above else f"of {minimum:g} or more"
     if minimum == -math.inf:
         limits = "that is finite"
     if maximum != math.inf:
         limits = f"above {minimum:g} and up to {maximum:g}" if above else f"from {minimum:g} to {maximum:g}"
-    problem = PricingError(f"expected a number {limits}, found {value!r}", subject=subject, field=field)
-    # decimals, fractions and numpy's scalars are numbers too; a bool in a price is a slip
-    if isinstance(value, bool) or not isinstance(value, (str, SupportsFloat)):
-        raise problem
+    raise PricingError(f"expected a number {limits}, found {value!r}", subject=subject, field=field)
+
+
+def amounts(
+    values: Iterable[object], *, field: str, minimum: float = 0.0, holes: bool = False
+) -> list[float | None]:
+    """Each of ``values`` as `amount` takes it; with ``holes`` None stays None. The first bad one is named.
+
+    >>> amounts([1, 2.5], field="watts")
+    [1, 2.5]
+    >>> amounts([1, -2.5], field="watts")
+    Traceback (most recent call last):
+    advisor.errors.PricingError: watts[1]: expected a number of 0 or more, found -2.5
+    """
+    given = list(values)
+    # a year of samples is looked at as a whole; one by one only to name what is wrong
+    if all(type(value) is float or type(value) is int for value in given):
+        plain: list[Any] = given
+        if not plain or (minimum <= min(plain) and -_LARGEST < sum(plain) < _LARGEST):
+            return plain
+    return [
+        None if value is None and holes else amount(value, field=f"{field}[{index}]", minimum=minimum)
+        for index, value in enumerate(given)
+    ]
+
+
+def _as_float(value: Any) -> float:
     try:
-        number = float(value)
+        return float(value)
     except (ValueError, TypeError, OverflowError):
-        raise problem from None
-    if not math.isfinite(number) or number < minimum or number > maximum or (above and number == minimum):
-        raise problem
-    return number
+        return math.nan
 
 
 def price(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
-from advisor.amounts import amount
+from advisor.amounts import amount, amounts
 from advisor.errors import PricingError
 from advisor.loadcurve import LoadCurve
 
@@ -96,20 +97,14 @@ def integrate(
         raise PricingError("expected either timestamps or step_seconds", field="timestamps")
     if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
         raise PricingError(f"expected a sequence of numbers, found {values!r}", field=field)
-    values = list(values)
-    known = [
-        None if value is None else amount(value, field=f"{field}[{index}]")
-        for index, value in enumerate(values)
-    ]
-    if sum(value is not None for value in known) < 2:
-        raise PricingError(f"expected two samples or more to integrate, found {values}", field=field)
+    known = amounts(values, field=field, holes=True)
+    count = sum(value is not None for value in known)
+    if count < 2:
+        raise PricingError(f"expected two samples or more to integrate, found {count}", field=field)
     if timestamps is None:
         step = amount(step_seconds, field="step_seconds", above=True)
         return LoadCurve.from_samples([index * step for index in range(len(known))], known)
-    moments = [
-        amount(moment, field=f"timestamps[{index}]", minimum=-math.inf)
-        for index, moment in enumerate(timestamps)
-    ]
+    moments = cast("list[float]", amounts(timestamps, field="timestamps", minimum=-math.inf))
     return LoadCurve.from_samples(moments, known)
 
 

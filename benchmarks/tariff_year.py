@@ -1,0 +1,101 @@
+"""A year of 15-minute samples under a time-of-use tariff with both clock changes: exactness and time.
+
+Beside it the plain way: a loop that asks the standard library for the local time of every sample and pays each
+step at the price of its beginning. Both come to the same here, because this tariff changes on the hour; the plain
+way is wrong as soon as an edge falls inside a step. The truth is summed in integers.
+
+    python benchmarks/tariff_year.py [--turns 7] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from advisor import CostModel
+from advisor.time_of_use import time_of_use
+
+ZONE = ZoneInfo("Europe/Berlin")
+STEP = 900
+TARIFF = {
+    "time_zone": "Europe/Berlin",
+    "periods": [{"price_per_kwh": 0.3, "days": "weekdays", "hours": "06:00-22:00"}],
+    "otherwise_per_kwh": 0.2,
+}
+
+
+def plain(stamps: list[int], watts: list[int]) -> float:
+    """Step by step, in floating point."""
+    cost = 0.0
+    for index, moment in enumerate(stamps[:-1]):
+        cost += STEP * (watts[index] + watts[index + 1]) / 2 * cents(moment) / 100 / 3.6e6
+    return cost
+
+
+def exact(stamps: list[int], watts: list[int]) -> Fraction:
+    """The same in integers; one fraction at the end."""
+    cents_half_joules = sum(
+        cents(moment) * STEP * (watts[i] + watts[i + 1]) for i, moment in enumerate(stamps[:-1])
+    )
+    return Fraction(cents_half_joules, 2 * 100 * 3_600_000)
+
+
+def cents(moment: int) -> int:
+    """The tariff by the standard library alone."""
+    local = datetime.datetime.fromtimestamp(moment, ZONE)
+    return 30 if local.weekday() < 5 and 6 <= local.hour < 22 else 20
+
+
+def timed(call: Callable[[], float | None], turns: int) -> tuple[float, float]:
+    """What it returns, and the median of its CPU seconds."""
+    seconds, result = [], None
+    for _ in range(turns):
+        begin = time.process_time()
+        result = call()
+        seconds.append(time.process_time() - begin)
+    return result or 0.0, statistics.median(seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    begin, end = (round(datetime.datetime(year, 1, 1, tzinfo=ZONE).timestamp()) for year in (2026, 2027))
+    stamps = list(range(begin, end + 1, STEP))
+    watts = [100 + (index * 7919) % 211 for index in range(len(stamps))]
+    model = CostModel(tariff=time_of_use(TARIFF))
+    ours, seconds = timed(
+        lambda: model.compute_energy_cost(power_watts=watts, timestamps=stamps), options.turns
+    )
+    loop, loop_seconds = timed(lambda: plain(stamps, watts), options.turns)
+    truth = exact(stamps, watts)
+    figures = {
+        "samples": len(stamps),
+        "cost": ours,
+        "relative_error": abs(float(Fraction(ours) / truth - 1)),
+        "relative_error_of_the_loop": abs(float(Fraction(loop) / truth - 1)),
+        "cpu_seconds": seconds,
+        "cpu_seconds_of_the_loop": loop_seconds,
+        "ratio": seconds / loop_seconds,
+    }
+    if options.json:
+        print(json.dumps(figures))
+        return 0
+    for name, value in figures.items():
+        print(f"{name:27} {value:.6g}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
