@@ -1,8 +1,8 @@
 """A year of 15-minute samples under a time-of-use tariff with both clock changes: exactness and time.
 
-Beside it the plain way: a loop that asks the standard library for the local time of every sample and pays each
-step at the price of its beginning. Both come to the same here, because this tariff changes on the hour; the plain
-way is wrong as soon as an edge falls inside a step. The truth is summed in integers.
+Beside it the plain way: a loop that asks the standard library for the local time of every sample and pays
+each step at the price of its beginning. Both come to the same here, because this tariff changes on the hour;
+the plain way is wrong as soon as an edge falls inside a step. The truth is summed in integers.
 
     python benchmarks/tariff_year.py [--turns 7] [--json]
 """
