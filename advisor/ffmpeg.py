@@ -13,7 +13,23 @@ from msgspec import Struct
 
 from advisor.errors import FfmpegError
 
-__all__ = ["Capabilities", "capabilities", "file_url", "find_ffmpeg", "run_text", "vmaf_models"]
+__all__ = [
+    "MEDIA_FORMATS",
+    "Capabilities",
+    "capabilities",
+    "file_url",
+    "find_ffmpeg",
+    "run_text",
+    "vmaf_models",
+]
+
+MEDIA_FORMATS = (
+    "3g2,3gp,aac,apng,asf,av1,avi,avs2,avs3,cavsvideo,dirac,dnxhd,dv,evc,flac,flv,gif,h261,h263,h264,hevc,"
+    "ivf,m4v,matroska,mj2,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,wav,webm,"
+    "webp_anim,wtv,yuv4mpegpipe"
+)
+"""Formats that hold pictures and sound themselves, for ffmpeg's ``format_whitelist``: the others are lists
+that make ffmpeg open further files (hls, dash, concat, image sequences), or text drawn as pictures."""
 
 VMAF_MODELS = (
     "vmaf_v0.6.1",

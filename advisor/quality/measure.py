@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import file_url, find_ffmpeg
+from advisor.ffmpeg import MEDIA_FORMATS, file_url, find_ffmpeg
 from advisor.quality.alignment import shifted
 from advisor.quality.graph import Plan, filter_graph, one_too_many, plan, seconds_compared
 from advisor.quality.logs import Frame, Logs, read_logs
@@ -81,7 +81,7 @@ def measure(
 def _arguments(source: Media, encode: Media, settings: Settings, graph: str) -> list[str]:
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
-    files_only = ["-protocol_whitelist", "file"]
+    files_only = ["-protocol_whitelist", "file", "-format_whitelist", MEDIA_FORMATS]
     return [
         *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-progress", "pipe:1"),
         # a picture that the decoder had to guess is no picture of this encode

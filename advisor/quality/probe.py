@@ -17,7 +17,7 @@ from av.stream import Discard
 from msgspec import Struct
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import file_url
+from advisor.ffmpeg import MEDIA_FORMATS, file_url
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -27,20 +27,8 @@ __all__ = ["Media", "count_frames", "probe"]
 
 Chroma = Literal["420", "422", "444"]
 
-# formats that name other files or draw pictures from text: not what a user means by a video file
-_NOT_VIDEO_FILES = {
-    "concat",
-    "concatf",
-    "dash",
-    "hls",
-    "imf",
-    "lavfi",
-    "lrc",
-    "rtsp",
-    "sdp",
-    "tty",
-    "webm_dash",
-}
+# a list of other files is refused before they are opened
+_MEDIA_FILES_ONLY = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}  # ITU-T H.273, matrix coefficients
@@ -112,13 +100,11 @@ def _open(path: Path | str) -> InputContainer:
     if not file.stat().st_size:
         raise MediaError("the file is empty", subject=path)
     try:
-        container = av.open(file_url(file), metadata_errors="replace", options={"protocol_whitelist": "file"})
+        return av.open(file_url(file), metadata_errors="replace", options=_MEDIA_FILES_ONLY)
+    except av.ArgumentError as exc:
+        raise MediaError("expected a video file, found another format", subject=path) from exc
     except (av.FFmpegError, OSError) as exc:
         raise MediaError(f"expected a video file: {_said(exc)}", subject=path) from exc
-    if _NOT_VIDEO_FILES & set(container.format.name.split(",")):
-        container.close()
-        raise MediaError(f"expected a video file, found a {container.format.name} file", subject=path)
-    return container
 
 
 def _said(exc: Exception) -> str:

@@ -69,6 +69,9 @@ def perform(
 ) -> Outcome:
     """Answer one job: from the cache, else by measuring. ``check`` is called now and then and may raise."""
     try:
+        # what was looked at when the job was made, and not what was put or linked in its place since
+        if stamped(Path(job.reference), Path(job.distorted), job.settings) != job:
+            return Outcome(failure="was exchanged while it waited", kind="damaged")
         digests = file_digest(job.reference), file_digest(job.distorted)
     except OSError as exc:
         return Outcome(failure=f"cannot be read: {exc.strerror}", kind="damaged")

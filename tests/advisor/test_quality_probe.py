@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -120,20 +122,36 @@ def test_an_empty_file(tmp_path: Path) -> None:
     assert _refused(tmp_path / "a.mp4") == "the file is empty"
 
 
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n"
+
+
 @pytest.mark.parametrize(
-    ("name", "text", "kind"),
+    ("name", "text"),
     [
-        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\na.mp4\n#EXT-X-ENDLIST\n", "hls"),
-        ("a.ffconcat", "ffconcat version 1.0\nfile a.mp4\n", "concat"),
-        ("a.nfo", "some text\n" * 50, "tty"),
+        ("a.m3u8", PLAYLIST),
+        ("a.ffconcat", "ffconcat version 1.0\nfile '{}'\n"),
+        ("a.concat", "ffconcat version 1.0\noption safe 0\nfile '{}'\n"),
+        ("a.mpd", '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><BaseURL>{}</BaseURL></Period></MPD>'),
+        ("a.mp4", PLAYLIST),
+        ("a.nfo", "some text\n" * 50),
+        ("a.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"),
     ],
 )
-def test_a_file_that_names_others_or_is_text_is_no_video(
-    tmp_path: Path, name: str, text: str, kind: str
+def test_a_file_that_names_others_or_is_text_is_refused_and_opens_nothing(
+    tmp_path: Path, name: str, text: str
 ) -> None:
-    video(tmp_path, "a.mp4")
-    (tmp_path / name).write_text(text)
-    assert _refused(tmp_path / name) == f"expected a video file, found a {kind} file"
+    """The trap is a pipe: as soon as somebody opened it to read, it can be opened to write."""
+    trap = tmp_path / "trap.ts"
+    os.mkfifo(trap)
+    (tmp_path / name).write_text(text.format(trap))
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.append(_refused(tmp_path / name)), daemon=True)
+    reader.start()
+    reader.join(20)
+    with pytest.raises(OSError, match="No such device or address"):
+        os.close(os.open(trap, os.O_WRONLY | os.O_NONBLOCK))
+    assert said
+    assert said[0].startswith("expected a video file")
 
 
 def test_bytes_that_are_nothing(tmp_path: Path) -> None:

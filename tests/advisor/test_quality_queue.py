@@ -134,6 +134,19 @@ def test_a_file_that_vanished_is_a_failure_that_is_not_kept(pair: tuple[Path, Pa
     assert not (tmp_path / "c").exists()
 
 
+def test_a_file_that_was_exchanged_while_it_waited_is_not_read(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A link to elsewhere that is put in the place of an output after it was looked at."""
+    job = stamped(*pair, Settings())
+    elsewhere = tmp_path / "elsewhere.mp4"
+    elsewhere.write_bytes(b"private")
+    pair[1].unlink()
+    pair[1].symlink_to(elsewhere)
+    found = perform(job, QualityCache(tmp_path / "cache"))
+    assert (found.kind, found.failure) == ("damaged", "was exchanged while it waited")
+
+
 def test_a_job_travels_between_processes(pair: tuple[Path, Path]) -> None:
     job = stamped(*pair, Settings(extra_models=("neg",)))
     assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 -- our own bytes
