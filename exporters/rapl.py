@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,9 @@ from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, open_meter
+from advisor.energy.patience import Patience
 from advisor.energy.powercap import PowercapStatus, describe
+from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport
 from advisor.errors import EnergyError, ModelError
 from advisor.hardware import cpu_info, hardware_id
@@ -109,6 +112,7 @@ GPU_ENERGY_SOURCE = Family(
 # a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
 _STALE_INTERVALS = 3.5
 _STALE_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 10.0
 
 
 class Survey(Struct, frozen=True):
@@ -127,9 +131,12 @@ class RaplCollector:
     Parameters
     ----------
     open_meter
-        Gives the meter; called once, at the start.
+        Gives the meter; called at the start, and again when counters appear.
     survey
-        Looks at the machine, given the source that was chosen; called once, at the start.
+        Looks at the machine, given the source that was chosen; called once for each meter.
+    appeared
+        Whether a counter can be read by now; asked while there is only the estimate. Drivers may be loaded
+        after the exporter: then the meter is opened again, and its counters begin at 0.
     clock
         Monotonic seconds, the meter's.
     """
@@ -142,27 +149,46 @@ class RaplCollector:
         open_meter: Callable[[], Meter],
         survey: Callable[[SourceName], Survey],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        appeared: Callable[[], bool] = lambda: False,
     ) -> None:
         self._open_meter = open_meter
         self._look = survey
+        self._appeared = appeared
         self._clock = clock
-        self._meter: Meter | None = None
-        self._survey: Survey | None = None
+        self._meter: tuple[Meter, Survey] | None = None
         self._shown: MeterReading | None = None
         self._families: list[Filled] = []
+        self._watch = Sampler("counter watch", self._look_again, lambda: _LOOK_AGAIN_SECONDS)
 
     def start(self) -> None:
         """Open the meter, say what stands in its way, and begin to sample."""
-        self._meter = self._open_meter()
-        self._survey = self._look(self._meter.source)
-        for line in self._survey.powercap.advice:
-            logger().warning("energy counters", source=self._meter.source, advice=line)
-        self._meter.start()
+        meter = self._open()
+        if meter.source == "estimate":
+            self._watch.start()
 
     def close(self) -> None:
-        """End the sampler."""
+        """End the samplers."""
+        self._watch.stop()
         if self._meter is not None:
-            self._meter.stop()
+            self._meter[0].stop()
+
+    def _open(self) -> Meter:
+        meter = self._open_meter()
+        survey = self._look(meter.source)
+        for line in survey.powercap.advice:
+            logger().warning("energy counters", source=meter.source, advice=line)
+        meter.start()
+        self._meter = meter, survey
+        return meter
+
+    def _look_again(self) -> None:
+        if self._meter is None or self._meter[0].source != "estimate" or not self._appeared():
+            return
+        former = self._meter[0]
+        with contextlib.suppress(EnergyError):  # gone again, and the estimate goes on
+            logger().info("energy counters appeared", source=self._open().source)
+            former.stop()
 
     def collect(self) -> Sequence[Filled]:
         """The families of the newest reading, the same object until there is a newer one.
@@ -172,7 +198,7 @@ class RaplCollector:
         EnergyError
             The sampler has not finished a sample for too long.
         """
-        meter, survey = self._meter, self._survey
+        meter, survey = self._meter or (None, None)
         reading = meter.latest() if meter is not None else None
         if meter is None or survey is None or reading is None:
             raise EnergyError("the meter has not been started")
@@ -328,7 +354,9 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
             logger().error("calibration not used", error=str(exc))
         return Survey(describe(sysfs), model, calibration, quota_cores(procfs, sysfs))
 
-    return [RaplCollector(opened, survey), GpuCollector(opened_gpus)]
+    patience = Patience()
+    measured = RaplCollector(opened, survey, appeared=lambda: describe(sysfs, patience).readable)
+    return [measured, GpuCollector(opened_gpus)]
 
 
 def _boolean(text: str) -> bool:

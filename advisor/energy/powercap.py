@@ -191,9 +191,12 @@ class PowercapStatus(Struct, frozen=True):
         return any(zone.readable for zone in self.zones)
 
 
-def describe(sysfs: str = "/sys") -> PowercapStatus:
-    """Try every zone once and say what stands in the way."""
-    patience = Patience()
+def describe(sysfs: str = "/sys", patience: Patience | None = None) -> PowercapStatus:
+    """Try every zone once and say what stands in the way.
+
+    Whoever asks again and again gives the same ``patience``: it knows which files hang.
+    """
+    patience = patience or Patience()
     finder = ZoneFinder(sysfs, patience)
     found = finder.find()
     readings = patience.each(lambda path: _read(path, time.monotonic), [zone.path for zone in found])

@@ -20,6 +20,8 @@ from advisor.errors import EnergyError, InputError
 from advisor.hardware import cpu_info, hardware_id
 from exporters.rapl import EXPORTER, GpuCollector, RaplCollector, Survey
 from exporters.runtime import LiveCollector
+from exporters.runtime.families import Block
+from exporters.runtime.families import render as render_family
 from exporters.runtime.options import parse_options
 from exporters.runtime.testing import render, served
 from tests.support.clock import FakeClock
@@ -122,6 +124,28 @@ def test_the_estimate_does_not_hide_counters_that_cannot_be_read(tmp_path: Path)
         'rapl_read_errors_total{zone="package_0",reason="malformed"} 1'
     ]
     assert len(series(page, "rapl_zone_info")) == 1
+
+
+def text(published: LiveCollector) -> str:
+    return Block(map(render_family, published.collect())).text(False)
+
+
+def test_counters_that_appear_take_the_estimates_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the driver is loaded after the exporter: measured from then on, counting from 0."""
+    monkeypatch.setattr("exporters.rapl._LOOK_AGAIN_SECONDS", 0.01)
+    (tmp_path / "stat").write_text("cpu  0 0 0 0\ncpu0 0\nintr 0\n")
+    published, _ = whole(tmp_path)
+    published.start()
+    try:
+        assert 'source="estimate",tier="modelled"' in text(published)
+        PowercapTree(tmp_path).add("intel-rapl:0", "package-0", start_uj=10**9)
+        wait_until(lambda: "\nrapl_available 1\n" in text(published))
+        assert 'source="powercap",tier="measured"' in text(published)
+        assert 'rapl_energy_joules_total{zone="package_0",domain="package"} 0.0' in text(published)
+    finally:
+        published.close()
 
 
 def test_without_an_estimate_nothing_is_published_as_power(tmp_path: Path) -> None:
