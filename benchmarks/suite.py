@@ -66,6 +66,7 @@ BENCHES = (
     Bench("quality_restart", ("--pairs", "9"), ()),
     Bench("runner_overhead", ("--rounds", "1", "--duration", "10"), (), ("/usr/bin/time",)),
     Bench("runner_matrix", (*_MATRIX, "--duration", "2"), _MATRIX, (), "runner_overhead"),
+    Bench("tariff_year"),
     Bench("enrichment", ("--scenarios", "200", "--days", "3"), (), ("prometheus", "promtool")),
     Bench("training", ("--scenarios", "300"), ("--kills", "100")),
 )

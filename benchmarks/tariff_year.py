@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor import CostModel
 from advisor.time_of_use import time_of_use
+from benchmarks.figures import Figure, report
 
 ZONE = ZoneInfo("Europe/Berlin")
 STEP = 900
@@ -80,21 +80,13 @@ def main() -> int:
     )
     loop, loop_seconds = timed(lambda: plain(stamps, watts), options.turns)
     truth = exact(stamps, watts)
-    figures = {
-        "samples": len(stamps),
-        "cost": ours,
-        "relative_error": abs(float(Fraction(ours) / truth - 1)),
-        "relative_error_of_the_loop": abs(float(Fraction(loop) / truth - 1)),
-        "cpu_seconds": seconds,
-        "cpu_seconds_of_the_loop": loop_seconds,
-        "ratio": seconds / loop_seconds,
-    }
-    if options.json:
-        print(json.dumps(figures))
-        return 0
-    for name, value in figures.items():
-        print(f"{name:27} {value:.6g}")
-    return 0
+    peer, year = "a loop over local times", f"a year of {len(stamps)} samples"
+    errors = [abs(float(Fraction(sum_) / truth - 1)) for sum_ in (ours, loop)]
+    found = [
+        Figure(f"CPU of pricing {year}", seconds * 1e3, "ms", peer, loop_seconds * 1e3),
+        Figure(f"error of the price of {year}", errors[0] * 100, "%", peer, errors[1] * 100),
+    ]
+    return report(found, as_json=options.json)
 
 
 if __name__ == "__main__":
