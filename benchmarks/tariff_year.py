@@ -4,29 +4,26 @@ Beside it the plain way: a loop that asks the standard library for the local tim
 each step at the price of its beginning. Both come to the same here, because this tariff changes on the hour;
 the plain way is wrong as soon as an edge falls inside a step. The truth is summed in integers.
 
-    python benchmarks/tariff_year.py [--turns 7] [--json]
+    python -m benchmarks.tariff_year [--turns 7] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from zoneinfo import ZoneInfo
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor import CostModel
 from advisor.time_of_use import time_of_use
-from benchmarks.figures import Figure, report
+from benchmarks.figures import Figure, quantile, report
 
 ZONE = ZoneInfo("Europe/Berlin")
 STEP = 900
+LOOP = "a plain loop"
 TARIFF = {
     "time_zone": "Europe/Berlin",
     "periods": [{"price_per_kwh": 0.3, "days": "weekdays", "hours": "06:00-22:00"}],
@@ -63,30 +60,29 @@ def timed(call: Callable[[], float | None], turns: int) -> tuple[float, float]:
         begin = time.process_time()
         result = call()
         seconds.append(time.process_time() - begin)
-    return result or 0.0, statistics.median(seconds)
+    return result or 0.0, quantile(seconds, 0.5)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+def measure(turns: int) -> Iterator[Figure]:
+    """Time and error of both."""
     begin, end = (round(datetime.datetime(year, 1, 1, tzinfo=ZONE).timestamp()) for year in (2026, 2027))
     stamps = list(range(begin, end + 1, STEP))
     watts = [100 + (index * 7919) % 211 for index in range(len(stamps))]
     model = CostModel(tariff=time_of_use(TARIFF))
-    ours, seconds = timed(
-        lambda: model.compute_energy_cost(power_watts=watts, timestamps=stamps), options.turns
-    )
-    loop, loop_seconds = timed(lambda: plain(stamps, watts), options.turns)
-    truth = exact(stamps, watts)
-    peer, year = "a loop over local times", f"a year of {len(stamps)} samples"
-    errors = [abs(float(Fraction(sum_) / truth - 1)) for sum_ in (ours, loop)]
-    found = [
-        Figure(f"CPU of pricing {year}", seconds * 1e3, "ms", peer, loop_seconds * 1e3),
-        Figure(f"error of the price of {year}", errors[0] * 100, "%", peer, errors[1] * 100),
-    ]
-    return report(found, as_json=options.json)
+    ours, seconds = timed(lambda: model.compute_energy_cost(power_watts=watts, timestamps=stamps), turns)
+    loop, loop_seconds = timed(lambda: plain(stamps, watts), turns)
+    truth, count = exact(stamps, watts), len(stamps)
+    errors = [abs(float(Fraction(cost) / truth - 1)) for cost in (ours, loop)]
+    yield Figure("CPU of a year", seconds * 1e3, "ms", LOOP, loop_seconds * 1e3, size=count, of="samples")
+    yield Figure("relative error of a year", errors[0], "", LOOP, errors[1], size=count, of="samples")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    return report(list(measure(options.turns)), as_json=options.json)
 
 
 if __name__ == "__main__":
