@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from advisor.content import ContentCache
 from advisor.edge import guarded
 from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
@@ -24,9 +25,9 @@ from runner.command import commands
 from runner.display import Display, rows, table
 from runner.jobs import jobs_of
 from runner.options import NEWEST, parse
-from runner.places import new_result_path, outputs_folder, remove_if_empty
+from runner.places import content_cache, new_result_path, outputs_folder, remove_if_empty
 from runner.plan import Job, arrange
-from runner.preflight import look_at_inputs, missing
+from runner.preflight import look_at_content, look_at_inputs, missing
 from runner.resume import newest, read_former, remaining
 from runner.score import Scorer
 from runner.session import Session, Settings
@@ -120,6 +121,14 @@ def _measure(
     _make_folder(options.output_dir)
     if options.compute_quality and any(job.sink != "file" for job in jobs):
         sys.stderr.write(f"{program}: what goes to null or to a server leaves no file and gets no score\n")
+    # before the first window: it is work for the processor
+    contents = look_at_content(
+        sources,
+        settings.ffmpeg,
+        settings.capabilities,
+        ContentCache(content_cache()),
+        lambda line: sys.stderr.write(f"{program}: {line}\n"),
+    )
     meter = open_meter(
         sysfs=options.sysfs,
         procfs=options.procfs,
@@ -139,7 +148,7 @@ def _measure(
             session = Session(path, settings, meter, gpus, stop, display)
             if former is not None:
                 session.resume(former)
-            session.measure(jobs, sources)
+            session.measure(jobs, sources, contents)
             meter.stop()
             unscored = _score(session, settings, options, stop) if options.compute_quality else 0
             session.finish()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import os
+import tempfile
 from pathlib import Path
 
 from advisor.results import result_file_name
 
-__all__ = ["new_result_path", "outputs_folder", "remove_if_empty"]
+__all__ = ["content_cache", "new_result_path", "outputs_folder", "remove_if_empty"]
+
+
+def content_cache() -> Path:
+    """The file of what is known of the content of inputs: the user's, for all folders of results."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # a user without a home
+        base = Path(tempfile.gettempdir())
+    return base / "wattframe" / "content.json"
 
 
 def outputs_folder(result_path: Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from advisor.content import ContentCache
 from advisor.errors import FfmpegError, InputError
 from advisor.ffmpeg import Capabilities, run_text
 from advisor.results import InputMedia
@@ -14,7 +15,7 @@ from runner.command import LAVFI
 from runner.encoders import ENCODERS, Encoder
 from runner.plan import Job
 
-__all__ = ["device_problem", "look_at_inputs", "missing"]
+__all__ = ["device_problem", "look_at_content", "look_at_inputs", "missing"]
 
 _SOURCE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
 _PROBE_SECONDS = 30
@@ -58,6 +59,28 @@ def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, InputMedia]:
     """
     names = dict.fromkeys(job.input for job in jobs if job.input is not None)
     return {name: _lavfi(name, ffmpeg) if name.startswith(LAVFI) else _file(name) for name in names}
+
+
+def look_at_content(
+    sources: Mapping[str, InputMedia],
+    ffmpeg: Path,
+    able: Capabilities,
+    cache: ContentCache,
+    say: Callable[[str], object],
+) -> dict[str, Mapping[str, float]]:
+    """How hard each file among the inputs is to encode; where that cannot be told, it is said and left out.
+
+    Some seconds of one core for a file that was never seen: before the windows, never inside.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    for name, media in sources.items():
+        if media.path is None:
+            continue
+        try:
+            found[name] = cache.measure(media.path, ffmpeg, able)
+        except FfmpegError as exc:
+            say(str(exc))
+    return found
 
 
 def _file(name: str) -> InputMedia:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -83,8 +83,15 @@ class Session:
         """Go on with what a former run finished; what failed or was cut short is done again."""
         self.run = replace(self.run, scenarios=tuple(s for s in former.scenarios if s.status == "ok"))
 
-    def measure(self, jobs: Sequence[Job], sources: dict[str, InputMedia]) -> None:
+    def measure(
+        self,
+        jobs: Sequence[Job],
+        sources: dict[str, InputMedia],
+        contents: Mapping[str, Mapping[str, float]],
+    ) -> None:
         """Run every job. One that fails is recorded, and the rest go on.
+
+        ``contents`` has what is known of the content of inputs, by the same names as ``sources``.
 
         Raises
         ------
@@ -98,7 +105,8 @@ class Session:
                 self._stop.wait(self._settings.stabilization_seconds)
                 if self._stop.asked:
                     break
-                self._add(self._one(job, folder, sources))
+                content = dict(contents.get(job.input or "", {})) or None
+                self._add(replace(self._one(job, folder, sources), content=content))
                 self._stop.wait(self._settings.cooldown_seconds)
         finally:
             remove_if_empty(folder)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from advisor.errors import InputError
+from advisor.content import ContentCache
+from advisor.errors import FfmpegError, InputError
+from advisor.ffmpeg import capabilities, find_ffmpeg
 from advisor.hardware import host
 from advisor.results import Host, InputMedia, Output, Run, Scenario
 from runner.batch import read_batch
+from runner.places import content_cache
 from runner.plan import Job, resolve
+from runner.preflight import look_at_content
 
 __all__ = ["Planned", "planned_run"]
 
@@ -18,7 +24,7 @@ _DEFAULT_SECONDS = 60.0
 
 
 class Planned(Struct, frozen=True):
-    """The scenarios as a run without measurements; ``wall_seconds`` where a plan ends by the clock."""
+    """The scenarios as a run without measurements of the encodes; ``wall_seconds`` where a plan ends by the clock."""
 
     run: Run
     wall_seconds: dict[str, float]
@@ -51,6 +57,7 @@ def planned_run(
         for spec in specs
     ]
     media = {name: _media(name) for name in {job.input for job in jobs if job.input is not None}}
+    contents = _contents(media)
     scenarios: list[Scenario] = []
     wall: dict[str, float] = {}
     for job, spec in zip(jobs, specs, strict=True):
@@ -62,7 +69,8 @@ def planned_run(
             seconds = source.duration if source else None
         if seconds is None:
             wall[job.name] = job.duration_seconds
-        scenarios.append(_scenario(job, source, seconds))
+        content = dict(contents.get(job.input or "", {})) or None
+        scenarios.append(replace(_scenario(job, source, seconds), content=content))
     if not scenarios:
         raise InputError("expected at least one scenario that encodes", subject=matrix)
     machine = host() if hardware_id is None else Host(hardware_id=hardware_id)
@@ -85,6 +93,18 @@ def _media(name: str) -> InputMedia:
         duration=found.seconds,
         frames=found.frames,
     )
+
+
+def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, float]]:
+    """How hard the inputs that lie here are to encode, as far as it can be told."""
+    files = {name: one for name, one in media.items() if one.width}
+    try:
+        ffmpeg = find_ffmpeg()
+        able = capabilities(ffmpeg)
+    except FfmpegError:
+        return {}
+    # what cannot be measured is told by the prediction itself: its content is not known
+    return look_at_content(files, ffmpeg, able, ContentCache(content_cache()), lambda _: None)
 
 
 def _scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Scenario:

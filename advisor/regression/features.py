@@ -7,7 +7,7 @@ matrix, the same in every process. What was never seen in training is named (`En
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -60,6 +60,9 @@ _WORST_CRF = {
     "libvpx-vp9": 63,
     "librav1e": 255,
 }
+
+
+_FEWEST_CONTENTS = 5
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -119,20 +122,28 @@ def case(scenario: Scenario, run: Run) -> Case:
     """
     seconds = video_seconds(scenario)
     numbers = {k: v for k, v in _numbers(scenario, run.host, seconds).items() if v is not None}
-    content = {f"content_{k}": v for k, v in sorted((scenario.content or {}).items())}
     return Case(
         run_id=run.run_id,
         scenario=scenario.name,
         hardware=(run.host.hardware_id if run.host else None) or "unknown",
         encoder=scenario.encoder or "unknown",
         video=(scenario.input.name or scenario.input.path) if scenario.input else None,
-        numbers=numbers | content,
+        numbers=numbers | dict(_content(scenario)),
         streams=stream_count(scenario),
         video_seconds=seconds,
         targets=_targets(scenario, seconds),
         tier=scenario.power.tier if scenario.power else None,
         weight=_weight(scenario.duration),
     )
+
+
+def _content(scenario: Scenario) -> Iterator[tuple[str, float]]:
+    """What was measured of the input's content; bits per pixel act as a ratio, so they stand as logarithm."""
+    for name, value in sorted((scenario.content or {}).items()):
+        if not name.endswith("bits_per_pixel"):
+            yield f"content_{name}", value
+        elif value > 0:
+            yield f"content_log_{name}", math.log(value)
 
 
 def _weight(duration: float | None) -> float:
@@ -213,11 +224,15 @@ class Encoding(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def learn(cls, cases: Sequence[Case]) -> Encoding:
-        """From training cases; content features count where at least half of the cases have them."""
+        """From training cases.
+
+        Content features count where at least half of the cases have them, with five values or more: of fewer
+        videos they would be but another name.
+        """
         content = {name for c in cases for name in c.numbers if name.startswith("content_")}
         names = [*NUMERIC, *sorted(content)]
         columns = {name: [c.numbers[name] for c in cases if name in c.numbers] for name in names}
-        usable = {n: v for n, v in columns.items() if v and (n in NUMERIC or 2 * len(v) >= len(cases))}
+        usable = {n: v for n, v in columns.items() if v and (n in NUMERIC or _tells(v, len(cases)))}
         varied = [n for n, v in usable.items() if max(v) - min(v) > 1e-9]
         return cls(
             numeric=tuple(varied),
@@ -279,6 +294,11 @@ class Encoding(Struct, frozen=True, kw_only=True):
             if abs(c.numbers.get(name, value) - value) > 1e-9:
                 found.append(f"{_words(name)} never varied in training: its effect is not known")
         return found
+
+
+def _tells(values: Sequence[float], cases: int) -> bool:
+    """Whether a content feature was measured often enough, on enough videos."""
+    return 2 * len(values) >= cases and len(set(values)) >= _FEWEST_CONTENTS
 
 
 def _words(name: str) -> str:

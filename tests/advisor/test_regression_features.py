@@ -135,10 +135,21 @@ def test_categories_are_columns_by_name() -> None:
     assert encoding.matrix([_case(encoder="libx265")])[0, -2:].tolist() == [0.0, 1.0]
 
 
-def test_content_counts_where_half_of_the_cases_have_it() -> None:
-    some = [_case(content={"spatial": 30.0, "rare": 1.0}), _case(content={"spatial": 60.0}), _case()]
-    assert "content_spatial" in Encoding.learn(some).columns
-    assert "content_rare" not in Encoding.learn(some).columns
+def test_content_counts_where_half_of_the_cases_have_it_with_five_values() -> None:
+    some = [_case(content={"spatial": 30.0 + i, "rare": 1.0 * i, "same": i % 4}) for i in range(5)]
+    rest = [_case(content={"spatial": 60.0, "same": 1.0}), *[_case() for _ in range(6)]]
+    columns = Encoding.learn([*some, *rest]).columns
+    assert [name for name in columns if "content" in name] == ["content_spatial", "no_content_spatial"]
+
+
+def test_bits_of_the_probe_stand_as_a_logarithm() -> None:
+    """ln 0.25 = -1.386294; none at all has no logarithm."""
+    found = _case(content={"probe_bits_per_pixel": 0.25, "temporal_information": 7.5}).numbers
+    content = {name: value for name, value in found.items() if name.startswith("content")}
+    assert content == pytest.approx(
+        {"content_log_probe_bits_per_pixel": -1.386294, "content_temporal_information": 7.5}
+    )
+    assert "content_log_probe_bits_per_pixel" not in _case(content={"probe_bits_per_pixel": 0.0}).numbers
 
 
 def test_rows_are_the_same_in_every_process() -> None:

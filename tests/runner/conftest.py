@@ -27,3 +27,11 @@ def clip(ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
     subprocess.run([ffmpeg, "-v", "error", *source, *encode, path], check=True)
     return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is known of inputs is kept for the test alone, not in the user's own folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder

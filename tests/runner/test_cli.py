@@ -419,3 +419,23 @@ def test_run_tests_py_and_wattframe_test_are_the_same(tmp_path: Path) -> None:
     ]
     assert [d.returncode for d in done] == [2, 2]
     assert done[0].stderr.removeprefix("run_tests.py") == done[1].stderr.removeprefix("wattframe test")
+
+
+def test_the_content_of_the_input_is_measured_once_and_recorded(
+    call: Any, tmp_path: Path, own_cache: Path
+) -> None:
+    """Before the first window; the second run reads what the first one kept."""
+    one = ("single", "--preset", "ultrafast", "--with-baseline", "--duration", "0.5", *QUICK)
+    assert call(*one)[0] == 0
+    baseline, encode = _results(tmp_path).scenarios
+    assert baseline.content is None
+    assert encode.content is not None
+    assert set(encode.content) == {"spatial_information", "temporal_information", "probe_bits_per_pixel"}
+    kept = own_cache / "wattframe" / "content.json"
+    kept.write_text(kept.read_text().replace('"temporal_information": ', '"temporal_information": 9'))
+    (path,) = (tmp_path / "out").glob("test_results_*.json")
+    path.unlink()
+    assert call(*one)[0] == 0
+    again = _results(tmp_path).scenarios[1].content
+    assert again is not None
+    assert str(again["temporal_information"]).startswith("9")
