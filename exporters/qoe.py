@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from collections import Counter
@@ -159,6 +160,8 @@ class QoeCollector:
         self._parts: dict[str, tuple[object, list[Filled]]] = {}
         self._told: set[str] = set()
         self._settled: dict[str, tuple[Shown, list[Published]]] = {}
+        self._rests = False
+        """Nothing but a change of the folder can make a difference: there is no other to look at."""
 
     def start(self) -> None:
         """Begin to compute."""
@@ -174,8 +177,12 @@ class QoeCollector:
         """One part a run, one for the list of pairs, one for the whole; None when nothing changed."""
         if self._results.refresh():
             shown = self._results.shown
+            self._rests = False
             self._settled = {run_id: kept for run_id, kept in self._settled.items() if run_id in shown}
+        elif self._rests:
+            return None
         found = {run_id: self._of_run(shown) for run_id, shown in self._results.shown.items()}
+        self._rests = self._work.pairs is None and len(self._settled) == len(found)
         pairs, problem = self._of_pairs()
         if pairs:
             found[pairs[0].run_id] = pairs
@@ -409,6 +416,16 @@ def _cache_folder(given: Path | None) -> Path:
     return Path(base).expanduser() / "wattframe" / "quality"
 
 
+def _can_be_written(folder: Path) -> bool:
+    """Whether files can be made in ``folder``, by making one: root's permission says nothing of a disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def _queue(options: Namespace) -> QualityQueue | None:
     try:
         ffmpeg = str(find_ffmpeg(options.ffmpeg))
@@ -417,7 +434,10 @@ def _queue(options: Namespace) -> QualityQueue | None:
             raise
         logger().warning("no score is computed here", reason=str(exc))
         return None
-    cache = QualityCache(_cache_folder(options.cache_dir))
+    kept = _cache_folder(options.cache_dir)
+    if not _can_be_written(kept):
+        logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
+    cache = QualityCache(kept)
 
     def answer(job: Job, check: Callable[[], None]) -> Outcome:
         return perform(job, cache, ffmpeg=ffmpeg, nice=options.nice, threads=options.threads, check=check)

@@ -17,6 +17,7 @@ from advisor.results import Run, Scenario
 from advisor.scenario import published, repeats
 from advisor.store import Broken, ResultStore
 from exporters.runtime.collector import Option
+from exporters.runtime.logs import logger
 from exporters.runtime.options import folder, whole_number
 
 __all__ = ["IDENTITY", "RESULT_OPTIONS", "ResultFolder", "Shown"]
@@ -56,6 +57,7 @@ class ResultFolder:
         self, results_dir: Path, *, runs: int, max_scenarios: int, keep_samples: bool = True
     ) -> None:
         self._store = ResultStore(results_dir, keep=_as_read if keep_samples else _without_samples)
+        self._folder = results_dir
         self._runs = runs
         self._max_scenarios = max_scenarios
         self._shown: dict[str, Shown] = {}
@@ -71,9 +73,11 @@ class ResultFolder:
     def refresh(self) -> bool:
         """Look again; whether anything changed since the last look (the first look is a change)."""
         changed = bool(self._store.refresh()) or not self._seen
-        self._seen = True
         if changed:
             self._choose()
+        if not (self._seen or self._shown or self.broken):
+            logger().info("no results yet", folder=self._folder, expected="test_results_*.json")
+        self._seen = True
         return changed
 
     @property

@@ -19,6 +19,7 @@ from advisor.energy.meter import Meter
 from advisor.errors import EnergyError, InputError
 from exporters.docker_stats import EXPORTER, DockerCollector, Info, Settings, families, info_family
 from exporters.runtime import Filled
+from exporters.runtime.logs import configure
 from exporters.runtime.options import parse_options
 from exporters.runtime.testing import render
 from tests.support.cgroup_tree import CgroupTree
@@ -247,3 +248,14 @@ def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"wattframe\[docker\]"):
         EXPORTER.build(options())
+
+
+def test_a_socket_that_may_not_be_used_is_one_line_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("logfmt", "info")
+    collector = DockerCollector(Settings(address=engine_address("unix:///d.sock")), unused_meter)
+    collector._log_state("docker engine: permission: [Errno 13] Permission denied")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert 'event="engine lost"' in line
+    assert "socket's group (docker compose: DOCKER_GID)" in line

@@ -21,6 +21,7 @@ from advisor.quality.settings import Settings
 from advisor.results import Quality, Vmaf
 from exporters.qoe import EXPORTER, QoeCollector, Work
 from exporters.runtime.folder import ResultFolder
+from exporters.runtime.logs import configure
 from exporters.runtime.options import parse_options
 from exporters.runtime.snapshot import PageBuilder
 from exporters.runtime.testing import render, served
@@ -446,6 +447,15 @@ def test_scores_are_kept_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest
     assert [path.suffix for path in kept] == [".json"]
     page = samples(_page(built))
     assert page['qoe_unscored{reason="damaged"}'] == 1  # its files are a few letters
+
+
+def test_a_cache_that_cannot_be_written_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("logfmt", "info")
+    assert _built(tmp_path, "--cache-dir", "/proc/none")._work.queue is not None
+    (line,) = capsys.readouterr().out.splitlines()
+    assert 'event="scores are kept in memory alone" folder=/proc/none' in line
 
 
 def test_a_machine_without_ffmpeg_still_publishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

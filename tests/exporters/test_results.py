@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporters.results import EXPORTER, ResultsCollector
 from exporters.runtime.folder import ResultFolder
+from exporters.runtime.logs import configure
 from exporters.runtime.predictor import Predictor
 from exporters.runtime.testing import render, served
 
@@ -385,3 +386,11 @@ def test_every_family_on_the_golden_page_is_declared() -> None:
     declared = {family.name for family in EXPORTER.families}
     page = (Path(__file__).parent / "golden" / "results.prom").read_text()
     assert {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")} <= declared
+
+
+def test_an_empty_folder_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("logfmt", "info")
+    folder = ResultFolder(tmp_path, runs=10, max_scenarios=10)
+    assert [folder.refresh(), folder.refresh()] == [True, False]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(f'event="no results yet" folder={tmp_path} expected=test_results_*.json')
