@@ -30,6 +30,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests recorded with `record_property`: sizes of images, the series of each query."""
+    stats = terminalreporter.stats
+    reports = [r for kind in ("passed", "failed") for r in stats.get(kind, []) if r.when == "call"]
+    lines = [f"{name}: {text}" for report in reports for name, text in report.user_properties]
+    if lines:
+        terminalreporter.section("recorded")
+        terminalreporter.write_line("\n".join(lines))
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, bytes], None]:
     """Compare a page to ``tests/exporters/golden/NAME`` byte for byte; ``--refresh-golden`` writes it."""

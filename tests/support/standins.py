@@ -30,6 +30,7 @@ _PYTHON = """
 FROM {base}
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY pip.conf /etc/pip.conf
+COPY apt /etc/apt
 RUN ln -s /usr/bin/python3 /usr/local/bin/python
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 """
@@ -67,7 +68,9 @@ def make_standins(engine: DockerEngine) -> None:
             if shutil.which(program) is None:
                 pytest.skip(f"{program} is not installed")
     base = import_base_image(engine, "ca-certificates", "python3", "python3-venv", "wget")
-    _build(engine, PYTHON_IMAGE, _PYTHON.format(base=base), {"pip.conf": _pip_conf()})
+    _build(
+        engine, PYTHON_IMAGE, _PYTHON.format(base=base), {"pip.conf": _pip_conf()}, {"apt": Path("/etc/apt")}
+    )
     _build(engine, DEBIAN_IMAGE, _DEBIAN.format(base=base), {}, {"apt": Path("/etc/apt")})
     for image, (programs, start) in _BINARIES.items():
         with tempfile.TemporaryDirectory() as folder:
