@@ -24,7 +24,7 @@ _DEFAULT_SECONDS = 60.0
 
 
 class Planned(Struct, frozen=True):
-    """The scenarios as a run without measurements of the encodes; ``wall_seconds`` where a plan ends by the clock."""
+    """The scenarios as a run that was not measured; ``wall_seconds`` where a plan ends by the clock."""
 
     run: Run
     wall_seconds: dict[str, float]
