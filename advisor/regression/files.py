@@ -12,10 +12,12 @@ import msgspec
 import skops.io
 
 from advisor.errors import ModelError
+from advisor.regression.design import Design
 from advisor.regression.features import Encoding
 from advisor.regression.multivariate import MultivariatePredictor
 from advisor.regression.offsets import Spread
-from advisor.regression.training import Held, TargetModel, Trained
+from advisor.regression.situations import Situation
+from advisor.regression.trained import TargetModel, Trained
 
 __all__ = ["TRUSTED", "check_versions", "dumps", "library_versions", "loads"]
 
@@ -38,6 +40,7 @@ class _Plain(msgspec.Struct, frozen=True, kw_only=True):
     grouped_by: str
     rows: int
     cases: int
+    videos_seen: int
     notes: list[str]
     targets: dict[str, _PlainTarget]
 
@@ -45,10 +48,9 @@ class _Plain(msgspec.Struct, frozen=True, kw_only=True):
 class _PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
     typical_error: float
     spread: Spread
-    scores: dict[str, list[float]]
-    history: list[Held]
-    errors: dict[str, float]
-    coverage: dict[str, float]
+    content: dict[str, dict[str, tuple[float, float]]]
+    content_spread: Spread
+    situations: dict[str, Situation]
 
 
 def library_versions() -> dict[str, str]:
@@ -76,13 +78,18 @@ def dumps(trained: Trained) -> bytes:
         grouped_by=trained.grouped_by,
         rows=trained.rows,
         cases=trained.cases,
+        videos_seen=trained.videos_seen,
         notes=trained.notes,
         targets=targets,
     )
     estimators = {
         n: {"predictor": m.predictor, "difficulty": m.difficulty} for n, m in trained.targets.items()
     }
-    document = {"plain": msgspec.json.encode(plain).decode(), "estimators": estimators}
+    document = {
+        "plain": msgspec.json.encode(plain).decode(),
+        "pace": trained.design.pace,
+        "estimators": estimators,
+    }
     data: bytes = skops.io.dumps(document, compression=zipfile.ZIP_DEFLATED, compresslevel=3)
     return data
 
@@ -91,10 +98,9 @@ def _plain_target(model: TargetModel) -> _PlainTarget:
     return _PlainTarget(
         typical_error=model.typical_error,
         spread=model.spread,
-        scores=model.scores,
-        history=model.history,
-        errors=model.errors,
-        coverage=model.coverage,
+        content=model.content,
+        content_spread=model.content_spread,
+        situations=model.situations,
     )
 
 
@@ -127,19 +133,19 @@ def _built(document: Mapping[str, Any]) -> Trained:
             difficulty=document["estimators"][name]["difficulty"],
             typical_error=target.typical_error,
             spread=target.spread,
-            scores=target.scores,
-            history=target.history,
-            errors=target.errors,
-            coverage=target.coverage,
+            content=target.content,
+            content_spread=target.content_spread,
+            situations=target.situations,
         )
         for name, target in plain.targets.items()
     }
     return Trained(
-        encoding=plain.encoding,
+        design=Design(encoding=plain.encoding, pace=document["pace"]),
         targets=targets,
         tier=plain.tier,
         grouped_by=plain.grouped_by,
         rows=plain.rows,
         cases=plain.cases,
+        videos_seen=plain.videos_seen,
         notes=plain.notes,
     )

@@ -8,6 +8,8 @@ groups (bootstrap). The second is narrower and is never shown as the first.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from scipy import stats
 
 from advisor.errors import InputError
 
-__all__ = ["check_level", "conformal_quantile", "coverage_ratio", "student_half_width"]
+__all__ = ["check_level", "conformal_quantile", "coverage_ratio", "independent_count", "student_half_width"]
 
 Floats = NDArray[np.float64]
 
@@ -29,19 +31,42 @@ def check_level(level: float) -> float:
     return level
 
 
-def conformal_quantile(scores: Floats, level: float) -> float | None:
+def conformal_quantile(scores: Floats, level: float, independent: float | None = None) -> float | None:
     """The score that a new exchangeable one stays below with probability ``level``.
 
     It is the ceil((n + 1) level)-th smallest of the n held-out scores (split conformal prediction, Vovk et
-    al. 2005); None where n is too small to bound the level at all.
+    al. 2005); None where n is too small to bound the level at all. Scores that come in groups (those of one
+    video go together) tell as much as ``independent`` ones: the rank rises as if there were so few.
 
     >>> conformal_quantile(np.arange(1.0, 20.0), 0.9)
     18.0
+    >>> conformal_quantile(np.arange(1.0, 101.0), 0.9), conformal_quantile(np.arange(1.0, 101.0), 0.9, 20)
+    (91.0, 95.0)
     >>> conformal_quantile(np.arange(1.0, 6.0), 0.9) is None
     True
     """
-    rank = math.ceil((len(scores) + 1) * check_level(level) - 1e-9)
-    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else None
+    count = len(scores)
+    few = count if independent is None else min(max(independent, 1.0), count)
+    rank = math.ceil(count * check_level(level) * (1 + 1 / few) - 1e-9) if count else 1
+    return float(np.sort(scores)[rank - 1]) if rank <= count else None
+
+
+def independent_count(inside: NDArray[np.bool_], groups: Sequence[Hashable]) -> float:
+    """How many independent rows would tell the share of ``inside`` as well as these rows of some groups do.
+
+    The variance of a share of n independent rows is p (1 - p) / n; that of grouped rows comes from the sums
+    of each group (Kish's effective sample size). Between 1 and n.
+
+    >>> independent_count(np.array([True, True, False, False]), ["a", "a", "b", "b"])
+    2.0
+    """
+    share = float(inside.mean())
+    sums: dict[Hashable, float] = defaultdict(float)
+    for value, group in zip(inside, groups, strict=True):
+        sums[group] += float(value) - share
+    count = len(inside)
+    variance = sum(s * s for s in sums.values()) / count**2
+    return float(count) if variance <= 0 else min(max(share * (1 - share) / variance, 1.0), float(count))
 
 
 def student_half_width(residuals: Floats, level: float, parameters: int) -> float | None:

@@ -21,14 +21,16 @@ __all__ = ["MultivariatePredictor"]
 Floats = NDArray[np.float64]
 _ROWS_FOR_CHOOSING = 2500
 _ROWS_FOR_BOOTSTRAP = 2000
+_ROWS_FOR_A_MEAN = 60
 
 
 class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Predicts a positive quantity by its logarithm.
 
-    Linear, ridge of degree 2 and 3, random forest, extra trees and gradient boosting compete under grouped
-    cross-validation, and so does the mean of the three best. A more complex one is chosen only where it is
-    better by ``margin``. Too few rows leave the simplest model and say so.
+    Linear, ridge of degree 2, kernel ridge, random forest, extra trees and gradient boosting compete under
+    grouped cross-validation, and so does the mean of the three best, whose errors partly cancel. A more
+    complex one is chosen only where it is better by ``margin``. Too few rows leave the simplest model and
+    say so.
 
     Parameters
     ----------
@@ -182,10 +184,10 @@ def _chosen(
     best = min(errors.values())
     simplest = next(name for name, error in errors.items() if error <= best * (1 + margin))
     three = tuple(sorted(sorted(errors, key=errors.__getitem__)[:3], key=list(errors).index))
-    if len(three) < 3 or len(logs) < 60:
+    if len(three) < 3 or len(logs) < _ROWS_FOR_A_MEAN:
         return (simplest,)
     together = mean_ratio_error(logs - np.mean([held[name] for name in three], axis=0), weights)
-    return three if together < errors[simplest] * (1 - margin) else (simplest,)
+    return three if together < errors[simplest] else (simplest,)
 
 
 def _checked(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

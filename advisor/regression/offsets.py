@@ -16,16 +16,17 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["Seen", "Spread", "corrected", "video_variances"]
+__all__ = ["Seen", "Spread", "corrected", "learned", "remaining", "video_variances"]
 
 Floats = NDArray[np.float64]
 
 NEW_MACHINE_VARIANCE = 0.25
 """Prior of a machine never seen: errors of 30-100 % were found where none was calibrated."""
-MACHINE_ENCODER_VARIANCE = 0.02**2
-MACHINE_NOISE_VARIANCE = 0.026**2
-"""Two servers of a public wall-metered data set differ by a constant ratio, but for 2 % by encoder and 2.6 %
-by configuration; used until training data hold several machines that tell it themselves."""
+_MACHINES_DIFFER = {"mean_power_watts": (0.02, 0.026)}
+_MACHINES_DIFFER_IN_SPEED = (0.07, 0.045)
+"""Two servers of a public wall-metered data set differ by a constant ratio, but for so much by encoder and by
+configuration (standard deviations): watts little, time and so energy more. One pair of machines says no more
+than the size of it; training data of several machines scale the intervals by what they show."""
 _FEWEST_VIDEOS = 5
 _MOST_SEEN = 24
 
@@ -35,8 +36,14 @@ class Spread(Struct, frozen=True):
 
     video: float = 0.0
     video_encoder: float = 0.0
-    machine_encoder: float = MACHINE_ENCODER_VARIANCE
-    machine_noise: float = MACHINE_NOISE_VARIANCE
+    machine_encoder: float = 0.0
+    machine_noise: float = 0.0
+
+    @classmethod
+    def of_target(cls, target: str, video: float = 0.0, video_encoder: float = 0.0) -> Spread:
+        """With what is known of machines for a target of `advisor.regression.features.TARGETS`."""
+        encoder, noise = _MACHINES_DIFFER.get(target, _MACHINES_DIFFER_IN_SPEED)
+        return cls(video, video_encoder, encoder**2, noise**2)
 
 
 class Seen(Struct, frozen=True):
@@ -67,6 +74,28 @@ def _alone(a: Seen, spread: Spread) -> float:
     return own + (spread.machine_noise if a.machine is not None else 0.0)
 
 
+def learned(case: Seen, measured: Sequence[Seen], spread: Spread) -> tuple[float, float]:
+    """What measured runs tell of the case: the correction to its log prediction, and the variance explained.
+
+    Neither depends on the case's own variance.
+    """
+    near = [s for s in measured if _shared(case, s, spread) > 0]
+    if not near:
+        return 0.0, 0.0
+    near = sorted(near, key=lambda s: (-_shared(case, s, spread), s.variance))[:_MOST_SEEN]
+    between = np.array([[_shared(a, b, spread) for b in near] for a in near])
+    between[np.diag_indices(len(near))] += [_alone(s, spread) for s in near]
+    towards = np.array([_shared(case, s, spread) for s in near])
+    weights = np.linalg.solve(between, towards)
+    return float(weights @ np.array([s.error for s in near])), float(weights @ towards)
+
+
+def remaining(case: Seen, explained: float, spread: Spread) -> float:
+    """The variance of a case's error when so much of it is explained."""
+    alone = _alone(case, spread)
+    return max(_shared(case, case, spread) + alone - explained, 0.1 * alone)
+
+
 def corrected(case: Seen, measured: Sequence[Seen], spread: Spread) -> tuple[float, float]:
     """The correction to add to the case's log prediction, and the variance that remains.
 
@@ -76,17 +105,8 @@ def corrected(case: Seen, measured: Sequence[Seen], spread: Spread) -> tuple[flo
     >>> round(offset, 6), round(variance, 6)  # 0.2 x 0.03 / 0.04, and 0.04 - 0.03 x 0.03 / 0.04
     (0.15, 0.0175)
     """
-    total = _shared(case, case, spread) + _alone(case, spread)
-    near = [s for s in measured if _shared(case, s, spread) > 0]
-    if not near:
-        return 0.0, total
-    near = sorted(near, key=lambda s: (-_shared(case, s, spread), s.variance))[:_MOST_SEEN]
-    between = np.array([[_shared(a, b, spread) for b in near] for a in near])
-    between[np.diag_indices(len(near))] += [_alone(s, spread) for s in near]
-    towards = np.array([_shared(case, s, spread) for s in near])
-    weights = np.linalg.solve(between, towards)
-    offset = float(weights @ np.array([s.error for s in near]))
-    return offset, max(total - float(weights @ towards), 0.1 * _alone(case, spread))
+    offset, explained = learned(case, measured, spread)
+    return offset, remaining(case, explained, spread)
 
 
 def video_variances(

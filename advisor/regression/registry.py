@@ -49,7 +49,7 @@ __all__ = [
 
 Loaded = tuple["Trained", "Manifest"]
 LATEST = "latest"
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Counts changes of what the features mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
 _MANIFEST_FILE = "manifest.json"
@@ -64,8 +64,8 @@ class TargetReport(Struct, frozen=True, kw_only=True):
     """What was chosen; several names are averaged."""
     candidate_error_ratios: dict[str, float]
     error_ratios: dict[str, float]
-    """Mean absolute error by situation: ``plain``, ``probed`` (1-3 runs of the same video known),
-    ``calibrated`` (a new machine with 1-3 runs known)."""
+    """Mean absolute error by situation, as in `advisor.regression.situations`: ``plain``, ``familiar``,
+    ``probed_1`` to ``probed_3``, ``calibrated_1`` to ``calibrated_3``."""
     coverage_ratios: dict[str, float]
     """Share of values inside their 90 % prediction interval, by situation."""
     rows: int

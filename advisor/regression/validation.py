@@ -10,12 +10,16 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.pipeline import Pipeline
+from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
 
 __all__ = ["fit", "fold_numbers", "folds", "mean_ratio_error", "out_of_fold"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_HUBER = 1.345
+"""Robust standard deviations up to which errors count by their square: 95 % efficient for normal errors."""
+_REWEIGHTINGS = 4
 
 
 def fold_numbers(groups: Sequence[Hashable], count: int, seed: int = 0) -> Ints:
@@ -45,11 +49,28 @@ def folds(numbers: Ints) -> Iterator[tuple[Ints, Ints]]:
 
 
 def fit(model: BaseEstimator, x: Floats, y: Floats, weights: Floats) -> BaseEstimator:
-    """A fitted copy; a pipeline's last step gets the weights."""
+    """A fitted copy; a pipeline's last step gets the weights, and outliers do not pull a `RidgeCV`."""
     made = clone(model)
-    if isinstance(made, Pipeline):
-        return made.fit(x, y, **{f"{made.steps[-1][0]}__sample_weight": weights})
-    return made.fit(x, y, sample_weight=weights)
+    if not isinstance(made, Pipeline):
+        return made.fit(x, y, sample_weight=weights)
+    made.fit(x, y, **{f"{made.steps[-1][0]}__sample_weight": weights})
+    return _robust(made, x, y, weights) if isinstance(made.steps[-1][1], RidgeCV) else made
+
+
+def _robust(made: Pipeline, x: Floats, y: Floats, weights: Floats) -> Pipeline:
+    """The same with Huber's loss, by reweighting: far errors count by their size, not by its square.
+
+    A meter that slept through a short run is off by a third; squares of that would bend the whole fit.
+    """
+    table, alpha = made[:-1].transform(x), float(made[-1].alpha_)
+    errors = y - made[-1].predict(table)
+    for _ in range(_REWEIGHTINGS):
+        bound = max(_HUBER * 1.4826 * float(np.median(np.abs(errors))), 1e-9)
+        ridge = Ridge(alpha).fit(
+            table, y, sample_weight=weights * np.minimum(1.0, bound / np.maximum(np.abs(errors), 1e-12))
+        )
+        errors = y - ridge.predict(table)
+    return make_pipeline(*(step for _, step in made.steps[:-1]), ridge)
 
 
 def out_of_fold(model: BaseEstimator, x: Floats, y: Floats, weights: Floats, numbers: Ints) -> Floats:

@@ -1,0 +1,247 @@
+"""A trained model, and from it predictions with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from advisor.regression.design import Design
+from advisor.regression.features import Case, Encoding
+from advisor.regression.intervals import check_level, student_half_width
+from advisor.regression.offsets import Seen, Spread, corrected, remaining
+from advisor.regression.predictions import Estimate, Prediction
+from advisor.regression.situations import Situation, half_width, named
+
+__all__ = ["TargetModel", "Trained", "over_machines", "variances"]
+
+Floats = NDArray[np.float64]
+_FEWEST_VIDEOS = 3
+
+
+class TargetModel(Struct, kw_only=True):
+    """All that is learned of one target."""
+
+    predictor: Any
+    difficulty: Any = None
+    """Predicts the absolute log error of a row; None where the rows are too few to tell."""
+    typical_error: float = 0.0
+    spread: Spread = Spread()
+    content: dict[str, dict[str, tuple[float, float]]] = {}
+    """Of each video that training knows, by encoder: the correction, and the variance that it explains."""
+    content_spread: Spread = Spread()
+    """What errors share when the video is known."""
+    situations: dict[str, Situation] = {}
+    """What was held out in each situation of `advisor.regression.situations`."""
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Grouped mean absolute error by situation, as a ratio."""
+        return {name: s.error_ratio for name, s in self.situations.items()}
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """Share of held-out rows inside 90 % prediction intervals, each by the scores of other groups."""
+        return {name: s.coverage_ratio for name, s in self.situations.items() if s.coverage_ratio is not None}
+
+
+class Trained(Struct, kw_only=True):
+    """A model: how cases become rows, and one `TargetModel` a target."""
+
+    design: Design
+    targets: dict[str, TargetModel]
+    tier: str | None
+    grouped_by: str
+    rows: int
+    cases: int
+    videos_seen: int = 0
+    """How many different inputs were trained on."""
+    notes: list[str] = []
+    training: list[Case] = []
+    """The merged cases that it was trained on; not stored."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How cases are encoded."""
+        return self.design.encoding
+
+    def predict(
+        self, cases: Sequence[Case], measured: Sequence[Case] = (), *, confidence: float = 0.9
+    ) -> list[Prediction]:
+        """Predictions for ``cases``, corrected by what ``measured`` runs tell of their videos and machines.
+
+        A measured run never tells anything of itself. A machine that neither training nor a measured run
+        knows, and an encoder that training does not know, get no figures: they are flagged.
+        """
+        check_level(confidence)
+        measured = [c for c in measured if c.encoder in self.encoding.encoders]
+        calibrated = {c.hardware for c in measured if c.hardware not in self.encoding.hardware}
+        with threadpool_limits(limits=1):
+            found = {
+                name: _estimates(self, model, name, cases, measured, confidence)
+                for name, model in self.targets.items()
+            }
+        return [self._prediction(c, i, found, calibrated, confidence) for i, c in enumerate(cases)]
+
+    def _prediction(
+        self,
+        c: Case,
+        index: int,
+        found: Mapping[str, Sequence[Estimate | None]],
+        calibrated: set[str],
+        confidence: float,
+    ) -> Prediction:
+        known, encoder_known = c.hardware in self.encoding.hardware, c.encoder in self.encoding.encoders
+        get = {name: values[index] for name, values in found.items()}
+        rate = get.get("energy_joules_per_video_second")
+        seconds = c.video_seconds * c.streams if c.video_seconds else None
+        return Prediction(
+            run_id=c.run_id,
+            scenario=c.scenario,
+            mean_power_watts=get.get("mean_power_watts"),
+            total_energy_joules=rate.times(seconds) if rate and seconds else None,
+            encode_speed_ratio=get.get("encode_speed_ratio"),
+            confidence=confidence,
+            hardware_known=known,
+            encoder_known=encoder_known,
+            tier=self.tier,
+            notes=tuple(self._minded(c, known, encoder_known, c.hardware in calibrated)),
+        )
+
+    def _minded(self, c: Case, known: bool, encoder_known: bool, calibrated: bool) -> list[str]:
+        """What makes this prediction less certain than its interval says, in words."""
+        notes = self.encoding.unknowns(c)
+        if not known:
+            notes.append(
+                f"machine {c.hardware} is known by calibration runs only"
+                if calibrated
+                else f"machine {c.hardware} was never measured: give a calibration run of it"
+            )
+        if not encoder_known:
+            notes.append(f"encoder {c.encoder} was never measured")
+        known_video = any(c.video in model.content for model in self.targets.values())
+        if c.video is not None and 0 < self.videos_seen < _FEWEST_VIDEOS and not known_video:
+            notes.append(
+                f"{c.video} was never measured, and {self.videos_seen} other video(s) do not tell how far "
+                "one may be from another"
+            )
+        return notes
+
+
+def over_machines(design: Design, cases: Sequence[Case], predict: Any) -> Floats:
+    """Log predictions of cases on a machine never seen: the mean over those that are known."""
+    logs = [predict(design.matrix(cases, hardware=h)) for h in design.encoding.hardware]
+    return np.asarray(np.mean(logs, axis=0))
+
+
+def variances(difficulty: Any, typical_error: float, x: Floats) -> Floats:
+    """The variance of each row's log error; the typical one where rows were too few to tell them apart."""
+    typical = max(typical_error, 1e-4)
+    if difficulty is None:
+        return np.full(len(x), typical**2)
+    # the standard deviation of a normal error is 1.2533 times its mean absolute value
+    return np.asarray((1.2533 * np.maximum(difficulty.predict(x), 0.1 * typical)) ** 2)
+
+
+def _logs(trained: Trained, model: TargetModel, cases: Sequence[Case]) -> tuple[Floats, Floats]:
+    """Log predictions and variances of the cases, on machines known and unknown."""
+    known = np.array([c.hardware in trained.encoding.hardware for c in cases], dtype=bool)
+    x = trained.design.matrix(cases)
+    logs = np.empty(len(cases))
+    if known.any():
+        logs[known] = model.predictor.predict_log(x[known])
+    if not known.all():
+        strange = [c for c, k in zip(cases, known, strict=True) if not k]
+        logs[~known] = over_machines(trained.design, strange, model.predictor.predict_log)
+    return logs, variances(model.difficulty, model.typical_error, x)
+
+
+def _estimates(
+    trained: Trained,
+    model: TargetModel,
+    name: str,
+    cases: Sequence[Case],
+    measured: Sequence[Case],
+    confidence: float,
+) -> list[Estimate | None]:
+    if not cases:
+        return []
+    logs, doubts = _logs(trained, model, cases)
+    told = _told(trained, model, name, measured)
+    return [
+        _estimate(trained, model, c, float(log), float(doubt), told, confidence)
+        for c, log, doubt in zip(cases, logs, doubts, strict=True)
+    ]
+
+
+class _Told(Struct):
+    """Measured runs and how far the model is off for each, by what they tell something of."""
+
+    by_video: dict[str | None, list[tuple[Case, Seen]]]
+    by_machine: dict[str | None, list[tuple[Case, Seen]]]
+
+    def about(self, c: Case, machine: str | None) -> list[Seen]:
+        """Runs on the same new machine, or of the same video; never of the case itself."""
+        pairs = self.by_machine.get(machine, []) if machine else []
+        if c.video is not None:
+            pairs = pairs + [
+                (m, s) for m, s in self.by_video.get(c.video, []) if not machine or s.machine != machine
+            ]
+        return [s for m, s in pairs if not _same(m, c)]
+
+
+def _estimate(
+    trained: Trained, model: TargetModel, c: Case, log: float, doubt: float, told: _Told, confidence: float
+) -> Estimate | None:
+    machine = None if c.hardware in trained.encoding.hardware else c.hardware
+    here = Seen(c.video, c.encoder, machine, doubt)
+    near = told.about(c, machine)
+    alike = sum(s.machine == machine for s in near) if machine else len(near)
+    if c.encoder not in trained.encoding.encoders or (machine and not alike):
+        return None
+    if machine is None and c.video in model.content and "familiar" in model.situations:
+        # what training knows of a video counts for more than a few runs, and holds them as a rule
+        offset, explained = model.content[c.video].get(c.encoder, (0.0, 0.0))
+        rest, situation = remaining(here, explained, model.content_spread), "familiar"
+    else:
+        offset, rest = corrected(here, near, model.spread)
+        situation = "calibrated" if machine else "probed" if alike else "plain"
+    return Estimate.of_log(log + offset, _half_width(model, named(situation, alike), rest, confidence))
+
+
+def _same(a: Case, b: Case) -> bool:
+    return a is b or (a.run_id, a.scenario) == (b.run_id, b.scenario)
+
+
+def _told(trained: Trained, model: TargetModel, name: str, measured: Sequence[Case]) -> _Told:
+    """What the measured runs say: how far off the model is for each."""
+    told = _Told(by_video=defaultdict(list), by_machine=defaultdict(list))
+    some = [c for c in measured if name in c.targets]
+    if not some:
+        return told
+    logs, doubts = _logs(trained, model, some)
+    for c, log, doubt in zip(some, logs, doubts, strict=True):
+        machine = None if c.hardware in trained.encoding.hardware else c.hardware
+        seen = Seen(c.video, c.encoder, machine, float(doubt), math.log(c.targets[name]) - float(log))
+        told.by_video[c.video].append((c, seen))
+        told.by_machine[machine].append((c, seen))
+    return told
+
+
+def _half_width(model: TargetModel, situation: str, variance: float, confidence: float) -> float | None:
+    """Half-width of the prediction interval in logarithms; None where no error was ever held out."""
+    found = model.situations.get(situation) or model.situations.get("plain")
+    half = half_width(found, variance, confidence) if found else None
+    if half is not None:
+        return half
+    half = student_half_width(model.predictor.residuals_, confidence, parameters=1)
+    if half is None or not model.typical_error:
+        return half
+    # Student's width is that of the typical case; this one may be more or less certain
+    return half * max(math.sqrt(variance) / model.typical_error, 1.0)
