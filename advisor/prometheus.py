@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -30,6 +30,8 @@ _MOST_BYTES = 512 << 20
 """Of one answer; the largest that is asked for, 11 000 points of a thousand series, has a third of it."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _MOST_WAIT_SECONDS = 30.0
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 _STEP = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$")
 _STEP_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -54,8 +56,14 @@ class Connection(Struct, frozen=True, kw_only=True):
     retries: Annotated[int, Meta(ge=0)] = 3
     backoff_seconds: Annotated[float, Meta(ge=0)] = 0.25
 
+    @property
+    def shown_url(self) -> str:
+        """The address without user and password."""
+        # up to the last @: a password that should have been escaped may hold slashes and others of it
+        return re.sub(r"//.*@", "//", self.url)
+
     def __repr__(self) -> str:
-        return f"Connection({self.url!r})"
+        return f"Connection({self.shown_url!r})"
 
 
 class _Bearer(AuthBase):
@@ -273,9 +281,12 @@ def _checked(connection: Connection) -> Connection:
         host, port = None, None
     if parts.scheme not in ("http", "https") or not host:
         raise InputError(
-            f"expected an address like http://localhost:9090, got {_without_secret(connection.url)!r}",
+            f"expected an address like http://localhost:9090, got {connection.shown_url!r}",
             subject="Prometheus URL",
         )
+    if "@" in parts.path:
+        raise InputError("expected / in a password to be written as %2F", subject="Prometheus URL")
+    _check_headers(connection)
     name = f"[{host}]" if ":" in host else host
     plain = urlunsplit((parts.scheme, f"{name}:{port}" if port else name, parts.path.rstrip("/"), "", ""))
     secrets = {}
@@ -284,12 +295,37 @@ def _checked(connection: Connection) -> Connection:
     return msgspec.structs.replace(connection, url=plain, **secrets)
 
 
-def _without_secret(url: str) -> str:
-    return re.sub(r"(//)[^/@]*@", r"\1", url)
+def _check_headers(connection: Connection) -> None:
+    """Refuse what cannot be sent here, without showing it: HTTP's own errors would."""
+    sent = {
+        "bearer token": connection.bearer_token,
+        "tenant": connection.tenant,
+        **{f"header {name!r}": value for name, value in connection.headers.items()},
+    }
+    for subject, value in sent.items():
+        if value is not None and not _HEADER_VALUE.fullmatch(value):
+            raise InputError("expected one line of ASCII text", subject=subject)
+    for name in connection.headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise InputError("expected a header's name", subject=f"header {name!r}")
+
+
+class _Session(requests.Session):
+    """Sent on to another host, the operator's own headers stay behind, as requests does with credentials."""
+
+    own_headers: Iterable[str] = ()
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Called by requests before it follows a redirection."""
+        super().rebuild_auth(prepared_request, response)
+        if self.should_strip_auth(str(response.request.url), str(prepared_request.url)):
+            for name in self.own_headers:
+                prepared_request.headers.pop(name, None)
 
 
 def _session(connection: Connection) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
+    session.own_headers = ("X-Scope-OrgID", *connection.headers)
     # ~/.netrc would replace the operator's own credentials, and proxies are for the outside world
     session.trust_env = False
     session.headers.update({"Accept": "application/json", "User-Agent": "wattframe"})
@@ -301,7 +337,7 @@ def _session(connection: Connection) -> requests.Session:
     if connection.bearer_token:
         session.auth = _Bearer(connection.bearer_token)
     elif connection.username is not None:
-        session.auth = HTTPBasicAuth(connection.username, connection.password or "")
+        session.auth = HTTPBasicAuth(connection.username.encode(), (connection.password or "").encode())
     session.verify = connection.ca_file if connection.ca_file and connection.verify else connection.verify
     session.cert = connection.client_cert
     return session

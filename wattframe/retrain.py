@@ -180,7 +180,7 @@ def _with_power(
     lacking = sum(lacks_power(s) for run in runs for s in run.scenarios)
     if not lacking or options.prometheus is None:
         return runs
-    note(f"asking {options.prometheus.url} for {lacking} scenarios without power")
+    note(f"asking {options.prometheus.shown_url} for {lacking} scenarios without power")
     with PrometheusClient(options.prometheus) as client:
         done = enrich(runs, client, selector=options.selector, cache=cache)
     if done.failure is not None:

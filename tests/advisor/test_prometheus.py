@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -225,6 +226,57 @@ def test_a_refused_address_does_not_show_its_password() -> None:
     with pytest.raises(InputError) as caught:
         PrometheusClient("ftp://me:secret@host")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"bearer_token": "s3cret\nabc"}, "bearer token: expected one line of ASCII text"),
+        ({"bearer_token": "s3cret\u2026"}, "bearer token: expected one line of ASCII text"),
+        ({"tenant": "s3cret\r"}, "tenant: expected one line of ASCII text"),
+        ({"headers": {"X-Key": "s3cret\n"}}, "header 'X-Key': expected one line of ASCII text"),
+        ({"headers": {"X Key": "s3cret"}}, "header 'X Key': expected a header's name"),
+        ({"url": "http://me:s3@cret/x@127.0.0.1:9"}, "expected / in a password to be written as %2F"),
+        ({"url": "http://me:s3cret/x@127.0.0.1:9"}, "got 'http://127.0.0.1:9'"),
+        ({"url": "http://me:s3cret@127.0.0.1:port"}, "got 'http://127.0.0.1:port'"),
+    ],
+)
+def test_a_secret_that_cannot_be_sent_is_refused_and_not_shown(given: dict[str, Any], said: str) -> None:
+    """HTTP libraries put the value that they refuse into their error."""
+    with pytest.raises(InputError) as caught:
+        PrometheusClient(Connection(**({"url": "http://127.0.0.1:9"} | given)))
+    assert said in str(caught.value)
+    assert "s3" not in str(caught.value)
+
+
+def test_a_connection_shows_no_password() -> None:
+    connection = Connection(url="http://me:s3cret@host:9090", bearer_token="s3cret", password="s3cret")
+    assert repr(connection) == "Connection('http://host:9090')"
+    assert connection.shown_url == "http://host:9090"
+
+
+def test_a_password_may_be_of_any_letters(server: Server) -> None:
+    """RFC 7617 with UTF-8: base64 of "me:pä…"."""
+    PrometheusClient(server.url, username="me", password="pä…").query("up")
+    assert server.asked[0][2]["Authorization"] == "Basic bWU6cMOk4oCm"
+
+
+def test_secrets_do_not_follow_a_redirection_to_another_host(server: Server) -> None:
+    """Another port is another server; in the same place they are sent again."""
+    other = Server()
+    try:
+        client = PrometheusClient(
+            server.url, username="me", password="s3cret", tenant="t", headers={"X-Key": "s3cret"}
+        )
+        for place, kept in ((f"{server.url}/there", True), (f"{other.url}/there", False)):
+            replies = iter([(302, {"Location": place}, b"")])
+            server.reply = lambda _, replies=replies: next(replies, vector())  # type: ignore[misc]
+            client.query("up")
+            sent = (server if kept else other).asked[-1][2]
+            for name in ("Authorization", "X-Key", "X-Scope-OrgID"):
+                assert (name in sent) is kept
+    finally:
+        other.close()
 
 
 @pytest.mark.parametrize(

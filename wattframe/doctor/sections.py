@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import time
@@ -203,7 +204,7 @@ def prometheus(url: str) -> dict[str, Any]:
     """Whether there is a Prometheus binary, and a server at ``url``."""
     found: dict[str, Any] = {
         "binary": shutil.which("prometheus"),
-        "url": url,
+        "url": re.sub(r"//.*@", "//", url),  # the page is pasted into reports of bugs
         "reachable": False,
         "advice": [],
     }
