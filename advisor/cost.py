@@ -19,14 +19,13 @@ from advisor.loadcurve import weighted_total
 from advisor.metered import as_scenario, metered, watch_hours
 from advisor.money import JOULES_PER_KWH
 from advisor.priced import Figure, Priced
-from advisor.prices import Mode, Prices, resolve
+from advisor.prices import Mode, Prices, TariffLike, resolve
 from advisor.pricing import electricity_cost, machine_cost, price_scenario, time_cost, total_cost
 from advisor.quantities import core_seconds_used, energy_curve, is_number, one_unit, wall_seconds
 from advisor.regions import Region, RegionalPricing
 from advisor.results import Scenario
 from advisor.scenario import delivered_pixels
 from advisor.tariff import Flat, Schedule, flat_value
-from advisor.tariff_file import Tariff
 from advisor.tco import CloudOffer, Machine, Preset, TcoAnalysis, analyse
 from advisor.tco_inputs import delivery, flat_price, preset, streams_made, watts_in_use
 
@@ -65,9 +64,10 @@ class CostModel:
     pue
         Power usage effectiveness, 1 to 3; else the region's, else 1. It multiplies energy once.
     tariff
-        A price over time (`advisor.tariff_file.read_tariff`, or a `advisor.tariff` schedule).
+        A price over time: a file (YAML or CSV, see docs/cost.md), its document as a mapping, or a schedule of
+        `advisor.tariff`.
     carbon_grams_per_kwh
-        Intensity of the grid in grams of CO2e; else the region's, else unknown. 0 is 0.
+        Intensity of the grid in grams of CO2e, a number or a schedule; else the region's, else unknown; 0 is 0.
     embodied, functional_unit
         What making the machine emitted (`advisor.carbon.Embodied`), and what the SCI is per: video_minute,
         watch_hour or gigapixel.
@@ -105,8 +105,8 @@ class CostModel:
         region: str | Region | None = None,
         regions: RegionalPricing | None = None,
         pue: float | None = None,
-        tariff: Tariff | Schedule | None = None,
-        carbon_grams_per_kwh: float | None = None,
+        tariff: TariffLike | None = None,
+        carbon_grams_per_kwh: float | Schedule | None = None,
         embodied: Embodied | None = None,
         functional_unit: FunctionalUnit | None = None,
         price_per_joule: float | None = None,

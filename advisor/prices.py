@@ -6,6 +6,9 @@ that can be cited stays without one: nothing falls back to a default.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
@@ -16,11 +19,13 @@ from advisor.currency import converted
 from advisor.region_file import HIGHEST_PLAUSIBLE_PUE
 from advisor.regions import Region, RegionalPricing
 from advisor.tariff import Flat, Schedule
-from advisor.tariff_file import Tariff
+from advisor.tariff_file import Tariff, parse_tariff, read_tariff
 
-__all__ = ["Mode", "Prices", "resolve"]
+__all__ = ["Mode", "Prices", "TariffLike", "resolve"]
 
 Mode = Literal["owned", "cloud"]
+TariffLike = Tariff | Schedule | Mapping[str, Any] | str | os.PathLike[str]
+"""A tariff that was read, a schedule in the model's currency, a tariff's document, or its file."""
 
 
 class Prices(Struct, frozen=True, kw_only=True):
@@ -61,11 +66,11 @@ def resolve(
     mode: Mode = "owned",
     energy_cost_per_kwh: float | None = None,
     energy_cost_source: str = "operator",
-    tariff: Tariff | Schedule | None = None,
+    tariff: TariffLike | None = None,
     region: str | Region | None = None,
     regions: RegionalPricing | None = None,
     pue: float | None = None,
-    carbon_grams_per_kwh: float | None = None,
+    carbon_grams_per_kwh: float | Schedule | None = None,
     cpu_cost_per_hour: float | None = None,
     gpu_cost_per_hour: float | None = None,
     instance_cost_per_hour: float | None = None,
@@ -128,7 +133,7 @@ def _electricity(
     check: Checker,
     own: float | None,
     own_source: str,
-    tariff: Tariff | Schedule | None,
+    tariff: TariffLike | None,
     place: Region | None,
     regions: RegionalPricing,
 ) -> dict[str, Any]:
@@ -137,6 +142,10 @@ def _electricity(
     if own is not None:
         price = Flat(check.price(own, "energy_cost_per_kwh"))
         return {"electricity": price, "electricity_source": own_source}
+    if isinstance(tariff, (str, os.PathLike)):
+        tariff = read_tariff(tariff, currency=check.currency, accept_unusual=check.accept_unusual)
+    elif isinstance(tariff, Mapping):
+        tariff = parse_tariff(tariff, check, folder=Path(), field="tariff.")
     if isinstance(tariff, Tariff):
         given = tariff.currency or check.currency
         return {
@@ -145,6 +154,8 @@ def _electricity(
             "electricity_newest_unix_seconds": tariff.newest_unix_seconds,
         }
     if tariff is not None:
+        if not hasattr(tariff, "pieces"):
+            raise check.error("expected a tariff's file, its document or a schedule", "tariff")
         return {"electricity": tariff, "electricity_source": own_source}
     if place is None or place.price is None:
         return {}
@@ -156,11 +167,12 @@ def _electricity(
     }
 
 
-def _carbon(check: Checker, own: float | None, place: Region | None) -> dict[str, Any]:
+def _carbon(check: Checker, own: float | Schedule | None, place: Region | None) -> dict[str, Any]:
     if own is not None:
-        most = HIGHEST_PLAUSIBLE_GRAMS_PER_KWH
-        grams = check.amount(own, "carbon_grams_per_kwh", maximum=most)
-        return {"carbon": Flat(grams), "carbon_basis": "operator", "carbon_source": "operator"}
+        if not hasattr(own, "pieces"):
+            most = HIGHEST_PLAUSIBLE_GRAMS_PER_KWH
+            own = Flat(check.amount(own, "carbon_grams_per_kwh", maximum=most))
+        return {"carbon": own, "carbon_basis": "operator", "carbon_source": "operator"}
     if place is None:
         return {}
     return {

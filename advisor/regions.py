@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from advisor.amounts import currency_code
-from advisor.currency import Rates, converted
+from advisor.currency import Rates, converted, read_rates
 from advisor.errors import PricingError, UnknownRegionError
 from advisor.pricing_file import near
 from advisor.region_file import read_regions
@@ -31,7 +31,9 @@ class RegionalPricing:
     currency
         What prices are returned in. The table's are in USD: any other needs ``rates``.
     rates
-        The operator's exchange rates (`advisor.currency.read_rates`).
+        The operator's exchange rates: a file, or what `advisor.currency.read_rates` made of it.
+    accept_unusual_prices
+        Keep prices of the file that look like a slip of the unit.
 
     >>> regions = RegionalPricing()
     >>> regions.price_per_kwh("eu-north-1"), regions.carbon_grams_per_kwh("eu-north-1")
@@ -46,11 +48,11 @@ class RegionalPricing:
         operator_file: str | os.PathLike[str] | None = None,
         *,
         currency: str = "USD",
-        rates: Rates | None = None,
+        rates: Rates | str | os.PathLike[str] | None = None,
         accept_unusual_prices: bool = False,
     ) -> None:
         self.currency = currency_code(currency)
-        self.rates = rates
+        self.rates = read_rates(rates) if isinstance(rates, (str, os.PathLike)) else rates
         self._regions = dict(table())
         if operator_file in self._regions:
             raise PricingError(

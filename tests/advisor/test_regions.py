@@ -18,6 +18,12 @@ from advisor.tariff import Flat, Scaled, Series
 EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
 
 
+def test_rates_can_be_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "rates.yaml"
+    path.write_text("base: EUR\ndate: 2026-11-20\nrates: {USD: 1.25}\n")
+    assert RegionalPricing(currency="EUR", rates=path).price_per_kwh("eu-north-1") == 0.0682 / 1.25
+
+
 def test_a_region_in_place_of_the_operators_file_says_where_it_goes() -> None:
     with pytest.raises(PricingError, match=r"operator_file: .* asked for by region\('us-east-1'\)"):
         RegionalPricing("us-east-1")

@@ -384,6 +384,31 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_takes_a_file_a_document_or_a_schedule(tmp_path: Path) -> None:
+    """A kilowatt-hour at noon of a Monday, at 0.3."""
+    path = tmp_path / "tariff.yaml"
+    path.write_text('time_zone: Europe/Berlin\nperiods: [{price_per_kwh: 0.3, hours: "06:00-22:00"}]\n')
+    with pytest.raises(PricingError, match=r"tariff.yaml: periods: no price from 00:00 to 06:00"):
+        CostModel(tariff=path)
+    path.write_text(path.read_text() + "otherwise_per_kwh: 0.2\n")
+    noon = {"energy_kwh": 1, "duration_seconds": 60, "start_time": berlin("2026-03-02T12:00:00")}
+    for tariff in (path, str(path), DAY_AND_NIGHT, TOU):
+        assert CostModel(tariff=tariff).compute_energy_cost(**noon) == pytest.approx(0.3)
+    with pytest.raises(PricingError, match=r"tariff.periods: two prices from 00:00"):
+        CostModel(tariff={"time_zone": "UTC", "periods": [{"price_per_kwh": 1}, {"price_per_kwh": 1}]})
+    with pytest.raises(PricingError, match=r"tariff: expected a tariff's file"):
+        CostModel(tariff=0.3)  # type: ignore[arg-type]
+
+
+def test_an_intensity_can_change_over_time() -> None:
+    """100 g/kWh for the first hour and 300 for the second: a kilowatt-hour in each is 0.4 kg."""
+    model = CostModel(carbon_grams_per_kwh=Series.of([0, 3600], [100, 300]))
+    samples = {"power_watts": [1000] * 3, "step_seconds": 3600, "start_time": 2e8, "duration": 7200}
+    assert model.price(samples).missing.count("outside_carbon_series") == 1
+    later = CostModel(carbon_grams_per_kwh=Series.of([2e8, 2e8 + 3600], [100, 300]))
+    assert later.price(samples).co2_operational_kg == pytest.approx(0.4)
+
+
 def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
     (tmp_path / "market.csv").write_text("timestamp,price_per_kwh\n0,0.1\n3600,-0.05\n")
     path = tmp_path / "market.yaml"
