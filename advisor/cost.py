@@ -67,7 +67,7 @@ class CostModel:
         A price over time: a file (YAML or CSV, see docs/cost.md), its document as a mapping, or a schedule of
         `advisor.tariff`.
     carbon_grams_per_kwh
-        Intensity of the grid in grams of CO2e, a number or a schedule; else the region's, else unknown; 0 is 0.
+        Grid intensity in grams of CO2e, a number or a schedule; else the region's, else unknown. 0 is 0.
     embodied, functional_unit
         What making the machine emitted (`advisor.carbon.Embodied`), and what the SCI is per: video_minute,
         watch_hour or gigapixel.
