@@ -7,6 +7,7 @@
     |   |-- ResultFileError        a result file or one scenario in it
     |   |-- PricingError           a price, a tariff, an exchange rate, a TCO input; a ValueError too
     |   |   `-- UnknownRegionError a region that the table does not know, with near names
+    |   |-- TableError             numbers given to a predictor; a ValueError too
     |   |-- MediaError             a video that cannot be read or compared
     |   `-- ModelError             a model folder or file that does not fit or cannot be trusted
     `-- WorkError                  the work was asked for correctly and failed (exit code 1)
@@ -14,7 +15,7 @@
         |-- FfmpegError            ffmpeg is missing or ended badly
         |-- EngineError            the Docker engine did not answer as it should
         |-- PrometheusError        the server is down, slow, refused the query or answered in part
-        `-- NotEnoughDataError     too little data for an honest answer
+        `-- NotEnoughDataError     too little data for an honest answer; a ValueError too
 
 An absent source (no RAPL, no GPU, no engine) is normal and is not an error.
 """
@@ -32,6 +33,7 @@ __all__ = [
     "PricingError",
     "PrometheusError",
     "ResultFileError",
+    "TableError",
     "UnknownRegionError",
     "WattframeError",
     "WorkError",
@@ -77,6 +79,10 @@ class PricingError(InputError, ValueError):
     """A price, tariff, exchange rate or cost input that cannot be used."""
 
 
+class TableError(InputError, ValueError):
+    """Numbers given to a predictor that are missing, not finite, or of the wrong shape."""
+
+
 class UnknownRegionError(PricingError):
     """A region that neither the table nor the operator's file knows."""
 
@@ -116,5 +122,5 @@ class PrometheusError(WorkError):
     """Prometheus is down, too slow, refused the query, or answered only in part."""
 
 
-class NotEnoughDataError(WorkError):
+class NotEnoughDataError(WorkError, ValueError):
     """There is too little data for an honest answer."""

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from advisor.errors import InputError, NotEnoughDataError
+from advisor.errors import InputError, NotEnoughDataError, TableError
+from advisor.regression.tables import column, matrix
 from advisor.results import Scenario
 from advisor.scenario import mean_watts, stream_count
 
@@ -23,28 +24,6 @@ __all__ = ["LinearPredictor", "PolynomialPredictor", "PowerPredictor"]
 Floats = NDArray[np.float64]
 _COUNTS_FOR_A_PARABOLA = 5
 """One is held out at a time; through the three that a parabola takes no error is left to see."""
-
-
-def _matrix(x: ArrayLike) -> Floats:
-    """One row a sample; a flat list is one feature."""
-    try:
-        array = np.asarray(x, dtype=float)
-    except (TypeError, ValueError) as exc:
-        raise InputError("expected numbers only", subject="X") from exc
-    array = array.reshape(-1, 1) if array.ndim < 2 else array
-    if array.ndim != 2 or not np.isfinite(array).all():
-        raise InputError("expected a finite number in every cell of one table", subject="X")
-    return array
-
-
-def _targets(y: ArrayLike, rows: int) -> Floats:
-    try:
-        array = np.asarray(y, dtype=float)
-    except (TypeError, ValueError) as exc:
-        raise InputError("expected numbers only", subject="y") from exc
-    if array.shape != (rows,) or not np.isfinite(array).all():
-        raise InputError(f"expected {rows} finite numbers, got shape {array.shape}", subject="y")
-    return array
 
 
 class _LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -79,11 +58,11 @@ class _LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ------
         NotEnoughDataError
             The samples do not determine the curve (too few, or too few different ones).
-        InputError
+        TableError
             A value is missing, not a number or not finite.
         """
-        x = _matrix(X)
-        targets = _targets(y, len(x))
+        x = matrix(X)
+        targets = column(y, len(x))
         self.n_features_in_ = x.shape[1]
         # columns of one size keep the squares of large features from drowning the constant
         scale = np.abs(x).max(axis=0, initial=0.0)
@@ -107,14 +86,17 @@ class _LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        InputError
+        TableError
             A value is not finite, or the number of features is not the one fitted.
         """
         check_is_fitted(self)
-        x = _matrix(X)
-        if x.shape[1] != self.n_features_in_:
-            raise InputError(f"expected {self.n_features_in_} features, got {x.shape[1]}", subject="X")
-        return self._expand(x) @ self.coefficients_
+        return self._expand(matrix(X, self.n_features_in_)) @ self.coefficients_
+
+    @property
+    def coef_(self) -> Floats:
+        """The coefficients without the intercept, under scikit-learn's name."""
+        check_is_fitted(self)
+        return self.coefficients_[1:]
 
     def r2_score(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> float | None:  # noqa: N803
         """Share of the targets' variance that the curve explains; of the training rows without arguments.
@@ -126,7 +108,7 @@ class _LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if X is None or y is None:
             return self.training_r2_
         predicted = self.predict(X)
-        return _r2(_targets(y, len(predicted)), predicted)
+        return _r2(column(y, len(predicted)), predicted)
 
 
 def _r2(targets: Floats, predicted: Floats) -> float | None:
@@ -185,7 +167,7 @@ class _Constant(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
-        return np.full(len(_matrix(X)), self.mean_)
+        return np.full(len(matrix(X)), self.mean_)
 
 
 class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -209,19 +191,21 @@ class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ------
         NotEnoughDataError
             There is no sample.
-        InputError
+        TableError
             A value is missing, negative or not finite.
         """
-        streams = _matrix(X)
+        streams = matrix(X)
         if not len(streams):
             raise NotEnoughDataError("PowerPredictor needs at least one measured stream count, got none")
-        watts = _targets(y, len(streams))
+        watts = column(y, len(streams))
         if streams.shape[1] != 1 or (streams < 0).any() or (watts < 0).any():
-            raise InputError("expected one column of stream counts and watts, none negative", subject="X, y")
+            raise TableError("expected one column of stream counts and watts, none negative", subject="X, y")
         counts = np.unique(streams)
         self.streams_seen_ = (float(counts[0]), float(counts[-1]))
         self.kind_, self.note_ = self._choose(streams, watts, counts)
+        self.n_features_in_ = 1
         self.model_ = _curve(self.kind_).fit(streams, watts)
+        self.training_r2_ = _r2(watts, self.predict(streams))
         return self
 
     def _choose(self, streams: Floats, watts: Floats, counts: Floats) -> tuple[str, str]:
@@ -244,12 +228,18 @@ class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Mean watts, shape (n,); never below 0."""
         check_is_fitted(self)
-        return cast(Floats, np.maximum(self.model_.predict(_matrix(X)), 0.0))
+        return cast(Floats, np.maximum(self.model_.predict(matrix(X, 1)), 0.0))
 
-    def r2_score(self, X: ArrayLike, y: ArrayLike) -> float | None:  # noqa: N803
-        """Share of variance explained on these rows; None where the watts are constant."""
+    def r2_score(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> float | None:  # noqa: N803
+        """Share of variance explained on these rows, of the training rows without arguments.
+
+        None where the watts are constant.
+        """
+        check_is_fitted(self)
+        if X is None or y is None:
+            return self.training_r2_
         predicted = self.predict(X)
-        return _r2(_targets(y, len(predicted)), predicted)
+        return _r2(column(y, len(predicted)), predicted)
 
 
 def _curve(kind: str) -> Any:

@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from advisor.errors import InputError, NotEnoughDataError
+from advisor.errors import NotEnoughDataError, TableError
 from advisor.regression.candidates import candidates
 from advisor.regression.intervals import check_level, conformal_quantile, student_half_width
+from advisor.regression.tables import column, matrix
 from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, out_of_fold
 
 __all__ = ["MultivariatePredictor"]
@@ -63,7 +64,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         Parameters
         ----------
         X
-            Shape (n, k), finite.
+            Shape (n, k), finite; a flat list is one feature.
         y
             Shape (n,), positive.
         groups
@@ -75,13 +76,18 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         ------
         NotEnoughDataError
             There is no row.
-        InputError
+        TableError
             A value is missing, not finite, or a target is not positive.
         """
-        x, logs, weights = _checked(X, y, sample_weight)
+        x = matrix(X)
+        if not len(x):
+            raise NotEnoughDataError("MultivariatePredictor needs at least one row, got none")
+        logs = np.log(column(y, len(x), positive=True))
+        given = np.ones(len(x)) if sample_weight is None else sample_weight
+        weights = column(given, len(x), "sample_weight", positive=True)
         names: list[Hashable] = [*range(len(logs))] if groups is None else [*groups]
         if len(names) != len(logs):
-            raise InputError(f"expected {len(logs)} groups, one a row, got {len(names)}", subject="groups")
+            raise TableError(f"expected {len(logs)} groups, one a row, got {len(names)}", subject="groups")
         self.n_features_in_ = x.shape[1]
         # one thread: on a busy machine the barriers of several cost more than they gain
         with threadpool_limits(limits=1):
@@ -126,9 +132,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     def predict_log(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Natural logarithms of the predictions, shape (n,)."""
         check_is_fitted(self)
-        x = _table(X)
-        if x.shape[1] != self.n_features_in_:
-            raise InputError(f"expected {self.n_features_in_} features, got {x.shape[1]}", subject="X")
+        x = matrix(X, self.n_features_in_)
         if not len(x):
             return np.empty(0)
         return np.asarray(np.mean([model.predict(x) for model in self.models_], axis=0))
@@ -161,7 +165,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         The chosen models are fitted again on groups drawn with replacement. This is no prediction interval.
         """
         check_level(level)
-        table = _table(X)
+        table = matrix(X)
         self.predict_log(table)
         x, logs, weights, codes = self._sample
         rng = np.random.default_rng(self.seed)
@@ -188,32 +192,6 @@ def _chosen(
         return (simplest,)
     together = mean_ratio_error(logs - np.mean([held[name] for name in three], axis=0), weights)
     return three if together < errors[simplest] else (simplest,)
-
-
-def _checked(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
-    table = _table(x)
-    try:
-        targets = np.asarray(y, dtype=float)
-        heavy = np.ones(len(table)) if weights is None else np.asarray(weights, dtype=float)
-    except (TypeError, ValueError) as exc:
-        raise InputError("expected numbers only", subject="y") from exc
-    if not len(table):
-        raise NotEnoughDataError("MultivariatePredictor needs at least one row, got none")
-    if targets.shape != (len(table),) or not np.isfinite(targets).all() or (targets <= 0).any():
-        raise InputError(f"expected {len(table)} positive numbers", subject="y")
-    if heavy.shape != targets.shape or not np.isfinite(heavy).all() or (heavy <= 0).any():
-        raise InputError(f"expected {len(table)} positive numbers", subject="sample_weight")
-    return table, np.log(targets), heavy
-
-
-def _table(x: ArrayLike) -> Floats:
-    try:
-        table = np.asarray(x, dtype=float)
-    except (TypeError, ValueError) as exc:
-        raise InputError("expected numbers only", subject="X") from exc
-    if table.ndim != 2 or not np.isfinite(table).all():
-        raise InputError("expected a table with a finite number in every cell", subject="X")
-    return table
 
 
 def _some(count: int, most: int, seed: int) -> NDArray[np.int64]:

@@ -114,7 +114,7 @@ def test_parameters_follow_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [
-        ([[1.0], [np.nan]], [1.0, 2.0], "X: expected a table with a finite number in every cell"),
+        ([[1.0], [np.nan]], [1.0, 2.0], "X: expected a finite number in every cell of one table"),
         ([["a"]], [1.0], "X: expected numbers only"),
         ([[1.0], [2.0]], [1.0, 0.0], "y: expected 2 positive numbers"),
         ([[1.0], [2.0]], [1.0], "y: expected 2 positive numbers"),
