@@ -45,6 +45,7 @@ class Skipped(Struct, frozen=True):
     run_id: str
     scenario: str
     reason: str
+    repeat: int = 1
 
 
 class Enrichment(Struct, frozen=True):
@@ -196,7 +197,7 @@ def _account(runs: Sequence[Run], seen: Mapping[Window, Observed]) -> Enrichment
             scenario = made.scenarios[index]
             if observed.power is None:
                 reason = observed.reason or "Prometheus saw no power"
-                skipped.append(Skipped(run.run_id, scenario.name, reason))
+                skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
             else:
                 enriched.append(Enriched(run.run_id, scenario, observed))
     return Enrichment(tuple(filled), tuple(enriched), tuple(skipped))

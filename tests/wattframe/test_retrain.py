@@ -111,6 +111,37 @@ def test_a_copied_file_counts_once(results: Path) -> None:
     assert [left.reason for left in report.skipped] == ["a copy of a scenario that was read before"] * 7
 
 
+def test_a_copy_that_was_scored_since_is_still_a_copy(results: Path) -> None:
+    run = read_run(next(results.iterdir()))
+    scored = [msgspec.structs.replace(s, vmaf_score=95.0) for s in run.scenarios]
+    again = msgspec.structs.replace(run, scenarios=tuple(scored))
+    write_run(again, results / "test_results_20260109_000000.json")
+    report = retrain(_options(results), _quiet)
+    assert [left.reason for left in report.skipped] == ["a copy of a scenario that was read before"] * 7
+
+
+def test_repeats_that_contradict_one_another_are_listed(results: Path) -> None:
+    """A repeat of s0 (40 W) at 80 W; another within a fifth of s1 (42 W) is no contradiction."""
+    watts = [Power(mean_watts=w, tier="modelled") for w in (80.0, 50.0)]
+    again = [_scenario(i, repeat=2, start_time=2e9, power=power) for i, power in enumerate(watts)]
+    _write(results, *again, stamp="20260102_000000")
+    report = retrain(_options(results), _quiet)
+    assert [(n.run_id, n.scenario, n.reason) for n in report.noted] == [
+        (
+            "test_results_20260101_000000",
+            "s0",
+            "contradicts its repeat test_results_20260102_000000, s0: 40.0 W against 80.0 W",
+        )
+    ]
+
+
+def test_a_scenario_below_its_own_idle_machine_is_noted(results: Path) -> None:
+    low = _scenario(20, name="low", power=Power(mean_watts=17.9, tier="modelled"))
+    _write(results, IDLE, low, stamp="20260102_000000")
+    report = retrain(_options(results), _quiet)
+    assert [n.reason for n in report.noted] == ["draws 17.9 W, less than the idle machine with 20.0 W"]
+
+
 def test_figures_that_should_not_be_trusted_weigh_less_and_are_listed(results: Path) -> None:
     _write(results, _scenario(20, validity=["steal", "too_short"]), stamp="20260102_000000")
     report = retrain(_options(results), _quiet)
@@ -268,7 +299,8 @@ def test_recommend_predicts_where_power_was_not_measured(
         (["recommend", "--results-dir", "/nowhere"], 2, "/nowhere: expected a folder of result files"),
         (["recommend", "--objective", "speed"], 2, "objective: expected one of cost, energy"),
         (["recommend", "--objective", "energy=x"], 2, "--objective: expected weights"),
-        (["retrain", "--prometheus-url", "x", "--results-dir", "."], 1, "nothing could be trained"),
+        (["retrain", "--results-dir", "."], 1, "nothing could be trained"),
+        (["retrain", "--prometheus-url", "x", "--results-dir", "."], 2, "expected an address like"),
         (["retrain", "--prometheus-url", "http://x", "--prometheus-header", "a"], 2, "expected NAME=VALUE"),
         (
             ["retrain", "--prometheus-url", "http://x", "--prometheus-token-file", "/nowhere"],

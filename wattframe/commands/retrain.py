@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ from advisor.errors import InputError
 from advisor.prometheus import Connection
 from advisor.regression import registry
 from wattframe.retrain import Options, Report, retrain, summary, watch
+from wattframe.retraining.load import Progress
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -90,10 +93,37 @@ def command(
         margin=margin,
         force=force,
     )
-    if watch_seconds is not None:
-        watch(options, watch_seconds, _note, lambda report: _tell(report, json_))
-    _tell(retrain(options, _note), json_)
+    with _bar() as progress:
+        if watch_seconds is not None:
+            watch(options, watch_seconds, _note, lambda report: _tell(report, json_), progress)
+        _tell(retrain(options, _note, progress), json_)
     return 0
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress | None]:
+    """A bar of the windows that Prometheus has answered, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("asking Prometheus"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("windows", total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done == total:
+            bar.stop()
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
 
 
 def _tell(report: Report, as_json: bool) -> None:

@@ -1,0 +1,1 @@
+"""The parts of a retraining; `wattframe.retrain` puts them together."""

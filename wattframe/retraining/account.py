@@ -1,0 +1,73 @@
+"""What a retraining is asked to do, and the account of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.prometheus import Connection
+from advisor.regression.registry import Manifest
+
+__all__ = ["EnrichedRow", "Left", "Options", "Report"]
+
+_PROMOTION_MARGIN = 0.05
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a retraining is asked to do."""
+
+    results_dir: Path
+    models_dir: Path
+    prometheus: Connection | None = None
+    selector: str = ""
+    hardware_id: str | None = None
+    keep: int = 5
+    margin: float = _PROMOTION_MARGIN
+    force: bool = False
+    """Promote whatever the comparison says."""
+
+
+class Left(Struct, frozen=True):
+    """A scenario or file that was not trained on, and why."""
+
+    run_id: str
+    scenario: str | None
+    reason: str
+
+
+class EnrichedRow(Struct, frozen=True, kw_only=True):
+    """A scenario whose power came from Prometheus."""
+
+    run_id: str
+    scenario: str
+    mean_power_watts: float
+    total_energy_joules: float
+    tier: str | None
+    host_cpu_percent: float | None
+    """Of all processors, as the Docker exporter saw it."""
+    container_cpu_seconds: dict[str, float]
+    notes: tuple[str, ...]
+
+
+class Report(Struct, kw_only=True):
+    """The account of one retraining."""
+
+    files: int = 0
+    scenarios: int = 0
+    baselines: int = 0
+    enriched: list[EnrichedRow] = []
+    requests: int = 0
+    from_cache: int = 0
+    skipped: list[Left] = []
+    noted: list[Left] = []
+    """Scenarios that were trained on with less weight, or that look odd."""
+    manifest: Manifest | None = None
+    former: str | None = None
+    """The version in service before."""
+    drift_ratio: float | None = None
+    """How much more new scenarios draw than the former model says (median); None for fewer than five."""
+    card: str | None = None
+    """The page that shows the model."""
+    deleted: list[str] = []
+    seconds: float = 0.0

@@ -1,0 +1,82 @@
+"""Whether a new model is not worse than the one in service, and how far the machine has drifted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import ModelError
+from advisor.regression import registry
+from advisor.regression.registry import Manifest
+from wattframe.retraining.account import Options, Report
+
+__all__ = ["former_version", "judged"]
+
+_FEWEST_NEW = 5
+
+
+def former_version(models_dir: Path, home: str) -> str | None:
+    try:
+        return registry.latest_manifest(models_dir, home).version
+    except ModelError:
+        return None
+
+
+def judged(options: Options, trained: Any, challenger: Manifest, report: Report) -> tuple[bool, str]:
+    """Whether the new model is not worse than the one in service, and why."""
+    home = challenger.hardware_id
+    if not (options.models_dir / home / registry.LATEST).is_symlink():
+        return True, "the first model of this machine"
+    try:
+        former, manifest = registry.load(options.models_dir, home)
+    except ModelError as exc:
+        return True, f"the former model cannot be used: {exc}"
+    if manifest.tier != challenger.tier:
+        better = challenger.tier == "measured"
+        return better, f"{challenger.tier or 'unknown'} power in place of {manifest.tier or 'unknown'}"
+    return _compared(former, manifest, trained, challenger, options.margin, report)
+
+
+def _compared(
+    former: Any, manifest: Manifest, trained: Any, challenger: Manifest, margin: float, report: Report
+) -> tuple[bool, str]:
+    """On scenarios that are new to the former model where there are some, else by both's own errors."""
+    ours, theirs, count, report.drift_ratio = _on_new_rows(former, manifest, trained)
+    what = f"on {count} new scenarios"
+    if count < _FEWEST_NEW:
+        ours, theirs = challenger.error_ratio, manifest.error_ratio
+        what = "in grouped cross-validation"
+    if theirs is None:
+        return True, f"version {manifest.version} had no error that could be known"
+    if ours is None:
+        return False, f"its error cannot be known, version {manifest.version} has {theirs:.1%}"
+    said = f"power error {ours:.1%} against {theirs:.1%} of version {manifest.version} {what}"
+    return ours <= theirs * (1 + margin), said
+
+
+def _on_new_rows(
+    former: Any, manifest: Manifest, trained: Any
+) -> tuple[float | None, float | None, int, float | None]:
+    """Errors of the new and the former model on scenarios that the former never saw, and its drift there."""
+    import numpy as np
+
+    from advisor.regression.validation import mean_ratio_error
+
+    name = "mean_power_watts"
+    model = trained.targets.get(name)
+    if model is None or not model.predictor.errors_:
+        return None, None, 0, None
+    rows = [c for c in trained.training if name in c.targets]
+    held = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.predictor.residuals_, strict=True)]
+    new = [(c, e) for c, e in held if c.run_id not in manifest.runs]
+    predicted = former.predict([c for c, _ in new]) if new else []
+    pairs = [
+        (e, np.log(c.targets[name] / p.mean_power_watts.mean))
+        for (c, e), p in zip(new, predicted, strict=True)
+        if p.mean_power_watts is not None
+    ]
+    if len(pairs) < _FEWEST_NEW:
+        return None, None, len(pairs), None
+    ours, theirs = np.array(pairs).T
+    drift = float(np.expm1(np.median(theirs)))
+    return mean_ratio_error(ours), mean_ratio_error(theirs), len(pairs), drift

@@ -1,0 +1,241 @@
+"""Result files as cases to train on: read in groups, enriched, checked; what is left out has its reason."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from advisor.enrichment import Enrichment, ObservationCache, enrich, lacks_power
+from advisor.errors import InputError, ResultFileError
+from advisor.prometheus import PrometheusClient
+from advisor.regression.features import Case, case
+from advisor.results import RESULT_GLOB, Run, Scenario, read_run
+from advisor.scenario import duration_seconds, energy, idle_watts, mean_watts
+from wattframe.retraining.account import EnrichedRow, Left, Options, Report
+
+__all__ = ["Note", "Progress", "load", "why_nothing"]
+
+_FILES_AT_ONCE = 200
+_MOST_FAILURES = 2
+_MOST_WATTS = 100_000.0
+_BELOW_IDLE = 0.9
+_CONTRADICTION = 1.25
+"""Repeats of one configuration vary by hundredths, in short runs by a fifth."""
+Note = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+def load(
+    options: Options, report: Report, note: Note, progress: Progress | None = None
+) -> tuple[list[Case], str | None]:
+    """Every usable scenario as a case, and the newest run's machine.
+
+    Runs are read in groups and dropped again, so that memory holds one group and the cases.
+    """
+    if not options.results_dir.is_dir():
+        raise InputError("expected a folder of result files", subject=options.results_dir)
+    cases: list[Case] = []
+    seen: set[int] = set()
+    newest: tuple[float, str | None] = (-1.0, None)
+    with contextlib.ExitStack() as stack:
+        enricher = None
+        if options.prometheus is not None:
+            client = stack.enter_context(PrometheusClient(options.prometheus))
+            enricher = _Enricher(client, options, report, note, progress)
+        for runs in _runs(options.results_dir, report):
+            filled, reasons = enricher.fill(runs) if enricher else (runs, {})
+            for run in filled:
+                report.files += 1
+                named = run.host.hardware_id if run.host else None
+                newest = max(newest, (run.start_time or 0.0, named), key=lambda pair: pair[0])
+                cases += _cases(run, report, seen, reasons)
+    cases = _of_one_tier(cases, report)
+    report.noted += _contradictions(cases)
+    return cases, newest[1]
+
+
+def _runs(folder: Path, report: Report) -> Iterator[list[Run]]:
+    group: list[Run] = []
+    for path in sorted(folder.glob(RESULT_GLOB)):
+        try:
+            run = read_run(path)
+        except ResultFileError as exc:
+            report.skipped.append(Left(path.stem, None, str(exc)))
+            continue
+        report.skipped += [Left(run.run_id, r.name, r.reason) for r in run.refused]
+        group.append(run)
+        if len(group) == _FILES_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+_Key = tuple[str, str, int]
+"""Of a scenario: its run, name and repeat."""
+
+
+class _Enricher:
+    """Asks Prometheus for the scenarios without power, until it has failed twice in a row."""
+
+    def __init__(
+        self,
+        client: PrometheusClient,
+        options: Options,
+        report: Report,
+        note: Note,
+        progress: Progress | None,
+    ) -> None:
+        self._client = client
+        self._selector = options.selector
+        self._cache = ObservationCache(options.models_dir / ".observed.sqlite")
+        self._report = report
+        self._note = note
+        self._progress = progress
+        self._failures: list[str] = []
+
+    def fill(self, runs: Sequence[Run]) -> tuple[Sequence[Run], Mapping[_Key, str]]:
+        """The runs with the power that could be had, and why it could not for the others."""
+        lacking = [(run.run_id, s.name, s.repeat) for run in runs for s in run.scenarios if lacks_power(s)]
+        if not lacking:
+            return runs, {}
+        if len(self._failures) == _MOST_FAILURES:
+            return runs, dict.fromkeys(lacking, f"no power, and {self._failures[-1]}")
+        self._note(f"asking {self._client.connection.shown_url} for {len(lacking)} scenarios without power")
+        done = enrich(runs, self._client, selector=self._selector, cache=self._cache, progress=self._progress)
+        if done.failure is None:
+            self._failures.clear()
+        else:
+            # what was measured by the runner itself is still worth training on
+            self._note(f"not enriched: {done.failure}")
+            self._failures.append(done.failure)
+        _account(done, self._report)
+        return done.runs, {(s.run_id, s.scenario, s.repeat): s.reason for s in done.skipped}
+
+
+def _account(done: Enrichment, report: Report) -> None:
+    report.requests += done.requests
+    report.from_cache += done.from_cache
+    report.enriched += [
+        EnrichedRow(
+            run_id=e.run_id,
+            scenario=e.scenario.name,
+            mean_power_watts=power.mean_watts or 0.0,
+            total_energy_joules=power.total_energy_joules or 0.0,
+            tier=power.tier,
+            host_cpu_percent=e.observed.host_cpu_percent,
+            container_cpu_seconds=e.observed.container_cpu_seconds,
+            notes=e.observed.notes,
+        )
+        for e in done.enriched
+        if (power := e.scenario.power)
+    ]
+
+
+def _cases(run: Run, report: Report, seen: set[int], reasons: Mapping[_Key, str]) -> Iterator[Case]:
+    for scenario in run.scenarios:
+        report.scenarios += 1
+        baseline = scenario.type == "baseline"
+        report.baselines += baseline
+        without = reasons.get((run.run_id, scenario.name, scenario.repeat))
+        reason = without if baseline else _unusable(scenario, run, seen, without)
+        if reason is not None:
+            report.skipped.append(Left(run.run_id, scenario.name, reason))
+        elif not baseline:
+            yield _weighed(scenario, run, report)
+
+
+def _weighed(scenario: Scenario, run: Run, report: Report) -> Case:
+    """The case; what should not be trusted, or is odd, is noted."""
+    made = case(scenario, run)
+    watts, idle = mean_watts(scenario), idle_watts(scenario, run)
+    if watts is not None and idle is not None and watts < _BELOW_IDLE * idle:
+        said = f"draws {watts:.1f} W, less than the idle machine with {idle:.1f} W"
+        report.noted.append(Left(run.run_id, scenario.name, said))
+    if scenario.validity:
+        made = msgspec.structs.replace(made, weight=made.weight / 4)
+        said = f"weighs a quarter: {', '.join(scenario.validity)}"
+        report.noted.append(Left(run.run_id, scenario.name, said))
+    return made
+
+
+def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str | None) -> str | None:
+    """Why a scenario cannot be trained on, None when it can."""
+    if scenario.status != "ok":
+        return f"the scenario {scenario.status}" + (f": {scenario.error}" if scenario.error else "")
+    watts, joules, seconds = mean_watts(scenario), energy(scenario), duration_seconds(scenario)
+    if watts is None:
+        return without_power or "no power"
+    if not 0 < watts < _MOST_WATTS:
+        return f"impossible mean power: {watts:g} W"
+    if (
+        joules
+        and seconds
+        and joules.basis == "counter"
+        and not 0.8 < joules.joules / (watts * seconds) < 1.25
+    ):
+        return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on the average"
+    if scenario.encoder is None and scenario.bitrate is None and scenario.resolution is None:
+        return "nothing says what was encoded"
+    if scenario.start_time is not None:
+        identity = _identity(scenario, run)
+        if identity in seen:
+            return "a copy of a scenario that was read before"
+        seen.add(identity)
+    return None
+
+
+def _identity(s: Scenario, run: Run) -> int:
+    """Equal for copies; one of them may have been scored or enriched since it was copied."""
+    machine = run.host.hardware_id if run.host else None
+    settings = (s.encoder, s.preset, s.bitrate, s.crf, s.resolution, s.fps, s.streams)
+    return hash((machine, s.name, s.repeat, s.start_time, s.duration, settings))
+
+
+def _of_one_tier(cases: Sequence[Case], report: Report) -> list[Case]:
+    """The tier that most cases have, measured before modelled: a model mixes neither."""
+    count = Counter(c.tier for c in cases)
+    if len(count) < 2:
+        return list(cases)
+    rank = {"measured": 0, "modelled": 1, None: 2}
+    chosen = min(count, key=lambda tier: (-count[tier], rank[tier]))
+    named = {None: "power of unknown origin", "measured": "measured power", "modelled": "modelled power"}
+    report.skipped += [
+        Left(c.run_id, c.scenario, f"{named[c.tier]}; the others have {named[chosen]}")
+        for c in cases
+        if c.tier != chosen
+    ]
+    return [c for c in cases if c.tier == chosen]
+
+
+def _contradictions(cases: Iterable[Case]) -> Iterator[Left]:
+    """Repeats of one configuration that draw very different power; their median is what is trained on."""
+    least: dict[int, Case] = {}
+    most: dict[int, Case] = {}
+    for c in cases:
+        key = hash(c.configuration)
+        least[key] = min(least.get(key, c), c, key=_watts)
+        most[key] = max(most.get(key, c), c, key=_watts)
+    for key, low in least.items():
+        high = most[key]
+        if _watts(high) > _CONTRADICTION * _watts(low):
+            said = f"contradicts its repeat {high.run_id}, {high.scenario}: {_watts(low):.1f} W against "
+            yield Left(low.run_id, low.scenario, f"{said}{_watts(high):.1f} W")
+
+
+def _watts(c: Case) -> float:
+    return c.targets.get("mean_power_watts", 0.0)
+
+
+def why_nothing(options: Options, report: Report) -> str:
+    if not report.files and not report.skipped:
+        return f"{options.results_dir} holds no {RESULT_GLOB}"
+    if not report.skipped:
+        return "there is no scenario but baselines"
+    reason, count = Counter(left.reason for left in report.skipped).most_common(1)[0]
+    hint = "; give --prometheus-url" if reason == "no power" and options.prometheus is None else ""
+    return f"{len(report.skipped)} skipped, {count} because: {reason}{hint}"
