@@ -21,7 +21,15 @@ from advisor.money import JOULES_PER_KWH
 from advisor.priced import Figure, Priced
 from advisor.prices import Mode, Prices, TariffLike, resolve
 from advisor.pricing import electricity_cost, machine_cost, price_scenario, time_cost, total_cost
-from advisor.quantities import core_seconds_used, energy_curve, is_number, one_unit, wall_seconds
+from advisor.quantities import (
+    core_seconds_used,
+    energy_curve,
+    is_number,
+    one_unit,
+    optional,
+    wall_seconds,
+    whole_threads,
+)
 from advisor.regions import Region, RegionalPricing
 from advisor.results import Scenario
 from advisor.scenario import delivered_pixels
@@ -313,11 +321,13 @@ class CostModel:
         >>> round(model.compute_compute_cost(cpu_usage_cores=[2, 2.5, 3, 2.8, 2.2], step_seconds=10), 6)
         0.0104
         """
+        host_threads = whole_threads(host_threads)
         if scenario is not None:
             known = as_scenario(scenario)
             return machine_cost(known, self.prices, load_aware=load_aware, host_threads=host_threads).value
         seconds = wall_seconds(duration_seconds, hours)
         busy = core_seconds_used(core_seconds, cpu_usage_cores, timestamps, step_seconds)
+        gpu_hours = optional(gpu_hours, "gpu_hours")
         if (seconds, busy, gpu_hours) == (None, None, None):
             raise PricingError(
                 "expected duration_seconds, hours, core_seconds, cpu_usage_cores or gpu_hours", field="hours"
@@ -372,6 +382,7 @@ class CostModel:
         >>> CostModel(mode="cloud", instance_cost_per_hour=0.68).compute_total_cost(duration_seconds=1800)
         0.34
         """
+        host_threads = whole_threads(host_threads)
         if scenario is not None:
             known = as_scenario(scenario)
             if known.status != "ok":
@@ -380,10 +391,14 @@ class CostModel:
             compute = machine_cost(known, self.prices, load_aware=load_aware, host_threads=host_threads)
             return total_cost(energy, compute, self.prices).value
         seconds = wall_seconds(duration_seconds, hours)
+        cost_energy = optional(cost_energy, "cost_energy", minimum=-math.inf)
+        cost_compute = optional(cost_compute, "cost_compute", minimum=-math.inf)
         if cost_compute is None:
             busy = core_seconds_used(core_seconds, cpu_usage_cores, timestamps, step_seconds)
+            gpu_hours = optional(gpu_hours, "gpu_hours")
             cost_compute = time_cost(self.prices, seconds, busy, gpu_hours, host_threads)
-        if cost_energy is None and (energy_joules, energy_kwh, power_watts) != (None, None, None):
+        given = (energy_joules, energy_kwh, power_watts)
+        if cost_energy is None and any(quantity is not None for quantity in given):
             cost_energy = self.compute_energy_cost(
                 energy_joules=energy_joules,
                 energy_kwh=energy_kwh,

@@ -104,6 +104,8 @@ def integrate(
     if timestamps is None:
         step = amount(step_seconds, field="step_seconds", above=True)
         return LoadCurve.from_samples([index * step for index in range(len(known))], known)
+    if isinstance(timestamps, (str, Mapping)) or not isinstance(timestamps, Iterable):
+        raise PricingError(f"expected a sequence of seconds, found {timestamps!r}", field="timestamps")
     moments = cast("list[float]", amounts(timestamps, field="timestamps", minimum=-math.inf))
     return LoadCurve.from_samples(moments, known)
 

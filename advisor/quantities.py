@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import SupportsFloat
 
 from advisor import money
-from advisor.amounts import amount
+from advisor.amounts import Checker, amount
 from advisor.errors import PricingError
 from advisor.loadcurve import LoadCurve
 from advisor.money import JOULES_PER_KWH
 
-__all__ = ["core_seconds_used", "energy_curve", "is_number", "one_unit", "sum_known", "wall_seconds"]
+__all__ = [
+    "core_seconds_used",
+    "energy_curve",
+    "is_number",
+    "one_unit",
+    "optional",
+    "sum_known",
+    "wall_seconds",
+    "whole_threads",
+]
 
 
 def is_number(value: object) -> bool:
     """Whether a first argument is a quantity and no scenario; an array can be a float, and is none."""
     return isinstance(value, SupportsFloat) and not isinstance(value, Iterable)
+
+
+def optional(value: float | None, field: str, **limits: float) -> float | None:
+    """A quantity that need not be given, checked where it is (see `advisor.amounts.amount`)."""
+    return None if value is None else Checker().amount(value, field, **limits)
 
 
 def sum_known(parts: Sequence[float | None]) -> float | None:
@@ -30,7 +45,7 @@ def one_unit(
 ) -> float | None:
     """One quantity that was given in one of two units."""
     if second is None:
-        return first
+        return optional(first, first_name)
     if first is not None:
         raise PricingError(f"expected {first_name} or {second_name}, not both", field=second_name)
     return amount(second, field=second_name) * factor
@@ -41,6 +56,11 @@ def wall_seconds(seconds: float | None, hours: float | None) -> float | None:
     return one_unit(seconds, hours, 3600.0, "duration_seconds", "hours")
 
 
+def whole_threads(threads: int | None) -> int | None:
+    """CPUs of a machine."""
+    return None if threads is None else int(amount(threads, field="host_threads", minimum=1))
+
+
 def core_seconds_used(
     core_seconds: float | None,
     cores: Sequence[float | None] | None,
@@ -49,7 +69,7 @@ def core_seconds_used(
 ) -> float | None:
     """CPU time, given as such or as samples of cores in use."""
     if cores is None:
-        return core_seconds
+        return optional(core_seconds, "core_seconds")
     if core_seconds is not None:
         raise PricingError("expected core_seconds or cpu_usage_cores, not both", field="cpu_usage_cores")
     curve = money.integrate(cores, timestamps=timestamps, step_seconds=step_seconds, field="cpu_usage_cores")
@@ -66,7 +86,9 @@ def energy_curve(
     start: float | None,
 ) -> LoadCurve:
     """Energy as it was given, as power over time."""
+    start = optional(start, "start_time", minimum=-math.inf)
     if isinstance(watts, Iterable):
+        step_seconds = optional(step_seconds, "step_seconds", above=True)
         if timestamps is None and start is not None and step_seconds is not None:
             timestamps, step_seconds = [start + i * step_seconds for i, _ in enumerate(watts)], None
         return money.integrate(watts, timestamps=timestamps, step_seconds=step_seconds, field="power_watts")

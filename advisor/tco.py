@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
-from advisor.amounts import amount
+from advisor.amounts import Checker, amount
 from advisor.money import HOURS_PER_YEAR, amortised_per_hour, break_even_viewers
 
 __all__ = [
@@ -28,6 +28,11 @@ __all__ = [
 ]
 
 _STEP = 0.1
+
+
+def _check(struct: Struct, name: str, field: str | None = None, **limits: float) -> None:
+    """A field of what was just made as the number that it has to be; ``field`` is what errors call it."""
+    force_setattr(struct, name, Checker().amount(getattr(struct, name), field or name, **limits))
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -48,16 +53,15 @@ class Machine(Struct, frozen=True, kw_only=True):
     embodied_kg: float | None = None
 
     def __post_init__(self) -> None:
-        bought = amount(self.purchase_price, field="purchase_price")
-        amount(self.residual_value, field="residual_value", maximum=bought)
-        amount(self.lifetime_years, field="lifetime_years", above=True)
-        amount(self.utilisation_ratio, field="utilisation_ratio", above=True, maximum=1.0)
-        amount(self.mean_watts, field="mean_watts")
-        amount(self.idle_watts, field="idle_watts")
-        amount(self.maintenance_per_year, field="maintenance_per_year")
-        amount(self.streams, field="streams", above=True)
+        _check(self, "purchase_price")
+        _check(self, "residual_value", maximum=self.purchase_price)
+        _check(self, "lifetime_years", above=True)
+        _check(self, "utilisation_ratio", above=True, maximum=1.0)
+        for name in ("mean_watts", "idle_watts", "maintenance_per_year"):
+            _check(self, name)
+        _check(self, "streams", above=True)
         if self.embodied_kg is not None:
-            amount(self.embodied_kg, field="embodied_kg")
+            _check(self, "embodied_kg")
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -69,9 +73,9 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """Per 10^9 bytes."""
 
     def __post_init__(self) -> None:
-        amount(self.viewers, field="viewers", above=True)
-        amount(self.bitrate_kbps, field="bitrate_kbps", above=True)
-        amount(self.cost_per_gb, field="delivery_cost_per_gb")
+        _check(self, "viewers", above=True)
+        _check(self, "bitrate_kbps", above=True)
+        _check(self, "cost_per_gb", "delivery_cost_per_gb")
 
     @property
     def per_viewer_hour(self) -> float:
@@ -90,8 +94,8 @@ class CloudOffer(Struct, frozen=True, kw_only=True):
     streams: float = 1.0
 
     def __post_init__(self) -> None:
-        amount(self.cost_per_hour, field="cloud_cost_per_hour")
-        amount(self.streams, field="cloud_streams", above=True)
+        _check(self, "cost_per_hour", "cloud_cost_per_hour")
+        _check(self, "streams", "cloud_streams", above=True)
 
 
 class Preset(Struct, frozen=True, kw_only=True):
@@ -101,8 +105,8 @@ class Preset(Struct, frozen=True, kw_only=True):
     bitrate_kbps: float
 
     def __post_init__(self) -> None:
-        amount(self.cost_per_stream_hour, field="cost_per_stream_hour")
-        amount(self.bitrate_kbps, field="bitrate_kbps", above=True)
+        _check(self, "cost_per_stream_hour")
+        _check(self, "bitrate_kbps", above=True)
 
     def viewers_to_prefer(self, slower: Preset, delivery_cost_per_gb: float) -> float | None:
         """Viewers from which ``slower`` pays for itself in bytes not delivered; None if it never does.

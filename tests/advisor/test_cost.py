@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -581,3 +582,43 @@ def test_a_viewer_receives_what_was_reached(
     outputs: list[Output], bitrate: str | None, kbps: float | None
 ) -> None:
     assert delivered_kbps(Scenario(name="a", outputs=outputs, bitrate=bitrate)) == kbps
+
+
+ODD: list[Any] = [
+    *(None, 0, -1, 1, 60.0, 1e-300, 1e300, 10**400, float("nan"), float("inf"), True, 2**63, START),
+    *([], [1, 2], [1.0, None, 3.0], [float("nan"), 1], (1, 2), {}, {"mean_watts": 100}, [{}], object()),
+    *({"timestamps": [5, 5, 5], "power_watts": [1, 2, 3]}, "5", "N/A", b"x", "1280x720", "failed", "gpu"),
+]
+SAMPLED = ("timestamps", "step_seconds")
+ENERGY = (*SAMPLED, "energy_joules", "energy_kwh", "power_watts", "duration_seconds", "hours", "start_time")
+TIME = (*SAMPLED, "duration_seconds", "hours", "core_seconds", "cpu_usage_cores", "gpu_hours", "host_threads")
+TAKEN = {
+    "compute_energy_cost": ENERGY,
+    "compute_compute_cost": TIME,
+    "compute_total_cost": (*ENERGY, *TIME, "cost_energy", "cost_compute"),
+    "compute_cost_per_pixel": ("pixels", "cost"),
+    "compute_cost_per_watch_hour": ("viewers", "hours", "duration_seconds", "cost"),
+}
+SCENARIO_FIELDS = (
+    *("name", "status", "bitrate", "resolution", "fps", "encoder", "encoder_type", "streams", "viewers"),
+    *("duration", "start_time", "end_time", "outputs", "power", "gpu_power", "samples", "cpu_seconds"),
+    *("power_watts", "cpu_usage_cores", "step_seconds"),
+)
+SCENARIO = st.dictionaries(st.sampled_from(SCENARIO_FIELDS), st.sampled_from(ODD), max_size=6)
+
+
+@given(method=st.sampled_from(sorted(TAKEN)), scenario=st.none() | SCENARIO, data=st.data())
+def test_whatever_is_given_a_cost_is_finite_or_unknown_or_refused_in_a_line(
+    method: str, scenario: dict[str, Any] | None, data: st.DataObject
+) -> None:
+    names = st.sampled_from(TAKEN[method])
+    quantities = data.draw(st.dictionaries(names, st.sampled_from(ODD), max_size=4))
+    tariff = data.draw(st.sampled_from([None, Series.of([START, START + 3600], [0.1, 0.3])]))
+    model = CostModel(None if tariff else 0.1, 0.5, 1.2, tariff=tariff, pue=1.2)
+    cost, refusal = None, ""
+    try:
+        cost = getattr(model, method)(scenario, **quantities)
+    except PricingError as exc:
+        refusal = str(exc)
+    assert "\n" not in refusal
+    assert cost is None or math.isfinite(cost)
