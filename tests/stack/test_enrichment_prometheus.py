@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -9,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import requests
 
 from advisor.enrichment import ObservationCache, enrich
 from advisor.errors import PrometheusError
 from advisor.prometheus import PrometheusClient
-from advisor.results import Power, Run, Scenario
+from advisor.results import Power, Run, Scenario, write_run
+from wattframe.cli import main
 
 pytestmark = [
     pytest.mark.prometheus,
@@ -286,3 +289,28 @@ def test_a_range_beyond_the_servers_limit_is_the_range_it_would_not_answer(
 def test_a_query_that_does_not_parse_is_refused_in_the_servers_words(client: PrometheusClient) -> None:
     with pytest.raises(PrometheusError, match=r"HTTP 400: invalid parameter .*parse error"):
         client.query("sum(")
+
+
+def test_results_without_power_are_trained_on_from_prometheus_alone(
+    prometheus_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A result file as it is with power and samples taken out, through the command."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    settings = {"encoder": "libx264", "preset": "fast", "resolution": "1280x720", "fps": 30.0}
+    scenarios = [
+        msgspec.structs.replace(_load(i), bitrate=f"{i + 1}M", **settings) for i in range(len(LOADS))
+    ]
+    idle = _window("idle", 402, 432, type="baseline")
+    write_run(_run(idle, *scenarios), folder / "test_results_20260105_080000.json")
+    arguments = ["--results-dir", folder, "--models-dir", tmp_path / "models"]
+    arguments += ["--prometheus-url", prometheus_url, "--selector", 'instance="a"', "--json"]
+    assert main(["retrain", *map(str, arguments)]) == 0
+    account = json.loads(capsys.readouterr().out)
+    watts = {row["scenario"]: row["mean_power_watts"] for row in account["enriched"]}
+    # 30 W of the package and 4 W of the dram, and the load
+    expected = {"idle": 34.0, "load 0": 124.0, "load 1": 89.0, "load 2": 154.0, "load 3": 104.0}
+    assert watts == pytest.approx(expected, rel=1e-3)
+    assert account["skipped"] == []
+    assert account["manifest"]["training_scenarios"] == 4
+    assert account["manifest"]["tier"] == "measured"
