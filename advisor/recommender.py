@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -43,6 +43,8 @@ OBJECTIVES: dict[str, str] = {
 MEASURED_NOISE_RATIO = 0.012
 """Repeats of one configuration vary by 1.2 % in clips of 20 s; used where there are no repeats to tell."""
 _DRAWS = 4000
+_MOST_NEXT = 3
+_LEAST_GAIN = 1e-4
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
 Floats = NDArray[np.float64]
@@ -103,6 +105,7 @@ class Pick(Struct, frozen=True, kw_only=True):
     tier: str | None
     values: dict[str, float | str | None]
     probability_best: float | None
+    """Of having the least value of those that hold the constraints; of a knee, of being the knee."""
 
 
 class FrontPoint(Struct, frozen=True, kw_only=True):
@@ -124,8 +127,9 @@ class NextRun(Struct, frozen=True, kw_only=True):
     run_id: str
     scenario: str
     why: str
-    expected_gain_ratio: float
-    """How much less the objective may become by knowing it, on the average over what is plausible."""
+    expected_gain_ratio: float | None
+    """How much less the objective may become by knowing it, on the average over what is plausible; None where
+    nothing is chosen yet."""
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):
@@ -208,29 +212,35 @@ class TranscodingRecommender:
 
     def recommend(self, options: Sequence[Option]) -> Recommendation:
         """The best option that holds the constraints; without a floor of quality the knee of the front."""
-        left_out: dict[str, int] = defaultdict(int)
-        for option in options:
-            reason = self._missing(option)
-            if reason:
-                left_out[reason] += 1
         known = [o for o in options if not self._missing(o)]
-        feasible = [o for o in known if not self._broken(o, left_out)]
+        verdicts = [(o, *self._verdict(o)) for o in known]
+        feasible = [o for o, holds, _ in verdicts if holds]
         front = self._front(feasible)
-        probabilities = self._probabilities(feasible)
-        knee = _knee([(o, self._required(o)) for o in front])
         choice, reason = self._choice(options, known, feasible, front)
-        by_id = {id(o): p for o, p in zip(feasible, probabilities, strict=True)}
+        knee = _knee([(o, self._required(o)) for o in front])
+        by_id = dict(zip(map(id, feasible), self._probabilities(feasible), strict=True))
+        chosen = by_id if choice is not knee or self._floor else self._knee_probabilities(front)
         return Recommendation(
             objective=self.objective,
             unit=self._unit,
             constraints=self.constraints,
-            choice=_pick(choice, by_id) if choice else None,
+            choice=_pick(choice, chosen) if choice else None,
             reason=reason,
             front=self._points(front, by_id),
-            knee=_pick(knee, by_id) if knee else None,
-            next_runs=self._next_runs(feasible, choice) if choice else (),
-            left_out=dict(left_out),
+            knee=_pick(knee, self._knee_probabilities(front)) if knee else None,
+            next_runs=self._next_runs(feasible, choice, [o for o, holds, _ in verdicts if holds is None]),
+            left_out=dict(
+                Counter(
+                    reason
+                    for reason in (*map(self._missing, options), *(said for _, _, said in verdicts))
+                    if reason
+                )
+            ),
         )
+
+    @property
+    def _floor(self) -> bool:
+        return self.constraints.min_vmaf is not None or self.constraints.min_vmaf_p5 is not None
 
     def _required(self, option: Option) -> float:
         value = self.value(option)
@@ -244,8 +254,8 @@ class TranscodingRecommender:
         names = [n for n in self.weights if not getattr(option, OBJECTIVES[n])]
         return f"{' and '.join(names)} not known"
 
-    def _broken(self, option: Option, left_out: dict[str, int]) -> bool:
-        """Whether a constraint does not hold; the first one is counted."""
+    def _verdict(self, option: Option) -> tuple[bool | None, str]:
+        """Whether the constraints hold, None where a value that one needs is not known, and what to say."""
         c = self.constraints
         limits = (
             ("VMAF", option.vmaf, c.min_vmaf, 1),
@@ -254,16 +264,13 @@ class TranscodingRecommender:
             ("speed", option.encode_speed_ratio, c.min_speed, 1),
             ("mean watts", option.mean_power_watts, c.max_watts, -1),
         )
+        unknown = ""
         for name, value, limit, sign in limits:
-            if limit is None:
-                continue
-            if value is None:
-                left_out[f"{name} not known"] += 1
-                return True
-            if sign * (value - limit) < 0:
-                left_out[f"{name} {'below' if sign > 0 else 'above'} {limit:g}"] += 1
-                return True
-        return False
+            if limit is not None and value is None:
+                unknown = unknown or f"{name} not known"
+            elif limit is not None and value is not None and sign * (value - limit) < 0:
+                return False, f"{name} {'below' if sign > 0 else 'above'} {limit:g}"
+        return (None, unknown) if unknown else (True, "")
 
     def _choice(
         self,
@@ -279,8 +286,7 @@ class TranscodingRecommender:
         if not feasible:
             return None, f"none of {len(known)} scenarios holds the constraints"
         best = min(feasible, key=self._required)
-        floor = self.constraints.min_vmaf is not None or self.constraints.min_vmaf_p5 is not None
-        if floor:
+        if self._floor:
             return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
         if len(feasible) == 1:
             return None, "only one scenario: there is nothing to choose from"
@@ -344,31 +350,49 @@ class TranscodingRecommender:
         wins = np.bincount(self._draws(options).argmin(axis=1), minlength=len(options))
         return [float(p) for p in wins / _DRAWS]
 
-    def _next_runs(self, options: Sequence[Option], choice: Option, most: int = 3) -> tuple[NextRun, ...]:
+    def _knee_probabilities(self, front: Sequence[Option]) -> dict[int, float]:
+        """How probably each option of the front is its knee; the ends are none."""
+        scored = [o for o in front if o.vmaf is not None]
+        if len(scored) < 3:
+            return {}
+        x, y = self._draws(scored), np.array([o.vmaf for o in scored], dtype=float)
+        spans = np.maximum(x[:, -1:] - x[:, :1], 1e-12)
+        heights = (y - y[0]) / max(y[-1] - y[0], 1e-12) - (x - x[:, :1]) / spans
+        wins = np.bincount(heights.argmax(axis=1), minlength=len(scored))
+        return {id(o): float(p) for o, p in zip(scored, wins / _DRAWS, strict=True)}
+
+    def _next_runs(
+        self, options: Sequence[Option], choice: Option | None, unsure: Sequence[Option]
+    ) -> tuple[NextRun, ...]:
         """The runs whose result would change the choice most, on the average over what is plausible.
 
         Knowing option i exactly is worth the expected amount by which the better of i and the choice is less
         than the choice (expected improvement); knowing the choice itself, the amount by which the next best
-        may be less.
+        may be less. ``unsure`` lack a value that a constraint needs: they gain what they do if it holds.
         """
-        if len(options) < 2:
-            return ()
-        draws = self._draws(options)
-        at = next(i for i, o in enumerate(options) if o is choice)
-        logs = np.log([self._required(o) for o in options])
-        rivals = np.delete(logs, at).min()
+        if choice is None:
+            cheapest = sorted(unsure, key=self._required)
+            return tuple(_next_run(o, self._verdict(o)[1], None) for o in cheapest[:_MOST_NEXT])
+        pool = [*options, *unsure]
+        draws = self._draws(pool)
+        at = next(i for i, o in enumerate(pool) if o is choice)
+        logs = np.log([self._required(o) for o in pool])
         gains = np.maximum(logs[at] - draws, 0).mean(axis=0)
-        gains[at] = np.maximum(draws[:, at] - rivals, 0).mean()
-        order = [int(i) for i in np.argsort(-gains) if gains[i] > 1e-4][:most]
+        rivals = np.delete(logs[: len(options)], at)
+        gains[at] = np.maximum(draws[:, at] - rivals.min(), 0).mean() if len(rivals) else 0.0
+        order = [int(i) for i in np.argsort(-gains, kind="stable") if gains[i] > _LEAST_GAIN][:_MOST_NEXT]
         return tuple(
-            NextRun(
-                run_id=options[i].run_id,
-                scenario=options[i].scenario,
-                why=_why(options[i], options[i] is choice),
-                expected_gain_ratio=round(float(gains[i]), 6),
+            _next_run(
+                pool[i],
+                self._verdict(pool[i])[1] or _why(pool[i], pool[i] is choice),
+                round(float(gains[i]), 6),
             )
             for i in order
         )
+
+
+def _next_run(option: Option, why: str, gain: float | None) -> NextRun:
+    return NextRun(run_id=option.run_id, scenario=option.scenario, why=why, expected_gain_ratio=gain)
 
 
 def _why(option: Option, chosen: bool) -> str:

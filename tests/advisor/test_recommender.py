@@ -129,6 +129,43 @@ def test_the_run_that_is_least_certain_and_may_win_comes_first() -> None:
     assert "hopeless" not in [n.scenario for n in answer.next_runs]
 
 
+def test_a_run_whose_quality_is_not_known_is_worth_scoring_where_it_may_win() -> None:
+    """20 % less energy than the choice: ln 1.25 = 0.2231 is what it gains if its quality holds."""
+    options = [_option("chosen", 100.0, 90.0), _option("unscored", 80.0), _option("dear", 200.0)]
+    answer = TranscodingRecommender("energy", Constraints(min_vmaf=80)).recommend(options)
+    assert answer.choice is not None
+    assert answer.choice.scenario == "chosen"
+    (run,) = answer.next_runs
+    assert (run.scenario, run.why) == ("unscored", "VMAF not known")
+    assert run.expected_gain_ratio == pytest.approx(0.2231, abs=0.001)
+
+
+def test_where_nothing_is_chosen_the_cheapest_of_the_unknown_come_next() -> None:
+    options = [_option(n, j) for n, j in (("b", 2.0), ("d", 4.0), ("a", 1.0), ("c", 3.0))]
+    answer = TranscodingRecommender("energy", Constraints(min_vmaf=80)).recommend(options)
+    assert answer.choice is None
+    assert [(n.scenario, n.expected_gain_ratio) for n in answer.next_runs] == [
+        ("a", None),
+        ("b", None),
+        ("c", None),
+    ]
+
+
+def test_what_breaks_one_constraint_is_not_worth_running_for_another() -> None:
+    hot = _option("hot", 1.0, mean_power_watts=99.0)
+    answer = TranscodingRecommender("energy", Constraints(min_vmaf=80, max_watts=50)).recommend([hot])
+    assert answer.left_out == {"mean watts above 50": 1}
+    assert answer.next_runs == ()
+
+
+def test_the_probability_of_a_knee_is_that_of_being_the_knee() -> None:
+    """The middle stays the knee whatever 1.2 % of noise do, although it never has the least energy."""
+    answer = TranscodingRecommender().recommend(LADDER)
+    assert answer.choice is not None
+    assert answer.choice.probability_best == 1.0
+    assert [p.probability_best for p in answer.front] == [1.0, 0.0, 0.0]
+
+
 def test_weights_combine_objectives_without_their_units() -> None:
     """By energy alone a, by bitrate alone b; with the weight on the bitrate b, in any unit."""
     a = _option("a", 10.0, 90.0, bitrate_kbps=4000.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from advisor.errors import InputError, ModelError
 from advisor.price_book import PriceBook, PriceOptions
-from advisor.recommender import Constraints, Option, Recommendation, TranscodingRecommender, pair_deltas
+from advisor.recommender import Constraints, Option, Pick, Recommendation, TranscodingRecommender, pair_deltas
 from advisor.regression.predictions import Prediction
 from advisor.results import Run
 from advisor.scenario import energy
@@ -115,6 +115,15 @@ def _predictions(models_dir: Path | None, runs: Sequence[Run]) -> dict[tuple[str
         return {}
 
 
+def _standing(choice: Pick) -> Iterator[str]:
+    """What the choice rests on: run or predicted, power measured or modelled, how surely the best."""
+    yield choice.basis
+    if choice.tier == "modelled":
+        yield "power modelled"
+    if choice.probability_best is not None:
+        yield f"best with a probability of {choice.probability_best:.0%}"
+
+
 def _print(answer: Recommendation, options: Sequence[Option]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -126,10 +135,7 @@ def _print(answer: Recommendation, options: Sequence[Option]) -> None:
     if choice is None:
         console.print(f"No choice: {answer.reason}")
     else:
-        sure = (
-            f", best with a probability of {choice.probability_best:.0%}" if choice.probability_best else ""
-        )
-        console.print(f"{choice.scenario} ({choice.basis}{sure})")
+        console.print(f"{choice.scenario} ({', '.join(_standing(choice))})")
         console.print(f"  {answer.reason}")
         shown = {k: v for k, v in choice.values.items() if v is not None}
         console.print(
