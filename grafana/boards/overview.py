@@ -7,17 +7,18 @@ from grafana.panels import GREEN, ORANGE, RED, gauge, query, stat, table, thresh
 
 __all__ = ["BOARD"]
 
+EXPORTERS = 'job=~"rapl|docker_stats|results|qoe|cost"'
 BOARD = board(
     "overview",
     "Overview",
     "One screen for a wall: is it measuring, what does it draw, what does it cost, what is wrong.",
     [
         stat(
-            "Exporters up",
-            "Of five. Red: something is not scraped.",
-            query('count(up{job=~"rapl|docker_stats|results|qoe|cost"} == 1)', now=True),
+            "Exporters silent",
+            "Of those that Prometheus scrapes: how many do not answer.",
+            query(f"count(up{{{EXPORTERS}}}) - sum(up{{{EXPORTERS}}})", now=True),
             unit="none",
-            limits=thresholds((3, ORANGE), (5, GREEN), base=RED),
+            limits=thresholds((1, RED), base=GREEN),
         ),
         stat(
             "Alerts firing",
@@ -68,7 +69,7 @@ BOARD = board(
         gauge(
             "Average VMAF",
             "Mean over the outputs of the run.",
-            query('avg(qoe_vmaf_score{run_id="$run"})', now=True),
+            query('avg by (model) (qoe_vmaf_score{run_id="$run"})', "{{model}}", now=True),
             unit="none",
             limits=VMAF_STEPS,
             high=100,

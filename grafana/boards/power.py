@@ -102,11 +102,15 @@ BOARD = board(
         heading("Containers"),
         timeseries(
             "Containers' power",
-            "Active energy by CPU time: idle power is nobody's. Together with what is unattributed it is the "
-            "host's.",
+            "Active energy by CPU time: idle power is nobody's. Together with containers that have ended and "
+            "what is unattributed it is the hosts'.",
             query(
                 'sum by (container) (rate(docker_container_energy_joules_total{policy="active"}[$__rate_interval]))',
                 "{{container}}",
+            ),
+            query(
+                'sum(rate(docker_exited_containers_energy_joules_total{policy="active"}[$__rate_interval]))',
+                "ended",
             ),
             query(
                 'sum(rate(docker_unattributed_energy_joules_total{policy="active"}[$__rate_interval]))',

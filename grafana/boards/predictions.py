@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from grafana.boards.base import OF_RUN, OF_SCENARIOS, board
-from grafana.panels import GREEN, ORANGE, RED, level_bars, query, stat, table, thresholds
+from grafana.panels import GREEN, ORANGE, RED, columns, level_bars, query, stat, table, thresholds
 
 __all__ = ["BOARD"]
 
-MEASURED = f"avg by (run_id, scenario) (results_scenario_mean_power_watts{OF_RUN})"
+WATTS = {
+    "measured": f"avg by (run_id, scenario) (results_scenario_mean_power_watts{OF_RUN})",
+    "predicted": f"avg by (run_id, scenario) (results_scenario_predicted_power_watts{OF_RUN})",
+    "low": f"avg by (run_id, scenario) (results_scenario_prediction_low_watts{OF_RUN})",
+    "high": f"avg by (run_id, scenario) (results_scenario_prediction_high_watts{OF_RUN})",
+}
 BOARD = board(
     "predictions",
     "Predictions",
     "What the models said, and what was measured.",
     [
-        table(
+        columns(
             "Measured against predicted",
             "Mean watts; low and high are the prediction interval that nine in ten should fall into.",
-            {
-                "measured": (MEASURED, "watt"),
-                "predicted": (
-                    f"avg by (run_id, scenario) (results_scenario_predicted_power_watts{OF_RUN})",
-                    "watt",
-                ),
-                "low": (f"avg by (run_id, scenario) (results_scenario_prediction_low_watts{OF_RUN})", "watt"),
-                "high": (
-                    f"avg by (run_id, scenario) (results_scenario_prediction_high_watts{OF_RUN})",
-                    "watt",
-                ),
-            },
-            sort="measured",
+            WATTS,
+            unit="watt",
+            stacked=False,
             width=16,
         ),
         stat(
@@ -48,7 +43,11 @@ BOARD = board(
         stat(
             "Model age",
             "Since the promoted model was trained.",
-            query("time() - max by (model) (results_model_trained_timestamp_seconds)", "{{model}}", now=True),
+            query(
+                "time() - max by (hardware) (results_model_trained_timestamp_seconds)",
+                "{{hardware}}",
+                now=True,
+            ),
             unit="s",
             limits=thresholds((30 * 86400, ORANGE), (90 * 86400, RED), base=GREEN),
             height=9,
@@ -63,6 +62,7 @@ BOARD = board(
                 now=True,
             ),
             unit="percentunit",
+            limits=thresholds((-0.1, GREEN), (0.1, ORANGE), base=ORANGE),
             min=-0.5,
             max=0.5,
         ),
@@ -70,7 +70,7 @@ BOARD = board(
             "Error of the models",
             "Mean absolute error over the value, in cross-validation by content or machine: on what the model "
             "had not seen.",
-            query("results_model_error_ratio", "{{model}} {{target}}", now=True),
+            query("results_model_error_ratio", "{{target}} {{hardware}}", now=True),
             unit="percentunit",
             limits=thresholds((0.1, ORANGE), (0.3, RED), base=GREEN),
         ),
@@ -79,7 +79,14 @@ BOARD = board(
             "Which version of which model is in use.",
             {"": ("results_model_info", "none")},
             keep=("model", "version", "hardware"),
-            height=6,
+            width=12,
+        ),
+        table(
+            "The figures",
+            "Mean watts of the chart above.",
+            {name: (expr, "watt") for name, expr in WATTS.items()},
+            sort="measured",
+            width=12,
         ),
     ],
     OF_SCENARIOS,

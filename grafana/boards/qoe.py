@@ -53,8 +53,8 @@ BOARD = board(
         ),
         gauge(
             "Average VMAF",
-            "Over the chosen scenarios' outputs.",
-            query(f"avg(qoe_vmaf_score{OF_RUN})", now=True),
+            "Over the chosen scenarios' outputs, by model: scores of different models do not compare.",
+            query(f"avg by (model) (qoe_vmaf_score{OF_RUN})", "{{model}}", now=True),
             unit="none",
             limits=VMAF_STEPS,
             high=100,
@@ -78,7 +78,8 @@ BOARD = board(
         ),
         table(
             "Worst frames",
-            "A mean hides them: the 1st and 5th percentile and the lowest frame of each output.",
+            "A mean hides them: the 1st and 5th percentile and the lowest frame of each output. Compare rows of "
+            "as many lines only: that is the height at which the two were compared.",
             {
                 "mean": (vmaf(), "none"),
                 "5 %": (
@@ -93,6 +94,7 @@ BOARD = board(
                 ),
                 "lowest": (f"min by (run_id, scenario) (qoe_vmaf_min_score{OF_RUN})", "none"),
                 "SSIM": (f"avg by (run_id, scenario) (qoe_ssim_ratio{OF_RUN})", "none"),
+                "lines": (f"max by (run_id, scenario) (qoe_comparison_height_pixels{OF_RUN})", "none"),
             },
             sort="mean",
             width=18,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from typing import Any
 
@@ -13,7 +14,14 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana import build
-from tests.support.promql import boards, panels
+from tests.support.promql import (
+    boards,
+    grouping_labels,
+    known_labels,
+    metric_names,
+    panels,
+    published_labels,
+)
 
 BOARDS = boards()
 PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board)]
@@ -93,21 +101,26 @@ def test_a_panel_says_what_it_shows_in_which_unit(board: str, panel: dict[str, A
 
 @pytest.mark.parametrize(("board", "panel"), PANELS, ids=IDS)
 def test_no_panel_mixes_runs(board: str, panel: dict[str, Any]) -> None:
-    """A query of scenario series names its run."""
-    scenario_metrics = (
-        "results_scenario_",
-        "qoe_vmaf",
-        "qoe_psnr",
-        "qoe_quality",
-        "cost_total",
-        "cost_energy",
-    )
+    """A query of series that say their run names the run."""
+    of_runs = {name for name, labels in published_labels().items() if "run_id" in labels}
     for target in panel["targets"]:
         expr = target["expr"]
-        for metric in scenario_metrics:
-            for part in expr.split(metric)[1:]:
-                selector = part[: part.find("}") + 1]
-                assert 'run_id="$run"' in selector, expr
+        for metric in metric_names(expr) & of_runs:
+            selectors = re.findall(rf"\b{metric}\b(\{{[^}}]*\}})?", expr)
+            assert [s for s in selectors if 'run_id="$run"' not in s] == [], expr
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=IDS)
+def test_a_panel_names_only_labels_that_its_series_have(board: str, panel: dict[str, Any]) -> None:
+    exprs = [target["expr"] for target in panel["targets"]]
+    for target in panel["targets"]:
+        legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        assert legend | grouping_labels(target["expr"]) <= known_labels(target["expr"]), target
+    kept = [
+        t["options"]["include"]["names"] for t in panel["transformations"] if t["id"] == "filterFieldsByName"
+    ]
+    columns = {name for names in kept for name in names if not name.startswith("Value")}
+    assert columns <= set().union(*map(known_labels, exprs))
 
 
 @pytest.mark.parametrize("name", BOARDS)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from exporters.runtime.docs import all_exporters
+
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "grafana" / "provisioning" / "dashboards"
 RULES = ROOT / "prometheus" / "rules"
@@ -56,22 +58,22 @@ def dashboard_queries() -> list[Query]:
 def rule_queries() -> list[Query]:
     """Queries of recording rules and alerts."""
     return [
-        Query(f"{path.name}: {rule.get('record') or rule['alert']}", rule["expr"])
-        for path in sorted(RULES.glob("*.yml"))
-        for group in yaml.safe_load(path.read_text())["groups"]
-        for rule in group["rules"]
+        Query(f"{rule['file']}: {rule.get('record') or rule['alert']}", rule["expr"]) for rule in _rules()
     ]
 
 
 def recorded() -> set[str]:
     """Names that recording rules make."""
-    return {
-        rule["record"]
-        for path in RULES.glob("*.yml")
+    return {rule["record"] for rule in _rules() if "record" in rule}
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [
+        {"file": path.name, **rule}
+        for path in sorted(RULES.glob("*.yml"))
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
-        if "record" in rule
-    }
+    ]
 
 
 def metric_names(expr: str) -> set[str]:
@@ -82,6 +84,27 @@ def metric_names(expr: str) -> set[str]:
     text = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", text)
     words = re.findall(r"(?<![\w:.$])([a-zA-Z_:][\w:]*)(?![\w:])(?!\s*\()", text)
     return {word for word in words if word.lower() not in _WORDS and not re.fullmatch(r"[smhdwy]", word)}
+
+
+def published_labels() -> dict[str, set[str]]:
+    """Labels that the exporters give each metric."""
+    found = {family.name: set(family.labels) for exporter in all_exporters() for family in exporter.families}
+    return found | {f"{e.name}_exporter_collector_success": {"collector"} for e in all_exporters()}
+
+
+def known_labels(expr: str) -> set[str]:
+    """Labels that series of a query may carry: those of its metrics, of their scrape, and those it makes."""
+    published, made = published_labels(), {r["record"]: r["expr"] for r in _rules() if "record" in r}
+    found = {"instance", "job", "service"} | set(re.findall(r'label_replace\([^"]*"(\w+)"', expr))
+    for name in metric_names(expr):
+        found |= known_labels(made[name]) if name in made else published.get(name, set())
+    return found
+
+
+def grouping_labels(expr: str) -> set[str]:
+    """Labels that a query groups by or joins on."""
+    lists = re.findall(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)", expr)
+    return {label for part in lists for label in re.findall(r"\w+", part)}
 
 
 def filled_in(expr: str, **variables: str) -> str:
