@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +20,8 @@ from tests.support.promql import (
     Query,
     dashboard_queries,
     filled_in,
+    grouping_labels,
+    known_labels,
     metric_names,
     recorded,
     rule_queries,
@@ -92,6 +95,27 @@ def test_a_query_asks_only_for_what_is_published(query: Query, published: set[st
     names = metric_names(query.expr)
     assert names or query.expr.startswith("vector(")
     assert names <= published | recorded() | FOREIGN
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=[q.place for q in QUERIES])
+def test_a_query_joins_on_labels_that_its_series_have(query: Query) -> None:
+    assert grouping_labels(query.expr) <= known_labels(query.expr)
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=[a["alert"] for a in ALERTS])
+def test_an_alert_names_labels_that_its_series_have(alert: dict[str, Any]) -> None:
+    named = set(re.findall(r"\$labels\.(\w+)", json.dumps(alert["annotations"])))
+    assert named <= known_labels(alert["expr"])
+
+
+@pytest.mark.parametrize("name", ["alerts", "recording"])
+def test_the_unit_tests_feed_what_is_published(name: str) -> None:
+    """A series with a label that no exporter gives would test a rule against what never comes."""
+    for test in yaml.safe_load((ROOT / "prometheus" / "tests" / f"{name}.yml").read_text())["tests"]:
+        for given in test["input_series"]:
+            (metric,) = metric_names(given["series"])
+            labels = set(re.findall(r'(\w+)="', given["series"]))
+            assert metric in FOREIGN or labels <= known_labels(metric), given["series"]
 
 
 @pytest.mark.parametrize(
