@@ -150,6 +150,12 @@ def test_the_table_names_units_sources_reasons_and_the_front(call: Any) -> None:
     assert "different bases" in answer.err
 
 
+def test_carbon_names_its_source_where_no_price_is_known(call: Any) -> None:
+    text = " ".join(call("cost", RUN, "--region", "ap-south-1").out.split())
+    assert "ap-south-1: - USD/kWh (unknown); 708.3 g/kWh" in text
+    assert "no_price: no price of electricity is known" in text
+
+
 def test_a_folder_is_all_its_runs_and_a_broken_file_loses_nothing(call: Any, tmp_path: Path) -> None:
     for path in RUNS.iterdir():
         shutil.copy(path, tmp_path)

@@ -111,10 +111,11 @@ def _caption(priced: Sequence[Priced], front: Mapping[str, bool]) -> str:
     lines = {}
     for one in priced:
         used = one.inputs
-        price = f"{pricing.shown(used.electricity_price_per_kwh)} {one.currency}/kWh ({used.price_source})"
+        source = used.price_source or "unknown"
+        price = f"{pricing.shown(used.electricity_price_per_kwh)} {one.currency}/kWh ({source})"
         carbon = ", ".join(filter(None, (used.carbon_basis, used.carbon_year, used.carbon_source)))
         grams = f"{pricing.shown(used.carbon_grams_per_kwh)} g/kWh ({carbon or 'unknown'})"
-        if one.cost_total is not None:
+        if one.cost_total is not None or one.co2_operational_kg is not None:
             lines[one.region] = (
                 f"{one.region or 'no region'}: {price}; {grams}; PUE {used.pue:g} ({used.pue_source})"
             )
