@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
 from advisor.carbon import Embodied
 from advisor.errors import InputError, PricingError
@@ -270,6 +271,14 @@ def test_the_inputs_used_are_published_with_their_sources() -> None:
     )
     assert (page[price], page[carbon]) == (0.0899, 284.0)
     assert page['cost_pue_ratio{region="us-east-1"}'] == 1.15
+
+
+def test_the_docker_stack_passes_every_price_and_mounts_the_files() -> None:
+    root = Path(__file__).parents[2]
+    service = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]["cost"]
+    # where the results are is said by the image
+    assert {option.env for option in EXPORTER.options} <= {*service["environment"], "RESULTS_DIR"}
+    assert any(volume.endswith(":/pricing:ro") for volume in service["volumes"])
 
 
 def test_a_wrong_price_is_refused_before_anything_starts() -> None:
