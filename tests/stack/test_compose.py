@@ -49,9 +49,11 @@ NO_SERIES = {
     "gpu_decoder_utilization_ratio": "no GPU here",
     "rapl_estimate_uncertainty_ratio": "power is measured here",
     "rapl_read_errors_total": "no read has failed",
-    "cost_unpriced_scenarios": "everything is priced",
+    "cost_gpu": "no GPU here",
+    "gpu_energy_joules_total": "no GPU here",
+    "instance:gpu_energy_watts:rate5m": "no GPU here",
+    "cost_scenario_unpriced_info": "everything is priced",
     "cost_input_age_seconds": "no price comes from a series with times",
-    "cost_pricing_reload_success": "no pricing files are given",
     "results_scenario_invalid_info": "nothing speaks against a scenario",
     "ALERTS": "nothing is wrong",
 }
@@ -113,11 +115,6 @@ def stack(engine: DockerEngine, host_folder: Path, counters: PowercapTree) -> It
         yield made
     finally:
         made.down()
-
-
-def test_docker_compose_1_29_reads_the_file(stack: Stack) -> None:
-    services = yaml.safe_load(stack.compose("config"))["services"]
-    assert set(STARTED) | {"grafana"} <= services.keys()
 
 
 def test_every_service_becomes_healthy(stack: Stack) -> None:
@@ -186,7 +183,8 @@ def _scenarios(stack: Stack, metric: str) -> list[str]:
 
 
 def test_a_run_on_the_host_is_in_prometheus_within_a_minute(stack: Stack, record_property: Any) -> None:
-    rung = {"encoder": "libx264", "preset": "ultrafast", "viewers": 1000}
+    # a slow preset: few frames in the six seconds, so that they are scored soon
+    rung = {"encoder": "libx264", "preset": "slower", "viewers": 1000}
     rungs = [{"name": f"x264 {bitrate}", "bitrate": bitrate, **rung} for bitrate in BITRATES]
     batch = stack.folder / "batch.yaml"
     batch.write_text(yaml.safe_dump({"scenarios": rungs}))
