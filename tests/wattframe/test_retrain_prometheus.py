@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import ssl
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from advisor.prometheus import Connection
 from advisor.results import Host, Run, Scenario, write_run
@@ -144,3 +146,11 @@ def test_on_a_terminal_a_bar_says_how_far_it_is(
     said = capsys.readouterr()
     assert "asking Prometheus" in said.err
     json.loads(said.out)
+
+
+def test_every_option_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "retraining.md").read_text()
+    command = typer.main.get_command(importlib.import_module("wattframe.commands.retrain").app)
+    flags = [flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")]
+    assert len(flags) > 15
+    assert [flag for flag in flags if f"`{flag}" not in page and f"{flag}`" not in page] == []

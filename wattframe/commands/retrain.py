@@ -34,7 +34,9 @@ def command(
     prometheus_header: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Sent with every query; can be repeated.")
     ] = None,
-    prometheus_user: Annotated[str | None, typer.Option(envvar="PROMETHEUS_USER")] = None,
+    prometheus_user: Annotated[
+        str | None, typer.Option(envvar="PROMETHEUS_USER", help="For basic authentication.")
+    ] = None,
     prometheus_password: Annotated[
         str | None, typer.Option(envvar="PROMETHEUS_PASSWORD", help="Better by its variable.")
     ] = None,
