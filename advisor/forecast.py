@@ -6,15 +6,20 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.amounts import amount
 from advisor.errors import PricingError
+from advisor.money import HOURS_PER_MONTH
 from advisor.priced import Priced
+from advisor.prices import Prices
 from advisor.statistics import summarise
+from advisor.tariff import Flat, Schedule, average, covered
 
-__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast"]
+__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "planning_prices"]
 
 CONFIDENCE = 0.95
+_MONTH_SECONDS = HOURS_PER_MONTH * 3600
 
 
 class Interval(Struct, frozen=True):
@@ -48,6 +53,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """Repeats that could be priced."""
     energy_tier: str | None
     confidence: float = CONFIDENCE
+    electricity_price_per_kwh: float | None
+    carbon_grams_per_kwh: float | None
     cost_month: Interval | None
     energy_kwh_month: Interval | None
     co2_kg_month: Interval | None
@@ -55,6 +62,31 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """``no``, ``possible`` (the interval reaches over it) or ``yes``; None without a budget or a figure."""
     co2_over_budget: str | None = None
     missing: list[str] = []
+
+
+def planning_prices(prices: Prices, now: float) -> Prices:
+    """Prices of a month to come: what changes over time counts with its mean over one.
+
+    What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
+    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers; one
+    with a hole there is unknown.
+    """
+    return replace(
+        prices,
+        electricity=_month_mean(prices.electricity, now),
+        carbon=_month_mean(prices.carbon, now),
+    )
+
+
+def _month_mean(schedule: Schedule | None, now: float) -> Schedule | None:
+    if schedule is None or isinstance(schedule, Flat):
+        return schedule
+    known = covered(schedule)
+    start, end = (now, now + _MONTH_SECONDS)
+    if known is not None:
+        start, end = max(known[0], known[1] - _MONTH_SECONDS), known[1]
+    mean = average(schedule, start, end)
+    return None if mean is None else Flat(mean)
 
 
 def forecast(
@@ -75,7 +107,7 @@ def forecast(
     Parameters
     ----------
     repeats
-        Measurements of one configuration, priced in one region.
+        Measurements of one configuration, priced in one region with `planning_prices`.
     stream_hours_measured
         Hours of video over all streams that each repeat made.
     """
@@ -110,6 +142,8 @@ def forecast(
         stream_hours_per_month=load,
         measurements=sum(p.cost_total is not None for p, _ in pairs),
         energy_tier="modelled" if "modelled" in tiers else first.energy_tier,
+        electricity_price_per_kwh=first.inputs.electricity_price_per_kwh,
+        carbon_grams_per_kwh=first.inputs.carbon_grams_per_kwh,
         cost_month=cost,
         energy_kwh_month=kwh,
         co2_kg_month=co2,

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from advisor.errors import PricingError
 
-__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "flat_value", "value_at"]
+__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "covered", "flat_value", "value_at"]
 
 Piece = tuple[float, float, float | None]
 """Start and end in Unix seconds, and the value in between; None where the schedule does not say."""
@@ -110,6 +110,15 @@ class Scaled(Struct, frozen=True):
 def flat_value(schedule: Schedule | None) -> float | None:
     """The value where it is one at all times; None where it is unknown or changes."""
     return schedule.value if isinstance(schedule, Flat) else None
+
+
+def covered(schedule: Schedule) -> tuple[float, float] | None:
+    """From when to when (Unix seconds) a series says anything; None for what says something at all times."""
+    while isinstance(schedule, Scaled):
+        schedule = schedule.schedule
+    if isinstance(schedule, Series):
+        return schedule.times[0], schedule.times[-1] + schedule.hold_seconds
+    return None
 
 
 def value_at(schedule: Schedule, moment: float) -> float | None:

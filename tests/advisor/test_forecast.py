@@ -12,9 +12,10 @@ import yaml
 from advisor import CostModel
 from advisor.budget_rules import budget_rules, write_rules
 from advisor.errors import PricingError
-from advisor.forecast import Budget, Forecast, Interval, forecast
+from advisor.forecast import Budget, Forecast, Interval, forecast, planning_prices
 from advisor.priced import Priced
 from advisor.results import Power, Scenario
+from advisor.tariff import Series, flat_value
 
 
 def priced(
@@ -71,6 +72,31 @@ def test_a_budget_is_held_broken_or_at_risk(limit: float | None, verdict: str | 
     plan = month(0.9 * 3.6e6, 3.6e6, 1.1 * 3.6e6, budget=Budget(cost=limit, co2_kg=100.0))
     assert plan.cost_over_budget == verdict
     assert plan.co2_over_budget == "yes"
+
+
+def test_a_tariff_counts_with_its_mean_over_a_month() -> None:
+    """Half the day 0.4 and half 0.2, from midnight: 730 hours are 30 days of 7.2 and ten hours of 0.4."""
+    tariff = {
+        "time_zone": "UTC",
+        "periods": [{"price_per_kwh": 0.4, "hours": "00:00-12:00"}],
+        "otherwise_per_kwh": 0.2,
+    }
+    midnight = 1772409600.0
+    planned = planning_prices(CostModel(tariff=tariff, carbon_grams_per_kwh=7).prices, midnight)
+    assert flat_value(planned.electricity) == pytest.approx((30 * 7.2 + 4) / 730)
+    assert flat_value(planned.carbon) == 7
+
+
+def test_a_series_counts_with_the_last_month_that_it_covers() -> None:
+    """Two months at 100 and two at 300 g/kWh, long ago: 300. A day alone: its mean. A hole: unknown."""
+    month = 730 * 3600.0
+    long = Series.of([0, 2 * month, 4 * month - 1], [100, 300, 300], hold_seconds=1)
+    day = Series.of([0, 43_200], [0.1, 0.2])
+    prices = planning_prices(CostModel(tariff=day, carbon_grams_per_kwh=long).prices, 1.8e9)
+    assert flat_value(prices.carbon) == 300
+    assert flat_value(prices.electricity) == pytest.approx(0.15)
+    hole = CostModel(tariff=Series.of([0, 10, 20], [0.1, None, 0.1])).prices
+    assert planning_prices(hole, 0.0).electricity is None
 
 
 def test_what_is_unknown_stays_unknown() -> None:

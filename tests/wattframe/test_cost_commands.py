@@ -288,6 +288,18 @@ def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> 
     assert "money: possible" in table.out
 
 
+def test_a_month_under_a_tariff_is_not_priced_at_the_hour_of_the_test(call: Any, tmp_path: Path) -> None:
+    """Half of every day at 0.4 and half at 0.2: near 0.3 on average, whenever it was measured."""
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text(
+        'time_zone: UTC\nperiods: [{price_per_kwh: 0.4, hours: "00:00-12:00"}]\notherwise_per_kwh: 0.2\n'
+    )
+    prices = ("--tariff", tariff, "--cpu-cost-per-hour", 0)
+    plan = call("forecast", repeated(tmp_path), *prices, "--json").json()[0]
+    assert plan["electricity_price_per_kwh"] == pytest.approx(0.3, abs=0.002)
+    assert plan["cost_month"]["mean"] == pytest.approx(730 * plan["electricity_price_per_kwh"])
+
+
 def test_only_what_was_measured_alike_is_averaged(call: Any, tmp_path: Path) -> None:
     """Another preset under the same name is left out and said; another machine is another plan."""
     path = repeated(tmp_path)

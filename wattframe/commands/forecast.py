@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +14,9 @@ from advisor.amounts import amount
 from advisor.budget_rules import write_rules
 from advisor.cost import CostModel
 from advisor.errors import InputError
-from advisor.forecast import Budget, Forecast, Interval, forecast
+from advisor.forecast import Budget, Forecast, Interval, forecast, planning_prices
 from advisor.price_book import PriceBook, PriceOptions
+from advisor.pricing import price_scenario
 from advisor.pricing_file import near
 from advisor.results import Run, Scenario
 from advisor.scenario import hardware_id, output_seconds, repeats
@@ -108,8 +110,9 @@ def _plan(
     budget: Budget,
 ) -> Forecast:
     seconds = [output_seconds(s) for s in found]
+    prices = planning_prices(model.prices, time.time())
     return forecast(
-        [model.price(s) for s in found],
+        [price_scenario(s, prices) for s in found],
         hardware=machine,
         streams=streams,
         hours_per_month=hours,
@@ -123,10 +126,7 @@ def _table(plans: Sequence[Forecast]) -> None:
     from rich.table import Table
 
     unit = plans[0].currency if plans else ""
-    table = Table(
-        caption="In brackets: where the mean lies with 95 % confidence; it takes two measurements to know.",
-        caption_justify="left",
-    )
+    table = Table(caption=_caption(plans), caption_justify="left")
     headings = (
         "scenario",
         "region",
@@ -151,6 +151,16 @@ def _table(plans: Sequence[Forecast]) -> None:
             ", ".join(over),
         )
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _caption(plans: Sequence[Forecast]) -> str:
+    lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
+    for plan in plans:
+        price = f"{pricing.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
+        grams = f"{pricing.shown(plan.carbon_grams_per_kwh)} g/kWh"
+        lines.append(f"{plan.region or 'no region'}: {price}, {grams}")
+    lines.append("What changes over time counts with its mean over a month of 730 hours.")
+    return "\n".join(dict.fromkeys(lines))
 
 
 def _verdicts(plan: Forecast) -> list[tuple[str, str | None]]:
