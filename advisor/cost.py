@@ -248,7 +248,8 @@ class CostModel:
         Returns
         -------
         float or None
-            None when the scenario's energy or the price of electricity is unknown.
+            None when the scenario's energy or the price of electricity is unknown, and in the mode ``cloud``,
+            whose rate has it inside.
 
         >>> model = CostModel(energy_cost_per_kwh=0.12)
         >>> round(model.compute_energy_cost(power_watts=100, hours=1), 12)
@@ -258,8 +259,10 @@ class CostModel:
         """
         if scenario is not None and not is_number(scenario):
             known = as_scenario(scenario)
+            if self.mode == "cloud":
+                return None
             return electricity_cost(known, metered(known), self.prices).value
-        schedule = self.prices.electricity
+        schedule = self.prices.electricity if self.mode == "owned" else None
         curve = energy_curve(
             energy_joules if scenario is None else amount(scenario, field="energy_joules"),
             energy_kwh,

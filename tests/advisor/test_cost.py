@@ -117,6 +117,10 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
     assert priced.energy_joules == 3.6e6
     assert priced.co2_operational_kg == pytest.approx(0.3)
     assert CostModel(mode="cloud", cpu_cost_per_hour=0.04).compute_total_cost(duration_seconds=1800) == 0.02
+    cloud = CostModel(0.25, mode="cloud", instance_cost_per_hour=0.68)
+    assert cloud.compute_energy_cost(measured()) is None
+    assert cloud.compute_energy_cost(energy_kwh=1) is None
+    assert cloud.compute_total_cost(energy_kwh=1, hours=1) == 0.68
 
 
 @pytest.mark.parametrize(
