@@ -63,7 +63,7 @@ def retrain(options: Options, note: Note, progress: Progress | None = None) -> R
     from wattframe.card import model_card
 
     card = options.models_dir / home / manifest.version / "card.html"
-    write_atomically(card, model_card(trained, manifest).encode())
+    write_atomically(card, model_card(trained, manifest, report.drift_ratio).encode())
     report.card = str(card)
     report.deleted = registry.prune(options.models_dir, home, options.keep)
     report.seconds = time.monotonic() - began

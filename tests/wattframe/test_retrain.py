@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -332,7 +333,33 @@ def test_a_card_shows_the_model_and_its_held_out_points(results: Path) -> None:
     assert "Mean power (W): predicted against measured" in page
     # 7 rows, drawn for wide and narrow pages, by 3 targets
     assert page.count("mark s0") == 7 * 2 * 3
+    # too few to know any
+    assert "Coverage of 90 % intervals" not in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_card_of_many_scenarios_shows_how_often_intervals_hold(tmp_path: Path) -> None:
+    """Sixty scenarios of six videos; every point of the chart is one figure of the manifest."""
+    scenarios = []
+    for i in range(60):
+        watts = (40.0 + i % 10) * (1 + (i * 37 % 11 - 5) / 200)
+        scenarios.append(
+            _scenario(
+                i % 10, name=f"v{i // 10} s{i}", input=InputMedia(name=f"v{i // 10}", duration=10.0),
+                start_time=1e9 + 30 * i, power=Power(mean_watts=watts, tier="modelled"),
+            )
+        )  # fmt: skip
+    _write(tmp_path / "results", *scenarios)
+    report = retrain(_options(tmp_path / "results"), _quiet)
+    assert report.manifest is not None
+    assert report.card is not None
+    page = Path(report.card).read_text()
+    coverage = page.partition("Coverage of 90 % intervals")[2].partition("</figure>")[0]
+    told = [ratio for target in report.manifest.targets.values() for ratio in target.coverage_ratios.values()]
+    assert len(told) > 5
+    # for wide and narrow pages
+    assert len(re.findall(r"<title>[^<]*: [\d.]+%</title>", coverage)) == 2 * len(told)
+    assert "a video that was never run" in coverage
 
 
 def test_rollback_puts_the_version_before_back(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -355,6 +382,9 @@ def test_new_scenarios_that_draw_more_are_told_as_drift(results: Path) -> None:
     _write(results, *more, stamp="20260102_000000")
     report = retrain(options, _quiet)
     assert report.drift_ratio == pytest.approx(0.1, abs=0.04)
+    assert report.card is not None
+    said = f"new scenarios draw {report.drift_ratio:+.1%} against the former model"
+    assert said in Path(report.card).read_text()
 
 
 def test_watching_retrains_when_results_come_and_outlives_failures(
