@@ -229,15 +229,18 @@ def test_retraining_in_the_stack_trains_on_what_prometheus_saw(stack: Stack, rec
 def test_every_query_has_data_or_a_reason_why_not(stack: Stack, record_property: Any) -> None:
     """As Grafana sends it: the run that was made, its region, all scenarios."""
     (run,) = (path.stem for path in stack.results.glob("test_results_*.json"))
-    wrong = []
+    rows = []
     for place, expr in (*dashboard_queries(), *rule_queries()):
         found = len(stack.query(filled_in(expr, run=run, region=REGION)))
-        reason = "" if found else _why_empty(stack, place, expr)
-        record_property(
-            "query", f"{place:60} {found:4}  {expr if reason is not None else ''}  {reason or ''}"
-        )
-        wrong += [f"{place}: {expr}"] if reason is None else []
-    assert wrong == []
+        rows.append((place, expr, found, "" if found else _why_empty(stack, place, expr)))
+    for place, expr, found, reason in rows:
+        where = " | ".join(place.split(": ", 1))
+        record_property("query", f"{where} | {' '.join(expr.split())} | {found} | {reason}")
+    full = sum(found > 0 for _, _, found, _ in rows)
+    record_property(
+        "queries", f"{len(rows)}, {full} with data, {len(rows) - full} without, each with its reason"
+    )
+    assert [(place, expr) for place, expr, _, reason in rows if reason is None] == []
 
 
 def _why_empty(stack: Stack, place: str, expr: str) -> str | None:
