@@ -12,6 +12,7 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from msgspec import Struct
@@ -99,77 +100,52 @@ RUNG = _gauge(
     "What an output of a ladder adds: the ladder's cost less that of the ladder measured without it.",
     (*IDENTITY, "output", "currency"),
 )
-SHARED = _gauge(
-    "cost_rungs_shared", "What the outputs of a ladder share: its cost less all they add.", _PRICED
-)
 SCI = _gauge(
     "cost_sci_grams_per_unit",
     "Software Carbon Intensity: operational and embodied grams of CO2e per functional unit.",
     (*IDENTITY, "region", "unit"),
 )
 
-_OF_SCENARIO: tuple[tuple[Family, Quantity], ...] = (
-    (_gauge("cost_total", "Cost of the scenario in the mode given.", _PRICED), lambda p: p.cost_total),
+
+def _each(labels: Sequence[str], *rows: tuple[str, str, str]) -> tuple[tuple[Family, Quantity], ...]:
+    """Families of one figure a scenario each: the metric, the field of `Priced`, the help."""
+    return tuple((_gauge(name, text, labels), attrgetter(field)) for name, field, text in rows)
+
+
+_OF_SCENARIO = _each(
+    _PRICED,
+    ("cost_total", "cost_total", "Cost of the scenario in the mode given."),
+    ("cost_energy", "cost_energy", "Cost of electricity, the building's included; owned machines only."),
+    ("cost_compute", "cost_compute", "Cost of the machine's wall time."),
+    ("cost_gpu", "cost_gpu", "The GPU's part of cost_compute."),
+    ("cost_per_pixel", "cost_per_pixel", "Total cost per pixel delivered, over all outputs."),
+    ("cost_per_watch_hour", "cost_per_watch_hour", "Total cost per hour that one viewer watches."),
+    ("cost_per_stream", "cost_per_stream", "Total cost over the concurrent streams."),
+    ("cost_per_stream_hour", "cost_per_stream_hour", "Total cost per hour of video of one stream."),
+    ("cost_rate_per_hour", "rate_per_hour", "Total cost per hour of wall time."),
+    ("cost_monthly_projection", "monthly_projection", "What 730 hours of the scenario cost."),
     (
-        _gauge("cost_energy", "Cost of electricity, the building's included; owned machines only.", _PRICED),
-        lambda p: p.cost_energy,
-    ),
-    (_gauge("cost_compute", "Cost of the machine's wall time.", _PRICED), lambda p: p.cost_compute),
-    (_gauge("cost_gpu", "The GPU's part of cost_compute.", _PRICED), lambda p: p.cost_gpu),
-    (
-        _gauge("cost_per_pixel", "Total cost per pixel delivered, over all outputs.", _PRICED),
-        lambda p: p.cost_per_pixel,
-    ),
-    (
-        _gauge("cost_per_watch_hour", "Total cost per hour that one viewer watches.", _PRICED),
-        lambda p: p.cost_per_watch_hour,
-    ),
-    (
-        _gauge("cost_per_stream", "Total cost over the concurrent streams.", _PRICED),
-        lambda p: p.cost_per_stream,
-    ),
-    (
-        _gauge("cost_per_stream_hour", "Total cost per hour of video of one stream.", _PRICED),
-        lambda p: p.cost_per_stream_hour,
-    ),
-    (_gauge("cost_rate_per_hour", "Total cost per hour of wall time.", _PRICED), lambda p: p.rate_per_hour),
-    (
-        _gauge("cost_monthly_projection", "What 730 hours of the scenario cost.", _PRICED),
-        lambda p: p.monthly_projection,
-    ),
-    (SHARED, lambda p: p.cost_shared_by_rungs),
-)
-_OF_MAKING: tuple[tuple[Family, Quantity], ...] = (
-    (
-        _gauge("co2_embodied_kg", "Share of making the machine, by time of its lifetime.", IDENTITY),
-        lambda p: p.co2_embodied_kg,
-    ),
-    (
-        _gauge("co2_embodied_minimum_kg", "The same of the lowest figure given.", IDENTITY),
-        lambda p: p.co2_embodied_minimum_kg,
-    ),
-    (
-        _gauge("co2_embodied_maximum_kg", "The same of the highest figure given.", IDENTITY),
-        lambda p: p.co2_embodied_maximum_kg,
+        "cost_rungs_shared",
+        "cost_shared_by_rungs",
+        "What the outputs of a ladder share: its cost less all they add.",
     ),
 )
-_OF_REGION: tuple[tuple[Family, Quantity], ...] = (
+_OF_MAKING = _each(
+    IDENTITY,
+    ("co2_embodied_kg", "co2_embodied_kg", "Share of making the machine, by time of its lifetime."),
+    ("co2_embodied_minimum_kg", "co2_embodied_minimum_kg", "The same of the lowest figure given."),
+    ("co2_embodied_maximum_kg", "co2_embodied_maximum_kg", "The same of the highest figure given."),
+)
+_OF_REGION = _each(
+    _LOAD_AWARE,
+    ("cost_total_load_aware", "cost_total_load_aware", "Total cost with CPU time in place of wall time."),
     (
-        _gauge("cost_total_load_aware", "Total cost with CPU time in place of wall time.", _LOAD_AWARE),
-        lambda p: p.cost_total_load_aware,
+        "cost_energy_load_aware",
+        "cost_energy_load_aware",
+        "Cost of electricity; energy follows the load anyway.",
     ),
-    (
-        _gauge("cost_energy_load_aware", "Cost of electricity; energy follows the load anyway.", _LOAD_AWARE),
-        lambda p: p.cost_energy_load_aware,
-    ),
-    (
-        _gauge("cost_compute_load_aware", "Cost of the CPU time used, GPUs by wall time.", _LOAD_AWARE),
-        lambda p: p.cost_compute_load_aware,
-    ),
-    (
-        _gauge("co2_emissions_kg", "Operational emissions of CO2e, the building's included.", _LOAD_AWARE),
-        lambda p: p.co2_operational_kg,
-    ),
+    ("cost_compute_load_aware", "cost_compute_load_aware", "Cost of the CPU time used, GPUs by wall time."),
+    ("co2_emissions_kg", "co2_operational_kg", "Operational emissions of CO2e, the building's included."),
 )
 STREAM_HOUR_CO2 = _gauge(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
