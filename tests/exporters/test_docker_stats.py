@@ -183,9 +183,10 @@ def wait_for_families(collector: DockerCollector, name: str) -> dict[str, Filled
     raise AssertionError(f"no {name}: {found}")
 
 
-def test_the_collector_follows_an_engine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("parent", ["docker/{}", "system.slice/docker-{}.scope"])
+def test_the_collector_follows_an_engine(tmp_path: Path, parent: str) -> None:
     """Without a meter there is everything but energy."""
-    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent=parent)
     tree.add("4f" * 32, cpu_seconds=3.5)
     fake = FakeEngine(tmp_path)
     fake.add("4f" * 32, "web", restarts=2)

@@ -15,8 +15,13 @@ from pathlib import Path
 import pytest
 
 from advisor.containers.cgroups import Cgroups
+from advisor.containers.changes import Ended, EngineUp, Listed
 from advisor.containers.exits import ExitWatch, Gone, Look, Parents, split_rest
+from advisor.containers.monitor import Monitor
+from advisor.containers.records import Container, EngineInfo
+from advisor.energy.meter import MeterReading
 from tests.support.cgroup_tree import CgroupTree
+from tests.support.waiting import wait_until
 
 ID, OTHER = "4f" * 32, "5e" * 32
 
@@ -99,10 +104,9 @@ def unified() -> Iterator[Path]:
     except OSError as exc:
         pytest.skip(f"no control group can be made here: {exc.strerror}")
     yield parent
-    for group in [*parent.iterdir(), parent]:
-        if group.is_dir():
-            with contextlib.suppress(OSError):
-                group.rmdir()
+    for group in sorted((p for p in [parent, *parent.rglob("*")] if p.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            group.rmdir()
 
 
 def test_the_kernel_tells_of_the_last_process_in_time_to_read_it(unified: Path) -> None:
@@ -133,3 +137,47 @@ def test_the_kernel_tells_of_the_last_process_in_time_to_read_it(unified: Path) 
     assert watch.wait(0.0) == [], "one end is told once"
     watch.discard(ID)
     watch.close()
+
+
+def test_the_systemd_driver_s_containers_are_accounted_to_their_end(unified: Path) -> None:
+    """``system.slice`` keeps no count of containers alone: only the kernel's word of the end tells the rest.
+
+    0.3 s of CPU between two ticks, in the last of which the scope is gone; its joules go to the exited.
+    """
+    scope = unified / "system.slice" / f"docker-{ID}.scope"
+    scope.mkdir(parents=True)
+    cgroups, watch = Cgroups(str(unified)), ExitWatch()
+    assert list(cgroups.parents()) == [(str(unified / "docker"), True)], "system.slice is not among them"
+    readings = [
+        MeterReading(0, 0, {"package_0": 0.0}, {}, 0.0, 0.0, None),
+        MeterReading(10, 10, {"package_0": 400.0}, {}, 2.0, 20.0, None),
+    ]
+    monitor = Monitor(cgroups, procfs="/nowhere", watch=watch, read_meter=lambda: readings.pop(0))
+    monitor.apply(EngineUp(EngineInfo("27.1.0", "1.46", 0.0)))
+    monitor.apply(Listed((Container(id=ID, name="job", image="debian"),)))
+    enter = f"import os; open('{scope}/cgroup.procs', 'w').write(str(os.getpid())); input()\n"
+    burn = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", enter + burn], stdin=subprocess.PIPE) as process:
+        wait_until(lambda: "populated 1" in (scope / "cgroup.events").read_text())
+        before = monitor.tick().containers[0].cpu_seconds
+        assert before is not None
+        process.communicate(b"\n")
+    wait_until(lambda: [monitor.sample(id) for id in watch.wait(1.0)])
+    kernel = int((scope / "cpu.stat").read_text().split()[1]) / 1e6
+    wait_until(lambda: gone(scope))
+    monitor.apply(Ended(ID))
+    after = monitor.tick()
+    assert kernel >= before + 0.3
+    assert (after.exited_containers, after.exited_cpu_seconds) == (1, pytest.approx(kernel, rel=0.02))
+    assert after.energy is not None
+    # active: 400 J * 2 / 20, and its part by CPU seconds within the window
+    assert after.energy.exited["active"] == pytest.approx(40.0 * (kernel - before) / 2.0, rel=0.02)
+    assert after.energy.exited["active"] + after.energy.unattributed["active"] == pytest.approx(400.0)
+    watch.close()
+
+
+def gone(group: Path) -> bool:
+    """Remove a group, as soon as the kernel lets go of its last process."""
+    with contextlib.suppress(OSError):
+        group.rmdir()
+    return not group.exists()
