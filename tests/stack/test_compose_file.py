@@ -42,6 +42,12 @@ def test_the_compose_specification_allows_it() -> None:
     tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
 
 
+def test_no_two_services_build_the_same_tag() -> None:
+    """BuildKit builds in parallel: of two that write one tag, one fails."""
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert len(set(built)) == len(built) == 9
+
+
 def test_every_port_is_bound_to_the_address_that_is_set() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 10

@@ -191,6 +191,15 @@ class TestAlertmanager:
         out = tool("amtool", "config", "routes", "test", f"--config.file={self.PATH}", f"severity={severity}")
         assert out.strip() == receiver
 
+    @pytest.mark.prometheus
+    def test_the_examples_are_valid_once_their_comment_is_taken_off(self, tmp_path: Path) -> None:
+        route, receivers = self.PATH.read_text().split("receivers:\n")
+        path = tmp_path / "alertmanager.yml"
+        path.write_text(f"{route}receivers:\n{receivers.replace('    # ', '    ')}")
+        kinds = [set(receiver) - {"name"} for receiver in yaml.safe_load(path.read_text())["receivers"]]
+        assert kinds == [set(), {"webhook_configs"}, {"email_configs"}]
+        assert "3 receivers" in tool("amtool", "check-config", path)
+
     def test_nothing_leaves_the_machine_as_shipped(self) -> None:
         receivers = yaml.safe_load(self.PATH.read_text())["receivers"]
         assert all(receiver.keys() == {"name"} for receiver in receivers)
