@@ -6,8 +6,8 @@ A price that is most likely a slip of the unit (per MWh, in cents) is questioned
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, SupportsFloat
+from collections.abc import Callable, Iterable
+from typing import Any, SupportsFloat, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ __all__ = [
     "amount",
     "amounts",
     "currency_code",
+    "gather",
     "price",
 ]
 
@@ -28,6 +29,7 @@ HIGHEST_PLAUSIBLE_USD_PER_KWH = 5.0
 HIGHEST_PLAUSIBLE_USD_PER_HOUR = 1000.0
 """About ten times the dearest eight-GPU cloud instance."""
 
+T = TypeVar("T")
 _LARGEST = 1e60
 """No quantity is larger; products of several stay finite."""
 
@@ -148,6 +150,28 @@ def price(
             field=field,
         )
     return number
+
+
+def gather(*steps: Callable[[], T]) -> list[T]:
+    """What each step returns; or one error that says all that is wrong, so that it can be mended at once.
+
+    >>> gather(lambda: amount(-1, field="a"), lambda: amount("x", field="b"))
+    Traceback (most recent call last):
+    advisor.errors.PricingError: a: expected a number of 0 or more, found -1; \
+b: expected a number of 0 or more, found 'x'
+    """
+    results: list[T] = []
+    problems: dict[str, PricingError] = {}
+    for step in steps:
+        try:
+            results.append(step())
+        except PricingError as exc:
+            problems.setdefault(str(exc), exc)
+    if len(problems) == 1:
+        raise next(iter(problems.values()))
+    if problems:
+        raise PricingError("; ".join(problems))
+    return results
 
 
 def currency_code(value: object, *, subject: object = None, field: str = "currency") -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from advisor.amounts import gather
 from advisor.carbon import Embodied, FunctionalUnit
 from advisor.cost import CostModel
 from advisor.currency import Rates, read_rates
@@ -65,25 +67,16 @@ class PriceBook(Struct, frozen=True):
         Raises
         ------
         PricingError
-            A file, a region or a figure that cannot be used.
+            The files, regions or figures that cannot be used.
         """
-        rates = read_rates(options.exchange_rates_file) if options.exchange_rates_file else None
-        regions = RegionalPricing(
-            options.regions_file,
-            currency=options.currency,
-            rates=rates,
-            accept_unusual_prices=options.accept_unusual_prices,
-        )
-        tariff = None
-        if options.tariff_file is not None:
-            tariff = read_tariff(
-                options.tariff_file,
-                currency=options.currency,
-                accept_unusual=options.accept_unusual_prices,
-            )
-        names = tuple(dict.fromkeys(regions.region(name).name for name in options.regions)) or (None,)
-        models = tuple(_model(options, name, regions, tariff) for name in names)
-        return cls(models, regions, rates, tuple(_files(options)))
+        rates: Rates | None
+        tariff: Tariff | None
+        rates, tariff, regions = gather(*(partial(read, options) for read in (_rates, _tariff, _regions)))
+        regions.rates = rates
+        known = gather(*(partial(regions.region, name) for name in options.regions))
+        names = tuple(dict.fromkeys(region.name for region in known)) or (None,)
+        models = gather(*(partial(_model, options, name, regions, tariff) for name in names))
+        return cls(tuple(models), regions, rates, tuple(_files(options)))
 
     def ages_seconds(self, now: float) -> dict[str, float]:
         """How old what was read is, by input: series since their last value, rates since their day."""
@@ -100,6 +93,26 @@ class PriceBook(Struct, frozen=True):
         if self.rates is not None:
             ages["exchange_rates"] = self.rates.age_seconds(now)
         return ages
+
+
+def _rates(options: PriceOptions) -> Any:
+    return read_rates(options.exchange_rates_file) if options.exchange_rates_file else None
+
+
+def _tariff(options: PriceOptions) -> Any:
+    if options.tariff_file is None:
+        return None
+    return read_tariff(
+        options.tariff_file, currency=options.currency, accept_unusual=options.accept_unusual_prices
+    )
+
+
+def _regions(options: PriceOptions) -> Any:
+    return RegionalPricing(
+        options.regions_file,
+        currency=options.currency,
+        accept_unusual_prices=options.accept_unusual_prices,
+    )
 
 
 def _model(

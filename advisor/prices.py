@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
-from advisor.amounts import Checker, currency_code
+from advisor.amounts import Checker, currency_code, gather
 from advisor.carbon import HIGHEST_PLAUSIBLE_GRAMS_PER_KWH, Embodied, FunctionalUnit
 from advisor.currency import converted
 from advisor.region_file import HIGHEST_PLAUSIBLE_PUE
@@ -92,17 +92,20 @@ def resolve(
     place = regions.region(region) if isinstance(region, str) and region else None
     if isinstance(region, Region):
         place = region
+    parts = gather(
+        lambda: _machine(check, mode, cpu_cost_per_hour, instance_cost_per_hour, host_cost_per_hour),
+        lambda: {"gpu_per_hour": _per_hour(check, gpu_cost_per_hour, "gpu_cost_per_hour")},
+        lambda: _electricity(check, energy_cost_per_kwh, energy_cost_source, tariff, place, regions),
+        lambda: _carbon(check, carbon_grams_per_kwh, place),
+        lambda: _building(check, pue, place),
+    )
     return Prices(
         currency=check.currency,
         mode=mode,
         region=place.name if place else "",
         embodied=embodied,
         functional_unit=functional_unit,
-        **_machine(check, mode, cpu_cost_per_hour, instance_cost_per_hour, host_cost_per_hour),
-        gpu_per_hour=_per_hour(check, gpu_cost_per_hour, "gpu_cost_per_hour"),
-        **_electricity(check, energy_cost_per_kwh, energy_cost_source, tariff, place, regions),
-        **_carbon(check, carbon_grams_per_kwh, place),
-        **_building(check, pue, place),
+        **{name: value for part in parts for name, value in part.items()},
     )
 
 

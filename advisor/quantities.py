@@ -43,9 +43,9 @@ def sum_known(parts: Sequence[float | None]) -> float | None:
 def one_unit(
     first: float | None, second: float | None, factor: float, first_name: str, second_name: str
 ) -> float | None:
-    """One quantity that was given in one of two units."""
+    """One quantity that was given in one of two units; ``first`` as it is, for others to check."""
     if second is None:
-        return optional(first, first_name)
+        return first
     if first is not None:
         raise PricingError(f"expected {first_name} or {second_name}, not both", field=second_name)
     return amount(second, field=second_name) * factor
@@ -53,7 +53,7 @@ def one_unit(
 
 def wall_seconds(seconds: float | None, hours: float | None) -> float | None:
     """Wall time, given in seconds or in hours."""
-    return one_unit(seconds, hours, 3600.0, "duration_seconds", "hours")
+    return optional(one_unit(seconds, hours, 3600.0, "duration_seconds", "hours"), "duration_seconds")
 
 
 def whole_threads(threads: int | None) -> int | None:

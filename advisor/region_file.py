@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from advisor.amounts import Checker, currency_code
+from advisor.amounts import Checker, currency_code, gather
 from advisor.carbon import HIGHEST_PLAUSIBLE_GRAMS_PER_KWH
 from advisor.pricing_file import check_keys, near, read_series, read_yaml
 from advisor.region_table import Region, table
@@ -63,13 +64,16 @@ def read_regions(
     if not isinstance(entries, dict):
         raise check.error("expected a mapping of region names to their figures", "regions")
     found: dict[str, Region] = {}
-    for name, entry in entries.items():
+
+    def add(name: str, entry: Any) -> None:
         field = f"regions.{name}."
         if not isinstance(entry, dict):
             raise check.error("expected a mapping", field.rstrip("."))
         check_keys(entry, _OPERATOR_KEYS, subject=path, field=field)
-        base = _base(str(name), entry, {**table(), **found}, check, field)
+        base = _base(name, entry, {**table(), **found}, check, field)
         found[base.name] = _with_carbon(_with_price(base, entry, check, field), entry, check, field)
+
+    gather(*(partial(add, str(name), entry) for name, entry in entries.items()))
     return found
 
 

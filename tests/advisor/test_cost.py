@@ -163,6 +163,13 @@ def test_a_price_that_cannot_be_meant_is_refused_by_field(options: dict[str, Any
         CostModel(**options)
 
 
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(PricingError) as caught:
+        CostModel(-1, gpu_cost_per_hour=-2, pue=0.5, carbon_grams_per_kwh=float("nan"))
+    fields = [part.partition(":")[0] for part in str(caught.value).split("; ")]
+    assert fields == ["gpu_cost_per_hour", "energy_cost_per_kwh", "carbon_grams_per_kwh", "pue"]
+
+
 def test_a_questioned_price_can_be_kept_and_is_normal_in_other_currencies() -> None:
     assert CostModel(120.0, accept_unusual_prices=True).compute_energy_cost(energy_kwh=1) == 120.0
     assert CostModel(120.0, currency="KRW").compute_energy_cost(energy_kwh=1) == 120.0

@@ -18,6 +18,16 @@ from advisor.tariff import Flat, Scaled, Series
 EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
 
 
+def test_every_region_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions:\n  a: {price_per_kwh: -1}\n  b: {pue: 1.2}\n  c: {pue: 0.2}\n")
+    with pytest.raises(PricingError) as caught:
+        RegionalPricing(path)
+    first, second = str(caught.value).split("; ")
+    assert first == f"{path}: regions.a.price_per_kwh: expected a number of 0 or more, found -1"
+    assert second == f"{path}: regions.c.pue: expected a number from 1 to 3, found 0.2"
+
+
 def test_rates_can_be_their_file(tmp_path: Path) -> None:
     path = tmp_path / "rates.yaml"
     path.write_text("base: EUR\ndate: 2026-11-20\nrates: {USD: 1.25}\n")

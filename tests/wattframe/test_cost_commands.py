@@ -200,6 +200,19 @@ def test_bad_input_is_one_line_and_exit_code_two(call: Any, arguments: list[str]
     assert answer.out == ""
 
 
+def test_all_that_is_wrong_with_the_prices_is_one_line(call: Any, tmp_path: Path) -> None:
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text("price_per_kwh: 120\n")
+    answer = call("cost", RUN, "--tariff", tariff, "--exchange-rates", tmp_path / "no.yaml")
+    assert answer.code == 2
+    assert "no.yaml: cannot be read: No such file" in answer.err
+    assert "tariff.yaml: price_per_kwh: 120.0 USD per kWh is above the plausible 5" in answer.err
+    assert answer.err.count("\n") == 1
+    unknown = call("cost", RUN, "--region", "eu-nort-1,us-eats-1")
+    assert "no region 'eu-nort-1'" in unknown.err
+    assert "no region 'us-eats-1'" in unknown.err
+
+
 def test_nothing_to_price_is_an_error(call: Any, tmp_path: Path) -> None:
     answer = call("cost", tmp_path)
     assert answer.code == 2
