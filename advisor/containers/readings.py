@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 from msgspec import structs
@@ -12,6 +13,9 @@ from advisor.containers.processes import belongs_to, network_bytes
 from advisor.containers.tracked import Tracked
 
 __all__ = ["Readings"]
+
+# no such file; and, of a file that was open already, no such group
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV)
 
 
 class Readings:
@@ -39,11 +43,10 @@ class Readings:
             self.took(one, self._cgroups.cpu_seconds(one.location))
         except ValueError:
             self._counts.add("cgroup", "malformed")
-        except PermissionError:
-            self._counts.add("cgroup", "unreadable")
-        except OSError:
-            self._counts.add("cgroup", "vanished")
-            return False
+        except OSError as exc:
+            is_gone = exc.errno in _GONE
+            self._counts.add("cgroup", "vanished" if is_gone else "unreadable")
+            return not is_gone
         return True
 
     def took(self, one: Tracked, cpu_seconds: float) -> None:

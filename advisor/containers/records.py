@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -38,7 +39,7 @@ class EngineInfo(Struct, frozen=True):
     version: str
     api_version: str
     unix_seconds: float
-    """The engine's own clock."""
+    """The engine's own clock; this machine's where it does not tell."""
 
 
 class Container(Struct, frozen=True, kw_only=True):
@@ -78,14 +79,14 @@ class ApiUsage(Struct, frozen=True, kw_only=True):
 
 
 class _Info(Struct, rename="pascal"):
-    server_version: str
-    system_time: str
+    server_version: str = ""
+    system_time: str | None = None
 
 
 class _Listed(Struct, rename="pascal"):
     id: str
-    names: list[str]
     image: str
+    names: list[str] | None = None
     labels: dict[str, str] | None = None
 
 
@@ -111,7 +112,7 @@ class _Config(Struct, rename="pascal"):
     labels: dict[str, str] | None = None
 
 
-class _HostConfig(Struct, rename="pascal"):
+class _HostConfig(Struct, frozen=True, rename="pascal"):
     network_mode: str = ""
 
 
@@ -120,7 +121,7 @@ class _Inspected(Struct, rename="pascal"):
     name: str
     state: _State
     config: _Config
-    host_config: _HostConfig
+    host_config: _HostConfig = _HostConfig()
     restart_count: Whole = 0
 
 
@@ -168,14 +169,15 @@ class _Statistics(Struct, frozen=True):
 def from_info(item: Any, api_version: str) -> EngineInfo:
     """``/info``."""
     info = msgspec.convert(item, _Info)
-    return EngineInfo(info.server_version, api_version, _unix_seconds(info.system_time) or 0.0)
+    told = None if info.system_time is None else _unix_seconds(info.system_time)
+    return EngineInfo(info.server_version, api_version, time.time() if told is None else told)
 
 
 def from_list(item: Any) -> Container:
     """One element of ``/containers/json``."""
     listed = msgspec.convert(item, _Listed)
     # a legacy link shows as /other/alias; the own name has one slash
-    own = [name for name in listed.names if name.count("/") == 1]
+    own = [name for name in listed.names or () if name.count("/") == 1]
     name = (own or [f"/{listed.id[:12]}"])[0].removeprefix("/")
     return Container(id=listed.id, name=name, image=listed.image, labels=listed.labels or {})
 

@@ -15,7 +15,7 @@ import pytest
 from advisor.containers import records
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress, engine_address
-from advisor.containers.records import Container
+from advisor.containers.records import Container, EngineInfo
 from advisor.errors import EngineError, InputError
 from tests.support.engine_fake import FakeEngine
 
@@ -242,6 +242,17 @@ def test_go_times_are_read_to_the_microsecond() -> None:
 def test_the_own_name_is_told_from_the_alias_of_a_link() -> None:
     item = {"Id": ID, "Names": ["/web/db", "/db"], "Image": "postgres:16"}
     assert records.from_list(item).name == "db"
+
+
+def test_what_an_engine_need_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container without a name goes by its short id; an engine without a clock by this machine's."""
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
+    assert records.from_list({"Id": ID, "Names": None, "Image": "i"}).name == ID[:12]
+    assert records.from_info({}, "1.44") == EngineInfo("", "1.44", 1_700_000_000.0)
+    state = {"Running": True, "Pid": 7, "StartedAt": "2023-11-14T22:13:20Z"}
+    found = records.from_inspection({"Id": ID, "Name": "/web", "State": state, "Config": {"Image": "i"}})
+    assert found is not None
+    assert (found.name, found.start_unix_seconds) == ("web", 1_700_000_000.0)
 
 
 def test_start_events_know_name_image_and_time() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,23 @@ def test_nonsense_in_one_container_leaves_the_others_right(tmp_path: Path) -> No
     assert known(snapshot.energy).containers["full"][JOB.id] == 4.0
     assert ("cgroup", "malformed") in snapshot.counts
     assert {one.container.name for one in snapshot.containers} == {"web", "job"}
+
+
+@pytest.mark.parametrize(
+    ("instead", "counted"), [(Path.mkdir, "unreadable"), (os.mkfifo, "malformed")], ids=["folder", "pipe"]
+)
+def test_a_file_that_is_none_ends_no_container(
+    tmp_path: Path, instead: Callable[[Path], None], counted: str
+) -> None:
+    """Only a group that is gone is an end; and a pipe nobody writes to keeps nobody waiting."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, JOB)
+    file = world.tree.folder("cpuacct", WEB.id) / "cpu.stat"
+    file.unlink()
+    instead(file)
+    snapshot = world.monitor.tick()
+    assert {one.container.name for one in snapshot.containers} == {"web", "job"}
+    assert ("cgroup", counted) in snapshot.counts
 
 
 def test_a_meter_that_fails_loses_no_joule(tmp_path: Path) -> None:
