@@ -272,10 +272,11 @@ def test_the_profile_live_receives_streams(stack: Stack) -> None:
     stack.compose("--profile", "live", "rm", "--stop", "--force", "nginx-rtmp")
 
 
-def test_an_exporter_ends_on_sigterm(stack: Stack) -> None:
-    stack.compose("stop", "--timeout", "10", "cost")
-    assert stack.container("cost")["State"]["ExitCode"] == 0
-    stack.compose("start", "cost")
+def test_exporters_end_on_sigterm(stack: Stack) -> None:
+    stack.compose("stop", "--timeout", "10", *EXPORTERS)
+    codes = {name: stack.container(name)["State"]["ExitCode"] for name in EXPORTERS}
+    assert codes == dict.fromkeys(EXPORTERS, 0)
+    stack.compose("start", *EXPORTERS)
 
 
 def test_kill_and_up_again_lose_nothing(stack: Stack) -> None:
