@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import zoneinfo
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from advisor.amounts import Checker
+from advisor.amounts import Checker, gather
 from advisor.pricing_file import check_keys, near
 from advisor.tariff import Piece
 
@@ -110,14 +111,14 @@ def time_of_use(document: Mapping[str, Any], check: Checker | None = None, field
         A minute without a price, or with two; an unknown time zone, day or hour.
     """
     check = check or Checker()
-    zone = _zone(document.get("time_zone"), check, f"{field}time_zone")
-    holidays = _holidays(document.get("holidays", ()), check, f"{field}holidays")
-    periods, otherwise = document["periods"], document.get("otherwise_per_kwh")
-    if not isinstance(periods, list) or not periods:
-        raise check.error("expected a list of periods", f"{field}periods")
-    parsed = [_period(period, check, f"{field}periods[{i}]") for i, period in enumerate(periods)]
-    if otherwise is not None:
-        otherwise = check.price(otherwise, f"{field}otherwise_per_kwh")
+    otherwise = document.get("otherwise_per_kwh")
+    steps: tuple[Callable[[], Any], ...] = (
+        lambda: _zone(document.get("time_zone"), check, f"{field}time_zone"),
+        lambda: _holidays(document.get("holidays", ()), check, f"{field}holidays"),
+        lambda: None if otherwise is None else check.price(otherwise, f"{field}otherwise_per_kwh"),
+        lambda: _periods(document["periods"], check, f"{field}periods"),
+    )
+    zone, holidays, otherwise, parsed = gather(*steps)
     holidays_own = any("holiday" in period.days for period in parsed)
     plans = {}
     for month in range(1, 13):
@@ -137,6 +138,12 @@ class _Period(Struct, frozen=True):
     days: frozenset[str]
     months: frozenset[int]
     minutes: tuple[tuple[int, int], ...]
+
+
+def _periods(records: Any, check: Checker, field: str) -> list[_Period]:
+    if not isinstance(records, list) or not records:
+        raise check.error("expected a list of periods", field)
+    return gather(*(partial(_period, record, check, f"{field}[{i}]") for i, record in enumerate(records)))
 
 
 def _period(record: Any, check: Checker, field: str) -> _Period:

@@ -328,6 +328,14 @@ def test_a_time_of_use_that_cannot_hold_is_refused_by_field(document: dict[str, 
         time_of_use(document)
 
 
+def test_all_that_is_wrong_with_a_tariff_is_named_at_once() -> None:
+    periods = [{"price_per_kwh": -1}, {"price_per_kwh": 0.1}, {"price_per_kwh": 0.1, "hours": "6-22"}]
+    with pytest.raises(PricingError) as caught:
+        time_of_use({"time_zone": "Mars", "periods": periods, "otherwise_per_kwh": "dear"})
+    fields = [part.partition(":")[0] for part in str(caught.value).split("; ") if ": expected" in part]
+    assert fields == ["time_zone", "otherwise_per_kwh", "periods[0].price_per_kwh", "periods[2].hours"]
+
+
 def test_files_of_the_three_kinds(tmp_path: Path) -> None:
     flat, tou, series = tmp_path / "flat.yaml", tmp_path / "tou.yml", tmp_path / "series.csv"
     flat.write_text("currency: EUR\nprice_per_kwh: 0.21\nsource: contract 2026\n")
