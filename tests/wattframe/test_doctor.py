@@ -203,3 +203,15 @@ def test_the_page_has_a_line_for_each_finding(capsys: pytest.CaptureFixture[str]
     ]
     assert "  reachable: no" in page
     assert any(line.startswith("  -> ") for line in page)
+
+
+def test_the_page_says_of_each_zone_why_it_does_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = PowercapTree(tmp_path)
+    tree.add("intel-rapl:0", "package-0")
+    tree.add("intel-rapl-mmio:0", "package-0")
+    tree.add("intel-rapl:0:0", "dram").show_instead("nonsense")
+    main(["doctor", "--sysfs", str(tmp_path), "--prometheus-url", NOBODY, "--docker-host", NO_ENGINE])
+    page = capsys.readouterr().out
+    assert "  zones: package_0, package_0 (listed twice), dram_0 (malformed)\n" in page

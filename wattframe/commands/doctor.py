@@ -65,8 +65,9 @@ def _text(value: Any) -> str:
 
 
 def _item(item: Any) -> str:
-    """A zone or a card by its name, and why a zone cannot be read."""
+    """A zone or a card by its name, and why a zone cannot be read or is left out."""
     if not isinstance(item, dict):
         return str(item)
     name = str(item.get("zone") or item.get("name"))
-    return f"{name} ({item['reason']})" if item.get("reason") else name
+    remark = item.get("reason") or ("listed twice" if item.get("counted") is False else None)
+    return f"{name} ({remark})" if remark else name
