@@ -147,3 +147,21 @@ def test_cloud_carbon_footprints_other_coefficients(coefficient: float, kwh: flo
     """One unit at the PUE of its test data, 1.135, worked out by hand."""
     done = carbon.resource_kwh(1, watt_hours_per_unit=coefficient, pue_ratio=1.135)
     assert done == pytest.approx(kwh, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("start_minute", "end_minute", "mean"),
+    [(0, 20, 25.0), (4, 20, 28.75), (0, 16, 21.25), (2.5, 17.5, 25.0), (2, 3, 10.0)],
+)
+def test_every_row_of_the_step_hold_table_prices_a_scenario(
+    start_minute: float, end_minute: float, mean: float
+) -> None:
+    """Carbon Aware SDK, AverageOverPeriod: a kilowatt-hour in the window pays and emits the mean."""
+    begin = 1772434800.0
+    series = Series.of([begin + 300 * n for n in range(4)], [10, 20, 30, 40])
+    window = {"start_time": begin + start_minute * 60, "duration": (end_minute - start_minute) * 60}
+    model = CostModel(tariff=series, carbon_grams_per_kwh=series)
+    priced = model.price({**window, "power": {"total_energy_joules": 3.6e6}})
+    assert priced.cost_energy == pytest.approx(mean, rel=1e-9)
+    assert priced.co2_operational_kg == pytest.approx(mean / 1000, rel=1e-9)
+    assert average(series, window["start_time"], window["start_time"] + window["duration"]) == mean
