@@ -2,8 +2,8 @@
 
 The five exporters run under their supervisor on a machine whose truth is known: energy registers that this
 script drives, result files that it writes, containers of a real engine. Every second all five are scraped;
-files change, containers come and go, and every 20 seconds one exporter is killed. Each number is compared with
-the truth, each series that must be there is looked for, and memory is watched. Prints one JSON document;
+files change, containers come and go, and every 20 seconds one exporter is killed. Each number is compared
+with the truth, each series that must be there is looked for, and memory is watched. Prints one JSON document;
 ends with 1 when something was wrong.
 """
 
