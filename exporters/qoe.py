@@ -41,6 +41,7 @@ _TIERED = (*IDENTITY, "codec", "encoder", "tier")
 _POLL_SECONDS = 2.0
 # a runner that wrote nothing for so long, longer than its scenarios last, was killed
 _LONGEST_SILENCE_SECONDS = 3600.0
+_MOST_PROBLEMS = 20
 _KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
 
 VMAF = Family(
@@ -93,8 +94,12 @@ UNSCORED = Family(
 MODEL = Family(
     "qoe_model_info", "info", "Models behind the scores, and libvmaf's version.", ("model", "libvmaf")
 )
-FILES_REFUSED = Family("qoe_files_refused", "gauge", "Result files and lists of pairs that cannot be read.")
-PAIRS_ERROR = Family("qoe_pairs_error_info", "info", "Why the list of pairs is not used.", ("reason",))
+FILES_REFUSED = Family(
+    "qoe_files_refused", "gauge", "Result files that cannot be read, and the pairs where a part cannot."
+)
+PAIRS_ERROR = Family(
+    "qoe_pairs_error_info", "info", "What in the list or folder of pairs cannot be used.", ("reason",)
+)
 
 _PER_MODEL: tuple[tuple[Family, Callable[[Vmaf], float | None]], ...] = (
     (VMAF, lambda v: v.mean),
@@ -183,7 +188,7 @@ class QoeCollector:
             return None
         found = {run_id: self._of_run(shown) for run_id, shown in self._results.shown.items()}
         self._rests = self._work.pairs is None and len(self._settled) == len(found)
-        pairs, problem = self._of_pairs()
+        pairs, problems = self._of_pairs()
         if pairs:
             found[pairs[0].run_id] = pairs
         if self._work.queue is not None:
@@ -197,7 +202,7 @@ class QoeCollector:
         former, self._parts = self._parts, {}
         for run_id, published in known.items():
             self._keep(former, run_id, published, partial(run_part, published))
-        whole = self._state(known, problem)
+        whole = self._state(known, problems)
         self._keep(former, "", whole, partial(whole_part, *whole))
         if list(former) == list(self._parts) and all(former[k] is kept for k, kept in self._parts.items()):
             return None
@@ -244,16 +249,15 @@ class QoeCollector:
             return False
         return self._clock() - changed < _LONGEST_SILENCE_SECONDS
 
-    def _of_pairs(self) -> tuple[list[Published], str | None]:
+    def _of_pairs(self) -> tuple[list[Published], list[str]]:
         path = self._work.pairs
         if path is None:
-            return [], None
-        try:
-            pairs = read_pairs(path, self._work.settings)
-        except InputError as exc:
-            self._tell(str(exc))
-            return [], exc.problem
-        return [Published(path.stem, pair.name, (entry_of_pair(pair),)) for pair in pairs], None
+            return [], []
+        found = read_pairs(path, self._work.settings)
+        for problem in found.problems:
+            self._tell(f"{path}: {problem}")
+        name = path.resolve().name if path.is_dir() else path.stem
+        return [Published(name, pair.name, (entry_of_pair(pair),)) for pair in found.pairs], found.problems
 
     def _answered(self, published: Published) -> Published:
         """``published`` with the answers of now; itself where nothing is asked."""
@@ -271,8 +275,8 @@ class QoeCollector:
         )
 
     def _state(
-        self, known: Mapping[str, Sequence[Published]], problem: str | None
-    ) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[tuple[str, str]], int, str | None]:
+        self, known: Mapping[str, Sequence[Published]], problems: Sequence[str]
+    ) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[tuple[str, str]], int, Sequence[str]]:
         entries = [e for published in known.values() for p in published for e in p.entries]
         queue = self._work.queue
         return (
@@ -280,8 +284,8 @@ class QoeCollector:
             dict(queue.counts) if queue is not None else {},
             dict(Counter(entry.kind for entry in entries if entry.kind is not None)),
             frozenset(_models(entries)),
-            len(self._results.broken) + (problem is not None),
-            problem,
+            len(self._results.broken) + (1 if problems else 0),
+            problems,
         )
 
     def _tell(self, line: str) -> None:
@@ -296,7 +300,7 @@ def whole_part(
     unscored: Mapping[str, int],
     models: frozenset[tuple[str, str]],
     refused: int,
-    problem: str | None,
+    problems: Sequence[str],
 ) -> list[Filled]:
     """The families of the exporter as a whole."""
     return [
@@ -305,7 +309,7 @@ def whole_part(
         UNSCORED([((kind,), count) for kind, count in sorted(unscored.items())]),
         MODEL([(labels, 1) for labels in sorted(models)]),
         FILES_REFUSED.one(refused),
-        PAIRS_ERROR([((problem,), 1)] if problem is not None else []),
+        PAIRS_ERROR([((problem,), 1) for problem in dict.fromkeys(problems[:_MOST_PROBLEMS])]),
     ]
 
 
@@ -374,6 +378,11 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(folder(part) for part in text.split(os.pathsep) if part)
 
 
+def _file_or_folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    return path if text and path.is_dir() else existing_file(text)
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
         raise ValueError("expected true or false")
@@ -391,7 +400,9 @@ _OPTIONS = (
         _folders,
         "folders that may be read beside the results folder, several with colons; unset: the samples",
     ),
-    Option("--pairs", "QOE_PAIRS", None, existing_file, "list of own encodes to score, YAML or JSON"),
+    Option(
+        "--pairs", "QOE_PAIRS", None, _file_or_folder, "list (YAML, JSON) or folder of own encodes to score"
+    ),
     Option(
         "--cache-dir", "QOE_CACHE_DIR", None, folder, "folder of computed scores; unset: the user's cache"
     ),

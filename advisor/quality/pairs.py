@@ -1,11 +1,12 @@
-"""Which videos belong together: outputs of result files with their inputs, and lists of own encodes.
+"""Which videos belong together: outputs of result files with their inputs, and own encodes.
 
 A result file is data from elsewhere, so a path in it is followed only inside folders that the operator
-allowed. A list of pairs is the operator's own and is taken as it is.
+allowed. A list or folder of pairs is the operator's own and is taken as it is.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,16 @@ from msgspec import Struct
 
 from advisor.errors import InputError
 from advisor.quality.queue import Job, stamped
-from advisor.quality.settings import Settings
+from advisor.quality.settings import Settings, check_settings
 from advisor.results import Output, Run, Scenario
 
-__all__ = ["OwnPair", "Unscorable", "job_of", "output_labels", "read_pairs"]
+__all__ = ["OwnPair", "Pairs", "Unscorable", "job_of", "output_labels", "read_pairs"]
+
+_REFERENCE = "reference"
+_VIDEO_SUFFIXES = (
+    *(".264", ".265", ".av1", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m4v", ".mkv"),
+    *(".mov", ".mp4", ".mpeg", ".mpg", ".mxf", ".obu", ".ogv", ".ts", ".vvc", ".webm", ".wmv", ".y4m"),
+)
 
 
 class Unscorable(Exception):  # noqa: N818 -- a finding, not an error
@@ -117,33 +124,80 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     reference_loops: int = 0
 
 
-def read_pairs(path: Path, settings: Settings) -> list[OwnPair]:
-    """A YAML or JSON list of ``{reference, distorted, name?, ...}``; paths are relative to the list's folder.
+class Pairs(Struct, frozen=True):
+    """What a list or a folder of pairs holds, and beside it what in it cannot be used."""
 
-    Raises
-    ------
-    InputError
-        Names the entry and the field.
+    pairs: list[OwnPair]
+    problems: list[str]
+    """One line each, with the place in the list or folder."""
+
+
+def read_pairs(path: Path, settings: Settings) -> Pairs:
+    """The pairs of a YAML or JSON list, or of a folder of videos.
+
+    A list is of ``{reference, distorted, name?, ...}``; paths are relative to its folder. In a folder and
+    those below it every video belongs to the one named ``reference`` (``reference.mkv``, ...) beside it, or
+    else to that of the nearest folder above.
     """
+    found = _in_folder(path, settings) if path.is_dir() else _in_list(path, settings)
+    twice = {name for name, count in Counter(pair.name for pair in found.pairs).items() if count > 1}
+    named = [f"{name}: expected names that differ, found two" for name in sorted(twice)]
+    return Pairs([pair for pair in found.pairs if pair.name not in twice], [*found.problems, *named])
+
+
+def _in_list(path: Path, settings: Settings) -> Pairs:
     from advisor.yaml_text import parse_yaml
 
     try:
         document: Any = parse_yaml(path.read_bytes())
     except (OSError, ValueError) as exc:
-        raise InputError(f"expected a YAML or JSON list of pairs: {exc}", subject=path) from exc
-    try:
-        lines = msgspec.convert(document or [], list[_Line])
-    except msgspec.ValidationError as exc:
-        message, _, place = str(exc).partition(" - at `$")
-        raise InputError(message, subject=path, field=f"pairs{place.rstrip('`')}") from exc
-    pairs = [_own(line, path.parent, settings) for line in lines]
-    twice = [name for name, count in Counter(pair.name for pair in pairs).items() if count > 1]
-    if twice:
-        raise InputError(f"expected names that differ, found {twice[0]!r} twice", subject=path, field="name")
-    return pairs
+        return Pairs([], [f"expected a YAML or JSON list of pairs: {exc}"])
+    if not isinstance(document or [], list):
+        return Pairs([], ["expected a list of pairs"])
+    found = Pairs([], [])
+    for index, entry in enumerate(document or []):
+        try:
+            found.pairs.append(_own(msgspec.convert(entry, _Line), path.parent, settings))
+        except msgspec.ValidationError as exc:
+            message, _, place = str(exc).partition(" - at `$")
+            found.problems.append(f"pairs[{index}]{place.rstrip('`')}: {message.replace('`', '')}")
+        except InputError as exc:
+            found.problems.append(f"pairs[{index}].{exc.subject}: {exc.problem}")
+    return found
+
+
+def _in_folder(root: Path, settings: Settings) -> Pairs:
+    found = Pairs([], [])
+    references: dict[Path, Path | None] = {}
+    for place, folders, names in os.walk(root):
+        folders.sort()
+        folder, videos = Path(place), [n for n in sorted(names) if _is_video(n)]
+        own = [name for name in videos if Path(name).stem.lower() == _REFERENCE]
+        if len(own) > 1:
+            found.problems.append(
+                f"{_below(root, folder)}: expected one {_REFERENCE}, found {', '.join(own)}"
+            )
+        above = references.get(folder.parent) if folder != root else None
+        reference = references[folder] = folder / own[0] if len(own) == 1 else None if own else above
+        encodes = [folder / name for name in videos if name not in own]
+        if reference is None and encodes and not own:
+            found.problems.append(f"{_below(root, folder)}: expected a video named {_REFERENCE}, found none")
+        if reference is not None:
+            found.pairs.extend(OwnPair(_below(root, e), reference, e, settings) for e in encodes)
+    return found
+
+
+def _is_video(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in _VIDEO_SUFFIXES
+
+
+def _below(root: Path, path: Path) -> str:
+    """How ``path`` is named on a page, which is UTF-8 also where a file's name is not."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
 
 
 def _own(line: _Line, folder: Path, settings: Settings) -> OwnPair:
+    """The pair of one entry; InputError when its settings cannot be."""
     own = msgspec.structs.replace(
         settings,
         model=line.model or settings.model,
@@ -151,4 +205,5 @@ def _own(line: _Line, folder: Path, settings: Settings) -> OwnPair:
         reference_start=line.reference_start,
         reference_loops=line.reference_loops,
     )
+    check_settings(own)
     return OwnPair(line.name or line.distorted, folder / line.reference, folder / line.distorted, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import InputError
 from advisor.ffmpeg import find_ffmpeg
 from advisor.quality.cache import QualityCache, Record, content_key, file_digest
 from advisor.quality.entries import answered, entries_of, with_scores
@@ -257,7 +257,7 @@ def test_a_list_of_pairs_is_relative_to_its_folder(tmp_path: Path) -> None:
         "- {reference: a.mkv, distorted: /c.mp4, reference_loops: -1}",
     )
     (tmp_path / "list.yaml").write_text("\n".join(lines))
-    first, second = read_pairs(tmp_path / "list.yaml", Settings(xpsnr=True))
+    first, second = read_pairs(tmp_path / "list.yaml", Settings(xpsnr=True)).pairs
     assert (first.name, first.distorted) == ("mine", tmp_path / "sub" / "b.mp4")
     assert first.settings == Settings(xpsnr=True, codec_comparison=True)
     assert (second.name, second.distorted) == ("/c.mp4", Path("/c.mp4"))
@@ -265,22 +265,91 @@ def test_a_list_of_pairs_is_relative_to_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "problem"),
     [
-        ("[{reference: a}]", r"l\.yaml: pairs\[0\]: Object missing required field `distorted`"),
-        ("[{reference: a, distorted: b, nmae: c}]", r"pairs\[0\]: Object contains unknown field `nmae`"),
-        ("{a: 1}", r"l\.yaml: pairs: Expected `array`, got `object`"),
+        ("[{reference: a}]", "pairs[0]: Object missing required field distorted"),
+        ("[{reference: a, distorted: b, nmae: c}]", "pairs[0]: Object contains unknown field nmae"),
+        ("[{reference: a, distorted: 3}]", "pairs[0].distorted: Expected str, got int"),
+        ("[7]", "pairs[0]: Expected object, got int"),
         (
-            "[{reference: a, distorted: b}, {reference: c, distorted: b}]",
-            "differ, found 'b' twice",
+            "[{reference: a, distorted: b, reference_loops: -2}]",
+            "pairs[0].reference_loops: expected -1 or more, found -2",
         ),
-        ("[", r"l\.yaml: expected a YAML or JSON list of pairs"),
+        ("{a: 1}", "expected a list of pairs"),
     ],
 )
-def test_a_broken_list_names_the_place(tmp_path: Path, text: str, message: str) -> None:
+def test_a_broken_list_names_the_place(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "l.yaml").write_text(text)
-    with pytest.raises(InputError, match=message):
-        read_pairs(tmp_path / "l.yaml", Settings())
+    found = read_pairs(tmp_path / "l.yaml", Settings())
+    assert (found.pairs, found.problems) == ([], [problem])
+
+
+def test_text_that_is_no_yaml_has_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "l.yaml").write_text("[")
+    (problem,) = read_pairs(tmp_path / "l.yaml", Settings()).problems
+    assert problem.startswith("expected a YAML or JSON list of pairs: ")
+
+
+def test_a_wrong_entry_hides_none_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "l.yaml").write_text(
+        "- {reference: a, distorted: one}\n- {reference: a}\n"
+        "- {reference: a, distorted: two, name: same}\n- {reference: a, distorted: three, name: same}\n"
+        "- {reference: a, distorted: four, model: vmaf_none}\n- {reference: a, distorted: five}\n"
+    )
+    found = read_pairs(tmp_path / "l.yaml", Settings())
+    assert [pair.name for pair in found.pairs] == ["one", "five"]
+    assert [problem.partition(":")[0] for problem in found.problems] == ["pairs[1]", "pairs[4].model", "same"]
+
+
+def test_in_a_folder_the_nearest_reference_counts(tmp_path: Path) -> None:
+    """``reference.*`` beside a video or in the nearest folder above; other files than videos do not count."""
+    names = (
+        "reference.mkv",
+        "a.mp4",
+        "notes.txt",
+        ".hidden.mp4",
+        "x265/b.MP4",
+        "other/reference.y4m",
+        "other/deep/c.webm",
+    )
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = read_pairs(tmp_path, Settings(xpsnr=True))
+    assert [(pair.name, pair.reference.relative_to(tmp_path).as_posix()) for pair in found.pairs] == [
+        ("a.mp4", "reference.mkv"),
+        ("other/deep/c.webm", "other/reference.y4m"),
+        ("x265/b.MP4", "reference.mkv"),
+    ]
+    assert found.problems == []
+    assert {pair.settings for pair in found.pairs} == {Settings(xpsnr=True)}
+
+
+def test_a_folder_says_where_a_reference_is_missing_or_one_too_many(tmp_path: Path) -> None:
+    for name in (
+        "none/a.mp4",
+        "two/reference.mp4",
+        "two/reference.mkv",
+        "two/b.mp4",
+        "good/reference.mp4",
+        "good/c.mp4",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = read_pairs(tmp_path, Settings())
+    assert [pair.name for pair in found.pairs] == ["good/c.mp4"]
+    assert found.problems == [
+        "none: expected a video named reference, found none",
+        "two: expected one reference, found reference.mkv, reference.mp4",
+    ]
+
+
+def test_a_file_name_that_is_no_text_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "reference.mkv").touch()
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
+    (pair,) = read_pairs(tmp_path, Settings()).pairs
+    assert pair.name == "caf\N{REPLACEMENT CHARACTER}.mp4"
+    assert pair.distorted.is_file()
 
 
 def _scenario(**more: object) -> Scenario:

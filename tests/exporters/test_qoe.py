@@ -374,11 +374,33 @@ def test_own_pairs_are_scored_beside_the_results(
     assert page['qoe_unscored{reason="missing"}'] == 1
 
 
+def test_a_folder_of_pairs_is_scored_and_followed(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue]
+) -> None:
+    """An encode that is put into the folder later is found; its name is the path below the folder."""
+    library = tmp_path / "library"
+    (library / "x265").mkdir(parents=True)
+    (library / "reference.mkv").write_bytes(b"reference")
+    (library / "a.mp4").write_bytes(b"encode")
+    queue = answers(Answers())
+    exporter = collector(tmp_path / "none", queue, pairs=library)
+    exporter.start()
+    exporter.refresh()
+    until(lambda: queue.pending == 0)
+    (library / "x265" / "b.mp4").write_bytes(b"another")
+    exporter.refresh()
+    until(lambda: queue.pending == 0)
+    page = samples(_page(exporter))
+    for name in ("a.mp4", "x265/b.mp4"):
+        labels = f'run_id="library",scenario="{name}",codec="",encoder="",output="",model="vmaf_v0.6.1"'
+        assert page[f"qoe_vmaf_score{{{labels}}}"] == 80.0
+
+
 def test_a_broken_list_of_pairs_hides_no_result(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.json"
     pairs.write_text('[{"reference": "a.mp4"}]')
     page = samples(render([collector(RUNS, pairs=pairs)]))
-    reason = "Object missing required field `distorted`"
+    reason = "pairs[0]: Object missing required field distorted"
     assert page[f'qoe_pairs_error_info{{reason="{reason}"}}'] == 1
     assert page["qoe_files_refused"] == 2
     assert page[of("qoe_aligned", "lagging", "libsvtav1", output="")] == 0
