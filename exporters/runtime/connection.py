@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import sys
-import termios
 from collections import deque
 from http import HTTPStatus
 from typing import cast
@@ -15,14 +12,13 @@ import httptools
 
 from exporters.runtime.app import Answer, App, Request
 from exporters.runtime.negotiation import Wish
+from exporters.runtime.stall import StallWatch
 
 __all__ = ["Connection"]
 
 HEADER_BYTES = 16_384
 REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""
-STALL_SECONDS = 10.0
-"""A client that takes nothing of a waiting answer for this long is cut off."""
 IDLE_SECONDS = 75.0
 """Longer than the usual scrape interval, so that Prometheus keeps its connection."""
 MAX_CONNECTIONS = 512
@@ -64,14 +60,13 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._waiting: deque[_Asked] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._waiting_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
-        self._stall: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._answered_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._stall = StallWatch(self._transport, self._loop)
         self._connections.add(self)
         if len(self._connections) > MAX_CONNECTIONS:
             self._refuse(503, b"too many connections\n")
@@ -84,7 +79,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._waiting.clear()
-        for timer in (self._deadline, self._stall, self._idle):
+        self._stall.end()
+        for timer in (self._deadline, self._idle):
             if timer is not None:
                 timer.cancel()
 
@@ -248,30 +244,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = False
-        self._watch_stall()
+        self._stall.begin()
 
     def resume_writing(self) -> None:
         self._writable = True
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        self._stall.end()
         self._next()
-
-    def _watch_stall(self) -> None:
-        self._waiting_bytes = self._unread()
-        self._stall = self._loop.call_later(STALL_SECONDS, self._check_stall)
-
-    def _check_stall(self) -> None:
-        if self._unread() < self._waiting_bytes:
-            self._watch_stall()
-        else:
-            self._transport.abort()
-
-    def _unread(self) -> int:
-        """Bytes the client has not taken: in our buffer and in the kernel's, which may hold megabytes."""
-        queued = bytearray(4)
-        fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
-        return self._transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
 
 def _peer_names(transport: asyncio.BaseTransport) -> list[str]:

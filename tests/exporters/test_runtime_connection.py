@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from exporters.runtime import Exporter, Family, Filled, connection
+from exporters.runtime import Exporter, Family, Filled, connection, stall
 from exporters.runtime.app import App, Open
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.server import Listener, bind
@@ -186,9 +186,9 @@ def test_the_time_counts_for_one_request_and_not_for_a_connection(monkeypatch: p
 
 
 def test_a_client_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(stall, "STALL_SECONDS", 0.2)
 
-    async def stall(listener: Listener) -> int:
+    async def stuck(listener: Listener) -> int:
         sock = reluctant(listener)
         await asyncio.get_running_loop().sock_sendall(sock, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         for _ in range(100):
@@ -198,12 +198,12 @@ def test_a_client_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch)
         sock.close()
         return listener.connections
 
-    assert run(stall) == 0
+    assert run(stuck) == 0
 
 
 def test_a_slow_reader_that_goes_on_reading_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole takes longer than the limit; no stretch without progress does."""
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(stall, "STALL_SECONDS", 0.3)
 
     async def slowly(listener: Listener) -> int:
         loop = asyncio.get_running_loop()
