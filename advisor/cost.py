@@ -51,11 +51,11 @@ class CostModel:
     The same formulas on plain numbers are in `advisor.money` and `advisor.carbon`.
 
     Of a scenario these fields count, all of them optional: ``duration`` (wall seconds), ``start_time`` (Unix
-    seconds), ``power`` and ``gpu_power`` (``total_energy_joules``, ``mean_watts``), ``cpu_seconds``, ``samples``
-    (``timestamps``, ``power_watts``, ``cpu_usage_cores``) or an earlier suite's ``power_watts``,
+    seconds), ``power`` and ``gpu_power`` (``total_energy_joules``, ``mean_watts``), ``cpu_seconds``,
+    ``samples`` (``timestamps``, ``power_watts``, ``cpu_usage_cores``) or an earlier suite's ``power_watts``,
     ``cpu_usage_cores`` and ``step_seconds``; ``resolution``, ``fps``, ``outputs`` (``resolution``, ``fps``,
-    ``frames``, ``duration``, ``size_bytes``), ``streams``, ``viewers``, ``encoder_type`` (``cpu``, ``gpu``) and
-    ``status``.
+    ``frames``, ``duration``, ``size_bytes``), ``streams``, ``viewers``, ``encoder_type`` (``cpu`` or ``gpu``)
+    and ``status``.
 
     Parameters
     ----------
