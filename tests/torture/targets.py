@@ -16,7 +16,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
@@ -30,14 +33,17 @@ from advisor.prometheus import PrometheusClient
 from advisor.quality.pairs import read_pairs
 from advisor.quality.settings import Settings
 from advisor.region_file import read_regions
-from advisor.regression.registry import latest_manifests
+from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manifests
 from advisor.results import Run, parse_run
 from advisor.tariff import value_at
 from advisor.tariff_file import read_tariff
 from exporters.runtime.web_config import read_web_config, ssl_context
 from runner.batch import read_batch
 
-__all__ = ["CORPUS", "TARGETS", "seeds"]
+if TYPE_CHECKING:
+    from advisor.regression.trained import Trained
+
+__all__ = ["CORPUS", "TARGETS", "seeds", "stored_model", "survive"]
 
 CORPUS = Path(__file__).parent / "corpus"
 ID = "a" * 64
@@ -385,10 +391,9 @@ def seeds(target: str) -> list[bytes]:
 
 
 @functools.cache
-def _model() -> bytes:
+def _trained() -> Trained:
     """A model of ten runs, made here: a kept one would fit one version of scikit-learn alone."""
     from advisor.regression.features import Case
-    from advisor.regression.files import dumps
     from advisor.regression.training import train
 
     cases = [
@@ -406,4 +411,24 @@ def _model() -> bytes:
         )
         for row in range(10)
     ]
-    return dumps(train(cases))
+    return train(cases)
+
+
+def _model() -> bytes:
+    from advisor.regression.files import dumps
+
+    return dumps(_trained())
+
+
+def stored_model() -> tuple[Trained, Manifest]:
+    """A model and its manifest, as `advisor.regression.registry.save` takes them."""
+    from advisor.regression.files import library_versions
+
+    kept = msgspec.json.decode((CORPUS / "manifest" / "full.json").read_bytes(), type=Manifest)
+    manifest = structs.replace(
+        kept,
+        feature_names=_trained().encoding.columns,
+        features_version=FEATURES_VERSION,
+        library_versions=library_versions(),
+    )
+    return _trained(), manifest
