@@ -164,6 +164,7 @@ class QoeCollector:
         self._clock = clock
         self._parts: dict[str, tuple[object, list[Filled]]] = {}
         self._told: set[str] = set()
+        self._telling: set[str] = set()
         self._settled: dict[str, tuple[Shown, list[Published]]] = {}
         self._rests = False
         """Nothing but a change of the folder can make a difference: there is no other to look at."""
@@ -199,6 +200,8 @@ class QoeCollector:
             jobs = [e.job for p in newest for e in p.entries if e.job is not None]
             self._work.queue.want(jobs, begin=not waits)
         known = {run_id: [self._answered(p) for p in published] for run_id, published in found.items()}
+        # what is no longer so is forgotten: names and reasons are without end
+        self._told, self._telling = self._telling, set()
         former, self._parts = self._parts, {}
         for run_id, published in known.items():
             self._keep(former, run_id, published, partial(run_part, published))
@@ -289,9 +292,9 @@ class QoeCollector:
         )
 
     def _tell(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._told and line not in self._telling:
             logger().warning("no score", reason=line)
+        self._telling.add(line)
 
 
 def whole_part(

@@ -21,6 +21,7 @@ from exporters.runtime.logs import logger
 
 __all__ = ["Predicted", "Predictor"]
 
+_MOST_TOLD = 1000
 _FILES_AT_ONCE = 100
 Predict = Callable[[Path, Sequence[Path]], Answer]
 
@@ -125,7 +126,8 @@ class Predictor:
         self.problems = len(problems)
         for line in sorted(set(problems) - self._told):
             logger().warning("prediction problem", reason=line)
-        self._told |= set(problems)
+        kept = self._told if len(self._told) < _MOST_TOLD else set()
+        self._told = kept | set(problems)
 
 
 def _matching(run: Run, predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
