@@ -27,23 +27,36 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from advisor.results import InputMedia, Output, Power, Quality, Run, Scenario, Vmaf, write_run
 from tests.support.docker_engine import DockerEngine, import_base_image, missing_for_engine
 from tests.support.exporter_client import samples
 from tests.support.powercap_tree import PowercapTree
 
 EXPORTERS = ("rapl", "docker_stats", "results", "qoe", "cost")
-KILL_SECONDS = 20.0
-STILL_SECONDS = 5.0
-"""Before each kill the registers rest so long, so that counters can be compared to the microjoule."""
-SLACK_SECONDS = 6.0
-"""A change of a file or a container must show after this: a poll of two seconds on a busy machine."""
-START_SECONDS = 12.0
-"""An exporter that was killed must show everything again after this: a pause of 1 s, a start and a poll."""
+KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
 PRICE_PER_KWH = 0.12
 RUNS = tuple(f"test_results_20260101_0000{number:02d}" for number in range(8))
 MOST_GROWTH_KIB = 4096
 _SHARES = ("docker_exited_containers_energy_joules_total", "docker_unattributed_energy_joules_total")
+
+
+class Times(Struct, frozen=True):
+    """How long things may take, in seconds; on a busy machine all of it takes longer."""
+
+    kill: float = 20.0
+    """Between two kills."""
+    still: float = 5.0
+    """Before each kill the registers rest so long, so that counters can be compared to the microjoule."""
+    slack: float = 6.0
+    """After which a change of a file or a container must show: a poll of two, and a machine that is busy."""
+    start: float = 12.0
+    """After which an exporter that was killed must show everything again: a pause, a start and a poll."""
+
+    def longer(self, patience: float) -> Times:
+        """The same, all of it longer."""
+        return Times(*(patience * value for value in (self.kill, self.still, self.slack, self.start)))
 
 
 def watts_of(serial: int, index: int) -> float:
@@ -249,8 +262,14 @@ class Watch:
     """Scrapes the five and compares."""
 
     def __init__(
-        self, ports: dict[str, int], registers: Registers, files: Files, containers: Containers | None
+        self,
+        ports: dict[str, int],
+        registers: Registers,
+        files: Files,
+        containers: Containers | None,
+        times: Times,
     ) -> None:
+        self.times = times
         self.found = Found()
         self.killed_at: dict[str, float] = dict.fromkeys(EXPORTERS, time.monotonic())
         self.rss: dict[str, list[tuple[float, int]]] = {name: [] for name in EXPORTERS}
@@ -260,7 +279,7 @@ class Watch:
 
     def young(self, name: str) -> bool:
         """Whether the exporter was killed a moment ago."""
-        return time.monotonic() - self.killed_at[name] < START_SECONDS
+        return time.monotonic() - self.killed_at[name] < self.times.start
 
     def look(self, *, still: bool) -> None:
         """Scrape all once; ``still`` when the registers have rested long enough."""
@@ -326,7 +345,7 @@ class Watch:
         found = self.found
         found.check("one version", len(shown) < 2, lambda: f"{name} {run}: {sorted(shown)}")
         serial = next(iter(shown), None)
-        held = self._files.held(run, before - SLACK_SECONDS, after)
+        held = self._files.held(run, before - self.times.slack, after)
         if serial is not None:
             found.check("fresh", serial in held, lambda: f"{name} {run}: {serial}, not of {held}")
             whole = shown[serial] == set(range(self._files.size(serial)))
@@ -364,11 +383,11 @@ class Watch:
             self.found.present("container", there, lambda n=name: f"{n} of {seconds.keys()}")
         for name in seconds.keys() - {"idle", "busy"}:
             gone = self._containers.churned.get(name, 0.0)
-            right = gone > before - SLACK_SECONDS
+            right = gone > before - self.times.slack
             self.found.check("gone container", right, lambda n=name: f"{n} is still there")
         if "busy" in seconds:
             now = self._containers.busy_seconds()
-            least = max((s for at, s in self._busy if at < before - SLACK_SECONDS), default=0.0)
+            least = max((s for at, s in self._busy if at < before - self.times.slack), default=0.0)
             right = least <= seconds["busy"] <= now + 1e-6
             self.found.check("CPU seconds", right, lambda: f"{seconds['busy']}, not {least} to {now}")
         self._check_shares(page)
@@ -440,7 +459,9 @@ def child(supervisor: int, name: str) -> int:
     return next(int(pid) for pid in children if module in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
-def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) -> dict[str, object]:
+def run(
+    folder: Path, seconds: float, seed: int, engine: DockerEngine | None, times: Times
+) -> dict[str, object]:
     """Everything for ``seconds``; what was found."""
     sysfs, results = folder / "sys", folder / "results"
     results.mkdir()
@@ -452,7 +473,7 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
     with stack(folder, sysfs, host) as (supervisor, ports):
         for thread in threads[1:]:
             thread.start()
-        watch = Watch(ports, registers, files, containers)
+        watch = Watch(ports, registers, files, containers, times)
         kills = _watch(watch, registers, supervisor.pid, seconds)
         for thread in threads:
             thread.stop.set()
@@ -465,22 +486,22 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
 def _watch(watch: Watch, registers: Registers, supervisor: int, seconds: float) -> Counter[str]:
     """Scrape every second and kill one exporter every 20; how often each was killed."""
     kills: Counter[str] = Counter()
-    order = list(EXPORTERS)
+    times = watch.times
     begun = next_look = time.monotonic()
-    next_kill = begun + KILL_SECONDS
+    next_kill = begun + times.kill
     while (now := time.monotonic()) < begun + seconds:
-        resting = now >= next_kill - STILL_SECONDS
+        resting = now >= next_kill - times.still
         if resting:
             registers.rest.set()
         still = now >= next_kill - 1.5
         watch.look(still=still)
-        if time.monotonic() >= next_kill and seconds - (now - begun) > START_SECONDS + STILL_SECONDS:
-            name = order[sum(kills.values()) % len(order)]
+        if time.monotonic() >= next_kill and seconds - (now - begun) > times.start + times.still:
+            name = KILL_ORDER[sum(kills.values()) % len(KILL_ORDER)]
             os.kill(child(supervisor, name), signal.SIGKILL)
             watch.killed_at[name] = time.monotonic()
             kills[name] += 1
         if time.monotonic() >= next_kill:
-            next_kill += KILL_SECONDS
+            next_kill += times.kill
             registers.rest.clear()
         next_look = max(next_look + 1.0, time.monotonic())
         time.sleep(max(0.0, next_look - time.monotonic()))
@@ -519,8 +540,8 @@ def failed(summary: dict[str, object]) -> bool:
     return bool(summary["wrong"] or summary["lost"] or summary["grown"] or not summary["supervisor_alive"])
 
 
-def everything(seconds: float, seed: int = 1) -> dict[str, object]:
-    """Run with a Docker engine where one can be had."""
+def everything(seconds: float, seed: int = 1, patience: float = 1.0) -> dict[str, object]:
+    """Run with a Docker engine where one can be had; ``patience`` stretches every time."""
     with contextlib.ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="wfe-")))
         engine = None
@@ -529,7 +550,7 @@ def everything(seconds: float, seed: int = 1) -> dict[str, object]:
             engine.folder.mkdir()
             held.callback(engine.remove)
             engine.start()
-        return run(folder, seconds, seed, engine)
+        return run(folder, seconds, seed, engine, Times().longer(patience))
 
 
 def main() -> int:
