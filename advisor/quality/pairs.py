@@ -103,15 +103,27 @@ def _located(text: str, folder: Path, search: Sequence[Path], roots: Sequence[Pa
     first = folder / named  # an absolute path stays itself
     places = [first, *(root / tail for root in search for tail in (Path(*named.parts[-2:]), named.name))]
     for place in places:
-        try:
-            resolved = place.resolve()
-        except (OSError, RuntimeError):  # a link that leads to itself
-            continue
-        if any(resolved.is_relative_to(root) for root in roots) and resolved.is_file():
+        resolved = _resolved(place)
+        if resolved is not None and _is_inside(resolved, roots) and resolved.is_file():
             return resolved
-    if not any(first.resolve().is_relative_to(root) for root in roots):
+    resolved = _resolved(first)
+    if resolved is not None and not _is_inside(resolved, roots):
         raise Unscorable("refused", f"{text}: outside the folders that may be read")
     raise Unscorable("missing", f"{text}: no such file")
+
+
+def _resolved(place: Path) -> Path | None:
+    """With every link followed; None for what names nothing: a link to itself, a name without end."""
+    try:
+        resolved = place.resolve()
+        resolved.is_file()  # fails where a name is too long
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return resolved
+
+
+def _is_inside(place: Path, roots: Sequence[Path]) -> bool:
+    return any(place.is_relative_to(root) for root in roots)
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True):

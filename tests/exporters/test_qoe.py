@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -315,6 +316,43 @@ def test_a_path_outside_the_allowed_folders_is_never_read(
     assert page['qoe_unscored{reason="refused"}'] == 1
     assert page["qoe_pending"] == 0
     assert perform.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("x" * 300, "missing"),
+        ("x/" * 3000, "missing"),
+        ("loop.mp4", "missing"),
+        ("loop.mp4/x", "missing"),
+        ("pipe.mp4", "missing"),
+        ("file:/etc/passwd", "missing"),
+        ("concat:/etc/passwd|a.mp4", "missing"),
+        ("folder/passwd", "refused"),
+        ("folder/../passwd", "refused"),
+        ("/proc/self/environ", "refused"),
+        ("/dev/zero", "refused"),
+        ("..", "refused"),
+        ("a\0.mp4", "refused"),
+    ],
+)
+def test_a_path_of_any_kind_costs_its_own_output_alone(
+    tmp_path: Path, answers: Callable[[Answers], QualityQueue], path: str, kind: str
+) -> None:
+    """What the result file names is not a video inside the folder; the other scenario is scored."""
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "folder").symlink_to("/etc")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    write_run(tmp_path, RUN, 1000.0, ["a", "b"])
+    document = json.loads((tmp_path / f"{RUN}.json").read_text())
+    document["scenarios"][0]["outputs"][0]["path"] = path
+    (tmp_path / f"{RUN}.json").write_text(json.dumps(document))
+    perform = Answers()
+    exporter = collector(tmp_path, answers(perform))
+    exporter.start()
+    page = samples(_page(exporter))
+    assert page[f'qoe_unscored{{reason="{kind}"}}'] == 1
+    until(lambda: [Path(job.distorted).name for job in perform.asked] == ["b.mp4"])
 
 
 def test_a_media_folder_allows_its_files(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
