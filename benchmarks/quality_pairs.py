@@ -377,6 +377,16 @@ PAIRS: tuple[Pair, ...] = (
         None,
     ),
     _of(
+        "first 20 frames missing",
+        (_REF30, f"-r 30 -i @ -vf trim=start_frame=20,setpts=N/30/TB {_X264} d.mp4"),
+        None,
+    ),
+    _of(
+        "20 frames missing in the middle",
+        (_REF30, f"-r 30 -i @ -vf select='not(between(n\\,15\\,34))',setpts=N/30/TB {_X264} d.mp4"),
+        None,
+    ),
+    _of(
         "first frame twice",
         (_REF30, f"-r 30 -i @ -vf loop=1:1:0,setpts=N/30/TB,trim=end_frame=50 {_X264} d.mp4"),
         None,

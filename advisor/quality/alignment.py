@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.quality.graph import Plan
 
-__all__ = ["shifted"]
+__all__ = ["doubtful", "shifted"]
 
 Window = Mapping[str, Sequence[float]]
 """Mean squared errors of one window's frames, by pairing."""
@@ -23,6 +23,12 @@ _SAME = 0.98
 """Errors of a frame closer than this are the same."""
 _OTHERS = 0.08
 """With a larger share of frames that another frame fits twice as well, the rate was changed otherwise."""
+_UNLIKE = 30.0
+"""A mean squared error (33 dB) from which small pictures may be of another moment: what decent encodes do not
+reach there, and what another moment of anything but a still picture does."""
+_SURE = 1.5
+"""With both shifted pairings this far from the pairing's own error it is the right one, however bad."""
+_PART_FRAMES = 12
 _FLOOR = 0.1
 """A mean squared error (8 bit) that is as good as none: ffmpeg logs two decimals."""
 
@@ -48,6 +54,33 @@ def shifted(plan: Plan, errors: Mapping[str, Sequence[float]]) -> str | None:
         if telling and _tends(telling, name, opposite):
             return _WORDS[name]
     return None
+
+
+def doubtful(plan: Plan, errors: Mapping[str, Sequence[float]]) -> tuple[float, float] | None:
+    """The part, in seconds, whose frames are least like their partners where neither side fits much worse.
+
+    There the two videos may be further apart than the probe looks; None when every part is as it should be.
+    """
+    windows = zip(plan.windows, _by_window(plan, errors), strict=False)
+    parts = [part for place, window in windows for part in _parts(place, window)]
+    unlike = [(_mean(_used(part)), place) for place, part in parts if _may_be_elsewhere(part)]
+    return max(unlike)[1] if unlike else None
+
+
+def _parts(place: tuple[float, float], window: Window) -> Iterator[tuple[tuple[float, float], Window]]:
+    """A window in parts of about half a second: what is lost in its middle moves only what follows."""
+    count, (begin, end) = len(window["now"]), place
+    parts = max(1, count // _PART_FRAMES)
+    for n in range(parts if count else 0):
+        share, next_share = n / parts, (n + 1) / parts
+        cut = slice(round(count * share), round(count * next_share))
+        times = begin + (end - begin) * share, begin + (end - begin) * next_share
+        yield times, {name: values[cut] for name, values in window.items()}
+
+
+def _may_be_elsewhere(window: Window) -> bool:
+    used = _used(window)
+    return _mean(used) > _UNLIKE and min(_share(window[name], used) for name in ("early", "late")) < _SURE
 
 
 def _used(window: Window) -> Sequence[float]:

@@ -19,7 +19,7 @@ from advisor.results import Quality
 
 __all__ = ["METHOD", "QualityCache", "Record", "content_key", "file_digest"]
 
-METHOD = 1
+METHOD = 2
 """Raised when a change of the method changes scores; older records are then computed again."""
 
 _CHUNK_BYTES = 1 << 20

@@ -21,7 +21,7 @@ from advisor.errors import MediaError
 from advisor.quality.probe import Media
 from advisor.quality.settings import PHONE, Settings, check_settings, chosen_models
 
-__all__ = ["Plan", "filter_graph", "plan", "seconds_compared"]
+__all__ = ["Plan", "filter_graph", "one_too_many", "plan", "seconds_compared", "start_filter"]
 
 Pairing = Literal["time", "index", "fps"]
 
@@ -168,8 +168,13 @@ def filter_graph(plan: Plan, *, threads: int) -> str:
     return ";".join([*_streams(plan), *_metrics(plan, threads), *_probe(plan)])
 
 
+def start_filter(plan: Plan) -> str:
+    """What gives the frames of both videos the times by which they are paired."""
+    return f"setpts=N/({plan.rate})/TB" if plan.pairing == "index" else "setpts=PTS-STARTPTS"
+
+
 def _streams(plan: Plan) -> Iterator[str]:
-    start = f"setpts=N/({plan.rate})/TB" if plan.pairing == "index" else "setpts=PTS-STARTPTS"
+    start = start_filter(plan)
     size = f"{plan.width}:{plan.height}:flags=bicubic"
     distorted = f"{start},scale={size}{plan.distorted_conversion},format={plan.pixel_format}"
     if plan.frames_limit is not None:

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from advisor.errors import MediaError
 from advisor.ffmpeg import MEDIA_FORMATS, file_url, find_ffmpeg
-from advisor.quality.alignment import shifted
+from advisor.quality import search
+from advisor.quality.alignment import doubtful, shifted
 from advisor.quality.graph import Plan, filter_graph, one_too_many, plan, seconds_compared
 from advisor.quality.logs import Frame, Logs, read_logs
 from advisor.quality.pooling import pool, psnr_cap_decibels
@@ -65,20 +66,30 @@ def measure(
         source, encode = both.map(probe, (reference, distorted))
     decided = plan(source, encode, settings)
     graph = filter_graph(decided, threads=threads or len(os.sched_getaffinity(0)))
+    inputs = [str(program), *_inputs(source, encode, settings)]
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as folder:
-        said = run_ffmpeg(
-            [str(program), *_arguments(source, encode, settings, graph)],
-            folder=Path(folder),
-            nice=nice,
-            inputs=(encode.path, source.path),
-            progress=None if progress is None else lambda done: progress(done, encode.frames),
-        )
+
+        def run(arguments: Sequence[str]) -> str:
+            return run_ffmpeg(
+                [*inputs, *arguments],
+                folder=Path(folder),
+                nice=nice,
+                inputs=(encode.path, source.path),
+                progress=None if progress is None else lambda done: progress(done, encode.frames),
+            )
+
+        said = run(["-filter_complex", graph, "-map", "[out]", "-f", "null", "-"])
         logs = read_logs(Path(folder), said, decided)
-    quality = _quality(source, encode, settings, decided, logs)
+        reason = _miscounted(source, encode, settings, len(logs.frames)) or shifted(decided, logs.probe)
+        elsewhere = None if reason else doubtful(decided, logs.probe)
+        if elsewhere is not None:
+            run(search.arguments(decided, elsewhere))
+            reason = search.displaced(Path(folder), decided, elsewhere)
+    quality = _quality(source, encode, settings, decided, logs, reason)
     return Measurement(replace(quality, computation_seconds=time.monotonic() - begun), logs.frames)
 
 
-def _arguments(source: Media, encode: Media, settings: Settings, graph: str) -> list[str]:
+def _inputs(source: Media, encode: Media, settings: Settings) -> list[str]:
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
     files_only = ["-protocol_whitelist", "file", "-format_whitelist", MEDIA_FORMATS]
@@ -88,19 +99,16 @@ def _arguments(source: Media, encode: Media, settings: Settings, graph: str) -> 
         "-xerror",
         *(*files_only, "-i", file_url(encode.path)),
         *(*files_only, *start, *loops, "-i", file_url(source.path)),
-        *("-filter_complex", graph, "-map", "[out]", "-f", "null", "-"),
     ]
 
 
-def _quality(source: Media, encode: Media, settings: Settings, decided: Plan, logs: Logs) -> Quality:
-    compared = len(logs.frames)
-    if not compared:
-        raise MediaError("has no frame in common with the reference", subject=encode.path)
-    reason = _miscounted(source, encode, settings, compared) or shifted(decided, logs.probe)
+def _quality(
+    source: Media, encode: Media, settings: Settings, decided: Plan, logs: Logs, reason: str | None
+) -> Quality:
     quality = Quality(
         aligned=reason is None,
         reason=reason,
-        frames=compared,
+        frames=len(logs.frames),
         comparison_height_pixels=decided.height,
         libvmaf_version=logs.libvmaf_version,
         reference=source.path,
@@ -115,6 +123,8 @@ def _quality(source: Media, encode: Media, settings: Settings, decided: Plan, lo
 
 def _miscounted(source: Media, encode: Media, settings: Settings, compared: int) -> str | None:
     """Why the number of compared frames is wrong, None when each frame of the output was compared."""
+    if not compared:
+        raise MediaError("has no frame in common with the reference", subject=encode.path)
     if compared == encode.frames - one_too_many(source, encode, settings):
         return None
     # where two fields are two packets only decoding tells

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from advisor.quality.alignment import shifted
+from advisor.quality.alignment import doubtful, shifted
 from advisor.quality.graph import Plan
 
 PLAN = Plan(
@@ -91,3 +91,23 @@ def test_frames_chosen_by_another_rule_are_seen_though_most_agree() -> None:
 
 def test_windows_without_frames_are_passed_over() -> None:
     assert shifted(PLAN, {"now": [], "early": [], "late": []}) is None
+
+
+def test_a_bad_fit_that_no_side_improves_is_doubtful_where_it_is_worst() -> None:
+    """The second window is a second of another moment: 700 wherever the probe looks."""
+    found = errors(6.5, 87.2, 96.1)
+    for values in found.values():
+        values[24:36] = [700.0] * 12
+    assert shifted(PLAN, found) is None
+    assert doubtful(PLAN, found) == (3.0, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("now", "early", "late"),
+    [
+        pytest.param(6.5, 6.6, 6.4, id="like its partner, and nothing moves"),
+        pytest.param(80.0, 170.0, 160.0, id="starved of bits, and both sides fit far worse"),
+    ],
+)
+def test_what_is_as_it_should_be_is_not_doubtful(now: float, early: float, late: float) -> None:
+    assert doubtful(PLAN, errors(now, early, late)) is None
