@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -104,6 +106,17 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
         "wattframe quality: gone.mp4: no score: gone.mp4: no such file",
         f"wattframe quality: late.mp4: no score: {behind}",
     ]
+
+
+def test_a_name_that_is_no_text_costs_nothing_beside_it(run: Run, videos: Path) -> None:
+    """JSON is UTF-8; a file's name need not be."""
+    strange = os.fsdecode(b"caf\xe9.mp4")
+    shutil.copyfile(videos / "good.mp4", videos / strange)
+    done = run("ref.mkv", strange, os.fsdecode(b"gone\xe9.mp4"), "good.mp4", "--json")
+    found = json.loads(done.stdout)
+    names = ["caf\N{REPLACEMENT CHARACTER}.mp4", "gone\N{REPLACEMENT CHARACTER}.mp4", "good.mp4"]
+    assert [document["distorted"] for document in found] == names
+    assert [document["aligned"] for document in found] == [True, False, True]
 
 
 def test_the_table_has_one_line_an_encode(run: Run) -> None:

@@ -199,7 +199,12 @@ def _show(qualities: Sequence[Quality], *, as_json: bool, extras: bool) -> None:
 def _document(quality: Quality, *, extras: bool) -> dict[str, Any]:
     built = msgspec.to_builtins(quality)
     fields = (*_FIELDS, "vmaf_extra") if extras else _FIELDS
-    return {name: built[name] for name in fields}
+    return {name: _text(built[name]) for name in fields}
+
+
+def _text(value: Any) -> Any:
+    """``value``; JSON is UTF-8 also where a file's name is not."""
+    return os.fsencode(value).decode("utf-8", "replace") if isinstance(value, str) else value
 
 
 def _name(path: str | None) -> str:
