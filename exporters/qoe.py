@@ -73,7 +73,8 @@ HEIGHT = Family("qoe_comparison_height_pixels", "gauge", "Lines at which the two
 SECONDS = Family(
     "qoe_computation_duration_seconds", "gauge", "Wall time that measuring the quality took.", _OUTPUT
 )
-UNSCORED_INFO = Family("qoe_unscored_info", "info", "Why an output has no score.", (*_OUTPUT, "reason"))
+# no info: in OpenMetrics that would be the name of UNSCORED
+UNSCORED_INFO = Family("qoe_unscored_info", "gauge", "Why an output has no score.", (*_OUTPUT, "reason"))
 PER_WATT = Family("qoe_quality_per_watt", "gauge", "Mean VMAF over mean watts of the scenario.", _TIERED)
 EFFICIENCY = Family(
     "qoe_efficiency_score", "gauge", "Pixels delivered x VMAF / 100 per joule of the scenario.", _TIERED

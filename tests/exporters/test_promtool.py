@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime.docs import all_exporters
+from exporters.runtime.families import Block, Family, render
 from exporters.runtime.testing import served
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,6 +59,15 @@ def test_a_golden_page_has_no_series_twice(path: Path) -> None:
         (s.name, tuple(sorted(s.labels.items()))) for f in parse_text(path.read_text()) for s in f.samples
     ]
     assert len(samples) == len(set(samples))
+
+
+@pytest.mark.parametrize("name", [exporter.name for exporter in all_exporters()])
+def test_no_two_families_share_a_name_in_openmetrics(name: str) -> None:
+    """Which drops ``_total`` and ``_info``; the parser sees what clashes then, also of families rarely there."""
+    module = importlib.import_module(f"exporters.{name}")
+    families = [value for value in vars(module).values() if isinstance(value, Family)]
+    block = Block(render(family([(("x",) * len(family.labels), 1.0)])) for family in families)
+    assert len(list(parse_openmetrics(block.text(openmetrics=True) + "# EOF\n"))) == len(families) > 5
 
 
 def test_every_exporter_has_a_golden_page() -> None:
