@@ -63,7 +63,7 @@ def test_a_golden_page_has_no_series_twice(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [exporter.name for exporter in all_exporters()])
 def test_no_two_families_share_a_name_in_openmetrics(name: str) -> None:
-    """Which drops ``_total`` and ``_info``; the parser sees what clashes then, also of families rarely there."""
+    """Which drops ``_total`` and ``_info``: the parser sees what clashes then."""
     module = importlib.import_module(f"exporters.{name}")
     families = [value for value in vars(module).values() if isinstance(value, Family)]
     block = Block(render(family([(("x",) * len(family.labels), 1.0)])) for family in families)
