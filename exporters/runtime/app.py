@@ -63,6 +63,10 @@ class Gate(Protocol):
         """Whether they are right; None when too many are being checked."""
         ...
 
+    def close(self) -> None:
+        """Another gate took its place."""
+        ...
+
 
 class Open:
     """A gate without a lock."""
@@ -77,6 +81,9 @@ class Open:
     async def admits(self, authorization: bytes) -> bool | None:
         """Everybody."""
         return True
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class App:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporters.runtime.app import Gate, Open
-from exporters.runtime.passwords import PasswordGate
-from exporters.runtime.web_config import WebConfig, read_web_config, ssl_context
+
+if TYPE_CHECKING:
+    from exporters.runtime.web_config import WebConfig
 
 __all__ = ["Web"]
 
@@ -42,6 +44,9 @@ class Web:
         """
         if self.path is None or (self._seen and all(_stamp(p) == s for p, s in self._seen.items())):
             return False
+        # here, because yaml and bcrypt take 3 MB and a tenth of the start, and most have no such file
+        from exporters.runtime.web_config import read_web_config, ssl_context
+
         # stamped before reading, so that a change in between is seen next time
         self._seen = {path: _stamp(path) for path in {self.path, *self._seen}}
         config = read_web_config(self.path)
@@ -52,12 +57,13 @@ class Web:
         return True
 
     def _take(self, config: WebConfig, context: ssl.SSLContext | None) -> None:
+        from exporters.runtime.passwords import PasswordGate
+
         former, self.context = self.gate, context
         headers = b"".join(b"%b: %b\r\n" % header for header in config.headers)
         self.gate = PasswordGate(config.users, headers) if config.users else Open(headers)
         self.allowed_sans = config.tls.allowed_sans if config.tls is not None else ()
-        if isinstance(former, PasswordGate):
-            former.close()
+        former.close()
 
 
 def _stamp(path: Path) -> _Stamp:
