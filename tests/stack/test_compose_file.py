@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -68,3 +70,20 @@ def test_a_service_is_confined(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
     assert service["mem_limit"]
+
+
+def test_the_images_are_built_alike() -> None:
+    """Three files by their names' promise, one way to build: what differs is the lock and what is run."""
+    stages = [path.read_text().split("\nFROM ")[1] for path in sorted(ROOT.glob("Dockerfile.*"))]
+    assert len(stages) == 3
+    assert len({re.sub(r"ARG LOCK=\w+", "ARG LOCK", stage) for stage in stages}) == 1
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("Dockerfile.*")), ids=lambda path: path.name)
+def test_an_image_is_started_without_a_shell_as_nobody(path: Path) -> None:
+    last = path.read_text().split("\nFROM ")[-1]
+    assert re.search(r'^ENTRYPOINT \["python", "-m"\]$', last, re.MULTILINE)
+    assert re.search(r'^CMD \["exporters\.\w+"\]$', last, re.MULTILINE)
+    assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
+    assert "HEALTHCHECK" in last
+    assert "curl" not in last
