@@ -120,7 +120,8 @@ def versions(models_dir: str | os.PathLike[str], hardware_id: str) -> list[str]:
     home = _home(models_dir, hardware_id)
     if not home.is_dir():
         return []
-    return sorted(p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / _MANIFEST_FILE).is_file())
+    found = (p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / _MANIFEST_FILE).is_file())
+    return sorted(found, key=int)
 
 
 @contextlib.contextmanager
@@ -199,7 +200,9 @@ def rollback(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
     with _locked(home):
         current = _current(home)
         earlier = [
-            v for v in versions(models_dir, hardware_id) if v < current and _read_manifest(home / v).promoted
+            v
+            for v in versions(models_dir, hardware_id)
+            if int(v) < int(current) and _read_manifest(home / v).promoted
         ]
         if not earlier:
             raise ModelError(f"no version before {current} was in service", subject=home)
@@ -286,12 +289,16 @@ def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LA
         was made for other features or library versions.
     """
     home = _home(models_dir, hardware_id)
-    if version == LATEST:
-        # where it points may be pruned while it is being read: look again, once
-        with contextlib.suppress(ModelError):
-            return _load(home / _current(home))
-        version = _current(home)
-    return _load(home / version)
+    if version != LATEST:
+        return _load(home / version)
+    while True:
+        current = _current(home)
+        try:
+            return _load(home / current)
+        except ModelError:
+            # another came into service, and this one was pruned, while it was being read
+            if _current(home) == current:
+                raise
 
 
 def _load(folder: Path) -> Loaded:
