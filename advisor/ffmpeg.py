@@ -11,12 +11,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.errors import FfmpegError
+from advisor.errors import FfmpegError, InputError
 
 __all__ = [
     "MEDIA_FORMATS",
     "Capabilities",
     "capabilities",
+    "chosen_ffmpeg",
     "file_url",
     "find_ffmpeg",
     "run_text",
@@ -80,6 +81,27 @@ def find_ffmpeg(explicit: str | None = None) -> Path:
     return Path(found).absolute()
 
 
+def chosen_ffmpeg(explicit: str | None, option: str = "--ffmpeg") -> Path:
+    """`find_ffmpeg` for what a user may have named by ``option``.
+
+    Raises
+    ------
+    InputError
+        ``explicit`` is no executable file, or no ffmpeg.
+    FfmpegError
+        None was named, and there is none.
+    """
+    try:
+        path = find_ffmpeg(explicit)
+        if explicit is not None:
+            _version(path)
+    except FfmpegError as exc:
+        if explicit is None:
+            raise
+        raise InputError(str(exc), subject=option) from exc
+    return path
+
+
 def _bundled() -> Path | None:
     try:
         import imageio_ffmpeg
@@ -121,15 +143,19 @@ def capabilities(path: Path | str) -> Capabilities:
 
 @functools.lru_cache(maxsize=8)
 def _capabilities(path: Path, _mtime_ns: int, _size: int) -> Capabilities:
+    return Capabilities(
+        version=_version(path),
+        encoders=_names(run_text(path, ["-hide_banner", "-encoders"]), r"^ [VAS][F.][S.][X.][B.][D.] (\S+)"),
+        filters=_names(run_text(path, ["-hide_banner", "-filters"]), r"^ [.TSCP]{2,3} (\S+) +\S+->\S+"),
+    )
+
+
+def _version(path: Path) -> str:
     banner = run_text(path, ["-version"])
     match = re.match(r"ffmpeg version (\S+)", banner)
     if match is None:
         raise FfmpegError(f"{path}: expected ffmpeg, but '-version' answered {banner[:60]!r}")
-    return Capabilities(
-        version=match[1],
-        encoders=_names(run_text(path, ["-hide_banner", "-encoders"]), r"^ [VAS][F.][S.][X.][B.][D.] (\S+)"),
-        filters=_names(run_text(path, ["-hide_banner", "-filters"]), r"^ [.TSCP]{2,3} (\S+) +\S+->\S+"),
-    )
+    return match[1]
 
 
 def run_text(path: Path, arguments: Sequence[str]) -> str:

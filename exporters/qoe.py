@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, InputError
-from advisor.ffmpeg import find_ffmpeg
+from advisor.ffmpeg import chosen_ffmpeg
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
@@ -443,10 +443,8 @@ def _can_be_written(folder: Path) -> bool:
 
 def _queue(options: Namespace) -> QualityQueue | None:
     try:
-        ffmpeg = str(find_ffmpeg(options.ffmpeg))
+        ffmpeg = str(chosen_ffmpeg(options.ffmpeg))
     except FfmpegError as exc:
-        if options.ffmpeg is not None:
-            raise
         logger().warning("no score is computed here", reason=str(exc))
         return None
     kept = _cache_folder(options.cache_dir)

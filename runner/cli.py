@@ -18,7 +18,7 @@ from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
-from advisor.ffmpeg import Capabilities, capabilities, find_ffmpeg
+from advisor.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from advisor.hardware import host
 from advisor.results import InputMedia, Run
 from runner.command import commands
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
 
 
 def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
-    ffmpeg = find_ffmpeg(options.ffmpeg)
+    ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
     jobs = _available(program, jobs_of(options), options, ffmpeg, able)
     sources = look_at_inputs(jobs, ffmpeg)

@@ -53,6 +53,8 @@ class Encoder(Struct, frozen=True, kw_only=True):
     """Before the input: the device that the encoder needs."""
     upload: str | None = None
     """The filter that brings frames to the device."""
+    even_sides: bool = False
+    """Whether it refuses an odd width or height with the usual sampling, 4:2:0 (tried)."""
 
 
 def _nvenc(name: str) -> Encoder:
@@ -97,12 +99,13 @@ def _vaapi(name: str) -> Encoder:
 
 
 _TABLE: Sequence[Encoder] = (
-    Encoder(name="libx264", presets=_X26X, default_preset="medium"),
+    Encoder(name="libx264", presets=_X26X, default_preset="medium", even_sides=True),
     Encoder(
         name="libx265",
         presets=_X26X,
         default_preset="medium",
         threads=("-x265-params", "pools={}"),
+        even_sides=True,
     ),
     Encoder(
         name="libsvtav1",
@@ -139,6 +142,7 @@ _TABLE: Sequence[Encoder] = (
         default_preset="faster",
         constant_quality=("-qp", "{}"),
         quality_range=(0, 63),
+        even_sides=True,
     ),
     *(_nvenc(name) for name in ("h264_nvenc", "hevc_nvenc", "av1_nvenc")),
     *(_qsv(name) for name in ("h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv")),

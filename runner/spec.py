@@ -95,6 +95,8 @@ def _encoder_problems(spec: Spec) -> Iterator[str]:
     for place, rung in _places(spec):
         if rung.crf is not None and not low <= rung.crf <= high:
             yield f"{place}crf: expected {low:g} to {high:g} for {encoder.name}, found {rung.crf:g}"
+        if encoder.even_sides and _has_odd_side(rung.resolution):
+            yield f"{place}resolution: expected even sides for {encoder.name}, found {rung.resolution!r}"
 
 
 def _places(spec: Spec) -> Iterator[tuple[str, RungSpec]]:
@@ -158,6 +160,11 @@ def _bitrate_problems(field: str, value: Bitrate) -> Iterator[str]:
     kbps = parse_bitrate_kbps(str(value))
     if kbps is None or not 1 <= kbps <= 1e7:
         yield f"{field}: expected kbit/s or text such as 2500k or 5M, found {value!r}"
+
+
+def _has_odd_side(resolution: str | None) -> bool:
+    known = resolution is not None and _is_resolution(resolution)
+    return known and any(side % 2 for side in parse_resolution(resolution) or ())
 
 
 def _is_resolution(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from advisor import ffmpeg
-from advisor.errors import FfmpegError
+from advisor.errors import FfmpegError, InputError
 
 
 def _script(path: Path, body: str) -> Path:
@@ -35,6 +36,15 @@ def test_an_explicit_path_that_is_no_program_is_refused_by_name(tmp_path: Path) 
     plain.write_text("no program")
     with pytest.raises(FfmpegError, match=r"notes\.txt: expected the path of an executable ffmpeg"):
         ffmpeg.find_ffmpeg(str(plain))
+
+
+@pytest.mark.parametrize("body", [None, "echo 'cat (GNU coreutils) 9.1'", "exit 2"])
+def test_what_a_user_named_wrongly_is_their_input(tmp_path: Path, body: str | None) -> None:
+    named = tmp_path / "my-ffmpeg"
+    if body is not None:
+        _script(named, body)
+    with pytest.raises(InputError, match=rf"^--ffmpeg: {re.escape(str(named))}: "):
+        ffmpeg.chosen_ffmpeg(str(named))
 
 
 def test_without_the_package_the_one_on_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

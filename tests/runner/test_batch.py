@@ -138,3 +138,21 @@ def test_the_documentations_example_can_be_read(tmp_path: Path) -> None:
     assert len(specs) == 2 + 6
     listed = page.partition("Fields of a scenario: ")[2].partition(".\n")[0]
     assert [field for field in Spec.__struct_fields__ if f"`{field}`" not in listed] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[{bitrate: 1M, sink: s3}]", "scenarios[0].sink: expected file or null, found 's3'"),
+        (
+            "[{bitrate: 1M, type: many}]",
+            "scenarios[0].type: expected baseline or single or multi, found 'many'",
+        ),
+    ],
+)
+def test_a_word_that_is_none_of_the_field_s_names_those(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_batch(file)
+    assert str(caught.value) == f"{file}: {problem}"

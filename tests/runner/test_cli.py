@@ -283,14 +283,15 @@ def test_ready_matrices_can_run(call: Any) -> None:
         (["single", "--wrong"], "unrecognized arguments: --wrong"),
         (["batch"], "the following arguments are required: FILE"),
         (["batch", "/nope.yaml"], "/nope.yaml: cannot be read: No such file or directory"),
-        (["single", "--ffmpeg", "/nope/ffmpeg"], "/nope/ffmpeg: expected the path of an executable ffmpeg"),
+        (["single", "--ffmpeg", "/nope/x"], "--ffmpeg: /nope/x: expected the path of an executable ffmpeg"),
+        (["single", "--resolution", "641x360"], "--resolution: expected even sides for libx264, found '641x"),
     ],
 )  # fmt: skip
 def test_bad_usage_is_one_line(args: list[str], line: str, call: Any) -> None:
     code, out, err = call(*args)
     assert err.startswith(f"run_tests.py: {line}")
     assert (err.count("\n"), out) == (1, "")
-    assert code == (1 if "ffmpeg" in line and "executable" in line else 2)
+    assert code == 2
 
 
 @pytest.mark.parametrize(
@@ -369,10 +370,8 @@ def test_half_a_character_in_a_batch_file_is_one_line(call: Any, tmp_path: Path)
     batch = tmp_path / "b.json"
     batch.write_text('[{"crf": 30, "name": "\\ud800"}]')
     code, _, err = call("batch", str(batch))
-    assert (code, err) == (
-        2,
-        f"run_tests.py: {batch}: scenarios[0].name: expected text that UTF-8 can hold\n",
-    )
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"run_tests.py: {batch}: expected JSON: ")
 
 
 def test_what_leaves_no_file_is_said_to_get_no_score(call: Any, tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_rtmp_is_live() -> None:
         ({"preset": "8"}, "preset: expected one of libx264's ultrafast"),
         ({"bitrate": None}, "bitrate: expected either a bitrate or a crf, found neither"),
         ({"crf": 23}, "bitrate: expected either a bitrate or a crf, found both"),
+        ({"resolution": "640x361"}, "resolution: expected even sides for libx264, found '640x361'"),
         ({"bitrate": None, "crf": 52}, "crf: expected 0 to 51 for libx264, found 52"),
         ({"bitrate": None, "crf": float("nan")}, "crf: expected 0 to 51 for libx264, found nan"),
         ({"bitrate": "fast"}, "bitrate: expected kbit/s or text such as 2500k or 5M, found 'fast'"),

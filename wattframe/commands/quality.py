@@ -125,10 +125,10 @@ def _score(
     threads: int,
 ) -> list[Scored]:
     """Every encode in order. A reference or an ffmpeg that cannot be used is an error of the whole."""
-    from advisor.ffmpeg import find_ffmpeg
+    from advisor.ffmpeg import chosen_ffmpeg
     from advisor.quality.probe import probe
 
-    program = str(find_ffmpeg(ffmpeg))
+    program = str(chosen_ffmpeg(ffmpeg))
     probe(reference)
     stop = threading.Event()
 
@@ -185,10 +185,8 @@ def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
 
 def _show(qualities: Sequence[Quality], *, as_json: bool, extras: bool) -> None:
     for quality in qualities:
-        for note in quality.notes:
-            sys.stderr.write(f"wattframe quality: {quality.distorted}: {note}\n")
-        if quality.vmaf is None:
-            sys.stderr.write(f"wattframe quality: {quality.distorted}: no score: {quality.reason}\n")
+        for note in [*quality.notes, *([] if quality.vmaf else [f"no score: {quality.reason}"])]:
+            sys.stderr.write(_text(f"wattframe quality: {quality.distorted}: {note}\n"))
     if as_json:
         documents = [_document(quality, extras=extras) for quality in qualities]
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n")
@@ -203,7 +201,7 @@ def _document(quality: Quality, *, extras: bool) -> dict[str, Any]:
 
 
 def _text(value: Any) -> Any:
-    """``value``; JSON is UTF-8 also where a file's name is not."""
+    """``value``, where it is text as UTF-8, which a file's name need not be."""
     return os.fsencode(value).decode("utf-8", "replace") if isinstance(value, str) else value
 
 
