@@ -301,6 +301,15 @@ PAIRS: tuple[Pair, ...] = (
         reference_loops=2,
     ),
     _of(
+        "starved encode of a reference without end",
+        (_REF, f"-stream_loop 2 -i r.mkv -vf scale=64:36 -t 4 {_X264} -crf 45 d.mp4"),
+        Truth(
+            reference="loop=loop=2:size=50:start=0,trim=end_frame=100",
+            distorted="scale=480:270:flags=bicubic",
+        ),
+        reference_loops=-1,
+    ),
+    _of(
         "cut reference",
         ("-i @ -c:v libx264 -qp 0 -preset ultrafast -g 12 c.mp4", _REF, f"-ss 0.8 -i r.mkv {_X264} d.mp4"),
         Truth(reference="trim=start_frame=20"),

@@ -41,7 +41,8 @@ def arguments(plan: Plan, window: tuple[float, float]) -> list[str]:
 
 def _thumbnails(plan: Plan, part: tuple[float, float], conversion: str) -> str:
     small = f"scale={_WIDTH}:{_HEIGHT}:flags=area{conversion},format=gray"
-    return f"{start_filter(plan)},select='between(t,{part[0]:.6f},{part[1]:.6f})',{small}"
+    # trim and not select: a repeated reference has no other end
+    return f"{start_filter(plan)},trim=start={part[0]:.6f}:end={part[1]:.6f},{small}"
 
 
 def displaced(folder: Path, plan: Plan, window: tuple[float, float]) -> str | None:

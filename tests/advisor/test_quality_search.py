@@ -67,5 +67,5 @@ def test_too_little_to_compare_decides_nothing(tmp_path: Path) -> None:
 
 def test_half_a_minute_around_the_window_is_read() -> None:
     graph = arguments(PLAN, WINDOW)[1]
-    assert "[0:V:0]setpts=PTS-STARTPTS,select='between(t,40.000000,40.500000)'" in graph
-    assert "[1:V:0]setpts=PTS-STARTPTS,select='between(t,10.000000,70.500000)'" in graph
+    assert "[0:V:0]setpts=PTS-STARTPTS,trim=start=40.000000:end=40.500000," in graph
+    assert "[1:V:0]setpts=PTS-STARTPTS,trim=start=10.000000:end=70.500000," in graph
