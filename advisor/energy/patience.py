@@ -58,14 +58,17 @@ class Patience:
         self._stuck: dict[object, threading.Thread] = {}
 
     def each(self, work: Callable[[_K], _V], keys: Iterable[_K]) -> dict[_K, _V]:
-        """``work(key)`` by key, without the keys whose call hangs; it must not raise."""
+        """``work(key)`` by key, without the keys whose call hangs; ``work`` must not raise."""
         self._stuck = {key: thread for key, thread in self._stuck.items() if thread.is_alive()}
         waiting = [key for key in keys if key not in self._stuck]
         results: dict[_K, _V] = {}
         seconds = _FIRST_SECONDS
         while waiting:
             round_ = _Round(work, waiting)
-            round_.start()
+            try:
+                round_.start()
+            except RuntimeError:  # no thread to be had: the keys that are left wait for the next time
+                break
             place = round_.hangs_at(seconds)
             results |= round_.results
             if place is None:

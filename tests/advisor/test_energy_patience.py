@@ -63,6 +63,18 @@ def test_one_that_hangs_is_not_tried_again_until_it_has_returned(doors: Doors) -
     assert doors.knocks["b"] == 2
 
 
+def test_a_machine_without_a_thread_to_spare_gives_nothing_this_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = Patience()
+    with monkeypatch.context() as limited:
+        limited.setattr("threading._start_new_thread", no_thread)
+        assert patience.each(str, (1, 2)) == {}
+    assert patience.each(str, (1, 2)) == {1: "1", 2: "2"}
+
+
+def no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_slow_but_moving_work_is_waited_for() -> None:
     """A round of many keys may take long while each of them does not."""
     paces = threading.Event()
