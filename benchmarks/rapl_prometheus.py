@@ -2,8 +2,8 @@
 
 The hour is accelerated: ranges, scrape intervals and the sampler's interval are divided by ``--speed``
 and powers are as they are, so that an hour's wraps and scrapes happen in ``3600 / speed`` seconds. Power
-swings between 0 and 400 W a package within seconds: ``increase`` extrapolates to the edges of its window,
-and a slow ramp would measure that. Truth is what was drawn between the two ends of the window.
+swings between 0 and 400 W a package within a scrape interval: ``increase`` extrapolates to the edges of its
+window, and a slower swing would measure that. Truth is what was drawn between the two ends of the window.
 
     python benchmarks/rapl_prometheus.py [--speed 30] [--json]
 """
@@ -40,7 +40,8 @@ HOUR_SECONDS = 3600
 SCRAPE_SECONDS = (5, 60)
 ZONES = {"package_0": "intel-rapl:0", "dram_0": "intel-rapl:0:0", "package_1": "intel-rapl:1"}
 _UPDATE_SECONDS = 0.002
-_SWING_SECONDS = 0.37
+# of the hour: well within the shorter scrape interval, and no divisor of either
+_SWING_SECONDS = 2.3
 
 
 class Outcome(Struct, frozen=True):
@@ -66,6 +67,7 @@ class Driver:
         ):
             range_uj = int(full / speed)
             self.tree.add(entry, name, range_uj=range_uj, start_uj=range_uj // 3, limits_uw=limits)
+        self._swing_seconds = _SWING_SECONDS / speed
         self._times: list[float] = []
         self._joules: list[dict[str, float]] = []
         self._stopping = threading.Event()
@@ -84,7 +86,7 @@ class Driver:
         while not self._stopping.wait(_UPDATE_SECONDS):
             now = time.time()
             for number, register in enumerate(self.tree.registers.values()):
-                swing = 0.5 + 0.5 * math.sin(2 * math.pi * now / _SWING_SECONDS + number)
+                swing = 0.5 + 0.5 * math.sin(2 * math.pi * now / self._swing_seconds + number)
                 register.add((now - last) * swing * (40.0 if number == 1 else 400.0))
             last = now
             self._times.append(now)
