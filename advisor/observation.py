@@ -14,19 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from msgspec import Struct
 
-from advisor.errors import PrometheusError
-from advisor.observed import CONTAINER_SECONDS, FAMILIES, Observed, Samples, TierTimes, observed
-from advisor.prometheus import MAX_POINTS, PrometheusClient, Series
-from advisor.window import Windows, scrape_step
+from advisor.observed import CONTAINER_SECONDS, FAMILIES, Observed, TierTimes, observed
+from advisor.prometheus import MAX_POINTS, PrometheusClient
+from advisor.samples import LONGEST_REACH_SECONDS, near_samples
+from advisor.window import Windows
 
 __all__ = ["Window", "observe"]
 
 _ZONES = "(package|dram|psys)([_-]?[0-9]+)?"
-_REACH_STEPS = 3
-"""Scrapes on either side of a window: two make the rate beside the edge, one may be late."""
-_LONGEST_REACH_SECONDS = 180.0
 _SAMPLES_OF_A_REQUEST = 100_000
-_SAMPLES_LIKE_A_REQUEST = 10_000
+_SAMPLES_LIKE_A_REQUEST = 3_000
 """So many samples cost as much time as one request more."""
 _MOST_GROWTH = 64
 
@@ -61,12 +58,14 @@ def observe(
         group = pending.take()
         answer = ask(group)
         while group:
-            series = client.read(answer.result())
-            pending.learn(_reach(group), sum(len(s.timestamps) for s in series))
+            body = answer.result()
+            pending.learn(_reach(group), body.count(b"["))
             coming = pending.take()
             if coming:
                 answer = ask(coming)
-            yield _observations(group, series, tiers)
+            spans = Windows(np.array([w.start for w in group]), np.array([w.end for w in group]))
+            series = [near_samples(raw, spans) for raw in client.raw(body)]
+            yield dict(zip(group, observed(spans, series, tiers), strict=True))
             group = coming
 
 
@@ -108,7 +107,7 @@ class _Pending:
 
     def _near(self, start: float, end: float) -> bool:
         """Whether the next window belongs to those from ``start`` to ``end``."""
-        window, pad = self._windows[self._taken], 2 * _LONGEST_REACH_SECONDS
+        window, pad = self._windows[self._taken], 2 * LONGEST_REACH_SECONDS
         gap = window.start - end - pad
         return window.end + pad - start <= self._longest_seconds and gap <= self._longest_gap_seconds
 
@@ -116,7 +115,7 @@ class _Pending:
 def _reach(group: Sequence[Window]) -> Window:
     """What a request must bring for these windows."""
     first, last = group[0].start, max(w.end for w in group)
-    return Window(first - _LONGEST_REACH_SECONDS, last + _LONGEST_REACH_SECONDS)
+    return Window(first - LONGEST_REACH_SECONDS, last + LONGEST_REACH_SECONDS)
 
 
 def _matchers(selector: str) -> str:
@@ -124,22 +123,6 @@ def _matchers(selector: str) -> str:
     names = "|".join((*FAMILIES, CONTAINER_SECONDS))
     # zones lie inside one another: only those that are added are asked for
     return f'{{__name__=~"{names}",zone=~"|{_ZONES}"{more}}}'
-
-
-def _observations(
-    group: Sequence[Window], series: Sequence[Series], tiers: TierTimes
-) -> dict[Window, Observed]:
-    windows = Windows(np.array([w.start for w in group]), np.array([w.end for w in group]))
-    found = observed(windows, [_arrays(s) for s in series], tiers)
-    return dict(zip(group, found, strict=True))
-
-
-def _arrays(series: Series) -> Samples:
-    times = np.array(series.timestamps)
-    if (np.diff(times) <= 0).any():
-        raise PrometheusError("the server answered with samples whose times do not ascend")
-    reach = _REACH_STEPS * (scrape_step(times) or np.inf)
-    return Samples(series.metric, times, np.array(series.values), min(reach, _LONGEST_REACH_SECONDS))
 
 
 def _tiers(client: PrometheusClient, selector: str, span: Window) -> TierTimes:

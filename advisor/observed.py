@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from advisor.energy.meter import host_joules
 from advisor.results import Power
-from advisor.window import CounterWindows, GaugeWindows, Windows, counter_windows, gauge_windows
+from advisor.samples import Samples
+from advisor.window import CounterWindows, GaugeWindows, Windows, gauge_windows
 
-__all__ = ["CONTAINER_SECONDS", "FAMILIES", "SOURCE", "Observed", "Samples", "TierTimes", "observed"]
+__all__ = ["CONTAINER_SECONDS", "FAMILIES", "SOURCE", "Observed", "TierTimes", "observed"]
 
 SOURCE = "prometheus"
 """``Power.source`` of what is made here."""
@@ -53,24 +54,6 @@ class Observed(Struct, frozen=True, kw_only=True):
     container_cpu_seconds: dict[str, float] = {}
     reason: str | None = None
     notes: tuple[str, ...] = ()
-
-
-class Samples(Struct, frozen=True):
-    """One series as arrays; ``reach_seconds`` is how far around a window its samples matter to it."""
-
-    metric: Mapping[str, str]
-    times: Floats
-    values: Floats
-    reach_seconds: float
-
-    def near(self, windows: Windows) -> NDArray[np.bool_]:
-        """Which windows have a sample near them."""
-        low = np.searchsorted(self.times, windows.starts - self.reach_seconds)
-        return np.asarray(np.searchsorted(self.times, windows.ends + self.reach_seconds) > low)
-
-    def counter(self, windows: Windows) -> CounterWindows:
-        """This counter over each window."""
-        return counter_windows(self.times, self.values, windows, self.reach_seconds)
 
 
 def observed(windows: Windows, series: Sequence[Samples], tiers: TierTimes) -> list[Observed]:

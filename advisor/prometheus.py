@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from advisor.errors import InputError, PrometheusError
-from advisor.prometheus_answers import Series, read_answer, reason
+from advisor.prometheus_answers import RawSeries, Series, raw_series, read_answer, reason
 
 __all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "Series", "parse_step"]
 
@@ -166,7 +166,7 @@ class PrometheusClient:
 
         Raw samples carry their own times: nothing is repeated over a gap, and no limit of points applies.
         """
-        return self.read(self.fetch_samples(selector, start, end))
+        return read_answer(self.fetch_samples(selector, start, end), self._error)
 
     def fetch_samples(self, selector: str, start: float, end: float) -> bytes:
         """`samples` before they are read: while one answer is read here, the next can be on its way."""
@@ -175,14 +175,14 @@ class PrometheusClient:
         parameters = {"query": f"{selector}[{milliseconds}ms]", "time": f"{end:.3f}"}
         return self._fetch(f"{self.url}/api/v1/query", parameters)
 
-    def read(self, body: bytes) -> list[Series]:
-        """The series of what `fetch_samples` brought.
+    def raw(self, body: bytes) -> list[RawSeries]:
+        """The series of what `fetch_samples` brought, for who needs but a part of their samples.
 
         Raises
         ------
         PrometheusError
         """
-        return read_answer(body, self._error)
+        return raw_series(body, self._error)
 
     def _ask(self, path: str, parameters: Mapping[str, str]) -> list[Series]:
         return read_answer(self._fetch(f"{self.url}/api/v1/{path}", parameters), self._error)

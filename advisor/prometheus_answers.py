@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from advisor.errors import PrometheusError
 
-__all__ = ["Series", "glimpse", "read_answer", "reason"]
+__all__ = ["RawSeries", "Series", "glimpse", "numbers", "raw_series", "read_answer", "reason"]
 
 
 class Series(Struct, frozen=True):
@@ -33,7 +33,9 @@ _Point = tuple[float, str]
 _NOTHING = msgspec.Raw(b"[]")
 
 
-class _Item(Struct):
+class RawSeries(Struct):
+    """A series as it came: its labels, and the JSON of its samples."""
+
     metric: dict[str, str] = {}
     value: msgspec.Raw = _NOTHING
     values: msgspec.Raw = _NOTHING
@@ -59,7 +61,7 @@ class _Refusal(Struct):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_items = msgspec.json.Decoder(list[_Item]).decode
+_decode_items = msgspec.json.Decoder(list[RawSeries]).decode
 _decode_flat = msgspec.json.Decoder(list[float]).decode
 _decode_point = msgspec.json.Decoder(_Point).decode
 _decode_points = msgspec.json.Decoder(list[_Point]).decode
@@ -73,6 +75,23 @@ def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[Se
     PrometheusError
         It is no answer of Prometheus, a refusal, in part, or holds what are no numbers.
     """
+    data = _data(body, error)
+    try:
+        return _series(data)
+    except (msgspec.DecodeError, ValueError) as exc:
+        raise error(f"answered with malformed samples: {exc}") from exc
+
+
+def raw_series(body: bytes, error: Callable[[str], PrometheusError]) -> list[RawSeries]:
+    """The series of an answer to a range, their samples not read yet; raises as `read_answer`."""
+    data = _data(body, error)
+    try:
+        return _decode_items(data.result) if data.resultType == "matrix" else []
+    except msgspec.DecodeError as exc:
+        raise error(f"answered with malformed samples: {exc}") from exc
+
+
+def _data(body: bytes, error: Callable[[str], PrometheusError]) -> _Data:
     try:
         answer = _decode_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -81,10 +100,7 @@ def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[Se
         raise error(f"refused the query: {answer.error or answer.errorType or 'no data'}")
     if answer.warnings or answer.isPartial:
         raise error(f"answered only in part: {'; '.join(answer.warnings) or 'isPartial'}")
-    try:
-        return _series(answer.data)
-    except (msgspec.DecodeError, ValueError) as exc:
-        raise error(f"answered with malformed samples: {exc}") from exc
+    return answer.data
 
 
 def _series(data: _Data) -> list[Series]:
@@ -95,7 +111,7 @@ def _series(data: _Data) -> list[Series]:
         return [Series({}, [moment], [float(value)])]
     found = []
     for item in _decode_items(data.result):
-        flat = _numbers(bytes(item.values)) if data.resultType == "matrix" else _number(bytes(item.value))
+        flat = numbers(bytes(item.values)) if data.resultType == "matrix" else _number(bytes(item.value))
         found.append(Series(item.metric, flat[::2], flat[1::2]))
     return found
 
@@ -105,8 +121,12 @@ def _number(text: bytes) -> list[float]:
     return [moment, float(value)]
 
 
-def _numbers(text: bytes) -> list[float]:
-    """Times and values in turn."""
+def numbers(text: bytes) -> list[float]:
+    """Times and values in turn, of the JSON of samples.
+
+    >>> numbers(b'[[1767600000.5,"12.5"],[1767600005.5,"NaN"]]')
+    [1767600000.5, 12.5, 1767600005.5, nan]
+    """
     try:
         flat = _decode_flat(b"[" + text.translate(None, b'[]"') + b"]")
     except msgspec.DecodeError:

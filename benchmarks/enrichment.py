@@ -1,9 +1,10 @@
 """Enrichment of many scenarios from a real Prometheus, beside one query per scenario and metric.
 
 promtool makes the history of one host: 30 days of energy and power of two zones, host CPU and two containers,
-scraped every 15 s, with scenarios of a minute spread over them. Both ways ask the same server in one run: the
-peer is a plain `requests` session that is kept alive, one range query for each scenario and metric, as a
-loop over scenarios asks. Needs ``prometheus`` and ``promtool`` on the PATH.
+scraped every 15 s. Scenarios of a minute lie in it as a matrix leaves them, in runs of 20 with pauses of half
+a minute, and spread evenly, which is the worst that can be: all of the 30 days is near some scenario. Both ways
+ask the same server in one run: the peer is a plain `requests` session that is kept alive, one range query
+for each scenario and metric, as a loop over scenarios asks. Needs ``prometheus`` and ``promtool``.
 
     python -m benchmarks.enrichment [--scenarios 2000] [--days 30] [--scrape 15] [--json]
 """
@@ -44,10 +45,11 @@ GOAL = 1 / 50
 DRAM_WATTS = 4.0
 
 
-def windows(count: int, days: int) -> list[tuple[float, float, float]]:
-    """Start, end (seconds after BASE) and watts above idle of each scenario."""
-    apart = days * 86400 / count
-    return [(i * apart + 300.3, i * apart + 360.3, 20.0 + i % 90) for i in range(count)]
+def windows(count: int, days: int, run_length: int = 1) -> list[tuple[float, float, float]]:
+    """Start, end (seconds after BASE) and watts above idle of each scenario; runs are spread evenly."""
+    apart = days * 86400 / -(-count // run_length)
+    starts = [i // run_length * apart + i % run_length * 90 + 300.3 for i in range(count)]
+    return [(start, start + 60, 20.0 + i % 90) for i, start in enumerate(starts)]
 
 
 def history(loads: list[tuple[float, float, float]], days: int, scrape: int) -> Iterator[str]:
@@ -138,7 +140,15 @@ def main() -> int:
     options = parser.parse_args()
     if not (shutil.which("prometheus") and shutil.which("promtool")):
         raise SystemExit("needs prometheus and promtool")
-    loads = windows(options.scenarios, options.days)
+    found: list[Figure] = []
+    for run_length, layout in ((20, "runs of 20"), (1, "evenly spread")):
+        found += measure(options.scenarios, options.days, options.scrape, run_length, layout)
+    return report(found, as_json=options.json)
+
+
+def measure(count: int, days: int, scrape: int, run_length: int, layout: str) -> list[Figure]:
+    """Both ways over one history."""
+    loads = windows(count, days, run_length)
     scenarios = tuple(
         Scenario(name=f"s{i}", start_time=BASE + start, end_time=BASE + end, duration=end - start)
         for i, (start, end, _) in enumerate(loads)
@@ -147,7 +157,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "history.om").open("w") as file:
-            file.writelines(history(loads, options.days, options.scrape))
+            file.writelines(history(loads, days, scrape))
         # blocks of two days, as a server that has compacted them has
         make = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=54h"]
         make += ["history.om", "data"]
@@ -169,17 +179,17 @@ def main() -> int:
     worst, plain_worst = (
         100 * max(abs(j / t - 1) for j, t in zip(found, true, strict=True)) for found in (joules, plain)
     )
-    peer, size, of = "one query per scenario and metric", options.scenarios, "scenarios"
-    found = [
-        Figure("enrichment", together, "s", peer, alone, GOAL, size=size, of=of),
-        Figure("enrichment", done.requests, "requests", peer, alone_requests, size=size, of=of),
-        Figure("enrichment, second run", known, "s", peer, alone, size=size, of=of),
-        Figure("enrichment, second run", again.requests, "requests", peer, alone_requests, size=size, of=of),
-        Figure("scenarios enriched", len(done.enriched), "", goal=size, at_least=True, size=size, of=of),
-        Figure("largest error of an enriched energy", worst, "%", goal=0.1, size=size, of=of),
-        Figure("largest error, last less first sample", plain_worst, "%", size=size, of=of),
+    peer, size, of = "one query per scenario and metric", count, "scenarios"
+    what = f"enrichment, {layout}"
+    return [
+        Figure(what, together, "s", peer, alone, GOAL, size=size, of=of),
+        Figure(what, done.requests, "requests", peer, alone_requests, size=size, of=of),
+        Figure(f"{what}, second run", known, "s", peer, alone, size=size, of=of),
+        Figure(f"{what}, second run", again.requests, "requests", peer, alone_requests, size=size, of=of),
+        Figure(f"enriched, {layout}", len(done.enriched), "", goal=size, at_least=True, size=size, of=of),
+        Figure(f"largest error of energy, {layout}", worst, "%", goal=0.1, size=size, of=of),
+        Figure(f"error of last less first, {layout}", plain_worst, "%", size=size, of=of),
     ]
-    return report(found, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from advisor.observed import Observed, Samples, observed
+from advisor.observed import Observed, observed
+from advisor.samples import Samples
 from advisor.window import Windows
 
 TIMES = np.arange(1.0, 600.0, 5.0)
