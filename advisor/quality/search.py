@@ -21,9 +21,13 @@ _MOST_FRAMES = 16
 _WIDTH, _HEIGHT = 32, 18
 _CLEAR = 0.7
 """Another place with less than this share of the error at the pair's own place is the true one."""
+_AS_GOOD = 1.2
+"""Errors of half of the frames closer than this are the same."""
 _FLOOR = 1.0
 """A mean squared error that is as good as none."""
 _OUTPUT, _REFERENCE = "output.raw", "reference.raw"
+
+Picture = tuple[int, ...]
 
 
 def arguments(plan: Plan, window: tuple[float, float]) -> list[str]:
@@ -47,31 +51,43 @@ def _thumbnails(plan: Plan, part: tuple[float, float], conversion: str) -> str:
 
 def displaced(folder: Path, plan: Plan, window: tuple[float, float]) -> str | None:
     """Why the output belongs elsewhere, from what ffmpeg wrote; None when it fits nowhere better."""
-    output = _pictures(folder / _OUTPUT)[:_MOST_FRAMES]
-    errors = _errors(output, _pictures(folder / _REFERENCE)) if output else []
+    output, reference = _pictures(folder / _OUTPUT)[:_MOST_FRAMES], _pictures(folder / _REFERENCE)
+    errors = _errors(output, reference)
     begin = window[0]
     own = round((begin - max(0.0, begin - _AROUND_SECONDS)) * float(plan.rate))
     here = errors[max(0, own - 1) : own + 2]
     if not here:
         return None
     best = min(range(len(errors)), key=errors.__getitem__)
-    if errors[best] + _FLOOR >= _CLEAR * (min(here) + _FLOOR):
+    if errors[best] + _FLOOR >= _CLEAR * (min(here) + _FLOOR) or _stands_still(output, reference, best):
         return None
     frames = abs(best - own)
     side = "ahead of" if best > own else "behind"
     return f"the output is about {frames} frames {side} the reference (around {begin:.1f} s)"
 
 
-def _pictures(path: Path) -> list[tuple[int, ...]]:
+def _stands_still(output: Sequence[Picture], reference: Sequence[Picture], place: int) -> bool:
+    """Whether half of the output fits better elsewhere: a starved encoder goes on showing one old picture."""
+    half = len(output) // 2
+    for part, there in ((output[:half], place), (output[half:], place + half)):
+        errors = _errors(part, reference)
+        if errors and errors[there] > _AS_GOOD * min(errors) + _FLOOR:
+            return True
+    return False
+
+
+def _pictures(path: Path) -> list[Picture]:
     data, size = path.read_bytes(), _WIDTH * _HEIGHT
     return [tuple(data[at : at + size]) for at in range(0, len(data) - size + 1, size)]
 
 
-def _errors(output: Sequence[tuple[int, ...]], reference: Sequence[tuple[int, ...]]) -> list[float]:
+def _errors(output: Sequence[Picture], reference: Sequence[Picture]) -> list[float]:
     """Mean squared error of ``output`` at each place of the reference at which it fits as a whole."""
-    places = range(len(reference) - len(output) + 1)
-    samples = len(output) * _WIDTH * _HEIGHT
+    count = len(output)
+    samples = count * _WIDTH * _HEIGHT
+    if not samples:
+        return []
     return [
-        sum(math.dist(a, b) ** 2 for a, b in zip(output, reference[place:], strict=False)) / samples
-        for place in places
+        sum(math.dist(a, b) ** 2 for a, b in zip(output, reference[at : at + count], strict=True)) / samples
+        for at in range(len(reference) - count + 1)
     ]

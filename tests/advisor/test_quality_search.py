@@ -58,6 +58,15 @@ def test_a_place_that_is_a_little_better_decides_nothing(tmp_path: Path) -> None
     assert displaced(tmp_path, PLAN, WINDOW) is None
 
 
+def test_an_encoder_that_stands_still_is_at_its_place(tmp_path: Path) -> None:
+    """All 12 frames show the picture of 40 frames ago, around which the film was much the same."""
+    film = _film(1500)
+    film[OWN - 46 : OWN - 34] = [110] * 12
+    film[OWN - 44] = 90
+    _write(tmp_path, [110] * 12, film)
+    assert displaced(tmp_path, PLAN, WINDOW) is None
+
+
 def test_too_little_to_compare_decides_nothing(tmp_path: Path) -> None:
     _write(tmp_path, [], _film(1500))
     assert displaced(tmp_path, PLAN, WINDOW) is None
