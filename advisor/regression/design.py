@@ -42,7 +42,9 @@ class Design(Struct, kw_only=True):
         encoded = self.encoding.matrix(cases, hardware=hardware)
         if self.pace is None or not len(encoded):
             return encoded
-        return _with_wall(self.encoding, encoded, self.pace.predict(encoded))
+        low = self.encoding.low[_LENGTH]
+        shorter = np.array([min(c.numbers.get(_LENGTH, low) - low, 0.0) for c in cases])
+        return _with_wall(self.encoding, encoded, self.pace.predict(encoded), shorter)
 
 
 def learn_design(
@@ -76,7 +78,13 @@ def learn_design(
     return Design(encoding=encoding, pace=fit(model, x, y, weights)), _with_wall(encoding, encoded, pace)
 
 
-def _with_wall(encoding: Encoding, encoded: Floats, log_speed: Floats) -> Floats:
-    """Two columns more: the logarithm of the expected wall seconds, and one over them."""
+def _with_wall(
+    encoding: Encoding, encoded: Floats, log_speed: Floats, shorter: Floats | float = 0.0
+) -> Floats:
+    """Two columns more: the logarithm of the expected wall seconds, and one over them.
+
+    ``shorter`` (0 or less) is by how much a video is shorter than any that was seen. A run of it settles less
+    still: one over the seconds goes on, within bounds, where the other columns stay at the edge.
+    """
     wall = encoded[:, encoding.numeric.index(_LENGTH)] - log_speed
-    return np.column_stack([encoded, wall, np.exp(np.clip(-wall, -20.0, 3.0))])
+    return np.column_stack([encoded, wall, np.exp(np.clip(-wall - shorter, -20.0, 3.0))])

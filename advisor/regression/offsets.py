@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 NEW_MACHINE_VARIANCE = 0.25
 """Prior of a machine never seen: errors of 30-100 % were found where none was calibrated."""
-_MACHINES_DIFFER = {"mean_power_watts": (0.02, 0.026)}
+_MACHINES_DIFFER = {"mean_power_watts": (0.016, 0.023)}
 _MACHINES_DIFFER_IN_SPEED = (0.07, 0.045)
 """Two servers of a public wall-metered data set differ by a constant ratio, but for so much by encoder and by
 configuration (standard deviations): watts little, time and so energy more. One pair of machines says no more
