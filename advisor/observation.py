@@ -7,6 +7,7 @@ samples the last one brought; a long time without a window is left out where it 
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from msgspec import Struct
 
+from advisor.errors import PrometheusError
 from advisor.observed import CONTAINER_SECONDS, FAMILIES, Observed, TierTimes, observed
 from advisor.prometheus import MAX_POINTS, PrometheusClient
+from advisor.prometheus_answers import RawSeries
 from advisor.samples import LONGEST_REACH_SECONDS, near_samples
 from advisor.window import Windows
 
@@ -26,6 +29,8 @@ _SAMPLES_OF_A_REQUEST = 100_000
 _SAMPLES_LIKE_A_REQUEST = 3_000
 """So many samples cost as much time as one request more."""
 _MOST_GROWTH = 64
+_PATIENCE_SECONDS = 0.2
+"""So long small answers wait for others."""
 
 
 class Window(Struct, frozen=True, order=True):
@@ -57,16 +62,62 @@ def observe(
         # the first window alone tells how much this server has
         group = pending.take()
         answer = ask(group)
+        batch = _Batch()
         while group:
-            body = answer.result()
+            try:
+                body = answer.result()
+                batch.add(group, client.raw(body), body.count(b"["))
+            except PrometheusError:
+                yield from batch.worked_out(tiers)
+                raise
             pending.learn(_reach(group), body.count(b"["))
-            coming = pending.take()
-            if coming:
-                answer = ask(coming)
-            spans = Windows(np.array([w.start for w in group]), np.array([w.end for w in group]))
-            series = [near_samples(raw, spans) for raw in client.raw(body)]
-            yield dict(zip(group, observed(spans, series, tiers), strict=True))
-            group = coming
+            group = pending.take()
+            if group:
+                answer = ask(group)
+            if not group or not batch.waits_for(group):
+                yield from batch.worked_out(tiers)
+                batch = _Batch()
+
+
+class _Batch:
+    """Answers that are worked out together: a dozen small ones cost as much as one that holds the same."""
+
+    def __init__(self) -> None:
+        self._answers: list[tuple[Sequence[Window], list[RawSeries]]] = []
+        self._samples = 0
+        self._began = time.monotonic()
+
+    def add(self, group: Sequence[Window], series: list[RawSeries], samples: int) -> None:
+        self._answers.append((group, series))
+        self._samples += samples
+
+    def waits_for(self, coming: Sequence[Window]) -> bool:
+        """Whether there is room, patience, and no sample that would come twice."""
+        apart = _reach(self._answers[-1][0]).end < _reach(coming).start
+        patient = time.monotonic() < self._began + _PATIENCE_SECONDS
+        return apart and patient and self._samples < _SAMPLES_OF_A_REQUEST
+
+    def worked_out(self, tiers: TierTimes) -> Iterator[dict[Window, Observed]]:
+        """What its windows say; an answer that holds no samples spoils none of those before it."""
+        try:
+            if self._answers:
+                yield _observations(self._answers, tiers)
+        except PrometheusError:
+            for one in self._answers:
+                yield _observations([one], tiers)
+
+
+def _observations(
+    answers: Sequence[tuple[Sequence[Window], Sequence[RawSeries]]], tiers: TierTimes
+) -> dict[Window, Observed]:
+    windows = [window for group, _ in answers for window in group]
+    spans = Windows(np.array([w.start for w in windows]), np.array([w.end for w in windows]))
+    pieces: dict[tuple[tuple[str, str], ...], list[RawSeries]] = defaultdict(list)
+    for _, series in answers:
+        for raw in series:
+            pieces[tuple(sorted(raw.metric.items()))].append(raw)
+    samples = [near_samples(some, spans) for some in pieces.values()]
+    return dict(zip(windows, observed(spans, samples, tiers), strict=True))
 
 
 class _Pending:

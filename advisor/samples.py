@@ -6,7 +6,7 @@ bracket, so all of them are read at once, and only what is near a window is turn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -48,15 +48,17 @@ class Samples(Struct, frozen=True):
         return counter_windows(self.times, self.values, windows, self.reach_seconds)
 
 
-def near_samples(series: RawSeries, windows: Windows) -> Samples:
+def near_samples(pieces: Sequence[RawSeries], windows: Windows) -> Samples:
     """The samples of a series that are near any of the windows, whose starts ascend.
+
+    ``pieces`` are the series in answers one after another.
 
     Raises
     ------
     PrometheusError
         What stands there are no samples, or their times do not ascend.
     """
-    text = bytes(series.values)
+    text = b"[" + b",".join(bytes(piece.values).strip()[1:-1] for piece in pieces) + b"]"
     places = np.flatnonzero(np.frombuffer(text, np.uint8)[1:] == _BRACKET) + 1
     seconds = _whole_seconds(text, places)
     if seconds is not None:
@@ -70,7 +72,7 @@ def near_samples(series: RawSeries, windows: Windows) -> Samples:
     times = flat[::2]
     if (np.diff(times) <= 0).any():
         raise PrometheusError("the server answered with samples whose times do not ascend")
-    return Samples(series.metric, times, flat[1::2], _reach(times))
+    return Samples(pieces[0].metric, times, flat[1::2], _reach(times))
 
 
 def _reach(times: Floats) -> float:

@@ -2,7 +2,7 @@
 
 promtool makes the history of one host: 30 days of energy and power of two zones, host CPU and two containers,
 scraped every 15 s. Scenarios of a minute lie in it as a matrix leaves them, in runs of 20 with pauses of half
-a minute, and spread evenly, which is the worst that can be: all of the 30 days is near some scenario. Both ways
+a minute, and spread evenly, which is the worst that can be: all of the time is near some scenario. Both ways
 ask the same server in one run: the peer is a plain `requests` session that is kept alive, one range query
 for each scenario and metric, as a loop over scenarios asks. Needs ``prometheus`` and ``promtool``.
 

@@ -25,7 +25,7 @@ def _compact(points: object) -> bytes:
 
 def _near(text: bytes, *pairs: tuple[float, float]) -> list[float]:
     starts, ends = np.array(pairs, dtype=float).reshape(-1, 2).T + START
-    found = near_samples(RawSeries(metric={}, values=msgspec.Raw(text)), Windows(starts, ends))
+    found = near_samples([RawSeries(metric={}, values=msgspec.Raw(text))], Windows(starts, ends))
     assert found.reach_seconds == 45
     assert found.times.tolist() == [START + 15 * v + 0.25 for v in found.values]
     return found.values.tolist()
@@ -47,9 +47,17 @@ def test_windows_that_touch_or_lie_in_one_another_are_read_once() -> None:
     assert _near(text, (-500, 20_000)) == [*range(1000)]
 
 
+def test_answers_one_after_another_are_one_series() -> None:
+    pieces = [RawSeries(metric={}, values=msgspec.Raw(_compact(p))) for p in (POINTS[:100], POINTS[500:])]
+    windows = Windows(np.array([START + 1350.0, START + 9000]), np.array([START + 1400.0, START + 9015]))
+    found = near_samples(pieces, windows)
+    # from 1304 s to where the first answer ends, and as above
+    assert found.values.tolist() == [*range(87, 97), *range(597, 605)]
+
+
 def test_a_window_without_samples_brings_none() -> None:
     found = near_samples(
-        RawSeries(metric={}, values=msgspec.Raw(_compact(POINTS))),
+        [RawSeries(metric={}, values=msgspec.Raw(_compact(POINTS)))],
         Windows(np.array([START - 9000.0]), np.array([START - 8000.0])),
     )
     assert (len(found.times), len(found.values)) == (0, 0)
@@ -64,7 +72,7 @@ def test_a_window_without_samples_brings_none() -> None:
 )
 def test_times_of_other_lengths_are_all_read(points: list[tuple[float, str]]) -> None:
     windows = Windows(np.array([0.0]), np.array([1.0]))
-    found = near_samples(RawSeries(metric={}, values=msgspec.Raw(_compact(points))), windows)
+    found = near_samples([RawSeries(metric={}, values=msgspec.Raw(_compact(points)))], windows)
     assert found.values.tolist() == [*range(1000)]
 
 
@@ -75,7 +83,9 @@ def test_an_answer_that_somebody_has_laid_out_is_all_read() -> None:
 def test_values_that_are_no_json_are_read_too() -> None:
     points = [(t, "NaN" if i == 9 else "+Inf" if i == 10 else v) for i, (t, v) in enumerate(POINTS)]
     starts = np.array([START + 150.0])
-    found = near_samples(RawSeries(metric={}, values=msgspec.Raw(_compact(points))), Windows(starts, starts))
+    found = near_samples(
+        [RawSeries(metric={}, values=msgspec.Raw(_compact(points)))], Windows(starts, starts)
+    )
     assert np.isnan(found.values[2])
     assert np.isinf(found.values[3])
     assert found.values[[0, 1, 4]].tolist() == [7, 8, 11]
@@ -94,4 +104,4 @@ def test_values_that_are_no_json_are_read_too() -> None:
 def test_what_are_no_samples_is_said(text: bytes, said: str) -> None:
     windows = Windows(np.array([START + 100.0]), np.array([START + 200.0]))
     with pytest.raises(PrometheusError, match=said):
-        near_samples(RawSeries(metric={}, values=msgspec.Raw(text)), windows)
+        near_samples([RawSeries(metric={}, values=msgspec.Raw(text))], windows)

@@ -269,7 +269,7 @@ def test_progress_counts_windows(client: PrometheusClient) -> None:
     said: list[tuple[int, int]] = []
     report: Callable[[int, int], None] = lambda done, total: said.append((done, total))  # noqa: E731
     enrich([_run(_load(0), _load(1))], client, selector='instance="a"', progress=report)
-    assert said == [(1, 2), (2, 2)]
+    assert said[-1] == (2, 2)
 
 
 def test_a_range_beyond_the_servers_limit_is_the_range_it_would_not_answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ def _history(form: dict[str, str]) -> Reply:
     if "time" not in form:
         return vector(kind="matrix")
     end = int(float(form["time"]))
-    points = [[t, str(60 * (t - BASE))] for t in range(end // 15 * 15 - 3600, end + 1, 15)]
+    reach = int(re.findall(r"\[(\d+)ms\]$", form["query"])[0]) // 1000
+    points = [[t, str(60 * (t - BASE))] for t in range((end - reach) // 15 * 15 + 15, end + 1, 15)]
     return vector({"metric": SERIES, "values": points}, kind="matrix")
 
 
