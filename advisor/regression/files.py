@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -18,9 +19,11 @@ from advisor.regression.multivariate import MultivariatePredictor
 from advisor.regression.offsets import Spread
 from advisor.regression.situations import Situation
 from advisor.regression.trained import TargetModel, Trained
+from advisor.regression.trees import check_trees
 
 __all__ = ["TRUSTED", "check_versions", "dumps", "library_versions", "loads"]
 
+_MOST_BYTES = 1 << 30
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops")
 TRUSTED = frozenset(
     {
@@ -114,15 +117,26 @@ def loads(data: bytes, path: Path) -> Trained:
     """
     # whatever a tampered archive provokes inside skops
     try:
+        _check_size(data)
         strange = set(skops.io.get_untrusted_types(data=data)) - TRUSTED
     except Exception as exc:
         raise ModelError(f"expected a model file: {type(exc).__name__}: {exc}", subject=path) from exc
     if strange:
         raise ModelError(f"holds types that are not trusted: {', '.join(sorted(strange))}", subject=path)
     try:
-        return _built(skops.io.loads(data, trusted=sorted(TRUSTED)))
+        document = skops.io.loads(data, trusted=sorted(TRUSTED))
+        check_trees(document)
+        return _built(document)
     except Exception as exc:
         raise ModelError(f"expected a model file: {type(exc).__name__}: {exc}", subject=path) from exc
+
+
+def _check_size(data: bytes) -> None:
+    """An archive of a few bytes may stand for any number of them."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES >> 20} MiB when unpacked")
 
 
 def _built(document: Mapping[str, Any]) -> Trained:
