@@ -345,6 +345,7 @@ def test_what_a_service_lacks_it_says_in_one_line(worse: Stack, service: str, wo
 
 def test_without_counters_power_is_modelled_and_without_an_engine_nothing_is_invented(worse: Stack) -> None:
     assert [s["metric"]["tier"] for s in worse.query("rapl_source_info")] == ["modelled"]
+    assert worse.value("rapl_estimate_uncertainty_ratio") > 0
     assert worse.value("docker_engine_up") == 0
     assert worse.query("docker_container_cpu_seconds_total") == []
 
