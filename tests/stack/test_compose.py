@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from tests.support.standins import PYTHON_IMAGE, make_standins
 from wattframe.stack.services import EXPORTERS
 
 WATTS = 50.0
+PRICE = 0.3
 REGION = "eu-west-1"
 BITRATES = ("300k", "600k", "1200k", "2400k")
 NAMES = ["baseline", *sorted(f"x264 {bitrate}" for bitrate in BITRATES)]
@@ -53,7 +55,6 @@ NO_SERIES = {
     "gpu_energy_joules_total": "no GPU here",
     "instance:gpu_energy_watts:rate5m": "no GPU here",
     "cost_scenario_unpriced_info": "everything is priced",
-    "cost_input_age_seconds": "no price comes from a series with times",
     "results_scenario_invalid_info": "nothing speaks against a scenario",
     "ALERTS": "nothing is wrong",
 }
@@ -113,7 +114,13 @@ def engine() -> Iterator[DockerEngine]:
 @pytest.fixture(scope="module")
 def stack(engine: DockerEngine, host_folder: Path, counters: PowercapTree) -> Iterator[Stack]:
     """Everything started, with an empty results folder; taken down at the end."""
-    made = Stack(engine, host_folder, "wattframe-test", REGION=REGION)
+    pricing = host_folder / "pricing"
+    pricing.mkdir()
+    hours = [int(time.time()) // 3600 * 3600 + 3600 * step for step in range(-2, 3)]
+    rows = [f"{hour},{PRICE}" for hour in hours]
+    (pricing / "tariff.csv").write_text("\n".join(["timestamp,price_per_kwh", *rows]) + "\n")
+    prices = {"REGION": REGION, "PRICING_PATH": str(pricing), "TARIFF_FILE": "/pricing/tariff.csv"}
+    made = Stack(engine, host_folder, "wattframe-test", **prices)
     try:
         made.up()
         yield made
@@ -147,6 +154,11 @@ def test_power_is_read_from_the_hosts_counters_without_privileges(stack: Stack) 
     watts = 'rate(rapl_energy_joules_total{zone="package_0"}[30s])'
     # the thread that draws may lag on a busy machine, never lead
     eventually(lambda: 0.5 * WATTS < stack.value(watts) < 1.05 * WATTS, True, limit_seconds=90)
+
+
+def test_energy_is_priced_by_the_tariff_that_lies_on_the_host(stack: Stack) -> None:
+    eventually(lambda: stack.value("cost_electricity_price_per_kwh"), PRICE, limit_seconds=60)
+    assert stack.query('cost_input_age_seconds{input="electricity_price"}')
 
 
 @pytest.mark.parametrize("name", ["results", "qoe", "cost"])
