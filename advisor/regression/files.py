@@ -43,7 +43,7 @@ class _Plain(msgspec.Struct, frozen=True, kw_only=True):
     grouped_by: str
     rows: int
     cases: int
-    videos_seen: int
+    videos: frozenset[str] | None
     notes: list[str]
     targets: dict[str, _PlainTarget]
 
@@ -81,7 +81,7 @@ def dumps(trained: Trained) -> bytes:
         grouped_by=trained.grouped_by,
         rows=trained.rows,
         cases=trained.cases,
-        videos_seen=trained.videos_seen,
+        videos=trained.videos,
         notes=trained.notes,
         targets=targets,
     )
@@ -160,6 +160,6 @@ def _built(document: Mapping[str, Any]) -> Trained:
         grouped_by=plain.grouped_by,
         rows=plain.rows,
         cases=plain.cases,
-        videos_seen=plain.videos_seen,
+        videos=plain.videos,
         notes=plain.notes,
     )

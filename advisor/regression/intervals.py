@@ -69,17 +69,21 @@ def independent_count(inside: NDArray[np.bool_], groups: Sequence[Hashable]) -> 
     return float(count) if variance <= 0 else min(max(share * (1 - share) / variance, 1.0), float(count))
 
 
-def student_half_width(residuals: Floats, level: float, parameters: int) -> float | None:
+def student_half_width(
+    residuals: Floats, level: float, parameters: int, independent: float | None = None
+) -> float | None:
     """Half-width of the normal-theory prediction interval; for samples too small for a conformal one.
 
-    ``t((1 + level) / 2, n - p) * s * sqrt(1 + 1 / n)``; None without degrees of freedom.
+    ``t((1 + level) / 2, n - p) * s * sqrt(1 + 1 / n)``, where residuals of groups count as ``independent``
+    ones; None without degrees of freedom.
     """
-    freedom = len(residuals) - parameters
+    count = len(residuals) if independent is None else min(independent, len(residuals))
+    freedom = count - parameters
     if freedom < 1:
         return None
-    spread = math.sqrt(float((residuals**2).sum()) / freedom)
+    spread = math.sqrt(float((residuals**2).mean()) * count / freedom)
     quantile = float(stats.t.ppf((1 + check_level(level)) / 2, freedom))
-    return quantile * spread * math.sqrt(1 + 1 / len(residuals))
+    return quantile * spread * math.sqrt(1 + 1 / count)
 
 
 def coverage_ratio(values: Floats, low: Floats, high: Floats) -> float:

@@ -12,11 +12,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["Seen", "Spread", "corrected", "learned", "remaining", "video_variances"]
+__all__ = ["Seen", "Spread", "corrected", "learned", "remaining", "video_variances", "with_new_video"]
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,10 @@ _MACHINES_DIFFER_IN_SPEED = (0.07, 0.045)
 """Two servers of a public wall-metered data set differ by a constant ratio, but for so much by encoder and by
 configuration (standard deviations): watts little, time and so energy more. One pair of machines says no more
 than the size of it; training data of several machines scale the intervals by what they show."""
+_VIDEOS_DIFFER = {"mean_power_watts": 0.04}
+_VIDEOS_DIFFER_IN_SPEED = 0.3
+"""By how much (standard deviation) a video is off what others tell, where training has too few to say: two
+films of that data set differ by 3 % in power and by a third in energy."""
 _FEWEST_VIDEOS = 5
 _MOST_SEEN = 24
 
@@ -44,6 +49,12 @@ class Spread(Struct, frozen=True):
         """With what is known of machines for a target of `advisor.regression.features.TARGETS`."""
         encoder, noise = _MACHINES_DIFFER.get(target, _MACHINES_DIFFER_IN_SPEED)
         return cls(video, video_encoder, encoder**2, noise**2)
+
+
+def with_new_video(spread: Spread, target: str) -> Spread:
+    """The spread where a video is not of those few that training had."""
+    differ = _VIDEOS_DIFFER.get(target, _VIDEOS_DIFFER_IN_SPEED)
+    return msgspec.structs.replace(spread, video=differ**2)
 
 
 class Seen(Struct, frozen=True):

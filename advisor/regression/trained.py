@@ -15,14 +15,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from advisor.regression.design import Design
 from advisor.regression.features import Case, Encoding
 from advisor.regression.intervals import check_level, student_half_width
-from advisor.regression.offsets import Seen, Spread, corrected, remaining
+from advisor.regression.offsets import Seen, Spread, corrected, remaining, with_new_video
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.situations import Situation, half_width, named
 
 __all__ = ["TargetModel", "Trained", "over_machines", "variances"]
 
 Floats = NDArray[np.float64]
-_FEWEST_VIDEOS = 3
 
 
 class TargetModel(Struct, kw_only=True):
@@ -60,8 +59,8 @@ class Trained(Struct, kw_only=True):
     grouped_by: str
     rows: int
     cases: int
-    videos_seen: int = 0
-    """How many different inputs were trained on."""
+    videos: frozenset[str] | None = None
+    """The inputs of training, where they are too few to tell how far one may be from another; else None."""
     notes: list[str] = []
     training: list[Case] = []
     """The merged cases that it was trained on; not stored."""
@@ -88,6 +87,10 @@ class Trained(Struct, kw_only=True):
                 for name, model in self.targets.items()
             }
         return [self._prediction(c, i, found, calibrated, confidence) for i, c in enumerate(cases)]
+
+    def is_new_video(self, c: Case) -> bool:
+        """Whether the case's video is none of those few that training had."""
+        return self.videos is not None and c.video is not None and c.video not in self.videos
 
     def _prediction(
         self,
@@ -125,11 +128,10 @@ class Trained(Struct, kw_only=True):
             )
         if not encoder_known:
             notes.append(f"encoder {c.encoder} was never measured")
-        known_video = any(c.video in model.content for model in self.targets.values())
-        if c.video is not None and 0 < self.videos_seen < _FEWEST_VIDEOS and not known_video:
+        if self.is_new_video(c):
             notes.append(
-                f"{c.video} was never measured, and {self.videos_seen} other video(s) do not tell how far "
-                "one may be from another"
+                f"{c.video} was never measured, and {len(self.videos or ())} other video(s) do not tell how "
+                "far one may be from another: the interval is that of other data"
             )
         return notes
 
@@ -175,7 +177,7 @@ def _estimates(
     logs, doubts = _logs(trained, model, cases)
     told = _told(trained, model, name, measured)
     return [
-        _estimate(trained, model, c, float(log), float(doubt), told, confidence)
+        _estimate(trained, model, name, c, (float(log), float(doubt)), told, confidence)
         for c, log, doubt in zip(cases, logs, doubts, strict=True)
     ]
 
@@ -197,10 +199,17 @@ class _Told(Struct):
 
 
 def _estimate(
-    trained: Trained, model: TargetModel, c: Case, log: float, doubt: float, told: _Told, confidence: float
+    trained: Trained,
+    model: TargetModel,
+    name: str,
+    c: Case,
+    predicted: tuple[float, float],
+    told: _Told,
+    confidence: float,
 ) -> Estimate | None:
-    machine = None if c.hardware in trained.encoding.hardware else c.hardware
-    here = Seen(c.video, c.encoder, machine, doubt)
+    log, doubt = predicted
+    here, spread = _standing(trained, model, name, c, doubt)
+    machine = here.machine
     near = told.about(c, machine)
     alike = sum(s.machine == machine for s in near) if machine else len(near)
     if c.encoder not in trained.encoding.encoders or (machine and not alike):
@@ -210,7 +219,7 @@ def _estimate(
         offset, explained = model.content[c.video].get(c.encoder, (0.0, 0.0))
         rest, situation = remaining(here, explained, model.content_spread), "familiar"
     else:
-        offset, rest = corrected(here, near, model.spread)
+        offset, rest = corrected(here, near, spread)
         situation = "calibrated" if machine else "probed" if alike else "plain"
     return Estimate.of_log(log + offset, _half_width(model, named(situation, alike), rest, confidence))
 
@@ -227,11 +236,22 @@ def _told(trained: Trained, model: TargetModel, name: str, measured: Sequence[Ca
         return told
     logs, doubts = _logs(trained, model, some)
     for c, log, doubt in zip(some, logs, doubts, strict=True):
-        machine = None if c.hardware in trained.encoding.hardware else c.hardware
-        seen = Seen(c.video, c.encoder, machine, float(doubt), math.log(c.targets[name]) - float(log))
+        error = math.log(c.targets[name]) - float(log)
+        seen, _ = _standing(trained, model, name, c, float(doubt), error)
         told.by_video[c.video].append((c, seen))
-        told.by_machine[machine].append((c, seen))
+        told.by_machine[seen.machine].append((c, seen))
     return told
+
+
+def _standing(
+    trained: Trained, model: TargetModel, name: str, c: Case, doubt: float, error: float = 0.0
+) -> tuple[Seen, Spread]:
+    """Where a case stands among errors, and what they share: more for a video that nothing was like."""
+    machine = None if c.hardware in trained.encoding.hardware else c.hardware
+    if not trained.is_new_video(c):
+        return Seen(c.video, c.encoder, machine, doubt, error), model.spread
+    spread = with_new_video(model.spread, name)
+    return Seen(c.video, c.encoder, machine, doubt + spread.video, error), spread
 
 
 def _half_width(model: TargetModel, situation: str, variance: float, confidence: float) -> float | None:
@@ -240,7 +260,8 @@ def _half_width(model: TargetModel, situation: str, variance: float, confidence:
     half = half_width(found, variance, confidence) if found else None
     if half is not None:
         return half
-    half = student_half_width(model.predictor.residuals_, confidence, parameters=1)
+    independent = found.independent if found else None
+    half = student_half_width(model.predictor.residuals_, confidence, parameters=1, independent=independent)
     if half is None or not model.typical_error:
         return half
     # Student's width is that of the typical case; this one may be more or less certain

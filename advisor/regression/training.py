@@ -35,7 +35,7 @@ _ROWS_FOR_DIFFICULTY = 100
 _FEWEST_ROWS_ELSEWHERE = 20
 _REPEATS_KEPT = 4
 _FOLDS = 5
-_FOLDS_ELSEWHERE = 3
+_FEWER_FOLDS = 3
 
 
 def merged_repeats(cases: Sequence[Case]) -> list[Case]:
@@ -101,7 +101,7 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
         grouped_by=grouped_by,
         rows=len(rows),
         cases=len(cases),
-        videos_seen=len({c.video for c in rows} - {None}),
+        videos=frozenset(c.video for c in rows if c.video) if grouped_by != "video" else None,
         notes=sorted({m.predictor.note_ for m in targets.values()} - {""}),
         training=rows,
     )
@@ -197,7 +197,7 @@ class _Work:
         if len(set(self.groups)) == len(self.groups):
             return {}
         x, y, weights = self.x[self.kept], np.log(self.y[self.kept]), self.weights[self.kept]
-        numbers = fold_numbers(range(len(y)), _FOLDS, self.seed)
+        numbers = fold_numbers(range(len(y)), _FEWER_FOLDS, self.seed)
         models = self._models(len(y), x.shape[1], made)
         residuals = y - np.mean([out_of_fold(m, x, y, weights, numbers) for m in models], axis=0)
         made.content_spread = self._spread(residuals)
@@ -233,7 +233,7 @@ class _Work:
         encoders = {self.rows[i].encoder for i in outside}
         if len(outside) < _FEWEST_ROWS_ELSEWHERE or {self.each[n][1].encoder for n in mine} - encoders:
             return []
-        numbers = fold_numbers(self.groups, _FOLDS_ELSEWHERE, self.seed)
+        numbers = fold_numbers(self.groups, _FEWER_FOLDS, self.seed)
         found: list[Held] = []
         for fold in np.unique(numbers):
             train = [i for i in outside if numbers[i] != fold]
