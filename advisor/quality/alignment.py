@@ -80,6 +80,8 @@ def _parts(place: tuple[float, float], window: Window) -> Iterator[tuple[tuple[f
 
 def _may_be_elsewhere(window: Window) -> bool:
     used = _used(window)
+    if not all(window[name] for name in ("early", "late")):
+        return False
     return _mean(used) > _UNLIKE and min(_share(window[name], used) for name in ("early", "late")) < _SURE
 
 

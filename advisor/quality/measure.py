@@ -6,8 +6,9 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -67,24 +68,22 @@ def measure(
     decided = plan(source, encode, settings)
     graph = filter_graph(decided, threads=threads or len(os.sched_getaffinity(0)))
     inputs = [str(program), *_inputs(source, encode, settings)]
-    with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as folder:
-
-        def run(arguments: Sequence[str]) -> str:
-            return run_ffmpeg(
-                [*inputs, *arguments],
-                folder=Path(folder),
-                nice=nice,
-                inputs=(encode.path, source.path),
-                progress=None if progress is None else lambda done: progress(done, encode.frames),
-            )
-
-        said = run(["-filter_complex", graph, "-map", "[out]", "-f", "null", "-"])
-        logs = read_logs(Path(folder), said, decided)
+    with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
+        folder = Path(name)
+        run = partial(
+            run_ffmpeg,
+            folder=folder,
+            nice=nice,
+            inputs=(encode.path, source.path),
+            progress=None if progress is None else lambda done: progress(done, encode.frames),
+        )
+        said = run([*inputs, "-filter_complex", graph, "-map", "[out]", "-f", "null", "-"])
+        logs = read_logs(folder, said, decided)
         reason = _miscounted(source, encode, settings, len(logs.frames)) or shifted(decided, logs.probe)
         elsewhere = None if reason else doubtful(decided, logs.probe)
         if elsewhere is not None:
-            run(search.arguments(decided, elsewhere))
-            reason = search.displaced(Path(folder), decided, elsewhere)
+            run([*inputs, *search.arguments(decided, elsewhere)])
+            reason = search.displaced(folder, decided, elsewhere)
     quality = _quality(source, encode, settings, decided, logs, reason)
     return Measurement(replace(quality, computation_seconds=time.monotonic() - begun), logs.frames)
 
