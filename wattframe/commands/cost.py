@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, cast
 
@@ -15,7 +14,7 @@ from advisor.carbon import Embodied, FunctionalUnit
 from advisor.price_book import PriceBook, PriceOptions
 from advisor.priced import REASONS, Priced
 from advisor.run_costs import price_run, region_front
-from wattframe import pricing
+from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,7 +61,7 @@ def cost(
     _warn_of_bases(book)
     if json_:
         pricing.print_json([_document(one, front) for one in priced])
-    else:
+    elif priced:
         _table(priced, front)
     return code
 
@@ -88,10 +87,9 @@ def _warn_of_bases(book: PriceBook) -> None:
 
 
 def _table(priced: Sequence[Priced], front: Mapping[str, bool]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    unit = priced[0].currency if priced else ""
+    unit = priced[0].currency
     table = Table(caption=_caption(priced, front), caption_justify="left")
     headings = ("scenario", "region", "kJ", f"electricity {unit}", f"compute {unit}", f"total {unit}")
     for heading in (*headings, f"{unit}/h", f"{unit}/month", f"{unit}/watch h", "g CO2e", "absent because"):
@@ -103,7 +101,7 @@ def _table(priced: Sequence[Priced], front: Mapping[str, bool]) -> None:
         figures = (kilojoules, one.cost_energy, one.cost_compute, one.cost_total, one.rate_per_hour)
         cells = [pricing.shown(f) for f in (*figures, one.monthly_projection, one.cost_per_watch_hour, grams)]
         table.add_row(one.scenario, one.region or "-", *cells, ", ".join(one.missing))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180).print(table)
+    tables.console(180).print(table)
 
 
 def _caption(priced: Sequence[Priced], front: Mapping[str, bool]) -> str:

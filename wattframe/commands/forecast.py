@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from advisor.pricing import price_scenario
 from advisor.pricing_file import near
 from advisor.results import Run, Scenario
 from advisor.scenario import hardware_id, output_seconds, repeats
-from wattframe import pricing
+from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -122,7 +121,6 @@ def _plan(
 
 
 def _table(plans: Sequence[Forecast]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     unit = plans[0].currency if plans else ""
@@ -150,7 +148,7 @@ def _table(plans: Sequence[Forecast]) -> None:
             *(_range(figure) for figure in (plan.cost_month, plan.energy_kwh_month, plan.co2_kg_month)),
             ", ".join(over),
         )
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
+    tables.console(160).print(table)
 
 
 def _caption(plans: Sequence[Forecast]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from advisor.errors import InputError
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.service import predict_runs
 from advisor.results import Run, read_run
-from wattframe import pricing
+from wattframe import pricing, tables
 from wattframe.planned import planned_run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -95,7 +94,6 @@ def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) ->
 
 
 def _table(predictions: Sequence[Prediction]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     level = f"{predictions[0].confidence:.0%}" if predictions else ""
@@ -112,7 +110,7 @@ def _table(predictions: Sequence[Prediction]) -> None:
             p.tier or "unknown",
             "; ".join(p.notes),
         )
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 180).print(table)
+    tables.console(180).print(table)
 
 
 def _shown(e: Estimate | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from advisor.recommender import Constraints, Option, Pick, Recommendation, Trans
 from advisor.regression.predictions import Prediction
 from advisor.results import Run
 from advisor.scenario import energy
-from wattframe import pricing
+from wattframe import pricing, tables
 from wattframe.choices import by_scenario, options_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -125,12 +124,9 @@ def _standing(choice: Pick) -> Iterator[str]:
 
 
 def _print(answer: Recommendation, options: Sequence[Option]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(
-        file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False, markup=False
-    )
+    console = tables.console(160)
     choice = answer.choice
     if choice is None:
         console.print(f"No choice: {answer.reason}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from advisor.pricing_file import near
 from advisor.results import Run, Scenario
 from advisor.scenario import published
 from advisor.tco import Machine, TcoAnalysis
-from wattframe import pricing
+from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -119,7 +118,6 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
 
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(caption=_caption(analyses), caption_justify="left")
@@ -129,7 +127,7 @@ def _table(analyses: Sequence[TcoAnalysis]) -> None:
     for label, cells in _rows(analyses):
         if set(cells) != {"-"}:  # nothing was asked of it
             table.add_row(label, *cells)
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120).print(table)
+    tables.console(120).print(table)
 
 
 def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
