@@ -1,15 +1,19 @@
-"""The one place where errors become exit codes and single lines on stderr."""
+"""The one place where errors become exit codes and single lines on stderr, and names safe for a terminal."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
 
 from advisor.errors import WattframeError
 
-__all__ = ["guarded"]
+__all__ = ["guarded", "printable"]
+
+# control characters but tab and line feed, and those that turn the direction of what follows
+_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def guarded(program: str, work: Callable[[], int | None]) -> int:
@@ -41,8 +45,17 @@ def guarded(program: str, work: Callable[[], int | None]) -> int:
         )
 
 
+def printable(text: str) -> str:
+    r"""``text`` without what makes a terminal act, which names in files from elsewhere may hold.
+
+    >>> print(printable("a\x1b]0;title\x07"))
+    a\x1b]0;title\x07
+    """
+    return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def _failed(program: str, line: str, code: int) -> int:
     if sys.flags.dev_mode:
         traceback.print_exc()
-    sys.stderr.write(f"{program}: {line}\n")
+    sys.stderr.write(f"{program}: {printable(line)}\n")
     return code

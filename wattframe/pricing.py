@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 import msgspec
 import typer
 
+from advisor.edge import printable
 from advisor.errors import InputError, ResultFileError
 from advisor.price_book import PriceOptions
 from advisor.prices import Mode
@@ -128,7 +129,7 @@ def takes_prices(*without: str) -> Callable[[Command], Command]:
 
 def note(command: str, line: str) -> None:
     """A line for the person, beside the result."""
-    sys.stderr.write(f"wattframe {command}: {line}\n")
+    sys.stderr.write(f"wattframe {command}: {printable(line)}\n")
 
 
 def print_json(document: Any) -> None:

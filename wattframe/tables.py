@@ -1,12 +1,15 @@
-"""Tables on stdout: names in them are data, never markup."""
+"""Tables on stdout: names in them are data, never markup, and nothing in them acts on the terminal."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from advisor.edge import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["console"]
 
@@ -18,5 +21,11 @@ def console(pipe_width: int) -> Console:
     """
     from rich.console import Console
 
+    class Plain(Console):
+        """Every text of a table or a line goes through here."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
     width = None if sys.stdout.isatty() else pipe_width
-    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    return Plain(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)

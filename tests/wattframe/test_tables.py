@@ -47,3 +47,19 @@ def test_nothing_to_price_draws_no_empty_table(tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr()
     assert said.out == ""
     assert "none" in said.err
+
+
+@pytest.mark.parametrize("command", ["cost", "forecast", "recommend --results-dir"])
+def test_a_name_does_not_act_on_the_terminal(
+    command: str, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What sets a title, clears the screen or turns the direction of a line is shown by its number."""
+    (path,) = results.iterdir()
+    document = json.loads(path.read_text())
+    document["scenarios"][0]["name"] = "a\x1b]0;owned\x07\x1b[2J\u202eb"
+    document["scenarios"].append({"name": "broken", "fps": "\x1b[2J", "type": "\x1b[31m"})
+    path.write_text(json.dumps(document))
+    assert main([*command.split(), str(results)]) in (0, 2)
+    said = capsys.readouterr()
+    assert r"a\x1b]0;owned\x07\x1b[2J\u202eb" in said.out
+    assert not any(character in said.out + said.err for character in "\x1b\x07\u202e")

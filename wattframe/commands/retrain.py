@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from advisor.edge import printable
 from advisor.errors import InputError
 from advisor.prometheus import Connection
 from advisor.regression import registry
@@ -137,7 +138,7 @@ def _tell(report: Report, as_json: bool) -> None:
 
 
 def _note(line: str) -> None:
-    sys.stderr.write(f"retrain: {line}\n")
+    sys.stderr.write(f"retrain: {printable(line)}\n")
     sys.stderr.flush()
 
 
