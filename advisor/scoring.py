@@ -6,12 +6,13 @@ energy tier: megabits with megabits, measured with measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
 
 from advisor.errors import InputError
+from advisor.metered import as_scenario
 from advisor.results import Run, Scenario
 from advisor.scenario import (
     bitrates_kbps,
@@ -140,9 +141,18 @@ class EnergyEfficiencyScorer:
         """The unit of every score."""
         return UNITS[self.algorithm]
 
-    def score(self, scenario: Scenario, run: Run | None = None) -> float | None:
-        """The score of one scenario in `unit`, None where its data do not carry it."""
-        return scores(scenario, run).get(self.algorithm)
+    def score(self, scenario: Scenario | Mapping[str, object], run: Run | None = None) -> float | None:
+        """The score of one scenario in `unit`, None where its data do not carry it.
+
+        Raises
+        ------
+        PricingError
+            A mapping that is no scenario as result files hold it.
+
+        >>> EnergyEfficiencyScorer("quality_per_watt").score({"vmaf_score": 90, "power": {"mean_watts": 60}})
+        1.5
+        """
+        return scores(as_scenario(scenario), run).get(self.algorithm)
 
     def rank(self, runs: Iterable[Run]) -> list[Ranking]:
         """One ranking per tier that occurs (measured, modelled, unsaid), best first, ties by name.

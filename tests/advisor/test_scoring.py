@@ -120,3 +120,11 @@ def test_samples_with_a_gap_are_completed_by_their_mean() -> None:
         samples=Samples(timestamps=times, power_watts=[100.0] * 10),
     )
     assert scores(gappy)["pixels_per_joule"] == pytest.approx(100 * 20 / 2000)
+
+
+def test_a_mapping_scores_like_a_result_file() -> None:
+    """8 streams x 2.5 Mbit/s over 100 W."""
+    earlier = {"name": "8 streams", "bitrate": "2500k", "duration": 60, "power": {"mean_watts": 100}}
+    assert EnergyEfficiencyScorer("throughput_per_watt").score(earlier) == pytest.approx(0.2)
+    with pytest.raises(InputError, match=r"scenario: .*expected a scenario"):
+        EnergyEfficiencyScorer().score("a name")  # type: ignore[arg-type]
