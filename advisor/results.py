@@ -59,7 +59,12 @@ _STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
 _MOST_STREAMS = 10_000
 _MOST_OUTPUTS = 100_000
 """In one file: earlier suites wrote a ladder once for all streams, so few bytes stand for many outputs."""
-_MOST_BYTES = 256 << 20
+_MOST_BYTES = 128 << 20
+_MOST_SCENARIOS = 100_000
+_MOST_TOLERATED_BYTES = 32 << 20
+"""Of a file that only Python's own, far hungrier reader takes."""
+_LARGE_BYTES = 4 << 20
+"""From here on a file is skimmed first, as a hundred bytes of memory may be made of each two of it."""
 _LARGEST_WHOLE = 1 << 53
 _LEAST, _LARGEST = 1e-60, 1e15
 """No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
@@ -361,10 +366,13 @@ def _regular_file(path: Path) -> bytes:
 def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
     """Turn the bytes of a result file into a `Run`; see `read_run`."""
     subject = subject or run_id
+    if len(data) > _LARGE_BYTES:
+        _skim(data, subject)
     try:
         head = _head_decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         head = _tolerant_head(data, subject, exc)
+    _check_count(len(head.scenarios), subject)
     if head.schema_version is not None and head.schema_version != SCHEMA_VERSION:
         raise ResultFileError(
             f"expected {SCHEMA_VERSION}, or none for an earlier format; found {head.schema_version}",
@@ -391,6 +399,37 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
         schema_version=SCHEMA_VERSION,
         refused=tuple(refused),
     )
+
+
+class _Anything(Struct, frozen=True, gc=False):
+    """An object of which nothing is kept."""
+
+
+class _Skimmed(Struct, frozen=True):
+    scenarios: list[_Anything]
+
+
+_skim_decoder = msgspec.json.Decoder(_Skimmed)
+
+
+def _skim(data: bytes, subject: str) -> None:
+    """Refuse a large file that is no list of scenarios before much memory is made of it."""
+    try:
+        count = len(_skim_decoder.decode(data).scenarios)
+    except msgspec.ValidationError as exc:
+        raise _head_error(exc, subject) from exc
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        if len(data) > _MOST_TOLERATED_BYTES:
+            raise ResultFileError(f"expected a JSON result file: {exc}", subject=subject) from exc
+        return
+    _check_count(count, subject)
+
+
+def _check_count(count: int, subject: str) -> None:
+    if count > _MOST_SCENARIOS:
+        raise ResultFileError(
+            f"expected at most {_MOST_SCENARIOS}, found {count}", subject=subject, field="scenarios"
+        )
 
 
 def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:

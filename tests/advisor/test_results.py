@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +207,32 @@ def test_a_file_of_unreasonable_size_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "test_results_x.json"
     with path.open("wb") as file:
         file.truncate(2**30)
-    with pytest.raises(ResultFileError, match=r"cannot be read: expected at most 256 MiB, found 1024 MiB$"):
+    with pytest.raises(ResultFileError, match=r"cannot be read: expected at most 128 MiB, found 1024 MiB$"):
         read_run(path)
+
+
+@pytest.mark.parametrize(
+    ("element", "mebibytes", "said"),
+    [
+        (b"1,", 6, r"scenarios\[0\]: expected object, got int"),
+        (b"{},", 6, "scenarios: expected at most 100000, found 2097153"),
+        (b"1,", 1, "scenarios: expected at most 100000, found 524289"),
+        (b"NaN,", 33, "expected a JSON result file: JSON is malformed"),
+    ],
+)
+def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
+    element: bytes, mebibytes: int, said: str
+) -> None:
+    """Refused one by one, each two bytes of the first would become 280: 36 GB of a file of 256 MiB."""
+    count = (mebibytes << 20) // len(element)
+    data = b'{"schema_version":1,"scenarios":[' + element * count + element[:-1] + b"]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResultFileError, match=said):
+            parse_run(data, run_id="test_results_x")
+        assert tracemalloc.get_traced_memory()[1] < 50 * len(data)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
