@@ -33,6 +33,7 @@ _GRACE_SECONDS = 1.4
 """For answers in flight, of the two seconds that an exporter has to end."""
 _HANDSHAKE_SECONDS = 10.0
 _RELOAD_SECONDS = 1.0
+_SWITCH_SECONDS = 0.001
 
 
 def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
@@ -42,6 +43,8 @@ def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
 
 def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
     options, web, collectors = configured(exporter, sys.argv[1:] if argv is None else argv)
+    # a refresh in its thread gives way to a scrape after this long, not after Python's 5 ms
+    sys.setswitchinterval(_SWITCH_SECONDS)
     scraper = Scraper(exporter, collectors)
     sock = bind(options.host, options.port)
     started: list[Collector] = []
