@@ -116,7 +116,8 @@ def _lines(plot: Plot, figures: Sequence[Figure]) -> Iterator[Line]:
         yield what.removeprefix("scrape of "), sorted(points.items()), False
     for peer in plot.peers:
         same = [f for f in figures if f.what == plot.what[0] and f.peer == peer and f.size and f.peer_value]
-        yield peer, sorted((f.size or 0.0, f.peer_value or 0.0) for f in same), True
+        name = peer if len(plot.what) == 1 else f"{peer}, for the first"
+        yield name, sorted((f.size or 0.0, f.peer_value or 0.0) for f in same), True
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
