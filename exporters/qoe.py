@@ -30,7 +30,7 @@ from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.scoring import scores
 from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
-from exporters.runtime.logs import logger
+from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import existing_file, folder, whole_number
 
 __all__ = ["EXPORTER", "QoeCollector", "Work"]
@@ -201,6 +201,7 @@ class QoeCollector:
             jobs = [e.job for p in newest for e in p.entries if e.job is not None]
             self._work.queue.want(jobs, begin=not waits)
         known = {run_id: [self._answered(p) for p in published] for run_id, published in found.items()}
+        warn_of("no score", self._telling - self._told)
         # what is no longer so is forgotten: names and reasons are without end
         self._told, self._telling = self._telling, set()
         former, self._parts = self._parts, {}
@@ -259,7 +260,7 @@ class QoeCollector:
             return [], []
         found = read_pairs(path, self._work.settings)
         for problem in found.problems:
-            self._tell(f"{path}: {problem}")
+            self._telling.add(f"{path}: {problem}")
         name = path.resolve().name if path.is_dir() else path.stem
         return [Published(name, pair.name, (entry_of_pair(pair),)) for pair in found.pairs], found.problems
 
@@ -273,7 +274,7 @@ class QoeCollector:
             entries = [answered(entry, queue.outcome) for entry in published.entries]
         for entry in entries:
             if entry.reason is not None:
-                self._tell(f"{published.run_id} {published.name} {entry.output}: {entry.reason}")
+                self._telling.add(f"{published.run_id} {published.name} {entry.output}: {entry.reason}")
         return (
             replace(published, entries=tuple(entries)) if any(e.job for e in published.entries) else published
         )
@@ -291,11 +292,6 @@ class QoeCollector:
             len(self._results.broken) + (1 if problems else 0),
             problems,
         )
-
-    def _tell(self, line: str) -> None:
-        if line not in self._told and line not in self._telling:
-            logger().warning("no score", reason=line)
-        self._telling.add(line)
 
 
 def whole_part(

@@ -33,7 +33,7 @@ from advisor.scoring import scores
 from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
 from exporters.runtime.families import Row
 from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
-from exporters.runtime.logs import logger
+from exporters.runtime.logs import warn_of
 from exporters.runtime.options import folder
 from exporters.runtime.predictor import Predicted, Predictor
 
@@ -256,8 +256,7 @@ class ResultsCollector:
         lines = {why.reason for why in self._results.broken.values()}
         for shown in self._results.shown.values():
             lines |= {f"{shown.run.run_id}: {refused.reason}" for refused in shown.run.refused}
-        for line in sorted(lines - self._told):
-            logger().warning("result refused", reason=line)
+        warn_of("result refused", lines - self._told)
         self._told = lines
 
 

@@ -11,9 +11,12 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Collection
 from typing import Literal, TextIO
 
-__all__ = ["Log", "configure", "logger"]
+__all__ = ["Log", "configure", "logger", "warn_of"]
+
+_MOST_REASONS = 100
 
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -73,6 +76,14 @@ class _Stdout(logging.StreamHandler[TextIO]):
 def _word(value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if _BARE.fullmatch(text) else json.dumps(text)
+
+
+def warn_of(event: str, reasons: Collection[str]) -> None:
+    """One line a reason, in order, up to a hundred; one hostile file has a hundred thousand of them."""
+    for reason in sorted(reasons)[:_MOST_REASONS]:
+        logger().warning(event, reason=reason)
+    if len(reasons) > _MOST_REASONS:
+        logger().warning(event, reason=f"and {len(reasons) - _MOST_REASONS} more")
 
 
 def configure(form: Literal["logfmt", "json"], level: str) -> None:

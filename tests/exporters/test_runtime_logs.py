@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporters.runtime.logs import configure, logger
+from exporters.runtime.logs import configure, logger, warn_of
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,12 @@ def test_libraries_log_without_tracebacks(capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert 'event="Exception in application" error="ValueError: inside a library" logger=some.library' in out
+
+
+def test_a_hundred_thousand_reasons_are_a_hundred_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("logfmt", "info")
+    warn_of("result refused", {f"{number:06d}" for number in range(100_000)})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 101
+    assert lines[0].endswith("reason=000000")
+    assert lines[-1].endswith('reason="and 99900 more"')
