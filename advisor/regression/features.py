@@ -199,7 +199,7 @@ def _targets(scenario: Scenario, seconds: float | None) -> dict[str, float]:
         found["energy_joules_per_video_second"] = joules.joules / (seconds * streams) if joules else None
         speed = scenario.encode.speed if scenario.encode else None
         found["encode_speed_ratio"] = speed or (seconds / scenario.duration if scenario.duration else None)
-    return {name: value for name, value in found.items() if value is not None and value > 0}
+    return {n: v for n, v in found.items() if v is not None and math.isfinite(v) and v > 0}
 
 
 class Encoding(Struct, frozen=True, kw_only=True):
@@ -280,6 +280,26 @@ class Encoding(Struct, frozen=True, kw_only=True):
                 *(float(c.encoder == name) for name in self._dummies(self.encoders)),
             ]
         return made
+
+    def beyond(self, c: Case, *, new_machine: bool) -> float | None:
+        """How far the case lies outside of training: spans of the columns that it is off, as root of squares.
+
+        A value that is missing may be anywhere in its span: half of it. None where a column changes that
+        never varied: nothing tells what it does. Length is left out, as targets are per second, and on a new
+        machine the threads, which are a part of what calibration tells.
+        """
+        spared = {"log_video_seconds", *(("log_threads",) if new_machine else ())}
+        changed = (abs(c.numbers.get(n, v) - v) > 1e-9 for n, v in self.constant.items() if n not in spared)
+        if any(changed):
+            return None
+        return math.hypot(*(self._off(c, n) for n in self.numeric if n not in spared))
+
+    def _off(self, c: Case, name: str) -> float:
+        value = c.numbers.get(name)
+        if value is None:
+            return 0.0 if name in self.with_missing else 0.5
+        outside = max(self.low[name] - value, value - self.high[name], 0.0)
+        return outside / (self.high[name] - self.low[name])
 
     def unknowns(self, c: Case) -> list[str]:
         """What this case has that training did not have, in words."""

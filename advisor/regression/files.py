@@ -50,6 +50,7 @@ class _Plain(msgspec.Struct, frozen=True, kw_only=True):
 
 class _PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
     typical_error: float
+    variation: float
     spread: Spread
     content: dict[str, dict[str, tuple[float, float]]]
     content_spread: Spread
@@ -100,6 +101,7 @@ def dumps(trained: Trained) -> bytes:
 def _plain_target(model: TargetModel) -> _PlainTarget:
     return _PlainTarget(
         typical_error=model.typical_error,
+        variation=model.variation,
         spread=model.spread,
         content=model.content,
         content_spread=model.content_spread,
@@ -146,6 +148,7 @@ def _built(document: Mapping[str, Any]) -> Trained:
             predictor=document["estimators"][name]["predictor"],
             difficulty=document["estimators"][name]["difficulty"],
             typical_error=target.typical_error,
+            variation=target.variation,
             spread=target.spread,
             content=target.content,
             content_spread=target.content_spread,

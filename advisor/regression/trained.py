@@ -22,6 +22,8 @@ from advisor.regression.situations import Situation, half_width, named
 __all__ = ["TargetModel", "Trained", "over_machines", "variances"]
 
 Floats = NDArray[np.float64]
+_LEAST_HALF_WIDTH = 0.002
+"""No meter repeats itself better, whatever few runs that happened to agree say."""
 
 
 class TargetModel(Struct, kw_only=True):
@@ -31,6 +33,8 @@ class TargetModel(Struct, kw_only=True):
     difficulty: Any = None
     """Predicts the absolute log error of a row; None where the rows are too few to tell."""
     typical_error: float = 0.0
+    variation: float = 0.0
+    """Variance of the target's logarithm over training: what a whole span of a setting may change."""
     spread: Spread = Spread()
     content: dict[str, dict[str, tuple[float, float]]] = {}
     """Of each video that training knows, by encoder: the correction, and the variance that it explains."""
@@ -210,6 +214,7 @@ def _estimate(
     log, doubt = predicted
     here, spread = _standing(trained, model, name, c, doubt)
     machine = here.machine
+    beyond = trained.encoding.beyond(c, new_machine=machine is not None)
     near = told.about(c, machine)
     alike = sum(s.machine == machine for s in near) if machine else len(near)
     if c.encoder not in trained.encoding.encoders or (machine and not alike):
@@ -221,6 +226,9 @@ def _estimate(
     else:
         offset, rest = corrected(here, near, spread)
         situation = "calibrated" if machine else "probed" if alike else "plain"
+    if beyond is None:
+        return Estimate.of_log(log + offset, None)
+    rest += beyond**2 * model.variation
     return Estimate.of_log(log + offset, _half_width(model, named(situation, alike), rest, confidence))
 
 
@@ -258,11 +266,12 @@ def _half_width(model: TargetModel, situation: str, variance: float, confidence:
     """Half-width of the prediction interval in logarithms; None where no error was ever held out."""
     found = model.situations.get(situation) or model.situations.get("plain")
     half = half_width(found, variance, confidence) if found else None
-    if half is not None:
-        return half
-    independent = found.independent if found else None
-    half = student_half_width(model.predictor.residuals_, confidence, parameters=1, independent=independent)
-    if half is None or not model.typical_error:
-        return half
-    # Student's width is that of the typical case; this one may be more or less certain
-    return half * max(math.sqrt(variance) / model.typical_error, 1.0)
+    if half is None:
+        independent = found.independent if found else None
+        half = student_half_width(
+            model.predictor.residuals_, confidence, parameters=1, independent=independent
+        )
+        if half is not None and model.typical_error:
+            # Student's width is that of the typical case; this one may be more or less certain
+            half *= max(math.sqrt(variance) / model.typical_error, 1.0)
+    return None if half is None else max(half, _LEAST_HALF_WIDTH)

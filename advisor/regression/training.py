@@ -138,6 +138,7 @@ class _Work:
         self.noise = np.array([math.log(c.targets[self.name] / self.y[self.kept[k]]) for k, c in self.each])
         errors = self._single(predictor.residuals_)
         made.typical_error = float(np.sqrt(np.mean(errors**2))) if len(errors) > 1 else 0.0
+        made.variation = float(np.var(np.log(self.y)))
         if not predictor.errors_:
             return made
         doubts = self._learn_difficulty(made, errors)

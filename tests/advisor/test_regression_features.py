@@ -120,6 +120,31 @@ def test_a_value_outside_of_what_was_measured_is_held_at_the_edge_and_named() ->
     assert "bitrate kbps outside of what was measured" in encoding.unknowns(far)
 
 
+@pytest.mark.parametrize(
+    ("change", "beyond"),
+    [
+        ({}, 0.0),
+        # ln 16 over ln 4 is two spans, of bitrate and of bits a pixel alike: one of them lies outside, twice
+        ({"bitrate": "16000k"}, math.hypot(1.0, 1.0)),
+        ({"bitrate": None}, math.hypot(0.5, 0.5)),
+        ({"fps": 50.0}, None),
+        ({"outputs": [Output(resolution="1280x720", duration=99.0)]}, 0.0),
+    ],
+)
+def test_how_far_a_case_is_from_what_was_measured(change: dict[str, Any], beyond: float | None) -> None:
+    """In spans of each column; None where something changed that never did, but for the length."""
+    encoding = Encoding.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
+    case = _case(**({"bitrate": "4000k"} | change))
+    assert encoding.beyond(case, new_machine=False) == (None if beyond is None else pytest.approx(beyond))
+
+
+def test_threads_of_a_new_machine_are_a_part_of_its_calibration() -> None:
+    encoding = Encoding.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
+    more = _case(bitrate="4000k", threads=64)
+    assert encoding.beyond(more, new_machine=False) is None
+    assert encoding.beyond(more, new_machine=True) == 0.0
+
+
 def test_missing_values_are_the_median_with_an_indicator() -> None:
     cases = [_case(fps=25.0), _case(fps=50.0), _case(fps=30.0), _case(fps=None)]
     encoding = Encoding.learn(cases)

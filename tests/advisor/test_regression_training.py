@@ -91,6 +91,36 @@ def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: Trained) -
     assert "machine new was never measured: give a calibration run of it" in found.notes
 
 
+def test_outside_of_what_was_measured_the_interval_widens(trained: Trained) -> None:
+    """Bitrates from e^6 to e^9 were measured: e^12 is a span beyond, where watts may change as they did."""
+    inside, outside = trained.predict([_case("x", 1.0, numbers={"log_bitrate_kbps": r}) for r in (9.0, 12.0)])
+    near, far = inside.mean_power_watts, outside.mean_power_watts
+    assert near is not None
+    assert far is not None
+    assert far.mean == pytest.approx(near.mean)
+    # ten rates evenly over three units have a standard deviation of 0.957, their watts ln 2 of that: at 90 %
+    # more than one of it
+    assert np.log((far.high or 0) / far.mean) > np.log(2) * 0.957
+    assert np.log((near.high or 0) / near.mean) < 0.5
+
+
+def test_what_never_varied_in_training_leaves_no_bounds(trained: Trained) -> None:
+    cases = [
+        _case(f"s{r}", 10 * 2 ** (r - 6), numbers={"log_bitrate_kbps": r, "log_fps": 3.2}) for r in (6, 7, 8)
+    ]
+    (found,) = train(cases).predict([_case("x", 1.0, numbers={"log_bitrate_kbps": 7.0, "log_fps": 3.9})])
+    assert found.mean_power_watts is not None
+    assert (found.mean_power_watts.low, found.mean_power_watts.high) == (None, None)
+    assert found.notes == ("fps never varied in training: its effect is not known",)
+
+
+def test_runs_that_happen_to_agree_do_not_make_a_perfect_meter() -> None:
+    made = train([_case(f"s{r}", 45.0, numbers={"log_bitrate_kbps": r / 10}) for r in range(60, 90)])
+    (found,) = made.predict([_case("x", 1.0)])
+    assert found.mean_power_watts is not None
+    assert found.mean_power_watts.high == pytest.approx(45 * np.exp(0.002))
+
+
 def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: Trained) -> None:
     """The new machine draws three times what the model says, whatever the bitrate."""
     calibration = _case("c", 60.0, hardware="new", video="other")
