@@ -73,6 +73,8 @@ Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0, le=_LARGEST_WHOLE)]
 Score = Annotated[float, Meta(ge=0, le=100)]
+Label = Annotated[str, Meta(max_length=1000)]
+"""Text that becomes a label, of every series of its scenario."""
 Resolution = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 
 
@@ -88,7 +90,7 @@ class Vmaf(_Record, frozen=True, kw_only=True):
     min: Score | None = None
     p1: Score | None = None
     p5: Score | None = None
-    model: str | None = None
+    model: Label | None = None
 
 
 class Psnr(_Record, frozen=True, kw_only=True):
@@ -109,7 +111,7 @@ class Quality(_Record, frozen=True, kw_only=True):
     """How one output compares to its reference. Scores are None when the pair is not aligned."""
 
     aligned: bool | None = None
-    reason: str | None = None
+    reason: Label | None = None
     frames: Count | None = None
     comparison_height_pixels: Count | None = None
     vmaf: Vmaf | None = None
@@ -118,9 +120,9 @@ class Quality(_Record, frozen=True, kw_only=True):
     ssim_ratio: Ssim | None = None
     xpsnr_decibels: float | None = None
     computation_seconds: NonNegative | None = None
-    vmaf_extra: dict[str, Vmaf] = {}
+    vmaf_extra: Annotated[dict[str, Vmaf], Meta(max_length=100)] = {}
     """Scores by further models, by the model's name."""
-    libvmaf_version: str | None = None
+    libvmaf_version: Label | None = None
     notes: list[str] = []
     """What a reader should know of an aligned pair, for instance frames that were dropped."""
     reference: str | None = None
@@ -132,7 +134,7 @@ class Output(_Record, frozen=True, kw_only=True):
 
     resolution: Resolution | None = None
     fps: Positive | None = None
-    bitrate: str | None = None
+    bitrate: Label | None = None
     """The bitrate asked for, as written (``2500k``); what was reached follows from size and duration."""
     path: str | None = None
     size_bytes: Count | None = None
@@ -205,18 +207,18 @@ class EncodeStats(_Record, frozen=True, kw_only=True):
 class Scenario(_Record, frozen=True, kw_only=True):
     """One measured scenario."""
 
-    name: str
+    name: Label
     type: Literal["baseline", "single", "multi"] = "single"
     status: Literal["ok", "failed", "aborted"] = "ok"
     error: str | None = None
-    bitrate: str | None = None
+    bitrate: Label | None = None
     crf: NonNegative | None = None
     resolution: Resolution | None = None
     fps: Positive | None = None
-    encoder: str | None = None
+    encoder: Label | None = None
     """ffmpeg's name of the encoder, for instance ``libx264``."""
     encoder_type: Literal["cpu", "gpu"] = "cpu"
-    preset: str | None = None
+    preset: Label | None = None
     threads: Count | None = None
     streams: Count | None = None
     viewers: Count | None = None
@@ -235,7 +237,7 @@ class Scenario(_Record, frozen=True, kw_only=True):
     vmaf_score: Score | None = None
     psnr_score: float | None = None
     ssim_score: float | None = None
-    validity: list[str] = []
+    validity: Annotated[list[Label], Meta(max_length=100)] = []
     """Reasons why the figures should not be trusted; empty when there are none."""
     command: list[str] | None = None
     """The ffmpeg command that ran, as an argument list."""
@@ -263,7 +265,7 @@ class GpuInfo(_Record, frozen=True, kw_only=True):
 class Host(_Record, frozen=True, kw_only=True):
     """The machine that was measured."""
 
-    hardware_id: str | None = None
+    hardware_id: Label | None = None
     cpu_model: str | None = None
     cores: Count | None = None
     threads: Count | None = None

@@ -242,6 +242,8 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
         ({"name": "a", "fps": 0}, "scenarios[1].fps: expected float > 0.0"),
         ({"name": 5}, "scenarios[1].name: expected str, got int"),
         ({"name": ""}, "scenarios[1].name: expected a name that is not empty"),
+        ({"name": "a" * 1001}, "scenarios[1].name: expected str of length <= 1000"),
+        ({"name": "a", "validity": ["b"] * 101}, "scenarios[1].validity: expected array of length <= 100"),
         ({}, "scenarios[1]: object missing required field name"),
         (5, "scenarios[1]: expected object, got int"),
         (None, "scenarios[1]: expected object, got null"),
