@@ -1,0 +1,53 @@
+"""The wheel carries what the commands need where there is no checkout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_SHOW = """
+from glob import glob
+from wattframe.stack.prometheus import configuration, rules_pattern
+print(configuration({"cost": "localhost:1"}, interval_seconds=None, rules=rules_pattern()))
+print(*sorted(glob(rules_pattern())))
+"""
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, unpacked as an installer does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = "import hatchling.build, sys; print(hatchling.build.build_wheel(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(folder / done.stdout.strip()) as wheel:
+        wheel.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_prometheus_finds_its_configuration_and_rules(unpacked: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SHOW],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    configuration, _, rules = done.stdout.strip().rpartition("\n")
+    assert "localhost:1" in configuration
+    assert str(unpacked) in rules
+    assert {Path(path).name for path in rules.split()} == {
+        path.name for path in (ROOT / "prometheus" / "rules").glob("*.yml")
+    }
+
+
+def test_the_data_beside_the_code_comes_along(unpacked: Path) -> None:
+    for name in ("advisor/regions.csv", "wattframe/report/page.css"):
+        assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()
