@@ -15,6 +15,7 @@ from advisor.errors import FfmpegError, InputError
 
 __all__ = [
     "MEDIA_FORMATS",
+    "MOST_PIXELS",
     "Capabilities",
     "capabilities",
     "chosen_ffmpeg",
@@ -31,6 +32,9 @@ MEDIA_FORMATS = (
 )
 """Formats that hold pictures and sound themselves, for ffmpeg's ``format_whitelist``: the others are lists
 that make ffmpeg open further files (hls, dash, concat, image sequences), or text drawn as pictures."""
+
+MOST_PIXELS = 8192 * 8192
+"""Of one picture, for ffmpeg's ``max_pixels``: a file of a hundred bytes may say that it holds a gigabyte."""
 
 VMAF_MODELS = (
     "vmaf_v0.6.1",

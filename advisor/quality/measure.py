@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import MEDIA_FORMATS, file_url, find_ffmpeg
+from advisor.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url, find_ffmpeg
 from advisor.quality import search
 from advisor.quality.alignment import doubtful, shifted
 from advisor.quality.graph import Plan, filter_graph, one_too_many, plan, seconds_compared
@@ -91,7 +91,14 @@ def measure(
 def _inputs(source: Media, encode: Media, settings: Settings) -> list[str]:
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
-    files_only = ["-protocol_whitelist", "file", "-format_whitelist", MEDIA_FORMATS]
+    files_only = [
+        "-protocol_whitelist",
+        "file",
+        "-format_whitelist",
+        MEDIA_FORMATS,
+        "-max_pixels",
+        str(MOST_PIXELS),
+    ]
     return [
         *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-progress", "pipe:1"),
         # a picture that the decoder had to guess is no picture of this encode

@@ -17,7 +17,7 @@ from av.stream import Discard
 from msgspec import Struct
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import MEDIA_FORMATS, file_url
+from advisor.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -121,6 +121,10 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
     stream = found[0]
     if stream.codec_context is None:
         raise MediaError("its codec cannot be decoded here", subject=path)
+    size = stream.codec_context.width, stream.codec_context.height
+    if size[0] * size[1] > MOST_PIXELS:
+        raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
+    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever its frames say
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all

@@ -154,6 +154,14 @@ def test_a_file_that_names_others_or_is_text_is_refused_and_opens_nothing(
     assert said[0].startswith("expected a video file")
 
 
+def test_a_picture_of_a_gigabyte_in_a_hundred_bytes_is_refused(tmp_path: Path) -> None:
+    """A GIF of one empty picture: header, screen of 12000x12000, two colours, image, end."""
+    side = (12_000).to_bytes(2, "little")
+    picture = b",\0\0\0\0" + side + side + b"\0" + b"\2\2\x44\1\0"
+    (tmp_path / "a.gif").write_bytes(b"GIF89a" + side + side + b"\x80\0\0" + bytes(6) + picture + b";")
+    assert _refused(tmp_path / "a.gif") == "expected at most 8192x8192 pixels, found 12000x12000"
+
+
 def test_bytes_that_are_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(bytes(range(256)) * 20)
     assert _refused(tmp_path / "a.mp4").startswith("expected a video file: Invalid data")
