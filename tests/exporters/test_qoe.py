@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from advisor.errors import FfmpegError, InputError
+from advisor.errors import InputError
 from advisor.ffmpeg import find_ffmpeg
 from advisor.quality.queue import Job, Outcome, QualityQueue
 from advisor.quality.settings import Settings
@@ -525,7 +525,7 @@ def test_a_machine_without_ffmpeg_still_publishes(tmp_path: Path, monkeypatch: p
 
 
 def test_an_ffmpeg_that_was_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(FfmpegError, match="/none: expected the path of an executable ffmpeg"):
+    with pytest.raises(InputError, match="/none: expected the path of an executable ffmpeg"):
         _built(tmp_path, "--ffmpeg", "/none")
 
 
