@@ -10,10 +10,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import io
 import json
 import math
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -356,6 +358,17 @@ def model(data: bytes) -> None:
     loads(data, Path("model.skops"))
 
 
+def model_schema(data: bytes) -> None:
+    """A model file whose archive is whole and whose schema, which says what is built, is anything."""
+    from advisor.regression.files import loads
+
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(_model())) as base, zipfile.ZipFile(made, "w") as archive:
+        for name in base.namelist():
+            archive.writestr(name, data if name == "schema.json" else base.read(name))
+    loads(made.getvalue(), Path("model.skops"))
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -373,6 +386,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         pairs,
         manifest,
         model,
+        model_schema,
     )
 }
 
@@ -387,7 +401,11 @@ def seeds(target: str) -> list[bytes]:
     """The kept inputs of a target: what is usual, and everything that once broke it."""
     folder = CORPUS / target
     kept = [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []
-    return [*kept, *([_model()] if target == "model" else [])]
+    if target == "model":
+        return [*kept, _model()]
+    if target == "model_schema":
+        return [*kept, zipfile.ZipFile(io.BytesIO(_model())).read("schema.json")]
+    return kept
 
 
 @functools.cache
@@ -414,6 +432,7 @@ def _trained() -> Trained:
     return train(cases)
 
 
+@functools.cache
 def _model() -> bytes:
     from advisor.regression.files import dumps
 
