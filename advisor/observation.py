@@ -29,6 +29,7 @@ _SAMPLES_OF_A_REQUEST = 100_000
 _SAMPLES_LIKE_A_REQUEST = 3_000
 """So many samples cost as much time as one request more."""
 _MOST_GROWTH = 64
+_MOST_FAILURES = 2
 _PATIENCE_SECONDS = 0.2
 """So long small answers wait for others."""
 
@@ -45,9 +46,12 @@ def observe(
 ) -> Iterator[dict[Window, Observed]]:
     """What Prometheus saw of each window, group by group; near windows are asked for together.
 
+    A request that fails loses its own windows, with the reason; the second in a row ends it.
+
     Raises
     ------
     PrometheusError
+        The server is down, or fails again and again.
     """
     pending = _Pending(sorted(windows))
     if pending.empty:
@@ -62,15 +66,20 @@ def observe(
         # the first window alone tells how much this server has
         group = pending.take()
         answer = ask(group)
-        batch = _Batch()
+        batch, failures = _Batch(), 0
         while group:
             try:
                 body = answer.result()
                 batch.add(group, client.raw(body), body.count(b"["))
-            except PrometheusError:
+            except PrometheusError as exc:
                 yield from batch.worked_out(tiers)
-                raise
-            pending.learn(_reach(group), body.count(b"["))
+                batch, failures = _Batch(), failures + 1
+                if failures == _MOST_FAILURES:
+                    raise
+                yield _lost(group, exc)
+            else:
+                failures = 0
+                pending.learn(_reach(group), body.count(b"["))
             group = pending.take()
             if group:
                 answer = ask(group)
@@ -93,18 +102,24 @@ class _Batch:
 
     def waits_for(self, coming: Sequence[Window]) -> bool:
         """Whether there is room, patience, and no sample that would come twice."""
-        apart = _reach(self._answers[-1][0]).end < _reach(coming).start
+        apart = not self._answers or _reach(self._answers[-1][0]).end < _reach(coming).start
         patient = time.monotonic() < self._began + _PATIENCE_SECONDS
         return apart and patient and self._samples < _SAMPLES_OF_A_REQUEST
 
     def worked_out(self, tiers: TierTimes) -> Iterator[dict[Window, Observed]]:
-        """What its windows say; an answer that holds no samples spoils none of those before it."""
+        """What its windows say; an answer that holds no samples spoils none of the others."""
         try:
-            if self._answers:
-                yield _observations(self._answers, tiers)
+            yield _observations(self._answers, tiers)
         except PrometheusError:
             for one in self._answers:
-                yield _observations([one], tiers)
+                try:
+                    yield _observations([one], tiers)
+                except PrometheusError as exc:
+                    yield _lost(one[0], exc)
+
+
+def _lost(group: Sequence[Window], exc: PrometheusError) -> dict[Window, Observed]:
+    return dict.fromkeys(group, Observed(reason=f"no power, and {exc}"))
 
 
 def _observations(

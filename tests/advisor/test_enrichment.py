@@ -85,10 +85,6 @@ def test_windows_of_one_day_share_a_request_after_the_first(server: Server) -> N
         ((401, {}, b""), "answered HTTP 401: Unauthorized (check user, password, token or tenant)"),
         ((422, {}, b'{"status":"error","error":"too many samples"}'), "answered HTTP 422: too many samples"),
         (vector(kind="matrix", warnings=["store b is away"]), "answered only in part: store b is away"),
-        (
-            vector({"metric": {}, "values": [[BASE, "1"], [BASE - 15, "2"]]}, kind="matrix"),
-            "samples whose times do not ascend",
-        ),
     ],
 )
 def test_what_came_before_a_bad_answer_is_kept_and_the_rest_has_its_reason(
@@ -104,16 +100,36 @@ def test_what_came_before_a_bad_answer_is_kept_and_the_rest_has_its_reason(
     assert all(s.reason.startswith("no power, and ") and said in s.reason for s in done.skipped)
 
 
-def test_an_answer_that_holds_no_samples_spoils_none_before_it(server: Server) -> None:
-    """All four are worked out together; only the third and what follows it are lost."""
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (lambda form: _history(form, lambda _: "many"), "malformed samples"),
+        (
+            lambda _: vector({"metric": {}, "values": [[BASE, "1"], [BASE - 15, "2"]]}, kind="matrix"),
+            "samples whose times do not ascend",
+        ),
+        (
+            lambda _: (422, {}, b'{"status":"error","error":"too many samples"}'),
+            "answered HTTP 422: too many samples",
+        ),
+    ],
+)
+def test_one_bad_answer_loses_its_own_windows_and_no_others(
+    server: Server, bad: Callable[[dict[str, str]], Reply], said: str
+) -> None:
     server.reply = lambda form: (
         NO_TIERS
         if "time" not in form
-        else _history(form, lambda t: "many" if BASE + 14 * DAY < t < BASE + 15 * DAY else _joules(t))
+        else bad(form)
+        if 14 * DAY < float(form["time"]) - BASE < 15 * DAY
+        else _history(form)
     )
     done = _enrich(server)
-    assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, None]
-    assert "answered with malformed samples" in (done.failure or "")
+    assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, pytest.approx(WATTS)]
+    ((name, reason),) = [(s.scenario, s.reason) for s in done.skipped]
+    assert name == "day 14"
+    assert reason.startswith("no power, and ")
+    assert said in reason
 
 
 def test_a_server_that_stumbles_and_gets_up_loses_nothing(server: Server) -> None:
@@ -173,7 +189,8 @@ def test_what_was_seen_before_a_failure_is_not_asked_for_again(server: Server, t
     server.reply = lambda form: (
         (500, {}, b"out of memory") if float(form.get("time", 0)) > BASE + 15 * DAY else answering(form)
     )
-    assert len(_enrich(server, cache=cache).enriched) == 3
+    done = _enrich(server, cache=cache)
+    assert (len(done.enriched), len(done.skipped)) == (3, 1)
     server.reply = answering
     done = _enrich(server, cache=cache)
     assert (done.from_cache, len(done.enriched), done.requests) == (3, 4, 2)
