@@ -7,18 +7,15 @@ none, and a reason.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
-from advisor.bdrate import BjontegaardDelta, bjontegaard_delta
-from advisor.errors import InputError, NotEnoughDataError
+from advisor.errors import InputError
+from advisor.options import OBJECTIVES, Constraints, FrontPoint, NextRun, Option, Pick, Recommendation
 
 __all__ = [
     "OBJECTIVES",
@@ -26,125 +23,22 @@ __all__ = [
     "FrontPoint",
     "NextRun",
     "Option",
-    "PairDelta",
     "Pick",
     "Recommendation",
     "TranscodingRecommender",
-    "pair_deltas",
 ]
 
-OBJECTIVES: dict[str, str] = {
-    "cost": "cost_per_video_hour",
-    "energy": "energy_joules_per_video_second",
-    "carbon": "carbon_grams_per_video_hour",
-    "bitrate": "bitrate_kbps",
-}
-"""Each objective and the value of an option that it minimises."""
-MEASURED_NOISE_RATIO = 0.012
-"""Repeats of one configuration vary by 1.2 % in clips of 20 s; used where there are no repeats to tell."""
 _DRAWS = 4000
 _MOST_NEXT = 3
 _LEAST_GAIN = 1e-4
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
 Floats = NDArray[np.float64]
-
-
-class Constraints(Struct, frozen=True, kw_only=True):
-    """What a configuration must hold; None asks for nothing."""
-
-    min_vmaf: float | None = None
-    min_vmaf_p5: float | None = None
-    max_bitrate_kbps: float | None = None
-    min_speed: float | None = None
-    """Seconds of video per second of wall time; 1 is real time."""
-    max_watts: float | None = None
-
-
-class Option(Struct, frozen=True, kw_only=True):
-    """One configuration and what is known of it; unknown values are None.
-
-    ``noise_ratio`` is the relative standard deviation of energy, cost and carbon: of repeats where measured,
-    of the prediction interval where predicted.
-    """
-
-    run_id: str
-    scenario: str
-    basis: Literal["measured", "predicted"]
-    tier: str | None = None
-    energy_joules_per_video_second: float | None = None
-    cost_per_video_hour: float | None = None
-    carbon_grams_per_video_hour: float | None = None
-    bitrate_kbps: float | None = None
-    vmaf: float | None = None
-    vmaf_p5: float | None = None
-    encode_speed_ratio: float | None = None
-    mean_power_watts: float | None = None
-    net_energy_joules_per_video_second: float | None = None
-    """Above idle, for reading beside the gross figure."""
-    currency: str | None = None
-    noise_ratio: float = MEASURED_NOISE_RATIO
-    repeats: int = 1
-    family: str = ""
-    """Encoder, preset and resolution: what one curve of quality over bitrate is made of."""
-
-
 _VALUES = (
     *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
     *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
     *("mean_power_watts", "currency"),
 )
-
-
-class Pick(Struct, frozen=True, kw_only=True):
-    """A chosen option as the contract shows it."""
-
-    run_id: str
-    scenario: str
-    basis: str
-    tier: str | None
-    values: dict[str, float | str | None]
-    probability_best: float | None
-    """Of having the least value of those that hold the constraints; of a knee, of being the knee."""
-
-
-class FrontPoint(Struct, frozen=True, kw_only=True):
-    """An option that no other clearly beats in both the objective and VMAF."""
-
-    run_id: str
-    scenario: str
-    basis: str
-    objective_value: float
-    vmaf: float | None
-    probability_best: float | None
-    next_vmaf_point_ratio: float | None
-    """What one more VMAF point costs from here, as a ratio of the objective, along the front."""
-
-
-class NextRun(Struct, frozen=True, kw_only=True):
-    """A run that would reduce the doubt."""
-
-    run_id: str
-    scenario: str
-    why: str
-    expected_gain_ratio: float | None
-    """How much less the objective may become by knowing it, on the average over what is plausible; None where
-    nothing is chosen yet."""
-
-
-class Recommendation(Struct, frozen=True, kw_only=True):
-    """The answer. ``choice`` is None where the options carry none, and ``reason`` says why in any case."""
-
-    objective: str
-    unit: str
-    constraints: Constraints
-    choice: Pick | None
-    reason: str
-    front: tuple[FrontPoint, ...] = ()
-    knee: Pick | None = None
-    next_runs: tuple[NextRun, ...] = ()
-    left_out: dict[str, int] = {}
-    """How many options were left out, by reason."""
 
 
 class TranscodingRecommender:
@@ -427,45 +321,3 @@ def _knee(front: Sequence[tuple[Option, float]]) -> Option | None:
     heights = [(y - y0) / (y1 - y0) - (x - x0) / (x1 - x0) for _, x, y in points]
     best = max(range(len(points)), key=heights.__getitem__)
     return points[best][0] if heights[best] > 0 else None
-
-
-class PairDelta(Struct, frozen=True, kw_only=True):
-    """Two curves at equal VMAF: BD-rate and BD-energy of ``test`` against ``reference``."""
-
-    reference: str
-    test: str
-    bd_rate: BjontegaardDelta | None
-    bd_energy: BjontegaardDelta | None
-    reason: str = ""
-
-
-def pair_deltas(options: Sequence[Option]) -> list[PairDelta]:
-    """Every pair of families with four or more points each, by name."""
-    families: dict[str, list[Option]] = defaultdict(list)
-    for option in options:
-        if option.family and option.vmaf is not None:
-            families[option.family].append(option)
-    curves = {name: points for name, points in sorted(families.items()) if len(points) >= 4}
-    return [_pair(a, curves[a], b, curves[b]) for a, b in itertools.combinations(curves, 2)]
-
-
-def _pair(reference: str, ours: Sequence[Option], test: str, theirs: Sequence[Option]) -> PairDelta:
-    found: dict[str, BjontegaardDelta | None] = {}
-    reasons: list[str] = []
-    for name in ("bitrate_kbps", "energy_joules_per_video_second"):
-        try:
-            found[name] = bjontegaard_delta(_curve(ours, name), _curve(theirs, name))
-        except NotEnoughDataError as exc:
-            found[name] = None
-            reasons.append(str(exc))
-    return PairDelta(
-        reference=reference,
-        test=test,
-        bd_rate=found["bitrate_kbps"],
-        bd_energy=found["energy_joules_per_video_second"],
-        reason="; ".join(dict.fromkeys(reasons)),
-    )
-
-
-def _curve(options: Sequence[Option], name: str) -> list[tuple[float, float]]:
-    return [(getattr(o, name), o.vmaf or 0.0) for o in options if getattr(o, name)]

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from advisor.cost import CostModel
 from advisor.errors import NotEnoughDataError
-from advisor.recommender import MEASURED_NOISE_RATIO, Option
+from advisor.options import MEASURED_NOISE_RATIO, Option
 from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import Power, Run, Scenario

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 import advisor
+from advisor.encoder_deltas import pair_deltas
 from advisor.errors import InputError
-from advisor.recommender import Constraints, Option, TranscodingRecommender, pair_deltas
+from advisor.options import Constraints, Option
+from advisor.recommender import TranscodingRecommender
 
 
 def _option(name: str, joules: float | None, vmaf: float | None = None, **more: Any) -> Option:

@@ -10,9 +10,11 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from advisor.encoder_deltas import pair_deltas
 from advisor.errors import InputError, ModelError
+from advisor.options import Constraints, Option, Pick, Recommendation
 from advisor.price_book import PriceBook, PriceOptions
-from advisor.recommender import Constraints, Option, Pick, Recommendation, TranscodingRecommender, pair_deltas
+from advisor.recommender import TranscodingRecommender
 from advisor.regression.predictions import Prediction
 from advisor.results import Run
 from advisor.scenario import energy
