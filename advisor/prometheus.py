@@ -317,8 +317,9 @@ class _Session(requests.Session):
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Called by requests before it follows a redirection."""
-        super().rebuild_auth(prepared_request, response)
-        if self.should_strip_auth(str(response.request.url), str(prepared_request.url)):
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        here, there = str(response.request.url), str(prepared_request.url)
+        if self.should_strip_auth(here, there):  # type: ignore[no-untyped-call]
             for name in self.own_headers:
                 prepared_request.headers.pop(name, None)
 
