@@ -17,7 +17,7 @@ from advisor.regression.intervals import check_level, conformal_quantile, studen
 from advisor.regression.tables import column, matrix
 from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, out_of_fold
 
-__all__ = ["MultivariatePredictor"]
+__all__ = ["MultivariatePredictor", "some_rows"]
 
 Floats = NDArray[np.float64]
 _ROWS_FOR_CHOOSING = 2500
@@ -94,13 +94,13 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             self._choose(x, logs, names, weights)
             models = candidates(len(logs), x.shape[1], self.seed)
             self.models_ = [fit(models[name], x, logs, weights) for name in self.chosen_]
-        keep = _some(len(logs), _ROWS_FOR_BOOTSTRAP, self.seed)
+        keep = some_rows(len(logs), _ROWS_FOR_BOOTSTRAP, self.seed)
         codes = {group: code for code, group in enumerate(dict.fromkeys(names))}
         self._sample = (x[keep], logs[keep], weights[keep], np.array([codes[names[i]] for i in keep]))
         return self
 
     def _choose(self, x: Floats, logs: Floats, names: list[Hashable], weights: Floats) -> None:
-        keep = _some(len(logs), _ROWS_FOR_CHOOSING, self.seed)
+        keep = some_rows(len(logs), _ROWS_FOR_CHOOSING, self.seed)
         x, logs, weights = x[keep], logs[keep], weights[keep]
         numbers = fold_numbers([names[i] for i in keep], self.folds, self.seed)
         self.validated_ = keep
@@ -194,7 +194,7 @@ def _chosen(
     return three if together < errors[simplest] else (simplest,)
 
 
-def _some(count: int, most: int, seed: int) -> NDArray[np.int64]:
+def some_rows(count: int, most: int, seed: int) -> NDArray[np.int64]:
     """At most ``most`` row numbers, drawn without replacement and ascending."""
     if count <= most:
         return np.arange(count)

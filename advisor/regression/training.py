@@ -19,7 +19,7 @@ from advisor.regression import situations
 from advisor.regression.candidates import candidates
 from advisor.regression.design import Design, learn_design
 from advisor.regression.features import TARGETS, Case, Encoding
-from advisor.regression.multivariate import MultivariatePredictor
+from advisor.regression.multivariate import MultivariatePredictor, some_rows
 from advisor.regression.offsets import Seen, Spread, learned, video_variances
 from advisor.regression.situations import Held
 from advisor.regression.trained import TargetModel, Trained, over_machines, variances
@@ -36,6 +36,7 @@ _FEWEST_ROWS_ELSEWHERE = 20
 _REPEATS_KEPT = 4
 _FOLDS = 5
 _FEWER_FOLDS = 3
+_MACHINES_PLAYED = 6
 
 
 def merged_repeats(cases: Sequence[Case]) -> list[Case]:
@@ -218,6 +219,10 @@ class _Work:
     def _machines(self, made: TargetModel, errors: Floats, doubts: Floats) -> dict[str, situations.Situation]:
         """Errors on each machine as if it were new."""
         machines = sorted({c.hardware for c in self.rows})
+        if len(machines) > _MACHINES_PLAYED:
+            machines = sorted(
+                np.random.default_rng(self.seed).choice(machines, _MACHINES_PLAYED, replace=False)
+            )
         held = self._held(errors, doubts, new_machine=True)
         if len(machines) == 1:
             return situations.calibrated([held], made.spread, self.seed, differ=False)
@@ -238,6 +243,8 @@ class _Work:
         found: list[Held] = []
         for fold in np.unique(numbers):
             train = [i for i in outside if numbers[i] != fold]
+            # as many as there were when the models were chosen
+            train = [train[i] for i in some_rows(len(train), len(self.kept), self.seed)]
             test = [n for n in mine if numbers[self.kept[self.each[n][0]]] == fold]
             if train and test:
                 logs = self._predicted(made, train, [self.each[n][1] for n in test])

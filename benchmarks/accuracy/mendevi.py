@@ -38,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PRESETS = {"libsvtav1": {"slow": "4", "medium": "6", "fast": "8"}}
 WORST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 FLOOR_QUANTILE = 0.5
+CALIBRATIONS = 8
+"""Runs that a new machine is calibrated with in turn, each alone, by fold: a single draw decides too much."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -255,7 +257,7 @@ def one_fold(
         write(others, folder / f"train-{machine}", known=True)
         train(folder / f"train-{machine}", folder / f"models-{machine}")
         long = [r for r in own if (r.scenario.duration or 0) >= 20]
-        for number, calibration in enumerate(chance.sample(long, min(4, len(long)))):
+        for number, calibration in enumerate(chance.sample(long, min(CALIBRATIONS, len(long)))):
             known = write([calibration], folder / f"calibration-{machine}-{number}", known=True)
             strange = [r for r in own if r.video != calibration.video]
             score(tallies, "new machine", strange, predict(folder / f"models-{machine}", files, known))
