@@ -20,8 +20,8 @@ def refresh(records: Mapping[str, Record], order: Sequence[str]) -> None:
     """Fill every mark ``<!-- figures NAME -->`` of the page, and draw the plots."""
     text = PAGE.read_text()
     for name in order:
-        if name in records:
-            text = _filled(text, f"figures {name}", section(records[name]))
+        found = section(records[name]) if name in records else missing(name)
+        text = _filled(text, f"figures {name}", found)
     PAGE.write_text(_filled(text, "goals", goals(records, order)))
     for plot in PLOTS:
         if plot.benchmark in records:
@@ -39,6 +39,11 @@ def _filled(page: str, mark: str, text: str) -> str:
     if not pattern.search(page):
         raise SystemExit(f"docs/benchmarks.md: expected the mark <!-- {mark} -->")
     return pattern.sub(lambda found: f"{found[1]}{text}{found[2]}", page)
+
+
+def missing(name: str) -> str:
+    """In place of figures that nobody has taken yet."""
+    return f"Not recorded yet: `scripts/bench {name} --full --record`.\n"
 
 
 def section(record: Record) -> str:
