@@ -9,11 +9,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from advisor.edge import guarded
 from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from typer import Typer
 
 __all__ = ["COMMANDS", "main"]
 
@@ -63,10 +66,11 @@ def _dispatch(name: str, args: list[str]) -> int:
     return _call(module.app, args, f"wattframe {name}")
 
 
-def _call(app: Callable[..., Any], args: list[str], program: str) -> int:
+def _call(app: Typer, args: list[str], program: str) -> int:
     """Typer's own way out of a usage error is a framed page; here it is the one line of every other error."""
     from typer.exceptions import TyperException
 
+    app.rich_markup_mode = None  # its framed help cuts the names of options off at 80 columns
     try:
         code = app(args, prog_name=program, standalone_mode=False)
     except TyperException as exc:

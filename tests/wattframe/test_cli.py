@@ -112,3 +112,17 @@ def test_the_help_of_a_command_loads_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name != "test"])
+def test_help_names_every_option_in_full(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the narrowest terminal that is common."""
+    monkeypatch.setenv("COLUMNS", "80")
+    module = importlib.import_module(f"wattframe.commands.{name}")
+    options = [o for p in typer.main.get_command(module.app).params for o in p.opts if o.startswith("--")]
+    assert cli.main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert len(options) > 3
+    assert [option for option in options if option not in shown] == []
