@@ -84,6 +84,14 @@ def kernel_throttled_seconds(engine: DockerEngine, container: str) -> float:
     return values["throttled_time"] / 1e9 if "throttled_time" in values else values["throttled_usec"] / 1e6
 
 
+def prefer(engine: DockerEngine, container: str) -> None:
+    """Give the engine's containers the CPUs before all others, so that a busy machine is no other limit."""
+    parent = kernel_group(engine, container, "cpu").parent
+    for name, weight in (("cpu.shares", 262144), ("cpu.weight", 10000)):
+        if (parent / name).exists():
+            (parent / name).write_text(str(weight))
+
+
 @pytest.fixture(scope="module")
 def exporter(docker_engine: DockerEngine) -> Iterator[Served]:
     with served("exporters.docker_stats", "--docker-host", docker_engine.host) as running:
@@ -103,28 +111,28 @@ def test_busy_limited_and_idle_containers_agree_with_the_kernel(
     docker_engine: DockerEngine, exporter: Served, burned: list[str]
 ) -> None:
     """CPU seconds within 2 % of the kernel's, throttling seen where there is a limit, and idle is idle."""
-    burned += ["busy", "half", "tight", "idle"]
-    burn = [BASE_IMAGE, "sh", "-c", f"timeout 4 sh -c '{BURN}'; sleep 1000"]
-    docker_engine.run("--name", "busy", *burn)
-    docker_engine.run("--name", "half", "--cpus", "0.5", *burn)
-    # on a machine with much to do, half a core may be more than a process gets, and this is not
-    docker_engine.run("--name", "tight", "--cpus", "0.02", *burn)
+    burned += ["idle", "busy", "half"]
     docker_engine.run("--name", "idle", "--memory", "64m", BASE_IMAGE, "sleep", "1000")
+    prefer(docker_engine, "idle")
+    burn = f"for i in 1 2; do timeout 4 sh -c '{BURN}' & done; wait; sleep 1000"
+    docker_engine.run("--name", "busy", BASE_IMAGE, "sh", "-c", burn)
+    docker_engine.run("--name", "half", "--cpus", "0.5", BASE_IMAGE, "sh", "-c", burn)
     time.sleep(2)
     for name in ("busy", "half"):
         before = kernel_cpu_seconds(docker_engine, name)
         seen = of(page(exporter), "cpu_seconds_total", name)
-        # the exporter's number is up to one interval (1 s) old, and one process burns at most one core
-        assert before * 0.98 - 1.5 <= seen <= kernel_cpu_seconds(docker_engine, name)
+        # the exporter's number is up to one interval (1 s) old, and two processes burn at most two cores
+        assert before * 0.98 - 2.5 <= seen <= kernel_cpu_seconds(docker_engine, name)
     time.sleep(8)  # the kernel's counts stand still, and the slow files were read once more
     now = page(exporter)
-    for name in ("busy", "half", "tight", "idle"):
+    for name in ("busy", "half", "idle"):
         kernel = kernel_cpu_seconds(docker_engine, name)
         assert of(now, "cpu_seconds_total", name) == pytest.approx(kernel, rel=0.02)
         throttled = kernel_throttled_seconds(docker_engine, name)
         assert of(now, "cpu_throttled_seconds_total", name) == pytest.approx(throttled, rel=0.02)
-    assert of(now, "cpu_throttled_seconds_total", "tight") > 1
+    assert of(now, "cpu_throttled_seconds_total", "half") > 0.5
     assert of(now, "cpu_throttled_seconds_total", "busy") == 0
+    assert of(now, "cpu_seconds_total", "half") > 0.5
     assert of(now, "cpu_seconds_total", "idle") < 1
     assert of(now, "memory_limit_bytes", "idle") == 64 * 1024 * 1024
     assert of(now, "memory_working_set_bytes", "idle") > 0
@@ -151,7 +159,10 @@ def test_shares_and_the_rest_are_the_host(
     assert shares[0] > 0
 
 
-def test_a_container_of_300_ms_is_accounted_and_gone(docker_engine: DockerEngine, exporter: Served) -> None:
+@pytest.mark.parametrize("burn_seconds", ["0.2", "0.3"])
+def test_a_short_container_is_accounted_and_gone(
+    docker_engine: DockerEngine, exporter: Served, burn_seconds: str
+) -> None:
     """Its CPU time, told by its own shell as it ends, is in the sum of the exited; its series are gone."""
     count, seconds = (
         ("docker_exited_containers_total", ""),
@@ -160,9 +171,8 @@ def test_a_container_of_300_ms_is_accounted_and_gone(docker_engine: DockerEngine
     before = wait_until(exporter, lambda now: now["docker_containers_running", ""] == 0)
     told = 0.0
     for number in range(5):
-        script = (
-            f"timeout 0.3 sh -c '{BURN}'; cat /sys/fs/cgroup/cpuacct/cpuacct.usage /sys/fs/cgroup/cpu.stat"
-        )
+        script = f"timeout {burn_seconds} sh -c '{BURN}'; "
+        script += "cat /sys/fs/cgroup/cpuacct/cpuacct.usage /sys/fs/cgroup/cpu.stat"
         out = docker_engine.docker(
             "run", "--rm", "--name", f"short-{number}", BASE_IMAGE, "sh", "-c", f"{script} 2>/dev/null; true"
         )
