@@ -152,7 +152,8 @@ class TranscodingRecommender:
         """Whether the constraints hold, None where a value that one needs is not known, and what to say."""
         c = self.constraints
         limits = (
-            ("VMAF", option.vmaf, c.min_vmaf, 1),
+            # without a floor the choice is between pictures: one that nobody scored takes no part
+            ("VMAF", option.vmaf, c.min_vmaf if self._floor else 0.0, 1),
             ("5th percentile of VMAF", option.vmaf_p5, c.min_vmaf_p5, 1),
             ("bitrate", option.bitrate_kbps, c.max_bitrate_kbps, -1),
             ("speed", option.encode_speed_ratio, c.min_speed, 1),
@@ -177,6 +178,8 @@ class TranscodingRecommender:
             return None, "there is nothing to choose from"
         if not known:
             return None, f"{self.objective} is not known of any of {len(options)} scenarios"
+        if not self._floor and all(o.vmaf is None for o in known):
+            return None, "quality is not known and no floor was given: the least would be the worst picture"
         if not feasible:
             return None, f"none of {len(known)} scenarios holds the constraints"
         best = min(feasible, key=self._required)
@@ -184,8 +187,6 @@ class TranscodingRecommender:
             return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
         if len(feasible) == 1:
             return None, "only one scenario: there is nothing to choose from"
-        if all(o.vmaf is None for o in feasible):
-            return None, "quality is not known and no floor was given: the least would be the worst picture"
         if len(front) == 1:
             return front[0], f"least {self.objective} and highest VMAF at once"
         knee = _knee([(o, self._required(o)) for o in front])

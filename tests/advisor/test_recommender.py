@@ -215,3 +215,14 @@ def test_curves_that_do_not_meet_say_why() -> None:
     (pair,) = pair_deltas(low + high)
     assert pair.bd_rate is None
     assert "no quality in common" in pair.reason
+
+
+def test_without_a_floor_what_nobody_scored_takes_no_part() -> None:
+    """The unscored one is cheapest: the choice among the others is not made improbable by it."""
+    answer = TranscodingRecommender().recommend(
+        [_option("good", 40.0, 90.0), _option("worse", 80.0, 80.0), _option("unscored", 10.0)]
+    )
+    assert answer.choice is not None
+    assert (answer.choice.scenario, answer.choice.probability_best) == ("good", 1.0)
+    assert answer.left_out == {"VMAF not known": 1}
+    assert ("unscored", "VMAF not known") in [(run.scenario, run.why) for run in answer.next_runs]
