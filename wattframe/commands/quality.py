@@ -171,7 +171,8 @@ def _progress(distorted: Sequence[Path]) -> Iterator[list[Report]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    name = TextColumn("{task.description}", markup=False)  # of a file, which may hold brackets
+    columns = (name, BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as progress:
