@@ -209,7 +209,7 @@ class TestSupervisor:
             service("b", "import sys; print('cost: --region: unknown'); sys.exit(2)"),
         ]
         supervisor = Supervisor(services, tmp_path, print)
-        with pytest.raises(WorkError, match="b ended with code 2 while starting: cost: --region: unknown"):
+        with pytest.raises(InputError, match="b ended with code 2 while starting: cost: --region: unknown"):
             supervisor.run(lambda: pytest.fail("was never ready"))
         assert not any(alive(pid) for pid in pids(tmp_path, "a"))
 

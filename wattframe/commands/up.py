@@ -75,7 +75,7 @@ def up(
     check_ports(services)
     supervisor = Supervisor(services, logs, _note)
     _note(f"starting {len(services)} services; logs under {logs}")
-    if how is None:
+    if how is None and with_prometheus != "none":
         _note("no Prometheus: neither on PATH nor a Docker engine that has it; only the exporters are served")
     return supervisor.run(lambda: _ready(services, json_))
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from advisor.errors import WorkError
+from advisor.errors import InputError, WorkError
 from wattframe.stack.services import Service
 
 __all__ = ["Policy", "Supervisor"]
@@ -128,7 +128,9 @@ class Supervisor:
         while not await asyncio.to_thread(_healthy, service):
             if child.returncode is not None:
                 why = self.last_line(service.name)
-                raise WorkError(f"{service.name} ended with code {child.returncode} while starting: {why}")
+                # a setting that a service refused is bad input here, too
+                kind = InputError if child.returncode == InputError.exit_code else WorkError
+                raise kind(f"{service.name} ended with code {child.returncode} while starting: {why}")
             await asyncio.sleep(0.1)
 
     async def _keep_all(self) -> None:
