@@ -242,6 +242,12 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
         ({"name": "a", "fps": 0}, "scenarios[1].fps: expected float > 0.0"),
         ({"name": 5}, "scenarios[1].name: expected str, got int"),
         ({"name": ""}, "scenarios[1].name: expected a name that is not empty"),
+        ({"name": "a", "viewers": 10**300}, "scenarios[1].viewers: expected int <= 9007199254740992"),
+        (
+            {"name": "a", "duration": 5e-324},
+            "scenarios[1]: expected numbers of a measurable size, got 5e",
+        ),
+        ({"name": "a", "fps": 1e308}, "scenarios[1]: expected numbers of a measurable size, got 1e+308"),
         ({"name": "a" * 1001}, "scenarios[1].name: expected str of length <= 1000"),
         ({"name": "a", "validity": ["b"] * 101}, "scenarios[1].validity: expected array of length <= 100"),
         ({}, "scenarios[1]: object missing required field name"),
@@ -365,6 +371,16 @@ def test_earlier_outputs_may_be_null_and_stand_for_every_stream() -> None:
 
 def test_a_stream_count_that_is_absurd_does_not_fill_the_memory() -> None:
     assert len(earlier(name="a", streams=10**9, outputs=[{"bitrate": "1k"}]).outputs) == 1
+
+
+def test_few_bytes_stand_for_no_more_outputs_than_a_file_may_have() -> None:
+    """30 scenarios of "10000 streams" with a ladder of two: the first five fit."""
+    ladder = [{"resolution": "640x360"}] * 2
+    scenarios = [{"name": f"{i} 10000 streams", "outputs": ladder} for i in range(30)]
+    run = parse_run(json.dumps({"scenarios": scenarios}).encode(), run_id="test_results_x")
+    assert [len(s.outputs) for s in run.scenarios] == [20_000] * 5
+    assert len(run.refused) == 25
+    assert run.refused[0].reason == "scenarios[5].outputs: expected at most 100000 outputs in a file"
 
 
 def test_an_earlier_baseline_is_known_by_its_name_and_its_zeros_are_nothing() -> None:
