@@ -86,6 +86,8 @@ class ObservationCache:
     def _open(self) -> closing[sqlite3.Connection]:
         connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
+        # what a power cut takes away is asked for again
+        connection.execute("PRAGMA synchronous=NORMAL")
         return closing(connection)
 
     def get(self, source: str, windows: Iterable[Window]) -> dict[Window, Observed]:

@@ -8,7 +8,7 @@ samples the last one brought; a long time without a window is left out where it 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -30,6 +30,8 @@ _SAMPLES_LIKE_A_REQUEST = 3_000
 """So many samples cost as much time as one request more."""
 _MOST_GROWTH = 64
 _MOST_FAILURES = 2
+_IN_FLIGHT = 2
+"""Requests at a time: the server works on one while another is read here."""
 _PATIENCE_SECONDS = 0.2
 """So long small answers wait for others."""
 
@@ -57,17 +59,19 @@ def observe(
     if pending.empty:
         return
     tiers = _tiers(client, selector, pending.span)
-    with ThreadPoolExecutor(max_workers=1) as ahead:
+    with ThreadPoolExecutor(max_workers=_IN_FLIGHT) as ahead:
 
-        def ask(group: Sequence[Window]) -> Future[bytes]:
+        def ask() -> tuple[Sequence[Window], Future[bytes]]:
+            group = pending.take()
             reach = _reach(group)
-            return ahead.submit(client.fetch_samples, _matchers(selector), reach.start, reach.end)
+            answer = ahead.submit(client.fetch_samples, _matchers(selector), reach.start, reach.end)
+            return group, answer
 
         # the first window alone tells how much this server has
-        group = pending.take()
-        answer = ask(group)
+        asked = deque([ask()])
         batch, failures = _Batch(), 0
-        while group:
+        while asked:
+            group, answer = asked.popleft()
             try:
                 body = answer.result()
                 batch.add(group, client.raw(body), body.count(b"["))
@@ -80,10 +84,9 @@ def observe(
             else:
                 failures = 0
                 pending.learn(_reach(group), body.count(b"["))
-            group = pending.take()
-            if group:
-                answer = ask(group)
-            if not group or not batch.waits_for(group):
+            while len(asked) < _IN_FLIGHT and not pending.empty:
+                asked.append(ask())
+            if not asked or not batch.waits_for(asked[0][0]):
                 yield from batch.worked_out(tiers)
                 batch = _Batch()
 
@@ -108,6 +111,8 @@ class _Batch:
 
     def worked_out(self, tiers: TierTimes) -> Iterator[dict[Window, Observed]]:
         """What its windows say; an answer that holds no samples spoils none of the others."""
+        if not self._answers:
+            return
         try:
             yield _observations(self._answers, tiers)
         except PrometheusError:
@@ -160,10 +165,8 @@ class _Pending:
         self._longest_gap_seconds = seconds * _SAMPLES_LIKE_A_REQUEST / max(samples, 1)
 
     def take(self) -> Sequence[Window]:
-        """The windows of the next request; one at least, while there are any."""
+        """The windows of the next request; one at least."""
         first = self._taken
-        if self.empty:
-            return ()
         self._taken += 1
         end = self._windows[first].end
         while not self.empty and self._near(self._windows[first].start, end):

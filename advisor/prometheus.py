@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
@@ -103,6 +104,7 @@ class PrometheusClient:
         self.connection = _checked(given)
         self.url = self.connection.url
         self.requests_sent = 0
+        self._counting = threading.Lock()
         self._sleep = sleep
         self._session = _session(self.connection)
 
@@ -205,7 +207,8 @@ class PrometheusClient:
         deadline = time.monotonic() + limit
         long = len(parameters["query"]) > _LONG_QUERY
         form: dict[str, Any] = {"data": parameters} if long else {"params": parameters}
-        self.requests_sent += 1
+        with self._counting:
+            self.requests_sent += 1
         try:
             with self._session.request(
                 "POST" if long else "GET", url, timeout=limit, stream=True, **form

@@ -133,12 +133,20 @@ def test_one_bad_answer_loses_its_own_windows_and_no_others(
 
 
 def test_a_server_that_stumbles_and_gets_up_loses_nothing(server: Server) -> None:
-    count = iter(range(1000))
-    server.reply = lambda form: (
-        (503, {}, b"busy") if next(count) % 2 == 0 else _history(form) if "time" in form else NO_TIERS
-    )
+    """Each query is refused the first time."""
+    refused: set[str] = set()
+
+    def stumble(form: dict[str, str]) -> Reply:
+        key = f"{form['query']} {form.get('time')}"
+        if key not in refused:
+            refused.add(key)
+            return (503, {}, b"busy")
+        return _history(form) if "time" in form else NO_TIERS
+
+    server.reply = stumble
     done = _enrich(server)
     assert (_watts(done), done.failure) == (pytest.approx([WATTS] * 4), None)
+    assert done.requests == 10
 
 
 def test_a_server_that_never_answers_is_left_with_a_reason(server: Server) -> None:
