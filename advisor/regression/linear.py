@@ -6,7 +6,7 @@ The estimators follow scikit-learn's contract (``fit``, ``predict``, ``score``, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from advisor.errors import InputError, NotEnoughDataError, TableError
+from advisor.metered import as_scenario
 from advisor.regression.tables import column, matrix
 from advisor.results import Scenario
 from advisor.scenario import mean_watts, stream_count
@@ -216,11 +217,14 @@ class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         errors = {kind: _left_out_error(kind, streams, watts, counts) for kind in ("linear", "polynomial")}
         return min(errors, key=lambda kind: errors[kind]), ""
 
-    def fit_scenarios(self, scenarios: Iterable[Scenario]) -> Self:
-        """Fit on finished scenarios; a baseline counts as no streams, those without power are left out."""
+    def fit_scenarios(self, scenarios: Iterable[Scenario | Mapping[str, object]]) -> Self:
+        """Fit on finished scenarios, or mappings as result files hold them.
+
+        A baseline counts as no streams, those without power are left out.
+        """
         rows = [
             (0 if s.type == "baseline" else stream_count(s), watts)
-            for s in scenarios
+            for s in map(as_scenario, scenarios)
             if s.status == "ok" and (watts := mean_watts(s)) is not None
         ]
         return self.fit([row[0] for row in rows], [row[1] for row in rows])

@@ -143,6 +143,15 @@ def test_scenarios_bring_their_streams_and_the_baseline_counts_as_none() -> None
     assert power.predict([1])[0] == pytest.approx(40)
 
 
+def test_mappings_of_result_files_are_scenarios_too() -> None:
+    """45 W for one stream, 80 W for two: 35 W a stream more."""
+    rows: list[dict[str, object]] = [
+        {"name": "1 stream", "power": {"mean_watts": 45}},
+        {"streams": 2, "power": {"mean_watts": 80}},
+    ]
+    assert PowerPredictor().fit_scenarios(rows).predict([3])[0] == pytest.approx(115)
+
+
 def test_nothing_measured_is_not_enough() -> None:
     with pytest.raises(NotEnoughDataError, match="got none"):
         PowerPredictor().fit_scenarios([Scenario(name="unmeasured")])
