@@ -8,9 +8,14 @@ from msgspec import Struct
 
 __all__ = ["Estimate", "Prediction"]
 
+_SAYS_NOTHING = math.log(100)
+
 
 class Estimate(Struct, frozen=True):
-    """A predicted value with its prediction interval; the bounds are None where no error is known."""
+    """A predicted value with its prediction interval.
+
+    The bounds are None where no error is known, or one of more than a factor of 100: as good as unknown.
+    """
 
     mean: float
     low: float | None
@@ -18,8 +23,12 @@ class Estimate(Struct, frozen=True):
 
     @classmethod
     def of_log(cls, log: float, half_width: float | None) -> Estimate:
-        """From a prediction in natural logarithms and the half-width of its interval there."""
-        if half_width is None:
+        """From a prediction in natural logarithms and the half-width of its interval there.
+
+        >>> Estimate.of_log(0.0, math.log(1e17))
+        Estimate(mean=1.0, low=None, high=None)
+        """
+        if half_width is None or not half_width <= _SAYS_NOTHING:
             return cls(math.exp(log), None, None)
         return cls(math.exp(log), math.exp(log - half_width), math.exp(log + half_width))
 
