@@ -15,7 +15,11 @@ BOARD = board(
         columns(
             "Energy and compute",
             "Cost of each scenario: electricity, the machine's wall time, and the GPU's where there is one.",
-            {"energy": f"cost_energy{OF_RUN}", "compute": f"cost_compute{OF_RUN}", "gpu": f"cost_gpu{OF_RUN}"},
+            {
+                "energy": f"cost_energy{OF_RUN}",
+                "compute": f"cost_compute{OF_RUN}",
+                "gpu": f"cost_gpu{OF_RUN}",
+            },
             unit="none",
         ),
         columns(
@@ -99,9 +103,15 @@ BOARD = board(
             "Cost by the clock and by load (CPU time in place of wall time), and carbon, in the region.",
             {
                 "total": (f"max by (run_id, scenario, currency) (cost_total{OF_RUN})", "none"),
-                "by load": (f"max by (run_id, scenario, currency) (cost_total_load_aware{IN_REGION})", "none"),
+                "by load": (
+                    f"max by (run_id, scenario, currency) (cost_total_load_aware{IN_REGION})",
+                    "none",
+                ),
                 "a month": (f"max by (run_id, scenario, currency) (cost_monthly_projection{OF_RUN})", "none"),
-                "an hour of video": (f"max by (run_id, scenario, currency) (cost_per_stream_hour{OF_RUN})", "none"),
+                "an hour of video": (
+                    f"max by (run_id, scenario, currency) (cost_per_stream_hour{OF_RUN})",
+                    "none",
+                ),
                 "kg CO2e": (f"max by (run_id, scenario, currency) (co2_emissions_kg{IN_REGION})", "masskg"),
             },
             keep=("scenario", "currency"),
