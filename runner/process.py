@@ -239,16 +239,20 @@ def _cpu_seconds(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
+# between the fork and the notice the runner may be gone already: then nothing is to be started
+_IF_PARENT_LIVES = '[ "$PPID" = "$0" ] && exec "$@"'
+
+
 @functools.cache
 def _death_notice() -> tuple[str, ...]:
     """What makes the kernel kill a process whose parent is gone; empty where there is no such tool.
 
-    ``setpriv`` sets the notice and becomes ffmpeg: the same process, with no wrapper left.
+    ``setpriv`` sets the notice and becomes a shell that becomes ffmpeg: one process, with no wrapper left.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return ()
-    prefix = (setpriv, "--pdeathsig", "KILL", "--")
+    prefix = (setpriv, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", _IF_PARENT_LIVES, str(os.getpid()))
     probe = subprocess.run(
         [*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30
     )

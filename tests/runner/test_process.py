@@ -14,7 +14,7 @@ import pytest
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
 from runner.plan import resolve
-from runner.process import EncodeGroup
+from runner.process import EncodeGroup, _death_notice
 from runner.spec import RungSpec, Spec
 from runner.words import Ended
 from tests.support.waiting import wait_until
@@ -157,6 +157,18 @@ def test_nothing_is_left_when_the_runner_fails_inside(tmp_path: Path) -> None:
         pid = group._processes[0].pid
         raise ZeroDivisionError
     assert not _alive(pid)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux's setpriv is not installed")
+def test_nothing_is_started_for_a_runner_that_is_gone() -> None:
+    """The notice comes too late for a parent that died since the fork; the shell then sees another one."""
+    *prefix, runner = _death_notice()
+    here = subprocess.run([*prefix, runner, "echo", "started"], capture_output=True, text=True, check=False)
+    gone = subprocess.run(
+        [*prefix, "999999999", "echo", "started"], capture_output=True, text=True, check=False
+    )
+    assert (here.stdout, here.returncode) == ("started\n", 0)
+    assert (gone.stdout, gone.returncode) == ("", 1)
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux's setpriv is not installed")
