@@ -75,7 +75,8 @@ Count = Annotated[int, Meta(ge=0, le=_LARGEST_WHOLE)]
 Score = Annotated[float, Meta(ge=0, le=100)]
 Label = Annotated[str, Meta(max_length=1000)]
 """Text that becomes a label, of every series of its scenario."""
-Resolution = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
+_RESOLUTION = r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$"
+Resolution = Annotated[str, Meta(pattern=_RESOLUTION)]
 
 
 class _Record(Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -390,7 +391,8 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
             room -= len(scenario.outputs)
             scenarios.append(scenario)
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as exc:
-            refused.append(Refused(index, _name_of(raw), _place(exc, index)))
+            reason = _place(exc, index)
+            refused.append(Refused(index, _name_of(raw), reason + _no_number(reason, bytes(raw))))
     return Run(
         run_id=run_id,
         scenarios=tuple(scenarios),
@@ -604,8 +606,16 @@ def _place(exc: Exception, index: int) -> str:
     return f"scenarios[{index}]{place}: {_plain(message)}"
 
 
+def _no_number(reason: str, scenario: bytes) -> str:
+    """A hint where text was found that `_tolerant_head` may have made of a number."""
+    found = [name for name in ("NaN", "Infinity") if f'"{name}"'.encode() in scenario]
+    return f" ({' and '.join(found)} is no number of JSON)" if found and reason.endswith("got str") else ""
+
+
 def _plain(message: str) -> str:
-    message = message.replace("`", "")
+    message = message.replace("`", "").replace(
+        f"str matching regex {_RESOLUTION!r}", "WIDTHxHEIGHT such as 1280x720"
+    )
     return message[:1].lower() + message[1:]
 
 
