@@ -302,7 +302,7 @@ PAIRS: tuple[Pair, ...] = (
     ),
     _of(
         "starved encode of a reference without end",
-        (_REF, f"-stream_loop 2 -i r.mkv -vf scale=64:36 -t 4 {_X264} -crf 45 d.mp4"),
+        (_REF, f"-stream_loop 2 -i r.mkv -vf scale=128:72 -t 4 {_X264} -crf 42 d.mp4"),
         Truth(
             reference="loop=loop=2:size=50:start=0,trim=end_frame=100",
             distorted="scale=480:270:flags=bicubic",

@@ -60,9 +60,9 @@ def graph(ffmpeg: str, prepare: str) -> Way:
             log.unlink(missing_ok=True)
             inputs = [part for name, value in pair.options.items() for part in (names[name], str(value))]
             command = [ffmpeg, "-nostdin", "-v", "error", "-i", str(distorted), *inputs, "-i", str(reference)]
-            done = subprocess.run(
-                [*command, "-lavfi", text, "-f", "null", "-"], cwd=folder, capture_output=True, check=False
-            )
+            # without "shortest" a reference without end never ends
+            command_line = ["timeout", "30", *command, "-lavfi", text, "-f", "null", "-"]
+            done = subprocess.run(command_line, cwd=folder, capture_output=True, check=False)
             if done.returncode == 0 and log.exists():
                 return float(json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"])
         return None
