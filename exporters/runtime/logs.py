@@ -10,6 +10,7 @@ import datetime
 import json
 import logging
 import re
+import select
 import sys
 from collections.abc import Collection
 from typing import Literal, TextIO
@@ -67,7 +68,20 @@ class _Line(logging.Formatter):
 
 
 class _Stdout(logging.StreamHandler[TextIO]):
-    """A log that cannot be written (disk full, reader gone) is lost and disturbs nothing."""
+    """A log that cannot be written (disk full, reader gone or asleep) is lost and disturbs nothing."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write unless that would wait: a pipe nobody reads must not hold up a scrape or a refresh."""
+        if self._has_room():
+            super().emit(record)
+
+    def _has_room(self) -> bool:
+        try:
+            ready = select.poll()
+            ready.register(self.stream.fileno(), select.POLLOUT)
+            return bool(ready.poll(0))
+        except (OSError, ValueError):  # no file behind it
+            return True
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the library's name)
         """Say nothing: there is nowhere to say it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 
@@ -76,3 +77,16 @@ def test_a_hundred_thousand_reasons_are_a_hundred_lines(capsys: pytest.CaptureFi
     assert len(lines) == 101
     assert lines[0].endswith("reason=000000")
     assert lines[-1].endswith('reason="and 99900 more"')
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe holds 64 KiB; what does not fit is lost, and later lines come when there is room again."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as read, os.fdopen(writer, "w") as write:
+        monkeypatch.setattr("sys.stdout", write)
+        configure("logfmt", "info")
+        for number in range(2000):
+            logger().info("x" * 100, number=number)
+        assert len(os.read(read.fileno(), 1 << 20)) > 50_000
+        logger().info("again")
+        assert b"event=again" in os.read(read.fileno(), 1 << 20)
