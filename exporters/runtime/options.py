@@ -196,7 +196,7 @@ def _parser(exporter: Exporter, options: Sequence[Option]) -> argparse.ArgumentP
     )
     parser.add_argument("--version", action="version", version=f"wattframe {version('wattframe')}")
     for option in options:
-        shown = "unset" if option.default is None else option.default
+        shown = "unset" if option.default in (None, ()) else option.default
         text = f"{option.help} (default {shown}; environment {option.env})".replace("%", "%%")
         alone = "true" if isinstance(option.default, bool) else _MISSING
         parser.add_argument(option.flag, nargs="?", const=alone, help=text, metavar=_metavar(option))
@@ -204,4 +204,4 @@ def _parser(exporter: Exporter, options: Sequence[Option]) -> argparse.ArgumentP
 
 
 def _metavar(option: Option) -> str:
-    return option.flag.rsplit("-", 1)[-1].upper()
+    return "true|false" if isinstance(option.default, bool) else option.flag.rsplit("-", 1)[-1].upper()

@@ -130,3 +130,13 @@ def test_help_names_every_option_and_variable(capsys: pytest.CaptureFixture[str]
         "WATT_TEST_EXPORTER_PORT",
     ):
         assert word in text
+
+
+def test_help_says_what_is_unset_and_what_a_switch_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    places = Option("--places", "PLACES", (), str, "names")
+    exporter = Exporter("watt_test", "Test", 9599, (*EXPORTER.options, places), lambda _: ())
+    with pytest.raises(SystemExit):
+        parse_options(exporter, ["--help"], {})
+    text = " ".join(capsys.readouterr().out.split())
+    assert "names (default unset; environment PLACES)" in text
+    assert "--quick [true|false]" in text
