@@ -76,7 +76,8 @@ def _one(batch: Path, clip: Path, output: Path, how: signal.Signals, after_secon
         process.send_signal(how)
     _, err = process.communicate()
     if how is signal.SIGKILL:
-        # the kernel ends ffmpeg a moment after its parent
+        # the kernel ends ffmpeg a moment after its parent; what was only forked ends when it sees itself alone
+        time.sleep(0.3)
         wait_until(lambda: not ffmpegs_of(output))
     assert ffmpegs_of(output) == []
     assert "Traceback" not in err
