@@ -76,7 +76,7 @@ def _one(batch: Path, clip: Path, output: Path, how: signal.Signals, after_secon
         process.send_signal(how)
     _, err = process.communicate()
     if how is signal.SIGKILL:
-        # the kernel ends ffmpeg a moment after its parent; what was only forked ends when it sees itself alone
+        # the kernel ends ffmpeg a moment after its parent; what was just forked ends when it sees that
         time.sleep(0.3)
         wait_until(lambda: not ffmpegs_of(output))
     assert ffmpegs_of(output) == []
