@@ -23,7 +23,7 @@ from advisor.observation import Window, observe
 from advisor.observed import SOURCE, Observed
 from advisor.prometheus import PrometheusClient
 from advisor.results import Run, Scenario
-from advisor.scenario import duration_seconds, energy, mean_watts
+from advisor.scenario import duration_seconds, energy, host_mean_watts
 
 __all__ = ["Enriched", "Enrichment", "ObservationCache", "Skipped", "enrich", "lacks_power"]
 
@@ -119,7 +119,7 @@ def _key(source: str, window: Window) -> str:
 
 def lacks_power(scenario: Scenario) -> bool:
     """Whether a finished scenario has no energy or no mean power of its own."""
-    return scenario.status == "ok" and (energy(scenario) is None or mean_watts(scenario) is None)
+    return scenario.status == "ok" and (energy(scenario) is None or host_mean_watts(scenario) is None)
 
 
 def enrich(
@@ -221,7 +221,7 @@ def _filled(scenario: Scenario, observed: Observed | None) -> Scenario:
 def _with_idle(run: Run, scenarios: Sequence[Scenario]) -> Run:
     """The run with idle power and net energy where its baseline tells them."""
     made = msgspec.structs.replace(run, scenarios=tuple(scenarios))
-    idle = mean_watts(made.baseline) if made.baseline else None
+    idle = host_mean_watts(made.baseline) if made.baseline else None
     if idle is None:
         return made
     return msgspec.structs.replace(made, scenarios=tuple(_net(s, idle) for s in scenarios))

@@ -20,6 +20,7 @@ from advisor.scenario import (
     bitrates_kbps,
     duration_seconds,
     energy,
+    gpu_energy_joules,
     output_seconds,
     stream_count,
     trapezoid,
@@ -100,21 +101,15 @@ def _refuse_non_finite(value: Any, field: str) -> None:
 
 def metered(scenario: Scenario) -> Metered | None:
     """Energy of the host and of its GPUs: counters, else samples, else mean power x time."""
-    host = energy(scenario)
-    if host is None:
+    total, power = energy(scenario), scenario.power
+    if total is None:
         return None
-    gpu, power = scenario.gpu_power, scenario.power
-    duration = duration_seconds(scenario)
-    gpu_joules = None if gpu is None else gpu.total_energy_joules
-    if gpu is not None and gpu_joules is None and gpu.mean_watts is not None and duration:
-        gpu_joules = gpu.mean_watts * duration
-    modelled = gpu_joules is not None and gpu is not None and gpu.tier == "modelled"
     return Metered(
-        host.joules + (gpu_joules or 0.0),
-        gpu_joules,
-        "modelled" if modelled else host.tier,
-        host.basis,
-        host.gap_seconds + _unseen_seconds(scenario, host),
+        total.joules,
+        gpu_energy_joules(scenario),
+        total.tier,
+        total.basis,
+        total.gap_seconds + _unseen_seconds(scenario, total),
         power.uncertainty_ratio if power is not None else None,
     )
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.results import Output, Power, Run, Scenario, streams_in_name
 
@@ -21,7 +21,9 @@ __all__ = [
     "delivered_pixels",
     "duration_seconds",
     "energy",
+    "gpu_energy_joules",
     "hardware_id",
+    "host_mean_watts",
     "idle_watts",
     "mean_watts",
     "net_energy_joules",
@@ -215,12 +217,22 @@ def bridged_spans(
 
 
 def energy(scenario: Scenario) -> Energy | None:
-    """Energy over the window: the counters' total, else the trapezoid over samples, else mean x time.
+    """Energy of the host and its GPUs over the window; None where the host's is unknown.
+
+    The counters' totals, else the trapezoid over samples (of the host), else mean power x time.
 
     >>> from advisor.results import Power
     >>> energy(Scenario(name="a", duration=60.0, power=Power(mean_watts=100.0, tier="measured"))).joules
     6000.0
     """
+    host, gpu = _host_energy(scenario), gpu_energy_joules(scenario)
+    if host is None or gpu is None:
+        return host
+    tier = "modelled" if power_is_modelled(scenario.gpu_power) else host.tier
+    return structs.replace(host, joules=host.joules + gpu, tier=tier)
+
+
+def _host_energy(scenario: Scenario) -> Energy | None:
     power = scenario.power
     tier = power.tier if power else None
     duration = duration_seconds(scenario)
@@ -238,6 +250,14 @@ def energy(scenario: Scenario) -> Energy | None:
     return None
 
 
+def gpu_energy_joules(scenario: Scenario) -> float | None:
+    """Joules of the GPUs over the window, which the host's do not hold; None where no GPU told any."""
+    gpu, seconds = scenario.gpu_power, duration_seconds(scenario)
+    if gpu is None or gpu.total_energy_joules is not None:
+        return None if gpu is None else gpu.total_energy_joules
+    return gpu.mean_watts * seconds if gpu.mean_watts is not None and seconds else None
+
+
 def window_energy_joules(scenario: Scenario) -> float | None:
     """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
     total, seconds = energy(scenario), duration_seconds(scenario)
@@ -248,25 +268,52 @@ def window_energy_joules(scenario: Scenario) -> float | None:
 
 
 def mean_watts(scenario: Scenario) -> float | None:
-    """Mean power over the window: as measured, else energy over the seconds that it covers."""
+    """Mean power of the host and its GPUs over the window; None where the host's is unknown."""
+    host, gpu = host_mean_watts(scenario), _gpu_mean_watts(scenario)
+    return host if host is None or gpu is None else host + gpu
+
+
+def host_mean_watts(scenario: Scenario) -> float | None:
+    """Mean power without GPUs: as measured, else energy over the seconds that it covers."""
     if scenario.power is not None and scenario.power.mean_watts is not None:
         return scenario.power.mean_watts
-    total = energy(scenario)
+    total = _host_energy(scenario)
     return total.joules / total.covered_seconds if total is not None and total.covered_seconds else None
 
 
+def _gpu_mean_watts(scenario: Scenario) -> float | None:
+    if scenario.gpu_power is not None and scenario.gpu_power.mean_watts is not None:
+        return scenario.gpu_power.mean_watts
+    joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
+    return joules / seconds if joules is not None and seconds else None
+
+
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
-    """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier."""
-    if scenario.power is not None and scenario.power.idle_watts is not None:
-        return scenario.power.idle_watts
+    """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier.
+
+    With GPUs that told their energy it holds theirs too, and is None where that is unknown.
+    """
+    host = _idle_watts(scenario, run, "power", host_mean_watts)
+    if host is None or gpu_energy_joules(scenario) is None:
+        return host
+    gpu = _idle_watts(scenario, run, "gpu_power", _gpu_mean_watts)
+    return None if gpu is None else host + gpu
+
+
+def _idle_watts(
+    scenario: Scenario, run: Run | None, part: str, mean: Callable[[Scenario], float | None]
+) -> float | None:
+    own: Power | None = getattr(scenario, part)
+    if own is not None and own.idle_watts is not None:
+        return own.idle_watts
     baseline = run.baseline if run is not None else None
-    if baseline is None or _tier(baseline) != _tier(scenario):
+    if baseline is None or _tier(getattr(baseline, part)) != _tier(own):
         return None  # what is modelled less what is measured would be neither
-    return mean_watts(baseline)
+    return mean(baseline)
 
 
-def _tier(scenario: Scenario) -> str | None:
-    return scenario.power.tier if scenario.power is not None else None
+def _tier(power: Power | None) -> str | None:
+    return power.tier if power is not None else None
 
 
 def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
@@ -277,12 +324,26 @@ def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
 
 def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | None:
     """Energy above idle over the window."""
-    if scenario.power is not None and scenario.power.net_energy_joules is not None:
-        return scenario.power.net_energy_joules
-    total, idle = energy(scenario), idle_watts(scenario, run)
-    if total is None or idle is None or total.covered_seconds is None:
-        return None
-    return total.joules - idle * total.covered_seconds
+    host, gpu = _host_net_joules(scenario, run), gpu_energy_joules(scenario)
+    if host is None or gpu is None:
+        return host
+    idle = _idle_watts(scenario, run, "gpu_power", _gpu_mean_watts)
+    net = _net_joules(scenario.gpu_power, gpu, idle, duration_seconds(scenario))
+    return None if net is None else host + net
+
+
+def _host_net_joules(scenario: Scenario, run: Run | None) -> float | None:
+    total, idle = _host_energy(scenario), _idle_watts(scenario, run, "power", host_mean_watts)
+    seconds = total.covered_seconds if total is not None else None
+    return _net_joules(scenario.power, total.joules if total is not None else None, idle, seconds)
+
+
+def _net_joules(
+    power: Power | None, joules: float | None, idle: float | None, seconds: float | None
+) -> float | None:
+    if power is not None and power.net_energy_joules is not None:
+        return power.net_energy_joules
+    return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 
 
 def vmaf_mean(scenario: Scenario) -> float | None:

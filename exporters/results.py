@@ -108,7 +108,9 @@ MODEL_TRAINED = _plain("model_trained_timestamp_seconds", "Unix time of the trai
 PREDICTION_PROBLEMS = _plain(
     "prediction_problems", "Files and models that the last prediction could not use.", ()
 )
-MEAN_WATTS = _plain("scenario_mean_power_watts", "Mean power of the host during the scenario.", _TIERED)
+MEAN_WATTS = _plain(
+    "scenario_mean_power_watts", "Mean power of the host and its GPUs during the scenario.", _TIERED
+)
 
 Quantity = Callable[[Scenario, Run], float | None]
 
@@ -124,11 +126,15 @@ def _per(amount: Callable[[Scenario], float | None], scale: float = 1.0) -> Quan
 
 
 def _power_increase_ratio(scenario: Scenario, run: Run) -> float | None:
-    baseline = mean_watts(run.baseline) if run.baseline and _tier(run.baseline) == _tier(scenario) else None
-    watts = mean_watts(scenario)
-    if scenario.type == "baseline" or watts is None or not baseline:
+    if run.baseline is None or scenario.type == "baseline" or not _comparable(run.baseline, scenario):
         return None
-    return watts / baseline - 1
+    baseline, watts = mean_watts(run.baseline), mean_watts(scenario)
+    return watts / baseline - 1 if watts is not None and baseline else None
+
+
+def _comparable(one: Scenario, other: Scenario) -> bool:
+    """Of one tier, and both with their GPUs or both without."""
+    return _tier(one) == _tier(other) and (one.gpu_power is None) == (other.gpu_power is None)
 
 
 def _net(quantity: Quantity) -> Quantity:
@@ -139,11 +145,15 @@ def _net(quantity: Quantity) -> Quantity:
 _OF_POWER: tuple[tuple[Family, Quantity], ...] = (
     (MEAN_WATTS, lambda s, _: mean_watts(s)),
     (
-        _plain("scenario_power_stdev_watts", "Standard deviation of power during the scenario.", _TIERED),
+        _plain(
+            "scenario_power_stdev_watts",
+            "Standard deviation of the host's power during the scenario.",
+            _TIERED,
+        ),
         lambda s, _: s.power.stdev_watts if s.power else None,
     ),
     (
-        _plain("scenario_total_energy_joules", "Energy of the host over the scenario.", _TIERED),
+        _plain("scenario_total_energy_joules", "Energy of the host and its GPUs over the scenario.", _TIERED),
         lambda s, _: window_energy_joules(s),
     ),
     (

@@ -15,7 +15,7 @@ from advisor.errors import FfmpegError, WorkError
 from advisor.ffmpeg import Capabilities
 from advisor.hardware import host
 from advisor.results import InputMedia, Run, Scenario, Tool, write_run
-from advisor.scenario import mean_watts
+from advisor.scenario import host_mean_watts
 from runner.command import commands
 from runner.display import Display
 from runner.measure import Bench, measure
@@ -195,7 +195,7 @@ class Session:
     def idle_watts(self) -> float | None:
         """Mean power of the run's baseline, else the machine's calibration; None when neither is known."""
         found = self.run.baseline
-        return self._settings.calibrated_idle_watts if found is None else mean_watts(found)
+        return self._settings.calibrated_idle_watts if found is None else host_mean_watts(found)
 
     def finish(self) -> None:
         """The run is over, also where it was cut short: others may use the machine again.

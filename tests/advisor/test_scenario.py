@@ -8,6 +8,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from advisor.results import EncodeStats, Host, Output, Power, Quality, Run, Samples, Scenario, Vmaf
 from advisor.scenario import (
@@ -18,6 +19,7 @@ from advisor.scenario import (
     duration_seconds,
     energy,
     hardware_id,
+    host_mean_watts,
     idle_watts,
     mean_watts,
     net_energy_joules,
@@ -308,3 +310,41 @@ def test_a_name_belongs_to_the_settings_that_came_first() -> None:
 def test_published_scenarios_keep_the_runs_order_and_every_name() -> None:
     scenarios = [Scenario(name=name) for name in ("c", "a", "b", "a")]
     assert [s.name for s in published(run(*scenarios))] == ["c", "a", "b"]
+
+
+class TestGpus:
+    """40 W of the host and 80 W of its GPUs over 60 s are 120 W and 7200 J."""
+
+    IDLE = Scenario(
+        name="idle",
+        type="baseline",
+        duration=60.0,
+        power=Power(mean_watts=25.0),
+        gpu_power=Power(total_energy_joules=1200.0),
+    )
+
+    def test_energy_and_power_are_of_both(self) -> None:
+        for gpu in (Power(total_energy_joules=4800.0), Power(mean_watts=80.0)):
+            scenario = replace(powered(mean_watts=40.0, total_energy_joules=2400.0), gpu_power=gpu)
+            found = energy(scenario)
+            assert found is not None
+            assert (found.joules, mean_watts(scenario), host_mean_watts(scenario)) == (7200.0, 120.0, 40.0)
+
+    def test_what_is_above_idle_is_of_both(self) -> None:
+        """7200 J less 60 s of 25 W and of 20 W are 4500 J, 75 W."""
+        gpu = Power(total_energy_joules=4800.0)
+        scenario = replace(powered(mean_watts=40.0, total_energy_joules=2400.0), gpu_power=gpu)
+        whole = run(self.IDLE, scenario)
+        assert idle_watts(scenario, whole) == 45.0
+        assert net_energy_joules(scenario, whole) == 4500.0
+        assert net_watts(scenario, whole) == 75.0
+
+    def test_an_idle_gpu_that_nobody_measured_leaves_the_net_unknown(self) -> None:
+        gpu = Power(total_energy_joules=4800.0)
+        scenario = replace(powered(total_energy_joules=2400.0, idle_watts=25.0), gpu_power=gpu)
+        assert (idle_watts(scenario), net_energy_joules(scenario), net_watts(scenario)) == (None, None, None)
+
+    def test_gpus_without_their_host_are_no_energy_of_the_whole(self) -> None:
+        scenario = Scenario(name="a", duration=60.0, gpu_power=Power(total_energy_joules=4800.0))
+        assert energy(scenario) is None
+        assert mean_watts(scenario) is None
