@@ -80,5 +80,6 @@ def _one(batch: Path, clip: Path, output: Path, how: signal.Signals, after_secon
         time.sleep(0.3)
         wait_until(lambda: not ffmpegs_of(output))
     assert ffmpegs_of(output) == []
-    assert "Traceback" not in err
+    # a signal may meet the interpreter before it runs the first line of ours: those words are its own
+    assert "Traceback" not in err or err.startswith("Fatal Python error: init")
     return set(_FINISHED.findall(err))
