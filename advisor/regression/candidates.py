@@ -17,6 +17,7 @@ _ALPHAS = tuple(np.logspace(-3, 3, 13))
 _KERNEL_ALPHAS = tuple(np.logspace(-6, 2, 9))
 _MOST_TERMS = 800
 _MOST_LEAVES = 4000
+_ROWS_A_TERM = 3
 _FEWEST_ROWS_FOR_TREES = 60
 _KERNEL_CENTRES = 200
 _KERNEL_SPREAD = 0.2
@@ -36,7 +37,8 @@ def candidates(rows: int, columns: int, seed: int = 0) -> dict[str, BaseEstimato
     if rows < 20:
         return found | {"linear": make_pipeline(StandardScaler(), Ridge(alpha=1.0))}
     found["linear"] = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
-    if _terms(columns, 2) <= _MOST_TERMS and rows >= 40:
+    terms = _terms(columns, 2)
+    if terms <= _MOST_TERMS and rows >= min(40, _ROWS_A_TERM * terms):
         found["ridge_degree_2"] = make_pipeline(
             StandardScaler(),
             PolynomialFeatures(2, include_bias=False),

@@ -29,16 +29,16 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     """Predicts a positive quantity by its logarithm.
 
     Linear, ridge of degree 2, kernel ridge, random forest, extra trees and gradient boosting compete under
-    grouped cross-validation, and so does the mean of the three best, whose errors partly cancel. A more
-    complex one is chosen only where it is better by ``margin``. Too few rows leave the simplest model and
-    say so.
+    grouped cross-validation. The mean of the three best is taken, as their errors partly cancel, unless one
+    is better than it by ``margin``; then the simplest that is within ``margin`` of the best. Too few rows
+    leave the simplest model and say so.
 
     Parameters
     ----------
     folds
         Folds of the grouped cross-validation; default 5.
     margin
-        By how much, as a ratio, a more complex model must be better; default 0.01.
+        Up to which difference, as a ratio, errors count as alike; default 0.01.
     seed
         Of folds and forests; default 0. The same data and seed give the same model.
 
@@ -184,14 +184,16 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
 def _chosen(
     held: dict[str, Floats], errors: dict[str, float], logs: Floats, weights: Floats, margin: float
 ) -> tuple[str, ...]:
-    """The simplest of the best; the mean of the three best where that is better still."""
+    """The mean of the three best where nothing simple is clearly better, for it is the steadiest; else the
+    simplest of the best.
+    """
     best = min(errors.values())
     simplest = next(name for name, error in errors.items() if error <= best * (1 + margin))
     three = tuple(sorted(sorted(errors, key=errors.__getitem__)[:3], key=list(errors).index))
     if len(three) < 3 or len(logs) < _ROWS_FOR_A_MEAN:
         return (simplest,)
     together = mean_ratio_error(logs - np.mean([held[name] for name in three], axis=0), weights)
-    return three if together < errors[simplest] else (simplest,)
+    return three if together <= errors[simplest] * (1 + margin) else (simplest,)
 
 
 def some_rows(count: int, most: int, seed: int) -> NDArray[np.int64]:

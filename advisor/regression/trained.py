@@ -23,7 +23,9 @@ __all__ = ["TargetModel", "Trained", "over_machines", "variances"]
 
 Floats = NDArray[np.float64]
 _LEAST_HALF_WIDTH = 0.002
-"""No meter repeats itself better, whatever few runs that happened to agree say."""
+"""No meter repeats itself better, whatever many runs that agree say."""
+_REPEATS_VARY = 0.012
+"""Repeats of one configuration on wall-metered servers differ by this: few that agree better are luck."""
 
 
 class TargetModel(Struct, kw_only=True):
@@ -268,9 +270,8 @@ def _half_width(model: TargetModel, situation: str, variance: float, confidence:
     half = half_width(found, variance, confidence) if found else None
     if half is None:
         independent = found.independent if found else None
-        half = student_half_width(
-            model.predictor.residuals_, confidence, parameters=1, independent=independent
-        )
+        errors = np.maximum(np.abs(model.predictor.residuals_), _REPEATS_VARY)
+        half = student_half_width(errors, confidence, parameters=1, independent=independent)
         if half is not None and model.typical_error:
             # Student's width is that of the typical case; this one may be more or less certain
             half *= max(math.sqrt(variance) / model.typical_error, 1.0)

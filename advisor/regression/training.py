@@ -82,7 +82,8 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
     NotEnoughDataError
         No case has a target.
     """
-    repeats = list(_by_configuration(cases).values())
+    # in an order of their own, so that the order of files decides nothing
+    repeats = [group for _, group in sorted(_by_configuration(cases).items(), key=lambda g: repr(g[0]))]
     rows = [_median_case(group) for group in repeats]
     if not rows:
         raise NotEnoughDataError("no scenario has both power and what is needed to explain it")
