@@ -56,6 +56,7 @@ INCOMPLETE = _gauge(
     "Scenarios of which a figure is absent or too small, by reason; one with several counts under each.",
     ("reason",),
 )
+FILES_REFUSED = _gauge("cost_files_refused", "Result files that cannot be read.")
 RELOADED = _gauge(
     "cost_pricing_reload_success",
     "1 if the pricing files were read when last looked at; 0 while former prices still hold.",
@@ -150,7 +151,7 @@ _OF_REGION = _each(
 STREAM_HOUR_CO2 = _gauge(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
 )
-_TOTALS = (ALIVE, UNPRICED, INCOMPLETE, RELOADED, PRICE, CARBON, PUE, TIME_PRICE, AGE)
+_TOTALS = (ALIVE, UNPRICED, INCOMPLETE, FILES_REFUSED, RELOADED, PRICE, CARBON, PUE, TIME_PRICE, AGE)
 
 
 class _RunCosts(Struct, frozen=True):
@@ -250,6 +251,7 @@ class CostCollector:
             ALIVE.one(1),
             UNPRICED([((reason,), unpriced[reason]) for reason in UNPRICED_REASONS]),
             INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())]),
+            FILES_REFUSED.one(len(self._results.broken)),
             RELOADED.one(int(self._reloaded)),
             PRICE([((p.region, p.electricity_source or ""), _now(p.electricity, now)) for p in prices]),
             CARBON(

@@ -159,6 +159,14 @@ def test_an_entry_that_cannot_be_read_is_counted_and_hides_nothing(tmp_path: Pat
     assert page[of("cost_energy", "360p", currency="USD")] > 0
 
 
+def test_a_file_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    shutil.copy(RUNS / f"{RUN}.json", tmp_path)
+    (tmp_path / "test_results_20260303_000000.json").write_text("{")
+    page = samples(render([collector(tmp_path)]))
+    assert page["cost_files_refused"] == 1
+    assert page[of("cost_energy", "360p", currency="USD")] > 0
+
+
 def test_a_region_without_a_price_names_what_it_cannot_price() -> None:
     """The first region counts; the second one's gaps are named."""
     page = samples(render([collector(regions=("eu-north-1", "ap-south-1"))]))

@@ -166,6 +166,14 @@ def test_a_folder_is_all_its_runs_and_a_broken_file_loses_nothing(call: Any, tmp
     assert "test_results_20260303_000000.json: expected a JSON result file" in answer.err
 
 
+def test_scenarios_of_several_runs_are_told_apart(call: Any, tmp_path: Path) -> None:
+    for number in (1, 2):
+        shutil.copy(RUN, tmp_path / f"test_results_20260304_00000{number}.json")
+    out = call("cost", tmp_path).out
+    assert out.count(" 20260304_000001 ") == out.count(" 20260304_000002 ") > 0
+    assert " run " not in call("cost", RUN).out
+
+
 def test_a_scenario_that_was_refused_is_named(call: Any, tmp_path: Path) -> None:
     document = json.loads(RUN.read_text())
     document["scenarios"][1]["fps"] = "thirty"

@@ -91,6 +91,9 @@ def _table(priced: Sequence[Priced], front: Mapping[str, bool]) -> None:
 
     unit = priced[0].currency
     table = Table(caption=_caption(priced, front), caption_justify="left")
+    several = len({one.run_id for one in priced}) > 1
+    if several:
+        table.add_column("run", no_wrap=True)
     headings = ("scenario", "region", "kJ", f"electricity {unit}", f"compute {unit}", f"total {unit}")
     for heading in (*headings, f"{unit}/h", f"{unit}/month", f"{unit}/watch h", "g CO2e", "absent because"):
         left = heading in ("scenario", "region", "absent because")
@@ -100,7 +103,8 @@ def _table(priced: Sequence[Priced], front: Mapping[str, bool]) -> None:
         grams = None if one.co2_operational_kg is None else one.co2_operational_kg * 1000
         figures = (kilojoules, one.cost_energy, one.cost_compute, one.cost_total, one.rate_per_hour)
         cells = [pricing.shown(f) for f in (*figures, one.monthly_projection, one.cost_per_watch_hour, grams)]
-        table.add_row(one.scenario, one.region or "-", *cells, ", ".join(one.missing))
+        run = (one.run_id.removeprefix("test_results_"),) if several else ()
+        table.add_row(*run, one.scenario, one.region or "-", *cells, ", ".join(one.missing))
     tables.console(180).print(table)
 
 
