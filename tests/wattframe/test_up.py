@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import signal
 import socket
@@ -132,6 +133,13 @@ class TestServices:
         assert [(s.argv[2], s.argv[6]) for s in services] == [
             (f"exporters.{name}", str(exporter.port)) for name, exporter in EXPORTERS.items()
         ]
+
+    def test_one_whose_package_is_missing_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither is a folder of the package's name the package."""
+        for found in (None, importlib.machinery.ModuleSpec("docker", None)):
+            monkeypatch.setattr("importlib.util.find_spec", lambda _, found=found: found)
+            services = exporter_services(parse_ports(()), host="127.0.0.1", environment={})
+            assert [s.name for s in services] == ["rapl", "results", "qoe", "cost"]
 
     def test_settings_reach_them_as_environment_variables(self, tmp_path: Path) -> None:
         noted = tmp_path / "noted"

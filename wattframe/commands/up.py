@@ -11,7 +11,7 @@ import typer
 
 from advisor.errors import InputError
 from wattframe.stack import prometheus
-from wattframe.stack.services import Service, check_ports, exporter_services, parse_ports
+from wattframe.stack.services import EXPORTERS, Service, check_ports, exporter_services, parse_ports
 from wattframe.stack.supervisor import Supervisor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -75,6 +75,10 @@ def up(
     check_ports(services)
     supervisor = Supervisor(services, logs, _note)
     _note(f"starting {len(services)} services; logs under {logs}")
+    for name, exporter in EXPORTERS.items():
+        if not exporter.installed:
+            needs = exporter.needs
+            _note(f"without {name}: it needs the package {needs} (pip install 'wattframe[{needs}]')")
     if how is None and with_prometheus != "none":
         _note("no Prometheus: neither on PATH nor a Docker engine that has it; only the exporters are served")
     return supervisor.run(lambda: _ready(services, json_))

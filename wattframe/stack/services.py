@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,11 +19,21 @@ class Exported(Struct, frozen=True):
 
     port: int
     serves: str
+    needs: str | None = None
+    """Package that it cannot do without, and that not every installation has."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can run here."""
+        if self.needs is None:
+            return True
+        found = importlib.util.find_spec(self.needs)
+        return found is not None and found.origin is not None  # a folder of that name is no package
 
 
 EXPORTERS: dict[str, Exported] = {
     "rapl": Exported(9500, "power and energy of this host"),
-    "docker_stats": Exported(9501, "containers: CPU, memory, energy"),
+    "docker_stats": Exported(9501, "containers: CPU, memory, energy", needs="docker"),
     "results": Exported(9502, "scenarios: power, energy, scores, predictions"),
     "qoe": Exported(9503, "scenarios: VMAF, PSNR, SSIM"),
     "cost": Exported(9504, "scenarios: money and carbon"),
@@ -76,7 +87,9 @@ def parse_ports(given: Iterable[str], offset: int = 0) -> dict[str, int]:
 def exporter_services(
     ports: Mapping[str, int], *, host: str, environment: Mapping[str, str]
 ) -> list[Service]:
-    """The five exporters. All but host and port they take from the environment, as they do on their own."""
+    """The exporters that are installed. All but host and port they take from the environment, as they do on
+    their own.
+    """
     return [
         Service(
             name,
@@ -88,6 +101,7 @@ def exporter_services(
             dict(environment),
         )
         for name, exporter in EXPORTERS.items()
+        if exporter.installed
     ]
 
 
