@@ -28,6 +28,8 @@ from advisor.scenario import duration_seconds, energy, host_mean_watts
 __all__ = ["Enriched", "Enrichment", "ObservationCache", "Skipped", "enrich", "lacks_power"]
 
 _SETTLED_SECONDS = 600.0
+_KEYS_OF_A_QUERY = 500
+"""SQLite takes 999 at least."""
 Progress = Callable[[int, int], None]
 
 
@@ -93,28 +95,34 @@ class ObservationCache:
     def get(self, source: str, windows: Iterable[Window]) -> dict[Window, Observed]:
         """The windows that are known, of one ``source`` (server and selector)."""
         found = {}
-        query = "SELECT value FROM observed WHERE key = ?"
+        key = _keys(source)
+        wanted = {key(window): window for window in windows}
         with contextlib.suppress(sqlite3.Error), self._open() as database:
-            for window in windows:
-                row = database.execute(query, (_key(source, window),)).fetchone()
-                # what another version wrote is asked for again
-                with contextlib.suppress(msgspec.DecodeError):
-                    if row is not None:
-                        found[window] = msgspec.json.decode(row[0], type=Observed)
+            names = list(wanted)
+            for at in range(0, len(names), _KEYS_OF_A_QUERY):
+                some = names[at : at + _KEYS_OF_A_QUERY]
+                places = ",".join("?" * len(some))
+                query = f"SELECT key, value FROM observed WHERE key IN ({places})"  # noqa: S608 - question marks
+                for name, value in database.execute(query, some):
+                    # what another version wrote is asked for again
+                    with contextlib.suppress(msgspec.DecodeError):
+                        found[wanted[name]] = msgspec.json.decode(value, type=Observed)
         return found
 
     def put(self, source: str, observed: Mapping[Window, Observed]) -> None:
         """Remember what was observed."""
-        rows = [(_key(source, window), msgspec.json.encode(seen)) for window, seen in observed.items()]
+        key = _keys(source)
+        rows = [(key(window), msgspec.json.encode(seen)) for window, seen in observed.items()]
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             database.execute("BEGIN")
             database.executemany("INSERT OR REPLACE INTO observed VALUES (?, ?)", rows)
             database.execute("COMMIT")
 
 
-def _key(source: str, window: Window) -> str:
-    text = f"1 {source} {window.start:.3f} {window.end:.3f}"
-    return hashlib.sha256(text.encode()).hexdigest()
+def _keys(source: str) -> Callable[[Window], str]:
+    """Names of windows of one source, which may hold more than a file should."""
+    hashed = hashlib.sha256(source.encode()).hexdigest()
+    return lambda window: f"2 {hashed} {window.start:.3f} {window.end:.3f}"
 
 
 def lacks_power(scenario: Scenario) -> bool:
