@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 import requests
@@ -107,6 +107,7 @@ class PrometheusClient:
         self._counting = threading.Lock()
         self._sleep = sleep
         self._session = _session(self.connection)
+        self._prepared: dict[str, requests.PreparedRequest] = {}
 
     def __enter__(self) -> PrometheusClient:
         return self
@@ -205,14 +206,10 @@ class PrometheusClient:
     def _once(self, url: str, parameters: Mapping[str, str]) -> bytes:
         limit = self.connection.timeout_seconds
         deadline = time.monotonic() + limit
-        long = len(parameters["query"]) > _LONG_QUERY
-        form: dict[str, Any] = {"data": parameters} if long else {"params": parameters}
         with self._counting:
             self.requests_sent += 1
         try:
-            with self._session.request(
-                "POST" if long else "GET", url, timeout=limit, stream=True, **form
-            ) as response:
+            with self._session.send(self._request(url, parameters), timeout=limit, stream=True) as response:
                 body = bytearray()
                 # a server that drips one byte at a time never trips the socket's own time-out
                 for chunk in response.iter_content(1 << 18):
@@ -230,6 +227,16 @@ class PrometheusClient:
         except (requests.RequestException, OSError) as exc:
             raise self._error(f"cannot be asked: {_innermost(exc)}") from exc
         return self._judged(response, bytes(body))
+
+    def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:
+        """Made from one that was prepared before: preparing each anew takes a third of a small request."""
+        if len(parameters["query"]) > _LONG_QUERY:
+            return self._session.prepare_request(requests.Request("POST", url, data=parameters))
+        if url not in self._prepared:
+            self._prepared[url] = self._session.prepare_request(requests.Request("GET", url))
+        made = self._prepared[url].copy()
+        made.url = f"{made.url}?{urlencode(parameters)}"
+        return made
 
     def _judged(self, response: requests.Response, body: bytes) -> bytes:
         if response.ok:
