@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import requests
 from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
@@ -276,11 +277,12 @@ class _Answer:
     def __exit__(self, *_: object) -> None: ...
 
 
-class _Session:
+class _Session(requests.Session):
     def __init__(self, data: bytes) -> None:
+        super().__init__()
         self._data = data
 
-    def request(self, *_: object, **__: object) -> _Answer:
+    def send(self, *_: object, **__: object) -> _Answer:  # type: ignore[override]
         return _Answer(self._data)
 
 
@@ -289,7 +291,7 @@ def prometheus(data: bytes) -> None:
     from advisor.observation import Window, observe
 
     client = PrometheusClient("http://localhost:9090", retries=0)
-    client._session = _Session(data)  # type: ignore[assignment]
+    client._session = _Session(data)
     with contextlib.suppress(WattframeError):
         client.query_range("up", 0, 60, 15)
     with contextlib.suppress(WattframeError):
