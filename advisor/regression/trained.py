@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from advisor.options import MEASURED_NOISE_RATIO
 from advisor.regression.design import Design
 from advisor.regression.features import Case, Encoding
 from advisor.regression.intervals import check_level, student_half_width
@@ -24,8 +25,6 @@ __all__ = ["TargetModel", "Trained", "over_machines", "variances"]
 Floats = NDArray[np.float64]
 _LEAST_HALF_WIDTH = 0.002
 """No meter repeats itself better, whatever many runs that agree say."""
-_REPEATS_VARY = 0.012
-"""Repeats of one configuration on wall-metered servers differ by this: few that agree better are luck."""
 
 
 class TargetModel(Struct, kw_only=True):
@@ -270,7 +269,8 @@ def _half_width(model: TargetModel, situation: str, variance: float, confidence:
     half = half_width(found, variance, confidence) if found else None
     if half is None:
         independent = found.independent if found else None
-        errors = np.maximum(np.abs(model.predictor.residuals_), _REPEATS_VARY)
+        # few runs that agree better than repeats do are luck
+        errors = np.maximum(np.abs(model.predictor.residuals_), MEASURED_NOISE_RATIO)
         half = student_half_width(errors, confidence, parameters=1, independent=independent)
         if half is not None and model.typical_error:
             # Student's width is that of the typical case; this one may be more or less certain
