@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 import advisor
 from advisor.errors import InputError, NotEnoughDataError
+from advisor.regression.candidates import candidates
 from advisor.regression.intervals import conformal_quantile, coverage_ratio, student_half_width
 from advisor.regression.multivariate import MultivariatePredictor
 from advisor.regression.validation import fold_numbers, folds, mean_ratio_error
@@ -153,3 +154,9 @@ def test_students_half_width_needs_a_degree_of_freedom() -> None:
 def test_errors_are_ratios_of_what_was_measured() -> None:
     """Predicted 120 for 100 and 50 for 100: 20 % and 50 %."""
     assert mean_ratio_error(np.log([100 / 120, 100 / 50])) == pytest.approx(0.35)
+
+
+@pytest.mark.parametrize(("rows", "columns", "competes"), [(20, 2, True), (24, 10, False), (40, 10, True)])
+def test_curves_compete_where_rows_carry_their_terms(rows: int, columns: int, competes: bool) -> None:
+    """Two columns have 5 terms of degree 2, ten have 65; 40 rows let a ridge of any size in."""
+    assert ("ridge_degree_2" in candidates(rows, columns)) is competes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -119,6 +120,28 @@ def test_runs_that_happen_to_agree_do_not_make_a_perfect_meter() -> None:
     (found,) = made.predict([_case("x", 1.0)])
     assert found.mean_power_watts is not None
     assert found.mean_power_watts.high == pytest.approx(45 * np.exp(0.002))
+
+
+def test_two_runs_that_agree_know_no_more_than_repeats_do() -> None:
+    """Repeats vary by 1.2 %; with Student's t of one degree, 6.3138: 6.3138 x 0.012 x sqrt(2 x 1.5)."""
+    rates = (6.0, 9.0)
+    cases = [_case(f"s{r}", 10.0, numbers={"log_bitrate_kbps": r}) for r in rates]
+    (found,) = train(cases).predict([_case("x", 1.0, numbers={"log_bitrate_kbps": 7.0})])
+    assert found.mean_power_watts is not None
+    assert found.mean_power_watts.high is not None
+    assert math.log(found.mean_power_watts.high / found.mean_power_watts.mean) == pytest.approx(
+        0.13123, rel=1e-3
+    )
+
+
+def test_the_order_of_the_cases_decides_nothing() -> None:
+    chance = np.random.default_rng(3)
+    cases = [
+        _case(f"s{i}", float(w), video=f"v{i % 9}", numbers={"log_bitrate_kbps": float(r)})
+        for i, (r, w) in enumerate(zip(chance.uniform(6, 9, 80), chance.uniform(40, 60, 80), strict=True))
+    ]
+    asked = [_case("x", 1.0, video="v1"), _case("y", 1.0, video="new")]
+    assert train(cases).predict(asked) == train([cases[i] for i in chance.permutation(80)]).predict(asked)
 
 
 def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: Trained) -> None:
