@@ -219,6 +219,17 @@ def test_a_baseline_of_another_tier_is_no_baseline(tmp_path: Path) -> None:
         assert of(page, f"results_scenario_{metric}", scenario="a") is None
 
 
+def test_a_baseline_without_the_gpus_is_no_baseline_of_what_has_them(tmp_path: Path) -> None:
+    """100 W of the host and 80 W of its GPUs are 180 W; over 40 W of the host alone they are nothing."""
+    gpu = {"tier": "measured", "mean_watts": 80.0, "total_energy_joules": 2400.0}
+    write(tmp_path, RUN, BASELINE, scenario("a", gpu_power=gpu))
+    page = publish(tmp_path)
+    assert of(page, "results_scenario_mean_power_watts", scenario="a") == 180.0
+    assert of(page, "results_scenario_total_energy_joules", scenario="a") == 5400.0
+    for metric in ("power_increase_ratio", "net_power_watts", "net_energy_joules"):
+        assert of(page, f"results_scenario_{metric}", scenario="a") is None
+
+
 def test_without_a_baseline_there_is_no_increase(tmp_path: Path) -> None:
     write(tmp_path, RUN, scenario("a", power={"tier": "measured", "mean_watts": 100.0}))
     page = publish(tmp_path)
