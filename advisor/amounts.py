@@ -30,8 +30,8 @@ HIGHEST_PLAUSIBLE_USD_PER_HOUR = 1000.0
 """About ten times the dearest eight-GPU cloud instance."""
 
 T = TypeVar("T")
-_LARGEST = 1e60
-"""No quantity is larger; products of several stay finite."""
+_LEAST, _LARGEST = 1e-60, 1e60
+"""No quantity is larger, and no divisor smaller: products of several stay finite and do not vanish."""
 
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.currency`).
@@ -79,7 +79,7 @@ def amount(
     # decimals, fractions and numpy's scalars are numbers too; a bool in a price is a slip
     if isinstance(value, (float, int, str, SupportsFloat)) and not isinstance(value, bool):
         number = _as_float(value)
-    if abs(number) < _LARGEST and minimum <= number <= maximum and not (above and number == minimum):
+    if abs(number) < _LARGEST and minimum <= number <= maximum and not (above and number - minimum < _LEAST):
         return number
     limits = f"above {minimum:g}" if above else f"of {minimum:g} or more"
     if minimum == -math.inf:

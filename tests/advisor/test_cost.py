@@ -618,6 +618,12 @@ SCENARIO_FIELDS = (
 SCENARIO = st.dictionaries(st.sampled_from(SCENARIO_FIELDS), st.sampled_from(ODD), max_size=6)
 
 
+def test_what_is_divided_by_cannot_vanish_in_a_product() -> None:
+    """1e-300 x 1e-300 is 0 in floating point, and nothing can be shared by 0."""
+    with pytest.raises(PricingError, match=r"viewers: expected a number above 0, found 1e-300"):
+        CostModel().compute_cost_per_watch_hour(cost=0, viewers=1e-300, hours=1e-300)
+
+
 @given(method=st.sampled_from(sorted(TAKEN)), scenario=st.none() | SCENARIO, data=st.data())
 def test_whatever_is_given_a_cost_is_finite_or_unknown_or_refused_in_a_line(
     method: str, scenario: dict[str, Any] | None, data: st.DataObject
