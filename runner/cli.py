@@ -6,7 +6,7 @@ import argparse
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
-from advisor.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
+from advisor.ffmpeg import capabilities, chosen_ffmpeg
 from advisor.hardware import host
 from advisor.results import InputMedia, Run
 from runner.command import commands
@@ -27,7 +27,7 @@ from runner.jobs import jobs_of
 from runner.options import NEWEST, parse
 from runner.places import content_cache, new_result_path, outputs_folder, remove_if_empty
 from runner.plan import Job, arrange
-from runner.preflight import look_at_content, look_at_inputs, missing
+from runner.preflight import look_at_content, look_at_inputs, missing, odd_sizes
 from runner.resume import newest, read_former, remaining
 from runner.score import Scorer
 from runner.session import Session, Settings
@@ -53,8 +53,10 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
 def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
-    jobs = _available(program, jobs_of(options), options, ffmpeg, able)
+    jobs = jobs_of(options)
+    jobs = _without(missing(jobs, ffmpeg, able), "encoder", jobs, program, options)
     sources = look_at_inputs(jobs, ffmpeg)
+    jobs = _without(odd_sizes(jobs, sources, ffmpeg), "resolution", jobs, program, options)
     jobs = arrange(
         jobs,
         repeats=options.repeat,
@@ -77,16 +79,16 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     return _measure(program, jobs, sources, settings, options, stop)
 
 
-def _available(
-    program: str, jobs: list[Job], options: argparse.Namespace, ffmpeg: Path, able: Capabilities
+def _without(
+    reasons: Mapping[Job, str], field: str, jobs: list[Job], program: str, options: argparse.Namespace
 ) -> list[Job]:
-    """The jobs that this ffmpeg can do; that it cannot do others is an error unless they may be left out."""
-    left_out = missing(jobs, ffmpeg, able)
-    if left_out and not (options.skip_missing or options.subcommand == "suite"):
-        raise InputError("; ".join(left_out.values()), subject="encoder")
-    for reason in left_out.values():
+    """The jobs that can be done here; that others cannot is an error unless they may be left out."""
+    said = list(dict.fromkeys(reasons.values()))
+    if said and not (options.skip_missing or options.subcommand == "suite"):
+        raise InputError("; ".join(said), subject=field)
+    for reason in said:
         sys.stderr.write(f"{program}: left out: {reason}\n")
-    jobs = [job for job in jobs if job.encoder not in left_out]
+    jobs = [job for job in jobs if job not in reasons]
     if not jobs:
         raise InputError("no scenario is left to run")
     return jobs

@@ -18,7 +18,7 @@ from msgspec import Struct
 from advisor.ffmpeg import file_url
 from runner.plan import Job, Rung
 
-__all__ = ["Command", "Target", "commands", "slug"]
+__all__ = ["Command", "Target", "commands", "input_arguments", "slug"]
 
 LAVFI = "lavfi:"
 
@@ -46,7 +46,7 @@ def commands(job: Job, *, ffmpeg: Path, folder: Path) -> list[Command]:
 
 def _command(job: Job, ffmpeg: Path, folder: Path, stream: int) -> Command:
     targets = tuple(_target(job, folder, stream, index) for index in range(len(job.streams[stream])))
-    arguments = [str(ffmpeg), *_global_arguments(job), *_input_arguments(job)]
+    arguments = [str(ffmpeg), *_global_arguments(job), *input_arguments(job)]
     arguments += ["-filter_complex", _graph(job, targets)]
     for index, target in enumerate(targets):
         arguments += ["-map", f"[o{index}]", *_output_arguments(job, target)]
@@ -61,7 +61,8 @@ def _global_arguments(job: Job) -> list[str]:
     return [*arguments, "-timelimit", str(limit), *job.table.device]
 
 
-def _input_arguments(job: Job) -> list[str]:
+def input_arguments(job: Job) -> list[str]:
+    """The input of a job, without end where it is a file."""
     source = job.input or ""
     pace = ["-re"] if job.realtime else []
     if source.startswith(LAVFI):

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from advisor.content import ContentCache
 from advisor.errors import FfmpegError, InputError
 from advisor.ffmpeg import Capabilities, run_text
 from advisor.results import InputMedia
-from runner.command import LAVFI
+from runner.command import LAVFI, input_arguments
 from runner.encoders import ENCODERS, Encoder
 from runner.plan import Job
 
-__all__ = ["device_problem", "look_at_content", "look_at_inputs", "missing"]
+__all__ = ["device_problem", "look_at_content", "look_at_inputs", "missing", "odd_sizes"]
 
 _SOURCE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
 _PROBE_SECONDS = 30
 
 
-def missing(jobs: Iterable[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[str, str]:
-    """Encoders that the jobs name and that cannot be used here, with the reason."""
-    names = list(dict.fromkeys(job.encoder for job in jobs if job.encoder is not None))
-    found: dict[str, str] = {}
-    for name in names:
-        if name not in capabilities.encoders:
-            found[name] = f"ffmpeg {capabilities.version} was built without {name}"
-        elif ENCODERS[name].kind == "gpu":
-            problem = device_problem(ENCODERS[name], ffmpeg)
-            if problem is not None:
-                found[name] = f"{name} has no device here: {problem}"
-    return found
+def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[Job, str]:
+    """Jobs whose encoder cannot be used here, with the reason."""
+    names = dict.fromkeys(job.encoder for job in jobs if job.encoder is not None)
+    found = {name: _without_encoder(name, ffmpeg, capabilities) for name in names}
+    return {job: reason for job in jobs if job.encoder and (reason := found[job.encoder])}
+
+
+def _without_encoder(name: str, ffmpeg: Path, capabilities: Capabilities) -> str | None:
+    if name not in capabilities.encoders:
+        return f"ffmpeg {capabilities.version} was built without {name}"
+    problem = device_problem(ENCODERS[name], ffmpeg) if ENCODERS[name].kind == "gpu" else None
+    return f"{name} has no device here: {problem}" if problem is not None else None
 
 
 def device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
@@ -59,6 +59,43 @@ def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, InputMedia]:
     """
     names = dict.fromkeys(job.input for job in jobs if job.input is not None)
     return {name: _lavfi(name, ffmpeg) if name.startswith(LAVFI) else _file(name) for name in names}
+
+
+def odd_sizes(jobs: Sequence[Job], sources: Mapping[str, InputMedia], ffmpeg: Path) -> dict[Job, str]:
+    """Jobs that would encode an input of an odd width or height as it is with an encoder that refuses it.
+
+    Whether it does depends on the input's sampling too, so a frame is encoded to see.
+    """
+    refused: dict[tuple[str, str], bool] = {}
+    found: dict[Job, str] = {}
+    for job in jobs:
+        if job.encoder is None or job.input is None or not _keeps_odd_size(job, media := sources[job.input]):
+            continue
+        key = job.encoder, job.input
+        if key not in refused:
+            refused[key] = _refuses(job, ffmpeg)
+        if refused[key]:
+            found[job] = (
+                f"{job.encoder} refuses the odd size {media.width}x{media.height} of {job.input}: "
+                "name a resolution with even sides"
+            )
+    return found
+
+
+def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
+    as_it_is = any(rung.resolution is None for stream in job.streams for rung in stream)
+    return as_it_is and ((media.width or 0) % 2 == 1 or (media.height or 0) % 2 == 1)
+
+
+def _refuses(job: Job, ffmpeg: Path) -> bool:
+    encoder = job.table
+    upload = ["-vf", encoder.upload] if encoder.upload else []
+    output = ["-map", "0:V:0", *upload, "-c:v", encoder.name, "-frames:v", "1", "-f", "null", "-"]
+    try:
+        run_text(ffmpeg, ["-v", "error", *encoder.device, *input_arguments(job), *output])
+    except FfmpegError:
+        return True
+    return False
 
 
 def look_at_content(

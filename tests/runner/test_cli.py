@@ -351,6 +351,33 @@ def test_an_encoder_whose_device_is_missing_is_known_too(call: Any) -> None:
     assert err.startswith("run_tests.py: encoder: h264_vaapi has no device here: ")
 
 
+def test_an_odd_size_that_the_encoder_refuses_is_known_before_the_start(
+    call: Any, tmp_path: Path, ffmpeg: Path
+) -> None:
+    """x264 names it itself: width not divisible by 2; VP9 and 4:4:4 take it."""
+    for sampling in ("yuv420p", "yuv444p"):
+        source = ["-f", "lavfi", "-i", "testsrc2=s=640x360:d=0.4", "-vf", f"scale=321:181,format={sampling}"]
+        subprocess.run(
+            [ffmpeg, "-v", "error", *source, "-c:v", "ffv1", tmp_path / f"{sampling}.mkv"], check=True
+        )
+    odd, full = tmp_path / "yuv420p.mkv", tmp_path / "yuv444p.mkv"
+    code, _, err = call("single", "--preset", "ultrafast", "--crf", "30", *QUICK, source=str(odd))
+    said = f"libx264 refuses the odd size 321x181 of {odd}: name a resolution with even sides"
+    assert (code, err) == (2, f"run_tests.py: resolution: {said}\n")
+    assert not (tmp_path / "out").exists()
+    code, _, _ = call("single", "--preset", "ultrafast", "--crf", "30", "--dry-run", source=str(full))
+    assert code == 0
+    batch = tmp_path / "b.yaml"
+    batch.write_text(
+        f"- {{input: {odd}, crf: 30}}\n- {{input: {odd}, crf: 30, resolution: 320x180}}\n"
+        f"- {{input: {odd}, crf: 30, encoder: libvpx-vp9}}\n"
+    )
+    code, out, err = call("batch", str(batch), "--dry-run", "--skip-missing")
+    assert code == 0
+    assert err == f"run_tests.py: left out: {said}\n"
+    assert "2 scenarios" in out
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(call: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, err = call("single", *QUICK, output="file/out")
