@@ -2,10 +2,11 @@
 
     python benchmarks/quality_speed.py [--rounds N] [--seconds S] [--pairs N]
 
-Three ways measure VMAF, PSNR and SSIM of the same 720p and 1080p clips, by turns: `compute_quality`; ffmpeg
-alone with the graph of one pass (what a user would type, without any check); and ffmpeg-quality-metrics,
-installed into an environment of its own. Then N pairs by ``wattframe quality``, one after another and several
-at a time.
+VMAF, PSNR and SSIM of the same 720p and 1080p encodes, by turns: `compute_quality`; ffmpeg alone with the
+graph of one pass (what a user would type, without any check); ffmpeg-quality-metrics as it comes, from an
+environment of its own; and the same told how many threads to use. Each against a lossless reference (FFV1,
+whose decoding is half of the work) and against one in H.264. Then N pairs by ``wattframe quality``, one after
+another and several at a time.
 """
 
 from __future__ import annotations
@@ -39,21 +40,24 @@ _BARE = (
     f"[d][r1]psnr=stats_file=p.log:{_SYNC}[d1];[d1][r2]ssim=stats_file=s.log:{_SYNC}[d2];"
     f"[d2][r3]libvmaf=log_fmt=json:log_path=v.json:n_threads={THREADS}:{_SYNC}"
 )
-_GOALS = {"ffmpeg alone": 1.05, "ffmpeg-quality-metrics": 0.85}
+_PEER = "ffmpeg-quality-metrics"
+_GOALS = {"ffmpeg alone": 1.05, _PEER: 0.85}
 Values = tuple[float, float, float]
 """VMAF, PSNR (average) and SSIM (all)."""
 
 
-def clips(ffmpeg: str, folder: Path, lines: int, seconds: float) -> tuple[Path, Path]:
-    """A lossless reference and its encode, of the sample repeated."""
-    reference, encode = folder / f"ref{lines}.mkv", folder / f"enc{lines}.mp4"
+def clips(ffmpeg: str, folder: Path, lines: int, seconds: float) -> tuple[Path, Path, Path]:
+    """A lossless reference, the same in H.264 of high quality, and an encode of the first."""
+    reference, delivered = folder / f"ref{lines}.mkv", folder / f"ref{lines}.mp4"
+    encode = folder / f"enc{lines}.mp4"
     source = ["-stream_loop", "-1", "-i", str(SAMPLE), "-t", f"{seconds:g}", "-an"]
     scale = ["-vf", f"scale=-2:{lines}:flags=lanczos"]
     ffmpeg_run(
         ffmpeg, [*source, *scale, "-c:v", "ffv1", "-level", "3", "-slices", "4", str(reference)], folder
     )
-    ffmpeg_run(ffmpeg, ["-i", str(reference), "-c:v", "libx264", "-crf", "28", str(encode)], folder)
-    return reference, encode
+    for path, crf in ((delivered, "12"), (encode, "28")):
+        ffmpeg_run(ffmpeg, ["-i", str(reference), "-c:v", "libx264", "-crf", crf, str(path)], folder)
+    return reference, delivered, encode
 
 
 def ours(ffmpeg: str, reference: Path, encode: Path) -> Values:
@@ -81,9 +85,9 @@ def bare(ffmpeg: str, reference: Path, encode: Path, lines: int) -> Values:
     return float(vmaf), psnr, ssim
 
 
-def metrics(ffmpeg: str, program: Path, reference: Path, encode: Path) -> Values:
-    command = [program, str(encode), str(reference), "-m", "vmaf", "psnr", "ssim", "--no-summary"]
-    command += ["--ffmpeg-path", ffmpeg, "--vmaf-threads", str(THREADS)]
+def metrics(ffmpeg: str, program: Path, reference: Path, encode: Path, *options: str) -> Values:
+    command = [program, str(encode), str(reference), "-m", "vmaf", "psnr", "ssim", "--ffmpeg-path", ffmpeg]
+    command += options
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=reference.parent)
     found = json.loads(done.stdout)["global"]
     return (
@@ -108,7 +112,7 @@ def timed(ways: dict[str, Callable[[], Values]], rounds: int) -> dict[str, tuple
 
 def several(ffmpeg: str, folder: Path, count: int) -> Figure:
     """``count`` encodes by one command, one after another and as many at a time as there are CPUs."""
-    reference, _ = clips(ffmpeg, folder, 360, 5)
+    reference, *_ = clips(ffmpeg, folder, 360, 5)
     encodes = [folder / f"e{n}.mp4" for n in range(count)]
     for n, encode in enumerate(encodes):
         arguments = ["-i", str(reference), "-c:v", "libx264", "-preset", "veryfast", "-crf", str(20 + n)]
@@ -126,7 +130,7 @@ def several(ffmpeg: str, folder: Path, count: int) -> Figure:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--no-peer", action="store_true")
@@ -143,38 +147,43 @@ def _measured(options: argparse.Namespace) -> list[Figure]:
         folder = Path(name)
         program = None if options.no_peer else peer(folder / "peer")
         for lines in (720, 1080):
-            reference, encode = clips(ffmpeg, folder, lines, options.seconds)
-            ways: dict[str, Callable[[], Values]] = {
-                "wattframe": lambda r=reference, e=encode: ours(ffmpeg, r, e),
-                "ffmpeg alone": lambda r=reference, e=encode, n=lines: bare(ffmpeg, r, e, n),
-            }
-            if program is not None:
-                ways["ffmpeg-quality-metrics"] = lambda r=reference, e=encode: metrics(ffmpeg, program, r, e)
-            measured = timed(ways, options.rounds)
-            print(f"{lines}p, {options.seconds:g} s of video, {THREADS} CPUs, median of {options.rounds}")
-            own = measured["wattframe"][0]
-            found += [
-                Figure(
-                    f"VMAF, PSNR and SSIM of {options.seconds:g} s",
-                    own,
-                    "s",
-                    way,
-                    took,
-                    _GOALS.get(way),
-                    size=lines,
-                    of="lines",
-                )
-                for way, (took, _) in measured.items()
-                if way != "wattframe"
-            ]
-            for way, (seconds, (vmaf, psnr, ssim)) in measured.items():
-                figures = f"VMAF {vmaf:.4f}  PSNR {psnr:.4f} dB  SSIM {ssim:.6f}"
-                print(
-                    f"  {way:<24}{seconds:7.2f} s  wattframe/this {own / seconds:.3f}   {figures}", flush=True
-                )
+            lossless, delivered, encode = clips(ffmpeg, folder, lines, options.seconds)
+            for kind, reference in (("FFV1", lossless), ("H.264", delivered)):
+                measured = timed(_ways(ffmpeg, program, reference, encode, lines), options.rounds)
+                what = f"VMAF, PSNR and SSIM of {options.seconds:g} s, reference in {kind}"
+                found += _figures(measured, what, lines)
         if options.pairs:
             found.append(several(ffmpeg, folder, options.pairs))
     return found
+
+
+def _ways(
+    ffmpeg: str, program: Path | None, reference: Path, encode: Path, lines: int
+) -> dict[str, Callable[[], Values]]:
+    ways: dict[str, Callable[[], Values]] = {
+        "wattframe": lambda: ours(ffmpeg, reference, encode),
+        "ffmpeg alone": lambda: bare(ffmpeg, reference, encode, lines),
+    }
+    if program is None:
+        return ways
+    threads = ("--vmaf-threads", str(THREADS))
+    return ways | {
+        _PEER: lambda: metrics(ffmpeg, program, reference, encode),
+        f"{_PEER}, threads told": lambda: metrics(ffmpeg, program, reference, encode, *threads),
+    }
+
+
+def _figures(measured: dict[str, tuple[float, Values]], what: str, lines: int) -> list[Figure]:
+    own = measured["wattframe"][0]
+    print(f"{what}, {lines} lines, {THREADS} CPUs")
+    for way, (seconds, (vmaf, psnr, ssim)) in measured.items():
+        figures = f"VMAF {vmaf:.4f}  PSNR {psnr:.4f} dB  SSIM {ssim:.6f}"
+        print(f"  {way:<38}{seconds:7.2f} s  wattframe/this {own / seconds:.3f}   {figures}", flush=True)
+    return [
+        Figure(what, own, "s", way, took, _GOALS.get(way), size=lines, of="lines")
+        for way, (took, _) in measured.items()
+        if way != "wattframe"
+    ]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Hashable, Sequence
 from typing import Self
 
@@ -15,7 +17,7 @@ from advisor.errors import NotEnoughDataError, TableError
 from advisor.regression.candidates import candidates
 from advisor.regression.intervals import check_level, conformal_quantile, student_half_width
 from advisor.regression.tables import column, matrix
-from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, out_of_fold
+from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, out_of_fold, ratio_errors
 
 __all__ = ["MultivariatePredictor", "some_rows"]
 
@@ -23,15 +25,16 @@ Floats = NDArray[np.float64]
 _ROWS_FOR_CHOOSING = 2500
 _ROWS_FOR_BOOTSTRAP = 2000
 _ROWS_FOR_A_MEAN = 60
+_WITHOUT_INTERACTIONS = frozenset({"mean", "linear"})
 
 
 class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Predicts a positive quantity by its logarithm.
 
     Linear, ridge of degree 2, kernel ridge, random forest, extra trees and gradient boosting compete under
-    grouped cross-validation. The mean of the three best is taken, as their errors partly cancel, unless one
-    is better than it by ``margin``; then the simplest that is within ``margin`` of the best. Too few rows
-    leave the simplest model and say so.
+    grouped cross-validation. Three of those that know interactions, whose errors cancel best, are averaged,
+    unless one is clearly better than they are; then the simplest that is within ``margin`` of the best. Too
+    few rows leave the simplest model and say so.
 
     Parameters
     ----------
@@ -95,14 +98,14 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             models = candidates(len(logs), x.shape[1], self.seed)
             self.models_ = [fit(models[name], x, logs, weights) for name in self.chosen_]
         keep = some_rows(len(logs), _ROWS_FOR_BOOTSTRAP, self.seed)
-        codes = {group: code for code, group in enumerate(dict.fromkeys(names))}
-        self._sample = (x[keep], logs[keep], weights[keep], np.array([codes[names[i]] for i in keep]))
+        self._sample = (x[keep], logs[keep], weights[keep], _codes([names[i] for i in keep]))
         return self
 
     def _choose(self, x: Floats, logs: Floats, names: list[Hashable], weights: Floats) -> None:
         keep = some_rows(len(logs), _ROWS_FOR_CHOOSING, self.seed)
         x, logs, weights = x[keep], logs[keep], weights[keep]
-        numbers = fold_numbers([names[i] for i in keep], self.folds, self.seed)
+        groups = [names[i] for i in keep]
+        numbers = fold_numbers(groups, self.folds, self.seed)
         self.validated_ = keep
         self.note_ = ""
         if len(np.unique(numbers)) < 2:
@@ -116,9 +119,9 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             return
         models = candidates(len(logs), x.shape[1], self.seed)
         held = {name: out_of_fold(model, x, logs, weights, numbers) for name, model in models.items()}
-        errors = {name: mean_ratio_error(logs - p, weights) for name, p in held.items()}
-        self.chosen_ = _chosen(held, errors, logs, weights, self.margin)
-        self.errors_ = errors
+        residuals = {name: logs - p for name, p in held.items()}
+        self.errors_ = {name: mean_ratio_error(r, weights) for name, r in residuals.items()}
+        self.chosen_ = _chosen(residuals, weights, _codes(groups), self.margin)
         self.residuals_ = logs - np.mean([held[name] for name in self.chosen_], axis=0)
         if len(logs) < 20:
             self.note_ = f"only {len(logs)} rows: nothing but the mean and a shrunken line competed"
@@ -181,19 +184,49 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         return np.exp(low), np.exp(high)
 
 
+def _codes(groups: Sequence[Hashable]) -> NDArray[np.int64]:
+    codes = {group: code for code, group in enumerate(dict.fromkeys(groups))}
+    return np.array([codes[group] for group in groups], dtype=np.int64)
+
+
 def _chosen(
-    held: dict[str, Floats], errors: dict[str, float], logs: Floats, weights: Floats, margin: float
+    residuals: dict[str, Floats], weights: Floats, codes: NDArray[np.int64], margin: float
 ) -> tuple[str, ...]:
-    """The mean of the three best where nothing simple is clearly better, for it is the steadiest; else the
+    """The three whose mean is best where nothing simple is clearly better, for it is the steadiest; else the
     simplest of the best.
+
+    The three must know that one setting's effect depends on another. A line does not; it may help the mean of
+    all errors, and yet err most in what a choice between configurations turns on.
     """
+    losses = {name: _losses(r, weights, codes) for name, r in residuals.items()}
+    errors = {name: float(np.average(loss, weights=weights)) for name, loss in losses.items()}
     best = min(errors.values())
     simplest = next(name for name, error in errors.items() if error <= best * (1 + margin))
-    three = tuple(sorted(sorted(errors, key=errors.__getitem__)[:3], key=list(errors).index))
-    if len(three) < 3 or len(logs) < _ROWS_FOR_A_MEAN:
+    able = [name for name in errors if name not in _WITHOUT_INTERACTIONS]
+    if len(able) < 3 or len(weights) < _ROWS_FOR_A_MEAN:
         return (simplest,)
-    together = mean_ratio_error(logs - np.mean([held[name] for name in three], axis=0), weights)
-    return three if together <= errors[simplest] * (1 + margin) else (simplest,)
+    means = {
+        names: _losses(np.mean([residuals[name] for name in names], axis=0), weights, codes)
+        for names in itertools.combinations(able, 3)
+    }
+    three = min(means, key=lambda names: float(np.average(means[names], weights=weights)))
+    return (simplest,) if _clearly_less(losses[simplest], means[three], weights, codes) else three
+
+
+def _losses(residuals: Floats, weights: Floats, codes: NDArray[np.int64]) -> Floats:
+    """Error of each value, and of its comparison with others of its group: what all of a video share tells
+    nothing of which of its configurations is best.
+    """
+    shared = np.bincount(codes, weights * residuals) / np.bincount(codes, weights)
+    return ratio_errors(residuals) + ratio_errors(residuals - shared[codes])
+
+
+def _clearly_less(some: Floats, others: Floats, weights: Floats, codes: NDArray[np.int64]) -> bool:
+    """Whether losses are less by more than chance among the groups would make them (two standard errors)."""
+    apart = weights * (others - some)
+    mean = float(apart.sum() / weights.sum())
+    by_group = np.bincount(codes, apart - weights * mean)
+    return mean > 2 * math.sqrt(float((by_group**2).sum())) / float(weights.sum())
 
 
 def some_rows(count: int, most: int, seed: int) -> NDArray[np.int64]:

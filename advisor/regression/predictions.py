@@ -6,7 +6,7 @@ import math
 
 from msgspec import Struct
 
-__all__ = ["Estimate", "Prediction"]
+__all__ = ["Estimate", "Named", "Prediction"]
 
 _SAYS_NOTHING = math.log(100)
 
@@ -42,6 +42,13 @@ class Estimate(Struct, frozen=True):
         return Estimate(self.mean * factor, low, high)
 
 
+class Named(Struct, frozen=True):
+    """Which scenario of which run."""
+
+    run_id: str
+    scenario: str
+
+
 class Prediction(Struct, frozen=True, kw_only=True):
     """One scenario as predicted. Unknown is None; ``notes`` say why, and what else to mind."""
 
@@ -55,4 +62,6 @@ class Prediction(Struct, frozen=True, kw_only=True):
     encoder_known: bool
     tier: str | None = None
     """Of the power that the model was trained on: a model of modelled power stays modelled."""
+    calibrate_with: Named | None = None
+    """Where nothing of the machine is known: which of the scenarios asked for would tell most of it."""
     notes: tuple[str, ...] = ()

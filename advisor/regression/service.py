@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -134,20 +134,22 @@ def predict_runs(
 
     known = [case(s, run) for run in (*runs, *measured) for s in run.scenarios if s.type != "baseline"]
     known = [c for c in known if "mean_power_watts" in c.targets]
-    found: list[Prediction] = []
     loaded = {} if loaded is None else loaded
-    for run in runs:
-        home = hardware_id or registry.choose_hardware(models_dir, run.host.hardware_id if run.host else None)
+    homes = [
+        hardware_id or registry.choose_hardware(models_dir, run.host.hardware_id if run.host else None)
+        for run in runs
+    ]
+    found: dict[str, Iterator[Prediction]] = {}
+    for home in dict.fromkeys(homes):
         if home not in loaded:
             loaded[home] = registry.load(models_dir, home)
         trained, _ = loaded[home]
-        cases = [case(s, run) for s in run.scenarios]
+        # all at once, so that advice chooses among all
+        cases = [case(s, run) for run, h in zip(runs, homes, strict=True) if h == home for s in run.scenarios]
         tier = [c for c in known if c.tier == trained.tier]
-        predicted = trained.predict(cases, tier, confidence=confidence)
-        found += [
-            _nothing(p) if s.type == "baseline" else p for s, p in zip(run.scenarios, predicted, strict=True)
-        ]
-    return found
+        found[home] = iter(trained.predict(cases, tier, confidence=confidence))
+    pairs = [(s, next(found[h])) for run, h in zip(runs, homes, strict=True) for s in run.scenarios]
+    return [_nothing(p) if s.type == "baseline" else p for s, p in pairs]
 
 
 def _nothing(prediction: Prediction) -> Prediction:
@@ -156,6 +158,7 @@ def _nothing(prediction: Prediction) -> Prediction:
         mean_power_watts=None,
         total_energy_joules=None,
         encode_speed_ratio=None,
+        calibrate_with=None,
         notes=("a baseline encodes nothing",),
     )
 

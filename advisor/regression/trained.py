@@ -17,12 +17,14 @@ from advisor.regression.design import Design
 from advisor.regression.features import Case, Encoding
 from advisor.regression.intervals import check_level, student_half_width
 from advisor.regression.offsets import Seen, Spread, corrected, remaining, with_new_video
-from advisor.regression.predictions import Estimate, Prediction
+from advisor.regression.predictions import Estimate, Named, Prediction
 from advisor.regression.situations import Situation, half_width, named
 
 __all__ = ["TargetModel", "Trained", "over_machines", "variances"]
 
 Floats = NDArray[np.float64]
+_SETTLED_SECONDS = 20.0
+"""How long a calibration run should last: by then a second of ramping up is lost in its mean."""
 _LEAST_HALF_WIDTH = 0.002
 """No meter repeats itself better, whatever many runs that agree say."""
 
@@ -91,7 +93,35 @@ class Trained(Struct, kw_only=True):
                 name: _estimates(self, model, name, cases, measured, confidence)
                 for name, model in self.targets.items()
             }
-        return [self._prediction(c, i, found, calibrated, confidence) for i, c in enumerate(cases)]
+            advice = self._calibrations([c for c in cases if c.hardware not in calibrated])
+        return [self._prediction(c, i, found, calibrated, advice, confidence) for i, c in enumerate(cases)]
+
+    def _calibrations(self, cases: Sequence[Case]) -> dict[str, Case]:
+        """By machine that nothing is known of, the case whose run would tell most of it.
+
+        Of those expected to settle, the one whose watts are least in doubt: what a run is off by itself is
+        taken for the machine's. Where none is that long, the longest.
+        """
+        by_machine: dict[str, list[Case]] = defaultdict(list)
+        for c in cases:
+            if c.hardware not in self.encoding.hardware and c.encoder in self.encoding.encoders:
+                by_machine[c.hardware].append(c)
+        return {machine: self._most_telling(some) for machine, some in by_machine.items()}
+
+    def _most_telling(self, cases: Sequence[Case]) -> Case:
+        seconds = self._wall_seconds(cases)
+        settled = [c for c, s in zip(cases, seconds, strict=True) if s >= _SETTLED_SECONDS]
+        if not settled:
+            return cases[int(seconds.argmax())]
+        name = "mean_power_watts" if "mean_power_watts" in self.targets else next(iter(self.targets))
+        _, doubts = _logs(self, self.targets[name], settled)
+        return settled[int(doubts.argmin())]
+
+    def _wall_seconds(self, cases: Sequence[Case]) -> Floats:
+        """How long each would take on the machines that are known; what ends by the clock is long enough."""
+        video = np.array([c.video_seconds or math.inf for c in cases])
+        speed = self.targets.get("encode_speed_ratio")
+        return video if speed is None else video / np.exp(_logs(self, speed, cases)[0])
 
     def is_new_video(self, c: Case) -> bool:
         """Whether the case's video is none of those few that training had."""
@@ -103,10 +133,12 @@ class Trained(Struct, kw_only=True):
         index: int,
         found: Mapping[str, Sequence[Estimate | None]],
         calibrated: set[str],
+        advice: Mapping[str, Case],
         confidence: float,
     ) -> Prediction:
         known, encoder_known = c.hardware in self.encoding.hardware, c.encoder in self.encoding.encoders
         get = {name: values[index] for name, values in found.items()}
+        best = advice.get(c.hardware)
         rate = get.get("energy_joules_per_video_second")
         seconds = c.video_seconds * c.streams if c.video_seconds else None
         return Prediction(
@@ -119,17 +151,21 @@ class Trained(Struct, kw_only=True):
             hardware_known=known,
             encoder_known=encoder_known,
             tier=self.tier,
-            notes=tuple(self._minded(c, known, encoder_known, c.hardware in calibrated)),
+            calibrate_with=Named(best.run_id, best.scenario) if best else None,
+            notes=tuple(self._minded(c, known, encoder_known, c.hardware in calibrated, best)),
         )
 
-    def _minded(self, c: Case, known: bool, encoder_known: bool, calibrated: bool) -> list[str]:
+    def _minded(
+        self, c: Case, known: bool, encoder_known: bool, calibrated: bool, best: Case | None
+    ) -> list[str]:
         """What makes this prediction less certain than its interval says, in words."""
         notes = self.encoding.unknowns(c)
         if not known:
+            first = f", best of these: {best.scenario}" if best else ""
             notes.append(
                 f"machine {c.hardware} is known by calibration runs only"
                 if calibrated
-                else f"machine {c.hardware} was never measured: give a calibration run of it"
+                else f"machine {c.hardware} was never measured: give a calibration run of it{first}"
             )
         if not encoder_known:
             notes.append(f"encoder {c.encoder} was never measured")
@@ -220,12 +256,13 @@ def _estimate(
     alike = sum(s.machine == machine for s in near) if machine else len(near)
     if c.encoder not in trained.encoding.encoders or (machine and not alike):
         return None
-    if machine is None and c.video in model.content and "familiar" in model.situations:
+    if machine is None and (known := _content(model, c)):
         # what training knows of a video counts for more than a few runs, and holds them as a rule
-        offset, explained = model.content[c.video].get(c.encoder, (0.0, 0.0))
-        rest, situation = remaining(here, explained, model.content_spread), "familiar"
+        offset, rest = known[0], remaining(here, known[1], model.content_spread)
+        situation = "familiar"
     else:
         offset, rest = corrected(here, near, spread)
+        offset -= here.error
         situation = "calibrated" if machine else "probed" if alike else "plain"
     if beyond is None:
         return Estimate.of_log(log + offset, None)
@@ -255,12 +292,26 @@ def _told(trained: Trained, model: TargetModel, name: str, measured: Sequence[Ca
 def _standing(
     trained: Trained, model: TargetModel, name: str, c: Case, doubt: float, error: float = 0.0
 ) -> tuple[Seen, Spread]:
-    """Where a case stands among errors, and what they share: more for a video that nothing was like."""
+    """Where a case stands among errors, and what they share: more for a video that nothing was like.
+
+    On a new machine a video that training knows is corrected by what it knows: the error is what is left, and
+    of the video nothing more is to be learned.
+    """
     machine = None if c.hardware in trained.encoding.hardware else c.hardware
+    if machine and (known := _content(model, c)):
+        rest = remaining(Seen(c.video, c.encoder, None, doubt), known[1], model.content_spread)
+        return Seen(None, c.encoder, machine, rest, error - known[0]), model.spread
     if not trained.is_new_video(c):
         return Seen(c.video, c.encoder, machine, doubt, error), model.spread
     spread = with_new_video(model.spread, name)
     return Seen(c.video, c.encoder, machine, doubt + spread.video, error), spread
+
+
+def _content(model: TargetModel, c: Case) -> tuple[float, float] | None:
+    """What training knows of the case's video: the correction, and how much of the variance it explains."""
+    if c.video not in model.content or "familiar" not in model.situations:
+        return None
+    return model.content[c.video].get(c.encoder, (0.0, 0.0))
 
 
 def _half_width(model: TargetModel, situation: str, variance: float, confidence: float) -> float | None:

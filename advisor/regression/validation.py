@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 
-__all__ = ["fit", "fold_numbers", "folds", "mean_ratio_error", "out_of_fold"]
+__all__ = ["fit", "fold_numbers", "folds", "mean_ratio_error", "out_of_fold", "ratio_errors"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -81,12 +81,16 @@ def out_of_fold(model: BaseEstimator, x: Floats, y: Floats, weights: Floats, num
     return predicted
 
 
+def ratio_errors(log_residuals: Floats) -> Floats:
+    """Absolute errors as ratios of the measured values, from ``log(measured) - log(predicted)``."""
+    # far beyond any use, and safe from overflow
+    return np.asarray(np.abs(np.expm1(np.clip(-log_residuals, -50, 50))))
+
+
 def mean_ratio_error(log_residuals: Floats, weights: Floats | None = None) -> float:
-    """Mean absolute error as a ratio of the measured value, from ``log(measured) - log(predicted)``.
+    """The mean of `ratio_errors`.
 
     >>> mean_ratio_error(np.log(np.array([100.0, 100.0])) - np.log(np.array([110.0, 90.0])))
     0.1
     """
-    # far beyond any use, and safe from overflow
-    ratios = np.abs(np.expm1(np.clip(-log_residuals, -50, 50)))
-    return round(float(np.average(ratios, weights=weights)), 12)
+    return round(float(np.average(ratio_errors(log_residuals), weights=weights)), 12)

@@ -10,7 +10,8 @@ predicted by a model that ``retrain_models.py`` made of the others and ``wattfra
 
 - ``a priori``: nothing of the video is known;
 - ``one probe``: one run of the same video and machine was measured;
-- ``new machine``: trained on the other machine only, one calibration run (of another video) is known;
+- ``new machine``: trained on the other machine only, one calibration run (of another video) is known, the one
+  that ``wattframe predict`` asks for; ``any run``: the same with runs of 20 s and more that are drawn;
 - ``regret``: what choosing the least predicted energy above a floor of PSNR costs more than the true best.
 """
 
@@ -39,7 +40,7 @@ PRESETS = {"libsvtav1": {"slow": "4", "medium": "6", "fast": "8"}}
 WORST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 FLOOR_QUANTILE = 0.5
 CALIBRATIONS = 8
-"""Runs that a new machine is calibrated with in turn, each alone, by fold: a single draw decides too much."""
+"""Runs that are drawn by fold to calibrate a new machine in turn, each alone: one draw decides too much."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -256,11 +257,15 @@ def one_fold(
             continue
         write(others, folder / f"train-{machine}", known=True)
         train(folder / f"train-{machine}", folder / f"models-{machine}")
+        models = folder / f"models-{machine}"
+        (asked,) = {p["calibrate_with"]["scenario"] for p in predict(models, files)}
         long = [r for r in own if (r.scenario.duration or 0) >= 20]
-        for number, calibration in enumerate(chance.sample(long, min(CALIBRATIONS, len(long)))):
-            known = write([calibration], folder / f"calibration-{machine}-{number}", known=True)
-            strange = [r for r in own if r.video != calibration.video]
-            score(tallies, "new machine", strange, predict(folder / f"models-{machine}", files, known))
+        drawn = chance.sample(long, min(CALIBRATIONS, len(long)))
+        runs = [("new machine", r) for r in own if r.scenario.name == asked]
+        for number, (situation, run) in enumerate([*runs, *(("any run", r) for r in drawn)]):
+            known = write([run], folder / f"calibration-{machine}-{number}", known=True)
+            strange = [r for r in own if r.video != run.video]
+            score(tallies, situation, strange, predict(models, files, known))
     return extra
 
 

@@ -22,7 +22,7 @@ from advisor.regression.features import Case
 from advisor.regression.files import dumps, library_versions, loads
 from advisor.regression.offsets import Seen, Spread, corrected, video_variances
 from advisor.regression.registry import Manifest
-from advisor.regression.service import Request, answer, models_stamp, predict_files
+from advisor.regression.service import Request, answer, models_stamp, predict_files, predict_runs
 from advisor.regression.training import Trained, merged_repeats, train, validation_groups
 from advisor.results import Host, InputMedia, Power, Run, Scenario, write_run
 
@@ -89,7 +89,7 @@ def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: Trained) -
     assert found.mean_power_watts is None
     assert found.total_energy_joules is None
     assert not found.hardware_known
-    assert "machine new was never measured: give a calibration run of it" in found.notes
+    assert found.notes == ("machine new was never measured: give a calibration run of it, best of these: x",)
 
 
 def test_outside_of_what_was_measured_the_interval_widens(trained: Trained) -> None:
@@ -345,6 +345,29 @@ def test_a_child_process_predicts_files_and_lists_what_it_could_not_use(stored: 
     assert x.mean_power_watts is not None
     assert x.mean_power_watts.mean == pytest.approx(20, rel=0.15)
     assert found.problems == [f"{stored}/missing.json: cannot be read: No such file or directory"]
+
+
+def test_the_run_that_tells_most_of_a_machine_is_one_among_all_files(stored: Path) -> None:
+    """No speed is known here: the video of 30 s lasts long enough, the one of 10 s does not."""
+    clips = {"short": 10.0, "long": 30.0}
+    runs = [
+        Run(
+            run_id=name,
+            scenarios=(
+                Scenario(name="idle", type="baseline", duration=5.0),
+                Scenario(name="x", encoder="libx264", bitrate="1100k", input=InputMedia(duration=seconds)),
+            ),
+            host=Host(hardware_id="new"),
+        )
+        for name, seconds in clips.items()
+    ]
+    found = predict_runs(stored, runs)
+    assert [(p.run_id, p.scenario) for p in found] == [
+        *(("short", "idle"), ("short", "x")),
+        *(("long", "idle"), ("long", "x")),
+    ]
+    asked = [p.calibrate_with and (p.calibrate_with.run_id, p.calibrate_with.scenario) for p in found]
+    assert asked == [None, ("long", "x")] * 2
 
 
 def test_a_model_that_cannot_be_used_is_a_problem_and_no_crash(stored: Path) -> None:
