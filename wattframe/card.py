@@ -175,10 +175,10 @@ def _coverage_row(
 
 def _points(trained: Trained, name: str) -> Points:
     """Held-out prediction and measured value of each row, thinned for the eye."""
-    predictor = trained.targets[name].predictor
+    model = trained.targets[name]
     rows = [c for c in trained.training if name in c.targets]
-    measured = np.array([rows[i].targets[name] for i in predictor.validated_])
-    predicted = measured * np.exp(-predictor.residuals_)
+    measured = np.array([rows[i].targets[name] for i in model.predictor.validated_])
+    predicted = measured * np.exp(-model.residuals)
     step = -(-len(measured) // _MOST_POINTS)
     return [(float(p), float(m)) for p, m in zip(predicted[::step], measured[::step], strict=True)]
 

@@ -76,7 +76,7 @@ def _outliers(trained: Any) -> list[Left]:
 
     found = []
     for name, model in trained.targets.items():
-        errors, kept = model.predictor.residuals_, model.predictor.validated_
+        errors, kept = model.residuals, model.predictor.validated_
         typical = float(np.median(np.abs(errors)))
         if len(errors) < 20 or typical <= 0:
             continue
@@ -96,11 +96,11 @@ def _manifest(trained: Any, home: str) -> Manifest:
     rows = sorted(msgspec.json.encode(c) for c in trained.training)
     targets = {
         name: TargetReport(
-            model=model.predictor.chosen_,
+            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.ways else [])),
             candidate_error_ratios=model.predictor.errors_,
             error_ratios=model.errors,
             coverage_ratios=model.coverage,
-            rows=len(model.predictor.residuals_),
+            rows=len(model.residuals),
         )
         for name, model in trained.targets.items()
     }

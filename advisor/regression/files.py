@@ -49,6 +49,7 @@ class _Plain(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
+    ways: dict[str, float]
     typical_error: float
     variation: float
     spread: Spread
@@ -87,7 +88,8 @@ def dumps(trained: Trained) -> bytes:
         targets=targets,
     )
     estimators = {
-        n: {"predictor": m.predictor, "difficulty": m.difficulty} for n, m in trained.targets.items()
+        n: {"predictor": m.predictor, "difficulty": m.difficulty, "residuals": m.residuals}
+        for n, m in trained.targets.items()
     }
     document = {
         "plain": msgspec.json.encode(plain).decode(),
@@ -100,6 +102,7 @@ def dumps(trained: Trained) -> bytes:
 
 def _plain_target(model: TargetModel) -> _PlainTarget:
     return _PlainTarget(
+        ways=model.ways,
         typical_error=model.typical_error,
         variation=model.variation,
         spread=model.spread,
@@ -145,8 +148,8 @@ def _built(document: Mapping[str, Any]) -> Trained:
     plain = msgspec.json.decode(document["plain"], type=_Plain)
     targets = {
         name: TargetModel(
-            predictor=document["estimators"][name]["predictor"],
-            difficulty=document["estimators"][name]["difficulty"],
+            **document["estimators"][name],
+            ways=target.ways,
             typical_error=target.typical_error,
             variation=target.variation,
             spread=target.spread,

@@ -49,11 +49,11 @@ __all__ = [
 
 Loaded = tuple["Trained", "Manifest"]
 LATEST = "latest"
-FEATURES_VERSION = 2
-"""Counts changes of what the features mean; a model of another version is refused."""
+FEATURES_VERSION = 3
+"""Counts changes of what features and model files mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
 _MANIFEST_FILE = "manifest.json"
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}\Z")
 _VERSION = re.compile(r"^[0-9]{4,}$")
 
 

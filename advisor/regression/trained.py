@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from advisor.regression.offsets import Seen, Spread, corrected, remaining, with_
 from advisor.regression.predictions import Estimate, Named, Prediction
 from advisor.regression.situations import Situation, half_width, named
 
-__all__ = ["TargetModel", "Trained", "over_machines", "variances"]
+__all__ = ["TargetModel", "Trained", "both_ways", "over_machines", "variances"]
 
 Floats = NDArray[np.float64]
 _SETTLED_SECONDS = 20.0
@@ -33,6 +34,11 @@ class TargetModel(Struct, kw_only=True):
     """All that is learned of one target."""
 
     predictor: Any
+    ways: dict[str, float] = {}
+    """Other targets whose powers multiply to this one; the mean (of logarithms) of that and of what
+    ``predictor`` says is predicted. Empty where it alone is."""
+    residuals: Floats = np.empty(0)
+    """Held-out ``log(measured) - log(predicted)`` of the rows ``predictor.validated_``."""
     difficulty: Any = None
     """Predicts the absolute log error of a row; None where the rows are too few to tell."""
     typical_error: float = 0.0
@@ -192,16 +198,30 @@ def variances(difficulty: Any, typical_error: float, x: Floats) -> Floats:
     return np.asarray((1.2533 * np.maximum(difficulty.predict(x), 0.1 * typical)) ** 2)
 
 
+def _predicted_logs(trained: Trained, model: TargetModel, x: Floats) -> Floats:
+    own: Floats = model.predictor.predict_log(x)
+    parts = {name: trained.targets[name].predictor.predict_log(x) for name in model.ways}
+    return both_ways(own, [(power, parts[name]) for name, power in model.ways.items()])
+
+
+def both_ways(own: Floats, parts: Sequence[tuple[float, Floats]]) -> Floats:
+    """Log predictions of a target: its own, or the mean of it and of what the parts' powers multiply to."""
+    if not parts:
+        return own
+    return np.asarray((own + np.sum([power * logs for power, logs in parts], axis=0)) / 2)
+
+
 def _logs(trained: Trained, model: TargetModel, cases: Sequence[Case]) -> tuple[Floats, Floats]:
     """Log predictions and variances of the cases, on machines known and unknown."""
+    predict = partial(_predicted_logs, trained, model)
     known = np.array([c.hardware in trained.encoding.hardware for c in cases], dtype=bool)
     x = trained.design.matrix(cases)
     logs = np.empty(len(cases))
     if known.any():
-        logs[known] = model.predictor.predict_log(x[known])
+        logs[known] = predict(x[known])
     if not known.all():
         strange = [c for c, k in zip(cases, known, strict=True) if not k]
-        logs[~known] = over_machines(trained.design, strange, model.predictor.predict_log)
+        logs[~known] = over_machines(trained.design, strange, predict)
     return logs, variances(model.difficulty, model.typical_error, x)
 
 
@@ -321,7 +341,7 @@ def _half_width(model: TargetModel, situation: str, variance: float, confidence:
     if half is None:
         independent = found.independent if found else None
         # few runs that agree better than repeats do are luck
-        errors = np.maximum(np.abs(model.predictor.residuals_), MEASURED_NOISE_RATIO)
+        errors = np.maximum(np.abs(model.residuals), MEASURED_NOISE_RATIO)
         half = student_half_width(errors, confidence, parameters=1, independent=independent)
         if half is not None and model.typical_error:
             # Student's width is that of the typical case; this one may be more or less certain

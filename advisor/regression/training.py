@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from advisor.regression.features import TARGETS, Case, Encoding
 from advisor.regression.multivariate import MultivariatePredictor, some_rows
 from advisor.regression.offsets import Seen, Spread, learned, video_variances
 from advisor.regression.situations import Held
-from advisor.regression.trained import TargetModel, Trained, over_machines, variances
+from advisor.regression.trained import TargetModel, Trained, both_ways, over_machines, variances
 from advisor.regression.validation import fit, fold_numbers, out_of_fold
 
 __all__ = ["TargetModel", "Trained", "merged_repeats", "train", "validation_groups"]
@@ -37,6 +37,8 @@ _REPEATS_KEPT = 4
 _FOLDS = 5
 _FEWER_FOLDS = 3
 _MACHINES_PLAYED = 6
+_WAYS = {"energy_joules_per_video_second": {"mean_power_watts": 1.0, "encode_speed_ratio": -1.0}}
+"""Energy of a second of video is power times the time that it takes: two ways to it that err apart."""
 
 
 def merged_repeats(cases: Sequence[Case]) -> list[Case]:
@@ -90,12 +92,14 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
     groups, grouped_by = validation_groups(rows)
     with threadpool_limits(limits=1):
         design, x = learn_design(rows, groups, Encoding.learn(rows), seed)
-        targets = {}
+        works = {}
         for name in TARGETS:
             some = [i for i, c in enumerate(rows) if name in c.targets]
             if some:
-                work = _Work(name, rows, repeats, groups, design, x, some, seed)
-                targets[name] = work.learn()
+                works[name] = _Work(name, rows, repeats, groups, design, x, some, seed)
+        # what has another way follows those on that way
+        learned = {name: works[name].learn(works) for name in sorted(works, key=_WAYS.__contains__)}
+        targets = {name: learned[name] for name in works}
     return Trained(
         design=design,
         targets=targets,
@@ -110,7 +114,11 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> Trained:
 
 
 class _Work:
-    """The learning of one target: the rows that have it, and what is derived of them step by step."""
+    """The learning of one target: the rows that have it, and what is derived of them step by step.
+
+    Held-out log predictions stay, each by the models of its own target alone, for a target that has this one
+    on another way.
+    """
 
     def __init__(
         self,
@@ -130,21 +138,27 @@ class _Work:
         self.x = x[list(some)]
         self.y = np.array([c.targets[name] for c in self.rows])
         self.weights = np.array([c.weight for c in self.rows])
+        self.ways: list[tuple[float, _Work]] = []
 
-    def learn(self) -> TargetModel:
+    def learn(self, works: Mapping[str, _Work]) -> TargetModel:
         predictor = MultivariatePredictor(seed=self.seed).fit(self.x, self.y, self.groups, self.weights)
-        made = TargetModel(predictor=predictor)
+        made = TargetModel(predictor=predictor, residuals=predictor.residuals_)
+        self.predictor = predictor
         self.kept = [int(i) for i in predictor.validated_]
         # an interval is for one new measurement: it has the errors of single ones, not of their medians
         self.each = [(k, c) for k, i in enumerate(self.kept) for c in self.repeats[i][:_REPEATS_KEPT]]
         self.noise = np.array([math.log(c.targets[self.name] / self.y[self.kept[k]]) for k, c in self.each])
-        errors = self._single(predictor.residuals_)
+        logs = np.log(self.y[self.kept])
+        self.by_group = logs - predictor.residuals_
+        self._find_ways(made, works)
+        made.residuals = logs - both_ways(self.by_group, [(power, w.by_group) for power, w in self.ways])
+        errors = self._single(made.residuals)
         made.typical_error = float(np.sqrt(np.mean(errors**2))) if len(errors) > 1 else 0.0
         made.variation = float(np.var(np.log(self.y)))
         if not predictor.errors_:
             return made
         doubts = self._learn_difficulty(made, errors)
-        made.spread = self._spread(predictor.residuals_)
+        made.spread = self._spread(made.residuals)
         held = self._held(errors, doubts)
         made.situations = (
             situations.plain(held, made.spread)
@@ -153,6 +167,16 @@ class _Work:
             | self._machines(made, errors, doubts)
         )
         return made
+
+    def _find_ways(self, made: TargetModel, works: Mapping[str, _Work]) -> None:
+        """Take the other way where the targets on it know the same runs, and enough of them to err apart."""
+        parts = _WAYS.get(self.name, {})
+        if len(self.rows) >= _ROWS_FOR_DIFFICULTY and all(
+            name in works and works[name].predictor.errors_ and works[name].repeats == self.repeats
+            for name in parts
+        ):
+            made.ways = parts
+            self.ways = [(power, works[name]) for name, power in parts.items()]
 
     def _single(self, residuals: Floats) -> Floats:
         """The errors of single measurements, from those of the rows they belong to."""
@@ -202,7 +226,8 @@ class _Work:
         x, y, weights = self.x[self.kept], np.log(self.y[self.kept]), self.weights[self.kept]
         numbers = fold_numbers(range(len(y)), _FEWER_FOLDS, self.seed)
         models = self._models(len(y), x.shape[1], made)
-        residuals = y - np.mean([out_of_fold(m, x, y, weights, numbers) for m in models], axis=0)
+        self.by_row = np.mean([out_of_fold(m, x, y, weights, numbers) for m in models], axis=0)
+        residuals = y - both_ways(self.by_row, [(power, w.by_row) for power, w in self.ways])
         made.content_spread = self._spread(residuals)
         held = self._held(self._single(residuals), doubts)
         made.content = _content(held, made.content_spread, self.design.encoding.encoders)
@@ -225,6 +250,7 @@ class _Work:
                 np.random.default_rng(self.seed).choice(machines, _MACHINES_PLAYED, replace=False)
             )
         held = self._held(errors, doubts, new_machine=True)
+        self.strange = np.full(len(self.each), np.nan)
         if len(machines) == 1:
             return situations.calibrated([held], made.spread, self.seed, differ=False)
         played = [part for machine in machines if (part := self._as_new(made, machine, held))]
@@ -248,7 +274,8 @@ class _Work:
             train = [train[i] for i in some_rows(len(train), len(self.kept), self.seed)]
             test = [n for n in mine if numbers[self.kept[self.each[n][0]]] == fold]
             if train and test:
-                logs = self._predicted(made, train, [self.each[n][1] for n in test])
+                self.strange[test] = self._predicted(made, train, [self.each[n][1] for n in test])
+                logs = both_ways(self.strange[test], [(power, w.strange[test]) for power, w in self.ways])
                 found += [
                     _with_error(held[n], math.log(self.each[n][1].targets[self.name]) - float(log))
                     for n, log in zip(test, logs, strict=True)

@@ -67,7 +67,7 @@ def _on_new_rows(
     if model is None or not model.predictor.errors_:
         return None, None, 0, None
     rows = [c for c in trained.training if name in c.targets]
-    held = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.predictor.residuals_, strict=True)]
+    held = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.residuals, strict=True)]
     new = [(c, e) for c, e in held if c.run_id not in manifest.runs]
     predicted = former.predict([c for c, _ in new]) if new else []
     pairs = [
