@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from advisor.errors import FfmpegError
-from advisor.ffmpeg import Capabilities, file_url
+from advisor.ffmpeg import FILES_ONLY, Capabilities, file_url, run
 from advisor.files import write_atomically
 
 __all__ = ["ContentCache", "measure_content"]
@@ -71,24 +70,13 @@ def _probe(path: Path | str, ffmpeg: Path, able: Capabilities) -> tuple[int, str
     if "siti" not in able.filters:
         return 0, ""
     graph = f"scale=-2:'min({_LINES},ih)',format=yuv420p,siti=print_summary=1"
-    source = ["-t", f"{_SECONDS:g}", "-i", file_url(path), "-map", "0:v:0", "-an", "-sn"]
+    source = [*FILES_ONLY, "-t", f"{_SECONDS:g}", "-i", file_url(path), "-map", "0:v:0", "-an", "-sn"]
+    call = ["-hide_banner", "-nostdin", "-nostats", *source, "-vf", graph, *output]
     try:
-        done = subprocess.run(
-            [ffmpeg, "-hide_banner", "-nostdin", "-nostats", *source, "-vf", graph, *output],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise FfmpegError(f"{path}: its content took longer than {_TIMEOUT_SECONDS:g} s") from exc
-    except OSError as exc:
-        raise FfmpegError(f"{ffmpeg}: cannot be run: {exc.strerror}") from exc
-    said = done.stderr.decode("utf-8", "replace")
-    if done.returncode:
-        last = said.strip().splitlines()[-1:] or ["no message"]
-        raise FfmpegError(f"{path}: its content cannot be measured: {last[0]}")
-    return 8 * len(done.stdout), said
+        coded, said = run(ffmpeg, call, timeout_seconds=_TIMEOUT_SECONDS)
+    except FfmpegError as exc:
+        raise FfmpegError(f"{path}: its content cannot be measured: {exc}") from exc
+    return 8 * len(coded), said
 
 
 class ContentCache:

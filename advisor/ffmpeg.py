@@ -14,6 +14,7 @@ from msgspec import Struct
 from advisor.errors import FfmpegError, InputError
 
 __all__ = [
+    "FILES_ONLY",
     "MEDIA_FORMATS",
     "MOST_PIXELS",
     "Capabilities",
@@ -21,6 +22,7 @@ __all__ = [
     "chosen_ffmpeg",
     "file_url",
     "find_ffmpeg",
+    "run",
     "run_text",
     "vmaf_models",
 ]
@@ -35,6 +37,13 @@ that make ffmpeg open further files (hls, dash, concat, image sequences), or tex
 
 MOST_PIXELS = 8192 * 8192
 """Of one picture, for ffmpeg's ``max_pixels``: a file of a hundred bytes may say that it holds a gigabyte."""
+
+FILES_ONLY = (
+    *("-protocol_whitelist", "file"),
+    *("-format_whitelist", MEDIA_FORMATS),
+    *("-max_pixels", str(MOST_PIXELS)),
+)
+"""What stands before the ``-i`` of a file, so that it is read as a video and opens nothing else."""
 
 VMAF_MODELS = (
     "vmaf_v0.6.1",
@@ -164,24 +173,29 @@ def _version(path: Path) -> str:
 
 def run_text(path: Path, arguments: Sequence[str]) -> str:
     """What a short ffmpeg call prints on stdout; `FfmpegError` when it fails."""
+    printed, _ = run(path, arguments, timeout_seconds=_TIMEOUT_SECONDS)
+    return printed.decode("utf-8", "replace")
+
+
+def run(path: Path, arguments: Sequence[str], *, timeout_seconds: float) -> tuple[bytes, str]:
+    """What a call of ffmpeg gives on stdout, and what it says on stderr; `FfmpegError` when it fails."""
     try:
         done = subprocess.run(
             [path, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT_SECONDS,
+            timeout=timeout_seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as exc:
-        raise FfmpegError(f"{path}: gave no answer within {_TIMEOUT_SECONDS} s") from exc
+        raise FfmpegError(f"{path}: gave no answer within {timeout_seconds:g} s") from exc
     except OSError as exc:
         raise FfmpegError(f"{path}: cannot be run: {exc.strerror}") from exc
+    said = done.stderr.decode("utf-8", "replace")
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        last = said.strip().splitlines()[-1:] or ["no message"]
         raise FfmpegError(f"{path}: ended with code {done.returncode}: {last[0]}")
-    return done.stdout
+    return done.stdout, said
 
 
 def _names(listing: str, pattern: str) -> frozenset[str]:

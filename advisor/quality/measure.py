@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url, find_ffmpeg
+from advisor.ffmpeg import FILES_ONLY, file_url, find_ffmpeg
 from advisor.quality import search
 from advisor.quality.alignment import doubtful, shifted
 from advisor.quality.graph import Plan, filter_graph, one_too_many, plan, seconds_compared
@@ -91,20 +91,12 @@ def measure(
 def _inputs(source: Media, encode: Media, settings: Settings) -> list[str]:
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
-    files_only = [
-        "-protocol_whitelist",
-        "file",
-        "-format_whitelist",
-        MEDIA_FORMATS,
-        "-max_pixels",
-        str(MOST_PIXELS),
-    ]
     return [
         *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-progress", "pipe:1"),
         # a picture that the decoder had to guess is no picture of this encode
         "-xerror",
-        *(*files_only, "-i", file_url(encode.path)),
-        *(*files_only, *start, *loops, "-i", file_url(source.path)),
+        *(*FILES_ONLY, "-i", file_url(encode.path)),
+        *(*FILES_ONLY, *start, *loops, "-i", file_url(source.path)),
     ]
 
 
