@@ -18,7 +18,8 @@ from advisor.regression.features import Encoding
 from advisor.regression.multivariate import MultivariatePredictor
 from advisor.regression.offsets import Spread
 from advisor.regression.situations import Situation
-from advisor.regression.trained import TargetModel, Trained
+from advisor.regression.target import TargetModel
+from advisor.regression.trained import Trained
 from advisor.regression.trees import check_trees
 
 __all__ = ["TRUSTED", "check_versions", "dumps", "library_versions", "loads"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -14,53 +12,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from advisor.options import MEASURED_NOISE_RATIO
+from advisor.regression.advice import best_calibrations
 from advisor.regression.design import Design
 from advisor.regression.features import Case, Encoding
 from advisor.regression.intervals import check_level, student_half_width
 from advisor.regression.offsets import Seen, Spread, corrected, remaining, with_new_video
 from advisor.regression.predictions import Estimate, Named, Prediction
-from advisor.regression.situations import Situation, half_width, named
+from advisor.regression.situations import half_width, named
+from advisor.regression.target import TargetModel, log_predictions
 
-__all__ = ["TargetModel", "Trained", "both_ways", "over_machines", "variances"]
+__all__ = ["Trained"]
 
 Floats = NDArray[np.float64]
-_SETTLED_SECONDS = 20.0
-"""How long a calibration run should last: by then a second of ramping up is lost in its mean."""
 _LEAST_HALF_WIDTH = 0.002
 """No meter repeats itself better, whatever many runs that agree say."""
-
-
-class TargetModel(Struct, kw_only=True):
-    """All that is learned of one target."""
-
-    predictor: Any
-    ways: dict[str, float] = {}
-    """Other targets whose powers multiply to this one; the mean (of logarithms) of that and of what
-    ``predictor`` says is predicted. Empty where it alone is."""
-    residuals: Floats = np.empty(0)
-    """Held-out ``log(measured) - log(predicted)`` of the rows ``predictor.validated_``."""
-    difficulty: Any = None
-    """Predicts the absolute log error of a row; None where the rows are too few to tell."""
-    typical_error: float = 0.0
-    variation: float = 0.0
-    """Variance of the target's logarithm over training: what a whole span of a setting may change."""
-    spread: Spread = Spread()
-    content: dict[str, dict[str, tuple[float, float]]] = {}
-    """Of each video that training knows, by encoder: the correction, and the variance that it explains."""
-    content_spread: Spread = Spread()
-    """What errors share when the video is known."""
-    situations: dict[str, Situation] = {}
-    """What was held out in each situation of `advisor.regression.situations`."""
-
-    @property
-    def errors(self) -> dict[str, float]:
-        """Grouped mean absolute error by situation, as a ratio."""
-        return {name: s.error_ratio for name, s in self.situations.items()}
-
-    @property
-    def coverage(self) -> dict[str, float]:
-        """Share of held-out rows inside 90 % prediction intervals, each by the scores of other groups."""
-        return {name: s.coverage_ratio for name, s in self.situations.items() if s.coverage_ratio is not None}
 
 
 class Trained(Struct, kw_only=True):
@@ -99,35 +64,9 @@ class Trained(Struct, kw_only=True):
                 name: _estimates(self, model, name, cases, measured, confidence)
                 for name, model in self.targets.items()
             }
-            advice = self._calibrations([c for c in cases if c.hardware not in calibrated])
+            strange = [c for c in cases if c.hardware not in calibrated]
+            advice = best_calibrations(self.design, self.targets, strange)
         return [self._prediction(c, i, found, calibrated, advice, confidence) for i, c in enumerate(cases)]
-
-    def _calibrations(self, cases: Sequence[Case]) -> dict[str, Case]:
-        """By machine that nothing is known of, the case whose run would tell most of it.
-
-        Of those expected to settle, the one whose watts are least in doubt: what a run is off by itself is
-        taken for the machine's. Where none is that long, the longest.
-        """
-        by_machine: dict[str, list[Case]] = defaultdict(list)
-        for c in cases:
-            if c.hardware not in self.encoding.hardware and c.encoder in self.encoding.encoders:
-                by_machine[c.hardware].append(c)
-        return {machine: self._most_telling(some) for machine, some in by_machine.items()}
-
-    def _most_telling(self, cases: Sequence[Case]) -> Case:
-        seconds = self._wall_seconds(cases)
-        settled = [c for c, s in zip(cases, seconds, strict=True) if s >= _SETTLED_SECONDS]
-        if not settled:
-            return cases[int(seconds.argmax())]
-        name = "mean_power_watts" if "mean_power_watts" in self.targets else next(iter(self.targets))
-        _, doubts = _logs(self, self.targets[name], settled)
-        return settled[int(doubts.argmin())]
-
-    def _wall_seconds(self, cases: Sequence[Case]) -> Floats:
-        """How long each would take on the machines that are known; what ends by the clock is long enough."""
-        video = np.array([c.video_seconds or math.inf for c in cases])
-        speed = self.targets.get("encode_speed_ratio")
-        return video if speed is None else video / np.exp(_logs(self, speed, cases)[0])
 
     def is_new_video(self, c: Case) -> bool:
         """Whether the case's video is none of those few that training had."""
@@ -183,48 +122,6 @@ class Trained(Struct, kw_only=True):
         return notes
 
 
-def over_machines(design: Design, cases: Sequence[Case], predict: Any) -> Floats:
-    """Log predictions of cases on a machine never seen: the mean over those that are known."""
-    logs = [predict(design.matrix(cases, hardware=h)) for h in design.encoding.hardware]
-    return np.asarray(np.mean(logs, axis=0))
-
-
-def variances(difficulty: Any, typical_error: float, x: Floats) -> Floats:
-    """The variance of each row's log error; the typical one where rows were too few to tell them apart."""
-    typical = max(typical_error, 1e-4)
-    if difficulty is None:
-        return np.full(len(x), typical**2)
-    # the standard deviation of a normal error is 1.2533 times its mean absolute value
-    return np.asarray((1.2533 * np.maximum(difficulty.predict(x), 0.1 * typical)) ** 2)
-
-
-def _predicted_logs(trained: Trained, model: TargetModel, x: Floats) -> Floats:
-    own: Floats = model.predictor.predict_log(x)
-    parts = {name: trained.targets[name].predictor.predict_log(x) for name in model.ways}
-    return both_ways(own, [(power, parts[name]) for name, power in model.ways.items()])
-
-
-def both_ways(own: Floats, parts: Sequence[tuple[float, Floats]]) -> Floats:
-    """Log predictions of a target: its own, or the mean of it and of what the parts' powers multiply to."""
-    if not parts:
-        return own
-    return np.asarray((own + np.sum([power * logs for power, logs in parts], axis=0)) / 2)
-
-
-def _logs(trained: Trained, model: TargetModel, cases: Sequence[Case]) -> tuple[Floats, Floats]:
-    """Log predictions and variances of the cases, on machines known and unknown."""
-    predict = partial(_predicted_logs, trained, model)
-    known = np.array([c.hardware in trained.encoding.hardware for c in cases], dtype=bool)
-    x = trained.design.matrix(cases)
-    logs = np.empty(len(cases))
-    if known.any():
-        logs[known] = predict(x[known])
-    if not known.all():
-        strange = [c for c, k in zip(cases, known, strict=True) if not k]
-        logs[~known] = over_machines(trained.design, strange, predict)
-    return logs, variances(model.difficulty, model.typical_error, x)
-
-
 def _estimates(
     trained: Trained,
     model: TargetModel,
@@ -235,7 +132,7 @@ def _estimates(
 ) -> list[Estimate | None]:
     if not cases:
         return []
-    logs, doubts = _logs(trained, model, cases)
+    logs, doubts = log_predictions(trained.design, trained.targets, name, cases)
     told = _told(trained, model, name, measured)
     return [
         _estimate(trained, model, name, c, (float(log), float(doubt)), told, confidence)
@@ -300,7 +197,7 @@ def _told(trained: Trained, model: TargetModel, name: str, measured: Sequence[Ca
     some = [c for c in measured if name in c.targets]
     if not some:
         return told
-    logs, doubts = _logs(trained, model, some)
+    logs, doubts = log_predictions(trained.design, trained.targets, name, some)
     for c, log, doubt in zip(some, logs, doubts, strict=True):
         error = math.log(c.targets[name]) - float(log)
         seen, _ = _standing(trained, model, name, c, float(doubt), error)

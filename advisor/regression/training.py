@@ -22,10 +22,11 @@ from advisor.regression.features import TARGETS, Case, Encoding
 from advisor.regression.multivariate import MultivariatePredictor, some_rows
 from advisor.regression.offsets import Seen, Spread, learned, video_variances
 from advisor.regression.situations import Held
-from advisor.regression.trained import TargetModel, Trained, both_ways, over_machines, variances
+from advisor.regression.target import TargetModel, both_ways, over_machines, variances
+from advisor.regression.trained import Trained
 from advisor.regression.validation import fit, fold_numbers, out_of_fold
 
-__all__ = ["TargetModel", "Trained", "merged_repeats", "train", "validation_groups"]
+__all__ = ["Trained", "merged_repeats", "train", "validation_groups"]
 
 Floats = NDArray[np.float64]
 _FEWEST_VIDEOS = 3
