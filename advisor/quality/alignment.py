@@ -33,36 +33,41 @@ _FLOOR = 0.1
 """A mean squared error (8 bit) that is as good as none: ffmpeg logs two decimals."""
 
 
-def shifted(plan: Plan, errors: Mapping[str, Sequence[float]]) -> str | None:
+def shifted(plan: Plan, probe: Sequence[Window]) -> str | None:
     """The reason why the pairing is wrong, None when it is the best one.
 
     Parameters
     ----------
-    errors
-        Mean squared errors of the probe's frames: ``now`` as paired, ``early`` and ``late`` with the
-        reference one of its frames earlier and later, ``paired`` (change of rate only) as paired after the
-        rate filter.
+    probe
+        By window of the plan, mean squared errors of its frames: ``now`` as paired, ``early`` and ``late``
+        with the reference one of its frames earlier and later, ``paired`` (change of rate only) as paired
+        after the rate filter.
     """
-    windows = [w for w in _by_window(plan, errors) if w["now"]]
-    begins = [begin for begin, _ in plan.windows]
-    for begin, window in zip(begins, windows, strict=False):
+    looked = [
+        (begin, window) for (begin, _), window in zip(plan.windows, probe, strict=True) if _complete(window)
+    ]
+    for begin, window in looked:
         name = _clearly_better(window)
         if name is not None:
             return f"{_WORDS[name]} (around {begin:.1f} s)"
-    telling = [window for window in windows if _tells(window)]
+    telling = [window for _, window in looked if _tells(window)]
     for name, opposite in (("early", "late"), ("late", "early")):
         if telling and _tends(telling, name, opposite):
             return _WORDS[name]
     return None
 
 
-def doubtful(plan: Plan, errors: Mapping[str, Sequence[float]]) -> tuple[float, float] | None:
+def _complete(window: Window) -> bool:
+    return all(window[name] for name in ("now", "early", "late"))
+
+
+def doubtful(plan: Plan, probe: Sequence[Window]) -> tuple[float, float] | None:
     """The part, in seconds, whose frames are least like their partners where neither side fits much worse.
 
     There the two videos may be further apart than the probe looks; None when every part is as it should be.
     """
-    windows = zip(plan.windows, _by_window(plan, errors), strict=False)
-    parts = [part for place, window in windows for part in _parts(place, window)]
+    windows = zip(plan.windows, probe, strict=True)
+    parts = [part for place, window in windows if _complete(window) for part in _parts(place, window)]
     unlike = [(_mean(_used(part)), place) for place, part in parts if _may_be_elsewhere(part)]
     return max(unlike)[1] if unlike else None
 
@@ -71,7 +76,7 @@ def _parts(place: tuple[float, float], window: Window) -> Iterator[tuple[tuple[f
     """A window in parts of about half a second: what is lost in its middle moves only what follows."""
     count, (begin, end) = len(window["now"]), place
     parts = max(1, count // _PART_FRAMES)
-    for n in range(parts if count else 0):
+    for n in range(parts):
         share, next_share = n / parts, (n + 1) / parts
         cut = slice(round(count * share), round(count * next_share))
         times = begin + (end - begin) * share, begin + (end - begin) * next_share
@@ -80,8 +85,6 @@ def _parts(place: tuple[float, float], window: Window) -> Iterator[tuple[tuple[f
 
 def _may_be_elsewhere(window: Window) -> bool:
     used = _used(window)
-    if not all(window[name] for name in ("early", "late")):
-        return False
     return _mean(used) > _UNLIKE and min(_share(window[name], used) for name in ("early", "late")) < _SURE
 
 
@@ -133,19 +136,6 @@ _WORDS = {
     "early": "the output is a frame or more ahead of the reference",
     "late": "the output is a frame or more behind the reference",
 }
-
-
-def _by_window(plan: Plan, errors: Mapping[str, Sequence[float]]) -> Iterator[Window]:
-    """The errors cut at the windows; a frame that was dropped moves the cut by one, which does not matter."""
-    total = sum(end - begin for begin, end in plan.windows)
-    passed = 0.0
-    for begin, end in plan.windows:
-        shares = passed / total, (passed + end - begin) / total
-        passed += end - begin
-        yield {
-            name: values[round(shares[0] * len(values)) : round(shares[1] * len(values))]
-            for name, values in errors.items()
-        }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ from advisor.errors import MediaError
 from advisor.quality.probe import Media
 from advisor.quality.settings import PHONE, Settings, check_settings, chosen_models
 
-__all__ = ["Plan", "filter_graph", "one_too_many", "plan", "seconds_compared", "start_filter"]
+__all__ = ["Plan", "filter_graph", "one_too_many", "plan", "probe_names", "seconds_compared", "start_filter"]
 
 Pairing = Literal["time", "index", "fps"]
 
@@ -162,8 +162,8 @@ def filter_graph(plan: Plan, *, threads: int) -> str:
     """The graph for ffmpeg: input 0 is the distorted stream, input 1 the reference; the output is ``[out]``.
 
     Logs go to the working directory under plain names, so that no path needs escaping: ``vmaf.json``,
-    ``psnr.log``, ``ssim.log``, ``xpsnr.log`` and the probe's ``now.log``, ``early.log``, ``late.log``,
-    ``paired.log``.
+    ``psnr.log``, ``ssim.log``, ``xpsnr.log`` and for window n of the probe ``nown.log``, ``earlyn.log``,
+    ``laten.log``, ``pairedn.log``.
     """
     return ";".join([*_streams(plan), *_metrics(plan, threads), *_probe(plan)])
 
@@ -185,7 +185,7 @@ def _streams(plan: Plan) -> Iterator[str]:
     start = f"tpad=stop=1:stop_mode=clone,{start}"
     rate = f"fps={plan.rate}," if plan.pairing == "fps" else ""
     copies = 4 if plan.xpsnr else 3
-    labels = "".join(f"[r{n}]" for n in range(copies))
+    labels = _labels("r", copies)
     if not plan.windows:
         yield f"[0:V:0]{distorted}[d]"
         yield f"[1:V:0]{rate}{start},{reference},split={copies}{labels}"
@@ -218,23 +218,43 @@ def _model_option(index: int, model: str) -> str:
 
 
 def _probe(plan: Plan) -> Iterator[str]:
+    """Every window is cut out by itself, and so ends for the filters that pair frames in it.
+
+    Would the frames between two windows be only left out, a filter that has one more of the reference would
+    wait for the next window, and everything before it be read and kept for the other filters.
+    """
     if not plan.windows:
         return
-    shift, lines = plan.shift_seconds, min(_SMALL_LINES, plan.height)
+    lines = min(_SMALL_LINES, plan.height)
     small = f"scale={max(16, round(plan.width * lines / plan.height))}:{lines}:flags=area,format=gray"
-    margin = 3 * max(shift, 1 / float(plan.rate))
-    pairs = ["now", "early", "late", *(["paired"] if plan.pairing == "fps" else [])]
-    yield f"[dp]{_within(plan, 0)},{small},split={len(pairs)}" + "".join(f"[p_{name}]" for name in pairs)
-    start = "setpts=PTS-STARTPTS," if plan.pairing == "fps" else ""
-    yield f"[rp]{start}{_within(plan, margin)},{small},split=3[q_now][early][late]"
-    yield f"[early]setpts=PTS-{shift:.9f}/TB[q_early]"
-    yield f"[late]setpts=PTS+{shift:.9f}/TB[q_late]"
-    if plan.pairing == "fps":
-        yield f"[rf]{_within(plan, margin)},{small}[q_paired]"
-    for name in pairs:
-        yield f"[p_{name}][q_{name}]psnr=stats_file={name}.log:{_SYNC},nullsink"
+    margin = 3 * max(plan.shift_seconds, 1 / float(plan.rate))
+    for label in ("dp", "rp", *(["rf"] if plan.pairing == "fps" else [])):
+        start = "setpts=PTS-STARTPTS," if label == "rp" and plan.pairing == "fps" else ""
+        around = 0.0 if label == "dp" else margin
+        yield f"[{label}]{start}split={len(plan.windows)}" + _labels(label, len(plan.windows))
+        for n, (begin, end) in enumerate(plan.windows):
+            cut = f"trim=start={max(0.0, begin - around):.6f}:end={end + around:.6f}"
+            yield f"[{label}{n}]{cut},{small}[{label}{n}s]"
+    for n in range(len(plan.windows)):
+        yield from _window_pairs(plan, n)
 
 
-def _within(plan: Plan, margin: float) -> str:
-    parts = [f"between(t,{a - margin:.6f},{b + margin:.6f})" for a, b in plan.windows]
-    return f"select='{'+'.join(parts)}'"
+def _window_pairs(plan: Plan, n: int) -> Iterator[str]:
+    shift = plan.shift_seconds
+    names = probe_names(plan)
+    yield f"[dp{n}s]split={len(names)}" + "".join(f"[p{n}_{name}]" for name in names)
+    yield f"[rp{n}s]split=3[q{n}_now][e{n}][l{n}]"
+    yield f"[e{n}]setpts=PTS-{shift:.9f}/TB[q{n}_early]"
+    yield f"[l{n}]setpts=PTS+{shift:.9f}/TB[q{n}_late]"
+    for name in names:
+        reference = f"rf{n}s" if name == "paired" else f"q{n}_{name}"
+        yield f"[p{n}_{name}][{reference}]psnr=stats_file={name}{n}.log:{_SYNC},nullsink"
+
+
+def probe_names(plan: Plan) -> tuple[str, ...]:
+    """The pairings that are tried in each window; window n logs to ``NAMEn.log``."""
+    return ("now", "early", "late", *(["paired"] if plan.pairing == "fps" else []))
+
+
+def _labels(name: str, count: int) -> str:
+    return "".join(f"[{name}{n}]" for n in range(count))

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.errors import FfmpegError
-from advisor.quality.graph import Plan
+from advisor.quality.graph import Plan, probe_names
 
 __all__ = ["Frame", "Logs", "read_logs"]
 
@@ -41,8 +41,9 @@ class Logs(Struct, frozen=True):
     """What the filters say at their end, by filter and plane: ``averages["psnr"]["y"]``."""
     complaints: tuple[str, ...]
     """Errors that did not end the work, for instance a slice that the decoder repaired."""
-    probe: dict[str, tuple[float, ...]]
-    """Mean squared errors of the probe's frames by pairing: ``now``, ``early``, ``late``, ``paired``."""
+    probe: tuple[dict[str, tuple[float, ...]], ...]
+    """By window of the plan, mean squared errors of the frames by pairing: ``now``, ``early``, ``late`` and,
+    where the rate was changed, ``paired``."""
 
 
 class _VmafFrame(Struct):
@@ -67,12 +68,10 @@ def read_logs(folder: Path, said: str, plan: Plan) -> Logs:
         log = msgspec.json.decode((folder / "vmaf.json").read_bytes(), type=_VmafLog)
         psnr = _per_frame(folder / "psnr.log", "psnr_y")
         ssim = _per_frame(folder / "ssim.log", "Y")
-        names = ["now", "early", "late", "paired"] if plan.windows else []
-        probe = {
-            name: _per_frame(folder / f"{name}.log", "mse_y")
-            for name in names
-            if (folder / f"{name}.log").exists()
-        }
+        probe = tuple(
+            {name: _per_frame(folder / f"{name}{n}.log", "mse_y") for name in probe_names(plan)}
+            for n in range(len(plan.windows))
+        )
         vmaf = tuple(tuple(f.metrics[f"m{index}"] for f in log.frames) for index in range(len(plan.models)))
         averages = {name: _pairs(rest) for name, rest in _SUMMARY.findall(said)}
         wanted = [averages["psnr"]["average"], averages["ssim"]["All"]]

@@ -21,11 +21,13 @@ PLAN = Plan(
     windows=((0.06, 1.0), (3.0, 3.5), (5.0, 5.5)),
     models=("vmaf_v0.6.1",),
 )
-COUNT = 49  # 24 frames, then 12 and 13
+COUNTS = (24, 12, 13)
+"""Frames in each window."""
+Windows = list[dict[str, list[float]]]
 
 
-def errors(now: float, early: float, late: float) -> dict[str, list[float]]:
-    return {"now": [now] * COUNT, "early": [early] * COUNT, "late": [late] * COUNT}
+def errors(now: float, early: float, late: float) -> Windows:
+    return [{"now": [now] * n, "early": [early] * n, "late": [late] * n} for n in COUNTS]
 
 
 def test_neighbours_that_fit_worse_leave_the_pairing_alone() -> None:
@@ -45,9 +47,7 @@ def test_a_neighbour_that_fits_clearly_better_is_named(early: float, late: float
 
 
 def test_a_shift_that_begins_later_is_found_where_it_begins() -> None:
-    found = errors(6.5, 87.2, 96.1)
-    for name, values in errors(87.2, 96.1, 6.5).items():
-        found[name][24:] = values[24:]
+    found = [errors(6.5, 87.2, 96.1)[0], *errors(87.2, 96.1, 6.5)[1:]]
     assert shifted(PLAN, found) == "the output is a frame or more behind the reference (around 3.0 s)"
 
 
@@ -64,40 +64,42 @@ def test_the_late_side_has_to_be_clearer_than_the_early_one() -> None:
 
 def test_a_small_advantage_in_one_window_is_none() -> None:
     """An encoder that is starved of bits lags for a while; its frames still belong where they are."""
-    found = errors(100.0, 166.0, 220.0)
-    for name, values in errors(100.0, 133.0, 82.0).items():
-        found[name][24:] = values[24:]
+    found = [errors(100.0, 166.0, 220.0)[0], *errors(100.0, 133.0, 82.0)[1:]]
     assert shifted(PLAN, found) is None
 
 
 def test_one_odd_frame_decides_nothing() -> None:
     """A scene cut: a single frame's error outweighs the sum, the others disagree."""
     found = errors(10.0, 12.0, 12.0)
-    for start in (0, 24, 36):
-        found["now"][start] = 4000.0
-        found["early"][start] = 10.0
+    for window in found:
+        window["now"][0] = 4000.0
+        window["early"][0] = 10.0
     assert shifted(PLAN, found) is None
 
 
 def test_frames_chosen_by_another_rule_are_seen_though_most_agree() -> None:
     """Every tenth frame of a changed rate is its neighbour."""
-    found = errors(6.0, 90.0, 90.0) | {"paired": [6.0] * COUNT}
+    found = [w | {"paired": [6.0] * len(w["now"])} for w in errors(6.0, 90.0, 90.0)]
     assert shifted(PLAN, found) is None
-    for place in range(0, COUNT, 10):
-        found["paired"][place], found["now"][place], found["late"][place] = 90.0, 90.0, 6.0
+    for window in found:
+        for place in range(0, len(window["now"]), 10):
+            window["paired"][place], window["now"][place], window["late"][place] = 90.0, 90.0, 6.0
     reason = "the output's frames were chosen by another rule than the fps filter's (around 0.1 s)"
     assert shifted(PLAN, found) == reason
 
 
 def test_windows_without_frames_are_passed_over() -> None:
-    assert shifted(PLAN, {"now": [], "early": [], "late": []}) is None
+    empty: dict[str, list[float]] = {"now": [], "early": [], "late": []}
+    assert shifted(PLAN, [empty] * 3) is None
+    first, last = errors(6.5, 87.2, 96.1)[0], errors(87.2, 96.1, 6.5)[2]
+    reason = "the output is a frame or more behind the reference (around 5.0 s)"
+    assert shifted(PLAN, [first, empty, last]) == reason
 
 
 def test_a_bad_fit_that_no_side_improves_is_doubtful_where_it_is_worst() -> None:
     """The second window is a second of another moment: 700 wherever the probe looks."""
     found = errors(6.5, 87.2, 96.1)
-    for values in found.values():
-        values[24:36] = [700.0] * 12
+    found[1] = errors(700.0, 700.0, 700.0)[1]
     assert shifted(PLAN, found) is None
     assert doubtful(PLAN, found) == (3.0, 3.5)
 

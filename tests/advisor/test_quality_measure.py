@@ -303,3 +303,23 @@ def test_importing_the_package_loads_neither_av_nor_numpy() -> None:
     code = "import sys, advisor.quality; print([m for m in ('av', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_comparison_holds_in_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    """Between two windows of the probe nothing may be read ahead: 33 s of these frames are 71 MB."""
+    peaks = []
+    for seconds in (10, 100):
+        source = ("-f", "lavfi", "-i", f"testsrc2=s=320x180:r=25:d={seconds}")
+        coder = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1")
+        ffmpeg(tmp_path, *source, *coder, "-crf", "10", "ref.mp4")
+        ffmpeg(tmp_path, "-i", "ref.mp4", *coder, "-crf", "35", "enc.mp4")
+        code = (
+            "import resource; from advisor import quality;"
+            "assert quality.compute_quality('ref.mp4', 'enc.mp4').aligned;"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] - peaks[0] < 30
