@@ -21,7 +21,7 @@ from advisor.regression.design import Design, learn_design
 from advisor.regression.features import TARGETS, Case, Encoding
 from advisor.regression.multivariate import MultivariatePredictor, some_rows
 from advisor.regression.offsets import Seen, Spread, learned, video_variances
-from advisor.regression.situations import Held
+from advisor.regression.situations import ROWS_FOR_DIFFICULTY, Held
 from advisor.regression.target import TargetModel, both_ways, over_machines, variances
 from advisor.regression.trained import Trained
 from advisor.regression.validation import fit, fold_numbers, out_of_fold
@@ -32,7 +32,6 @@ Floats = NDArray[np.float64]
 _FEWEST_VIDEOS = 3
 _FEWEST_OF_A_VIDEO = 5
 """Configurations of a video from which training knows it."""
-_ROWS_FOR_DIFFICULTY = 100
 _FEWEST_ROWS_ELSEWHERE = 20
 _REPEATS_KEPT = 4
 _FOLDS = 5
@@ -172,7 +171,7 @@ class _Work:
     def _find_ways(self, made: TargetModel, works: Mapping[str, _Work]) -> None:
         """Take the other way where the targets on it know the same runs, and enough of them to err apart."""
         parts = _WAYS.get(self.name, {})
-        if len(self.rows) >= _ROWS_FOR_DIFFICULTY and all(
+        if len(self.rows) >= ROWS_FOR_DIFFICULTY and all(
             name in works and works[name].predictor.errors_ and works[name].repeats == self.repeats
             for name in parts
         ):
@@ -202,7 +201,7 @@ class _Work:
         By other groups: a forest that has seen a video's errors knows them by the video's length.
         """
         x = self.x[[self.kept[k] for k, _ in self.each]]
-        if len(errors) < _ROWS_FOR_DIFFICULTY:
+        if len(errors) < ROWS_FOR_DIFFICULTY:
             return variances(None, made.typical_error, x)
         forest = ExtraTreesRegressor(
             60, min_samples_leaf=15, max_features=0.5, bootstrap=True, random_state=self.seed
