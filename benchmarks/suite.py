@@ -65,7 +65,9 @@ BENCHES = (
     Bench("quality_speed", ("--rounds", "1", "--seconds", "4", "--pairs", "4", "--no-peer"), ()),
     Bench("quality_restart", ("--pairs", "9"), ()),
     Bench("runner_overhead", ("--rounds", "1", "--duration", "10"), (), ("/usr/bin/time",)),
-    Bench("runner_matrix", (*_MATRIX, "--duration", "2"), _MATRIX, (), "runner_overhead"),
+    Bench(
+        "runner_matrix", (*_MATRIX, "--duration", "2"), (*_MATRIX, "--duration", "80"), (), "runner_overhead"
+    ),
     Bench("tariff_year"),
     Bench("enrichment", ("--scenarios", "200", "--days", "3"), (), ("prometheus", "promtool")),
     Bench("training", ("--scenarios", "300"), ("--kills", "100")),
