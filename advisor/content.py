@@ -19,7 +19,7 @@ import msgspec
 
 from advisor.errors import FfmpegError
 from advisor.ffmpeg import FILES_ONLY, Capabilities, file_url, run
-from advisor.files import write_atomically
+from advisor.files import NO_JSON, write_atomically
 
 __all__ = ["ContentCache", "measure_content"]
 
@@ -118,7 +118,7 @@ class ContentCache:
 def _read(path: Path) -> dict[str, dict[str, float]]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, float]])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *NO_JSON):
         return {}
 
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.errors import PrometheusError
+from advisor.files import NO_JSON
 from advisor.observation import Window, observe
 from advisor.observed import SOURCE, Observed
 from advisor.prometheus import PrometheusClient
@@ -105,7 +106,7 @@ class ObservationCache:
                 query = f"SELECT key, value FROM observed WHERE key IN ({places})"  # noqa: S608 - question marks
                 for name, value in database.execute(query, some):
                     # what another version wrote is asked for again
-                    with contextlib.suppress(msgspec.DecodeError):
+                    with contextlib.suppress(*NO_JSON):
                         found[wanted[name]] = msgspec.json.decode(value, type=Observed)
         return found
 

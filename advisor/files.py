@@ -6,7 +6,13 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+import msgspec
+
+__all__ = ["NO_JSON", "write_atomically"]
+
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no document of the type: brackets nested by the thousand end the
+decoder's recursion."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.errors import PrometheusError
+from advisor.files import NO_JSON
 
 __all__ = ["RawSeries", "Series", "glimpse", "numbers", "raw_series", "read_answer", "reason"]
 
@@ -78,7 +79,7 @@ def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[Se
     data = _data(body, error)
     try:
         return _series(data)
-    except (msgspec.DecodeError, ValueError) as exc:
+    except (*NO_JSON, ValueError) as exc:
         raise error(f"answered with malformed samples: {exc}") from exc
 
 
@@ -87,14 +88,14 @@ def raw_series(body: bytes, error: Callable[[str], PrometheusError]) -> list[Raw
     data = _data(body, error)
     try:
         return _decode_items(data.result) if data.resultType == "matrix" else []
-    except msgspec.DecodeError as exc:
+    except NO_JSON as exc:
         raise error(f"answered with malformed samples: {exc}") from exc
 
 
 def _data(body: bytes, error: Callable[[str], PrometheusError]) -> _Data:
     try:
         answer = _decode_answer(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise error(f"expected Prometheus' JSON, got {glimpse(body)}") from exc
     if answer.status == "error" or answer.data is None:
         raise error(f"refused the query: {answer.error or answer.errorType or 'no data'}")
@@ -141,7 +142,7 @@ def reason(body: bytes) -> str:
     """Prometheus' own words for a refusal, else the beginning of what came."""
     try:
         return msgspec.json.decode(body, type=_Refusal).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NO_JSON:
         return glimpse(body) if body.strip() else ""
 
 

@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from advisor.errors import ResultFileError
-from advisor.files import write_atomically
+from advisor.files import NO_JSON, write_atomically
 
 __all__ = [
     "RESULT_GLOB",
@@ -373,7 +373,7 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
         _skim(data, subject)
     try:
         head = _head_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         head = _tolerant_head(data, subject, exc)
     _check_count(len(head.scenarios), subject)
     if head.schema_version is not None and head.schema_version != SCHEMA_VERSION:
@@ -422,7 +422,7 @@ def _skim(data: bytes, subject: str) -> None:
         count = len(_skim_decoder.decode(data).scenarios)
     except msgspec.ValidationError as exc:
         raise _head_error(exc, subject) from exc
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         if len(data) > _MOST_TOLERATED_BYTES:
             raise ResultFileError(f"expected a JSON result file: {exc}", subject=subject) from exc
         return
@@ -590,7 +590,7 @@ def _numbers(value: Any) -> Iterator[float]:
 def _name_of(raw: msgspec.Raw) -> str | None:
     try:
         name = msgspec.json.decode(raw, type=_Named).name
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NO_JSON:
         return None
     return name if isinstance(name, str) else None
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from advisor.errors import PrometheusError
+from advisor.files import NO_JSON
 from advisor.prometheus_answers import RawSeries, numbers
 from advisor.window import CounterWindows, Windows, counter_windows, scrape_step
 
@@ -67,7 +67,7 @@ def near_samples(pieces: Sequence[RawSeries], windows: Windows) -> Samples:
         text = _parts(text, places, _joined(seconds, windows, reach))
     try:
         flat = np.array(numbers(text))
-    except (msgspec.DecodeError, ValueError) as exc:
+    except (*NO_JSON, ValueError) as exc:
         raise PrometheusError(f"the server answered with malformed samples: {exc}") from exc
     times = flat[::2]
     if (np.diff(times) <= 0).any():

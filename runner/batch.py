@@ -26,6 +26,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from advisor.errors import InputError
+from advisor.files import NO_JSON
 from runner.spec import Spec, refuse, spec_problems
 
 __all__ = ["MOST_SCENARIOS", "read_batch"]
@@ -74,7 +75,7 @@ def _load(path: Path) -> Any:
     if path.suffix == ".json":
         try:
             return msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except NO_JSON as exc:
             raise InputError(f"expected JSON: {exc}", subject=path) from exc
     from advisor.yaml_text import YamlError, parse_yaml
 

@@ -260,7 +260,10 @@ def _reason(exc: BaseException) -> str | None:
         ((errors.TLSParameterError, http.SSLError, wire.SSLError), "tls"),
         ((errors.APIError, http.HTTPError), "api"),
         ((http.ChunkedEncodingError, wire.IncompleteRead, wire.InvalidChunkLength), "protocol"),
-        ((http.JSONDecodeError, msgspec.MsgspecError, UnicodeError, json.JSONDecodeError), "protocol"),
+        (
+            (http.JSONDecodeError, msgspec.MsgspecError, UnicodeError, RecursionError, json.JSONDecodeError),
+            "protocol",
+        ),
     ):
         if isinstance(exc, kinds):
             return reason

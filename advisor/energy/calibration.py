@@ -20,7 +20,7 @@ from advisor.energy.cpu import CpuTimes, utilisation
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
 from advisor.energy.source import SourceName, Tier
 from advisor.errors import EnergyError, ModelError
-from advisor.files import write_atomically
+from advisor.files import NO_JSON, write_atomically
 
 __all__ = [
     "Calibration",
@@ -91,7 +91,7 @@ def load_calibration(
         raise ModelError(f"cannot be read: {exc.strerror}", subject=path) from exc
     try:
         calibration = msgspec.json.decode(data, type=Calibration)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except NO_JSON as exc:
         raise ModelError(f"expected a calibration: {exc}", subject=path) from exc
     if calibration.hardware_id != hardware_id:
         raise ModelError(

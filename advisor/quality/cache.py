@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.files import NO_JSON
 from advisor.quality.settings import Settings
 from advisor.results import Quality
 
@@ -76,7 +77,7 @@ class QualityCache:
             try:
                 data = self._path(key).read_bytes()
                 self._known[key] = msgspec.json.decode(data, type=Record)
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *NO_JSON):
                 return None
         return self._known[key]
 

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.errors import InputError, ModelError
+from advisor.files import NO_JSON
 
 if TYPE_CHECKING:
     from advisor.regression.training import Trained
@@ -331,7 +332,7 @@ def _read_manifest(folder: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as exc:
         raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except NO_JSON as exc:
         raise ModelError(f"expected a model's manifest: {exc}", subject=path) from exc
 
 
