@@ -63,10 +63,15 @@ def test_full_load_of_more_cpus_than_one_may_use_is_refused(
 def test_a_busy_machine_is_refused_and_nothing_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The real CPU times of this machine are never exactly none."""
+    """The real CPU times of this machine, on which something runs."""
     PowercapTree(tmp_path / "sys").add("intel-rapl:0", "package-0")
     folders = ["--models-dir", str(tmp_path / "models"), "--sysfs", str(tmp_path / "sys")]
-    assert main(["calibrate", "--seconds", "0.5", "--settle", "0", "--max-busy", "0", *folders]) == 1
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            code = main(["calibrate", "--seconds", "0.5", "--settle", "0", "--max-busy", "0", *folders])
+        finally:
+            busy.kill()
+    assert code == 1
     assert "the machine was not idle" in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
