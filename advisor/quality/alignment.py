@@ -43,10 +43,8 @@ def shifted(plan: Plan, probe: Sequence[Window]) -> str | None:
         with the reference one of its frames earlier and later, ``paired`` (change of rate only) as paired
         after the rate filter.
     """
-    looked = [
-        (begin, window) for (begin, _), window in zip(plan.windows, probe, strict=True) if _complete(window)
-    ]
-    for begin, window in looked:
+    looked = list(_looked(plan, probe))
+    for (begin, _), window in looked:
         name = _clearly_better(window)
         if name is not None:
             return f"{_WORDS[name]} (around {begin:.1f} s)"
@@ -57,8 +55,11 @@ def shifted(plan: Plan, probe: Sequence[Window]) -> str | None:
     return None
 
 
-def _complete(window: Window) -> bool:
-    return all(window[name] for name in ("now", "early", "late"))
+def _looked(plan: Plan, probe: Sequence[Window]) -> Iterator[tuple[tuple[float, float], Window]]:
+    """Where the probe looked and what it saw; without windows in which a pairing has no frame."""
+    for place, window in zip(plan.windows, probe, strict=True):
+        if all(window[name] for name in ("now", "early", "late")):
+            yield place, window
 
 
 def doubtful(plan: Plan, probe: Sequence[Window]) -> tuple[float, float] | None:
@@ -66,8 +67,7 @@ def doubtful(plan: Plan, probe: Sequence[Window]) -> tuple[float, float] | None:
 
     There the two videos may be further apart than the probe looks; None when every part is as it should be.
     """
-    windows = zip(plan.windows, probe, strict=True)
-    parts = [part for place, window in windows if _complete(window) for part in _parts(place, window)]
+    parts = [part for place, window in _looked(plan, probe) for part in _parts(place, window)]
     unlike = [(_mean(_used(part)), place) for place, part in parts if _may_be_elsewhere(part)]
     return max(unlike)[1] if unlike else None
 

@@ -55,7 +55,7 @@ FEATURES_VERSION = 3
 _MODEL_FILE = "model.skops"
 _MANIFEST_FILE = "manifest.json"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}\Z")
-_VERSION = re.compile(r"^[0-9]{4,}$")
+_VERSION = re.compile(r"^[0-9]{4,}\Z")
 
 
 class TargetReport(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -151,7 +151,7 @@ class _Work:
         logs = np.log(self.y[self.kept])
         self.by_group = logs - predictor.residuals_
         self._find_ways(made, works)
-        made.residuals = logs - both_ways(self.by_group, [(power, w.by_group) for power, w in self.ways])
+        made.residuals = logs - self._both_ways(lambda work: work.by_group)
         errors = self._single(made.residuals)
         made.typical_error = float(np.sqrt(np.mean(errors**2))) if len(errors) > 1 else 0.0
         made.variation = float(np.var(np.log(self.y)))
@@ -177,6 +177,9 @@ class _Work:
         ):
             made.ways = parts
             self.ways = [(power, works[name]) for name, power in parts.items()]
+
+    def _both_ways(self, told: Callable[[_Work], Floats]) -> Floats:
+        return both_ways(told(self), [(power, told(work)) for power, work in self.ways])
 
     def _single(self, residuals: Floats) -> Floats:
         """The errors of single measurements, from those of the rows they belong to."""
@@ -227,7 +230,7 @@ class _Work:
         numbers = fold_numbers(range(len(y)), _FEWER_FOLDS, self.seed)
         models = self._models(len(y), x.shape[1], made)
         self.by_row = np.mean([out_of_fold(m, x, y, weights, numbers) for m in models], axis=0)
-        residuals = y - both_ways(self.by_row, [(power, w.by_row) for power, w in self.ways])
+        residuals = y - self._both_ways(lambda work: work.by_row)
         made.content_spread = self._spread(residuals)
         held = self._held(self._single(residuals), doubts)
         made.content = _content(held, made.content_spread, self.design.encoding.encoders)
@@ -250,9 +253,9 @@ class _Work:
                 np.random.default_rng(self.seed).choice(machines, _MACHINES_PLAYED, replace=False)
             )
         held = self._held(errors, doubts, new_machine=True)
-        self.strange = np.full(len(self.each), np.nan)
         if len(machines) == 1:
             return situations.calibrated([held], made.spread, self.seed, differ=False)
+        self.strange = np.full(len(self.each), np.nan)
         played = [part for machine in machines if (part := self._as_new(made, machine, held))]
         return situations.calibrated(played, made.spread, self.seed, differ=True)
 
@@ -275,7 +278,7 @@ class _Work:
             test = [n for n in mine if numbers[self.kept[self.each[n][0]]] == fold]
             if train and test:
                 self.strange[test] = self._predicted(made, train, [self.each[n][1] for n in test])
-                logs = both_ways(self.strange[test], [(power, w.strange[test]) for power, w in self.ways])
+                logs = self._both_ways(lambda work: work.strange)[test]
                 found += [
                     _with_error(held[n], math.log(self.each[n][1].targets[self.name]) - float(log))
                     for n, log in zip(test, logs, strict=True)
