@@ -10,24 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from advisor.cost import CostModel
-    from advisor.prometheus import PrometheusClient
-    from advisor.recommender import TranscodingRecommender
-    from advisor.regions import RegionalPricing
+    from advisor.advice.recommender import TranscodingRecommender
+    from advisor.cost.model import CostModel
+    from advisor.cost.regions.pricing import RegionalPricing
+    from advisor.prometheus.client import PrometheusClient
     from advisor.regression.linear import LinearPredictor, PolynomialPredictor, PowerPredictor
     from advisor.regression.multivariate import MultivariatePredictor
     from advisor.scoring import EnergyEfficiencyScorer
 
 _HOMES = {
-    "CostModel": "advisor.cost",
+    "CostModel": "advisor.cost.model",
     "EnergyEfficiencyScorer": "advisor.scoring",
     "LinearPredictor": "advisor.regression.linear",
     "MultivariatePredictor": "advisor.regression.multivariate",
     "PolynomialPredictor": "advisor.regression.linear",
     "PowerPredictor": "advisor.regression.linear",
-    "PrometheusClient": "advisor.prometheus",
-    "RegionalPricing": "advisor.regions",
-    "TranscodingRecommender": "advisor.recommender",
+    "PrometheusClient": "advisor.prometheus.client",
+    "RegionalPricing": "advisor.cost.regions.pricing",
+    "TranscodingRecommender": "advisor.advice.recommender",
 }
 
 __all__ = [

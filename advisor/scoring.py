@@ -12,9 +12,8 @@ from typing import Literal
 from msgspec import Struct
 
 from advisor.errors import InputError
-from advisor.metered import as_scenario
 from advisor.results import Run, Scenario
-from advisor.scenario import (
+from advisor.results.derived import (
     bitrates_kbps,
     delivered_pixels,
     duration_seconds,
@@ -25,6 +24,7 @@ from advisor.scenario import (
     vmaf_mean,
     window_energy_joules,
 )
+from advisor.results.metered import as_scenario
 
 __all__ = ["UNITS", "EnergyEfficiencyScorer", "Ranked", "Ranking", "Unranked", "delivered_megabits", "scores"]
 

@@ -27,10 +27,10 @@ import numpy as np
 import requests
 from numpy.typing import NDArray
 
-from advisor.enrichment import ObservationCache, enrich
-from advisor.prometheus import PrometheusClient
+from advisor.prometheus.client import PrometheusClient
+from advisor.prometheus.enrichment import ObservationCache, enrich
 from advisor.results import Run, Scenario
-from advisor.scenario import energy
+from advisor.results.derived import energy
 from benchmarks.figures import Figure, report
 
 BASE = 1_767_600_000

@@ -26,8 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from advisor.ffmpeg import find_ffmpeg
 from advisor.quality import compute_quality
+from advisor.video.ffmpeg import find_ffmpeg
 from benchmarks.figures import Figure, report
 from benchmarks.quality_pairs import SAMPLE, ffmpeg_run
 from benchmarks.quality_truth import peer

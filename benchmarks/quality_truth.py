@@ -22,8 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from advisor.errors import WattframeError
-from advisor.ffmpeg import find_ffmpeg
 from advisor.quality import compute_quality
+from advisor.video.ffmpeg import find_ffmpeg
 from benchmarks.figures import Figure, report
 from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
 

@@ -22,9 +22,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from advisor.ffmpeg import find_ffmpeg
+from advisor.common.statistics import Summary
 from advisor.results import Scenario, read_run
-from advisor.statistics import Summary
+from advisor.video.ffmpeg import find_ffmpeg
 from benchmarks.figures import Figure, report
 from runner.display import rows as rows_of
 

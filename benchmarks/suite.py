@@ -26,7 +26,7 @@ from importlib.metadata import version
 import msgspec
 from msgspec import Struct
 
-from advisor.hardware import cpu_info
+from advisor.machine import cpu_info
 from benchmarks import page
 from benchmarks.figures import Figure, report
 from benchmarks.record import ROOT, Machine, Record, keep, kept

@@ -18,7 +18,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from advisor import CostModel
-from advisor.time_of_use import time_of_use
+from advisor.cost.tariffs.time_of_use import time_of_use
 from benchmarks.figures import Figure, quantile, report
 
 ZONE = ZoneInfo("Europe/Berlin")

@@ -17,12 +17,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.carbon import Embodied
+from advisor.cost.carbon import Embodied
+from advisor.cost.cost_record import UNPRICED_REASONS, Priced
+from advisor.cost.price_list import (
+    DEFAULT_CPU_COST_PER_HOUR,
+    DEFAULT_ENERGY_COST_PER_KWH,
+    PriceBook,
+    PriceOptions,
+)
+from advisor.cost.run_cost import price_run
+from advisor.cost.tariffs.schedule import Schedule, value_at
 from advisor.errors import PricingError
-from advisor.price_book import DEFAULT_CPU_COST_PER_HOUR, DEFAULT_ENERGY_COST_PER_KWH, PriceBook, PriceOptions
-from advisor.priced import UNPRICED_REASONS, Priced
-from advisor.run_costs import price_run
-from advisor.tariff import Schedule, value_at
 from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
 from exporters.runtime.families import Row
 from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown

@@ -20,7 +20,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, InputError
-from advisor.ffmpeg import chosen_ffmpeg
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
@@ -28,6 +27,7 @@ from advisor.quality.queue import Job, Outcome, QualityQueue, perform
 from advisor.quality.settings import Settings, known_models
 from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.scoring import scores
+from advisor.video.ffmpeg import chosen_ffmpeg
 from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
 from exporters.runtime.logs import logger, warn_of

@@ -20,7 +20,7 @@ from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport
 from advisor.errors import EnergyError, ModelError
-from advisor.hardware import cpu_info, hardware_id
+from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Filled, Option, serve
 from exporters.runtime.logs import logger
 from exporters.runtime.options import METER_OPTIONS, choice, folder, number

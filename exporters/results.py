@@ -16,7 +16,7 @@ from pathlib import Path
 
 from advisor.regression.registry import Manifest
 from advisor.results import Run, Scenario
-from advisor.scenario import (
+from advisor.results.derived import (
     delivered_frames,
     delivered_pixels,
     duration_seconds,

@@ -25,8 +25,8 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from advisor.common.atomic import NO_JSON
 from advisor.errors import InputError
-from advisor.files import NO_JSON
 from runner.spec import Spec, refuse, spec_problems
 
 __all__ = ["MOST_SCENARIOS", "read_batch"]
@@ -77,7 +77,7 @@ def _load(path: Path) -> Any:
             return msgspec.json.decode(text)
         except NO_JSON as exc:
             raise InputError(f"expected JSON: {exc}", subject=path) from exc
-    from advisor.yaml_text import YamlError, parse_yaml
+    from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
         return parse_yaml(text)

@@ -12,15 +12,15 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from advisor.content import ContentCache
-from advisor.edge import guarded
+from advisor.common.exit import guarded
 from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
-from advisor.ffmpeg import capabilities, chosen_ffmpeg
-from advisor.hardware import host
+from advisor.machine import host
 from advisor.results import InputMedia, Run
+from advisor.video.complexity import ContentCache
+from advisor.video.ffmpeg import capabilities, chosen_ffmpeg
 from runner.command import commands
 from runner.display import Display, rows, table
 from runner.jobs import jobs_of

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.ffmpeg import file_url
+from advisor.video.ffmpeg import file_url
 from runner.plan import Job, Rung
 
 __all__ = ["Command", "Target", "commands", "input_arguments", "slug"]

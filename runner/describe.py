@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from advisor.results import EncodeStats, InputMedia, Output, Scenario
-from advisor.scenario import parse_resolution
+from advisor.results.derived import parse_resolution
 from runner.command import Command, Target
 from runner.plan import Job, Rung
 from runner.window import Window

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from advisor.common.statistics import Summary, summarise
 from advisor.results import Run, Scenario
-from advisor.scenario import vmaf_mean
-from advisor.statistics import Summary, summarise
+from advisor.results.derived import vmaf_mean
 from runner.measure import Progress
 from runner.plan import Job
 

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from advisor.scenario import parse_bitrate_kbps
+from advisor.results.derived import parse_bitrate_kbps
 from runner.encoders import ENCODERS, Encoder
 from runner.spec import Bitrate, RungSpec, Spec
 

@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from advisor.content import ContentCache
 from advisor.errors import FfmpegError, InputError
-from advisor.ffmpeg import Capabilities, run_text
 from advisor.results import InputMedia
+from advisor.video.complexity import ContentCache
+from advisor.video.ffmpeg import Capabilities, run_text
 from runner.command import LAVFI, input_arguments
 from runner.encoders import ENCODERS, Encoder
 from runner.plan import Job

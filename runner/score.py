@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from advisor import quality as quality_of
 from advisor.errors import FfmpegError, MediaError
-from advisor.ffmpeg import file_url
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
+from advisor.video.ffmpeg import file_url
 from runner.command import LAVFI
 
 __all__ = ["Scorer", "unscored"]

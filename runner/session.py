@@ -12,10 +12,10 @@ from msgspec.structs import replace
 
 from advisor.energy.gpu import GpuMeter
 from advisor.errors import FfmpegError, WorkError
-from advisor.ffmpeg import Capabilities
-from advisor.hardware import host
+from advisor.machine import host
 from advisor.results import InputMedia, Run, Scenario, Tool, write_run
-from advisor.scenario import host_mean_watts
+from advisor.results.derived import host_mean_watts
+from advisor.video.ffmpeg import Capabilities
 from runner.command import commands
 from runner.display import Display
 from runner.measure import Bench, measure

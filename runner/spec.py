@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from advisor.errors import InputError
-from advisor.scenario import parse_bitrate_kbps, parse_resolution
+from advisor.results.derived import parse_bitrate_kbps, parse_resolution
 from runner.encoders import ENCODERS, closest
 
 __all__ = ["Bitrate", "RungSpec", "Spec", "is_text", "refuse", "spec_problems"]

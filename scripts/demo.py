@@ -22,12 +22,12 @@ from typing import IO
 
 import msgspec
 
-from advisor.edge import guarded
-from advisor.enrichment import enrich
+from advisor.common.exit import guarded
 from advisor.errors import PrometheusError, WorkError
-from advisor.prometheus import PrometheusClient
+from advisor.prometheus.client import PrometheusClient
+from advisor.prometheus.enrichment import enrich
 from advisor.results import Run, read_run, write_run
-from advisor.scenario import energy, mean_watts, vmaf_mean
+from advisor.results.derived import energy, mean_watts, vmaf_mean
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import advisor
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {"advisor", "runner", "exporters", "wattframe", "benchmarks", "tests"}
@@ -57,3 +61,38 @@ def test_importing_advisor_is_light() -> None:
     code = "import sys, advisor; print([m for m in ('numpy', 'sklearn', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_rooms_of_advisor_import_each_other_in_one_direction() -> None:
+    """No room is reached again from itself: whoever opens a folder can read it with what lies below."""
+    below: dict[str, set[str]] = {}
+    for path in (ROOT / "advisor").rglob("*.py"):
+        room = path.relative_to(ROOT / "advisor").parts[0].removesuffix(".py")
+        if room != "__init__":
+            rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("advisor.")}
+            below.setdefault(room, set()).update(rooms - {room})
+    TopologicalSorter(below).prepare()
+
+
+def test_the_top_level_of_advisor_is_small() -> None:
+    entries = [p.name for p in (ROOT / "advisor").iterdir() if p.name != "__pycache__"]
+    assert len(entries) <= 16, sorted(entries)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"advisor.{name}" for name in advisor.__all__),
+        "advisor.cost.CostModel",
+        "advisor.scoring.EnergyEfficiencyScorer",
+        "advisor.quality.compute_vmaf",
+        "advisor.quality.compute_psnr",
+        "advisor.quality.compute_quality",
+        "advisor.quality.vmaf_integration.compute_vmaf",
+        "advisor.quality.psnr.compute_psnr",
+        "advisor.prometheus.PrometheusClient",
+    ],
+)
+def test_a_public_name_stays_importable(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), attribute))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from advisor.edge import guarded
+from advisor.common.exit import guarded
 from advisor.errors import InputError
 
 if TYPE_CHECKING:

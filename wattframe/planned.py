@@ -8,11 +8,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.content import ContentCache
 from advisor.errors import FfmpegError, InputError
-from advisor.ffmpeg import capabilities, find_ffmpeg
-from advisor.hardware import host
+from advisor.machine import host
 from advisor.results import Host, InputMedia, Output, Run, Scenario
+from advisor.video.complexity import ContentCache
+from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
 from runner.places import content_cache
 from runner.plan import Job, resolve

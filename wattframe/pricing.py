@@ -11,10 +11,10 @@ from typing import Annotated, Any, cast
 import msgspec
 import typer
 
-from advisor.edge import printable
+from advisor.common.exit import printable
+from advisor.cost.price_inputs import Mode
+from advisor.cost.price_list import PriceOptions
 from advisor.errors import InputError, ResultFileError
-from advisor.price_book import PriceOptions
-from advisor.prices import Mode
 from advisor.results import RESULT_GLOB, Run, read_run
 
 __all__ = [

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from advisor.common.atomic import write_atomically
 from advisor.errors import NotEnoughDataError, WattframeError
-from advisor.files import write_atomically
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
@@ -90,7 +90,7 @@ def _outliers(trained: Any) -> list[Left]:
 
 
 def _manifest(trained: Any, home: str) -> Manifest:
-    from advisor.regression.files import library_versions
+    from advisor.regression.model_file import library_versions
 
     now = datetime.datetime.now().astimezone()
     rows = sorted(msgspec.json.encode(c) for c in trained.training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from advisor.edge import printable
+from advisor.common.exit import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,11 +16,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.energy.cpu import CpuTimes, utilisation
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
 from advisor.energy.source import SourceName, Tier
 from advisor.errors import EnergyError, ModelError
-from advisor.files import NO_JSON, write_atomically
 
 __all__ = [
     "Calibration",

@@ -15,7 +15,7 @@ from msgspec import Struct
 from advisor.energy.cpu import CpuTimes, cpu_times, utilisation
 from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
 from advisor.errors import InputError
-from advisor.hardware import CpuInfo, cpu_info
+from advisor.machine import CpuInfo, cpu_info
 
 __all__ = ["ZONE", "EstimateSource", "PowerModel", "power_model", "shape"]
 

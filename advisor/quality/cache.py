@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.files import NO_JSON
+from advisor.common.atomic import NO_JSON
 from advisor.quality.settings import Settings
 from advisor.results import Quality
 

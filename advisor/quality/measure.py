@@ -15,7 +15,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import FILES_ONLY, file_url, find_ffmpeg
 from advisor.quality import search
 from advisor.quality.alignment import doubtful, shifted
 from advisor.quality.graph import Plan, filter_graph, one_too_many, plan, seconds_compared
@@ -25,6 +24,7 @@ from advisor.quality.probe import Media, count_frames, probe
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import Settings
 from advisor.results import Psnr, Quality, Ssim
+from advisor.video.ffmpeg import FILES_ONLY, file_url, find_ffmpeg
 
 __all__ = ["Measurement", "measure"]
 

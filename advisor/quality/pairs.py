@@ -158,7 +158,7 @@ def read_pairs(path: Path, settings: Settings) -> Pairs:
 
 
 def _in_list(path: Path, settings: Settings) -> Pairs:
-    from advisor.yaml_text import parse_yaml
+    from advisor.common.yaml_text import parse_yaml
 
     try:
         document: Any = parse_yaml(path.read_bytes())

@@ -17,7 +17,7 @@ from av.stream import Discard
 from msgspec import Struct
 
 from advisor.errors import MediaError
-from advisor.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
+from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
 
 if TYPE_CHECKING:
     from av.container import InputContainer

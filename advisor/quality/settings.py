@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from advisor.errors import InputError, MediaError
-from advisor.ffmpeg import VMAF_MODELS
+from advisor.video.ffmpeg import VMAF_MODELS
 
 __all__ = ["PHONE", "Settings", "check_settings", "chosen_models", "known_models"]
 

@@ -35,7 +35,7 @@ def compute_quality(
     Parameters
     ----------
     ffmpeg
-        Path or name of the program; default: see `advisor.ffmpeg.find_ffmpeg`.
+        Path or name of the program; default: see `advisor.video.ffmpeg.find_ffmpeg`.
     model
         ``hd``, ``4k``, ``neg``, ``phone``, ``v1`` or a name of libvmaf's; default: HD up to 1440 lines, else
         4k.

@@ -14,7 +14,14 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from advisor.results import Host, Output, Run, Scenario
-from advisor.scenario import bitrates_kbps, energy, mean_watts, output_seconds, parse_resolution, stream_count
+from advisor.results.derived import (
+    bitrates_kbps,
+    energy,
+    mean_watts,
+    output_seconds,
+    parse_resolution,
+    stream_count,
+)
 
 __all__ = ["NUMERIC", "TARGETS", "Case", "Encoding", "case", "effort", "video_seconds"]
 

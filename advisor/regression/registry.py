@@ -3,7 +3,7 @@
 A version is written into a folder of its own, synced and renamed into place; ``latest`` is a symbolic link
 that is replaced in one step. A crash or a kill at any moment leaves the former model or the new one, never
 half of one. Models are skops files: loading one runs no code of it, and types that are not on the list in
-`advisor.regression.files` are refused.
+`advisor.regression.model_file` are refused.
 
 Reading manifests needs neither numpy nor scikit-learn.
 """
@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from advisor.common.atomic import NO_JSON
 from advisor.errors import InputError, ModelError
-from advisor.files import NO_JSON
 
 if TYPE_CHECKING:
     from advisor.regression.training import Trained
@@ -143,7 +143,7 @@ def save(models_dir: str | os.PathLike[str], trained: Trained, manifest: Manifes
 
     ``version`` and ``files_sha256`` of the given manifest are replaced.
     """
-    from advisor.regression.files import dumps
+    from advisor.regression.model_file import dumps
 
     home = _home(models_dir, manifest.hardware_id)
     data = dumps(trained)
@@ -303,7 +303,7 @@ def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LA
 
 
 def _load(folder: Path) -> Loaded:
-    from advisor.regression.files import check_versions, loads
+    from advisor.regression.model_file import check_versions, loads
 
     manifest = _read_manifest(folder)
     path = folder / _MODEL_FILE

@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from advisor.edge import guarded
+from advisor.common.exit import guarded
 from advisor.errors import InputError, ModelError, WorkError
 from advisor.regression import registry
 from advisor.regression.predictions import Prediction

@@ -11,7 +11,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from advisor.options import MEASURED_NOISE_RATIO
+from advisor.common.statistics import MEASURED_NOISE_RATIO
 from advisor.regression.advice import best_calibrations
 from advisor.regression.design import Design
 from advisor.regression.features import Case, Encoding

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import exporters
-from advisor.edge import guarded
+from advisor.common.exit import guarded
 from advisor.errors import InputError
 from advisor.results import json_schema
 from exporters.runtime.collector import Exporter

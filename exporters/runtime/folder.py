@@ -1,8 +1,8 @@
 """The results folder as the exporters of results, quality and cost see it: the same runs, the same scenarios.
 
 Identity of every scenario series is ``run_id`` and ``scenario``. Of several repeats of one scenario
-`advisor.scenario.published` chooses the one that stands for them, so no two series have the same identity,
-and the three exporters join.
+`advisor.results.derived.published` chooses the one that stands for them, so no two series have the
+same identity, and the three exporters join.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.results import Run, Scenario
-from advisor.scenario import published, repeats
-from advisor.store import Broken, ResultStore
+from advisor.results.derived import published, repeats
+from advisor.results.folder import Broken, ResultStore
 from exporters.runtime.collector import Option
 from exporters.runtime.logs import logger
 from exporters.runtime.options import folder, whole_number

@@ -16,7 +16,7 @@ from typing import cast
 
 import uvloop
 
-from advisor.edge import guarded
+from advisor.common.exit import guarded
 from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
 from exporters.runtime.app import App

@@ -13,8 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from advisor.common.yaml_text import YamlError, parse_yaml
 from advisor.errors import InputError
-from advisor.yaml_text import YamlError, parse_yaml
 
 __all__ = ["Tls", "WebConfig", "read_web_config", "ssl_context"]
 

@@ -14,10 +14,10 @@ import pytest
 import requests
 import yaml
 
-from advisor.carbon import Embodied
+from advisor.cost.carbon import Embodied
+from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.tariffs.schedule import Flat
 from advisor.errors import InputError, PricingError
-from advisor.price_book import PriceBook, PriceOptions
-from advisor.tariff import Flat
 from exporters.cost import EXPORTER, CostCollector, price_options
 from exporters.runtime.folder import ResultFolder
 from exporters.runtime.options import parse_options

@@ -16,10 +16,10 @@ import pytest
 import requests
 
 from advisor.errors import InputError
-from advisor.ffmpeg import find_ffmpeg
 from advisor.quality.queue import Job, Outcome, QualityQueue
 from advisor.quality.settings import Settings
 from advisor.results import Quality, Vmaf
+from advisor.video.ffmpeg import find_ffmpeg
 from exporters.qoe import EXPORTER, QoeCollector, Work
 from exporters.runtime.folder import ResultFolder
 from exporters.runtime.logs import configure

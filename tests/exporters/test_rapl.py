@@ -17,7 +17,7 @@ from advisor.energy.gpu import GpuMeter
 from advisor.energy.meter import Meter
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import EnergyError, InputError
-from advisor.hardware import cpu_info, hardware_id
+from advisor.machine import cpu_info, hardware_id
 from exporters.rapl import EXPORTER, GpuCollector, RaplCollector, Survey
 from exporters.runtime import LiveCollector
 from exporters.runtime.families import Block

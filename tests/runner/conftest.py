@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import FfmpegError
-from advisor.ffmpeg import find_ffmpeg
+from advisor.video.ffmpeg import find_ffmpeg
 
 
 @pytest.fixture(scope="session")

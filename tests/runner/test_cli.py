@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from advisor.energy.calibration import Calibration, LoadPoint, save_calibration
-from advisor.hardware import host
+from advisor.machine import host
 from advisor.results import Run, read_run, write_run
 from runner.cli import main
 from tests.support.powercap_tree import PowercapTree

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.ffmpeg import capabilities
+from advisor.video.ffmpeg import capabilities
 from runner.command import commands
 from runner.encoders import ENCODERS, closest
 from runner.plan import resolve

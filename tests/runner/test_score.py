@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from advisor.ffmpeg import Capabilities
 from advisor.results import InputMedia, Output, Psnr, Quality, Run, Scenario, Ssim, Vmaf, read_run
+from advisor.video.ffmpeg import Capabilities
 from runner.display import Display
 from runner.score import Scorer, unscored
 from runner.session import Session, Settings

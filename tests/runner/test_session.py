@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from advisor.errors import WorkError
-from advisor.ffmpeg import Capabilities
 from advisor.results import Run, Scenario, read_run
+from advisor.video.ffmpeg import Capabilities
 from runner.cli import main
 from runner.display import Display
 from runner.places import new_result_path

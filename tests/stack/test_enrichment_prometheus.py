@@ -14,9 +14,9 @@ import msgspec
 import pytest
 import requests
 
-from advisor.enrichment import ObservationCache, enrich
 from advisor.errors import PrometheusError
-from advisor.prometheus import PrometheusClient
+from advisor.prometheus.client import PrometheusClient
+from advisor.prometheus.enrichment import ObservationCache, enrich
 from advisor.results import Power, Run, Scenario, write_run
 from wattframe.cli import main
 

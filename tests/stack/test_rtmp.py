@@ -17,8 +17,8 @@ import pytest
 from msgspec import Struct
 
 from advisor.errors import FfmpegError
-from advisor.ffmpeg import find_ffmpeg
 from advisor.results import Run, read_run
+from advisor.video.ffmpeg import find_ffmpeg
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from advisor.prometheus import PrometheusClient
+from advisor.prometheus.client import PrometheusClient
 from advisor.results import Output, Power, Quality, Run, Scenario, Vmaf, write_run
 from tests.support.waiting import wait_until
 from wattframe.stack.services import EXPORTERS

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import EngineInfo
+from advisor.cost.price_list import PriceOptions
 from advisor.energy.powercap import PowercapSource
-from advisor.price_book import PriceOptions
 from advisor.results import Output, Power, Quality, Run, Samples, Scenario, Vmaf, write_run
 from exporters.cost import CostCollector
 from exporters.qoe import QoeCollector, Work

@@ -28,18 +28,18 @@ from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
 from advisor.containers.processes import EngineProcesses, memory_total_bytes, network_bytes
-from advisor.currency import read_rates
+from advisor.cost.exchange_rates import read_rates
+from advisor.cost.regions.files import read_regions
+from advisor.cost.tariffs.files import read_tariff
+from advisor.cost.tariffs.schedule import value_at
 from advisor.energy.calibration import load_calibration
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import WattframeError
-from advisor.prometheus import PrometheusClient
+from advisor.prometheus.client import PrometheusClient
 from advisor.quality.pairs import read_pairs
 from advisor.quality.settings import Settings
-from advisor.region_file import read_regions
 from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manifests
 from advisor.results import Run, parse_run
-from advisor.tariff import value_at
-from advisor.tariff_file import read_tariff
 from exporters.runtime.web_config import read_web_config, ssl_context
 from runner.batch import read_batch
 
@@ -84,7 +84,7 @@ def result_file(data: bytes) -> None:
 
 
 def _advised(run: Run) -> None:
-    from advisor.scenario import published, repeats
+    from advisor.results.derived import published, repeats
     from advisor.scoring import scores
 
     repeats(run)
@@ -120,7 +120,7 @@ def result_pages(data: bytes) -> None:
 
 @functools.cache
 def _priced() -> Any:
-    from advisor.price_book import PriceOptions
+    from advisor.cost.price_list import PriceOptions
 
     return PriceOptions(regions=("eu-north-1",), cpu_cost_per_hour=0.5, gpu_cost_per_hour=1.0)
 
@@ -288,7 +288,7 @@ class _Session(requests.Session):
 
 def prometheus(data: bytes) -> None:
     """An answer of Prometheus to queries, and to the enrichment of a scenario."""
-    from advisor.observation import Window, observe
+    from advisor.prometheus.requests import Window, observe
 
     client = PrometheusClient("http://localhost:9090", retries=0)
     client._session = _Session(data)
@@ -355,14 +355,14 @@ def manifest(data: bytes) -> None:
 
 def model(data: bytes) -> None:
     """A model file."""
-    from advisor.regression.files import loads
+    from advisor.regression.model_file import loads
 
     loads(data, Path("model.skops"))
 
 
 def model_schema(data: bytes) -> None:
     """A model file whose archive is whole and whose schema, which says what is built, is anything."""
-    from advisor.regression.files import loads
+    from advisor.regression.model_file import loads
 
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(_model())) as base, zipfile.ZipFile(made, "w") as archive:
@@ -436,14 +436,14 @@ def _trained() -> Trained:
 
 @functools.cache
 def _model() -> bytes:
-    from advisor.regression.files import dumps
+    from advisor.regression.model_file import dumps
 
     return dumps(_trained())
 
 
 def stored_model() -> tuple[Trained, Manifest]:
     """A model and its manifest, as `advisor.regression.registry.save` takes them."""
-    from advisor.regression.files import library_versions
+    from advisor.regression.model_file import library_versions
 
     kept = msgspec.json.decode((CORPUS / "manifest" / "full.json").read_bytes(), type=Manifest)
     manifest = structs.replace(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from advisor.ffmpeg import find_ffmpeg
+from advisor.video.ffmpeg import find_ffmpeg
 from wattframe.cli import main
 from wattframe.report.frames import frame_plot
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.price_book import PriceBook, PriceOptions
+from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.results import (
     EncodeStats,
     Host,
@@ -443,8 +443,8 @@ class TestAdvice:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         write_run(run_of(encode()), tmp_path / "test_results_20260101_000000.json")
-        monkeypatch.setitem(sys.modules, "advisor.recommender", None)
+        monkeypatch.setitem(sys.modules, "advisor.advice.recommender", None)
         output = tmp_path / "report.html"
         assert cli.main(["report", "--results-dir", str(tmp_path), "-o", str(output)]) == 0
-        assert "no advice: needs the package advisor.recommender" in capsys.readouterr().err
+        assert "no advice: needs the package advisor.advice.recommender" in capsys.readouterr().err
         assert "The advisor" not in output.read_text()

@@ -177,7 +177,7 @@ def test_a_folder_that_is_missing_is_bad_input(tmp_path: Path) -> None:
 
 
 def test_prometheus_down_leaves_what_the_runner_measured(results: Path) -> None:
-    from advisor.prometheus import Connection
+    from advisor.prometheus.client import Connection
 
     _write(results, _scenario(20, power=None), stamp="20260102_000000")
     notes: list[str] = []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from advisor.prometheus import Connection
+from advisor.prometheus.client import Connection
 from advisor.results import Host, Run, Scenario, write_run
 from tests.support.prometheus_fake import Reply, Server, vector
 from wattframe.cli import main

@@ -17,7 +17,7 @@ from advisor.energy.calibration import Calibration, LoadPoint, measure_point, no
 from advisor.energy.cpu import quota_cores
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import InputError, WorkError
-from advisor.hardware import cpu_info, hardware_id
+from advisor.machine import cpu_info, hardware_id
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

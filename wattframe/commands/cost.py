@@ -9,11 +9,11 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from advisor.amounts import amount
-from advisor.carbon import Embodied, FunctionalUnit
-from advisor.price_book import PriceBook, PriceOptions
-from advisor.priced import REASONS, Priced
-from advisor.run_costs import price_run, region_front
+from advisor.cost.carbon import Embodied, FunctionalUnit
+from advisor.cost.checks import amount
+from advisor.cost.cost_record import REASONS, Priced
+from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.run_cost import price_run, region_front
 from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -9,16 +9,16 @@ from typing import Annotated
 
 import typer
 
-from advisor.amounts import amount
-from advisor.budget_rules import write_rules
-from advisor.cost import CostModel
+from advisor.cost.budget_rules import write_rules
+from advisor.cost.checks import amount
+from advisor.cost.forecast import Budget, Forecast, Interval, forecast, planning_prices
+from advisor.cost.model import CostModel
+from advisor.cost.operator_files import near
+from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError
-from advisor.forecast import Budget, Forecast, Interval, forecast, planning_prices
-from advisor.price_book import PriceBook, PriceOptions
-from advisor.pricing import price_scenario
-from advisor.pricing_file import near
 from advisor.results import Run, Scenario
-from advisor.scenario import hardware_id, output_seconds, repeats
+from advisor.results.derived import hardware_id, output_seconds, repeats
 from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -125,8 +125,8 @@ def _score(
     threads: int,
 ) -> list[Scored]:
     """Every encode in order. A reference or an ffmpeg that cannot be used is an error of the whole."""
-    from advisor.ffmpeg import chosen_ffmpeg
     from advisor.quality.probe import probe
+    from advisor.video.ffmpeg import chosen_ffmpeg
 
     program = str(chosen_ffmpeg(ffmpeg))
     probe(reference)

@@ -10,16 +10,16 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from advisor.encoder_deltas import pair_deltas
+from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
+from advisor.advice.encoder_deltas import pair_deltas
+from advisor.advice.from_results import by_scenario, options_of
+from advisor.advice.recommender import TranscodingRecommender
+from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.errors import InputError, ModelError
-from advisor.options import Constraints, Option, Pick, Recommendation
-from advisor.price_book import PriceBook, PriceOptions
-from advisor.recommender import TranscodingRecommender
 from advisor.regression.predictions import Prediction
 from advisor.results import Run
-from advisor.scenario import energy
+from advisor.results.derived import energy
 from wattframe import pricing, tables
-from wattframe.choices import by_scenario, options_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from advisor.cost import CostModel
+from advisor.cost.model import CostModel
+from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.errors import InputError
-from advisor.price_book import PriceBook, PriceOptions
 from advisor.results import Run
-from advisor.store import ResultStore
+from advisor.results.folder import ResultStore
 from wattframe import pricing
 from wattframe.report.advice import Advice, advice_of
 from wattframe.report.page import RunView, page

@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from advisor.edge import printable
+from advisor.common.exit import printable
 from advisor.errors import InputError
-from advisor.prometheus import Connection
+from advisor.prometheus.client import Connection
 from advisor.regression import registry
 from wattframe.retrain import Options, Report, retrain, summary, watch
 from wattframe.retraining.load import Progress

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from advisor.cost import CostModel
+from advisor.cost.model import CostModel
+from advisor.cost.operator_files import near
+from advisor.cost.ownership import Machine, TcoAnalysis
+from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.errors import InputError
-from advisor.price_book import PriceBook, PriceOptions
-from advisor.pricing_file import near
 from advisor.results import Run, Scenario
-from advisor.scenario import published
-from advisor.tco import Machine, TcoAnalysis
+from advisor.results.derived import published
 from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -15,8 +15,8 @@ from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.energy.powercap import describe
 from advisor.errors import WattframeError, WorkError
-from advisor.ffmpeg import capabilities, find_ffmpeg, vmaf_models
-from advisor.hardware import host
+from advisor.machine import host
+from advisor.video.ffmpeg import capabilities, find_ffmpeg, vmaf_models
 from runner.encoders import ENCODERS
 from runner.preflight import device_problem
 from runner.validity import OTHER_LOAD_CORES, STEAL_RATIO, Conditions, read_conditions
@@ -209,7 +209,7 @@ def prometheus(url: str) -> dict[str, Any]:
         "advice": [],
     }
     try:
-        from advisor.prometheus import PrometheusClient
+        from advisor.prometheus.client import PrometheusClient
 
         with PrometheusClient(url, retries=0, timeout_seconds=3.0) as client:
             client.query("vector(1)")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from advisor.cost import CostModel
+from advisor.cost.model import CostModel
 from advisor.results import Run
 from wattframe.report.markup import Markup, el
 from wattframe.report.numbers import number
@@ -38,8 +38,8 @@ class Advice(Struct, frozen=True, kw_only=True):
 def advice_of(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]:
     """The choice for each objective among the scenarios of ``run`` with at least this VMAF."""
     # numpy comes with them: a page without advice needs none of it
-    from advisor.recommender import Constraints, TranscodingRecommender
-    from wattframe.choices import options_of
+    from advisor.advice.from_results import options_of
+    from advisor.advice.recommender import Constraints, TranscodingRecommender
 
     options = options_of([run], model, {}).options
     currency = next((o.currency for o in options if o.currency), "")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from advisor.cost import CostModel
-from advisor.priced import REASONS, Priced
+from advisor.cost.cost_record import REASONS, Priced
+from advisor.cost.model import CostModel
+from advisor.cost.run_cost import price_run
 from advisor.results import Run
-from advisor.run_costs import price_run
-from advisor.scenario import output_seconds
+from advisor.results.derived import output_seconds
 from wattframe.report.numbers import number
 
 __all__ = ["Bill", "bills", "explanation", "unpriced"]

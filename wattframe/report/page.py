@@ -8,7 +8,7 @@ from importlib import resources
 
 from msgspec import Struct
 
-from advisor.cost import CostModel
+from advisor.cost.model import CostModel
 from advisor.results import Run
 from wattframe.report.advice import Advice, advice_section
 from wattframe.report.bars import Bar, stacked_bars

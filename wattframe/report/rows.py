@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from advisor.cost import CostModel
+from advisor.cost.model import CostModel
 from advisor.results import Run, Scenario
-from advisor.scenario import (
+from advisor.results.derived import (
     bitrates_kbps,
     duration_seconds,
     energy,

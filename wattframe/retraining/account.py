@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.prometheus import Connection
+from advisor.prometheus.client import Connection
 from advisor.regression.registry import Manifest
 
 __all__ = ["EnrichedRow", "Left", "Options", "Report"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.enrichment import Enrichment, ObservationCache, enrich, lacks_power
 from advisor.errors import InputError, ResultFileError
-from advisor.prometheus import PrometheusClient
+from advisor.prometheus.client import PrometheusClient
+from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
-from advisor.scenario import duration_seconds, energy, idle_watts, mean_watts
+from advisor.results.derived import duration_seconds, energy, idle_watts, mean_watts
 from wattframe.retraining.account import EnrichedRow, Left, Options, Report
 
 __all__ = ["Note", "Progress", "load", "why_nothing"]

@@ -1,0 +1,1 @@
+"""Which configuration to use, and how sure that is."""

@@ -1,0 +1,117 @@
+"""What a recommendation is made of: options, what they must hold, and the answer. Data only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from advisor.common.statistics import MEASURED_NOISE_RATIO
+
+__all__ = [
+    "OBJECTIVES",
+    "Constraints",
+    "FrontPoint",
+    "NextRun",
+    "Option",
+    "Pick",
+    "Recommendation",
+]
+
+OBJECTIVES: dict[str, str] = {
+    "cost": "cost_per_video_hour",
+    "energy": "energy_joules_per_video_second",
+    "carbon": "carbon_grams_per_video_hour",
+    "bitrate": "bitrate_kbps",
+}
+"""Each objective and the value of an option that it minimises."""
+
+
+class Constraints(Struct, frozen=True, kw_only=True):
+    """What a configuration must hold; None asks for nothing."""
+
+    min_vmaf: float | None = None
+    min_vmaf_p5: float | None = None
+    max_bitrate_kbps: float | None = None
+    min_speed: float | None = None
+    """Seconds of video per second of wall time; 1 is real time."""
+    max_watts: float | None = None
+
+
+class Option(Struct, frozen=True, kw_only=True):
+    """One configuration and what is known of it; unknown values are None.
+
+    ``noise_ratio`` is the relative standard deviation of energy, cost and carbon: of repeats where measured,
+    of the prediction interval where predicted.
+    """
+
+    run_id: str
+    scenario: str
+    basis: Literal["measured", "predicted"]
+    tier: str | None = None
+    energy_joules_per_video_second: float | None = None
+    cost_per_video_hour: float | None = None
+    carbon_grams_per_video_hour: float | None = None
+    bitrate_kbps: float | None = None
+    vmaf: float | None = None
+    vmaf_p5: float | None = None
+    encode_speed_ratio: float | None = None
+    mean_power_watts: float | None = None
+    net_energy_joules_per_video_second: float | None = None
+    """Above idle, for reading beside the gross figure."""
+    currency: str | None = None
+    noise_ratio: float = MEASURED_NOISE_RATIO
+    repeats: int = 1
+    family: str = ""
+    """Encoder, preset and resolution: what one curve of quality over bitrate is made of."""
+
+
+class Pick(Struct, frozen=True, kw_only=True):
+    """A chosen option as the contract shows it."""
+
+    run_id: str
+    scenario: str
+    basis: str
+    tier: str | None
+    values: dict[str, float | str | None]
+    probability_best: float | None
+    """Of having the least value of those that hold the constraints; of a knee, of being the knee."""
+
+
+class FrontPoint(Struct, frozen=True, kw_only=True):
+    """An option that no other clearly beats in both the objective and VMAF."""
+
+    run_id: str
+    scenario: str
+    basis: str
+    objective_value: float
+    vmaf: float | None
+    probability_best: float | None
+    next_vmaf_point_ratio: float | None
+    """What one more VMAF point costs from here, as a ratio of the objective, along the front."""
+
+
+class NextRun(Struct, frozen=True, kw_only=True):
+    """A run that would reduce the doubt."""
+
+    run_id: str
+    scenario: str
+    why: str
+    expected_gain_ratio: float | None
+    """How much less the objective may become by knowing it, on the average over what is plausible; None where
+    nothing is chosen yet."""
+
+
+class Recommendation(Struct, frozen=True, kw_only=True):
+    """The answer. ``choice`` is None where the options carry none, and ``reason`` says why in any case."""
+
+    objective: str
+    unit: str
+    constraints: Constraints
+    choice: Pick | None
+    reason: str
+    front: tuple[FrontPoint, ...] = ()
+    knee: Pick | None = None
+    next_runs: tuple[NextRun, ...] = ()
+    left_out: dict[str, int] = {}
+    """How many options were left out, by reason."""

@@ -1,0 +1,1 @@
+"""What every room needs: files written whole, exit codes, statistics, YAML."""

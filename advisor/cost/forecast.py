@@ -1,0 +1,174 @@
+"""A month of a planned load, from repeated measurements of one configuration, with an honest interval."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.common.statistics import summarise
+from advisor.cost.checks import amount
+from advisor.cost.cost_record import Priced
+from advisor.cost.formulas import HOURS_PER_MONTH
+from advisor.cost.price_inputs import Prices
+from advisor.cost.tariffs.schedule import Flat, Schedule, average, covered
+from advisor.errors import PricingError
+
+__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "planning_prices"]
+
+CONFIDENCE = 0.95
+_MONTH_SECONDS = HOURS_PER_MONTH * 3600
+
+
+class Interval(Struct, frozen=True):
+    """A mean, and where it lies with `CONFIDENCE`; without two measurements nothing is known of that."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """What a month may take at most."""
+
+    cost: float | None = None
+    co2_kg: float | None = None
+
+
+class Forecast(Struct, frozen=True, kw_only=True):
+    """One configuration in one region over a month."""
+
+    scenario: str
+    hardware: str | None
+    """The machine that was measured; another one costs another sum."""
+    region: str | None
+    currency: str
+    mode: str
+    streams: float
+    hours_per_month: float
+    stream_hours_per_month: float
+    measurements: int
+    """Repeats that could be priced."""
+    energy_tier: str | None
+    confidence: float = CONFIDENCE
+    electricity_price_per_kwh: float | None
+    carbon_grams_per_kwh: float | None
+    cost_month: Interval | None
+    energy_kwh_month: Interval | None
+    co2_kg_month: Interval | None
+    cost_over_budget: str | None = None
+    """``no``, ``possible`` (the interval reaches over it) or ``yes``; None without a budget or a figure."""
+    co2_over_budget: str | None = None
+    missing: list[str] = []
+
+
+def planning_prices(prices: Prices, now: float) -> Prices:
+    """Prices of a month to come: what changes over time counts with its mean over one.
+
+    What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
+    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers; one
+    with a hole there is unknown.
+    """
+    return replace(
+        prices,
+        electricity=_month_mean(prices.electricity, now),
+        carbon=_month_mean(prices.carbon, now),
+    )
+
+
+def _month_mean(schedule: Schedule | None, now: float) -> Schedule | None:
+    if schedule is None or isinstance(schedule, Flat):
+        return schedule
+    known = covered(schedule)
+    start, end = (now, now + _MONTH_SECONDS)
+    if known is not None:
+        start, end = max(known[0], known[1] - _MONTH_SECONDS), known[1]
+    mean = average(schedule, start, end)
+    return None if mean is None else Flat(mean)
+
+
+def forecast(
+    repeats: Sequence[Priced],
+    *,
+    streams: float,
+    hours_per_month: float,
+    stream_hours_measured: Sequence[float | None],
+    budget: Budget | None = None,
+    hardware: str | None = None,
+) -> Forecast:
+    """What ``streams`` at once for ``hours_per_month`` take.
+
+    Every repeat gives a figure per hour of video of one stream; the load is the streams' hours. The interval
+    is that of the mean of the repeats (Student's t), wider by the source's own uncertainty where energy is
+    modelled, because that does not average out.
+
+    Parameters
+    ----------
+    repeats
+        Measurements of one configuration, priced in one region with `planning_prices`.
+    stream_hours_measured
+        Hours of video over all streams that each repeat made.
+    """
+    if not repeats or len(repeats) != len(stream_hours_measured):
+        raise PricingError("expected measurements, and hours of video for each", field="repeats")
+    load = amount(streams, field="streams", above=True) * amount(hours_per_month, field="hours", above=True)
+    pairs = [(p, hours) for p, hours in zip(repeats, stream_hours_measured, strict=True) if hours]
+
+    def month(
+        of: Callable[[Priced], float | None], energy_part: Callable[[Priced], float]
+    ) -> Interval | None:
+        known = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
+        if not known:
+            return None
+        widths = [(p.energy_uncertainty_ratio or 0.0) * energy_part(p) / hours for _, p, hours in known]
+        return _interval([value * load for value, _, _ in known], statistics.fmean(widths) * load)
+
+    first = repeats[0]
+    cost = month(lambda p: p.cost_total, lambda p: p.cost_energy or 0.0)
+    kwh = month(_facility_kwh, lambda p: _facility_kwh(p) or 0.0)
+    co2 = month(lambda p: p.co2_operational_kg, lambda p: p.co2_operational_kg or 0.0)
+    budget = budget or Budget()
+    tiers = {p.energy_tier for p in repeats}
+    return Forecast(
+        scenario=first.scenario,
+        hardware=hardware,
+        region=first.region,
+        currency=first.currency,
+        mode=first.mode,
+        streams=streams,
+        hours_per_month=hours_per_month,
+        stream_hours_per_month=load,
+        measurements=sum(p.cost_total is not None for p, _ in pairs),
+        energy_tier="modelled" if "modelled" in tiers else first.energy_tier,
+        electricity_price_per_kwh=first.inputs.electricity_price_per_kwh,
+        carbon_grams_per_kwh=first.inputs.carbon_grams_per_kwh,
+        cost_month=cost,
+        energy_kwh_month=kwh,
+        co2_kg_month=co2,
+        cost_over_budget=_over(cost, budget.cost),
+        co2_over_budget=_over(co2, budget.co2_kg),
+        missing=list(dict.fromkeys(reason for p in repeats for reason in p.missing)),
+    )
+
+
+def _facility_kwh(priced: Priced) -> float | None:
+    joules = priced.facility_energy_joules
+    return None if joules is None else joules / 3.6e6
+
+
+def _interval(values: Sequence[float], systematic: float) -> Interval | None:
+    summary = summarise(values)
+    if summary is None or summary.half_width is None:
+        return None if summary is None else Interval(summary.mean)
+    half = summary.half_width + systematic
+    return Interval(summary.mean, max(summary.mean - half, 0.0), summary.mean + half)
+
+
+def _over(figure: Interval | None, limit: float | None) -> str | None:
+    if figure is None or limit is None:
+        return None
+    if figure.mean > limit:
+        return "yes"
+    return "possible" if figure.high is not None and figure.high > limit else "no"

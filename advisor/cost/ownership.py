@@ -1,0 +1,342 @@
+"""Total cost of ownership of a machine that transcodes: by the hour, by stream, by viewer, and what moves it.
+
+An hour of use pays the machine's share of its purchase (at its utilisation), maintenance, the electricity of
+the building (idle hours included), and delivery to viewers. docs/cost.md has the formulas and an example.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
+
+from advisor.cost.checks import Checker, amount
+from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour, break_even_viewers
+
+__all__ = [
+    "CloudOffer",
+    "Delivery",
+    "HourlyCost",
+    "Machine",
+    "Preset",
+    "TcoAnalysis",
+    "analyse",
+    "break_even_utilisation",
+    "hourly_cost",
+]
+
+_STEP = 0.1
+
+
+def _check(struct: Struct, name: str, field: str | None = None, **limits: float) -> None:
+    """A field of what was just made as the number that it has to be; ``field`` is what errors call it."""
+    force_setattr(struct, name, Checker().amount(getattr(struct, name), field or name, **limits))
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """A machine that is bought; money in the model's currency."""
+
+    purchase_price: float
+    residual_value: float = 0.0
+    lifetime_years: float = 4.0
+    utilisation_ratio: float = 1.0
+    """Hours of use over hours of life."""
+    mean_watts: float
+    """While in use."""
+    idle_watts: float = 0.0
+    """While not in use; 0 is a machine that is switched off."""
+    maintenance_per_year: float = 0.0
+    streams: float = 1.0
+    """Hours of video of one stream that an hour of use makes."""
+    embodied_kg: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "purchase_price")
+        _check(self, "residual_value", maximum=self.purchase_price)
+        _check(self, "lifetime_years", above=True)
+        _check(self, "utilisation_ratio", above=True, maximum=1.0)
+        for name in ("mean_watts", "idle_watts", "maintenance_per_year"):
+            _check(self, name)
+        _check(self, "streams", above=True)
+        if self.embodied_kg is not None:
+            _check(self, "embodied_kg")
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """What sending to viewers costs."""
+
+    viewers: float
+    bitrate_kbps: float
+    cost_per_gb: float
+    """Per 10^9 bytes."""
+
+    def __post_init__(self) -> None:
+        _check(self, "viewers", above=True)
+        _check(self, "bitrate_kbps", above=True)
+        _check(self, "cost_per_gb", "delivery_cost_per_gb")
+
+    @property
+    def per_viewer_hour(self) -> float:
+        """Cost of an hour sent to one viewer.
+
+        >>> round(Delivery(viewers=1, bitrate_kbps=4000, cost_per_gb=0.01).per_viewer_hour, 6)
+        0.018
+        """
+        return self.bitrate_kbps * 1000 / 8 * 3600 / 1e9 * self.cost_per_gb
+
+
+class CloudOffer(Struct, frozen=True, kw_only=True):
+    """A cloud instance as an alternative: paid by the hour of use, its electricity inside."""
+
+    cost_per_hour: float
+    streams: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self, "cost_per_hour", "cloud_cost_per_hour")
+        _check(self, "streams", "cloud_streams", above=True)
+
+
+class Preset(Struct, frozen=True, kw_only=True):
+    """One way to encode: what an hour of a stream costs to make, and how large it is."""
+
+    cost_per_stream_hour: float
+    bitrate_kbps: float
+
+    def __post_init__(self) -> None:
+        _check(self, "cost_per_stream_hour")
+        _check(self, "bitrate_kbps", above=True)
+
+    def viewers_to_prefer(self, slower: Preset, delivery_cost_per_gb: float) -> float | None:
+        """Viewers from which ``slower`` pays for itself in bytes not delivered; None if it never does.
+
+        >>> fast = Preset(cost_per_stream_hour=0.10, bitrate_kbps=3000)
+        >>> slow = Preset(cost_per_stream_hour=0.28, bitrate_kbps=2600)
+        >>> round(fast.viewers_to_prefer(slow, delivery_cost_per_gb=0.01))  # 0.18 GB an hour less
+        100
+        """
+        return break_even_viewers(
+            slower.cost_per_stream_hour - self.cost_per_stream_hour,
+            (self.bitrate_kbps - slower.bitrate_kbps) * 1000 / 8 * 3600,
+            amount(delivery_cost_per_gb, field="delivery_cost_per_gb") / 1e9,
+            1.0,
+        )
+
+
+class HourlyCost(Struct, frozen=True, kw_only=True):
+    """One hour of use."""
+
+    capital: float
+    maintenance: float
+    electricity: float
+    delivery: float
+
+    @property
+    def machine(self) -> float:
+        """Without delivery."""
+        return self.capital + self.maintenance + self.electricity
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.machine + self.delivery
+
+
+class TcoAnalysis(Struct, frozen=True, kw_only=True):
+    """What a machine costs; money in ``currency``, hours are hours of use."""
+
+    currency: str
+    region: str | None
+    lifetime_hours: float
+    used_hours: float
+    electricity_price_per_kwh: float
+    pue: float
+    per_hour: HourlyCost
+    total_per_hour: float
+    total_per_year: float
+    total_over_lifetime: float
+    per_stream_hour: float
+    """Without delivery."""
+    per_watch_hour: float | None
+    shares: dict[str, float]
+    """Of the total, by part; they sum to 1."""
+    sensitivity: dict[str, float]
+    """How much the total swings, as a ratio of it, when one input goes 10 % down and up; largest first."""
+    moves_most: str | None
+    cloud_per_stream_hour: float | None
+    break_even_utilisation_cloud: float | None
+    """Utilisation from which the machine is cheaper than the cloud; None where it never is."""
+    gpu_per_stream_hour: float | None
+    break_even_utilisation_gpu: float | None
+    """Utilisation from which the machine with GPUs is cheaper than this one; None where it never is."""
+    break_even_viewers: float | None
+    """Viewers from which the slower of two presets is cheaper, delivery included; None where it never is."""
+    co2_operational_grams_per_hour: float | None
+    co2_embodied_grams_per_hour: float | None
+
+
+def analyse(
+    machine: Machine,
+    *,
+    price_per_kwh: float,
+    pue_ratio: float = 1.0,
+    grams_per_kwh: float | None = None,
+    delivery: Delivery | None = None,
+    cloud: CloudOffer | None = None,
+    gpu: Machine | None = None,
+    presets: tuple[Preset, Preset] | None = None,
+    delivery_cost_per_gb: float | None = None,
+    currency: str = "USD",
+    region: str | None = None,
+) -> TcoAnalysis:
+    """The whole analysis of one machine at one price of electricity.
+
+    ``presets`` are a faster and a slower one; their break-even needs ``delivery_cost_per_gb``.
+
+    >>> analyse(Machine(purchase_price=8000, mean_watts=300), price_per_kwh=0.12).moves_most
+    'lifetime_years'
+    """
+    price = amount(price_per_kwh, field="price_per_kwh")
+    pue = amount(pue_ratio, field="pue_ratio", minimum=1.0)
+    hour = hourly_cost(machine, price, pue, delivery)
+    lifetime = machine.lifetime_years * HOURS_PER_YEAR
+    used = lifetime * machine.utilisation_ratio
+    kwh = _kwh_per_hour(machine, pue)
+    sensitivity = _sensitivity(machine, price, pue, delivery)
+    offer = None if cloud is None else cloud.cost_per_hour / cloud.streams
+    per_stream = hour.machine / machine.streams
+    return TcoAnalysis(
+        currency=currency,
+        region=region,
+        lifetime_hours=lifetime,
+        used_hours=used,
+        electricity_price_per_kwh=price,
+        pue=pue,
+        per_hour=hour,
+        total_per_hour=hour.total,
+        total_per_year=hour.total * HOURS_PER_YEAR * machine.utilisation_ratio,
+        total_over_lifetime=hour.total * used,
+        per_stream_hour=per_stream,
+        per_watch_hour=None if delivery is None else hour.total / delivery.viewers,
+        shares=_shares(hour),
+        sensitivity=sensitivity,
+        moves_most=next(iter(sensitivity), None),
+        cloud_per_stream_hour=offer,
+        break_even_utilisation_cloud=None
+        if offer is None
+        else break_even_utilisation(machine, offer, price_per_kwh=price, pue_ratio=pue),
+        gpu_per_stream_hour=None if gpu is None else hourly_cost(gpu, price, pue).machine / gpu.streams,
+        break_even_utilisation_gpu=None
+        if gpu is None
+        else break_even_utilisation(gpu, per_stream, price_per_kwh=price, pue_ratio=pue),
+        break_even_viewers=None
+        if presets is None or delivery_cost_per_gb is None
+        else presets[0].viewers_to_prefer(presets[1], delivery_cost_per_gb),
+        co2_operational_grams_per_hour=None if grams_per_kwh is None else kwh * grams_per_kwh,
+        co2_embodied_grams_per_hour=None
+        if machine.embodied_kg is None
+        else machine.embodied_kg * 1000 / used,
+    )
+
+
+def break_even_utilisation(
+    machine: Machine, cost_per_stream_hour: float, *, price_per_kwh: float, pue_ratio: float = 1.0
+) -> float | None:
+    """The utilisation from which a machine makes a stream's hour for less than ``cost_per_stream_hour``.
+
+    An hour of use costs F/u + I (1 - u)/u + W with F what the machine costs an hour whether used or not, I
+    and W the electricity of an idle hour and of one in use; solved for u. None when full use is still dearer.
+
+    >>> machine = Machine(purchase_price=8760 * 4, mean_watts=1000)
+    >>> break_even_utilisation(machine, 2.1, price_per_kwh=0.1)
+    0.5
+    """
+    fixed = replace(machine, utilisation_ratio=1.0)
+    per_hour = hourly_cost(fixed, 0.0, pue_ratio).machine
+    idle, used = (
+        watts / 1000 * pue_ratio * price_per_kwh for watts in (machine.idle_watts, machine.mean_watts)
+    )
+    room = cost_per_stream_hour * machine.streams + idle - used
+    ratio = (per_hour + idle) / room if room > 0 else None
+    return ratio if ratio is not None and ratio <= 1 else None
+
+
+def _kwh_per_hour(machine: Machine, pue: float) -> float:
+    """The building's kilowatt-hours for an hour of use and the idle time that goes with it."""
+    unused = (1 - machine.utilisation_ratio) / machine.utilisation_ratio
+    return (machine.mean_watts + machine.idle_watts * unused) / 1000 * pue
+
+
+def hourly_cost(machine: Machine, price: float, pue: float, delivery: Delivery | None = None) -> HourlyCost:
+    """An hour of use at one price per kWh."""
+    return HourlyCost(
+        capital=amortised_per_hour(
+            machine.purchase_price,
+            machine.lifetime_years,
+            residual_value=machine.residual_value,
+            utilisation_ratio=machine.utilisation_ratio,
+        ),
+        maintenance=machine.maintenance_per_year / HOURS_PER_YEAR / machine.utilisation_ratio,
+        electricity=_kwh_per_hour(machine, pue) * price,
+        delivery=0.0 if delivery is None else delivery.viewers * delivery.per_viewer_hour,
+    )
+
+
+def _shares(hour: HourlyCost) -> dict[str, float]:
+    if not hour.total:
+        return {}
+    return {name: getattr(hour, name) / hour.total for name in hour.__struct_fields__}
+
+
+def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> dict[str, float]:
+    """The swing of the total for each input, one at a time, within what the input may be."""
+    base = hourly_cost(machine, price, pue, delivery).total
+    if not base:
+        return {}
+    swings: dict[str, float] = {}
+
+    def swing(
+        name: str,
+        value: float,
+        total: Callable[[float], float],
+        lowest: float = 0.0,
+        highest: float = math.inf,
+    ) -> None:
+        ends = [total(max(value * (1 - _STEP), lowest)), base, total(min(value * (1 + _STEP), highest))]
+        swings[name] = (max(ends) - min(ends)) / base
+
+    for name, highest in _MACHINE_INPUTS.items():
+        most = machine.purchase_price if name == "residual_value" else highest
+        swing(
+            name,
+            getattr(machine, name),
+            lambda v, n=name: hourly_cost(_with(machine, n, v), price, pue, delivery).total,  # type: ignore[misc]
+            highest=most,
+        )
+    swing("price_per_kwh", price, lambda v: hourly_cost(machine, v, pue, delivery).total)
+    swing("pue_ratio", pue, lambda v: hourly_cost(machine, price, v, delivery).total, lowest=1.0)
+    if delivery is not None:
+        # viewers, their bitrate and the price of a gigabyte all scale the same product
+        swing("delivery", 1.0, lambda v: base + (v - 1) * hourly_cost(machine, price, pue, delivery).delivery)
+    ranked = sorted(swings.items(), key=lambda item: -item[1])
+    return {name: value for name, value in ranked if value > 0}
+
+
+_MACHINE_INPUTS = {
+    "purchase_price": math.inf,
+    "residual_value": math.inf,
+    "lifetime_years": math.inf,
+    "utilisation_ratio": 1.0,
+    "mean_watts": math.inf,
+    "idle_watts": math.inf,
+    "maintenance_per_year": math.inf,
+}
+
+
+def _with(machine: Machine, name: str, value: float) -> Machine:
+    """One input changed; what is sold cannot be worth more than what was bought."""
+    changed = {name: value}
+    if name == "purchase_price":
+        changed["residual_value"] = min(machine.residual_value, value)
+    return replace(machine, **changed)

@@ -1,0 +1,149 @@
+"""Power over time as straight lines between samples, and exact integrals of it against a schedule."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from advisor.cost.tariffs.schedule import Schedule
+from advisor.errors import PricingError
+from advisor.results import Scenario
+from advisor.results.derived import bridged_spans, duration_seconds
+
+__all__ = ["LoadCurve", "load_curve", "weighted_total"]
+
+_FIRST_REAL_UNIX_SECONDS = 1e8
+"""Earlier suites count samples from 0 when they did not write a start; such times are no dates (1973)."""
+
+Span = tuple[float, float, float, float]
+"""Start and end in seconds, the value at the start and at the end."""
+
+
+class LoadCurve(Struct, frozen=True):
+    """A piecewise linear quantity over time: watts give joules, cores give core-seconds.
+
+    ``spans`` are in order and do not overlap; between two of them nothing is known and nothing is counted.
+    """
+
+    spans: tuple[Span, ...]
+    gap_seconds: float = 0.0
+    """Seconds inside gaps of the samples that were not bridged."""
+
+    @classmethod
+    def from_samples(cls, timestamps: Sequence[float], values: Sequence[float | None]) -> LoadCurve:
+        """The lines between samples; a gap longer than twice the usual step is left out and reported.
+
+        >>> LoadCurve.from_samples([0, 10, 20, 30, 40], [100, 150, 200, 180, 120]).total()
+        6400.0
+        """
+        if len(timestamps) != len(values):
+            raise PricingError(
+                f"expected as many values as timestamps ({len(timestamps)}), found {len(values)}",
+                field="values",
+            )
+        spans, gap_seconds = bridged_spans(timestamps, values)
+        return cls(tuple(spans), gap_seconds)
+
+    @classmethod
+    def constant(cls, start: float, end: float, value: float) -> LoadCurve:
+        """One value over a window."""
+        return cls(((start, end, value, value),))
+
+    def total(self) -> float:
+        """The integral over all spans."""
+        return math.fsum((end - start) * (v0 + v1) / 2 for start, end, v0, v1 in self.spans)
+
+    def scaled(self, factor: float) -> LoadCurve:
+        """The same shape with every value times ``factor``."""
+        spans = tuple((start, end, v0 * factor, v1 * factor) for start, end, v0, v1 in self.spans)
+        return LoadCurve(spans, self.gap_seconds)
+
+    def between(self, start: float, end: float) -> LoadCurve:
+        """What lies within a window; cutting a curve anywhere keeps the sum of the parts."""
+        return LoadCurve(tuple(_clip(self.spans, start, end)))
+
+    def mean(self, start: float, end: float) -> float | None:
+        """The time-weighted mean of the lines over a window; None where they do not cover all of it.
+
+        >>> points = [26, 40, 50, 60, 25]  # every 30 minutes
+        >>> round(LoadCurve.from_samples([i * 30 for i in range(5)], points).mean(45, 115), 6)
+        49.970238
+        """
+        inside = self.between(start, end)
+        covered = math.fsum(until - since for since, until, _, _ in inside.spans)
+        if end <= start or not math.isclose(covered, end - start, rel_tol=1e-9):
+            return None
+        return inside.total() / (end - start)
+
+    def totals_by_value(self, schedule: Schedule) -> dict[float | None, float]:
+        """The integral split by the schedule's value at each moment; None is where the schedule does not say.
+
+        Summing per value first keeps the result exact: the prices are multiplied once each.
+        """
+        parts: defaultdict[float | None, list[float]] = defaultdict(list)
+        if not self.spans:
+            return {}
+        at = 0
+        for start, end, value in schedule.pieces(self.spans[0][0], self.spans[-1][1]):
+            while at < len(self.spans) and self.spans[at][0] < end:
+                span = self.spans[at]
+                since, until, v0, v1 = _cut(span, start, end)
+                if until > since:
+                    parts[value].append((until - since) * (v0 + v1) / 2)
+                if span[1] > end:
+                    break
+                at += 1
+        return {value: math.fsum(amounts) for value, amounts in parts.items()}
+
+
+def _clip(spans: Sequence[Span], start: float, end: float) -> Iterable[Span]:
+    first = max(bisect_right(spans, start, key=lambda span: span[0]) - 1, 0)
+    for span in spans[first:]:
+        if span[0] >= end:
+            break
+        cut = _cut(span, start, end)
+        if cut[1] > cut[0]:
+            yield cut
+
+
+def _cut(span: Span, start: float, end: float) -> Span:
+    since, until, before, after = span
+    if start <= since and until <= end:
+        return span
+    slope = (after - before) / (until - since)
+    first, last = max(start, since), min(end, until)
+    return (
+        first,
+        last,
+        before + slope * (first - since) if first > since else before,
+        after - slope * (until - last) if last < until else after,
+    )
+
+
+def weighted_total(totals: Mapping[float | None, float]) -> float | None:
+    """The sum of value x amount over `LoadCurve.totals_by_value`; None when a value is unknown."""
+    known = [(value, quantity) for value, quantity in totals.items() if value is not None]
+    if len(known) != len(totals):
+        return None
+    return math.fsum(value * quantity for value, quantity in known)
+
+
+def load_curve(scenario: Scenario, joules: float) -> LoadCurve | None:
+    """When the ``joules`` were used: in the shape of the power samples, else evenly over the window.
+
+    The curve's total is ``joules``: samples only say when. None where nothing says at what time it was.
+    """
+    samples = scenario.samples
+    if samples is not None and samples.power_watts and min(samples.timestamps) > _FIRST_REAL_UNIX_SECONDS:
+        curve = LoadCurve.from_samples(samples.timestamps, samples.power_watts)
+        total = curve.total()
+        if total > 0:
+            return curve if total == joules else curve.scaled(joules / total)
+    start, duration = scenario.start_time, duration_seconds(scenario)
+    if not start or not duration:
+        return None
+    return LoadCurve.constant(start, start + duration, joules / duration)

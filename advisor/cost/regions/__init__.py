@@ -1,0 +1,1 @@
+"""Prices of electricity and carbon intensities of places."""

@@ -1,0 +1,130 @@
+"""What electricity costs and emits by region, from a table with sources, and from the operator.
+
+The table (``regions.csv``) holds cloud regions and countries (ISO 3166 alpha-3). Every figure stands beside
+its basis, year and source; figures of different bases (direct or life-cycle emissions) are not mixed or
+guessed from each other. A price is there only where one can be cited: elsewhere the operator gives it.
+Nothing falls back to a default.
+"""
+
+from __future__ import annotations
+
+import os
+
+from advisor.cost.checks import currency_code
+from advisor.cost.exchange_rates import Rates, converted, read_rates
+from advisor.cost.operator_files import near
+from advisor.cost.regions.files import read_regions
+from advisor.cost.regions.table import Region, table
+from advisor.cost.tariffs.schedule import Flat, Schedule
+from advisor.errors import PricingError, UnknownRegionError
+
+__all__ = ["Region", "RegionalPricing"]
+
+
+class RegionalPricing:
+    """Regions by name, the operator's file before the table, prices in one currency.
+
+    Parameters
+    ----------
+    operator_file
+        YAML that adds regions and overrides figures; see docs/cost.md.
+    currency
+        What prices are returned in. The table's are in USD: any other needs ``rates``.
+    rates
+        The operator's exchange rates: a file, or what `advisor.cost.exchange_rates.read_rates` made of it.
+    accept_unusual_prices
+        Keep prices of the file that look like a slip of the unit.
+
+    >>> regions = RegionalPricing()
+    >>> regions.price_per_kwh("eu-north-1"), regions.carbon_grams_per_kwh("eu-north-1")
+    (0.0682, 35.82)
+    >>> regions.region("eu-nort-1")
+    Traceback (most recent call last):
+    advisor.errors.UnknownRegionError: no region 'eu-nort-1': near are eu-north-1, eu-south-1, cn-north-1
+    """
+
+    def __init__(
+        self,
+        operator_file: str | os.PathLike[str] | None = None,
+        *,
+        currency: str = "USD",
+        rates: Rates | str | os.PathLike[str] | None = None,
+        accept_unusual_prices: bool = False,
+    ) -> None:
+        self.currency = currency_code(currency)
+        self.rates = read_rates(rates) if isinstance(rates, (str, os.PathLike)) else rates
+        self._regions = dict(table())
+        if operator_file in self._regions:
+            raise PricingError(
+                f"expected the operator's file; a region is asked for by region({operator_file!r})",
+                field="operator_file",
+            )
+        if operator_file is not None:
+            self._regions |= read_regions(
+                operator_file, currency=self.currency, accept_unusual=accept_unusual_prices
+            )
+
+    def names(self, provider: str | None = None) -> list[str]:
+        """Every region known, or those of ``aws``, ``azure``, ``gcp``, ``country`` or ``operator``."""
+        return sorted(r.name for r in self._regions.values() if provider in (None, r.provider))
+
+    def region(self, name: str) -> Region:
+        """The region called ``name``; the case does not matter, ``aws/us-east-1`` is ``us-east-1``.
+
+        Raises
+        ------
+        UnknownRegionError
+            With the names that are near.
+        """
+        short = name.strip().rpartition("/")[2]
+        if short in self._regions:
+            return self._regions[short]
+        for known in self._regions:
+            if known.casefold() == short.casefold():
+                return self._regions[known]
+        alike = near(short, self._regions, 3)
+        hint = f"near are {', '.join(alike)}" if alike else "countries go by three letters, such as DEU"
+        raise UnknownRegionError(hint, subject=f"no region {name!r}")
+
+    def price_schedule(self, name: str) -> Schedule:
+        """The price per kWh over time, in this object's currency.
+
+        Raises
+        ------
+        PricingError
+            No price is known there, or no exchange rate leads to the currency.
+        """
+        region = self.region(name)
+        if region.price is None:
+            raise PricingError(
+                "no price that can be cited is known there: give your own (energy cost per kWh, or a tariff)",
+                subject=f"region {region.name}",
+                field="price_per_kwh",
+            )
+        given = region.price_currency or self.currency
+        return converted(region.price, given, self.currency, self.rates, f"region {region.name}")
+
+    def price_per_kwh(self, name: str) -> float:
+        """The price per kWh where it is one value; a tariff that changes over time is an error here."""
+        return _one_value(self.price_schedule(name), name, "price_per_kwh")
+
+    def carbon_grams_per_kwh(self, name: str) -> float:
+        """Grams of CO2e per kWh (location-based) where it is one value; unknown is an error, 0 is 0."""
+        carbon = self.region(name).carbon
+        if carbon is None:
+            raise PricingError(
+                "no intensity is known there: give your own",
+                subject=f"region {name}",
+                field="carbon_grams_per_kwh",
+            )
+        return _one_value(carbon, name, "carbon_grams_per_kwh")
+
+    def pue_ratio(self, name: str) -> float | None:
+        """Power usage effectiveness; None where none is published (countries)."""
+        return self.region(name).pue_ratio
+
+
+def _one_value(schedule: Schedule, name: str, field: str) -> float:
+    if isinstance(schedule, Flat):
+        return schedule.value
+    raise PricingError("changes over time: ask for its schedule", subject=f"region {name}", field=field)

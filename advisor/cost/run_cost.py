@@ -1,0 +1,96 @@
+"""A whole run priced: its scenarios, and what each rung of a ladder adds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from advisor.cost.cost_record import Priced
+from advisor.cost.model import CostModel
+from advisor.results import Run, Scenario
+from advisor.results.derived import output_seconds, published, stream_count
+
+__all__ = ["price_run", "region_front", "rung_costs", "rungs"]
+
+
+def price_run(
+    run: Run,
+    model: CostModel,
+    *,
+    viewers: float | None = None,
+    scenarios: Sequence[Scenario] | None = None,
+) -> list[Priced]:
+    """Price the scenarios that stand for the run (see `advisor.results.derived.published`), in its order."""
+    chosen = published(run) if scenarios is None else scenarios
+    threads = run.host.threads if run.host is not None else None
+    priced = [model.price(s, run_id=run.run_id, host_threads=threads, viewers=viewers) for s in chosen]
+    totals = {s.name: p.cost_total for s, p in zip(chosen, priced, strict=True)}
+    out = []
+    for scenario, cost in zip(chosen, priced, strict=True):
+        costs = rung_costs(scenario, chosen, totals)
+        shared = None
+        if cost.cost_total is not None and len(costs) == len(rungs(scenario)) > 1:
+            shared = cost.cost_total - sum(costs.values())
+        out.append(replace(cost, cost_by_rung=costs, cost_shared_by_rungs=shared) if costs else cost)
+    return out
+
+
+def rungs(scenario: Scenario) -> frozenset[str]:
+    """The distinct outputs of one stream, as ``1280x720@2500k``."""
+    listed = [(o.resolution or scenario.resolution, o.bitrate or scenario.bitrate) for o in scenario.outputs]
+    known = listed or [(scenario.resolution, scenario.bitrate)]
+    return frozenset(f"{resolution or '?'}@{bitrate or '?'}" for resolution, bitrate in known)
+
+
+def rung_costs(
+    scenario: Scenario, others: Sequence[Scenario], totals: Mapping[str, float | None]
+) -> dict[str, float]:
+    """What each rung of a ladder adds: the ladder's cost less that of the same ladder without the rung.
+
+    Only where the run measured the ladder without it, with the same settings. Costs are compared for the
+    same seconds of video. What all rungs share (decoding, idle power) is the rest.
+    """
+    mine, total, seconds = rungs(scenario), totals.get(scenario.name), output_seconds(scenario)
+    if len(mine) < 2 or total is None or not seconds:
+        return {}
+    found: dict[str, float] = {}
+    for other in others:
+        left_out = mine - rungs(other)
+        cost, other_seconds = totals.get(other.name), output_seconds(other)
+        same = len(left_out) == 1 and rungs(other) < mine and _settings(other) == _settings(scenario)
+        if same and cost is not None and other_seconds:
+            found.setdefault(next(iter(left_out)), total - cost * seconds / other_seconds)
+    return dict(sorted(found.items()))
+
+
+def _settings(s: Scenario) -> tuple[object, ...]:
+    source = s.input.name if s.input is not None else None
+    return s.encoder, s.encoder_type, s.preset, s.crf, s.threads, stream_count(s), source
+
+
+def region_front(priced: Iterable[Priced]) -> dict[str, bool]:
+    """Of several regions, which are on the front of cheapest against cleanest, by region.
+
+    Sums every scenario that has a cost and emissions in all the regions. A region is off the front when
+    another one is no dearer and no dirtier, and better in one of the two. Empty when nothing can be compared.
+    """
+    points: dict[str, dict[tuple[str, str], tuple[float, float]]] = {}
+    for p in priced:
+        known = points.setdefault(p.region or "", {})
+        if p.cost_total is not None and p.co2_operational_kg is not None:
+            known[p.run_id, p.scenario] = (p.cost_total, p.co2_operational_kg)
+    common = set.intersection(*map(set, points.values())) if points else set()
+    if not common:
+        return {}
+    sums = {
+        region: tuple(math.fsum(known[key][axis] for key in sorted(common)) for axis in (0, 1))
+        for region, known in points.items()
+    }
+    return {
+        region: not any(
+            other != mine and other[0] <= mine[0] and other[1] <= mine[1] for other in sums.values()
+        )
+        for region, mine in sums.items()
+    }

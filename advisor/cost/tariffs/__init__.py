@@ -1,0 +1,1 @@
+"""Prices and intensities that change with time."""

@@ -1,0 +1,148 @@
+"""What a kilowatt-hour costs, or emits, at each moment.
+
+A schedule is a step function of time: it holds a value until the next one begins and never interpolates.
+`Flat` is one value; `Series` holds the values of a file; `time_of_use` follows the clock of a place.
+``pieces`` cuts a window where the value changes, so that each piece of energy is priced at its own moment.
+The same three carry prices (currency per kWh) and carbon intensities (grams per kWh). Demand charges (a price
+per kW of the month's peak) are out of scope.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from advisor.errors import PricingError
+
+__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "covered", "flat_value", "value_at"]
+
+Piece = tuple[float, float, float | None]
+"""Start and end in Unix seconds, and the value in between; None where the schedule does not say."""
+
+
+class Schedule(Protocol):
+    """A step function of time."""
+
+    def pieces(self, start: float, end: float) -> Iterator[Piece]:
+        """Cut ``start`` to ``end`` (Unix seconds) into pieces of one value, in order and without holes."""
+        ...
+
+
+class Flat(Struct, frozen=True):
+    """One value at all times."""
+
+    value: float
+
+    def pieces(self, start: float, end: float) -> Iterator[Piece]:
+        """The window itself."""
+        if end > start:
+            yield start, end, self.value
+
+
+class Series(Struct, frozen=True):
+    """Values that hold from their time until the next one.
+
+    The last one holds for ``hold_seconds``; before the first and after that the value is unknown. A value of
+    None is a hole in the file.
+    """
+
+    times: tuple[float, ...]
+    """Unix seconds, strictly rising."""
+    values: tuple[float | None, ...]
+    hold_seconds: float
+
+    @classmethod
+    def of(
+        cls, times: Sequence[float], values: Sequence[float | None], hold_seconds: float | None = None
+    ) -> Series:
+        """Check and build; without ``hold_seconds`` the last value holds for the longest step of the series.
+
+        >>> average(Series.of([0, 300, 600, 900], [10, 20, 30, 40]), 240, 1200)
+        28.75
+        """
+        if not times or len(times) != len(values):
+            raise PricingError(f"expected as many times as values, found {len(times)} and {len(values)}")
+        steps = [after - before for before, after in itertools.pairwise(times)]
+        if any(step <= 0 for step in steps):
+            index = next(i for i, step in enumerate(steps) if step <= 0) + 1
+            raise PricingError("expected a time after the one before it", field=f"row {index + 1}")
+        if hold_seconds is None:
+            if not steps:
+                raise PricingError(
+                    "expected two rows or more, or hold_seconds for how long the only one holds"
+                )
+            hold_seconds = max(steps)
+        return cls(tuple(times), tuple(values), hold_seconds)
+
+    def pieces(self, start: float, end: float) -> Iterator[Piece]:
+        """One piece for each value that holds within the window."""
+        count, last = len(self.times), self.times[-1] + self.hold_seconds
+        index = bisect_right(self.times, start)
+        while start < end:
+            if index == count and start >= last:
+                yield start, end, None
+                return
+            until = min(self.times[index] if index < count else last, end)
+            yield start, until, self.values[index - 1] if index else None
+            start, index = until, min(index + 1, count)
+
+    def age_seconds(self, now: float) -> float:
+        """How long ago the value that holds at ``now`` began; after the end, the last one."""
+        return now - self.times[max(bisect_right(self.times, now) - 1, 0)]
+
+
+class Scaled(Struct, frozen=True):
+    """Another schedule in another unit or currency."""
+
+    schedule: Schedule
+    factor: float
+
+    def pieces(self, start: float, end: float) -> Iterator[Piece]:
+        """The other schedule's pieces, each value times the factor."""
+        for since, until, value in self.schedule.pieces(start, end):
+            yield since, until, None if value is None else value * self.factor
+
+
+def flat_value(schedule: Schedule | None) -> float | None:
+    """The value where it is one at all times; None where it is unknown or changes."""
+    return schedule.value if isinstance(schedule, Flat) else None
+
+
+def covered(schedule: Schedule) -> tuple[float, float] | None:
+    """From when to when (Unix seconds) a series says anything; None for what says something at all times."""
+    while isinstance(schedule, Scaled):
+        schedule = schedule.schedule
+    if isinstance(schedule, Series):
+        return schedule.times[0], schedule.times[-1] + schedule.hold_seconds
+    return None
+
+
+def value_at(schedule: Schedule, moment: float) -> float | None:
+    """The value at one instant (Unix seconds).
+
+    >>> value_at(Flat(0.12), 0.0)
+    0.12
+    """
+    return next(schedule.pieces(moment, moment + 1.0))[2]
+
+
+def average(schedule: Schedule, start: float, end: float) -> float | None:
+    """The mean over a window, each value weighted by how long it holds; None when a part is unknown.
+
+    Source: the averages of carbon-aware schedulers (``AverageOverPeriod`` of the Carbon Aware SDK).
+
+    >>> average(Series.of([0, 300, 600, 900], [10, 20, 30, 40]), 0, 1200)
+    25.0
+    """
+    if end <= start:
+        raise PricingError(f"expected an end after the start, found {start} to {end}", field="end")
+    total = 0.0
+    for since, until, value in schedule.pieces(start, end):
+        if value is None:
+            return None
+        total += (until - since) * value
+    return total / (end - start)

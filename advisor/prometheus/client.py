@@ -1,0 +1,371 @@
+"""The query client for Prometheus and for what answers like it (VictoriaMetrics, Thanos, Mimir).
+
+Everything that can go wrong on the way becomes one `advisor.errors.PrometheusError` with one line: server
+down, too slow, a refusal in Prometheus' own words, an HTML page of some proxy, an answer in part.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+
+import msgspec
+import requests
+from msgspec import Meta, Struct
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from advisor.errors import InputError, PrometheusError
+from advisor.prometheus.answers import RawSeries, Series, raw_series, read_answer, reason
+
+__all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "Series", "parse_step"]
+
+MAX_POINTS = 11_000
+"""Points per series that Prometheus answers in one range query."""
+_LONG_QUERY = 1_500
+_MOST_BYTES = 512 << 20
+"""Of one answer; the largest that is asked for, 11 000 points of a thousand series, has a third of it."""
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_MOST_WAIT_SECONDS = 30.0
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+_STEP = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$")
+_STEP_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Connection(Struct, frozen=True, kw_only=True):
+    """How to reach the server, as data; secrets never show in ``repr`` or in an error.
+
+    ``ca_file`` and ``client_cert`` (certificate, key) are paths; ``tenant`` is sent as ``X-Scope-OrgID``
+    (Mimir, Thanos, Loki); ``timeout_seconds`` bounds one request from first to last byte.
+    """
+
+    url: str
+    headers: dict[str, str] = {}
+    username: str | None = None
+    password: str | None = None
+    bearer_token: str | None = None
+    tenant: str | None = None
+    verify: bool = True
+    ca_file: str | None = None
+    client_cert: tuple[str, str] | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    retries: Annotated[int, Meta(ge=0)] = 3
+    backoff_seconds: Annotated[float, Meta(ge=0)] = 0.25
+
+    @property
+    def shown_url(self) -> str:
+        """The address without user and password."""
+        # up to the last @: a password that should have been escaped may hold slashes and others of it
+        return re.sub(r"//.*@", "//", self.url)
+
+    def __repr__(self) -> str:
+        return f"Connection({self.shown_url!r})"
+
+
+class _Bearer(AuthBase):
+    """As an auth object, and not as a header, requests drops the token when redirected to another host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class PrometheusClient:
+    """Queries with retries, time-outs and clear errors.
+
+    Parameters
+    ----------
+    url
+        Base address, for instance ``http://localhost:9090`` or ``https://host/prometheus``; a path prefix is
+        kept. User and password in it are used and never shown. Or a whole `Connection`.
+    sleep
+        Waits between tries; tests give their own.
+    options
+        Fields of `Connection`.
+
+    Raises
+    ------
+    InputError
+        The address is no HTTP address.
+    """
+
+    def __init__(
+        self, url: str | Connection, *, sleep: Callable[[float], None] = time.sleep, **options: Any
+    ) -> None:
+        given = url if isinstance(url, Connection) else Connection(url=url, **options)
+        self.connection = _checked(given)
+        self.url = self.connection.url
+        self.requests_sent = 0
+        self._counting = threading.Lock()
+        self._sleep = sleep
+        self._session = _session(self.connection)
+        self._prepared: dict[str, requests.PreparedRequest] = {}
+
+    def __enter__(self) -> PrometheusClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept alive."""
+        self._session.close()
+
+    def query(self, promql: str, at: float | None = None) -> list[Series]:
+        """Evaluate ``promql`` at one moment (Unix seconds, default the server's now).
+
+        A range selector (``metric[5m]``) gives the raw samples as they were scraped; anything else one point
+        per series. A string result is no series and gives an empty list.
+
+        Raises
+        ------
+        PrometheusError
+        """
+        parameters = {"query": promql}
+        if at is not None:
+            parameters["time"] = f"{at:.3f}"
+        return self._ask("query", parameters)
+
+    def query_range(self, promql: str, start: float, end: float, step: float | str) -> list[Series]:
+        """Evaluate ``promql`` every ``step`` (seconds, or text like ``15s``) from ``start`` to ``end``.
+
+        A range of more than `MAX_POINTS` points is asked for in pieces and joined, so that the answer is the
+        one that a server without that limit would give.
+
+        Raises
+        ------
+        PrometheusError
+        InputError
+            ``step`` is no positive duration, or the range ends before it starts.
+        """
+        seconds = parse_step(step)
+        if not (math.isfinite(start) and math.isfinite(end) and end >= start):
+            raise InputError(f"expected start <= end, got {start} and {end}", subject="query_range")
+        found: dict[tuple[tuple[str, str], ...], Series] = {}
+        for first, last in _pieces(start, end, seconds):
+            parameters = {
+                "query": promql,
+                "start": f"{first:.3f}",
+                "end": f"{last:.3f}",
+                "step": f"{seconds:.3f}",
+            }
+            for series in self._ask("query_range", parameters):
+                known = found.setdefault(tuple(sorted(series.metric.items())), series)
+                if known is not series:
+                    known.timestamps.extend(series.timestamps)
+                    known.values.extend(series.values)
+        return list(found.values())
+
+    def samples(self, selector: str, start: float, end: float) -> list[Series]:
+        """The raw samples of ``selector`` (no range in it) from ``start`` to ``end``, as they were scraped.
+
+        Raw samples carry their own times: nothing is repeated over a gap, and no limit of points applies.
+        """
+        return read_answer(self.fetch_samples(selector, start, end), self._error)
+
+    def fetch_samples(self, selector: str, start: float, end: float) -> bytes:
+        """`samples` before they are read: while one answer is read here, the next can be on its way."""
+        # the range is open at its left end since Prometheus 3, closed before
+        milliseconds = math.ceil((end - start) * 1000) + 1
+        parameters = {"query": f"{selector}[{milliseconds}ms]", "time": f"{end:.3f}"}
+        return self._fetch(f"{self.url}/api/v1/query", parameters)
+
+    def raw(self, body: bytes) -> list[RawSeries]:
+        """The series of what `fetch_samples` brought, for who needs but a part of their samples.
+
+        Raises
+        ------
+        PrometheusError
+        """
+        return raw_series(body, self._error)
+
+    def _ask(self, path: str, parameters: Mapping[str, str]) -> list[Series]:
+        return read_answer(self._fetch(f"{self.url}/api/v1/{path}", parameters), self._error)
+
+    def _fetch(self, url: str, parameters: Mapping[str, str]) -> bytes:
+        tries = self.connection.retries + 1
+        for attempt in range(tries):
+            try:
+                return self._once(url, parameters)
+            except _TryAgainError as exc:
+                if attempt == tries - 1:
+                    again = f" (tried {tries} times)" if tries > 1 else ""
+                    raise self._error(f"{exc}{again}") from exc
+                backoff = self.connection.backoff_seconds * 2**attempt
+                self._sleep(min(max(backoff, exc.wait_seconds), _MOST_WAIT_SECONDS))
+        raise AssertionError("unreachable")
+
+    def _once(self, url: str, parameters: Mapping[str, str]) -> bytes:
+        limit = self.connection.timeout_seconds
+        deadline = time.monotonic() + limit
+        with self._counting:
+            self.requests_sent += 1
+        try:
+            with self._session.send(self._request(url, parameters), timeout=limit, stream=True) as response:
+                body = bytearray()
+                # a server that drips one byte at a time never trips the socket's own time-out
+                for chunk in response.iter_content(1 << 18):
+                    body += chunk
+                    if len(body) > _MOST_BYTES:
+                        raise self._error(f"answered with more than {_MOST_BYTES >> 20} MiB")
+                    if time.monotonic() > deadline:
+                        raise _TryAgainError(f"did not finish its answer within {limit:g} s")
+        except requests.Timeout as exc:
+            raise _TryAgainError(f"did not answer within {limit:g} s") from exc
+        except requests.exceptions.SSLError as exc:
+            raise self._error(f"TLS failed: {_innermost(exc)}") from exc
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as exc:
+            raise _TryAgainError(f"cannot be reached: {_innermost(exc)}") from exc
+        except (requests.RequestException, OSError) as exc:
+            raise self._error(f"cannot be asked: {_innermost(exc)}") from exc
+        return self._judged(response, bytes(body))
+
+    def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:
+        """Made from one that was prepared before: preparing each anew takes a third of a small request."""
+        if len(parameters["query"]) > _LONG_QUERY:
+            return self._session.prepare_request(requests.Request("POST", url, data=parameters))
+        if url not in self._prepared:
+            self._prepared[url] = self._session.prepare_request(requests.Request("GET", url))
+        made = self._prepared[url].copy()
+        made.url = f"{made.url}?{urlencode(parameters)}"
+        return made
+
+    def _judged(self, response: requests.Response, body: bytes) -> bytes:
+        if response.ok:
+            return body
+        said = f"answered HTTP {response.status_code}: {reason(body) or response.reason}"
+        if response.status_code in _TRY_AGAIN:
+            raise _TryAgainError(said, _retry_after(response))
+        if response.status_code in (401, 403):
+            said += " (check user, password, token or tenant)"
+        raise self._error(said)
+
+    def _error(self, problem: str) -> PrometheusError:
+        return PrometheusError(f"{self.url}: {problem}")
+
+
+class _TryAgainError(Exception):
+    """A failure that another try may not have."""
+
+    def __init__(self, problem: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(problem)
+        self.wait_seconds = wait_seconds
+
+
+def parse_step(step: float | str) -> float:
+    """Seconds of a step.
+
+    >>> parse_step("15s"), parse_step("2m"), parse_step(0.5)
+    (15.0, 120.0, 0.5)
+    """
+    if isinstance(step, str):
+        match = _STEP.match(step.strip())
+        seconds = float(match[1]) * _STEP_SECONDS[match[2]] if match else math.nan
+    else:
+        seconds = float(step)
+    if not seconds > 0 or math.isinf(seconds):
+        raise InputError(f"expected a positive duration like 15 or '15s', got {step!r}", subject="step")
+    return seconds
+
+
+def _pieces(start: float, end: float, step: float) -> Iterator[tuple[float, float]]:
+    points = math.floor((end - start) / step + 1e-9) + 1
+    for first in range(0, points, MAX_POINTS):
+        last = min(first + MAX_POINTS, points) - 1
+        yield start + first * step, start + last * step
+
+
+def _checked(connection: Connection) -> Connection:
+    parts = urlsplit(connection.url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if parts.scheme not in ("http", "https") or not host:
+        raise InputError(
+            f"expected an address like http://localhost:9090, got {connection.shown_url!r}",
+            subject="Prometheus URL",
+        )
+    if "@" in parts.path:
+        raise InputError("expected / in a password to be written as %2F", subject="Prometheus URL")
+    _check_headers(connection)
+    name = f"[{host}]" if ":" in host else host
+    plain = urlunsplit((parts.scheme, f"{name}:{port}" if port else name, parts.path.rstrip("/"), "", ""))
+    secrets = {}
+    if parts.username and connection.username is None:
+        secrets = {"username": unquote(parts.username), "password": unquote(parts.password or "")}
+    return msgspec.structs.replace(connection, url=plain, **secrets)
+
+
+def _check_headers(connection: Connection) -> None:
+    """Refuse what cannot be sent here, without showing it: HTTP's own errors would."""
+    sent = {
+        "bearer token": connection.bearer_token,
+        "tenant": connection.tenant,
+        **{f"header {name!r}": value for name, value in connection.headers.items()},
+    }
+    for subject, value in sent.items():
+        if value is not None and not _HEADER_VALUE.fullmatch(value):
+            raise InputError("expected one line of ASCII text", subject=subject)
+    for name in connection.headers:
+        if not _HEADER_NAME.fullmatch(name):
+            raise InputError("expected a header's name", subject=f"header {name!r}")
+
+
+class _Session(requests.Session):
+    """Sent on to another host, the operator's own headers stay behind, as requests does with credentials."""
+
+    own_headers: Iterable[str] = ()
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Called by requests before it follows a redirection."""
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        here, there = str(response.request.url), str(prepared_request.url)
+        if self.should_strip_auth(here, there):  # type: ignore[no-untyped-call]
+            for name in self.own_headers:
+                prepared_request.headers.pop(name, None)
+
+
+def _session(connection: Connection) -> requests.Session:
+    session = _Session()
+    session.own_headers = ("X-Scope-OrgID", *connection.headers)
+    # ~/.netrc would replace the operator's own credentials, and proxies are for the outside world
+    session.trust_env = False
+    session.headers.update({"Accept": "application/json", "User-Agent": "wattframe"})
+    # compressing costs both sides more than a local network saves
+    session.headers["Accept-Encoding"] = "identity"
+    session.headers.update(connection.headers)
+    if connection.tenant:
+        session.headers["X-Scope-OrgID"] = connection.tenant
+    if connection.bearer_token:
+        session.auth = _Bearer(connection.bearer_token)
+    elif connection.username is not None:
+        session.auth = HTTPBasicAuth(connection.username.encode(), (connection.password or "").encode())
+    session.verify = connection.ca_file if connection.ca_file and connection.verify else connection.verify
+    session.cert = connection.client_cert
+    return session
+
+
+def _retry_after(response: requests.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0
+
+
+def _innermost(exc: BaseException) -> str:
+    """The short reason inside the layers of requests and urllib3."""
+    seen: BaseException = exc
+    while True:
+        inner = getattr(seen, "reason", None) or seen.__cause__ or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException) or inner is seen:
+            break
+        seen = inner
+    text = getattr(seen, "strerror", None) or str(seen) or type(seen).__name__
+    return re.sub(r"^<[^>]*>: ", "", str(text))

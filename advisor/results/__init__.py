@@ -1,0 +1,52 @@
+"""What was run: result files as records, read strictly, with what follows from a scenario."""
+
+from advisor.results.earlier import streams_in_name
+from advisor.results.reading import parse_run, read_run
+from advisor.results.records import (
+    RESULT_GLOB,
+    SCHEMA_VERSION,
+    EncodeStats,
+    GpuInfo,
+    Host,
+    InputMedia,
+    Output,
+    Power,
+    Psnr,
+    Quality,
+    Refused,
+    Run,
+    Samples,
+    Scenario,
+    Ssim,
+    Tool,
+    Vmaf,
+    json_schema,
+    result_file_name,
+    write_run,
+)
+
+__all__ = [
+    "RESULT_GLOB",
+    "SCHEMA_VERSION",
+    "EncodeStats",
+    "GpuInfo",
+    "Host",
+    "InputMedia",
+    "Output",
+    "Power",
+    "Psnr",
+    "Quality",
+    "Refused",
+    "Run",
+    "Samples",
+    "Scenario",
+    "Ssim",
+    "Tool",
+    "Vmaf",
+    "json_schema",
+    "parse_run",
+    "read_run",
+    "result_file_name",
+    "streams_in_name",
+    "write_run",
+]

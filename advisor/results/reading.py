@@ -1,0 +1,258 @@
+"""Read result files strictly: what is malformed is refused by name, and hides nothing beside it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from advisor.common.atomic import NO_JSON
+from advisor.errors import ResultFileError
+from advisor.results.earlier import copies_of_ladder, from_earlier, kind_of_json
+from advisor.results.records import RESOLUTION_PATTERN, SCHEMA_VERSION, Host, Refused, Run, Scenario, Tool
+
+__all__ = ["parse_run", "read_run"]
+
+_MOST_OUTPUTS = 100_000
+"""In one file: earlier suites wrote a ladder once for all streams, so few bytes stand for many outputs."""
+_MOST_BYTES = 128 << 20
+_MOST_SCENARIOS = 100_000
+_MOST_TOLERATED_BYTES = 32 << 20
+"""Of a file that only Python's own, far hungrier reader takes."""
+_LARGE_BYTES = 4 << 20
+"""From here on a file is skimmed first, as a hundred bytes of memory may be made of each two of it."""
+_LEAST, _LARGEST = 1e-60, 1e15
+"""No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
+
+
+class _Head(Struct, frozen=True):
+    scenarios: list[msgspec.Raw]
+    schema_version: int | None = None
+    test_date: str | None = None
+    tool: Tool | None = None
+    host: Host | None = None
+    finished: bool | None = None
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+_scenario_decoder = msgspec.json.Decoder(Scenario)
+
+
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """Read one result file.
+
+    Malformed scenarios are left out and listed in ``refused``; the others are kept.
+
+    Raises
+    ------
+    ResultFileError
+        The file cannot be read, is not JSON, or is no result file at all.
+    """
+    path = Path(path)
+    try:
+        data = _regular_file(path)
+    except OSError as exc:
+        raise ResultFileError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+    return parse_run(data, run_id=path.stem, subject=str(path))
+
+
+def _regular_file(path: Path) -> bytes:
+    """The content of a file of reasonable size; a pipe or a device under the name is not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "expected a regular file")
+        if info.st_size > _MOST_BYTES:
+            found = f"expected at most {_MOST_BYTES >> 20} MiB, found {info.st_size >> 20} MiB"
+            raise OSError(errno.EFBIG, found)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
+    """Turn the bytes of a result file into a `Run`; see `read_run`."""
+    subject = subject or run_id
+    if len(data) > _LARGE_BYTES:
+        _skim(data, subject)
+    try:
+        head = _head_decoder.decode(data)
+    except NO_JSON as exc:
+        head = _tolerant_head(data, subject, exc)
+    _check_count(len(head.scenarios), subject)
+    if head.schema_version is not None and head.schema_version != SCHEMA_VERSION:
+        raise ResultFileError(
+            f"expected {SCHEMA_VERSION}, or none for an earlier format; found {head.schema_version}",
+            subject=subject,
+            field="schema_version",
+        )
+    scenarios: list[Scenario] = []
+    refused: list[Refused] = []
+    room = _MOST_OUTPUTS
+    for index, raw in enumerate(head.scenarios):
+        try:
+            scenario = _scenario(bytes(raw), room, earlier=head.schema_version is None)
+            room -= len(scenario.outputs)
+            scenarios.append(scenario)
+        except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as exc:
+            reason = _place(exc, index)
+            refused.append(Refused(index, _name_of(raw), reason + _no_number(reason, bytes(raw))))
+    return Run(
+        run_id=run_id,
+        scenarios=tuple(scenarios),
+        test_date=head.test_date,
+        tool=head.tool,
+        host=head.host,
+        finished=head.finished,
+        schema_version=SCHEMA_VERSION,
+        refused=tuple(refused),
+    )
+
+
+class _Anything(Struct, frozen=True, gc=False):
+    """An object of which nothing is kept."""
+
+
+class _Skimmed(Struct, frozen=True):
+    scenarios: list[_Anything]
+
+
+_skim_decoder = msgspec.json.Decoder(_Skimmed)
+
+
+def _skim(data: bytes, subject: str) -> None:
+    """Refuse a large file that is no list of scenarios before much memory is made of it."""
+    try:
+        count = len(_skim_decoder.decode(data).scenarios)
+    except msgspec.ValidationError as exc:
+        raise _head_error(exc, subject) from exc
+    except NO_JSON as exc:
+        if len(data) > _MOST_TOLERATED_BYTES:
+            raise ResultFileError(f"expected a JSON result file: {exc}", subject=subject) from exc
+        return
+    _check_count(count, subject)
+
+
+def _check_count(count: int, subject: str) -> None:
+    if count > _MOST_SCENARIOS:
+        raise ResultFileError(
+            f"expected at most {_MOST_SCENARIOS}, found {count}", subject=subject, field="scenarios"
+        )
+
+
+def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
+    """The head of a file that the strict decoder refused.
+
+    Python's own ``json`` writes ``NaN`` and ``Infinity``, which JSON does not have: earlier suites left such
+    files. They are read, and only the scenarios that hold such a value are refused later.
+    """
+    if isinstance(cause, msgspec.ValidationError):
+        raise _head_error(cause, subject) from cause
+    try:
+        document = json.loads(data, parse_constant=str)
+        return msgspec.convert(
+            {**document, "scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]},
+            _Head,
+        )
+    except msgspec.ValidationError as exc:
+        raise _head_error(exc, subject) from exc
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        text = str(cause) or type(cause).__name__
+        raise ResultFileError(f"expected a JSON result file: {text}", subject=subject) from cause
+
+
+def _head_error(exc: Exception, subject: str) -> ResultFileError:
+    message, _, place = str(exc).partition(" - at `$.")
+    return ResultFileError(_plain(message), subject=subject, field=place.rstrip("`") or None)
+
+
+def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
+    """One scenario, of at most ``room`` outputs."""
+    if earlier:
+        document = msgspec.json.decode(raw)
+        if not isinstance(document, dict):
+            raise ValueError(f"expected an object, found {kind_of_json(document)}")
+        scenario = msgspec.convert(from_earlier(document), Scenario)
+    else:
+        scenario = _scenario_decoder.decode(raw)
+    for problem in _contradictions(scenario):
+        raise ValueError(problem)
+    copies = copies_of_ladder(scenario) if earlier else 1
+    if len(scenario.outputs) * copies > room:
+        raise ValueError(f"Expected at most {_MOST_OUTPUTS} outputs in a file - at `$.outputs`")
+    return scenario if copies == 1 else msgspec.structs.replace(scenario, outputs=scenario.outputs * copies)
+
+
+def _contradictions(s: Scenario) -> Iterator[str]:
+    """What the types cannot say."""
+    if not s.name:
+        yield "Expected a name that is not empty - at `$.name`"
+    if s.start_time is not None and s.end_time is not None and s.end_time < s.start_time:
+        yield f"Expected a time at or after start_time ({s.start_time}), got {s.end_time} - at `$.end_time`"
+    if s.samples is not None:
+        length = len(s.samples.timestamps)
+        for name in ("power_watts", "cpu_usage_cores", "gpu_usage"):
+            found = len(getattr(s.samples, name))
+            if found not in (0, length):
+                yield f"Expected {length} values, one a timestamp, got {found} - at `$.samples.{name}`"
+    for number in _numbers(s):
+        if not math.isfinite(number):
+            yield f"Expected finite numbers, got {number}"
+        elif number and not _LEAST <= abs(number) <= _LARGEST:
+            yield f"Expected numbers of a measurable size, got {number}"
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from _numbers(getattr(value, name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _numbers(item)
+
+
+def _name_of(raw: msgspec.Raw) -> str | None:
+    try:
+        name = msgspec.json.decode(raw, type=_Named).name
+    except NO_JSON:
+        return None
+    return name if isinstance(name, str) else None
+
+
+class _Named(Struct):
+    name: Any = None
+
+
+def _place(exc: Exception, index: int) -> str:
+    """``scenarios[2].fps: expected float, got str`` from what msgspec says of ``$.fps``."""
+    message, _, place = str(exc).partition(" - at `$")
+    place = place.rstrip("`")
+    return f"scenarios[{index}]{place}: {_plain(message)}"
+
+
+def _no_number(reason: str, scenario: bytes) -> str:
+    """A hint where text was found that `_tolerant_head` may have made of a number."""
+    found = [name for name in ("NaN", "Infinity") if f'"{name}"'.encode() in scenario]
+    return f" ({' and '.join(found)} is no number of JSON)" if found and reason.endswith("got str") else ""
+
+
+def _plain(message: str) -> str:
+    message = message.replace("`", "").replace(
+        f"str matching regex {RESOLUTION_PATTERN!r}", "WIDTHxHEIGHT such as 1280x720"
+    )
+    return message[:1].lower() + message[1:]

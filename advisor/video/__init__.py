@@ -1,0 +1,1 @@
+"""The ffmpeg that is there, and how hard a video is to encode."""

@@ -1,0 +1,66 @@
+"""Bjontegaard differences against the published curves of VCEG-M33's script and the package bjontegaard."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor.advice.bjontegaard import bjontegaard_delta
+from advisor.errors import InputError, NotEnoughDataError
+
+# the example that goes with the common Python script for VCEG-M33
+REFERENCE = [(686.76, 40.28), (309.58, 37.18), (157.11, 34.24), (85.95, 31.42)]
+TEST = [(893.34, 40.39), (407.8, 37.21), (204.93, 34.17), (112.75, 31.24)]
+JOULES = [(310.0, 31.42), (402.5, 34.24), (560.1, 37.18), (811.7, 40.28)]
+TEST_JOULES = [(120.4, 31.24), (161.3, 34.17), (230.9, 37.21), (352.8, 40.39)]
+
+
+@pytest.mark.parametrize(
+    ("method", "reference", "test", "percent"),
+    [
+        # figures of the package bjontegaard 1.3, functions bd_rate(method="pchip") and "akima"
+        ("pchip", REFERENCE, TEST, 31.379878),
+        ("akima", REFERENCE, TEST, 31.383988),
+        ("pchip", JOULES, TEST_JOULES, -59.147317),
+        ("akima", JOULES, TEST_JOULES, -59.148281),
+    ],
+)
+def test_rate_and_energy_at_equal_quality_are_those_of_another_tool(
+    method: str, reference: list[tuple[float, float]], test: list[tuple[float, float]], percent: float
+) -> None:
+    found = bjontegaard_delta(reference, test, method)  # type: ignore[arg-type]
+    assert 100 * found.ratio == pytest.approx(percent, abs=1e-5)
+
+
+def test_the_overlap_is_stated() -> None:
+    """31.42 to 40.28 dB is shared of 31.24 to 40.39."""
+    found = bjontegaard_delta(REFERENCE, TEST)
+    assert (found.quality_low, found.quality_high) == (31.42, 40.28)
+    assert found.overlap_ratio == pytest.approx(8.86 / 9.15)
+    assert found.note == ""
+
+
+def test_twice_the_cost_at_any_quality_is_one_hundred_percent() -> None:
+    double = [(2 * cost, quality) for cost, quality in REFERENCE]
+    assert bjontegaard_delta(REFERENCE, double).ratio == pytest.approx(1.0)
+
+
+def test_little_overlap_is_said() -> None:
+    shifted = [(cost, quality + 6) for cost, quality in REFERENCE]
+    assert bjontegaard_delta(REFERENCE, shifted).note == "the curves share only 19% of their qualities"
+
+
+def test_curves_without_a_common_quality_are_refused() -> None:
+    with pytest.raises(NotEnoughDataError, match="no quality in common"):
+        bjontegaard_delta(REFERENCE, [(cost, quality + 20) for cost, quality in REFERENCE])
+
+
+def test_three_points_are_no_curve() -> None:
+    with pytest.raises(NotEnoughDataError, match="test: a curve needs at least 4 different qualities, got 3"):
+        bjontegaard_delta(REFERENCE, TEST[:3])
+
+
+def test_bad_points_and_methods_are_named() -> None:
+    with pytest.raises(InputError, match="reference: expected finite points"):
+        bjontegaard_delta([(0.0, 1.0), *REFERENCE], TEST)
+    with pytest.raises(InputError, match="method: expected pchip or akima, got 'cubic'"):
+        bjontegaard_delta(REFERENCE, TEST, "cubic")  # type: ignore[arg-type]

@@ -1,0 +1,98 @@
+"""Errors become exit codes and single lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from advisor.common.exit import guarded
+from advisor.errors import InputError, PrometheusError, WattframeError
+
+
+def run(capsys: pytest.CaptureFixture[str], work: object) -> tuple[int, str, str]:
+    code = guarded("prog", work)  # type: ignore[arg-type]
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def raising(exc: BaseException) -> object:
+    def work() -> None:
+        raise exc
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("exc", "code", "line"),
+    [
+        (
+            InputError("expected a number", subject="a.json", field="fps"),
+            2,
+            "prog: a.json: fps: expected a number\n",
+        ),
+        (InputError("expected\n  one line"), 2, "prog: expected one line\n"),
+        (PrometheusError("down"), 1, "prog: down\n"),
+        (WattframeError("x"), 1, "prog: x\n"),
+        (KeyboardInterrupt(), 130, "prog: interrupted\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "/x/y"),
+            1,
+            "prog: /x/y: No such file or directory\n",
+        ),
+        (OSError("odd"), 1, "prog: odd\n"),
+        (
+            ZeroDivisionError("division\nby zero"),
+            1,
+            "prog: internal error: ZeroDivisionError: division by zero (PYTHONDEVMODE=1 shows where)\n",
+        ),
+    ],
+)
+def test_a_failure_is_one_line_and_its_code(
+    capsys: pytest.CaptureFixture[str], exc: BaseException, code: int, line: str
+) -> None:
+    assert run(capsys, raising(exc)) == (code, "", line)
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
+def test_what_the_work_returns_is_the_code(
+    capsys: pytest.CaptureFixture[str], returned: int | None, code: int
+) -> None:
+    assert run(capsys, lambda: returned) == (code, "", "")
+
+
+@pytest.mark.parametrize(("status", "code"), [(None, 0), (0, 0), (2, 2), ("words", 1)])
+def test_an_exit_keeps_its_code(capsys: pytest.CaptureFixture[str], status: object, code: int) -> None:
+    assert run(capsys, raising(SystemExit(status)))[0] == code
+
+
+def test_a_reader_that_goes_away_is_not_complained_about() -> None:
+    code = (
+        "from advisor.common.exit import guarded\nimport sys\n"
+        "sys.exit(guarded('p', lambda: print('x' * 10**7)))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
+
+
+def test_development_mode_adds_the_traceback() -> None:
+    code = "from advisor.common.exit import guarded\nguarded('p', lambda: 1 / 0)"
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("(PYTHONDEVMODE=1 shows where)\n")
+
+
+def test_without_it_no_traceback_reaches_the_user() -> None:
+    code = "from advisor.common.exit import guarded\nguarded('p', lambda: 1 / 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("\n") == 1

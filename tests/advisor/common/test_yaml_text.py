@@ -1,0 +1,58 @@
+"""YAML of an operator: plain values, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from advisor.common.yaml_text import YamlError, parse_yaml
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {k: v}\n" + "".join(
+    f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 10)}]}}\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+def test_usual_documents_are_what_they_say() -> None:
+    assert parse_yaml("") is None
+    assert parse_yaml(b"a: [1, 2.5, yes, text, 2026-01-02]") == {
+        "a": [1, 2.5, True, "text", datetime.date(2026, 1, 2)]
+    }
+
+
+def test_anchors_and_merges_of_a_usual_size_are_taken() -> None:
+    text = "base: &base {resolution: 1280x720, fps: 30}\none: {<<: *base, fps: 60}\ntwo: *base\n"
+    assert parse_yaml(text)["one"] == {"resolution": "1280x720", "fps": 60}
+    assert parse_yaml(text)["two"] == {"resolution": "1280x720", "fps": 30}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [b", r"line 1: expected ',' or '\]'"),
+        ("a: 1\nb: {c: 1, c: 2}", "line 2: the key 'c' is there twice"),
+        ("a: &a [*a]", "line 1: an alias inside what it stands for"),
+        (LAUGHS, "aliases that make more values"),
+        (MERGES, "aliases that make more values"),
+        ('a: "\\ud800"', "half of a surrogate pair"),
+        ("!!python/object/apply:os.system [x]", "could not determine a constructor"),
+        ("!!int ''", "a value that does not fit its type"),
+        ("!!float ''", "a value that does not fit its type"),
+        ("!!bool perhaps", "a value that does not fit its type"),
+        ("!!timestamp never", "a value that does not fit its type"),
+        ("a: 2026-13-45", "a value that does not fit its type"),
+        ("? [a]\n: b", "line 1: found unhashable key"),
+        ("[" * 10_000, "too deep"),
+        ("a: \x00", "special characters are not allowed at character 4"),
+        (b"a: \xff", "invalid start byte"),
+        ("x" * (9 << 20), "expected at most 8 MiB, found 9"),
+        ("a: 1\n---\nb: 2", "line 2: but found another document"),
+    ],
+)
+def test_what_is_no_plain_document_is_refused_in_one_line(text: str | bytes, said: str) -> None:
+    with pytest.raises(YamlError, match=said) as caught:
+        parse_yaml(text)
+    assert "\n" not in str(caught.value)

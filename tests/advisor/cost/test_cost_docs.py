@@ -1,0 +1,41 @@
+"""docs/cost.md cannot lag: its files load, its options and reasons exist (its examples run as doctests)."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from advisor import CostModel, RegionalPricing
+from advisor.cost.exchange_rates import read_rates
+from advisor.cost.tariffs.files import read_tariff
+
+PAGE = (Path(__file__).parents[2] / "docs" / "cost.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_every_file_on_the_page_loads(tmp_path: Path, block: str) -> None:
+    for name, column in (("day_ahead.csv", "price_per_kwh"), ("carbon.csv", "carbon_grams_per_kwh")):
+        (tmp_path / name).write_text(f"timestamp,{column}\n0,0.1\n3600,0.2\n")
+    path = tmp_path / "file.yaml"
+    path.write_text(block)
+    if "regions:" in block:
+        assert "basement" in RegionalPricing(path, currency="EUR").names("operator")
+    elif "rates:" in block:
+        assert read_rates(path).per_base == {"USD": 1.08}
+    else:
+        assert read_tariff(path).schedule is not None
+
+
+def test_every_public_method_is_in_the_tables() -> None:
+    public = [(name, value) for cls in (CostModel, RegionalPricing) for name, value in vars(cls).items()]
+    methods = [name for name, value in public if inspect.isfunction(value) and not name.startswith("_")]
+    assert [name for name in methods if f"`{name}" not in PAGE] == []
+
+
+def test_every_constructor_parameter_is_in_the_table() -> None:
+    parameters = set(inspect.signature(CostModel.__init__).parameters) - {"self", "energy_cost_source"}
+    assert [p for p in parameters if f"`{p}`" not in PAGE] == []

@@ -1,0 +1,242 @@
+"""The region table and the operator's own figures over it."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from pathlib import Path
+
+import pytest
+
+import advisor
+from advisor import RegionalPricing
+from advisor.cost.exchange_rates import Rates, read_rates
+from advisor.cost.regions.table import table
+from advisor.cost.tariffs.schedule import Flat, Scaled, Series
+from advisor.errors import PricingError, UnknownRegionError
+
+EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
+
+
+def test_every_region_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions:\n  a: {price_per_kwh: -1}\n  b: {pue: 1.2}\n  c: {pue: 0.2}\n")
+    with pytest.raises(PricingError) as caught:
+        RegionalPricing(path)
+    first, second = str(caught.value).split("; ")
+    assert first == f"{path}: regions.a.price_per_kwh: expected a number of 0 or more, found -1"
+    assert second == f"{path}: regions.c.pue: expected a number from 1 to 3, found 0.2"
+
+
+def test_rates_can_be_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "rates.yaml"
+    path.write_text("base: EUR\ndate: 2026-11-20\nrates: {USD: 1.25}\n")
+    assert RegionalPricing(currency="EUR", rates=path).price_per_kwh("eu-north-1") == 0.0682 / 1.25
+
+
+def test_a_region_in_place_of_the_operators_file_says_where_it_goes() -> None:
+    with pytest.raises(PricingError, match=r"operator_file: .* asked for by region\('us-east-1'\)"):
+        RegionalPricing("us-east-1")
+
+
+def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
+    """136 cloud regions and 213 countries; a figure never stands without where it is from."""
+    path = Path(advisor.__file__).with_name("regions.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(table()) == 349
+    assert sum(region.provider == "country" for region in table().values()) == 213
+    for region in table().values():
+        if region.carbon is not None:
+            assert region.carbon_basis
+            assert region.carbon_source
+            assert region.carbon_year is not None
+            assert 2000 < int(region.carbon_year) < 2030
+        if region.price is not None:
+            assert region.price_source
+            assert region.price_basis
+            assert region.price_currency == "USD"
+        assert region.pue_ratio is None or 1.0 <= region.pue_ratio < 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "price", "carbon", "pue"),
+    [
+        ("us-east-1", 0.0899, 284.0, 1.15),
+        ("eu-north-1", 0.0682, 35.82, 1.10),
+        ("northamerica-northeast1", None, 5.48, 1.10),
+        ("DEU", 0.1552, 344.14, None),
+    ],
+)
+def test_published_figures(name: str, price: float | None, carbon: float, pue: float | None) -> None:
+    """EIA 2024, EPA eGRID2022, Eurostat, Ember 2024 and Google Cloud 2024, as published."""
+    regions = RegionalPricing()
+    assert regions.carbon_grams_per_kwh(name) == carbon
+    assert regions.pue_ratio(name) == pue
+    if price is None:
+        with pytest.raises(PricingError, match=f"region {name}: price_per_kwh: no price that can be cited"):
+            regions.price_per_kwh(name)
+    else:
+        assert regions.price_per_kwh(name) == price
+
+
+def test_a_region_is_found_however_it_is_written() -> None:
+    regions = RegionalPricing()
+    assert regions.region("AWS/US-East-1").name == "us-east-1"
+    assert regions.region("deu").name == "DEU"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("us-est-1", "us-east-1"), ("westeurop", "westeurope"), ("europe-west", "europe-west1"), ("DE", "DEU")],
+)
+def test_an_unknown_region_lists_what_is_near(name: str, near: str) -> None:
+    with pytest.raises(UnknownRegionError, match="near are") as caught:
+        RegionalPricing().region(name)
+    assert near in str(caught.value)
+
+
+def test_an_unknown_region_without_anything_near_says_how_countries_go() -> None:
+    with pytest.raises(UnknownRegionError, match="three letters, such as DEU"):
+        RegionalPricing().region("atlantis!")
+
+
+def test_names_by_provider() -> None:
+    regions = RegionalPricing()
+    assert len(regions.names()) == 349
+    assert len(regions.names("aws")) == 37
+    assert "westeurope" in regions.names("azure")
+
+
+OPERATOR = """
+currency: EUR
+regions:
+  eu-north-1:
+    price_per_kwh: 0.05
+    price_source: contract 2026
+    pue: 1.07
+  basement:
+    like: DEU
+    pue: 1.0
+    carbon_grams_per_kwh: 0
+    carbon_basis: direct
+    carbon_year: 2026
+    carbon_source: own solar
+    tariff:
+      time_zone: Europe/Berlin
+      periods: [{price_per_kwh: 0.3, hours: "06:00-22:00"}]
+      otherwise_per_kwh: 0.2
+  shed: {country: NOR, price_per_kwh: 0.01}
+"""
+
+
+def test_the_operator_overrides_what_it_says_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(OPERATOR)
+    regions = RegionalPricing(path, currency="EUR")
+    north = regions.region("eu-north-1")
+    assert (regions.price_per_kwh("eu-north-1"), north.price_source) == (0.05, "contract 2026")
+    assert (north.pue_ratio, north.carbon_grams_per_kwh, north.carbon_year) == (1.07, 35.82, "2024")
+    own = regions.region("basement")
+    assert (own.provider, own.country, own.pue_ratio) == ("operator", "DEU", 1.0)
+    assert regions.carbon_grams_per_kwh("basement") == 0.0
+    assert (own.carbon_basis, own.carbon_year, own.carbon_source) == ("direct", "2026", "own solar")
+    with pytest.raises(PricingError, match="price_per_kwh: changes over time"):
+        regions.price_per_kwh("basement")
+    shed = regions.region("shed")
+    assert (shed.country, shed.carbon, shed.pue_ratio) == ("NOR", None, None)
+    with pytest.raises(PricingError, match="region shed: carbon_grams_per_kwh: no intensity"):
+        regions.carbon_grams_per_kwh("shed")
+    assert RegionalPricing().price_per_kwh("eu-north-1") == 0.0682
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("regions: []", "regions: expected a mapping"),
+        ("region: {}", "region: did you mean regions"),
+        ("regions: {here: 5}", "regions.here: expected a mapping"),
+        ("regions: {here: {pues: 1}}", "regions.here.pues: did you mean pue"),
+        ("regions: {here: {pue: 0.5}}", "regions.here.pue: expected a number from 1 to 3, found 0.5"),
+        ("regions: {here: {like: DEUX}}", "regions.here.like: no region 'DEUX'; near: DEU"),
+        ("regions: {here: {price_per_kwh: -1}}", "regions.here.price_per_kwh: .* found -1"),
+        ("regions: {here: {price_per_kwh: 120}}", "is it per MWh"),
+        ("regions: {here: {carbon_grams_per_kwh: .nan}}", "carbon_grams_per_kwh: .* found nan"),
+        ("regions: {here: {carbon_grams_per_kwh: 350000}}", "from 0 to 3000, found 350000"),
+        ("regions: {here: {tariff: 0.1}}", "regions.here.tariff: expected either"),
+        ("regions: {here: {tariff: {periods: []}}}", "regions.here.tariff.time_zone"),
+        (
+            "regions: {here: {carbon_series: a.csv, carbon_grams_per_kwh: 1}}",
+            "carbon_series: expected the name",
+        ),
+        ("regions: {here: {carbon_series: missing.csv}}", "missing.csv: cannot be read"),
+    ],
+)
+def test_an_operators_file_that_cannot_hold_is_refused_by_field(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(text)
+    with pytest.raises(PricingError, match=said):
+        RegionalPricing(path)
+
+
+def test_a_carbon_series_is_held_and_limited(tmp_path: Path) -> None:
+    (tmp_path / "carbon.csv").write_text("timestamp,carbon_grams_per_kwh\n0,10\n3600,0\n")
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions: {here: {carbon_series: carbon.csv, carbon_hold_seconds: 60}}")
+    region = RegionalPricing(path).region("here")
+    assert region.carbon == Series.of([0, 3600], [10, 0], 60)
+    assert region.carbon_newest_unix_seconds == 3600
+    (tmp_path / "carbon.csv").write_text("timestamp,carbon_grams_per_kwh\n0,10\n3600,35000\n")
+    with pytest.raises(PricingError, match="line 3, carbon_grams_per_kwh: expected a number from 0 to 3000"):
+        RegionalPricing(path)
+
+
+def test_prices_in_another_currency_need_the_operators_rates() -> None:
+    """0.0682 USD at 1.25 USD a euro is 0.05456 EUR, and 0.8 of that in pounds' units."""
+    with pytest.raises(PricingError, match="its price is in USD: give exchange rates"):
+        RegionalPricing(currency="EUR").price_per_kwh("eu-north-1")
+    in_euro = RegionalPricing(currency="EUR", rates=EURO)
+    assert in_euro.price_per_kwh("eu-north-1") == pytest.approx(0.05456)
+    in_pounds = RegionalPricing(currency="GBP", rates=EURO)
+    assert in_pounds.price_per_kwh("eu-north-1") == pytest.approx(0.0682 / 1.25 * 0.8)
+    with pytest.raises(
+        PricingError, match=r"rates\.yaml: rates: expected a rate for CHF, found EUR, GBP, USD"
+    ):
+        RegionalPricing(currency="CHF", rates=EURO).price_per_kwh("eu-north-1")
+
+
+def test_a_tariff_in_another_currency_is_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(OPERATOR)
+    schedule = RegionalPricing(path, currency="USD", rates=EURO).price_schedule("basement")
+    assert isinstance(schedule, Scaled)
+    assert schedule.factor == 1.25
+    assert RegionalPricing(path, currency="USD", rates=EURO).price_schedule("eu-north-1") == Flat(0.0625)
+
+
+def test_rates_have_a_day(tmp_path: Path) -> None:
+    path = tmp_path / "rates.yaml"
+    path.write_text("base: eur\ndate: 2026-11-20\nrates: {USD: 1.25}\nsource: central bank\n")
+    rates = read_rates(path)
+    assert rates == Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25}, str(path))
+    midnight = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC).timestamp()
+    assert rates.age_seconds(midnight + 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("base: EUR\nrates: {USD: 1.25}", "date: expected the day"),
+        ("base: EUR\ndate: 2026-11-20T10:00:00Z\nrates: {USD: 1.25}", "date: expected the day"),
+        ("base: EUR\ndate: 2026-11-20", "rates: expected currency codes"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "rates.USD: expected a number above 0"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {USD: 1}\nas_of: x", "as_of: expected one of"),
+        ("date: 2026-11-20\nrates: {USD: 1}", "base: expected a currency code"),
+    ],
+)
+def test_rates_that_cannot_be_used_are_refused_by_field(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "rates.yaml"
+    path.write_text(text)
+    with pytest.raises(PricingError, match=said):
+        read_rates(path)

@@ -1,0 +1,100 @@
+"""Every case in which common recipes pair the wrong frames: scores against raw frames of known order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.errors import FfmpegError, MediaError
+from advisor.quality import compute_quality
+from advisor.video.ffmpeg import find_ffmpeg, vmaf_models
+from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
+
+pytestmark = pytest.mark.ffmpeg
+
+RIGHT = [pair for pair in PAIRS if pair.truth is not None]
+# the same paths through the code as a pair that is always run: with --long
+LONG = {
+    "23.976 fps",
+    "50 fps",
+    "60 to 24 fps by -r",
+    "30 to 24 fps by -r",
+    "AV1 (SVT) in MP4",
+    "AV1 (SVT) in WebM",
+    "FLV",
+    "HDR (HLG)",
+    "HEVC in MKV",
+    "MKV and MP4, 30",
+    "MPEG-4 in AVI",
+    "VVC in MP4",
+    "every tenth frame dropped",
+    "fragmented MP4",
+}
+
+
+def _cases(pairs: list[Pair]) -> list[Any]:
+    marks = [[pytest.mark.long] if pair.name in LONG else [] for pair in pairs]
+    return [pytest.param(pair, id=pair.name, marks=mark) for pair, mark in zip(pairs, marks, strict=True)]
+
+
+HDR = [pair for pair in PAIRS if "HDR" in pair.name]
+WRONG = [pair for pair in PAIRS if pair.truth is None and pair not in HDR]
+
+
+@pytest.fixture(scope="module")
+def ffmpeg() -> str:
+    try:
+        found = find_ffmpeg()
+    except FfmpegError as exc:
+        pytest.skip(str(exc))
+    if not vmaf_models(found):
+        pytest.skip("this ffmpeg has no libvmaf")
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def clip(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the frames that all pairs are made of."""
+    folder = tmp_path_factory.mktemp("pairs")
+    base(ffmpeg, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(clip: Path, tmp_path: Path) -> Path:
+    (tmp_path / "base.mkv").symlink_to(clip / "base.mkv")
+    return tmp_path
+
+
+@pytest.mark.parametrize("pair", _cases(RIGHT))
+def test_the_score_is_that_of_the_raw_frames(pair: Pair, ffmpeg: str, folder: Path) -> None:
+    """Within 0.05 VMAF, over exactly the frames that belong together."""
+    reference, distorted = make(pair, ffmpeg, folder)
+    quality = compute_quality(reference, distorted, ffmpeg=ffmpeg, **pair.options)
+    truth, frames = true_vmaf(pair, ffmpeg, folder)
+    assert quality.reason is None
+    assert quality.vmaf is not None
+    assert quality.vmaf.mean == pytest.approx(truth, abs=0.05)
+    assert quality.frames == frames
+
+
+@pytest.mark.parametrize("pair", _cases(WRONG))
+def test_frames_that_do_not_belong_together_get_no_score(pair: Pair, ffmpeg: str, folder: Path) -> None:
+    reference, distorted = make(pair, ffmpeg, folder)
+    quality = compute_quality(reference, distorted, ffmpeg=ffmpeg, **pair.options)
+    assert quality.aligned is False
+    assert quality.reason
+    assert (quality.vmaf, quality.psnr_decibels, quality.ssim_ratio) == (None, None, None)
+
+
+@pytest.mark.parametrize("pair", _cases(HDR))
+def test_hdr_is_refused_by_name(pair: Pair, ffmpeg: str, folder: Path) -> None:
+    reference, distorted = make(pair, ffmpeg, folder)
+    with pytest.raises(MediaError, match=r"is HDR \((PQ|HLG)\)"):
+        compute_quality(reference, distorted, ffmpeg=ffmpeg)
+
+
+def test_every_long_case_is_one_of_the_pairs() -> None:
+    assert {pair.name for pair in PAIRS} > LONG

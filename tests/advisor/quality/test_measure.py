@@ -1,0 +1,325 @@
+"""Scores of small real videos beside figures worked out another way, and failures of ffmpeg."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advisor import quality
+from advisor.errors import FfmpegError, MediaError
+from advisor.quality.measure import measure
+from advisor.quality.pooling import harmonic_mean, percentile, pool
+from advisor.quality.settings import Settings
+from advisor.video.ffmpeg import find_ffmpeg
+
+pytestmark = pytest.mark.ffmpeg
+
+WIDTH, HEIGHT, FRAMES = 320, 180, 30
+
+
+def ffmpeg(folder: Path, *arguments: str) -> str:
+    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-y", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stderr
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``ref.mkv`` lossless, ``enc.mp4`` coded, both in 8 bit; ``ref10.mkv`` and ``enc10.mkv`` in 10."""
+    folder = tmp_path_factory.mktemp("videos")
+    clip = ("-f", "lavfi", "-i", f"testsrc2=s={WIDTH}x{HEIGHT}:r=30:d=1")
+    ffmpeg(folder, *clip, "-pix_fmt", "yuv420p", "-c:v", "ffv1", "ref.mkv")
+    ffmpeg(folder, "-i", "ref.mkv", "-c:v", "libx264", "-crf", "35", "-threads", "1", "enc.mp4")
+    ffmpeg(folder, "-i", "ref.mkv", "-c", "copy", "-f", "nut", "copy.nut")
+    ffmpeg(folder, "-i", "ref.mkv", "-pix_fmt", "yuv420p10le", "-c:v", "ffv1", "ref10.mkv")
+    return folder
+
+
+def luma_and_all(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Raw samples: luma as (frames, pixels), all planes as (frames, samples)."""
+    ffmpeg(folder, "-i", name, "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "rawvideo", "x.yuv")
+    raw = np.fromfile(folder / "x.yuv", dtype=np.uint8).reshape(FRAMES, -1).astype(float)
+    return raw[:, : WIDTH * HEIGHT], raw
+
+
+def test_psnr_is_of_the_mean_squared_error(videos: Path) -> None:
+    """numpy on the raw frames; not the mean of the frames' decibels, which is higher."""
+    (ref_y, ref), (enc_y, enc) = luma_and_all(videos, "ref.mkv"), luma_and_all(videos, "enc.mp4")
+    found = quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4").psnr_decibels
+    assert found is not None
+    assert found.y == pytest.approx(10 * np.log10(255**2 / np.mean((ref_y - enc_y) ** 2)), abs=1e-4)
+    assert found.average == pytest.approx(10 * np.log10(255**2 / np.mean((ref - enc) ** 2)), abs=1e-4)
+    of_frames = np.mean(10 * np.log10(255**2 / np.mean((ref - enc) ** 2, axis=1)))
+    assert of_frames > found.average
+
+
+def test_the_small_functions_are_parts_of_the_whole(videos: Path) -> None:
+    pair = videos / "ref.mkv", videos / "enc.mp4"
+    whole = quality.compute_quality(*pair)
+    assert whole.vmaf is not None
+    assert whole.psnr_decibels is not None
+    assert quality.compute_vmaf(*pair) == whole.vmaf.mean
+    assert quality.compute_psnr(str(pair[0]), str(pair[1])) == whole.psnr_decibels.average
+
+
+@pytest.mark.parametrize(
+    ("reference", "copy", "cap"), [("ref.mkv", "copy.nut", 60), ("ref10.mkv", "ref10.mkv", 72)]
+)
+def test_identical_videos_are_lossless_at_the_cap(
+    videos: Path, reference: str, copy: str, cap: float
+) -> None:
+    found = quality.compute_quality(videos / reference, videos / copy, xpsnr=True)
+    assert found.lossless
+    assert found.psnr_decibels is not None
+    assert (found.psnr_decibels.average, found.psnr_decibels.y) == (cap, cap)
+    assert found.xpsnr_decibels == cap
+    assert found.ssim_ratio is not None
+    assert found.ssim_ratio.all == 1.0
+
+
+def test_eight_bit_seen_in_ten_is_lossless(videos: Path) -> None:
+    """An 8-bit value times four is exact; the comparison is at 10 bit, so is its cap."""
+    found = quality.compute_quality(videos / "ref10.mkv", videos / "ref.mkv")
+    assert found.lossless
+    assert found.psnr_decibels is not None
+    assert found.psnr_decibels.average == 72
+
+
+def test_ssim_and_xpsnr_are_those_of_the_filters_alone(videos: Path) -> None:
+    index = "settb=1/30,setpts=N"
+    both = f"[0:v]{index}[d];[1:v]{index}[r];[d][r]"
+    said = ffmpeg(videos, "-i", "enc.mp4", "-i", "ref.mkv", "-lavfi", f"{both}ssim", "-f", "null", "-")
+    ssim = re.search(r"SSIM Y:([0-9.]+).*All:([0-9.]+)", said)
+    said = ffmpeg(videos, "-i", "enc.mp4", "-i", "ref.mkv", "-lavfi", f"{both}xpsnr", "-f", "null", "-")
+    xpsnr = re.search(r"XPSNR +y: *([0-9.]+)", said)
+    assert ssim
+    assert xpsnr
+    found = quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4", xpsnr=True)
+    assert found.ssim_ratio is not None
+    assert (found.ssim_ratio.y, found.ssim_ratio.all) == (float(ssim[1]), float(ssim[2]))
+    assert found.xpsnr_decibels == float(xpsnr[1])
+
+
+def test_pooling_is_of_the_frames(videos: Path) -> None:
+    """numpy's linear percentile over the per-frame scores."""
+    measured = measure(videos / "ref.mkv", videos / "enc.mp4")
+    scores = [frame.vmaf for frame in measured.frames]
+    assert len(scores) == FRAMES
+    vmaf = measured.quality.vmaf
+    assert vmaf is not None
+    assert (vmaf.mean, vmaf.min) == (pytest.approx(np.mean(scores)), min(s for s in scores if s is not None))
+    assert [vmaf.p1, vmaf.p5] == pytest.approx(list(np.percentile(scores, [1, 5])))
+
+
+def test_percentile_and_harmonic_mean_by_hand() -> None:
+    assert percentile([4.0, 1.0, 3.0, 2.0], 50) == 2.5
+    assert percentile([7.0], 5) == 7.0
+    # 1/2 and 1/4 of (1 + 1) and (3 + 1): 2 / 0.75 - 1
+    assert harmonic_mean([1.0, 3.0]) == pytest.approx(5 / 3)
+    assert pool([50.0, 100.0], "m").mean == 75.0
+
+
+def test_models_asked_for_are_scored_in_one_pass(videos: Path) -> None:
+    found = quality.compute_quality(
+        videos / "ref.mkv", videos / "enc.mp4", model="hd", extra_models=["neg", "phone", "v1"]
+    )
+    assert found.vmaf is not None
+    names = ["vmaf_v0.6.1neg", "vmaf_v0.6.1 phone", "vmaf_v1.0.16_3d0h"]
+    assert list(found.vmaf_extra) == names
+    neg, phone = found.vmaf_extra["vmaf_v0.6.1neg"], found.vmaf_extra["vmaf_v0.6.1 phone"]
+    assert phone.mean > found.vmaf.mean > neg.mean
+    alone = quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4", codec_comparison=True).vmaf
+    assert alone == neg
+
+
+def test_the_number_of_threads_changes_no_score(videos: Path) -> None:
+    one, four = (
+        quality.compute_vmaf(videos / "ref.mkv", videos / "enc.mp4", threads=threads) for threads in (1, 4)
+    )
+    assert one == four
+
+
+def test_a_subsample_scores_every_third_frame_and_compares_all(videos: Path) -> None:
+    measured = measure(videos / "ref.mkv", videos / "enc.mp4", Settings(subsample=3))
+    scored = [frame.number for frame in measured.frames if frame.vmaf is not None]
+    assert scored == list(range(0, FRAMES, 3))
+    assert measured.quality.frames == FRAMES
+
+
+def test_a_measurement_travels_between_processes(videos: Path) -> None:
+    settings = Settings(extra_models=("neg",), reference_loops=-1)
+    assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 -- our own bytes
+    assert pickle.loads(pickle.dumps(measure)) is measure  # noqa: S301
+
+
+def test_looped_input_is_reproduced_frame_by_frame(videos: Path, tmp_path: Path) -> None:
+    """Lossless over two borders of the loop, from a file whose sound is longer than its pictures."""
+    source = videos / "ref.mkv"
+    sound = ("-f", "lavfi", "-i", "sine=d=1.21", "-c:a", "aac")
+    ffmpeg(
+        tmp_path, "-i", str(source), *sound, "-c:v", "libx264", "-qp", "0", "-preset", "ultrafast", "in.mp4"
+    )
+    encode = ("-map", "0:v:0", "-frames:v", "75", "-c:v", "ffv1")
+    ffmpeg(tmp_path, "-stream_loop", "-1", "-i", "in.mp4", *encode, "out.mkv")
+    found = quality.compute_quality(tmp_path / "in.mp4", tmp_path / "out.mkv", reference_loops=-1)
+    assert (found.aligned, found.lossless, found.frames, found.notes) == (True, True, 75, [])
+    short = quality.compute_quality(tmp_path / "in.mp4", tmp_path / "out.mkv")
+    assert short.reason == "the reference ends before the output: 1.00 against 2.50 s"
+
+
+def test_a_cut_input_is_reproduced(videos: Path, tmp_path: Path) -> None:
+    start = ("-ss", "0.5", "-i", str(videos / "ref.mkv"))
+    ffmpeg(tmp_path, *start, "-frames:v", "12", "-c:v", "ffv1", "out.mkv")
+    found = quality.compute_quality(videos / "ref.mkv", tmp_path / "out.mkv", reference_start=0.5)
+    assert (found.lossless, found.frames) == (True, 12)
+
+
+def test_notes_say_what_does_not_make_a_score_wrong(videos: Path, tmp_path: Path) -> None:
+    clip = ("-i", str(videos / "ref.mkv"))
+    drop = ("-vf", r"select=mod(n\,5)-2", "-fps_mode", "passthrough", "-frames:v", "20")
+    ffmpeg(tmp_path, *clip, *drop, "-c:v", "libx264", "dropped.mp4")
+    assert quality.compute_quality(videos / "ref.mkv", tmp_path / "dropped.mp4").notes == [
+        "5 of 25 frames of the reference have no frame in the output",
+        "the output ends 0.17 s before the reference",
+    ]
+    ffmpeg(tmp_path, *clip, "-vf", "scale=640:480,setsar=1", "-c:v", "libx264", "-crf", "20", "larger.mp4")
+    assert quality.compute_quality(videos / "ref.mkv", tmp_path / "larger.mp4").notes == [
+        "the reference is smaller than the output: are they the wrong way round?",
+        "display aspects differ (1.778 and 1.333): whole frames were compared",
+    ]
+
+
+def test_an_unaligned_pair_is_an_error_of_the_small_functions(videos: Path, tmp_path: Path) -> None:
+    late = ("-vf", "loop=1:1:0,setpts=N/30/TB,trim=end_frame=30")
+    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *late, "-c:v", "libx264", "late.mp4")
+    with pytest.raises(MediaError, match=r"is not aligned with .*: the output is a frame or more behind"):
+        quality.compute_psnr(videos / "ref.mkv", tmp_path / "late.mp4")
+
+
+@pytest.mark.parametrize("name", ["it's, [a]; b:c=%d.mp4", "line\nbreak.mp4", "-i.mp4", "concat:x|y.mp4"])
+def test_any_name_is_measured(videos: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes((videos / "enc.mp4").read_bytes())
+    expected = quality.compute_vmaf(videos / "ref.mkv", videos / "enc.mp4")
+    assert quality.compute_vmaf(videos / "ref.mkv", tmp_path / name) == expected
+
+
+@pytest.mark.parametrize("which", ["reference", "output"])
+def test_a_damaged_file_is_named(videos: Path, tmp_path: Path, which: str) -> None:
+    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), "-c:v", "libx264", "-g", "10", "bad.ts")
+    data = bytearray((tmp_path / "bad.ts").read_bytes())
+    for place in range(len(data) // 2, len(data) // 2 + 3000):
+        data[place] ^= 0x5A
+    (tmp_path / "bad.ts").write_bytes(data)
+    pair = (
+        (tmp_path / "bad.ts", videos / "enc.mp4")
+        if which == "reference"
+        else (videos / "ref.mkv", tmp_path / "bad.ts")
+    )
+    with pytest.raises(MediaError, match=r"bad\.ts: is damaged"):
+        quality.compute_quality(*pair)
+
+
+def test_what_a_decoder_repaired_is_noted(videos: Path, tmp_path: Path) -> None:
+    """The container is whole; a slice inside fails its checksum, and the decoder goes on."""
+    ffv1 = ("-c:v", "ffv1", "-level", "3", "-slicecrc", "1")
+    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *ffv1, "bad.mkv")
+    data = bytearray((tmp_path / "bad.mkv").read_bytes())
+    place = len(data) // 2
+    data[place : place + 40] = bytes(value ^ 0xFF for value in data[place : place + 40])
+    (tmp_path / "bad.mkv").write_bytes(data)
+    notes = quality.compute_quality(videos / "ref.mkv", tmp_path / "bad.mkv").notes
+    assert len(notes) == 1
+    assert notes[0].startswith("ffmpeg said: ")
+    assert "CRC" in notes[0]
+
+
+def _instead(folder: Path, body: str) -> str:
+    """A program in ffmpeg's place that ends as the real one can."""
+    path = folder / "ffmpeg"
+    path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "ffmpeg was ended by SIGKILL: out of memory?"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "ffmpeg was ended by SIGSEGV"),
+        ("sys.exit(139)", "ffmpeg was ended by SIGSEGV"),
+        (
+            "sys.stderr.write('[Parsed_x @ 0x5] [error] could not load libvmaf model\\n'); sys.exit(234)",
+            "ffmpeg ended with code 234: could not load libvmaf model",
+        ),
+        ("sys.exit(1)", "ffmpeg ended with code 1: no message"),
+        ("sys.exit(0)", "ffmpeg ended well but its logs are not complete"),
+    ],
+)
+def test_every_end_of_ffmpeg_is_named(videos: Path, tmp_path: Path, body: str, message: str) -> None:
+    with pytest.raises(FfmpegError, match=re.escape(message)):
+        quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4", ffmpeg=_instead(tmp_path, body))
+
+
+def test_progress_counts_to_the_number_of_frames(videos: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4", progress=lambda *at: seen.append(at))
+    assert seen[-1] == (FRAMES, FRAMES)
+    assert seen == sorted(seen)
+
+
+def test_an_interrupt_ends_ffmpeg(videos: Path, tmp_path: Path) -> None:
+    """Ctrl-C arrives as an exception while ffmpeg works; nothing is left behind."""
+    note = tmp_path / "pid"
+    body = f"open({str(note)!r}, 'w').write(str(os.getpid()))\nprint('frame=1', flush=True)\ntime.sleep(60)"
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quality.compute_quality(
+            videos / "ref.mkv", videos / "enc.mp4", ffmpeg=_instead(tmp_path, body), progress=interrupt
+        )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+
+
+def test_the_work_is_as_modest_as_asked(videos: Path, tmp_path: Path) -> None:
+    note = tmp_path / "nice"
+    body = f"time.sleep(0.3)\nopen({str(note)!r}, 'w').write(str(os.nice(0)))\nsys.exit(1)"
+    with pytest.raises(FfmpegError):
+        quality.compute_quality(
+            videos / "ref.mkv", videos / "enc.mp4", ffmpeg=_instead(tmp_path, body), nice=7
+        )
+    assert int(note.read_text()) == min(19, os.nice(0) + 7)
+
+
+def test_importing_the_package_loads_neither_av_nor_numpy() -> None:
+    code = "import sys, advisor.quality; print([m for m in ('av', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_a_comparison_holds_in_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    """Between two windows of the probe nothing may be read ahead: 33 s of these frames are 71 MB."""
+    peaks = []
+    for seconds in (10, 100):
+        source = ("-f", "lavfi", "-i", f"testsrc2=s=320x180:r=25:d={seconds}")
+        coder = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1")
+        ffmpeg(tmp_path, *source, *coder, "-crf", "10", "ref.mp4")
+        ffmpeg(tmp_path, "-i", "ref.mp4", *coder, "-crf", "35", "enc.mp4")
+        code = (
+            "import resource; from advisor import quality;"
+            "assert quality.compute_quality('ref.mp4', 'enc.mp4').aligned;"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] - peaks[0] < 30
