@@ -42,9 +42,9 @@ BOARD = board(
             unit="kwatth",
         ),
         stat(
-            "Electricity, a day",
-            "At the prices of the region, the building's share included, each hour at its own price; in the "
-            "cost exporter's currency.",
+            "Electricity, 24 hours",
+            "What the region's hosts used, the building's share included, each minute at its own price; in the "
+            "cost exporter's currency. Hosts that name no region are priced in each.",
             query('region:host_energy_cost:per_day{region="$region"}', now=True),
             unit="none",
             decimals=3,
@@ -59,8 +59,8 @@ BOARD = board(
             min=0,
         ),
         stat(
-            "Carbon, a day",
-            "Emissions of all hosts' electricity on the grid of the region.",
+            "Carbon, 24 hours",
+            "Emissions of what the region's hosts used, on its grid.",
             query('region:host_carbon_kg:per_day{region="$region"} * 1000', now=True),
             unit="massg",
             width=4,

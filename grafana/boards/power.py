@@ -21,7 +21,7 @@ BOARD = board(
             limits=thresholds((1, GREEN), base=ORANGE),
         ),
         stat(
-            "Energy today",
+            "Energy, 24 hours",
             "The last 24 hours, packages plus memory.",
             query("instance:rapl_energy_joules:increase1d / 3.6e6", "{{instance}}", now=True),
             unit="kwatth",
@@ -35,14 +35,16 @@ BOARD = board(
         stat(
             "Read errors, 1 hour",
             "Failed reads of counters. No energy is lost while some succeed between two wraps.",
-            query("sum(increase(rapl_read_errors_total[1h])) or vector(0)", now=True),
+            query(
+                "sum by (instance) (increase(rapl_read_errors_total[1h])) or vector(0)", "{{instance}}", now=True
+            ),
             unit="none",
             limits=thresholds((1, ORANGE), (60, RED), base=GREEN),
         ),
         stat(
             "Wraps, 24 hours",
             "Times that a register came round. Each was added up; none is a reset.",
-            query("sum(increase(rapl_counter_wraps_total[1d]))", now=True),
+            query("sum by (instance) (increase(rapl_counter_wraps_total[1d]))", "{{instance}}", now=True),
             unit="none",
         ),
         timeseries(
@@ -81,9 +83,9 @@ BOARD = board(
         timeseries(
             "GPU utilisation",
             "Of the encoder, the decoder and the whole GPU.",
-            query("gpu_encoder_utilization_ratio", "encoder {{gpu}}"),
-            query("gpu_decoder_utilization_ratio", "decoder {{gpu}}"),
-            query("gpu_utilization_ratio", "gpu {{gpu}}"),
+            query("gpu_encoder_utilization_ratio", "{{instance}} encoder {{gpu}}"),
+            query("gpu_decoder_utilization_ratio", "{{instance}} decoder {{gpu}}"),
+            query("gpu_utilization_ratio", "{{instance}} gpu {{gpu}}"),
             unit="percentunit",
             max=1,
             min=0,
@@ -92,7 +94,8 @@ BOARD = board(
             "Host CPU",
             "Share of CPU time that was not idle.",
             query(
-                '1 - avg by (instance) (rate(node_cpu_seconds_total{mode=~"idle|iowait"}[$__rate_interval]))',
+                '1 - sum by (instance) (rate(node_cpu_seconds_total{mode=~"idle|iowait"}[$__rate_interval])) '
+                "/ count by (instance) (count by (instance, cpu) (node_cpu_seconds_total))",
                 "{{instance}}",
             ),
             unit="percentunit",
@@ -105,16 +108,19 @@ BOARD = board(
             "Active energy by CPU time: idle power is nobody's. Together with containers that have ended and "
             "what is unattributed it is the hosts'.",
             query(
-                'sum by (container) (rate(docker_container_energy_joules_total{policy="active"}[$__rate_interval]))',
-                "{{container}}",
+                'sum by (instance, container) '
+                '(rate(docker_container_energy_joules_total{policy="active"}[$__rate_interval]))',
+                "{{instance}} {{container}}",
             ),
             query(
-                'sum(rate(docker_exited_containers_energy_joules_total{policy="active"}[$__rate_interval]))',
-                "ended",
+                'sum by (instance) '
+                '(rate(docker_exited_containers_energy_joules_total{policy="active"}[$__rate_interval]))',
+                "{{instance}} ended",
             ),
             query(
-                'sum(rate(docker_unattributed_energy_joules_total{policy="active"}[$__rate_interval]))',
-                "unattributed",
+                'sum by (instance) '
+                '(rate(docker_unattributed_energy_joules_total{policy="active"}[$__rate_interval]))',
+                "{{instance}} unattributed",
             ),
             unit="watt",
             stacked=True,
@@ -123,7 +129,7 @@ BOARD = board(
         timeseries(
             "Containers' CPU",
             "100 % is one core.",
-            query("docker_container_cpu_percent", "{{container}}"),
+            query("docker_container_cpu_percent", "{{instance}} {{container}}"),
             unit="percent",
             min=0,
         ),
@@ -131,8 +137,9 @@ BOARD = board(
             "Containers' energy over the page's time",
             "Idle energy shared by CPU time as well (policy full).",
             query(
-                'sort_desc(sum by (container) (increase(docker_container_energy_joules_total{policy="full"}[$__range])))',
-                "{{container}}",
+                'sort_desc(sum by (instance, container) '
+                '(increase(docker_container_energy_joules_total{policy="full"}[$__range])))',
+                "{{instance}} {{container}}",
                 now=True,
             ),
             unit="joule",
@@ -140,7 +147,7 @@ BOARD = board(
         timeseries(
             "Containers' memory",
             "Working set: what cannot be taken back without harm.",
-            query("docker_container_memory_working_set_bytes", "{{container}}"),
+            query("docker_container_memory_working_set_bytes", "{{instance}} {{container}}"),
             unit="bytes",
             min=0,
         ),

@@ -30,9 +30,9 @@ BOARD = board(
             "Within the interval",
             "Share of the chosen scenarios. About 90 % is right; 100 % of many means intervals that are too wide.",
             query(
-                f"avg((results_scenario_mean_power_watts{OF_RUN} >= bool on (run_id, scenario) "
-                f"results_scenario_prediction_low_watts{OF_RUN}) * on (run_id, scenario) "
-                f"(results_scenario_mean_power_watts{OF_RUN} <= bool on (run_id, scenario) "
+                f"avg((results_scenario_mean_power_watts{OF_RUN} >= bool on (instance, run_id, scenario) "
+                f"results_scenario_prediction_low_watts{OF_RUN}) * on (instance, run_id, scenario) "
+                f"(results_scenario_mean_power_watts{OF_RUN} <= bool on (instance, run_id, scenario) "
                 f"results_scenario_prediction_high_watts{OF_RUN}))",
                 now=True,
             ),
@@ -56,7 +56,7 @@ BOARD = board(
             "Off by",
             "Predicted over measured, less 1.",
             query(
-                f"results_scenario_predicted_power_watts{OF_RUN} / on (run_id, scenario) "
+                f"results_scenario_predicted_power_watts{OF_RUN} / on (instance, run_id, scenario) "
                 f"results_scenario_mean_power_watts{OF_RUN} - 1",
                 "{{scenario}}",
                 now=True,

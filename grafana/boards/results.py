@@ -16,7 +16,7 @@ BOARD = board(
             "Baseline against test",
             "Mean power: what the machine draws idle, and what the scenario adds.",
             {
-                "idle": f"results_scenario_mean_power_watts{OF_RUN} - on (run_id, scenario, tier) "
+                "idle": f"results_scenario_mean_power_watts{OF_RUN} - on (instance, run_id, scenario, tier) "
                 f"results_scenario_net_power_watts{OF_RUN}",
                 "added": f"results_scenario_net_power_watts{OF_RUN}",
             },
@@ -77,7 +77,7 @@ BOARD = board(
         table(
             "Scenarios and their ladders",
             "What was asked for. One row a scenario.",
-            {"duration": (f"results_scenario_duration_seconds{OF_RUN} * on (run_id, scenario) group_left "
+            {"duration": (f"results_scenario_duration_seconds{OF_RUN} * on (instance, run_id, scenario) group_left "
                           "(codec, preset, resolution, bitrate, fps, streams, output_ladder, tier) "
                           f"results_scenario_info{OF_RUN}", "s")},
             keep=("scenario", "codec", "preset", "resolution", "bitrate", "fps", "streams", "output_ladder", "tier"),

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "grafana" / "provisioning" / "dashboards"
 RULES = ROOT / "prometheus" / "rules"
 # what Prometheus, node_exporter and Prometheus' own rule evaluation publish
-FOREIGN = {"up", "ALERTS", "node_cpu_seconds_total"}
+FOREIGN = {"up", "ALERTS", "node_cpu_seconds_total", "prometheus_rule_evaluation_failures_total"}
 _WORDS = {
     *("by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "and", "or"),
     *("unless", "atan2", "inf", "nan"),
@@ -95,7 +95,7 @@ def published_labels() -> dict[str, set[str]]:
 def known_labels(expr: str) -> set[str]:
     """Labels that series of a query may carry: those of its metrics, of their scrape, and those it makes."""
     published, made = published_labels(), {r["record"]: r["expr"] for r in _rules() if "record" in r}
-    found = {"instance", "job", "service"} | set(re.findall(r'label_replace\([^"]*"(\w+)"', expr))
+    found = {"instance", "job", "service", "region", "cpu", "rule_group"} | set(re.findall(r'label_replace\([^"]*"(\w+)"', expr))
     for name in metric_names(expr):
         found |= known_labels(made[name]) if name in made else published.get(name, set())
     return found
