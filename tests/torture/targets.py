@@ -288,15 +288,16 @@ class _Session(requests.Session):
 
 def prometheus(data: bytes) -> None:
     """An answer of Prometheus to queries, and to the enrichment of a scenario."""
-    from advisor.prometheus.requests import Window, observe
+    from advisor.prometheus.power_in_windows import ask_power
+    from advisor.prometheus.window_statistics import TimeSpan
 
     client = PrometheusClient("http://localhost:9090", retries=0)
     client._session = _Session(data)
     with contextlib.suppress(WattframeError):
         client.query_range("up", 0, 60, 15)
     with contextlib.suppress(WattframeError):
-        for found in observe([Window(1000.0, 1060.0)], client):
-            for seen in found.values():
+        for answers in ask_power([TimeSpan(1000.0, 1060.0)], client):
+            for seen in answers.values():
                 power = seen.power
                 assert power is None or power.mean_watts is None or math.isfinite(power.mean_watts)
 
