@@ -20,7 +20,7 @@ from advisor.results.derived import (
     delivered_frames,
     delivered_pixels,
     duration_seconds,
-    hardware_id,
+    machine_of,
     mean_watts,
     net_energy_joules,
     net_watts,
@@ -348,7 +348,7 @@ def _description(run: Run, s: Scenario) -> tuple[str, ...]:
         s.encoder or "",
         s.encoder_type,
         s.preset or "",
-        hardware_id(run),
+        machine_of(run),
         s.type,
         _tier(s),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Sequence
 
 from advisor.energy.gpu import GpuReading
 from advisor.results import Power
+from advisor.results.derived import power_spread
 
 __all__ = ["gpu_power", "mean_utilization"]
 
@@ -37,12 +37,9 @@ def gpu_power(
         source="nvml",
         tier="measured",
         mean_watts=total / seconds,
-        median_watts=statistics.median(watts) if watts else None,
-        min_watts=min(watts, default=None),
-        max_watts=max(watts, default=None),
-        stdev_watts=statistics.stdev(watts) if len(watts) > 1 else None,
         total_energy_joules=total,
         domains=domains,
+        **power_spread(watts),
     )
 
 

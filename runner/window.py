@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from advisor.energy.attribution import share
 from advisor.energy.gpu import GpuReading
 from advisor.energy.meter import MeterReading, host_joules
 from advisor.results import Power, Samples
+from advisor.results.derived import power_spread
 from runner.gpu import gpu_power, mean_utilization
 
 __all__ = ["EnergyMeter", "GpuReader", "Window"]
@@ -163,16 +163,13 @@ class Window:
             source=self._meter.source,
             tier="measured" if self._meter.tier == "measured" else "modelled",
             mean_watts=total / self.seconds,
-            median_watts=statistics.median(watts) if watts else None,
-            min_watts=min(watts, default=None),
-            max_watts=max(watts, default=None),
-            stdev_watts=statistics.stdev(watts) if len(watts) > 1 else None,
             total_energy_joules=total,
             idle_watts=idle_watts,
             net_energy_joules=net,
             process_energy_joules=process,
             uncertainty_ratio=end.uncertainty_ratio,
             domains=domains,
+            **power_spread(watts),
         )
 
     def gpu_power(self) -> Power | None:

@@ -19,15 +19,15 @@ from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import Power, Run, Scenario
 from advisor.results.derived import (
     bitrates_kbps,
+    delivered_megabits,
     energy,
-    hardware_id,
+    machine_of,
     mean_watts,
     net_energy_joules,
     output_seconds,
-    stream_count,
+    settings_of,
     vmaf_mean,
 )
-from advisor.scoring import delivered_megabits
 
 __all__ = ["Found", "options_of"]
 
@@ -99,20 +99,17 @@ def _input(s: Scenario) -> str:
 
 
 def _settings(s: Scenario) -> Settings:
-    return (
-        *(s.encoder, s.preset, s.bitrate, s.crf, s.resolution, s.fps, s.threads),
-        *(stream_count(s), tuple(o.resolution for o in s.outputs)),
-    )
+    return (*settings_of(s, but=("type", "input", "viewers")), *(o.resolution for o in s.outputs))
 
 
 def _one_machine(seen: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """The machine of the newest run; figures of different machines do not compare."""
-    machines = {hardware_id(m.run) for m in seen}
+    machines = {machine_of(m.run) for m in seen}
     if len(machines) < 2:
         return list(seen)
-    newest = hardware_id(max(seen, key=lambda m: m.run.start_time or 0.0).run)
+    newest = machine_of(max(seen, key=lambda m: m.run.start_time or 0.0).run)
     notes.append(f"only the scenarios of {newest} are compared, of {len(machines)} machines")
-    return [m for m in seen if hardware_id(m.run) == newest]
+    return [m for m in seen if machine_of(m.run) == newest]
 
 
 def _one_tier(seen: Sequence[_Measured], notes: list[str]) -> list[_Measured]:

@@ -33,9 +33,8 @@ from advisor.cost.regions.pricing import Region, RegionalPricing
 from advisor.cost.scenario_cost import electricity_cost, machine_cost, price_scenario, time_cost, total_cost
 from advisor.cost.tariffs.schedule import Flat, Schedule, flat_value
 from advisor.errors import PricingError
-from advisor.results import Scenario
-from advisor.results.derived import delivered_pixels
-from advisor.results.metered import as_scenario, metered, watch_hours
+from advisor.results import Scenario, as_scenario
+from advisor.results.derived import delivered_pixels, energy, watch_hours
 
 __all__ = ["CostModel"]
 
@@ -268,7 +267,7 @@ class CostModel:
             known = as_scenario(scenario)
             if self.mode == "cloud":
                 return None
-            return electricity_cost(known, metered(known), self.prices).value
+            return electricity_cost(known, energy(known), self.prices).value
         schedule = self.prices.electricity if self.mode == "owned" else None
         curve = energy_curve(
             energy_joules if scenario is None else amount(scenario, field="energy_joules"),
@@ -397,9 +396,9 @@ class CostModel:
             known = as_scenario(scenario)
             if known.status != "ok":
                 return None
-            energy = electricity_cost(known, metered(known), self.prices)
+            electricity = electricity_cost(known, energy(known), self.prices)
             compute = machine_cost(known, self.prices, load_aware=load_aware, host_threads=host_threads)
-            return total_cost(energy, compute, self.prices).value
+            return total_cost(electricity, compute, self.prices).value
         seconds = wall_seconds(duration_seconds, hours)
         cost_energy = optional(cost_energy, "cost_energy", minimum=-math.inf)
         cost_compute = optional(cost_compute, "cost_compute", minimum=-math.inf)

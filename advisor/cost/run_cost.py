@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from advisor.cost.cost_record import Priced
 from advisor.cost.model import CostModel
 from advisor.results import Run, Scenario
-from advisor.results.derived import output_seconds, published, stream_count
+from advisor.results.derived import output_seconds, published, settings_of
 
 __all__ = ["price_run", "region_front", "rung_costs", "rungs"]
 
@@ -65,9 +65,8 @@ def rung_costs(
     return dict(sorted(found.items()))
 
 
-def _settings(s: Scenario) -> tuple[object, ...]:
-    source = s.input.name if s.input is not None else None
-    return s.encoder, s.encoder_type, s.preset, s.crf, s.threads, stream_count(s), source
+def _settings(scenario: Scenario) -> tuple[object, ...]:
+    return settings_of(scenario, but=("type", "bitrate", "resolution", "fps", "viewers"))
 
 
 def region_front(priced: Iterable[Priced]) -> dict[str, bool]:

@@ -16,8 +16,16 @@ from advisor.cost.price_inputs import Prices
 from advisor.cost.quantities import sum_known
 from advisor.cost.tariffs.schedule import Flat, Schedule, flat_value
 from advisor.results import Scenario
-from advisor.results.derived import delivered_pixels, duration_seconds, output_seconds, stream_count
-from advisor.results.metered import Metered, core_seconds, metered, watch_hours
+from advisor.results.derived import (
+    EnergyUsed,
+    core_seconds,
+    delivered_pixels,
+    duration_seconds,
+    energy,
+    output_seconds,
+    stream_count,
+    watch_hours,
+)
 
 __all__ = ["electricity_cost", "gpu_cost", "machine_cost", "price_scenario", "time_cost", "total_cost"]
 
@@ -25,7 +33,7 @@ __all__ = ["electricity_cost", "gpu_cost", "machine_cost", "price_scenario", "ti
 class _Work(Struct, frozen=True):
     scenario: Scenario
     prices: Prices
-    used: Metered | None
+    used: EnergyUsed | None
     hours: Figure
     """Wall hours."""
     stream_hours: float | None
@@ -51,7 +59,7 @@ def price_scenario(
     viewers
         How many watch; the scenario's own number where this is None.
     """
-    used = metered(scenario)
+    used = energy(scenario)
     video = output_seconds(scenario)
     work = _Work(
         scenario,
@@ -135,14 +143,14 @@ def _sum(*parts: Figure) -> Figure:
     return Figure(sum(part.value or 0.0 for part in parts))
 
 
-def electricity_cost(scenario: Scenario, used: Metered | None, prices: Prices) -> Figure:
+def electricity_cost(scenario: Scenario, used: EnergyUsed | None, prices: Prices) -> Figure:
     """Each piece of the building's energy at the price of its own moment."""
     return _over_time(scenario, used, prices, prices.electricity, "no_price", "outside_tariff")
 
 
 def _over_time(
     scenario: Scenario,
-    used: Metered | None,
+    used: EnergyUsed | None,
     prices: Prices,
     schedule: Schedule | None,
     unknown: str,

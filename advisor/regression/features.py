@@ -21,6 +21,7 @@ from advisor.results.derived import (
     output_seconds,
     parse_resolution,
     stream_count,
+    streams_per_output,
 )
 
 __all__ = ["NUMERIC", "TARGETS", "Case", "Encoding", "case", "effort", "video_seconds"]
@@ -188,8 +189,7 @@ def _numbers(scenario: Scenario, host: Host | None, seconds: float | None) -> di
 def _ladder(scenario: Scenario) -> list[Output]:
     """The rungs of one stream; all streams' outputs may be listed."""
     listed = [o for o in scenario.outputs if o.resolution]
-    streams = max(stream_count(scenario), 1)
-    return listed[: len(listed) // streams] if len(listed) % streams == 0 else listed
+    return listed[: len(listed) * streams_per_output(scenario) // max(stream_count(scenario), 1)]
 
 
 def _log(value: float | None) -> float | None:

@@ -16,9 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from advisor.errors import InputError, NotEnoughDataError, TableError
 from advisor.regression.tables import column, matrix
-from advisor.results import Scenario
+from advisor.results import Scenario, as_scenario
 from advisor.results.derived import mean_watts, stream_count
-from advisor.results.metered import as_scenario
 
 __all__ = ["LinearPredictor", "PolynomialPredictor", "PowerPredictor"]
 

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,24 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON
-from advisor.errors import ResultFileError
-from advisor.results.earlier import copies_of_ladder, from_earlier, kind_of_json
-from advisor.results.records import RESOLUTION_PATTERN, SCHEMA_VERSION, Host, Refused, Run, Scenario, Tool
+from advisor.errors import PricingError, ResultFileError
+from advisor.results.earlier import from_earlier, kind_of_json
+from advisor.results.records import (
+    RESOLUTION_PATTERN,
+    SCHEMA_VERSION,
+    Host,
+    Refused,
+    Run,
+    Scenario,
+    Tool,
+    stream_count,
+)
 
-__all__ = ["parse_run", "read_run"]
+__all__ = ["as_scenario", "parse_run", "read_run"]
 
 _MOST_OUTPUTS = 100_000
 """In one file: earlier suites wrote a ladder once for all streams, so few bytes stand for many outputs."""
+_MOST_STREAMS = 10_000
 _MOST_BYTES = 128 << 20
 _MOST_SCENARIOS = 100_000
 _MOST_TOLERATED_BYTES = 32 << 20
@@ -187,7 +197,9 @@ def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
         scenario = _scenario_decoder.decode(raw)
     for problem in _contradictions(scenario):
         raise ValueError(problem)
-    copies = copies_of_ladder(scenario) if earlier else 1
+    # an earlier suite wrote the ladder of one stream for all
+    copies = stream_count(scenario) if earlier else 1
+    copies = copies if 1 < copies <= _MOST_STREAMS else 1
     if len(scenario.outputs) * copies > room:
         raise ValueError(f"Expected at most {_MOST_OUTPUTS} outputs in a file - at `$.outputs`")
     return scenario if copies == 1 else msgspec.structs.replace(scenario, outputs=scenario.outputs * copies)
@@ -256,3 +268,48 @@ def _plain(message: str) -> str:
         f"str matching regex {RESOLUTION_PATTERN!r}", "WIDTHxHEIGHT such as 1280x720"
     )
     return message[:1].lower() + message[1:]
+
+
+def as_scenario(value: object) -> Scenario:
+    """A scenario from a mapping as result files hold it, of this format or an earlier one.
+
+    Raises
+    ------
+    PricingError
+        It is no scenario; names the field that is not as expected.
+
+    >>> as_scenario({"duration": 60, "power": {"mean_watts": 100}}).power.mean_watts
+    100.0
+    """
+    if isinstance(value, Scenario):
+        return value
+    if not isinstance(value, Mapping):
+        found = type(value).__name__
+        raise PricingError(f"expected a scenario as result files hold it, found {found}", field="scenario")
+    plain = msgspec.to_builtins(value, enc_hook=_plain_value, str_keys=True)
+    _refuse_non_finite(plain, "scenario")
+    text = json.dumps({"scenarios": [{"name": "scenario", **plain}]})
+    run = parse_run(text.encode(), run_id="scenario")
+    if run.refused:
+        reason = run.refused[0].reason.removeprefix("scenarios[0]").lstrip(".: ")
+        raise PricingError(reason, field="scenario")
+    return run.scenarios[0]
+
+
+def _plain_value(value: Any) -> Any:
+    """Arrays and other libraries' numbers as lists and floats."""
+    convert = getattr(value, "tolist", None) or getattr(value, "__float__", None)
+    if convert is None:
+        raise PricingError(f"expected plain values, found {type(value).__name__}", field="scenario")
+    return convert()
+
+
+def _refuse_non_finite(value: Any, field: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PricingError(f"expected a finite number, found {value}", field=field)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_non_finite(item, f"{field}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_non_finite(item, f"{field}[{index}]")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,12 +41,15 @@ __all__ = [
     "Vmaf",
     "json_schema",
     "result_file_name",
+    "stream_count",
+    "streams_in_name",
     "write_run",
 ]
 
 SCHEMA_VERSION = 1
 RESULT_GLOB = "test_results_*.json"
 _LARGEST_WHOLE = 1 << 53
+_STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -295,6 +299,27 @@ class Run(_Record, frozen=True, kw_only=True):
     def baseline(self) -> Scenario | None:
         """The first finished idle scenario of the run."""
         return next((s for s in self.scenarios if s.type == "baseline" and s.status == "ok"), None)
+
+
+def streams_in_name(name: str) -> int | None:
+    """The N of "N streams" in a scenario's name; never the N of "N Mbps".
+
+    >>> streams_in_name("4 streams @ 2500k"), streams_in_name("5 Mbps stream")
+    (4, None)
+    """
+    match = _STREAMS.search(name)
+    return int(match[1]) if match else None
+
+
+def stream_count(scenario: Scenario) -> int:
+    """Concurrent streams: the field, else "N streams" in the name, else 1.
+
+    >>> stream_count(Scenario(name="4 streams @ 2500k")), stream_count(Scenario(name="5 Mbps stream"))
+    (4, 1)
+    """
+    if scenario.streams is not None:
+        return scenario.streams
+    return streams_in_name(scenario.name) or 1
 
 
 def result_file_name(when: datetime.datetime | None = None) -> str:

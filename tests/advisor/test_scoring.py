@@ -7,7 +7,8 @@ import pytest
 import advisor
 from advisor.errors import InputError
 from advisor.results import EncodeStats, Output, Power, Run, Samples, Scenario
-from advisor.scoring import UNITS, EnergyEfficiencyScorer, delivered_megabits, scores
+from advisor.results.derived import delivered_megabits
+from advisor.scoring import UNITS, EnergyEfficiencyScorer, scores
 
 # 1280x720 at 30 fps for 10 s of video in 20 s of wall time: 300 frames x 921 600 = 276 480 000 pixels
 HAND = Scenario(

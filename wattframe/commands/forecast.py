@@ -18,7 +18,7 @@ from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
-from advisor.results.derived import hardware_id, output_seconds, repeats
+from advisor.results.derived import machine_of, output_seconds, repeats
 from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -76,7 +76,7 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[st
     """Finished measurements of each configuration on each machine, with the machine's id."""
     machines: dict[str, list[Scenario]] = {}
     for run in runs:
-        machines.setdefault(hardware_id(run), []).extend(run.scenarios)
+        machines.setdefault(machine_of(run), []).extend(run.scenarios)
     found: list[tuple[str, list[Scenario]]] = []
     for machine, scenarios in machines.items():
         for name, group in repeats(Run(run_id=machine, scenarios=tuple(scenarios))).items():

@@ -17,6 +17,8 @@ from advisor.results.derived import (
     net_energy_joules,
     output_ladder,
     output_seconds,
+    stream_count,
+    streams_per_output,
     vmaf_mean,
 )
 from wattframe.report.money import Bill, bills, unpriced
@@ -108,8 +110,7 @@ def _reached_kbps(scenario: Scenario) -> float | None:
     if not sizes or any(size is None or not seconds for size, seconds in sizes):
         return None
     total = sum(size * 8 / seconds / 1000 for size, seconds in sizes if size is not None and seconds)
-    copies = scenario.streams if scenario.type == "multi" and scenario.streams else 1
-    return total / copies
+    return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
 
 
 def _remarks(scenario: Scenario) -> tuple[str, ...]:

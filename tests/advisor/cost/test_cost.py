@@ -18,7 +18,7 @@ from advisor.cost.tariffs.files import Tariff
 from advisor.cost.tariffs.schedule import Series
 from advisor.errors import InputError, PricingError
 from advisor.results import EncodeStats, Host, Output, Power, Run, Samples, Scenario
-from advisor.results.metered import delivered_kbps
+from advisor.results.derived import delivered_kbps
 
 joules = st.floats(0.0, 1e9)
 prices = st.floats(0.0, 5.0)

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 
 from advisor.results import EncodeStats, Host, Output, Power, Quality, Run, Samples, Scenario, Vmaf
 from advisor.results.derived import (
-    Energy,
+    EnergyUsed,
     bitrates_kbps,
     delivered_frames,
     delivered_pixels,
     duration_seconds,
     energy,
-    hardware_id,
     host_mean_watts,
     idle_watts,
+    machine_of,
     mean_watts,
     net_energy_joules,
     net_watts,
@@ -105,16 +105,18 @@ def test_the_counters_total_goes_before_samples_and_those_before_the_mean() -> N
     both = Scenario(
         name="a", duration=20.0, samples=samples, power=Power(mean_watts=1.0, total_energy_joules=5.0)
     )
-    assert energy(both) == Energy(5.0, None, "counter", 20.0)
+    assert energy(both) == EnergyUsed(5.0, None, "counter", 20.0)
     sampled = Scenario(name="a", duration=20.0, samples=samples, power=Power(mean_watts=1.0, tier="modelled"))
-    assert energy(sampled) == Energy(3000.0, "modelled", "samples", 20.0)
-    assert energy(powered(mean_watts=50.0, tier="measured")) == Energy(3000.0, "measured", "mean_power", 60.0)
+    assert energy(sampled) == EnergyUsed(3000.0, "modelled", "samples", 20.0)
+    assert energy(powered(mean_watts=50.0, tier="measured")) == EnergyUsed(
+        3000.0, "measured", "mean_power", 60.0
+    )
     assert energy(Scenario(name="a", power=Power(mean_watts=5.0))) is None
     assert energy(Scenario(name="a", duration=60.0)) is None
 
 
 def test_energy_zero_is_known_and_not_unknown() -> None:
-    assert energy(powered(total_energy_joules=0.0)) == Energy(0.0, None, "counter", 60.0)
+    assert energy(powered(total_energy_joules=0.0)) == EnergyUsed(0.0, None, "counter", 60.0)
 
 
 def test_the_trapezoid_of_a_worked_example() -> None:
@@ -270,8 +272,8 @@ def test_vmaf_is_the_scenarios_else_the_mean_of_its_outputs() -> None:
 
 
 def test_hardware_is_unknown_where_the_file_does_not_say() -> None:
-    assert hardware_id(run()) == "unknown"
-    assert hardware_id(Run(run_id="r", scenarios=(), host=Host(hardware_id="x"))) == "x"
+    assert machine_of(run()) == "unknown"
+    assert machine_of(Run(run_id="r", scenarios=(), host=Host(hardware_id="x"))) == "x"
 
 
 def repeat(joules: float | None, **fields: object) -> Scenario:
