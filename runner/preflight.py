@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from advisor.errors import FfmpegError, InputError
 from advisor.results import InputMedia
 from advisor.video.complexity import ContentCache
@@ -15,7 +17,7 @@ from runner.command import LAVFI, input_arguments
 from runner.encoders import ENCODERS, Encoder
 from runner.plan import Job
 
-__all__ = ["device_problem", "look_at_content", "look_at_inputs", "missing", "odd_sizes"]
+__all__ = ["device_problem", "input_file", "look_at_content", "look_at_inputs", "missing", "odd_sizes"]
 
 _SOURCE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
 _PROBE_SECONDS = 30
@@ -58,7 +60,11 @@ def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, InputMedia]:
         An input that cannot be read or holds no video, or a lavfi source that ffmpeg refuses.
     """
     names = dict.fromkeys(job.input for job in jobs if job.input is not None)
-    return {name: _lavfi(name, ffmpeg) if name.startswith(LAVFI) else _file(name) for name in names}
+    return {
+        # a window ends by its duration: a file goes on from its start
+        name: _lavfi(name, ffmpeg) if name.startswith(LAVFI) else replace(input_file(name), loops=-1)
+        for name in names
+    }
 
 
 def odd_sizes(jobs: Sequence[Job], sources: Mapping[str, InputMedia], ffmpeg: Path) -> dict[Job, str]:
@@ -120,7 +126,14 @@ def look_at_content(
     return found
 
 
-def _file(name: str) -> InputMedia:
+def input_file(name: str) -> InputMedia:
+    """A file of video as an input, by what it says of itself.
+
+    Raises
+    ------
+    MediaError
+        It cannot be read, or holds no video.
+    """
     from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
 
     media = probe(name)
@@ -132,7 +145,6 @@ def _file(name: str) -> InputMedia:
         fps=float(media.rate) if media.rate else None,
         duration=media.seconds,
         frames=media.frames,
-        loops=-1,
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.energy.cpu import cpu_times
+
 __all__ = ["REASONS", "Conditions", "Observed", "read_conditions", "reasons"]
 
 SHORT_SECONDS = 3.0
@@ -124,21 +126,17 @@ def _grown(before: float | None, after: float | None) -> float:
 
 def read_conditions(procfs: str = "/proc", sysfs: str = "/sys") -> Conditions:
     """The conditions of this moment."""
+    times = cpu_times(procfs)
     cpus = Path(sysfs, "devices/system/cpu")
     throttle_counts = cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")
     thermal = [int(text) for path in throttle_counts if (text := _text(path)).isdigit()]
     governors = sorted(cpus.glob("cpufreq/policy*/scaling_governor"))
     return Conditions(
-        steal_seconds=_steal_seconds(Path(procfs)),
+        steal_seconds=times.steal_seconds if times else None,
         throttled_seconds=_throttled_seconds(Path(procfs), Path(sysfs)),
         thermal_events=sum(thermal) if thermal else None,
         governors=tuple(_text(path) for path in governors),
     )
-
-
-def _steal_seconds(procfs: Path) -> float | None:
-    fields = _text(procfs / "stat").partition("\n")[0].split()
-    return int(fields[8]) / 100 if len(fields) > 8 and fields[8].isdigit() else None
 
 
 def _throttled_seconds(procfs: Path, sysfs: Path) -> float | None:

@@ -16,7 +16,7 @@ from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
 from runner.places import content_cache
 from runner.plan import Job, resolve
-from runner.preflight import look_at_content
+from runner.preflight import input_file, look_at_content
 
 __all__ = ["Planned", "planned_run"]
 
@@ -81,18 +81,7 @@ def _media(name: str) -> InputMedia:
     if not Path(name).is_file():
         # a source of ffmpeg's own, or a file of another machine: its name is all that is known
         return InputMedia(name=Path(name).name, path=name)
-    from advisor.quality.probe import probe
-
-    found = probe(name)
-    return InputMedia(
-        path=name,
-        name=Path(name).name,
-        width=found.width,
-        height=found.height,
-        fps=float(found.rate) if found.rate else None,
-        duration=found.seconds,
-        frames=found.frames,
-    )
+    return input_file(name)
 
 
 def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, float]]:

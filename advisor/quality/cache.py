@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.common.atomic import NO_JSON
+from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.quality.settings import Settings
 from advisor.results import Quality
 
@@ -88,17 +86,8 @@ class QualityCache:
         self._known[key] = record
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{key}.")
+            write_atomically(self._path(key), msgspec.json.encode(record))
         except OSError:
-            return False
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self._path(key))
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
             return False
         return True
 

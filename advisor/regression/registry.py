@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from advisor.common.atomic import NO_JSON
+from advisor.common.atomic import NO_JSON, sync_folder, write_atomically
 from advisor.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -156,11 +156,11 @@ def save(models_dir: str | os.PathLike[str], trained: Trained, manifest: Manifes
         temporary = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
         # mkdtemp makes 0700; exporters read models as another user
         temporary.chmod(0o755)
-        _write(temporary / _MODEL_FILE, data)
-        _write(temporary / _MANIFEST_FILE, _json(complete))
-        _sync(temporary)
+        write_atomically(temporary / _MODEL_FILE, data)
+        write_atomically(temporary / _MANIFEST_FILE, _json(complete))
+        sync_folder(temporary)
         temporary.rename(home / version)
-        _sync(home)
+        sync_folder(home)
     return complete
 
 
@@ -174,11 +174,11 @@ def promote(models_dir: str | os.PathLike[str], hardware_id: str, version: str, 
 def _promote(home: Path, version: str, reason: str) -> Manifest:
     manifest = _read_manifest(home / version)
     promoted = msgspec.structs.replace(manifest, promoted=True, reason=reason)
-    _replace(home / version / _MANIFEST_FILE, _json(promoted))
+    write_atomically(home / version / _MANIFEST_FILE, _json(promoted))
     link = Path(tempfile.mktemp(dir=home, prefix=".latest-"))  # noqa: S306 - the lock is held
     link.symlink_to(version)
     link.replace(home / LATEST)
-    _sync(home)
+    sync_folder(home)
     return promoted
 
 
@@ -186,7 +186,7 @@ def note(models_dir: str | os.PathLike[str], manifest: Manifest) -> None:
     """Replace the manifest of a stored version, for instance with the reason why it stays out of service."""
     home = _home(models_dir, manifest.hardware_id)
     with _locked(home):
-        _replace(home / manifest.version / _MANIFEST_FILE, _json(manifest))
+        write_atomically(home / manifest.version / _MANIFEST_FILE, _json(manifest))
 
 
 def rollback(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
@@ -338,25 +338,3 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _json(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    _write(temporary, data)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
