@@ -19,7 +19,7 @@ from advisor.errors import InputError, NotEnoughDataError
 from advisor.regression import registry
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, read_run, write_run
 from wattframe.cli import main
-from wattframe.retrain import Options, retrain, summary, watch
+from wattframe.retraining import RetrainOptions, retrain, summary, watch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,8 +54,8 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def _options(results: Path, **more: Any) -> Options:
-    return Options(results_dir=results, models_dir=results.parent / "models", **more)
+def _options(results: Path, **more: Any) -> RetrainOptions:
+    return RetrainOptions(results_dir=results, models_dir=results.parent / "models", **more)
 
 
 def _quiet(line: str) -> None:
@@ -401,7 +401,7 @@ def test_watching_retrains_when_results_come_and_outlives_failures(
         elif told:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("wattframe.retrain.time.sleep", pause)
+    monkeypatch.setattr("wattframe.retraining.pipeline.time.sleep", pause)
     with pytest.raises(KeyboardInterrupt):
         watch(
             _options(empty),

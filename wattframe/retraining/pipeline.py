@@ -1,7 +1,4 @@
-"""Retraining: load, enrich, check, fit, compare with the model in service, promote.
-
-`retrain` does the work once and returns an account of it; what it says to people is `summary`.
-"""
+"""One retraining from result files to a model in service, and one whenever there are new results."""
 
 from __future__ import annotations
 
@@ -20,15 +17,14 @@ from advisor.errors import NotEnoughDataError, WattframeError
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
-from wattframe.retraining.account import Left, Options, Report
+from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
 from wattframe.retraining.judge import former_version, judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
-from wattframe.retraining.words import summary
 
-__all__ = ["Left", "Options", "Report", "retrain", "summary", "watch"]
+__all__ = ["retrain", "watch"]
 
 
-def retrain(options: Options, note: Note, progress: Progress | None = None) -> Report:
+def retrain(options: RetrainOptions, note: Note, progress: Progress | None = None) -> RetrainReport:
     """Do it once. ``progress`` is called with (windows answered, windows in all) while Prometheus is asked.
 
     Raises
@@ -39,7 +35,7 @@ def retrain(options: Options, note: Note, progress: Progress | None = None) -> R
         A folder or an option is wrong.
     """
     began = time.monotonic()
-    report = Report()
+    report = RetrainReport()
     cases, hardware = load(options, report, note, progress)
     home = options.hardware_id or hardware or "unknown"
     if not cases:
@@ -70,11 +66,11 @@ def retrain(options: Options, note: Note, progress: Progress | None = None) -> R
     return report
 
 
-def _outliers(trained: Any) -> list[Left]:
+def _outliers(trained: Any) -> list[LeftOut]:
     """Rows whose held-out error is far beyond that of the others."""
     import numpy as np
 
-    found = []
+    outliers = []
     for name, model in trained.targets.items():
         errors, kept = model.residuals, model.predictor.validated_
         typical = float(np.median(np.abs(errors)))
@@ -83,10 +79,10 @@ def _outliers(trained: Any) -> list[Left]:
         rows = [c for c in trained.training if name in c.targets]
         for i in np.flatnonzero(np.abs(errors) > max(10 * typical, 0.2)):
             c, ratio = rows[kept[i]], float(np.expm1(errors[i]))
-            found.append(
-                Left(c.run_id, c.scenario, f"outlier: {name} is {ratio:+.0%} off what its like draw")
-            )
-    return found
+            side = "above" if ratio > 0 else "below"
+            reason = f"outlier: {name} is {abs(ratio):.0%} {side} similar runs"
+            outliers.append(LeftOut(c.run_id, c.scenario, reason))
+    return outliers
 
 
 def _manifest(trained: Any, home: str) -> Manifest:
@@ -126,10 +122,10 @@ def _manifest(trained: Any, home: str) -> Manifest:
 
 
 def watch(
-    options: Options,
+    options: RetrainOptions,
     every_seconds: float,
     note: Note,
-    tell: Callable[[Report], None],
+    tell: Callable[[RetrainReport], None],
     progress: Progress | None = None,
 ) -> None:
     """Retrain whenever result files appear or change, until interrupted; failures are noted and outlived."""
@@ -146,9 +142,9 @@ def watch(
 
 
 def _stamp(folder: Path) -> object:
-    found = []
+    stamps = []
     for path in folder.glob(RESULT_GLOB):
         with contextlib.suppress(OSError):  # renamed or deleted between listing and looking
             info = path.stat()
-            found.append((path.name, info.st_size, info.st_mtime_ns))
-    return sorted(found)
+            stamps.append((path.name, info.st_size, info.st_mtime_ns))
+    return sorted(stamps)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from advisor.regression.registry import Manifest
-from wattframe.retraining.account import EnrichedRow, Left, Report
+from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainReport
 
 __all__ = ["summary"]
 
 
-def summary(report: Report) -> str:
+def summary(report: RetrainReport) -> str:
     """The account in words."""
     lines = [
         f"Loaded {report.scenarios} scenarios of {report.files} files ({report.baselines} baselines)",
         f"Enriched {len(report.enriched)} from Prometheus"
-        + (f" ({report.requests} requests, {report.from_cache} known before)" if report.enriched else ""),
+        + (f" ({report.requests} requests, {report.from_cache} from the cache)" if report.enriched else ""),
         *_listed(
             [
                 "; ".join([f"{e.scenario}: {_watts(e)}, {e.tier or 'tier unknown'}", *e.notes])
@@ -37,7 +37,7 @@ def _watts(row: EnrichedRow) -> str:
     return f"{row.mean_power_watts:.2f} W, {row.total_energy_joules:.1f} J"
 
 
-def _model_lines(manifest: Manifest, report: Report) -> list[str]:
+def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:
     lines = [
         f"Trained version {manifest.version} for {manifest.hardware_id} on "
         f"{manifest.training_configurations} configurations ({manifest.tier or 'unknown'} power), "
@@ -45,10 +45,10 @@ def _model_lines(manifest: Manifest, report: Report) -> list[str]:
     ]
     for name, target in manifest.targets.items():
         error, coverage = target.error_ratios.get("plain"), target.coverage_ratios.get("plain")
-        said = "error unknown" if error is None else f"error {error:.1%}"
+        quality = "error unknown" if error is None else f"error {error:.1%}"
         if coverage is not None:
-            said += f", 90 % intervals hold {coverage:.0%}"
-        lines.append(f"  {name}: {' + '.join(target.model)}, {said}")
+            quality += f", 90 % intervals hold {coverage:.0%}"
+        lines.append(f"  {name}: {' + '.join(target.model)}, {quality}")
     lines += [f"  {note}" for note in manifest.notes]
     state = "In service" if manifest.promoted else f"Not promoted, version {report.former} stays"
     lines.append(f"{state}: {manifest.reason}")
@@ -61,7 +61,7 @@ def _model_lines(manifest: Manifest, report: Report) -> list[str]:
     return lines
 
 
-def _left(left: Left) -> str:
+def _left(left: LeftOut) -> str:
     return f"{left.run_id}, {left.scenario}: {left.reason}" if left.scenario else left.reason
 
 
