@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from advisor.common.front import front
 from advisor.cost.cost_record import Priced
 from advisor.cost.model import CostModel
 from advisor.results import Run, Scenario
@@ -87,9 +88,5 @@ def region_front(priced: Iterable[Priced]) -> dict[str, bool]:
         region: tuple(math.fsum(known[key][axis] for key in sorted(common)) for axis in (0, 1))
         for region, known in points.items()
     }
-    return {
-        region: not any(
-            other != mine and other[0] <= mine[0] and other[1] <= mine[1] for other in sums.values()
-        )
-        for region, mine in sums.items()
-    }
+    best = front(list(sums.values()), lambda a, b: a != b and a[0] <= b[0] and a[1] <= b[1])
+    return {region: sum_ in best for region, sum_ in sums.items()}
