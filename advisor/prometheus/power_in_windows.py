@@ -202,12 +202,12 @@ def _power(
     gains = _gains(counters, label, span)
     spread = _spread(gauges, label, span)
     refused = next((why for zone, gain in gains.items() if (why := _why_not(zone, gain, span))), None)
-    known = {zone: gain for zone, gain in gains.items() if gain is not None}
+    by_zone = {zone: gain for zone, gain in gains.items() if gain is not None}
     if refused is not None:
         return None, (refused,)
-    if known:
-        joules = sum(known[zone].amount for zone in _counted(known, label))
-        notes = _notes(max(known.values(), key=lambda gain: gain.uncovered_seconds))
+    if by_zone:
+        joules = sum(by_zone[zone].amount for zone in _counted(by_zone, label))
+        notes = _notes(max(by_zone.values(), key=lambda gain: gain.uncovered_seconds))
     else:
         covered = spread.covered_seconds if spread else 0.0
         if spread is None or covered < (1 - _MAX_UNCOVERED_RATIO) * span.seconds:
@@ -225,7 +225,7 @@ def _power(
         max_watts=spread.max if spread else None,
         stdev_watts=spread.stdev if spread else None,
         total_energy_joules=joules,
-        domains={zone: gain.amount for zone, gain in known.items()},
+        domains={zone: gain.amount for zone, gain in by_zone.items()},
     )
     return power, notes
 

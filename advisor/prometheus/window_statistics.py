@@ -148,10 +148,10 @@ def _edge_share(edge: int, rates: Floats, inside: Floats, lengths: Floats, *, in
     within, beyond = edge + inward, edge - inward
     # both neighbours must be there, and the inner one wholly inside: else its rate is not the load's
     if min(within, beyond) >= 0 and max(within, beyond) < len(rates) and inside[within] >= lengths[within]:
-        own = rates[within] * inside[edge]
-        total = own + rates[beyond] * (lengths[edge] - inside[edge])
+        inner = rates[within] * inside[edge]
+        total = inner + rates[beyond] * (lengths[edge] - inside[edge])
         if np.isfinite(total) and total > 0:
-            return float(own / total)
+            return float(inner / total)
     return float(inside[edge] / lengths[edge])
 
 
