@@ -96,7 +96,8 @@ def _against(name: str, points: Points) -> Chart:
     def draw(axes: Axes, narrow: bool) -> None:
         axes.set(xscale="log", yscale="log", xlim=span, ylim=span)
         axes.plot(span, span, color=SOFT, linewidth=1)
-        axes.scatter(*zip(*points, strict=True), s=28, color=COLOURS[0], linewidths=0)
+        predicted, measured = zip(*points, strict=True)
+        axes.scatter(predicted, measured, s=28, color=COLOURS[0], linewidths=0)
         scale(axes, x="predicted", y="measured", most=(4 if narrow else 8, 6))
 
     title = f"{_NAMES[name]}: predicted against measured"
@@ -109,7 +110,8 @@ def _residuals(name: str, points: Points) -> Chart:
     def draw(axes: Axes, narrow: bool) -> None:
         axes.set_xscale("log")
         axes.axhline(0, color=SOFT, linewidth=1)
-        axes.scatter(*zip(*errors, strict=True), s=28, color=COLOURS[1], linewidths=0)
+        predicted, percent = zip(*errors, strict=True)
+        axes.scatter(predicted, percent, s=28, color=COLOURS[1], linewidths=0)
         scale(axes, x="predicted", y="measured over predicted, % off", most=(4 if narrow else 8, 5))
 
     title = f"{_NAMES[name]}: residuals"

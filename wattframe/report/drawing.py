@@ -158,6 +158,8 @@ def _element(text: str, title: str, *, alone: bool) -> Markup:
                 "#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), parent.attrib["style"]
             )
             parent.set("style", re.sub("font-family: [^;]*; ?", "", style))
-    if not alone:
-        del root.attrib["width"], root.attrib["height"]
+    for side in ("width", "height"):
+        size = root.attrib.pop(side)
+        if alone:
+            root.set(side, size.replace("pt", "px"))
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704  the serialiser escapes
