@@ -10,10 +10,10 @@ import pytest
 import typer.main
 import yaml
 
+from exporters.catalogue import EXPORTERS
 from exporters.runtime.docs import all_exporters
 from exporters.runtime.options import common_options
 from wattframe.cli import COMMANDS
-from wattframe.stack.services import EXPORTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -73,14 +73,6 @@ def test_a_variable_that_an_exporter_gets_is_one_that_it_reads() -> None:
     for name, service in yaml.safe_load(COMPOSE)["services"].items():
         if name in EXPORTERS:
             assert set(service.get("environment", {})) <= known, name
-
-
-def test_every_exporter_has_its_section_port_and_job() -> None:
-    page = (ROOT / "docs" / "EXPORTER_INTEGRATION.md").read_text()
-    for name, exporter in EXPORTERS.items():
-        assert f"## {name}\n" in page
-        assert f"| `{name}` | {exporter.port} | `{name}` |" in page
-        assert importlib.import_module(f"exporters.{name}").EXPORTER.port == exporter.port
 
 
 def test_every_option_of_up_is_documented() -> None:

@@ -10,8 +10,9 @@ import msgspec
 import typer
 
 from advisor.errors import InputError
+from exporters.catalogue import EXPORTERS
 from wattframe.stack import prometheus
-from wattframe.stack.services import EXPORTERS, Service, check_ports, exporter_services, parse_ports
+from wattframe.stack.services import Service, check_ports, exporter_services, installed, parse_ports
 from wattframe.stack.supervisor import Supervisor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -76,7 +77,7 @@ def up(
     supervisor = Supervisor(services, logs, _note)
     _note(f"starting {len(services)} services; logs under {logs}")
     for name, exporter in EXPORTERS.items():
-        if not exporter.installed:
+        if not installed(name):
             needs = exporter.needs
             _note(f"without {name}: it needs the package {needs} (pip install 'wattframe[{needs}]')")
     if how is None and with_prometheus != "none":

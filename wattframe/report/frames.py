@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from wattframe.report.drawing import COLOURS, chart, drawing, one_line, scale
 from wattframe.report.page import render
 
-__all__ = ["write_plot"]
+__all__ = ["thinned", "write_plot"]
 
 FrameScores = tuple[str, Sequence[tuple[int, float]]]
 """The name of an encode, and frame number and VMAF of each of its frames."""
