@@ -13,9 +13,10 @@ from advisor.common.exit import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
     from rich.text import Text
 
-__all__ = ["console", "note", "print_json", "print_table", "shown"]
+__all__ = ["console", "note", "print_json", "print_table", "progress", "shown"]
 
 _PIPE_WIDTH = 80
 
@@ -113,6 +114,21 @@ def note(command: str, line: str) -> None:
     """A line for the person, beside the result: on stderr."""
     sys.stderr.write(f"wattframe {command}: {printable(line)}\n")
     sys.stderr.flush()
+
+
+def progress(*columns: ProgressColumn | str) -> Progress:
+    """Bars on stderr while work runs, gone afterwards; none where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    terminal = Console(stderr=True)
+    name = TextColumn("{task.description}", markup=False)  # of a file, which may hold brackets
+    return Progress(
+        *(name, BarColumn(), *columns, TimeRemainingColumn()),
+        console=terminal,
+        transient=True,
+        disable=not terminal.is_terminal,
+    )
 
 
 def print_json(document: Any) -> None:
