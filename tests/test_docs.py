@@ -13,6 +13,7 @@ import yaml
 from exporters.catalogue import EXPORTERS
 from exporters.runtime.docs import all_exporters
 from exporters.runtime.options import common_options
+from runner.validity import REASONS
 from wattframe.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,3 +108,15 @@ def test_thresholds_in_the_docs_are_those_of_the_rules() -> None:
             labels = ",".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
             series = rule["record"] + (f"{{{labels}}}" if labels else "")
             assert int(written[series]) == int(factors[1]) * int(factors[2] or 1)
+
+
+@pytest.mark.parametrize("package", ["advisor", "wattframe"])
+def test_the_architecture_shows_the_rooms_as_they_are(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert set(re.findall(rf"`{package}/(\w+)/`", page)) == rooms
+
+
+def test_the_glossary_has_every_word_of_validity() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(REASONS)
