@@ -28,10 +28,10 @@ from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import enrich
 from advisor.results import Run, read_run, write_run
 from advisor.results.derived import energy, mean_watts, vmaf_mean
+from exporters.catalogue import EXPORTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo"
-JOBS = ("rapl", "docker_stats", "results", "qoe", "cost")
 RESULTS, MODELS, STACK = OUT / "test_results", OUT / "models", OUT / "stack"
 
 
@@ -176,10 +176,10 @@ def _wait_for_targets(url: str) -> None:
                 up = {s.metric.get("job") for s in client.query("up == 1")}
             except PrometheusError as exc:
                 return str(exc)
-            return ", ".join(sorted(set(JOBS) - up))
+            return ", ".join(sorted(set(EXPORTERS) - up))
 
         _wait_until_nothing_is(missing, "targets down")
-    sys.stdout.write(f"  all {len(JOBS)} targets are up\n")
+    sys.stdout.write(f"  all {len(EXPORTERS)} targets are up\n")
 
 
 def _wait_for_series(url: str, run: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,13 @@ from msgspec import Struct
 from advisor.errors import InputError, WattframeError
 from advisor.quality.settings import Settings, check_settings
 from advisor.results import Quality, Vmaf
+from wattframe.commands.arguments import Json, application
+from wattframe.console import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 _FIELDS = (
     "reference",
@@ -54,7 +55,7 @@ class Scored(Struct, frozen=True):
 def quality(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="The original.")],
     distorted: Annotated[list[Path], typer.Argument(metavar="DIST...", help="One or more encodes of it.")],
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -166,31 +167,22 @@ def _one(
 
 @contextlib.contextmanager
 def _progress(distorted: Sequence[Path]) -> Iterator[list[Report]]:
-    """A function per encode that moves its bar on stderr; no bars where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    name = TextColumn("{task.description}", markup=False)  # of a file, which may hold brackets
-    columns = (name, BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        tasks = [progress.add_task(path.name, total=None) for path in distorted]
-        yield [partial(_advance, progress, task) for task in tasks]
+    """A function per encode that moves its bar."""
+    with progress("{task.completed}/{task.total}") as bars:
+        tasks = [bars.add_task(path.name, total=None) for path in distorted]
+        yield [partial(_advance, bars, task) for task in tasks]
 
 
-def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    progress.update(task, completed=done, total=total)
+def _advance(bars: Progress, task: TaskID, done: int, total: int) -> None:
+    bars.update(task, completed=done, total=total)
 
 
 def _show(qualities: Sequence[Quality], *, as_json: bool, extras: bool) -> None:
     for quality in qualities:
-        for note in [*quality.notes, *([] if quality.vmaf else [f"no score: {quality.reason}"])]:
-            sys.stderr.write(_text(f"wattframe quality: {quality.distorted}: {note}\n"))
+        for line in [*quality.notes, *([] if quality.vmaf else [f"no score: {quality.reason}"])]:
+            note("quality", _text(f"{quality.distorted}: {line}"))
     if as_json:
-        documents = [_document(quality, extras=extras) for quality in qualities]
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n")
+        print_json([_document(quality, extras=extras) for quality in qualities])
     else:
         _table(qualities)
 
@@ -212,22 +204,17 @@ def _name(path: str | None) -> str:
 
 
 def _table(qualities: Sequence[Quality]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold")
-    table.add_column("encode", overflow="fold")
     with_xpsnr = any(quality.xpsnr_decibels is not None for quality in qualities)
-    headings = ["VMAF", "5 %", "1 %", "worst", "PSNR dB", "SSIM", *(["XPSNR dB"] if with_xpsnr else [])]
-    for heading in (*headings, "frames", "lines", "model"):
-        table.add_column(heading, no_wrap=True)
-    for quality in qualities:
-        for vmaf in [quality.vmaf, *quality.vmaf_extra.values()]:
-            cells = _cells(quality, vmaf, with_xpsnr=with_xpsnr)
-            table.add_row(Text(_name(quality.distorted)), *cells)
-    # a pipe has no width: one line an encode
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    headings = ["encode", "VMAF", "5 %", "1 %", "worst", "PSNR dB", "SSIM"]
+    print_table(
+        [*headings, *(["XPSNR dB"] if with_xpsnr else []), "frames", "lines", "model"],
+        [
+            [_name(quality.distorted), *_cells(quality, vmaf, with_xpsnr=with_xpsnr)]
+            for quality in qualities
+            for vmaf in [quality.vmaf, *quality.vmaf_extra.values()]
+        ],
+        text=("model",),
+    )
 
 
 def _cells(quality: Quality, vmaf: Vmaf | None, *, with_xpsnr: bool) -> list[str]:
