@@ -21,16 +21,22 @@ from advisor.machine import host
 from advisor.results import InputMedia, Run
 from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import capabilities, chosen_ffmpeg
+from runner.arguments import NEWEST, parse
 from runner.command import commands
-from runner.display import Display, rows, table
-from runner.jobs import jobs_of
-from runner.options import NEWEST, parse
-from runner.places import content_cache, new_result_path, outputs_folder, remove_if_empty
-from runner.plan import Job, arrange
+from runner.display import Display, rows, summary_table
+from runner.jobs import Job, arrange, jobs_of
 from runner.preflight import look_at_content, look_at_inputs, missing, odd_sizes
-from runner.resume import newest, read_former, remaining
+from runner.result_files import (
+    content_cache,
+    new_result_path,
+    newest,
+    outputs_folder,
+    read_former,
+    remaining,
+    remove_if_empty,
+)
 from runner.score import Scorer
-from runner.session import Session, Settings
+from runner.session import RunSettings, Session
 from runner.stop import StopRequest
 
 __all__ = ["main"]
@@ -63,7 +69,7 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
         shuffle_seed=options.seed if options.order == "random" else None,
         baseline_seconds=options.duration if options.with_baseline else None,
     )
-    settings = Settings(
+    settings = RunSettings(
         ffmpeg=ffmpeg,
         capabilities=able,
         interval_seconds=options.interval,
@@ -83,10 +89,10 @@ def _without(
     reasons: Mapping[Job, str], field: str, jobs: list[Job], program: str, options: argparse.Namespace
 ) -> list[Job]:
     """The jobs that can be done here; that others cannot is an error unless they may be left out."""
-    said = list(dict.fromkeys(reasons.values()))
-    if said and not (options.skip_missing or options.subcommand == "suite"):
-        raise InputError("; ".join(said), subject=field)
-    for reason in said:
+    lines = list(dict.fromkeys(reasons.values()))
+    if lines and not (options.skip_missing or options.subcommand == "suite"):
+        raise InputError("; ".join(lines), subject=field)
+    for reason in lines:
         sys.stderr.write(f"{program}: left out: {reason}\n")
     jobs = [job for job in jobs if job not in reasons]
     if not jobs:
@@ -94,7 +100,7 @@ def _without(
     return jobs
 
 
-def _dry_run(jobs: Sequence[Job], settings: Settings, output_dir: Path) -> int:
+def _dry_run(jobs: Sequence[Job], settings: RunSettings, output_dir: Path) -> int:
     """The commands that would run, and how long that takes at most."""
     folder = output_dir / "test_results_DATE_outputs"
     total = 0.0
@@ -107,8 +113,8 @@ def _dry_run(jobs: Sequence[Job], settings: Settings, output_dir: Path) -> int:
         for command in commands(job, ffmpeg=settings.ffmpeg, folder=folder):
             print(shlex.join(command.arguments))  # noqa: T201
     bounded = all(job.media_seconds is None for job in jobs)
-    said = f"about {total:.0f} s" if bounded else "as long as the encodes of fixed length take"
-    print(f"# {len(jobs)} scenarios, {said}")  # noqa: T201
+    length = f"about {total:.0f} s" if bounded else "as long as the encodes of fixed length take"
+    print(f"# {len(jobs)} scenarios, {length}")  # noqa: T201
     return 0
 
 
@@ -116,7 +122,7 @@ def _measure(
     program: str,
     jobs: list[Job],
     sources: dict[str, InputMedia],
-    settings: Settings,
+    settings: RunSettings,
     options: argparse.Namespace,
     stop: StopRequest,
 ) -> int:
@@ -174,12 +180,12 @@ def _complain(run: Run, unscored: int) -> None:
 
 
 def _calibrated_idle_watts(options: argparse.Namespace) -> float | None:
-    known = host(options.procfs, options.sysfs).hardware_id or ""
-    found = load_calibration(options.models_dir, known, source="powercap")
-    return None if found is None else found.idle.mean_watts
+    hardware_id = host(options.procfs, options.sysfs).hardware_id or ""
+    calibration = load_calibration(options.models_dir, hardware_id, source="powercap")
+    return None if calibration is None else calibration.idle.mean_watts
 
 
-def _score(session: Session, settings: Settings, options: argparse.Namespace, stop: StopRequest) -> int:
+def _score(session: Session, settings: RunSettings, options: argparse.Namespace, stop: StopRequest) -> int:
     if stop.asked:
         return 0
     folder = outputs_folder(session.path)
@@ -211,5 +217,5 @@ def _report(run: Run, path: Path, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
     else:
         where = f"{path}\n" if path.exists() else ""
-        sys.stdout.write(f"{table(run)}\n{where}")
+        sys.stdout.write(f"{summary_table(run)}\n{where}")
     sys.stdout.flush()

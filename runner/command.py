@@ -16,11 +16,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.video.ffmpeg import file_url
-from runner.plan import Job, Rung
+from runner.jobs import LAVFI, Job, Rung
 
 __all__ = ["Command", "Target", "commands", "input_arguments", "slug"]
-
-LAVFI = "lavfi:"
 
 
 class Target(Struct, frozen=True, kw_only=True):

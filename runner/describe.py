@@ -9,22 +9,24 @@ from msgspec.structs import replace
 from advisor.results import EncodeStats, InputMedia, Output, Scenario
 from advisor.results.derived import parse_resolution
 from runner.command import Command, Target
-from runner.plan import Job, Rung
-from runner.window import Window
-from runner.words import Ended
+from runner.ffmpeg_log import ProcessResult
+from runner.jobs import Job, Rung
+from runner.measurement import Measurement
 
-__all__ = ["described", "encode_stats", "outputs"]
+__all__ = ["encode_stats", "outputs", "scenario_record"]
 
 
-def described(job: Job, planned: Sequence[Command], source: InputMedia | None, window: Window) -> Scenario:
+def scenario_record(
+    job: Job, planned: Sequence[Command], source: InputMedia | None, measurement: Measurement
+) -> Scenario:
     """Everything that was known before the encode, and when it ran."""
     common = Scenario(
         name=job.name,
         type=job.type,
         repeat=job.repeat,
-        duration=window.seconds,
-        start_time=window.start_unix,
-        end_time=window.end_unix,
+        duration=measurement.seconds,
+        start_time=measurement.start_unix,
+        end_time=measurement.end_unix,
     )
     if not job.streams:
         return replace(common, streams=0)
@@ -65,16 +67,16 @@ def _pixels(resolution: str | None) -> int:
     return size[0] * size[1] if size else 0
 
 
-def outputs(job: Job, command: Command, ended: Ended, source: InputMedia | None) -> Iterator[Output]:
+def outputs(job: Job, command: Command, result: ProcessResult, source: InputMedia | None) -> Iterator[Output]:
     """The renditions of one process that ended well."""
     for index, target in enumerate(command.targets):
-        frames = ended.output_frames.get(index, ended.frames if index == 0 else None)
+        frames = result.output_frames.get(index, result.frames if index == 0 else None)
         yield Output(
             resolution=_resolution(target.rung, source),
             fps=job.fps or (source.fps if source else None),
             bitrate=target.rung.bitrate,
             path=None if target.path is None else str(target.path),
-            size_bytes=_size(target, ended.output_bytes.get(index)),
+            size_bytes=_size(target, result.output_bytes.get(index)),
             frames=frames,
             duration=_seconds_of(frames, job, source),
         )
@@ -100,15 +102,15 @@ def _seconds_of(frames: int | None, job: Job, source: InputMedia | None) -> floa
 
 
 def encode_stats(
-    ended: Sequence[Ended], made: Sequence[Sequence[Output]], window_seconds: float
+    results: Sequence[ProcessResult], made: Sequence[Sequence[Output]], window_seconds: float
 ) -> EncodeStats:
     """ffmpeg's own counts over all streams; speed is the mean of the streams'."""
-    frames = sum(e.frames or 0 for e in ended)
+    frames = sum(r.frames or 0 for r in results)
     seconds = [stream[0].duration for stream in made if stream[0].duration is not None]
     return EncodeStats(
         fps=frames / window_seconds,
         speed=sum(seconds) / len(seconds) / window_seconds if seconds else None,
         frames=frames,
-        dropped_frames=sum(e.dropped_frames or 0 for e in ended),
-        duplicated_frames=sum(e.duplicated_frames or 0 for e in ended),
+        dropped_frames=sum(r.dropped_frames or 0 for r in results),
+        duplicated_frames=sum(r.duplicated_frames or 0 for r in results),
     )

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from advisor.errors import FfmpegError, InputError
 from advisor.results import InputMedia
 from advisor.video.complexity import ContentCache
+from advisor.video.encoders import ENCODERS, Encoder
 from advisor.video.ffmpeg import Capabilities, run_text
-from runner.command import LAVFI, input_arguments
-from runner.encoders import ENCODERS, Encoder
-from runner.plan import Job
+from runner.command import input_arguments
+from runner.jobs import LAVFI, Job
 
 __all__ = ["device_problem", "input_file", "look_at_content", "look_at_inputs", "missing", "odd_sizes"]
 
@@ -26,8 +26,8 @@ _PROBE_SECONDS = 30
 def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[Job, str]:
     """Jobs whose encoder cannot be used here, with the reason."""
     names = dict.fromkeys(job.encoder for job in jobs if job.encoder is not None)
-    found = {name: _without_encoder(name, ffmpeg, capabilities) for name in names}
-    return {job: reason for job in jobs if job.encoder and (reason := found[job.encoder])}
+    problems = {name: _without_encoder(name, ffmpeg, capabilities) for name in names}
+    return {job: reason for job in jobs if job.encoder and (reason := problems[job.encoder])}
 
 
 def _without_encoder(name: str, ffmpeg: Path, capabilities: Capabilities) -> str | None:
@@ -73,7 +73,7 @@ def odd_sizes(jobs: Sequence[Job], sources: Mapping[str, InputMedia], ffmpeg: Pa
     Whether it does depends on the input's sampling too, so a frame is encoded to see.
     """
     refused: dict[tuple[str, str], bool] = {}
-    found: dict[Job, str] = {}
+    problems: dict[Job, str] = {}
     for job in jobs:
         if job.encoder is None or job.input is None or not _keeps_odd_size(job, media := sources[job.input]):
             continue
@@ -81,11 +81,11 @@ def odd_sizes(jobs: Sequence[Job], sources: Mapping[str, InputMedia], ffmpeg: Pa
         if key not in refused:
             refused[key] = _refuses(job, ffmpeg)
         if refused[key]:
-            found[job] = (
+            problems[job] = (
                 f"{job.encoder} refuses the odd size {media.width}x{media.height} of {job.input}: "
                 "name a resolution with even sides"
             )
-    return found
+    return problems
 
 
 def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
@@ -115,15 +115,15 @@ def look_at_content(
 
     Some seconds of one core for a file that was never seen: before the windows, never inside.
     """
-    found: dict[str, Mapping[str, float]] = {}
+    contents: dict[str, Mapping[str, float]] = {}
     for name, media in sources.items():
         if media.path is None:
             continue
         try:
-            found[name] = cache.measure(media.path, ffmpeg, able)
+            contents[name] = cache.measure(media.path, ffmpeg, able)
         except FfmpegError as exc:
             say(str(exc))
-    return found
+    return contents
 
 
 def input_file(name: str) -> InputMedia:
@@ -164,6 +164,6 @@ def _lavfi(name: str, ffmpeg: Path) -> InputMedia:
         raise InputError(f"the source gave no frame: {exc}", subject=name) from exc
     match = _SOURCE.search(done.stderr)
     if done.returncode or match is None:
-        said = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        raise InputError(f"expected a lavfi video source: {' | '.join(said)}", subject=name)
+        last_lines = [line for line in done.stderr.splitlines() if line.strip()][-3:]
+        raise InputError(f"expected a lavfi video source: {' | '.join(last_lines)}", subject=name)
     return InputMedia(name=name, width=int(match[1]), height=int(match[2]), fps=float(match[3]), loops=0)

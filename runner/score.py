@@ -13,7 +13,7 @@ from advisor import quality as quality_of
 from advisor.errors import FfmpegError, MediaError
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
 from advisor.video.ffmpeg import file_url
-from runner.command import LAVFI
+from runner.jobs import LAVFI
 
 __all__ = ["Scorer", "unscored"]
 
@@ -102,8 +102,8 @@ class Scorer:
             check=False,
         )
         if done.returncode:
-            said = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise FfmpegError(f"the reference could not be drawn: {said[0]}")
+            last_line = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise FfmpegError(f"the reference could not be drawn: {last_line[0]}")
 
     def close(self) -> None:
         """Delete what was drawn."""
@@ -120,13 +120,13 @@ def _frames_read(source: InputMedia, output: Output, frames: int) -> int:
 
 def _pooled(scenario: Scenario) -> Scenario:
     """The scenario's own scores: means over its outputs, once all of them have one."""
-    found = [output.quality for output in scenario.outputs]
-    vmaf = [q.vmaf.mean for q in found if q is not None and q.vmaf is not None]
-    psnr = [q.psnr_decibels.average for q in found if q is not None and q.psnr_decibels is not None]
-    ssim = [q.ssim_ratio.all for q in found if q is not None and q.ssim_ratio is not None]
+    qualities = [output.quality for output in scenario.outputs]
+    vmaf = [q.vmaf.mean for q in qualities if q is not None and q.vmaf is not None]
+    psnr = [q.psnr_decibels.average for q in qualities if q is not None and q.psnr_decibels is not None]
+    ssim = [q.ssim_ratio.all for q in qualities if q is not None and q.ssim_ratio is not None]
     return replace(
         scenario,
-        vmaf_score=sum(vmaf) / len(vmaf) if len(vmaf) == len(found) else None,
-        psnr_score=sum(psnr) / len(psnr) if len(psnr) == len(found) else None,
-        ssim_score=sum(ssim) / len(ssim) if len(ssim) == len(found) else None,
+        vmaf_score=sum(vmaf) / len(vmaf) if len(vmaf) == len(qualities) else None,
+        psnr_score=sum(psnr) / len(psnr) if len(psnr) == len(qualities) else None,
+        ssim_score=sum(ssim) / len(ssim) if len(ssim) == len(qualities) else None,
     )

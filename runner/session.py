@@ -18,17 +18,17 @@ from advisor.results.derived import host_mean_watts
 from advisor.video.ffmpeg import Capabilities
 from runner.command import commands
 from runner.display import Display
-from runner.measure import Bench, measure
-from runner.places import outputs_folder, remove_if_empty
-from runner.plan import Job
+from runner.jobs import Job
+from runner.measure import Laboratory, measure
+from runner.measurement import EnergyMeter
+from runner.result_files import outputs_folder, remove_if_empty
 from runner.score import Scorer, unscored
 from runner.stop import StopRequest
-from runner.window import EnergyMeter
 
-__all__ = ["Session", "Settings"]
+__all__ = ["RunSettings", "Session"]
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class RunSettings(Struct, frozen=True, kw_only=True):
     """How a run goes, beside what it runs."""
 
     ffmpeg: Path
@@ -53,7 +53,7 @@ class Session:
     def __init__(
         self,
         path: Path,
-        settings: Settings,
+        settings: RunSettings,
         meter: EnergyMeter,
         gpus: GpuMeter,
         stop: StopRequest,
@@ -61,8 +61,17 @@ class Session:
     ) -> None:
         self.path = path
         self._settings = settings
-        self._meter = meter
-        self._gpus = gpus if gpus.infos else None
+        self._laboratory = Laboratory(
+            meter=meter,
+            gpus=gpus if gpus.infos else None,
+            ffmpeg=settings.ffmpeg,
+            folder=outputs_folder(path),
+            interval_seconds=settings.interval_seconds,
+            stopping=lambda: stop.asked,
+            notice=display.notice,
+            procfs=settings.procfs,
+            sysfs=settings.sysfs,
+        )
         self._stop = stop
         self._display = display
         self._unwritten: OSError | None = None
@@ -106,7 +115,7 @@ class Session:
                 if self._stop.asked:
                     break
                 content = dict(contents.get(job.input or "", {})) or None
-                self._add(replace(self._one(job, folder, sources), content=content))
+                self._add(replace(self._run_one(job, sources), content=content))
                 self._stop.wait(self._settings.cooldown_seconds)
         finally:
             remove_if_empty(folder)
@@ -134,10 +143,10 @@ class Session:
             self._stop.raising = False
             scorer.close()
             remove_if_empty(outputs_folder(self.path))
-        left = len(list(unscored(self.run)))
-        if left:
+        remaining = len(list(unscored(self.run)))
+        if remaining:
             self._display.say(
-                f"{left} encodes are not scored yet: --resume {self.path} --compute-quality goes on"
+                f"{remaining} encodes are not scored yet: --resume {self.path} --compute-quality goes on"
             )
         self.require_written()
         return failures
@@ -162,21 +171,10 @@ class Session:
             self._display.say(f"{scenario.name}: no score: {quality.reason if quality else 'unknown'}")
         return scored
 
-    def _one(self, job: Job, folder: Path, sources: dict[str, InputMedia]) -> Scenario:
+    def _run_one(self, job: Job, sources: dict[str, InputMedia]) -> Scenario:
         self._display.begin(job)
-        bench = Bench(
-            meter=self._meter,
-            gpus=self._gpus,
-            ffmpeg=self._settings.ffmpeg,
-            folder=folder,
-            interval_seconds=min(self._settings.interval_seconds, job.duration_seconds / 4),
-            stopping=lambda: self._stop.asked,
-            notice=self._display.notice,
-            procfs=self._settings.procfs,
-            sysfs=self._settings.sysfs,
-        )
         try:
-            scenario = measure(job, bench, sources.get(job.input or ""), self.idle_watts)
+            scenario = measure(job, self._laboratory, sources.get(job.input or ""), self.idle_watts)
         except FfmpegError as exc:
             now = time.time()
             scenario = Scenario(
@@ -188,14 +186,14 @@ class Session:
                 start_time=now,
             )
         if scenario.status != "ok" or not (self._settings.keep_outputs or self._settings.needs_outputs):
-            scenario = without_files(scenario, job, bench)
+            scenario = _without_files(scenario, job, self._laboratory)
         return scenario
 
     @property
     def idle_watts(self) -> float | None:
         """Mean power of the run's baseline, else the machine's calibration; None when neither is known."""
-        found = self.run.baseline
-        return self._settings.calibrated_idle_watts if found is None else host_mean_watts(found)
+        baseline = self.run.baseline
+        return self._settings.calibrated_idle_watts if baseline is None else host_mean_watts(baseline)
 
     def finish(self) -> None:
         """The run is over, also where it was cut short: others may use the machine again.
@@ -234,9 +232,9 @@ class Session:
             raise WorkError(f"{self.path}: the last results could not be written: {reason}")
 
 
-def without_files(scenario: Scenario, job: Job, bench: Bench) -> Scenario:
+def _without_files(scenario: Scenario, job: Job, laboratory: Laboratory) -> Scenario:
     """Delete what the job encoded; the outputs stay described."""
-    for command in commands(job, ffmpeg=bench.ffmpeg, folder=bench.folder) if job.streams else []:
+    for command in commands(job, ffmpeg=laboratory.ffmpeg, folder=laboratory.folder):
         for target in command.targets:
             if target.path is not None:
                 target.path.unlink(missing_ok=True)

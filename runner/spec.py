@@ -7,9 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps, parse_resolution
-from runner.encoders import ENCODERS, closest
+from advisor.video.encoders import ENCODERS
 
 __all__ = ["Bitrate", "RungSpec", "Spec", "is_text", "refuse", "spec_problems"]
 
@@ -86,11 +87,11 @@ def is_text(text: str) -> bool:
 def _encoder_problems(spec: Spec) -> Iterator[str]:
     encoder = ENCODERS.get(spec.encoder)
     if encoder is None:
-        yield f"encoder: no encoder {spec.encoder!r}, {closest(spec.encoder, list(ENCODERS))}"
+        yield f"encoder: no encoder {spec.encoder!r}, {did_you_mean(spec.encoder, ENCODERS)}"
         return
     if spec.preset is not None and str(spec.preset) not in encoder.presets:
-        known = ", ".join(encoder.presets)
-        yield f"preset: expected one of {encoder.name}'s {known}; found {str(spec.preset)!r}"
+        presets = ", ".join(encoder.presets)
+        yield f"preset: expected one of {encoder.name}'s {presets}; found {str(spec.preset)!r}"
     low, high = encoder.quality_range
     for place, rung in _places(spec):
         if rung.crf is not None and not low <= rung.crf <= high:
@@ -163,8 +164,8 @@ def _bitrate_problems(field: str, value: Bitrate) -> Iterator[str]:
 
 
 def _has_odd_side(resolution: str | None) -> bool:
-    known = resolution is not None and _is_resolution(resolution)
-    return known and any(side % 2 for side in parse_resolution(resolution) or ())
+    valid = resolution is not None and _is_resolution(resolution)
+    return valid and any(side % 2 for side in parse_resolution(resolution) or ())
 
 
 def _is_resolution(text: str) -> bool:

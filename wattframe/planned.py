@@ -14,9 +14,9 @@ from advisor.results import Host, InputMedia, Output, Run, Scenario
 from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
-from runner.places import content_cache
-from runner.plan import Job, resolve
+from runner.jobs import Job, resolve
 from runner.preflight import input_file, look_at_content
+from runner.result_files import content_cache
 
 __all__ = ["Planned", "planned_run"]
 

@@ -23,8 +23,9 @@ from advisor.results.derived import (
     stream_count,
     streams_per_output,
 )
+from advisor.video.encoders import effort, quality_level
 
-__all__ = ["NUMERIC", "TARGETS", "Case", "Encoding", "case", "effort", "video_seconds"]
+__all__ = ["NUMERIC", "TARGETS", "Case", "Encoding", "case", "video_seconds"]
 
 Floats = NDArray[np.float64]
 
@@ -46,29 +47,6 @@ NUMERIC = (
 
 TARGETS = ("mean_power_watts", "energy_joules_per_video_second", "encode_speed_ratio")
 """What is predicted. All are positive and fitted as logarithms: errors of power and energy are ratios."""
-
-_WORDS = (
-    *("placebo", "veryslow", "slower", "slow", "medium", "fast", "faster"),
-    *("veryfast", "superfast", "ultrafast"),
-)
-_WORD_EFFORT = {word: index / (len(_WORDS) - 1) for index, word in enumerate(_WORDS)} | {
-    "best": 0.0,
-    "quality": 0.2,
-    "good": 0.4,
-    "balanced": 0.5,
-    "speed": 0.8,
-    "realtime": 0.9,
-}
-_HIGHEST_PRESET = {"libsvtav1": 13, "libaom-av1": 9, "libvpx-vp9": 9, "libvpx": 16, "librav1e": 10}
-_WORST_CRF = {
-    "libx264": 51,
-    "libx265": 51,
-    "libsvtav1": 63,
-    "libaom-av1": 63,
-    "libvpx-vp9": 63,
-    "librav1e": 255,
-}
-
 
 _FEWEST_CONTENTS = 5
 
@@ -93,22 +71,6 @@ class Case(Struct, frozen=True, kw_only=True):
     def configuration(self) -> tuple[object, ...]:
         """Equal for repeats of one configuration."""
         return (self.hardware, self.encoder, self.video, tuple(sorted(self.numbers.items())))
-
-
-def effort(encoder: str | None, preset: str | None) -> float | None:
-    """A preset on one scale: 0 the slowest of its encoder, 1 the fastest; None where it is not known.
-
-    >>> effort("libx264", "medium"), effort("libsvtav1", "13"), effort("h264_nvenc", "p7")
-    (0.4444444444444444, 1.0, 0.0)
-    """
-    if preset is None or encoder is None:
-        return None
-    word = preset.strip().lower()
-    if len(word) == 2 and word[0] == "p" and word[1] in "1234567":
-        return (7 - int(word[1])) / 6
-    if word.lstrip("-").isdigit():
-        return min(max(int(word) / _HIGHEST_PRESET.get(encoder, 13), 0.0), 1.0)
-    return _WORD_EFFORT.get(word)
 
 
 def video_seconds(scenario: Scenario) -> float | None:
@@ -169,7 +131,6 @@ def _numbers(scenario: Scenario, host: Host | None, seconds: float | None) -> di
     rate = sum(rates) or None
     per_second = pixels * scenario.fps if pixels and scenario.fps else None
     threads = scenario.threads or (host.threads if host else None)
-    worst = _WORST_CRF.get(scenario.encoder or "", 51)
     return {
         "log_pixels_per_frame": _log(pixels),
         "log_fps": _log(scenario.fps),
@@ -177,7 +138,7 @@ def _numbers(scenario: Scenario, host: Host | None, seconds: float | None) -> di
         "log_bitrate_kbps": _log(rate),
         "log_bits_per_pixel": _log(rate * 1000 / per_second if rate and per_second else None),
         "constant_quality": float(scenario.crf is not None and rate is None),
-        "quality_level": None if scenario.crf is None else scenario.crf / worst,
+        "quality_level": None if scenario.crf is None else quality_level(scenario.encoder, scenario.crf),
         "effort": effort(scenario.encoder, scenario.preset),
         "log_threads": _log(threads),
         "log_streams": _log(stream_count(scenario)),

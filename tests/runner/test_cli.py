@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,25 @@ def test_energy_comes_from_counters_where_there_are_some(call: Any, tmp_path: Pa
 
 
 def test_without_counters_energy_is_marked_as_modelled(call: Any, tmp_path: Path) -> None:
-    """With (almost) 10 W at any load, whatever happens is 10 W."""
+    """With (almost) 10 W at any load the energy is 10 W times the time between the meter's own samples.
+
+    Those lie before the readings: the last one after the reading before it, the first one after the call.
+    """
     watts = ("--idle-watts", "10", "--max-watts", "10.0001", "--sysfs", str(tmp_path))
-    call("single", "--preset", "ultrafast", *watts, *QUICK)
-    power = _results(tmp_path).scenarios[0].power
+    called = time.time()
+    call("single", "--preset", "ultrafast", "--realtime", *watts, *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    power, start = scenario.power, scenario.start_time
     assert power is not None
+    assert power.total_energy_joules is not None
+    assert start is not None
     assert (power.source, power.tier) == ("estimate", "modelled")
-    assert power.mean_watts == pytest.approx(10.0, rel=0.1)
+    last_but_one = scenario.samples.timestamps[-2]
+    assert 10.0 * (last_but_one - start) <= power.total_energy_joules <= 10.001 * (time.time() - called)
 
 
 def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) -> None:
-    """10 W idle, 10 W busy: nothing remains above idle."""
+    """What remains is the energy less the baseline's power over the encode's window."""
     watts = ("--idle-watts", "10", "--max-watts", "10.0001", "--sysfs", str(tmp_path))
     batch = tmp_path / "b.yaml"
     batch.write_text("- {type: baseline, duration: 0.5}\n- {preset: ultrafast, bitrate: 300k}\n")
@@ -98,8 +107,13 @@ def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) ->
     base, encode = _results(tmp_path).scenarios
     assert (base.type, encode.type) == ("baseline", "single")
     assert encode.power is not None
-    assert encode.power.idle_watts == pytest.approx(10.0, rel=0.1)
-    assert encode.power.net_energy_joules == pytest.approx(0.0, abs=1.0)
+    assert base.power is not None
+    assert base.power.mean_watts is not None
+    assert encode.power.total_energy_joules is not None
+    assert encode.duration is not None
+    assert encode.power.idle_watts == base.power.mean_watts
+    idle_joules = base.power.mean_watts * encode.duration
+    assert encode.power.net_energy_joules == pytest.approx(encode.power.total_energy_joules - idle_joules)
 
 
 def test_a_calibration_stands_in_for_a_baseline(call: Any, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.command import commands, slug
-from runner.plan import resolve
+from runner.jobs import resolve
 from runner.spec import RungSpec, Spec
 
 FFMPEG = Path("/opt/ffmpeg")

@@ -13,10 +13,10 @@ import pytest
 
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
-from runner.plan import resolve
+from runner.ffmpeg_log import ProcessResult
+from runner.jobs import resolve
 from runner.process import EncodeGroup, _death_notice
 from runner.spec import RungSpec, Spec
-from runner.words import Ended
 from tests.support.waiting import wait_until
 
 
@@ -27,12 +27,12 @@ def _script(tmp_path: Path, body: str) -> Command:
     return Command((str(path),), ())
 
 
-def _run(*found: Command) -> list[Ended]:
+def _run(*found: Command) -> list[ProcessResult]:
     with EncodeGroup(found) as group:
         group.start()
         while group.running:
             group.step(1.0)
-        return group.ended
+        return group.results
 
 
 def _alive(pid: int) -> bool:
@@ -68,7 +68,7 @@ def test_asked_to_end_ffmpeg_finishes_its_file(ffmpeg: Path, clip: Path, tmp_pat
         group.ask_to_end()
         while group.running:
             group.step(1.0)
-        (ended,) = group.ended
+        (ended,) = group.results
     listing = subprocess.run(
         [ffmpeg, "-v", "error", "-i", tmp_path / "e_1.mp4", "-f", "framecrc", "-"],
         capture_output=True,
@@ -145,7 +145,7 @@ def test_a_process_that_ignores_sigterm_is_killed_and_so_is_its_child(tmp_path: 
         parent, child = map(int, pids.read_text().split())
         assert os.getpgid(parent) == os.getpgid(child) != os.getpgid(0)
         group.end(patience_seconds=0.2)
-        assert group.ended[0].exit_code == -signal.SIGKILL
+        assert group.results[0].exit_code == -signal.SIGKILL
     assert not _alive(parent)
     # the child belongs to init now, which may take a moment to collect it
     wait_until(lambda: not _alive(child))

@@ -14,7 +14,7 @@ from advisor.results import InputMedia, Output, Psnr, Quality, Run, Scenario, Ss
 from advisor.video.ffmpeg import Capabilities
 from runner.display import Display
 from runner.score import Scorer, unscored
-from runner.session import Session, Settings
+from runner.session import RunSettings, Session
 from runner.stop import StopRequest
 from tests.support.meters import ConstantMeter
 
@@ -59,7 +59,7 @@ def test_only_finished_scenarios_with_files_and_no_score_are_scored(encodes: lis
 
 
 def _session(tmp_path: Path, stop: StopRequest, *, keep: bool) -> Session:
-    settings = Settings(
+    settings = RunSettings(
         ffmpeg=Path("/opt/ffmpeg"),
         capabilities=Capabilities(version="9", encoders=frozenset(), filters=frozenset()),
         keep_outputs=keep,

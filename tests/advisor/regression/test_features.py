@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from advisor.regression.features import Encoding, case, effort, video_seconds
+from advisor.regression.features import Encoding, case, video_seconds
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario
 
 
@@ -65,28 +65,6 @@ def test_a_ladder_counts_its_pixels_and_rungs() -> None:
     assert math.exp(numbers["log_pixels_per_frame"]) == pytest.approx(640 * 360 + 1280 * 720)
     assert math.exp(numbers["log_bitrate_kbps"]) == pytest.approx(2800)
     assert numbers["rungs"] == 2
-
-
-@pytest.mark.parametrize(
-    ("encoder", "preset", "expected"),
-    [
-        ("libx264", "placebo", 0.0),
-        ("libx264", "ultrafast", 1.0),
-        ("libx265", "medium", 4 / 9),
-        ("libsvtav1", "13", 1.0),
-        ("libsvtav1", "0", 0.0),
-        ("libsvtav1", "99", 1.0),
-        ("h264_nvenc", "p1", 1.0),
-        ("h264_nvenc", "p7", 0.0),
-        ("libx264", "warp", None),
-        ("libx264", None, None),
-        (None, "medium", None),
-    ],
-)
-def test_presets_lie_on_one_scale_of_effort(
-    encoder: str | None, preset: str | None, expected: float | None
-) -> None:
-    assert effort(encoder, preset) == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from advisor.errors import InputError
-from runner.plan import Job, arrange, duplicate_names, resolve
+from runner.jobs import Job, arrange, resolve
 from runner.spec import RungSpec, Spec, refuse, spec_problems
 
 
@@ -132,7 +132,3 @@ def test_a_baseline_of_the_users_own_is_enough() -> None:
         Spec(type="baseline", name="idle"), input_path=None, duration_seconds=5, media_seconds=None
     )
     assert _order(arrange([idle, _job(name="a")], baseline_seconds=10)) == [("idle", 1), ("a", 1)]
-
-
-def test_two_scenarios_of_one_name_are_found() -> None:
-    assert duplicate_names([_job(name="a"), _job(name="b"), _job(name="a")]) == ["a"]

@@ -1,9 +1,13 @@
-"""The measuring window: readings of the meter at both ends, samples between, power and energy out of them."""
+"""One measurement: readings of the meters at both ends of a window, samples between, and what follows.
+
+Energy is always a difference of counters between the ends; the samples only say how it was spread.
+"""
 
 from __future__ import annotations
 
 import itertools
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -13,9 +17,8 @@ from advisor.energy.gpu import GpuReading
 from advisor.energy.meter import MeterReading, host_joules
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
-from runner.gpu import gpu_power, mean_utilization
 
-__all__ = ["EnergyMeter", "GpuReader", "Window"]
+__all__ = ["EnergyMeter", "GpuReader", "Measurement"]
 
 _COUNTED = ("package", "dram", "psys")
 
@@ -44,7 +47,7 @@ class _Point(Struct, frozen=True):
     gpus: tuple[GpuReading, ...] = ()
 
 
-class Window:
+class Measurement:
     """From `open` to `close`; `sample` in between, every ``interval_seconds`` or so.
 
     A sample is the mean over the time since the one before and bears the time of its end. What is left at the
@@ -80,7 +83,7 @@ class Window:
     @property
     def _end(self) -> _Point:
         if self._last is None:
-            raise RuntimeError("the window is still open")
+            raise RuntimeError("the measurement is not closed")
         return self._last
 
     @property
@@ -159,23 +162,32 @@ class Window:
         if process_cpu_seconds is not None:
             host = HostWindow(total, self.host_busy_seconds, self.host_total_seconds)
             process = share(host, process_cpu_seconds, "active")
-        return Power(
+        return _power(
+            total,
+            self.seconds,
+            watts,
             source=self._meter.source,
             tier="measured" if self._meter.tier == "measured" else "modelled",
-            mean_watts=total / self.seconds,
-            total_energy_joules=total,
             idle_watts=idle_watts,
             net_energy_joules=net,
             process_energy_joules=process,
             uncertainty_ratio=end.uncertainty_ratio,
             domains=domains,
-            **power_spread(watts),
         )
 
     def gpu_power(self) -> Power | None:
-        """Power and energy of the GPUs; None where there are none."""
-        points = [(p.reading.monotonic_seconds, p.gpus) for p in self._points]
-        return gpu_power((self._points[0].gpus, self._end.gpus), points, self.seconds)
+        """Power of all GPUs together; None without one, or when one did not tell at both ends."""
+        domains = _gpu_joules(self._points[0], self._end)
+        if not domains or self.seconds <= 0:
+            return None
+        watts = [
+            sum(joules.values()) / _seconds(a, b)
+            for a, b in itertools.pairwise(self._points)
+            if (joules := _gpu_joules(a, b)) and _seconds(a, b) > 0
+        ]
+        return _power(
+            sum(domains.values()), self.seconds, watts, source="nvml", tier="measured", domains=domains
+        )
 
     def samples(self) -> Samples:
         """The series of the window."""
@@ -184,8 +196,14 @@ class Window:
             timestamps=[b.reading.unix_seconds for _, b in steps],
             power_watts=[_watts(a.reading, b.reading) for a, b in steps],
             cpu_usage_cores=[_cores(a, b) for a, b in steps],
-            gpu_usage=[mean_utilization(b.gpus) for _, b in steps] if self._points[0].gpus else [],
+            gpu_usage=[_mean_utilization(b.gpus) for _, b in steps] if self._points[0].gpus else [],
         )
+
+
+def _power(total_joules: float, seconds: float, watts: Sequence[float], **fields: Any) -> Power:
+    """Power over a window of ``seconds`` in which ``watts`` were sampled."""
+    spread: dict[str, Any] = power_spread(watts) | fields
+    return Power(mean_watts=total_joules / seconds, total_energy_joules=total_joules, **spread)
 
 
 def _joules_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
@@ -201,11 +219,33 @@ def _watts(a: MeterReading, b: MeterReading) -> float | None:
     return None if joules is None or seconds <= 0 else joules / seconds
 
 
+def _seconds(a: _Point, b: _Point) -> float:
+    return b.reading.monotonic_seconds - a.reading.monotonic_seconds
+
+
 def _cores(a: _Point, b: _Point) -> float:
-    seconds = b.reading.monotonic_seconds - a.reading.monotonic_seconds
+    seconds = _seconds(a, b)
     # an exact total at the end may be a tick below what running processes were seen to have used
     return max(0.0, (b.cpu_seconds - a.cpu_seconds) / seconds) if seconds > 0 else 0.0
 
 
 def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
+
+
+def _gpu_joules(start: _Point, end: _Point) -> dict[str, float]:
+    """Joules by card; empty as soon as one card's are unknown, since a sum without it would be too low."""
+    after = {card.uuid: card.joules for card in end.gpus}
+    joules: dict[str, float] = {}
+    for card in start.gpus:
+        last = after.get(card.uuid)
+        if card.joules is None or last is None:
+            return {}
+        joules[f"gpu_{card.index}"] = last - card.joules
+    return joules
+
+
+def _mean_utilization(cards: Sequence[GpuReading]) -> float | None:
+    """Mean share of time in which the cards worked, 0-1."""
+    ratios = [card.utilization_ratio for card in cards if card.utilization_ratio is not None]
+    return sum(ratios) / len(ratios) if ratios else None

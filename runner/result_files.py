@@ -1,17 +1,68 @@
-"""Going on with a run that ended early."""
+"""A run's files: where they are, and how to go on with one that ended early."""
 
 from __future__ import annotations
 
+import datetime
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.errors import InputError
-from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run
+from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run, result_file_name
 from runner.command import commands
-from runner.places import outputs_folder
-from runner.plan import Job
+from runner.jobs import Job
 
-__all__ = ["newest", "read_former", "remaining"]
+__all__ = [
+    "content_cache",
+    "new_result_path",
+    "newest",
+    "outputs_folder",
+    "read_former",
+    "remaining",
+    "remove_if_empty",
+]
+
+
+def content_cache() -> Path:
+    """The file of what is known of the content of inputs: the user's, for all folders of results."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # a user without a home
+        base = Path(tempfile.gettempdir())
+    return base / "wattframe" / "content.json"
+
+
+def outputs_folder(result_path: Path) -> Path:
+    """Where the encodes of a result file lie."""
+    return result_path.with_name(f"{result_path.stem}_outputs")
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing was left in."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def new_result_path(output_dir: Path) -> Path:
+    """A file of this moment's name; of a later second's when two runs start together.
+
+    The outputs folder is made here, so that no other run takes the name.
+    """
+    when = datetime.datetime.now().astimezone()
+    while True:
+        path = output_dir / result_file_name(when)
+        try:
+            outputs_folder(path).mkdir(parents=True)
+        except FileExistsError:
+            pass
+        else:
+            if not path.exists():
+                return path
+            remove_if_empty(outputs_folder(path))
+        when += datetime.timedelta(seconds=1)
 
 
 def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: Path) -> list[Job]:
@@ -28,18 +79,18 @@ def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: 
             f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
         )
     done = {(s.name, s.repeat): s for s in former.scenarios if s.status == "ok"}
-    left = []
+    unfinished = []
     for job in jobs:
         scenario = done.get((job.name, job.repeat))
         if scenario is None:
-            left.append(job)
+            unfinished.append(job)
         elif not _same(scenario, job, ffmpeg, outputs_folder(path)):
             raise InputError(
                 "has other settings in the file than asked for now",
                 subject=path,
                 field=f"scenario {job.name!r}",
             )
-    return left
+    return unfinished
 
 
 def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path) -> bool:
@@ -74,7 +125,7 @@ def newest(folder: Path) -> Path:
     InputError
         There is none.
     """
-    found = sorted(folder.glob(RESULT_GLOB))
-    if not found:
+    files = sorted(folder.glob(RESULT_GLOB))
+    if not files:
         raise InputError(f"expected a result file in {folder} to go on with", subject="--resume")
-    return found[-1]
+    return files[-1]

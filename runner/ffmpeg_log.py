@@ -1,4 +1,4 @@
-"""What ffmpeg says: its progress reports, the counts at its end, its complaints."""
+"""What ffmpeg reports: its progress, the counts at its end, its complaints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 
 from msgspec import Struct
 
-__all__ = ["Ended", "Words"]
+__all__ = ["FfmpegLog", "ProcessResult"]
 
 _KEPT_LINES = 40
 _KEPT_PROBLEMS = 3
@@ -23,7 +23,7 @@ _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
 _LEVEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class ProcessResult(Struct, frozen=True, kw_only=True):
     """What became of one ffmpeg process."""
 
     exit_code: int
@@ -40,25 +40,26 @@ class Ended(Struct, frozen=True, kw_only=True):
     """Bytes of video written to each output, without the container's."""
     decode_errors: int = 0
     """Complaints about the input: pictures that failed to decode, and packets or pictures found damaged."""
-    last_words: tuple[str, ...] = ()
+    stopped: bool = False
+    """Whether it was stopped (SIGSTOP) and went on."""
+    last_lines: tuple[str, ...] = ()
     """ffmpeg's last error lines, or its last lines of any kind."""
 
     @property
     def failure(self) -> str | None:
         """One line that says how it failed, or that it made nothing; None when all is well."""
         if self.exit_code == 0:
-            nothing = ": ".join(["ffmpeg encoded no frame", *self.last_words[:1]])
+            nothing = ": ".join(["ffmpeg encoded no frame", *self.last_lines[:1]])
             return nothing if self.frames == 0 else None
         if self.exit_code < 0:
-            name = signal.Signals(-self.exit_code).name
-            said = f"ffmpeg was ended by {name}"
+            end = f"ffmpeg was ended by {signal.Signals(-self.exit_code).name}"
         else:
-            said = f"ffmpeg ended with code {self.exit_code}"
-        return ": ".join([said, *([" | ".join(self.last_words)] if self.last_words else [])])
+            end = f"ffmpeg ended with code {self.exit_code}"
+        return ": ".join([end, *([" | ".join(self.last_lines)] if self.last_lines else [])])
 
 
-class Words:
-    """Collects what one process says on ``-progress`` and on stderr, line by line."""
+class FfmpegLog:
+    """Collects what one process writes to ``-progress`` and to stderr, line by line."""
 
     def __init__(self) -> None:
         self._fields: dict[str, str] = {}
@@ -69,12 +70,12 @@ class Words:
         self._decode_errors = 0
 
     def progress(self, line: str) -> None:
-        """One ``key=value`` line of a progress report."""
+        """Take in one ``key=value`` line of a progress report."""
         key, _, value = line.partition("=")
         self._fields[key] = value.strip()
 
     def stderr(self, line: str) -> None:
-        """One line of the log, with its level."""
+        """Take in one line of the log, with its level."""
         if match := _OUTPUT.search(line):
             self._output_frames[int(match[1])] = int(match[2])
             self._output_bytes[int(match[1])] = int(match[3])
@@ -92,9 +93,9 @@ class Words:
         value = self._fields.get(key, "")
         return int(value) if value.isascii() and value.isdigit() else None
 
-    def ended(self, exit_code: int, cpu_seconds: float) -> Ended:
+    def result(self, exit_code: int, cpu_seconds: float, *, stopped: bool = False) -> ProcessResult:
         """All of it, once the process is gone."""
-        return Ended(
+        return ProcessResult(
             exit_code=exit_code,
             cpu_seconds=cpu_seconds,
             frames=self.count("frame"),
@@ -103,5 +104,6 @@ class Words:
             output_frames=dict(self._output_frames),
             output_bytes=dict(self._output_bytes),
             decode_errors=self._decode_errors,
-            last_words=tuple(self._problems) or tuple(self._lines)[-_KEPT_PROBLEMS:],
+            stopped=stopped,
+            last_lines=tuple(self._problems) or tuple(self._lines)[-_KEPT_PROBLEMS:],
         )

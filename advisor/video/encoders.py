@@ -1,18 +1,26 @@
-"""The encoders a scenario may name, each with its own preset scale and its own words for quality.
+"""The encoders that a scenario may name: their preset and quality scales, and ffmpeg's options for them.
 
-Presets are ordered from fast to slow. Scales of different encoders do not compare: SVT-AV1's 8 is no more
-"the same" as x264's ``medium`` than libaom's is.
+Presets are ordered from fast to slow, as ``ffmpeg -h encoder=NAME`` lists them. Scales of different encoders
+do not compare: SVT-AV1's 8 is no more "the same" as x264's ``medium`` than libaom's is.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["ENCODERS", "Encoder", "closest"]
+__all__ = ["ALIASES", "ENCODERS", "Encoder", "effort", "quality_level"]
+
+ALIASES = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "vvc": "libvvenc",
+}
+"""Names of formats, and the software encoder that each stands for: never a device that may not be there."""
 
 
 def _numbers(fast: int, slow: int) -> tuple[str, ...]:
@@ -27,6 +35,16 @@ _VVENC = ("faster", "fast", "medium", "slow", "slower")
 _NVENC = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 _QSV = ("veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _VAAPI = _numbers(7, 1)
+_OTHER_PRESETS = {
+    "libvpx": _numbers(16, 0),
+    "librav1e": _numbers(10, 0),
+    "h264_amf": ("speed", "balanced", "quality"),
+    "hevc_amf": ("speed", "balanced", "quality"),
+    "av1_amf": ("speed", "balanced", "quality", "high_quality"),
+}
+"""Of encoders that only results of other suites name, fast to slow."""
+_OTHER_WORST_QUALITY = {"libvpx": 63.0, "librav1e": 255.0}
+_USUAL_WORST_QUALITY = 51.0
 
 
 class Encoder(Struct, frozen=True, kw_only=True):
@@ -57,7 +75,7 @@ class Encoder(Struct, frozen=True, kw_only=True):
     """Whether it refuses an odd width or height with the usual sampling, 4:2:0 (tried)."""
 
 
-def _nvenc(name: str) -> Encoder:
+def _nvenc(name: str, worst_quality: float) -> Encoder:
     return Encoder(
         name=name,
         kind="gpu",
@@ -65,6 +83,7 @@ def _nvenc(name: str) -> Encoder:
         default_preset="p4",
         bitrate=("-rc", "vbr", "-b:v", "{}"),
         constant_quality=("-rc", "vbr", "-cq", "{}", "-b:v", "0"),
+        quality_range=(1, worst_quality),
         threads=(),
     )
 
@@ -82,7 +101,7 @@ def _qsv(name: str) -> Encoder:
     )
 
 
-def _vaapi(name: str) -> Encoder:
+def _vaapi(name: str, quality_option: str, worst_quality: float) -> Encoder:
     return Encoder(
         name=name,
         kind="gpu",
@@ -90,8 +109,8 @@ def _vaapi(name: str) -> Encoder:
         default_preset="4",
         preset=("-compression_level", "{}"),
         bitrate=("-rc_mode", "VBR", "-b:v", "{}"),
-        constant_quality=("-rc_mode", "CQP", "-qp", "{}"),
-        quality_range=(1, 52),
+        constant_quality=("-rc_mode", "CQP", quality_option, "{}"),
+        quality_range=(1, worst_quality),
         threads=(),
         device=("-vaapi_device", "/dev/dri/renderD128"),
         upload="format=nv12,hwupload",
@@ -144,19 +163,42 @@ _TABLE: Sequence[Encoder] = (
         quality_range=(0, 63),
         even_sides=True,
     ),
-    *(_nvenc(name) for name in ("h264_nvenc", "hevc_nvenc", "av1_nvenc")),
+    _nvenc("h264_nvenc", 51),
+    _nvenc("hevc_nvenc", 51),
+    _nvenc("av1_nvenc", 63),
     *(_qsv(name) for name in ("h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv")),
-    *(_vaapi(name) for name in ("h264_vaapi", "hevc_vaapi", "av1_vaapi", "vp9_vaapi")),
+    _vaapi("h264_vaapi", "-qp", 52),
+    _vaapi("hevc_vaapi", "-qp", 52),
+    # these two have no -qp: the index of the quantizer goes by the general option
+    _vaapi("av1_vaapi", "-global_quality", 255),
+    _vaapi("vp9_vaapi", "-global_quality", 255),
 )
 
 ENCODERS: dict[str, Encoder] = {encoder.name: encoder for encoder in _TABLE}
 
 
-def closest(word: str, known: Sequence[str]) -> str:
-    """What to say of a word that is not known: near ones, else all.
+def effort(encoder: str | None, preset: str | None) -> float | None:
+    """A preset on one scale: 0 the slowest of its encoder, 1 the fastest; None where it is not known.
 
-    >>> closest("libx246", ["libx264", "libvvenc"])
-    'did you mean libx264?'
+    A word that is not on the encoder's own scale is taken for x264's, as other suites use them.
+
+    >>> effort("libx264", "medium"), effort("libsvtav1", "13"), effort("h264_nvenc", "p7")
+    (0.4444444444444444, 1.0, 0.0)
     """
-    near = difflib.get_close_matches(word, known, 3)
-    return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"
+    if preset is None or encoder is None:
+        return None
+    word = preset.strip().lower()
+    own_scale = ENCODERS[encoder].presets if encoder in ENCODERS else _OTHER_PRESETS.get(encoder, ())
+    for scale in (own_scale, _X26X):
+        if word in scale:
+            return 1 - scale.index(word) / (len(scale) - 1)
+    return None
+
+
+def quality_level(encoder: str | None, crf: float) -> float:
+    """Where ``crf`` lies on the encoder's scale of constant quality: 0 the best, 1 the worst."""
+    if encoder in ENCODERS:
+        best, worst = ENCODERS[encoder].quality_range
+    else:
+        best, worst = 0.0, _OTHER_WORST_QUALITY.get(encoder or "", _USUAL_WORST_QUALITY)
+    return min(max((crf - best) / (worst - best), 0.0), 1.0)

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from advisor.energy.source import ZoneReport
-from runner.window import Window
+from runner.measurement import Measurement
 from tests.support.meters import ScriptedMeter, reading
 
 
-def _closed(*readings: object, cpu: tuple[float, ...] = (), interval: float = 1.0) -> Window:
+def _closed(*readings: object, cpu: tuple[float, ...] = (), interval: float = 1.0) -> Measurement:
     """A window over the readings; ``cpu`` are the encoder's CPU seconds at each reading but the first."""
-    window = Window(ScriptedMeter(readings), interval)  # type: ignore[arg-type]
+    window = Measurement(ScriptedMeter(readings), interval)  # type: ignore[arg-type]
     cpu = cpu or (0.0,) * (len(readings) - 1)
     window.open()
     for used in cpu[:-1]:
