@@ -18,11 +18,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from exporters.runtime.snapshot import SnapshotSource
+
 from benchmarks.figures import Figure, quantile, report, sizes
 from benchmarks.peers import LIBRARY
 from benchmarks.result_files import EXPORTERS, options_of, put_file, put_files
 from exporters.runtime.options import parse_options
-from exporters.runtime.snapshot import SnapshotSource
 
 GOAL_MS = 50
 _TURNS = 9

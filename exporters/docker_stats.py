@@ -364,7 +364,9 @@ EXPORTER = Exporter(
     options=[
         *METER_OPTIONS,
         Option("--docker-host", "DOCKER_HOST", None, str, "unix:///PATH or tcp://HOST:PORT of the engine"),
-        Option("--docker-tls-verify", "DOCKER_TLS_VERIFY", False, parse_boolean, "check the engine's certificate"),
+        Option(
+            "--docker-tls-verify", "DOCKER_TLS_VERIFY", False, parse_boolean, "check the engine's certificate"
+        ),
         Option(
             "--docker-cert-path",
             "DOCKER_CERT_PATH",

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 import yaml
 
-from exporters.runtime.docs import all_exporters
+from exporters.docs import all_exporters
 from exporters.runtime.options import common_options
 from wattframe.cli import COMMANDS
 from wattframe.stack.services import EXPORTERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["parse_boolean"]
 
-_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def parse_boolean(text: str) -> bool:
@@ -18,7 +18,7 @@ def parse_boolean(text: str) -> bool:
     >>> parse_boolean("Yes"), parse_boolean("0")
     (True, False)
     """
-    try:
-        return _WORDS[text.strip().lower()]
-    except KeyError:
-        raise ValueError("expected true or false (also 1, yes, on; 0, no, off)") from None
+    word = text.strip().lower()
+    if word not in (*_TRUE, *_FALSE):
+        raise ValueError("expected true or false (also 1, yes, on; 0, no, off)")
+    return word in _TRUE

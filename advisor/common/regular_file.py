@@ -21,12 +21,17 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         It cannot be read, is no regular file, or holds more than ``most_bytes``.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with open(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        content = b""
-        while chunk := file.read(most_bytes + 1 - len(content)):
-            content += chunk
-            if len(content) > most_bytes:
-                raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "expected a regular file")
+        _check_size(info.st_size, most_bytes)
+        content = file.readall()
+        _check_size(len(content), most_bytes)  # it may have grown
         return content
+
+
+def _check_size(size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        most, found = most_bytes >> 20, size >> 20
+        raise OSError(errno.EFBIG, f"expected at most {most} MiB, found {found} MiB")

@@ -47,8 +47,11 @@ class Collector(Protocol):
     published: the part is left out, and the collector counts as failed.
     """
 
-    name: str
-    poll_seconds: float | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def poll_seconds(self) -> float | None: ...
 
     def start(self) -> None:
         """Take what the collector needs (threads, sockets); called once before the port is opened."""

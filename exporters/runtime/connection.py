@@ -7,7 +7,6 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -148,10 +147,13 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int, text: str) -> None:
         """Hang up, with a word where no answer is on its way: answers come in order."""
         if not self._busy and not self._ending:
-            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: text/plain; charset=utf-8\r\n"
-            retry = "retry-after: 1\r\n" if status == 503 else ""
-            end = f"content-length: {len(text) + 1}\r\nconnection: close\r\n\r\n{text}\n"
-            self.transport.write((head + retry + end).encode())
+            lines = [
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+                "content-type: text/plain; charset=utf-8",
+            ]
+            lines += [f"content-length: {len(text) + 1}", "connection: close"]
+            lines += ["retry-after: 1"] if status == 503 else []
+            self.transport.write("\r\n".join([*lines, "", f"{text}\n"]).encode())
         self._end()
 
     def _too_late(self) -> None:

@@ -40,7 +40,7 @@ class _Families:
 def text_of(families: Sequence[Metric], openmetrics: bool) -> bytes:
     """Families in one of the two formats, without the end mark of OpenMetrics."""
     generate = generate_openmetrics if openmetrics else generate_latest
-    return generate(_Families(families)).removesuffix(END)  # type: ignore[arg-type]
+    return generate(_Families(families)).removesuffix(END)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -55,7 +55,7 @@ class _Rendered(Struct, frozen=True):
     part: Part
     heads: Mapping[str, tuple[str, str, str]] = {}
     lines: Mapping[str, bytes] = {}
-    series: array[int] = array("q")  # noqa: RUF009  (never changed)
+    series: array[int] = array("q")
     """A hash of each series' name and labels."""
     error: str | None = None
 
@@ -78,7 +78,9 @@ class Page:
 
     def _chunks(self, openmetrics: bool) -> Iterator[bytes]:
         for name, head in self._heads.items():
-            yield _head(*head, openmetrics) + b"".join([p.lines[name] for p in self._parts if name in p.lines])
+            yield _head(*head, openmetrics) + b"".join(
+                [p.lines[name] for p in self._parts if name in p.lines]
+            )
 
     def text(self, openmetrics: bool) -> bytes:
         """The whole, without the end mark of OpenMetrics."""
@@ -131,10 +133,10 @@ class PageBuilder:
     def build(self, parts: Mapping[str, Part]) -> Page:
         """The page of these parts; the same object when nothing changed."""
         former = self._rendered
-        rendered = {
-            key: kept if (kept := former.get(key)) is not None and kept.part.same(part) else self._render(part)
-            for key, part in parts.items()
-        }
+        rendered = {}
+        for key, part in parts.items():
+            kept = former.get(key)
+            rendered[key] = kept if kept is not None and kept.part.same(part) else self._render(part)
         if list(former) != list(rendered) or any(former[k] is not new for k, new in rendered.items()):
             self._page = _page(rendered)
         # a failure that was not the part's own may pass: it is rendered again

@@ -1,4 +1,4 @@
-"""The collectors of one exporter and the body of one scrape: their pages, and what the exporter says of itself."""
+"""The collectors of one exporter, and the body of one scrape: their pages and the exporter's own families."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +139,12 @@ def _content(path: Path) -> bytes:
 class _Section:
     """One mapping of the file; what is wrong in it is added to ``problems`` by name."""
 
-    def __init__(self, name: str, value: object, known: Iterable[str] | None, problems: list[str]) -> None:
+    def __init__(self, name: str, value: object, known: Sequence[str] | None, problems: list[str]) -> None:
         self.name, self.problems = name, problems
-        self.values: dict[str, Any] = self._as(dict[str, Any], value, name or "file", "a mapping of names") or {}
-        for key in self.values if known is not None else ():
-            if key not in known:
+        values = self._as(dict[str, Any], value, name or "file", "a mapping of names")
+        self.values: dict[str, Any] = values or {}
+        for key in self.values:
+            if known is not None and key not in known:
                 self.say(key, "not supported")
 
     def _as(self, kind: Any, value: object, where: str, expected: str) -> Any:

@@ -18,10 +18,10 @@ from advisor.cost.carbon import Embodied
 from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.cost.tariffs.schedule import Flat
 from advisor.errors import InputError, PricingError
+from advisor.results.folder import ResultFolder
 from exporters.cost import EXPORTER, CostCollector, price_options
-from exporters.runtime.folder import ResultFolder
 from exporters.runtime.options import parse_options
-from exporters.runtime.testing import render, served
+from tests.support.exporter_client import render, served
 
 RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
 RUN = "test_results_20260302_080000"

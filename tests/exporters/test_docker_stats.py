@@ -21,10 +21,10 @@ from exporters.docker_stats import EXPORTER, DockerCollector, Info, Settings, fa
 from exporters.runtime import Filled
 from exporters.runtime.logs import configure
 from exporters.runtime.options import parse_options
-from exporters.runtime.testing import render
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.container_world import ContainerWorld, container
 from tests.support.engine_fake import FakeEngine
+from tests.support.exporter_client import render
 
 # the SDK leaves the socket of a refused connection to the garbage collector
 pytestmark = [

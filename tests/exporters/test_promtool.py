@@ -13,9 +13,9 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters.runtime.docs import all_exporters
+from exporters.docs import all_exporters
 from exporters.runtime.families import Block, Family, render
-from exporters.runtime.testing import served
+from tests.support.exporter_client import served
 
 GOLDEN = Path(__file__).parent / "golden"
 pytestmark = [

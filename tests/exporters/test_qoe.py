@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 import requests
+from exporters.runtime.snapshot import PageBuilder
 
 from advisor.errors import InputError
 from advisor.quality.queue import Job, Outcome, QualityQueue
 from advisor.quality.settings import Settings
 from advisor.results import Quality, Vmaf
+from advisor.results.folder import ResultFolder
 from advisor.video.ffmpeg import find_ffmpeg
 from exporters.qoe import EXPORTER, QoeCollector, Work
-from exporters.runtime.folder import ResultFolder
 from exporters.runtime.logs import configure
 from exporters.runtime.options import parse_options
-from exporters.runtime.snapshot import PageBuilder
-from exporters.runtime.testing import render, served
+from tests.support.exporter_client import render, served
 
 RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
 RUN = "test_results_20260302_080000"

@@ -23,8 +23,8 @@ from exporters.runtime import LiveCollector
 from exporters.runtime.families import Block
 from exporters.runtime.families import render as render_family
 from exporters.runtime.options import parse_options
-from exporters.runtime.testing import render, served
 from tests.support.clock import FakeClock
+from tests.support.exporter_client import render, served
 from tests.support.hanging_file import hanging_file
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
 from tests.support.waiting import wait_until

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from advisor.results.folder import ResultFolder
+from exporters.predictions import Predictor
 from exporters.results import EXPORTER, ResultsCollector
-from exporters.runtime.folder import ResultFolder
 from exporters.runtime.logs import configure
-from exporters.runtime.predictor import Predictor
-from exporters.runtime.testing import render, served
+from tests.support.exporter_client import render, served
 
 RUN = "test_results_20260302_080000"
 START = 1_772_438_400.0

@@ -8,10 +8,9 @@ import subprocess
 import zlib
 
 import pytest
+from exporters.runtime.gzips import EMPTY, Piece, begin, combine_crc32, finish, join, piece
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporters.runtime.gzips import EMPTY, Piece, begin, combine_crc32, finish, join, piece
 
 
 def unpacked(*pieces: Piece, tail: bytes = b"") -> bytes:

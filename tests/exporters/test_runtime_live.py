@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable, Iterable
 
 import pytest
+from exporters.runtime.live import LiveSource
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Exporter, Family, Filled
-from exporters.runtime.live import LiveSource
 from exporters.runtime.scrape import Scraper
 
 ONE = Family("x_one", "gauge", "One.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from exporters.runtime.negotiation import Wish, scrape_budget_seconds, wants_gzip, wants_openmetrics
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporters.runtime.negotiation import Wish, scrape_budget_seconds, wants_gzip, wants_openmetrics
 
 # what Prometheus 2 and 3 ask for
 PROMETHEUS_2 = (

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from exporters.runtime.snapshot import PageBuilder
 
 from advisor.errors import WorkError
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.regression.service import Answer
 from advisor.results import Run, read_run
+from advisor.results.folder import ResultFolder
+from exporters.predictions import Predictor
 from exporters.results import ResultsCollector
-from exporters.runtime.folder import ResultFolder
-from exporters.runtime.predictor import Predictor
-from exporters.runtime.snapshot import PageBuilder
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from exporters.runtime.process import ProcessMetrics
 
 from exporters.runtime.families import render
-from exporters.runtime.process import ProcessMetrics
 
 # proc(5): field 14 utime, 15 stime, 20 threads, 22 starttime (ticks), 23 vsize (bytes), 24 rss (pages)
 STAT = (

@@ -17,8 +17,17 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import SAMPLE, SCRAPE, ask, connected, raw, scrape, wait_until
+from tests.support.exporter_client import (
+    SAMPLE,
+    SCRAPE,
+    Served,
+    ask,
+    connected,
+    raw,
+    scrape,
+    served,
+    wait_until,
+)
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

@@ -7,11 +7,11 @@ import random
 from collections.abc import Mapping
 
 import pytest
+from exporters.runtime.gzips import Piece, begin, finish
+from exporters.runtime.snapshot import Page, PageBuilder, SnapshotSource
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Family, Filled, Part
-from exporters.runtime.gzips import Piece, begin, finish
-from exporters.runtime.snapshot import Page, PageBuilder, SnapshotSource
 
 SIZE = Family("x_size_bytes", "gauge", "Size.", ("run", "item"))
 AGE = Family("x_age_seconds", "gauge", "Age.", ("run",))

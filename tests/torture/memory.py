@@ -14,18 +14,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from exporters.runtime.snapshot import SnapshotSource
+
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import EngineInfo
 from advisor.cost.price_list import PriceOptions
 from advisor.energy.powercap import PowercapSource
 from advisor.results import Output, Power, Quality, Run, Samples, Scenario, Vmaf, write_run
+from advisor.results.folder import ResultFolder
 from exporters.cost import CostCollector
+from exporters.predictions import Predictor
 from exporters.qoe import QoeCollector, Work
 from exporters.results import ResultsCollector
 from exporters.runtime.collector import SnapshotCollector
-from exporters.runtime.folder import ResultFolder
-from exporters.runtime.predictor import Predictor
-from exporters.runtime.snapshot import SnapshotSource
 
 __all__ = ["WORKS"]
 

@@ -94,12 +94,13 @@ def _advised(run: Run) -> None:
 
 def result_pages(data: bytes) -> None:
     """A result file under the three exporters that publish it: each page is whole, whatever the file says."""
+    from exporters.runtime.snapshot import PageBuilder
+
+    from advisor.results.folder import ResultFolder
     from exporters.cost import CostCollector
+    from exporters.predictions import Predictor
     from exporters.qoe import QoeCollector, Work
     from exporters.results import ResultsCollector
-    from exporters.runtime.folder import ResultFolder
-    from exporters.runtime.predictor import Predictor
-    from exporters.runtime.snapshot import PageBuilder
 
     path = _file("pages/test_results_fuzz.json", data)
     folder = path.parent

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from advisor.results import Output, Power, Run, Scenario, write_run
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import ask, scrape, wait_until
+from tests.support.exporter_client import Served, ask, scrape, served, wait_until
 from tests.support.powercap_tree import PowercapTree
 
 DAY = 86_400

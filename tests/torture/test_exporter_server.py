@@ -19,8 +19,17 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import SAMPLE, SCRAPE, ask, connected, raw, scrape, wait_until
+from tests.support.exporter_client import (
+    SAMPLE,
+    SCRAPE,
+    Served,
+    ask,
+    connected,
+    raw,
+    scrape,
+    served,
+    wait_until,
+)
 
 LAST = SCRAPE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 

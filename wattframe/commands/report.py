@@ -16,7 +16,7 @@ from advisor.cost.model import CostModel
 from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run
-from advisor.results.folder import ResultStore
+from advisor.results.folder import ResultFolder
 from wattframe import pricing
 from wattframe.report.advice import Advice, advice_of
 from wattframe.report.page import RunView, page
@@ -70,11 +70,11 @@ def _advice(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]:
 
 
 def _newest(folder: Path, count: int) -> list[Run]:
-    store = ResultStore(folder)
-    store.refresh()
-    for broken in store.broken.values():
+    results = ResultFolder(folder)
+    results.refresh()
+    for broken in results.broken.values():
         pricing.note("report", f"left out: {broken.reason}")
-    newest = store.newest(count)
+    newest = list(reversed(results.ordered[-count:]))
     if not newest:
         raise InputError("expected a folder with test_results_*.json, found none", subject=folder)
     return newest
