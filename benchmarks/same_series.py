@@ -49,7 +49,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
     differs = False
-    for name in sorted({path.name for where in (options.former, options.folder) for path in where.glob("*.prom")}):
+    for name in sorted(
+        {path.name for where in (options.former, options.folder) for path in where.glob("*.prom")}
+    ):
         former, page = ((where / name).read_text() for where in (options.former, options.folder))
         lines = difference(former, page)
         differs = differs or bool(lines)

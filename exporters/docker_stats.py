@@ -181,7 +181,10 @@ def info_family(allowed: Sequence[str]) -> Info:
 
 
 def families(
-    snapshot: Snapshot, info: Info, energy_source: tuple[str, str] | None, missed_ticks: int
+    snapshot: Snapshot,
+    info: Info,
+    energy_source: tuple[str, str] | None = None,
+    missed_ticks: int | None = None,
 ) -> Iterator[Metric]:
     """One snapshot as metric families; ``energy_source`` is the meter's name and tier."""
     up = snapshot.engine is not None

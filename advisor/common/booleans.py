@@ -1,4 +1,4 @@
-"""Yes or no, as every option and environment variable of the project writes it."""
+"""Yes or no, as every setting of the project writes it."""
 
 from __future__ import annotations
 

@@ -21,14 +21,17 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         It cannot be read, is no regular file, or holds more than ``most_bytes``.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    try:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode):
             raise OSError(errno.EINVAL, "expected a regular file")
         _check_size(info.st_size, most_bytes)
-        content = file.readall()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read()
         _check_size(len(content), most_bytes)  # it may have grown
         return content
+    finally:
+        os.close(descriptor)
 
 
 def _check_size(size: int, most_bytes: int) -> None:
