@@ -34,6 +34,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, config: Config, state: ServerState, allowed_sans: Collection[str] = ()) -> None:
         super().__init__(config, state, app_state={}, _loop=asyncio.get_running_loop())
+        self.timeout_keep_alive = IDLE_SECONDS
         self._allowed_sans = frozenset(allowed_sans)
         self._header_bytes = 0
         self._in_header = False

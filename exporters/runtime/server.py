@@ -22,7 +22,7 @@ from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
 from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
-from exporters.runtime.connection import IDLE_SECONDS, Connection
+from exporters.runtime.connection import Connection
 from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web_config import Web
@@ -124,7 +124,6 @@ class Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         super().__init__(config)
