@@ -23,7 +23,7 @@ from advisor.energy.source import SourceName, ZoneReport
 from advisor.errors import EnergyError, ModelError
 from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
-from exporters.runtime.logs import logger
+from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
 __all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
@@ -117,13 +117,15 @@ _LOOK_AGAIN_SECONDS = 10.0
 
 
 class Survey(Struct, frozen=True):
-    """What was found of this machine at the start."""
+    """What is known of this machine beside its counters."""
 
     powercap: PowercapStatus
     model: PowerModel
     """The estimate's curve, published where the estimate is the source."""
     calibration: Calibration | None = None
     quota_cores: float | None = None
+    problem: str | None = None
+    """Why a calibration that is there is not used."""
 
 
 class RaplCollector:
@@ -134,7 +136,8 @@ class RaplCollector:
     open_meter
         Gives the meter; called at the start, and again when counters appear.
     survey
-        Looks at the machine, given the source that was chosen; called once for each meter.
+        Looks at the machine, given the source that was chosen; called again every few seconds, so that a
+        calibration that is made or mended later is used.
     appeared
         Whether a counter can be read by now; asked while there is only the estimate. Drivers may be loaded
         after the exporter: then the meter is opened again, and its counters begin at 0.
@@ -158,13 +161,13 @@ class RaplCollector:
         self._appeared = appeared
         self._clock = clock
         self._meter: tuple[Meter, Survey] | None = None
-        self._watch = Sampler("counter watch", self._look_again, lambda: _LOOK_AGAIN_SECONDS)
+        self._told: set[str] = set()
+        self._watch = Sampler("machine watch", self._look_again, lambda: _LOOK_AGAIN_SECONDS)
 
     def start(self) -> None:
         """Open the meter, say what stands in its way, and begin to sample."""
-        meter = self._open()
-        if meter.source == "estimate":
-            self._watch.start()
+        self._open()
+        self._watch.start()
 
     def close(self) -> None:
         """End the samplers."""
@@ -175,19 +178,29 @@ class RaplCollector:
     def _open(self) -> Meter:
         meter = self._open_meter()
         survey = self._look(meter.source)
-        for line in survey.powercap.advice:
-            logger().warning("energy counters", source=meter.source, advice=line)
+        self._tell(survey)
         meter.start()
         self._meter = meter, survey
         return meter
 
+    def _tell(self, survey: Survey) -> None:
+        """Log what stands in the way, once."""
+        reasons = set(survey.powercap.advice) | ({survey.problem} if survey.problem else set())
+        warn_of("energy counters", reasons - self._told)
+        self._told = reasons
+
     def _look_again(self) -> None:
-        if self._meter is None or self._meter[0].source != "estimate" or not self._appeared():
+        if self._meter is None:
             return
-        former = self._meter[0]
-        with contextlib.suppress(EnergyError):  # gone again, and the estimate goes on
-            logger().info("energy counters appeared", source=self._open().source)
-            former.stop()
+        former, _ = self._meter
+        if former.source == "estimate" and self._appeared():
+            with contextlib.suppress(EnergyError):  # gone again, and the estimate goes on
+                logger().info("energy counters appeared", source=self._open().source)
+                former.stop()
+            return
+        survey = self._look(former.source)
+        self._tell(survey)
+        self._meter = former, survey
 
     def parts(self) -> Mapping[str, Part]:
         """The newest reading.
@@ -340,12 +353,12 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
         return open_gpus(interval_seconds=options.interval)
 
     def survey(source: SourceName) -> Survey:
+        calibration, problem = None, None
         try:
             calibration = load_calibration(options.models_dir, hardware, source=source)
         except ModelError as exc:
-            calibration = None
-            logger().error("calibration not used", error=str(exc))
-        return Survey(describe(sysfs), model, calibration, quota_cores(procfs, sysfs))
+            problem = f"calibration not used: {exc}"
+        return Survey(describe(sysfs, patience), model, calibration, quota_cores(procfs, sysfs), problem)
 
     patience = Patience()
     measured = RaplCollector(opened, survey, appeared=lambda: describe(sysfs, patience).readable)
