@@ -11,7 +11,7 @@ import typer.main
 import yaml
 
 from exporters.catalogue import EXPORTERS
-from exporters.runtime.docs import all_exporters
+from exporters.docs import all_exporters
 from exporters.runtime.options import common_options
 from runner.validity import REASONS
 from wattframe.cli import COMMANDS

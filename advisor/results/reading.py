@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON
+from advisor.common.regular_file import read_regular
 from advisor.errors import PricingError, ResultFileError
 from advisor.results.earlier import from_earlier, kind_of_json
 from advisor.results.records import (
@@ -68,26 +67,10 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """
     path = Path(path)
     try:
-        data = _regular_file(path)
+        data = read_regular(path, _MOST_BYTES)
     except OSError as exc:
         raise ResultFileError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     return parse_run(data, run_id=path.stem, subject=str(path))
-
-
-def _regular_file(path: Path) -> bytes:
-    """The content of a file of reasonable size; a pipe or a device under the name is not waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError(errno.EINVAL, "expected a regular file")
-        if info.st_size > _MOST_BYTES:
-            found = f"expected at most {_MOST_BYTES >> 20} MiB, found {info.st_size >> 20} MiB"
-            raise OSError(errno.EFBIG, found)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
 
 
 def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:

@@ -15,8 +15,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import SAMPLE, wait_until
+from tests.support.exporter_client import SAMPLE, Served, served, wait_until
 
 PASSWORD = "a long password"
 

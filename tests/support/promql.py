@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from exporters.runtime.docs import all_exporters
+from exporters.docs import all_exporters
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "grafana" / "provisioning" / "dashboards"

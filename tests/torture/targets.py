@@ -94,12 +94,12 @@ def _advised(run: Run) -> None:
 
 def result_pages(data: bytes) -> None:
     """A result file under the three exporters that publish it: each page is whole, whatever the file says."""
+    from advisor.results.folder import ResultFolder
     from exporters.cost import CostCollector
+    from exporters.predictions import Predictor
     from exporters.qoe import QoeCollector, Work
     from exporters.results import ResultsCollector
-    from exporters.runtime.folder import ResultFolder
-    from exporters.runtime.predictor import Predictor
-    from exporters.runtime.snapshot import PageBuilder
+    from tests.support.exporter_client import page_of
 
     path = _file("pages/test_results_fuzz.json", data)
     folder = path.parent
@@ -112,10 +112,7 @@ def result_pages(data: bytes) -> None:
         QoeCollector(results(), folder, Work(None, (folder.resolve(),))),
         CostCollector(results(), _priced(), clock=lambda: 1.8e9),
     ):
-        builder = PageBuilder()
-        page = builder.build(collector.refresh() or {})
-        assert not builder.refused, builder.refused
-        _check_page(page.plain(False).decode())
+        _check_page(page_of(collector).decode())
 
 
 @functools.cache

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from advisor.results import Output, Power, Run, Scenario, write_run
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import ask, scrape, wait_until
+from tests.support.exporter_client import Served, ask, scrape, served, wait_until
 from tests.support.powercap_tree import PowercapTree
 
 DAY = 86_400
@@ -74,7 +73,7 @@ def test_energy_counts_on_through_steps(clock: SteppedClock, tmp_path: Path) -> 
     package = tree.add("intel-rapl:0", "package-0")
 
     def shown(exporter: Served) -> float | None:
-        key = 'rapl_energy_joules_total{"zone": "package_0", "domain": "package"}'
+        key = 'rapl_energy_joules_total{"domain": "package", "zone": "package_0"}'
         return scrape(exporter).get(key)
 
     options = ("--sysfs", str(tmp_path / "sys"), "--interval", "0.1")

@@ -1,6 +1,6 @@
 """``docs/metrics.md`` and ``docs/result-file.schema.json``, made from what the code declares.
 
-``python -m exporters.runtime.docs docs`` writes both; a test fails when they are not current.
+``python -m exporters.docs docs`` writes both; a test fails when they are not current.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import importlib
 import json
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import exporters
@@ -19,8 +19,7 @@ from advisor.results import json_schema
 from exporters.runtime.collector import Exporter
 from exporters.runtime.families import Family
 from exporters.runtime.options import common_options
-from exporters.runtime.process import FAMILIES as PROCESS_FAMILIES
-from exporters.runtime.scrape import own_families
+from exporters.runtime.scrape import own_families, process_families
 
 __all__ = ["all_exporters", "documents", "main"]
 
@@ -43,31 +42,24 @@ def documents() -> dict[str, str]:
 def _metrics_page(exporters: Sequence[Exporter]) -> str:
     sections = [
         "# Metrics and options of the exporters",
-        "Made by `python -m exporters.runtime.docs docs` from the exporters themselves. A series whose value "
+        "Made by `python -m exporters.docs docs` from the exporters themselves. A series whose value "
         "is unknown is absent, never 0.",
     ]
     for exporter in exporters:
         sections += [
             f"## {exporter.title}, port {exporter.port}",
             f"`python -m exporters.{exporter.name}`",
-            _table(("Metric", "Kind", "Labels", "Meaning"), _metric_rows(exporter)),
+            _table(("Metric", "Kind", "Labels", "Meaning"), map(_family_row, exporter.families)),
             _table(("Option", "Environment", "Default", "Meaning"), _option_rows(exporter)),
         ]
     sections += ["## Every exporter", "With `NAME` the exporter's word, for instance `rapl`."]
-    shared = [*own_families("NAME").values(), *PROCESS_FAMILIES]
-    sections.append(_table(("Metric", "Kind", "Labels", "Meaning"), map(_family_row, shared)))
+    shared = [_family_row(family) for family in own_families("NAME").values()]
+    shared += [(f"`{m.samples[0].name}`", m.type, "", m.documentation) for m in process_families()]
+    sections.append(_table(("Metric", "Kind", "Labels", "Meaning"), shared))
     common = common_options(Exporter("NAME", "", 0, (), lambda _: ()))
     rows = ((f"`{o.flag}`", f"`{o.env}`", _default(o.default), o.help) for o in common if o.flag != "--port")
     sections.append(_table(("Option", "Environment", "Default", "Meaning"), rows))
     return "\n\n".join(sections) + "\n"
-
-
-def _metric_rows(exporter: Exporter) -> Iterator[Sequence[str]]:
-    declared = {family.name for family in exporter.families}
-    yield from map(_family_row, exporter.families)
-    for name, meaning in exporter.metrics.items():
-        if name not in declared:
-            yield f"`{name}`", "", "", meaning
 
 
 def _family_row(family: Family) -> Sequence[str]:
@@ -85,7 +77,7 @@ def _default(value: object) -> str:
     return "" if value is None else f"`{value}`"
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | map[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -100,4 +92,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded("exporters.runtime.docs", lambda: main(sys.argv[1:])))
+    sys.exit(guarded("exporters.docs", lambda: main(sys.argv[1:])))
