@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from advisor.regression.model import TrainedModel
 from advisor.regression.registry import Manifest
-from advisor.regression.training import Trained
 from wattframe.report.drawing import COLOURS, SOFT, Chart, chart, scale
 from wattframe.report.page import render
 
@@ -30,7 +30,7 @@ _ABOUT_ZERO = "Errors should lie about zero at every size; a slope or a funnel s
 Points = list[tuple[float, float]]
 
 
-def model_card(trained: Trained, manifest: Manifest, drift_ratio: float | None = None) -> str:
+def model_card(trained: TrainedModel, manifest: Manifest, drift_ratio: float | None = None) -> str:
     """One self-contained page: facts, errors and coverage, predicted against measured, residuals.
 
     ``drift_ratio`` is how much more new scenarios draw than the former model expected, None where unknown.
@@ -80,7 +80,7 @@ def _situation(name: str) -> str:
     return _SITUATIONS.get(kind, name).format(_RUNS.get(count, count))
 
 
-def _points(trained: Trained, name: str) -> Points:
+def _points(trained: TrainedModel, name: str) -> Points:
     """Held-out prediction and measured value of each row, thinned for the eye."""
     model = trained.targets[name]
     rows = [c for c in trained.training if name in c.targets]

@@ -41,7 +41,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     if not cases:
         raise NotEnoughDataError(f"nothing could be trained: {why_nothing(options, report)}")
     note(f"training on {len(cases)} scenarios")
-    from advisor.regression.training import train
+    from advisor.regression.fitting import train
 
     trained = train(cases)
     report.noted += _outliers(trained)
@@ -92,7 +92,7 @@ def _manifest(trained: Any, home: str) -> Manifest:
     rows = sorted(msgspec.json.encode(c) for c in trained.training)
     targets = {
         name: TargetReport(
-            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.ways else [])),
+            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.factors else [])),
             candidate_error_ratios=model.predictor.errors_,
             error_ratios=model.errors,
             coverage_ratios=model.coverage,
@@ -105,9 +105,9 @@ def _manifest(trained: Any, home: str) -> Manifest:
         created=now.isoformat(timespec="seconds"),
         created_unix_seconds=now.timestamp(),
         hardware_id=home,
-        hardware_known=trained.encoding.hardware,
-        encoders_known=trained.encoding.encoders,
-        feature_names=trained.encoding.columns,
+        hardware_known=trained.matrix.hardware,
+        encoders_known=trained.matrix.encoders,
+        feature_names=trained.matrix.columns,
         tier=trained.tier,
         training_scenarios=trained.cases,
         training_configurations=trained.rows,
