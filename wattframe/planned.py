@@ -17,6 +17,7 @@ from runner.batch import read_batch
 from runner.jobs import Job, resolve
 from runner.preflight import look_at_content
 from runner.result_files import content_cache
+from runner.source import Source
 
 __all__ = ["Planned", "planned_run"]
 
@@ -97,7 +98,7 @@ def _media(name: str) -> InputMedia:
 
 def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, float]]:
     """How hard the inputs that lie here are to encode, as far as it can be told."""
-    files = {name: one for name, one in media.items() if one.width}
+    files = {name: Source(media=one) for name, one in media.items() if one.width}
     try:
         ffmpeg = find_ffmpeg()
         able = capabilities(ffmpeg)
@@ -125,7 +126,7 @@ def _scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Sce
         bitrate=",".join(rates) or None,
         crf=rungs[0].crf if rungs else None,
         resolution=(rungs[0].resolution if rungs else None) or size,
-        fps=job.fps or (source.fps if source else None),
+        fps=float(job.fps) if job.fps else (source.fps if source else None),
         threads=job.threads,
         streams=len(job.streams),
         input=source,
