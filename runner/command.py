@@ -59,18 +59,23 @@ def _command(job: Job, ffmpeg: Path, folder: Path, source: Source | None, stream
     targets = tuple(_target(job, folder, stream, index) for index in range(len(job.streams[stream])))
     head = [str(ffmpeg), *_global_arguments(job), *_input_arguments(job, source)]
     head += ["-filter_complex", _graph(job, targets, source)]
-    passes = [_outputs(job, targets, number) for number in range(1, job.passes + 1)]
+    passes = [_outputs(job, targets, source, number) for number in range(1, job.passes + 1)]
     return Command((*head, *passes[-1]), targets, (*head, *passes[0]) if job.passes == 2 else ())
 
 
-def _outputs(job: Job, targets: Sequence[Target], number: int) -> list[str]:
+def _outputs(job: Job, targets: Sequence[Target], source: Source | None, number: int) -> list[str]:
     arguments = []
+    # beside sound the video keeps its time in the file
+    start = 0.0 if job.audio is None or source is None else source.start_seconds
     for index, target in enumerate(targets):
         arguments += ["-map", f"[o{index}]", *_video_arguments(job, target)]
         if target.pass_log is not None:
             arguments += ["-pass:v", str(number), "-passlogfile:v", str(target.pass_log)]
         last = number == job.passes
-        arguments += [*(_audio_arguments(job) if last else []), *_end_arguments(job, target, sink=last)]
+        arguments += [
+            *(_audio_arguments(job) if last else []),
+            *_end_arguments(job, target, start, sink=last),
+        ]
     return arguments
 
 
@@ -121,9 +126,11 @@ def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
     common = [*_times(job, source), *([job.filters] if job.filters is not None else [])]
     if job.fps is not None:
         common.append(f"fps={job.fps}")
+    # where the encode ends is rounded to these: AVI's are whole frames
+    common.append(f"settb=1/{_TICKS_PER_SECOND}")
     chains = [_chain(job, target.rung) for target in targets]
     if len(chains) == 1:
-        return f"[0:V:0]{','.join([*common, *chains[0]]) or 'null'}[o0]"
+        return f"[0:V:0]{','.join([*common, *chains[0]])}[o0]"
     split = ",".join([*common, f"split={len(chains)}"])
     heads = "".join(f"[s{index}]" for index in range(len(chains)))
     tails = [f"[s{index}]{','.join(chain) or 'null'}[o{index}]" for index, chain in enumerate(chains)]
@@ -133,16 +140,19 @@ def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
 def _times(job: Job, source: Source | None) -> list[str]:
     """The filter that lets the first frame begin at 0 and the next pass follow the one before.
 
-    Several containers have no times where they begin again, or a gap: there the usual step is taken. Beside
-    sound both keep the times of the file.
+    Several containers have no times where they begin again, or a gap: after the last of the input's frames
+    its own length is taken, and elsewhere the usual step. Beside sound both keep the times of the file.
     """
     if job.audio is not None:
         return []
-    if source is None or not source.steps:
+    if source is None or source.seconds is None:
         return ["setpts=PTS-STARTPTS"]
     usual, longest = statistics.median(source.steps), _LONGEST_STEP_RATIO * max(source.steps)
-    is_step = f"gt(PTS,PREV_INPTS)*lte((PTS-PREV_INPTS)*TB,{longest:.6f})"
-    step = f"if({is_step},PTS-PREV_INPTS,round({usual:.6f}/TB))"
+    step = (
+        f"if(gt(PTS,PREV_INPTS)*lte((PTS-PREV_INPTS)*TB,{longest:.6f}),PTS-PREV_INPTS,round({usual:.6f}/TB))"
+    )
+    last = f"round({source.seconds - source.times[-1]:.6f}/TB)"
+    step = f"if(mod(N,{len(source.times)}),{step},{last})"
     return [f"setpts='if(isnan(PREV_OUTPTS),0,PREV_OUTPTS+{step})'"]
 
 
@@ -193,8 +203,8 @@ def _audio_arguments(job: Job) -> list[str]:
     return ["-map", "0:a:0?", "-c:a", job.audio, *rate]
 
 
-def _end_arguments(job: Job, target: Target, *, sink: bool) -> list[str]:
-    arguments = [] if job.media_seconds is None else ["-t", f"{job.media_seconds:.10g}"]
+def _end_arguments(job: Job, target: Target, start_seconds: float, *, sink: bool) -> list[str]:
+    arguments = [] if job.media_seconds is None else ["-t", f"{job.media_seconds + start_seconds:.10g}"]
     if not sink:
         return [*arguments, "-f", "null", "-"]
     if job.sink == "rtmp":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +37,8 @@ _GENERAL_OPTIONS = (
     *("sc_threshold", "slices", "subq", "trellis"),
 )
 """Of ffmpeg's options for any encoder of video."""
+_LOG_CONTEXT = re.compile(r"^(\[[^\]]*\] ?)+")
+_TRIAL_SECONDS = 60
 
 
 def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[Job, str]:
@@ -136,28 +139,35 @@ def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
 
 def _trial(job: Job, source: Source, ffmpeg: Path) -> str | None:
     """What is wrong with encoding the first frame, as field and reason; None when all is well."""
-    if job.hardware_decoding is not None:
-        try:
-            run_text(ffmpeg, hardware_trial(job))
-        except FfmpegError as exc:
-            return (
-                f"hardware_decoding: {job.hardware_decoding} cannot decode {job.input} here: {_reason(exc)}"
-            )
+    if job.hardware_decoding is not None and (complaint := _complaint(ffmpeg, hardware_trial(job))):
+        return f"hardware_decoding: {job.hardware_decoding} cannot decode {job.input} here: {complaint}"
+    complaint = _complaint(ffmpeg, trial(job, source))
+    if complaint is None:
+        return None
+    if _is_unusual(job):
+        return f"scenario {job.name[:60]!r}: ffmpeg refuses it: {complaint}"
+    size = f"{source.media.width}x{source.media.height}"
+    return (
+        f"resolution: {job.encoder} refuses the odd size {size} of {job.input}: "
+        "name a resolution with even sides"
+    )
+
+
+def _complaint(ffmpeg: Path, arguments: Sequence[str]) -> str | None:
+    """ffmpeg's first two error lines, which name the cause; None when it ends well."""
     try:
-        run_text(ffmpeg, trial(job, source))
-    except FfmpegError as exc:
-        media = source.media
-        if _keeps_odd_size(job, media) and not _is_unusual(job):
-            return (
-                f"resolution: {job.encoder} refuses the odd size {media.width}x{media.height} "
-                f"of {job.input}: name a resolution with even sides"
-            )
-        return f"scenario {job.name!r}: ffmpeg refuses it: {_reason(exc)}"
-    return None
-
-
-def _reason(exc: FfmpegError) -> str:
-    return str(exc).partition(": ")[2]
+        done = subprocess.run(
+            [ffmpeg, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_TRIAL_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return str(exc)
+    lines = [_LOG_CONTEXT.sub("", line) for line in done.stderr.decode("utf-8", "replace").splitlines()]
+    cause = " | ".join([line for line in lines if line.strip()][:2])
+    return (cause or "no message") if done.returncode else None
 
 
 def look_at_content(

@@ -192,7 +192,7 @@ class EncodeGroup:
         """Start the second pass of a command whose first has ended well."""
         index = self._processes.index(process)
         first, second = self._commands[index].first_pass, self._commands[index].arguments
-        if process.arguments != first or process.result is None or process.result.failure is not None:
+        if process.result is None or process.result.exit_code or process.arguments != first:
             return
         if not self._asked_to_end:
             self._earlier_cpu_seconds += process.result.cpu_seconds
@@ -211,7 +211,8 @@ class EncodeGroup:
             if process.result is None:
                 continue
             failure = process.result.failure
-            if failure is None and process.arguments == self._commands[index].first_pass:
+            # several encoders write no frame in it
+            if process.arguments == self._commands[index].first_pass and process.result.exit_code == 0:
                 failure = "the time was over in the first pass"
             if failure is not None:
                 return f"stream {index + 1}: {failure}" if len(self._processes) > 1 else failure

@@ -40,6 +40,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """Seconds at which each frame is shown, the first at 0; empty when not known."""
     seconds: float | None = None
     """From the first to the end of the last frame."""
+    start_seconds: float = 0.0
+    """Of the first frame in the file, whose sound may begin before it."""
     hdr: str | None = None
     """``PQ`` or ``HLG``."""
 
@@ -89,7 +91,13 @@ def _file(name: str) -> Source:
 
     media = probe(name)
     frames = _read_frames(name)
-    source = Source(media=InputMedia(), times=frames.times, seconds=frames.seconds, hdr=media.hdr)
+    source = Source(
+        media=InputMedia(),
+        times=frames.times,
+        seconds=frames.seconds,
+        start_seconds=frames.start_seconds,
+        hdr=media.hdr,
+    )
     rate = float(media.rate) if media.rate else None
     if source.is_variable_rate and frames.seconds:
         rate = media.frames / frames.seconds
@@ -109,6 +117,7 @@ def _file(name: str) -> Source:
 class _Frames(Struct, frozen=True):
     times: tuple[float, ...]
     seconds: float | None
+    start_seconds: float
     can_seek: bool
     """Whether ffmpeg can go back to the start."""
 
@@ -131,15 +140,19 @@ def _read_frames(name: str) -> _Frames:
         ]
         can_seek = _begins_again(container, stream, [(tick, size) for tick, _, size in packets[:3]])
         base = stream.time_base
+        file_start = container.start_time or 0
     shown = sorted((tick, duration) for tick, duration, _ in packets)
     if len(shown) < 2 or base is None:
-        return _Frames((), None, can_seek)
-    first, duration = shown[0][0], shown[-1][1]
+        return _Frames((), None, 0.0, can_seek)
+    first = shown[0][0]
     times = tuple(float((tick - first) * base) for tick, _ in shown)
-    usual_step = statistics.median(b - a for a, b in itertools.pairwise(times))
-    # many containers do not say how long their last frame is shown
-    last_step = float(duration * base) if duration else usual_step
-    return _Frames(times, times[-1] + last_step, can_seek)
+    steps = [b - a for (a, _), (b, _) in itertools.pairwise(shown)]
+    durations = [duration for _, duration in shown]
+    # many containers do not say how long a frame is shown, or say the same of each
+    stated = statistics.median(abs(d - s) for d, s in zip(durations, steps, strict=False)) <= 0.1 * min(steps)
+    last_step = float((durations[-1] if stated and durations[-1] else statistics.median(steps)) * base)
+    start = max(0.0, float(first * base) - file_start / 1e6)
+    return _Frames(times, times[-1] + last_step, start, can_seek)
 
 
 def _begins_again(container: InputContainer, stream: VideoStream, first: list[tuple[int, int]]) -> bool:
