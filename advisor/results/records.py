@@ -205,6 +205,19 @@ class Scenario(_Record, frozen=True, kw_only=True):
     threads: Count | None = None
     streams: Count | None = None
     viewers: Count | None = None
+    filters: Label | None = None
+    """ffmpeg filters before the encode, beside a change of size or rate."""
+    pixel_format: Label | None = None
+    """Asked of the encode, for instance ``yuv420p10le``."""
+    encoder_options: Annotated[dict[Label, Label], Meta(max_length=100)] = {}
+    """Further options of the encoder, by ffmpeg's names."""
+    passes: Count | None = None
+    """2 when a first pass that only looked at the video lies in the window."""
+    audio: Label | None = None
+    """``copy`` or ffmpeg's name of the audio encoder; None: video alone."""
+    audio_bitrate: Label | None = None
+    hardware_decoding: Label | None = None
+    """ffmpeg's ``-hwaccel``."""
     repeat: Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE)] = 1
     duration: NonNegative | None = None
     """Measured wall seconds of the window."""

@@ -353,7 +353,7 @@ def test_what_ffmpeg_cannot_do_is_known_before_anything_runs(call: Any, tmp_path
     assert not (tmp_path / "out").exists()
     code, _, err = call("batch", str(batch), "--ffmpeg", str(poor), "--skip-missing", *QUICK)
     assert code == 0
-    assert "left out: ffmpeg " in err
+    assert "left out: encoder: ffmpeg " in err
     assert [s.encoder for s in _results(tmp_path).scenarios] == ["libx264"]
 
 
@@ -388,7 +388,7 @@ def test_an_odd_size_that_the_encoder_refuses_is_known_before_the_start(
     )
     code, out, err = call("batch", str(batch), "--dry-run", "--skip-missing")
     assert code == 0
-    assert err == f"run_tests.py: left out: {said}\n"
+    assert err == f"run_tests.py: left out: resolution: {said}\n"
     assert "2 scenarios" in out
 
 
