@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from advisor.errors import MediaError
 from advisor.quality.probe import Media
-from advisor.quality.settings import PHONE, Settings, check_settings, chosen_models
+from advisor.quality.settings import PHONE, QualitySettings, check_settings, chosen_models
 
 __all__ = ["Plan", "filter_graph", "one_too_many", "plan", "probe_names", "seconds_compared", "start_filter"]
 
@@ -53,7 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     subsample: int = 1
 
 
-def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
+def plan(reference: Media, distorted: Media, settings: QualitySettings) -> Plan:
     """Decide how to compare.
 
     Raises
@@ -61,7 +61,7 @@ def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
     MediaError
         A pair that cannot be compared: HDR, or too small for the model asked for.
     InputError
-        Settings that cannot be.
+        QualitySettings that cannot be.
     """
     check_settings(settings)
     for media in (reference, distorted):
@@ -93,7 +93,7 @@ def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
     )
 
 
-def _pairing(reference: Media, distorted: Media, settings: Settings) -> tuple[Pairing, Fraction]:
+def _pairing(reference: Media, distorted: Media, settings: QualitySettings) -> tuple[Pairing, Fraction]:
     if reference.rate is None or distorted.rate is None:
         return "index", reference.rate or distorted.rate or Fraction(25)
     apart = abs(distorted.rate / reference.rate - 1)
@@ -105,7 +105,7 @@ def _pairing(reference: Media, distorted: Media, settings: Settings) -> tuple[Pa
     return ("time", reference.rate) if apart < 0.002 else ("fps", distorted.rate)
 
 
-def seconds_compared(reference: Media, distorted: Media, settings: Settings) -> float:
+def seconds_compared(reference: Media, distorted: Media, settings: QualitySettings) -> float:
     """Seconds of video that both have, by the distorted stream's clock."""
     pairing, rate = _pairing(reference, distorted, settings)
     if pairing == "index":
@@ -116,7 +116,7 @@ def seconds_compared(reference: Media, distorted: Media, settings: Settings) -> 
     return min(there, distorted.seconds)
 
 
-def one_too_many(reference: Media, distorted: Media, settings: Settings) -> bool:
+def one_too_many(reference: Media, distorted: Media, settings: QualitySettings) -> bool:
     """Whether the output has one frame more than the reference: an encoder's last, shown twice."""
     pairing, _ = _pairing(reference, distorted, settings)
     whole = not settings.reference_loops and not settings.reference_start

@@ -22,13 +22,13 @@ from advisor.quality.logs import Frame, Logs, read_logs
 from advisor.quality.pooling import pool, psnr_cap_decibels
 from advisor.quality.probe import Media, count_frames, probe
 from advisor.quality.process import run_ffmpeg
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.results import Psnr, Quality, Ssim
 from advisor.video.ffmpeg import FILES_ONLY, file_url, find_ffmpeg
 
 __all__ = ["Measurement", "measure"]
 
-Progress = Callable[[int, int], None]
+FrameProgress = Callable[[int, int], None]
 """Called with the frames compared so far and the frames to compare."""
 
 
@@ -42,12 +42,12 @@ class Measurement(Struct, frozen=True):
 def measure(
     reference: Path | str,
     distorted: Path | str,
-    settings: Settings | None = None,
+    settings: QualitySettings | None = None,
     *,
     ffmpeg: str | None = None,
     threads: int | None = None,
     nice: int = 0,
-    progress: Progress | None = None,
+    progress: FrameProgress | None = None,
 ) -> Measurement:
     """Compare ``distorted`` with ``reference``.
 
@@ -61,7 +61,7 @@ def measure(
         ffmpeg is missing, crashed or was killed.
     """
     begun = time.monotonic()
-    settings = settings or Settings()
+    settings = settings or QualitySettings()
     program = find_ffmpeg(ffmpeg)
     with ThreadPoolExecutor(2) as both:
         source, encode = both.map(probe, (reference, distorted))
@@ -88,7 +88,7 @@ def measure(
     return Measurement(replace(quality, computation_seconds=time.monotonic() - begun), logs.frames)
 
 
-def _inputs(source: Media, encode: Media, settings: Settings) -> list[str]:
+def _inputs(source: Media, encode: Media, settings: QualitySettings) -> list[str]:
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
     return [
@@ -101,7 +101,7 @@ def _inputs(source: Media, encode: Media, settings: Settings) -> list[str]:
 
 
 def _quality(
-    source: Media, encode: Media, settings: Settings, decided: Plan, logs: Logs, reason: str | None
+    source: Media, encode: Media, settings: QualitySettings, decided: Plan, logs: Logs, reason: str | None
 ) -> Quality:
     quality = Quality(
         aligned=reason is None,
@@ -119,7 +119,7 @@ def _quality(
     )
 
 
-def _miscounted(source: Media, encode: Media, settings: Settings, compared: int) -> str | None:
+def _miscounted(source: Media, encode: Media, settings: QualitySettings, compared: int) -> str | None:
     """Why the number of compared frames is wrong, None when each frame of the output was compared."""
     if not compared:
         raise MediaError("has no frame in common with the reference", subject=encode.path)
@@ -151,7 +151,7 @@ def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Qu
     )
 
 
-def _notes(source: Media, encode: Media, settings: Settings, decided: Plan, logs: Logs) -> list[str]:
+def _notes(source: Media, encode: Media, settings: QualitySettings, decided: Plan, logs: Logs) -> list[str]:
     """What does not make a score wrong and yet should be known."""
     compared = len(logs.frames)
     notes = [f"ffmpeg said: {line}" for line in logs.complaints[:1]]

@@ -7,7 +7,7 @@ from msgspec import Struct
 from advisor.errors import InputError, MediaError
 from advisor.video.ffmpeg import VMAF_MODELS
 
-__all__ = ["PHONE", "Settings", "check_settings", "chosen_models", "known_models"]
+__all__ = ["PHONE", "QualitySettings", "check_settings", "chosen_models", "known_models"]
 
 PHONE = " phone"
 """At the end of a model's name: scores as seen on a phone."""
@@ -25,7 +25,7 @@ _MIN_SIZE = {
 """Longer and shorter side below which libvmaf crashes or gives 0, tried with the one in ffmpeg 9.0.2."""
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class QualitySettings(Struct, frozen=True, kw_only=True):
     """Everything beside the two files that a score depends on."""
 
     model: str | None = None
@@ -43,11 +43,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def known_models() -> tuple[str, ...]:
-    """What `Settings.model` takes."""
+    """What `QualitySettings.model` takes."""
     return (*_ALIASES, *VMAF_MODELS)
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: QualitySettings) -> None:
     """Raise InputError for settings that cannot be."""
     models = (*([settings.model] if settings.model is not None else []), *settings.extra_models)
     for model in models:
@@ -67,7 +67,7 @@ def check_settings(settings: Settings) -> None:
         raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")
 
 
-def chosen_models(settings: Settings, width: int, height: int, subject: str) -> tuple[str, ...]:
+def chosen_models(settings: QualitySettings, width: int, height: int, subject: str) -> tuple[str, ...]:
     """libvmaf's names of the models for a comparison of this size, the main one first.
 
     Raises

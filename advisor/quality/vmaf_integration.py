@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.errors import MediaError
 from advisor.quality.measure import measure
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
 __all__ = ["aligned_quality", "compute_quality", "compute_vmaf"]
@@ -67,7 +67,7 @@ def compute_quality(
     FfmpegError
         ffmpeg is missing, crashed or was killed.
     """
-    settings = Settings(
+    settings = QualitySettings(
         model=model,
         extra_models=tuple(extra_models),
         codec_comparison=codec_comparison,

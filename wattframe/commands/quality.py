@@ -17,7 +17,7 @@ import typer
 from msgspec import Struct
 
 from advisor.errors import InputError, WattframeError
-from advisor.quality.settings import Settings, check_settings
+from advisor.quality.settings import QualitySettings, check_settings
 from advisor.results import Quality, Vmaf
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def quality(
     The frames of the two are paired by time, whatever their containers; a pair whose frames do not belong
     together has a reason and no score, and the exit code is 1.
     """
-    settings = Settings(
+    settings = QualitySettings(
         model=model[0] if model else None,
         extra_models=tuple(model[1:]) if model else (),
         codec_comparison=codec_comparison,
@@ -118,7 +118,7 @@ def _check_plot(plot: Path | None) -> None:
 def _score(
     reference: Path,
     distorted: Sequence[Path],
-    settings: Settings,
+    settings: QualitySettings,
     *,
     jobs: int,
     ffmpeg: str | None,
@@ -150,7 +150,7 @@ def _score(
 
 
 def _one(
-    reference: Path, distorted: Path, settings: Settings, ffmpeg: str, threads: int, report: Report
+    reference: Path, distorted: Path, settings: QualitySettings, ffmpeg: str, threads: int, report: Report
 ) -> Scored:
     from advisor.quality.measure import measure
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from advisor.errors import InputError, MediaError
 from advisor.quality.graph import filter_graph, plan, seconds_compared
 from advisor.quality.probe import Media
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 
 HD = Media(
     path="r.mkv",
@@ -36,7 +36,7 @@ def media(**changes: Any) -> Media:
 
 
 def graph(reference: Media, distorted: Media, **settings: Any) -> str:
-    return filter_graph(plan(reference, distorted, Settings(**settings)), threads=3)
+    return filter_graph(plan(reference, distorted, QualitySettings(**settings)), threads=3)
 
 
 def test_the_distorted_stream_is_scaled_to_the_reference_by_bicubic() -> None:
@@ -74,17 +74,17 @@ def test_rates_that_differ_by_a_thousandth_are_paired_by_time_when_the_counts_di
     decided = plan(
         media(rate=Fraction(30000, 1001), frames=3000, seconds=100.1),
         media(rate=Fraction(30), frames=3003, seconds=100.1),
-        Settings(),
+        QualitySettings(),
     )
     assert (decided.pairing, decided.rate) == ("time", Fraction(30000, 1001))
 
 
 def test_a_stream_without_times_is_paired_by_number() -> None:
-    assert plan(HD, media(rate=None, seconds=0.0), Settings()).pairing == "index"
+    assert plan(HD, media(rate=None, seconds=0.0), QualitySettings()).pairing == "index"
 
 
 def test_the_output_s_one_frame_too_many_is_left_out() -> None:
-    decided = plan(HD, media(frames=251, seconds=10.04), Settings())
+    decided = plan(HD, media(frames=251, seconds=10.04), QualitySettings())
     assert decided.frames_limit == 250
     assert "trim=end_frame=250" in filter_graph(decided, threads=1)
 
@@ -104,7 +104,9 @@ def test_the_model_follows_from_the_lines_compared(
     size: tuple[int, int], codec_comparison: bool, model: str
 ) -> None:
     reference = media(width=size[0], height=size[1])
-    decided = plan(reference, media(width=640, height=360), Settings(codec_comparison=codec_comparison))
+    decided = plan(
+        reference, media(width=640, height=360), QualitySettings(codec_comparison=codec_comparison)
+    )
     assert decided.models == (model,)
 
 
@@ -132,17 +134,17 @@ def test_several_models_share_one_pass() -> None:
 def test_a_model_that_small_pictures_crash_is_refused(model: str, size: tuple[int, int], fits: bool) -> None:
     reference = media(width=size[0], height=size[1])
     if fits:
-        plan(reference, reference, Settings(model=model))
+        plan(reference, reference, QualitySettings(model=model))
     else:
         with pytest.raises(MediaError, match="needs at least"):
-            plan(reference, reference, Settings(model=model))
+            plan(reference, reference, QualitySettings(model=model))
 
 
 @pytest.mark.parametrize("hdr", ["PQ", "HLG"])
 def test_hdr_is_refused_on_either_side(hdr: str) -> None:
     for pair in ((media(hdr=hdr), HD), (HD, media(hdr=hdr))):
         with pytest.raises(MediaError, match=rf"is HDR \({hdr}\), for which there is no public VMAF model"):
-            plan(*pair, Settings())
+            plan(*pair, QualitySettings())
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_samples_are_compared_in_the_reference_s_chroma_and_the_deeper_bits(
     decided = plan(
         media(depth=reference[0], chroma=reference[1]),
         media(depth=distorted[0], chroma=distorted[1]),
-        Settings(),
+        QualitySettings(),
     )
     assert decided.pixel_format == pixels
 
@@ -180,7 +182,7 @@ def test_matrices_are_converted_only_when_both_are_known_and_differ() -> None:
 
 
 def test_the_probe_looks_at_the_first_second_the_thirds_and_the_end() -> None:
-    windows = plan(HD, HD, Settings()).windows
+    windows = plan(HD, HD, QualitySettings()).windows
     assert windows[0] == pytest.approx((0.06, 1.0))
     assert [round(begin, 2) for begin, _ in windows[1:]] == [3.33, 6.67, 9.4]
     assert windows[-1][1] == pytest.approx(9.9)
@@ -188,16 +190,16 @@ def test_the_probe_looks_at_the_first_second_the_thirds_and_the_end() -> None:
 
 def test_a_video_of_a_few_frames_is_not_probed() -> None:
     few = media(frames=3, seconds=0.12)
-    assert plan(few, few, Settings()).windows == ()
+    assert plan(few, few, QualitySettings()).windows == ()
     assert "nullsink" not in graph(few, few)
 
 
 def test_seconds_compared_of_loops_and_starts() -> None:
     long = media(seconds=35.0, frames=875)
-    assert seconds_compared(HD, long, Settings()) == 10.0
-    assert seconds_compared(HD, long, Settings(reference_loops=2)) == 30.0
-    assert seconds_compared(HD, long, Settings(reference_loops=-1)) == 35.0
-    assert seconds_compared(HD, long, Settings(reference_start=4.0)) == 6.0
+    assert seconds_compared(HD, long, QualitySettings()) == 10.0
+    assert seconds_compared(HD, long, QualitySettings(reference_loops=2)) == 30.0
+    assert seconds_compared(HD, long, QualitySettings(reference_loops=-1)) == 35.0
+    assert seconds_compared(HD, long, QualitySettings(reference_start=4.0)) == 6.0
 
 
 @pytest.mark.parametrize(
@@ -215,4 +217,4 @@ def test_seconds_compared_of_loops_and_starts() -> None:
 )
 def test_settings_that_cannot_be_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plan(HD, HD, Settings(**settings))
+        plan(HD, HD, QualitySettings(**settings))

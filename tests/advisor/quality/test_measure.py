@@ -16,7 +16,7 @@ from advisor import quality
 from advisor.errors import FfmpegError, MediaError
 from advisor.quality.measure import measure
 from advisor.quality.pooling import harmonic_mean, percentile, pool
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
 
 pytestmark = pytest.mark.ffmpeg
@@ -146,14 +146,14 @@ def test_the_number_of_threads_changes_no_score(videos: Path) -> None:
 
 
 def test_a_subsample_scores_every_third_frame_and_compares_all(videos: Path) -> None:
-    measured = measure(videos / "ref.mkv", videos / "enc.mp4", Settings(subsample=3))
+    measured = measure(videos / "ref.mkv", videos / "enc.mp4", QualitySettings(subsample=3))
     scored = [frame.number for frame in measured.frames if frame.vmaf is not None]
     assert scored == list(range(0, FRAMES, 3))
     assert measured.quality.frames == FRAMES
 
 
 def test_a_measurement_travels_between_processes(videos: Path) -> None:
-    settings = Settings(extra_models=("neg",), reference_loops=-1)
+    settings = QualitySettings(extra_models=("neg",), reference_loops=-1)
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 -- our own bytes
     assert pickle.loads(pickle.dumps(measure)) is measure  # noqa: S301
 
