@@ -65,7 +65,8 @@ def _whole(scenario: Scenario) -> Quality | None:
 def _known(label: str, quality: Quality) -> Entry:
     if quality.vmaf is not None:
         return Entry(label, quality=quality)
-    kind = "unaligned" if quality.aligned is False else "failed"
+    kinds = {False: "unaligned", True: "no_model", None: "failed"}
+    kind = kinds[quality.aligned]
     return Entry(label, quality=quality, kind=kind, reason=quality.reason or "the file gives no reason")
 
 
