@@ -84,6 +84,7 @@ def look_at_source(name: str, ffmpeg: Path) -> Source:
 
 
 def look_at_file(name: str) -> Source:
+    """The same of a local file, which needs no ffmpeg."""
     if url := _URL.match(name):
         # what follows may hold a password
         raise InputError("expected the path of a local file, found a URL", subject=f"{url[1]}://...")

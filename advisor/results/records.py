@@ -108,6 +108,12 @@ class Quality(_Record, frozen=True, kw_only=True):
     libvmaf_version: Label | None = None
     notes: list[str] = []
     """What a reader should know of an aligned pair, for instance frames that were dropped."""
+    metrics: Annotated[dict[str, float], Meta(max_length=100)] = {}
+    """Means of further metrics by name: ``ms_ssim``, ``vif`` (ratios), ``cambi``."""
+    crop: Annotated[dict[str, str], Meta(max_length=2)] | None = None
+    """What was compared of ``reference`` and ``output`` as ``W:H:X:Y``; None: the whole pictures."""
+    offset_seconds: float | None = None
+    """Of the reference before the output begins; negative where the output has more in front."""
     reference: str | None = None
     distorted: str | None = None
 

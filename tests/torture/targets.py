@@ -37,7 +37,7 @@ from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import WattframeError
 from advisor.prometheus.client import PrometheusClient
 from advisor.quality.pairs import read_pairs
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manifests
 from advisor.results import Run, parse_run
 from exporters.runtime.web_config import read_web_config, ssl_context
@@ -336,7 +336,7 @@ def batch(data: bytes) -> None:
 
 def pairs(data: bytes) -> None:
     """A list of pairs to score."""
-    read_pairs(_file("pairs.yaml", data), Settings())
+    read_pairs(_file("pairs.yaml", data), QualitySettings())
 
 
 def manifest(data: bytes) -> None:
