@@ -8,8 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from advisor.energy.attribution import Window as HostWindow
-from advisor.energy.attribution import share
+from advisor.energy.attribution import HostUse, share
 from advisor.energy.gpu import GpuReading
 from advisor.energy.meter import MeterReading, host_joules
 from advisor.results import Power, Samples
@@ -157,7 +156,7 @@ class Window:
         net = None if idle_watts is None else total - idle_watts * self.seconds
         process = None
         if process_cpu_seconds is not None:
-            host = HostWindow(total, self.host_busy_seconds, self.host_total_seconds)
+            host = HostUse(total, self.host_busy_seconds, self.host_total_seconds)
             process = share(host, process_cpu_seconds, "active")
         return Power(
             source=self._meter.source,

@@ -176,9 +176,9 @@ class Cgroups:
             inactive = values.get("total_inactive_file")
             limits = [self._try(_limit, f"{folder}/memory.limit_in_bytes")]
             limits.append(values.get("hierarchical_memory_limit"))
-        known = [limit for limit in limits if limit is not None and limit < UNLIMITED_BYTES]
+        set_limits = [limit for limit in limits if limit is not None and limit < UNLIMITED_BYTES]
         working_set = None if usage is None or inactive is None else max(0, usage - inactive)
-        return working_set, min(known, default=None)
+        return working_set, min(set_limits, default=None)
 
     def _io(self, location: Location) -> tuple[int | None, int | None]:
         if location.io is None:
@@ -189,8 +189,8 @@ class Cgroups:
             rows = self._try(_io_v1, f"{location.io}/blkio.throttle.io_service_bytes_recursive")
         if rows is None:
             return None, None
-        own = [row for row in rows if not self._is_stacked(row[0])]
-        return sum(row[1] for row in own), sum(row[2] for row in own)
+        disks = [row for row in rows if not self._is_stacked(row[0])]
+        return sum(row[1] for row in disks), sum(row[2] for row in disks)
 
     def _is_stacked(self, device: str) -> bool:
         """Whether a device (dm, md) passes its traffic to others, which count the same bytes again."""
@@ -302,8 +302,8 @@ def _upto(path: str, container_id: str) -> str:
     A process that is seen from another cgroup namespace begins with ``/..``.
     """
     parts = [part for part in path.split("/") if part not in ("", "..")]
-    own = next(i for i, part in enumerate(parts) if container_id in part)
-    return "/".join(parts[: own + 1])
+    place = next(i for i, part in enumerate(parts) if container_id in part)
+    return "/".join(parts[: place + 1])
 
 
 def _keyed(data: bytes) -> dict[str, int]:

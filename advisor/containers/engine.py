@@ -148,7 +148,7 @@ class Engine:
         """The running containers, with what the list knows of them."""
         with _translated():
             items = msgspec.convert(self._client.containers(), list[Any])
-        return [found for item in items if (found := self._checked(records.from_list, item)) is not None]
+        return [one for item in items if (one := self._checked(records.from_list, item)) is not None]
 
     def inspect(self, container_id: str) -> Container | None:
         """Everything about one container; None when it is gone."""

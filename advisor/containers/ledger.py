@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from advisor.energy.attribution import POLICIES, Policy, Window, attribute
+from advisor.energy.attribution import POLICIES, HostUse, Policy, attribute
 
 __all__ = ["Energy", "Ledger"]
 
@@ -41,11 +41,11 @@ class Ledger:
         self._exited: dict[Policy, float] = dict.fromkeys(POLICIES, 0.0)
         self._unattributed: dict[Policy, float] = dict.fromkeys(POLICIES, 0.0)
 
-    def close(self, window: Window, running: Mapping[str, float], exited_seconds: float) -> None:
+    def close(self, use: HostUse, running: Mapping[str, float], exited_seconds: float) -> None:
         """Split one window over the CPU seconds of containers that run and of all that ended within it."""
-        self._host += window.joules
+        self._host += use.joules
         for policy in POLICIES:
-            parts = attribute(window, {**running, _EXITED: exited_seconds}, policy)
+            parts = attribute(use, {**running, _EXITED: exited_seconds}, policy)
             kept = self._containers[policy]
             for container in running:
                 kept[container] = kept.get(container, 0.0) + parts.shares[container]

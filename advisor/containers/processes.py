@@ -99,8 +99,8 @@ class EngineProcesses:
         if not has_engine:  # containerd alone works for someone else
             return None
         used = sum(seconds - before[pid] for pid, seconds in cpu.items() if pid in before)
-        known = since is not None and now > since and before
-        return EngineUsage(100.0 * max(0.0, used) / (now - since) if known and since else None, resident)
+        has_both = since is not None and now > since and before
+        return EngineUsage(100.0 * max(0.0, used) / (now - since) if has_both and since else None, resident)
 
     def _engine_pids(self) -> list[str]:
         """Looks up only the names of processes that are new: their number may be in the thousands."""

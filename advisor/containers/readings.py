@@ -28,8 +28,8 @@ class Readings:
         """Look for the container's files and its network; whether the files were found just now."""
         container = one.container
         if one.network_pid is None and container.pid is not None and container.own_network:
-            own = belongs_to(self._procfs, container.pid, container.id)
-            one.network_pid = container.pid if own else None
+            is_its_own = belongs_to(self._procfs, container.pid, container.id)
+            one.network_pid = container.pid if is_its_own else None
         if one.location is not None:
             return False
         one.location = self._cgroups.locate(container.id, container.pid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.energy.attribution import Window
+from advisor.energy.attribution import HostUse
 from advisor.energy.meter import MeterReading, host_joules
 
 __all__ = ["MeterWindows"]
@@ -19,7 +19,7 @@ class MeterWindows:
         self._last: MeterReading | None = None
         self._joules: dict[str, float] = {}
 
-    def close(self, reading: MeterReading) -> Window | None:
+    def close(self, reading: MeterReading) -> HostUse | None:
         """The window that ends with ``reading``; None for the first one and where no zone was ever read."""
         last, self._last = self._last, reading
         if last is None:
@@ -33,7 +33,7 @@ class MeterWindows:
         total = host_joules(used)
         if total is None:
             return None
-        return Window(
+        return HostUse(
             total,
             _difference(last.cpu_busy_seconds, reading.cpu_busy_seconds),
             _difference(last.cpu_total_seconds, reading.cpu_total_seconds),

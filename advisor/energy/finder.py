@@ -81,9 +81,9 @@ class ZoneFinder:
             return exc
 
 
-def _told_apart(found: Iterable[Zone]) -> list[Zone]:
+def _told_apart(zones_found: Iterable[Zone]) -> list[Zone]:
     """In order, with twins marked and every counted zone under a name of its own."""
-    order = sorted(found, key=lambda z: (DOMAINS.index(z.domain), z.socket, "mmio" in z.entry, z.entry))
+    order = sorted(zones_found, key=lambda z: (DOMAINS.index(z.domain), z.socket, "mmio" in z.entry, z.entry))
     zones: list[Zone] = []
     by_name: dict[str, Zone] = {}
     for zone in order:
@@ -102,7 +102,7 @@ def _told_apart(found: Iterable[Zone]) -> list[Zone]:
 def _paths(sysfs: str) -> list[str]:
     """Zone directories, each once: from the flat listing, from inside the zones, and from the devices."""
     roots = [str(powercap_folder(sysfs)), f"{sysfs}/devices/virtual/powercap"]
-    found: dict[str, str] = {}
+    zones: dict[str, str] = {}
     waiting = [*roots]
     while waiting:
         folder = waiting.pop(0)
@@ -110,12 +110,12 @@ def _paths(sysfs: str) -> list[str]:
             path = f"{folder}/{name}"
             if _ENTRY.match(name):
                 # a container engine's mask leaves links that lead nowhere
-                if name not in found and os.path.isdir(path):  # noqa: PTH112 - every 10 s
-                    found[name] = path
+                if name not in zones and os.path.isdir(path):  # noqa: PTH112 - every 10 s
+                    zones[name] = path
                     waiting.append(path)
             elif folder in roots and "rapl" in name:
                 waiting.append(path)
-    return [path for _, path in sorted(found.items())]
+    return [path for _, path in sorted(zones.items())]
 
 
 def _names(folder: str) -> list[str]:

@@ -315,9 +315,12 @@ def test_names_and_inspections_arrive_later(tmp_path: Path) -> None:
     world.process(7, WEB.id, received=70, sent=9)
     world.monitor.apply(Inspected(container("a", "api", pid=7, own_network=True, restarts=1)))
     world.pass_time(6.0)
-    found = view(world.monitor.tick(), "api")
-    assert found.container.restarts == 1
-    assert (found.details.network_receive_bytes, found.details.network_transmit_bytes) == (70, 9)
+    container_view = view(world.monitor.tick(), "api")
+    assert container_view.container.restarts == 1
+    assert (container_view.details.network_receive_bytes, container_view.details.network_transmit_bytes) == (
+        70,
+        9,
+    )
     world.monitor.apply(Renamed("none", "x"))
     world.monitor.apply(Inspected(container("f", "x")))
     world.monitor.apply(Ended("none"))
