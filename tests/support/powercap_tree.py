@@ -126,6 +126,11 @@ class PowercapTree:
         self.registers[entry] = register
         return register
 
+    def nudge(self) -> None:
+        """Every register moves by a microjoule, as real ones do all the time."""
+        for register in self.registers.values():
+            register.jump(1e-6)
+
     def folder(self, entry: str) -> Path:
         """Where the zone's directory is."""
         kind, _, place = entry.partition(":")
