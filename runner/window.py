@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.energy.attribution import HostUse, share
 from advisor.energy.gpu import GpuReading
-from advisor.energy.meter import MeterReading, host_joules
+from advisor.energy.meter import MeterReading, energy_between, host_joules
 from advisor.results import Power, Samples
 from runner.gpu import gpu_power, mean_utilization
 
@@ -29,6 +30,8 @@ class EnergyMeter(Protocol):
     def tier(self) -> str: ...
 
     def read(self) -> MeterReading: ...
+
+    def settled(self, readings: Sequence[MeterReading]) -> list[MeterReading]: ...
 
 
 class GpuReader(Protocol):
@@ -72,6 +75,10 @@ class Window:
         since = self._points[-1].reading.monotonic_seconds
         if last.reading.monotonic_seconds - since >= self._interval / 2:
             self._points.append(last)
+        *readings, end = self._meter.settled([point.reading for point in (*self._points, last)])
+        points = zip(self._points, readings, strict=True)
+        self._points = [structs.replace(point, reading=reading) for point, reading in points]
+        self._last = structs.replace(last, reading=end)
 
     def _point(self, cpu_seconds: float) -> _Point:
         return _Point(self._meter.read(), cpu_seconds, () if self._gpus is None else self._gpus.read())
@@ -148,7 +155,7 @@ class Window:
             CPU seconds of the scenario's processes, for their share of the active energy.
         """
         start, end = self._ends
-        domains = _joules_between(start, end)
+        domains = energy_between(start, end)
         total = None if self.energy_lost else host_joules(domains)
         if total is None or self.seconds <= 0:
             return None
@@ -190,15 +197,9 @@ class Window:
         )
 
 
-def _joules_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
-    """Joules by zone. A zone that was still being checked at the start has counted since before it."""
-    before = {zone.name: zone.joules for zone in start.zones} | dict(start.joules)
-    return {zone: joules - before[zone] for zone, joules in end.joules.items() if zone in before}
-
-
 def _watts(a: MeterReading, b: MeterReading) -> float | None:
     lost = any(zone.startswith(_COUNTED) and zone not in b.joules for zone in a.joules)
-    joules = None if lost else host_joules(_joules_between(a, b))
+    joules = None if lost else host_joules(energy_between(a, b))
     seconds = b.monotonic_seconds - a.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
 
