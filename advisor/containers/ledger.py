@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from advisor.containers.state import SavedContainers
 from advisor.energy.attribution import POLICIES, HostUse, Policy, attribute
 
 __all__ = ["Energy", "Ledger"]
@@ -51,6 +52,14 @@ class Ledger:
                 kept[container] = kept.get(container, 0.0) + parts.shares[container]
             self._exited[policy] += parts.shares[_EXITED]
             self._unattributed[policy] += parts.unattributed
+
+    def restore(self, saved: SavedContainers) -> None:
+        """Go on from the sums of another process."""
+        self._host = saved.host_joules
+        for policy in POLICIES:
+            self._exited[policy] = saved.exited_joules[policy]
+            self._unattributed[policy] = saved.unattributed_joules[policy]
+            self._containers[policy] = {id: one.joules[policy] for id, one in saved.containers.items()}
 
     def retire(self, container: str) -> None:
         """A container has ended: what it used stays in the sum of the exited."""

@@ -44,9 +44,9 @@ class Readings:
         except ValueError:
             self._counts.add("cgroup", "malformed")
         except OSError as exc:
-            is_gone = exc.errno in _GONE
-            self._counts.add("cgroup", "vanished" if is_gone else "unreadable")
-            return not is_gone
+            if exc.errno in _GONE:  # it has ended, which is no error
+                return False
+            self._counts.add("cgroup", "unreadable")
         return True
 
     def took(self, one: Tracked, cpu_seconds: float) -> None:

@@ -11,7 +11,7 @@ import datetime
 import re
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +20,7 @@ __all__ = [
     "ApiUsage",
     "Container",
     "EngineInfo",
+    "EngineKind",
     "Event",
     "from_event",
     "from_info",
@@ -33,6 +34,9 @@ Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
+EngineKind = Literal["docker", "podman"]
+
+
 class EngineInfo(Struct, frozen=True):
     """The engine that answered."""
 
@@ -40,6 +44,11 @@ class EngineInfo(Struct, frozen=True):
     api_version: str
     unix_seconds: float
     """The engine's own clock; this machine's where it does not tell."""
+    kind: EngineKind = "docker"
+    is_local: bool = True
+    """Whether it was reached by a socket of this host."""
+    pid: int | None = None
+    """The process that serves the socket, in this process's numbers; systemd's where it opens the socket."""
 
 
 class Container(Struct, frozen=True, kw_only=True):
@@ -215,10 +224,14 @@ def from_inspection(item: Any) -> Container | None:
 
 
 def from_statistics(item: Any) -> ApiUsage | None:
-    """``/containers/ID/stats``; None when the container had ended: its sample is of the year one."""
+    """``/containers/ID/stats``; None when the engine knows no CPU time.
+
+    Of a container that has ended, and of any where the engine has no control groups (rootless), the sample is
+    of the year one or its CPU time is 0, which no process that was started has.
+    """
     sample = msgspec.convert(item, _Statistics)
     at = _unix_seconds(sample.read)
-    if at is None:
+    if at is None or sample.cpu_stats.cpu_usage.total_usage == 0:
         return None
     throttled = sample.cpu_stats.throttling_data.throttled_time
     memory, networks = sample.memory_stats, sample.networks

@@ -10,6 +10,8 @@ between the two is counted where the part can have drawn it, else lost and count
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections import Counter, deque
 
 from msgspec import Struct, structs
@@ -25,13 +27,17 @@ _CONFIRM_SECONDS = 1.5
 # of a value that the part can hardly have drawn, and of a register that was caught with a false value
 _CONFIRM_DOUBTFUL_SECONDS = 5.0
 # a register that leaps is judged by what it drew lately, with room for a rise
-_RECENT_STEPS = 30
+_RECENT_STEPS = 10
 _RECENT_MARGIN = 1.5
 _LEAST_ALLOWED_WATTS = 5.0
 # a doubtful rise is real when what follows it draws at least this share of it
 _SUSTAINED = 0.5
+# false values in a row that a doubtful line may have before it is given up
+_MOST_IGNORED = 3
 # a power that was proven gives room for one a little above it
 _PROVEN_MARGIN = 1.25
+# for how long, and how far, power is expected to be like it was, where a register seems to come round
+_LONGEST_STEADY_SECONDS, _STEADY_MARGIN, _STEADY_WATTS = 10.0, 1.5, 10.0
 # how far back the counted line is kept to return to, how densely, and how long one that was given up
 _LINE_SECONDS, _LINE_STEP_SECONDS = 5.0, 0.2
 _FORMER_SECONDS = 60.0
@@ -52,22 +58,28 @@ class _Point(Struct, frozen=True):
 
 
 class _Held(Struct):
-    """Values beside the counted line: the first and the last of them, with the energy between the two."""
+    """Values beside the counted line, which may turn out to be the register's."""
 
     kind: str
-    first: _Point
-    last: _Point
     jump: int
     """Microjoules from the counted line to the first value; below 0 for a value that went backwards."""
     jump_watts: float
-    peak_watts: float = 0.0
-    """Largest power between two of the values."""
-    values: int = 1
-    totals: list[tuple[float, int]] = []
+    points: list[_Point]
+    """The first has the total of the counted line, without the jump."""
+    ignored: int = 0
+    """Values in a row that were ahead of these."""
 
     @property
     def seconds(self) -> float:
-        return self.last.seconds - self.first.seconds
+        return self.points[-1].seconds - self.points[0].seconds
+
+    @property
+    def is_moving(self) -> bool:
+        return self.points[-1].raw != self.points[0].raw
+
+    def steps_watts(self) -> list[float]:
+        """Power from value to value."""
+        return [_watts(b.total - a.total, a, b) for a, b in itertools.pairwise(self.points)]
 
 
 class Bounds(Struct, frozen=True):
@@ -121,7 +133,7 @@ class EnergyCounter:
         self.last_good_seconds: float | None = None
         """Monotonic time of the last value that was counted."""
         self.moved_seconds: float | None = None
-        """Monotonic time at which the register was last seen to change; None when it never was."""
+        """Monotonic time of the last value that added something; None when none ever did."""
         self.broken_seconds: float | None = None
         """Since when the energy is known without a break: what was drawn just before is lost."""
         self._max_watts = max_watts
@@ -133,7 +145,6 @@ class EnergyCounter:
         """Points of the counted line before the base, a few seconds of them."""
         self._former: _Point | None = None
         self._held: _Held | None = None
-        self._last_raw: int | None = None
         self._leapt_seconds: float | None = None
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._settled: deque[tuple[float, int]] = deque(maxlen=_KEPT_TOTALS)
@@ -197,7 +208,6 @@ class EnergyCounter:
         self._base = _Point(saved.raw, saved.seconds, saved.slept_seconds, saved.microjoules)
         self._published = saved.published
         self._proven_watts = saved.proven_watts
-        self._last_raw = saved.raw
 
     def observe(self, raw_microjoules: int, now_seconds: float, slept_seconds: float = 0.0) -> bool:
         """Take one value; returns whether it was counted.
@@ -211,9 +221,6 @@ class EnergyCounter:
         slept_seconds
             How long the machine was suspended since it booted.
         """
-        if self._last_raw not in (None, raw_microjoules):
-            self.moved_seconds = now_seconds
-        self._last_raw = raw_microjoules
         value = _Point(raw_microjoules, now_seconds, slept_seconds, 0)
         if self._base is None:
             self._rebase(structs.replace(value, total=self._published))
@@ -230,23 +237,48 @@ class EnergyCounter:
     def _continue_held(self, value: _Point) -> bool:
         """Whether the value goes on from those that are held, which may confirm them."""
         held, base = self._held, self._base
-        if held is None or base is None or (value.raw < held.last.raw and held.kind == "out_of_range"):
+        if held is None or base is None:
             return False
-        if held.kind == "backwards" and self._step(base, value, self._allowed_watts()) is not None:
+        last = held.points[-1]
+        if held.kind == "out_of_range" and value.raw < last.raw:
             return False
-        watts = max(self._allowed_watts(), held.jump_watts * _RECENT_MARGIN)
-        step = self._step(held.last, value, watts)
-        if step is None:
+        # what follows a set-back may be of any power: whether it goes on is what counts
+        watts = max(2 * self.max_watts, held.jump_watts * _RECENT_MARGIN)
+        behind = held.points if value.raw < last.raw else [last]
+        steps = ((point, self._step(point, value, watts)) for point in reversed(behind))
+        point, step = next(((point, step) for point, step in steps if step is not None), (last, None))
+        if step is None and held.is_moving and value.raw > last.raw and held.ignored < _MOST_IGNORED:
+            # a line that was set back may leap as well
+            held.ignored += 1
+            self.rejected["too_fast"] += 1
+            return True
+        # where the last value was false, or one alone is below, the counted line comes first
+        is_weak = value.raw < last.raw or (held.kind == "backwards" and not held.is_moving)
+        if step is None or (is_weak and self._step(base, value, self._allowed_watts()) is not None):
             return False
-        held.peak_watts = max(held.peak_watts, _watts(step, held.last, value))
-        held.last = structs.replace(value, total=held.last.total + step)
-        held.values += 1
-        held.totals.append((value.seconds, held.last.total))
-        is_doubtful = held.kind == "out_of_range" or held.jump_watts > self.max_watts
-        strict = is_doubtful or self._leapt_seconds is not None
-        if value.seconds - held.first.seconds >= (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
+        while held.points[-1] is not point:
+            self._reject_held_point(held.points.pop(), point)
+        held.ignored = 0
+        held.points.append(structs.replace(value, total=point.total + step))
+        if self._is_confirmed(held):
             self._adopt(held, base)
         return True
+
+    def _reject_held_point(self, false: _Point, before: _Point) -> None:
+        self.rejected["too_fast"] += 1
+        self._settled.append((false.seconds, before.total))
+
+    def _is_confirmed(self, held: _Held) -> bool:
+        """Whether the values were there for long enough, moved, and do not end with a leap."""
+        is_impossible = held.jump_watts > self.max_watts
+        if not held.is_moving or (held.kind == "out_of_range" and is_impossible):
+            return False
+        strict = is_impossible or held.kind == "out_of_range" or self._leapt_seconds is not None
+        if held.seconds < (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
+            return False
+        *former, last = held.steps_watts()
+        usual = statistics.median([held.jump_watts, *former]) * _RECENT_MARGIN
+        return last <= max(self._allowed_watts(), usual)
 
     def _continue_line(self, value: _Point) -> bool:
         """Whether the value goes on from the counted line, or from where it was before a false step."""
@@ -262,6 +294,8 @@ class EnergyCounter:
             if base.raw - value.raw > _JITTER_MICROJOULES:
                 self._leapt_seconds = value.seconds
             base, step = earlier, value.raw - earlier.raw
+            if self._recent:
+                self._recent.pop()
             self._line = deque(point for point in self._line if point.seconds < base.seconds)
         self._deny(base, value, step)
         self._advance(base, structs.replace(value, total=base.total + step))
@@ -274,10 +308,9 @@ class EnergyCounter:
             self._former = former = None
         for point in (*reversed(self._line), *([former] if former else [])):
             step = value.raw - point.raw
-            if (
-                value.raw < base.raw
-                and 0 <= step <= self._allowed_watts() * _seconds(point, value) * _MICROJOULES
-            ):
+            # the false step may have come round the end of the range
+            is_behind = value.raw < base.raw or point.raw > base.raw
+            if is_behind and 0 <= step <= self._allowed_watts() * _seconds(point, value) * _MICROJOULES:
                 return point
         return None
 
@@ -286,13 +319,13 @@ class EnergyCounter:
         held, self._held = self._held, None
         if held is None:
             return
-        self.rejected[held.kind] += held.values
+        self.rejected[held.kind] += len(held.points)
         if held.kind == "too_fast":
             self._leapt_seconds = value.seconds
         span = value.seconds - base.seconds
-        for seconds, _ in held.totals:
-            share = (seconds - base.seconds) / span if span > 0 else 0.0
-            self._settled.append((seconds, base.total + int(step * share)))
+        for point in held.points:
+            share = (point.seconds - base.seconds) / span if span > 0 else 0.0
+            self._settled.append((point.seconds, base.total + int(step * share)))
 
     def _hold(self, value: _Point) -> None:
         base, former = self._base, self._held
@@ -307,33 +340,38 @@ class EnergyCounter:
         if self._is_out_of_range(value):
             kind = "out_of_range"
         if former is not None:
-            self._settled.extend((seconds, base.total) for seconds, _ in former.totals)
+            self._settled.extend((point.seconds, base.total) for point in former.points)
             if not former.kind == kind == "too_fast":
-                self.rejected[former.kind] += former.values
+                self.rejected[former.kind] += len(former.points)
         first = structs.replace(value, total=base.total)
-        self._held = _Held(
-            kind, first, first, jump, _watts(jump, base, value), totals=[(value.seconds, base.total)]
-        )
+        self._held = _Held(kind, jump, _watts(jump, base, value), [first])
 
     def _adopt(self, held: _Held, base: _Point) -> None:
         """The values that were held are the register's: go on from them."""
-        is_sustained = held.peak_watts >= _SUSTAINED * held.jump_watts
-        is_counted = held.jump >= 0 and (held.jump_watts <= self.max_watts or is_sustained)
+        steps = sorted(held.steps_watts(), reverse=True)
+        # one false value cannot make a jump look like power that stays: it takes two such steps
+        steady_watts = steps[min(1, len(steps) - 1)]
+        is_sustained = steady_watts >= _SUSTAINED * held.jump_watts
+        may_be_set_back = held.points[0].raw < base.raw
+        is_possible = held.jump_watts <= self.max_watts and not may_be_set_back
+        is_counted = held.jump >= 0 and (is_possible or is_sustained)
         if held.kind == "out_of_range":
             self.range_microjoules = None
         if is_counted:
-            self._proven_watts = max(self._proven_watts, min(held.jump_watts, held.peak_watts))
-            self._count_wraps(base, held.first)
+            self._proven_watts = max(self._proven_watts, min(held.jump_watts, steady_watts))
+            self._count_wraps(base, held.points[0])
         else:
-            self.broken_seconds = held.first.seconds
+            self.broken_seconds = held.points[0].seconds
         if not is_counted or held.kind == "out_of_range":
             self.rejected[held.kind] += 1
         jump = held.jump if is_counted else 0
         if not is_counted and self.last_good_seconds is None:
             jump, self._published = -base.total, 0
-        self._settled.extend((seconds, total + jump) for seconds, total in held.totals)
+        self._settled.extend((point.seconds, point.total + jump) for point in held.points)
         self._held = None
-        self._rebase(structs.replace(held.last, total=held.last.total + jump))
+        self._recent.append(steady_watts)
+        last = held.points[-1]
+        self._rebase(structs.replace(last, total=last.total + jump))
         self._former = base if held.kind == "too_fast" else None
 
     def _rebase(self, value: _Point) -> None:
@@ -354,7 +392,8 @@ class EnergyCounter:
 
     def _take(self, value: _Point) -> None:
         self._base = value
-        self._published = max(self._published, value.total)
+        if value.total > self._published:
+            self._published, self.moved_seconds = value.total, value.seconds
         self.last_good_seconds = value.seconds
 
     def _is_out_of_range(self, value: _Point) -> bool:
@@ -367,11 +406,17 @@ class EnergyCounter:
         and not for coming round.
         """
         step = value.raw - base.raw
-        seconds = _seconds(base, value)
         if step < 0 and self.range_microjoules is not None:
             step += self.range_microjoules
             seconds = max(value.seconds - base.seconds, _SHORTEST_JUDGED_SECONDS)
-        return step if 0 <= step <= watts * seconds * _MICROJOULES else None
+            return step if step <= self._wrap_watts(watts, seconds) * seconds * _MICROJOULES else None
+        return step if 0 <= step <= watts * _seconds(base, value) * _MICROJOULES else None
+
+    def _wrap_watts(self, watts: float, seconds: float) -> float:
+        """A register set back from near its end looks as if it had come round at some other power."""
+        if not self._recent or seconds > _LONGEST_STEADY_SECONDS:
+            return watts
+        return min(watts, _STEADY_MARGIN * max(self._recent) + _STEADY_WATTS)
 
     def _count_wraps(self, base: _Point, value: _Point) -> None:
         if value.raw < base.raw:

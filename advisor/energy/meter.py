@@ -21,7 +21,7 @@ from advisor.energy.estimate import EstimateSource
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, Tier, ZoneReport
-from advisor.energy.state import SAVE_SECONDS, StateFile, boot_id
+from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, state_file
 from advisor.errors import EnergyError, InputError
 
 __all__ = [
@@ -147,7 +147,7 @@ class Meter:
         *,
         procfs: str = "/proc",
         interval_seconds: float | None = None,
-        state: StateFile | None = None,
+        state: StateFile[SavedMeter] | None = None,
         on_unsaved: Callable[[OSError], object] = lambda exc: None,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
@@ -168,7 +168,7 @@ class Meter:
         self._sampler = Sampler("energy sampler", self.read, lambda: self.interval_seconds)
         self._state = state
         self._on_unsaved: Callable[[OSError], object] | None = on_unsaved
-        self._saver = Sampler("energy state", self._save, lambda: SAVE_SECONDS)
+        self._saved_seconds: float | None = None
 
     @property
     def source(self) -> SourceName:
@@ -192,22 +192,18 @@ class Meter:
         """Take the first sample now and go on in a thread."""
         self.read()
         self._sampler.start()
-        if self._state is not None:
-            self._saver.start()
 
     def stop(self) -> None:
         """End the thread and save the state; the counters stay."""
         self._sampler.stop()
-        self._saver.stop()
-        self._save()
+        with self._lock:
+            self._save()
 
     def _save(self) -> None:
         if self._state is None:
             return
-        with self._lock:
-            zones = self._source.save()
         try:
-            self._state.save(self._source.name, zones)
+            self._state.save(SavedMeter(self._source.name, self._source.save()))
         except OSError as exc:
             tell, self._on_unsaved = self._on_unsaved, None
             if tell is not None:
@@ -253,6 +249,9 @@ class Meter:
                 zones=reports,
                 missed_ticks=self._sampler.missed_ticks,
             )
+            if self._saved_seconds is None or now - self._saved_seconds >= SAVE_SECONDS:
+                self._saved_seconds = now
+                self._save()
             return self._latest
 
     def _watts(self, zone: ZoneReport, interval_seconds: float) -> float | None:
@@ -346,8 +345,7 @@ def open_meter(
     EnergyError
         Neither counters nor CPU times can be read.
     """
-    boot = None if state is None else boot_id(procfs)
-    file = StateFile(state, boot, f"{sysfs} {procfs}") if state is not None and boot is not None else None
+    file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs)
     counters = _restored(PowercapSource(sysfs, procfs), file)
     source: Source = counters
     if estimate and not has_moving_host(counters, sleep=sleep):
@@ -357,9 +355,10 @@ def open_meter(
     return Meter(source, procfs=procfs, interval_seconds=interval_seconds, state=file, on_unsaved=on_unsaved)
 
 
-def _restored(source: _S, file: StateFile | None) -> _S:
-    if file is not None:
-        source.restore(file.load(source.name))
+def _restored(source: _S, file: StateFile[SavedMeter] | None) -> _S:
+    saved = None if file is None else file.load()
+    if saved is not None and saved.source == source.name:
+        source.restore(saved.zones)
     return source
 
 

@@ -112,7 +112,7 @@ class _Tracked:
         self.read_seconds: float | None = None
         self._saved = saved
         self._first_seconds: float | None = None
-        self._was_counted_as_standing = False
+        self._is_counted_as_standing = False
 
     def list(self, zones: Sequence[Zone]) -> None:
         """The zones that show this counter now, the preferred first."""
@@ -180,9 +180,9 @@ class _Tracked:
         else:
             is_long = self.domain in HOST_DOMAINS and now - moved >= _STOPPED_SECONDS
             self.standing = is_long
-        if is_long and is_read and not self._was_counted_as_standing:
+        if is_long and is_read and not self._is_counted_as_standing:
             self.read_errors["standing"] += 1
-        self._was_counted_as_standing = is_long
+        self._is_counted_as_standing = is_long and (is_read or self._is_counted_as_standing)
 
     @property
     def register(self) -> _Register:
