@@ -97,7 +97,7 @@ def look_at_file(name: str) -> Source:
         times=frames.times,
         seconds=frames.seconds,
         start_seconds=frames.start_seconds,
-        hdr=media.hdr,
+        hdr=media.colour.hdr,
     )
     rate = float(media.rate) if media.rate else None
     if source.is_variable_rate and frames.seconds:
