@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from advisor.errors import InputError
+from advisor.errors import InputError, ResultFileError
 from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run
 from runner.command import commands
 from runner.places import outputs_folder
@@ -74,7 +74,15 @@ def newest(folder: Path) -> Path:
     InputError
         There is none.
     """
-    found = sorted(folder.glob(RESULT_GLOB))
-    if not found:
+    paths = sorted(folder.glob(RESULT_GLOB))
+    if not paths:
         raise InputError(f"expected a result file in {folder} to go on with", subject="--resume")
-    return found[-1]
+    return max(paths, key=_start)
+
+
+def _start(path: Path) -> tuple[float, str]:
+    """When the run began; names are in local time, which an hour of autumn has twice."""
+    try:
+        return read_run(path).start_time or 0.0, path.name
+    except ResultFileError:
+        return 0.0, path.name

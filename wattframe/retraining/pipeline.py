@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import math
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +99,7 @@ def _manifest(trained: Any, home: str) -> Manifest:
             error_ratios=model.errors,
             coverage_ratios=model.coverage,
             rows=len(model.residuals),
+            own_error_ratio=_own_error(trained, name, model),
         )
         for name, model in trained.targets.items()
     }
@@ -119,6 +122,19 @@ def _manifest(trained: Any, home: str) -> Manifest:
         notes=tuple(trained.notes),
         runs=tuple(sorted({c.run_id for c in trained.training})),
     )
+
+
+def _own_error(trained: Any, name: str, model: Any) -> float | None:
+    """Standard deviation of held-out errors about those of their video; None where no video has two."""
+    rows = [c for c in trained.training if name in c.targets]
+    errors: dict[str, list[float]] = {}
+    for row, error in zip(model.predictor.validated_, model.residuals, strict=True):
+        errors.setdefault(rows[row].video or "", []).append(float(error))
+    degrees = sum(len(group) - 1 for group in errors.values())
+    if not degrees:
+        return None
+    squares = sum((e - statistics.fmean(group)) ** 2 for group in errors.values() for e in group)
+    return math.sqrt(squares / degrees)
 
 
 def watch(
