@@ -25,7 +25,7 @@ DRAWS = 4000
 _SCALES = 200
 """Draws of how large the noise is: each is weighed at every spread of the grid."""
 _SPREADS = np.geomspace(0.06, 2.0, 20)
-"""By how much the true values of options may differ, standard deviations of logarithms: 6 % to a factor of 7."""
+"""By how much true values may differ, standard deviations of logarithms: 6 % to a factor of 7."""
 
 
 def plausible_values(

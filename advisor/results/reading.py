@@ -47,12 +47,15 @@ _LEAST, _LARGEST = 1e-60, 1e15
 """No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Head(Struct, frozen=True):
     scenarios: list[msgspec.Raw]
     schema_version: int | None = None
     test_date: str | None = None
-    tool: msgspec.Raw | None = None
-    host: msgspec.Raw | None = None
+    tool: msgspec.Raw = _NULL
+    host: msgspec.Raw = _NULL
     finished: bool | None = None
 
 
@@ -226,10 +229,9 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
         raise _head_error(cause, subject) from cause
     try:
         document = json.loads(data, parse_constant=str)
-        return msgspec.convert(
-            {**document, "scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]},
-            _Head,
-        )
+        raw = {"scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]}
+        raw |= {name: msgspec.Raw(msgspec.json.encode(document.get(name))) for name in ("tool", "host")}
+        return msgspec.convert({**document, **raw}, _Head)
     except msgspec.ValidationError as exc:
         raise _head_error(exc, subject) from exc
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
@@ -261,8 +263,8 @@ def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
     return scenario if copies == 1 else msgspec.structs.replace(scenario, outputs=scenario.outputs * copies)
 
 
-def _part(raw: msgspec.Raw | None, kind: type[T], name: str, subject: str) -> T | None:
-    if raw is None:
+def _part(raw: msgspec.Raw, kind: type[T], name: str, subject: str) -> T | None:
+    if bytes(raw) == b"null":
         return None
     try:
         return _without_nulls(bytes(raw), kind)

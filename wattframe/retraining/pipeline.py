@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import math
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +24,9 @@ from wattframe.retraining.judge import former_version, judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
 
 __all__ = ["retrain", "watch"]
+
+_NORMAL_DIFFERENCE = 1.0483
+"""Standard deviations of a normal distribution to the median absolute difference of two draws of it."""
 
 
 def retrain(options: RetrainOptions, note: Note, progress: Progress | None = None) -> RetrainReport:
@@ -125,16 +128,17 @@ def _manifest(trained: Any, home: str) -> Manifest:
 
 
 def _own_error(trained: Any, name: str, model: Any) -> float | None:
-    """Standard deviation of held-out errors about those of their video; None where no video has two."""
+    """Standard deviation of held-out errors that configurations of one video do not have in common.
+
+    By the differences of every two of a video (the estimator of Shamos, which outliers hardly move); None
+    where no video has two.
+    """
     rows = [c for c in trained.training if name in c.targets]
     errors: dict[str, list[float]] = {}
     for row, error in zip(model.predictor.validated_, model.residuals, strict=True):
         errors.setdefault(rows[row].video or "", []).append(float(error))
-    degrees = sum(len(group) - 1 for group in errors.values())
-    if not degrees:
-        return None
-    squares = sum((e - statistics.fmean(group)) ** 2 for group in errors.values() for e in group)
-    return math.sqrt(squares / degrees)
+    differences = [abs(a - b) for group in errors.values() for a, b in itertools.combinations(group, 2)]
+    return _NORMAL_DIFFERENCE * statistics.median(differences) if differences else None
 
 
 def watch(
