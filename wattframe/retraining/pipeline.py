@@ -25,6 +25,7 @@ from wattframe.retraining.load import Note, Progress, load, why_nothing
 
 __all__ = ["retrain", "watch"]
 
+_MOST_OF_A_VIDEO = 200
 _NORMAL_DIFFERENCE = 1.0483
 """Standard deviations of a normal distribution to the median absolute difference of two draws of it."""
 
@@ -136,8 +137,10 @@ def _own_error(trained: Any, name: str, model: Any) -> float | None:
     rows = [c for c in trained.training if name in c.targets]
     errors: dict[str, list[float]] = {}
     for row, error in zip(model.predictor.validated_, model.residuals, strict=True):
-        errors.setdefault(rows[row].video or "", []).append(float(error))
-    differences = [abs(a - b) for group in errors.values() for a, b in itertools.combinations(group, 2)]
+        if rows[row].video is not None:
+            errors.setdefault(rows[row].video, []).append(float(error))
+    groups = [group[:_MOST_OF_A_VIDEO] for group in errors.values()]
+    differences = [abs(a - b) for group in groups for a, b in itertools.combinations(group, 2)]
     return _NORMAL_DIFFERENCE * statistics.median(differences) if differences else None
 
 

@@ -147,7 +147,7 @@ def test_an_error_that_all_share_hides_no_difference() -> None:
 
 
 def test_a_noise_that_one_pair_of_repeats_told_is_itself_uncertain() -> None:
-    """Student's t with one degree of freedom has 13 % beyond ln(1.1) / (sqrt(2) x 3 %) = 2.25, the normal 1 %.
+    """Beyond ln(1.1) / (sqrt(2) x 3 %) = 2.25 are 13 % of Student's t with one degree of freedom.
 
     That values so far apart are likelier with little noise takes a part of the 13 % away.
     """
