@@ -64,15 +64,12 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 def video_seconds(scenario: Scenario) -> float | None:
-    """Seconds of video that one stream makes: of the outputs, else of the input, else of the window."""
-    if not any(o.duration for o in scenario.outputs) and scenario.encode is None:
-        known = scenario.input.duration if scenario.input else None
-        if known and scenario.duration is None:
-            return known
+    """Seconds of video that one stream makes: of the outputs, else of the input where nothing ran yet."""
     total = output_seconds(scenario)
     if total:
         return total / max(stream_count(scenario), 1)
-    return (scenario.input.duration if scenario.input else None) or None
+    planned = scenario.duration is None and scenario.input is not None
+    return scenario.input.duration or None if planned and scenario.input else None
 
 
 def case(scenario: Scenario, run: Run) -> Case:

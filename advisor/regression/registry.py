@@ -70,6 +70,8 @@ class TargetReport(Struct, frozen=True, kw_only=True):
     coverage_ratios: dict[str, float]
     """Share of values inside their 90 % prediction interval, by situation."""
     rows: int
+    own_error_ratio: float | None = None
+    """Standard deviation of the errors that configurations of one video do not have in common."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
