@@ -63,13 +63,15 @@ def recommend(
         min_speed=min_speed,
         max_watts=max_watts,
     )
+    weights = _objective(objective)
+    TranscodingRecommender(weights)  # a wrong objective is told before anything is read
     book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
     runs, code = pricing.read_runs("recommend", [results_dir])
     recommender = TranscodingRecommender.from_results(
         runs,
-        _objective(objective),
+        weights,
         constraints,
         accept_invalid=accept_invalid,
         model=book.models[0],
