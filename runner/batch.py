@@ -27,6 +27,7 @@ import msgspec
 
 from advisor.common.atomic import NO_JSON
 from advisor.errors import InputError
+from runner.shipped import existing_or_shipped
 from runner.spec import Spec, refuse, spec_problems
 
 __all__ = ["MOST_SCENARIOS", "read_batch"]
@@ -43,7 +44,7 @@ def read_batch(path: Path) -> list[Spec]:
     InputError
         The file cannot be read or parsed, or fields in it are wrong; names them all, the first five in full.
     """
-    document = _load(path)
+    document = _load(existing_or_shipped(path))
     if isinstance(document, list):
         document = {"scenarios": document}
     if not isinstance(document, dict):

@@ -18,13 +18,14 @@ from advisor.results.derived import parse_bitrate_kbps
 from advisor.video.encoders import ENCODERS, Encoder
 from runner.arguments import spec_of
 from runner.batch import read_batch
+from runner.shipped import shipped
 from runner.spec import Bitrate, RungSpec, Spec, refuse, spec_problems
 
 __all__ = ["LAVFI", "Job", "Rung", "arrange", "baseline", "jobs_of", "resolve"]
 
 LAVFI = "lavfi:"
 """Before a source of ffmpeg's own, in place of a file's path."""
-SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "bigbuckbunny.mp4"
+SAMPLE = shipped("samples/bigbuckbunny.mp4")
 LONGEST_BASELINE_SECONDS = 60.0
 """Of a baseline that says no duration of its own."""
 

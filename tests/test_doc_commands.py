@@ -53,6 +53,7 @@ def command_lines(page: Path) -> Iterator[Line]:
 
 
 LINES = [line for page in PAGES for line in command_lines(page)]
+LINES += [Line(Path("help"), command.example) for command in cli.COMMANDS.values()]
 
 
 @pytest.fixture
@@ -95,6 +96,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("line", LINES, ids=[f"{page.name}: {text[:60]}" for page, text in LINES])
 def test_a_command_of_the_docs_works(line: Line, workplace: Path) -> None:
     words = shlex.split(line.text, comments=True)
+    if ">" in words:
+        words = words[: words.index(">")]
     for command in _split(words, "|"):
         check(command, line.page)
 

@@ -292,7 +292,9 @@ class TestAnswer:
         assert answer.sentence == (
             "svt 10 instead of x264 medium saves 69\u00a0% of the energy at 4.8 VMAF less."
         )
-        assert (answer.choice, answer.reference) == ("svt 10", "x264 medium")
+        assert answer.choice is not None
+        assert answer.reference is not None
+        assert (answer.choice.scenario, answer.reference.scenario) == ("svt 10", "x264 medium")
 
     def test_another_scenario_may_be_named(self) -> None:
         answer = answer_of(self.run(), _model(), 80.0, "x264 slow")
@@ -320,7 +322,8 @@ class TestAnswer:
 
     def test_a_choice_that_is_not_reliable_says_so(self) -> None:
         answer = answer_of(self.run(validity=["throttled"]), _model(), 80.0)
-        assert answer.choice != "svt 10" or "CPU limit" in answer.doubts[0]
+        assert answer.choice is not None
+        assert answer.choice.scenario != "svt 10" or "CPU limit" in answer.doubts[0]
 
     def test_the_page_begins_with_it(self) -> None:
         run = self.run(command=["ffmpeg", "-i", "file:/x/in.mp4"])
@@ -349,8 +352,11 @@ class TestComparison:
         )
         assert change.conditions == ("ffmpeg: 7.1 → 8.0",)
         assert (change.only_first, change.only_second) == (("gone",), ("new",))
-        assert change.changes[0].energy == ("6", "4.5", "-25 %")
-        assert change.changes[0].vmaf == ("90", "92", "+2.0")
+        energy, _, vmaf, _ = change.changes[0].values
+        assert energy == pytest.approx((6.0, 4.5))
+        assert vmaf == (90.0, 92.0)
+        text = html_text(page([RunView(run=first), RunView(run=second)], MADE, "1"))
+        assert "6 → 4.5 -25 % 6 → 6 0 % 90 → 92 +2.0" in text
 
     def test_two_runs_begin_with_it(self) -> None:
         text = html_text(page([RunView(run=run_of(encode())), RunView(run=run_of(encode()))], MADE, "1"))

@@ -15,31 +15,24 @@ from advisor.cost.model import CostModel
 from advisor.errors import InputError, NotEnoughDataError
 from advisor.results import Run
 from wattframe.report.command import reusable_command
-from wattframe.report.numbers import UNKNOWN, change, number
+from wattframe.report.numbers import number
 from wattframe.report.rows import doubts
 
-__all__ = ["Answer", "answer_of"]
+__all__ = ["VALUES", "Answer", "answer_of"]
 
 _CLEAR = 1.645
 """Standard deviations beyond which two energies differ (95 %, one side)."""
 
 
-class Value(Struct, frozen=True):
-    """One line of the comparison, as it is shown: the chosen scenario, the reference, the change."""
-
-    name: str
-    unit: str
-    choice: str
-    reference: str
-    change: str
-
-
-class Least(Struct, frozen=True):
-    """The scenario with the least of something else than energy."""
-
-    objective: str
-    scenario: str
-    value: str
+VALUES = (
+    ("energy", "J per second of video", "energy_joules_per_video_second"),
+    ("cost", "{currency} per hour of video", "cost_per_video_hour"),
+    ("carbon", "g CO₂e per hour of video", "carbon_grams_per_video_hour"),
+    ("bitrate", "kbit/s", "bitrate_kbps"),
+    ("speed", "x real time", "encode_speed_ratio"),
+    ("VMAF", "0 to 100", "vmaf"),
+)
+"""What a choice is compared by: name, unit, field of an option."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -50,12 +43,13 @@ class Answer(Struct, frozen=True, kw_only=True):
     """What the choice rests on: the condition and the probability."""
     doubts: tuple[str, ...] = ()
     """Why not to rely on the chosen scenario's figures."""
-    choice: str | None = None
-    reference: str | None = None
-    values: tuple[Value, ...] = ()
+    choice: Option | None = None
+    reference: Option | None = None
     command: str | None = None
     front: tuple[str, ...] = ()
-    others: tuple[Least, ...] = ()
+    """Names of the scenarios that no other clearly beats."""
+    others: dict[str, Option] = {}
+    """The choice where something else than energy is to be least, by what that is."""
 
 
 def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None = None) -> Answer:
@@ -89,12 +83,11 @@ def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None
         sentence=_sentence(choice, against),
         basis=f"{', '.join(basis)}.",
         doubts=tuple(doubts(scenario)),
-        choice=choice.scenario,
-        reference=against.scenario if against else None,
-        values=_values(choice, against),
+        choice=choice,
+        reference=against,
         command=reusable_command(scenario.command) if scenario.command else None,
         front=front,
-        others=tuple(_others(options, constraints)),
+        others=_others(options, constraints),
     )
 
 
@@ -141,38 +134,11 @@ def _quality(ours: float | None, theirs: float | None) -> str:
     return f" at {abs(ours - theirs):.1f} VMAF {'more' if ours > theirs else 'less'}"
 
 
-_VALUES = (
-    ("energy", "J per second of video", "energy_joules_per_video_second"),
-    ("cost", "{currency} per hour of video", "cost_per_video_hour"),
-    ("carbon", "g CO₂e per hour of video", "carbon_grams_per_video_hour"),
-    ("bitrate", "kbit/s", "bitrate_kbps"),
-    ("speed", "x real time", "encode_speed_ratio"),
-    ("VMAF", "0 to 100", "vmaf"),
-)
-
-
-def _values(choice: Option, against: Option | None) -> tuple[Value, ...]:
-    values = []
-    for name, unit, field in _VALUES:
-        ours, theirs = getattr(choice, field), getattr(against, field, None)
-        if ours is None and theirs is None:
-            continue
-        known = ours is not None and theirs is not None
-        changed = (f"{ours - theirs:+.1f}" if known else UNKNOWN) if name == "VMAF" else change(theirs, ours)
-        unit = unit.format(currency=choice.currency or "")
-        values.append(Value(name, unit, number(ours), number(theirs), changed))
-    return tuple(values)
-
-
-def _others(options: Sequence[Option], constraints: Constraints) -> list[Least]:
-    """What else one may want the least of."""
-    least = []
-    for name, unit, field in _VALUES[1:4]:
-        if all(getattr(option, field) is None for option in options):
-            continue
-        pick = TranscodingRecommender(name, constraints).recommend(options).choice
+def _others(options: Sequence[Option], constraints: Constraints) -> dict[str, Option]:
+    least: dict[str, Option] = {}
+    for objective in ("cost", "carbon", "bitrate"):
+        pick = TranscodingRecommender(objective, constraints).recommend(options).choice
         chosen = next((o for o in options if pick and o.scenario == pick.scenario), None)
         if chosen is not None:
-            value = f"{number(getattr(chosen, field))} {unit.format(currency=chosen.currency or '')}"
-            least.append(Least(name, chosen.scenario, value))
+            least[objective] = chosen
     return least

@@ -46,7 +46,8 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: Answer | 
         return None
     encoders = sorted({row.encoder for _, _, row in points})
     front = answer.front if answer else ()
-    chosen, reference = (answer.choice, answer.reference) if answer else (None, None)
+    first = [option.scenario for option in (answer.choice, answer.reference) if option] if answer else []
+    chosen = answer.choice.scenario if answer and answer.choice else None
     on_front = sorted((p for p in points if p[2].name in front), key=lambda p: p[:2])
     # more than most of a decade is read on a logarithmic axis
     wide_span = max(p[0] for p in points) > 8 * min(p[0] for p in points)
@@ -66,7 +67,6 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: Answer | 
             hint(mark, _point_hint(row))
             if row.name == chosen:
                 axes.scatter([joules], [vmaf], s=230, facecolors="none", edgecolors=ACCENT, linewidths=2)
-        first = [name for name in (chosen, reference) if name]
         order = sorted(points, key=lambda p: (p[2].name not in first, p[2].name not in front, -p[1]))
         scale(axes, x=f"joules per second of video{', logarithmic' * wide_span}", y="VMAF", most=(8, 6))
         axes.figure.legend(

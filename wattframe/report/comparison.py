@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from advisor.results import Run
-from wattframe.report.numbers import change, number
+from wattframe.report.numbers import number
 from wattframe.report.rows import Row
 
 __all__ = ["Change", "Comparison", "compare"]
 
+FIELDS = ("joules_per_video_second", "speed", "vmaf", "cost_per_video_hour")
+"""Values of a row that are compared, in the order of `Change.values`."""
+Pair = tuple[float | None, float | None]
+
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One scenario that both runs have: values of the first and the second, and the change, as shown."""
+    """One scenario that both runs have; ``values`` are those of the first and of the second."""
 
     name: str
-    energy: tuple[str, str, str]
-    speed: tuple[str, str, str]
-    vmaf: tuple[str, str, str]
-    cost: tuple[str, str, str]
+    values: tuple[Pair, ...]
     remarks: tuple[str, ...]
 
 
@@ -40,16 +41,16 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 def compare(first: Run, second: Run, before: Sequence[Row], after: Sequence[Row]) -> Comparison:
     """Scenarios of one name beside each other; a name that was repeated counts with the mean."""
-    groups = [_by_name(rows) for rows in (before, after)]
-    shared = [name for name in groups[0] if name in groups[1]]
+    old, new = _by_name(before), _by_name(after)
+    changes = tuple(_change(name, old[name], new[name]) for name in old if name in new)
     return Comparison(
         first=first.run_id,
         second=second.run_id,
-        sentence=_sentence([(groups[0][name], groups[1][name]) for name in shared]),
+        sentence=_sentence(changes),
         conditions=tuple(_conditions(first, second, before, after)),
-        changes=tuple(_change(name, groups[0][name], groups[1][name]) for name in shared),
-        only_first=tuple(name for name in groups[0] if name not in groups[1]),
-        only_second=tuple(name for name in groups[1] if name not in groups[0]),
+        changes=changes,
+        only_first=tuple(name for name in old if name not in new),
+        only_second=tuple(name for name in new if name not in old),
     )
 
 
@@ -61,54 +62,42 @@ def _by_name(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
+def _change(name: str, before: Sequence[Row], after: Sequence[Row]) -> Change:
+    return Change(
+        name=name,
+        values=tuple((_mean(before, field), _mean(after, field)) for field in FIELDS),
+        remarks=tuple(dict.fromkeys(remark for row in (*before, *after) for remark in row.remarks)),
+    )
+
+
 def _mean(rows: Sequence[Row], field: str) -> float | None:
     values = [value for row in rows if (value := getattr(row, field)) is not None]
     return statistics.fmean(values) if values else None
 
 
-def _change(name: str, before: Sequence[Row], after: Sequence[Row]) -> Change:
-    def both(field: str) -> tuple[str, str, str]:
-        ours, theirs = _mean(before, field), _mean(after, field)
-        if field == "vmaf" and ours is not None and theirs is not None:
-            return number(ours), number(theirs), f"{theirs - ours:+.1f}"
-        return number(ours), number(theirs), change(ours, theirs)
-
-    remarks = [remark for rows in (before, after) for row in rows for remark in row.remarks]
-    return Change(
-        name=name,
-        energy=both("joules_per_video_second"),
-        speed=both("speed"),
-        vmaf=both("vmaf"),
-        cost=both("cost_per_video_hour"),
-        remarks=tuple(dict.fromkeys(remarks)),
-    )
-
-
-def _sentence(pairs: Sequence[tuple[list[Row], list[Row]]]) -> str:
-    if not pairs:
+def _sentence(changes: Sequence[Change]) -> str:
+    if not changes:
         return "The two runs have no scenario in common."
-    ratios = []
-    for before, after in pairs:
-        ours, theirs = _mean(before, "joules_per_video_second"), _mean(after, "joules_per_video_second")
-        if ours and theirs:
-            ratios.append(theirs / ours)
-    count = f"{len(pairs)} scenario{'s' * (len(pairs) > 1)}"
-    if not ratios:
+    count = f"{len(changes)} scenario{'s' * (len(changes) > 1)}"
+    energies = [change.values[0] for change in changes]
+    percents = [100 * (new / old - 1) for old, new in energies if old and new]
+    if not percents:
         return f"Both runs have {count}; their energy is not known."
-    middle = 100 * (statistics.median(ratios) - 1)
-    span = f"from {100 * (min(ratios) - 1):+.0f} % to {100 * (max(ratios) - 1):+.0f} %"
+    middle = statistics.median(percents)
+    span = f"from {min(percents):+.0f} % to {max(percents):+.0f} %"
     direction = "less" if middle < 0 else "more"
     return f"{count} of both runs take {abs(middle):.0f} % {direction} energy (median; {span})."
 
 
-def _conditions(first: Run, second: Run, before: Sequence[Row], after: Sequence[Row]) -> list[str]:
-    facts = [
+def _conditions(first: Run, second: Run, before: Sequence[Row], after: Sequence[Row]) -> Iterator[str]:
+    for name, old, new in (
         ("machine", *(run.host.hardware_id if run.host else None for run in (first, second))),
         ("ffmpeg", *(run.tool.ffmpeg_version if run.tool else None for run in (first, second))),
         ("power", *(", ".join(sorted({row.tier for row in rows if row.tier})) for rows in (before, after))),
         ("idle power", *(_idle(rows) for rows in (before, after))),
-    ]
-    return [f"{name}: {a or 'unknown'} → {b or 'unknown'}" for name, a, b in facts if a != b]
+    ):
+        if old != new:
+            yield f"{name}: {old or 'unknown'} → {new or 'unknown'}"
 
 
 def _idle(rows: Sequence[Row]) -> str | None:

@@ -28,13 +28,17 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.replace(",", "\u202f")
 
 
-def change(before: float | None, after: float | None) -> str:
-    """The relative change between two values in per cent; a dash where one is unknown or there was nothing.
+def change(after: float | None, before: float | None, points: bool = False) -> str:
+    """The change in per cent, or in ``points`` of the value itself; a dash where it is not known.
 
-    >>> change(200.0, 150.0), change(1.0, 1.0), change(None, 1.0)
-    ('-25 %', '0 %', '\\u2013')
+    >>> change(150.0, 200.0), change(1.0, 1.0), change(91.8, 96.6, points=True), change(None, 1.0)
+    ('-25 %', '0 %', '-4.8', '\\u2013')
     """
-    if before is None or after is None or not before:
+    if before is None or after is None:
+        return UNKNOWN
+    if points:
+        return f"{after - before:+.1f}"
+    if not before:
         return UNKNOWN
     percent = 100 * (after / before - 1)
     return "0 %" if abs(percent) < 0.05 else f"{percent:+.{1 if abs(percent) < 10 else 0}f} %"

@@ -15,11 +15,11 @@ from msgspec import Struct
 from advisor.cost.cost_record import Priced
 from advisor.cost.model import CostModel
 from advisor.results import Run
-from wattframe.report.answer import Answer
+from wattframe.report.answer import VALUES, Answer
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy
 from wattframe.report.comparison import compare
 from wattframe.report.drawing import Chart
-from wattframe.report.numbers import UNKNOWN, number
+from wattframe.report.numbers import UNKNOWN, change, number
 from wattframe.report.rows import Row, rows_of
 
 __all__ = ["RunView", "page", "render"]
@@ -69,6 +69,7 @@ def page(views: Sequence[RunView], made: datetime.datetime, version: str) -> str
         made=f"{made:%Y-%m-%d %H:%M %Z}",
         version=version,
         unknown=UNKNOWN,
+        values=VALUES,
     )
 
 
@@ -77,7 +78,7 @@ def render(name: str, **values: Any) -> str:
     environment = Environment(
         loader=_TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "change": change}
     style, script = (_TEMPLATES.get_source(environment, part)[0] for part in ("page.css", "page.js"))
     # a page that is mailed around must not load anything, nor run a script but ours, whatever ends up in it
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
