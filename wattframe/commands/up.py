@@ -13,7 +13,7 @@ import typer
 from advisor.errors import InputError
 from exporters.catalogue import EXPORTERS
 from wattframe.commands.arguments import Json, ModelsDir, application
-from wattframe.console import note
+from wattframe.console import note, print_table
 from wattframe.stack import prometheus
 from wattframe.stack.services import Service, check_ports, exporter_services, installed, parse_ports
 from wattframe.stack.supervisor import Supervisor
@@ -92,9 +92,9 @@ def _ready(services: list[Service], as_json: bool) -> None:
         rows = [{"name": s.name, "url": s.url, "serves": s.serves} for s in services]
         sys.stdout.buffer.write(msgspec.json.encode({"services": rows}) + b"\n")
     else:
-        width = max(len(s.name) for s in services)
-        for s in services:
-            where = s.url if s.name == "prometheus" else f"{s.url}/metrics"
-            sys.stdout.write(f"  {s.name:<{width}}  {where:<30}  {s.serves}\n")
+        lines = [
+            (s.name, s.url if s.name == "prometheus" else f"{s.url}/metrics", s.serves) for s in services
+        ]
+        print_table(("service", "address", "serves"), lines, text=("address", "serves"))
     sys.stdout.flush()
     note("up", "all of them answer; Ctrl-C ends all")
