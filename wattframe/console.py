@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["console", "note", "print_json", "print_table", "progress", "shown"]
 
 _PIPE_WIDTH = 80
+_NOTHING = ("", "-")
 
 
 def console(width: int | None = None) -> Console:
@@ -60,12 +62,15 @@ def print_table(
     text
         Headings of further columns that hold words: they are left-aligned and may wrap. Numbers never wrap.
     title, caption
-        Lines above and below. In a pipe a table is as wide as it needs to be, one line a row.
+        Lines above and below. In a pipe a table is as wide as it needs to be. A column without a value in any
+        row is left out.
     """
     from rich.measure import Measurement
     from rich.table import Table
 
     words = {headings[0], *text}
+    told = [i for i in range(len(headings)) if i == 0 or any(row[i] not in _NOTHING for row in rows)]
+    headings, rows = [headings[i] for i in told], [[row[i] for i in told] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         wraps = heading in words
@@ -93,7 +98,9 @@ def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]], words: 
 
     total = 0
     for index, heading in enumerate(headings):
-        lines = [*heading.split("\n"), *(printable(row[index]) for row in rows)]
+        lines = [
+            line for cell in (heading, *(row[index] for row in rows)) for line in printable(cell).split("\n")
+        ]
         longest = max(map(cell_len, lines))
         total += min(longest, max(16, *map(cell_len, heading.split()))) if heading in words else longest
     return total + len(headings) - 1
@@ -106,8 +113,12 @@ def _print_blocks(out: Console, headings: Sequence[str], rows: Sequence[Sequence
     for row in rows:
         out.print(row[0], style="bold")
         for heading, cell in zip(names, row[1:], strict=True):
-            if cell not in ("", "-"):
-                out.print(f"  {heading:<{width}}  {cell}")
+            if cell not in _NOTHING:
+                lead = f"  {heading:<{width}}  "
+                text = " ".join(printable(cell).split("\n"))
+                out.print(
+                    textwrap.fill(text, out.width, initial_indent=lead, subsequent_indent=" " * len(lead))
+                )
 
 
 def note(command: str, line: str) -> None:

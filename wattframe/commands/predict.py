@@ -111,5 +111,5 @@ def _shown(e: Estimate | None) -> str:
     if e is None:
         return "-"
     if e.low is None or e.high is None:
-        return f"{e.mean:.4g} (no interval known)"
-    return f"{e.mean:.4g} ({e.low:.4g} to {e.high:.4g})"
+        return f"{e.mean:.4g}\n(no interval)"
+    return f"{e.mean:.4g}\n({e.low:.4g} to {e.high:.4g})"
