@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from advisor.results import Run
 from wattframe.report.numbers import number
-from wattframe.report.rows import Row
+from wattframe.report.rows import Row, shared
 
 __all__ = ["Change", "Comparison", "compare"]
 
@@ -35,6 +35,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     conditions: tuple[str, ...]
     """What else differs between the runs: machine, ffmpeg, source of power."""
     changes: tuple[Change, ...]
+    shared_remarks: tuple[str, ...]
+    """What is said of every scenario, and so said once."""
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
 
@@ -49,6 +51,7 @@ def compare(first: Run, second: Run, before: Sequence[Row], after: Sequence[Row]
         sentence=_sentence(changes),
         conditions=tuple(_conditions(first, second, before, after)),
         changes=changes,
+        shared_remarks=shared([change.remarks for change in changes]),
         only_first=tuple(name for name in old if name not in new),
         only_second=tuple(name for name in new if name not in old),
     )
@@ -78,15 +81,15 @@ def _mean(rows: Sequence[Row], field: str) -> float | None:
 def _sentence(changes: Sequence[Change]) -> str:
     if not changes:
         return "The two runs have no scenario in common."
-    count = f"{len(changes)} scenario{'s' * (len(changes) > 1)}"
+    count = "one scenario" if len(changes) == 1 else f"{len(changes)} scenarios"
     energies = [change.values[0] for change in changes]
     percents = [100 * (new / old - 1) for old, new in energies if old and new]
     if not percents:
-        return f"Both runs have {count}; their energy is not known."
+        return f"Both runs have {count}, whose energy is not known."
     middle = statistics.median(percents)
-    span = f"from {min(percents):+.0f} % to {max(percents):+.0f} %"
     direction = "less" if middle < 0 else "more"
-    return f"{count} of both runs take {abs(middle):.0f} % {direction} energy (median; {span})."
+    span = f"; from {min(percents):+.0f} % to {max(percents):+.0f} %" if len(percents) > 1 else ""
+    return f"The second run takes {abs(middle):.0f}\u00a0% {direction} energy (median of {count}{span})."
 
 
 def _conditions(first: Run, second: Run, before: Sequence[Row], after: Sequence[Row]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from wattframe.report.charts import cost_split, power_over_time, quality_against
 from wattframe.report.comparison import compare
 from wattframe.report.drawing import Chart
 from wattframe.report.numbers import UNKNOWN, change, number
-from wattframe.report.rows import Row, rows_of
+from wattframe.report.rows import Row, rows_of, shared
 
 __all__ = ["RunView", "page", "render"]
 
@@ -106,13 +106,7 @@ def _section(view: RunView, identity: str) -> RunSection:
         is_modelled=is_modelled,
         currency=costs[0].currency if costs else None,
         charts=[chart for chart in charts if chart],
-        shared_remarks=[
-            remark
-            for remark in rows[0].remarks
-            if len(rows) > 1 and all(remark in row.remarks for row in rows)
-        ]
-        if rows
-        else [],
+        shared_remarks=shared([row.remarks for row in rows]),
     )
 
 

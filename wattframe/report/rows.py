@@ -24,7 +24,7 @@ from advisor.results.derived import (
 )
 from runner.validity import REASONS as DOUBTS
 
-__all__ = ["Row", "doubts", "rows_of"]
+__all__ = ["Row", "doubts", "rows_of", "shared"]
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -135,3 +135,14 @@ def _remarks(scenario: Scenario, cost: Priced | None) -> Iterator[str]:
 def doubts(scenario: Scenario) -> list[str]:
     """Why the figures of a scenario should not be trusted, in words."""
     return [f"not reliable: {DOUBTS.get(code, code)}" for code in scenario.validity]
+
+
+def shared(remarks: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What is said of every one of several scenarios.
+
+    >>> shared([["a", "b"], ["b", "c"]]), shared([["a"]])
+    (('b',), ())
+    """
+    if len(remarks) < 2:
+        return ()
+    return tuple(line for line in remarks[0] if all(line in others for others in remarks))

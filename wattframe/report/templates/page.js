@@ -13,7 +13,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       head.ariaSort = up ? "ascending" : "descending";
       const key = (row) => {
         const cell = row.cells[column];
-        const value = cell.dataset.value ?? cell.textContent.replace(/[\u202f%+ ]/g, "");
+        const value = cell.dataset.value ?? (cell.querySelector(".strong") ?? cell).textContent.replace(/[\u202f%+ ]/g, "");
         return value === "" || value === "\u2013" ? null : Number.isNaN(Number(value)) ? cell.textContent : Number(value);
       };
       const order = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
