@@ -348,7 +348,8 @@ class TestComparison:
         )
         change = compare(first, second, rows_of(first), rows_of(second))
         assert (
-            change.sentence == "2 scenarios of both runs take 8 % less energy (median; from -25 % to +10 %)."
+            change.sentence
+            == "The second run takes 8\u00a0% less energy (median of 2 scenarios; from -25 % to +10 %)."
         )
         assert change.conditions == ("ffmpeg: 7.1 → 8.0",)
         assert (change.only_first, change.only_second) == (("gone",), ("new",))

@@ -103,7 +103,9 @@ def _show(demo: Demo, keep: bool) -> None:
         _say("Ask what it costs, and what to choose")
         region = ("--region", demo.region)
         _call("cost", path, *region)
-        _call("recommend", demo.results, "--objective", "energy", "--min-vmaf", "80", *region)
+        _call(
+            "recommend", "--results-dir", demo.results, "--objective", "energy", "--min-vmaf", "80", *region
+        )
         _call("report", path, *region, "--output", demo.report)
         _check(run, demo)
         _conclusion(run, demo, services, time.monotonic() - began, keep)
