@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import typer.main
 import yaml
-from runner.options import parse as parse_run_tests
+from runner.arguments import parse as parse_run_tests
 
 from exporters.catalogue import EXPORTERS
 from exporters.runtime.options import parse_options

@@ -15,7 +15,7 @@ from advisor.results.derived import (
     bitrates_kbps,
     duration_seconds,
     energy,
-    hardware_id,
+    machine_of,
     mean_watts,
     net_energy_joules,
     output_ladder,
@@ -76,7 +76,7 @@ def _row(run: Run, s: Scenario) -> dict[str, Any]:
     joules = used.joules if used else None
     return {
         "run_id": run.run_id,
-        "hardware_id": hardware_id(run),
+        "hardware_id": machine_of(run),
         "scenario": s.name,
         "type": s.type,
         "status": s.status,

@@ -204,31 +204,32 @@ def _name(path: str | None) -> str:
 
 
 def _table(qualities: Sequence[Quality]) -> None:
-    with_xpsnr = any(quality.xpsnr_decibels is not None for quality in qualities)
-    headings = ["encode", "VMAF", "5 %", "1 %", "worst", "PSNR dB", "SSIM"]
+    headings = ("encode", "VMAF", "5 %", "1 %", "worst", "PSNR\ndB", "SSIM", "XPSNR\ndB", "model")
+    compared = dict.fromkeys(
+        f"{q.frames} frames at {q.comparison_height_pixels} lines" for q in qualities if q.frames
+    )
     print_table(
-        [*headings, *(["XPSNR dB"] if with_xpsnr else []), "frames", "lines", "model"],
+        headings,
         [
-            [_name(quality.distorted), *_cells(quality, vmaf, with_xpsnr=with_xpsnr)]
+            [_name(quality.distorted), *_cells(quality, vmaf)]
             for quality in qualities
             for vmaf in [quality.vmaf, *quality.vmaf_extra.values()]
         ],
         text=("model",),
+        caption=f"Compared: {', '.join(compared)}." if compared else None,
     )
 
 
-def _cells(quality: Quality, vmaf: Vmaf | None, *, with_xpsnr: bool) -> list[str]:
+def _cells(quality: Quality, vmaf: Vmaf | None) -> list[str]:
     psnr, ssim = quality.psnr_decibels, quality.ssim_ratio
-    cells = [
-        _number(value, 2) for value in ((vmaf.mean, vmaf.p5, vmaf.p1, vmaf.min) if vmaf else (None,) * 4)
+    decibels = _number(psnr.average if psnr else None, 2)
+    return [
+        *(_number(value, 2) for value in ((vmaf.mean, vmaf.p5, vmaf.p1, vmaf.min) if vmaf else (None,) * 4)),
+        f"{decibels}\n(lossless)" if quality.lossless else decibels,
+        _number(ssim.all if ssim else None, 4),
+        _number(quality.xpsnr_decibels, 2),
+        vmaf.model or "" if vmaf else "no score",
     ]
-    lossless = " (lossless)" if quality.lossless else ""
-    cells.append(_number(psnr.average if psnr else None, 2) + lossless)
-    cells.append(_number(ssim.all if ssim else None, 4))
-    cells += [_number(quality.xpsnr_decibels, 2)] if with_xpsnr else []
-    height = quality.comparison_height_pixels
-    model = vmaf.model or "" if vmaf else "no score"
-    return [*cells, str(quality.frames or "-"), str(height or "-"), model]
 
 
 def _number(value: float | None, digits: int) -> str:
