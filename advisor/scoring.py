@@ -48,7 +48,8 @@ def scores(scenario: Scenario, run: Run | None = None) -> dict[str, float]:
     - ``qoe_efficiency``: pixels x VMAF / 100 over the window's energy
 
     >>> from advisor.results import Power
-    >>> scores(Scenario(name="a", bitrate="5M", duration=10.0, power=Power(mean_watts=50.0)))
+    >>> power = Power(mean_watts=50.0)
+    >>> scores(Scenario(name="a", bitrate="5M", duration=10.0, video_seconds=10.0, power=power))
     {'throughput_per_watt': 0.1}
     """
     if scenario.type == "baseline" or scenario.status != "ok":

@@ -24,8 +24,8 @@ from advisor.errors import FfmpegError, InputError
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
-from advisor.quality.queue import Job, Outcome, QualityQueue, perform
-from advisor.quality.settings import Settings, known_models
+from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue, perform
+from advisor.quality.settings import QualitySettings, known_models
 from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.results.folder import ResultFolder, Shown
 from advisor.scoring import scores
@@ -126,7 +126,7 @@ class Work(Struct, frozen=True):
     """Who computes; None where there is no ffmpeg."""
     roots: tuple[Path, ...]
     """Folders, resolved, inside which the paths of result files are followed."""
-    settings: Settings = Settings()
+    settings: QualitySettings = QualitySettings()
     pairs: Path | None = None
 
 
@@ -429,14 +429,16 @@ def _queue(options: Namespace) -> QualityQueue | None:
         logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
     cache = QualityCache(kept)
 
-    def answer(job: Job, check: Callable[[], None]) -> Outcome:
+    def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         return perform(job, cache, ffmpeg=ffmpeg, nice=options.nice, threads=options.threads, check=check)
 
     return QualityQueue(answer, workers=options.workers)
 
 
 def _build(options: Namespace) -> list[QoeCollector]:
-    settings = Settings(model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr)
+    settings = QualitySettings(
+        model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr
+    )
     if options.model is not None and options.codec_comparison:
         raise InputError(
             "--codec-comparison chooses the model itself: leave out one of the two", subject="--model"

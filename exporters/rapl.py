@@ -15,8 +15,7 @@ from advisor.energy.calibration import Calibration, load_calibration
 from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
-from advisor.energy.meter import Meter, MeterReading, open_meter
-from advisor.energy.patience import Patience
+from advisor.energy.meter import Meter, MeterReading, counters_appear, open_meter
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport
@@ -358,10 +357,9 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
             calibration = load_calibration(options.models_dir, hardware, source=source)
         except ModelError as exc:
             problem = f"calibration not used: {exc}"
-        return Survey(describe(sysfs, patience), model, calibration, quota_cores(procfs, sysfs), problem)
+        return Survey(describe(sysfs, procfs), model, calibration, quota_cores(procfs, sysfs), problem)
 
-    patience = Patience()
-    measured = RaplCollector(opened, survey, appeared=lambda: describe(sysfs, patience).readable)
+    measured = RaplCollector(opened, survey, appeared=counters_appear(sysfs, procfs))
     return [measured, GpuCollector(opened_gpus)]
 
 

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,7 +94,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _scenario_options(parser: argparse.ArgumentParser, *, several: bool) -> None:
     group = parser.add_argument_group("scenario")
     group.add_argument("--name", help="name of the scenario (default: from its settings)")
-    group.add_argument("--encoder", default="libx264", help="ffmpeg's name of the encoder (libx264)")
+    group.add_argument(
+        "--encoder", default="libx264", help="ffmpeg's name, or a format such as hevc (libx264)"
+    )
     group.add_argument("--preset", help="on the encoder's own scale")
     rate = group.add_mutually_exclusive_group()
     rate.add_argument("--bitrate", help="such as 2500k or 2.5M; a bare number is kbit/s (2500k)")
@@ -101,16 +104,30 @@ def _scenario_options(parser: argparse.ArgumentParser, *, several: bool) -> None
     rate.add_argument("--ladder", metavar="WxH@RATE,...", help="renditions from one process and one decode")
     if several:
         rate.add_argument("--bitrates", metavar="RATE,...", help="one stream for each")
-        group.add_argument("--streams", type=int, help="concurrent equal streams (2)")
+        group.add_argument("--streams", type=_whole, help="concurrent equal streams (2)")
     group.add_argument("--resolution", metavar="WxH", help="scale to this size (default: the input's)")
-    group.add_argument("--fps", type=_number, help="change the frame rate")
-    group.add_argument("--threads", type=int, help="threads of the encoder (default: its own choice)")
+    group.add_argument("--fps", metavar="R", help="a constant frame rate, such as 25 or 30000/1001")
+    group.add_argument("--filters", metavar="F,...", help="ffmpeg filters before the encode, such as yadif")
+    group.add_argument("--pixel-format", metavar="NAME", help="of the encode, such as yuv420p10le")
+    group.add_argument(
+        "--encoder-option",
+        action="append",
+        type=_option,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further option of the encoder, such as tune=film; may be given several times",
+    )
+    group.add_argument("--passes", type=_whole, default=1, metavar="N", help="2: two passes (1)")
+    group.add_argument("--audio", metavar="NAME", help="copy, or an encoder such as aac (default: no sound)")
+    group.add_argument("--audio-bitrate", metavar="RATE", help="such as 128k")
+    group.add_argument("--hardware-decoding", metavar="NAME", help="cuda, qsv, vaapi or vulkan")
+    group.add_argument("--threads", type=_whole, help="threads of the encoder (default: its own choice)")
     group.add_argument("--realtime", action="store_true", help="read the input at its own frame rate")
     group.add_argument("--rtmp", metavar="URL", help="stream in real time to rtmp://HOST/APP/STREAM")
     group.add_argument(
         "--sink", choices=("file", "null"), default="file", help="where the encode goes (file)"
     )
-    group.add_argument("--viewers", type=int, help="recorded for costs per viewer")
+    group.add_argument("--viewers", type=_whole, help="recorded for costs per viewer")
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +148,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--order", choices=("given", "random"), default="given", help="within each round of repeats"
     )
-    group.add_argument("--seed", type=int, default=0, help="of the random order (0)")
+    group.add_argument("--seed", type=_whole, default=0, help="of the random order (0)")
     for flag, when, default in (("--stabilization", "before", 1.0), ("--cooldown", "after", 0.0)):
         text = f"idle seconds {when} each window ({default:g})"
         group.add_argument(flag, type=_pause, metavar="S", default=default, help=text)
@@ -171,17 +188,34 @@ def _time(group: argparse._ArgumentGroup, flag: str, text: str, default: float |
 
 
 def _number(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"expected a finite number, found {text!r}")
     return value
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as tune=film, found {text!r}")
+    return name, value
+
+
 def _bounded(low: float, high: float, what: str) -> Callable[[str], float]:
     def parse_value(text: str) -> float:
         try:
-            value = float(text)
-        except ValueError:
+            value = _number(text)
+        except argparse.ArgumentTypeError:
             value = math.nan
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"expected {what}, found {text!r}")
@@ -225,6 +259,13 @@ def spec_of(options: argparse.Namespace) -> Spec:
         streams=options.streams if several and options.streams is not None else streams,
         resolution=options.resolution,
         fps=options.fps,
+        filters=options.filters,
+        pixel_format=options.pixel_format,
+        encoder_options=dict(options.encoder_option),
+        passes=options.passes,
+        audio=options.audio,
+        audio_bitrate=options.audio_bitrate,
+        hardware_decoding=options.hardware_decoding,
         threads=options.threads,
         realtime=options.realtime,
         rtmp=options.rtmp,

@@ -32,6 +32,8 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
     """User and system time of the process and of the children that it waited for, from the kernel."""
     frames: int | None = None
     """Frames of the first output, as last reported."""
+    seconds: float | None = None
+    """Of what was written, as last reported: up to the last packet, whose reordered frames may be missing."""
     dropped_frames: int | None = None
     duplicated_frames: int | None = None
     output_frames: dict[int, int] = {}
@@ -99,6 +101,7 @@ class FfmpegLog:
             exit_code=exit_code,
             cpu_seconds=cpu_seconds,
             frames=self.count("frame"),
+            seconds=None if (written := self.count("out_time_us")) is None else written / 1e6,
             dropped_frames=self.count("drop_frames"),
             duplicated_frames=self.count("dup_frames"),
             output_frames=dict(self._output_frames),

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -15,16 +16,15 @@ from msgspec.structs import replace
 
 from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps
-from advisor.video.encoders import ENCODERS, Encoder
+from advisor.video.encoders import ALIASES, ENCODERS, Encoder
 from runner.arguments import spec_of
 from runner.batch import read_batch
 from runner.shipped import shipped
-from runner.spec import Bitrate, RungSpec, Spec, refuse, spec_problems
+from runner.source import LAVFI
+from runner.spec import Bitrate, RungSpec, Spec, frame_rate, refuse, spec_problems
 
-__all__ = ["LAVFI", "Job", "Rung", "arrange", "baseline", "jobs_of", "resolve"]
+__all__ = ["Job", "Rung", "arrange", "baseline", "jobs_of", "resolve"]
 
-LAVFI = "lavfi:"
-"""Before a source of ffmpeg's own, in place of a file's path."""
 SAMPLE = shipped("samples/bigbuckbunny.mp4")
 LONGEST_BASELINE_SECONDS = 60.0
 """Of a baseline that says no duration of its own."""
@@ -44,10 +44,20 @@ class Job(Struct, frozen=True, kw_only=True):
     name: str
     type: Literal["baseline", "single", "multi"] = "single"
     encoder: str | None = None
+    alias: str | None = None
+    """The name of a format that stood for the encoder."""
     preset: str | None = None
     streams: tuple[tuple[Rung, ...], ...] = ()
     """The rungs of each concurrent process."""
-    fps: float | None = None
+    fps: Fraction | None = None
+    """A constant rate to change to; without it every frame keeps its time."""
+    filters: str | None = None
+    pixel_format: str | None = None
+    encoder_options: tuple[tuple[str, str], ...] = ()
+    passes: int = 1
+    audio: str | None = None
+    audio_bitrate: str | None = None
+    hardware_decoding: str | None = None
     threads: int | None = None
     realtime: bool = False
     rtmp: str | None = None
@@ -79,16 +89,24 @@ def resolve(
     if spec.type == "baseline":
         idle = duration if spec.duration is not None else min(duration, LONGEST_BASELINE_SECONDS)
         return baseline(idle, spec.name or "baseline")
-    encoder = ENCODERS[spec.encoder]
+    encoder = ENCODERS[ALIASES.get(spec.encoder, spec.encoder)]
     preset = encoder.default_preset if spec.preset is None else str(spec.preset)
     streams = tuple(_streams(spec))
     return Job(
-        name=spec.name or _name(spec, preset, streams),
+        name=spec.name or _name(spec, encoder.name, preset, streams),
         type="multi" if len(streams) > 1 or spec.type == "multi" else "single",
         encoder=encoder.name,
+        alias=spec.encoder if spec.encoder in ALIASES else None,
         preset=preset,
         streams=streams,
-        fps=None if spec.fps is None else float(spec.fps),
+        fps=None if spec.fps is None else frame_rate(spec.fps),
+        filters=spec.filters,
+        pixel_format=spec.pixel_format,
+        encoder_options=tuple((name, str(value)) for name, value in spec.encoder_options.items()),
+        passes=spec.passes,
+        audio=spec.audio,
+        audio_bitrate=None if spec.audio_bitrate is None else bitrate_text(spec.audio_bitrate),
+        hardware_decoding=spec.hardware_decoding,
         threads=spec.threads,
         realtime=spec.realtime or spec.rtmp is not None,
         rtmp=spec.rtmp,
@@ -130,7 +148,7 @@ def bitrate_text(value: Bitrate) -> str:
     return f"{kbps:.10g}k"
 
 
-def _name(spec: Spec, preset: str, streams: Sequence[Sequence[Rung]]) -> str:
+def _name(spec: Spec, encoder: str, preset: str, streams: Sequence[Sequence[Rung]]) -> str:
     rungs = streams[0]
     if len(rungs) > 1:
         what = f"ladder of {len(rungs)}"
@@ -140,9 +158,18 @@ def _name(spec: Spec, preset: str, streams: Sequence[Sequence[Rung]]) -> str:
         what = " ".join(part for part in (rung.resolution, quality) if part)
     if spec.bitrates is not None:
         what = "+".join(stream[0].bitrate or "" for stream in streams)
-    parts = [spec.encoder, preset, what]
+    parts = [encoder, preset, what]
     if spec.fps is not None:
-        parts.append(f"{spec.fps:g} fps")
+        parts.append(f"{spec.fps if isinstance(spec.fps, str) else format(spec.fps, 'g')} fps")
+    parts += [part for part in (spec.filters, spec.pixel_format) if part is not None]
+    parts += [f"{name}={value}" for name, value in spec.encoder_options.items()]
+    if spec.passes == 2:
+        parts.append("2 passes")
+    if spec.audio is not None:
+        rate = "" if spec.audio_bitrate is None else f" {bitrate_text(spec.audio_bitrate)}"
+        parts.append(f"audio {spec.audio}{rate}")
+    if spec.hardware_decoding is not None:
+        parts.append(f"{spec.hardware_decoding} decoding")
     if spec.threads is not None:
         parts.append(f"{spec.threads} threads")
     if len(streams) > 1:
@@ -204,6 +231,8 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
         )
         for spec in specs
     ]
+    endless = [job.name for job in jobs if job.passes == 2 and job.media_seconds is None]
+    refuse(subject, [f"media_duration: expected for the two passes of {name!r}" for name in endless])
     names = Counter(job.name for job in jobs)
     refuse(subject, [f"name: expected one scenario called {n!r}" for n, times in names.items() if times > 1])
     return jobs
@@ -222,7 +251,7 @@ def _specs(options: argparse.Namespace) -> tuple[Sequence[Spec], str | None]:
 def _as_option(problem: str) -> str:
     """The problem of a field as that of its option: ``media_duration: ...`` is ``--media-duration: ...``."""
     field, colon, rest = problem.partition(":")
-    return f"--{field.replace('_', '-')}{colon}{rest}"
+    return f"--{field.replace('encoder_options.', 'encoder-option ').replace('_', '-')}{colon}{rest}"
 
 
 def _next_to(specs: Sequence[Spec], file: Path) -> list[Spec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -10,13 +11,14 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.results import InputMedia, Output, Scenario
+from advisor.results import Output, Scenario
 from runner.command import commands
 from runner.describe import encode_stats, outputs, scenario_record
 from runner.ffmpeg_log import ProcessResult
 from runner.jobs import Job
 from runner.measurement import EnergyMeter, GpuReader, Measurement
 from runner.process import EncodeGroup
+from runner.source import Source
 from runner.validity import MachineState, WindowConditions, read_machine_state, reasons
 
 __all__ = ["Laboratory", "Progress", "measure"]
@@ -55,9 +57,7 @@ class Laboratory(Struct, frozen=True, kw_only=True):
         return replace(state, runner_cpu_seconds=usage.ru_utime + usage.ru_stime)
 
 
-def measure(
-    job: Job, laboratory: Laboratory, source: InputMedia | None, idle_watts: float | None
-) -> Scenario:
+def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts: float | None) -> Scenario:
     """Run one job in its measuring window.
 
     The window opens before ffmpeg starts and closes after the last process has ended and was waited for, so
@@ -68,7 +68,7 @@ def measure(
     FfmpegError
         The binary cannot be started at all.
     """
-    planned = commands(job, ffmpeg=laboratory.ffmpeg, folder=laboratory.folder)
+    planned = commands(job, ffmpeg=laboratory.ffmpeg, folder=laboratory.folder, source=source)
     interval_seconds = min(laboratory.interval_seconds, job.duration_seconds / 4)
     measurement = Measurement(laboratory.meter, interval_seconds, laboratory.gpus)
     before = laboratory.state()
@@ -76,50 +76,71 @@ def measure(
         measurement.open()
         group.start()
         end = _drive(group, measurement, job, laboratory, interval_seconds)
-        measurement.close(group.cpu_seconds())
+        encoder_cpu_seconds = group.cpu_seconds()
+        measurement.close(encoder_cpu_seconds)
         results, error = group.results, end.error or group.failure
     after = laboratory.state()
-    cpu_seconds = sum(result.cpu_seconds for result in results) if job.streams else None
-    scenario = replace(scenario_record(job, planned, source, measurement), cpu_seconds=cpu_seconds)
+    scenario = replace(
+        scenario_record(job, planned, source),
+        duration=measurement.seconds,
+        start_time=measurement.start_unix,
+        end_time=measurement.end_unix,
+        cpu_seconds=encoder_cpu_seconds if job.streams else None,
+    )
     if end.aborted:
         return replace(scenario, status="aborted", error="interrupted")
     if error is not None:
         return replace(scenario, status="failed", error=error)
-    made = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
+    encoded = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
+    if not end.asked and (shortfall := _shortfall(job, source, encoded)) is not None:
+        return replace(scenario, status="failed", error=shortfall)
     return replace(
         scenario,
-        outputs=[output for stream in made for output in stream],
-        power=measurement.power(idle_watts, cpu_seconds),
+        outputs=[output for stream in encoded for output in stream],
+        power=measurement.power(idle_watts, scenario.cpu_seconds),
         gpu_power=measurement.gpu_power(),
         samples=measurement.samples(),
-        encode=encode_stats(results, made, measurement.seconds) if job.streams else None,
-        validity=reasons(_conditions(job, measurement, results, made, before, after, interval_seconds)),
+        encode=encode_stats(results, encoded, measurement.seconds) if job.streams else None,
+        validity=reasons(
+            replace(
+                _conditions(measurement, results, before, after),
+                interval_seconds=interval_seconds,
+                encoder_cpu_seconds=encoder_cpu_seconds,
+                realtime_seconds=_slowest_seconds(encoded) if job.realtime else None,
+            )
+        ),
     )
 
 
+def _shortfall(job: Job, source: Source | None, encoded: Sequence[Sequence[Output]]) -> str | None:
+    """Why there is less video than was asked for: the input cannot be read twice, or not to its end."""
+    if job.media_seconds is None or not encoded:
+        return None
+    tolerance = max(0.1, 2 * max(source.steps, default=0.0) if source is not None else 0.0)
+    seconds = min(output.duration or math.inf for stream in encoded for output in stream)
+    if seconds >= job.media_seconds - tolerance:
+        return None
+    return f"the input gave {seconds:.2f} of {job.media_seconds:g} s of video"
+
+
+def _slowest_seconds(encoded: Sequence[Sequence[Output]]) -> float:
+    """Seconds of video that the slowest stream made."""
+    return min(stream[0].duration or 0.0 for stream in encoded)
+
+
 def _conditions(
-    job: Job,
-    measurement: Measurement,
-    results: Sequence[ProcessResult],
-    made: Sequence[Sequence[Output]],
-    before: MachineState,
-    after: MachineState,
-    interval_seconds: float,
+    measurement: Measurement, results: Sequence[ProcessResult], before: MachineState, after: MachineState
 ) -> WindowConditions:
-    slowest = min((stream[0].duration or 0.0 for stream in made), default=None)
     return WindowConditions(
         window_seconds=measurement.seconds,
         wall_clock_seconds=measurement.end_unix - measurement.start_unix,
         samples=measurement.sample_count,
         longest_gap_seconds=measurement.longest_gap_seconds,
-        interval_seconds=interval_seconds,
         energy_lost=measurement.energy_lost,
         host_busy_seconds=measurement.host_busy_seconds,
         host_total_seconds=measurement.host_total_seconds,
-        encoder_cpu_seconds=sum(result.cpu_seconds for result in results),
         before=before,
         after=after,
-        realtime_seconds=slowest if job.realtime else None,
         dropped_frames=sum(result.dropped_frames or 0 for result in results),
         decode_errors=sum(result.decode_errors for result in results),
         stopped=any(result.stopped for result in results),
@@ -127,8 +148,10 @@ def _conditions(
 
 
 class _End(Struct):
-    """Why a scenario ended before its time, if it did."""
+    """How a scenario ended."""
 
+    asked: bool = False
+    """Whether ffmpeg was asked to end."""
     aborted: bool = False
     error: str | None = None
 
@@ -141,22 +164,21 @@ def _drive(
     start = time.monotonic()
     due = start + interval_seconds
     deadline = start + job.duration_seconds
-    asked = False
-    while group.running or (not job.streams and not asked):
+    while group.running or (not job.streams and not end.asked):
         group.step(min(due, deadline) - time.monotonic())
         now = time.monotonic()
         if laboratory.stopping():
             end.aborted = True
         elif group.failure is not None:
             end.error = group.failure
-        elif now >= deadline and asked:
+        elif now >= deadline and end.asked:
             end.error = f"ffmpeg did not end within {_patience(job):g} s of being asked to"
         if end.aborted or end.error:
             group.end()
             break
         if now >= deadline:
             group.ask_to_end()
-            asked, deadline = True, now + _patience(job)
+            end.asked, deadline = True, now + _patience(job)
         if now >= due:
             measurement.sample(group.cpu_seconds())
             due += interval_seconds * (1 + (now - due) // interval_seconds)

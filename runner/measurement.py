@@ -9,12 +9,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from advisor.energy.attribution import Window as HostWindow
-from advisor.energy.attribution import share
+from advisor.energy.attribution import HostUse, share
 from advisor.energy.gpu import GpuReading
-from advisor.energy.meter import MeterReading, host_joules
+from advisor.energy.meter import MeterReading, energy_between, host_joules
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
@@ -33,6 +32,8 @@ class EnergyMeter(Protocol):
     def tier(self) -> str: ...
 
     def read(self) -> MeterReading: ...
+
+    def settled(self, readings: Sequence[MeterReading]) -> list[MeterReading]: ...
 
 
 class GpuReader(Protocol):
@@ -76,6 +77,10 @@ class Measurement:
         since = self._points[-1].reading.monotonic_seconds
         if last.reading.monotonic_seconds - since >= self._interval / 2:
             self._points.append(last)
+        *readings, end = self._meter.settled([point.reading for point in (*self._points, last)])
+        points = zip(self._points, readings, strict=True)
+        self._points = [structs.replace(point, reading=reading) for point, reading in points]
+        self._last = structs.replace(last, reading=end)
 
     def _point(self, cpu_seconds: float) -> _Point:
         return _Point(self._meter.read(), cpu_seconds, () if self._gpus is None else self._gpus.read())
@@ -152,7 +157,7 @@ class Measurement:
             CPU seconds of the scenario's processes, for their share of the active energy.
         """
         start, end = self._ends
-        domains = _joules_between(start, end)
+        domains = energy_between(start, end)
         total = None if self.energy_lost else host_joules(domains)
         if total is None or self.seconds <= 0:
             return None
@@ -160,7 +165,7 @@ class Measurement:
         net = None if idle_watts is None else total - idle_watts * self.seconds
         process = None
         if process_cpu_seconds is not None:
-            host = HostWindow(total, self.host_busy_seconds, self.host_total_seconds)
+            host = HostUse(total, self.host_busy_seconds, self.host_total_seconds)
             process = share(host, process_cpu_seconds, "active")
         return _power(
             total,
@@ -206,15 +211,9 @@ def _power(total_joules: float, seconds: float, watts: Sequence[float], **fields
     return Power(mean_watts=total_joules / seconds, total_energy_joules=total_joules, **spread)
 
 
-def _joules_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
-    """Joules by zone. A zone that was still being checked at the start has counted since before it."""
-    before = {zone.name: zone.joules for zone in start.zones} | dict(start.joules)
-    return {zone: joules - before[zone] for zone, joules in end.joules.items() if zone in before}
-
-
 def _watts(a: MeterReading, b: MeterReading) -> float | None:
     lost = any(zone.startswith(_COUNTED) and zone not in b.joules for zone in a.joules)
-    joules = None if lost else host_joules(_joules_between(a, b))
+    joules = None if lost else host_joules(energy_between(a, b))
     seconds = b.monotonic_seconds - a.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
 

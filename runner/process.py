@@ -71,6 +71,7 @@ class _Process:
     """One running ffmpeg and what it has written so far."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
         self.popen = subprocess.Popen(
             [*_death_notice(), *arguments],
             stdin=subprocess.PIPE,
@@ -141,6 +142,8 @@ class EncodeGroup:
     def __init__(self, commands: Sequence[Command]) -> None:
         self._commands = commands
         self._processes: list[_Process] = []
+        self._earlier_cpu_seconds = 0.0
+        self._asked_to_end = False
         self._selector = selectors.DefaultSelector()
         self._behind = False
 
@@ -166,7 +169,7 @@ class EncodeGroup:
             The binary cannot be started.
         """
         for command in self._commands:
-            self._processes.append(self._started(command.arguments))
+            self._processes.append(self._started(command.first_pass or command.arguments))
 
     def _started(self, arguments: Sequence[str]) -> _Process:
         try:
@@ -182,7 +185,19 @@ class EncodeGroup:
         for key, _ in self._selector.select(max(0.0, min(timeout_seconds, longest))):
             self._selector.unregister(key.fileobj)
             key.data.reap()
+            self._go_on(key.data)
         self._behind = sum(process.look() for process in self._processes if process.result is None) > 0
+
+    def _go_on(self, process: _Process) -> None:
+        """Start the second pass of a command whose first has ended well."""
+        index = self._processes.index(process)
+        first, second = self._commands[index].first_pass, self._commands[index].arguments
+        if process.result is None or process.result.exit_code or process.arguments != first:
+            return
+        if not self._asked_to_end:
+            self._earlier_cpu_seconds += process.result.cpu_seconds
+            process.close()
+            self._processes[index] = self._started(second)
 
     @property
     def running(self) -> bool:
@@ -193,7 +208,12 @@ class EncodeGroup:
     def failure(self) -> str | None:
         """One line on the first process that failed, or encoded nothing; None when there is none."""
         for index, process in enumerate(self._processes):
-            failure = process.result.failure if process.result is not None else None
+            if process.result is None:
+                continue
+            failure = process.result.failure
+            # several encoders write no frame in it
+            if process.arguments == self._commands[index].first_pass and process.result.exit_code == 0:
+                failure = "the time was over in the first pass"
             if failure is not None:
                 return f"stream {index + 1}: {failure}" if len(self._processes) > 1 else failure
         return None
@@ -210,13 +230,14 @@ class EncodeGroup:
 
     def cpu_seconds(self) -> float:
         """CPU seconds so far: exact for what has ended, in clock ticks for what runs."""
-        return sum(
+        return self._earlier_cpu_seconds + sum(
             process.result.cpu_seconds if process.result is not None else _cpu_seconds(process.pid)
             for process in self._processes
         )
 
     def ask_to_end(self) -> None:
         """Tell ffmpeg to stop reading and to finish its files, as a user's ``q`` does."""
+        self._asked_to_end = True
         for process in self._processes:
             if process.result is None and process.popen.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from advisor.errors import InputError
+from advisor.errors import InputError, ResultFileError
 from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run, result_file_name
 from runner.command import commands
 from runner.jobs import Job
+from runner.source import Source
 
 __all__ = [
+    "claimed",
     "content_cache",
     "new_result_path",
     "newest",
@@ -65,7 +69,44 @@ def new_result_path(output_dir: Path) -> Path:
         when += datetime.timedelta(seconds=1)
 
 
-def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: Path) -> list[Job]:
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold ``path`` for one run, by a lock on its outputs folder; the folder goes when nothing is left in it.
+
+    Raises
+    ------
+    InputError
+        Another run holds it.
+    """
+    folder = outputs_folder(path)
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # the run before may have removed the folder since it was opened
+                if folder.exists() and folder.stat().st_ino == os.fstat(descriptor).st_ino:
+                    try:
+                        yield
+                    finally:
+                        remove_if_empty(folder)
+                    return
+                continue
+            raise InputError("expected a file that no other run is writing", subject=path)
+        finally:
+            os.close(descriptor)
+
+
+def remaining(
+    jobs: Sequence[Job],
+    former: Run,
+    here: Host,
+    path: Path,
+    *,
+    ffmpeg: Path,
+    sources: Mapping[str, Source],
+) -> list[Job]:
     """The jobs that ``former`` has not finished.
 
     Raises
@@ -84,7 +125,7 @@ def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: 
         scenario = done.get((job.name, job.repeat))
         if scenario is None:
             unfinished.append(job)
-        elif not _same(scenario, job, ffmpeg, outputs_folder(path)):
+        elif not _same(scenario, job, ffmpeg, outputs_folder(path), sources.get(job.input or "")):
             raise InputError(
                 "has other settings in the file than asked for now",
                 subject=path,
@@ -93,10 +134,10 @@ def remaining(jobs: Sequence[Job], former: Run, here: Host, ffmpeg: Path, path: 
     return unfinished
 
 
-def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path) -> bool:
+def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path, source: Source | None) -> bool:
     if not job.streams:
         return scenario.type == "baseline"
-    asked = commands(job, ffmpeg=ffmpeg, folder=folder)[0].arguments
+    asked = commands(job, ffmpeg=ffmpeg, folder=folder, source=source)[0].arguments
     # the binary may have moved; what it was told may not have changed
     return (scenario.command or [])[1:] == list(asked[1:]) and scenario.streams == len(job.streams)
 
@@ -118,14 +159,18 @@ def read_former(path: Path) -> Run:
 
 
 def newest(folder: Path) -> Path:
-    """The result file that was begun last in ``folder``.
+    """The result file whose run was begun last, of those in ``folder`` that can be read.
 
     Raises
     ------
     InputError
         There is none.
     """
-    files = sorted(folder.glob(RESULT_GLOB))
-    if not files:
+    starts: dict[Path, float] = {}
+    for path in sorted(folder.glob(RESULT_GLOB)):
+        # a file of another tool may lie here too
+        with contextlib.suppress(ResultFileError):
+            starts[path] = read_run(path).start_time or 0.0
+    if not starts:
         raise InputError(f"expected a result file in {folder} to go on with", subject="--resume")
-    return files[-1]
+    return max(starts, key=lambda path: starts[path])

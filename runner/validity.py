@@ -65,11 +65,12 @@ class WindowConditions(Struct, frozen=True, kw_only=True):
     wall_clock_seconds: float
     samples: int
     longest_gap_seconds: float
-    interval_seconds: float
+    interval_seconds: float = 0.5
+    """Between samples, as planned."""
     energy_lost: bool
     host_busy_seconds: float | None
     host_total_seconds: float | None
-    encoder_cpu_seconds: float
+    encoder_cpu_seconds: float = 0.0
     before: MachineState
     after: MachineState
     realtime_seconds: float | None = None

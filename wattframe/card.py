@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
+from advisor.regression.model import TrainedModel
 from advisor.regression.registry import Manifest
-from advisor.regression.training import Trained
-from wattframe.report.drawing import COLOURS, INK, MARKERS, SOFT, Chart, chart, hint, scale
+from wattframe.report.drawing import COLOURS, SOFT, Chart, chart, scale
 from wattframe.report.page import render
 
 __all__ = ["model_card"]
@@ -31,13 +30,12 @@ _ABOUT_ZERO = "Errors should lie about zero at every size; a slope or a funnel s
 Points = list[tuple[float, float]]
 
 
-def model_card(trained: Trained, manifest: Manifest, drift_ratio: float | None = None) -> str:
+def model_card(trained: TrainedModel, manifest: Manifest, drift_ratio: float | None = None) -> str:
     """One self-contained page: facts, errors and coverage, predicted against measured, residuals.
 
     ``drift_ratio`` is how much more new scenarios draw than the former model expected, None where unknown.
     """
-    known = any(report.coverage_ratios for report in manifest.targets.values())
-    charts = [_coverage(manifest)] if known else []
+    charts: list[Chart] = []
     for name, model in trained.targets.items():
         if model.predictor.errors_:
             points = _points(trained, name)
@@ -82,45 +80,7 @@ def _situation(name: str) -> str:
     return _SITUATIONS.get(kind, name).format(_RUNS.get(count, count))
 
 
-def _coverage(manifest: Manifest) -> Chart:
-    """How many of the held-out rows 90 % intervals hold, by situation: a mark a target."""
-    reports = manifest.targets.items()
-    situations = list(dict.fromkeys(key for _, report in reports for key in report.coverage_ratios))
-    names = [_situation(key) for key in situations]
-
-    def draw(axes: Axes, narrow: bool) -> None:
-        for series, (name, report) in enumerate(reports):
-            for place, key in enumerate(situations):
-                if key in report.coverage_ratios:
-                    percent = 100 * report.coverage_ratios[key]
-                    mark = axes.scatter(
-                        [percent], [place], s=50, marker=MARKERS[series], color=COLOURS[series]
-                    )
-                    hint(mark, f"{_NAMES[name]}, {names[place]}: {percent:.1f} %")
-        axes.axvline(90, color=SOFT, linestyle="--", linewidth=1)
-        axes.set_ylim(len(names) - 0.5, -0.7)
-        scale(axes, x="% of held-out rows inside", most=(4 if narrow else 8, 5))
-        axes.set_yticks([] if narrow else range(len(names)), [] if narrow else names, color=INK)
-        for place, text in enumerate(
-            names if narrow else ()
-        ):  # beside the marks they would take half the page
-            axes.annotate(text, (0, place - 0.35), xycoords=("axes fraction", "data"), fontsize=11)
-        key_marks = [
-            Line2D([], [], label=_NAMES[name], linestyle="", marker=MARKERS[series], color=COLOURS[series])
-            for series, (name, _) in enumerate(reports)
-        ]
-        axes.figure.legend(handles=key_marks, loc="outside upper left", ncols=1 if narrow else 3)
-
-    return chart(
-        "coverage",
-        "Coverage of 90 % intervals",
-        "On the dashed line as many values fall inside their interval as it says.",
-        draw,
-        lambda narrow: (130 if narrow else 80) + (44 if narrow else 30) * len(names),
-    )
-
-
-def _points(trained: Trained, name: str) -> Points:
+def _points(trained: TrainedModel, name: str) -> Points:
     """Held-out prediction and measured value of each row, thinned for the eye."""
     model = trained.targets[name]
     rows = [c for c in trained.training if name in c.targets]

@@ -15,8 +15,9 @@ from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
 from runner.jobs import Job, resolve
-from runner.preflight import input_file, look_at_content
+from runner.preflight import look_at_content
 from runner.result_files import content_cache
+from runner.source import Source, look_at_file
 
 __all__ = ["Planned", "planned_run"]
 
@@ -81,12 +82,12 @@ def _media(name: str) -> InputMedia:
     if not Path(name).is_file():
         # a source of ffmpeg's own, or a file of another machine: its name is all that is known
         return InputMedia(name=Path(name).name, path=name)
-    return input_file(name)
+    return look_at_file(name).media
 
 
 def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, float]]:
     """How hard the inputs that lie here are to encode, as far as it can be told."""
-    files = {name: one for name, one in media.items() if one.width}
+    files = {name: Source(media=one) for name, one in media.items() if one.width}
     try:
         ffmpeg = find_ffmpeg()
         able = capabilities(ffmpeg)
@@ -114,7 +115,7 @@ def _scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Sce
         bitrate=",".join(rates) or None,
         crf=rungs[0].crf if rungs else None,
         resolution=(rungs[0].resolution if rungs else None) or size,
-        fps=job.fps or (source.fps if source else None),
+        fps=float(job.fps) if job.fps else (source.fps if source else None),
         threads=job.threads,
         streams=len(job.streams),
         input=source,

@@ -13,12 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.atomic import NO_JSON, write_atomically
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
 __all__ = ["METHOD", "QualityCache", "Record", "content_key", "file_digest"]
 
-METHOD = 2
+METHOD = 3
 """Raised when a change of the method changes scores; older records are then computed again."""
 
 _CHUNK_BYTES = 1 << 20
@@ -42,7 +42,7 @@ def file_digest(path: Path | str) -> str:
     return digest.hexdigest()
 
 
-def content_key(reference_digest: str, distorted_digest: str, settings: Settings) -> str:
+def content_key(reference_digest: str, distorted_digest: str, settings: QualitySettings) -> str:
     """The name under which a pair is kept; equal for copies of the same files."""
     parts = [str(METHOD), reference_digest, distorted_digest, msgspec.json.encode(settings).decode()]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=20).hexdigest()

@@ -28,7 +28,7 @@ from advisor.common.atomic import NO_JSON, sync_folder, write_atomically
 from advisor.errors import InputError, ModelError
 
 if TYPE_CHECKING:
-    from advisor.regression.training import Trained
+    from advisor.regression.model import TrainedModel
 
 __all__ = [
     "FEATURES_VERSION",
@@ -48,9 +48,9 @@ __all__ = [
     "versions",
 ]
 
-Loaded = tuple["Trained", "Manifest"]
+Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 """Counts changes of what features and model files mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
 _MANIFEST_FILE = "manifest.json"
@@ -65,11 +65,13 @@ class TargetReport(Struct, frozen=True, kw_only=True):
     """What was chosen; several names are averaged."""
     candidate_error_ratios: dict[str, float]
     error_ratios: dict[str, float]
-    """Mean absolute error by situation, as in `advisor.regression.situations`: ``plain``, ``familiar``,
+    """Mean absolute error by situation, as in `advisor.regression.interval_bins`: ``plain``, ``familiar``,
     ``probed_1`` to ``probed_3``, ``calibrated_1`` to ``calibrated_3``."""
     coverage_ratios: dict[str, float]
     """Share of values inside their 90 % prediction interval, by situation."""
     rows: int
+    own_error_ratio: float | None = None
+    """Standard deviation of the errors that configurations of one video do not have in common."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def save(models_dir: str | os.PathLike[str], trained: Trained, manifest: Manifest) -> Manifest:
+def save(models_dir: str | os.PathLike[str], trained: TrainedModel, manifest: Manifest) -> Manifest:
     """Store a model as a new version that is not yet in service; returns its manifest as written.
 
     ``version`` and ``files_sha256`` of the given manifest are replaced.
@@ -321,7 +323,7 @@ def _load(folder: Path) -> Loaded:
         raise ModelError("does not match its manifest: it was changed after it was written", subject=path)
     check_versions(manifest.library_versions, path)
     trained = loads(data, path)
-    if trained.encoding.columns != manifest.feature_names:
+    if trained.matrix.columns != manifest.feature_names:
         raise ModelError("its features are not those of its manifest", subject=path)
     return trained, manifest
 

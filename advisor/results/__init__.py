@@ -1,6 +1,6 @@
 """What was run: result files as records, read strictly, with what follows from a scenario."""
 
-from advisor.results.reading import as_scenario, parse_run, read_run
+from advisor.results.reading import RunFolder, as_scenario, parse_run, read_folder, read_run
 from advisor.results.records import (
     RESULT_GLOB,
     SCHEMA_VERSION,
@@ -39,6 +39,7 @@ __all__ = [
     "Quality",
     "Refused",
     "Run",
+    "RunFolder",
     "Samples",
     "Scenario",
     "Ssim",
@@ -47,6 +48,7 @@ __all__ = [
     "as_scenario",
     "json_schema",
     "parse_run",
+    "read_folder",
     "read_run",
     "result_file_name",
     "stream_count",

@@ -107,8 +107,7 @@ def _video_seconds(scenario: Scenario) -> float | None:
     duration = duration_seconds(scenario)
     if duration is not None and scenario.encode is not None and scenario.encode.speed is not None:
         return duration * scenario.encode.speed
-    # an earlier suite ran in real time and wrote only how long
-    return duration
+    return scenario.video_seconds
 
 
 def _processes_in(scenario: Scenario) -> int:
@@ -166,7 +165,7 @@ def output_seconds(scenario: Scenario) -> float | None:
 def delivered_megabits(scenario: Scenario) -> float | None:
     """Megabits delivered over all outputs and streams: by file size, else the bitrate asked for x time.
 
-    >>> delivered_megabits(Scenario(name="a", bitrate="2500k", duration=60.0))
+    >>> delivered_megabits(Scenario(name="a", bitrate="2500k", video_seconds=60.0))
     150.0
     """
     if scenario.type == "baseline":
@@ -353,6 +352,7 @@ def _gpu_mean_watts(scenario: Scenario) -> float | None:
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier.
 
+    None where the run has baselines of which none is valid: the scenario's own figure came from them.
     With GPUs that told their energy it holds theirs too, and is None where that is unknown.
     """
     host = _idle_watts(scenario, run, "power", host_mean_watts)
@@ -366,6 +366,8 @@ def _idle_watts(
     scenario: Scenario, run: Run | None, part: str, mean: Callable[[Scenario], float | None]
 ) -> float | None:
     power: Power | None = getattr(scenario, part)
+    if _idle_is_spoilt(run):
+        return None
     if power is not None and power.idle_watts is not None:
         return power.idle_watts
     baseline = run.baseline if run is not None else None
@@ -376,6 +378,11 @@ def _idle_watts(
 
 def _tier(power: Power | None) -> str | None:
     return power.tier if power is not None else None
+
+
+def _idle_is_spoilt(run: Run | None) -> bool:
+    """Whether the run measured idle power, and never undisturbed."""
+    return run is not None and bool(run.baselines) and run.baseline is None
 
 
 def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
@@ -390,20 +397,20 @@ def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | Non
     if host is None or gpu is None:
         return host
     idle = _idle_watts(scenario, run, "gpu_power", _gpu_mean_watts)
-    net = _net_joules(scenario.gpu_power, gpu, idle, duration_seconds(scenario))
+    net = _net_joules(scenario.gpu_power, gpu, idle, duration_seconds(scenario), run)
     return None if net is None else host + net
 
 
 def _host_net_joules(scenario: Scenario, run: Run | None) -> float | None:
     total, idle = _host_energy(scenario), _idle_watts(scenario, run, "power", host_mean_watts)
     seconds = total.covered_seconds if total is not None else None
-    return _net_joules(scenario.power, total.joules if total is not None else None, idle, seconds)
+    return _net_joules(scenario.power, total.joules if total is not None else None, idle, seconds, run)
 
 
 def _net_joules(
-    power: Power | None, joules: float | None, idle: float | None, seconds: float | None
+    power: Power | None, joules: float | None, idle: float | None, seconds: float | None, run: Run | None
 ) -> float | None:
-    if power is not None and power.net_energy_joules is not None:
+    if power is not None and power.net_energy_joules is not None and not _idle_is_spoilt(run):
         return power.net_energy_joules
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 

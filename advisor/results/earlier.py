@@ -44,7 +44,17 @@ def from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
         # nothing was encoded, and 0 stood for that
         nothing = {"fps": 0, "resolution": "0x0", "vmaf_score": 0, "psnr_score": 0, "ssim_score": 0}
         out = {k: v for k, v in out.items() if k not in nothing or v != nothing[k]}
+    if out.get("type") != "baseline" and "video_seconds" not in out:
+        out |= _real_time(out)
     return _encoder_named(out)
+
+
+def _real_time(out: Mapping[str, Any]) -> dict[str, Any]:
+    """Earlier suites encoded in real time, and wrote only how long."""
+    start, end, seconds = out.get("start_time"), out.get("end_time"), out.get("duration")
+    if seconds is None and _is_number(start) and _is_number(end) and end > start:
+        seconds = end - start
+    return {} if seconds is None else {"video_seconds": seconds}
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["ALIASES", "ENCODERS", "Encoder", "effort", "quality_level"]
+__all__ = ["ALIASES", "ENCODERS", "Encoder", "effort", "find_encoder", "quality_level"]
 
 ALIASES = {
     "h264": "libx264",
@@ -73,6 +73,10 @@ class Encoder(Struct, frozen=True, kw_only=True):
     """The filter that brings frames to the device."""
     even_sides: bool = False
     """Whether it refuses an odd width or height with the usual sampling, 4:2:0 (tried)."""
+    constant_rate_only: bool = False
+    """Whether it gives frames wrong times when they come at unequal distances (tried)."""
+    two_pass: bool = False
+    """Whether it has ffmpeg's ``-pass``."""
 
 
 def _nvenc(name: str, worst_quality: float) -> Encoder:
@@ -118,13 +122,14 @@ def _vaapi(name: str, quality_option: str, worst_quality: float) -> Encoder:
 
 
 _TABLE: Sequence[Encoder] = (
-    Encoder(name="libx264", presets=_X26X, default_preset="medium", even_sides=True),
+    Encoder(name="libx264", presets=_X26X, default_preset="medium", even_sides=True, two_pass=True),
     Encoder(
         name="libx265",
         presets=_X26X,
         default_preset="medium",
         threads=("-x265-params", "pools={}"),
         even_sides=True,
+        two_pass=True,
     ),
     Encoder(
         name="libsvtav1",
@@ -132,6 +137,7 @@ _TABLE: Sequence[Encoder] = (
         default_preset="10",
         quality_range=(1, 63),
         threads=("-svtav1-params", "lp={}"),
+        two_pass=True,
     ),
     Encoder(
         name="libvpx-vp9",
@@ -143,6 +149,7 @@ _TABLE: Sequence[Encoder] = (
         fixed=("-row-mt", "1"),
         offline=("-deadline", "good"),
         live=("-deadline", "realtime"),
+        two_pass=True,
     ),
     Encoder(
         name="libaom-av1",
@@ -154,6 +161,7 @@ _TABLE: Sequence[Encoder] = (
         fixed=("-row-mt", "1"),
         offline=("-usage", "good"),
         live=("-usage", "realtime"),
+        two_pass=True,
     ),
     Encoder(
         name="libvvenc",
@@ -162,6 +170,8 @@ _TABLE: Sequence[Encoder] = (
         constant_quality=("-qp", "{}"),
         quality_range=(0, 63),
         even_sides=True,
+        constant_rate_only=True,
+        two_pass=True,
     ),
     _nvenc("h264_nvenc", 51),
     _nvenc("hevc_nvenc", 51),
@@ -175,6 +185,15 @@ _TABLE: Sequence[Encoder] = (
 )
 
 ENCODERS: dict[str, Encoder] = {encoder.name: encoder for encoder in _TABLE}
+
+
+def find_encoder(name: str) -> Encoder | None:
+    """The encoder called ``name``, or that a format of this name stands for; None where there is none.
+
+    >>> find_encoder("hevc").name
+    'libx265'
+    """
+    return ENCODERS.get(ALIASES.get(name, name))
 
 
 def effort(encoder: str | None, preset: str | None) -> float | None:

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from advisor.errors import InputError
-from advisor.quality.queue import Job, Outcome, QualityQueue
-from advisor.quality.settings import Settings
+from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue
+from advisor.quality.settings import QualitySettings
 from advisor.results import Quality, Vmaf
 from advisor.results.folder import ResultFolder
 from advisor.video.ffmpeg import find_ffmpeg
@@ -53,19 +53,19 @@ class Answers:
     """Stands for ffmpeg: answers each job when it is let go, and remembers what was asked, in order."""
 
     def __init__(self, *, hold: bool = False) -> None:
-        self.asked: list[Job] = []
+        self.asked: list[QualityJob] = []
         self.go = threading.Event()
         if not hold:
             self.go.set()
 
-    def __call__(self, job: Job, check: Callable[[], None]) -> Outcome:
+    def __call__(self, job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         self.asked.append(job)
         while not self.go.wait(0.01):
             check()
         if "bad" in job.distorted:
-            return Outcome(failure="the output is cut off: 3 of 9 frames are there", kind="damaged")
+            return QualityOutcome(failure="the output is cut off: 3 of 9 frames are there", kind="damaged")
         vmaf = Vmaf(mean=80.0, p1=60.0, p5=70.0, model="vmaf_v0.6.1")
-        return Outcome(Quality(aligned=True, frames=9, comparison_height_pixels=360, vmaf=vmaf))
+        return QualityOutcome(Quality(aligned=True, frames=9, comparison_height_pixels=360, vmaf=vmaf))
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_the_loops_of_the_input_reach_the_measurement(
     exporter.start()
     exporter.parts()
     until(lambda: len(perform.asked) == 1)
-    assert perform.asked[0].settings == Settings(reference_loops=-1)
+    assert perform.asked[0].settings == QualitySettings(reference_loops=-1)
 
 
 @pytest.mark.parametrize("how", ["absolute", "dots", "link"])
@@ -485,7 +485,7 @@ def test_without_a_name_the_samples_may_be_read(tmp_path: Path) -> None:
 
 def test_the_settings_of_the_scores_are_options(tmp_path: Path) -> None:
     built = _built(tmp_path, "--xpsnr", "--codec-comparison", "yes")
-    assert built._work.settings == Settings(xpsnr=True, codec_comparison=True)
+    assert built._work.settings == QualitySettings(xpsnr=True, codec_comparison=True)
 
 
 def test_scores_are_kept_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_rtmp_is_live() -> None:
         ({"resolution": "720p"}, "resolution: expected WIDTHxHEIGHT such as 1280x720, found '720p'"),
         ({"resolution": "0x720"}, "resolution: expected WIDTHxHEIGHT such as 1280x720, found '0x720'"),
         ({"resolution": "x"}, "resolution: expected WIDTHxHEIGHT"),
-        ({"fps": 0}, "fps: expected 1 to 480, found 0"),
+        ({"fps": 0}, "fps: expected 1 to 480 frames a second, such as 25 or 30000/1001, found 0"),
         ({"streams": 0}, "streams: expected 1 to 256, found 0"),
         ({"threads": 0}, "threads: expected 1 to 512, found 0"),
         ({"duration": -1}, "duration: expected 0.1 to 86400, found -1"),

@@ -15,6 +15,7 @@ from advisor.results import InputMedia, Run, Scenario, parse_run, write_run
 from runner.jobs import baseline, resolve
 from runner.measure import Laboratory, Progress, measure
 from runner.preflight import look_at_inputs
+from runner.source import Source
 from runner.spec import RungSpec, Spec
 from tests.support.meters import ConstantMeter
 
@@ -195,7 +196,10 @@ def test_an_input_damaged_in_the_middle_is_said(
         stopping=lambda: False,
         notice=lambda progress: None,
     )
-    assert "decode_errors" in measure(job, laboratory, InputMedia(name="c.ts", fps=25.0), None).validity
+    assert (
+        "decode_errors"
+        in measure(job, laboratory, Source(media=InputMedia(name="c.ts", fps=25.0)), None).validity
+    )
 
 
 def test_a_baseline_is_an_idle_window(laboratory: Laboratory) -> None:

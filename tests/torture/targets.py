@@ -37,14 +37,14 @@ from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import WattframeError
 from advisor.prometheus.client import PrometheusClient
 from advisor.quality.pairs import read_pairs
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manifests
 from advisor.results import Run, parse_run
 from exporters.runtime.web_config import read_web_config, ssl_context
 from runner.batch import read_batch
 
 if TYPE_CHECKING:
-    from advisor.regression.trained import Trained
+    from advisor.regression.model import TrainedModel
 
 __all__ = ["CORPUS", "TARGETS", "seeds", "stored_model", "survive"]
 
@@ -336,7 +336,7 @@ def batch(data: bytes) -> None:
 
 def pairs(data: bytes) -> None:
     """A list of pairs to score."""
-    read_pairs(_file("pairs.yaml", data), Settings())
+    read_pairs(_file("pairs.yaml", data), QualitySettings())
 
 
 def manifest(data: bytes) -> None:
@@ -409,10 +409,10 @@ def seeds(target: str) -> list[bytes]:
 
 
 @functools.cache
-def _trained() -> Trained:
+def _trained() -> TrainedModel:
     """A model of ten runs, made here: a kept one would fit one version of scikit-learn alone."""
     from advisor.regression.features import Case
-    from advisor.regression.training import train
+    from advisor.regression.fitting import train
 
     cases = [
         Case(
@@ -439,14 +439,14 @@ def _model() -> bytes:
     return dumps(_trained())
 
 
-def stored_model() -> tuple[Trained, Manifest]:
+def stored_model() -> tuple[TrainedModel, Manifest]:
     """A model and its manifest, as `advisor.regression.registry.save` takes them."""
     from advisor.regression.model_file import library_versions
 
     kept = msgspec.json.decode((CORPUS / "manifest" / "full.json").read_bytes(), type=Manifest)
     manifest = structs.replace(
         kept,
-        feature_names=_trained().encoding.columns,
+        feature_names=_trained().matrix.columns,
         features_version=FEATURES_VERSION,
         library_versions=library_versions(),
     )

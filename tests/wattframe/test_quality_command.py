@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -32,6 +33,9 @@ KEYS = [
     "lossless",
     "ssim_ratio",
     "xpsnr_decibels",
+    "notes",
+    "crop",
+    "offset_seconds",
     "computation_seconds",
 ]
 
@@ -99,9 +103,12 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
     gone, late, good = json.loads(done.stdout)
     assert done.returncode == 1
     assert (gone["aligned"], gone["reason"], gone["vmaf"]) == (False, "gone.mp4: no such file", None)
-    assert (late["aligned"], late["vmaf"], late["frames"]) == (False, None, 25)
+    assert (late["aligned"], late["vmaf"], late["frames"]) == (False, None, 24)
     assert good["aligned"] is True
-    behind = "the output is a frame or more behind the reference (around 0.1 s)"
+    behind = (
+        "the output begins with 1 frame of one picture that the reference does not begin with; "
+        "--offset -0.040 compares what follows"
+    )
     assert done.stderr.splitlines() == [
         "wattframe quality: gone.mp4: no score: gone.mp4: no such file",
         f"wattframe quality: late.mp4: no score: {behind}",
@@ -147,6 +154,22 @@ def test_further_models_are_an_addition_to_the_document(run: Run) -> None:
             "wattframe quality: a.png: --plot: expected a name",
         ),
         (["ref.mkv"], "wattframe quality: Missing argument"),
+        (
+            ["https://a/ref.mkv", "good.mp4"],
+            "wattframe quality: https:/a/ref.mkv: expected a file, found a URL",
+        ),
+        (
+            ["ref.mkv", "good.mp4", "--crop", "1:2"],
+            "wattframe quality: --crop: expected auto, none or W:H:X:Y",
+        ),
+        (["ref.mkv", "good.mp4", "--size", "big"], "wattframe quality: --size: expected a size such as"),
+        (["ref.mkv", "good.mp4", "--rate", "fast"], "wattframe quality: rate: expected frames a second"),
+        (["ref.mkv", "good.mp4", "--metric", "siti"], "wattframe quality: metric: expected one of ms_ssim"),
+        (["ref.mkv", "good.mp4", "--frames", "a.txt"], "wattframe quality: a.txt: --frames: expected a name"),
+        (
+            ["ref.mkv", "good.mp4", "--reference-filter", "movie=x"],
+            "wattframe quality: reference_filter: expected filters of",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_two(run: Run, arguments: list[str], line: str) -> None:
@@ -155,6 +178,45 @@ def test_bad_usage_is_one_line_and_two(run: Run, arguments: list[str], line: str
     assert done.stdout == ""
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
+
+
+def test_an_offset_by_hand_compares_what_follows(run: Run) -> None:
+    (document,) = json.loads(run("ref.mkv", "late.mp4", "--offset", "-0.04", "--json").stdout)
+    assert (document["aligned"], document["frames"], document["offset_seconds"]) == (True, 24, -0.04)
+    assert document["notes"] == [
+        "the output begins 0.040 s earlier than the reference",
+        "the output's first 0.040 s are not in the reference; they are not scored",
+    ]
+
+
+def test_raw_samples_are_scored_as_the_file_that_they_came_from(run: Run, videos: Path) -> None:
+    command = [find_ffmpeg(), "-v", "error", "-y", "-i", "good.mp4", "-pix_fmt", "yuv420p", "good.yuv"]
+    subprocess.run(command, cwd=videos, check=True)
+    (raw,) = json.loads(run("ref.mkv", "good.yuv", "--size", "320x180", "--rate", "25", "--json").stdout)
+    (coded,) = json.loads(run("ref.mkv", "good.mp4", "--json").stdout)
+    assert raw["vmaf"] == coded["vmaf"]
+
+
+def test_the_frames_of_every_encode_are_written_with_the_worst_scenes(run: Run, tmp_path: Path) -> None:
+    table, document = tmp_path / "f.csv", tmp_path / "f.json"
+    done = run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--frames", str(table))
+    assert "good.mp4: worst scene from 0.00 to 0.96 s: VMAF " in done.stderr
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["distorted"] == "good.mp4" for row in rows) == 25
+    run("ref.mkv", "good.mp4", "--frames", str(document))
+    (found,) = json.loads(document.read_text())
+    assert [frame["number"] for frame in found["frames"]] == list(range(25))
+    mean = sum(frame["vmaf"] for frame in found["frames"]) / 25
+    assert found["worst_scenes"][0]["vmaf"] == pytest.approx(mean)
+
+
+def test_further_metrics_are_an_addition_to_the_document(run: Run) -> None:
+    metrics = ("--metric", "ms_ssim", "--metric", "vif", "--metric", "cambi")
+    (document,) = json.loads(run("ref.mkv", "ref.mkv", "--json", *metrics).stdout)
+    assert document["metrics"]["ms_ssim"] == pytest.approx(1, abs=1e-4)
+    assert document["metrics"]["vif"] == pytest.approx(1, abs=1e-4)
+    assert document["metrics"]["cambi"] >= 0
 
 
 def test_the_plot_is_a_drawing_that_names_every_encode(run: Run, tmp_path: Path) -> None:

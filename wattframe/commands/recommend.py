@@ -12,13 +12,9 @@ from msgspec.structs import replace
 
 from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
 from advisor.advice.encoder_deltas import pair_deltas
-from advisor.advice.from_results import by_scenario, options_of
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.cost.price_list import PriceBook, PriceOptions
-from advisor.errors import InputError, ModelError
-from advisor.regression.predictions import Prediction
-from advisor.results import Run
-from advisor.results.derived import energy
+from advisor.errors import InputError
 from wattframe import pricing, tables
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -48,6 +44,9 @@ def recommend(
     input_: Annotated[
         str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
     ] = None,
+    accept_invalid: Annotated[
+        bool, typer.Option("--accept-invalid", help="Compare scenarios whose figures are not valid too.")
+    ] = False,
     json_: pricing.Json = False,
     *,
     prices: PriceOptions,
@@ -64,22 +63,29 @@ def recommend(
         min_speed=min_speed,
         max_watts=max_watts,
     )
-    recommender = TranscodingRecommender(_objective(objective), constraints)
     book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
-    runs, _ = pricing.read_runs("recommend", [results_dir])
-    found = options_of(runs, book.models[0], _predictions(models_dir, runs), input_name=input_)
-    for line in found.notes:
+    runs, code = pricing.read_runs("recommend", [results_dir])
+    recommender = TranscodingRecommender.from_results(
+        runs,
+        _objective(objective),
+        constraints,
+        accept_invalid=accept_invalid,
+        model=book.models[0],
+        models_dir=models_dir,
+        input_name=input_,
+    )
+    for line in recommender.notes:
         pricing.note("recommend", line)
-    answer = recommender.recommend(found.options)
+    answer = recommender.recommend()
     if json_:
         document: dict[str, Any] = msgspec.to_builtins(answer)
-        document["encoder_differences"] = msgspec.to_builtins(pair_deltas(found.options))
+        document["encoder_differences"] = msgspec.to_builtins(pair_deltas(recommender.options))
         pricing.print_json(document)
     else:
-        _print(answer, found.options)
-    return 0
+        _print(answer, recommender.options)
+    return code
 
 
 def _objective(text: str) -> str | dict[str, float]:
@@ -97,32 +103,17 @@ def _objective(text: str) -> str | dict[str, float]:
     return weights
 
 
-def _predictions(models_dir: Path | None, runs: Sequence[Run]) -> dict[tuple[str, str], Prediction]:
-    """Predictions for runs that hold scenarios without energy; none without models."""
-    lacking = [
-        run
-        for run in runs
-        if any(energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
-    ]
-    if models_dir is None or not lacking:
-        return {}
-    from advisor.regression.service import predict_runs
-
-    try:
-        others = [run for run in runs if run not in lacking]
-        return by_scenario(predict_runs(models_dir, lacking, measured=others))
-    except ModelError as exc:
-        pricing.note("recommend", f"nothing predicted: {exc}")
-        return {}
-
-
 def _standing(choice: Pick) -> Iterator[str]:
     """What the choice rests on: run or predicted, power measured or modelled, how surely the best."""
     yield choice.basis
     if choice.tier == "modelled":
         yield "power modelled"
-    if choice.probability_best is not None:
-        yield f"best with a probability of {choice.probability_best:.0%}"
+    if choice.validity:
+        yield f"not valid: {', '.join(choice.validity)}"
+    if choice.probability_knee is not None:
+        yield f"the knee with a probability of {choice.probability_knee:.0%}"
+    elif choice.probability_best is not None:
+        yield f"the least with a probability of {choice.probability_best:.0%}"
 
 
 def _print(answer: Recommendation, options: Sequence[Option]) -> None:

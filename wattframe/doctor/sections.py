@@ -29,7 +29,7 @@ STEADY_GOVERNORS = ("performance", "powersave")
 
 def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
     """Where energy comes from, zone by zone."""
-    status = describe(sysfs)
+    status = describe(sysfs, procfs)
     advice = list(status.advice)
     try:
         meter = open_meter(sysfs=sysfs, procfs=procfs)

@@ -62,7 +62,7 @@ def _on_new_rows(
     """Errors of the new and the former model on scenarios that the former never saw, and its drift there."""
     import numpy as np
 
-    from advisor.regression.validation import mean_ratio_error
+    from advisor.regression.interval_bins import mean_ratio_error
 
     name = "mean_power_watts"
     model = trained.targets.get(name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import itertools
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,10 @@ from wattframe.retraining.judge import former_version, judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
 
 __all__ = ["retrain", "watch"]
+
+_MOST_OF_A_VIDEO = 200
+_NORMAL_DIFFERENCE = 1.0483
+"""Standard deviations of a normal distribution to the median absolute difference of two draws of it."""
 
 
 def retrain(options: RetrainOptions, note: Note, progress: Progress | None = None) -> RetrainReport:
@@ -41,7 +47,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     if not cases:
         raise NotEnoughDataError(f"nothing could be trained: {why_nothing(options, report)}")
     note(f"training on {len(cases)} scenarios")
-    from advisor.regression.training import train
+    from advisor.regression.fitting import train
 
     trained = train(cases)
     report.noted += _outliers(trained)
@@ -92,11 +98,12 @@ def _manifest(trained: Any, home: str) -> Manifest:
     rows = sorted(msgspec.json.encode(c) for c in trained.training)
     targets = {
         name: TargetReport(
-            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.ways else [])),
+            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.factors else [])),
             candidate_error_ratios=model.predictor.errors_,
             error_ratios=model.errors,
             coverage_ratios=model.coverage,
             rows=len(model.residuals),
+            own_error_ratio=_own_error(trained, name, model),
         )
         for name, model in trained.targets.items()
     }
@@ -105,9 +112,9 @@ def _manifest(trained: Any, home: str) -> Manifest:
         created=now.isoformat(timespec="seconds"),
         created_unix_seconds=now.timestamp(),
         hardware_id=home,
-        hardware_known=trained.encoding.hardware,
-        encoders_known=trained.encoding.encoders,
-        feature_names=trained.encoding.columns,
+        hardware_known=trained.matrix.hardware,
+        encoders_known=trained.matrix.encoders,
+        feature_names=trained.matrix.columns,
         tier=trained.tier,
         training_scenarios=trained.cases,
         training_configurations=trained.rows,
@@ -119,6 +126,22 @@ def _manifest(trained: Any, home: str) -> Manifest:
         notes=tuple(trained.notes),
         runs=tuple(sorted({c.run_id for c in trained.training})),
     )
+
+
+def _own_error(trained: Any, name: str, model: Any) -> float | None:
+    """Standard deviation of held-out errors that configurations of one video do not have in common.
+
+    By the differences of every two of a video (the estimator of Shamos, which outliers hardly move); None
+    where no video has two.
+    """
+    rows = [c for c in trained.training if name in c.targets]
+    errors: dict[str, list[float]] = {}
+    for row, error in zip(model.predictor.validated_, model.residuals, strict=True):
+        if rows[row].video is not None:
+            errors.setdefault(rows[row].video, []).append(float(error))
+    groups = [group[:_MOST_OF_A_VIDEO] for group in errors.values()]
+    differences = [abs(a - b) for group in groups for a, b in itertools.combinations(group, 2)]
+    return _NORMAL_DIFFERENCE * statistics.median(differences) if differences else None
 
 
 def watch(

@@ -219,12 +219,17 @@ def test_an_output_without_frames_counts_its_seconds() -> None:
     assert output_seconds(scenario) == 10.0
 
 
-def test_an_earlier_scenario_ran_in_real_time() -> None:
-    """Only how long: 60 s at 30 fps, four streams."""
-    scenario = Scenario(name="4 streams", fps=30.0, resolution="1280x720", duration=60.0)
+def test_a_scenario_that_says_how_much_video_each_stream_made() -> None:
+    """60 s at 30 fps, four streams."""
+    scenario = Scenario(name="4 streams", fps=30.0, resolution="1280x720", video_seconds=60.0)
     assert delivered_frames(scenario) == 7200
     assert delivered_pixels(scenario) == 7200 * 1280 * 720
     assert output_seconds(scenario) == 240.0
+
+
+def test_wall_time_is_not_taken_for_video() -> None:
+    scenario = Scenario(name="4 streams", fps=30.0, resolution="1280x720", duration=60.0)
+    assert (delivered_frames(scenario), output_seconds(scenario)) == (None, None)
 
 
 def test_speed_makes_wall_time_video_time() -> None:
@@ -350,3 +355,26 @@ class TestGpus:
         scenario = Scenario(name="a", duration=60.0, gpu_power=Power(total_energy_joules=4800.0))
         assert energy(scenario) is None
         assert mean_watts(scenario) is None
+
+
+@pytest.mark.parametrize("validity", [["other_load"], []])
+def test_a_baseline_that_is_not_valid_is_not_subtracted(validity: list[str]) -> None:
+    """60 W over an idle 40 W, which was measured beside other load; what the runner made of it goes too."""
+    idle = Scenario(
+        name="idle", type="baseline", duration=60.0, power=Power(mean_watts=40.0), validity=validity
+    )
+    load = powered("load", mean_watts=60.0)
+    told = powered("told", mean_watts=60.0, idle_watts=40.0, net_energy_joules=1200.0)
+    known = not validity
+    for scenario in (load, told):
+        whole = run(idle, scenario)
+        assert net_watts(scenario, whole) == (20.0 if known else None)
+        assert net_energy_joules(scenario, whole) == (pytest.approx(1200) if known else None)
+
+
+def test_the_first_baseline_that_is_valid_counts() -> None:
+    spoilt, sound = (
+        Scenario(name="idle", type="baseline", duration=60.0, power=Power(mean_watts=w), validity=v)
+        for w, v in ((55.0, ["other_load"]), (40.0, []))
+    )
+    assert net_watts(powered(mean_watts=60.0), run(spoilt, sound)) == 20.0

@@ -13,8 +13,7 @@ import skops.io
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestRegressor
 
 from advisor.errors import ModelError
-from advisor.regression.model_file import loads
-from advisor.regression.trees import check_trees
+from advisor.regression.model_file import check_trees, loads
 
 X = np.random.default_rng(1).random((300, 3))
 Y = X[:, 0] + 2 * X[:, 1]

@@ -19,11 +19,11 @@ import skops.io
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression import registry
 from advisor.regression.features import Case
+from advisor.regression.fitting import TrainedModel, train, validation_groups
 from advisor.regression.model_file import dumps, library_versions, loads
-from advisor.regression.offsets import Seen, Spread, corrected, video_variances
 from advisor.regression.registry import Manifest
+from advisor.regression.residual_kriging import ResidualAt, SharedVariances, corrected, video_variances
 from advisor.regression.service import Request, answer, models_stamp, predict_files, predict_runs
-from advisor.regression.training import Trained, merged_repeats, train, validation_groups
 from advisor.results import Host, InputMedia, Power, Run, Scenario, write_run
 
 POWER_AND_SPEED = ("mean_power_watts", "encode_speed_ratio")
@@ -45,15 +45,15 @@ def _line(rows: int = 10) -> list[Case]:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
+def trained() -> TrainedModel:
     return train(_line())
 
 
-def _manifest(trained: Trained, **more: Any) -> Manifest:
+def _manifest(trained: TrainedModel, **more: Any) -> Manifest:
     given: dict[str, Any] = {
         "version": "", "created": "2026-01-01T00:00:00+00:00", "created_unix_seconds": 1767225600.0,
-        "hardware_id": "lab-1", "hardware_known": trained.encoding.hardware,
-        "encoders_known": trained.encoding.encoders, "feature_names": trained.encoding.columns,
+        "hardware_id": "lab-1", "hardware_known": trained.matrix.hardware,
+        "encoders_known": trained.matrix.encoders, "feature_names": trained.matrix.columns,
         "tier": trained.tier, "training_scenarios": 10, "training_configurations": 10,
         "training_data_sha256": "", "grouped_by": "configuration", "targets": {},
         "library_versions": library_versions(), "files_sha256": {},
@@ -62,20 +62,20 @@ def _manifest(trained: Trained, **more: Any) -> Manifest:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, trained: Trained) -> Path:
+def stored(tmp_path: Path, trained: TrainedModel) -> Path:
     made = registry.save(tmp_path, trained, _manifest(trained))
     registry.promote(tmp_path, "lab-1", made.version, reason="the first")
     return tmp_path
 
 
-def test_energy_is_the_rate_times_seconds_of_video_and_streams(trained: Trained) -> None:
+def test_energy_is_the_rate_times_seconds_of_video_and_streams(trained: TrainedModel) -> None:
     one, four = trained.predict([_case("x", 1.0), _case("y", 1.0, streams=4, video_seconds=20.0)])
     assert one.total_energy_joules is not None
     assert four.total_energy_joules is not None
     assert four.total_energy_joules.mean == pytest.approx(8 * one.total_energy_joules.mean)
 
 
-def test_predictions_carry_intervals_and_the_tier(trained: Trained) -> None:
+def test_predictions_carry_intervals_and_the_tier(trained: TrainedModel) -> None:
     (found,) = trained.predict([_case("x", 1.0)], confidence=0.5)
     power = found.mean_power_watts
     assert power is not None
@@ -86,7 +86,7 @@ def test_predictions_carry_intervals_and_the_tier(trained: Trained) -> None:
     assert (found.tier, found.confidence) == ("measured", 0.5)
 
 
-def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: Trained) -> None:
+def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: TrainedModel) -> None:
     (found,) = trained.predict([_case("x", 1.0, hardware="new")])
     assert found.mean_power_watts is None
     assert found.total_energy_joules is None
@@ -94,7 +94,7 @@ def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: Trained) -
     assert found.notes == ("machine new was never measured: give a calibration run of it, best of these: x",)
 
 
-def test_outside_of_what_was_measured_the_interval_widens(trained: Trained) -> None:
+def test_outside_of_what_was_measured_the_interval_widens(trained: TrainedModel) -> None:
     """Bitrates from e^6 to e^9 were measured: e^12 is a span beyond, where watts may change as they did."""
     inside, outside = trained.predict([_case("x", 1.0, numbers={"log_bitrate_kbps": r}) for r in (9.0, 12.0)])
     near, far = inside.mean_power_watts, outside.mean_power_watts
@@ -107,7 +107,7 @@ def test_outside_of_what_was_measured_the_interval_widens(trained: Trained) -> N
     assert np.log((near.high or 0) / near.mean) < 0.5
 
 
-def test_what_never_varied_in_training_leaves_no_bounds(trained: Trained) -> None:
+def test_what_never_varied_in_training_leaves_no_bounds(trained: TrainedModel) -> None:
     cases = [
         _case(f"s{r}", 10 * 2 ** (r - 6), numbers={"log_bitrate_kbps": r, "log_fps": 3.2}) for r in (6, 7, 8)
     ]
@@ -161,7 +161,7 @@ def test_energy_is_learned_on_two_ways_where_time_is_known_too(tmp_path: Path) -
     made = train(cases)
     asked = [_case("x", 1.0, video="new", numbers={"log_bitrate_kbps": 7.7}, video_seconds=1.0)]
     (found,) = made.predict(asked)
-    x = made.design.matrix(asked)
+    x = made.matrix.rows(asked)
     own, watts, speed = (
         model.predictor.predict(x)[0]
         for model in (made.targets[name] for name in ("energy_joules_per_video_second", *POWER_AND_SPEED))
@@ -182,10 +182,10 @@ def test_energy_goes_its_own_way_where_a_run_has_no_speed() -> None:
         msgspec.structs.replace(c, targets=c.targets | {"encode_speed_ratio": 2.0}) for c in cases[1:]
     ]
     made = train([cases[0], *with_speed])
-    assert made.targets["energy_joules_per_video_second"].ways == {}
+    assert made.targets["energy_joules_per_video_second"].factors == {}
 
 
-def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: Trained) -> None:
+def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: TrainedModel) -> None:
     """The new machine draws three times what the model says, whatever the bitrate."""
     calibration = _case("c", 60.0, hardware="new", video="other")
     (found,) = trained.predict(
@@ -196,21 +196,21 @@ def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: Trained) 
     assert "machine new is known by calibration runs only" in found.notes
 
 
-def test_a_measured_run_tells_nothing_of_itself(trained: Trained) -> None:
+def test_a_measured_run_tells_nothing_of_itself(trained: TrainedModel) -> None:
     own = _case("c", 60.0, hardware="new")
     (found,) = trained.predict([own], [own])
     assert found.mean_power_watts is None
 
 
-def test_an_encoder_never_measured_is_flagged_and_not_guessed(trained: Trained) -> None:
+def test_an_encoder_never_measured_is_flagged_and_not_guessed(trained: TrainedModel) -> None:
     (found,) = trained.predict([_case("x", 1.0, encoder="librav1e")])
     assert (found.mean_power_watts, found.encoder_known) == (None, False)
     assert "encoder librav1e was never measured" in found.notes
 
 
 def test_repeats_are_one_row_of_their_median() -> None:
-    rows = [_case("a", 10.0), _case("a", 50.0), _case("a", 12.0)]
-    (merged,) = merged_repeats(rows)
+    made = train([_case("a", 10.0), _case("a", 50.0), _case("a", 12.0)])
+    (merged,) = made.training
     assert merged.targets["mean_power_watts"] == 12.0
     assert merged.weight == 3.0
 
@@ -237,11 +237,14 @@ def test_a_single_scenario_gives_its_value_without_an_interval() -> None:
 
 def test_a_probe_moves_its_video_by_what_videos_share() -> None:
     """Shared variance 0.03 of 0.04: three quarters of the probe's error, and the rest of the doubt."""
-    spread = Spread(video=0.03)
-    probe = Seen("clip", "libx264", None, 0.04, error=0.2)
-    offset, variance = corrected(Seen("clip", "libx265", None, 0.04), [probe], spread)
+    spread = SharedVariances(video=0.03)
+    probe = ResidualAt("clip", "libx264", None, 0.04, error=0.2)
+    offset, variance = corrected(ResidualAt("clip", "libx265", None, 0.04), [probe], spread)
     assert (offset, variance) == (pytest.approx(0.15), pytest.approx(0.0175))
-    assert corrected(Seen("other", "libx265", None, 0.04), [probe], spread) == (0.0, pytest.approx(0.04))
+    assert corrected(ResidualAt("other", "libx265", None, 0.04), [probe], spread) == (
+        0.0,
+        pytest.approx(0.04),
+    )
 
 
 def test_shared_variances_are_found_from_pairs() -> None:
@@ -262,7 +265,7 @@ def test_shared_variances_are_found_from_pairs() -> None:
     assert video_variances(np.array(errors[:12]), videos[:12], encoders[:12]) == (0.0, 0.0)
 
 
-def test_a_stored_model_predicts_what_it_did_before(stored: Path, trained: Trained) -> None:
+def test_a_stored_model_predicts_what_it_did_before(stored: Path, trained: TrainedModel) -> None:
     loaded, manifest = registry.load(stored, "lab-1")
     assert (manifest.version, manifest.promoted, manifest.reason) == ("0001", True, "the first")
     assert loaded.predict([_case("x", 1.0)]) == trained.predict([_case("x", 1.0)])
@@ -290,7 +293,7 @@ def test_bytes_that_are_no_model_are_refused(tmp_path: Path) -> None:
             loads(data, tmp_path / "model.skops")
 
 
-def test_the_model_file_is_a_zip_without_pickles(trained: Trained) -> None:
+def test_the_model_file_is_a_zip_without_pickles(trained: TrainedModel) -> None:
     import io
 
     names = zipfile.ZipFile(io.BytesIO(dumps(trained))).namelist()
@@ -316,7 +319,7 @@ def test_a_half_written_folder_is_refused_in_words(stored: Path, damage: Any, sa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"features_version": 99}, "expected features version 3, found 99"),
+        ({"features_version": 99}, "expected features version 4, found 99"),
         ({"library_versions": {"scikit-learn": "0.1.2"}}, "made with scikit-learn 0.1.2"),
         ({"feature_names": ("other",)}, "its features are not those of its manifest"),
     ],
@@ -328,7 +331,7 @@ def test_a_model_for_something_else_is_refused(stored: Path, change: dict[str, A
         registry.load(stored, "lab-1")
 
 
-def test_promotion_rollback_and_pruning_keep_what_is_in_service(stored: Path, trained: Trained) -> None:
+def test_promotion_rollback_and_pruning_keep_what_is_in_service(stored: Path, trained: TrainedModel) -> None:
     for _ in range(3):
         made = registry.save(stored, trained, _manifest(trained))
     assert registry.versions(stored, "lab-1") == ["0001", "0002", "0003", "0004"]
@@ -343,7 +346,7 @@ def test_promotion_rollback_and_pruning_keep_what_is_in_service(stored: Path, tr
         registry.rollback(stored, "lab-1")
 
 
-def test_leftovers_of_a_killed_writer_are_cleared_and_never_seen(stored: Path, trained: Trained) -> None:
+def test_leftovers_of_a_killed_writer_are_cleared_and_never_seen(stored: Path, trained: TrainedModel) -> None:
     left = stored / "lab-1" / ".new-abc"
     left.mkdir()
     (left / "model.skops").write_bytes(b"half")
@@ -352,7 +355,9 @@ def test_leftovers_of_a_killed_writer_are_cleared_and_never_seen(stored: Path, t
     assert not left.exists()
 
 
-def test_a_machine_without_models_is_served_by_those_that_know_it(stored: Path, trained: Trained) -> None:
+def test_a_machine_without_models_is_served_by_those_that_know_it(
+    stored: Path, trained: TrainedModel
+) -> None:
     more = _manifest(trained, hardware_id="lab-2", hardware_known=("lab-2", "lab-3"), training_scenarios=99)
     made = registry.save(stored, trained, more)
     registry.promote(stored, "lab-2", made.version, reason="x")
@@ -418,7 +423,7 @@ def test_a_model_that_cannot_be_used_is_a_problem_and_no_crash(stored: Path) -> 
     assert "does not match its manifest" in found.problems[0]
 
 
-def test_the_stamp_changes_with_the_model_in_service(stored: Path, trained: Trained) -> None:
+def test_the_stamp_changes_with_the_model_in_service(stored: Path, trained: TrainedModel) -> None:
     before = models_stamp(stored)
     made = registry.save(stored, trained, _manifest(trained))
     assert models_stamp(stored) == before
