@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pytest
 import typer.main
 import yaml
-from runner.options import parse as parse_run_tests
 
 from exporters.catalogue import EXPORTERS
 from exporters.runtime.options import parse_options
+from runner.arguments import parse as parse_run_tests
 from wattframe import cli
 
 ROOT = Path(__file__).resolve().parent.parent

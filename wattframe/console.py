@@ -103,7 +103,7 @@ def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]], words: 
         ]
         longest = max(map(cell_len, lines))
         total += min(longest, max(16, *map(cell_len, heading.split()))) if heading in words else longest
-    return total + len(headings) - 1
+    return total + 2 * (len(headings) - 1)
 
 
 def _print_blocks(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

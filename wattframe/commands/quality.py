@@ -321,34 +321,34 @@ def _name(path: str | None) -> str:
 
 
 def _table(qualities: Sequence[Quality]) -> None:
-    with_xpsnr = any(quality.xpsnr_decibels is not None for quality in qualities)
     further = list(dict.fromkeys(name for quality in qualities for name in quality.metrics))
-    headings = ["encode", "VMAF", "5 %", "1 %", "worst", "PSNR dB", "SSIM"]
-    headings += [*(["XPSNR dB"] if with_xpsnr else []), *(_HEADINGS[name] for name in further)]
+    headings = ("encode", "VMAF", "5 %", "1 %", "worst", "PSNR\ndB", "SSIM", "XPSNR\ndB")
+    compared = dict.fromkeys(
+        f"{q.frames} frames at {q.comparison_height_pixels} lines" for q in qualities if q.frames
+    )
     print_table(
-        [*headings, "frames", "lines", "model"],
+        [*headings, *(_HEADINGS[name] for name in further), "model"],
         [
-            [_name(quality.distorted), *_cells(quality, vmaf, further, with_xpsnr=with_xpsnr)]
+            [_name(quality.distorted), *_cells(quality, vmaf, further)]
             for quality in qualities
             for vmaf in [quality.vmaf, *quality.vmaf_extra.values()]
         ],
         text=("model",),
+        caption=f"Compared: {', '.join(compared)}." if compared else None,
     )
 
 
-def _cells(quality: Quality, vmaf: Vmaf | None, further: Sequence[str], *, with_xpsnr: bool) -> list[str]:
+def _cells(quality: Quality, vmaf: Vmaf | None, further: Sequence[str]) -> list[str]:
     psnr, ssim = quality.psnr_decibels, quality.ssim_ratio
-    cells = [
-        _number(value, 2) for value in ((vmaf.mean, vmaf.p5, vmaf.p1, vmaf.min) if vmaf else (None,) * 4)
+    decibels = _number(psnr.average if psnr else None, 2)
+    return [
+        *(_number(value, 2) for value in ((vmaf.mean, vmaf.p5, vmaf.p1, vmaf.min) if vmaf else (None,) * 4)),
+        f"{decibels}\n(lossless)" if quality.lossless else decibels,
+        _number(ssim.all if ssim else None, 4),
+        _number(quality.xpsnr_decibels, 2),
+        *(_number(quality.metrics.get(name), 4) for name in further),
+        vmaf.model or "" if vmaf else "no VMAF" if psnr else "no score",
     ]
-    lossless = " (lossless)" if quality.lossless else ""
-    cells.append(_number(psnr.average if psnr else None, 2) + lossless)
-    cells.append(_number(ssim.all if ssim else None, 4))
-    cells += [_number(quality.xpsnr_decibels, 2)] if with_xpsnr else []
-    cells += [_number(quality.metrics.get(name), 4) for name in further]
-    height = quality.comparison_height_pixels
-    model = vmaf.model or "" if vmaf else "no VMAF" if psnr else "no score"
-    return [*cells, str(quality.frames or "-"), str(height or "-"), model]
 
 
 def _number(value: float | None, digits: int) -> str:
