@@ -24,7 +24,7 @@ from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import begins_with_a_still, doubtful, judge
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.frames import Frame, frame_rows
-from advisor.quality.graph import Comparison, Plan, filter_graph, plan
+from advisor.quality.graph import Comparison, Plan, filter_graph, plan, reference_track
 from advisor.quality.logs import Logs, complaints, read_logs, size_changes
 from advisor.quality.pairing import (
     Pairing,
@@ -32,6 +32,7 @@ from advisor.quality.pairing import (
     pair_by_pictures,
     pair_by_times,
     shifted_by_pictures,
+    undecided,
 )
 from advisor.quality.pooling import pool, psnr_cap_decibels
 from advisor.quality.probe import Media, intact_frames, nominal_rate, probe
@@ -263,11 +264,11 @@ def _pass(
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
         folder = Path(name)
         messages = _run(work, source, list(outputs.values()), folder)
-        reference = read_track(folder, "reference")
         broken = complaints(messages)
         sizes = size_changes(messages)
         for n, (place, output) in enumerate(outputs.items()):
             try:
+                reference = read_track(folder, reference_track(n, output.comparison.crop))
                 whole = read_track(folder, f"track{n}")
                 doubt = broken or output.media.suspect or source.suspect
                 if doubt and not output.examined:
@@ -313,7 +314,8 @@ def _run(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path) -
     command += ["-/filter_complex", "graph.txt"]
     for n in range(len(outputs)):
         command += ["-map", f"[out{n}]", "-f", "null", "-"]
-    for label in ("reference", *(f"track{n}" for n in range(len(outputs)))):
+    tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
+    for label in (*tracks, *(f"track{n}" for n in range(len(outputs)))):
         command += ["-map", f"[{label}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{label}.raw"]
     total = max(len(c.pairing.partners) for c in comparisons)
     progress = work.progress
@@ -389,15 +391,23 @@ def _paired(
     best = pair_by_pictures(pairings, reference.pictures, seen.pictures) if pairings else None
     if given is not None or (best is not None and not doubtful(reference.pictures, seen.pictures, best)):
         return best, given or 0
-    start = best or Pairing("index", 0, np.arange(min(len(ours.times), len(theirs.times))))
-    reach = round(_OFFSET_SECONDS * float(ours.rate or 25))
-    shift = shifted_by_pictures(reference.pictures, seen.pictures, start, reach)
-    if shift < 0:  # as a number of the output's frames
-        shift = -round(-shift / float(ours.rate or 25) * float(theirs.rate or 25))
-    moved = pair_by_times(ours, theirs, shift) if shift else []
-    if not moved:
-        return best, 0
-    return pair_by_pictures(moved, reference.pictures, seen.pictures), shift
+    frames = min(len(ours.times), len(theirs.times))
+    for start in (*([best] if best is not None else []), Pairing("index", 0, np.arange(frames))):
+        shift = _shift_of(start, ours, theirs, reference, seen)
+        moved = pair_by_times(ours, theirs, shift) if shift else []
+        if moved:
+            there = pair_by_pictures(moved, reference.pictures, seen.pictures)
+            rate = float(ours.rate or 25)
+            if judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None:
+                return there, shift
+    return best, 0
+
+
+def _shift_of(start: Pairing, ours: Timing, theirs: Timing, reference: Track, seen: Track) -> int:
+    """The reference's frame that the output begins with; negative: the other way round."""
+    rate = float(ours.rate or 25)
+    shift = shifted_by_pictures(reference.pictures, seen.pictures, start, round(_OFFSET_SECONDS * rate))
+    return shift if shift >= 0 else -round(-shift / rate * float(theirs.rate or rate))
 
 
 def _timing(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
@@ -427,6 +437,8 @@ def _finished(seen: _Seen, said: Sequence[str]) -> Measurement:
         raise FfmpegError(f"ffmpeg compared {compared} of {len(pairing.partners)} frames")
     rate = float(seen.source.rate or 25)
     reason, notes = _beyond(seen)
+    if reason is None and _undecided(seen):
+        reason = "the rates differ, and the output does not show which frames were chosen"
     if reason is None:
         verdict = judge(seen.reference.pictures, seen.track.pictures, pairing, seen.track.times, rate)
         reason, notes = verdict.reason, [*notes, *verdict.notes]
@@ -448,6 +460,16 @@ def _finished(seen: _Seen, said: Sequence[str]) -> Measurement:
     cap = psnr_cap_decibels(decided.depth)
     rows = frame_rows(pairing, seen.reference, seen.track, seen.logs, decided.models, cap)
     return Measurement(_scored(quality, decided, seen.logs, notes), rows)
+
+
+def _undecided(seen: _Seen) -> bool:
+    ours = _timing(seen.reference, seen.source, seen.settings)
+    theirs = _timing(seen.track, seen.output.media, None)
+    if ours.rate is None or theirs.rate is None or ours.rate == theirs.rate:
+        return False
+    pairing = seen.output.comparison.pairing
+    others = [p for p in pair_by_times(ours, theirs, seen.output.offset_frames) if p.rule in ("fps", "rate")]
+    return undecided(pairing, others, seen.reference.pictures, seen.track.pictures)
 
 
 def _crop_used(output: _Output, source: Media) -> dict[str, str] | None:
