@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -308,10 +309,13 @@ def truth(pair: Made, ffmpeg: str, folder: Path) -> float:
         (pair.shown or pair.reference, pair.reference_truth, "r.raw", grey),
         (pair.output, pair.output_truth, "d.raw", grey and pair.grey_output),
     )
+    banner = subprocess.run([ffmpeg, "-i", folder / pair.output], capture_output=True, text=True, check=False)
+    stays = "yuvj420p" in banner.stderr  # what ffmpeg makes of grey for some coders: full range
     rest = "colorspace=unknown:color_primaries=unknown:color_trc=unknown"
     for source, filters, target, full in sides:
         # grey is full range, and is brought to what libvmaf and coders of colour take
         limits, end = ("pc", "scale=in_range=pc:out_range=tv,") if full else ("tv", "")
+        limits, end = ("pc", "") if grey and stays else (limits, end)
         chain = (
             f"setparams=range={limits}:{rest},{filters},setparams=range={limits}:{rest},{end}format={depth}"
         )

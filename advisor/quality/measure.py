@@ -37,6 +37,7 @@ from advisor.quality.pairing import (
 from advisor.quality.pooling import pool, psnr_cap_decibels
 from advisor.quality.probe import Media, intact_frames, nominal_rate, probe
 from advisor.quality.process import run_ffmpeg
+from advisor.quality.registration import areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.results import Psnr, Quality, Ssim
@@ -73,6 +74,8 @@ class _Output(Struct, frozen=True, eq=False):
     limit: int | None = None
     """Frames that can be used, where the file is damaged behind them; None for all."""
     reference_limit: int | None = None
+    registered: bool = False
+    """The edges of the crop were tried."""
     examined: bool = False
     """Both files were decoded to see where they are damaged."""
     offset_frames: int = 0
@@ -275,7 +278,7 @@ def _pass(
                     output = _damage(output, source, work.settings, (reference, whole))
                 seen = _until(whole, output.limit)
                 theirs = _until(reference, output.reference_limit)
-                better = _better(output, source, theirs, seen, work.settings)
+                better = _better(work, output, source, theirs, seen)
                 if better is not None:
                     again[place] = better
                     continue
@@ -304,14 +307,7 @@ def _run(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path) -
         before=settings.reference_filter or "",
         reference_frames=last + 1 + round(_MARGIN_SECONDS * float(source.rate or 25)),
     )
-    (folder / "graph.txt").write_text(graph)
-    start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
-    loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
-    command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
-    command += ["-progress", "pipe:1", *_input(source, *start, *loops)]
-    for output in outputs:
-        command += _input(output.media)
-    command += ["-/filter_complex", "graph.txt"]
+    command = _command(work, source, outputs, folder, graph)
     for n in range(len(outputs)):
         command += ["-map", f"[out{n}]", "-f", "null", "-"]
     tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
@@ -328,6 +324,19 @@ def _run(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path) -
     )
 
 
+def _command(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path, graph: str) -> list[str]:
+    """ffmpeg, its inputs and the graph, which is written to a file: a long one is no argument."""
+    settings = work.settings
+    (folder / "graph.txt").write_text(graph)
+    start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
+    loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
+    command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
+    command += ["-progress", "pipe:1", *_input(source, *start, *loops)]
+    for output in outputs:
+        command += _input(output.media)
+    return [*command, "-/filter_complex", "graph.txt"]
+
+
 def _told(progress: FrameProgress, total: int, done: int) -> None:
     progress(min(done, total), total)
 
@@ -338,23 +347,47 @@ def _input(media: Media, *options: str) -> list[str]:
     return [*files, "-reinit_filter", "0", *media.reads_as, *options, "-i", media.opens]
 
 
-def _better(
-    output: _Output, source: Media, reference: Track, seen: Track, settings: QualitySettings
-) -> _Output | None:
+def _better(work: _Work, output: _Output, source: Media, reference: Track, seen: Track) -> _Output | None:
     """What should be compared instead, None when all is right."""
+    settings = work.settings
     if not len(seen.times) or not len(reference.times):
         raise MediaError("holds no picture that can be decoded", subject=output.media.path)
     if settings.crop == "auto" and output.comparison.crop == Crop():
         crop = crop_by_bars(source, output.media, (reference.inside_bars, seen.inside_bars))
         if crop != Crop():
-            decided = plan(source, output.media, settings, crop)
-            return replace(output, comparison=replace(output.comparison, plan=decided, crop=crop))
+            return _cropped(output, source, settings, crop)
     pairing, offset = _paired(output, source, reference, seen, settings)
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=output.media.path)
-    if pairing.same(output.comparison.pairing):
+    changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
+    if settings.crop == "auto" and output.comparison.crop != Crop() and not output.registered:
+        changed = replace(_registered(work, changed, source), registered=True)
+    if pairing.same(output.comparison.pairing) and changed.comparison.crop == output.comparison.crop:
         return None
-    return replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
+    return changed
+
+
+def _cropped(output: _Output, source: Media, settings: QualitySettings, crop: Crop) -> _Output:
+    decided = plan(source, output.media, settings, crop)
+    return replace(output, comparison=replace(output.comparison, plan=decided, crop=crop))
+
+
+def _registered(work: _Work, output: _Output, source: Media) -> _Output:
+    """``output`` with the crop that fits best on some frames."""
+    crops = areas_around(output.comparison.crop, source, output.media)
+    if len(crops) == 1:
+        return output
+    plans = [plan(source, output.media, work.settings, crop) for crop in crops]
+    with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
+        folder = Path(name)
+        graph = registration_graph(plans, output.comparison.pairing)
+        if work.settings.reference_filter:
+            graph = graph.replace("[0:V:0]", f"[0:V:0]{work.settings.reference_filter},", 1)
+        command = [*_command(work, source, [output], folder, graph)]
+        for n in range(len(crops)):
+            command += ["-map", f"[area{n}]", "-f", "null", "-"]
+        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=(source.path, output.media.path))
+        return _cropped(output, source, work.settings, best_of(folder, crops))
 
 
 def _damage(
