@@ -224,7 +224,7 @@ class CostCollector:
         these are tried at every look.
         """
         stamps = {path: _stamp(path) for path in self._book.files}
-        if stamps == self._stamps:
+        if stamps == self._stamps and self._refusal is None:
             return
         try:
             book = PriceBook.load(self._options)
