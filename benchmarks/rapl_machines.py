@@ -1,7 +1,7 @@
 """Machines at random and a laptop's five days through the meter: how far its counters are from the truth.
 
 ``--machines`` drives trees of `tests.support.random_machines` (vendors, sockets, limits lifted or off, files
-lost, leaps, set-backs, standing zones) for five minutes each. ``--laptop`` drives one AMD laptop for five days:
+lost, leaps, set-backs, standing zones) for five minutes each. ``--days`` drives one AMD laptop:
 one read in five is up to 900 J ahead, it sleeps eight hours a night and twice a day for a while, after every
 second sleep its register begins at 0, and what it draws asleep is counted by the register otherwise.
 
@@ -26,7 +26,8 @@ from tests.support.clock import FakeClock
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
 from tests.support.random_machines import drive
 
-CPU = "processor\t: {0}\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD Ryzen 7 7840HS w/ Radeon 780M Graphics\n"
+MODEL = "AMD Ryzen 7 7840HS w/ Radeon 780M Graphics"
+CPU = f"processor\t: {{0}}\nvendor_id\t: AuthenticAMD\nmodel name\t: {MODEL}\n"
 ASLEEP_WATTS = 0.4
 
 
