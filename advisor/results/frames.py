@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 from advisor.errors import InputError
 from advisor.results.derived import (
     bitrates_kbps,
-    delivered_megabits,
-    delivered_pixels,
     duration_seconds,
     energy,
-    idle_watts,
     machine_of,
     mean_watts,
     net_energy_joules,
@@ -26,57 +23,70 @@ from advisor.results.records import Run, Scenario
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["frame_of", "rows_of"]
+__all__ = ["COLUMNS", "frame_of", "rows_of"]
+
+COLUMNS: dict[str, type] = {
+    **dict.fromkeys(("run_id", "hardware_id", "scenario", "type", "status"), str),
+    "repeat": int,
+    "start_time": float,
+    **dict.fromkeys(("input", "encoder", "encoder_type", "preset", "resolution", "output_ladder"), str),
+    **dict.fromkeys(("bitrate_kbps", "crf", "fps"), float),
+    **dict.fromkeys(("threads", "streams"), int),
+    **dict.fromkeys(("duration_seconds", "video_seconds", "encode_speed_ratio", "cpu_seconds"), float),
+    "power_tier": str,
+    **dict.fromkeys(("mean_power_watts", "energy_joules", "net_energy_joules"), float),
+    "energy_joules_per_video_second": float,
+    **dict.fromkeys(("vmaf", "psnr_decibels", "ssim_ratio"), float),
+    "validity": str,
+}
+"""Columns of the table with their types, in order. What is not known is empty (null in Parquet)."""
 
 
 def rows_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """One row a scenario, all with the same columns, units in their names; None is unknown."""
+    """One row a scenario, each with every one of `COLUMNS`; None is unknown."""
     return [_row(run, scenario) for run in runs for scenario in run.scenarios]
 
 
 def _row(run: Run, s: Scenario) -> dict[str, Any]:
-    used, seconds, megabits = energy(s), output_seconds(s), delivered_megabits(s)
+    used, video = energy(s), output_seconds(s)
+    joules = used.joules if used else None
     return {
         "run_id": run.run_id,
+        "hardware_id": machine_of(run),
         "scenario": s.name,
-        "repeat": s.repeat,
         "type": s.type,
         "status": s.status,
-        "validity": ", ".join(s.validity),
-        "machine": machine_of(run),
+        "repeat": s.repeat,
         "start_time": s.start_time,
         "input": (s.input.name or s.input.path) if s.input else None,
         "encoder": s.encoder,
         "encoder_type": s.encoder_type,
         "preset": s.preset,
-        "crf": s.crf,
-        "asked_bitrate_kbps": sum(bitrates_kbps(s)) or None,
         "resolution": s.resolution,
+        "output_ladder": output_ladder(s) or None,
+        "bitrate_kbps": sum(bitrates_kbps(s)) or None,
+        "crf": s.crf,
         "fps": s.fps,
         "threads": s.threads,
-        "streams": stream_count(s),
-        "output_ladder": output_ladder(s),
+        "streams": None if s.type == "baseline" else stream_count(s),
         "duration_seconds": duration_seconds(s),
-        "video_seconds": seconds,
+        "video_seconds": video,
         "encode_speed_ratio": s.encode.speed if s.encode else None,
-        "dropped_frames": s.encode.dropped_frames if s.encode else None,
         "cpu_seconds": s.cpu_seconds,
+        "power_tier": used.tier if used else None,
         "mean_power_watts": mean_watts(s),
-        "idle_watts": idle_watts(s, run),
-        "energy_joules": used.joules if used else None,
-        "energy_tier": used.tier if used else None,
-        "net_energy_joules": net_energy_joules(s, run),
-        "energy_joules_per_video_second": used.joules / seconds if used and seconds else None,
-        "bitrate_kbps": megabits * 1000 / seconds if megabits and seconds else None,
-        "pixels": delivered_pixels(s),
+        "energy_joules": joules,
+        "net_energy_joules": None if s.type == "baseline" else net_energy_joules(s, run),
+        "energy_joules_per_video_second": joules / video if joules is not None and video else None,
         "vmaf": vmaf_mean(s),
         "psnr_decibels": s.psnr_score,
         "ssim_ratio": s.ssim_score,
+        "validity": "; ".join(s.validity),
     }
 
 
 def frame_of(runs: Iterable[Run]) -> DataFrame:
-    """`rows_of` as a pandas DataFrame; ``start_time`` as UTC.
+    """`rows_of` as a pandas DataFrame; ``start_time`` as a moment in UTC, what is not known as NaN.
 
     Raises
     ------
@@ -85,9 +95,10 @@ def frame_of(runs: Iterable[Run]) -> DataFrame:
     """
     try:
         import pandas as pd
-    except ImportError as exc:
-        raise InputError("needs pandas: pip install pandas", subject="to_frame") from exc
-    frame = pd.DataFrame(rows_of(runs))
-    if len(frame):
-        frame["start_time"] = pd.to_datetime(frame["start_time"], unit="s", utc=True)
+    except ModuleNotFoundError as exc:
+        raise InputError("needs the package pandas: pip install pandas", subject="to_frame") from exc
+    frame = pd.DataFrame(rows_of(runs), columns=list(COLUMNS))
+    numbers = [name for name, kind in COLUMNS.items() if kind is not str]
+    frame[numbers] = frame[numbers].astype(float)
+    frame["start_time"] = pd.to_datetime(frame["start_time"], unit="s", utc=True)
     return frame
