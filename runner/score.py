@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from advisor import quality as quality_of
 from advisor.errors import FfmpegError, MediaError
+from advisor.quality.settings import REFERENCE_FILTERS
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
 from advisor.video.ffmpeg import file_url
 from runner.source import LAVFI
@@ -18,6 +19,8 @@ from runner.source import LAVFI
 __all__ = ["Scorer", "is_scored", "unscored", "with_quality"]
 
 _DRAWN = "reference_"
+_CUTTING = ("crop", "pad")
+"""Filters whose output has no counterpart of the same size and place in the input."""
 
 
 def is_scored(quality: Quality | None) -> bool:
@@ -70,20 +73,28 @@ class Scorer:
         if path is None or source is None:
             reason = f"{scenario.name}: the encode or its input is unknown"
             return Quality(reason=reason, distorted=output.path)
-        filters = {} if scenario.filters is None else {"reference_filter": scenario.filters}
+        filters = scenario.filters.replace(" ", "").split(",") if scenario.filters is not None else []
+        names = {text: text.partition("=")[0] for text in filters}
+        if cut := [text for text in filters if names[text] in _CUTTING]:
+            reason = f"{', '.join(cut)} leaves another part of the picture than the reference shows"
+            return Quality(reason=reason, distorted=output.path)
+        shared = [text for text in filters if names[text] in REFERENCE_FILTERS]
         try:
             reference, loops = self._reference(source, output, path)
-            return quality_of.compute_quality(
+            quality = quality_of.compute_quality(
                 reference,
                 path,
                 ffmpeg=str(self._ffmpeg),
                 codec_comparison=self._codec_comparison,
                 reference_loops=loops,
+                reference_filter=",".join(shared) or None,
                 progress=progress,
-                **filters,  # type: ignore[arg-type]
             )
         except MediaError as exc:
             return Quality(reason=str(exc), distorted=output.path)
+        others = [text for text in filters if text not in shared]
+        note = f"compared with the input before {', '.join(others)}"
+        return replace(quality, notes=[*quality.notes, note]) if others else quality
 
     def _reference(self, source: InputMedia, output: Output, distorted: Path) -> tuple[str, int]:
         """The reference and how often it is repeated, exactly as the encode read it."""

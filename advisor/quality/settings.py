@@ -13,6 +13,7 @@ from advisor.video.ffmpeg import VMAF_MODELS
 __all__ = [
     "METRICS",
     "PHONE",
+    "REFERENCE_FILTERS",
     "Area",
     "QualitySettings",
     "RawFormat",
@@ -41,7 +42,7 @@ _MIN_SIZE = {
 METRICS = {"ms_ssim": "float_ms_ssim", "vif": "vif", "cambi": "cambi"}
 """Further metrics of libvmaf and their names in its log. They cost several times what VMAF does."""
 
-_FILTERS = (
+REFERENCE_FILTERS = (
     *(
         "bwdif",
         "decimate",
@@ -56,7 +57,7 @@ _FILTERS = (
     *("hflip", "kerndeint", "pullup", "setfield", "transpose", "vflip", "w3fdif", "yadif"),
 )
 """Filters that may be put on the reference: they change fields, rate or direction and open no file."""
-_FILTER = re.compile(rf"({'|'.join(_FILTERS)})(=[A-Za-z0-9_:=./+-]*)?")
+_FILTER = re.compile(rf"({'|'.join(REFERENCE_FILTERS)})(=[A-Za-z0-9_:=./+-]*)?")
 
 
 class Area(Struct, frozen=True):
@@ -137,7 +138,7 @@ def check_settings(settings: QualitySettings) -> None:
         raise InputError(f"expected seconds, found {settings.offset}", subject="offset")
     for text in (settings.reference_filter or "").split(",") if settings.reference_filter is not None else ():
         if not _FILTER.fullmatch(text.strip()):
-            expected = f"filters of {', '.join(_FILTERS)} with commas between them"
+            expected = f"filters of {', '.join(REFERENCE_FILTERS)} with commas between them"
             raise InputError(f"expected {expected}; found {text.strip()!r}", subject="reference_filter")
     if settings.model is not None and settings.codec_comparison:
         raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")

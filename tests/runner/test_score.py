@@ -120,6 +120,43 @@ def test_one_output_without_a_score_leaves_the_scenario_without(
     assert all(path.exists() for path in encodes)
 
 
+@pytest.mark.parametrize(
+    ("filters", "shared", "note"),
+    [
+        ("yadif=1, hqdn3d=4:3", "yadif=1", "compared with the input before hqdn3d=4:3"),
+        ("fieldmatch,decimate", "fieldmatch,decimate", None),
+        ("eq=contrast=1.1", None, "compared with the input before eq=contrast=1.1"),
+    ],
+)
+def test_the_reference_gets_the_filters_that_keep_its_content(
+    filters: str,
+    shared: str | None,
+    note: str | None,
+    tmp_path: Path,
+    encodes: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str | None] = []
+
+    def compute(*_: Any, reference_filter: str | None, **__: Any) -> Quality:
+        asked.append(reference_filter)
+        return GOOD
+
+    monkeypatch.setattr("advisor.quality.compute_quality", compute, raising=False)
+    scenario = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1), filters=filters).scenarios[0]
+    scorer = Scorer(Path("/opt/ffmpeg"), tmp_path, codec_comparison=False)
+    quality = scorer.quality(scenario, scenario.outputs[0], lambda done, total: None)
+    assert asked == [shared]
+    assert quality.notes == ([] if note is None else [note])
+
+
+def test_what_was_cut_has_no_reference(tmp_path: Path, encodes: list[Path]) -> None:
+    scenario = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1), filters="crop=10:10").scenarios[0]
+    scorer = Scorer(Path("/opt/ffmpeg"), tmp_path, codec_comparison=False)
+    quality = scorer.quality(scenario, scenario.outputs[0], lambda done, total: None)
+    assert quality.reason == "crop=10:10 leaves another part of the picture than the reference shows"
+
+
 def test_an_interrupted_score_keeps_the_encode_for_another_time(
     tmp_path: Path, encodes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from advisor.errors import FfmpegError
 from advisor.results import Run, read_run
 from advisor.video.ffmpeg import find_ffmpeg
+from tests.support.videos import make_video
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,15 +122,25 @@ def server(tmp_path: Path) -> Iterator[_Server]:
         process.wait()
 
 
-def _start(tmp_path: Path, *args: str) -> subprocess.Popen[str]:
+def _start(
+    tmp_path: Path, *args: str, source: str = "lavfi:testsrc2=s=320x180:r=25"
+) -> subprocess.Popen[str]:
     try:
         find_ffmpeg()
     except FfmpegError as exc:
         pytest.skip(str(exc))
-    source = ["--input", "lavfi:testsrc2=s=320x180:r=25"]
     common = ["--preset", "ultrafast", "--bitrate", "300k", "--stabilization", "0", "--json", "--quiet"]
     return subprocess.Popen(
-        [sys.executable, "run_tests.py", *args, *source, *common, "--output-dir", str(tmp_path / "out")],
+        [
+            sys.executable,
+            "run_tests.py",
+            *args,
+            "--input",
+            source,
+            *common,
+            "--output-dir",
+            str(tmp_path / "out"),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -162,6 +173,20 @@ def test_concurrent_streams_are_seen_by_the_server(server: _Server, tmp_path: Pa
         assert 50 <= output.frames <= 25 * (scenario.duration + 1)
         assert output.size_bytes
     wait_until(lambda: server.streams() == {})
+
+
+def test_a_variable_rate_reaches_the_server_whole(server: _Server, tmp_path: Path) -> None:
+    """60 and 30 frames a second in turn, five in 14 of 120 ticks."""
+    ticks = [14 * group + tick for group in range(12) for tick in (0, 2, 4, 6, 10)]
+    video = make_video(find_ffmpeg(), tmp_path / "phone.mp4", ticks, size=(320, 180))
+    url = f"rtmp://127.0.0.1:{server.rtmp}/live/key"
+    process = _start(tmp_path, "single", "--rtmp", url, "--media-duration", "1.21", source=str(video.path))
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    (scenario,) = _run(tmp_path).scenarios
+    assert scenario.outputs[0].frames == video.frames_within(1.21)
+    assert scenario.outputs[0].duration == pytest.approx(1.21, abs=0.04)
+    assert (scenario.encode and scenario.encode.dropped_frames) == 0
 
 
 def test_a_server_that_refuses_is_a_failed_scenario(server: _Server, tmp_path: Path) -> None:
