@@ -13,13 +13,11 @@ from msgspec import Struct, structs
 
 from advisor.energy.attribution import HostUse, share
 from advisor.energy.gpu import GpuReading
-from advisor.energy.meter import MeterReading, energy_between, host_joules
+from advisor.energy.meter import MeterReading, energy_between, host_joules, host_zones
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
 __all__ = ["EnergyMeter", "GpuReader", "Measurement"]
-
-_COUNTED = ("package", "dram", "psys")
 
 
 class EnergyMeter(Protocol):
@@ -143,7 +141,7 @@ class Measurement:
         return any(
             zone not in end.joules or read.get(zone, fresh) < fresh
             for zone in start.joules
-            if zone.startswith(_COUNTED)
+            if zone in host_zones(start.joules, end.host_rule)
         )
 
     def power(self, idle_watts: float | None, process_cpu_seconds: float | None) -> Power | None:
@@ -158,7 +156,7 @@ class Measurement:
         """
         start, end = self._ends
         domains = energy_between(start, end)
-        total = None if self.energy_lost else host_joules(domains)
+        total = None if self.energy_lost else host_joules(domains, end.host_rule)
         if total is None or self.seconds <= 0:
             return None
         watts = [w for w in self.samples().power_watts if w is not None]
@@ -212,8 +210,8 @@ def _power(total_joules: float, seconds: float, watts: Sequence[float], **fields
 
 
 def _watts(a: MeterReading, b: MeterReading) -> float | None:
-    lost = any(zone.startswith(_COUNTED) and zone not in b.joules for zone in a.joules)
-    joules = None if lost else host_joules(energy_between(a, b))
+    lost = any(zone not in b.joules for zone in host_zones(a.joules, b.host_rule))
+    joules = None if lost else host_joules(energy_between(a, b), b.host_rule)
     seconds = b.monotonic_seconds - a.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
 

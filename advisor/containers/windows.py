@@ -41,7 +41,7 @@ class MeterWindows:
             # a zone that appears later, or whose counter begins again, has counted from 0 since
             used[zone] = joules - last if joules >= last else joules
             self.joules[zone] = joules
-        total = host_joules(used)
+        total = host_joules(used, reading.host_rule)
         if total is None:
             return None
         return HostUse(

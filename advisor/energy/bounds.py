@@ -10,8 +10,9 @@ from advisor.machine import CpuInfo
 
 __all__ = ["part_bounds"]
 
-# firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit"
-_NO_LIMIT_WATTS = 4000.0
+# firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit", or anything else
+# that no part of the domain draws
+_NO_LIMIT_WATTS = {"package": 1500.0, "core": 1500.0, "uncore": 1500.0, "dram": 600.0, "psys": 4000.0}
 # limits hold on average over their window of a second and more
 _ORDINARY_MARGIN, _POSSIBLE_MARGIN = 1.5, 3.0
 # boards that lift the limits let a part draw several times its nominal power (65 W parts: 250-300 W)
@@ -48,7 +49,7 @@ def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     info
         The machine's processors.
     """
-    limit, nominal = _limits(path)
+    limit, nominal = _limits(path, _NO_LIMIT_WATTS[domain])
     if limit is not None:
         return _bounds(_ORDINARY_MARGIN * limit, _POSSIBLE_MARGIN * limit)
     by_cpu = _by_cpu(domain, info)
@@ -63,7 +64,7 @@ def _bounds(ordinary: float, possible: float) -> Bounds:
     return Bounds(min(max(ordinary, _LEAST_ORDINARY_WATTS), possible), possible)
 
 
-def _limits(path: str) -> tuple[float | None, float | None]:
+def _limits(path: str, full_scale_watts: float) -> tuple[float | None, float | None]:
     """The largest limit in force and the part's nominal power in watts; None where there is none.
 
     A limit at full scale is none, nor is any while the zone is switched off.
@@ -72,12 +73,12 @@ def _limits(path: str) -> tuple[float | None, float | None]:
     for number in range(3):
         limits.append(_watts(f"{path}/constraint_{number}_power_limit_uw"))
         nominal.append(_watts(f"{path}/constraint_{number}_max_power_uw"))
-    parts = [watts for watts in nominal if watts is not None and watts < _NO_LIMIT_WATTS]
+    parts = [watts for watts in nominal if watts is not None and watts < full_scale_watts]
     if _is_switched_off(path):
         return None, max(parts, default=None)
-    given = [watts for watts in limits if watts is not None and watts < _NO_LIMIT_WATTS]
+    given = [watts for watts in limits if watts is not None and watts < full_scale_watts]
     highest = max([*given, *parts], default=None)
-    is_lifted = any(watts is not None and watts >= _NO_LIMIT_WATTS for watts in limits)
+    is_lifted = any(watts is not None and watts >= full_scale_watts for watts in limits)
     return (None if is_lifted else highest), highest
 
 

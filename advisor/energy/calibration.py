@@ -151,7 +151,7 @@ def measure_point(
 
 
 def _watts(start: MeterReading, end: MeterReading) -> float | None:
-    joules = host_joules(energy_between(start, end))
+    joules = host_joules(energy_between(start, end), end.host_rule)
     seconds = end.monotonic_seconds - start.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
 

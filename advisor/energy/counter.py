@@ -136,6 +136,8 @@ class EnergyCounter:
         """Monotonic time of the last value that added something; None when none ever did."""
         self.broken_seconds: float | None = None
         """Since when the energy is known without a break: what was drawn just before is lost."""
+        self.began_again = False
+        """Whether what was restored could not be gone on from."""
         self._max_watts = max_watts
         self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
         self._proven_watts = 0.0
@@ -184,11 +186,6 @@ class EnergyCounter:
         """Joules at the time of a value that was held then; None for another time, or while it is held."""
         total = next((total for at, total in self._settled if at == seconds), None)
         return None if total is None else total / _MICROJOULES
-
-    def forget_base(self) -> None:
-        """Another register served meanwhile: the next value is a base again."""
-        self._base = self._former = self._held = None
-        self._line.clear()
 
     def saved(self) -> SavedRegister | None:
         """What another process needs to go on from here; None before the first value."""
@@ -366,7 +363,7 @@ class EnergyCounter:
             self.rejected[held.kind] += 1
         jump = held.jump if is_counted else -self._unsure(base)
         if not is_counted and self.last_good_seconds is None:
-            jump, self._published = -base.total, 0
+            jump, self._published, self.began_again = -base.total, 0, True
         self._settled.extend((point.seconds, point.total + jump) for point in held.points)
         self._held = None
         self._recent.append(steady_watts)

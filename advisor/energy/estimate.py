@@ -193,6 +193,9 @@ class EstimateSource:
         joules = round(self._joules * 1e6)
         return {ZONE: SavedZone(joules, {}, seconds, times.busy_seconds, times.total_seconds)}
 
+    def stop(self) -> None:
+        """Nothing to end."""
+
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`: the kernel has summed the CPU time meanwhile."""
         zone = zones.get(ZONE)

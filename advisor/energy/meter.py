@@ -9,18 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from msgspec import Struct, structs
 
+from advisor.energy.combined import CombinedSource
 from advisor.energy.cpu import cpu_times
 from advisor.energy.estimate import EstimateSource
+from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
+from advisor.energy.redfish import RedfishClient, RedfishConfig, RedfishSource
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import Clock, Source, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, ZoneReport
 from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, state_file
 from advisor.errors import EnergyError, InputError
 
@@ -31,10 +34,10 @@ __all__ = [
     "energy_between",
     "has_moving_host",
     "host_joules",
+    "host_zones",
     "open_meter",
 ]
 
-_S = TypeVar("_S", bound=Source)
 DEFAULT_INTERVAL_SECONDS = 1.0
 _SHORTEST_INTERVAL_SECONDS = 0.01
 # no register comes round in less than four of these; a range that says so is nonsense
@@ -71,6 +74,8 @@ class MeterReading(Struct, frozen=True):
     """Half-width of the source's uncertainty as a ratio; None when measured."""
     zones: tuple[ZoneReport, ...] = ()
     """Every zone the source knows, shown or not, with its counts of errors."""
+    host_rule: HostRule = "cpu"
+    """Which zones are the machine's."""
     missed_ticks: int = 0
     """Ticks of the sampler that came too late to be taken."""
 
@@ -85,9 +90,9 @@ def _is_fresh(zone: ZoneReport, now: float, longest_seconds: float) -> bool:
     if zone.sampled_seconds is None:
         return False
     read = zone.sampled_seconds if zone.read_seconds is None else zone.read_seconds
-    return now - read <= longest_seconds and now - zone.sampled_seconds <= max(
-        longest_seconds, _LONGEST_DOUBT_SECONDS
-    )
+    longest_seconds = max(longest_seconds, (zone.interval_seconds or 0.0) * _FRESH_INTERVALS)
+    doubt_seconds = max(longest_seconds, _LONGEST_DOUBT_SECONDS)
+    return now - read <= longest_seconds and now - zone.sampled_seconds <= doubt_seconds
 
 
 class _PowerWindow:
@@ -137,6 +142,8 @@ class Meter:
         Keeps the counters over a restart; None to begin at 0.
     on_unsaved
         Told once why the state cannot be written.
+    host_rule
+        Which zones are the machine's where it is known twice.
     clock, wall_clock
         Monotonic and Unix seconds.
     """
@@ -149,6 +156,7 @@ class Meter:
         interval_seconds: float | None = None,
         state: StateFile[SavedMeter] | None = None,
         on_unsaved: Callable[[OSError], object] = lambda exc: None,
+        host_rule: HostRule = "cpu",
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
     ) -> None:
@@ -169,10 +177,11 @@ class Meter:
         self._state = state
         self._on_unsaved: Callable[[OSError], object] | None = on_unsaved
         self._saved_seconds: float | None = None
+        self._host_rule = host_rule
 
     @property
     def source(self) -> SourceName:
-        """What the joules come from: ``powercap`` or ``estimate``."""
+        """What the machine's joules come from."""
         return self._source.name
 
     @property
@@ -196,6 +205,7 @@ class Meter:
     def stop(self) -> None:
         """End the thread and save the state; the counters stay."""
         self._sampler.stop()
+        self._source.stop()
         with self._lock:
             self._save()
 
@@ -203,7 +213,7 @@ class Meter:
         if self._state is None:
             return
         try:
-            self._state.save(SavedMeter(self._source.name, self._source.save()))
+            self._state.save(SavedMeter({part.name: part.save() for part in _parts(self._source)}))
         except OSError as exc:
             tell, self._on_unsaved = self._on_unsaved, None
             if tell is not None:
@@ -247,6 +257,7 @@ class Meter:
                 cpu_total_seconds=times.total_seconds if times else None,
                 uncertainty_ratio=self._source.uncertainty_ratio,
                 zones=reports,
+                host_rule=self._host_rule,
                 missed_ticks=self._sampler.missed_ticks,
             )
             if self._saved_seconds is None or now - self._saved_seconds >= SAVE_SECONDS:
@@ -314,11 +325,17 @@ def open_meter(
     idle_watts: float | None = None,
     max_watts: float | None = None,
     estimate: bool = True,
+    sensor_rules: Sequence[SensorRule] = (),
+    redfish: RedfishConfig | None = None,
+    host_rule: HostRule = "cpu",
     state: Path | None = None,
     on_unsaved: Callable[[OSError], object] = lambda exc: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Meter:
-    """A meter on the energy counters where they give the host's joules, else on the estimate.
+    """A meter on what measures this machine, else on the estimate.
+
+    The processor's counters come first, then other sensors of the kernel (hwmon), then the machine's meter
+    over the network. All that measure are read; the estimate serves where none gives the host's joules.
 
     Parameters
     ----------
@@ -331,6 +348,12 @@ def open_meter(
     estimate
         Whether the estimate may stand in. Without it, an unreadable tree gives a meter without zones, which
         shows them as soon as they can be read.
+    sensor_rules
+        An operator's rules for hwmon sensors, before those that are known.
+    redfish
+        The machine's meter over the network; None for none.
+    host_rule
+        Which zones are the machine's where it is known twice.
     state
         File in which the counters are kept over a restart on the same boot; None to begin at 0.
     on_unsaved
@@ -346,20 +369,37 @@ def open_meter(
         Neither counters nor CPU times can be read.
     """
     file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs)
-    counters = _restored(PowercapSource(sysfs, procfs), file)
-    source: Source = counters
-    if estimate and not has_moving_host(counters, sleep=sleep):
-        if cpu_times(procfs) is None:
-            raise EnergyError(f"no energy counters under {sysfs}, and {procfs}/stat gives no CPU times")
-        source = _restored(EstimateSource(procfs, idle_watts=idle_watts, max_watts=max_watts), file)
-    return Meter(source, procfs=procfs, interval_seconds=interval_seconds, state=file, on_unsaved=on_unsaved)
-
-
-def _restored(source: _S, file: StateFile[SavedMeter] | None) -> _S:
+    counters, sensors = PowercapSource(sysfs, procfs), HwmonSource(sysfs, sensor_rules)
+    others: list[Source] = [sensors] if hwmon_sensors(sysfs, (*sensor_rules, *SENSORS)) else []
+    if redfish is not None:
+        others.append(RedfishSource(RedfishClient(redfish), redfish.interval_seconds))
+    estimated = EstimateSource(procfs, idle_watts=idle_watts, max_watts=max_watts)
     saved = None if file is None else file.load()
-    if saved is not None and saved.source == source.name:
-        source.restore(saved.zones)
-    return source
+    for part in (counters, *others, estimated):
+        part.restore(saved.sources.get(part.name, {}) if saved is not None else {})
+    source: Source = CombinedSource([counters, *others]) if others else counters
+    if not has_moving_host(counters, sleep=sleep):
+        sensors.sample(time.monotonic)
+        if any(zone.domain in HOST_DOMAINS and not zone.standing for zone in sensors.report()):
+            source = CombinedSource([*others, counters])
+        elif redfish is not None:
+            source = CombinedSource([*reversed(others), counters])
+        elif estimate:
+            if cpu_times(procfs) is None:
+                raise EnergyError(f"no energy counters under {sysfs}, and {procfs}/stat gives no CPU times")
+            source = estimated
+    return Meter(
+        source,
+        procfs=procfs,
+        interval_seconds=interval_seconds,
+        state=file,
+        on_unsaved=on_unsaved,
+        host_rule=host_rule,
+    )
+
+
+def _parts(source: Source) -> tuple[Source, ...]:
+    return source.parts if isinstance(source, CombinedSource) else (source,)
 
 
 def counters_appear(sysfs: str = "/sys", procfs: str = "/proc") -> Callable[[], bool]:
@@ -384,19 +424,36 @@ def has_moving_host(
     return source.gives_host
 
 
-def host_joules(joules: Mapping[str, float]) -> float | None:
-    """The machine's joules: packages plus dram, each once; psys only where there is nothing else.
+def host_zones(zones: Iterable[str], rule: HostRule = "cpu") -> list[str]:
+    """The zones whose joules are the machine's, each joule once; empty where none of them are.
 
-    core and uncore lie inside their package and psys contains it, so that they are never added.
+    ``cpu`` is packages plus dram, ``system`` what holds the whole machine; each stands in for the other where
+    that is missing. core and uncore lie inside their package and psys contains it, so that they are never
+    added. Of several meters of the machine one counts: the one over the network (which sees the supplies'
+    losses), then a sensor of the board, then the processor's psys.
+
+    >>> host_zones(["package_0", "core_0", "dram_0", "psys_0"])
+    ['package_0', 'dram_0']
+    >>> host_zones(["package_0", "psys_0", "psys_redfish"], "system")
+    ['psys_redfish']
+    """
+    names = list(zones)
+    has_package = any(name.startswith("package") for name in names)
+    cpu = [name for name in names if name.startswith(("package", "dram"))] if has_package else []
+    meters = [name for name in names if name.startswith("psys")]
+    groups = [[name for name in meters if name.endswith(suffix)] for suffix in ("_redfish", "_hwmon", "")]
+    system = next((group for group in groups if group), [])
+    return (cpu or system) if rule == "cpu" else (system or cpu)
+
+
+def host_joules(joules: Mapping[str, float], rule: HostRule = "cpu") -> float | None:
+    """The machine's joules; None where no zone is the machine's. See `host_zones`.
 
     >>> host_joules({"package_0": 100.0, "core_0": 80.0, "dram_0": 10.0, "psys_0": 200.0})
     110.0
     """
-    for domains in (("package", "dram"), ("psys",)):
-        parts = [value for zone, value in joules.items() if zone.startswith(domains)]
-        if any(zone.startswith(domains[0]) for zone in joules):
-            return sum(parts)
-    return None
+    zones = host_zones(joules, rule)
+    return sum(joules[zone] for zone in zones) if zones else None
 
 
 def energy_between(start: MeterReading, end: MeterReading) -> dict[str, float]:

@@ -138,7 +138,7 @@ class _Tracked:
         self._choose(fresh)
         serving = self.serving
         if serving is not None and serving in fresh:
-            self._advance(serving)
+            self._advance(serving, fresh)
         raw, self.read_seconds = self._latest(readings, self.serving or next(iter(fresh), None))
         if not fresh:
             self.read_errors[failures[0] if failures else "missing"] += 1
@@ -150,17 +150,18 @@ class _Tracked:
             return
         moving = [register for register in fresh if register.counter.moved_seconds is not None]
         if moving:
-            for register in self.registers:
-                if register not in fresh:
-                    register.counter.forget_base()
             self.serving = moving[0]
 
-    def _advance(self, serving: _Register) -> None:
-        step = serving.counter.microjoules - serving.passed_on
-        # a register that was set back while nobody looked begins at 0 again
-        self.microjoules = self.microjoules + step if step >= 0 else serving.counter.microjoules
+    def _advance(self, serving: _Register, fresh: Sequence[_Register]) -> None:
+        if serving.counter.began_again:
+            serving.counter.began_again = False
+            self.microjoules = serving.passed_on = 0
+        step = max(serving.counter.microjoules - serving.passed_on, 0)
+        self.microjoules += step
         for register in self.registers:
-            register.passed_on = register.counter.microjoules
+            # one that could not be read will bring this step once more when it can
+            passed_on = register.counter.microjoules if register in fresh else register.passed_on + step
+            register.passed_on = max(passed_on, register.passed_on)
 
     def _latest(
         self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
@@ -326,6 +327,9 @@ class PowercapSource:
     def save(self) -> Mapping[str, SavedZone]:
         """See `Source.save`."""
         return {name: zone.save() for name, zone in self._tracked.items()}
+
+    def stop(self) -> None:
+        """Nothing to end."""
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`."""

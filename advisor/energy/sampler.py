@@ -40,11 +40,11 @@ class Sampler:
     def running(self) -> bool:
         return self._thread is not None
 
-    def start(self) -> None:
-        """Begin; a second call does nothing."""
+    def start(self, *, at_once: bool = False) -> None:
+        """Begin, after the first interval or ``at_once``; a second call does nothing."""
         if self._thread is None:
             self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(at_once,), name=self._name, daemon=True)
             self._thread.start()
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
@@ -54,8 +54,8 @@ class Sampler:
             self._stopping.set()
             thread.join(timeout_seconds)
 
-    def _run(self) -> None:
-        due = time.monotonic() + self._interval()
+    def _run(self, at_once: bool) -> None:
+        due = time.monotonic() + (0.0 if at_once else self._interval())
         while not self._stopping.wait(max(due - time.monotonic(), 0.0)):
             self._work()
             due, missed = next_tick(due, time.monotonic(), self._interval())

@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from advisor.energy.counter import SavedRegister
 
-__all__ = ["Clock", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport"]
+__all__ = ["Clock", "HostRule", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport"]
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
-SourceName = Literal["powercap", "estimate"]
+HostRule = Literal["cpu", "system"]
+"""Which joules are the machine's where both are known: packages plus dram, or what holds all of it (psys)."""
+SourceName = Literal["powercap", "hwmon", "redfish", "estimate"]
 Tier = Literal["measured", "modelled"]
 
 
@@ -40,6 +42,12 @@ class ZoneReport(Struct, frozen=True):
     """Whether its register does not move: what was drawn is unknown."""
     present: bool = True
     """Whether the tree lists the zone now."""
+    sensor: str = ""
+    """What measures it, where that is no register of the processor."""
+    kind: str = "counter"
+    """``counter``; ``average``, ``instant`` and ``volts_amperes`` are powers that are integrated."""
+    interval_seconds: float | None = None
+    """Seconds between two values, where the meter's own interval does not say."""
     range_joules: float | None = None
     wraps: int = 0
     possible_missed_wraps: int = 0
@@ -94,6 +102,9 @@ class Source(Protocol):
     def save(self) -> Mapping[str, SavedZone]:
         """All zones, to go on with after a restart."""
         ...
+
+    def stop(self) -> None:
+        """End what runs beside the meter; the next sample begins it again."""
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """Go on with what another process saved on this boot; called before the first sample."""

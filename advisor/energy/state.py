@@ -25,10 +25,9 @@ SAVE_SECONDS = 5.0
 
 
 class SavedMeter(Struct, frozen=True):
-    """The counters of one source."""
+    """The counters of each source."""
 
-    source: SourceName
-    zones: Mapping[str, SavedZone]
+    sources: Mapping[SourceName, Mapping[str, SavedZone]]
 
 
 class _Envelope(Struct, frozen=True):

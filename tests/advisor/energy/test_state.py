@@ -116,6 +116,6 @@ def test_the_estimate_goes_on_too(tmp_path: Path) -> None:
 
 def test_a_file_holds_one_type(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "s.json", SavedMeter, boot_id="b", place="p")
-    file.save(SavedMeter("powercap", {}))
-    assert file.load() == SavedMeter("powercap", {})
+    file.save(SavedMeter({"powercap": {}}))
+    assert file.load() == SavedMeter({"powercap": {}})
     assert StateFile(tmp_path / "s.json", int, boot_id="b", place="p").load() is None

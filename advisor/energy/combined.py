@@ -1,0 +1,78 @@
+"""Several sources as one: the processor's counters, other sensors of the machine, its meter over the network.
+
+Where two of them measure the same domain, it is counted once. A sensor of the packages (or what lies in them)
+beside RAPL's is a twin: it is listed and not published. What holds the whole machine (psys) is published from
+each, under a name of its own: ``psys_0``, ``psys_0_hwmon``, ``psys_redfish``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import structs
+
+from advisor.energy.source import Clock, SavedZone, Source, SourceName, Tier, ZoneReport
+
+__all__ = ["CombinedSource"]
+
+
+class CombinedSource:
+    """The sources in order of preference; the first gives its name and tier."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.parts = tuple(sources)
+        self.name: SourceName = sources[0].name
+        self.tier: Tier = sources[0].tier
+        self.uncertainty_ratio = sources[0].uncertainty_ratio
+        self._owners: dict[str, tuple[Source, str]] = {}
+
+    def sample(self, clock: Clock) -> None:
+        """Read each once."""
+        for source in self.parts:
+            source.sample(clock)
+
+    def report(self) -> tuple[ZoneReport, ...]:
+        """The zones of all, each domain counted once."""
+        reports: list[ZoneReport] = []
+        shown: dict[str, str] = {}
+        names: set[str] = set()
+        self._owners = {}
+        for source in self.parts:
+            own = source.report()
+            taken = dict(shown)
+            for zone in own:
+                renamed = zone
+                if zone.role == "counted":
+                    name = f"{zone.name}_{source.name}" if zone.name in names else zone.name
+                    renamed = structs.replace(zone, name=name)
+                    if zone.domain != "psys" and zone.domain in taken:
+                        renamed = structs.replace(zone, role="twin", duplicate_of=taken[zone.domain])
+                    else:
+                        self._owners[name] = source, zone.name
+                        names.add(name)
+                        if zone.is_shown:
+                            shown.setdefault(zone.domain, name)
+                reports.append(renamed)
+        return tuple(reports)
+
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        """See `Source.settled_joules`."""
+        source, name = self._owners[zone]
+        return source.settled_joules(name, seconds)
+
+    def longest_interval_seconds(self) -> float | None:
+        """The shortest that any of them allows."""
+        intervals = (source.longest_interval_seconds() for source in self.parts)
+        return min((seconds for seconds in intervals if seconds is not None), default=None)
+
+    def save(self) -> Mapping[str, SavedZone]:
+        """Each source is saved for itself, see `parts`."""
+        return {}
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        """Each source is restored for itself, see `parts`."""
+
+    def stop(self) -> None:
+        """End the threads of those that have one."""
+        for source in self.parts:
+            source.stop()

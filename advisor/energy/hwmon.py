@@ -1,0 +1,370 @@
+"""Power and energy sensors of the kernel's hwmon class: ARM boards, power meters, AMD's socket counters.
+
+A sensor is an energy counter (``energy*_input``, microjoules) or a power (``power*_average`` over its own
+interval, ``power*_input`` of the moment, in microwatts; or a voltage and a current of one channel), which is
+integrated by trapezoids. Which domain a sensor measures is in `SENSORS`, each row from the driver's
+documentation or source; an operator's file says it of boards that are not there.
+
+Interface: Documentation/hwmon/sysfs-interface.rst of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct, structs
+
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.patience import Patience
+from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.zones import ZoneReadError, read_line
+from advisor.errors import InputError
+
+__all__ = ["SENSORS", "HwmonSource", "SensorRule", "hwmon_sensors", "read_sensor_rules"]
+
+SensorKind: TypeAlias = Literal["counter", "average", "instant", "volts_amperes"]
+Domain: TypeAlias = Literal["package", "core", "uncore", "dram", "psys"]
+_FILE = re.compile(r"^(energy|power|in|curr)(\d+)_(input|average|label)$")
+_NUMBER = re.compile(r"(?:socket|chip|node) ?(\d+)", re.IGNORECASE)
+_VALUE = re.compile(r"-?\d{1,20}")
+_MOST_WATTS = 20_000.0
+# powers further apart than this are not joined: what was drawn in between is unknown
+_LONGEST_GAP_SECONDS = 10.0
+# a sensor is integrated at least this often
+_INTEGRATION_SECONDS = 1.0
+_RESCAN_SECONDS = 30.0
+
+
+class SensorRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sensors of one driver whose label matches measure one domain."""
+
+    driver: str
+    """The content of the device's ``name`` file, as a regular expression that matches all of it."""
+    domain: Domain
+    label: str = ".*"
+    """Of ``*_label``, or an ACPI meter's ``power1_oem_info``; a sensor without one has its file's name
+    (``power1``)."""
+
+    def matches(self, driver: str, label: str) -> bool:
+        return bool(
+            re.fullmatch(self.driver, driver, re.IGNORECASE)
+            and re.fullmatch(self.label, label, re.IGNORECASE)
+        )
+
+
+SENSORS: tuple[SensorRule, ...] = (
+    # AMD EPYC and Ryzen counters: Documentation/hwmon/amd_energy.rst (Linux 5.8-5.12); zenergy continues it
+    SensorRule("amd_energy|zenergy", "package", r"Esocket\d+"),
+    # AMD family 15h and 16h: Documentation/hwmon/fam15h_power.rst, power1 is the processor's
+    SensorRule("fam15h_power", "package", "power1"),
+    # NVIDIA Grace: Grace Performance Tuning Guide, "Power and Thermals": ACPI meters told by their OEM info.
+    # The module holds the socket, and the socket its CPU and SoC rails
+    SensorRule("power_meter", "psys", r"Module Power Socket \d+"),
+    SensorRule("power_meter", "package", r"Grace Power Socket \d+"),
+    SensorRule("power_meter", "core", r"CPU Power Socket \d+"),
+    SensorRule("power_meter", "uncore", r"SysIO Power Socket \d+"),
+    # any other ACPI 4.0 power meter measures the machine: Documentation/hwmon/acpi_power_meter.rst
+    SensorRule("power_meter", "psys", "(?!.* Socket ).*"),
+    # Ampere Altra: drivers/hwmon/smpro-hwmon.c
+    SensorRule("smpro_hwmon", "package", r"power\d CORE VRD|power\d SoC|power\d RCA VRD"),
+    SensorRule("smpro_hwmon", "dram", r"power\d DIMM VRD\d"),
+    # Applied Micro X-Gene: Documentation/hwmon/xgene-hwmon.rst
+    SensorRule("apm_xgene", "package", "CPU power"),
+    # IBM POWER: Documentation/hwmon/ibmpowernv.rst, labels of the OPAL firmware
+    SensorRule("ibmpowernv", "psys", "System"),
+    SensorRule("ibmpowernv", "package", r"Chip \d+"),
+    # Corsair's power supplies: Documentation/hwmon/corsair-psu.rst, power1 is the sum of the rails
+    SensorRule("corsairpsu", "psys", "power total"),
+    # NVIDIA Jetson: Jetson Linux Developer Guide, "Power Monitors": VDD_IN, POM_5V_IN and VIN are the whole
+    # board's input, in which the other rails lie
+    SensorRule(r"ina3221x?|ina238", "psys", "VDD_IN|POM_5V_IN|VIN"),
+    SensorRule(r"ina3221x?", "package", "VDD_CPU_GPU_CV|VDD_CPU_CV|VDD_CPU|POM_5V_CPU|CPU"),
+    SensorRule(r"ina3221x?", "dram", "VDDQ.*|VDDRQ|VDD2_1V8AO"),
+)
+"""What is known of sensors; the first row that matches counts."""
+
+
+class Sensor(Struct, frozen=True):
+    """One sensor and the files that tell it."""
+
+    zone: str
+    domain: Domain
+    driver: str
+    label: str
+    kind: SensorKind
+    paths: tuple[str, ...]
+    """The file of the value; voltage and current."""
+    shown_path: str
+
+
+def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
+    """An operator's rules, a YAML list of ``{driver, label, domain}``; they come before `SENSORS`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds something else.
+    """
+    from advisor.common.yaml_text import YamlError, parse_yaml
+
+    try:
+        rules = msgspec.convert(parse_yaml(path.read_bytes()), list[SensorRule])
+        for rule in rules:
+            re.compile(rule.driver), re.compile(rule.label)
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
+    except (YamlError, msgspec.ValidationError) as exc:
+        raise InputError(f"expected a list of driver, label and domain: {exc}", subject=path) from exc
+    except re.error as exc:
+        raise InputError(f"expected regular expressions: {exc}", subject=path) from exc
+    return tuple(rules)
+
+
+def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sensor]:
+    """The sensors under ``sysfs`` that a rule knows, each domain numbered by socket or in order.
+
+    Of one label, an energy counter is taken before a power, and an average before the power of a moment.
+    """
+    found: dict[tuple[str, str], Sensor] = {}
+    for folder in _devices(sysfs):
+        for sensor in _sensors(sysfs, folder, rules):
+            key = (folder, sensor.label)
+            if key not in found or _ORDER.index(sensor.kind) < _ORDER.index(found[key].kind):
+                found[key] = sensor
+    return _numbered(found.values())
+
+
+_ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")
+
+
+def _numbered(sensors: Iterable[Sensor]) -> list[Sensor]:
+    taken: dict[str, Sensor] = {}
+    for sensor in sensors:
+        number = _NUMBER.search(sensor.label)
+        index = int(number[1]) if number is not None else 0
+        while f"{sensor.domain}_{index}" in taken:
+            index += 1
+        name = f"{sensor.domain}_{index}"
+        taken[name] = structs.replace(sensor, zone=name)
+    return list(taken.values())
+
+
+def _devices(sysfs: str) -> Iterator[str]:
+    root = f"{sysfs}/class/hwmon"
+    try:
+        names = sorted(os.listdir(root), key=lambda name: (len(name), name))  # noqa: PTH208
+    except OSError:
+        return
+    yield from (f"{root}/{name}" for name in names)
+
+
+def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[Sensor]:
+    # ACPI's power meter keeps its files with the device
+    places = [place for place in (folder, f"{folder}/device") if Path(place).is_dir()]
+    driver = next((name for place in places if (name := _text(f"{place}/name"))), None)
+    if driver is None:
+        return
+    for place in places:
+        channels: dict[tuple[str, str], set[str]] = {}
+        for name in os.listdir(place):  # noqa: PTH208
+            if (file := _FILE.match(name)) is not None:
+                channels.setdefault((file[1], file[2]), set()).add(file[3])
+        for (quantity, number), files in sorted(channels.items()):
+            label = _label(place, quantity, number)
+            rule = next((rule for rule in rules if rule.matches(driver, label)), None)
+            value = _value(place, quantity, number, files, channels)
+            if rule is not None and value is not None:
+                kind, paths = value
+                shown = os.path.relpath(paths[0], sysfs)
+                yield Sensor("", rule.domain, driver, label, kind, paths, shown)
+
+
+def _label(place: str, quantity: str, number: str) -> str:
+    return (
+        _text(f"{place}/{quantity}{number}_label")
+        or (_text(f"{place}/power{number}_oem_info") if quantity == "power" else None)
+        or f"{quantity}{number}"
+    )
+
+
+def _value(
+    place: str, quantity: str, number: str, files: set[str], channels: Mapping[tuple[str, str], set[str]]
+) -> tuple[SensorKind, tuple[str, ...]] | None:
+    path = f"{place}/{quantity}{number}"
+    match quantity:
+        case "energy" if "input" in files:
+            return "counter", (f"{path}_input",)
+        case "power" if "average" in files:
+            return "average", (f"{path}_average",)
+        case "power" if "input" in files:
+            return "instant", (f"{path}_input",)
+        case "in" if "input" in files and "input" in channels.get(("curr", number), ()):
+            return "volts_amperes", (f"{path}_input", f"{place}/curr{number}_input")
+    return None
+
+
+def _text(path: str) -> str | None:
+    try:
+        return read_line(path) or None
+    except ZoneReadError:
+        return None
+
+
+class _Integrator:
+    """Joules of one sensor so far."""
+
+    def __init__(self, sensor: Sensor) -> None:
+        self.sensor = sensor
+        self.counter = EnergyCounter(None, _MOST_WATTS)
+        self.joules = 0.0
+        self.read_errors: Counter[str] = Counter()
+        self.read_seconds: float | None = None
+        self.lost_seconds: float | None = None
+        """Since when no power is missing."""
+        self._last: tuple[float, float] | None = None
+
+    @property
+    def is_counter(self) -> bool:
+        return self.sensor.kind == "counter"
+
+    @property
+    def sampled_seconds(self) -> float | None:
+        return self.counter.last_good_seconds if self.is_counter else self.read_seconds
+
+    @property
+    def is_standing(self) -> bool:
+        return self.is_counter and self.counter.moved_seconds is None
+
+    def take(self, value: tuple[int, float] | ZoneReadError) -> None:
+        """A counter's microjoules or a power's microwatts, and the time of the read."""
+        if isinstance(value, ZoneReadError):
+            self.read_errors[value.reason] += 1
+            return
+        raw, now = value
+        self.read_seconds = now
+        if self.is_counter:
+            self.counter.observe(raw, now)
+            self.joules = self.counter.joules
+            return
+        watts = max(raw, 0) / 1e6
+        if self._last is not None:
+            then, before = self._last
+            if now - then <= _LONGEST_GAP_SECONDS:
+                self.joules += (watts + before) / 2 * (now - then)
+            else:
+                self.read_errors["gap"] += 1
+                self.lost_seconds = now
+        self._last = now, watts
+
+
+class HwmonSource:
+    """The sensors that `SENSORS` and the operator's rules know.
+
+    Parameters
+    ----------
+    sysfs
+        Root of the file system.
+    rules
+        The operator's, before those that are known.
+    """
+
+    name: SourceName = "hwmon"
+    tier: Tier = "measured"
+    uncertainty_ratio: float | None = None
+
+    def __init__(self, sysfs: str = "/sys", rules: Sequence[SensorRule] = ()) -> None:
+        self._sysfs = sysfs
+        self._rules = (*rules, *SENSORS)
+        self._patience = Patience()
+        self._zones: dict[str, _Integrator] = {}
+        self._saved: Mapping[str, SavedZone] = {}
+        self._scanned_seconds: float | None = None
+
+    def sample(self, clock: Clock) -> None:
+        """Read every sensor once."""
+        now = clock()
+        if self._scanned_seconds is None or now - self._scanned_seconds >= _RESCAN_SECONDS:
+            self._scan()
+            self._scanned_seconds = now
+        values = self._patience.each(lambda zone: _read(self._zones[zone].sensor, clock), list(self._zones))
+        for name, zone in self._zones.items():
+            zone.take(values.get(name, ZoneReadError("blocked")))
+
+    def _scan(self) -> None:
+        for sensor in hwmon_sensors(self._sysfs, self._rules):
+            zone = self._zones.get(sensor.zone)
+            if zone is None:
+                zone = self._zones[sensor.zone] = _Integrator(sensor)
+                saved = self._saved.get(sensor.zone)
+                register = None if saved is None else saved.registers.get(sensor.shown_path)
+                if register is not None:
+                    zone.counter.restore(register)
+            zone.sensor = sensor
+
+    def report(self) -> tuple[ZoneReport, ...]:
+        """Every sensor known."""
+        return tuple(
+            ZoneReport(
+                name=name,
+                domain=zone.sensor.domain,
+                path=zone.sensor.shown_path,
+                joules=zone.joules,
+                sampled_seconds=zone.sampled_seconds,
+                read_seconds=zone.read_seconds,
+                broken_seconds=zone.counter.broken_seconds if zone.is_counter else zone.lost_seconds,
+                standing=zone.is_standing,
+                sensor=f"{zone.sensor.driver} {zone.sensor.label}",
+                kind=zone.sensor.kind,
+                read_errors=dict(zone.read_errors),
+                rejected=dict(zone.counter.rejected),
+            )
+            for name, zone in self._zones.items()
+        )
+
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        """See `Source.settled_joules`."""
+        return self._zones[zone].counter.settled_joules(seconds)
+
+    def longest_interval_seconds(self) -> float | None:
+        """What integration needs; any where there are only counters."""
+        integrates = any(not zone.is_counter for zone in self._zones.values())
+        return _INTEGRATION_SECONDS if integrates else None
+
+    def save(self) -> Mapping[str, SavedZone]:
+        """See `Source.save`: a power's joules are lost with the time in which nobody read it."""
+        return {
+            name: SavedZone(point.published, {zone.sensor.shown_path: point})
+            for name, zone in self._zones.items()
+            if zone.is_counter and (point := zone.counter.saved()) is not None
+        }
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        """See `Source.restore`."""
+        self._saved = zones
+
+
+def _read(sensor: Sensor, clock: Clock) -> tuple[int, float] | ZoneReadError:
+    before = clock()
+    try:
+        values = [_number(path) for path in sensor.paths]
+    except ZoneReadError as exc:
+        return exc
+    # millivolts times milliamperes are microwatts
+    value = values[0] if len(values) == 1 else values[0] * values[1]
+    return value, (before + clock()) / 2
+
+
+def _number(path: str) -> int:
+    text = read_line(path)
+    if not _VALUE.fullmatch(text):
+        raise ZoneReadError("malformed")
+    return int(text)

@@ -1,0 +1,363 @@
+"""The machine's own meter, asked over the network: the power that a Redfish service (a BMC) reads.
+
+Power comes from the first of these that the chassis has, as published by DMTF:
+
+- ``EnvironmentMetrics``, ``PowerWatts.Reading`` (Redfish 2021.2 and later),
+- ``Power``, ``PowerControl[].PowerConsumedWatts`` (deprecated, and what most services have),
+- ``Sensors``, the one of ``ReadingType`` Power that names the whole (``total_power``, ``TotalPower``...).
+
+It is the power of a moment, integrated by trapezoids. A service that says 0 or null has no meter: the machine
+that asks draws something.
+
+Schemas: DSP2046 (Redfish Resource and Schema Guide), Chassis, EnvironmentMetrics, Power, Sensor.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from advisor.energy.sampler import Sampler
+from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.errors import EnergyError, InputError
+
+__all__ = ["ZONE", "RedfishClient", "RedfishConfig", "RedfishError", "RedfishSource", "read_redfish_config"]
+
+ZONE = "psys_redfish"
+_ROOT = "/redfish/v1"
+_MOST_BYTES = 1 << 20
+_MOST_CHASSIS, _MOST_SENSORS = 16, 200
+# chassis that lie in the machine's own; asked only where no other has a meter
+_INNER_TYPES = frozenset({"Card", "Cartridge", "Component", "Module", "StorageEnclosure", "Drawer", "Zone"})
+_PART = re.compile(r"cpu|processor|memory|dimm|gpu|accelerator|psu|supply|fan|storage|drive", re.IGNORECASE)
+_WHOLE = re.compile(r"total|system|chassis|server|platform|input|consumption", re.IGNORECASE)
+# powers further apart than this many intervals are not joined
+_LONGEST_GAP_INTERVALS = 3.0
+
+_Seconds = Annotated[float, Meta(ge=1, le=3600)]
+
+
+class RedfishConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the service is, and who asks."""
+
+    url: str
+    """``https://HOST[:PORT]``; ``http://`` on this machine alone."""
+    username: str
+    password: str | None = None
+    password_file: str | None = None
+    """The password alone; instead of ``password``."""
+    ca_file: str | None = None
+    """Certificates of authorities, PEM; None for those of the system. BMCs often sign their own."""
+    chassis: str | None = None
+    """Id of the chassis to ask; None for the first that has a meter."""
+    interval_seconds: _Seconds = 10.0
+    """Seconds between two questions; services refresh their power every 1 to 60 s."""
+    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+def read_redfish_config(path: Path) -> RedfishConfig:
+    """The YAML file of an operator.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or holds something else. Its values are not repeated.
+    """
+    from advisor.common.yaml_text import YamlError, parse_yaml
+
+    try:
+        config = msgspec.convert(parse_yaml(path.read_bytes()), RedfishConfig)
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
+    except (YamlError, msgspec.ValidationError) as exc:
+        raise InputError(f"expected a Redfish service: {exc}", subject=path) from exc
+    is_local = re.match(r"http://(localhost|127\.|\[::1\])", config.url) is not None
+    if not (config.url.startswith("https://") or is_local):
+        raise InputError(
+            "expected https://HOST, so that nobody reads the password", subject=path, field="url"
+        )
+    if (config.password is None) == (config.password_file is None):
+        raise InputError("expected one of password and password_file", subject=path)
+    for name in ("password_file", "ca_file"):
+        file = getattr(config, name)
+        if file is not None and not Path(file).is_file():
+            raise InputError("expected a file that exists", subject=path, field=name)
+    return config
+
+
+class _AskError(Exception):
+    """One question without an answer; ``reason`` is a label value."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class RedfishError(EnergyError):
+    """The service does not tell its power; ``reason`` is a label value."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"redfish: {reason}")
+
+
+class RedfishClient:
+    """Asks one service for the power of the machine, over one connection that is kept."""
+
+    def __init__(self, config: RedfishConfig) -> None:
+        import requests
+
+        self._config = config
+        self._session = requests.Session()
+        # neither a proxy nor a .netrc of the environment
+        self._session.trust_env = False
+        self._session.verify = config.ca_file or True
+        self._session.headers["Accept"] = "application/json"
+        self._meter: tuple[str, str] | None = None
+        """The resource that has the power, and which of the three kinds it is."""
+
+    def watts(self) -> float:
+        """Power now, in watts.
+
+        Raises
+        ------
+        RedfishError
+            For ``timeout``, ``unreachable``, ``tls``, ``auth``, ``http``, ``malformed``, ``no_meter`` or
+            ``zero``.
+        """
+        try:
+            if self._meter is None:
+                self._meter = self._find()
+            path, kind = self._meter
+            try:
+                return _positive(_READERS[kind](self._get(path)))
+            except _AskError as exc:
+                if exc.reason in ("http", "no_meter"):
+                    self._meter = None  # a service that was upgraded may have moved it
+                raise
+        except _AskError as exc:
+            raise RedfishError(exc.reason) from exc
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+    def _find(self) -> tuple[str, str]:
+        is_zero = False
+        for chassis in self._chassis():
+            for path, kind in self._meters(chassis):
+                try:
+                    _positive(_READERS[kind](self._get(path)))
+                except _AskError as exc:
+                    if exc.reason not in ("http", "no_meter", "zero", "malformed"):
+                        raise
+                    is_zero = is_zero or exc.reason == "zero"
+                else:
+                    return path, kind
+        raise _AskError("zero" if is_zero else "no_meter")
+
+    def _chassis(self) -> list[Mapping[str, Any]]:
+        """The chassis of the system first, those inside it last."""
+        root = self._get(f"{_ROOT}/")
+        members = list(self._members(_link(root, "Chassis")))[:_MOST_CHASSIS]
+        chassis = [self._get(path) for path in members]
+        wanted = self._config.chassis
+        if wanted is not None:
+            return [one for one in chassis if one.get("Id") == wanted]
+        return sorted(chassis, key=lambda one: one.get("ChassisType") in _INNER_TYPES)
+
+    def _meters(self, chassis: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        for name in ("EnvironmentMetrics", "Power"):
+            path = _link(chassis, name)
+            if path is not None:
+                yield path, name
+        sensors = [
+            p for p in self._members(_link(chassis, "Sensors")) if re.search("power", p, re.IGNORECASE)
+        ]
+        for path in sorted(sensors[:_MOST_SENSORS], key=lambda p: not _WHOLE.search(p.rpartition("/")[2])):
+            name = path.rpartition("/")[2]
+            if _WHOLE.search(name) and not _PART.search(name):
+                yield path, "Sensor"
+
+    def _members(self, path: str | None) -> Iterator[str]:
+        members = self._get(path).get("Members") if path is not None else None
+        for member in members if isinstance(members, list) else ():
+            link = _link({"member": member}, "member")
+            if link is not None:
+                yield link
+
+    def _get(self, path: str) -> Mapping[str, Any]:
+        import requests
+        from requests.auth import HTTPBasicAuth
+        from requests.exceptions import RequestException, SSLError, Timeout
+
+        config = self._config
+        password = config.password
+        try:
+            if config.password_file is not None:
+                password = Path(config.password_file).read_text().strip()
+            # no redirect: credentials go to the one service that the operator named
+            answer = self._session.get(
+                f"{config.url.rstrip('/')}{path}",
+                auth=HTTPBasicAuth(config.username.encode(), (password or "").encode()),
+                timeout=config.timeout_seconds,
+                allow_redirects=False,
+                stream=True,
+            )
+            with answer:
+                if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+                    raise _AskError("auth")
+                if answer.status_code != requests.codes.ok:
+                    raise _AskError("http")
+                body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
+        except SSLError:
+            raise _AskError("tls") from None
+        except Timeout:
+            raise _AskError("timeout") from None
+        except (RequestException, OSError, ValueError):
+            raise _AskError("unreachable") from None
+        if len(body) > _MOST_BYTES:
+            raise _AskError("malformed")
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise _AskError("malformed") from None
+
+
+def _link(resource: Mapping[str, Any], name: str) -> str | None:
+    """A reference to another resource of the same service."""
+    reference = resource.get(name)
+    path = reference.get("@odata.id") if isinstance(reference, dict) else None
+    return path if isinstance(path, str) and path.startswith(f"{_ROOT}/") else None
+
+
+def _environment(resource: Mapping[str, Any]) -> object:
+    excerpt = resource.get("PowerWatts")
+    return excerpt.get("Reading") if isinstance(excerpt, dict) else None
+
+
+def _power_control(resource: Mapping[str, Any]) -> object:
+    """The control of the whole: some services list those of processors and memory after it."""
+    controls = resource.get("PowerControl")
+    for control in controls if isinstance(controls, list) else ():
+        if isinstance(control, dict) and not _PART.search(str(control.get("Name", ""))):
+            return control.get("PowerConsumedWatts")
+    return None
+
+
+def _sensor(resource: Mapping[str, Any]) -> object:
+    return resource.get("Reading") if resource.get("ReadingType") in (None, "Power") else None
+
+
+_READERS = {"EnvironmentMetrics": _environment, "Power": _power_control, "Sensor": _sensor}
+
+
+def _positive(value: object) -> float:
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _AskError("no_meter")
+    if value <= 0:
+        raise _AskError("zero")
+    return float(value)
+
+
+class RedfishSource:
+    """One zone, ``psys_redfish``, whose power is asked for in a thread of its own.
+
+    Parameters
+    ----------
+    client
+        Asks the service.
+    interval_seconds
+        Seconds between two questions.
+    clock
+        Monotonic seconds, the meter's.
+    """
+
+    name: SourceName = "redfish"
+    tier: Tier = "measured"
+    uncertainty_ratio: float | None = None
+
+    def __init__(
+        self, client: RedfishClient, interval_seconds: float, *, clock: Clock = time.monotonic
+    ) -> None:
+        self._client = client
+        self._interval = interval_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._joules = 0.0
+        self._last: tuple[float, float] | None = None
+        self._lost_seconds: float | None = None
+        self._errors: Counter[str] = Counter()
+        self._poller = Sampler("redfish", self.poll, lambda: interval_seconds)
+
+    def stop(self) -> None:
+        """End the thread and the connection."""
+        self._poller.stop()
+        self._client.close()
+
+    def poll(self) -> None:
+        """Ask once, and add what was drawn since the last answer."""
+        before = self._clock()
+        try:
+            watts = self._client.watts()
+        except RedfishError as exc:
+            with self._lock:
+                self._errors[exc.reason] += 1
+            return
+        now = (before + self._clock()) / 2
+        with self._lock:
+            if self._last is not None:
+                then, former = self._last
+                if now - then <= _LONGEST_GAP_INTERVALS * self._interval:
+                    self._joules += (watts + former) / 2 * (now - then)
+                else:
+                    self._errors["gap"] += 1
+                    self._lost_seconds = now
+            self._last = now, watts
+
+    def sample(self, clock: Clock) -> None:
+        """Begin to ask, if that has not begun: the thread does the rest."""
+        self._poller.start(at_once=True)
+
+    def report(self) -> tuple[ZoneReport, ...]:
+        """The one zone."""
+        with self._lock:
+            at = None if self._last is None else self._last[0]
+            return (
+                ZoneReport(
+                    name=ZONE,
+                    domain="psys",
+                    path="redfish",
+                    joules=self._joules,
+                    sampled_seconds=at,
+                    read_seconds=at,
+                    broken_seconds=self._lost_seconds,
+                    sensor="redfish",
+                    kind="instant",
+                    interval_seconds=self._interval,
+                    read_errors=dict(self._errors),
+                ),
+            )
+
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        """See `Source.settled_joules`: nothing is doubtful here."""
+        return None
+
+    def longest_interval_seconds(self) -> float | None:
+        """Any: the thread keeps its own time."""
+        return None
+
+    def save(self) -> Mapping[str, SavedZone]:
+        """See `Source.save`: what was drawn while nobody asked is unknown."""
+        return {}
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        """See `Source.restore`."""
