@@ -70,7 +70,7 @@ def simulated(choices: int, seed: int = 1) -> Iterator[Judged]:
                 for k, joules in enumerate(row)
             ),
         )
-        recommender = TranscodingRecommender.from_results(run, "energy", Constraints(min_vmaf=1), now=0.0)
+        recommender = TranscodingRecommender.from_results(run, "energy", Constraints(min_vmaf=1))
         spreads = [max(_stdev(row), MEASURED_NOISE_RATIO) / math.sqrt(repeats) for row in seen]
         before = [replace(o, noise_ratio=s) for o, s in zip(recommender.options, spreads, strict=True)]
         yield _judged(recommender, before, dict(zip(map(str, range(count)), true.tolist(), strict=True)))
@@ -158,7 +158,7 @@ def _choices(scenarios: Sequence[Scenario], name: str, host: Host, models: Path)
     true = {s.name: s.power.total_energy_joules or 0.0 for s in scenarios if s.power}
     plain = tuple(replace(s, power=None, duration=None) for s in scenarios)
     run = Run(run_id=name, scenarios=plain, host=host)
-    recommender = TranscodingRecommender.from_results(run, models_dir=models, now=0.0)
+    recommender = TranscodingRecommender.from_results(run, models_dir=models)
     before = [
         replace(o, noise_ratio=math.hypot(o.noise_ratio, o.shared_noise_ratio)) for o in recommender.options
     ]

@@ -2,8 +2,8 @@
 
     python benchmarks/quality_random.py [--count 300] [--seed 1] [--only NUMBER]
 
-A pair is a few dozen small frames that go into a reference and, changed in one or more ways, into an output:
-other codec, container, rate, depth, sampling, tags, frames dropped, held or missing at either end, gaps, bars,
+A pair is a few dozen small frames that go into a reference and, changed in some ways, into an output: other
+codec, container, rate, depth, sampling, tags, frames dropped, held or missing at either end, gaps, bars,
 sizes, turned pictures. The truth comes from raw frames in the order in which they are decoded, never from
 timestamps: libvmaf compares those that show the same.
 """
@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ class Made(Struct, frozen=True, kw_only=True):
     """The frames that an output shows, where ffmpeg itself chose them: a lossless file."""
     pixel_format: str
     size: tuple[int, int]
+    grey_output: bool = False
     refused: bool = False
     """A score would be wrong."""
 
@@ -96,17 +98,21 @@ def made(chance: random.Random) -> Made:
     out_coder = out_coder.format(crf=chance.randrange(22, 42))
     if pixels == "yuv444p" and out_suffix in ("ts", "flv"):
         out_coder += " -pix_fmt yuv420p"
+    time = _time(chance, frames, rate)
+    if time["keeps"] and "mpeg" in out_coder:  # these know no such times
+        out_suffix, out_coder = "mkv", "-c:v libx264 -preset veryfast -crf 30"
     reference, output = f"r.{suffix}", f"d.{out_suffix}"
     tags = chance.choice(_TAGS), chance.choice(_TAGS)
     if tags[0] and tags[1]:
         tags = tags[0], tags[0]
-    time = _time(chance, frames, rate)
     picture = _picture(chance, width, height)
     ours = ",".join(f for f in (time["reference"], picture["reference"], tags[0], f"format={pixels}") if f)
     theirs = ",".join(f for f in (time["output"], picture["output"], tags[1]) if f) or "null"
-    start = chance.uniform(0, 5)
+    start = chance.uniform(0, 1.6)
     scaled = f"scale={width}:{height}:flags=lanczos,setsar=1,format=yuv444p"
-    base = f"-ss {start:.2f} -i {shlex.quote(str(SAMPLE))} -an -vf {scaled} -frames:v {frames} -c:v ffv1 b.mkv"
+    base = (
+        f"-ss {start:.2f} -i {shlex.quote(str(SAMPLE))} -an -vf {scaled} -frames:v {frames} -c:v ffv1 b.mkv"
+    )
     keep = "-fps_mode passthrough -enc_time_base 1/90000" if time["keeps"] else ""
     into = f"-i {reference}" if time["from_reference"] else f"-r {rate} -i b.mkv"
     if time["from_reference"]:
@@ -123,7 +129,9 @@ def made(chance: random.Random) -> Made:
     own = keep if not time["from_reference"] else ""
     offset = f"-output_ts_offset {chance.uniform(0, 3):.3f}" if chance.random() < 0.15 else ""
     depth = f"-pix_fmt {pixels}" if "-pix_fmt" not in out_coder and pixels != "gray" else ""
-    depth = "-pix_fmt gray" if pixels == "gray" and "libx26" in out_coder and "flv" not in out_suffix else depth
+    depth = (
+        "-pix_fmt gray" if pixels == "gray" and "libx26" in out_coder and "flv" not in out_suffix else depth
+    )
     if "mpeg" in out_coder or "flv" in out_suffix:
         depth = ""
     commands.append(
@@ -137,11 +145,13 @@ def made(chance: random.Random) -> Made:
         commands=tuple(commands),
         reference=reference,
         output=output,
-        reference_truth=",".join(f for f in (time["reference_truth"], picture["reference_truth"]) if f) or "null",
+        reference_truth=",".join(f for f in (time["reference_truth"], picture["reference_truth"]) if f)
+        or "null",
         output_truth=",".join(f for f in (time["output_truth"], picture["output_truth"], back) if f),
         shown=shown,
         pixel_format=pixels,
         size=size,
+        grey_output="gray" in depth,
         refused=time["refused"] or picture["refused"],
     )
 
@@ -162,7 +172,20 @@ def _time(chance: random.Random, frames: int, rate: str) -> dict:
     fps = float(Fraction(rate))
     kind = chance.choice(
         ("all",) * 5
-        + ("drop", "drop", "later", "later", "earlier", "filter", "filter", "rate", "rate", "gap", "jitter", "ends")
+        + (
+            "drop",
+            "drop",
+            "later",
+            "later",
+            "earlier",
+            "filter",
+            "filter",
+            "rate",
+            "rate",
+            "gap",
+            "jitter",
+            "ends",
+        )
         + ("lead", "splice", "double", "lag")
     )
     lost = sorted(chance.sample(range(1, frames - 1), chance.randrange(1, 6)))
@@ -170,11 +193,20 @@ def _time(chance: random.Random, frames: int, rate: str) -> dict:
     if kind == "drop":
         left = "+".join(f"eq(n\\,{n})" for n in lost)
         pick = f"select='not({left})'"
-        return nothing | {"what": f"frames {lost} dropped", "output": pick, "reference_truth": pick, "keeps": True}
+        return nothing | {
+            "what": f"frames {lost} dropped",
+            "output": pick,
+            "reference_truth": pick,
+            "keeps": True,
+        }
     if kind == "later":
         cut = f"trim=start_frame={some}"
         again = f"{cut},setpts=PTS-STARTPTS"
-        return nothing | {"what": f"output begins {some} frames later", "output": again, "reference_truth": cut}
+        return nothing | {
+            "what": f"output begins {some} frames later",
+            "output": again,
+            "reference_truth": cut,
+        }
     if kind == "earlier":
         cut = f"trim=start_frame={some}"
         return nothing | {
@@ -271,19 +303,25 @@ def _picture(chance: random.Random, width: int, height: int) -> dict:
 def truth(pair: Made, ffmpeg: str, folder: Path) -> float:
     """VMAF of the frames that belong together, by their numbers."""
     depth = "yuv420p10le" if pair.pixel_format == "yuv420p10le" else pair.pixel_format
-    luma = "extractplanes=y,format=gray," if pair.pixel_format == "gray" else ""
-    if pair.pixel_format == "gray":
-        depth = "yuv420p"
+    grey = pair.pixel_format == "gray"
+    depth = "yuv420p" if grey else depth
     sides = (
-        (pair.shown or pair.reference, pair.reference_truth, "r.raw"),
-        (pair.output, pair.output_truth, "d.raw"),
+        (pair.shown or pair.reference, pair.reference_truth, "r.raw", grey),
+        (pair.output, pair.output_truth, "d.raw", grey and pair.grey_output),
     )
-    same = "setparams=range=tv:colorspace=unknown:color_primaries=unknown:color_trc=unknown"
-    for source, filters, target in sides:
-        chain = f"{same},{filters},{luma}{same},format={depth}"
+    banner = subprocess.run([ffmpeg, "-i", folder / pair.output], capture_output=True, text=True, check=False)
+    stays = "yuvj420p" in banner.stderr  # what ffmpeg makes of grey for some coders: full range
+    rest = "colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+    for source, filters, target, full in sides:
+        # grey is full range, and is brought to what libvmaf and coders of colour take
+        limits, end = ("pc", "scale=in_range=pc:out_range=tv,") if full else ("tv", "")
+        limits, end = ("pc", "") if grey and stays else (limits, end)
+        chain = (
+            f"setparams=range={limits}:{rest},{filters},setparams=range={limits}:{rest},{end}format={depth}"
+        )
         raw = ["-i", source, "-an", "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", target]
         ffmpeg_run(ffmpeg, raw, folder)
-    sizes = [(folder / target).stat().st_size for _, _, target in sides]
+    sizes = [(folder / target).stat().st_size for _, _, target, _ in sides]
     shape = ["-f", "rawvideo", "-pix_fmt", depth, "-s", f"{pair.size[0]}x{pair.size[1]}", "-r", "25"]
     graph = "[0:v][1:v]libvmaf=log_fmt=json:log_path=true.json:shortest=1"
     inputs = [*shape, "-i", "d.raw", *shape, "-i", "r.raw"]
@@ -314,7 +352,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             except RuntimeError as exc:
                 print(f"{number} cannot be made: {pair.what}: {str(exc)[-200:]}", flush=True)
                 continue
-            verdict, text = _judged(pair, ffmpeg, folder)
+            try:
+                verdict, text = _judged(pair, ffmpeg, folder)
+            except RuntimeError as exc:
+                print(f"{number} has no truth: {pair.what}: {str(exc)[-300:]}", flush=True)
+                continue
         counts[verdict] += 1
         if verdict not in ("right", "refused rightly") or options.only is not None:
             print(f"{number} {verdict}: {pair.what}: {text}", flush=True)
@@ -327,7 +369,8 @@ def _judged(pair: Made, ffmpeg: str, folder: Path) -> tuple[str, str]:
         quality = compute_quality(folder / pair.reference, folder / pair.output, ffmpeg=ffmpeg)
     except WattframeError as exc:
         return ("refused rightly" if pair.refused else "refused though comparable"), str(exc)
-    text = f"{quality.frames} frames, {quality.reason}, {quality.notes}, {quality.crop}, {quality.offset_seconds}"
+    how = (quality.notes, quality.crop, quality.offset_seconds)
+    text = f"{quality.frames} frames, {quality.reason}, {how}"
     if quality.vmaf is None:
         return ("refused rightly" if pair.refused else "refused though comparable"), text
     if pair.refused:

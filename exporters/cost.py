@@ -30,7 +30,7 @@ from advisor.cost.tariffs.schedule import Schedule, value_at
 from advisor.errors import PricingError
 from advisor.results.folder import ResultFolder, Shown
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
-from exporters.runtime.families import IDENTITY, Row
+from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import RESULT_OPTIONS, choice, existing_file, number
 
@@ -156,7 +156,6 @@ _OF_REGION = _each(
 STREAM_HOUR_CO2 = _gauge(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
 )
-_TOTALS = (ALIVE, UNPRICED, INCOMPLETE, FILES_REFUSED, RELOADED, PRICE, CARBON, PUE, TIME_PRICE, AGE)
 
 
 class _RunCosts(Struct, frozen=True):
@@ -224,7 +223,7 @@ class CostCollector:
         these are tried at every look.
         """
         stamps = {path: _stamp(path) for path in self._book.files}
-        if stamps == self._stamps:
+        if stamps == self._stamps and self._refusal is None:
             return
         try:
             book = PriceBook.load(self._options)
@@ -439,15 +438,7 @@ EXPORTER = Exporter(
     port_env="COST_EXPORTER_PORT",
     options=_OPTIONS,
     build=_build,
-    families=(
-        *_TOTALS,
-        INFO,
-        UNPRICED_INFO,
-        RUNG,
-        *(family for family, _ in (*_OF_SCENARIO, *_OF_MAKING, *_OF_REGION)),
-        STREAM_HOUR_CO2,
-        SCI,
-    ),
+    families=declared(globals()),
 )
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from advisor.energy.attribution import POLICIES
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import EnergyError, InputError
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
@@ -404,25 +405,7 @@ EXPORTER = Exporter(
     ],
     build=_build,
     port_env="DOCKER_EXPORTER_PORT",
-    families=(
-        UP,
-        ENGINE,
-        ENGINE_CPU,
-        ENGINE_MEMORY,
-        RUNNING,
-        TOTAL_CPU,
-        *(family for family, _ in _CONTAINER),
-        info_family(()).family,
-        ENERGY,
-        EXITED_ENERGY,
-        UNATTRIBUTED,
-        HOST_ENERGY,
-        SOURCE,
-        EXITED,
-        EXITED_CPU,
-        ERRORS,
-        MISSED_TICKS,
-    ),
+    families=(*declared(globals()), info_family(()).family),
 )
 
 

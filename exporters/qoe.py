@@ -31,7 +31,7 @@ from advisor.results.folder import ResultFolder, Shown
 from advisor.scoring import scores
 from advisor.video.ffmpeg import chosen_ffmpeg
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
-from exporters.runtime.families import IDENTITY
+from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, whole_number
 
@@ -456,20 +456,7 @@ EXPORTER = Exporter(
     port=9503,
     options=_OPTIONS,
     build=_build,
-    families=(
-        *(family for family, _ in _PER_MODEL),
-        PERCENTILE,
-        *(family for family, _ in _PER_OUTPUT),
-        UNSCORED_INFO,
-        PER_WATT,
-        EFFICIENCY,
-        PENDING,
-        COMPUTATIONS,
-        UNSCORED,
-        MODEL,
-        FILES_REFUSED,
-        PAIRS_ERROR,
-    ),
+    families=declared(globals()),
 )
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from advisor.energy.source import SourceName, ZoneReport
 from advisor.errors import EnergyError, ModelError
 from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
@@ -393,33 +394,7 @@ EXPORTER = Exporter(
     ],
     build=_build,
     port_env="RAPL_EXPORTER_PORT",
-    families=(
-        POWER,
-        ENERGY,
-        AVAILABLE,
-        SOURCE,
-        ZONE,
-        WRAPS,
-        MISSED_WRAPS,
-        READ_ERRORS,
-        REJECTED,
-        MISSED_TICKS,
-        INTERVAL,
-        UNCERTAINTY,
-        ESTIMATE_IDLE,
-        ESTIMATE_MAX,
-        QUOTA,
-        CALIBRATED_IDLE,
-        GPU_POWER,
-        GPU_ENERGY,
-        GPU_USE,
-        GPU_ENCODER,
-        GPU_DECODER,
-        GPU_MEMORY,
-        GPU_ERRORS,
-        GPU_INFO,
-        GPU_ENERGY_SOURCE,
-    ),
+    families=declared(globals()),
 )
 
 

@@ -32,7 +32,7 @@ from advisor.results.folder import Broken, ResultFolder, Shown
 from advisor.scoring import scores
 from exporters.predictions import Predicted, Predictor
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
-from exporters.runtime.families import IDENTITY, Row
+from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import RESULT_OPTIONS, folder
 
@@ -196,10 +196,6 @@ _OF_WORK: tuple[tuple[Family, Quantity], ...] = (
         lambda s, _: s.encode.dropped_frames if s.encode else None,
     ),
 )
-_SCENARIO = (INFO, VALID, INVALID, START, DURATION, REPEATS)
-_PREDICTED = (PREDICTED_WATTS, LOW_WATTS, HIGH_WATTS, PREDICTED_JOULES)
-_MODELS = (MODEL, MODEL_ERROR, MODEL_TRAINED, PREDICTION_PROBLEMS)
-_TOTALS = (UP, RUNS, DROPPED, FILES_REFUSED, FILE_REFUSED, REFUSED)
 
 
 class ResultsCollector:
@@ -389,16 +385,7 @@ EXPORTER = Exporter(
         Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of the trained models"),
     ),
     build=_build,
-    families=(
-        *_TOTALS,
-        *_SCENARIO,
-        *(family for family, _ in _OF_POWER),
-        REPEAT_STDEV,
-        SCORE,
-        *(family for family, _ in _OF_WORK),
-        *_PREDICTED,
-        *_MODELS,
-    ),
+    families=declared(globals()),
 )
 
 if __name__ == "__main__":

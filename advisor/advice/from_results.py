@@ -77,7 +77,6 @@ def options_of(
     own_error_ratio: float | None = None,
     input_name: str | None = None,
     accept_invalid: bool = False,
-    now: float | None = None,
 ) -> OptionSet:
     """One option for each configuration that was run, on one machine, of one tier of power.
 
@@ -100,8 +99,6 @@ def options_of(
         Take only scenarios of this input.
     accept_invalid
         Average repeats with validity reasons like the others.
-    now
-        Unix seconds from which on a tariff is averaged; default the clock.
 
     Raises
     ------
@@ -114,7 +111,7 @@ def options_of(
     notes: list[str] = []
     if predictions is None:
         predictions, own_error_ratio = _predicted_runs(models_dir, runs, notes)
-    prices = planning_prices((model or CostModel()).prices, time.time() if now is None else now)
+    prices = planning_prices((model or CostModel()).prices, time.time())
     measured = [
         _Measured(run, s, predictions.get((run.run_id, s.name)))
         for run in runs
@@ -298,9 +295,7 @@ def _of_scenario(run: Run, s: Scenario, prices: Prices) -> Option:
 
 
 def _lowest_p5(s: Scenario) -> float | None:
-    percentiles = [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs]
-    known = [p for p in percentiles if p is not None]
-    return min(known) if known and len(known) == len(percentiles) else None
+    return _if_all(min, [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs])
 
 
 _AVERAGED = (
@@ -332,8 +327,8 @@ def _averaged(measured: Sequence[_Measured], prices: Prices, noise: Mapping[bool
 
 def _if_all(combine: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
     """``combine`` of values that are all known, else None."""
-    known = [v for v in values if v is not None]
-    return combine(known) if known and len(known) == len(values) else None
+    numbers = [v for v in values if v is not None]
+    return combine(numbers) if numbers and len(numbers) == len(values) else None
 
 
 def _predicted(m: _Measured, p: Prediction, prices: Prices, own_error_ratio: float | None) -> Option:

@@ -123,7 +123,7 @@ class TranscodingRecommender:
             A result file, a folder of them, runs, or several of these.
         how
             Keyword arguments of `advisor.advice.from_results.options_of`: ``model`` (prices, a `CostModel`),
-            ``models_dir`` (models that stand in where power was not measured), ``input_name``, ``now``.
+            ``models_dir`` (models that stand in where power was not measured), ``input_name``.
 
         Raises
         ------
@@ -135,8 +135,8 @@ class TranscodingRecommender:
         from advisor.advice.from_results import options_of
 
         recommender = cls(objective, constraints, seed, accept_invalid=accept_invalid)
-        found = options_of(results, accept_invalid=accept_invalid, **how)
-        recommender.options, recommender.notes = found.options, found.notes
+        given = options_of(results, accept_invalid=accept_invalid, **how)
+        recommender.options, recommender.notes = given.options, given.notes
         return recommender
 
     def value(self, option: Option) -> float | None:
@@ -144,18 +144,15 @@ class TranscodingRecommender:
 
         None where one of them is not known, or is negative among several, which have no geometric mean.
         """
-        values = [(getattr(option, OBJECTIVES[name]), weight) for name, weight in self.weights.items()]
-        known = [(value, weight) for value, weight in values if value is not None]
-        if len(known) < len(values):
+        values = [getattr(option, OBJECTIVES[name]) for name in self.weights]
+        if None in values or (len(values) > 1 and min(values) < 0):
             return None
-        if len(known) == 1:
-            return float(known[0][0])
-        if any(value < 0 for value, _ in known):
-            return None
-        if any(value == 0 for value, _ in known):
+        if len(values) == 1:
+            return float(values[0])
+        if 0 in values:
             return 0.0
-        total = sum(weight * math.log(value) for value, weight in known)
-        return math.exp(total / sum(self.weights.values()))
+        weights = list(self.weights.values())
+        return math.exp(sum(w * math.log(v) for w, v in zip(weights, values, strict=True)) / sum(weights))
 
     @property
     def _unit(self) -> str:

@@ -364,7 +364,7 @@ class EnergyCounter:
             self.broken_seconds = held.points[0].seconds
         if not is_counted or held.kind == "out_of_range":
             self.rejected[held.kind] += 1
-        jump = held.jump if is_counted else 0
+        jump = held.jump if is_counted else -self._unsure(base)
         if not is_counted and self.last_good_seconds is None:
             jump, self._published = -base.total, 0
         self._settled.extend((point.seconds, point.total + jump) for point in held.points)
@@ -373,6 +373,15 @@ class EnergyCounter:
         last = held.points[-1]
         self._rebase(structs.replace(last, total=last.total + jump))
         self._former = base if held.kind == "too_fast" else None
+
+    def _unsure(self, base: _Point) -> int:
+        """Microjoules of the last step, where a register that leaps was set back right after a high one."""
+        if self._leapt_seconds is None or not (self._line and self._recent):
+            return 0
+        before = self._line[-1]
+        usual = statistics.median(self._recent) * _RECENT_MARGIN
+        step = base.total - before.total
+        return step if _watts(step, before, base) > max(usual, _LEAST_ALLOWED_WATTS) else 0
 
     def _rebase(self, value: _Point) -> None:
         self._line.clear()

@@ -33,7 +33,7 @@ _SURE = 1.5
 _ELSEWHERE = 0.5
 """Another place with less than this share of the error is the true one."""
 _AROUND_SECONDS = 30.0
-_HELD_SECONDS = 5.0
+_HELD_FRAMES = 300
 _STILL = 1.0
 """A mean squared error between frames of a picture that stands."""
 _TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -99,7 +99,8 @@ def doubtful(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> boo
 def begins_with_a_still(output: np.ndarray, frames: int) -> bool:
     """Whether the first ``frames`` of an output show one picture, black for instance, and no film."""
     lead = output[:frames]
-    return bool(np.max(errors(lead[:1].repeat(len(lead), axis=0), lead)) < _STILL)
+    # the last of them are coded with what comes behind them in sight
+    return bool(np.quantile(errors(lead, lead[:1]), 0.7) < 4 * _STILL)
 
 
 def _sides(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray) -> dict[str, np.ndarray]:
@@ -191,7 +192,7 @@ def _in_doubt(
             continue
         pictures, places = shown[part.begin : part.end], partners[part.begin : part.end]
         here = float(np.mean(part.used))
-        if _stands_still(reference, pictures, places, here, rate):
+        if _stands_still(reference, shown, partners, part):
             held.append(part)
             continue
         shift, error = _best_place(reference, pictures, places, round(_AROUND_SECONDS * rate))
@@ -254,12 +255,14 @@ def _best_place(
     return best, float(np.mean(errors(reference[places + best], pictures)))
 
 
-def _stands_still(
-    reference: np.ndarray, pictures: np.ndarray, places: np.ndarray, here: float, rate: float
-) -> bool:
-    """Whether the part goes on showing a picture of the reference from a moment before."""
-    if len(pictures) < 2 or np.median(errors(pictures[:-1], pictures[1:])) > max(4 * _STILL, 0.1 * here):
+def _stands_still(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray, part: _Part) -> bool:
+    """Whether the part goes on showing a picture that stood at its right place when the output halted."""
+    here, pictures = float(np.mean(part.used)), shown[part.begin : part.end]
+    still = max(4 * _STILL, 0.1 * here)
+    if len(pictures) < 2 or np.median(errors(pictures[:-1], pictures[1:])) > still:
         return False
-    before = reference[max(0, int(places[0]) - round(_HELD_SECONDS * rate)) : int(places[-1]) + 1]
-    apart = errors(before, pictures[-1:].repeat(len(before), axis=0))
-    return bool(np.min(apart) < 0.5 * here)
+    last = part.end - 1
+    held = errors(shown[max(0, last - _HELD_FRAMES) : last], shown[last : last + 1])
+    moving = np.flatnonzero(held > still)
+    begin = last - len(held) + (int(moving[-1]) + 1 if len(moving) else 0)
+    return bool(errors(reference[partners[begin : begin + 1]], shown[begin : begin + 1])[0] < 0.5 * here)

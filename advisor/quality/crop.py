@@ -84,8 +84,7 @@ def _agreeing(source: Area, encode: Area, reference: Media, output: Media) -> tu
     if (reference.width, reference.height) == (output.width, output.height):
         edges = [abs(a - b) for a, b in zip(_edges(source), _edges(encode), strict=True)]
         if max(edges) <= _SLACK_PIXELS:
-            both = _union(source, encode)
-            return both, both
+            return source, source  # the encode's are blurred
     if encode == _whole(output):
         return _of_size(source, encode.width, encode.height), encode
     if source == _whole(reference):
@@ -95,12 +94,6 @@ def _agreeing(source: Area, encode: Area, reference: Media, output: Media) -> tu
 
 def _edges(area: Area) -> tuple[int, int, int, int]:
     return area.x, area.y, area.x + area.width, area.y + area.height
-
-
-def _union(one: Area, other: Area) -> Area:
-    left, top = min(one.x, other.x), min(one.y, other.y)
-    right, bottom = (max(a, b) for a, b in zip(_edges(one)[2:], _edges(other)[2:], strict=True))
-    return Area(right - left, bottom - top, left, top)
 
 
 def _of_size(area: Area, width: int, height: int) -> Area:

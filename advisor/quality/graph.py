@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.errors import MediaError
 from advisor.quality.crop import Crop
@@ -23,7 +24,7 @@ from advisor.quality.probe import Chroma, Colour, Media
 from advisor.quality.settings import METRICS, PHONE, Area, QualitySettings, check_settings, chosen_models
 from advisor.quality.tracks import track_filters
 
-__all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan"]
+__all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan", "reference_track"]
 
 _SLOT = 1 << 20
 """Ticks between two frames of the output in the graph; the reference's frames lie between them, also where a
@@ -38,7 +39,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     width: int
     height: int
     chroma: Chroma
-    """``400`` compares luma alone."""
+    luma_only: bool = False
+    """One side is grey: the other's chroma is left out of every average."""
     depth: int
     models: tuple[str, ...]
     """Empty where VMAF cannot be had; ``lacks_vmaf`` then says why."""
@@ -61,6 +63,11 @@ class Comparison(Struct, frozen=True, eq=False):
     pairing: Pairing
 
 
+def reference_track(n: int, crop: Crop) -> str:
+    """Name of the reference's thumbnails that the n-th comparison looks at."""
+    return "reference" if crop.reference is None else f"reference{n}"
+
+
 def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop) -> Plan:
     """Decide how to compare.
 
@@ -72,9 +79,7 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
         Settings that cannot be.
     """
     check_settings(settings)
-    notes = []
-    source, encode, taken = _agreed(reference, output)
-    notes += taken
+    source, encode, notes = _agreed(reference, output)
     if source.hdr != encode.hdr:
         sides = " and ".join(
             f"the {name} is {colour.hdr or 'not HDR'}"
@@ -83,7 +88,8 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
         raise MediaError(f"cannot be compared: {sides}", subject=output.path)
     # VMAF knows 8, 10 and 12 bits
     depth = min(12, max(8, reference.depth + reference.depth % 2, output.depth + output.depth % 2))
-    chroma: Chroma = "400" if "400" in (reference.chroma, output.chroma) else reference.chroma
+    grey = [media.chroma == "400" for media in (reference, output)]
+    chroma: Chroma = "420" if grey == [True, False] else reference.chroma
     area = crop.reference or Area(reference.width, reference.height, 0, 0)
     models, lacks = _models(source, settings, area, reference.path)
     xpsnr = settings.xpsnr
@@ -93,22 +99,38 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
             f"no XPSNR: ffmpeg's filter is wrong above 8 bit at widths such as {area.width}, "
             f"no multiple of {_XPSNR_WIDTH}"
         )
-    size = f"{area.width}:{area.height}:flags=bicubic"
-    target = _sample_format(chroma, depth)
+    # grey and RGB are full range, and give way to what the other side is
+    target = encode if reference.rgb or grey == [True, False] else source
+    side = _Side(
+        size=f"{area.width}:{area.height}:flags=bicubic",
+        pixel_format=_sample_format(chroma, depth),
+        range="tv" if reference.rgb and output.rgb else target.range or "tv",
+        matrix=target.matrix,
+    )
     return Plan(
         width=area.width,
         height=area.height,
         chroma=chroma,
+        luma_only=any(grey),
         depth=depth,
         models=models,
         lacks_vmaf=lacks,
         features=settings.metrics,
-        reference_filters=_side(reference, source, source, crop.reference, size, target, chroma),
-        output_filters=_side(output, encode, source, crop.output, size, target, chroma),
+        reference_filters=_filters(reference, source, side, crop.reference),
+        output_filters=_filters(output, encode, side, crop.output),
         xpsnr=xpsnr,
         subsample=settings.subsample,
         notes=tuple(notes),
     )
+
+
+class _Side(Struct, frozen=True):
+    """What both sides are brought to."""
+
+    size: str
+    pixel_format: str
+    range: str
+    matrix: str | None
 
 
 def _models(
@@ -126,74 +148,66 @@ def _models(
 
 
 def _agreed(reference: Media, output: Media) -> tuple[Colour, Colour, list[str]]:
-    """The colours of both sides, with what one does not say taken from the other."""
-    source, encode = reference.colour, output.colour
+    """The colours of both sides, with what one does not say taken from the other; and what is to be noted."""
+    source, encode = _own(reference), _own(output)
     notes = []
-    if output.rgb == reference.rgb:
-        for what in ("range", "matrix", "primaries", "transfer"):
-            theirs, ours = getattr(source, what), getattr(encode, what)
-            one_sided = (theirs is None) != (ours is None)
-            if one_sided and (what == "matrix" or "pc" in (theirs, ours)):
-                side, other = ("reference", "output") if theirs is None else ("output", "reference")
-                notes.append(f"the {side} does not say its colour {what}; the {other}'s was taken")
-            elif what in ("primaries", "transfer") and theirs and ours and theirs != ours:
-                notes.append(
-                    f"colour {what} differ ({theirs} and {ours} of ITU-T H.273); nothing was converted"
-                )
-    return _filled(source, encode), _filled(encode, source), notes
+    alike = _kind(reference) == _kind(output)
+    for what in ("range", "matrix") if alike and _kind(reference) == "yuv" else ():
+        theirs, ours = getattr(source, what), getattr(encode, what)
+        if (theirs is None) != (ours is None) and (what == "matrix" or "pc" in (theirs, ours)):
+            side, other = ("reference", "output") if theirs is None else ("output", "reference")
+            notes.append(f"the {side} does not say its colour {what}; the {other}'s was taken")
+    for what in ("primaries", "transfer"):
+        theirs, ours = getattr(source, what), getattr(encode, what)
+        if theirs and ours and theirs != ours:
+            notes.append(f"colour {what} differ ({theirs} and {ours} of ITU-T H.273); nothing was converted")
+    return _filled(source, encode, alike), _filled(encode, source, alike), notes
 
 
-def _filled(colour: Colour, other: Colour) -> Colour:
+def _kind(media: Media) -> str:
+    return "rgb" if media.rgb else "grey" if media.chroma == "400" else "yuv"
+
+
+def _own(media: Media) -> Colour:
+    """What a video says of its colours; grey and RGB are full range, as ffmpeg takes them."""
+    return media.colour if _kind(media) == "yuv" else replace(media.colour, range="pc", matrix=None)
+
+
+def _filled(colour: Colour, other: Colour, alike: bool) -> Colour:
     return Colour(
-        range=colour.range or other.range,
-        matrix=colour.matrix or other.matrix,
+        range=colour.range or (other.range if alike else None),
+        matrix=colour.matrix or (other.matrix if alike else None),
         primaries=colour.primaries or other.primaries,
         transfer=colour.transfer or other.transfer,
     )
 
 
-def _side(
-    media: Media, colour: Colour, target: Colour, area: Area | None, size: str, pixels: str, chroma: Chroma
-) -> str:
+def _filters(media: Media, colour: Colour, target: _Side, area: Area | None) -> str:
     """Filters from decoded frames to what is compared; nothing is left for ffmpeg to convert by itself.
 
     Every frame is told its range and matrix and no other tag, and behind the last conversion both sides are
     told the same.
     """
-    limits = colour.range or "tv"
-    final = "tv" if target.range is None or media.rgb else target.range
+    kind, limits = _kind(media), colour.range or "tv"
     steps = []
-    if not media.rgb:
+    if kind != "rgb":
         steps.append(_tagged(limits, colour.matrix or "unknown"))
     if area is not None:
         steps.append(f"crop={area}")
-    if chroma == "400" and not media.rgb:
-        # the luma as it is: swscale would take grey for full range
-        steps += [*(["extractplanes=y"] if media.chroma != "400" else []), _tagged("pc", "unknown")]
-        steps.append(f"scale={size}")
-    else:
-        steps.append(f"scale={size}" + _conversion(media, colour, target, limits))
-    steps.append(f"format={pixels}")
-    steps.append(_tagged(final if chroma != "400" else "pc", "unknown"))
-    return ",".join(steps)
+    conversion = ""
+    if kind == "rgb":
+        conversion = f":out_range={target.range}:out_color_matrix={target.matrix or 'smpte170m'}"
+    elif limits != target.range and not target.pixel_format.startswith("gray"):
+        conversion = f":in_range={limits}:out_range={target.range}"
+    if kind == "yuv" and colour.matrix and target.matrix and colour.matrix != target.matrix:
+        conversion += f":in_color_matrix={colour.matrix}:out_color_matrix={target.matrix}"
+    steps += [f"scale={target.size}{conversion}", f"format={target.pixel_format}"]
+    return ",".join([*steps, _tagged(target.range, "unknown")])
 
 
 def _tagged(limits: str, matrix: str) -> str:
     rest = "color_primaries=unknown:color_trc=unknown:chroma_location=left"
     return f"setparams=range={limits}:colorspace={matrix}:{rest}"
-
-
-def _conversion(media: Media, colour: Colour, target: Colour, limits: str) -> str:
-    """Range and matrix of the ``scale`` filter, where the two sides differ."""
-    text = ""
-    final = target.range or "tv"
-    if not media.rgb and limits != final:
-        text += f":in_range={limits}:out_range={final}"
-    if media.rgb:
-        text += f":out_range=tv:out_color_matrix={target.matrix or 'smpte170m'}"
-    elif colour.matrix and target.matrix and colour.matrix != target.matrix:
-        text += f":in_color_matrix={colour.matrix}:out_color_matrix={target.matrix}"
-    return text
 
 
 def _sample_format(chroma: Chroma, depth: int) -> str:
@@ -206,9 +220,9 @@ def filter_graph(
 ) -> str:
     """The graph for ffmpeg: input 0 is the reference, input 1 + n the n-th output.
 
-    Its outputs are ``[outN]`` of every comparison, and the thumbnails ``[reference]`` and ``[trackN]``. Logs
-    go to the working directory under plain names, so that no path needs escaping: ``vmafN.json``,
-    ``psnrN.log``, ``ssimN.log``, ``xpsnrN.log`` and the tracks' ``reference.txt`` and ``trackN.txt``.
+    Its outputs are ``[outN]`` of every comparison, and the thumbnails ``[trackN]`` and those that
+    `reference_track` names. Logs go to the working directory under plain names, so that no path needs
+    escaping: ``vmafN.json``, ``psnrN.log``, ``ssimN.log``, ``xpsnrN.log`` and a ``.txt`` for each track.
 
     Parameters
     ----------
@@ -224,17 +238,21 @@ def filter_graph(
 
 
 def _reference(comparisons: Sequence[Comparison], before: str, frames: int | None) -> str:
-    labels = "".join(f"[s{n}]" for n in range(len(comparisons)))
+    areas = {reference_track(n, one.crop): one.crop.reference for n, one in enumerate(comparisons)}
+    labels = "".join(f"[{name}_whole]" for name in areas) + "".join(
+        f"[s{n}]" for n in range(len(comparisons))
+    )
     steps = [*([before] if before else []), *([f"trim=end_frame={frames}"] if frames is not None else [])]
-    steps.append(f"split={len(comparisons) + 1}")
-    return f"[0:V:0]{','.join(steps)}[thumbs]{labels};\n[thumbs]{track_filters('reference')}[reference]"
+    steps.append(f"split={len(areas) + len(comparisons)}")
+    tracks = [f"[{name}_whole]{track_filters(name, area)}[{name}]" for name, area in areas.items()]
+    return ";\n".join([f"[0:V:0]{','.join(steps)}{labels}", *tracks])
 
 
 def _pair(n: int, comparison: Comparison) -> Iterator[str]:
     decided, pairing = comparison.plan, comparison.pairing
     first, partners = pairing.first, pairing.partners
     yield f"[{n + 1}:V:0]split=2[e{n}][t{n}]"
-    yield f"[t{n}]{track_filters(f'track{n}')}[track{n}]"
+    yield f"[t{n}]{track_filters(f'track{n}', comparison.crop.output)}[track{n}]"
     taken = f"trim=start_frame={first}:end_frame={first + len(partners)}"
     yield f"[e{n}]{taken},{_TIME_BASE},setpts=N*{_SLOT},{decided.output_filters}[d{n}_0]"
     copies = 2 + bool(decided.models or decided.features) + decided.xpsnr
@@ -318,8 +336,8 @@ def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
         target = f"out{n}" if place == len(steps) - 1 else f"d{n}_{place + 1}"
         source = f"[d{n}_{place}]"
         if text.startswith("libvmaf") and decided.chroma == "400":
-            # it takes no grey; the luma stays as it is
-            grey = f"format={_sample_format('420', decided.depth)}"
+            # it takes no grey
+            grey = f"scale=in_range=pc:out_range=tv,format={_sample_format('420', decided.depth)}"
             yield f"{source}{grey}[g{n}]"
             yield f"[r{n}_{k}]{grey}[h{n}]"
             yield f"[g{n}][h{n}]{text}[{target}]"

@@ -67,9 +67,11 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
         averages = {
             name: _pairs(rest) for name, rest in re.findall(_SUMMARY.format(n), messages, re.MULTILINE)
         }
-        # grey has one plane
-        averages["psnr"].setdefault("average", averages["psnr"]["y"])
-        averages["ssim"].setdefault("All", averages["ssim"]["Y"])
+        if plan.luma_only:
+            averages["psnr"]["average"], averages["ssim"]["All"] = (
+                averages["psnr"]["y"],
+                averages["ssim"]["Y"],
+            )
         wanted = [averages["psnr"]["average"], averages["ssim"]["All"]]
         xpsnr: tuple[float, ...] = ()
         if plan.xpsnr:
@@ -80,9 +82,9 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
         logs = Logs(
             vmaf=tuple(_of_libvmaf(log, f"m{index}", frames) for index in range(len(plan.models))),
             psnr_y_decibels=_per_frame(psnr, r" psnr_y:(\S+)"),
-            psnr_decibels=_per_frame(psnr, r" psnr_avg:(\S+)"),
+            psnr_decibels=_per_frame(psnr, rf" psnr_{'y' if plan.luma_only else 'avg'}:(\S+)"),
             ssim_y_ratio=_per_frame(ssim, r" Y:(\S+)"),
-            ssim_ratio=_per_frame(ssim, r" All:(\S+)"),
+            ssim_ratio=_per_frame(ssim, rf" {'Y' if plan.luma_only else 'All'}:(\S+)"),
             xpsnr_y_decibels=xpsnr,
             features={name: _of_libvmaf(log, METRICS[name], frames) for name in plan.features},
             libvmaf_version=log.version or None,

@@ -24,7 +24,7 @@ from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import begins_with_a_still, doubtful, judge
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.frames import Frame, frame_rows
-from advisor.quality.graph import Comparison, Plan, filter_graph, plan
+from advisor.quality.graph import Comparison, Plan, filter_graph, plan, reference_track
 from advisor.quality.logs import Logs, complaints, read_logs, size_changes
 from advisor.quality.pairing import (
     Pairing,
@@ -32,10 +32,12 @@ from advisor.quality.pairing import (
     pair_by_pictures,
     pair_by_times,
     shifted_by_pictures,
+    undecided,
 )
 from advisor.quality.pooling import pool, psnr_cap_decibels
 from advisor.quality.probe import Media, intact_frames, nominal_rate, probe
 from advisor.quality.process import run_ffmpeg
+from advisor.quality.registration import areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.results import Psnr, Quality, Ssim
@@ -72,6 +74,8 @@ class _Output(Struct, frozen=True, eq=False):
     limit: int | None = None
     """Frames that can be used, where the file is damaged behind them; None for all."""
     reference_limit: int | None = None
+    registered: bool = False
+    """The edges of the crop were tried."""
     examined: bool = False
     """Both files were decoded to see where they are damaged."""
     offset_frames: int = 0
@@ -263,18 +267,18 @@ def _pass(
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
         folder = Path(name)
         messages = _run(work, source, list(outputs.values()), folder)
-        reference = read_track(folder, "reference")
         broken = complaints(messages)
         sizes = size_changes(messages)
         for n, (place, output) in enumerate(outputs.items()):
             try:
+                reference = read_track(folder, reference_track(n, output.comparison.crop))
                 whole = read_track(folder, f"track{n}")
                 doubt = broken or output.media.suspect or source.suspect
                 if doubt and not output.examined:
                     output = _damage(output, source, work.settings, (reference, whole))
                 seen = _until(whole, output.limit)
                 theirs = _until(reference, output.reference_limit)
-                better = _better(output, source, theirs, seen, work.settings)
+                better = _better(work, output, source, theirs, seen)
                 if better is not None:
                     again[place] = better
                     continue
@@ -303,17 +307,11 @@ def _run(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path) -
         before=settings.reference_filter or "",
         reference_frames=last + 1 + round(_MARGIN_SECONDS * float(source.rate or 25)),
     )
-    (folder / "graph.txt").write_text(graph)
-    start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
-    loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
-    command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
-    command += ["-progress", "pipe:1", *_input(source, *start, *loops)]
-    for output in outputs:
-        command += _input(output.media)
-    command += ["-/filter_complex", "graph.txt"]
+    command = _command(work, source, outputs, folder, graph)
     for n in range(len(outputs)):
         command += ["-map", f"[out{n}]", "-f", "null", "-"]
-    for label in ("reference", *(f"track{n}" for n in range(len(outputs)))):
+    tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
+    for label in (*tracks, *(f"track{n}" for n in range(len(outputs)))):
         command += ["-map", f"[{label}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{label}.raw"]
     total = max(len(c.pairing.partners) for c in comparisons)
     progress = work.progress
@@ -326,6 +324,19 @@ def _run(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path) -
     )
 
 
+def _command(work: _Work, source: Media, outputs: Sequence[_Output], folder: Path, graph: str) -> list[str]:
+    """ffmpeg, its inputs and the graph, which is written to a file: a long one is no argument."""
+    settings = work.settings
+    (folder / "graph.txt").write_text(graph)
+    start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
+    loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
+    command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
+    command += ["-progress", "pipe:1", *_input(source, *start, *loops)]
+    for output in outputs:
+        command += _input(output.media)
+    return [*command, "-/filter_complex", "graph.txt"]
+
+
 def _told(progress: FrameProgress, total: int, done: int) -> None:
     progress(min(done, total), total)
 
@@ -336,23 +347,47 @@ def _input(media: Media, *options: str) -> list[str]:
     return [*files, "-reinit_filter", "0", *media.reads_as, *options, "-i", media.opens]
 
 
-def _better(
-    output: _Output, source: Media, reference: Track, seen: Track, settings: QualitySettings
-) -> _Output | None:
+def _better(work: _Work, output: _Output, source: Media, reference: Track, seen: Track) -> _Output | None:
     """What should be compared instead, None when all is right."""
+    settings = work.settings
     if not len(seen.times) or not len(reference.times):
         raise MediaError("holds no picture that can be decoded", subject=output.media.path)
     if settings.crop == "auto" and output.comparison.crop == Crop():
         crop = crop_by_bars(source, output.media, (reference.inside_bars, seen.inside_bars))
         if crop != Crop():
-            decided = plan(source, output.media, settings, crop)
-            return replace(output, comparison=replace(output.comparison, plan=decided, crop=crop))
+            return _cropped(output, source, settings, crop)
     pairing, offset = _paired(output, source, reference, seen, settings)
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=output.media.path)
-    if pairing.same(output.comparison.pairing):
+    changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
+    if settings.crop == "auto" and output.comparison.crop != Crop() and not output.registered:
+        changed = replace(_registered(work, changed, source), registered=True)
+    if pairing.same(output.comparison.pairing) and changed.comparison.crop == output.comparison.crop:
         return None
-    return replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
+    return changed
+
+
+def _cropped(output: _Output, source: Media, settings: QualitySettings, crop: Crop) -> _Output:
+    decided = plan(source, output.media, settings, crop)
+    return replace(output, comparison=replace(output.comparison, plan=decided, crop=crop))
+
+
+def _registered(work: _Work, output: _Output, source: Media) -> _Output:
+    """``output`` with the crop that fits best on some frames."""
+    crops = areas_around(output.comparison.crop, source, output.media)
+    if len(crops) == 1:
+        return output
+    plans = [plan(source, output.media, work.settings, crop) for crop in crops]
+    with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
+        folder = Path(name)
+        graph = registration_graph(plans, output.comparison.pairing)
+        if work.settings.reference_filter:
+            graph = graph.replace("[0:V:0]", f"[0:V:0]{work.settings.reference_filter},", 1)
+        command = [*_command(work, source, [output], folder, graph)]
+        for n in range(len(crops)):
+            command += ["-map", f"[area{n}]", "-f", "null", "-"]
+        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=(source.path, output.media.path))
+        return _cropped(output, source, work.settings, best_of(folder, crops))
 
 
 def _damage(
@@ -389,15 +424,23 @@ def _paired(
     best = pair_by_pictures(pairings, reference.pictures, seen.pictures) if pairings else None
     if given is not None or (best is not None and not doubtful(reference.pictures, seen.pictures, best)):
         return best, given or 0
-    start = best or Pairing("index", 0, np.arange(min(len(ours.times), len(theirs.times))))
-    reach = round(_OFFSET_SECONDS * float(ours.rate or 25))
-    shift = shifted_by_pictures(reference.pictures, seen.pictures, start, reach)
-    if shift < 0:  # as a number of the output's frames
-        shift = -round(-shift / float(ours.rate or 25) * float(theirs.rate or 25))
-    moved = pair_by_times(ours, theirs, shift) if shift else []
-    if not moved:
-        return best, 0
-    return pair_by_pictures(moved, reference.pictures, seen.pictures), shift
+    frames = min(len(ours.times), len(theirs.times))
+    for start in (*([best] if best is not None else []), Pairing("index", 0, np.arange(frames))):
+        shift = _shift_of(start, ours, theirs, reference, seen)
+        moved = pair_by_times(ours, theirs, shift) if shift else []
+        if moved:
+            there = pair_by_pictures(moved, reference.pictures, seen.pictures)
+            rate = float(ours.rate or 25)
+            if judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None:
+                return there, shift
+    return best, 0
+
+
+def _shift_of(start: Pairing, ours: Timing, theirs: Timing, reference: Track, seen: Track) -> int:
+    """The reference's frame that the output begins with; negative: the other way round."""
+    rate = float(ours.rate or 25)
+    shift = shifted_by_pictures(reference.pictures, seen.pictures, start, round(_OFFSET_SECONDS * rate))
+    return shift if shift >= 0 else -round(-shift / rate * float(theirs.rate or rate))
 
 
 def _timing(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
@@ -427,6 +470,8 @@ def _finished(seen: _Seen, said: Sequence[str]) -> Measurement:
         raise FfmpegError(f"ffmpeg compared {compared} of {len(pairing.partners)} frames")
     rate = float(seen.source.rate or 25)
     reason, notes = _beyond(seen)
+    if reason is None and _undecided(seen):
+        reason = "the rates differ, and the output does not show which frames were chosen"
     if reason is None:
         verdict = judge(seen.reference.pictures, seen.track.pictures, pairing, seen.track.times, rate)
         reason, notes = verdict.reason, [*notes, *verdict.notes]
@@ -448,6 +493,16 @@ def _finished(seen: _Seen, said: Sequence[str]) -> Measurement:
     cap = psnr_cap_decibels(decided.depth)
     rows = frame_rows(pairing, seen.reference, seen.track, seen.logs, decided.models, cap)
     return Measurement(_scored(quality, decided, seen.logs, notes), rows)
+
+
+def _undecided(seen: _Seen) -> bool:
+    ours = _timing(seen.reference, seen.source, seen.settings)
+    theirs = _timing(seen.track, seen.output.media, None)
+    if ours.rate is None or theirs.rate is None or ours.rate == theirs.rate:
+        return False
+    pairing = seen.output.comparison.pairing
+    others = [p for p in pair_by_times(ours, theirs, seen.output.offset_frames) if p.rule in ("fps", "rate")]
+    return undecided(pairing, others, seen.reference.pictures, seen.track.pictures)
 
 
 def _crop_used(output: _Output, source: Media) -> dict[str, str] | None:

@@ -8,22 +8,38 @@ ever chosen: a frame is not moved because its neighbour looks better, since enco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 from msgspec import Struct
 
-__all__ = ["Pairing", "Timing", "errors", "pair_by_pictures", "pair_by_times", "shifted_by_pictures"]
+__all__ = [
+    "Pairing",
+    "Timing",
+    "errors",
+    "pair_by_pictures",
+    "pair_by_times",
+    "shifted_by_pictures",
+    "undecided",
+]
 
 _JITTER_SECONDS = 0.0011
 """Matroska rounds to a millisecond."""
 _TIE = 1e-4
 """Of a frame: times are rounded to microseconds, and half a frame goes up."""
-_CLEARLY = 0.8
-"""With less than this share of its error, where they differ, a rule takes the place of one before it."""
+_CLEARLY = {"later": 0.97, "earlier": 0.8}
+"""With less than this share of its error, where they differ, a rule takes the place of one before it. Coders
+that are starved of bits lag, so a rule that pairs with earlier frames has to be better by more."""
 _FLOOR = 0.5
 """A mean squared error of thumbnails that is as good as none."""
+_FEW = 0.02
+"""Of the frames: with fewer that differ two rules come to the same score."""
+_ALIKE = 1.0
+"""A mean squared error between frames that may stand for each other."""
+_SURE = 1.0
+"""Standard errors by which the rule in use has to fit better than another."""
 _COARSE = 8
 """Side of the pictures that offsets are looked for with."""
 
@@ -106,16 +122,19 @@ def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]
     same_rate = abs(output.rate / reference.rate - 1) < 0.002
     if (same_rate and reference.gapless and output.gapless) or count == available:
         yield "index", index
-    if same_rate:
+    filled = output.gapless and not reference.gapless  # at a fixed rate, which holds the former frame
+    if same_rate and not filled:
         yield "time", _nearest(reference, output)
     if output.fixed:
         for phase in (0.0, float(reference.times[0])):
             yield "fps", _by_fps_filter(reference, output, phase)
-        for duration in (None, 1 / float(reference.rate)):
+        for duration in _durations(reference):
             yield "rate", _by_output_rate(reference, output, duration)
-    if not same_rate:
+    if filled or not same_rate:
         yield "time", _nearest(reference, output)
     yield "hold", _held(reference, output, output.times - output.times[0])
+    if same_rate:
+        yield "index", index
 
 
 def _nearest(reference: Timing, output: Timing) -> np.ndarray:
@@ -161,6 +180,17 @@ def _last_slots(reference: Timing, output: Timing) -> int:
     return round(float((output.rate or 25) / (reference.rate or 25)))
 
 
+def _durations(reference: Timing) -> Sequence[float | None]:
+    """How long a frame may say that it lasts, the likeliest first; None: until the next one.
+
+    Matroska's times are in milliseconds, to which ffmpeg rounds the nominal duration down.
+    """
+    nominal = 1 / float(reference.rate or 25)
+    rounded = math.floor(nominal * 1000 + _TIE) / 1000
+    in_milliseconds = np.allclose(reference.times * 1000, np.round(reference.times * 1000), atol=1e-3)
+    return (rounded, None, nominal) if in_milliseconds else (None, nominal)
+
+
 def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -> np.ndarray:
     """ffmpeg's way to a fixed rate (``-r``): repeat what is more than 1.1 frames late, drop what is early.
 
@@ -192,8 +222,10 @@ def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -
 
 
 def errors(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """Mean squared errors of pictures, one by one; both of shape (frames, lines, columns)."""
+    """Mean squared errors of pictures, one by one, or of many with one; of shape (frames, lines, columns)."""
     step = 2000  # bounds the memory
+    if len(output) == 1:
+        output = np.broadcast_to(output, reference.shape)
     parts = [
         np.mean(
             np.square(reference[at : at + step].astype(np.float32) - output[at : at + step]),
@@ -220,10 +252,35 @@ def pair_by_pictures(pairings: Sequence[Pairing], reference: np.ndarray, output:
             continue
         shown = output[begin + differing]
         mine, its = errors(reference[ours[differing]], shown), errors(reference[theirs[differing]], shown)
-        better, worse = np.sum(its < 0.98 * mine), np.sum(mine < 0.98 * its)
-        if np.sum(its) + _FLOOR < _CLEARLY * (np.sum(mine) + _FLOOR) and better > 2 * worse:
+        better, worse = np.sum(its < 0.99 * mine), np.sum(mine < 0.99 * its)
+        side = "later" if np.sum(theirs[differing]) > np.sum(ours[differing]) else "earlier"
+        clear = np.sum(its) + _FLOOR < _CLEARLY[side] * (np.sum(mine) + _FLOOR)
+        if clear and better > 2 * worse:
             best = other
     return best
+
+
+def undecided(
+    chosen: Pairing, pairings: Sequence[Pairing], reference: np.ndarray, output: np.ndarray
+) -> bool:
+    """Whether another rule chooses other frames than ``chosen``, and the output does not tell which."""
+    for other in pairings:
+        begin = max(chosen.first, other.first)
+        end = min(chosen.first + len(chosen.partners), other.first + len(other.partners))
+        ours = chosen.partners[begin - chosen.first : end - chosen.first]
+        theirs = other.partners[begin - other.first : end - other.first]
+        differing = np.flatnonzero(ours != theirs)
+        if len(differing) < max(2, _FEW * len(ours)):
+            continue
+        mine, its = reference[ours[differing]], reference[theirs[differing]]
+        if np.mean(errors(mine, its)) < _ALIKE:
+            continue
+        shown = output[begin + differing]
+        better = errors(its, shown) - errors(mine, shown)
+        spread = float(np.std(better)) / math.sqrt(len(better)) + 1e-9
+        if float(np.mean(better)) < _SURE * spread:
+            return True
+    return False
 
 
 def _goes_on(best: Pairing, longer: Pairing, reference: np.ndarray, output: np.ndarray) -> bool:

@@ -38,11 +38,12 @@ class Track(Struct, frozen=True, eq=False):
     """What black bars leave of the picture, over all frames; None where it cannot be said."""
 
 
-def track_filters(name: str) -> str:
-    """Filters that write ``NAME.txt``, and leave the thumbnails for ``NAME.raw``."""
+def track_filters(name: str, area: Area | None) -> str:
+    """Filters that write ``NAME.txt``, and leave the thumbnails of ``area`` for ``NAME.raw``."""
+    cut = f"crop={area}," if area is not None else ""
     edges = f"cropdetect=limit={_BLACK:.4f}:round=2:skip=0:reset=0"
     times = f"settb=1/{_TICKS},{edges},metadata=mode=print:file={name}.txt"
-    return f"{times},scale={SIDE}:{SIDE}:flags=area,format=gray"
+    return f"{cut}{times},scale={SIDE}:{SIDE}:flags=area,format=gray"
 
 
 def read_track(folder: Path, name: str) -> Track:

@@ -106,8 +106,8 @@ def _numbers(scenario: Scenario, host: Host | None, seconds: float | None) -> di
     sizes = [parse_resolution(o.resolution) for o in _ladder(scenario)] or [
         parse_resolution(scenario.resolution)
     ]
-    known = [w * h for size in sizes if size for w, h in [size]]
-    pixels = float(sum(known)) if len(known) == len(sizes) else None
+    areas = [size[0] * size[1] for size in sizes if size]
+    pixels = float(sum(areas)) if len(areas) == len(sizes) else None
     rates = bitrates_kbps(scenario)
     rate = sum(rates) or None
     per_second = pixels * scenario.fps if pixels and scenario.fps else None
@@ -142,10 +142,10 @@ def _targets(scenario: Scenario, seconds: float | None) -> dict[str, float]:
     if scenario.status != "ok":
         return {}
     watts, joules = mean_watts(scenario), energy(scenario)
-    found: dict[str, float | None] = {"mean_power_watts": watts}
+    targets: dict[str, float | None] = {"mean_power_watts": watts}
     if seconds:
         streams = max(stream_count(scenario), 1)
-        found["energy_joules_per_video_second"] = joules.joules / (seconds * streams) if joules else None
+        targets["energy_joules_per_video_second"] = joules.joules / (seconds * streams) if joules else None
         speed = scenario.encode.speed if scenario.encode else None
-        found["encode_speed_ratio"] = speed or (seconds / scenario.duration if scenario.duration else None)
-    return {n: v for n, v in found.items() if v is not None and math.isfinite(v) and v > 0}
+        targets["encode_speed_ratio"] = speed or (seconds / scenario.duration if scenario.duration else None)
+    return {n: v for n, v in targets.items() if v is not None and math.isfinite(v) and v > 0}

@@ -289,6 +289,6 @@ def _moved(rows: Sequence[HeldOutRow], shared: SharedVariances, rng: np.random.G
     by_encoder: dict[str, float] = defaultdict(lambda: rng.normal(0, math.sqrt(shared.machine_encoder)))
     noise = rng.normal(0, math.sqrt(shared.machine_noise), len(rows)).tolist()
     return [
-        msgspec.structs.replace(row, error=row.error + by_encoder[row.encoder] + own)
-        for row, own in zip(rows, noise, strict=True)
+        msgspec.structs.replace(row, error=row.error + by_encoder[row.encoder] + single)
+        for row, single in zip(rows, noise, strict=True)
     ]

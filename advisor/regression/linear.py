@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import mean_absolute_error, r2_score
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures
 from sklearn.utils import Tags
@@ -162,6 +162,9 @@ class PolynomialPredictor(_LeastSquares):
         return self.degree
 
 
+_CURVES = {"constant": DummyRegressor, "linear": LinearPredictor, "polynomial": PolynomialPredictor}
+
+
 class PowerPredictor(_WithTrainingR2):
     """Mean watts by number of concurrent streams.
 
@@ -178,12 +181,13 @@ class PowerPredictor(_WithTrainingR2):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, False
         tags.input_tags.positive_only = tags.target_tags.positive_only = True
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
-        """Fit on stream counts (shape (n,) or (n, 1)) and mean watts (shape (n,)).
+        """Fit on stream counts and mean watts (shape (n,)).
+
+        Counts are a flat list or one column; several columns are counts of several kinds of streams.
 
         Raises
         ------
@@ -193,26 +197,41 @@ class PowerPredictor(_WithTrainingR2):
             A value is missing, negative or not finite.
         """
         streams, watts = validate_data(
-            self, _streams(X), y, dtype=np.float64, y_numeric=True, ensure_min_samples=0
+            self,
+            one_feature(X),
+            y,
+            dtype=np.float64,
+            y_numeric=True,
+            ensure_non_negative=True,
+            ensure_min_samples=0,
         )
         if not len(streams):
-            raise NotEnoughDataError("PowerPredictor needs at least one measured stream count, got none")
-        if streams.shape[1] != 1 or (streams < 0).any() or (watts < 0).any():
-            raise TableError("expected one column of stream counts and watts, none negative", subject="X, y")
-        counts = np.unique(streams)
-        self.streams_seen_ = (float(counts[0]), float(counts[-1]))
-        self.kind_, self.note_ = self._choose(streams, watts, counts)
-        self.model_ = _curve(self.kind_).fit(streams, watts)
+            raise NotEnoughDataError(
+                "PowerPredictor needs at least one measured stream count, got none: 0 sample(s)"
+            )
+        if (watts < 0).any():
+            raise TableError("expected watts, none negative", subject="y")
+        counts, codes = np.unique(streams, axis=0, return_inverse=True)
+        self.streams_seen_ = (float(counts.min()), float(counts.max()))
+        self.kind_, self.note_ = "linear", ""
+        if len(counts) == 1:
+            self.kind_ = "constant"
+            self.note_ = (
+                f"only {', '.join(f'{n:g}' for n in counts[0])} streams were measured: no slope is known"
+            )
+        elif len(counts) < _COUNTS_FOR_A_PARABOLA:
+            self.note_ = f"only {len(counts)} stream counts were measured: a line is all they carry"
+        else:
+            by_degree = GridSearchCV(
+                PolynomialPredictor(),
+                {"degree": [1, 2]},
+                scoring="neg_mean_absolute_error",
+                cv=LeaveOneGroupOut(),
+            ).fit(streams, watts, groups=codes.ravel())
+            self.kind_ = "linear" if by_degree.best_params_["degree"] == 1 else "polynomial"
+        self.model_ = _CURVES[self.kind_]().fit(streams, watts)
         self.training_r2_ = _r2(watts, self.predict(streams))
         return self
-
-    def _choose(self, streams: Floats, watts: Floats, counts: Floats) -> tuple[str, str]:
-        if len(counts) == 1:
-            return "constant", f"only {counts[0]:g} streams were measured: no slope is known"
-        if len(counts) < _COUNTS_FOR_A_PARABOLA:
-            return "linear", f"only {len(counts)} stream counts were measured: a line is all they carry"
-        errors = {kind: _left_out_error(kind, streams, watts) for kind in ("linear", "polynomial")}
-        return min(errors, key=lambda kind: errors[kind]), ""
 
     def fit_scenarios(self, scenarios: Iterable[Scenario | Mapping[str, object]]) -> Self:
         """Fit on finished scenarios, or mappings as result files hold them.
@@ -229,22 +248,5 @@ class PowerPredictor(_WithTrainingR2):
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Mean watts, shape (n,); never below 0."""
         check_is_fitted(self)
-        streams = validate_data(self, _streams(X), dtype=np.float64, reset=False)
+        streams = validate_data(self, one_feature(X), dtype=np.float64, ensure_non_negative=True, reset=False)
         return cast(Floats, np.maximum(self.model_.predict(streams), 0.0))
-
-
-def _streams(x: Any) -> Any:
-    """Stream counts as one column, from whatever is flat."""
-    return np.reshape(x, (-1, 1)) if np.ndim(x) < 2 else x
-
-
-def _curve(kind: str) -> Any:
-    return {"constant": DummyRegressor, "linear": LinearPredictor, "polynomial": PolynomialPredictor}[kind]()
-
-
-def _left_out_error(kind: str, streams: Floats, watts: Floats) -> float:
-    """Mean absolute error over stream counts, each predicted from the others."""
-    codes = np.unique(streams, return_inverse=True)[1].ravel()
-    held_out = cross_val_predict(_curve(kind), streams, watts, groups=codes, cv=LeaveOneGroupOut())
-    weights = 1 / np.bincount(codes)[codes]
-    return float(mean_absolute_error(watts, held_out, sample_weight=weights))

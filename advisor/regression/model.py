@@ -198,13 +198,13 @@ class TrainedModel(Struct, kw_only=True):
     def _estimates(
         self, name: str, rows: Sequence[_Predicted], measured: Sequence[_Predicted], confidence: float
     ) -> list[Estimate | None]:
-        known = _Measured(by_video=defaultdict(list), by_machine=defaultdict(list))
+        runs = _Measured(by_video=defaultdict(list), by_machine=defaultdict(list))
         for m in measured:
             if name in m.case.targets:
                 at, _ = self._standing(name, m, math.log(m.case.targets[name]) - m.log)
-                known.by_video[m.case.video].append((m.case, at))
-                known.by_machine[at.machine].append((m.case, at))
-        return [self._estimate(name, row, known, confidence) for row in rows]
+                runs.by_video[m.case.video].append((m.case, at))
+                runs.by_machine[at.machine].append((m.case, at))
+        return [self._estimate(name, row, runs, confidence) for row in rows]
 
     def _estimate(
         self, name: str, row: _Predicted, measured: _Measured, confidence: float

@@ -272,12 +272,9 @@ def choose_hardware(models_dir: str | os.PathLike[str], hardware_id: str | None)
     if hardware_id is not None and any(m.hardware_id == hardware_id for m in manifests):
         return hardware_id
     if not manifests:
-        said = (
-            problems[0]
-            if problems
-            else f"{Path(models_dir)}: no model in service: run retrain_models.py first"
+        raise ModelError(
+            problems[0] if problems else f"{models_dir}: no model in service: run retrain_models.py first"
         )
-        raise ModelError(said)
     with_it = [m for m in manifests if hardware_id in m.hardware_known]
     return max(with_it or manifests, key=lambda m: m.training_scenarios).hardware_id
 

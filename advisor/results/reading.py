@@ -212,7 +212,9 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
         raise _head_error(cause, subject) from cause
     try:
         document = json.loads(data, parse_constant=str)
-        raw = {"scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]}
+        raw: dict[str, Any] = {
+            "scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]
+        }
         raw |= {name: msgspec.Raw(msgspec.json.encode(document.get(name))) for name in ("tool", "host")}
         return msgspec.convert({**document, **raw}, _Head)
     except msgspec.ValidationError as exc:

@@ -10,12 +10,12 @@ nothing; a family without any number does not appear on the page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-__all__ = ["IDENTITY", "Family", "Kind", "Metric", "Row"]
+__all__ = ["IDENTITY", "Family", "Kind", "Metric", "Row", "declared"]
 
 Kind = Literal["counter", "gauge", "info"]
 Row: TypeAlias = tuple[tuple[str, ...], float | None]
@@ -72,3 +72,16 @@ class Family:
 
     def __repr__(self) -> str:
         return f"Family({self.name!r}, {self.kind!r})"
+
+
+def declared(module: Mapping[str, object]) -> tuple[Family, ...]:
+    """Every family that a module holds, as a constant or in a table: ``declared(globals())``."""
+    return tuple(dict.fromkeys(family for value in module.values() for family in _within(value)))
+
+
+def _within(value: object) -> Iterator[Family]:
+    if isinstance(value, Family):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _within(item)

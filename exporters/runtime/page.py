@@ -22,7 +22,7 @@ __all__ = ["END", "Page", "PageBuilder", "compressed", "text_of"]
 
 END = b"# EOF\n"
 """The last line of OpenMetrics."""
-_LEVEL = 6
+_LEVEL = 3
 _GZIP = 31
 """zlib's window of 32 KiB, as gzip."""
 

@@ -213,6 +213,16 @@ def test_the_collector_follows_an_engine(tmp_path: Path, parent: str) -> None:
         fake.stop()
         while values(collector)["docker_engine_up"][()] == 1:
             time.sleep(0.02)
+        # another engine under the same path, with another container
+        tree.add("5e" * 32, cpu_seconds=1.5)
+        fake.remove("4f" * 32)
+        fake.add("5e" * 32, "job")
+        fake.start()
+        until = time.monotonic() + 20
+        while values(collector).get("docker_container_cpu_seconds_total") != {("job",): 1.5}:
+            assert time.monotonic() < until, values(collector)
+            time.sleep(0.02)
+        assert values(collector)["docker_engine_up"] == {(): 1}
     finally:
         collector.close()
         fake.stop()

@@ -269,16 +269,19 @@ def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
     assert "--interval" in done.stderr
 
 
-def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
+def calibration(root: Path) -> Calibration:
     point = LoadPoint(mean_watts=42.5, stdev_watts=None, duration_seconds=60.0, busy_ratio=None)
-    kept = Calibration(
-        hardware_id=hardware_id(cpu_info(str(tmp_path))),
+    return Calibration(
+        hardware_id=hardware_id(cpu_info(str(root))),
         source="powercap",
         tier="measured",
         measured_at="2025-01-02T03:04:05+00:00",
         idle=point,
     )
-    save_calibration(kept, tmp_path / "models")
+
+
+def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
+    save_calibration(calibration(tmp_path), tmp_path / "models")
     assert series(measured(tmp_path), "rapl_calibrated_idle_watts") == [
         'rapl_calibrated_idle_watts{source="powercap",tier="measured"} 42.5'
     ]
@@ -293,6 +296,23 @@ def test_a_broken_calibration_hides_nothing_else(tmp_path: Path, caplog: pytest.
     assert series(page, "rapl_calibrated_idle_watts") == []
     told = [str(vars(record).get("values")) for record in caplog.records]
     assert any("expected a calibration" in values for values in told)
+
+
+def test_a_calibration_that_comes_later_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be read at the start, or was not made yet."""
+    monkeypatch.setattr("exporters.rapl._LOOK_AGAIN_SECONDS", 0.01)
+    two_sockets(tmp_path)
+    path = calibration_path(tmp_path / "models", hardware_id(cpu_info(str(tmp_path))))
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    published, _ = whole(tmp_path)
+    published.start()
+    try:
+        assert "rapl_calibrated_idle_watts" not in text(published)
+        save_calibration(calibration(tmp_path), tmp_path / "models")
+        wait_until(lambda: "rapl_calibrated_idle_watts{" in text(published))
+    finally:
+        published.close()
 
 
 def test_the_limit_of_the_control_group_is_published(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from advisor.energy.calibration import Calibration, LoadPoint, save_calibration
+from advisor.errors import FfmpegError
 from advisor.machine import host
-from advisor.results import Run, read_run, write_run
+from advisor.results import Quality, Run, read_run, write_run
 from runner.cli import main
+from runner.result_files import claimed
 from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
 
@@ -199,6 +201,67 @@ def test_resume_without_any_file_says_so(call: Any, tmp_path: Path) -> None:
     code, _, err = call("single", "--resume", *QUICK)
     assert code == 2
     assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to go on with\n"
+
+
+def test_resume_takes_the_run_that_was_begun_last(call: Any, tmp_path: Path) -> None:
+    """In the night in which the clock is set back the later run has the earlier name."""
+    first, second = "2026-10-25T02:30:00+02:00", "2026-10-25T02:10:00+01:00"
+    for name, date in (("test_results_20261025_023000", first), ("test_results_20261025_021000", second)):
+        path = tmp_path / "out" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        write_run(Run(run_id=name, scenarios=(), test_date=date, host=host()), path)
+    (tmp_path / "out" / "test_results_20270101_000000.json").write_text("no result")
+    code, out, _ = call("single", "--preset", "ultrafast", "--resume", *QUICK)
+    assert code == 0
+    assert out.endswith("test_results_20261025_021000.json\n")
+
+
+def test_a_file_that_a_run_is_writing_is_not_resumed(call: Any, tmp_path: Path) -> None:
+    args = ("single", "--preset", "ultrafast", *QUICK)
+    call(*args)
+    (path,) = (tmp_path / "out").glob("*.json")
+    with claimed(path):
+        code, _, err = call(*args, "--resume", str(path))
+    assert (code, err) == (2, f"run_tests.py: {path}: expected a file that no other run is writing\n")
+    assert call(*args, "--resume", str(path))[0] == 0
+
+
+def test_a_score_that_ffmpeg_failed_at_is_tried_again_by_resume(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encode is kept for it, and goes once it has its score."""
+    args = ("single", "--preset", "ultrafast", "--compute-quality", *QUICK)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise FfmpegError("ffmpeg was ended by SIGKILL")
+
+    with monkeypatch.context() as once:
+        once.setattr("advisor.quality.compute_quality", killed, raising=False)
+        code, _, err = call(*args)
+    assert code == 1
+    assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
+    (output,) = _results(tmp_path).scenarios[0].outputs
+    assert output.quality is not None
+    assert output.quality.reason == "ffmpeg was ended by SIGKILL"
+    code, _, _ = call(*args, "--resume")
+    (again,) = _results(tmp_path).scenarios[0].outputs
+    assert code == 0
+    assert again.quality is not None
+    assert again.quality.vmaf is not None
+    assert not Path(output.path or "").exists()
+
+
+def test_a_score_that_cannot_be_had_fails_every_resume(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("single", "--preset", "ultrafast", "--compute-quality", *QUICK)
+    never = Quality(aligned=False, reason="another video")
+    with monkeypatch.context() as once:
+        once.setattr("advisor.quality.compute_quality", lambda *_, **__: never, raising=False)
+        assert call(*args)[0] == 1
+    code, _, err = call(*args, "--resume")
+    assert code == 1
+    assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
 
 
 def test_quality_is_scored_after_the_window_and_the_encode_deleted(call: Any, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def _script(tmp_path: Path, body: str) -> Command:
     return Command((str(path),), ())
 
 
-def _run(*found: Command) -> list[ProcessResult]:
-    with EncodeGroup(found) as group:
+def _run(*planned: Command) -> list[ProcessResult]:
+    with EncodeGroup(planned) as group:
         group.start()
         while group.running:
             group.step(1.0)
@@ -132,6 +132,37 @@ def test_much_output_is_no_deadlock(tmp_path: Path) -> None:
     body = f"i=0; while [ $i -lt 3000 ]; do {say}; i=$((i+1)); done"
     (ended,) = _run(_script(tmp_path, body))
     assert (ended.exit_code, ended.frames) == (0, 2999)
+
+
+@pytest.mark.parametrize("line_end", ["", "\\n"])
+def test_an_ffmpeg_that_writes_faster_than_it_is_read_can_be_ended(line_end: str) -> None:
+    """Lines, or one line without an end: each look has an end, so that the clock and the user are obeyed."""
+    flood = f"import os\nwhile True: os.write(2, b'x' * 60000 + b'{line_end}')"
+    command = Command((sys.executable, "-S", "-c", flood), ())
+    with EncodeGroup([command]) as group:
+        group.start()
+        for _ in range(20):
+            group.step(1.0)
+        assert group.running
+        group.end(patience_seconds=5.0)
+        assert group.results[0].exit_code == -signal.SIGTERM
+
+
+def test_a_stop_is_remembered_also_when_it_is_over(tmp_path: Path) -> None:
+    """Stopped and continued between two looks, once while another process runs on undisturbed."""
+    wait_for_end = "trap 'exit 0' USR1; while true; do sleep 0.05; done"
+    with EncodeGroup([_script(tmp_path, wait_for_end)] * 2) as group:
+        group.start()
+        first, second = group._processes
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: Path(f"/proc/{first.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        os.kill(first.pid, signal.SIGCONT)
+        group.step(0.0)
+        group.send(signal.SIGTERM)
+        while group.running:
+            group.step(1.0)
+        assert [result.stopped for result in group.results] == [True, False]
+        assert second.result is not None
 
 
 def test_a_process_that_ignores_sigterm_is_killed_and_so_is_its_child(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def drive(root: Path, seed: int, seconds: int = 300) -> Outcome:
     outcome = Outcome(machine)
     machine.meter.read()
     base = {zone.name: zone.register.joules for zone in machine.zones}
-    for second in range(seconds + 30):
+    for second in range(seconds + 120):
         broken = machine.step() if second < seconds else _quiet(machine)
         reading = machine.meter.read()
         for zone in machine.zones:

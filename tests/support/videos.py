@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["KnownVideo", "make_video", "random_video"]
+__all__ = ["GRID", "KnownVideo", "make_video", "random_video"]
 
 GRID = 120
 """Ticks a second on which frames lie: 24, 25 (nearly), 30, 40 and 60 frames a second and all between."""

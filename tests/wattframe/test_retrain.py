@@ -147,6 +147,21 @@ def test_figures_that_should_not_be_trusted_weigh_less_and_are_listed(results: P
     _write(results, _scenario(20, validity=["steal", "too_short"]), stamp="20260102_000000")
     report = retrain(_options(results), _quiet)
     assert [n.reason for n in report.noted] == ["weighs a quarter: steal, too_short"]
+    assert report.not_valid == {"steal": 1, "too_short": 1}
+    sentence = "Not valid, trained on with a quarter of the weight: steal 1, too_short 1"
+    assert report.manifest is not None
+    assert sentence in report.manifest.notes
+    assert report.card is not None
+    assert sentence in Path(report.card).read_text()
+    assert sentence in summary(report).splitlines()
+
+
+def test_a_baseline_that_is_not_valid_is_used_for_nothing_and_listed(results: Path) -> None:
+    """The scenario below its idle power is not noted: of the idle power nothing is known."""
+    low = _scenario(20, name="low", power=Power(mean_watts=17.9, tier="modelled"))
+    _write(results, msgspec.structs.replace(IDLE, validity=["other_load"]), low, stamp="20260102_000000")
+    report = retrain(_options(results), _quiet)
+    assert [n.reason for n in report.noted] == ["idle power not used, not valid: other_load"]
 
 
 @pytest.mark.parametrize(

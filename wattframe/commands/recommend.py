@@ -71,13 +71,13 @@ def recommend(
         min_speed=min_speed,
         max_watts=max_watts,
     )
-    wanted = _objective(objective)
-    TranscodingRecommender(wanted, constraints)  # refuses what it does not know before anything is read
+    weights = _objective(objective)
+    TranscodingRecommender(weights)  # a wrong objective is told before anything is read
     book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
     runs, code = read_runs("recommend", named_paths(paths, results_option))
     recommender = TranscodingRecommender.from_results(
         runs,
-        wanted,
+        weights,
         constraints,
         accept_invalid=accept_invalid,
         model=book.models[0],

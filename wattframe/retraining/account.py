@@ -62,6 +62,8 @@ class RetrainReport(Struct, kw_only=True):
     skipped: list[LeftOut] = []
     noted: list[LeftOut] = []
     """Scenarios that were trained on with less weight, or that look odd."""
+    not_valid: dict[str, int] = {}
+    """Scenarios with validity reasons by reason; each was trained on with a quarter of its weight."""
     manifest: Manifest | None = None
     former: str | None = None
     """The version in service before."""

@@ -51,6 +51,7 @@ def load(
             for run in filled:
                 report.files += 1
                 named = run.host.hardware_id if run.host else None
+                report.noted += _spoilt_idle(run)
                 newest = max(newest, (run.start_time or 0.0, named), key=lambda pair: pair[0])
                 cases += _cases(run, report, seen, reasons)
     cases = _of_one_tier(cases, report)
@@ -129,7 +130,7 @@ def _account(done: Enrichment, report: RetrainReport) -> None:
             tier=power.tier,
             host_cpu_percent=e.observed.host_cpu_percent,
             container_cpu_seconds=e.observed.container_cpu_seconds,
-            notes=e.observed.notes,
+            notes=(*e.observed.notes, *(f"not valid: {reason}" for reason in e.scenario.validity)),
         )
         for e in done.enriched
         if (power := e.scenario.power)
@@ -149,6 +150,15 @@ def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[_Ke
             yield _weighed(scenario, run, report)
 
 
+def _spoilt_idle(run: Run) -> Iterator[LeftOut]:
+    """Baselines of a run without a valid one: what they measured is not subtracted from anything."""
+    if run.baseline is None:
+        for idle in run.baselines:
+            yield LeftOut(
+                run.run_id, idle.name, f"idle power not used, not valid: {', '.join(idle.validity)}"
+            )
+
+
 def _weighed(scenario: Scenario, run: Run, report: RetrainReport) -> Case:
     """The case; what should not be trusted, or is odd, is noted."""
     one = case(scenario, run)
@@ -160,6 +170,8 @@ def _weighed(scenario: Scenario, run: Run, report: RetrainReport) -> Case:
         one = msgspec.structs.replace(one, weight=one.weight / 4)
         reason = f"weighs a quarter: {', '.join(scenario.validity)}"
         report.noted.append(LeftOut(run.run_id, scenario.name, reason))
+        for name in scenario.validity:
+            report.not_valid[name] = report.not_valid.get(name, 0) + 1
     return one
 
 

@@ -22,6 +22,7 @@ from advisor.results import RESULT_GLOB
 from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
 from wattframe.retraining.judge import former_version, judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
+from wattframe.retraining.summary import not_valid_sentence
 
 __all__ = ["retrain", "watch"]
 
@@ -51,7 +52,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
 
     trained = train(cases)
     report.noted += _outliers(trained)
-    manifest = _manifest(trained, home)
+    manifest = _manifest(trained, home, report)
     report.former = former_version(options.models_dir, home)
     manifest = registry.save(options.models_dir, trained, manifest)
     better, reason = judged(options, trained, manifest, report)
@@ -91,7 +92,7 @@ def _outliers(trained: Any) -> list[LeftOut]:
     return outliers
 
 
-def _manifest(trained: Any, home: str) -> Manifest:
+def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
     from advisor.regression.model_file import library_versions
 
     now = datetime.datetime.now().astimezone()
@@ -123,7 +124,7 @@ def _manifest(trained: Any, home: str) -> Manifest:
         targets=targets,
         library_versions=library_versions(),
         files_sha256={},
-        notes=tuple(trained.notes),
+        notes=(*trained.notes, *([not_valid_sentence(report.not_valid)] if report.not_valid else [])),
         runs=tuple(sorted({c.run_id for c in trained.training})),
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from advisor.regression.registry import Manifest
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainReport
 
-__all__ = ["summary"]
+__all__ = ["not_valid_sentence", "summary"]
 
 
 def summary(report: RetrainReport) -> str:
@@ -25,12 +25,24 @@ def summary(report: RetrainReport) -> str:
         f"Skipped {len(report.skipped)}",
         *_listed([_left(left) for left in report.skipped]),
     ]
+    if report.not_valid:
+        lines.append(not_valid_sentence(report.not_valid))
     if report.noted:
         lines += [f"Noted {len(report.noted)}", *_listed([_left(left) for left in report.noted])]
     manifest = report.manifest
     if manifest is not None:
         lines += _model_lines(manifest, report)
     return "\n".join(lines) + "\n"
+
+
+def not_valid_sentence(not_valid: Mapping[str, int]) -> str:
+    """What was done with scenarios that are not valid.
+
+    >>> not_valid_sentence({"throttled": 2, "steal": 1})
+    'Not valid, trained on with a quarter of the weight: throttled 2, steal 1'
+    """
+    counts = ", ".join(f"{reason} {count}" for reason, count in not_valid.items())
+    return f"Not valid, trained on with a quarter of the weight: {counts}"
 
 
 def _watts(row: EnrichedRow) -> str:

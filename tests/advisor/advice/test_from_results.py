@@ -53,12 +53,12 @@ def test_options_are_compared_at_one_mean_price(tmp_path: Path) -> None:
     model = CostModel(tariff=read_tariff(tmp_path / "hours.yaml").schedule, cpu_cost_per_hour=0)
     thrifty = _scenario("thrifty", 600.0, start_time=NOON - 7200, end_time=NOON - 7140)
     lavish = _scenario("lavish", 6000.0, start_time=NOON + 7200, end_time=NOON + 7260)
-    options = options_of(_run(thrifty, lavish), model, now=NOON).options
+    options = options_of(_run(thrifty, lavish), model).options
     costs = {o.scenario: o.cost_per_video_hour for o in options}
     assert costs == pytest.approx({"thrifty": 0.01 * 0.505, "lavish": 0.1 * 0.505}, rel=0.02)
     choice = (
         advisor.TranscodingRecommender.from_results(
-            _run(thrifty, lavish), "cost", advisor.Constraints(min_vmaf=80), model=model, now=NOON
+            _run(thrifty, lavish), "cost", advisor.Constraints(min_vmaf=80), model=model
         )
         .recommend()
         .choice

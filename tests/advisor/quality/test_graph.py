@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
@@ -70,7 +71,7 @@ def _shown(partners: np.ndarray) -> list[int]:
     """Which frame of the reference the filters meet at each slot: the last one that is not later."""
     expression = partner_times(partners)
     times = [_evaluated(expression, number) for number in range(int(partners[-1] - partners[0]) + 1)]
-    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(times))
     slots = [n << 20 for n in range(len(partners))]
     return [int(partners[0]) + max(k for k, time in enumerate(times) if time <= slot) for slot in slots]
 
@@ -185,8 +186,9 @@ def test_hdr_has_no_vmaf_and_what_is_untagged_beside_it_is_hdr_too(transfer: int
         ((8, "444"), (8, "420"), "yuv444p"),
         ((12, "420"), (16, "420"), "yuv420p12le"),
         ((9, "420"), (8, "420"), "yuv420p10le"),
-        ((8, "400"), (8, "420"), "gray"),
-        ((8, "420"), (10, "400"), "gray10le"),
+        ((8, "400"), (8, "400"), "gray"),
+        ((8, "400"), (8, "444"), "yuv420p"),
+        ((8, "444"), (10, "400"), "yuv444p10le"),
     ],
 )
 def test_samples_are_compared_in_the_reference_s_chroma_and_the_deeper_bits(
@@ -197,11 +199,22 @@ def test_samples_are_compared_in_the_reference_s_chroma_and_the_deeper_bits(
     assert f"format={pixels}," in one.output_filters
 
 
-def test_the_luma_of_colour_is_taken_as_it_is_beside_grey() -> None:
-    """A conversion to grey would stretch limited range to full."""
-    one = decided(media(chroma="400"), HD)
-    assert "extractplanes=y" in one.output_filters
-    assert "extractplanes" not in one.reference_filters
+def test_grey_is_full_range_and_gives_way_to_colour() -> None:
+    """As ffmpeg takes it when it codes grey as 4:2:0; the chroma that it then adds counts nowhere."""
+    one = decided(media(chroma="400", colour=Colour()), HD)
+    assert "in_range=pc:out_range=tv" in one.reference_filters
+    assert "in_range" not in one.output_filters
+    assert one.luma_only
+    assert decided(media(chroma="400"), media(chroma="400")).luma_only
+    assert not decided(HD, HD).luma_only
+
+
+def test_rgb_is_brought_to_what_the_other_side_is() -> None:
+    rgb = media(rgb=True, chroma="444", colour=Colour(range="pc"))
+    one = decided(rgb, HD)
+    assert ":out_range=tv:out_color_matrix=bt709" in one.reference_filters
+    assert "in_range" not in one.output_filters
+    assert ":out_range=tv:out_color_matrix=bt709" in decided(HD, rgb).output_filters
 
 
 def test_ranges_that_differ_are_brought_to_the_reference_s() -> None:

@@ -160,6 +160,8 @@ def test_nothing_measured_is_not_enough() -> None:
         PowerPredictor().fit_scenarios([Scenario(name="unmeasured")])
 
 
-def test_negative_watts_are_refused() -> None:
-    with pytest.raises(InputError, match="none negative"):
+def test_negative_watts_and_counts_are_refused() -> None:
+    with pytest.raises(InputError, match="y: expected watts, none negative"):
         PowerPredictor().fit([1, 2], [-1, 2])
+    with pytest.raises(ValueError, match="Negative values in data"):
+        PowerPredictor().fit([-1, 2], [1, 2])
