@@ -320,10 +320,23 @@ class TestAnswer:
         run = run_of(encode("a", input=inputs[0]), encode("b", input=inputs[1], preset="fast"))
         assert "no configuration was run on all of 2 inputs" in answer_of(run, _model(), 80.0).sentence
 
-    def test_a_choice_that_is_not_reliable_says_so(self) -> None:
+    def test_what_is_not_reliable_does_not_compete(self) -> None:
+        """svt 10 would win: of the others x264 medium takes less than x264 slow."""
         answer = answer_of(self.run(validity=["throttled"]), _model(), 80.0)
         assert answer.choice is not None
-        assert answer.choice.scenario != "svt 10" or "CPU limit" in answer.doubts[0]
+        assert answer.choice.scenario == "x264 medium"
+        assert "left out 1: not valid: throttled" in answer.basis
+
+    def test_where_nothing_is_reliable_the_sentence_says_it_first(self) -> None:
+        run = run_of(
+            *(
+                encode(n, joules=j, validity=["steal"], preset=n)
+                for n, j in (("fast", 100.0), ("slow", 300.0))
+            )
+        )
+        answer = answer_of(run, _model(), 80.0)
+        assert answer.sentence.startswith("Not reliable: fast instead of slow saves 67")
+        assert answer.doubts == ("not reliable: the hypervisor took over 1% of the CPU time",)
 
     def test_the_page_begins_with_it(self) -> None:
         run = self.run(command=["ffmpeg", "-i", "file:/x/in.mp4"])

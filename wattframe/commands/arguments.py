@@ -63,24 +63,25 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
     Raises
     ------
     InputError
-        Nothing there is a result file.
+        Nothing there is a result file, or none that can be read.
     """
     runs: list[Run] = []
-    code = 0
+    problems: list[str] = []
     for path in _files(paths):
         try:
             run = read_run(path)
         except ResultFileError as exc:
-            note(command, str(exc))
-            code = exc.exit_code
+            problems.append(str(exc))
             continue
         runs.append(run)
-        for refused in run.refused:
-            note(command, f"{path}: left out {refused.reason}")
-            code = ResultFileError.exit_code
-    if not runs and not code:
-        raise InputError(f"expected {RESULT_GLOB}, found none", subject=", ".join(map(str, paths)))
-    return runs, code
+        problems += [f"{path}: left out {refused.reason}" for refused in run.refused]
+    if not runs:
+        *problems, last = problems or [f"{', '.join(map(str, paths))}: expected {RESULT_GLOB}, found none"]
+    for problem in problems:
+        note(command, problem)
+    if not runs:
+        raise InputError(last)
+    return runs, InputError.exit_code if problems else 0
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:

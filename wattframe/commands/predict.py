@@ -61,8 +61,6 @@ def predict(
             matrix, input_path=input_, hardware_id=hardware_id, media_seconds=media_duration
         )
         runs.append(planned.run)
-    if not runs:
-        return code
     predictions = predict_runs(
         models_dir,
         runs,

@@ -46,8 +46,6 @@ def report(
     found, code = read_runs("report", named_paths(paths, results_option))
     if not paths or all(path.is_dir() for path in paths):
         found = sorted(found, key=lambda run: run.start_time or 0.0)[-runs:]
-    if not found:
-        return code
     model = PriceBook.load(replace(prices, regions=prices.regions[:1])).models[0]
     views = [RunView(run=run, model=model, answer=answer_of(run, model, min_vmaf, baseline)) for run in found]
     data = page(views, datetime.datetime.now().astimezone(), version("wattframe")).encode()

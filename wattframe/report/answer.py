@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import Struct
 
-from advisor.advice.configuration import Option
+from advisor.advice.configuration import Option, Recommendation
 from advisor.advice.from_results import options_of
 from advisor.advice.recommender import Constraints, TranscodingRecommender
 from advisor.cost.model import CostModel
@@ -56,7 +57,8 @@ def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None
     """The scenario of least energy that holds the floor of VMAF, beside ``reference``.
 
     Without ``reference`` it is compared with ffmpeg's default, libx264 at its preset medium, else with the
-    scenario that takes the most energy.
+    scenario that takes the most energy. Scenarios whose figures are not reliable take part only where all of
+    them are so, and the sentence says it.
 
     Raises
     ------
@@ -67,11 +69,12 @@ def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None
         options = options_of([run], model, {}).options
     except NotEnoughDataError as exc:
         return Answer(sentence=f"No choice: {exc}.", basis="")
-    constraints = Constraints(min_vmaf=min_vmaf)
-    result = TranscodingRecommender("energy", constraints).recommend(options)
+    nothing_valid = all(option.validity for option in options)
+    recommend = partial(_recommend, options, Constraints(min_vmaf=min_vmaf), nothing_valid)
+    result = recommend("energy")
     front = tuple(point.scenario for point in result.front)
     named = _named(options, reference) if reference is not None else None
-    choice = next((o for o in options if result.choice and o.scenario == result.choice.scenario), None)
+    choice = _chosen(options, result)
     if choice is None or result.choice is None:
         return Answer(sentence=f"No choice: {result.reason}.", basis="", front=front)
     against = named or _default(run, options, choice)
@@ -79,16 +82,31 @@ def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None
     basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
     if result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
+    left_out = [f"left out {count}: {why}" for why, count in result.left_out.items()]
     return Answer(
-        sentence=_sentence(choice, against),
-        basis=f"{', '.join(basis)}.",
+        sentence=f"{'Not reliable: ' * nothing_valid}{_sentence(choice, against)}",
+        basis=f"{'; '.join([', '.join(basis), *left_out])}.",
         doubts=tuple(doubts(scenario)),
         choice=choice,
         reference=against,
         command=reusable_command(scenario.command) if scenario.command else None,
         front=front,
-        others=_others(options, constraints),
+        others={
+            objective: option
+            for objective in ("cost", "carbon", "bitrate")
+            if (option := _chosen(options, recommend(objective))) is not None
+        },
     )
+
+
+def _recommend(
+    options: Sequence[Option], constraints: Constraints, nothing_valid: bool, objective: str
+) -> Recommendation:
+    return TranscodingRecommender(objective, constraints, accept_invalid=nothing_valid).recommend(options)
+
+
+def _chosen(options: Sequence[Option], result: Recommendation) -> Option | None:
+    return next((o for o in options if result.choice and o.scenario == result.choice.scenario), None)
 
 
 def _named(options: Sequence[Option], name: str) -> Option:
@@ -132,13 +150,3 @@ def _quality(ours: float | None, theirs: float | None) -> str:
     if abs(ours - theirs) < 0.05:
         return " at the same VMAF"
     return f" at {abs(ours - theirs):.1f} VMAF {'more' if ours > theirs else 'less'}"
-
-
-def _others(options: Sequence[Option], constraints: Constraints) -> dict[str, Option]:
-    least: dict[str, Option] = {}
-    for objective in ("cost", "carbon", "bitrate"):
-        pick = TranscodingRecommender(objective, constraints).recommend(options).choice
-        chosen = next((o for o in options if pick and o.scenario == pick.scenario), None)
-        if chosen is not None:
-            least[objective] = chosen
-    return least

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox, blended_transform_factory
 
 from advisor.results import Samples
@@ -32,7 +34,13 @@ from wattframe.report.rows import Row
 __all__ = ["cost_split", "place_names", "power_over_time", "quality_against_energy", "thinned"]
 
 Point = tuple[float, float, Row]
+Place = tuple[int, int, str, str]
 _MOST_POINTS = 400
+_PLACES = (
+    *((13, 0, "left", "center"), (-13, 0, "right", "center"), (0, 12, "center", "bottom")),
+    *((0, -12, "center", "top"), (9, 9, "left", "bottom"), (-9, -9, "right", "top")),
+)
+"""Where a name may stand beside its point, in pixels, the best first."""
 
 
 def quality_against_energy(rows: Sequence[Row], identity: str, answer: Answer | None) -> Chart | None:
@@ -74,7 +82,7 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: Answer | 
             loc="outside upper left",
             ncols=2 if narrow else 6,
         )
-        place_names(axes, [(x, y, row.name) for x, y, row in order])
+        place_names(axes, [(x, y, row.name) for x, y, row in order], [p[:2] for p in on_front])
 
     ring = " The ring is the choice." if any(row.name == chosen for _, _, row in points) else ""
     return chart(
@@ -111,10 +119,13 @@ def _point_hint(row: Row) -> str:
     return f"{row.name}: {', '.join([*parts, *row.remarks])}"
 
 
-def place_names(axes: Axes, names: Sequence[tuple[float, float, str]]) -> None:
+def place_names(
+    axes: Axes, names: Sequence[tuple[float, float, str]], line: Sequence[tuple[float, float]]
+) -> None:
     """Write names beside their points, the first ones first; one that would cover something is left out.
 
-    The hint of the point and the table have it.
+    The hint of the point and the table have it. ``line`` is drawn too, and only covered where there is no
+    other place.
     """
     figure = cast(Figure, axes.figure)
     figure.draw_without_rendering()  # the layout decides where points are
@@ -122,27 +133,32 @@ def place_names(axes: Axes, names: Sequence[tuple[float, float, str]]) -> None:
     inside = axes.get_window_extent(renderer)
     pixels = axes.transData.transform([(x, y) for x, y, _ in names])
     taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in pixels]
+    drawn = Path(axes.transData.transform(line)) if len(line) > 1 else None
     written: set[str] = set()
     for x, y, name in names:
         if name in written:
             continue
-        for dx, dy, side, base in (
-            (13, 0, "left", "center"),
-            (-13, 0, "right", "center"),
-            (0, 12, "center", "bottom"),
-            (0, -12, "center", "top"),
-            (9, 9, "left", "bottom"),
-            (-9, -9, "right", "top"),
-        ):
-            text = axes.annotate(
-                one_line(name), (x, y), (dx, dy), textcoords="offset points", ha=side, va=base, fontsize=11
-            )
-            box = text.get_window_extent(renderer)
-            if inside.contains(*box.min) and inside.contains(*box.max) and not box.count_overlaps(taken):
-                taken.append(box)
-                written.add(name)
-                break
-            text.remove()
+        places = [_written(axes, one_line(name), (x, y), place) for place in _PLACES]
+        boxes = [text.get_window_extent(renderer) for text in places]
+        free = [
+            (drawn is not None and drawn.intersects_bbox(box, filled=False), index)
+            for index, box in enumerate(boxes)
+            if inside.contains(*box.min) and inside.contains(*box.max) and not box.count_overlaps(taken)
+        ]
+        chosen = min(free)[1] if free else None
+        for index, text in enumerate(places):
+            if index != chosen:
+                text.remove()
+        if chosen is not None:
+            taken.append(boxes[chosen])
+            written.add(name)
+
+
+def _written(
+    axes: Axes, name: str, point: tuple[float, float], place: tuple[int, int, str, str]
+) -> Annotation:
+    dx, dy, side, base = place
+    return axes.annotate(name, point, (dx, dy), textcoords="offset points", ha=side, va=base, fontsize=11)
 
 
 def power_over_time(rows: Sequence[Row], identity: str) -> Chart | None:
