@@ -24,7 +24,7 @@ from benchmarks.result_files import EXPORTERS, options_of, put_file, put_files
 from exporters.runtime.options import parse_options
 from exporters.runtime.scrape import Source
 
-GOAL_MS = 50
+GOAL_MS = 500
 _TURNS = 9
 
 

@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, quantile, report, resident_mib
 from benchmarks.peers import LIBRARY, NODE_EXPORTER, Client, free_port, wait_for
 
 EXPORTERS = ("rapl", "docker_stats", "results", "qoe", "cost")
-GOAL_BYTES = 45e6
+GOAL_BYTES = 48e6
 _LIBRARY = """
 import sys, threading, prometheus_client
 prometheus_client.start_http_server(int(sys.argv[1]), "127.0.0.1")

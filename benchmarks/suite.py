@@ -54,6 +54,7 @@ _MATRIX = ("--matrix", "scenarios/repeatability.yaml")
 BENCHES = (
     Bench("scrape", ("--rounds", "10"), (), _NODE),
     Bench("snapshots", ("--scenarios", "10,1000", "--scrapes", "50"), (), ("nginx",)),
+    Bench("hostile", ("--scrapes", "50")),
     Bench("rebuild", ("--scenarios", "10,1000"), ("--scenarios", "10,100,1000,3000,10000")),
     Bench("start", ("--rounds", "3"), (), _NODE),
     Bench("docker_scrape", ("--containers", "1,10", "--idle-seconds", "5"), (), _ENGINE),

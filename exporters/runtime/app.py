@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from msgspec import Struct
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, gzip_accepted
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from exporters.runtime.collector import Exporter
 from exporters.runtime.logs import logger
@@ -112,7 +112,7 @@ def _format(accept: str, encoding: str) -> tuple[bool, bool, tuple[Header, ...]]
     try:
         _, content_type = choose_encoder(accept)
     except TypeError:  # a version that is no number
-        content_type = CONTENT_TYPE_PLAIN_0_0_4
+        _, content_type = choose_encoder("")
     compress = gzip_accepted(encoding) and not re.search(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", encoding)
     headers = (b"content-type", content_type.encode("latin-1")), (b"vary", b"Accept, Accept-Encoding")
     packed = ((b"content-encoding", b"gzip"),) if compress else ()

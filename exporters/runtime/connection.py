@@ -123,9 +123,10 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refusal = (429, "too many requests at once")
             raise _RefusedError
+        # a client that waits for "100 Continue" may or may not send its body after an answer
+        last = self.expect_100_continue or self.parser.should_upgrade()
         super().on_headers_complete()
-        if self.expect_100_continue or self.parser.should_upgrade():
-            # a client that waits for "100 Continue" may or may not send its body after an answer
+        if last:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:

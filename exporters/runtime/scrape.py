@@ -20,8 +20,8 @@ __all__ = ["MOST_SECONDS", "Scraper", "Source", "own_families", "process_familie
 
 MOST_SECONDS = 30.0
 """A page older than this is not shown: its collector hangs, and what it shows may be gone."""
-_REST, _MOST_REST_SECONDS = 4.0, 2.0
-"""A collector rests so many times as long as it worked, up to a bound: a folder of thousands costs little."""
+_REST, _MOST_REST_SECONDS = 40.0, 2.0
+"""A collector rests so many times as long as it took to find nothing new, up to a bound."""
 _CLOSE_SECONDS = 0.4
 _JOINED_BYTES = 65_536
 
@@ -101,9 +101,10 @@ class Source:
 
     def _poll(self) -> None:
         while not self._stop.is_set():
+            former = self._page
             self.collect()
-            rest = min(_REST * self.seconds, _MOST_REST_SECONDS)
-            self._stop.wait(max(self._collector.poll_seconds or 0.0, rest))
+            rest = self.seconds * (_REST if self._page is former else 1.0)
+            self._stop.wait(max(self._collector.poll_seconds or 0.0, min(rest, _MOST_REST_SECONDS)))
 
 
 class _Body(Struct):
