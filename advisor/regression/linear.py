@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, check_non_negative, column_or_1d, validate_data
 
 from advisor.errors import InputError, NotEnoughDataError, TableError
 from advisor.results import Scenario, as_scenario
@@ -202,13 +202,13 @@ class PowerPredictor(_WithTrainingR2):
             y,
             dtype=np.float64,
             y_numeric=True,
-            ensure_non_negative=True,
             ensure_min_samples=0,
         )
         if not len(streams):
             raise NotEnoughDataError(
                 "PowerPredictor needs at least one measured stream count, got none: 0 sample(s)"
             )
+        check_non_negative(streams, "PowerPredictor")
         if (watts < 0).any():
             raise TableError("expected watts, none negative", subject="y")
         counts, codes = np.unique(streams, axis=0, return_inverse=True)
@@ -248,5 +248,5 @@ class PowerPredictor(_WithTrainingR2):
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Mean watts, shape (n,); never below 0."""
         check_is_fitted(self)
-        streams = validate_data(self, one_feature(X), dtype=np.float64, ensure_non_negative=True, reset=False)
+        streams = validate_data(self, one_feature(X), dtype=np.float64, reset=False)
         return cast(Floats, np.maximum(self.model_.predict(streams), 0.0))

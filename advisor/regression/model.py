@@ -30,6 +30,8 @@ __all__ = ["TargetModel", "TrainedModel", "combined", "over_machines", "variance
 Floats = NDArray[np.float64]
 _LEAST_HALF_WIDTH = 0.002
 """No meter repeats itself better, whatever many runs that agree say."""
+_KIND = math.log(2)
+"""Machines whose power differs by a factor of more are of another kind."""
 _SETTLED_SECONDS = 20.0
 """How long a calibration run should last: by then a second of ramping up is lost in its mean."""
 _POWER, _ENERGY, _SPEED = "mean_power_watts", "energy_joules_per_video_second", "encode_speed_ratio"
@@ -115,6 +117,8 @@ class _Predicted(Struct, frozen=True):
     case: Case
     log: float
     variance: float
+    range: tuple[float, float]
+    """On a machine never seen: the lowest and the highest over those that are known."""
 
 
 class _Measured(Struct):
@@ -167,33 +171,60 @@ class TrainedModel(Struct, kw_only=True):
             name: self._estimates(name, rows[: len(cases)], rows[len(cases) :], confidence)
             for name, rows in predicted.items()
         }
+        other_kinds = self._of_another_kind(predicted.get(_POWER, [])[len(cases) :])
         best = self._best_calibrations(cases, predicted, calibrated)
-        return [
-            self._prediction(c, {n: e[i] for n, e in estimates.items()}, calibrated, best, confidence)
-            for i, c in enumerate(cases)
-        ]
+        predictions = []
+        for i, c in enumerate(cases):
+            of_case = {name: some[i] for name, some in estimates.items()}
+            notes = self._notes(c, c.hardware in calibrated, best.get(c.hardware))
+            if c.hardware in other_kinds:
+                of_case = {name: e and Estimate(e.mean, None, None) for name, e in of_case.items()}
+                notes.append(f"machine {c.hardware} is of another kind than those of training: no bounds")
+            predictions.append(self._prediction(c, of_case, best.get(c.hardware), confidence, notes))
+        return predictions
 
     def _predicted(self, cases: Sequence[Case]) -> dict[str, list[_Predicted]]:
         """Every target of every case, encoded and asked for once; on machines known and unknown."""
         x = self.matrix.rows(cases)
-        logs = {name: model.predictor.predict_log(x) for name, model in self.targets.items()}
-        strange = np.array([c.hardware not in self.matrix.hardware for c in cases])
-        if strange.any():
-            others = [c for c, is_strange in zip(cases, strange, strict=True) if is_strange]
-            for name, model in self.targets.items():
-                logs[name][strange] = over_machines(self.matrix, others, model.predictor.predict_log)
+        strange = [i for i, c in enumerate(cases) if c.hardware not in self.matrix.hardware]
+        logs = self._logs(x)
+        lows, highs = {n: v.copy() for n, v in logs.items()}, {n: v.copy() for n, v in logs.items()}
+        if strange:
+            others = [cases[i] for i in strange]
+            each = [self._logs(self.matrix.rows(others, hardware=h)) for h in self.matrix.hardware]
+            for name in self.targets:
+                table = np.array([of_machine[name] for of_machine in each])
+                logs[name][strange] = table.mean(axis=0)
+                lows[name][strange], highs[name][strange] = table.min(axis=0), table.max(axis=0)
         return {
             name: [
-                _Predicted(c, float(log), float(variance))
-                for c, log, variance in zip(
+                _Predicted(c, float(log), float(variance), (float(low), float(high)))
+                for c, log, variance, low, high in zip(
                     cases,
-                    combined(logs, name, model.factors),
+                    logs[name],
                     variances(model.difficulty, model.typical_error, x),
+                    lows[name],
+                    highs[name],
                     strict=True,
                 )
             ]
             for name, model in self.targets.items()
         }
+
+    def _logs(self, x: Floats) -> dict[str, Floats]:
+        logs = {name: model.predictor.predict_log(x) for name, model in self.targets.items()}
+        return {name: combined(logs, name, model.factors) for name, model in self.targets.items()}
+
+    def _of_another_kind(self, measured: Sequence[_Predicted]) -> set[str]:
+        """New machines that draw less than half or more than twice as much as those that are known: nothing
+        tells how far their other runs may be off.
+        """
+        beyond: dict[str, list[bool]] = defaultdict(list)
+        for m in measured:
+            if m.case.hardware not in self.matrix.hardware and _POWER in m.case.targets:
+                log, (low, high) = math.log(m.case.targets[_POWER]), m.range
+                beyond[m.case.hardware].append(not low - _KIND <= log <= high + _KIND)
+        return {machine for machine, votes in beyond.items() if 2 * sum(votes) > len(votes)}
 
     def _estimates(
         self, name: str, rows: Sequence[_Predicted], measured: Sequence[_Predicted], confidence: float
@@ -284,11 +315,11 @@ class TrainedModel(Struct, kw_only=True):
         self,
         c: Case,
         estimates: Mapping[str, Estimate | None],
-        calibrated: set[str],
-        best_calibrations: Mapping[str, Case],
+        best_calibration: Case | None,
         confidence: float,
+        notes: Sequence[str],
     ) -> Prediction:
-        best, rate = best_calibrations.get(c.hardware), estimates.get(_ENERGY)
+        best, rate = best_calibration, estimates.get(_ENERGY)
         seconds = c.video_seconds * c.streams if c.video_seconds else None
         return Prediction(
             run_id=c.run_id,
@@ -301,7 +332,7 @@ class TrainedModel(Struct, kw_only=True):
             encoder_known=c.encoder in self.matrix.encoders,
             tier=self.tier,
             calibrate_with=ScenarioRef(best.run_id, best.scenario) if best else None,
-            notes=tuple(self._notes(c, c.hardware in calibrated, best)),
+            notes=tuple(notes),
         )
 
     def _notes(self, c: Case, calibrated: bool, best: Case | None) -> list[str]:

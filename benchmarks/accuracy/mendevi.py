@@ -1,14 +1,20 @@
-"""Accuracy on a public set of wall-metered encodes, through the commands that users call.
+"""Accuracy on public sets of measured encodes, through the commands that users call.
 
-The data come with the PyPI package mendevi 1.2.3 (AGPL-3; not part of this project and not shipped)::
+The data are not part of this project and are not shipped. Two sets, metered at the wall, come with the PyPI
+package mendevi (AGPL-3; it asks for a newer Python than is needed to unpack it)::
 
-    pip download --no-deps mendevi==1.2.3 && unzip mendevi-*.whl 'dataset/*'
-    python benchmarks/accuracy/mendevi.py dataset/duration.json.xz --folds 5
+    pip download --no-deps --only-binary=:all: --python-version 3.14 mendevi==1.3.0
+    unzip mendevi-*.whl 'dataset/*'
+    python benchmarks/accuracy/mendevi.py dataset/duration.json.xz --folds 5 --seed 1
+    python benchmarks/accuracy/mendevi.py dataset/x264_vs_openh264.json.xz
 
-Clips of 5 s and more become result files, one a video and machine. Videos are split into folds; each fold is
+The third is ``ugc_x265_rapl.csv`` of Katsenou, Wang, Schien, Bull: "Rate-Quality or Energy-Quality Pareto
+Fronts for Adaptive Video Streaming?", 2024.
+
+Videos of 5 s and more become result files, one a video and machine. Videos are split into folds; each fold is
 predicted by a model that ``retrain_models.py`` made of the others and ``wattframe predict`` used:
 
-- ``a priori``: nothing of the video is known;
+- ``a priori``: nothing of the video is known; beside it what three plain learners make of the same rows;
 - ``one probe``: one run of the same video and machine was measured;
 - ``new machine``: trained on the other machine only, one calibration run (of another video) is known, the one
   that ``wattframe predict`` asks for; ``any run``: the same with runs of 20 s and more that are drawn;
@@ -20,7 +26,6 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-import lzma
 import random
 import statistics
 import subprocess
@@ -31,64 +36,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import plain_learners
+from public_sets import Row, read
 
-from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, write_run
+from advisor.regression.features import case
+from advisor.results import Host, Run, Scenario, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
-# how mendevi's words for effort were given to the encoders (its encode.py)
-PRESETS = {"libsvtav1": {"slow": "4", "medium": "6", "fast": "8"}}
-WORST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 FLOOR_QUANTILE = 0.5
 CALIBRATIONS = 8
 """Runs that are drawn by fold to calibrate a new machine in turn, each alone: one draw decides too much."""
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One scenario with what the test needs to know besides."""
-
-    machine: str
-    video: str
-    scenario: Scenario
-    psnr: float | None
-
-
-def rows_of(records: Sequence[dict[str, Any]], least_seconds: float) -> list[Row]:
-    """One row a record and machine; repeats inside a record are averaged."""
-    asked: dict[tuple[Any, ...], list[float]] = collections.defaultdict(list)
-    for r in records:
-        if r["mode"] == "cbr":
-            asked[r["encoder"], r["quality"], r["height"]].append(r["bitrate"])
-    rows = []
-    for index, r in enumerate(records):
-        if r["video_duration"] < least_seconds:
-            continue
-        rate = asked.get((r["encoder"], r["quality"], r["height"]))
-        for machine, powers in r["encode_power"].items():
-            rows.append(_row(index, r, machine, powers, statistics.median(rate) if rate else None))
-    return rows
-
-
-def _row(index: int, r: dict[str, Any], machine: str, powers: list[float], rate: float | None) -> Row:
-    watts = statistics.fmean(powers)
-    joules = statistics.fmean(p * t for p, t in zip(powers, r["encode_duration"][machine], strict=True))
-    seconds = statistics.fmean(r["encode_duration"][machine])
-    constant_rate = r["mode"] == "cbr" and rate is not None
-    size = f"{r['width']}x{r['height']}"
-    scenario = Scenario(
-        name=f"{r['name']} {index}",
-        encoder=r["encoder"],
-        preset=PRESETS.get(r["encoder"], {}).get(r["effort"], r["effort"]),
-        bitrate=f"{rate / 1000:.0f}k" if constant_rate and rate else None,
-        crf=None if constant_rate else r["quality"] * WORST_CRF.get(r["encoder"], 51),
-        resolution=size,
-        threads=r["threads"],
-        duration=seconds,
-        input=InputMedia(name=r["name"], duration=r["video_duration"]),
-        outputs=[Output(resolution=size, duration=r["video_duration"])],
-        encode=EncodeStats(speed=r["video_duration"] / seconds),
-        power=Power(mean_watts=watts, total_energy_joules=joules, tier="measured", source="wattmeter"),
-    )
-    return Row(machine, r["name"], scenario, r.get("psnr"))
+TARGETS = {"power": "mean_power_watts", "energy": "energy_joules_per_video_second"}
 
 
 def write(rows: Iterable[Row], folder: Path, *, known: bool) -> list[Path]:
@@ -102,7 +60,7 @@ def write(rows: Iterable[Row], folder: Path, *, known: bool) -> list[Path]:
     paths = []
     for number, ((machine, _), scenarios) in enumerate(sorted(groups.items())):
         path = folder / f"test_results_20250101_{number:06d}.json"
-        host = Host(hardware_id=machine.partition(".")[0])
+        host = Host(hardware_id=machine)
         write_run(Run(run_id=path.stem, scenarios=tuple(scenarios), host=host), path)
         paths.append(path)
     return paths
@@ -142,15 +100,17 @@ class Tally:
             self.refused += 1
             return
         self.errors.append(abs(estimate["mean"] - value) / value)
-        low, high = estimate["low"], estimate["high"]
-        self.inside.append(low is not None and high is not None and low <= value <= high)
+        if "low" in estimate:
+            low, high = estimate["low"], estimate["high"]
+            self.inside.append(low is not None and high is not None and low <= value <= high)
 
     def __str__(self) -> str:
         if not self.errors:
             return "nothing"
         return (
-            f"MAPE {statistics.fmean(self.errors):7.2%}  90 % intervals cover "
-            f"{statistics.fmean(self.inside):6.1%}  n {len(self.errors)}"
+            f"MAPE {statistics.fmean(self.errors):7.2%}"
+            + (f"  90 % intervals cover {statistics.fmean(self.inside):6.1%}" if self.inside else "")
+            + f"  n {len(self.errors)}"
             + (f", refused {self.refused}" if self.refused else "")
         )
 
@@ -158,22 +118,37 @@ class Tally:
 Tallies = dict[tuple[str, str], Tally]
 
 
-def score(tallies: Tallies, situation: str, rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> None:
-    """Add predictions to the tallies; scenarios are found by machine and name."""
+def score(tallies: Tallies, situation: str, rows: Sequence[Row], answers: Sequence[dict[str, Any]]) -> None:
+    """Add predictions to the tallies; scenarios are told by name."""
     truth = {row.scenario.name: row.scenario.power for row in rows}
-    for p in found:
+    for p in answers:
         power = truth.get(p["scenario"])
         if power is not None and power.mean_watts and power.total_energy_joules:
             tallies[situation, "power"].add(p["mean_power_watts"], power.mean_watts)
             tallies[situation, "energy"].add(p["total_energy_joules"], power.total_energy_joules)
 
 
-def regrets(rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> list[float]:
+def score_plain_learners(tallies: Tallies, outside: Sequence[Row], inside: Sequence[Row]) -> None:
+    """The same rows by learners that know nothing of this project but its features."""
+    known, held = (
+        [
+            case(r.scenario, Run(run_id="", scenarios=(r.scenario,), host=Host(hardware_id=r.machine)))
+            for r in rows
+        ]
+        for rows in (outside, inside)
+    )
+    for label, target in TARGETS.items():
+        for learner, values in plain_learners.predictions(known, held, target).items():
+            for c, value in zip(held, values, strict=True):
+                tallies[learner, label].add({"mean": float(value)}, c.targets[target])
+
+
+def regrets(rows: Sequence[Row], answers: Sequence[dict[str, Any]]) -> list[float]:
     """Extra energy of the choice by prediction, for each video, machine and size with a choice.
 
     Repeats of one configuration are one option: its energies and PSNR are averaged.
     """
-    predicted = {p["scenario"]: p["total_energy_joules"]["mean"] for p in found}
+    predicted = {p["scenario"]: p["total_energy_joules"]["mean"] for p in answers}
     groups: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Row]]] = collections.defaultdict(dict)
     for row in rows:
         s = row.scenario
@@ -206,11 +181,12 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, help="run just so many of the folds")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--least-seconds", type=float, default=5.0)
+    parser.add_argument(
+        "--content", action="store_true", help="with the bits of one fast encode of each video"
+    )
     parser.add_argument("--machine", help="take only the rows of this machine")
     options = parser.parse_args()
-    records = json.loads(lzma.decompress(options.dataset.read_bytes()))
-    rows = rows_of(records, options.least_seconds)
+    rows = read(options.dataset, with_content=options.content)
     rows = [r for r in rows if options.machine in (None, r.machine)]
     machines, videos = sorted({r.machine for r in rows}), sorted({r.video for r in rows})
     print(f"{len(rows)} scenarios, {len(videos)} videos, {len(machines)} machines")
@@ -224,7 +200,7 @@ def main() -> None:
             extra += one_fold(Path(folder), rows, held, machines, tallies, chance)
         print(f"-- after fold {fold + 1} of {options.folds}")
         for (situation, target), tally in sorted(tallies.items()):
-            print(f"{situation:<12} {target:<7} {tally}")
+            print(f"{situation:<17} {target:<7} {tally}")
         if extra:
             print(f"regret under a floor of PSNR: {statistics.fmean(extra):.2%} over {len(extra)} choices")
         sys.stdout.flush()
@@ -239,15 +215,16 @@ def one_fold(
     chance: random.Random,
 ) -> list[float]:
     outside, inside = ([r for r in rows if (r.video in held) is side] for side in (False, True))
+    score_plain_learners(tallies, outside, inside)
     write(outside, folder / "train", known=True)
     train(folder / "train", folder / "models")
     extra: list[float] = []
     for machine in machines:
         own = [r for r in inside if r.machine == machine]
         files = write(own, folder / f"bare-{machine}", known=False)
-        found = predict(folder / "models", files)
-        score(tallies, "a priori", own, found)
-        extra += regrets(own, found)
+        answers = predict(folder / "models", files)
+        score(tallies, "a priori", own, answers)
+        extra += regrets(own, answers)
         probes = [chance.choice([r for r in own if r.video == v]) for v in sorted({r.video for r in own})]
         probe_files = write(probes, folder / f"probes-{machine}", known=True)
         rest = [r for r in own if r not in probes]

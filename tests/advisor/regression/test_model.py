@@ -186,14 +186,25 @@ def test_energy_goes_its_own_way_where_a_run_has_no_speed() -> None:
 
 
 def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: TrainedModel) -> None:
-    """The new machine draws three times what the model says, whatever the bitrate."""
-    calibration = _case("c", 60.0, hardware="new", video="other")
+    """The new machine draws 1.8 times what the model says, whatever the bitrate."""
+    calibration = _case("c", 36.0, hardware="new", video="other")
     (found,) = trained.predict(
         [_case("x", 1.0, hardware="new", numbers={"log_bitrate_kbps": 8.0})], [calibration]
     )
     assert found.mean_power_watts is not None
-    assert found.mean_power_watts.mean == pytest.approx(3 * 10 * 2**2, rel=0.15)
-    assert "machine new is known by calibration runs only" in found.notes
+    assert found.mean_power_watts.mean == pytest.approx(1.8 * 10 * 2**2, rel=0.15)
+    assert found.mean_power_watts.low is not None
+    assert found.notes == ("machine new is known by calibration runs only",)
+
+
+def test_a_machine_of_another_kind_has_no_bounds(trained: TrainedModel) -> None:
+    """Three times the watts of any machine that is known: how its other runs differ is not in the data."""
+    calibration = _case("c", 60.0, hardware="new", video="other")
+    (found,) = trained.predict([_case("x", 1.0, hardware="new")], [calibration])
+    assert found.mean_power_watts is not None
+    assert found.mean_power_watts.mean == pytest.approx(60, rel=0.15)
+    assert (found.mean_power_watts.low, found.mean_power_watts.high) == (None, None)
+    assert found.notes[-1] == "machine new is of another kind than those of training: no bounds"
 
 
 def test_a_measured_run_tells_nothing_of_itself(trained: TrainedModel) -> None:
