@@ -292,6 +292,21 @@ def test_quality_of_a_lavfi_source_uses_the_same_pictures(call: Any, tmp_path: P
     assert (quality.lossless, quality.frames) == (True, 25)
 
 
+def test_that_hdr_gets_no_vmaf_is_said_before_the_work(call: Any, tmp_path: Path, ffmpeg: Path) -> None:
+    hdr = tmp_path / "hdr.mp4"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=1.2"]
+    colours = ["-vf", "format=yuv420p10le,setparams=color_trc=smpte2084:color_primaries=bt2020"]
+    subprocess.run(
+        [ffmpeg, "-v", "error", *source, "-c:v", "libx264", "-preset", "ultrafast", *colours, hdr], check=True
+    )
+    args = ("single", "--preset", "ultrafast", "--crf", "20", "--compute-quality", *QUICK)
+    code, _, err = call(*args, source=str(hdr))
+    (scenario,) = _results(tmp_path).scenarios
+    assert err.startswith(f"run_tests.py: {hdr}: VMAF has no model for HDR (PQ)\n")
+    assert (code, scenario.vmaf_score) == (0, None)
+    assert scenario.psnr_score is not None
+
+
 def test_kept_outputs_are_where_the_file_says(call: Any, tmp_path: Path) -> None:
     call("single", "--preset", "ultrafast", "--keep-outputs", *QUICK)
     (output,) = _results(tmp_path).scenarios[0].outputs
