@@ -269,7 +269,7 @@ class TranscodingRecommender:
             return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
         if len(feasible) == 1:
             return None, "only one scenario: there is nothing to choose from"
-        if len(front) == 1:
+        if len({(self._required(o), o.vmaf) for o in front}) == 1:
             return front[0], f"least {self.objective} and highest VMAF at once"
         knee = _knee(front, [self._required(o) for o in front])
         if knee is None:

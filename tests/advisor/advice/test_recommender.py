@@ -98,6 +98,18 @@ def test_what_is_best_in_both_is_chosen_without_a_floor() -> None:
     assert answer.choice.scenario == "a"
 
 
+def test_of_two_that_are_the_same_in_both_one_is_chosen() -> None:
+    answer = TranscodingRecommender().recommend([_option("a", 5.0, 95.0), _option("b", 5.0, 95.0)])
+    assert answer.choice is not None
+    assert answer.choice.probability_best == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_tie_in_one_of_both_is_dominated() -> None:
+    """Equal energy and a worse picture: only the better one is on the front."""
+    answer = TranscodingRecommender().recommend([_option("a", 5.0, 95.0), _option("b", 5.0, 90.0)])
+    assert [p.scenario for p in answer.front] == ["a"]
+
+
 def test_a_difference_within_the_noise_keeps_both_on_the_front() -> None:
     """1 % apart at equal quality is noise where a single run is off by 5 %; 20 % apart is not."""
     near = TranscodingRecommender().recommend([_option("a", 100.0, 90.0), _option("b", 101.0, 90.0)])
