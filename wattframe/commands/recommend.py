@@ -15,17 +15,18 @@ from advisor.advice.encoder_deltas import pair_deltas
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.cost.price_list import PriceBook, PriceOptions
 from advisor.errors import InputError
-from wattframe import pricing, tables
+from wattframe import pricing
+from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.console import console, note, print_json, print_table
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
 @pricing.takes_prices()
 def recommend(
-    results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
-        "test_results"
-    ),
+    paths: Results = None,
+    results_option: ResultsOption = None,
     models_dir: Annotated[
         Path | None, typer.Option(help="Models that stand in where power was not measured.")
     ] = None,
@@ -47,7 +48,7 @@ def recommend(
     accept_invalid: Annotated[
         bool, typer.Option("--accept-invalid", help="Compare scenarios whose figures are not valid too.")
     ] = False,
-    json_: pricing.Json = False,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
@@ -66,9 +67,7 @@ def recommend(
     weights = _objective(objective)
     TranscodingRecommender(weights)  # a wrong objective is told before anything is read
     book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
-    if not results_dir.exists():
-        raise InputError("expected a folder of result files", subject=results_dir)
-    runs, code = pricing.read_runs("recommend", [results_dir])
+    runs, code = read_runs("recommend", named_paths(paths, results_option))
     recommender = TranscodingRecommender.from_results(
         runs,
         weights,
@@ -79,12 +78,12 @@ def recommend(
         input_name=input_,
     )
     for line in recommender.notes:
-        pricing.note("recommend", line)
+        note("recommend", line)
     answer = recommender.recommend()
     if json_:
         document: dict[str, Any] = msgspec.to_builtins(answer)
         document["encoder_differences"] = msgspec.to_builtins(pair_deltas(recommender.options))
-        pricing.print_json(document)
+        print_json(document)
     else:
         _print(answer, recommender.options)
     return code
@@ -118,46 +117,56 @@ def _standing(choice: Pick) -> Iterator[str]:
         yield f"the least with a probability of {choice.probability_best:.0%}"
 
 
-def _print(answer: Recommendation, options: Sequence[Option]) -> None:
-    from rich.table import Table
+_SHOWN = {
+    "energy_joules_per_video_second": "{:.4g} J per second of video",
+    "net_energy_joules_per_video_second": "{:.4g} J above idle",
+    "cost_per_video_hour": "{:.4g} {currency} per hour of video",
+    "carbon_grams_per_video_hour": "{:.4g} g CO2e per hour of video",
+    "bitrate_kbps": "{:.0f} kbit/s",
+    "vmaf": "VMAF {:.2f}",
+    "vmaf_p5": "5th percentile {:.2f}",
+    "encode_speed_ratio": "{:.3g} x real time",
+    "mean_power_watts": "{:.4g} W",
+}
+"""The values of the choice, and how each is shown."""
 
-    console = tables.console(160)
-    choice = answer.choice
+
+def _print(answer: Recommendation, options: Sequence[Option]) -> None:
+    out, choice = console(160), answer.choice
     if choice is None:
-        console.print(f"No choice: {answer.reason}")
+        out.print(f"No choice: {answer.reason}")
     else:
-        console.print(f"{choice.scenario} ({', '.join(_standing(choice))})")
-        console.print(f"  {answer.reason}")
-        shown = {k: v for k, v in choice.values.items() if v is not None}
-        console.print(
-            "  " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+        out.print(f"{choice.scenario} ({', '.join(_standing(choice))})")
+        out.print(f"  {answer.reason}")
+        values = [(choice.values[name], shape) for name, shape in _SHOWN.items()]
+        currency = choice.values["currency"]
+        out.print(
+            "  " + ", ".join(shape.format(v, currency=currency) for v, shape in values if v is not None)
         )
     for reason, count in answer.left_out.items():
-        console.print(f"  left out {count}: {reason}")
+        out.print(f"  left out {count}: {reason}")
     if answer.front:
-        table = Table(title=f"Front of {answer.unit} and VMAF", title_justify="left")
-        for name in ("scenario", "basis", answer.unit, "VMAF", "best", "next VMAF point"):
-            table.add_column(
-                name, justify="left" if name in ("scenario", "basis") else "right", overflow="fold"
-            )
-        for p in answer.front:
-            table.add_row(
+        rows = [
+            [
                 p.scenario,
                 p.basis,
                 f"{p.objective_value:.4g}",
                 "-" if p.vmaf is None else f"{p.vmaf:.2f}",
                 "-" if p.probability_best is None else f"{p.probability_best:.0%}",
                 "-" if p.next_vmaf_point_ratio is None else f"{p.next_vmaf_point_ratio:+.1%}",
-            )
-        console.print(table)
+            ]
+            for p in answer.front
+        ]
+        headings = ["scenario", "basis", answer.unit, "VMAF", "least", "next VMAF point"]
+        print_table(headings, rows, text=["basis"], title=f"Front of {answer.unit} and VMAF")
     if answer.knee is not None:
-        console.print(f"Knee of the front: {answer.knee.scenario}")
+        out.print(f"Knee of the front: {answer.knee.scenario}")
     for run in answer.next_runs:
-        console.print(f"Run next: {run.scenario} ({run.why})")
+        out.print(f"Run next: {run.scenario} ({run.why})")
     for pair in pair_deltas(options):
         parts = [
             f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the qualities"
             for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))
             if delta is not None
         ]
-        console.print(f"{pair.test} against {pair.reference}: {', '.join(parts) or pair.reason}")
+        out.print(f"{pair.test} against {pair.reference}: {', '.join(parts) or pair.reason}")
