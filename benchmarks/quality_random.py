@@ -106,7 +106,9 @@ def made(chance: random.Random) -> Made:
     theirs = ",".join(f for f in (time["output"], picture["output"], tags[1]) if f) or "null"
     start = chance.uniform(0, 5)
     scaled = f"scale={width}:{height}:flags=lanczos,setsar=1,format=yuv444p"
-    base = f"-ss {start:.2f} -i {shlex.quote(str(SAMPLE))} -an -vf {scaled} -frames:v {frames} -c:v ffv1 b.mkv"
+    base = (
+        f"-ss {start:.2f} -i {shlex.quote(str(SAMPLE))} -an -vf {scaled} -frames:v {frames} -c:v ffv1 b.mkv"
+    )
     keep = "-fps_mode passthrough -enc_time_base 1/90000" if time["keeps"] else ""
     into = f"-i {reference}" if time["from_reference"] else f"-r {rate} -i b.mkv"
     if time["from_reference"]:
@@ -123,7 +125,9 @@ def made(chance: random.Random) -> Made:
     own = keep if not time["from_reference"] else ""
     offset = f"-output_ts_offset {chance.uniform(0, 3):.3f}" if chance.random() < 0.15 else ""
     depth = f"-pix_fmt {pixels}" if "-pix_fmt" not in out_coder and pixels != "gray" else ""
-    depth = "-pix_fmt gray" if pixels == "gray" and "libx26" in out_coder and "flv" not in out_suffix else depth
+    depth = (
+        "-pix_fmt gray" if pixels == "gray" and "libx26" in out_coder and "flv" not in out_suffix else depth
+    )
     if "mpeg" in out_coder or "flv" in out_suffix:
         depth = ""
     commands.append(
@@ -137,7 +141,8 @@ def made(chance: random.Random) -> Made:
         commands=tuple(commands),
         reference=reference,
         output=output,
-        reference_truth=",".join(f for f in (time["reference_truth"], picture["reference_truth"]) if f) or "null",
+        reference_truth=",".join(f for f in (time["reference_truth"], picture["reference_truth"]) if f)
+        or "null",
         output_truth=",".join(f for f in (time["output_truth"], picture["output_truth"], back) if f),
         shown=shown,
         pixel_format=pixels,
@@ -162,7 +167,20 @@ def _time(chance: random.Random, frames: int, rate: str) -> dict:
     fps = float(Fraction(rate))
     kind = chance.choice(
         ("all",) * 5
-        + ("drop", "drop", "later", "later", "earlier", "filter", "filter", "rate", "rate", "gap", "jitter", "ends")
+        + (
+            "drop",
+            "drop",
+            "later",
+            "later",
+            "earlier",
+            "filter",
+            "filter",
+            "rate",
+            "rate",
+            "gap",
+            "jitter",
+            "ends",
+        )
         + ("lead", "splice", "double", "lag")
     )
     lost = sorted(chance.sample(range(1, frames - 1), chance.randrange(1, 6)))
@@ -170,11 +188,20 @@ def _time(chance: random.Random, frames: int, rate: str) -> dict:
     if kind == "drop":
         left = "+".join(f"eq(n\\,{n})" for n in lost)
         pick = f"select='not({left})'"
-        return nothing | {"what": f"frames {lost} dropped", "output": pick, "reference_truth": pick, "keeps": True}
+        return nothing | {
+            "what": f"frames {lost} dropped",
+            "output": pick,
+            "reference_truth": pick,
+            "keeps": True,
+        }
     if kind == "later":
         cut = f"trim=start_frame={some}"
         again = f"{cut},setpts=PTS-STARTPTS"
-        return nothing | {"what": f"output begins {some} frames later", "output": again, "reference_truth": cut}
+        return nothing | {
+            "what": f"output begins {some} frames later",
+            "output": again,
+            "reference_truth": cut,
+        }
     if kind == "earlier":
         cut = f"trim=start_frame={some}"
         return nothing | {

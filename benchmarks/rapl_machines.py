@@ -26,7 +26,9 @@ from tests.support.clock import FakeClock
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
 from tests.support.random_machines import drive
 
-CPU = "processor\t: {0}\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD Ryzen 7 7840HS w/ Radeon 780M Graphics\n"
+CPU = (
+    "processor\t: {0}\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD Ryzen 7 7840HS w/ Radeon 780M Graphics\n"
+)
 ASLEEP_WATTS = 0.4
 
 
