@@ -117,7 +117,7 @@ class RedfishClient:
 
         self._config = config
         self._session = requests.Session()
-        # neither a proxy nor a .netrc of the environment
+        # neither a proxy nor a .netrc that the process was started with
         self._session.trust_env = False
         self._session.verify = config.ca_file or True
         self._session.headers["Accept"] = "application/json"
