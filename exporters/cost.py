@@ -17,22 +17,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.cost.carbon import Embodied
-from advisor.cost.cost_record import UNPRICED_REASONS, Priced
-from advisor.cost.price_list import (
-    DEFAULT_CPU_COST_PER_HOUR,
-    DEFAULT_ENERGY_COST_PER_KWH,
-    PriceBook,
-    PriceOptions,
-)
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
+from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
 from advisor.cost.tariffs.schedule import Schedule, value_at
 from advisor.errors import PricingError
 from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
 from exporters.runtime.families import Row
 from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
 from exporters.runtime.logs import logger
-from exporters.runtime.options import choice, existing_file, number
+from exporters.runtime.options import number
 
 __all__ = ["EXPORTER", "CostCollector"]
 
@@ -48,7 +43,7 @@ def _gauge(name: str, help: str, labels: Sequence[str] = ()) -> Family:
     return Family(name, "gauge", help, labels)
 
 
-Quantity = Callable[[Priced], float | None]
+Quantity = Callable[[ScenarioCost], float | None]
 
 ALIVE = _gauge("cost_exporter_alive", "1: the cost exporter is running.")
 UNPRICED = _gauge(
@@ -114,7 +109,7 @@ SCI = _gauge(
 
 
 def _each(labels: Sequence[str], *rows: tuple[str, str, str]) -> tuple[tuple[Family, Quantity], ...]:
-    """Families of one figure a scenario each: the metric, the field of `Priced`, the help."""
+    """Families of one figure a scenario each: the metric, the field of `ScenarioCost`, the help."""
     return tuple((_gauge(name, text, labels), attrgetter(field)) for name, field, text in rows)
 
 
@@ -161,7 +156,7 @@ _TOTALS = (ALIVE, UNPRICED, INCOMPLETE, FILES_REFUSED, RELOADED, PRICE, CARBON, 
 
 class _RunCosts(Struct, frozen=True):
     shown: Shown
-    book: PriceBook
+    book: RegionalModels
     unpriced: Counter[str]
     incomplete: Counter[str]
     part: Part
@@ -188,7 +183,7 @@ class CostCollector:
         self._options = options
         self._viewers = viewers
         self._clock = clock
-        self._book = PriceBook.load(options)
+        self._book = RegionalModels.load(options)
         self._stamps = _stamps(self._book.files)
         self._reloaded = True
         self._published_at = float("-inf")
@@ -225,7 +220,7 @@ class CostCollector:
         self._stamps = stamps
         before = self._reloaded
         try:
-            self._book = PriceBook.load(self._options)
+            self._book = RegionalModels.load(self._options)
         except PricingError as exc:
             self._reloaded = False
             if before:
@@ -289,7 +284,7 @@ def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int, int] | None]:
     return stamps
 
 
-def run_part(shown: Shown, by_region: Sequence[Sequence[Priced]]) -> list[Filled]:
+def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[Filled]:
     """Every family of one run; the first region's figures are those without a region."""
     first = by_region[0]
     filled = [
@@ -323,106 +318,20 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[Priced]]) -> list[Filled
     return [*filled, STREAM_HOUR_CO2(regional), SCI(sci)]
 
 
-def _id(priced: Priced) -> tuple[str, str]:
+def _id(priced: ScenarioCost) -> tuple[str, str]:
     return priced.run_id, priced.scenario
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0"):
-        raise ValueError("expected true or false")
-    return text.lower() in ("true", "1")
-
-
-_price = number(0)
 _OPTIONS = (
     *RESULT_OPTIONS,
-    Option("--region", "REGION", (), _names, "region of price, carbon and PUE; several with commas"),
-    Option(
-        "--mode",
-        "COST_MODE",
-        "owned",
-        choice("owned", "cloud"),
-        "owned: machine and electricity; cloud: rate",
-    ),
-    Option(
-        "--energy-cost-per-kwh",
-        "ENERGY_COST_PER_KWH",
-        None,
-        _price,
-        f"electricity; unset: the tariff's or the region's, {DEFAULT_ENERGY_COST_PER_KWH} without both",
-    ),
-    Option(
-        "--cpu-cost-per-hour",
-        "CPU_COST_PER_HOUR",
-        None,
-        _price,
-        f"one CPU for an hour; unset: {DEFAULT_CPU_COST_PER_HOUR:.2f} where nothing else prices time",
-    ),
-    Option("--gpu-cost-per-hour", "GPU_COST_PER_HOUR", None, _price, "price of the GPU for an hour"),
-    Option(
-        "--instance-cost-per-hour", "INSTANCE_COST_PER_HOUR", None, _price, "cloud: price of the instance"
-    ),
-    Option("--host-cost-per-hour", "HOST_COST_PER_HOUR", None, _price, "owned: amortised price of the host"),
-    Option("--currency", "CURRENCY", "USD", str, "currency of every price and cost, three letters"),
-    Option("--pue", "PUE", None, number(1, 3), "power usage effectiveness; unset it is the region's, else 1"),
-    Option(
-        "--carbon-grams-per-kwh", "CARBON_GRAMS_PER_KWH", None, _price, "intensity in place of the region's"
-    ),
-    Option("--tariff", "TARIFF_FILE", None, existing_file, "tariff, YAML or CSV"),
-    Option("--regions-file", "REGIONS_FILE", None, existing_file, "own regions and figures, YAML"),
-    Option("--exchange-rates", "EXCHANGE_RATES_FILE", None, existing_file, "exchange rates with date, YAML"),
     Option("--viewers", "VIEWERS", None, number(0), "viewers of every scenario in place of its own number"),
-    Option("--embodied-kg", "EMBODIED_KG", None, number(0), "CO2e of making the machine"),
-    Option("--embodied-minimum-kg", "EMBODIED_MINIMUM_KG", None, number(0), "its lowest figure"),
-    Option("--embodied-maximum-kg", "EMBODIED_MAXIMUM_KG", None, number(0), "its highest figure"),
-    Option(
-        "--lifetime-years", "LIFETIME_YEARS", 4.0, number(0, above=True), "years that the machine is used"
-    ),
-    Option(
-        "--functional-unit",
-        "FUNCTIONAL_UNIT",
-        None,
-        choice("video_minute", "watch_hour", "gigapixel"),
-        "what the Software Carbon Intensity is per",
-    ),
-    Option(
-        "--accept-unusual-prices", "ACCEPT_UNUSUAL_PRICES", False, _flag, "keep prices that look like a slip"
-    ),
+    *(Option(o.flag, o.env, o.default, o.parse, o.help) for o in PRICE_OPTIONS),
 )
 
 
 def price_options(options: Namespace) -> PriceOptions:
     """The options as prices."""
-    making = None
-    if options.embodied_kg is not None:
-        making = Embodied(
-            options.embodied_kg,
-            options.lifetime_years,
-            options.embodied_minimum_kg,
-            options.embodied_maximum_kg,
-        )
-    return PriceOptions(
-        regions=options.region,
-        mode=options.mode,
-        currency=options.currency,
-        energy_cost_per_kwh=options.energy_cost_per_kwh,
-        cpu_cost_per_hour=options.cpu_cost_per_hour,
-        gpu_cost_per_hour=options.gpu_cost_per_hour,
-        instance_cost_per_hour=options.instance_cost_per_hour,
-        host_cost_per_hour=options.host_cost_per_hour,
-        pue=options.pue,
-        carbon_grams_per_kwh=options.carbon_grams_per_kwh,
-        tariff_file=options.tariff,
-        regions_file=options.regions_file,
-        exchange_rates_file=options.exchange_rates,
-        embodied=making,
-        functional_unit=options.functional_unit,
-        accept_unusual_prices=options.accept_unusual_prices,
-    )
+    return PriceOptions(**{option.name: getattr(options, option.name) for option in PRICE_OPTIONS})
 
 
 def _build(options: Namespace) -> list[CostCollector]:

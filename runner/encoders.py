@@ -6,13 +6,12 @@ Presets are ordered from fast to slow. Scales of different encoders do not compa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["ENCODERS", "Encoder", "closest"]
+__all__ = ["ENCODERS", "Encoder"]
 
 
 def _numbers(fast: int, slow: int) -> tuple[str, ...]:
@@ -150,13 +149,3 @@ _TABLE: Sequence[Encoder] = (
 )
 
 ENCODERS: dict[str, Encoder] = {encoder.name: encoder for encoder in _TABLE}
-
-
-def closest(word: str, known: Sequence[str]) -> str:
-    """What to say of a word that is not known: near ones, else all.
-
-    >>> closest("libx246", ["libx264", "libvvenc"])
-    'did you mean libx264?'
-    """
-    near = difflib.get_close_matches(word, known, 3)
-    return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"

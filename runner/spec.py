@@ -7,9 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps, parse_resolution
-from runner.encoders import ENCODERS, closest
+from runner.encoders import ENCODERS
 
 __all__ = ["Bitrate", "RungSpec", "Spec", "is_text", "refuse", "spec_problems"]
 
@@ -86,7 +87,7 @@ def is_text(text: str) -> bool:
 def _encoder_problems(spec: Spec) -> Iterator[str]:
     encoder = ENCODERS.get(spec.encoder)
     if encoder is None:
-        yield f"encoder: no encoder {spec.encoder!r}, {closest(spec.encoder, list(ENCODERS))}"
+        yield f"encoder: no encoder {spec.encoder!r}, {did_you_mean(spec.encoder, ENCODERS)}"
         return
     if spec.preset is not None and str(spec.preset) not in encoder.presets:
         known = ", ".join(encoder.presets)

@@ -6,13 +6,13 @@ imported only when its command is called, so that ``wattframe cost`` does not pa
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from advisor.common.exit import guarded
+from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def _dispatch(name: str, args: list[str]) -> int:
         sys.stdout.write(f"wattframe {version('wattframe')}\n")
         return 0
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        raise InputError(hint, subject=f"no command {name!r}")
+        raise InputError(did_you_mean(name, COMMANDS), subject=f"no command {name!r}")
     try:
         module = importlib.import_module(f"wattframe.commands.{name}")
     except ModuleNotFoundError as exc:

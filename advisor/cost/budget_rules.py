@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from advisor.common.atomic import write_atomically
 from advisor.cost.forecast import Budget, Forecast
 
 __all__ = ["budget_rules", "write_rules"]
@@ -61,15 +61,5 @@ def write_rules(path: str | os.PathLike[str], forecasts: Sequence[Forecast], bud
     """Replace ``path`` as a whole with the rules, so that a reload of Prometheus never sees half of them."""
     import yaml
 
-    path = Path(path)
     text = yaml.safe_dump(budget_rules(forecasts, budget), sort_keys=False, allow_unicode=True, width=1000)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            # mkstemp makes 0600; Prometheus reads rules as another user
-            os.fchmod(file.fileno(), 0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(Path(path), text.encode())

@@ -9,10 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.statistics import summarise
-from advisor.cost.checks import amount
-from advisor.cost.cost_record import Priced
-from advisor.cost.formulas import HOURS_PER_MONTH
-from advisor.cost.price_inputs import Prices
+from advisor.cost.checks import Positive, require_number
+from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
+from advisor.cost.price_inputs import PriceInputs
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.cost.tariffs.schedule import Flat, Schedule, average, covered
 from advisor.errors import PricingError
 
@@ -64,7 +64,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     missing: list[str] = []
 
 
-def planning_prices(prices: Prices, now: float) -> Prices:
+def planning_prices(prices: PriceInputs, now: float) -> PriceInputs:
     """Prices of a month to come: what changes over time counts with its mean over one.
 
     What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
@@ -81,16 +81,16 @@ def planning_prices(prices: Prices, now: float) -> Prices:
 def _month_mean(schedule: Schedule | None, now: float) -> Schedule | None:
     if schedule is None or isinstance(schedule, Flat):
         return schedule
-    known = covered(schedule)
-    start, end = (now, now + _MONTH_SECONDS)
-    if known is not None:
-        start, end = max(known[0], known[1] - _MONTH_SECONDS), known[1]
+    start, end = now, now + _MONTH_SECONDS
+    span = covered(schedule)
+    if span is not None:
+        start, end = max(span[0], span[1] - _MONTH_SECONDS), span[1]
     mean = average(schedule, start, end)
     return None if mean is None else Flat(mean)
 
 
 def forecast(
-    repeats: Sequence[Priced],
+    repeats: Sequence[ScenarioCost],
     *,
     streams: float,
     hours_per_month: float,
@@ -113,17 +113,18 @@ def forecast(
     """
     if not repeats or len(repeats) != len(stream_hours_measured):
         raise PricingError("expected measurements, and hours of video for each", field="repeats")
-    load = amount(streams, field="streams", above=True) * amount(hours_per_month, field="hours", above=True)
+    load = require_number(streams, Positive, field="streams")
+    load *= require_number(hours_per_month, Positive, field="hours")
     pairs = [(p, hours) for p, hours in zip(repeats, stream_hours_measured, strict=True) if hours]
 
     def month(
-        of: Callable[[Priced], float | None], energy_part: Callable[[Priced], float]
+        of: Callable[[ScenarioCost], float | None], energy_part: Callable[[ScenarioCost], float]
     ) -> Interval | None:
-        known = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
-        if not known:
+        rates = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
+        if not rates:
             return None
-        widths = [(p.energy_uncertainty_ratio or 0.0) * energy_part(p) / hours for _, p, hours in known]
-        return _interval([value * load for value, _, _ in known], statistics.fmean(widths) * load)
+        widths = [(p.energy_uncertainty_ratio or 0.0) * energy_part(p) / hours for _, p, hours in rates]
+        return _interval([value * load for value, _, _ in rates], statistics.fmean(widths) * load)
 
     first = repeats[0]
     cost = month(lambda p: p.cost_total, lambda p: p.cost_energy or 0.0)
@@ -153,9 +154,9 @@ def forecast(
     )
 
 
-def _facility_kwh(priced: Priced) -> float | None:
+def _facility_kwh(priced: ScenarioCost) -> float | None:
     joules = priced.facility_energy_joules
-    return None if joules is None else joules / 3.6e6
+    return None if joules is None else joules / JOULES_PER_KWH
 
 
 def _interval(values: Sequence[float], systematic: float) -> Interval | None:

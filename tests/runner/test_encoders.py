@@ -9,7 +9,7 @@ import pytest
 
 from advisor.video.ffmpeg import capabilities
 from runner.command import commands
-from runner.encoders import ENCODERS, closest
+from runner.encoders import ENCODERS
 from runner.plan import resolve
 from runner.spec import Spec
 
@@ -55,7 +55,3 @@ def test_ffmpeg_knows_both_ends_of_the_preset_scale(encoder: object, ffmpeg: Pat
 
 def test_every_default_preset_is_on_its_scale() -> None:
     assert [e.name for e in ENCODERS.values() if e.default_preset not in e.presets] == []
-
-
-def test_a_word_like_none_lists_all() -> None:
-    assert closest("zzzz", ["libx264", "libvvenc"]) == "expected one of libx264, libvvenc"

@@ -29,9 +29,9 @@ from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
 from advisor.containers.processes import EngineProcesses, memory_total_bytes, network_bytes
 from advisor.cost.exchange_rates import read_rates
-from advisor.cost.regions.files import read_regions
-from advisor.cost.tariffs.files import read_tariff
+from advisor.cost.regions.region_files import read_regions
 from advisor.cost.tariffs.schedule import value_at
+from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.energy.calibration import load_calibration
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import WattframeError
@@ -120,9 +120,9 @@ def result_pages(data: bytes) -> None:
 
 @functools.cache
 def _priced() -> Any:
-    from advisor.cost.price_list import PriceOptions
+    from advisor.cost.price_inputs import PriceOptions
 
-    return PriceOptions(regions=("eu-north-1",), cpu_cost_per_hour=0.5, gpu_cost_per_hour=1.0)
+    return PriceOptions(region=("eu-north-1",), cpu_cost_per_hour=0.5, gpu_cost_per_hour=1.0)
 
 
 def _check_page(page: str) -> None:

@@ -193,11 +193,11 @@ def test_a_scenario_that_was_refused_is_named(call: Any, tmp_path: Path) -> None
         (["--energy-cost-per-kwh", "nan"], "energy_cost_per_kwh: expected a number of 0 or more, found nan"),
         (["--cpu-cost-per-hour", "-1"], "cpu_cost_per_hour: expected a number of 0 or more, found -1.0"),
         (["--energy-cost-per-kwh", "cheap"], "--energy-cost-per-kwh"),
-        (["--mode", "rented"], "mode: expected owned or cloud"),
-        (["--viewers", "inf"], "viewers: expected a number of 0 or more, found inf"),
+        (["--mode", "rented"], "mode: expected one of owned, cloud, found 'rented'"),
+        (["--viewers", "inf"], "viewers: expected a number that is finite, found inf"),
         (["--tariff", "missing.yaml"], "missing.yaml: cannot be read"),
         (["--currency", "EUR", "--region", "eu-north-1"], "its price is in USD: give exchange rates"),
-        (["--pue", "0.5"], "pue: expected a number from 1 to 3"),
+        (["--pue", "0.5"], "pue: expected a number of 1 or more, found 0.5"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(call: Any, arguments: list[str], said: str) -> None:
@@ -214,7 +214,7 @@ def test_all_that_is_wrong_with_the_prices_is_one_line(call: Any, tmp_path: Path
     answer = call("cost", RUN, "--tariff", tariff, "--exchange-rates", tmp_path / "no.yaml")
     assert answer.code == 2
     assert "no.yaml: cannot be read: No such file" in answer.err
-    assert "tariff.yaml: price_per_kwh: 120.0 USD per kWh is above the plausible 5" in answer.err
+    assert "tariff.yaml: line 1, price_per_kwh: 120.0 USD per kWh is above the plausible 5" in answer.err
     assert answer.err.count("\n") == 1
     unknown = call("cost", RUN, "--region", "eu-nort-1,us-eats-1")
     assert "no region 'eu-nort-1'" in unknown.err

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.results import (
     EncodeStats,
     Host,
@@ -205,7 +206,7 @@ class TestRows:
 
     def test_a_bill_is_per_hour_of_video(self) -> None:
         """360 J of 60 s of video at 0.36 a kWh, and 10 s at 0.72 an hour: 60 times each."""
-        model = PriceBook.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
+        model = RegionalModels.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
         bill = bills(run_of(encode()), model)[0]
         assert bill.energy == pytest.approx(360 / 3.6e6 * 0.36 * 60)
         assert bill.compute == pytest.approx(10 / 3600 * 0.72 * 60)
@@ -285,7 +286,7 @@ class TestCharts:
 
 
 def _model() -> Any:
-    return PriceBook.load(PriceOptions(regions=("eu-north-1",))).models[0]
+    return RegionalModels.load(PriceOptions(region=("eu-north-1",))).models[0]
 
 
 class TestPage:

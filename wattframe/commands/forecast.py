@@ -9,27 +9,28 @@ from typing import Annotated
 
 import typer
 
+from advisor.common.near import near
 from advisor.cost.budget_rules import write_rules
-from advisor.cost.checks import amount
+from advisor.cost.checks import Positive, require_number
 from advisor.cost.forecast import Budget, Forecast, Interval, forecast, planning_prices
-from advisor.cost.model import CostModel
-from advisor.cost.operator_files import near
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import CostModel, RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import hardware_id, output_seconds, repeats
-from wattframe import pricing, tables
+from wattframe import tables
+from wattframe.commands import shared
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(name="forecast")
-@pricing.takes_prices()
+@shared.takes_prices(*shared.EMISSIONS_OF_MAKING)
 def main(
-    results: pricing.Results,
+    results: shared.Results,
     streams: Annotated[float, typer.Option(help="Streams at once.")] = 1.0,
-    hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is always.")] = 730.0,
+    hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is all month.")] = 730.0,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Configuration, by the scenario's name; else all of them.")
     ] = None,
@@ -40,36 +41,36 @@ def main(
     write_rules_to: Annotated[
         Path | None, typer.Option("--write-rules", help="Write the budgets as Prometheus alert rules.")
     ] = None,
-    json_: pricing.Json = False,
+    json_: shared.Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """Monthly cost, energy and carbon of streams x hours of a measured configuration."""
-    book = PriceBook.load(prices)
+    regional = RegionalModels.load(prices)
     budget = Budget(
         cost=_limit(budget_month, "--budget-month"), co2_kg=_limit(budget_co2_month, "--budget-co2-month")
     )
     if write_rules_to is not None and budget == Budget():
         raise InputError("expected --budget-month or --budget-co2-month beside it", subject="--write-rules")
-    runs, code = pricing.read_runs("forecast", results)
+    runs, code = shared.read_runs("forecast", results)
     measured = _measured(runs, scenario)
     plans = [
         _plan(model, machine, found, streams=streams, hours=hours, budget=budget)
         for machine, found in measured
-        for model in book.models
+        for model in regional.models
     ]
     if write_rules_to is not None:
         write_rules(write_rules_to, plans, budget)
-        pricing.note("forecast", f"alert rules written to {write_rules_to}")
+        shared.note("forecast", f"alert rules written to {write_rules_to}")
     if json_:
-        pricing.print_json(plans)
+        shared.print_json(plans)
     else:
         _table(plans)
     return code
 
 
 def _limit(value: float | None, option: str) -> float | None:
-    return None if value is None else amount(value, field=option, above=True)
+    return None if value is None else require_number(value, Positive, field=option)
 
 
 def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[str, list[Scenario]]]:
@@ -85,7 +86,7 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[st
                 found.append((machine, finished))
             others = sum(s.name == name for s in scenarios) - len(group)
             if others and finished:
-                pricing.note("forecast", f"{name}: left out {others} measured with other settings")
+                shared.note("forecast", f"{name}: left out {others} measured with other settings")
     _refuse_unknown(names or (), [group[0].name for _, group in found], runs)
     return found
 
@@ -94,7 +95,7 @@ def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[
     known = {s.name for run in runs for s in run.scenarios}
     for name in wanted:
         if name not in found:
-            alike = near(name, known, 3)
+            alike = near(name, known)
             hint = f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(known))}"
             raise InputError(hint, subject=f"no finished scenario {name!r}")
 
@@ -144,7 +145,7 @@ def _table(plans: Sequence[Forecast]) -> None:
             plan.scenario,
             plan.region or "-",
             f"{plan.measurements}x {plan.energy_tier or ''}".strip(),
-            pricing.shown(plan.stream_hours_per_month, 6),
+            shared.shown(plan.stream_hours_per_month, 6),
             *(_range(figure) for figure in (plan.cost_month, plan.energy_kwh_month, plan.co2_kg_month)),
             ", ".join(over),
         )
@@ -154,8 +155,8 @@ def _table(plans: Sequence[Forecast]) -> None:
 def _caption(plans: Sequence[Forecast]) -> str:
     lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
     for plan in plans:
-        price = f"{pricing.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
-        grams = f"{pricing.shown(plan.carbon_grams_per_kwh)} g/kWh"
+        price = f"{shared.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
+        grams = f"{shared.shown(plan.carbon_grams_per_kwh)} g/kWh"
         lines.append(f"{plan.region or 'no region'}: {price}, {grams}")
     lines.append("What changes over time counts with its mean over a month of 730 hours.")
     return "\n".join(dict.fromkeys(lines))
@@ -169,5 +170,5 @@ def _range(figure: Interval | None) -> str:
     if figure is None:
         return "-"
     if figure.low is None:
-        return pricing.shown(figure.mean)
-    return f"{pricing.shown(figure.mean)} ({pricing.shown(figure.low)} to {pricing.shown(figure.high)})"
+        return shared.shown(figure.mean)
+    return f"{shared.shown(figure.mean)} ({shared.shown(figure.low)} to {shared.shown(figure.high)})"

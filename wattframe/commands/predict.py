@@ -13,7 +13,8 @@ from advisor.errors import InputError
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.service import predict_runs
 from advisor.results import Run, read_run
-from wattframe import pricing, tables
+from wattframe import tables
+from wattframe.commands import shared
 from wattframe.planned import planned_run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -46,7 +47,7 @@ def predict(
     hardware_id: Annotated[
         str | None, typer.Option(help="Whose models to use; for a matrix also the machine; default this one.")
     ] = None,
-    json_: pricing.Json = False,
+    json_: shared.Json = False,
 ) -> int:
     """Power and energy of scenarios, with prediction intervals.
 
@@ -72,7 +73,7 @@ def predict(
     if planned is not None:
         predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
     if json_:
-        pricing.print_json(predictions)
+        shared.print_json(predictions)
     else:
         _table(predictions)
     return 0
@@ -81,7 +82,7 @@ def predict(
 def _read(path: Path) -> Run:
     run = read_run(path)
     for refused in run.refused:
-        pricing.note("predict", f"{run.run_id}: left out {refused.reason}")
+        shared.note("predict", f"{run.run_id}: left out {refused.reason}")
     return run
 
 

@@ -14,18 +14,20 @@ from advisor.advice.configuration import Constraints, Option, Pick, Recommendati
 from advisor.advice.encoder_deltas import pair_deltas
 from advisor.advice.from_results import by_scenario, options_of
 from advisor.advice.recommender import TranscodingRecommender
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError, ModelError
 from advisor.regression.predictions import Prediction
 from advisor.results import Run
 from advisor.results.derived import energy
-from wattframe import pricing, tables
+from wattframe import tables
+from wattframe.commands import shared
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-@pricing.takes_prices()
+@shared.takes_prices(*shared.EMISSIONS_OF_MAKING)
 def recommend(
     results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
         "test_results"
@@ -48,7 +50,7 @@ def recommend(
     input_: Annotated[
         str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
     ] = None,
-    json_: pricing.Json = False,
+    json_: shared.Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
@@ -65,18 +67,18 @@ def recommend(
         max_watts=max_watts,
     )
     recommender = TranscodingRecommender(_objective(objective), constraints)
-    book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
+    book = RegionalModels.load(replace(prices, region=prices.region[:1]))
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
-    runs, _ = pricing.read_runs("recommend", [results_dir])
+    runs, _ = shared.read_runs("recommend", [results_dir])
     found = options_of(runs, book.models[0], _predictions(models_dir, runs), input_name=input_)
     for line in found.notes:
-        pricing.note("recommend", line)
+        shared.note("recommend", line)
     answer = recommender.recommend(found.options)
     if json_:
         document: dict[str, Any] = msgspec.to_builtins(answer)
         document["encoder_differences"] = msgspec.to_builtins(pair_deltas(found.options))
-        pricing.print_json(document)
+        shared.print_json(document)
     else:
         _print(answer, found.options)
     return 0
@@ -112,7 +114,7 @@ def _predictions(models_dir: Path | None, runs: Sequence[Run]) -> dict[tuple[str
         others = [run for run in runs if run not in lacking]
         return by_scenario(predict_runs(models_dir, lacking, measured=others))
     except ModelError as exc:
-        pricing.note("recommend", f"nothing predicted: {exc}")
+        shared.note("recommend", f"nothing predicted: {exc}")
         return {}
 
 

@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from advisor.cost.model import CostModel
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import CostModel, RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run
 from advisor.results.folder import ResultStore
-from wattframe import pricing
+from wattframe.commands import shared
 from wattframe.report.advice import Advice, advice_of
 from wattframe.report.page import RunView, page
 
@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-@pricing.takes_prices()
+@shared.takes_prices(*shared.EMISSIONS_OF_MAKING)
 def report(
     results: Annotated[
         list[Path] | None,
@@ -46,16 +46,16 @@ def report(
     prices: PriceOptions,
 ) -> int:
     """One self-contained HTML file: summary, quality against energy, power over time, cost, advice."""
-    chosen, code = pricing.read_runs("report", results) if results else (_newest(results_dir, runs), 0)
+    chosen, code = shared.read_runs("report", results) if results else (_newest(results_dir, runs), 0)
     if not chosen:
         return code
-    model = PriceBook.load(replace(prices, regions=prices.regions[:1])).models[0]
+    model = RegionalModels.load(replace(prices, region=prices.region[:1])).models[0]
     views = [RunView(run=run, model=model, advice=_advice(run, model, min_vmaf)) for run in chosen]
     text = page(views, datetime.datetime.now().astimezone(), version("wattframe"))
     _write(output, text)
     if json_:
         document = {"path": str(output), "runs": [run.run_id for run in chosen], "bytes": len(text.encode())}
-        pricing.print_json(document)
+        shared.print_json(document)
     else:
         sys.stdout.write(f"{output}\n")
     return code
@@ -65,7 +65,7 @@ def _advice(run: Run, model: CostModel, min_vmaf: float) -> tuple[Advice, ...]:
     try:
         return advice_of(run, model, min_vmaf)
     except ModuleNotFoundError as exc:
-        pricing.note("report", f"no advice: needs the package {exc.name}")
+        shared.note("report", f"no advice: needs the package {exc.name}")
         return ()
 
 
@@ -73,7 +73,7 @@ def _newest(folder: Path, count: int) -> list[Run]:
     store = ResultStore(folder)
     store.refresh()
     for broken in store.broken.values():
-        pricing.note("report", f"left out: {broken.reason}")
+        shared.note("report", f"left out: {broken.reason}")
     newest = store.newest(count)
     if not newest:
         raise InputError("expected a folder with test_results_*.json, found none", subject=folder)

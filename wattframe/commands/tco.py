@@ -8,21 +8,22 @@ from typing import Annotated
 
 import typer
 
-from advisor.cost.model import CostModel
-from advisor.cost.operator_files import near
+from advisor.common.near import near
+from advisor.cost.model import CostModel, RegionalModels
 from advisor.cost.ownership import Machine, TcoAnalysis
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import published
-from wattframe import pricing, tables
+from wattframe import tables
+from wattframe.commands import shared
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-@pricing.takes_prices(
-    *("mode", "tariff"),
+@shared.takes_prices(
+    *("mode", "tariff", *shared.EMISSIONS_OF_MAKING),
     *("cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
 )
 def tco(
@@ -41,7 +42,7 @@ def tco(
     ] = None,
     embodied_kg: Annotated[float | None, typer.Option(help="CO2e of making it, in kg.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Scenario that brings watts and streams.")] = None,
-    viewers: pricing.Viewers = None,
+    viewers: shared.Viewers = None,
     bitrate_kbps: Annotated[float | None, typer.Option(help="What a viewer receives.")] = None,
     delivery_cost_per_gb: Annotated[float | None, typer.Option(help="Sending 10^9 bytes.")] = None,
     cloud_cost_per_hour: Annotated[float | None, typer.Option(help="A cloud instance instead.")] = None,
@@ -52,13 +53,13 @@ def tco(
     gpu_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
     faster: Annotated[str | None, typer.Option(help="Scenario with the faster of two presets.")] = None,
     slower: Annotated[str | None, typer.Option(help="Scenario with the slower one.")] = None,
-    json_: pricing.Json = False,
+    json_: shared.Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
-    book = PriceBook.load(prices)
-    runs, code = pricing.read_runs("tco", results) if results else ([], 0)
+    regional = RegionalModels.load(prices)
+    runs, code = shared.read_runs("tco", results) if results else ([], 0)
     gpu = None
     if gpu_purchase_price is not None:
         if gpu_mean_watts is None or gpu_streams is None:
@@ -96,9 +97,9 @@ def tco(
             slower=_named(runs, slower, "--slower"),
         )
 
-    analyses = [one(model) for model in book.models]
+    analyses = [one(model) for model in regional.models]
     if json_:
-        pricing.print_json(analyses)
+        shared.print_json(analyses)
     else:
         _table(analyses)
     return code
@@ -109,12 +110,12 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
     if name is None:
         return None
     scenarios = [s for run in runs for s in published(run) if s.status == "ok"]
-    found = [s for s in scenarios if s.name == name]
-    if not found:
-        alike = near(name, [s.name for s in scenarios], 3)
+    named = [s for s in scenarios if s.name == name]
+    if not named:
+        alike = near(name, [s.name for s in scenarios])
         hint = f"; near are {', '.join(alike)}" if alike else ""
         raise InputError(f"no finished scenario {name!r} in the result files{hint}", subject=option)
-    return max(found, key=lambda s: s.start_time or 0.0)
+    return max(named, key=lambda s: s.start_time or 0.0)
 
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
@@ -132,7 +133,7 @@ def _table(analyses: Sequence[TcoAnalysis]) -> None:
 
 def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
     def row(label: str, values: Sequence[float | None]) -> tuple[str, list[str]]:
-        return label, [pricing.shown(value, 6) for value in values]
+        return label, [shared.shown(value, 6) for value in values]
 
     parts = [
         row(part, [getattr(a.per_hour, part) for a in analyses])
@@ -161,7 +162,7 @@ def _caption(analyses: Sequence[TcoAnalysis]) -> str:
     for a in analyses:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in a.shares.items())
         swings = ", ".join(f"{name} {swing:.1%}" for name, swing in list(a.sensitivity.items())[:4])
-        price = f"{pricing.shown(a.electricity_price_per_kwh)} {a.currency}/kWh, PUE {a.pue:g}"
+        price = f"{shared.shown(a.electricity_price_per_kwh)} {a.currency}/kWh, PUE {a.pue:g}"
         lines.append(
             f"{a.region or 'no region'} ({price}): {shares}. Swing of the total for +-10 %: {swings}."
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from advisor.cost.cost_record import REASONS, Priced
 from advisor.cost.model import CostModel
 from advisor.cost.run_cost import price_run
+from advisor.cost.scenario_cost import REASONS, ScenarioCost
 from advisor.results import Run
 from advisor.results.derived import output_seconds
 from wattframe.report.numbers import number
@@ -22,7 +22,7 @@ class Bill(Struct, frozen=True, kw_only=True):
     compute: float | None
     total: float | None
     carbon_grams: float | None
-    priced: Priced
+    priced: ScenarioCost
 
 
 def bills(run: Run, model: CostModel) -> list[Bill]:
@@ -31,7 +31,7 @@ def bills(run: Run, model: CostModel) -> list[Bill]:
     return [_bill(p, output_seconds(s)) for p, s in zip(priced, run.scenarios, strict=True)]
 
 
-def _bill(priced: Priced, video_seconds: float | None) -> Bill:
+def _bill(priced: ScenarioCost, video_seconds: float | None) -> Bill:
     def per_hour(amount: float | None) -> float | None:
         return amount * 3600 / video_seconds if amount is not None and video_seconds else None
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 
+from advisor.common.near import near
 from advisor.cost.checks import currency_code
 from advisor.cost.exchange_rates import Rates, converted, read_rates
-from advisor.cost.operator_files import near
-from advisor.cost.regions.files import read_regions
+from advisor.cost.regions.region_files import read_regions
 from advisor.cost.regions.table import Region, table
 from advisor.cost.tariffs.schedule import Flat, Schedule
 from advisor.errors import PricingError, UnknownRegionError
@@ -82,7 +82,7 @@ class RegionalPricing:
         for known in self._regions:
             if known.casefold() == short.casefold():
                 return self._regions[known]
-        alike = near(short, self._regions, 3)
+        alike = near(short, self._regions)
         hint = f"near are {', '.join(alike)}" if alike else "countries go by three letters, such as DEU"
         raise UnknownRegionError(hint, subject=f"no region {name!r}")
 

@@ -1,7 +1,7 @@
 """What a kilowatt-hour costs, or emits, at each moment.
 
 A schedule is a step function of time: it holds a value until the next one begins and never interpolates.
-`Flat` is one value; `Series` holds the values of a file; `time_of_use` follows the clock of a place.
+`Flat` is one value; `StepSeries` holds the values of a file; `time_of_use` follows the clock of a place.
 ``pieces`` cuts a window where the value changes, so that each piece of energy is priced at its own moment.
 The same three carry prices (currency per kWh) and carbon intensities (grams per kWh). Demand charges (a price
 per kW of the month's peak) are out of scope.
@@ -18,7 +18,17 @@ from msgspec import Struct
 
 from advisor.errors import PricingError
 
-__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "covered", "flat_value", "value_at"]
+__all__ = [
+    "Flat",
+    "Piece",
+    "Scaled",
+    "Schedule",
+    "StepSeries",
+    "average",
+    "covered",
+    "flat_value",
+    "value_at",
+]
 
 Piece = tuple[float, float, float | None]
 """Start and end in Unix seconds, and the value in between; None where the schedule does not say."""
@@ -43,7 +53,7 @@ class Flat(Struct, frozen=True):
             yield start, end, self.value
 
 
-class Series(Struct, frozen=True):
+class StepSeries(Struct, frozen=True):
     """Values that hold from their time until the next one.
 
     The last one holds for ``hold_seconds``; before the first and after that the value is unknown. A value of
@@ -58,10 +68,10 @@ class Series(Struct, frozen=True):
     @classmethod
     def of(
         cls, times: Sequence[float], values: Sequence[float | None], hold_seconds: float | None = None
-    ) -> Series:
+    ) -> StepSeries:
         """Check and build; without ``hold_seconds`` the last value holds for the longest step of the series.
 
-        >>> average(Series.of([0, 300, 600, 900], [10, 20, 30, 40]), 240, 1200)
+        >>> average(StepSeries.of([0, 300, 600, 900], [10, 20, 30, 40]), 240, 1200)
         28.75
         """
         if not times or len(times) != len(values):
@@ -113,10 +123,10 @@ def flat_value(schedule: Schedule | None) -> float | None:
 
 
 def covered(schedule: Schedule) -> tuple[float, float] | None:
-    """From when to when (Unix seconds) a series says anything; None for what says something at all times."""
+    """First and last moment (Unix seconds) that the series covers; None for what covers all time."""
     while isinstance(schedule, Scaled):
         schedule = schedule.schedule
-    if isinstance(schedule, Series):
+    if isinstance(schedule, StepSeries):
         return schedule.times[0], schedule.times[-1] + schedule.hold_seconds
     return None
 
@@ -135,7 +145,7 @@ def average(schedule: Schedule, start: float, end: float) -> float | None:
 
     Source: the averages of carbon-aware schedulers (``AverageOverPeriod`` of the Carbon Aware SDK).
 
-    >>> average(Series.of([0, 300, 600, 900], [10, 20, 30, 40]), 0, 1200)
+    >>> average(StepSeries.of([0, 300, 600, 900], [10, 20, 30, 40]), 0, 1200)
     25.0
     """
     if end <= start:
