@@ -21,7 +21,7 @@ from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
-from advisor.cost.tariffs.schedule import Schedule, value_at
+from advisor.cost.tariffs.schedule import SourcedSchedule, value_at
 from advisor.errors import PricingError
 from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
 from exporters.runtime.families import Row
@@ -253,14 +253,21 @@ class CostCollector:
             INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())]),
             FILES_REFUSED.one(len(self._results.broken)),
             RELOADED.one(int(self._reloaded)),
-            PRICE([((p.region, p.electricity_source or ""), _now(p.electricity, now)) for p in prices]),
+            PRICE(
+                [
+                    ((p.region, p.electricity.source), _now(p.electricity, now))
+                    for p in prices
+                    if p.electricity
+                ]
+            ),
             CARBON(
                 [
                     (
-                        (p.region, p.carbon_source or "", p.carbon_basis or "", p.carbon_year or ""),
+                        (p.region, p.carbon.source, p.carbon.basis or "", p.carbon.period or ""),
                         _now(p.carbon, now),
                     )
                     for p in prices
+                    if p.carbon
                 ]
             ),
             PUE([((p.region,), p.pue_ratio) for p in prices]),
@@ -269,8 +276,8 @@ class CostCollector:
         ]
 
 
-def _now(schedule: Schedule | None, now: float) -> float | None:
-    return None if schedule is None else value_at(schedule, now)
+def _now(given: SourcedSchedule, now: float) -> float | None:
+    return value_at(given.schedule, now)
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int, int] | None]:

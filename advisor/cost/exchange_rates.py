@@ -7,10 +7,11 @@ import os
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from advisor.cost.checks import Positive, currency_code
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.tariffs.schedule import Flat, Scaled, Schedule
+from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule
 from advisor.errors import PricingError
 
 __all__ = ["Rates", "converted", "read_rates"]
@@ -70,17 +71,22 @@ def read_rates(path: str | os.PathLike[str]) -> Rates:
 
 
 def converted(
-    schedule: Schedule, given: str, wanted: str, rates: Rates | None, subject: object = None
-) -> Schedule:
-    """A schedule of prices in ``given`` as one in ``wanted``; without rates only where they are the same."""
+    price: SourcedSchedule, wanted: str, rates: Rates | None, subject: object = None
+) -> SourcedSchedule:
+    """A price in the currency ``wanted``; without rates only where it is in that already.
+
+    A price without a currency is in the one that is wanted.
+    """
+    given = price.currency or wanted
     if given == wanted:
-        return schedule
+        return replace(price, currency=wanted)
     if rates is None:
         raise PricingError(
             f"its price is in {given}: give exchange rates (with their date) to have it in {wanted}, "
             "or your own price",
-            subject=subject,
+            subject=subject or price.source,
             field="price_per_kwh",
         )
-    factor = rates.factor(given, wanted)
-    return Flat(schedule.value * factor) if isinstance(schedule, Flat) else Scaled(schedule, factor)
+    factor, schedule = rates.factor(given, wanted), price.schedule
+    scaled = Flat(schedule.value * factor) if isinstance(schedule, Flat) else Scaled(schedule, factor)
+    return replace(price, schedule=scaled, currency=wanted)

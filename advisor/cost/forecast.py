@@ -13,7 +13,7 @@ from advisor.cost.checks import Positive, require_number
 from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.scenario_cost import ScenarioCost
-from advisor.cost.tariffs.schedule import Flat, Schedule, average, covered
+from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, average, covered
 from advisor.errors import PricingError
 
 __all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "planning_prices"]
@@ -78,15 +78,15 @@ def planning_prices(prices: PriceInputs, now: float) -> PriceInputs:
     )
 
 
-def _month_mean(schedule: Schedule | None, now: float) -> Schedule | None:
-    if schedule is None or isinstance(schedule, Flat):
-        return schedule
+def _month_mean(given: SourcedSchedule | None, now: float) -> SourcedSchedule | None:
+    if given is None or isinstance(given.schedule, Flat):
+        return given
     start, end = now, now + _MONTH_SECONDS
-    span = covered(schedule)
+    span = covered(given.schedule)
     if span is not None:
         start, end = max(span[0], span[1] - _MONTH_SECONDS), span[1]
-    mean = average(schedule, start, end)
-    return None if mean is None else Flat(mean)
+    mean = average(given.schedule, start, end)
+    return None if mean is None else replace(given, schedule=Flat(mean))
 
 
 def forecast(

@@ -411,12 +411,12 @@ class RegionalModels(Struct, frozen=True):
     def ages_seconds(self, now: float) -> dict[str, float]:
         """How old what was read is, by input: series since their last value, rates since their day."""
         ages = {}
-        prices = [model.prices for model in self.models]
-        newest = {
-            "electricity_price": [p.electricity_newest_unix_seconds for p in prices],
-            "carbon_intensity": [p.carbon_newest_unix_seconds for p in prices],
+        given = {
+            "electricity_price": [model.prices.electricity for model in self.models],
+            "carbon_intensity": [model.prices.carbon for model in self.models],
         }
-        for name, moments in newest.items():
+        for name, schedules in given.items():
+            moments = [schedule.newest_unix_seconds for schedule in schedules if schedule is not None]
             dated = [moment for moment in moments if moment is not None]
             if dated:
                 ages[name] = now - min(dated)

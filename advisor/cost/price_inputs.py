@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from msgspec import NODEFAULT, Meta, Struct
-from msgspec.structs import fields, force_setattr
+from msgspec.structs import fields, force_setattr, replace
 
 from advisor.common.checked import checked
 from advisor.cost.carbon import Embodied, FunctionalUnit
 from advisor.cost.checks import Checked, Checker, Grams, Positive, Pue, Quantity, currency_code, gather
 from advisor.cost.exchange_rates import converted
 from advisor.cost.regions.pricing import Region, RegionalPricing
-from advisor.cost.tariffs.schedule import Flat, Schedule
-from advisor.cost.tariffs.tariff_files import Tariff, parse_tariff, read_tariff
+from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
+from advisor.cost.tariffs.tariff_files import parse_tariff, read_tariff
 from advisor.errors import InputError, PricingError
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Mode = Literal["owned", "cloud"]
-TariffLike = Tariff | Schedule | Mapping[str, Any] | str | os.PathLike[str]
+TariffLike = SourcedSchedule | Schedule | Mapping[str, Any] | str | os.PathLike[str]
 """A tariff that was read, a schedule in the model's currency, a tariff's document, or its file."""
 
 DEFAULT_ENERGY_COST_PER_KWH = 0.12
@@ -215,16 +215,10 @@ class PriceInputs(Struct, frozen=True, kw_only=True):
     currency: str
     mode: Mode = "owned"
     region: str = ""
-    electricity: Schedule | None = None
+    electricity: SourcedSchedule | None = None
     """Price per kWh."""
-    electricity_source: str | None = None
-    electricity_newest_unix_seconds: float | None = None
-    carbon: Schedule | None = None
+    carbon: SourcedSchedule | None = None
     """Grams of CO2e per kWh, location-based."""
-    carbon_basis: str | None = None
-    carbon_year: str | None = None
-    carbon_source: str | None = None
-    carbon_newest_unix_seconds: float | None = None
     pue_ratio: float = 1.0
     pue_source: str = "default"
     cpu_per_hour: float | None = None
@@ -270,8 +264,8 @@ def checked_inputs(
         gpu_per_hour=options.gpu_cost_per_hour,
         embodied=embodied or options.embodied,
         functional_unit=options.functional_unit,
-        **_electricity(options, energy_cost_source, tariff, place, regions),
-        **_carbon(options.carbon_grams_per_kwh, carbon, place),
+        electricity=_electricity(options, energy_cost_source, tariff, place, regions),
+        carbon=_carbon(options.carbon_grams_per_kwh, carbon, place),
         **_building(options.pue, place),
     )
 
@@ -282,50 +276,34 @@ def _electricity(
     tariff: TariffLike | None,
     place: Region | None,
     regions: RegionalPricing,
-) -> dict[str, Any]:
+) -> SourcedSchedule | None:
     check = Checker(None, options.currency, options.accept_unusual_prices)
     if options.energy_cost_per_kwh is not None and tariff is not None:
         raise check.error("expected a price per kWh or a tariff, not both", "energy_cost_per_kwh")
     if options.energy_cost_per_kwh is not None:
-        return {"electricity": Flat(options.energy_cost_per_kwh), "electricity_source": source}
+        return SourcedSchedule(Flat(options.energy_cost_per_kwh), source, check.currency)
+    if tariff is None:
+        if place is None or place.price is None:
+            return None
+        price = converted(place.price, check.currency, regions.rates, f"region {place.name}")
+        return replace(price, source=", ".join(filter(None, (price.source, price.period))))
     if isinstance(tariff, (str, os.PathLike)):
         tariff = read_tariff(tariff, currency=check.currency, accept_unusual=check.accept_unusual)
     elif isinstance(tariff, Mapping):
         tariff = parse_tariff(tariff, check, folder=Path(), field="tariff")
-    if isinstance(tariff, Tariff):
-        given = tariff.currency or check.currency
-        return {
-            "electricity": converted(tariff.schedule, given, check.currency, regions.rates, tariff.source),
-            "electricity_source": tariff.source,
-            "electricity_newest_unix_seconds": tariff.newest_unix_seconds,
-        }
-    if tariff is not None:
+    if not isinstance(tariff, SourcedSchedule):
         if not hasattr(tariff, "pieces"):
             raise check.error("expected a tariff's file, its document or a schedule", "tariff")
-        return {"electricity": tariff, "electricity_source": source}
-    if place is None or place.price is None:
-        return {}
-    given = place.price_currency or check.currency
-    return {
-        "electricity": converted(place.price, given, check.currency, regions.rates, f"region {place.name}"),
-        "electricity_source": ", ".join(filter(None, (place.price_source, place.price_period))),
-        "electricity_newest_unix_seconds": place.price_newest_unix_seconds,
-    }
+        tariff = SourcedSchedule(tariff, source)
+    return converted(tariff, check.currency, regions.rates)
 
 
-def _carbon(grams: float | None, schedule: Schedule | None, place: Region | None) -> dict[str, Any]:
-    if grams is not None or schedule is not None:
-        carbon = schedule if grams is None else Flat(grams)
-        return {"carbon": carbon, "carbon_basis": "operator", "carbon_source": "operator"}
-    if place is None:
-        return {}
-    return {
-        "carbon": place.carbon,
-        "carbon_basis": place.carbon_basis,
-        "carbon_year": place.carbon_year,
-        "carbon_source": place.carbon_source,
-        "carbon_newest_unix_seconds": place.carbon_newest_unix_seconds,
-    }
+def _carbon(grams: float | None, schedule: Schedule | None, place: Region | None) -> SourcedSchedule | None:
+    if grams is not None:
+        schedule = Flat(grams)
+    if schedule is not None:
+        return SourcedSchedule(schedule, "operator", basis="operator")
+    return None if place is None else place.carbon
 
 
 def _building(pue: float | None, place: Region | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from advisor.cost.carbon import functional_units, sci_grams_per_unit
 from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
 from advisor.cost.power_curve import load_curve, weighted_total
 from advisor.cost.price_inputs import PriceInputs
-from advisor.cost.tariffs.schedule import Flat, Schedule, flat_value
+from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 from advisor.results import Scenario
 from advisor.results.derived import delivered_pixels, duration_seconds, output_seconds, stream_count
 from advisor.results.metered import Metered, core_seconds, metered, watch_hours
@@ -238,14 +238,15 @@ def _sum(*parts: ValueOrReasons) -> ValueOrReasons:
     return ValueOrReasons(sum(part.value or 0.0 for part in parts))
 
 
-def _over_time(work: _Work, schedule: Schedule | None, unknown: str, outside: str) -> ValueOrReasons:
+def _over_time(work: _Work, given: SourcedSchedule | None, unknown: str, outside: str) -> ValueOrReasons:
     """The building's kilowatt-hours times a schedule: each piece at the value of its own moment."""
     used = work.used
     if work.hours.value is None:
         return work.hours
-    reasons = (("no_energy",) if used is None else ()) + ((unknown,) if schedule is None else ())
-    if used is None or schedule is None:
+    reasons = (("no_energy",) if used is None else ()) + ((unknown,) if given is None else ())
+    if used is None or given is None:
         return ValueOrReasons(None, reasons)
+    schedule = given.schedule
     if isinstance(schedule, Flat):
         return ValueOrReasons(used.joules * work.prices.pue_ratio / JOULES_PER_KWH * schedule.value)
     curve = load_curve(work.scenario, used.joules)
@@ -367,11 +368,11 @@ def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: 
     kg = figures.get("co2_operational_kg", ValueOrReasons(None)).value
     return PricesUsed(
         electricity_price_per_kwh=_paid(prices.electricity, cost, kwh),
-        price_source=prices.electricity_source,
+        price_source=prices.electricity.source if prices.electricity else None,
         carbon_grams_per_kwh=_paid(prices.carbon, None if kg is None else kg * 1000, kwh),
-        carbon_basis=prices.carbon_basis,
-        carbon_year=prices.carbon_year,
-        carbon_source=prices.carbon_source,
+        carbon_basis=prices.carbon.basis if prices.carbon else None,
+        carbon_year=prices.carbon.period if prices.carbon else None,
+        carbon_source=prices.carbon.source if prices.carbon else None,
         pue=prices.pue_ratio,
         pue_source=prices.pue_source,
         cpu_cost_per_hour=prices.cpu_per_hour,
@@ -380,6 +381,6 @@ def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: 
     )
 
 
-def _paid(schedule: Schedule | None, total: float | None, kwh: float | None) -> float | None:
-    flat = flat_value(schedule)
+def _paid(given: SourcedSchedule | None, total: float | None, kwh: float | None) -> float | None:
+    flat = flat_value(given)
     return total / kwh if flat is None and total is not None and kwh else flat

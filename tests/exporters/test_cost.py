@@ -322,7 +322,7 @@ def test_every_option_reaches_the_prices(tmp_path: Path) -> None:
     assert (first.prices.region, second.prices.region) == ("shed", "us-east-1")
     assert first.prices.pue_ratio == 1.5
     assert (first.prices.machine_per_hour, first.prices.cpu_per_hour) == (0.4, None)
-    assert first.prices.electricity == Flat(9.0)
+    assert first.prices.electricity.schedule == Flat(9.0)
     assert first.prices.embodied == Embodied(1000, 5, 900)
     assert first.prices.functional_unit == "gigapixel"
     (built,) = EXPORTER.build(options)

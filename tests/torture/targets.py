@@ -316,9 +316,9 @@ def regions(data: bytes) -> None:
     """A file of the operator's own regions."""
     _file("prices/day.csv", _DAY)
     for region in read_regions(_file("prices/regions.yaml", data)).values():
-        for schedule in (region.price, region.carbon):
-            if schedule is not None:
-                value_at(schedule, 0.0)
+        for given in (region.price, region.carbon):
+            if given is not None:
+                value_at(given.schedule, 0.0)
 
 
 def rates(data: bytes) -> None:

@@ -54,7 +54,7 @@ def _document(one: ScenarioCost, front: Mapping[str, bool]) -> dict[str, Any]:
 
 def _warn_of_bases(regional: RegionalModels) -> None:
     prices = [model.prices for model in regional.models]
-    bases = {one.region: one.carbon_basis for one in prices if one.carbon_basis}
+    bases = {one.region: one.carbon.basis for one in prices if one.carbon is not None}
     if len(set(bases.values())) > 1:
         listed = "; ".join(f"{region}: {basis}" for region, basis in bases.items())
         shared.note("cost", f"intensities are of different bases and compare roughly: {listed}")

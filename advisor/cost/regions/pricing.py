@@ -101,8 +101,7 @@ class RegionalPricing:
                 subject=f"region {region.name}",
                 field="price_per_kwh",
             )
-        given = region.price_currency or self.currency
-        return converted(region.price, given, self.currency, self.rates, f"region {region.name}")
+        return converted(region.price, self.currency, self.rates, f"region {region.name}").schedule
 
     def price_per_kwh(self, name: str) -> float:
         """The price per kWh where it is one value; a tariff that changes over time is an error here."""
@@ -117,7 +116,7 @@ class RegionalPricing:
                 subject=f"region {name}",
                 field="carbon_grams_per_kwh",
             )
-        return _one_value(carbon, name, "carbon_grams_per_kwh")
+        return _one_value(carbon.schedule, name, "carbon_grams_per_kwh")
 
     def pue_ratio(self, name: str) -> float | None:
         """Power usage effectiveness; None where none is published (countries)."""

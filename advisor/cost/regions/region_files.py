@@ -28,9 +28,9 @@ from advisor.common.near import near
 from advisor.cost.checks import Checker, Grams, Positive, Pue, currency_code, gather, require_number
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.regions.table import Region, table
-from advisor.cost.tariffs.schedule import Flat, Schedule, StepSeries
+from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
 from advisor.cost.tariffs.series_files import read_series
-from advisor.cost.tariffs.tariff_files import Tariff, parse_tariff
+from advisor.cost.tariffs.tariff_files import parse_tariff
 
 __all__ = ["read_regions"]
 
@@ -101,18 +101,11 @@ def _with_price(base: Region, spec: RegionSpec, check: Checker, field: str) -> R
         tariff = parse_tariff(spec.tariff, check, folder=folder, field=f"{field}.tariff")
     elif spec.price_per_kwh is not None:
         flat = Flat(check.price(spec.price_per_kwh, f"{field}.price_per_kwh"))
-        tariff = Tariff(flat, None, str(check.subject))
+        tariff = SourcedSchedule(flat, str(check.subject))
     else:
         return base
-    return replace(
-        base,
-        price=tariff.schedule,
-        price_currency=tariff.currency or check.currency,
-        price_basis="operator",
-        price_period=None,
-        price_source=spec.price_source or tariff.source,
-        price_newest_unix_seconds=tariff.newest_unix_seconds,
-    )
+    source, currency = spec.price_source or tariff.source, tariff.currency or check.currency
+    return replace(base, price=SourcedSchedule(tariff.schedule, source, currency, "operator"))
 
 
 def _with_carbon(base: Region, spec: RegionSpec, check: Checker, field: str) -> Region:
@@ -131,11 +124,6 @@ def _with_carbon(base: Region, spec: RegionSpec, check: Checker, field: str) -> 
         carbon = Flat(spec.carbon_grams_per_kwh)
     else:
         return base
-    return replace(
-        base,
-        carbon=carbon,
-        carbon_basis=spec.carbon_basis,
-        carbon_year=None if spec.carbon_year is None else str(spec.carbon_year),
-        carbon_source=spec.carbon_source or str(check.subject),
-        carbon_newest_unix_seconds=carbon.times[-1] if isinstance(carbon, StepSeries) else None,
-    )
+    year = None if spec.carbon_year is None else str(spec.carbon_year)
+    source = spec.carbon_source or str(check.subject)
+    return replace(base, carbon=SourcedSchedule(carbon, source, None, spec.carbon_basis, year))

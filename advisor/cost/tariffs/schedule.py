@@ -23,6 +23,7 @@ __all__ = [
     "Piece",
     "Scaled",
     "Schedule",
+    "SourcedSchedule",
     "StepSeries",
     "average",
     "covered",
@@ -117,18 +118,39 @@ class Scaled(Struct, frozen=True):
             yield since, until, None if value is None else value * self.factor
 
 
-def flat_value(schedule: Schedule | None) -> float | None:
+class SourcedSchedule(Struct, frozen=True):
+    """A price or an intensity over time, and where it is from."""
+
+    schedule: Schedule
+    source: str
+    currency: str | None = None
+    """Of a price; None is the process's own."""
+    basis: str | None = None
+    period: str | None = None
+    """The year, or the months, that it stands for."""
+
+    @property
+    def newest_unix_seconds(self) -> float | None:
+        """When the last value of a series began; None for what covers all time."""
+        series = _series(self.schedule)
+        return None if series is None else series.times[-1]
+
+
+def _series(schedule: Schedule) -> StepSeries | None:
+    while isinstance(schedule, Scaled):
+        schedule = schedule.schedule
+    return schedule if isinstance(schedule, StepSeries) else None
+
+
+def flat_value(given: SourcedSchedule | None) -> float | None:
     """The value where it is one at all times; None where it is unknown or changes."""
-    return schedule.value if isinstance(schedule, Flat) else None
+    return given.schedule.value if given is not None and isinstance(given.schedule, Flat) else None
 
 
 def covered(schedule: Schedule) -> tuple[float, float] | None:
     """First and last moment (Unix seconds) that the series covers; None for what covers all time."""
-    while isinstance(schedule, Scaled):
-        schedule = schedule.schedule
-    if isinstance(schedule, StepSeries):
-        return schedule.times[0], schedule.times[-1] + schedule.hold_seconds
-    return None
+    series = _series(schedule)
+    return None if series is None else (series.times[0], series.times[-1] + series.hold_seconds)
 
 
 def value_at(schedule: Schedule, moment: float) -> float | None:

@@ -25,17 +25,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.near import did_you_mean
 from advisor.cost.checks import Checker, Positive, currency_code
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.tariffs.schedule import Flat, Schedule
+from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
 from advisor.cost.tariffs.series_files import read_series
 from advisor.cost.tariffs.time_of_use import TariffSpec, TimeOfUseSpec, time_of_use
 
-__all__ = ["Tariff", "parse_tariff", "read_tariff"]
+__all__ = ["parse_tariff", "read_tariff"]
 
 
 class FlatSpec(TariffSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,20 +58,9 @@ _SPECS: dict[str, type[TariffSpec]] = {
 """The key that says which kind of tariff a document is."""
 
 
-class Tariff(Struct, frozen=True):
-    """A price schedule with what has to be known of it."""
-
-    schedule: Schedule
-    currency: str | None
-    """None: written without a currency, so the process's own."""
-    source: str
-    newest_unix_seconds: float | None = None
-    """For a series: when its last value began."""
-
-
 def read_tariff(
     path: str | os.PathLike[str], *, currency: str = "USD", accept_unusual: bool = False
-) -> Tariff:
+) -> SourcedSchedule:
     """Read a tariff from ``.yaml``/``.yml``, or from a ``.csv`` with ``timestamp`` and ``price_per_kwh``.
 
     ``currency`` is what a tariff without its own is taken to be in.
@@ -87,8 +75,10 @@ def read_tariff(
     raise Checker(path).error("expected a file that ends in .yaml, .yml or .csv")
 
 
-def parse_tariff(document: Mapping[str, Any], check: Checker, *, folder: Path, field: str = "") -> Tariff:
-    """Turn the document of a tariff into a `Tariff`; ``folder`` is where its series lies."""
+def parse_tariff(
+    document: Mapping[str, Any], check: Checker, *, folder: Path, field: str = ""
+) -> SourcedSchedule:
+    """Read the document of a tariff; ``folder`` is where its series lies."""
     dotted = f"{field}." if field else ""
     names = {name for kind in _SPECS.values() for name in kind.__struct_fields__}
     for name in document:
@@ -108,16 +98,15 @@ def parse_tariff(document: Mapping[str, Any], check: Checker, *, folder: Path, f
     if isinstance(spec, SeriesSpec):
         path = folder / spec.series
         cells = replace(check, subject=path, lines={})
-        series = read_series(
+        schedule = read_series(
             path,
             "price_per_kwh",
             check=lambda text, place: cells.price(text, place, allow_negative=spec.allow_negative),
             hold_seconds=spec.hold_seconds,
         )
-        return Tariff(series, code, source, series.times[-1])
-    if isinstance(spec, TimeOfUseSpec):
+    elif isinstance(spec, TimeOfUseSpec):
         schedule = time_of_use(spec, check, dotted)
     elif isinstance(spec, FlatSpec):
         price = check.price(spec.price_per_kwh, f"{dotted}price_per_kwh", allow_negative=spec.allow_negative)
         schedule = Flat(price)
-    return Tariff(schedule, code, source)
+    return SourcedSchedule(schedule, source, code)

@@ -14,8 +14,7 @@ from advisor.cost.carbon import Embodied
 from advisor.cost.power_curve import load_curve
 from advisor.cost.run_cost import price_run, region_front, rung_costs
 from advisor.cost.scenario_cost import REASONS
-from advisor.cost.tariffs.schedule import StepSeries
-from advisor.cost.tariffs.tariff_files import Tariff
+from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
 from advisor.errors import InputError, PricingError
 from advisor.results import EncodeStats, Host, Output, Power, Run, Samples, Scenario
 from advisor.results.metered import delivered_kbps
@@ -490,7 +489,7 @@ def test_the_front_of_regions_keeps_what_nothing_beats() -> None:
 
 
 def test_the_price_of_a_tariff_in_another_currency_needs_rates() -> None:
-    tariff = Tariff(StepSeries.of([0, 2e9], [0.1, 0.1]), "EUR", "contract")
+    tariff = SourcedSchedule(StepSeries.of([0, 2e9], [0.1, 0.1]), "contract", "EUR")
     with pytest.raises(
         PricingError, match="contract: price_per_kwh: its price is in EUR: give exchange rates"
     ):

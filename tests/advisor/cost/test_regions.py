@@ -12,7 +12,7 @@ import advisor
 from advisor import RegionalPricing
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.regions.table import table
-from advisor.cost.tariffs.schedule import Flat, Scaled, StepSeries
+from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries
 from advisor.errors import PricingError, UnknownRegionError
 
 EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
@@ -48,14 +48,13 @@ def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
     assert sum(region.provider == "country" for region in table().values()) == 213
     for region in table().values():
         if region.carbon is not None:
-            assert region.carbon_basis
-            assert region.carbon_source
-            assert region.carbon_year is not None
-            assert 2000 < int(region.carbon_year) < 2030
+            assert region.carbon.basis
+            assert region.carbon.source
+            assert 2000 < int(region.carbon.period or 0) < 2030
         if region.price is not None:
-            assert region.price_source
-            assert region.price_basis
-            assert region.price_currency == "USD"
+            assert region.price.source
+            assert region.price.basis
+            assert region.price.currency == "USD"
         assert region.pue_ratio is None or 1.0 <= region.pue_ratio < 2.0
 
 
@@ -135,12 +134,16 @@ def test_the_operator_overrides_what_it_says_and_nothing_else(tmp_path: Path) ->
     path.write_text(OPERATOR)
     regions = RegionalPricing(path, currency="EUR")
     north = regions.region("eu-north-1")
-    assert (regions.price_per_kwh("eu-north-1"), north.price_source) == (0.05, "contract 2026")
-    assert (north.pue_ratio, north.carbon_grams_per_kwh, north.carbon_year) == (1.07, 35.82, "2024")
+    assert (regions.price_per_kwh("eu-north-1"), north.price and north.price.source) == (
+        0.05,
+        "contract 2026",
+    )
+    assert north.carbon is not None
+    assert (north.pue_ratio, north.carbon_grams_per_kwh, north.carbon.period) == (1.07, 35.82, "2024")
     own = regions.region("basement")
     assert (own.provider, own.country, own.pue_ratio) == ("operator", "DEU", 1.0)
     assert regions.carbon_grams_per_kwh("basement") == 0.0
-    assert (own.carbon_basis, own.carbon_year, own.carbon_source) == ("direct", "2026", "own solar")
+    assert own.carbon == SourcedSchedule(Flat(0.0), "own solar", None, "direct", "2026")
     with pytest.raises(PricingError, match="price_per_kwh: changes over time"):
         regions.price_per_kwh("basement")
     shed = regions.region("shed")
@@ -190,8 +193,9 @@ def test_a_carbon_series_is_held_and_limited(tmp_path: Path) -> None:
     path = tmp_path / "regions.yaml"
     path.write_text("regions: {here: {carbon_series: carbon.csv, carbon_hold_seconds: 60}}")
     region = RegionalPricing(path).region("here")
-    assert region.carbon == StepSeries.of([0, 3600], [10, 0], 60)
-    assert region.carbon_newest_unix_seconds == 3600
+    assert region.carbon is not None
+    assert region.carbon.schedule == StepSeries.of([0, 3600], [10, 0], 60)
+    assert region.carbon.newest_unix_seconds == 3600
     (tmp_path / "carbon.csv").write_text("timestamp,carbon_grams_per_kwh\n0,10\n3600,35000\n")
     with pytest.raises(PricingError, match="line 3, carbon_grams_per_kwh: expected a number of at most 3000"):
         RegionalPricing(path)
