@@ -123,8 +123,17 @@ _OF_SCENARIO = _each(
     ("cost_per_watch_hour", "cost_per_watch_hour", "Total cost per hour that one viewer watches."),
     ("cost_per_stream", "cost_per_stream", "Total cost over the concurrent streams."),
     ("cost_per_stream_hour", "cost_per_stream_hour", "Total cost per hour of video of one stream."),
+    (
+        "cost_planned_per_stream_hour",
+        "planned_cost_per_stream_hour",
+        "The same at one mean price for all runs: for comparing and projecting.",
+    ),
     ("cost_rate_per_hour", "rate_per_hour", "Total cost per hour of wall time."),
-    ("cost_monthly_projection", "monthly_projection", "What 730 hours of the scenario cost."),
+    (
+        "cost_monthly_projection",
+        "monthly_projection",
+        "What 730 hours of it cost at one mean price.",
+    ),
     (
         "cost_rungs_shared",
         "cost_shared_by_rungs",
@@ -150,6 +159,11 @@ _OF_REGION = _each(
 )
 STREAM_HOUR_CO2 = _gauge(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
+)
+PLANNED_STREAM_HOUR_CO2 = _gauge(
+    "co2_planned_per_stream_hour_kg",
+    "The same at one mean intensity for all runs: for comparing and projecting.",
+    (*IDENTITY, "region"),
 )
 _TOTALS = (ALIVE, UNPRICED, INCOMPLETE, FILES_REFUSED, RELOADED, PRICE, CARBON, PUE, TIME_PRICE, AGE)
 
@@ -319,10 +333,13 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[
     for family, of in _OF_REGION:
         filled.append(family([(row, of(p)) for row, (p, _) in zip(labels, everywhere, strict=True)]))
     regional: list[Row] = [((*_id(p), p.region or ""), p.co2_per_stream_hour_kg) for p, _ in everywhere]
+    planned: list[Row] = [
+        ((*_id(p), p.region or ""), p.planned_co2_per_stream_hour_kg) for p, _ in everywhere
+    ]
     sci: list[Row] = [
         ((*_id(p), p.region or "", p.functional_unit or ""), p.sci_grams_per_unit) for p, _ in everywhere
     ]
-    return [*filled, STREAM_HOUR_CO2(regional), SCI(sci)]
+    return [*filled, STREAM_HOUR_CO2(regional), PLANNED_STREAM_HOUR_CO2(planned), SCI(sci)]
 
 
 def _id(priced: ScenarioCost) -> tuple[str, str]:
@@ -360,6 +377,7 @@ EXPORTER = Exporter(
         RUNG,
         *(family for family, _ in (*_OF_SCENARIO, *_OF_MAKING, *_OF_REGION)),
         STREAM_HOUR_CO2,
+        PLANNED_STREAM_HOUR_CO2,
         SCI,
     ),
 )

@@ -20,8 +20,8 @@ from advisor.errors import PricingError
 __all__ = [
     "Checked",
     "Checker",
-    "CurrencyCode",
     "Grams",
+    "Number",
     "Positive",
     "Pue",
     "Quantity",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 # No quantity is larger and no divisor smaller: products of several stay finite and do not vanish.
-Finite = Annotated[float, Meta(ge=-1e60, le=1e60)]
+Number = Annotated[float, Meta(ge=-1e60, le=1e60)]
 Quantity = Annotated[float, Meta(ge=0, le=1e60)]
 Positive = Annotated[float, Meta(ge=1e-60, le=1e60)]
 Ratio = Annotated[float, Meta(ge=1e-60, le=1)]
@@ -41,8 +41,9 @@ Grams = Annotated[float, Meta(ge=0, le=3000)]
 """Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
 Pue = Annotated[float, Meta(ge=1, le=3)]
 """Power usage effectiveness."""
-CurrencyCode = Annotated[str, Meta(description="three letters, such as USD")]
 
+_CLEANEST_PLAUSIBLE_GRAMS = 1.0
+"""Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
 _HIGHEST_PLAUSIBLE_USD = {"kWh": 5.0, "hour": 1000.0}
 """Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
 hour is about ten times the dearest eight-GPU cloud instance."""
@@ -168,6 +169,20 @@ class Checker(Struct, frozen=True):
         except PricingError as exc:
             raise self.error(exc.problem, exc.field) from None
 
+    def grams(self, value: Any, field: str) -> float:
+        """An intensity in grams of CO2e per kWh that is not obviously in kilograms.
+
+        >>> Checker().grams(0.344, "carbon_grams_per_kwh")
+        Traceback (most recent call last):
+        advisor.errors.PricingError: carbon_grams_per_kwh: 0.344 g/kWh is cleaner than any grid: is it in kg \
+(then 344)? accept unusual prices to keep it
+        """
+        number: float = self.convert(value, Grams, field)
+        if 0 < number < _CLEANEST_PLAUSIBLE_GRAMS and not self.accept_unusual:
+            problem = f"{number:g} g/kWh is cleaner than any grid: is it in kg (then {number * 1000:g})?"
+            raise self.error(f"{problem} accept unusual prices to keep it", field)
+        return number
+
     def price(self, value: Any, field: str, per: str = "kWh", allow_negative: bool = False) -> float:
         """A price per kWh or per hour, 0 or more, that is not obviously in another unit.
 
@@ -178,7 +193,7 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
         >>> Checker(currency="KRW").price(120, "price_per_kwh")
         120.0
         """
-        number: float = self.convert(value, Finite if allow_negative else Quantity, field)
+        number: float = self.convert(value, Number if allow_negative else Quantity, field)
         limit = _HIGHEST_PLAUSIBLE_USD[per] * _ROUGH_UNITS_PER_USD.get(self.currency, math.inf)
         if abs(number) > limit and not self.accept_unusual:
             unit, factor = _SLIPS[per]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from advisor.cost.checks import Positive, currency_code
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule
+from advisor.cost.tariffs.schedule import SourcedSchedule, scaled
 from advisor.errors import PricingError
 
 __all__ = ["Rates", "converted", "read_rates"]
@@ -87,6 +87,6 @@ def converted(
             subject=subject or price.source,
             field="price_per_kwh",
         )
-    factor, schedule = rates.factor(given, wanted), price.schedule
-    scaled = Flat(schedule.value * factor) if isinstance(schedule, Flat) else Scaled(schedule, factor)
-    return replace(price, schedule=scaled, currency=wanted)
+    factor = rates.factor(given, wanted)
+    schedule = scaled(price.schedule, factor)
+    return replace(price, schedule=schedule, currency=wanted, per_hour=price.per_hour * factor)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from advisor.common.statistics import summarise
 from advisor.cost.checks import Positive, require_number
-from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
-from advisor.cost.price_inputs import PriceInputs
+from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.scenario_cost import ScenarioCost
-from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, average, covered
 from advisor.errors import PricingError
 
-__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "planning_prices"]
+__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast"]
 
 CONFIDENCE = 0.95
-_MONTH_SECONDS = HOURS_PER_MONTH * 3600
 
 
 class Interval(Struct, frozen=True):
@@ -54,7 +51,9 @@ class Forecast(Struct, frozen=True, kw_only=True):
     energy_tier: str | None
     confidence: float = CONFIDENCE
     electricity_price_per_kwh: float | None
+    price_source: str | None
     carbon_grams_per_kwh: float | None
+    carbon_source: str | None
     cost_month: Interval | None
     energy_kwh_month: Interval | None
     co2_kg_month: Interval | None
@@ -62,31 +61,6 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """``no``, ``possible`` (the interval reaches over it) or ``yes``; None without a budget or a figure."""
     co2_over_budget: str | None = None
     missing: list[str] = []
-
-
-def planning_prices(prices: PriceInputs, now: float) -> PriceInputs:
-    """Prices of a month to come: what changes over time counts with its mean over one.
-
-    What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
-    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers; one
-    with a hole there is unknown.
-    """
-    return replace(
-        prices,
-        electricity=_month_mean(prices.electricity, now),
-        carbon=_month_mean(prices.carbon, now),
-    )
-
-
-def _month_mean(given: SourcedSchedule | None, now: float) -> SourcedSchedule | None:
-    if given is None or isinstance(given.schedule, Flat):
-        return given
-    start, end = now, now + _MONTH_SECONDS
-    span = covered(given.schedule)
-    if span is not None:
-        start, end = max(span[0], span[1] - _MONTH_SECONDS), span[1]
-    mean = average(given.schedule, start, end)
-    return None if mean is None else replace(given, schedule=Flat(mean))
 
 
 def forecast(
@@ -107,7 +81,7 @@ def forecast(
     Parameters
     ----------
     repeats
-        Measurements of one configuration, priced in one region with `planning_prices`.
+        Measurements of one configuration, priced in one region with `advisor.cost.planning.planning_prices`.
     stream_hours_measured
         Hours of video over all streams that each repeat made.
     """
@@ -123,7 +97,7 @@ def forecast(
         rates = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
         if not rates:
             return None
-        widths = [(p.energy_uncertainty_ratio or 0.0) * energy_part(p) / hours for _, p, hours in rates]
+        widths = [(p.energy_uncertainty_ratio or 0.0) * abs(energy_part(p)) / hours for _, p, hours in rates]
         return _interval([value * load for value, _, _ in rates], statistics.fmean(widths) * load)
 
     first = repeats[0]
@@ -144,7 +118,9 @@ def forecast(
         measurements=sum(p.cost_total is not None for p, _ in pairs),
         energy_tier="modelled" if "modelled" in tiers else first.energy_tier,
         electricity_price_per_kwh=first.inputs.electricity_price_per_kwh,
+        price_source=first.inputs.price_source,
         carbon_grams_per_kwh=first.inputs.carbon_grams_per_kwh,
+        carbon_source=first.inputs.carbon_source,
         cost_month=cost,
         energy_kwh_month=kwh,
         co2_kg_month=co2,
@@ -164,7 +140,9 @@ def _interval(values: Sequence[float], systematic: float) -> Interval | None:
     if summary is None or summary.half_width is None:
         return None if summary is None else Interval(summary.mean)
     half = summary.half_width + systematic
-    return Interval(summary.mean, max(summary.mean - half, 0.0), summary.mean + half)
+    # what no repeat was below, the mean of them is not; a market that pays makes costs negative
+    lowest = 0.0 if min(values) >= 0 else -math.inf
+    return Interval(summary.mean, max(summary.mean - half, lowest), summary.mean + half)
 
 
 def _over(figure: Interval | None, limit: float | None) -> str | None:

@@ -7,6 +7,7 @@ electricity is then not shown as money, while energy and carbon are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.cost.carbon import Embodied
-from advisor.cost.checks import gather, require_number
+from advisor.cost.checks import Checker, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.ownership import CloudOffer, Machine, Preset, TcoAnalysis, analyse
 from advisor.cost.ownership_inputs import delivery, flat_price, preset, streams_made, watts_in_use
+from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
     DEFAULT_CPU_COST_PER_HOUR,
     DEFAULT_ENERGY_COST_PER_KWH,
@@ -33,7 +35,8 @@ from advisor.cost.price_inputs import (
 )
 from advisor.cost.regions.pricing import Region, RegionalPricing
 from advisor.cost.scenario_cost import ScenarioCost, price_scenario
-from advisor.cost.tariffs.schedule import Schedule, flat_value
+from advisor.cost.tariffs.schedule import Schedule, SourcedSchedule, flat_value
+from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import PricingError
 from advisor.results import Scenario
@@ -99,6 +102,7 @@ class CostModel:
     """
 
     prices: PriceInputs
+    _planned: tuple[float, CostModel] | None = None
 
     def __init__(
         self,
@@ -110,13 +114,17 @@ class CostModel:
         region: str | Region | None = None,
         regions: RegionalPricing | None = None,
         tariff: TariffLike | None = None,
-        carbon_grams_per_kwh: float | Schedule | None = None,
+        carbon_grams_per_kwh: float | Schedule | SourcedSchedule | None = None,
         embodied: Embodied | None = None,
         energy_cost_source: str = "operator",
         **options: Any,
     ) -> None:
-        carbon = carbon_grams_per_kwh if hasattr(carbon_grams_per_kwh, "pieces") else None
-        if carbon is None:
+        carbon = None
+        if isinstance(carbon_grams_per_kwh, SourcedSchedule):
+            carbon = carbon_grams_per_kwh
+        elif isinstance(carbon_grams_per_kwh, Schedule):
+            carbon = SourcedSchedule(carbon_grams_per_kwh, "operator")
+        else:
             options["carbon_grams_per_kwh"] = carbon_grams_per_kwh
         given = PriceOptions(
             currency=currency,
@@ -141,6 +149,18 @@ class CostModel:
         model = cls.__new__(cls)
         model.prices = prices
         return model
+
+    def planned(self) -> CostModel:
+        """The same prices for comparing and projecting: one mean price and intensity for all.
+
+        A scenario costs what it did at its own moment; which of two is the cheaper, and what a month of one
+        will cost, does not depend on the hour at which it was measured (see `advisor.cost.planning`).
+        """
+        day = time.time() // 86_400
+        if self._planned is None or self._planned[0] != day:
+            prices = planning_prices(self.prices, day * 86_400)
+            self._planned = day, self if prices is self.prices else CostModel.from_inputs(prices)
+        return self._planned[1]
 
     @property
     def currency(self) -> str:
@@ -211,8 +231,19 @@ class CostModel:
         """
         if viewers is not None:
             require_number(viewers, field="viewers")
-        return price_scenario(
-            as_scenario(scenario), self.prices, run_id=run_id, host_threads=host_threads, viewers=viewers
+        measured = as_scenario(scenario)
+
+        def at(prices: PriceInputs) -> ScenarioCost:
+            return price_scenario(measured, prices, run_id=run_id, host_threads=host_threads, viewers=viewers)
+
+        cost, planned = at(self.prices), self.planned()
+        plan = cost if planned is self else at(planned.prices)
+        return replace(
+            cost,
+            monthly_projection=plan.monthly_projection,
+            planned_cost_per_stream_hour=plan.cost_per_stream_hour,
+            planned_co2_per_stream_hour_kg=plan.co2_per_stream_hour_kg,
+            missing=list(dict.fromkeys([*cost.missing, *plan.missing])),
         )
 
     def compute_energy_cost(self, scenario: ScenarioLike) -> float | None:
@@ -319,7 +350,7 @@ class CostModel:
             Two ways to encode (measurements, or `advisor.cost.ownership.Preset`) on this machine, for
             the number of viewers from which the slower one pays; needs ``delivery_cost_per_gb``.
         price_per_kwh
-            Price of electricity to count with; needed where the model's changes over time.
+            Price of electricity to count with; else the model's, with its mean where it changes over time.
 
         Returns
         -------
@@ -338,7 +369,8 @@ class CostModel:
             streams=streams_made(measured, streams),
             **machine,
         )
-        price, pue, presets, cloud = flat_price(self.prices, price_per_kwh), self.prices.pue_ratio, None, None
+        prices = self.planned().prices
+        price, pue, presets, cloud = flat_price(prices, price_per_kwh), prices.pue_ratio, None, None
         if faster is not None and slower is not None:
             presets = preset(faster, owned, price, pue), preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
@@ -349,7 +381,7 @@ class CostModel:
             owned,
             price_per_kwh=price,
             pue_ratio=pue,
-            grams_per_kwh=flat_value(self.prices.carbon),
+            grams_per_kwh=flat_value(prices.carbon),
             delivery=delivery(measured, viewers, bitrate_kbps, delivery_cost_per_gb),
             delivery_cost_per_gb=delivery_cost_per_gb,
             cloud=cloud,
@@ -380,30 +412,25 @@ class RegionalModels(Struct, frozen=True):
         PricingError
             The files, regions or figures that cannot be used.
         """
-        unusual = options.accept_unusual_prices
+        check = Checker(None, options.currency, options.accept_unusual_prices)
+        tariff_file, carbon_file, rates_file = options.tariff, options.carbon_series, options.exchange_rates
         steps: tuple[Callable[[], Any], ...] = (
-            lambda: options.exchange_rates and read_rates(options.exchange_rates),
-            lambda: (
-                options.tariff
-                and read_tariff(options.tariff, currency=options.currency, accept_unusual=unusual)
-            ),
+            lambda: rates_file and read_rates(rates_file),
+            lambda: tariff_file and read_tariff(tariff_file, check),
+            lambda: carbon_file and read_series([carbon_file], "carbon", check),
             lambda: RegionalPricing(
-                options.regions_file, currency=options.currency, accept_unusual_prices=unusual
+                options.regions_file,
+                currency=options.currency,
+                accept_unusual_prices=options.accept_unusual_prices,
             ),
         )
-        rates, tariff, regions = gather(*steps)
+        rates, tariff, carbon, regions = gather(*steps)
         regions.rates = rates
         places = gather(*(partial(regions.region, name) for name in options.region))
-        source = "operator"
-        if options.energy_cost_per_kwh is None and tariff is None and not places:
-            options = replace(options, energy_cost_per_kwh=DEFAULT_ENERGY_COST_PER_KWH)
-            source = "default"
-        unpriced = options.cpu_cost_per_hour is None and options.host_cost_per_hour is None
-        if options.mode == "owned" and unpriced:
-            options = replace(options, cpu_cost_per_hour=DEFAULT_CPU_COST_PER_HOUR)
-        if options.mode == "cloud" and unpriced and options.instance_cost_per_hour is None:
-            raise PricingError("mode cloud needs the price of the instance", field="instance_cost_per_hour")
-        inputs = partial(checked_inputs, options, regions, tariff=tariff, energy_cost_source=source)
+        options, source = _with_defaults(options, rates, priced=tariff is not None or bool(places))
+        inputs = partial(
+            checked_inputs, options, regions, tariff=tariff, carbon=carbon, energy_cost_source=source
+        )
         names = tuple(dict.fromkeys(region.name for region in places)) or (None,)
         prices = gather(*(partial(inputs, region=name) for name in names))
         return cls(tuple(map(CostModel.from_inputs, prices)), rates, tuple(_files(options)))
@@ -425,19 +452,49 @@ class RegionalModels(Struct, frozen=True):
         return ages
 
 
+def _with_defaults(options: PriceOptions, rates: Rates | None, *, priced: bool) -> tuple[PriceOptions, str]:
+    """The documented prices where nothing is given, in the options' currency and with a source.
+
+    ``priced`` is whether a tariff or a region is there to price electricity.
+    """
+    source = "operator"
+    if options.energy_cost_per_kwh is None and not priced:
+        price = _default(DEFAULT_ENERGY_COST_PER_KWH, "energy_cost_per_kwh", options.currency, rates)
+        options, source = replace(options, energy_cost_per_kwh=price), "default"
+    if options.cpu_cost_per_hour is None and options.host_cost_per_hour is None:
+        if options.mode == "owned":
+            price = _default(DEFAULT_CPU_COST_PER_HOUR, "cpu_cost_per_hour", options.currency, rates)
+            options = replace(options, cpu_cost_per_hour=price)
+        elif options.instance_cost_per_hour is None:
+            raise PricingError("mode cloud needs the price of the instance", field="instance_cost_per_hour")
+    return options, source
+
+
+def _default(usd: float, field: str, currency: str, rates: Rates | None) -> float:
+    if currency == "USD":
+        return usd
+    if rates is None:
+        problem = (
+            f"the built-in price, {usd:g}, is in USD: give exchange rates, or your own price in {currency}"
+        )
+        raise PricingError(problem, field=field)
+    return usd * rates.factor("USD", currency)
+
+
 def _files(options: PriceOptions) -> Iterator[Path]:
-    for path in (options.tariff, options.regions_file, options.exchange_rates):
-        if path is not None:
-            yield path
-            if path.suffix.lower() in (".yaml", ".yml"):
-                yield from (path.parent / name for name in _series_names(read_yaml(path)[0]))
+    named = (options.tariff, options.carbon_series, options.regions_file, options.exchange_rates)
+    for path in filter(None, named):
+        yield path
+        if path.suffix.lower() in (".yaml", ".yml"):
+            for names in _series_names(read_yaml(path)[0]):
+                yield from series_paths(path.parent, names)
 
 
-def _series_names(document: Any) -> Iterator[str]:
-    """The CSV files that a document names."""
+def _series_names(document: Any) -> Iterator[str | list[str]]:
+    """The files of series that a document names."""
     if isinstance(document, dict):
         for key, value in document.items():
-            if key in ("series", "carbon_series") and isinstance(value, str):
+            if key in ("series", "carbon_series"):
                 yield value
             else:
                 yield from _series_names(value)

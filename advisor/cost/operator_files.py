@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from advisor.cost.checks import Checker
 from advisor.errors import PricingError
 
@@ -22,13 +24,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise PricingError("expected UTF-8 text", subject=path) from exc
 
 
-def read_yaml(
-    path: str | os.PathLike[str], *, currency: str = "USD", accept_unusual: bool = False
-) -> tuple[dict[str, Any], Checker]:
-    """A YAML file whose top level is a mapping, and what checks it.
-
-    Prices in it that do not say their currency are in ``currency``.
-    """
+def read_yaml(path: str | os.PathLike[str], check: Checker | None = None) -> tuple[dict[str, Any], Checker]:
+    """A YAML file whose top level is a mapping, and what checks it: ``check`` for this file and its lines."""
     from advisor.common.yaml_text import YamlError, parse_yaml_lines
 
     text = read_text(path)
@@ -38,4 +35,4 @@ def read_yaml(
         raise PricingError(f"expected YAML: {exc}", subject=path) from exc
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise PricingError("expected a mapping of names to values at the top level", subject=path)
-    return document, Checker(path, currency, accept_unusual, lines)
+    return document, replace(check or Checker(), subject=path, lines=lines)

@@ -40,7 +40,7 @@ def flat_price(prices: PriceInputs, given: float | None) -> float:
     price = flat_value(prices.electricity)
     if price is not None:
         return price
-    problem = "no price is known" if prices.electricity is None else "the price changes over time"
+    problem = "no price is known"
     place = f"region {prices.region}" if prices.region else None
     raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")
 

@@ -94,9 +94,12 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
     carbon_grams_per_kwh: Annotated[
         Grams | None, _option("CARBON_GRAMS_PER_KWH", "Grams of CO2e per kWh; else the region's.")
     ] = None
-    tariff: Annotated[Path | None, _option("TARIFF_FILE", "Price of electricity over time, YAML or CSV.")] = (
-        None
-    )
+    carbon_series: Annotated[
+        Path | None, _option("CARBON_SERIES_FILE", "Intensity over time in place of one, CSV or JSON.")
+    ] = None
+    tariff: Annotated[
+        Path | None, _option("TARIFF_FILE", "Price of electricity over time, YAML, CSV, JSON or XML.")
+    ] = None
     regions_file: Annotated[
         Path | None, _option("REGIONS_FILE", "Regions and figures of your own, YAML.")
     ] = None
@@ -130,7 +133,15 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
         force_setattr(self, "currency", currency_code(self.currency))
         check = Checker(None, self.currency, self.accept_unusual_prices)
         priced = [(o.name, o.per) for o in PRICE_OPTIONS if o.per and getattr(self, o.name) is not None]
-        gather(*(partial(check.price, getattr(self, name), name, per) for name, per in priced))
+        steps = [partial(check.price, getattr(self, name), name, per) for name, per in priced]
+        if self.carbon_grams_per_kwh is not None:
+            steps.append(partial(check.grams, self.carbon_grams_per_kwh, "carbon_grams_per_kwh"))
+        gather(*steps)
+        if self.carbon_series is not None and self.carbon_grams_per_kwh is not None:
+            raise PricingError("expected a series or one intensity, not both", field="carbon_series")
+        for name in ("embodied_minimum_kg", "embodied_maximum_kg"):
+            if self.embodied_kg is None and getattr(self, name) is not None:
+                raise PricingError("expected embodied_kg beside it", field=name)
         if self.mode == "owned" and self.instance_cost_per_hour is not None:
             raise PricingError(
                 "an instance's rate has its electricity inside: expected mode cloud",
@@ -241,7 +252,7 @@ def checked_inputs(
     *,
     region: str | Region | None = None,
     tariff: TariffLike | None = None,
-    carbon: Schedule | None = None,
+    carbon: SourcedSchedule | None = None,
     embodied: Embodied | None = None,
     energy_cost_source: str = "operator",
 ) -> PriceInputs:
@@ -288,21 +299,23 @@ def _electricity(
         price = converted(place.price, check.currency, regions.rates, f"region {place.name}")
         return replace(price, source=", ".join(filter(None, (price.source, price.period))))
     if isinstance(tariff, (str, os.PathLike)):
-        tariff = read_tariff(tariff, currency=check.currency, accept_unusual=check.accept_unusual)
+        tariff = read_tariff(tariff, check)
     elif isinstance(tariff, Mapping):
         tariff = parse_tariff(tariff, check, folder=Path(), field="tariff")
     if not isinstance(tariff, SourcedSchedule):
-        if not hasattr(tariff, "pieces"):
+        if not isinstance(tariff, Schedule):
             raise check.error("expected a tariff's file, its document or a schedule", "tariff")
         tariff = SourcedSchedule(tariff, source)
     return converted(tariff, check.currency, regions.rates)
 
 
-def _carbon(grams: float | None, schedule: Schedule | None, place: Region | None) -> SourcedSchedule | None:
+def _carbon(
+    grams: float | None, given: SourcedSchedule | None, place: Region | None
+) -> SourcedSchedule | None:
     if grams is not None:
-        schedule = Flat(grams)
-    if schedule is not None:
-        return SourcedSchedule(schedule, "operator", basis="operator")
+        return SourcedSchedule(Flat(grams), "operator", basis="operator")
+    if given is not None:
+        return given if given.basis else replace(given, basis="operator")
     return None if place is None else place.carbon
 
 

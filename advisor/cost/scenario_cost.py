@@ -117,6 +117,9 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
     co2_embodied_minimum_kg: float | None = None
     co2_embodied_maximum_kg: float | None = None
     co2_per_stream_hour_kg: float | None = None
+    planned_cost_per_stream_hour: float | None = None
+    """At one mean price for all, as is ``monthly_projection``: for comparing and projecting."""
+    planned_co2_per_stream_hour_kg: float | None = None
     functional_unit: str | None = None
     sci_grams_per_unit: float | None = None
     inputs: PricesUsed
@@ -246,16 +249,17 @@ def _over_time(work: _Work, given: SourcedSchedule | None, unknown: str, outside
     reasons = (("no_energy",) if used is None else ()) + ((unknown,) if given is None else ())
     if used is None or given is None:
         return ValueOrReasons(None, reasons)
-    schedule = given.schedule
+    schedule, standing = given.schedule, given.per_hour * work.hours.value
     if isinstance(schedule, Flat):
-        return ValueOrReasons(used.joules * work.prices.pue_ratio / JOULES_PER_KWH * schedule.value)
+        cost = used.joules * work.prices.pue_ratio / JOULES_PER_KWH * schedule.value
+        return ValueOrReasons(cost + standing)
     curve = load_curve(work.scenario, used.joules)
     if curve is None:
         return ValueOrReasons(None, ("no_start_time",))
     total = weighted_total(curve.totals_by_value(schedule))
     if total is None:
         return ValueOrReasons(None, (outside,))
-    return ValueOrReasons(total * work.prices.pue_ratio / JOULES_PER_KWH)
+    return ValueOrReasons(total * work.prices.pue_ratio / JOULES_PER_KWH + standing)
 
 
 def _machine_cost(work: _Work, *, load_aware: bool = False) -> ValueOrReasons:

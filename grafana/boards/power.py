@@ -36,7 +36,9 @@ BOARD = board(
             "Read errors, 1 hour",
             "Failed reads of counters. No energy is lost while some succeed between two wraps.",
             query(
-                "sum by (instance) (increase(rapl_read_errors_total[1h])) or vector(0)", "{{instance}}", now=True
+                "sum by (instance) (increase(rapl_read_errors_total[1h])) or vector(0)",
+                "{{instance}}",
+                now=True,
             ),
             unit="none",
             limits=thresholds((1, ORANGE), (60, RED), base=GREEN),
@@ -108,17 +110,17 @@ BOARD = board(
             "Active energy by CPU time: idle power is nobody's. Together with containers that have ended and "
             "what is unattributed it is the hosts'.",
             query(
-                'sum by (instance, container) '
+                "sum by (instance, container) "
                 '(rate(docker_container_energy_joules_total{policy="active"}[$__rate_interval]))',
                 "{{instance}} {{container}}",
             ),
             query(
-                'sum by (instance) '
+                "sum by (instance) "
                 '(rate(docker_exited_containers_energy_joules_total{policy="active"}[$__rate_interval]))',
                 "{{instance}} ended",
             ),
             query(
-                'sum by (instance) '
+                "sum by (instance) "
                 '(rate(docker_unattributed_energy_joules_total{policy="active"}[$__rate_interval]))',
                 "{{instance}} unattributed",
             ),
@@ -137,7 +139,7 @@ BOARD = board(
             "Containers' energy over the page's time",
             "Idle energy shared by CPU time as well (policy full).",
             query(
-                'sort_desc(sum by (instance, container) '
+                "sort_desc(sum by (instance, container) "
                 '(increase(docker_container_energy_joules_total{policy="full"}[$__range])))',
                 "{{instance}} {{container}}",
                 now=True,

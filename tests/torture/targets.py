@@ -28,6 +28,7 @@ from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
 from advisor.containers.processes import EngineProcesses, memory_total_bytes, network_bytes
+from advisor.cost.checks import Checker
 from advisor.cost.exchange_rates import read_rates
 from advisor.cost.regions.region_files import read_regions
 from advisor.cost.tariffs.schedule import value_at
@@ -306,7 +307,7 @@ def tariff(data: bytes) -> None:
     csv, document = (data, b"") if data.startswith(b"timestamp") else (b"", data)
     _file("prices/day.csv", csv or _DAY)
     path = _file("prices/tariff.csv", csv) if csv else _file("prices/tariff.yaml", document)
-    schedule = read_tariff(path, accept_unusual=True).schedule
+    schedule = read_tariff(path, Checker(accept_unusual=True)).schedule
     for moment in (0.0, 1_774_745_999.0, 1_774_746_000.0):
         value = value_at(schedule, moment)
         assert value is None or math.isfinite(value)

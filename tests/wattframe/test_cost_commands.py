@@ -196,7 +196,15 @@ def test_a_scenario_that_was_refused_is_named(call: Any, tmp_path: Path) -> None
         (["--mode", "rented"], "mode: expected one of owned, cloud, found 'rented'"),
         (["--viewers", "inf"], "viewers: expected a number that is finite, found inf"),
         (["--tariff", "missing.yaml"], "missing.yaml: cannot be read"),
-        (["--currency", "EUR", "--region", "eu-north-1"], "its price is in USD: give exchange rates"),
+        (
+            ["--currency", "EUR", "--region", "eu-north-1", "--cpu-cost-per-hour", "1"],
+            "its price is in USD: give exchange rates",
+        ),
+        (["--currency", "EUR"], "energy_cost_per_kwh: the built-in price, 0.12, is in USD"),
+        (
+            ["--currency", "EUR", "--energy-cost-per-kwh", "1"],
+            "cpu_cost_per_hour: the built-in price",
+        ),
         (["--pue", "0.5"], "pue: expected a number of 1 or more, found 0.5"),
     ],
 )

@@ -28,7 +28,7 @@ def cost(
     prices: PriceOptions,
 ) -> int:
     """Cost and carbon of measured scenarios, in money and CO2, by region."""
-    regional = RegionalModels.load(prices)
+    regional = shared.regional_models("cost", prices)
     runs, code = shared.read_runs("cost", results)
     by_run = [[price_run(run, model, viewers=viewers) for model in regional.models] for run in runs]
     priced = [one for columns in by_run for together in zip(*columns, strict=True) for one in together]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +11,16 @@ import typer
 from advisor.common.near import near
 from advisor.cost.budget_rules import write_rules
 from advisor.cost.checks import Positive, require_number
-from advisor.cost.forecast import Budget, Forecast, Interval, forecast, planning_prices
-from advisor.cost.model import CostModel, RegionalModels
+from advisor.cost.forecast import Budget, Forecast, Interval, forecast
+from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
-from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import hardware_id, output_seconds, repeats
 from wattframe import tables
 from wattframe.commands import shared
+
+_HOURS_OF_A_LONG_MONTH = 744
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -46,7 +46,10 @@ def main(
     prices: PriceOptions,
 ) -> int:
     """Monthly cost, energy and carbon of streams x hours of a measured configuration."""
-    regional = RegionalModels.load(prices)
+    if hours > _HOURS_OF_A_LONG_MONTH:
+        problem = f"expected hours of a month, at most {_HOURS_OF_A_LONG_MONTH}, found {hours:g}"
+        raise InputError(problem, subject="--hours")
+    regional = shared.regional_models("forecast", prices)
     budget = Budget(
         cost=_limit(budget_month, "--budget-month"), co2_kg=_limit(budget_co2_month, "--budget-co2-month")
     )
@@ -110,9 +113,9 @@ def _plan(
     budget: Budget,
 ) -> Forecast:
     seconds = [output_seconds(s) for s in found]
-    prices = planning_prices(model.prices, time.time())
+    planned = model.planned()
     return forecast(
-        [price_scenario(s, prices) for s in found],
+        [planned.price(s) for s in found],
         hardware=machine,
         streams=streams,
         hours_per_month=hours,
@@ -157,8 +160,8 @@ def _caption(plans: Sequence[Forecast]) -> str:
     for plan in plans:
         price = f"{shared.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
         grams = f"{shared.shown(plan.carbon_grams_per_kwh)} g/kWh"
-        lines.append(f"{plan.region or 'no region'}: {price}, {grams}")
-    lines.append("What changes over time counts with its mean over a month of 730 hours.")
+        sources = f"{plan.price_source or 'unknown'}), {grams} ({plan.carbon_source or 'unknown'})"
+        lines.append(f"{plan.region or 'no region'}: {price} ({sources}")
     return "\n".join(dict.fromkeys(lines))
 
 

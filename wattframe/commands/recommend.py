@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from msgspec.structs import replace
 
 from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
 from advisor.advice.encoder_deltas import pair_deltas
 from advisor.advice.from_results import by_scenario, options_of
 from advisor.advice.recommender import TranscodingRecommender
-from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError, ModelError
 from advisor.regression.predictions import Prediction
@@ -67,7 +65,7 @@ def recommend(
         max_watts=max_watts,
     )
     recommender = TranscodingRecommender(_objective(objective), constraints)
-    book = RegionalModels.load(replace(prices, region=prices.region[:1]))
+    book = shared.regional_models("recommend", prices, one_region=True)
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
     runs, _ = shared.read_runs("recommend", [results_dir])

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec.structs import replace
 
-from advisor.cost.model import CostModel, RegionalModels
+from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run
@@ -49,7 +48,7 @@ def report(
     chosen, code = shared.read_runs("report", results) if results else (_newest(results_dir, runs), 0)
     if not chosen:
         return code
-    model = RegionalModels.load(replace(prices, region=prices.region[:1])).models[0]
+    model = shared.regional_models("report", prices, one_region=True).models[0]
     views = [RunView(run=run, model=model, advice=_advice(run, model, min_vmaf)) for run in chosen]
     text = page(views, datetime.datetime.now().astimezone(), version("wattframe"))
     _write(output, text)

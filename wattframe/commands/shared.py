@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 import typer
 
 from advisor.common.exit import printable
+from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOption, PriceOptions
 from advisor.errors import InputError, ResultFileError
 from advisor.results import RESULT_GLOB, Run, read_run
@@ -24,6 +26,7 @@ __all__ = [
     "note",
     "print_json",
     "read_runs",
+    "regional_models",
     "shown",
     "takes_prices",
 ]
@@ -34,6 +37,8 @@ Viewers = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Command = Callable[..., int]
+_OLD_SECONDS = 180 * 86_400
+"""Older exchange rates, prices and intensities are used, and said to be old."""
 
 EMISSIONS_OF_MAKING = (
     *("embodied_kg", "embodied_minimum_kg", "embodied_maximum_kg", "lifetime_years", "functional_unit"),
@@ -70,6 +75,20 @@ def _flag(option: PriceOption) -> Parameter:
     annotation = Annotated[kind if option.default is not None else kind | None, about]  # type: ignore[valid-type]
     default = list(option.default) if option.kind is tuple else option.default
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def regional_models(command: str, prices: PriceOptions, *, one_region: bool = False) -> RegionalModels:
+    """The models of the regions, with a note for the person where what they rest on is old.
+
+    ``one_region`` is for a command that prices in one region alone.
+    """
+    if one_region and len(prices.region) > 1:
+        raise InputError(f"expected one region, found {', '.join(prices.region)}", subject="--region")
+    models = RegionalModels.load(prices)
+    for name, seconds in models.ages_seconds(time.time()).items():
+        if seconds > _OLD_SECONDS:
+            note(command, f"{name.replace('_', ' ')}: the newest is {seconds / 86_400:.0f} days old")
+    return models
 
 
 def note(command: str, line: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from advisor.common.near import near
-from advisor.cost.model import CostModel, RegionalModels
+from advisor.cost.model import CostModel
 from advisor.cost.ownership import Machine, TcoAnalysis
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 @shared.takes_prices(
-    *("mode", "tariff", *shared.EMISSIONS_OF_MAKING),
+    *("mode", *shared.EMISSIONS_OF_MAKING),
     *("cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
 )
 def tco(
@@ -58,7 +58,7 @@ def tco(
     prices: PriceOptions,
 ) -> int:
     """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
-    regional = RegionalModels.load(prices)
+    regional = shared.regional_models("tco", prices)
     runs, code = shared.read_runs("tco", results) if results else ([], 0)
     gpu = None
     if gpu_purchase_price is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from advisor.common.near import near
-from advisor.cost.checks import currency_code
+from advisor.cost.checks import Checker, currency_code
 from advisor.cost.exchange_rates import Rates, converted, read_rates
 from advisor.cost.regions.region_files import read_regions
 from advisor.cost.regions.table import Region, table
@@ -60,9 +60,8 @@ class RegionalPricing:
                 field="operator_file",
             )
         if operator_file is not None:
-            self._regions |= read_regions(
-                operator_file, currency=self.currency, accept_unusual=accept_unusual_prices
-            )
+            check = Checker(None, self.currency, accept_unusual_prices)
+            self._regions |= read_regions(operator_file, check)
 
     def names(self, provider: str | None = None) -> list[str]:
         """Every region known, or those of ``aws``, ``azure``, ``gcp``, ``country`` or ``operator``."""

@@ -11,11 +11,13 @@
       basement:                        # adds one; what it does not say is as in ``like``
         like: DEU
         tariff: {time_zone: Europe/Berlin, periods: [...]}
-        carbon_series: carbon.csv      # timestamp,carbon_grams_per_kwh
+        carbon_series: carbon.csv      # timestamp,carbon_grams_per_kwh, or what a provider gives
 """
 
 from __future__ import annotations
 
+import datetime
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -25,11 +27,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.near import near
-from advisor.cost.checks import Checker, Grams, Positive, Pue, currency_code, gather, require_number
+from advisor.cost.checks import Checker, Grams, Positive, Pue, currency_code, gather
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.regions.table import Region, table
-from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
-from advisor.cost.tariffs.series_files import read_series
+from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries
+from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import parse_tariff
 
 __all__ = ["read_regions"]
@@ -48,20 +50,20 @@ class RegionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price_per_kwh: Any = None
     price_source: str | None = None
     tariff: dict[str, Any] | None = None
-    carbon_grams_per_kwh: Grams | None = None
-    carbon_basis: str = "operator"
+    carbon_grams_per_kwh: Grams | dict[int, Grams] | None = None
+    """One intensity, or one for each year."""
+    carbon_basis: str | None = None
     carbon_year: int | str | None = None
     carbon_source: str | None = None
-    carbon_series: str | None = None
+    carbon_series: str | list[str] | None = None
+    carbon_zone: str | None = None
     carbon_hold_seconds: Positive | None = None
     pue: Pue | None = None
 
 
-def read_regions(
-    path: str | os.PathLike[str], *, currency: str = "USD", accept_unusual: bool = False
-) -> dict[str, Region]:
-    """The regions of an operator's file by name; prices without a currency are in ``currency``."""
-    document, check = read_yaml(path, currency=currency, accept_unusual=accept_unusual)
+def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> dict[str, Region]:
+    """The regions of an operator's file; ``check`` has the currency of prices that do not say theirs."""
+    document, check = read_yaml(path, check)
     given: _RegionsFile = check.convert(document, _RegionsFile)
     if given.currency is not None:
         check = replace(check, currency=currency_code(given.currency, subject=path))
@@ -109,21 +111,43 @@ def _with_price(base: Region, spec: RegionSpec, check: Checker, field: str) -> R
 
 
 def _with_carbon(base: Region, spec: RegionSpec, check: Checker, field: str) -> Region:
-    carbon: Schedule
     if spec.carbon_series is not None:
         if spec.carbon_grams_per_kwh is not None:
             raise check.error("expected a series or one intensity, not both", f"{field}.carbon_series")
-        path = Path(str(check.subject)).parent / spec.carbon_series
         carbon = read_series(
-            path,
-            "carbon_grams_per_kwh",
-            check=lambda text, place: require_number(text, Grams, field=place, subject=path),
+            series_paths(Path(str(check.subject)).parent, spec.carbon_series),
+            "carbon",
+            check,
             hold_seconds=spec.carbon_hold_seconds,
+            zone=spec.carbon_zone,
+            basis=spec.carbon_basis,
         )
     elif spec.carbon_grams_per_kwh is not None:
-        carbon = Flat(spec.carbon_grams_per_kwh)
+        carbon = _by_year(spec.carbon_grams_per_kwh, check, f"{field}.carbon_grams_per_kwh")
     else:
         return base
-    year = None if spec.carbon_year is None else str(spec.carbon_year)
-    source = spec.carbon_source or str(check.subject)
-    return replace(base, carbon=SourcedSchedule(carbon, source, None, spec.carbon_basis, year))
+    return replace(
+        base,
+        carbon=replace(
+            carbon,
+            source=spec.carbon_source or carbon.source,
+            basis=spec.carbon_basis or carbon.basis or "operator",
+            period=carbon.period if spec.carbon_year is None else str(spec.carbon_year),
+        ),
+    )
+
+
+def _by_year(given: float | dict[int, float], check: Checker, field: str) -> SourcedSchedule:
+    """One intensity, or one for each calendar year (UTC); the last year's holds until another is given."""
+    source = str(check.subject)
+    if not isinstance(given, dict):
+        return SourcedSchedule(Flat(check.grams(given, field)), source)
+    years = sorted(given)
+    if not years:
+        raise check.error("expected years with an intensity each", field)
+    starts = [datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in years]
+    grams = tuple(check.grams(given[year], f"{field}.{year}") for year in years)
+    # a grid's figure is published a year or two after its year
+    return SourcedSchedule(
+        StepSeries(tuple(starts), grams, math.inf), source, period=f"{years[0]}-{years[-1]}"
+    )

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 
 from advisor.common.near import near
-from advisor.cost.checks import Checker, gather
+from advisor.cost.checks import Checker, Number, Quantity, gather
 from advisor.cost.tariffs.schedule import Piece
 
 __all__ = ["DAY_TYPES", "TariffSpec", "TimeOfUse", "TimeOfUseSpec", "time_of_use"]
@@ -87,6 +87,12 @@ class TariffSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: str | None = None
     allow_negative: bool = False
     """A market may pay for taking."""
+    fees_per_kwh: Number = 0.0
+    """Network, levies and taxes on top of each price."""
+    vat_percent: Quantity = 0.0
+    """On top of prices and fees."""
+    standing_charge_per_day: Quantity = 0.0
+    """What the connection costs whatever is used, VAT on top."""
 
 
 class TimeOfUseSpec(TariffSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,7 +167,9 @@ def _period(record: Any, allow_negative: bool, check: Checker, field: str) -> _P
     spec: PeriodSpec = check.convert(record, PeriodSpec, field)
     price = check.price(spec.price_per_kwh, f"{field}.price_per_kwh", allow_negative=allow_negative)
     days = [day for word in _listed(spec.days) for day in _days(word, check, f"{field}.days")]
-    minutes = [span for text in _listed(spec.hours) for span in _minutes(text, check, f"{field}.hours")]
+    every_day = set(days) >= set(DAY_TYPES[:7])
+    hours = f"{field}.hours"
+    minutes = [span for text in _listed(spec.hours) for span in _minutes(text, every_day, check, hours)]
     return _Period(price, frozenset(days), spec.months, tuple(minutes))
 
 
@@ -177,14 +185,23 @@ def _days(word: str, check: Checker, field: str) -> tuple[str, ...]:
     return group
 
 
-def _minutes(text: str, check: Checker, field: str) -> list[tuple[int, int]]:
-    """``22:00-06:00`` as minutes of the local day; a range over midnight is two of the same day."""
+def _minutes(text: str, every_day: bool, check: Checker, field: str) -> list[tuple[int, int]]:
+    """``08:00-20:00`` as minutes of the local day; a range over midnight is two, on all days alone.
+
+    On some days it could mean the night that begins on them or the two ends of each.
+    """
     try:
         start, end = (_clock(part) for part in text.split("-"))
     except ValueError:
         raise check.error(f'expected hours such as "08:00-20:00" in quotes, found {text!r}', field) from None
     if start in (end, _DAY_MINUTES):
         raise check.error(f"expected two different times, found {text!r}", field)
+    if start > end > 0 and not every_day:
+        day, night = _hhmm(start), _hhmm(end)
+        problem = (
+            f'expected "{day}-24:00" and "00:00-{night}" with the days of each, found {text!r} on some days'
+        )
+        raise check.error(problem, field)
     spans = [(start, end)] if start < end else [(start, _DAY_MINUTES), (0, end)]
     return [(a, b) for a, b in spans if a < b]
 

@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_every_file_on_the_page_loads(tmp_path: Path, block: str) -> None:
     for name, column in (("day_ahead.csv", "price_per_kwh"), ("carbon.csv", "carbon_grams_per_kwh")):
-        (tmp_path / name).write_text(f"timestamp,{column}\n0,0.1\n3600,0.2\n")
+        (tmp_path / name).write_text(f"timestamp,{column}\n0,1.1\n3600,1.2\n")
     path = tmp_path / "file.yaml"
     path.write_text(block)
     if "regions:" in block:

@@ -11,7 +11,8 @@ import yaml
 
 from advisor import CostModel
 from advisor.cost.budget_rules import budget_rules, write_rules
-from advisor.cost.forecast import Budget, Forecast, Interval, forecast, planning_prices
+from advisor.cost.forecast import Budget, Forecast, Interval, forecast
+from advisor.cost.planning import planning_prices
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.cost.tariffs.schedule import StepSeries, flat_value
 from advisor.errors import PricingError
@@ -90,7 +91,7 @@ def test_a_tariff_counts_with_its_mean_over_a_month() -> None:
 def test_a_series_counts_with_the_last_month_that_it_covers() -> None:
     """Two months at 100 and two at 300 g/kWh, long ago: 300. A day alone: its mean. A hole: unknown."""
     month = 730 * 3600.0
-    long = StepSeries.of([0, 2 * month, 4 * month - 1], [100, 300, 300], hold_seconds=1)
+    long = StepSeries.of([0, 2 * month, 4 * month - 1], [100, 300, 300], hold_seconds=2 * month)
     day = StepSeries.of([0, 43_200], [0.1, 0.2])
     prices = planning_prices(CostModel(tariff=day, carbon_grams_per_kwh=long).prices, 1.8e9)
     assert flat_value(prices.carbon) == 300
@@ -129,7 +130,9 @@ def test_rules_hold_the_planned_hours_and_escape_names() -> None:
     document = budget_rules([plan, plan], Budget(cost=50.0, co2_kg=2.0))
     cost, co2 = document["groups"][0]["rules"]
     selector = r'{scenario="tricky \"name\" \\ {{ .Value }}",currency="USD"}'
-    assert cost["expr"] == f"max by (scenario, currency) (cost_per_stream_hour{selector}) * 400.0 > 50.0"
+    assert (
+        cost["expr"] == f"avg by (scenario, currency) (cost_planned_per_stream_hour{selector}) * 400.0 > 50.0"
+    )
     assert co2["expr"].endswith("* 400.0 > 2.0")
     assert NASTY not in cost["annotations"]["summary"]
 
@@ -146,8 +149,14 @@ def test_promtool_accepts_the_rules_and_fires_them(tmp_path: Path) -> None:
     write_rules(path, plans, Budget(cost=50.0, co2_kg=2.0))
     assert path.stat().st_mode & 0o777 == 0o644
     series = [
-        {"series": 'cost_per_stream_hour{run_id="a",scenario="cheap",currency="USD"}', "values": "0.1x20"},
-        {"series": 'cost_per_stream_hour{run_id="a",scenario="dear",currency="USD"}', "values": "0.2x20"},
+        {
+            "series": 'cost_planned_per_stream_hour{run_id="a",scenario="cheap",currency="USD"}',
+            "values": "0.1x20",
+        },
+        {
+            "series": 'cost_planned_per_stream_hour{run_id="a",scenario="dear",currency="USD"}',
+            "values": "0.2x20",
+        },
     ]
     alert = {
         "exp_labels": {"severity": "warning", "scenario": "dear", "currency": "USD"},

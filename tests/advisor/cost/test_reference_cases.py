@@ -57,7 +57,7 @@ def _mix(i: dict[str, Any]) -> float | None:
     """A year in which each source runs alone for its share of the time has the mix's mean intensity."""
     ends = list(accumulate(share for name, share in i.items() if name != "f"))
     sources = [name for name in i if name != "f"]
-    return average(StepSeries.of([0.0, *ends[:-1]], [i["f"][name] for name in sources], i[sources[-1]]), 0, 1)
+    return average(StepSeries.of([0.0, *ends[:-1]], [i["f"][name] for name in sources], 1.0), 0, 1)
 
 
 def _kwh(watts: float, hours: float, pue: float = 1.0) -> float:

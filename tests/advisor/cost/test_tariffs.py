@@ -371,7 +371,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.yaml", "price_per_kwh: yes", "found True"),
         ("t.yaml", "currency: dollars\nprice_per_kwh: 0.1", "currency: expected a currency code"),
         ("t.yaml", "series: missing.csv", "missing.csv: cannot be read: No such file"),
-        ("t.yaml", "series: 5", "line 1, series: expected a text, found 5"),
+        ("t.yaml", "series: 5", "line 1, series: expected a text or a list, found 5"),
         ("t.yaml", "series: t.yaml\nhold_seconds: 0", "hold_seconds: expected a number above 0"),
         ("t.yaml", "series: t.yaml\nallow_negative: maybe", "allow_negative: expected true or false"),
         ("t.csv", "when,price_per_kwh\n1,1\n", "timestamp: expected the columns"),
@@ -384,7 +384,8 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
             "line 2, timestamp: expected ISO 8601",
         ),
         ("t.csv", "timestamp,price_per_kwh\n", "expected as many times as values"),
-        ("t.json", "{}", r"ends in .yaml, .yml or .csv"),
+        ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
+        ("t.json", "{}", "expected a format of a provider that is known"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(
