@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     "cost": "Cost and carbon of measured scenarios, by region.",
     "tco": "Total cost of ownership and break-even points.",
     "forecast": "Monthly cost and carbon of a planned load.",
+    "when": "The cheapest and the cleanest hours for a job.",
+    "regions": "Regions with their prices and carbon intensities.",
     "retrain": "Enrich results from Prometheus, fit models, validate, promote.",
     "predict": "Power and energy of scenarios, with intervals.",
     "recommend": "Which configuration to use, and why.",

@@ -56,7 +56,7 @@ def checked(
     advisor.errors.InputError: prices.yaml: pue[1]: expected a number, found 'x'
     """
     # decimals and numpy's scalars are numbers too
-    if isinstance(value, SupportsFloat) and not isinstance(value, (bool, int, float)):
+    if not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat):
         value = float(value)
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))

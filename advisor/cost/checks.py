@@ -158,7 +158,7 @@ class Checker(Struct, frozen=True):
         """An error that names the subject, and the line of the field or of what it is in."""
         place = field or ""
         while place and place not in self.lines:
-            place = re.sub(r"(^|\.)[^.\[]*$|\[\d+\]$", "", place)
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
         line = f"line {self.lines[place]}, " if place else ""
         return PricingError(problem, subject=self.subject, field=f"{line}{field}" if field else None)
 

@@ -1,4 +1,4 @@
-"""One price and one intensity for all: what is compared is not priced at the hour at which it was measured."""
+"""One price and one intensity for all: what is compared is not priced at the hour of its measurement."""
 
 from __future__ import annotations
 

@@ -107,6 +107,7 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
     cost_per_stream: float | None = None
     cost_per_stream_hour: float | None = None
     """Per hour of video of one stream."""
+    facility_kwh_per_stream_hour: float | None = None
     cost_by_rung: dict[str, float] = {}
     """What each rung of a ladder adds, where the run also measured the ladder without it."""
     cost_shared_by_rungs: float | None = None
@@ -124,6 +125,8 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
     sci_grams_per_unit: float | None = None
     inputs: PricesUsed
     missing: list[str] = []
+    missing_by_figure: dict[str, list[str]] = {}
+    """The reasons of each figure that is absent."""
     unpriced: list[str] = []
     """The reasons among ``missing`` for which ``cost_total`` is absent."""
 
@@ -188,6 +191,7 @@ def price_scenario(
         functional_unit=prices.functional_unit,
         inputs=_inputs(prices, figures, joules),
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),
+        missing_by_figure={n: list(f.reasons) for n, f in figures.items() if f.value is None and f.reasons},
         unpriced=list(figures["cost_total"].reasons),
     )
     return replace(priced, **{name: figure.value for name, figure in figures.items()})
@@ -322,7 +326,11 @@ def _carbon(work: _Work) -> dict[str, ValueOrReasons]:
     kgs = (None, None, None) if making is None else (making.kg, making.minimum_kg, making.maximum_kg)
     embodied = [_making(work, kg) for kg in kgs]
     per_hour = 1 / work.stream_hours if work.stream_hours else None
+    used = ValueOrReasons(None, ("no_energy",))
+    if work.used is not None:
+        used = ValueOrReasons(work.used.joules * work.prices.pue_ratio / JOULES_PER_KWH)
     return {
+        "facility_kwh_per_stream_hour": _of_video(work, used.times(per_hour, "no_video_time")),
         "co2_operational_kg": operational,
         "co2_embodied_kg": embodied[0],
         "co2_embodied_minimum_kg": embodied[1],

@@ -49,5 +49,9 @@ def test_prometheus_finds_its_configuration_and_rules(unpacked: Path, tmp_path: 
 
 
 def test_the_data_beside_the_code_comes_along(unpacked: Path) -> None:
-    for name in ("advisor/cost/regions/regions.csv", "wattframe/report/page.css"):
+    for name in (
+        "advisor/cost/regions/regions.csv",
+        "advisor/cost/regions/countries.csv",
+        "wattframe/report/page.css",
+    ):
         assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()

@@ -61,29 +61,67 @@ def _warn_of_bases(regional: RegionalModels) -> None:
 
 
 def _table(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> None:
-    from rich.table import Table
-
+    """What compares comes first, per hour of video; then the runs as they were."""
     unit = priced[0].currency
-    table = Table(caption=_caption(priced, front), caption_justify="left")
-    several = len({one.run_id for one in priced}) > 1
-    if several:
-        table.add_column("run", no_wrap=True)
-    headings = ("scenario", "region", "kJ", f"electricity {unit}", f"compute {unit}", f"total {unit}")
-    for heading in (*headings, f"{unit}/h", f"{unit}/month", f"{unit}/watch h", "g CO2e", "absent because"):
-        left = heading in ("scenario", "region", "absent because")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold")
-    for one in priced:
+    several = ("run",) if len({one.run_id for one in priced}) > 1 else ()
+    texts = (*several, "scenario", "region")
+    titles = {
+        "per hour of video": (unit, "kWh", "g CO2e", f"{unit} watched"),
+        f"as measured, in {unit}": ("kJ", "electricity", "compute", "total"),
+        f"by machine time, in {unit}": ("an hour", "a month"),
+    }
+    rows = [[_figures(one, title) for one in priced] for title in titles]
+    for (title, numbers), figures in zip(titles.items(), rows, strict=True):
+        table = shared.new_table(title, texts, numbers)
+        for one, cells in zip(priced, figures, strict=True):
+            run = (one.run_id.removeprefix("test_results_"),) if several else ()
+            table.add_row(*run, one.scenario, one.region or "-", *map(shared.shown, cells))
+        shared.print_table(table)
+    for line in _caption(priced, front):
+        tables.console(160).print(line)
+
+
+def _figures(one: ScenarioCost, title: str) -> tuple[float | None, ...]:
+    if title == "per hour of video":
+        kg = one.co2_per_stream_hour_kg
+        grams = None if kg is None else kg * 1000
+        return one.cost_per_stream_hour, one.facility_kwh_per_stream_hour, grams, one.cost_per_watch_hour
+    if title.startswith("as measured"):
         kilojoules = None if one.energy_joules is None else one.energy_joules / 1000
-        grams = None if one.co2_operational_kg is None else one.co2_operational_kg * 1000
-        figures = (kilojoules, one.cost_energy, one.cost_compute, one.cost_total, one.rate_per_hour)
-        cells = [shared.shown(f) for f in (*figures, one.monthly_projection, one.cost_per_watch_hour, grams)]
-        run = (one.run_id.removeprefix("test_results_"),) if several else ()
-        table.add_row(*run, one.scenario, one.region or "-", *cells, ", ".join(one.missing))
-    tables.console(180).print(table)
+        return kilojoules, one.cost_energy, one.cost_compute, one.cost_total
+    return one.rate_per_hour, one.monthly_projection
 
 
-def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> str:
-    """Where the figures are from, what the reasons mean, which regions are worth a look."""
+_SHOWN = {
+    "cost_per_stream_hour": "money per hour of video",
+    "facility_kwh_per_stream_hour": "energy per hour of video",
+    "co2_per_stream_hour_kg": "carbon per hour of video",
+    "cost_per_watch_hour": "money per hour watched",
+    "cost_energy": "electricity",
+    "cost_compute": "compute",
+    "cost_total": "the total",
+}
+"""The figures of the tables whose absence is explained under them."""
+
+
+def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
+    """Each figure that is absent, why, and of which scenarios."""
+    scenarios: dict[tuple[str, str], dict[str, None]] = {}
+    for one in priced:
+        for figure, words in _SHOWN.items():
+            for reason in one.missing_by_figure.get(figure, ()):
+                scenarios.setdefault((words, reason), {})[one.scenario] = None
+    lines = []
+    for (words, reason), names in scenarios.items():
+        listed = "all" if len(names) == len({one.scenario for one in priced}) else ", ".join(names)
+        lines.append(f"No figure for {words} ({listed}): {reason}: {REASONS[reason]}")
+    told = {reason for _, reason in scenarios}
+    partly = dict.fromkeys(reason for one in priced for reason in one.missing if reason not in told)
+    return lines + [f"{reason}: {REASONS[reason]}" for reason in partly]
+
+
+def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[str]:
+    """Where the figures are from, why some are absent, which regions are worth a look."""
     lines = {}
     for one in priced:
         used = one.inputs
@@ -99,9 +137,8 @@ def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> str:
         {one.energy_tier or "of unknown origin" for one in priced if one.energy_joules is not None}
     )
     text = ["Energy is " + " and ".join(tiers) + "; a month is 730 hours."] if tiers else []
-    reasons = dict.fromkeys(reason for one in priced for reason in one.missing)
-    text += [*lines.values(), *(f"{reason}: {REASONS[reason]}" for reason in reasons)]
+    text += [*lines.values(), *_absences(priced)]
     if front:
         best = [region for region, on in front.items() if on]
         text.append(f"No other region is both cheaper and cleaner than: {', '.join(best)}")
-    return "\n".join(text)
+    return text

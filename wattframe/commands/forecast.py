@@ -17,7 +17,6 @@ from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import hardware_id, output_seconds, repeats
-from wattframe import tables
 from wattframe.commands import shared
 
 _HOURS_OF_A_LONG_MONTH = 744
@@ -125,48 +124,30 @@ def _plan(
 
 
 def _table(plans: Sequence[Forecast]) -> None:
-    from rich.table import Table
-
-    unit = plans[0].currency if plans else ""
-    table = Table(caption=_caption(plans), caption_justify="left")
-    headings = (
-        "scenario",
-        "region",
-        "measured",
-        "stream hours",
-        f"{unit} a month",
-        "kWh a month",
-        "kg CO2e a month",
-    )
-    for heading in (*headings, "over budget"):
-        table.add_column(
-            heading, justify="left" if heading in ("scenario", "region", "over budget") else "right"
-        )
+    table = shared.new_table("a month", ("scenario", "region", "of"), ("mean", "over budget"))
     for plan in plans:
-        over = [f"{what}: {verdict}" for what, verdict in _verdicts(plan) if verdict is not None]
-        table.add_row(
-            plan.scenario,
-            plan.region or "-",
-            f"{plan.measurements}x {plan.energy_tier or ''}".strip(),
-            shared.shown(plan.stream_hours_per_month, 6),
-            *(_range(figure) for figure in (plan.cost_month, plan.energy_kwh_month, plan.co2_kg_month)),
-            ", ".join(over),
+        figures = (
+            (plan.currency, plan.cost_month, plan.cost_over_budget),
+            ("kWh", plan.energy_kwh_month, None),
+            ("kg CO2e", plan.co2_kg_month, plan.co2_over_budget),
         )
-    tables.console(160).print(table)
+        for unit, figure, verdict in figures:
+            table.add_row(plan.scenario, plan.region or "-", unit, _range(figure), verdict or "")
+    shared.print_table(table, _caption(plans))
 
 
-def _caption(plans: Sequence[Forecast]) -> str:
+def _caption(plans: Sequence[Forecast]) -> list[str]:
     lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
+    for plan in plans:
+        hours = shared.shown(plan.stream_hours_per_month, 6)
+        measured = f"measured {plan.measurements} times, energy {plan.energy_tier or 'of unknown origin'}"
+        lines.append(f"{plan.scenario}: {hours} hours of video; {measured}.")
     for plan in plans:
         price = f"{shared.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
         grams = f"{shared.shown(plan.carbon_grams_per_kwh)} g/kWh"
         sources = f"{plan.price_source or 'unknown'}), {grams} ({plan.carbon_source or 'unknown'})"
         lines.append(f"{plan.region or 'no region'}: {price} ({sources}")
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _verdicts(plan: Forecast) -> list[tuple[str, str | None]]:
-    return [("money", plan.cost_over_budget), ("CO2", plan.co2_over_budget)]
+    return list(dict.fromkeys(lines))
 
 
 def _range(figure: Interval | None) -> str:

@@ -69,7 +69,7 @@ def recommend(
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
     runs, _ = shared.read_runs("recommend", [results_dir])
-    found = options_of(runs, book.models[0], _predictions(models_dir, runs), input_name=input_)
+    found = options_of(runs, book.models[0].planned(), _predictions(models_dir, runs), input_name=input_)
     for line in found.notes:
         shared.note("recommend", line)
     answer = recommender.recommend(found.options)

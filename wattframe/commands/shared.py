@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,14 +17,20 @@ from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOption, PriceOptions
 from advisor.errors import InputError, ResultFileError
 from advisor.results import RESULT_GLOB, Run, read_run
+from wattframe import tables
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = [
     "EMISSIONS_OF_MAKING",
     "Json",
     "Results",
     "Viewers",
+    "new_table",
     "note",
     "print_json",
+    "print_table",
     "read_runs",
     "regional_models",
     "shown",
@@ -132,7 +138,31 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 def shown(value: float | None, digits: int = 4) -> str:
     """A number for a table: significant digits, no zeros that hide a small price, a dash for unknown.
 
-    >>> shown(0.00001500412), shown(1234.5678), shown(0.0), shown(None)
-    ('1.5e-05', '1235', '0', '-')
+    >>> shown(0.00001500412), shown(1234.5678), shown(12345678.9), shown(0.0), shown(None)
+    ('1.5e-05', '1235', '12345679', '0', '-')
     """
-    return "-" if value is None else f"{value:.{digits}g}"
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def new_table(title: str, texts: Sequence[str], numbers: Sequence[str]) -> Table:
+    """A table whose texts may be folded and whose numbers are never cut."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in texts:
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("run", "region", "of"))
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def print_table(table: Table, caption: Sequence[str] = ()) -> None:
+    """The table as wide as its numbers need, and lines of text under it."""
+    console = tables.console(160)
+    console.width = max(console.width, console.measure(table).minimum)
+    console.print(table)
+    for line in caption:
+        console.print(line)

@@ -15,7 +15,6 @@ from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import published
-from wattframe import tables
 from wattframe.commands import shared
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -119,16 +118,12 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
 
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
-    from rich.table import Table
-
-    table = Table(caption=_caption(analyses), caption_justify="left")
-    table.add_column(f"{analyses[0].currency}, an hour of use" if analyses else "")
-    for analysis in analyses:
-        table.add_column(analysis.region or "no region", justify="right")
+    regions = [analysis.region or "no region" for analysis in analyses]
+    table = shared.new_table(f"{analyses[0].currency}, an hour of use", ("",), regions)
     for label, cells in _rows(analyses):
         if set(cells) != {"-"}:  # nothing was asked of it
             table.add_row(label, *cells)
-    tables.console(120).print(table)
+    shared.print_table(table, _caption(analyses))
 
 
 def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
@@ -157,7 +152,7 @@ def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _caption(analyses: Sequence[TcoAnalysis]) -> str:
+def _caption(analyses: Sequence[TcoAnalysis]) -> list[str]:
     lines = []
     for a in analyses:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in a.shares.items())
@@ -166,4 +161,4 @@ def _caption(analyses: Sequence[TcoAnalysis]) -> str:
         lines.append(
             f"{a.region or 'no region'} ({price}): {shares}. Swing of the total for +-10 %: {swings}."
         )
-    return "\n".join(lines)
+    return lines

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 
-__all__ = ["Region", "table"]
+__all__ = ["Country", "Region", "countries", "table"]
 
 
 class Region(Struct, frozen=True, kw_only=True):
@@ -40,13 +40,32 @@ class Region(Struct, frozen=True, kw_only=True):
         return flat_value(self.carbon)
 
 
+class Country(Struct, frozen=True):
+    """What a country is called besides its three letters."""
+
+    alpha_2: str
+    name: str
+    also: tuple[str, ...]
+
+
 @functools.cache
 def table() -> Mapping[str, Region]:
     """The regions that come with the package, by name."""
-    text = (
-        importlib.resources.files("advisor.cost.regions").joinpath("regions.csv").read_text(encoding="utf-8")
-    )
-    return {region.name: region for region in map(_region, csv.DictReader(text.splitlines()))}
+    return {region.name: region for region in map(_region, _rows("regions.csv"))}
+
+
+@functools.cache
+def countries() -> Mapping[str, Country]:
+    """The countries of the table by their three letters (ISO 3166)."""
+    return {
+        row["alpha_3"]: Country(row["alpha_2"], row["name"], tuple(filter(None, row["also"].split(";"))))
+        for row in _rows("countries.csv")
+    }
+
+
+def _rows(name: str) -> Iterable[dict[str, str]]:
+    text = importlib.resources.files("advisor.cost.regions").joinpath(name).read_text(encoding="utf-8")
+    return csv.DictReader(text.splitlines())
 
 
 def _region(row: Mapping[str, str]) -> Region:

@@ -361,18 +361,23 @@ class _LocalClock:
             place = f"line {row.line}, {value}"
             start, _, end = row.cells[time].partition(" - ")
             clock = self._parsed(start, f"line {row.line}, {time}")
+            text = row.cells[value] or (row.cells[otherwise] if otherwise else "")
             moment = self._unix(clock, 0)
             if moment <= before:
                 moment = self._unix(clock, 1)
-            text = row.cells[value] or (row.cells[otherwise] if otherwise else "")
-            if moment <= before:
+            shown = datetime.datetime.fromtimestamp(moment, self._zone).replace(tzinfo=None)
+            if shown != clock and text.strip(" -") in ("", "n/e", "N/A"):
                 # the hour that is skipped in spring, which some list without a value
-                if text.strip(" -") in ("", "n/e", "N/A"):
-                    continue
+                continue
+            if moment <= before or shown != clock:
                 raise self._check.error(f"expected a time after the one before it, found {start!r}", place)
             before = moment
-            length = self._parsed(end, place) - clock if end else None
-            yield Reading(moment, moment + length.total_seconds() if length else None, text, place)
+            if not end:
+                yield Reading(moment, None, text, place)
+                continue
+            length = (self._parsed(end, place) - clock).total_seconds()
+            # the last quarter before clocks go back ends an hour earlier on the wall
+            yield Reading(moment, moment + (length if length > 0 else length + 3600), text, place)
 
     def _unix(self, clock: datetime.datetime, fold: int) -> float:
         return clock.replace(tzinfo=self._zone, fold=fold).timestamp()

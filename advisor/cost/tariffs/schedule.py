@@ -164,6 +164,11 @@ class SourcedSchedule(Struct, frozen=True):
     """Of a price: what an hour costs whatever is used."""
 
     @property
+    def is_flat(self) -> bool:
+        """Whether it is one value at all times."""
+        return isinstance(self.schedule, Flat)
+
+    @property
     def newest_unix_seconds(self) -> float | None:
         """When the last value of a series began; None for what covers all time."""
         series = _series(self.schedule)

@@ -11,8 +11,8 @@ import pytest
 import advisor
 from advisor import RegionalPricing
 from advisor.cost.exchange_rates import Rates, read_rates
-from advisor.cost.regions.table import table
-from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries
+from advisor.cost.regions.table import countries, table
+from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries, value_at
 from advisor.errors import PricingError, UnknownRegionError
 
 EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
@@ -87,7 +87,12 @@ def test_a_region_is_found_however_it_is_written() -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("us-est-1", "us-east-1"), ("westeurop", "westeurope"), ("europe-west", "europe-west1"), ("DE", "DEU")],
+    [
+        ("us-est-1", "us-east-1"),
+        ("westeurop", "westeurope"),
+        ("europe-west", "europe-west1"),
+        ("germani", "DEU"),
+    ],
 )
 def test_an_unknown_region_lists_what_is_near(name: str, near: str) -> None:
     with pytest.raises(UnknownRegionError, match="near are") as caught:
@@ -96,8 +101,43 @@ def test_an_unknown_region_lists_what_is_near(name: str, near: str) -> None:
 
 
 def test_an_unknown_region_without_anything_near_says_how_countries_go() -> None:
-    with pytest.raises(UnknownRegionError, match="three letters, such as DEU"):
-        RegionalPricing().region("atlantis!")
+    with pytest.raises(UnknownRegionError, match="by their letters, such as DEU or DE"):
+        RegionalPricing().region("qqqq!")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        *(("DE", "DEU"), ("de", "DEU"), ("Germany", "DEU"), ("UK", "GBR"), ("south korea", "KOR")),
+        *(("SE3", "SWE"), ("DE-LU", "DEU"), ("IT_NORD", "ITA"), ("US-CAL-CISO", "USA"), ("NO2", "NOR")),
+        *(("us-east-1a", "us-east-1"), ("us-central1-b", "us-central1"), ("West Europe", "westeurope")),
+    ],
+)
+def test_what_people_write_finds_its_region(written: str, name: str) -> None:
+    """Two letters, English names, bidding zones, zones of a region, names as portals show them."""
+    assert RegionalPricing().region(written).name == name
+
+
+def test_every_country_has_two_letters_and_a_name() -> None:
+    assert set(countries()) == set(RegionalPricing().names("country"))
+    assert len({country.alpha_2 for country in countries().values()}) == 213
+
+
+def test_a_search_finds_a_country_with_its_regions() -> None:
+    found = [region.name for region in RegionalPricing().search("swed")]
+    assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral"]
+    assert [region.name for region in RegionalPricing().search("SE3")] == found
+
+
+def test_intensities_by_year_price_old_runs(tmp_path: Path) -> None:
+    """400 g in 2023, 300 from 2024 on, nothing known of 2022."""
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions: {here: {price_per_kwh: 0.1, carbon_grams_per_kwh: {2023: 400, 2024: 300}}}")
+    carbon = RegionalPricing(path).region("here").carbon
+    assert carbon is not None
+    moments = [datetime.datetime(y, 6, 1, tzinfo=datetime.UTC).timestamp() for y in (2022, 2023, 2024, 2026)]
+    assert [value_at(carbon.schedule, moment) for moment in moments] == [None, 400, 300, 300]
+    assert carbon.period == "2023-2024"
 
 
 def test_names_by_provider() -> None:

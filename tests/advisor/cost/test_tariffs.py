@@ -433,3 +433,120 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
     path = tmp_path / "market.yaml"
     path.write_text("series: market.csv\nallow_negative: true\n")
     assert value_at(read_tariff(path).schedule, 3600.0) == -0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "timestamp,price_per_kwh\n2026-03-01T00:00Z,0,2875\n",
+            "line 2: expected 2 cells .*, found 3 .a decimal",
+        ),
+        (
+            "timestamp,price_per_kwh\n2026-03-01T00:00Z\n",
+            "line 2: expected 2 cells as in the header, found 1",
+        ),
+        (
+            "timestamp,price_per_kwh,price_per_kwh\n1,1,2\n",
+            "line 1: expected each column once, found 'price_per",
+        ),
+        ("timestamp,price_per_kwh\n1761429600000,0.1\n", "line 2, timestamp: .*are these milliseconds"),
+        ("timestamp,price_per_kwh\n1_0,0.1\n", "line 2, timestamp: expected ISO 8601"),
+        ("timestamp,price_per_kwh\n1,1_0\n2,1\n", "line 2, price_per_kwh: expected a number, found '1_0'"),
+    ],
+)
+def test_a_table_that_is_misread_easily_is_refused_by_line(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    with pytest.raises(PricingError, match=problem):
+        read_tariff(path)
+
+
+def test_decimal_commas_between_semicolons_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("timestamp;price_per_kwh\n0;0,2875\n3600;0,3102\n")
+    assert read_tariff(path).schedule == StepSeries.of([0, 3600], [0.2875, 0.3102])
+
+
+def test_a_hole_is_not_bridged_by_the_last_value() -> None:
+    """Hours, then ten days without a row: the value before them holds for its hour."""
+    series = StepSeries.of([0, 3600, 7200, 867_600, 871_200], [1, 2, 3, 4, 5])
+    assert [value_at(series, moment) for moment in (7200, 10_799, 10_800, 867_599, 867_600)] == [
+        3,
+        3,
+        None,
+        None,
+        4,
+    ]
+
+
+def test_months_and_years_of_their_own_length_are_no_holes() -> None:
+    starts = [datetime.datetime(2024, month, 1, tzinfo=datetime.UTC).timestamp() for month in range(1, 13)]
+    series = StepSeries.of(starts, list(range(12)))
+    assert None not in series.values
+
+
+def test_a_value_holds_for_as_long_as_its_file_says() -> None:
+    """Prices at the moments of their change are a series too, where somebody says so."""
+    changes = StepSeries.of([0, 3600, 90_000], [1, 2, 3], hold_seconds=1e6)
+    assert value_at(changes, 80_000) == 2
+
+
+def test_what_comes_on_top_of_each_price(tmp_path: Path) -> None:
+    """(0.10 + 0.05) x 1.2 a kWh, and 2.40 x 1.2 a day."""
+    path = tmp_path / "tariff.yaml"
+    path.write_text(
+        "price_per_kwh: 0.10\nfees_per_kwh: 0.05\nvat_percent: 20\nstanding_charge_per_day: 2.4\n"
+    )
+    hour = {"power": {"mean_watts": 1000}, "duration": 3600}
+    assert CostModel(tariff=path).compute_energy_cost(hour) == pytest.approx(0.18 + 0.12)
+
+
+@pytest.mark.parametrize(("kwh", "price"), [(0, 0.10), (999, 0.10), (1000, 0.14), (9e9, 0.14)])
+def test_tiers_price_the_next_kilowatt_hour(tmp_path: Path, kwh: float, price: float) -> None:
+    path = tmp_path / "tariff.yaml"
+    tiers = "tiers: [{up_to_kwh: 1000, price_per_kwh: 0.10}, {price_per_kwh: 0.14}]"
+    path.write_text(f"{tiers}\nkwh_per_month: {kwh}\n")
+    assert read_tariff(path).schedule == Flat(price)
+
+
+def test_keys_of_another_kind_of_tariff_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "tariff.yaml"
+    path.write_text("price_per_kwh: 0.1\nhold_seconds: 60\n")
+    with pytest.raises(PricingError, match="line 2, hold_seconds: expected one of"):
+        read_tariff(path)
+
+
+def test_a_market_that_pays_says_so_in_every_kind_of_tariff() -> None:
+    periods = [{"price_per_kwh": -0.01, "hours": "10:00-14:00"}]
+    tariff = time_of_use(broken(periods=periods, allow_negative=True))
+    assert value_at(tariff, berlin("2026-03-02T12:00:00")) == -0.01
+
+
+def test_a_night_of_some_days_is_questioned() -> None:
+    """Does the night of a Friday end on it or on the Saturday?"""
+    periods = [{"price_per_kwh": 0.05, "days": "weekdays", "hours": "22:00-06:00"}]
+    with pytest.raises(PricingError, match=r'periods\[0\].hours: expected "22:00-24:00" and "00:00-06:00"'):
+        time_of_use(broken(periods=periods))
+
+
+@given(
+    values=st.lists(st.integers(-50, 500) | st.none(), min_size=2, max_size=30),
+    hours=st.integers(1, 40),
+    watts=st.integers(1, 500),
+)
+def test_any_series_is_priced_as_fractions_say(values: list[int | None], hours: int, watts: int) -> None:
+    """Half an hour into the series, at constant power: known where every hour that it touches is."""
+    series = StepSeries.of(
+        [3e8 + 3600 * i for i in range(len(values))], [v and v / 100 if v else v for v in values]
+    )
+    scenario = {"power": {"mean_watts": watts}, "start_time": 3e8 + 1800, "duration": 3600 * hours}
+    touched = [*values, *[None] * 50][: hours + 1]
+    exact = None
+    if None not in touched:
+        halves = [
+            Fraction(v or 0, 100) * (1 if 0 < i < hours else Fraction(1, 2)) for i, v in enumerate(touched)
+        ]
+        exact = float(sum(halves) * watts / 1000)
+    cost = CostModel(tariff=series).price(scenario).cost_energy
+    assert cost == (None if exact is None else pytest.approx(exact, rel=1e-12, abs=1e-12))
