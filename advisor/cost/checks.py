@@ -44,10 +44,10 @@ Pue = Annotated[float, Meta(ge=1, le=3)]
 
 _CLEANEST_PLAUSIBLE_GRAMS = 1.0
 """Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
-_HIGHEST_PLAUSIBLE_USD = {"kWh": 5.0, "hour": 1000.0}
+_HIGHEST_PLAUSIBLE_USD = {"kWh": 5.0, "CPU hour": 10.0, "hour": 1000.0}
 """Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
-hour is about ten times the dearest eight-GPU cloud instance."""
-_SLIPS = {"kWh": ("MWh", 1000), "hour": ("month", 730)}
+hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price."""
+_SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
 
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).

@@ -47,7 +47,7 @@ DEFAULT_CPU_COST_PER_HOUR = 0.50
 
 
 def _option(env: str, help: str, per: str | None = None) -> Meta:
-    """``per`` is for prices: ``kWh`` or ``hour``."""
+    """``per`` is for prices: ``kWh``, ``CPU hour`` or ``hour``."""
     return Meta(description=help, extra={"env": env, "per": per})
 
 
@@ -76,7 +76,7 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
         _option(
             "CPU_COST_PER_HOUR",
             f"One CPU for an hour; else {DEFAULT_CPU_COST_PER_HOUR:.2f} where nothing prices the machine.",
-            "hour",
+            "CPU hour",
         ),
     ] = None
     gpu_cost_per_hour: Annotated[

@@ -326,8 +326,8 @@ def _carbon(work: _Work) -> dict[str, ValueOrReasons]:
     kgs = (None, None, None) if making is None else (making.kg, making.minimum_kg, making.maximum_kg)
     embodied = [_making(work, kg) for kg in kgs]
     per_hour = 1 / work.stream_hours if work.stream_hours else None
-    used = ValueOrReasons(None, ("no_energy",))
-    if work.used is not None:
+    used = ValueOrReasons(None, work.hours.reasons or ("no_energy",))
+    if work.used is not None and work.hours.value is not None:
         used = ValueOrReasons(work.used.joules * work.prices.pue_ratio / JOULES_PER_KWH)
     return {
         "facility_kwh_per_stream_hour": _of_video(work, used.times(per_hour, "no_video_time")),

@@ -47,7 +47,7 @@ def best_window(schedule: Schedule, seconds: float, start: float, end: float) ->
     >>> prices = StepSeries.of([0, 3600, 7200, 10800], [0.3, 0.1, 0.2, 0.4])
     >>> best = best_window(prices, 5400, 0, 14400)
     >>> best.spans, round(best.mean, 4), round(best.saving_ratio, 4)
-    (((3600.0, 9000.0),), 0.1333, 0.4286)
+    (((3600, 9000),), 0.1333, 0.4286)
     """
     pieces = _pieces(schedule, seconds, start, end)
     edges = [pieces[0][0], *(until for _, until, _ in pieces)]

@@ -497,7 +497,7 @@ def test_numbers_are_whole_at_eighty_columns(
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wattframe.tables.console", lambda _: narrow())
-    out = call("cost", hour_file(tmp_path, EVENING), "--cpu-cost-per-hour", 999, "--region", "DEU,FRA").out
+    out = call("cost", hour_file(tmp_path, EVENING), "--host-cost-per-hour", 999, "--region", "DEU,FRA").out
     for number in ("999.2", "729383", "344.1", "3600"):
         assert f" {number} " in out
     assert "…" not in out

@@ -332,10 +332,9 @@ def _entsoe_table(
     if area:
         zone = _chosen(list(dict.fromkeys(row.cells[area] for row in rows)), zone, check)
         rows = [row for row in rows if row.cells[area] == zone]
-    if sequence and rows:
+    if sequence:
         # the second auction of a day, where there is one, is another market
-        first = min(row.cells[sequence] for row in rows)
-        rows = [row for row in rows if row.cells[sequence] == first]
+        rows = [row for row in rows if not re.search(r"[2-9]$", row.cells[sequence])]
     return Readings(
         quantity="price",
         rows=list(local.readings(rows, time, price)),
@@ -360,10 +359,10 @@ class _LocalClock:
         for row in rows:
             place = f"line {row.line}, {value}"
             start, _, end = row.cells[time].partition(" - ")
-            clock = self._parsed(start, f"line {row.line}, {time}")
+            clock, fold = self._parsed(start, f"line {row.line}, {time}")
             text = row.cells[value] or (row.cells[otherwise] if otherwise else "")
-            moment = self._unix(clock, 0)
-            if moment <= before:
+            moment = self._unix(clock, fold or 0)
+            if moment <= before and fold is None:
                 moment = self._unix(clock, 1)
             shown = datetime.datetime.fromtimestamp(moment, self._zone).replace(tzinfo=None)
             if shown != clock and text.strip(" -") in ("", "n/e", "N/A"):
@@ -375,20 +374,22 @@ class _LocalClock:
             if not end:
                 yield Reading(moment, None, text, place)
                 continue
-            length = (self._parsed(end, place) - clock).total_seconds()
+            length = (self._parsed(end, place)[0] - clock).total_seconds()
             # the last quarter before clocks go back ends an hour earlier on the wall
             yield Reading(moment, moment + (length if length > 0 else length + 3600), text, place)
 
     def _unix(self, clock: datetime.datetime, fold: int) -> float:
         return clock.replace(tzinfo=self._zone, fold=fold).timestamp()
 
-    def _parsed(self, text: str, field: str) -> datetime.datetime:
-        text = text.strip()
-        match = re.fullmatch(r"(\d\d)[./](\d\d)[./](\d{4}) (\d\d):(\d\d)(?::\d\d)?(?: \(\w+\))?", text)
+    def _parsed(self, text: str, field: str) -> tuple[datetime.datetime, int | None]:
+        """The time, and which of two it is where the file says so: ``02:00:00 (CEST)`` comes first."""
+        text, _, season = text.strip().partition(" (")
+        fold = {"": None, "CEST)": 0, "WEST)": 0, "EEST)": 0}.get(season, 1)
+        match = re.fullmatch(r"(\d\d)[./](\d\d)[./](\d{4}) (\d\d):(\d\d)(?::\d\d)?", text)
         try:
             if match:
                 day, month, year, hour, minute = map(int, match.groups())
-                return datetime.datetime(year, month, day, hour, minute)  # noqa: DTZ001 - the column says whose
-            return datetime.datetime.fromisoformat(text).replace(tzinfo=None)
+                return datetime.datetime(year, month, day, hour, minute), fold  # noqa: DTZ001 - a wall clock's
+            return datetime.datetime.fromisoformat(text).replace(tzinfo=None), fold
         except ValueError:
             raise self._check.error(f"expected a date and a time, found {text!r}", field) from None

@@ -133,6 +133,10 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         ({"energy_cost_per_kwh": float("nan")}, "found nan"),
         ({"cpu_cost_per_hour": float("inf")}, "cpu_cost_per_hour: expected .* found inf"),
         ({"gpu_cost_per_hour": 5000}, "gpu_cost_per_hour: 5000.0 USD per hour is above the plausible 1000"),
+        (
+            {"cpu_cost_per_hour": 20},
+            "20.0 USD per CPU hour is above the plausible 10: is it per month .then 0.02",
+        ),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
         ({"pue": 0.9}, "pue: expected a number of 1 or more, found 0.9"),

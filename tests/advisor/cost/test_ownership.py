@@ -179,7 +179,7 @@ def test_presets_cost_what_they_take_of_this_machine() -> None:
         "power": {"mean_watts": 200.0},
         "outputs": [{"size_bytes": 15_000_000, "duration": 60.0}],
     }
-    done = CostModel(0.1, cpu_cost_per_hour=99.0).get_tco_analysis(
+    done = CostModel(0.1, cpu_cost_per_hour=9.0).get_tco_analysis(
         35_040, mean_watts=300, faster=fast, slower=slow, delivery_cost_per_gb=0.01
     )
     assert done.break_even_viewers == pytest.approx((1.02 - 0.505) / 0.009)

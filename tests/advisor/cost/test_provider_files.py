@@ -352,3 +352,49 @@ def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
     tariff: SourcedSchedule = read_tariff(tmp_path / "prices.json", Checker(currency="EUR"))
     assert value_at(tariff.schedule, steps[4].start) is None
     assert value_at(tariff.schedule, steps[6].start) == pytest.approx(float(steps[6].value) / 1000)
+
+
+def test_the_hour_that_comes_twice_is_told_apart_where_the_file_says_which(tmp_path: Path) -> None:
+    """As ENTSO-E writes quarters around a change of the clocks; the first of the two hours is not there."""
+    path = tmp_path / "prices.csv"
+    path.write_text(
+        '"MTU (CET/CEST)","Area","Sequence","Day-ahead Price (EUR/MWh)"\n'
+        '"27/10/2024 01:45:00 - 27/10/2024 02:00:00 (CEST)","BZN|BE","Without sequence","10"\n'
+        '"27/10/2024 02:00:00 (CET) - 27/10/2024 02:15:00 (CET)","BZN|BE","Without sequence","20"\n'
+        '"27/10/2024 02:15:00 (CET) - 27/10/2024 02:30:00 (CET)","BZN|BE","Sequence Sequence 1","30"\n'
+        '"27/10/2024 02:15:00 (CET) - 27/10/2024 02:30:00 (CET)","BZN|BE","Sequence Sequence 2","90"\n'
+    )
+    prices = read_tariff(path, Checker(currency="EUR")).schedule
+    clocks = [(23, 45, 26), (0, 0, 27), (1, 0, 27), (1, 15, 27)]
+    moments = [datetime.datetime(2024, 10, d, h, m, tzinfo=UTC).timestamp() for h, m, d in clocks]
+    assert [value_at(prices, moment) for moment in moments] == [0.01, None, 0.02, 0.03]
+
+
+def test_an_hour_without_an_intensity_is_a_hole(tmp_path: Path) -> None:
+    """Electricity Maps answers null for what it does not know; that is neither 0 nor -1."""
+    path = tmp_path / "carbon.json"
+    values = [300, None, 200]
+    entries = [{"carbonIntensity": v, "datetime": iso(START + 3600 * i)} for i, v in enumerate(values)]
+    path.write_text(json.dumps({"zone": "BE", "history": entries}))
+    carbon = read_series([path], "carbon", Checker()).schedule
+    assert [value_at(carbon, START + 3600 * i) for i in range(3)] == values
+
+
+def test_a_price_for_each_way_of_paying_is_read_once(tmp_path: Path) -> None:
+    """Octopus lists variable tariffs twice, and leaves the end of the last price open."""
+    path = tmp_path / "prices.json"
+    entry = {"value_exc_vat": 20.0, "value_inc_vat": 21.0, "valid_to": None, "valid_from": iso(START)}
+    ways = [("DIRECT_DEBIT", 21.0), ("NON_DIRECT_DEBIT", 23.0)]
+    results = [{**entry, "value_inc_vat": value, "payment_method": way} for way, value in ways]
+    path.write_text(json.dumps({"results": results}))
+    (tmp_path / "tariff.yaml").write_text("series: prices.json\nhold_seconds: 86400\n")
+    prices = read_tariff(tmp_path / "tariff.yaml").schedule
+    assert value_at(prices, START + 3600) == pytest.approx(0.21)
+
+
+def test_a_page_without_data_is_named(tmp_path: Path) -> None:
+    """UK Carbon Intensity answers {} with success past its forecast."""
+    path = tmp_path / "carbon.json"
+    path.write_text("{}")
+    with pytest.raises(PricingError, match=r"carbon\.json: expected a format of a provider"):
+        read_series([path], "carbon", Checker())
