@@ -12,21 +12,18 @@ from typing import Literal
 from msgspec import Struct
 
 from advisor.errors import InputError
-from advisor.results import Run, Scenario
+from advisor.results import Run, Scenario, as_scenario
 from advisor.results.derived import (
-    bitrates_kbps,
+    delivered_megabits,
     delivered_pixels,
     duration_seconds,
     mean_watts,
     net_energy_joules,
-    output_seconds,
-    stream_count,
     vmaf_mean,
     window_energy_joules,
 )
-from advisor.results.metered import as_scenario
 
-__all__ = ["UNITS", "EnergyEfficiencyScorer", "Ranked", "Ranking", "Unranked", "delivered_megabits", "scores"]
+__all__ = ["UNITS", "EnergyEfficiencyScorer", "Ranked", "Ranking", "Unranked", "scores"]
 
 UNITS: dict[str, str] = {
     "throughput_per_watt": "Mbit/s per W",
@@ -40,24 +37,6 @@ UNITS: dict[str, str] = {
 Tier = Literal["measured", "modelled"]
 
 
-def delivered_megabits(scenario: Scenario) -> float | None:
-    """Megabits delivered over all outputs and streams: by file size, else the bitrate asked for x time.
-
-    >>> delivered_megabits(Scenario(name="a", bitrate="2500k", duration=60.0))
-    150.0
-    """
-    if scenario.type == "baseline":
-        return None
-    sizes = [output.size_bytes for output in scenario.outputs]
-    if sizes and all(sizes):
-        # the outputs of one stream may stand for all (files of earlier suites repeat them, new ones list all)
-        streams = stream_count(scenario)
-        copies = 1 if streams and len(sizes) % streams == 0 else streams
-        return sum(size or 0 for size in sizes) * 8 * copies / 1e6 or None
-    rates, seconds = bitrates_kbps(scenario), output_seconds(scenario)
-    return sum(rates) * seconds / 1000 if rates and seconds else None
-
-
 def scores(scenario: Scenario, run: Run | None = None) -> dict[str, float]:
     """Every efficiency score that this scenario's data carry, by algorithm; what is unknown is absent.
 
@@ -69,7 +48,8 @@ def scores(scenario: Scenario, run: Run | None = None) -> dict[str, float]:
     - ``qoe_efficiency``: pixels x VMAF / 100 over the window's energy
 
     >>> from advisor.results import Power
-    >>> scores(Scenario(name="a", bitrate="5M", duration=10.0, power=Power(mean_watts=50.0)))
+    >>> power = Power(mean_watts=50.0)
+    >>> scores(Scenario(name="a", bitrate="5M", duration=10.0, video_seconds=10.0, power=power))
     {'throughput_per_watt': 0.1}
     """
     if scenario.type == "baseline" or scenario.status != "ok":
@@ -77,14 +57,14 @@ def scores(scenario: Scenario, run: Run | None = None) -> dict[str, float]:
     megabits, seconds = delivered_megabits(scenario), duration_seconds(scenario)
     watts, joules = mean_watts(scenario), window_energy_joules(scenario)
     pixels, vmaf = delivered_pixels(scenario), vmaf_mean(scenario)
-    found = {
+    by_algorithm = {
         "throughput_per_watt": _ratio(_ratio(megabits, seconds), watts),
         "pixels_per_joule": _ratio(pixels, joules),
         "pixels_per_net_joule": _ratio(pixels, net_energy_joules(scenario, run)),
         "quality_per_watt": _ratio(vmaf, watts),
         "qoe_efficiency": None if pixels is None or vmaf is None else _ratio(pixels * vmaf / 100, joules),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in by_algorithm.items() if value is not None}
 
 
 def _ratio(of: float | None, over: float | None) -> float | None:

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.figures import Figure, cpu_seconds, quantile, report, resident_mib, sizes
 from benchmarks.peers import Client
-from exporters.runtime.testing import served
 from tests.support.docker_engine import (
     BASE_IMAGE,
     DockerEngine,
@@ -27,6 +26,7 @@ from tests.support.docker_engine import (
     missing_for_engine,
     running_engine,
 )
+from tests.support.exporter_client import served
 
 PEER = "docker stats"
 GOAL = 1 / 20

@@ -14,6 +14,8 @@ __all__ = ["refresh", "section", "table"]
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
+_MODULES = {"runner_matrix": "runner_overhead"}
+"""Benchmarks that are another one's module with other arguments."""
 
 
 def refresh(records: Mapping[str, Record], order: Sequence[str]) -> None:
@@ -49,7 +51,8 @@ def missing(name: str) -> str:
 def section(record: Record) -> str:
     """When and where, and the table."""
     machine = record.machine
-    command = f"python -m benchmarks.{record.benchmark} {record.arguments}".strip()
+    module = _MODULES.get(record.benchmark, record.benchmark)
+    command = f"python -m benchmarks.{module} {record.arguments}".strip()
     where = f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB, Linux {machine.kernel}"
     peers = ", ".join(f"{name} {version}" for name, version in machine.peers.items())
     return (

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
+from wattframe.report.markup import Markup, el, join
 
 from benchmarks.figures import Figure, shown
-from wattframe.report.markup import Markup, el, join
 
 __all__ = ["PLOTS", "Plot", "draw"]
 

@@ -324,23 +324,39 @@ PAIRS: tuple[Pair, ...] = (
     ),
     _of(
         "50 to 25 fps by -r",
-        (f"-r 50 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 25 {_X264} d.mp4"),
-        None,
+        (
+            f"-r 50 -i @ {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 25 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 25 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
     ),
     _of(
         "30 to 24 fps by -r",
-        (f"-r 30 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 24 {_X264} d.mp4"),
-        None,
+        (
+            f"-r 30 -i @ {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 24 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 24 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
     ),
     _of(
         "60 to 24 fps by -r",
-        (f"-r 60 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 24 {_X264} d.mp4"),
-        None,
+        (
+            f"-r 60 -i @ {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 24 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 24 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
     ),
     _of(
         "24 to 30 fps by -r",
-        (f"-r 24 -i @ {_LOSSLESS} r.mkv", f"-i r.mkv -r 30 {_X264} d.mp4"),
-        None,
+        (
+            f"-r 24 -i @ {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 30 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 30 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
     ),
     _of(
         "25 to 30 fps by -r, as the filter",
@@ -383,12 +399,12 @@ PAIRS: tuple[Pair, ...] = (
     _of(
         "first frame missing",
         (_REF30, f"-r 30 -i @ -vf trim=start_frame=1,setpts=N/30/TB {_X264} d.mp4"),
-        None,
+        Truth(reference="trim=start_frame=1"),
     ),
     _of(
         "first 20 frames missing",
         (_REF30, f"-r 30 -i @ -vf trim=start_frame=20,setpts=N/30/TB {_X264} d.mp4"),
-        None,
+        Truth(reference="trim=start_frame=20"),
     ),
     _of(
         "20 frames missing in the middle",
@@ -416,7 +432,7 @@ PAIRS: tuple[Pair, ...] = (
             f"-r 50 -i @ {_LOSSLESS} r.mkv",
             f"-i r.mkv -vf select='mod(n\\,2)',setpts=N/25/TB -r 25 {_X264} d.mp4",
         ),
-        None,
+        Truth(reference=r"select=mod(n\,2)"),
     ),
     _hdr("PQ", "smpte2084"),
     _hdr("HLG", "arib-std-b67"),

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from advisor.video.ffmpeg import find_ffmpeg
 from benchmarks.figures import Figure, report
 from benchmarks.quality_pairs import SAMPLE, ffmpeg_run
-from exporters.runtime.testing import Served, served
+from tests.support.exporter_client import Served, served
 
 RUN = "test_results_20260101_000000"
 

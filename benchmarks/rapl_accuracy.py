@@ -176,11 +176,11 @@ def outcomes(tree: PowercapTree, meter: Meter, peer: Peer | None) -> list[Outcom
     reading = meter.latest()
     assert reading is not None
     reports = {zone.name: zone for zone in reading.zones if zone.role == "counted"}
-    found = []
+    rows = []
     for name, entry in ZONES.items():
         true, zone = tree[entry].joules, reports[name]
         theirs = peer.joules.get(entry) if peer is not None else None
-        found.append(
+        rows.append(
             Outcome(
                 zone=name,
                 true_joules=true,
@@ -194,7 +194,7 @@ def outcomes(tree: PowercapTree, meter: Meter, peer: Peer | None) -> list[Outcom
                 node_exporter_error_ratio=None if theirs is None else theirs / true - 1,
             )
         )
-    return found
+    return rows
 
 
 def _memory() -> str | None:
@@ -229,14 +229,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     peer = not options.without_peer and shutil.which(NODE_EXPORTER) is not None
-    found, shown = run(options.hours, options.seed, peer=peer)
+    rows, shown = run(options.hours, options.seed, peer=peer)
     if options.json:
-        return report([_figure(row, options.hours) for row in found], as_json=True)
+        return report([_figure(row, options.hours) for row in rows], as_json=True)
     titles = (
         f"{'true J':>14} {'meter':>11} {'node_exp.':>10} {'wraps':>6} {'maybe lost':>10} {'bad reads':>9}"
     )
     print(f"{'zone':17} {titles}")
-    for row in found:
+    for row in rows:
         theirs = "" if row.node_exporter_error_ratio is None else f"{row.node_exporter_error_ratio:+10.3%}"
         counts = f"{row.wraps:6} {row.possible_missed_wraps:10} {row.read_errors + row.rejected:9}"
         print(f"{row.zone:17} {row.true_joules:14.1f} {row.error_ratio:+11.5%} {theirs:>10} {counts}")

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.figures import Figure, cpu_seconds, report, resident_mib
 from benchmarks.peers import NODE_EXPORTER, Client, node_exporter
-from exporters.runtime.testing import served
+from tests.support.exporter_client import served
 from tests.support.powercap_tree import PowercapTree
 
 SCRAPE_SECONDS = 5.0

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.figures import Figure, report
 from benchmarks.peers import NODE_EXPORTER, node_exporter
-from exporters.runtime.testing import served
+from tests.support.exporter_client import served
 from tests.support.powercap_tree import LARGE_RANGE_UJ, SMALL_RANGE_UJ, PowercapTree
 
 HOUR_SECONDS = 3600

@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, quantile, report, sizes
 from benchmarks.peers import LIBRARY
 from benchmarks.result_files import EXPORTERS, options_of, put_file, put_files
 from exporters.runtime.options import parse_options
-from exporters.runtime.snapshot import SnapshotSource
+from exporters.runtime.scrape import Source
 
 GOAL_MS = 50
 _TURNS = 9
@@ -32,23 +32,23 @@ def turns(name: str, folder: Path, files: int) -> tuple[float, list[tuple[float,
     """Seconds of the first build, wall and CPU of each rebuild, and those of the library's rendering."""
     exporter = importlib.import_module(f"exporters.{name}").EXPORTER
     (collector,) = exporter.build(parse_options(exporter, options_of(name, folder), {}))
-    source = SnapshotSource(collector, lambda _: None)
+    source = Source(collector, {})
     start = time.perf_counter()
-    source.refresh()
-    page = source.page
+    source.collect()
+    page = source.page()
     assert page is not None
-    page.piece(False)
-    plain = page.plain(False)
+    page.packed(True)
+    plain = page.text(False)
     first, rebuilds = time.perf_counter() - start, []
     for number in range(files, files + _TURNS):
         path = put_file(folder, number)
         start, busy = time.perf_counter(), time.thread_time()
-        source.refresh()
+        source.collect()
         rebuilds.append((time.perf_counter() - start, time.thread_time() - busy))
-        assert source.page is not page
+        assert source.page() is not page
         path.unlink()
-        source.refresh()
-        page = source.page
+        source.collect()
+        page = source.page()
     return first, rebuilds, _library_seconds(plain)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, report, sizes
 from benchmarks.peers import LIBRARY, NODE_EXPORTER, Client, Peer, beside, client_library, node_exporter, race
-from exporters.runtime.testing import served
+from tests.support.exporter_client import served
 from tests.support.powercap_tree import PowercapTree
 
 GOAL, GOAL_ZONES = 0.5, 4

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, report, sizes
 from benchmarks.peers import LIBRARY, Client, Peer, beside, client_library, nginx, race
 from benchmarks.result_files import EXPORTERS, options_of, put_files
-from exporters.runtime.testing import served
+from tests.support.exporter_client import served
 
 GOAL, GOAL_SCENARIOS = 1.5, 10_000
 _ROUNDS = 10

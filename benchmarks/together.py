@@ -21,8 +21,8 @@ from benchmarks.figures import Figure, cpu_seconds, report, resident_mib
 from benchmarks.peers import NODE_EXPORTER, Client, Peer, node_exporter
 from benchmarks.result_files import EXPORTERS, PER_FILE, options_of, put_file, put_files
 from benchmarks.scrape import tree_of
-from exporters.runtime.testing import served
 from tests.support.docker_engine import BASE_IMAGE, import_base_image, missing_for_engine, running_engine
+from tests.support.exporter_client import served
 from tests.support.powercap_tree import PowercapTree
 
 SCRAPE_SECONDS, FILE_SECONDS = 5.0, 60.0

@@ -27,7 +27,7 @@ from advisor.errors import ModelError
 from advisor.regression import registry
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario, write_run
 from benchmarks.figures import Figure, report, resident_mib
-from exporters.runtime.testing import Served, served
+from tests.support.exporter_client import Served, served
 
 ROOT = Path(__file__).resolve().parents[1]
 ENCODERS = {"libx264": ("veryfast", "medium", "slow"), "libsvtav1": ("6", "8", "10")}

@@ -6,12 +6,11 @@ money is in one currency. What cannot be priced has no series and is counted by 
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -21,19 +20,19 @@ from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
-from advisor.cost.tariffs.schedule import SourcedSchedule, value_at
+from advisor.cost.tariffs.schedule import value_at
 from advisor.errors import PricingError
-from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
-from exporters.runtime.families import Row
-from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
+from advisor.results.folder import ResultFolder, Shown
+from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger
-from exporters.runtime.options import number
+from exporters.runtime.options import RESULT_OPTIONS, number
 
 __all__ = ["EXPORTER", "CostCollector"]
 
-_POLL_SECONDS = 2.0
+_POLL_SECONDS = 0.5
 _RECOMPUTE_SECONDS = 60.0
-"""At the latest after this long everything is read and priced again, whatever the files' stamps say."""
+"""Ages, and prices that change over time, are those of a moment at most so long ago."""
 
 _PRICED = (*IDENTITY, "currency")
 _LOAD_AWARE = (*IDENTITY, "region", "bitrate", "encoder", "currency")
@@ -129,11 +128,7 @@ _OF_SCENARIO = _each(
         "The same at one mean price for all runs: for comparing and projecting.",
     ),
     ("cost_rate_per_hour", "rate_per_hour", "Total cost per hour of wall time."),
-    (
-        "cost_monthly_projection",
-        "monthly_projection",
-        "What 730 hours of it cost at one mean price.",
-    ),
+    ("cost_monthly_projection", "monthly_projection", "What 730 hours of it cost at one mean price."),
     (
         "cost_rungs_shared",
         "cost_shared_by_rungs",
@@ -165,15 +160,16 @@ PLANNED_STREAM_HOUR_CO2 = _gauge(
     "The same at one mean intensity for all runs: for comparing and projecting.",
     (*IDENTITY, "region"),
 )
-_TOTALS = (ALIVE, UNPRICED, INCOMPLETE, FILES_REFUSED, RELOADED, PRICE, CARBON, PUE, TIME_PRICE, AGE)
 
 
 class _RunCosts(Struct, frozen=True):
+    """A run priced with a price list, in every region."""
+
     shown: Shown
     book: RegionalModels
+    by_region: Sequence[Sequence[ScenarioCost]]
     unpriced: Counter[str]
     incomplete: Counter[str]
-    part: Part
 
 
 class CostCollector:
@@ -198,9 +194,9 @@ class CostCollector:
         self._viewers = viewers
         self._clock = clock
         self._book = RegionalModels.load(options)
-        self._stamps = _stamps(self._book.files)
-        self._reloaded = True
-        self._published_at = float("-inf")
+        self._stamps: dict[Path, _Stamp] = {}
+        self._refusal: str | None = None
+        self._moment = float("-inf")
         self._runs: dict[str, _RunCosts] = {}
 
     def start(self) -> None:
@@ -209,42 +205,45 @@ class CostCollector:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def refresh(self) -> dict[str, Part] | None:
-        """One part a run and one for the inputs; None when nothing changed within a minute."""
+    def parts(self) -> dict[str, Part]:
+        """One part for the inputs and one a run."""
+        self._reload()
+        self._results.refresh()
+        self._runs = {run_id: self._priced(shown) for run_id, shown in self._results.shown.items()}
         now = self._clock()
-        due = now - self._published_at >= _RECOMPUTE_SECONDS or now < self._published_at
-        repriced = self._reload(due)
-        if not (self._results.refresh() or repriced or due):
-            return None
-        self._published_at = now
-        former = self._runs
-        self._runs = {
-            run_id: kept
-            if (kept := former.get(run_id)) and kept.shown is shown and kept.book is self._book
-            else self._price(shown)
-            for run_id, shown in self._results.shown.items()
-        }
-        return {"": self._inputs(now), **{run_id: run.part for run_id, run in self._runs.items()}}
+        if not 0 <= now - self._moment < _RECOMPUTE_SECONDS:
+            self._moment = now
+        unpriced: Counter[str] = sum((run.unpriced for run in self._runs.values()), Counter())
+        incomplete: Counter[str] = sum((run.incomplete for run in self._runs.values()), Counter())
+        refused = len(self._results.broken)
+        inputs = self._book, self._moment, self._refusal is None, refused, unpriced, incomplete
+        runs = {run_id: Part(run_part, (run.shown, run.by_region)) for run_id, run in self._runs.items()}
+        return {"": Part(input_part, inputs), **runs}
 
-    def _reload(self, due: bool) -> bool:
-        """Read the pricing files again when they changed; a broken one leaves the former prices standing."""
-        stamps = _stamps(self._book.files)
-        if stamps == self._stamps and not (due and not self._reloaded):
-            return False
-        self._stamps = stamps
-        before = self._reloaded
+    def _reload(self) -> None:
+        """Read the pricing files again when they changed; broken ones leave the former prices standing.
+
+        Stamps are taken before the files are read, and those of files that cannot be used are not kept: so
+        these are tried at every look.
+        """
+        stamps = {path: _stamp(path) for path in self._book.files}
+        if stamps == self._stamps and self._refusal is None:
+            return
         try:
-            self._book = RegionalModels.load(self._options)
+            book = RegionalModels.load(self._options)
         except PricingError as exc:
-            self._reloaded = False
-            if before:
+            if str(exc) != self._refusal:
                 logger().error("pricing files refused, former prices hold", reason=str(exc))
-            return before
-        self._stamps = _stamps(self._book.files)
-        self._reloaded = True
-        return True
+            self._refusal = str(exc)
+            return
+        # a file that is named for the first time has no stamp yet: the next look reads once more
+        self._stamps = {path: stamps.get(path) for path in book.files}
+        self._book, self._refusal = book, None
 
-    def _price(self, shown: Shown) -> _RunCosts:
+    def _priced(self, shown: Shown) -> _RunCosts:
+        former = self._runs.get(shown.run.run_id)
+        if former is not None and former.shown is shown and former.book is self._book:
+            return former
         by_region = [
             price_run(shown.run, model, viewers=self._viewers, scenarios=shown.scenarios)
             for model in self._book.models
@@ -252,63 +251,55 @@ class CostCollector:
         unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)
         unpriced["malformed"] = len(shown.run.refused)
         incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
-        part = functools.partial(run_part, shown, by_region)
-        return _RunCosts(shown, self._book, unpriced, incomplete - unpriced, part)
+        return _RunCosts(shown, self._book, by_region, unpriced, incomplete - unpriced)
 
-    def _inputs(self, now: float) -> list[Filled]:
-        prices = [model.prices for model in self._book.models]
-        unpriced: Counter[str] = sum((run.unpriced for run in self._runs.values()), Counter())
-        incomplete: Counter[str] = sum((run.incomplete for run in self._runs.values()), Counter())
-        first = prices[0]
-        rates = {"cpu": first.cpu_per_hour, "machine": first.machine_per_hour, "gpu": first.gpu_per_hour}
-        return [
-            ALIVE.one(1),
-            UNPRICED([((reason,), unpriced[reason]) for reason in UNPRICED_REASONS]),
-            INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())]),
-            FILES_REFUSED.one(len(self._results.broken)),
-            RELOADED.one(int(self._reloaded)),
-            PRICE(
-                [
-                    ((p.region, p.electricity.source), _now(p.electricity, now))
-                    for p in prices
-                    if p.electricity
-                ]
-            ),
-            CARBON(
-                [
-                    (
-                        (p.region, p.carbon.source, p.carbon.basis or "", p.carbon.period or ""),
-                        _now(p.carbon, now),
-                    )
-                    for p in prices
-                    if p.carbon
-                ]
-            ),
-            PUE([((p.region,), p.pue_ratio) for p in prices]),
-            TIME_PRICE([((resource, first.currency), rate) for resource, rate in rates.items()]),
-            AGE([((name,), age) for name, age in self._book.ages_seconds(now).items()]),
+
+def input_part(
+    book: RegionalModels,
+    now: float,
+    reloaded: bool,
+    files_refused: int,
+    unpriced: Mapping[str, int],
+    incomplete: Mapping[str, int],
+) -> Iterator[Metric]:
+    """The inputs that were used at a moment, and what could not be priced, by reason."""
+    prices = [model.prices for model in book.models]
+    first = prices[0]
+    rates = {"cpu": first.cpu_per_hour, "machine": first.machine_per_hour, "gpu": first.gpu_per_hour}
+    electricity = [(p.region, p.electricity) for p in prices if p.electricity is not None]
+    carbon = [(p.region, p.carbon) for p in prices if p.carbon is not None]
+    yield ALIVE.one(1)
+    yield UNPRICED([((reason,), unpriced.get(reason, 0)) for reason in UNPRICED_REASONS])
+    yield INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())])
+    yield FILES_REFUSED.one(files_refused)
+    yield RELOADED.one(int(reloaded))
+    yield PRICE([((region, price.source), value_at(price.schedule, now)) for region, price in electricity])
+    yield CARBON(
+        [
+            ((region, grams.source, grams.basis or "", grams.period or ""), value_at(grams.schedule, now))
+            for region, grams in carbon
         ]
+    )
+    yield PUE([((p.region,), p.pue_ratio) for p in prices])
+    yield TIME_PRICE([((resource, first.currency), rate) for resource, rate in rates.items()])
+    yield AGE([((name,), age) for name, age in book.ages_seconds(now).items()])
 
 
-def _now(given: SourcedSchedule, now: float) -> float | None:
-    return value_at(given.schedule, now)
+_Stamp = tuple[int, ...] | None
 
 
-def _stamps(files: Iterable[Path]) -> dict[Path, tuple[int, int, int] | None]:
-    stamps: dict[Path, tuple[int, int, int] | None] = {}
-    for path in files:
-        try:
-            info = path.stat()
-            stamps[path] = (info.st_size, info.st_mtime_ns, info.st_ino)
-        except OSError:
-            stamps[path] = None
-    return stamps
+def _stamp(path: Path) -> _Stamp:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev
 
 
-def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[Filled]:
+def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[Metric]:
     """Every family of one run; the first region's figures are those without a region."""
     first = by_region[0]
-    filled = [
+    families = [
         INFO(
             [((*_id(p), p.mode, p.energy_tier or "unknown", p.energy_basis or "unknown"), 1) for p in first]
         ),
@@ -316,9 +307,9 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[
             [((*_id(p), output, p.currency), cost) for p in first for output, cost in p.cost_by_rung.items()]
         ),
     ]
-    filled += [family([((*_id(p), p.currency), of(p)) for p in first]) for family, of in _OF_SCENARIO]
-    filled += [family([(_id(p), of(p)) for p in first]) for family, of in _OF_MAKING]
-    filled.append(
+    families += [family([((*_id(p), p.currency), of(p)) for p in first]) for family, of in _OF_SCENARIO]
+    families += [family([(_id(p), of(p)) for p in first]) for family, of in _OF_MAKING]
+    families.append(
         UNPRICED_INFO(
             [
                 ((*_id(p), p.region or "", reason), 1)
@@ -331,15 +322,15 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[
     everywhere = [(p, s) for priced in by_region for p, s in zip(priced, shown.scenarios, strict=True)]
     labels = [(*_id(p), p.region or "", s.bitrate or "", s.encoder_type, p.currency) for p, s in everywhere]
     for family, of in _OF_REGION:
-        filled.append(family([(row, of(p)) for row, (p, _) in zip(labels, everywhere, strict=True)]))
+        families.append(family([(row, of(p)) for row, (p, _) in zip(labels, everywhere, strict=True)]))
     regional: list[Row] = [((*_id(p), p.region or ""), p.co2_per_stream_hour_kg) for p, _ in everywhere]
-    planned: list[Row] = [
-        ((*_id(p), p.region or ""), p.planned_co2_per_stream_hour_kg) for p, _ in everywhere
-    ]
     sci: list[Row] = [
         ((*_id(p), p.region or "", p.functional_unit or ""), p.sci_grams_per_unit) for p, _ in everywhere
     ]
-    return [*filled, STREAM_HOUR_CO2(regional), PLANNED_STREAM_HOUR_CO2(planned), SCI(sci)]
+    planned: list[Row] = [
+        ((*_id(p), p.region or ""), p.planned_co2_per_stream_hour_kg) for p, _ in everywhere
+    ]
+    return [*families, STREAM_HOUR_CO2(regional), PLANNED_STREAM_HOUR_CO2(planned), SCI(sci)]
 
 
 def _id(priced: ScenarioCost) -> tuple[str, str]:
@@ -370,16 +361,7 @@ EXPORTER = Exporter(
     port_env="COST_EXPORTER_PORT",
     options=_OPTIONS,
     build=_build,
-    families=(
-        *_TOTALS,
-        INFO,
-        UNPRICED_INFO,
-        RUNG,
-        *(family for family, _ in (*_OF_SCENARIO, *_OF_MAKING, *_OF_REGION)),
-        STREAM_HOUR_CO2,
-        PLANNED_STREAM_HOUR_CO2,
-        SCI,
-    ),
+    families=declared(globals()),
 )
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import argparse
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from advisor.common.booleans import parse_boolean
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
@@ -23,7 +24,8 @@ from advisor.containers.watcher import USAGE_SECONDS, Watcher
 from advisor.energy.attribution import POLICIES
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import EnergyError, InputError
-from exporters.runtime import Exporter, Family, Filled, Option, serve
+from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
@@ -179,8 +181,13 @@ def info_family(allowed: Sequence[str]) -> Info:
     return Info(Family("docker_container_info", "info", _INFO_HELP, labels), tuple(allowed))
 
 
-def families(snapshot: Snapshot, info: Info) -> Iterator[Filled]:
-    """One snapshot as metric families."""
+def families(
+    snapshot: Snapshot,
+    info: Info,
+    energy_source: tuple[str, str] | None = None,
+    missed_ticks: int | None = None,
+) -> Iterator[Metric]:
+    """One snapshot as metric families; ``energy_source`` is the meter's name and tier."""
     up = snapshot.engine is not None
     yield UP.one(int(up))
     if snapshot.engine is not None:
@@ -202,9 +209,12 @@ def families(snapshot: Snapshot, info: Info) -> Iterator[Filled]:
         yield EXITED.one(snapshot.exited_containers)
         yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
     yield ERRORS([(where, count) for where, count in sorted(snapshot.counts.items())])
+    if energy_source is not None and snapshot.energy is not None:
+        yield SOURCE([(energy_source, 1)])
+    yield MISSED_TICKS.one(missed_ticks)
 
 
-def _energy(snapshot: Snapshot, named: dict[str, ContainerView]) -> Iterator[Filled]:
+def _energy(snapshot: Snapshot, named: dict[str, ContainerView]) -> Iterator[Metric]:
     energy = snapshot.energy
     if energy is None:
         return
@@ -252,7 +262,7 @@ class DockerCollector:
     """
 
     name = "docker"
-    blocking = False
+    poll_seconds = None
 
     def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
         self._settings = settings
@@ -292,15 +302,13 @@ class DockerCollector:
         if self._sampler is not None:
             self._sampler.stop()
 
-    def collect(self) -> Iterator[Filled]:
-        """The families of the newest snapshot; WorkError when the sampler has ended or hangs."""
+    def parts(self) -> Mapping[str, Part]:
+        """The newest snapshot, nothing before the first; WorkError when the sampler has ended or hangs."""
         snapshot = None if self._sampler is None else self._sampler.snapshot()
         if self._sampler is None or snapshot is None:
-            return
-        yield from families(snapshot, self._info)
-        if self._meter is not None and snapshot.energy is not None:
-            yield SOURCE([((self._meter.source, self._meter.tier), 1)])
-        yield MISSED_TICKS.one(self._sampler.missed_ticks)
+            return {}
+        source = None if self._meter is None else (self._meter.source, self._meter.tier)
+        return {"": Part(families, (snapshot, self._info, source, self._sampler.missed_ticks))}
 
     def _monitor(self, watch: ExitWatch) -> Monitor:
         settings = self._settings
@@ -324,11 +332,6 @@ class DockerCollector:
 def _labels(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _truth(text: str) -> bool:
-    """As the docker command reads DOCKER_TLS_VERIFY: anything but nothing, 0 and false is yes."""
-    return text.strip().lower() not in ("", "0", "false", "no")
 
 
 def _build(options: argparse.Namespace) -> list[DockerCollector]:
@@ -365,7 +368,9 @@ EXPORTER = Exporter(
     options=[
         *METER_OPTIONS,
         Option("--docker-host", "DOCKER_HOST", None, str, "unix:///PATH or tcp://HOST:PORT of the engine"),
-        Option("--docker-tls-verify", "DOCKER_TLS_VERIFY", False, _truth, "check the engine's certificate"),
+        Option(
+            "--docker-tls-verify", "DOCKER_TLS_VERIFY", False, parse_boolean, "check the engine's certificate"
+        ),
         Option(
             "--docker-cert-path",
             "DOCKER_CERT_PATH",
@@ -400,25 +405,7 @@ EXPORTER = Exporter(
     ],
     build=_build,
     port_env="DOCKER_EXPORTER_PORT",
-    families=(
-        UP,
-        ENGINE,
-        ENGINE_CPU,
-        ENGINE_MEMORY,
-        RUNNING,
-        TOTAL_CPU,
-        *(family for family, _ in _CONTAINER),
-        info_family(()).family,
-        ENERGY,
-        EXITED_ENERGY,
-        UNATTRIBUTED,
-        HOST_ENERGY,
-        SOURCE,
-        EXITED,
-        EXITED_CPU,
-        ERRORS,
-        MISSED_TICKS,
-    ),
+    families=(*declared(globals()), info_family(()).family),
 )
 
 

@@ -13,25 +13,27 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.common.booleans import parse_boolean
 from advisor.errors import FfmpegError, InputError
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
-from advisor.quality.queue import Job, Outcome, QualityQueue, perform
-from advisor.quality.settings import Settings, known_models
+from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue, perform
+from advisor.quality.settings import QualitySettings, known_models
 from advisor.results import Quality, Run, Scenario, Vmaf
+from advisor.results.folder import ResultFolder, Shown
 from advisor.scoring import scores
 from advisor.video.ffmpeg import chosen_ffmpeg
-from exporters.runtime import Exporter, Family, Filled, Option, serve
-from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
+from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.options import existing_file, folder, whole_number
+from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, whole_number
 
 __all__ = ["EXPORTER", "QoeCollector", "Work"]
 
@@ -124,7 +126,7 @@ class Work(Struct, frozen=True):
     """Who computes; None where there is no ffmpeg."""
     roots: tuple[Path, ...]
     """Folders, resolved, inside which the paths of result files are followed."""
-    settings: Settings = Settings()
+    settings: QualitySettings = QualitySettings()
     pairs: Path | None = None
 
 
@@ -163,12 +165,8 @@ class QoeCollector:
         self._folder = results_dir
         self._work = work
         self._clock = clock
-        self._parts: dict[str, tuple[object, list[Filled]]] = {}
         self._told: set[str] = set()
-        self._telling: set[str] = set()
         self._settled: dict[str, tuple[Shown, list[Published]]] = {}
-        self._rests = False
-        """Nothing but a change of the folder can make a difference: there is no other to look at."""
 
     def start(self) -> None:
         """Begin to compute."""
@@ -180,49 +178,40 @@ class QoeCollector:
         if self._work.queue is not None:
             self._work.queue.close()
 
-    def refresh(self) -> Mapping[str, Sequence[Filled]] | None:
-        """One part a run, one for the list of pairs, one for the whole; None when nothing changed."""
-        if self._results.refresh():
-            shown = self._results.shown
-            self._rests = False
-            self._settled = {run_id: kept for run_id, kept in self._settled.items() if run_id in shown}
-        elif self._rests:
-            return None
-        found = {run_id: self._of_run(shown) for run_id, shown in self._results.shown.items()}
-        self._rests = self._work.pairs is None and len(self._settled) == len(found)
+    def parts(self) -> dict[str, Part]:
+        """One part a run, one for the list of pairs, one for the whole."""
+        self._results.refresh()
+        shown = self._results.shown
+        self._settled = {run_id: kept for run_id, kept in self._settled.items() if run_id in shown}
+        published = {run_id: self._of_run(one) for run_id, one in shown.items()}
         pairs, problems = self._of_pairs()
         if pairs:
-            found[pairs[0].run_id] = pairs
-        if self._work.queue is not None:
-            # newest first; the operator's own list, which comes last, before all. Nothing is begun while a
-            # runner measures: the computation would be in its figures
-            waits = any(self._goes_on(shown.run) for shown in self._results.shown.values())
-            newest = [p for published in reversed(found.values()) for p in published]
-            jobs = [e.job for p in newest for e in p.entries if e.job is not None]
-            self._work.queue.want(jobs, begin=not waits)
-        known = {run_id: [self._answered(p) for p in published] for run_id, published in found.items()}
-        warn_of("no score", self._telling - self._told)
-        # what is no longer so is forgotten: names and reasons are without end
-        self._told, self._telling = self._telling, set()
-        former, self._parts = self._parts, {}
-        for run_id, published in known.items():
-            self._keep(former, run_id, published, partial(run_part, published))
-        whole = self._state(known, problems)
-        self._keep(former, "", whole, partial(whole_part, *whole))
-        if list(former) == list(self._parts) and all(former[k] is kept for k, kept in self._parts.items()):
-            return None
-        return {part: families for part, (_, families) in self._parts.items()}
+            published[pairs[0].run_id] = pairs
+        self._want(published)
+        answers = {run_id: [self._answered(p) for p in of_run] for run_id, of_run in published.items()}
+        self._tell(answers, problems)
+        runs = {run_id: Part(run_part, (of_run,)) for run_id, of_run in answers.items()}
+        return {**runs, "": Part(whole_part, self._whole(answers, problems))}
 
-    def _keep(
-        self,
-        former: Mapping[str, tuple[object, list[Filled]]],
-        part: str,
-        state: object,
-        make: Callable[[], list[Filled]],
-    ) -> None:
-        """The former part where what it shows is the same, else a new one."""
-        kept = former.get(part)
-        self._parts[part] = kept if kept is not None and kept[0] == state else (state, make())
+    def _want(self, published: Mapping[str, Sequence[Published]]) -> None:
+        """Ask for the scores that are missing: newest first; the operator's own list, which comes last,
+        before all. Nothing is begun while a runner measures: the computation would be in its figures.
+        """
+        if self._work.queue is None:
+            return
+        waits = any(self._goes_on(one.run) for one in self._results.shown.values())
+        newest = [p for of_run in reversed(list(published.values())) for p in of_run]
+        jobs = [entry.job for p in newest for entry in p.entries if entry.job is not None]
+        self._work.queue.want(jobs, begin=not waits)
+
+    def _tell(self, answers: Mapping[str, Sequence[Published]], problems: Sequence[str]) -> None:
+        """Log why there is no score, once; what is no longer so is forgotten: names are without end."""
+        reasons = {f"{self._work.pairs}: {problem}" for problem in problems}
+        for of_run in answers.values():
+            for p in of_run:
+                reasons |= {f"{p.run_id} {p.name} {e.output}: {e.reason}" for e in p.entries if e.reason}
+        warn_of("no score", reasons - self._told)
+        self._told = reasons
 
     def _of_run(self, shown: Shown) -> list[Published]:
         """What is known of a run. One in which no file can make a difference is looked at once."""
@@ -258,31 +247,25 @@ class QoeCollector:
         path = self._work.pairs
         if path is None:
             return [], []
-        found = read_pairs(path, self._work.settings)
-        for problem in found.problems:
-            self._telling.add(f"{path}: {problem}")
+        listed = read_pairs(path, self._work.settings)
         name = path.resolve().name if path.is_dir() else path.stem
-        return [Published(name, pair.name, (entry_of_pair(pair),)) for pair in found.pairs], found.problems
+        return [Published(name, pair.name, (entry_of_pair(pair),)) for pair in listed.pairs], listed.problems
 
     def _answered(self, published: Published) -> Published:
         """``published`` with the answers of now; itself where nothing is asked."""
+        if all(entry.job is None for entry in published.entries):
+            return published
         queue = self._work.queue
         if queue is None:
             lacking = {"kind": "no_ffmpeg", "reason": "there is no ffmpeg", "job": None}
             entries = [replace(e, **lacking) if e.job is not None else e for e in published.entries]
         else:
             entries = [answered(entry, queue.outcome) for entry in published.entries]
-        for entry in entries:
-            if entry.reason is not None:
-                self._telling.add(f"{published.run_id} {published.name} {entry.output}: {entry.reason}")
-        return (
-            replace(published, entries=tuple(entries)) if any(e.job for e in published.entries) else published
-        )
+        return replace(published, entries=tuple(entries))
 
-    def _state(
-        self, known: Mapping[str, Sequence[Published]], problems: Sequence[str]
-    ) -> tuple[int, Mapping[str, int], Mapping[str, int], frozenset[tuple[str, str]], int, Sequence[str]]:
-        entries = [e for published in known.values() for p in published for e in p.entries]
+    def _whole(self, answers: Mapping[str, Sequence[Published]], problems: Sequence[str]) -> tuple[Any, ...]:
+        """What `whole_part` is given."""
+        entries = [entry for of_run in answers.values() for p in of_run for entry in p.entries]
         queue = self._work.queue
         return (
             sum(entry.job is not None for entry in entries),
@@ -301,7 +284,7 @@ def whole_part(
     models: frozenset[tuple[str, str]],
     refused: int,
     problems: Sequence[str],
-) -> list[Filled]:
+) -> list[Metric]:
     """The families of the exporter as a whole."""
     return [
         PENDING.one(pending),
@@ -321,25 +304,25 @@ def _models(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
                 yield model, quality.libvmaf_version or ""
 
 
-def run_part(published: Sequence[Published]) -> list[Filled]:
+def run_part(published: Sequence[Published]) -> list[Metric]:
     """Every family of one run, or of the list of pairs."""
     rows = [(_labels(p, entry), entry) for p in published for entry in p.entries]
     vmaf = [((*labels, v.model or ""), v) for labels, entry in rows for v in _vmafs(entry)]
-    qualities = [(labels, entry.quality) for labels, entry in rows if entry.quality is not None]
-    filled = [family([(labels, of(v)) for labels, v in vmaf]) for family, of in _PER_MODEL]
-    filled.append(
+    scored = [(labels, entry.quality) for labels, entry in rows if entry.quality is not None]
+    families = [family([(labels, of(v)) for labels, v in vmaf]) for family, of in _PER_MODEL]
+    families.append(
         PERCENTILE(
             [((*labels, percent), of) for labels, v in vmaf for percent, of in (("1", v.p1), ("5", v.p5))]
         )
     )
-    filled += [family([(labels, of(quality)) for labels, quality in qualities]) for family, of in _PER_OUTPUT]
-    filled.append(
+    families += [family([(labels, of(quality)) for labels, quality in scored]) for family, of in _PER_OUTPUT]
+    families.append(
         UNSCORED_INFO([((*labels, entry.reason), 1) for labels, entry in rows if entry.reason is not None])
     )
     bought = [(_tiered(p), _bought(p)) for p in published if p.scenario is not None]
-    filled.append(PER_WATT([(labels, values.get("quality_per_watt")) for labels, values in bought]))
-    filled.append(EFFICIENCY([(labels, values.get("qoe_efficiency")) for labels, values in bought]))
-    return filled
+    families.append(PER_WATT([(labels, values.get("quality_per_watt")) for labels, values in bought]))
+    families.append(EFFICIENCY([(labels, values.get("qoe_efficiency")) for labels, values in bought]))
+    return families
 
 
 def _vmafs(entry: Entry) -> list[Vmaf]:
@@ -383,12 +366,6 @@ def _file_or_folder(text: str) -> Path:
     return path if text and path.is_dir() else existing_file(text)
 
 
-def _flag(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise ValueError("expected true or false")
-    return text.lower() in ("true", "1", "yes")
-
-
 _SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 
 _OPTIONS = (
@@ -414,9 +391,13 @@ _OPTIONS = (
     Option("--ffmpeg", "QOE_FFMPEG", None, str, "ffmpeg with libvmaf; unset: the one that comes along"),
     Option("--model", "QOE_MODEL", None, _model, "VMAF model; unset: by the comparison height"),
     Option(
-        "--codec-comparison", "QOE_CODEC_COMPARISON", False, _flag, "use the model for comparing encoders"
+        "--codec-comparison",
+        "QOE_CODEC_COMPARISON",
+        False,
+        parse_boolean,
+        "use the model for comparing encoders",
     ),
-    Option("--xpsnr", "QOE_XPSNR", False, _flag, "also compute XPSNR"),
+    Option("--xpsnr", "QOE_XPSNR", False, parse_boolean, "also compute XPSNR"),
 )
 
 
@@ -448,14 +429,16 @@ def _queue(options: Namespace) -> QualityQueue | None:
         logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
     cache = QualityCache(kept)
 
-    def answer(job: Job, check: Callable[[], None]) -> Outcome:
+    def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         return perform(job, cache, ffmpeg=ffmpeg, nice=options.nice, threads=options.threads, check=check)
 
     return QualityQueue(answer, workers=options.workers)
 
 
 def _build(options: Namespace) -> list[QoeCollector]:
-    settings = Settings(model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr)
+    settings = QualitySettings(
+        model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr
+    )
     if options.model is not None and options.codec_comparison:
         raise InputError(
             "--codec-comparison chooses the model itself: leave out one of the two", subject="--model"
@@ -473,20 +456,7 @@ EXPORTER = Exporter(
     port=9503,
     options=_OPTIONS,
     build=_build,
-    families=(
-        *(family for family, _ in _PER_MODEL),
-        PERCENTILE,
-        *(family for family, _ in _PER_OUTPUT),
-        UNSCORED_INFO,
-        PER_WATT,
-        EFFICIENCY,
-        PENDING,
-        COMPUTATIONS,
-        UNSCORED,
-        MODEL,
-        FILES_REFUSED,
-        PAIRS_ERROR,
-    ),
+    families=declared(globals()),
 )
 
 if __name__ == "__main__":

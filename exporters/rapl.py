@@ -6,24 +6,25 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from advisor.common.booleans import parse_boolean
 from advisor.energy.calibration import Calibration, load_calibration
 from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
-from advisor.energy.meter import Meter, MeterReading, open_meter
-from advisor.energy.patience import Patience
+from advisor.energy.meter import Meter, MeterReading, counters_appear, open_meter
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport
 from advisor.errors import EnergyError, ModelError
 from advisor.machine import cpu_info, hardware_id
-from exporters.runtime import Exporter, Family, Filled, Option, serve
-from exporters.runtime.logs import logger
-from exporters.runtime.options import METER_OPTIONS, choice, folder, number
+from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import declared
+from exporters.runtime.logs import logger, warn_of
+from exporters.runtime.options import METER_OPTIONS, folder, number
 
 __all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
 
@@ -116,13 +117,15 @@ _LOOK_AGAIN_SECONDS = 10.0
 
 
 class Survey(Struct, frozen=True):
-    """What was found of this machine at the start."""
+    """What is known of this machine beside its counters."""
 
     powercap: PowercapStatus
     model: PowerModel
     """The estimate's curve, published where the estimate is the source."""
     calibration: Calibration | None = None
     quota_cores: float | None = None
+    problem: str | None = None
+    """Why a calibration that is there is not used."""
 
 
 class RaplCollector:
@@ -133,7 +136,8 @@ class RaplCollector:
     open_meter
         Gives the meter; called at the start, and again when counters appear.
     survey
-        Looks at the machine, given the source that was chosen; called once for each meter.
+        Looks at the machine, given the source that was chosen; called again every few seconds, so that a
+        calibration that is made or mended later is used.
     appeared
         Whether a counter can be read by now; asked while there is only the estimate. Drivers may be loaded
         after the exporter: then the meter is opened again, and its counters begin at 0.
@@ -142,7 +146,7 @@ class RaplCollector:
     """
 
     name = "rapl"
-    blocking = False
+    poll_seconds = None
 
     def __init__(
         self,
@@ -157,15 +161,13 @@ class RaplCollector:
         self._appeared = appeared
         self._clock = clock
         self._meter: tuple[Meter, Survey] | None = None
-        self._shown: MeterReading | None = None
-        self._families: list[Filled] = []
-        self._watch = Sampler("counter watch", self._look_again, lambda: _LOOK_AGAIN_SECONDS)
+        self._told: set[str] = set()
+        self._watch = Sampler("machine watch", self._look_again, lambda: _LOOK_AGAIN_SECONDS)
 
     def start(self) -> None:
         """Open the meter, say what stands in its way, and begin to sample."""
-        meter = self._open()
-        if meter.source == "estimate":
-            self._watch.start()
+        self._open()
+        self._watch.start()
 
     def close(self) -> None:
         """End the samplers."""
@@ -176,22 +178,32 @@ class RaplCollector:
     def _open(self) -> Meter:
         meter = self._open_meter()
         survey = self._look(meter.source)
-        for line in survey.powercap.advice:
-            logger().warning("energy counters", source=meter.source, advice=line)
+        self._tell(survey)
         meter.start()
         self._meter = meter, survey
         return meter
 
-    def _look_again(self) -> None:
-        if self._meter is None or self._meter[0].source != "estimate" or not self._appeared():
-            return
-        former = self._meter[0]
-        with contextlib.suppress(EnergyError):  # gone again, and the estimate goes on
-            logger().info("energy counters appeared", source=self._open().source)
-            former.stop()
+    def _tell(self, survey: Survey) -> None:
+        """Log what stands in the way, once."""
+        reasons = set(survey.powercap.advice) | ({survey.problem} if survey.problem else set())
+        warn_of("energy counters", reasons - self._told)
+        self._told = reasons
 
-    def collect(self) -> Sequence[Filled]:
-        """The families of the newest reading, the same object until there is a newer one.
+    def _look_again(self) -> None:
+        if self._meter is None:
+            return
+        former, _ = self._meter
+        if former.source == "estimate" and self._appeared():
+            with contextlib.suppress(EnergyError):  # gone again, and the estimate goes on
+                logger().info("energy counters appeared", source=self._open().source)
+                former.stop()
+            return
+        survey = self._look(former.source)
+        self._tell(survey)
+        self._meter = former, survey
+
+    def parts(self) -> Mapping[str, Part]:
+        """The newest reading.
 
         Raises
         ------
@@ -203,16 +215,14 @@ class RaplCollector:
         if meter is None or survey is None or reading is None:
             raise EnergyError("the meter has not been started")
         _refuse_stale(self._clock() - reading.monotonic_seconds, meter.interval_seconds)
-        if reading is not self._shown:
-            self._shown, self._families = reading, list(_families(meter, survey, reading))
-        return self._families
+        return {"": Part(_families, (meter, survey, reading))}
 
 
 class GpuCollector:
     """Publishes what the GPU sampler last saw; nothing where there is no GPU."""
 
     name = "gpu"
-    blocking = False
+    poll_seconds = None
 
     def __init__(
         self, open_gpus: Callable[[], GpuMeter], clock: Callable[[], float] = time.monotonic
@@ -220,8 +230,6 @@ class GpuCollector:
         self._open_gpus = open_gpus
         self._clock = clock
         self._meter: GpuMeter | None = None
-        self._shown: Sequence[GpuReading] = ()
-        self._families: list[Filled] = []
 
     def start(self) -> None:
         """Ask NVML for the boards and begin to sample them."""
@@ -233,23 +241,21 @@ class GpuCollector:
         if self._meter is not None:
             self._meter.stop()
 
-    def collect(self) -> Sequence[Filled]:
-        """The families of the newest reading, the same object until there is a newer one.
+    def parts(self) -> Mapping[str, Part]:
+        """The newest reading; nothing before the first.
 
         Raises
         ------
         EnergyError
             The driver has not answered for too long.
         """
-        if self._meter is not None and self._meter.sampled_seconds is not None:
-            _refuse_stale(self._clock() - self._meter.sampled_seconds, self._meter.interval_seconds)
-            readings = self._meter.latest()
-            if readings is not self._shown:
-                self._shown, self._families = readings, list(_gpu_families(readings))
-        return self._families
+        if self._meter is None or self._meter.sampled_seconds is None:
+            return {}
+        _refuse_stale(self._clock() - self._meter.sampled_seconds, self._meter.interval_seconds)
+        return {"": Part(_gpu_families, (self._meter.latest(),))}
 
 
-def _gpu_families(readings: Sequence[GpuReading]) -> Iterator[Filled]:
+def _gpu_families(readings: Sequence[GpuReading]) -> Iterator[Metric]:
     gpus = [((str(gpu.index), gpu.uuid), gpu) for gpu in readings]
     for family, value in _GPU_VALUES:
         yield family([(labels, value(gpu)) for labels, gpu in gpus])
@@ -273,7 +279,7 @@ def _refuse_stale(age_seconds: float, interval_seconds: float) -> None:
         raise EnergyError(f"no sample for {age_seconds:.0f} s: a counter does not answer")
 
 
-def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[Filled]:
+def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[Metric]:
     measured = meter.source == "powercap"
     yield from _energy(reading)
     yield AVAILABLE.one(int(measured and bool(reading.joules)))
@@ -290,13 +296,13 @@ def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[F
         yield ESTIMATE_MAX([((survey.model.basis,), survey.model.max_watts)])
 
 
-def _energy(reading: MeterReading) -> Iterator[Filled]:
+def _energy(reading: MeterReading) -> Iterator[Metric]:
     labels = [(z.name, z.domain) for z in reading.zones if z.role == "counted" and z.name in reading.joules]
     yield POWER([(zone, reading.power_watts[zone[0]]) for zone in labels])
     yield ENERGY([(zone, reading.joules[zone[0]]) for zone in labels])
 
 
-def _diagnostics(zones: tuple[ZoneReport, ...]) -> Iterator[Filled]:
+def _diagnostics(zones: tuple[ZoneReport, ...]) -> Iterator[Metric]:
     yield ZONE([(_zone_labels(z), 1) for z in zones if z.present])
     own = [z for z in zones if z.role != "twin"]
     yield WRAPS([((z.name,), z.wraps) for z in own if z.sampled_seconds is not None])
@@ -347,20 +353,15 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
         return open_gpus(interval_seconds=options.interval)
 
     def survey(source: SourceName) -> Survey:
+        calibration, problem = None, None
         try:
             calibration = load_calibration(options.models_dir, hardware, source=source)
         except ModelError as exc:
-            calibration = None
-            logger().error("calibration not used", error=str(exc))
-        return Survey(describe(sysfs), model, calibration, quota_cores(procfs, sysfs))
+            problem = f"calibration not used: {exc}"
+        return Survey(describe(sysfs, procfs), model, calibration, quota_cores(procfs, sysfs), problem)
 
-    patience = Patience()
-    measured = RaplCollector(opened, survey, appeared=lambda: describe(sysfs, patience).readable)
+    measured = RaplCollector(opened, survey, appeared=counters_appear(sysfs, procfs))
     return [measured, GpuCollector(opened_gpus)]
-
-
-def _boolean(text: str) -> bool:
-    return choice("true", "false")(text) == "true"
 
 
 EXPORTER = Exporter(
@@ -380,7 +381,7 @@ EXPORTER = Exporter(
             "--no-estimate",
             "RAPL_NO_ESTIMATE",
             False,
-            _boolean,
+            parse_boolean,
             "publish nothing where no counter can be read",
         ),
         Option(
@@ -393,33 +394,7 @@ EXPORTER = Exporter(
     ],
     build=_build,
     port_env="RAPL_EXPORTER_PORT",
-    families=(
-        POWER,
-        ENERGY,
-        AVAILABLE,
-        SOURCE,
-        ZONE,
-        WRAPS,
-        MISSED_WRAPS,
-        READ_ERRORS,
-        REJECTED,
-        MISSED_TICKS,
-        INTERVAL,
-        UNCERTAINTY,
-        ESTIMATE_IDLE,
-        ESTIMATE_MAX,
-        QUOTA,
-        CALIBRATED_IDLE,
-        GPU_POWER,
-        GPU_ENERGY,
-        GPU_USE,
-        GPU_ENCODER,
-        GPU_DECODER,
-        GPU_MEMORY,
-        GPU_ERRORS,
-        GPU_INFO,
-        GPU_ENERGY_SOURCE,
-    ),
+    families=declared(globals()),
 )
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import statistics
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.regression.registry import Manifest
-from advisor.results import Run, Scenario
+from advisor.results import RESULT_GLOB, Run, Scenario
 from advisor.results.derived import (
     delivered_frames,
     delivered_pixels,
     duration_seconds,
-    hardware_id,
+    machine_of,
     mean_watts,
     net_energy_joules,
     net_watts,
@@ -29,18 +28,18 @@ from advisor.results.derived import (
     stream_count,
     window_energy_joules,
 )
+from advisor.results.folder import Broken, ResultFolder, Shown
 from advisor.scoring import scores
-from exporters.runtime import Exporter, Family, Filled, Option, Part, serve
-from exporters.runtime.families import Row
-from exporters.runtime.folder import IDENTITY, RESULT_OPTIONS, ResultFolder, Shown
-from exporters.runtime.logs import warn_of
-from exporters.runtime.options import folder
-from exporters.runtime.predictor import Predicted, Predictor
+from exporters.predictions import Predicted, Predictor
+from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime.families import IDENTITY, Row, declared
+from exporters.runtime.logs import logger, warn_of
+from exporters.runtime.options import RESULT_OPTIONS, folder
 
 __all__ = ["EXPORTER", "ResultsCollector"]
 
 _TIERED = (*IDENTITY, "tier")
-_POLL_SECONDS = 2.0
+_POLL_SECONDS = 0.5
 _MOST_REFUSED_NAMED = 100
 """Refused files that are named in a series of their own; all are counted."""
 
@@ -197,10 +196,6 @@ _OF_WORK: tuple[tuple[Family, Quantity], ...] = (
         lambda s, _: s.encode.dropped_frames if s.encode else None,
     ),
 )
-_SCENARIO = (INFO, VALID, INVALID, START, DURATION, REPEATS)
-_PREDICTED = (PREDICTED_WATTS, LOW_WATTS, HIGH_WATTS, PREDICTED_JOULES)
-_MODELS = (MODEL, MODEL_ERROR, MODEL_TRAINED, PREDICTION_PROBLEMS)
-_TOTALS = (UP, RUNS, DROPPED, FILES_REFUSED, FILE_REFUSED, REFUSED)
 
 
 class ResultsCollector:
@@ -212,7 +207,6 @@ class ResultsCollector:
     def __init__(self, results: ResultFolder, predictor: Predictor) -> None:
         self._results = results
         self._predictor = predictor
-        self._parts: dict[str, tuple[Shown, Predicted | None, Part]] = {}
         self._told: set[str] = set()
 
     def start(self) -> None:
@@ -223,66 +217,65 @@ class ResultsCollector:
         """Stop predicting."""
         self._predictor.close()
 
-    def refresh(self) -> dict[str, Part] | None:
-        """One part a run, and one for the folder; None when neither a file nor a prediction changed."""
-        changed = self._results.refresh()
-        self._predictor.want({run_id: shown.run for run_id, shown in self._results.shown.items()})
-        if not self._predictor.changed() and not changed:
-            return None
-        self._parts = {run_id: self._part(run_id, shown) for run_id, shown in self._results.shown.items()}
+    def parts(self) -> dict[str, Part]:
+        """One part for the folder and one a run."""
+        results, predictor = self._results, self._predictor
+        results.refresh()
+        shown = results.shown
+        predictor.want({run_id: one.run for run_id, one in shown.items()})
         self._tell()
-        return {"": self._folder(), **{run_id: part for run_id, (_, _, part) in self._parts.items()}}
-
-    def _part(self, run_id: str, shown: Shown) -> tuple[Shown, Predicted | None, Part]:
-        """The part as it was, as long as neither the run nor its predictions changed."""
-        predicted = self._predictor.known(shown.run)
-        former = self._parts.get(run_id)
-        if former is not None and former[0] is shown and former[1] is predicted:
-            return former
-        return shown, predicted, partial(run_part, shown, predicted)
-
-    def _folder(self) -> list[Filled]:
-        results = self._results
-        broken = sorted(results.broken.items())[:_MOST_REFUSED_NAMED]
-        return [
-            UP.one(1),
-            RUNS.one(len(results.shown)),
-            DROPPED.one(results.dropped),
-            FILES_REFUSED.one(len(results.broken)),
-            FILE_REFUSED([((run_id, why.reason.removeprefix(f"{why.path}: ")), 1) for run_id, why in broken]),
-            REFUSED([((reason,), count) for reason, count in self._refused_scenarios().items()]),
-            *_models(self._predictor),
-        ]
-
-    def _refused_scenarios(self) -> dict[str, int]:
-        shown = self._results.shown.values()
+        facts = len(shown), results.dropped, results.broken, _refused_scenarios(shown.values())
+        runs = {run_id: Part(run_part, (one, predictor.of(one.run))) for run_id, one in shown.items()}
         return {
-            "malformed": sum(len(s.run.refused) for s in shown),
-            "duplicate_name": sum(len(s.run.scenarios) - sum(map(len, s.repeats.values())) for s in shown),
+            "": Part(_folder, facts),
+            "models": Part(_models, (predictor.manifests, predictor.problems)),
+            **runs,
         }
 
     def _tell(self) -> None:
-        """Log what was refused, once."""
-        lines = {why.reason for why in self._results.broken.values()}
-        for shown in self._results.shown.values():
-            lines |= {f"{shown.run.run_id}: {refused.reason}" for refused in shown.run.refused}
-        warn_of("result refused", lines - self._told)
-        self._told = lines
+        """Log what was refused, once, and that there is nothing."""
+        results = self._results
+        reasons = {why.reason for why in results.broken.values()}
+        for run_id, one in results.shown.items():
+            reasons |= {f"{run_id}: {refused.reason}" for refused in one.run.refused}
+        warn_of("result refused", reasons - self._told)
+        if not reasons and not results.shown:
+            reasons = {"no results yet"}
+            if reasons != self._told:
+                logger().info("no results yet", folder=results.folder, expected=RESULT_GLOB)
+        self._told = reasons
 
 
-def _models(predictor: Predictor) -> list[Filled]:
-    manifests = predictor.manifests
+def _folder(
+    runs: int, dropped: int, broken: Mapping[str, Broken], refused: Mapping[str, int]
+) -> Iterator[Metric]:
+    """The families of the folder as a whole."""
+    named = sorted(broken.items())[:_MOST_REFUSED_NAMED]
+    yield UP.one(1)
+    yield RUNS.one(runs)
+    yield DROPPED.one(dropped)
+    yield FILES_REFUSED.one(len(broken))
+    yield FILE_REFUSED([((run_id, why.reason.removeprefix(f"{why.path}: ")), 1) for run_id, why in named])
+    yield REFUSED([((reason,), count) for reason, count in refused.items()])
+
+
+def _refused_scenarios(shown: Iterable[Shown]) -> dict[str, int]:
+    return {
+        "malformed": sum(len(s.run.refused) for s in shown),
+        "duplicate_name": sum(len(s.run.scenarios) - sum(map(len, s.repeats.values())) for s in shown),
+    }
+
+
+def _models(manifests: Sequence[Manifest], problems: int) -> Iterator[Metric]:
     errors = [
         ((m.hardware_id, target), report.error_ratios.get("plain"))
         for m in manifests
         for target, report in m.targets.items()
     ]
-    return [
-        MODEL([((_model_name(m), m.version, m.hardware_id), 1) for m in manifests]),
-        MODEL_ERROR(errors),
-        MODEL_TRAINED([((m.hardware_id,), m.created_unix_seconds) for m in manifests]),
-        PREDICTION_PROBLEMS.one(predictor.problems),
-    ]
+    yield MODEL([((_model_name(m), m.version, m.hardware_id), 1) for m in manifests])
+    yield MODEL_ERROR(errors)
+    yield MODEL_TRAINED([((m.hardware_id,), m.created_unix_seconds) for m in manifests])
+    yield PREDICTION_PROBLEMS.one(problems)
 
 
 def _model_name(manifest: Manifest) -> str:
@@ -290,11 +283,11 @@ def _model_name(manifest: Manifest) -> str:
     return "+".join(report.model) if report is not None else ""
 
 
-def run_part(shown: Shown, predicted: Predicted | None = None) -> list[Filled]:
+def run_part(shown: Shown, predicted: Predicted | None = None) -> list[Metric]:
     """Every family of one run."""
     run, scenarios = shown.run, shown.scenarios
     finished = [s for s in scenarios if s.status == "ok"]
-    filled = [
+    families = [
         INFO([(_description(run, s), 1) for s in scenarios]),
         VALID([(_identity(run, s), int(not _faults(s))) for s in scenarios]),
         INVALID([((*_identity(run, s), fault), 1) for s in scenarios for fault in _faults(s)]),
@@ -304,12 +297,12 @@ def run_part(shown: Shown, predicted: Predicted | None = None) -> list[Filled]:
         REPEAT_STDEV([(_tiered(run, s), _repeat_stdev(shown, s)) for s in finished]),
         SCORE(list(_scores(run, finished))),
     ]
-    filled += [family([(_tiered(run, s), of(s, run)) for s in finished]) for family, of in _OF_POWER]
-    filled += [family([(_identity(run, s), of(s, run)) for s in finished]) for family, of in _OF_WORK]
-    return filled + (_predictions(shown, predicted) if predicted is not None else [])
+    families += [family([(_tiered(run, s), of(s, run)) for s in finished]) for family, of in _OF_POWER]
+    families += [family([(_identity(run, s), of(s, run)) for s in finished]) for family, of in _OF_WORK]
+    return families + (_predictions(shown, predicted) if predicted is not None else [])
 
 
-def _predictions(shown: Shown, predicted: Predicted) -> list[Filled]:
+def _predictions(shown: Shown, predicted: Predicted) -> list[Metric]:
     """Of a scenario that was repeated, the prediction for the repeat that is published."""
     chosen = {id(s) for s in shown.scenarios if s.status == "ok"}
     pairs = zip(shown.run.scenarios, predicted.scenarios, strict=False)
@@ -348,7 +341,7 @@ def _description(run: Run, s: Scenario) -> tuple[str, ...]:
         s.encoder or "",
         s.encoder_type,
         s.preset or "",
-        hardware_id(run),
+        machine_of(run),
         s.type,
         _tier(s),
     )
@@ -392,16 +385,7 @@ EXPORTER = Exporter(
         Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of the trained models"),
     ),
     build=_build,
-    families=(
-        *_TOTALS,
-        *_SCENARIO,
-        *(family for family, _ in _OF_POWER),
-        REPEAT_STDEV,
-        SCORE,
-        *(family for family, _ in _OF_WORK),
-        *_PREDICTED,
-        *_MODELS,
-    ),
+    families=declared(globals()),
 )
 
 if __name__ == "__main__":

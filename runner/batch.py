@@ -27,6 +27,7 @@ import msgspec
 
 from advisor.common.atomic import NO_JSON
 from advisor.errors import InputError
+from runner.shipped import existing_or_shipped
 from runner.spec import Spec, refuse, spec_problems
 
 __all__ = ["MOST_SCENARIOS", "read_batch"]
@@ -43,7 +44,7 @@ def read_batch(path: Path) -> list[Spec]:
     InputError
         The file cannot be read or parsed, or fields in it are wrong; names them all, the first five in full.
     """
-    document = _load(path)
+    document = _load(existing_or_shipped(path))
     if isinstance(document, list):
         document = {"scenarios": document}
     if not isinstance(document, dict):
@@ -105,14 +106,14 @@ def _combinations(
         return
     # a preset by encoder takes the encoder's value, so that one is fixed first
     shared = {axis: values for axis, values in matrix.items() if not isinstance(values, dict)}
-    own = {axis: values for axis, values in matrix.items() if isinstance(values, dict)}
+    by_encoder = {axis: values for axis, values in matrix.items() if isinstance(values, dict)}
     for chosen in itertools.product(*shared.values()):
         entry = dict(zip(shared, chosen, strict=True))
         encoder = str(entry.get("encoder", defaults.get("encoder", Spec().encoder)))
-        unknown = [axis for axis, values in own.items() if encoder not in values]
+        unknown = [axis for axis, values in by_encoder.items() if encoder not in values]
         refuse(path, [f"matrix.{axis}: expected an entry for {encoder}" for axis in unknown])
-        for extra in itertools.product(*(values[encoder] for values in own.values())):
-            combined = entry | dict(zip(own, extra, strict=True))
+        for extra in itertools.product(*(values[encoder] for values in by_encoder.values())):
+            combined = entry | dict(zip(by_encoder, extra, strict=True))
             full = {**defaults, **combined}
             if not any(_matches(exclude, full) for exclude in excludes):
                 yield combined

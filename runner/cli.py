@@ -18,19 +18,27 @@ from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
-from advisor.results import InputMedia, Run
+from advisor.results import Run
 from advisor.video.complexity import ContentCache
+from advisor.video.encoders import ALIASES
 from advisor.video.ffmpeg import capabilities, chosen_ffmpeg
+from runner.arguments import NEWEST, parse
 from runner.command import commands
-from runner.display import Display, rows, table
-from runner.jobs import jobs_of
-from runner.options import NEWEST, parse
-from runner.places import content_cache, new_result_path, outputs_folder, remove_if_empty
-from runner.plan import Job, arrange
-from runner.preflight import look_at_content, look_at_inputs, missing, odd_sizes
-from runner.resume import newest, read_former, remaining
+from runner.display import Display, rows, summary_table
+from runner.jobs import Job, arrange, jobs_of
+from runner.preflight import look_at_content, look_at_inputs, missing, refuse_unreadable, unsuitable
+from runner.result_files import (
+    claimed,
+    content_cache,
+    new_result_path,
+    newest,
+    outputs_folder,
+    read_former,
+    remaining,
+)
 from runner.score import Scorer
-from runner.session import Session, Settings
+from runner.session import RunSettings, Session
+from runner.source import Source
 from runner.stop import StopRequest
 
 __all__ = ["main"]
@@ -54,16 +62,22 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
     jobs = jobs_of(options)
-    jobs = _without(missing(jobs, ffmpeg, able), "encoder", jobs, program, options)
+    for alias in dict.fromkeys(job.alias for job in jobs if job.alias is not None):
+        sys.stderr.write(f"{program}: {alias} is encoded with {ALIASES[alias]}\n")
+    jobs = _without(missing(jobs, ffmpeg, able), jobs, program, options)
     sources = look_at_inputs(jobs, ffmpeg)
-    jobs = _without(odd_sizes(jobs, sources, ffmpeg), "resolution", jobs, program, options)
+    jobs = _without(unsuitable(jobs, sources, ffmpeg), jobs, program, options)
+    for name in dict.fromkeys(job.input for job in jobs if job.input and job.media_seconds is None):
+        if sources[name].media.path is not None and not sources[name].loops:
+            sys.stderr.write(f"{program}: {name}: cannot be read twice: an encode ends where it ends\n")
+    refuse_unreadable(jobs, sources, ffmpeg, options.output_dir)
     jobs = arrange(
         jobs,
         repeats=options.repeat,
         shuffle_seed=options.seed if options.order == "random" else None,
         baseline_seconds=options.duration if options.with_baseline else None,
     )
-    settings = Settings(
+    settings = RunSettings(
         ffmpeg=ffmpeg,
         capabilities=able,
         interval_seconds=options.interval,
@@ -75,18 +89,18 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
         sysfs=options.sysfs,
     )
     if options.dry_run:
-        return _dry_run(jobs, settings, options.output_dir)
+        return _dry_run(jobs, sources, settings, options.output_dir)
     return _measure(program, jobs, sources, settings, options, stop)
 
 
 def _without(
-    reasons: Mapping[Job, str], field: str, jobs: list[Job], program: str, options: argparse.Namespace
+    reasons: Mapping[Job, str], jobs: list[Job], program: str, options: argparse.Namespace
 ) -> list[Job]:
     """The jobs that can be done here; that others cannot is an error unless they may be left out."""
-    said = list(dict.fromkeys(reasons.values()))
-    if said and not (options.skip_missing or options.subcommand == "suite"):
-        raise InputError("; ".join(said), subject=field)
-    for reason in said:
+    lines = list(dict.fromkeys(reasons.values()))
+    if lines and not (options.skip_missing or options.subcommand == "suite"):
+        raise InputError("; ".join(lines))
+    for reason in lines:
         sys.stderr.write(f"{program}: left out: {reason}\n")
     jobs = [job for job in jobs if job not in reasons]
     if not jobs:
@@ -94,7 +108,9 @@ def _without(
     return jobs
 
 
-def _dry_run(jobs: Sequence[Job], settings: Settings, output_dir: Path) -> int:
+def _dry_run(
+    jobs: Sequence[Job], sources: Mapping[str, Source], settings: RunSettings, output_dir: Path
+) -> int:
     """The commands that would run, and how long that takes at most."""
     folder = output_dir / "test_results_DATE_outputs"
     total = 0.0
@@ -104,25 +120,31 @@ def _dry_run(jobs: Sequence[Job], settings: Settings, output_dir: Path) -> int:
         if not job.streams:
             print(f"# idle for {job.duration_seconds:g} s")  # noqa: T201
             continue
-        for command in commands(job, ffmpeg=settings.ffmpeg, folder=folder):
-            print(shlex.join(command.arguments))  # noqa: T201
+        for command in commands(
+            job, ffmpeg=settings.ffmpeg, folder=folder, source=sources.get(job.input or "")
+        ):
+            for arguments in filter(None, (command.first_pass, command.arguments)):
+                print(shlex.join(arguments))  # noqa: T201
     bounded = all(job.media_seconds is None for job in jobs)
-    said = f"about {total:.0f} s" if bounded else "as long as the encodes of fixed length take"
-    print(f"# {len(jobs)} scenarios, {said}")  # noqa: T201
+    length = f"about {total:.0f} s" if bounded else "as long as the encodes of fixed length take"
+    print(f"# {len(jobs)} scenarios, {length}")  # noqa: T201
     return 0
 
 
 def _measure(
     program: str,
     jobs: list[Job],
-    sources: dict[str, InputMedia],
-    settings: Settings,
+    sources: dict[str, Source],
+    settings: RunSettings,
     options: argparse.Namespace,
     stop: StopRequest,
 ) -> int:
     _make_folder(options.output_dir)
     if options.compute_quality and any(job.sink != "file" for job in jobs):
         sys.stderr.write(f"{program}: what goes to null or to a server leaves no file and gets no score\n")
+    for name, source in sources.items() if options.compute_quality else ():
+        if source.hdr is not None:
+            sys.stderr.write(f"{program}: {name}: VMAF has no model for HDR ({source.hdr})\n")
     # before the first window: it is work for the processor
     contents = look_at_content(
         sources,
@@ -139,13 +161,14 @@ def _measure(
     )
     if meter.tier == "measured":
         settings = replace(settings, calibrated_idle_watts=_calibrated_idle_watts(options))
-    path, former = _result_file(options)
-    if former is not None:
-        asked = len(jobs)
-        here = host(options.procfs, options.sysfs)
-        jobs = remaining(jobs, former, here, settings.ffmpeg, path)
-        sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
-    try:
+    path = _result_path(options)
+    with claimed(path):
+        former = None if options.resume is None else read_former(path)
+        if former is not None:
+            asked = len(jobs)
+            here = host(options.procfs, options.sysfs)
+            jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
+            sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
         with Display(len(jobs), quiet=options.quiet) as display, open_gpus() as gpus, meter:
             session = Session(path, settings, meter, gpus, stop, display)
             if former is not None:
@@ -154,8 +177,6 @@ def _measure(
             meter.stop()
             unscored = _score(session, settings, options, stop) if options.compute_quality else 0
             session.finish()
-    finally:
-        remove_if_empty(outputs_folder(path))
     _report(session.run, path, as_json=options.json)
     if stop.asked:
         raise KeyboardInterrupt
@@ -174,12 +195,12 @@ def _complain(run: Run, unscored: int) -> None:
 
 
 def _calibrated_idle_watts(options: argparse.Namespace) -> float | None:
-    known = host(options.procfs, options.sysfs).hardware_id or ""
-    found = load_calibration(options.models_dir, known, source="powercap")
-    return None if found is None else found.idle.mean_watts
+    hardware_id = host(options.procfs, options.sysfs).hardware_id or ""
+    calibration = load_calibration(options.models_dir, hardware_id, source="powercap")
+    return None if calibration is None else calibration.idle.mean_watts
 
 
-def _score(session: Session, settings: Settings, options: argparse.Namespace, stop: StopRequest) -> int:
+def _score(session: Session, settings: RunSettings, options: argparse.Namespace, stop: StopRequest) -> int:
     if stop.asked:
         return 0
     folder = outputs_folder(session.path)
@@ -193,11 +214,10 @@ def _make_folder(folder: Path) -> None:
         raise InputError(f"expected a folder that can be made: {exc.strerror}", subject=folder) from exc
 
 
-def _result_file(options: argparse.Namespace) -> tuple[Path, Run | None]:
+def _result_path(options: argparse.Namespace) -> Path:
     if options.resume is None:
-        return new_result_path(options.output_dir), None
-    path = newest(options.output_dir) if options.resume == NEWEST else Path(options.resume)
-    return path, read_former(path)
+        return new_result_path(options.output_dir)
+    return newest(options.output_dir) if options.resume == NEWEST else Path(options.resume)
 
 
 def _report(run: Run, path: Path, *, as_json: bool) -> None:
@@ -211,5 +231,5 @@ def _report(run: Run, path: Path, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
     else:
         where = f"{path}\n" if path.exists() else ""
-        sys.stdout.write(f"{table(run)}\n{where}")
+        sys.stdout.write(f"{summary_table(run)}\n{where}")
     sys.stdout.flush()

@@ -1,14 +1,14 @@
 """From a job to ffmpeg's argument lists.
 
-Only video is encoded. The input is looped without end and the encode is bounded from outside (see
-`runner.process`) or by ``-t``; ``-fps_mode vfr`` keeps every frame as it comes and drops one only when two
-share an instant, so an output's frames are the first frames of the looped input, one to one.
+The input is looped without end and the encode is bounded from outside (see `runner.process`) or by ``-t``.
+Unless a rate is asked for, every frame is encoded with the time at which the input shows it.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import statistics
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +16,16 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.video.ffmpeg import file_url
-from runner.plan import Job, Rung
+from runner.jobs import Job, Rung
+from runner.source import LAVFI, Source
 
-__all__ = ["Command", "Target", "commands", "input_arguments", "slug"]
+__all__ = ["Command", "Target", "commands", "hardware_trial", "slug", "trial"]
 
-LAVFI = "lavfi:"
+_TICKS_PER_SECOND = 90_000
+"""Of the times that encoders are given: all usual frame rates are whole numbers of these."""
+_LONGEST_STEP_RATIO = 1.5
+"""Of the longest time between two frames of an input: a longer one lies where it begins again."""
+_PARAMETER_LISTS = ("-x264-params", "-x265-params", "-svtav1-params", "-aom-params", "-vvenc-params")
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -30,27 +35,48 @@ class Target(Struct, frozen=True, kw_only=True):
     url: str
     path: Path | None
     """The file, None for null and RTMP sinks."""
+    pass_log: Path | None = None
+    """The beginning of the names of what a first pass writes; None with one pass."""
 
 
 class Command(Struct, frozen=True):
-    """One ffmpeg process."""
+    """One ffmpeg process, or two of which the second runs when the first has ended well."""
 
     arguments: tuple[str, ...]
     targets: tuple[Target, ...]
+    first_pass: tuple[str, ...] = ()
 
 
-def commands(job: Job, *, ffmpeg: Path, folder: Path) -> list[Command]:
-    """One command per concurrent stream; files go to ``folder``, named by scenario, repeat, stream, rung."""
-    return [_command(job, ffmpeg, folder, index) for index in range(len(job.streams))]
+def commands(job: Job, *, ffmpeg: Path, folder: Path, source: Source | None = None) -> list[Command]:
+    """One command per concurrent stream; files go to ``folder``, named by scenario, repeat, stream, rung.
+
+    ``source`` is what is known of the job's input.
+    """
+    return [_command(job, ffmpeg, folder, source, index) for index in range(len(job.streams))]
 
 
-def _command(job: Job, ffmpeg: Path, folder: Path, stream: int) -> Command:
+def _command(job: Job, ffmpeg: Path, folder: Path, source: Source | None, stream: int) -> Command:
     targets = tuple(_target(job, folder, stream, index) for index in range(len(job.streams[stream])))
-    arguments = [str(ffmpeg), *_global_arguments(job), *input_arguments(job)]
-    arguments += ["-filter_complex", _graph(job, targets)]
+    head = [str(ffmpeg), *_global_arguments(job), *_input_arguments(job, source)]
+    head += ["-filter_complex", _graph(job, targets, source)]
+    passes = [_outputs(job, targets, source, number) for number in range(1, job.passes + 1)]
+    return Command((*head, *passes[-1]), targets, (*head, *passes[0]) if job.passes == 2 else ())
+
+
+def _outputs(job: Job, targets: Sequence[Target], source: Source | None, number: int) -> list[str]:
+    arguments = []
+    # beside sound the video keeps its time in the file
+    start = 0.0 if job.audio is None or source is None else source.start_seconds
     for index, target in enumerate(targets):
-        arguments += ["-map", f"[o{index}]", *_output_arguments(job, target)]
-    return Command(tuple(arguments), targets)
+        arguments += ["-map", f"[o{index}]", *_video_arguments(job, target)]
+        if target.pass_log is not None:
+            arguments += ["-pass:v", str(number), "-passlogfile:v", str(target.pass_log)]
+        last = number == job.passes
+        arguments += [
+            *(_audio_arguments(job) if last else []),
+            *_end_arguments(job, target, start, sink=last),
+        ]
+    return arguments
 
 
 def _global_arguments(job: Job) -> list[str]:
@@ -61,25 +87,73 @@ def _global_arguments(job: Job) -> list[str]:
     return [*arguments, "-timelimit", str(limit), *job.table.device]
 
 
-def input_arguments(job: Job) -> list[str]:
-    """The input of a job, without end where it is a file."""
-    source = job.input or ""
+def trial(job: Job, source: Source) -> list[str]:
+    """Arguments that encode the first frame as the job would, to nowhere."""
+    targets = tuple(_target(job, Path(), 0, index) for index in range(len(job.streams[0])))
+    arguments = ["-nostdin", "-v", "error", "-y", *job.table.device, *_input_arguments(job, source)]
+    arguments += ["-filter_complex", _graph(job, targets, source)]
+    muxer = {"file": "mp4", "null": "null", "rtmp": "flv"}[job.sink]
+    for index, target in enumerate(targets):
+        arguments += ["-map", f"[o{index}]", *_video_arguments(job, target), *_audio_arguments(job)]
+        # this header names the streams before their frames, so that a codec that cannot go in is found
+        arguments += ["-movflags", "+empty_moov"] if muxer == "mp4" else []
+        arguments += ["-frames:v", "1", "-t", "1", "-f", muxer, os.devnull]
+    return arguments
+
+
+def hardware_trial(job: Job) -> list[str]:
+    """Arguments that decode the first frame by hardware alone; a decode as usual falls back to the CPU."""
+    name = job.hardware_decoding or ""
+    decoder = ["-hwaccel", name, "-hwaccel_output_format", name, "-i", file_url(job.input or "")]
+    to_memory = "hwdownload,format=nv12|p010le|yuv444p|yuv444p16le"
+    picture = ["-map", "0:V:0", "-vf", to_memory, "-frames:v", "1", "-f", "null", "-"]
+    return ["-nostdin", "-v", "error", *decoder, *picture]
+
+
+def _input_arguments(job: Job, source: Source | None) -> list[str]:
+    """The input of a job, without end where it is a file that can be read again from its start."""
+    name = job.input or ""
     pace = ["-re"] if job.realtime else []
-    if source.startswith(LAVFI):
-        return [*pace, "-f", "lavfi", "-i", source.removeprefix(LAVFI)]
-    return [*pace, "-stream_loop", "-1", "-i", file_url(source)]
+    if name.startswith(LAVFI):
+        return [*pace, "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
+    decoding = [] if job.hardware_decoding is None else ["-hwaccel", job.hardware_decoding]
+    loop = ["-stream_loop", "-1"] if source is None or source.loops else []
+    return [*pace, *decoding, *loop, "-i", file_url(name)]
 
 
-def _graph(job: Job, targets: Sequence[Target]) -> str:
-    """One decode; a change of frame rate before the split, sizes and uploads after it."""
-    rate = [f"fps={job.fps:.10g}"] if job.fps is not None else []
+def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
+    """One decode; times, filters and a change of frame rate before the split, sizes and uploads after it."""
+    common = [*_times(job, source), *([job.filters] if job.filters is not None else [])]
+    if job.fps is not None:
+        common.append(f"fps={job.fps}")
+    # where the encode ends is rounded to these: AVI's are whole frames
+    common.append(f"settb=1/{_TICKS_PER_SECOND}")
     chains = [_chain(job, target.rung) for target in targets]
     if len(chains) == 1:
-        return f"[0:V:0]{','.join([*rate, *chains[0]]) or 'null'}[o0]"
-    split = ",".join([*rate, f"split={len(chains)}"])
+        return f"[0:V:0]{','.join([*common, *chains[0]])}[o0]"
+    split = ",".join([*common, f"split={len(chains)}"])
     heads = "".join(f"[s{index}]" for index in range(len(chains)))
     tails = [f"[s{index}]{','.join(chain) or 'null'}[o{index}]" for index, chain in enumerate(chains)]
     return ";".join([f"[0:V:0]{split}{heads}", *tails])
+
+
+def _times(job: Job, source: Source | None) -> list[str]:
+    """The filter that lets the first frame begin at 0 and the next pass follow the one before.
+
+    Several containers have no times where they begin again, or a gap: after the last of the input's frames
+    its own length is taken, and elsewhere the usual step. Beside sound both keep the times of the file.
+    """
+    if job.audio is not None:
+        return []
+    if source is None or source.seconds is None:
+        return ["setpts=PTS-STARTPTS"]
+    usual, longest = statistics.median(source.steps), _LONGEST_STEP_RATIO * max(source.steps)
+    step = (
+        f"if(gt(PTS,PREV_INPTS)*lte((PTS-PREV_INPTS)*TB,{longest:.6f}),PTS-PREV_INPTS,round({usual:.6f}/TB))"
+    )
+    last = f"round({source.seconds - source.times[-1]:.6f}/TB)"
+    step = f"if(mod(N,{len(source.times)}),{step},{last})"
+    return [f"setpts='if(isnan(PREV_OUTPTS),0,PREV_OUTPTS+{step})'"]
 
 
 def _chain(job: Job, rung: Rung) -> list[str]:
@@ -88,12 +162,14 @@ def _chain(job: Job, rung: Rung) -> list[str]:
         width, height = rung.resolution.split("x")
         # bicubic by name, since the quality measurement undoes it with the same
         chain.append(f"scale=w={width}:h={height}:flags=bicubic")
+    if job.pixel_format is not None:
+        chain.append(f"format={job.pixel_format}")
     if job.table.upload is not None:
         chain.append(job.table.upload)
     return chain
 
 
-def _output_arguments(job: Job, target: Target) -> list[str]:
+def _video_arguments(job: Job, target: Target) -> list[str]:
     encoder = job.table
     arguments = ["-c:v", encoder.name, *_filled(encoder.preset, job.preset or "")]
     arguments += encoder.live if job.realtime else encoder.offline
@@ -104,9 +180,33 @@ def _output_arguments(job: Job, target: Target) -> list[str]:
         arguments += _filled(encoder.constant_quality, f"{target.rung.crf:g}")
     if job.threads is not None:
         arguments += _filled(encoder.threads, str(job.threads))
+    for name, value in job.encoder_options:
+        _add_option(arguments, f"-{name}", value)
     arguments += ["-fps_mode:v", "vfr"]
-    if job.media_seconds is not None:
-        arguments += ["-t", f"{job.media_seconds:.10g}"]
+    if job.fps is None and not encoder.constant_rate_only:
+        arguments += ["-enc_time_base:v", f"1:{_TICKS_PER_SECOND}"]
+    return arguments
+
+
+def _add_option(arguments: list[str], option: str, value: str) -> None:
+    """Add an option of the encoder; to one of its own lists that is there already, what is not in it."""
+    if option in _PARAMETER_LISTS and option in arguments:
+        arguments[arguments.index(option) + 1] += f":{value}"
+    else:
+        arguments += [f"{option}:v", value] if option not in _PARAMETER_LISTS else [option, value]
+
+
+def _audio_arguments(job: Job) -> list[str]:
+    if job.audio is None:
+        return []
+    rate = [] if job.audio_bitrate is None else ["-b:a", job.audio_bitrate]
+    return ["-map", "0:a:0?", "-c:a", job.audio, *rate]
+
+
+def _end_arguments(job: Job, target: Target, start_seconds: float, *, sink: bool) -> list[str]:
+    arguments = [] if job.media_seconds is None else ["-t", f"{job.media_seconds + start_seconds:.10g}"]
+    if not sink:
+        return [*arguments, "-f", "null", "-"]
     if job.sink == "rtmp":
         # a server that stops answering is a failure after this many microseconds, not a wait without end
         arguments += ["-rw_timeout", "10000000"]
@@ -121,10 +221,13 @@ def _target(job: Job, folder: Path, stream: int, index: int) -> Target:
     rung = job.streams[stream][index]
     several = len(job.streams) > 1, len(job.streams[stream]) > 1
     suffix = (f"_s{stream + 1}" if several[0] else "") + (f"_r{index + 1}" if several[1] else "")
+    stem = f"{slug(job.name)}_{job.repeat}{suffix}"
+    pass_log = folder.absolute() / f"{stem}_pass" if job.passes == 2 else None
     if job.sink == "file":
-        path = folder / f"{slug(job.name)}_{job.repeat}{suffix}.mp4"
-        return Target(rung=rung, url=file_url(path), path=path)
-    return Target(rung=rung, url="-" if job.sink == "null" else f"{job.rtmp}{suffix}", path=None)
+        path = folder / f"{stem}.mp4"
+        return Target(rung=rung, url=file_url(path), path=path, pass_log=pass_log)
+    url = "-" if job.sink == "null" else f"{job.rtmp}{suffix}"
+    return Target(rung=rung, url=url, path=None, pass_log=pass_log)
 
 
 def slug(name: str) -> str:

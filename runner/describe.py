@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from msgspec.structs import replace
+from msgspec import Struct
 
-from advisor.results import EncodeStats, InputMedia, Output, Scenario
+from advisor.results import EncodeStats, Output, Scenario
 from advisor.results.derived import parse_resolution
+from advisor.video.ffmpeg import file_url
 from runner.command import Command, Target
-from runner.plan import Job, Rung
-from runner.window import Window
-from runner.words import Ended
+from runner.ffmpeg_log import ProcessResult
+from runner.jobs import Job, Rung
+from runner.source import Source
 
-__all__ = ["described", "encode_stats", "outputs"]
+__all__ = ["encode_stats", "outputs", "scenario_record"]
 
 
-def described(job: Job, planned: Sequence[Command], source: InputMedia | None, window: Window) -> Scenario:
-    """Everything that was known before the encode, and when it ran."""
-    common = Scenario(
+def scenario_record(job: Job, planned: Sequence[Command], source: Source | None) -> Scenario:
+    """Everything that is known before the encode."""
+    if not job.streams:
+        return Scenario(name=job.name, type=job.type, repeat=job.repeat, streams=0)
+    rungs = [rung for stream in job.streams for rung in stream]
+    qualities = {rung.crf for rung in rungs}
+    return Scenario(
         name=job.name,
         type=job.type,
         repeat=job.repeat,
-        duration=window.seconds,
-        start_time=window.start_unix,
-        end_time=window.end_unix,
-    )
-    if not job.streams:
-        return replace(common, streams=0)
-    rungs = [rung for stream in job.streams for rung in stream]
-    qualities = {rung.crf for rung in rungs}
-    return replace(
-        common,
         bitrate=_asked_bitrate(job),
         crf=qualities.pop() if len(qualities) == 1 else None,
         resolution=max((_resolution(rung, source) for rung in rungs), key=_pixels),
-        fps=job.fps or (source.fps if source else None),
+        fps=_rate(job, source),
         encoder=job.encoder,
         encoder_type=job.table.kind,
         preset=job.preset,
         threads=job.threads,
         streams=len(job.streams),
         viewers=job.viewers,
-        input=source,
+        filters=job.filters,
+        pixel_format=job.pixel_format,
+        encoder_options=dict(job.encoder_options),
+        passes=job.passes if job.passes > 1 else None,
+        audio=job.audio,
+        audio_bitrate=job.audio_bitrate,
+        hardware_decoding=job.hardware_decoding,
+        input=None if source is None else source.media,
         command=list(planned[0].arguments),
     )
+
+
+def _rate(job: Job, source: Source | None) -> float | None:
+    if job.fps is not None:
+        return float(job.fps)
+    return None if source is None else source.media.fps
 
 
 def _asked_bitrate(job: Job) -> str | None:
@@ -54,10 +63,10 @@ def _asked_bitrate(job: Job) -> str | None:
     return ",".join(asked) or None
 
 
-def _resolution(rung: Rung, source: InputMedia | None) -> str | None:
-    if rung.resolution is not None or source is None or source.width is None:
+def _resolution(rung: Rung, source: Source | None) -> str | None:
+    if rung.resolution is not None or source is None or source.media.width is None:
         return rung.resolution
-    return f"{source.width}x{source.height}"
+    return f"{source.media.width}x{source.media.height}"
 
 
 def _pixels(resolution: str | None) -> int:
@@ -65,19 +74,56 @@ def _pixels(resolution: str | None) -> int:
     return size[0] * size[1] if size else 0
 
 
-def outputs(job: Job, command: Command, ended: Ended, source: InputMedia | None) -> Iterator[Output]:
+def outputs(job: Job, command: Command, result: ProcessResult, source: Source | None) -> Iterator[Output]:
     """The renditions of one process that ended well."""
     for index, target in enumerate(command.targets):
-        frames = ended.output_frames.get(index, ended.frames if index == 0 else None)
+        frames = result.output_frames.get(index, result.frames if index == 0 else None)
+        video = None if target.path is None else _written(target.path)
+        seconds = _seconds(job, frames, video, result, source)
+        size = None if target.rung.resolution or not job.filters else (video and video.resolution)
+        rate = frames / seconds if job.filters and not job.fps and frames and seconds else _rate(job, source)
         yield Output(
-            resolution=_resolution(target.rung, source),
-            fps=job.fps or (source.fps if source else None),
+            resolution=size or _resolution(target.rung, source),
+            fps=rate,
             bitrate=target.rung.bitrate,
             path=None if target.path is None else str(target.path),
-            size_bytes=_size(target, ended.output_bytes.get(index)),
+            size_bytes=_size(target, result.output_bytes.get(index)),
             frames=frames,
-            duration=_seconds_of(frames, job, source),
+            duration=seconds,
         )
+
+
+class _Video(Struct, frozen=True):
+    """What a file says of its video."""
+
+    resolution: str
+    seconds: float | None
+
+
+def _written(path: Path) -> _Video | None:
+    import av
+
+    try:
+        with av.open(file_url(path)) as container:
+            stream = container.streams.video[0]
+            ticks, base = stream.duration, stream.time_base
+            seconds = float(ticks * base) if ticks is not None and base is not None else None
+            return _Video(f"{stream.width}x{stream.height}", seconds)
+    except (av.FFmpegError, OSError, IndexError):
+        return None
+
+
+def _seconds(
+    job: Job, frames: int | None, video: _Video | None, result: ProcessResult, source: Source | None
+) -> float | None:
+    """Seconds of video: as the file says, else as its frames last in the input, else as ffmpeg says."""
+    if frames is None:
+        return None
+    if job.fps is not None:
+        return float(frames / job.fps)
+    if video is not None:
+        return video.seconds
+    return result.seconds if job.filters or source is None else source.seconds_of(frames)
 
 
 def _size(target: Target, muxed_bytes: int | None) -> int | None:
@@ -88,27 +134,16 @@ def _size(target: Target, muxed_bytes: int | None) -> int | None:
         return muxed_bytes
 
 
-def _seconds_of(frames: int | None, job: Job, source: InputMedia | None) -> float | None:
-    """Seconds of video in so many frames: by the rate asked for, else by the input's own mean rate."""
-    if frames is None:
-        return None
-    if job.fps is not None:
-        return frames / job.fps
-    if source is not None and source.frames and source.duration:
-        return frames * source.duration / source.frames
-    return frames / source.fps if source is not None and source.fps else None
-
-
 def encode_stats(
-    ended: Sequence[Ended], made: Sequence[Sequence[Output]], window_seconds: float
+    results: Sequence[ProcessResult], encoded: Sequence[Sequence[Output]], window_seconds: float
 ) -> EncodeStats:
     """ffmpeg's own counts over all streams; speed is the mean of the streams'."""
-    frames = sum(e.frames or 0 for e in ended)
-    seconds = [stream[0].duration for stream in made if stream[0].duration is not None]
+    frames = sum(r.frames or 0 for r in results)
+    seconds = [stream[0].duration for stream in encoded if stream[0].duration is not None]
     return EncodeStats(
         fps=frames / window_seconds,
         speed=sum(seconds) / len(seconds) / window_seconds if seconds else None,
         frames=frames,
-        dropped_frames=sum(e.dropped_frames or 0 for e in ended),
-        duplicated_frames=sum(e.duplicated_frames or 0 for e in ended),
+        dropped_frames=sum(r.dropped_frames or 0 for r in results),
+        duplicated_frames=sum(r.duplicated_frames or 0 for r in results),
     )

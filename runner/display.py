@@ -12,14 +12,14 @@ from msgspec import Struct
 from advisor.common.statistics import Summary, summarise
 from advisor.results import Run, Scenario
 from advisor.results.derived import vmaf_mean
+from runner.jobs import Job
 from runner.measure import Progress
-from runner.plan import Job
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-__all__ = ["Display", "Row", "rows", "table"]
+__all__ = ["ConfigurationRow", "Display", "rows", "summary_table"]
 
 MEASURES = (
     "duration_seconds",
@@ -144,7 +144,7 @@ def outcome(scenario: Scenario) -> str:
     return ", ".join(parts)
 
 
-class Row(Struct, frozen=True):
+class ConfigurationRow(Struct, frozen=True):
     """One configuration of a run, over its finished repeats."""
 
     scenario: str
@@ -153,13 +153,13 @@ class Row(Struct, frozen=True):
     measures: dict[str, Summary | None]
 
 
-def rows(run: Run) -> list[Row]:
+def rows(run: Run) -> list[ConfigurationRow]:
     """The run's configurations in the order in which they first ran."""
     names = dict.fromkeys(s.name for s in run.scenarios)
     return [_row(name, [s for s in run.scenarios if s.name == name and s.status == "ok"]) for name in names]
 
 
-def _row(name: str, finished: Sequence[Scenario]) -> Row:
+def _row(name: str, finished: Sequence[Scenario]) -> ConfigurationRow:
     values: dict[str, list[float | None]] = {
         "duration_seconds": [s.duration for s in finished],
         "mean_watts": [s.power.mean_watts if s.power else None for s in finished],
@@ -169,14 +169,14 @@ def _row(name: str, finished: Sequence[Scenario]) -> Row:
         "speed": [s.encode.speed if s.encode else None for s in finished],
         "vmaf": [vmaf_mean(s) for s in finished],
     }
-    measures = {key: summarise([v for v in found if v is not None]) for key, found in values.items()}
-    return Row(name, len(finished), sum(not s.validity for s in finished), measures)
+    measures = {key: summarise([v for v in series if v is not None]) for key, series in values.items()}
+    return ConfigurationRow(name, len(finished), sum(not s.validity for s in finished), measures)
 
 
 _HEADS = ("scenario", "n", "valid", "s", "W", "J", "net J", "CPU s", "speed", "VMAF")
 
 
-def table(run: Run) -> str:
+def summary_table(run: Run) -> str:
     """Means with the 95 % interval where a configuration was repeated; empty cells are unknown."""
     lines = [list(_HEADS)]
     for row in rows(run):

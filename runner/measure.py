@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -10,18 +11,19 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.results import InputMedia, Output, Scenario
+from advisor.results import Output, Scenario
 from runner.command import commands
-from runner.describe import described, encode_stats, outputs
-from runner.plan import Job
+from runner.describe import encode_stats, outputs, scenario_record
+from runner.ffmpeg_log import ProcessResult
+from runner.jobs import Job
+from runner.measurement import EnergyMeter, GpuReader, Measurement
 from runner.process import EncodeGroup
-from runner.validity import Conditions, Observed, read_conditions, reasons
-from runner.window import EnergyMeter, GpuReader, Window
-from runner.words import Ended
+from runner.source import Source
+from runner.validity import MachineState, WindowConditions, read_machine_state, reasons
 
-__all__ = ["Bench", "Progress", "measure"]
+__all__ = ["Laboratory", "Progress", "measure"]
 
-FEWEST_PATIENCE_SECONDS = 60.0
+LEAST_PATIENCE_SECONDS = 60.0
 """How long ffmpeg may take to finish its files after it was asked to end."""
 
 
@@ -32,7 +34,7 @@ class Progress(Struct, frozen=True):
     frames: int
 
 
-class Bench(Struct, frozen=True, kw_only=True):
+class Laboratory(Struct, frozen=True, kw_only=True):
     """What every scenario of a run shares."""
 
     meter: EnergyMeter
@@ -40,7 +42,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     folder: Path
     """Where encodes are written."""
     interval_seconds: float
-    """Between power samples."""
+    """Between power samples; a short window is sampled more often."""
     stopping: Callable[[], bool]
     """Whether the user asked for the end."""
     notice: Callable[[Progress], None]
@@ -48,8 +50,14 @@ class Bench(Struct, frozen=True, kw_only=True):
     procfs: str = "/proc"
     sysfs: str = "/sys"
 
+    def state(self) -> MachineState:
+        """The machine at this moment, and what the runner itself has used."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        state = read_machine_state(self.procfs, self.sysfs)
+        return replace(state, runner_cpu_seconds=usage.ru_utime + usage.ru_stime)
 
-def measure(job: Job, bench: Bench, source: InputMedia | None, idle_watts: float | None) -> Scenario:
+
+def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts: float | None) -> Scenario:
     """Run one job in its measuring window.
 
     The window opens before ffmpeg starts and closes after the last process has ended and was waited for, so
@@ -60,108 +68,123 @@ def measure(job: Job, bench: Bench, source: InputMedia | None, idle_watts: float
     FfmpegError
         The binary cannot be started at all.
     """
-    planned = commands(job, ffmpeg=bench.ffmpeg, folder=bench.folder) if job.streams else []
-    window = Window(bench.meter, bench.interval_seconds, bench.gpus)
-    before = _Around(read_conditions(bench.procfs, bench.sysfs), _own_cpu_seconds())
+    planned = commands(job, ffmpeg=laboratory.ffmpeg, folder=laboratory.folder, source=source)
+    interval_seconds = min(laboratory.interval_seconds, job.duration_seconds / 4)
+    measurement = Measurement(laboratory.meter, interval_seconds, laboratory.gpus)
+    before = laboratory.state()
     with EncodeGroup(planned) as group:
-        window.open()
+        measurement.open()
         group.start()
-        state = _drive(group, window, job, bench)
-        window.close(group.cpu_seconds())
-        ended, error = group.ended, state.error or group.failure
-    after = _Around(read_conditions(bench.procfs, bench.sysfs), _own_cpu_seconds())
-    cpu_seconds = sum(e.cpu_seconds for e in ended) if job.streams else None
-    scenario = replace(described(job, planned, source, window), cpu_seconds=cpu_seconds)
-    if state.aborted:
+        end = _drive(group, measurement, job, laboratory, interval_seconds)
+        encoder_cpu_seconds = group.cpu_seconds()
+        measurement.close(encoder_cpu_seconds)
+        results, error = group.results, end.error or group.failure
+    after = laboratory.state()
+    scenario = replace(
+        scenario_record(job, planned, source),
+        duration=measurement.seconds,
+        start_time=measurement.start_unix,
+        end_time=measurement.end_unix,
+        cpu_seconds=encoder_cpu_seconds if job.streams else None,
+    )
+    if end.aborted:
         return replace(scenario, status="aborted", error="interrupted")
     if error is not None:
         return replace(scenario, status="failed", error=error)
-    made = [list(outputs(job, c, e, source)) for c, e in zip(planned, ended, strict=True)]
+    encoded = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
+    if not end.asked and (shortfall := _shortfall(job, source, encoded)) is not None:
+        return replace(scenario, status="failed", error=shortfall)
     return replace(
         scenario,
-        outputs=[output for stream in made for output in stream],
-        power=window.power(idle_watts, cpu_seconds),
-        gpu_power=window.gpu_power(),
-        samples=window.samples(),
-        encode=encode_stats(ended, made, window.seconds) if job.streams else None,
-        validity=reasons(_observed(job, window, ended, made, before, after, bench.interval_seconds)),
+        outputs=[output for stream in encoded for output in stream],
+        power=measurement.power(idle_watts, scenario.cpu_seconds),
+        gpu_power=measurement.gpu_power(),
+        samples=measurement.samples(),
+        encode=encode_stats(results, encoded, measurement.seconds) if job.streams else None,
+        validity=reasons(
+            replace(
+                _conditions(measurement, results, before, after),
+                interval_seconds=interval_seconds,
+                encoder_cpu_seconds=encoder_cpu_seconds,
+                realtime_seconds=_slowest_seconds(encoded) if job.realtime else None,
+            )
+        ),
     )
 
 
-class _Around(Struct, frozen=True):
-    """The machine before and after a window."""
+def _shortfall(job: Job, source: Source | None, encoded: Sequence[Sequence[Output]]) -> str | None:
+    """Why there is less video than was asked for: the input cannot be read twice, or not to its end."""
+    if job.media_seconds is None or not encoded:
+        return None
+    tolerance = max(0.1, 2 * max(source.steps, default=0.0) if source is not None else 0.0)
+    seconds = min(output.duration or math.inf for stream in encoded for output in stream)
+    if seconds >= job.media_seconds - tolerance:
+        return None
+    return f"the input gave {seconds:.2f} of {job.media_seconds:g} s of video"
 
-    conditions: Conditions
-    own_cpu_seconds: float
+
+def _slowest_seconds(encoded: Sequence[Sequence[Output]]) -> float:
+    """Seconds of video that the slowest stream made."""
+    return min(stream[0].duration or 0.0 for stream in encoded)
 
 
-def _observed(
-    job: Job,
-    window: Window,
-    ended: Sequence[Ended],
-    made: Sequence[Sequence[Output]],
-    before: _Around,
-    after: _Around,
-    interval_seconds: float,
-) -> Observed:
-    own = after.own_cpu_seconds - before.own_cpu_seconds
-    slowest = min((stream[0].duration or 0.0 for stream in made), default=None)
-    return Observed(
-        window_seconds=window.seconds,
-        wall_clock_seconds=window.end_unix - window.start_unix,
-        samples=window.sample_count,
-        longest_gap_seconds=window.longest_gap_seconds,
-        interval_seconds=interval_seconds,
-        energy_lost=window.energy_lost,
-        host_busy_seconds=window.host_busy_seconds,
-        host_total_seconds=window.host_total_seconds,
-        own_seconds=own + sum(e.cpu_seconds for e in ended),
-        before=before.conditions,
-        after=after.conditions,
-        realtime_seconds=slowest if job.realtime else None,
-        dropped_frames=sum(e.dropped_frames or 0 for e in ended),
-        decode_errors=sum(e.decode_errors for e in ended),
+def _conditions(
+    measurement: Measurement, results: Sequence[ProcessResult], before: MachineState, after: MachineState
+) -> WindowConditions:
+    return WindowConditions(
+        window_seconds=measurement.seconds,
+        wall_clock_seconds=measurement.end_unix - measurement.start_unix,
+        samples=measurement.sample_count,
+        longest_gap_seconds=measurement.longest_gap_seconds,
+        energy_lost=measurement.energy_lost,
+        host_busy_seconds=measurement.host_busy_seconds,
+        host_total_seconds=measurement.host_total_seconds,
+        before=before,
+        after=after,
+        dropped_frames=sum(result.dropped_frames or 0 for result in results),
+        decode_errors=sum(result.decode_errors for result in results),
+        stopped=any(result.stopped for result in results),
     )
 
 
-class _State(Struct):
+class _End(Struct):
+    """How a scenario ended."""
+
+    asked: bool = False
+    """Whether ffmpeg was asked to end."""
     aborted: bool = False
     error: str | None = None
 
 
-def _drive(group: EncodeGroup, window: Window, job: Job, bench: Bench) -> _State:
+def _drive(
+    group: EncodeGroup, measurement: Measurement, job: Job, laboratory: Laboratory, interval_seconds: float
+) -> _End:
     """Sample, watch the clock and the user, until everything has ended."""
-    state = _State()
+    end = _End()
     start = time.monotonic()
-    due = start + bench.interval_seconds
+    due = start + interval_seconds
     deadline = start + job.duration_seconds
-    asked = False
-    while group.running or (not job.streams and not asked):
+    while group.running or (not job.streams and not end.asked):
         group.step(min(due, deadline) - time.monotonic())
         now = time.monotonic()
-        if bench.stopping():
-            state.aborted = True
-        elif group.failed:
-            state.error = group.failure
-        elif now >= deadline and asked:
-            state.error = f"ffmpeg did not end within {_patience(job):g} s of being asked to"
-        if state.aborted or state.error:
+        if laboratory.stopping():
+            end.aborted = True
+        elif group.failure is not None:
+            end.error = group.failure
+        elif now >= deadline and end.asked:
+            end.error = f"ffmpeg did not end within {_patience(job):g} s of being asked to"
+        if end.aborted or end.error:
             group.end()
             break
         if now >= deadline:
             group.ask_to_end()
-            asked, deadline = True, now + _patience(job)
+            end.asked, deadline = True, now + _patience(job)
         if now >= due:
-            window.sample(group.cpu_seconds())
-            due += bench.interval_seconds * (1 + (now - due) // bench.interval_seconds)
-            bench.notice(Progress(now - start, group.frames))
-    return state
+            measurement.sample(group.cpu_seconds())
+            due += interval_seconds * (1 + (now - due) // interval_seconds)
+            laboratory.notice(Progress(now - start, group.frames))
+    return end
 
 
 def _patience(job: Job) -> float:
-    return max(FEWEST_PATIENCE_SECONDS, 2 * min(job.duration_seconds, 3600.0))
-
-
-def _own_cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    return max(LEAST_PATIENCE_SECONDS, 2 * min(job.duration_seconds, 3600.0))

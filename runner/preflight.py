@@ -7,25 +7,45 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
+from advisor.common.near import did_you_mean
 from advisor.errors import FfmpegError, InputError
-from advisor.results import InputMedia
+from advisor.results import InputMedia, Run, parse_run
 from advisor.video.complexity import ContentCache
+from advisor.video.encoders import ENCODERS, Encoder
 from advisor.video.ffmpeg import Capabilities, run_text
-from runner.command import LAVFI, input_arguments
-from runner.encoders import ENCODERS, Encoder
-from runner.plan import Job
+from runner.command import commands, hardware_trial, trial
+from runner.describe import scenario_record
+from runner.jobs import Job
+from runner.source import Source, look_at_source
 
-__all__ = ["device_problem", "look_at_content", "look_at_inputs", "missing", "odd_sizes"]
+__all__ = [
+    "device_problem",
+    "look_at_content",
+    "look_at_inputs",
+    "missing",
+    "refuse_unreadable",
+    "unsuitable",
+]
 
-_SOURCE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
-_PROBE_SECONDS = 30
+_GENERAL_OPTIONS = (
+    *("b_qfactor", "b_qoffset", "b_strategy", "bf", "bufsize", "chroma_sample_location", "color_primaries"),
+    *("color_range", "color_trc", "colorspace", "g", "i_qfactor", "keyint_min", "level", "maxrate"),
+    *("me_range", "minrate", "profile", "qcomp", "qdiff", "qmax", "qmin", "rc_init_occupancy", "refs"),
+    *("sc_threshold", "slices", "subq", "trellis"),
+)
+"""Of ffmpeg's options for any encoder of video."""
+_LOG_CONTEXT = re.compile(r"^(\[[^\]]*\] ?)+")
+_TRIAL_SECONDS = 60
 
 
 def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[Job, str]:
     """Jobs whose encoder cannot be used here, with the reason."""
     names = dict.fromkeys(job.encoder for job in jobs if job.encoder is not None)
-    found = {name: _without_encoder(name, ffmpeg, capabilities) for name in names}
-    return {job: reason for job in jobs if job.encoder and (reason := found[job.encoder])}
+    problems = {name: _without_encoder(name, ffmpeg, capabilities) for name in names}
+    return {job: f"encoder: {reason}" for job in jobs if job.encoder and (reason := problems[job.encoder])}
 
 
 def _without_encoder(name: str, ffmpeg: Path, capabilities: Capabilities) -> str | None:
@@ -49,37 +69,67 @@ def device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
     return None
 
 
-def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, InputMedia]:
+def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, Source]:
     """What each input is, by the name that the jobs give it.
 
     Raises
     ------
     InputError
-        An input that cannot be read or holds no video, or a lavfi source that ffmpeg refuses.
+        An input cannot be used; see `runner.source.look_at_source`.
     """
     names = dict.fromkeys(job.input for job in jobs if job.input is not None)
-    return {name: _lavfi(name, ffmpeg) if name.startswith(LAVFI) else _file(name) for name in names}
+    return {name: look_at_source(name, ffmpeg) for name in names}
 
 
-def odd_sizes(jobs: Sequence[Job], sources: Mapping[str, InputMedia], ffmpeg: Path) -> dict[Job, str]:
-    """Jobs that would encode an input of an odd width or height as it is with an encoder that refuses it.
+def unsuitable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path) -> dict[Job, str]:
+    """Jobs that this ffmpeg would refuse for their input or options, with the field and the reason.
 
-    Whether it does depends on the input's sampling too, so a frame is encoded to see.
+    What only ffmpeg knows is tried on the first frame, once for all jobs that are alike in it.
     """
-    refused: dict[tuple[str, str], bool] = {}
-    found: dict[Job, str] = {}
+    tried: dict[Job, str | None] = {}
+    problems: dict[Job, str] = {}
     for job in jobs:
-        if job.encoder is None or job.input is None or not _keeps_odd_size(job, media := sources[job.input]):
+        source = sources.get(job.input or "")
+        if job.encoder is None or source is None:
             continue
-        key = job.encoder, job.input
-        if key not in refused:
-            refused[key] = _refuses(job, ffmpeg)
-        if refused[key]:
-            found[job] = (
-                f"{job.encoder} refuses the odd size {media.width}x{media.height} of {job.input}: "
-                "name a resolution with even sides"
+        problem = _input_problem(job, source) or _unknown_option(job, ffmpeg)
+        if problem is None and (_keeps_odd_size(job, source.media) or _is_unusual(job)):
+            alike = replace(
+                job, name="", streams=job.streams[:1], repeat=1, duration_seconds=1.0, media_seconds=None
             )
-    return found
+            if alike not in tried:
+                tried[alike] = _trial(job, source, ffmpeg)
+            problem = tried[alike]
+        if problem is not None:
+            problems[job] = problem
+    return problems
+
+
+def _input_problem(job: Job, source: Source) -> str | None:
+    if job.table.constant_rate_only and source.is_variable_rate and job.fps is None:
+        return f"fps: {job.encoder} takes a constant rate only, and {job.input} has none: name one"
+    seconds = source.media.duration
+    too_long = job.media_seconds is not None and seconds is not None and job.media_seconds > seconds > 0
+    if too_long and source.media.path is not None and not source.loops:
+        return f"media_duration: {job.input} lasts {seconds:.2f} s and cannot be read twice"
+    return None
+
+
+def _unknown_option(job: Job, ffmpeg: Path) -> str | None:
+    """Whatever else ffmpeg takes in an option's place, only options of encoders are passed on to it."""
+    if not job.encoder_options:
+        return None
+    text = run_text(ffmpeg, ["-hide_banner", "-h", f"encoder={job.encoder}"])
+    options = {*re.findall(r"^  -(\S+) +<", text, re.MULTILINE), *_GENERAL_OPTIONS}
+    for name, _ in job.encoder_options:
+        if name not in options:
+            hint = did_you_mean(name, sorted(options))
+            return f"encoder_options: {job.encoder} has no option {name!r}, {hint}"
+    return None
+
+
+def _is_unusual(job: Job) -> bool:
+    return bool(job.filters or job.pixel_format or job.encoder_options or job.audio or job.hardware_decoding)
 
 
 def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
@@ -87,19 +137,41 @@ def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
     return as_it_is and ((media.width or 0) % 2 == 1 or (media.height or 0) % 2 == 1)
 
 
-def _refuses(job: Job, ffmpeg: Path) -> bool:
-    encoder = job.table
-    upload = ["-vf", encoder.upload] if encoder.upload else []
-    output = ["-map", "0:V:0", *upload, "-c:v", encoder.name, "-frames:v", "1", "-f", "null", "-"]
+def _trial(job: Job, source: Source, ffmpeg: Path) -> str | None:
+    """What is wrong with encoding the first frame, as field and reason; None when all is well."""
+    if job.hardware_decoding is not None and (complaint := _complaint(ffmpeg, hardware_trial(job))):
+        return f"hardware_decoding: {job.hardware_decoding} cannot decode {job.input} here: {complaint}"
+    complaint = _complaint(ffmpeg, trial(job, source))
+    if complaint is None:
+        return None
+    if _is_unusual(job):
+        return f"scenario {job.name[:60]!r}: ffmpeg refuses it: {complaint}"
+    size = f"{source.media.width}x{source.media.height}"
+    return (
+        f"resolution: {job.encoder} refuses the odd size {size} of {job.input}: "
+        "name a resolution with even sides"
+    )
+
+
+def _complaint(ffmpeg: Path, arguments: Sequence[str]) -> str | None:
+    """ffmpeg's first two error lines, which name the cause; None when it ends well."""
     try:
-        run_text(ffmpeg, ["-v", "error", *encoder.device, *input_arguments(job), *output])
-    except FfmpegError:
-        return True
-    return False
+        done = subprocess.run(
+            [ffmpeg, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_TRIAL_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return str(exc)
+    lines = [_LOG_CONTEXT.sub("", line) for line in done.stderr.decode("utf-8", "replace").splitlines()]
+    cause = " | ".join([line for line in lines if line.strip()][:2])
+    return (cause or "no message") if done.returncode else None
 
 
 def look_at_content(
-    sources: Mapping[str, InputMedia],
+    sources: Mapping[str, Source],
     ffmpeg: Path,
     able: Capabilities,
     cache: ContentCache,
@@ -109,49 +181,31 @@ def look_at_content(
 
     Some seconds of one core for a file that was never seen: before the windows, never inside.
     """
-    found: dict[str, Mapping[str, float]] = {}
-    for name, media in sources.items():
-        if media.path is None:
+    contents: dict[str, Mapping[str, float]] = {}
+    for name, source in sources.items():
+        if source.media.path is None:
             continue
         try:
-            found[name] = cache.measure(media.path, ffmpeg, able)
+            contents[name] = cache.measure(source.media.path, ffmpeg, able)
         except FfmpegError as exc:
             say(str(exc))
-    return found
+    return contents
 
 
-def _file(name: str) -> InputMedia:
-    from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
+def refuse_unreadable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path, folder: Path) -> None:
+    """Refuse what no reader of result files would take, before it is measured.
 
-    media = probe(name)
-    return InputMedia(
-        path=str(Path(name).absolute()),
-        name=Path(name).name,
-        width=media.width,
-        height=media.height,
-        fps=float(media.rate) if media.rate else None,
-        duration=media.seconds,
-        frames=media.frames,
-        loops=-1,
-    )
-
-
-def _lavfi(name: str, ffmpeg: Path) -> InputMedia:
-    arguments = ["-hide_banner", "-nostdin", "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
-    try:
-        done = subprocess.run(
-            [ffmpeg, *arguments, "-frames:v", "1", "-f", "null", "-"],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise InputError(f"the source gave no frame: {exc}", subject=name) from exc
-    match = _SOURCE.search(done.stderr)
-    if done.returncode or match is None:
-        said = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        raise InputError(f"expected a lavfi video source: {' | '.join(said)}", subject=name)
-    return InputMedia(name=name, width=int(match[1]), height=int(match[2]), fps=float(match[3]), loops=0)
+    Raises
+    ------
+    InputError
+        A scenario whose settings do not fit into a result file.
+    """
+    records = []
+    for job in jobs:
+        source = sources.get(job.input or "")
+        planned = commands(job, ffmpeg=ffmpeg, folder=folder, source=source)
+        records.append(scenario_record(job, planned, source))
+    written = msgspec.json.encode(Run(run_id="", scenarios=tuple(records)))
+    refused = parse_run(written, run_id="").refused
+    if refused:
+        raise InputError(refused[0].reason, subject=f"scenario {(refused[0].name or '')[:60]!r}")

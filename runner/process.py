@@ -22,37 +22,44 @@ from typing import IO
 
 from advisor.errors import FfmpegError
 from runner.command import Command
-from runner.words import Ended, Words
+from runner.ffmpeg_log import FfmpegLog, ProcessResult
 
 __all__ = ["EncodeGroup"]
 
-_HEARING_SECONDS = 0.25
-"""Between two looks at what ffmpeg says: it writes every line for itself, and waking up for each would load
-the machine that is measured."""
-_UNHEARD_BYTES = 1 << 20
+_LOOK_SECONDS = 0.25
+"""Between two looks at what ffmpeg writes: it flushes every line, and waking up for each would load the
+machine that is measured."""
+_PIPE_BYTES = 1 << 20
 """What a pipe holds between two looks, so that a talkative ffmpeg does not wait."""
+_MOST_BYTES_A_LOOK = 1 << 20
+"""An ffmpeg may write faster than it is read: a look has an end all the same."""
+_LONGEST_LINE_BYTES = 1 << 16
 
 
-class _Ear:
-    """Hears one pipe, line by line, without ever waiting for it."""
+class _PipeReader:
+    """Reads one pipe line by line, without ever waiting for it."""
 
-    def __init__(self, pipe: IO[bytes], heard: Callable[[str], None]) -> None:
+    def __init__(self, pipe: IO[bytes], take_line: Callable[[str], None]) -> None:
         self._descriptor = pipe.fileno()
-        self._heard = heard
+        self._take_line = take_line
         self._rest = b""
         os.set_blocking(self._descriptor, False)
         # the kernel grants a user only so many large ones: a small one serves too
         with contextlib.suppress(OSError):
-            fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _UNHEARD_BYTES)
+            fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
-    def hear(self) -> None:
-        """Take in everything that was said since the last time."""
-        while data := self._read():
-            *lines, self._rest = (self._rest + data).split(b"\n")
+    def read(self) -> bool:
+        """Take in what was written since the last time; whether there may be more already."""
+        left = _MOST_BYTES_A_LOOK
+        while left > 0 and (data := self._chunk()):
+            left -= len(data)
+            *lines, rest = (self._rest + data).split(b"\n")
+            self._rest = rest[-_LONGEST_LINE_BYTES:]
             for line in lines:
-                self._heard(line.decode("utf-8", "replace").rstrip())
+                self._take_line(line.decode("utf-8", "replace").rstrip())
+        return left <= 0
 
-    def _read(self) -> bytes:
+    def _chunk(self) -> bytes:
         """What is there now; empty for nothing, and at the end of the pipe."""
         try:
             return os.read(self._descriptor, 65536)
@@ -61,11 +68,12 @@ class _Ear:
 
 
 class _Process:
-    """One running ffmpeg and what it has said so far."""
+    """One running ffmpeg and what it has written so far."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
         self.popen = subprocess.Popen(
-            [*_death_notice(), *command.arguments],
+            [*_death_notice(), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -75,13 +83,14 @@ class _Process:
         )
         self.pid = self.popen.pid
         self.pidfd = self._watched()
-        self.words = Words()
-        self.ended: Ended | None = None
+        self.log = FfmpegLog()
+        self.stopped = False
+        self.result: ProcessResult | None = None
         assert self.popen.stdout is not None  # noqa: S101 - asked for above
         assert self.popen.stderr is not None  # noqa: S101
-        self._ears = (
-            _Ear(self.popen.stdout, self.words.progress),
-            _Ear(self.popen.stderr, self.words.stderr),
+        self._pipes = (
+            _PipeReader(self.popen.stdout, self.log.progress),
+            _PipeReader(self.popen.stderr, self.log.stderr),
         )
 
     def _watched(self) -> int:
@@ -93,24 +102,28 @@ class _Process:
                 self.popen.kill()
             raise
 
-    def hear(self) -> None:
-        """Take in everything that it has said since the last time."""
-        for ear in self._ears:
-            ear.hear()
+    def look(self) -> bool:
+        """Take in what it wrote and whether it was stopped; whether it writes faster than this reads."""
+        # a stop that is over by now is remembered by the kernel as a continuation
+        with contextlib.suppress(ChildProcessError):  # it has ended
+            state = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
+            self.stopped = self.stopped or state is not None
+        return sum(pipe.read() for pipe in self._pipes) > 0
 
     def signal(self, number: int) -> None:
-        if self.ended is None:
+        if self.result is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
     def reap(self) -> None:
-        """Collect a process that has ended, with everything it still had to say."""
-        self.hear()
+        """Collect a process that has ended, with everything it still wrote."""
         # what it may have started shares its group, which is ours alone until the leader is waited for
         self.signal(signal.SIGKILL)
+        self.look()
         _, status, usage = os.wait4(self.pid, 0)
         self.popen.returncode = os.waitstatus_to_exitcode(status)
-        self.ended = self.words.ended(self.popen.returncode, usage.ru_utime + usage.ru_stime)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.result = self.log.result(self.popen.returncode, cpu_seconds, stopped=self.stopped)
 
     def close(self) -> None:
         for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
@@ -129,7 +142,10 @@ class EncodeGroup:
     def __init__(self, commands: Sequence[Command]) -> None:
         self._commands = commands
         self._processes: list[_Process] = []
+        self._earlier_cpu_seconds = 0.0
+        self._asked_to_end = False
         self._selector = selectors.DefaultSelector()
+        self._behind = False
 
     def __enter__(self) -> EncodeGroup:
         return self
@@ -138,7 +154,7 @@ class EncodeGroup:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         for process in self._processes:
-            if process.ended is None:
+            if process.result is None:
                 process.signal(signal.SIGKILL)
                 process.reap()
             process.close()
@@ -153,62 +169,77 @@ class EncodeGroup:
             The binary cannot be started.
         """
         for command in self._commands:
-            try:
-                process = _Process(command)
-            except OSError as exc:
-                raise FfmpegError(f"{command.arguments[0]}: cannot be run: {exc.strerror}") from exc
-            self._processes.append(process)
-            self._selector.register(process.pidfd, selectors.EVENT_READ, process)
+            self._processes.append(self._started(command.first_pass or command.arguments))
+
+    def _started(self, arguments: Sequence[str]) -> _Process:
+        try:
+            process = _Process(arguments)
+        except OSError as exc:
+            raise FfmpegError(f"{arguments[0]}: cannot be run: {exc.strerror}") from exc
+        self._selector.register(process.pidfd, selectors.EVENT_READ, process)
+        return process
 
     def step(self, timeout_seconds: float) -> None:
-        """Wait for the end of a process, at most so long and at most until it is time to hear them all."""
-        for key, _ in self._selector.select(max(0.0, min(timeout_seconds, _HEARING_SECONDS))):
+        """Wait for the end of a process, at most so long and at most until it is time to look at them all."""
+        longest = 0.0 if self._behind else _LOOK_SECONDS
+        for key, _ in self._selector.select(max(0.0, min(timeout_seconds, longest))):
             self._selector.unregister(key.fileobj)
             key.data.reap()
-        for process in self._processes:
-            if process.ended is None:
-                process.hear()
+            self._go_on(key.data)
+        self._behind = sum(process.look() for process in self._processes if process.result is None) > 0
+
+    def _go_on(self, process: _Process) -> None:
+        """Start the second pass of a command whose first has ended well."""
+        index = self._processes.index(process)
+        first, second = self._commands[index].first_pass, self._commands[index].arguments
+        if process.result is None or process.result.exit_code or process.arguments != first:
+            return
+        if not self._asked_to_end:
+            self._earlier_cpu_seconds += process.result.cpu_seconds
+            process.close()
+            self._processes[index] = self._started(second)
 
     @property
     def running(self) -> bool:
         """Whether any process has not ended."""
-        return any(process.ended is None for process in self._processes)
-
-    @property
-    def failed(self) -> bool:
-        """Whether any process ended with an error."""
-        return self.failure is not None
+        return any(process.result is None for process in self._processes)
 
     @property
     def failure(self) -> str | None:
         """One line on the first process that failed, or encoded nothing; None when there is none."""
         for index, process in enumerate(self._processes):
-            failure = process.ended.failure if process.ended is not None else None
+            if process.result is None:
+                continue
+            failure = process.result.failure
+            # several encoders write no frame in it
+            if process.arguments == self._commands[index].first_pass and process.result.exit_code == 0:
+                failure = "the time was over in the first pass"
             if failure is not None:
                 return f"stream {index + 1}: {failure}" if len(self._processes) > 1 else failure
         return None
 
     @property
-    def ended(self) -> list[Ended]:
+    def results(self) -> list[ProcessResult]:
         """What became of the processes that have ended, in the order of the commands."""
-        return [process.ended for process in self._processes if process.ended is not None]
+        return [process.result for process in self._processes if process.result is not None]
 
     @property
     def frames(self) -> int:
         """Frames so far over all processes, by their first outputs."""
-        return sum(process.words.count("frame") or 0 for process in self._processes)
+        return sum(process.log.count("frame") or 0 for process in self._processes)
 
     def cpu_seconds(self) -> float:
         """CPU seconds so far: exact for what has ended, in clock ticks for what runs."""
-        return sum(
-            process.ended.cpu_seconds if process.ended is not None else _cpu_seconds(process.pid)
+        return self._earlier_cpu_seconds + sum(
+            process.result.cpu_seconds if process.result is not None else _cpu_seconds(process.pid)
             for process in self._processes
         )
 
     def ask_to_end(self) -> None:
         """Tell ffmpeg to stop reading and to finish its files, as a user's ``q`` does."""
+        self._asked_to_end = True
         for process in self._processes:
-            if process.ended is None and process.popen.stdin is not None:
+            if process.result is None and process.popen.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     os.write(process.popen.stdin.fileno(), b"q")
 

@@ -13,19 +13,35 @@ from advisor import quality as quality_of
 from advisor.errors import FfmpegError, MediaError
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
 from advisor.video.ffmpeg import file_url
-from runner.command import LAVFI
+from runner.source import LAVFI
 
-__all__ = ["Scorer", "unscored"]
+__all__ = ["Scorer", "is_scored", "unscored", "with_quality"]
 
 _DRAWN = "reference_"
+
+
+def is_scored(quality: Quality | None) -> bool:
+    """Whether there is a score; videos of high dynamic range have no VMAF."""
+    return quality is not None and (quality.vmaf is not None or quality.psnr_decibels is not None)
 
 
 def unscored(run: Run) -> Iterator[tuple[int, int]]:
     """Places of the outputs that lie on disk without a score: index of the scenario, index of the output."""
     for index, scenario in enumerate(run.scenarios):
         for place, output in enumerate(scenario.outputs):
-            if scenario.status == "ok" and output.quality is None and _file(output) is not None:
+            if scenario.status == "ok" and not is_scored(output.quality) and _file(output) is not None:
                 yield index, place
+
+
+def with_quality(run: Run, index: int, place: int, quality: Quality, *, keep_path: bool) -> Run:
+    """``run`` with the quality of one output, and without its path where the file is not kept."""
+    scenario = run.scenarios[index]
+    outputs = list(scenario.outputs)
+    output = outputs[place]
+    outputs[place] = replace(output, quality=quality, path=output.path if keep_path else None)
+    scenarios = list(run.scenarios)
+    scenarios[index] = _pooled(replace(scenario, outputs=outputs))
+    return replace(run, scenarios=tuple(scenarios))
 
 
 def _file(output: Output) -> Path | None:
@@ -42,33 +58,32 @@ class Scorer:
         self._codec_comparison = codec_comparison
         self._drawn: dict[tuple[str, str], int] = {}
 
-    def score(self, run: Run, index: int, place: int, progress: Callable[[int, int], None]) -> Run:
-        """``run`` with the quality of one output, or with the reason why there is none."""
-        scenario = run.scenarios[index]
-        output = scenario.outputs[place]
-        try:
-            quality = self._quality(scenario, output, progress)
-        except (MediaError, FfmpegError) as exc:
-            quality = Quality(reason=str(exc), distorted=output.path)
-        outputs = list(scenario.outputs)
-        outputs[place] = replace(output, quality=quality)
-        scenarios = list(run.scenarios)
-        scenarios[index] = _pooled(replace(scenario, outputs=outputs))
-        return replace(run, scenarios=tuple(scenarios))
+    def quality(self, scenario: Scenario, output: Output, progress: Callable[[int, int], None]) -> Quality:
+        """The quality of one output, or the reason why it can have none.
 
-    def _quality(self, scenario: Scenario, output: Output, progress: Callable[[int, int], None]) -> Quality:
+        Raises
+        ------
+        FfmpegError
+            ffmpeg failed or was ended: another time may go better.
+        """
         path, source = _file(output), scenario.input
         if path is None or source is None:
-            raise MediaError("the encode or its input is unknown", subject=scenario.name)
-        reference, loops = self._reference(source, output, path)
-        return quality_of.compute_quality(
-            reference,
-            path,
-            ffmpeg=str(self._ffmpeg),
-            codec_comparison=self._codec_comparison,
-            reference_loops=loops,
-            progress=progress,
-        )
+            reason = f"{scenario.name}: the encode or its input is unknown"
+            return Quality(reason=reason, distorted=output.path)
+        filters = {} if scenario.filters is None else {"reference_filter": scenario.filters}
+        try:
+            reference, loops = self._reference(source, output, path)
+            return quality_of.compute_quality(
+                reference,
+                path,
+                ffmpeg=str(self._ffmpeg),
+                codec_comparison=self._codec_comparison,
+                reference_loops=loops,
+                progress=progress,
+                **filters,  # type: ignore[arg-type]
+            )
+        except MediaError as exc:
+            return Quality(reason=str(exc), distorted=output.path)
 
     def _reference(self, source: InputMedia, output: Output, distorted: Path) -> tuple[str, int]:
         """The reference and how often it is repeated, exactly as the encode read it."""
@@ -102,8 +117,8 @@ class Scorer:
             check=False,
         )
         if done.returncode:
-            said = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise FfmpegError(f"the reference could not be drawn: {said[0]}")
+            last_line = done.stderr.strip().splitlines()[-1:] or ["no message"]
+            raise FfmpegError(f"the reference could not be drawn: {last_line[0]}")
 
     def close(self) -> None:
         """Delete what was drawn."""
@@ -120,13 +135,13 @@ def _frames_read(source: InputMedia, output: Output, frames: int) -> int:
 
 def _pooled(scenario: Scenario) -> Scenario:
     """The scenario's own scores: means over its outputs, once all of them have one."""
-    found = [output.quality for output in scenario.outputs]
-    vmaf = [q.vmaf.mean for q in found if q is not None and q.vmaf is not None]
-    psnr = [q.psnr_decibels.average for q in found if q is not None and q.psnr_decibels is not None]
-    ssim = [q.ssim_ratio.all for q in found if q is not None and q.ssim_ratio is not None]
+    qualities = [output.quality for output in scenario.outputs]
+    vmaf = [q.vmaf.mean for q in qualities if q is not None and q.vmaf is not None]
+    psnr = [q.psnr_decibels.average for q in qualities if q is not None and q.psnr_decibels is not None]
+    ssim = [q.ssim_ratio.all for q in qualities if q is not None and q.ssim_ratio is not None]
     return replace(
         scenario,
-        vmaf_score=sum(vmaf) / len(vmaf) if len(vmaf) == len(found) else None,
-        psnr_score=sum(psnr) / len(psnr) if len(psnr) == len(found) else None,
-        ssim_score=sum(ssim) / len(ssim) if len(ssim) == len(found) else None,
+        vmaf_score=sum(vmaf) / len(vmaf) if len(vmaf) == len(qualities) else None,
+        psnr_score=sum(psnr) / len(psnr) if len(psnr) == len(qualities) else None,
+        ssim_score=sum(ssim) / len(ssim) if len(ssim) == len(qualities) else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,22 +13,23 @@ from msgspec.structs import replace
 from advisor.energy.gpu import GpuMeter
 from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
-from advisor.results import InputMedia, Run, Scenario, Tool, write_run
+from advisor.results import Quality, Run, Scenario, Tool, write_run
 from advisor.results.derived import host_mean_watts
 from advisor.video.ffmpeg import Capabilities
-from runner.command import commands
+from runner.command import Target, commands
 from runner.display import Display
-from runner.measure import Bench, measure
-from runner.places import outputs_folder, remove_if_empty
-from runner.plan import Job
-from runner.score import Scorer, unscored
+from runner.jobs import Job
+from runner.measure import Laboratory, measure
+from runner.measurement import EnergyMeter
+from runner.result_files import outputs_folder
+from runner.score import Scorer, is_scored, unscored, with_quality
+from runner.source import Source
 from runner.stop import StopRequest
-from runner.window import EnergyMeter
 
-__all__ = ["Session", "Settings"]
+__all__ = ["RunSettings", "Session"]
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class RunSettings(Struct, frozen=True, kw_only=True):
     """How a run goes, beside what it runs."""
 
     ffmpeg: Path
@@ -53,7 +54,7 @@ class Session:
     def __init__(
         self,
         path: Path,
-        settings: Settings,
+        settings: RunSettings,
         meter: EnergyMeter,
         gpus: GpuMeter,
         stop: StopRequest,
@@ -61,8 +62,17 @@ class Session:
     ) -> None:
         self.path = path
         self._settings = settings
-        self._meter = meter
-        self._gpus = gpus if gpus.infos else None
+        self._laboratory = Laboratory(
+            meter=meter,
+            gpus=gpus if gpus.infos else None,
+            ffmpeg=settings.ffmpeg,
+            folder=outputs_folder(path),
+            interval_seconds=settings.interval_seconds,
+            stopping=lambda: stop.asked,
+            notice=display.notice,
+            procfs=settings.procfs,
+            sysfs=settings.sysfs,
+        )
         self._stop = stop
         self._display = display
         self._unwritten: OSError | None = None
@@ -86,7 +96,7 @@ class Session:
     def measure(
         self,
         jobs: Sequence[Job],
-        sources: dict[str, InputMedia],
+        sources: Mapping[str, Source],
         contents: Mapping[str, Mapping[str, float]],
     ) -> None:
         """Run every job. One that fails is recorded, and the rest go on.
@@ -98,27 +108,22 @@ class Session:
         WorkError
             The result file could not be written, not even at the end.
         """
-        folder = outputs_folder(self.path)
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            for job in jobs:
-                self._stop.wait(self._settings.stabilization_seconds)
-                if self._stop.asked:
-                    break
-                content = dict(contents.get(job.input or "", {})) or None
-                self._add(replace(self._one(job, folder, sources), content=content))
-                self._stop.wait(self._settings.cooldown_seconds)
-        finally:
-            remove_if_empty(folder)
+        self._laboratory.folder.mkdir(parents=True, exist_ok=True)
+        for job in jobs:
+            self._stop.wait(self._settings.stabilization_seconds)
+            if self._stop.asked:
+                break
+            content = dict(contents.get(job.input or "", {})) or None
+            self._add(replace(self._run_one(job, sources.get(job.input or "")), content=content))
+            self._stop.wait(self._settings.cooldown_seconds)
         self.require_written()
 
     def score(self, scorer: Scorer) -> int:
-        """Score every encode that lies on disk without one; returns how many could not be scored.
+        """Score every encode that lies on disk without one; returns how many of the run could not be scored.
 
         An encode that was only kept for its score is deleted after it. On the wish to stop the rest stays for
-        another time.
+        another time, and so does an encode at which ffmpeg itself failed.
         """
-        failures = 0
         places = list(unscored(self.run))
         self._stop.raising = True
         try:
@@ -127,56 +132,40 @@ class Session:
                     break
                 name = self.run.scenarios[index].name
                 self._display.phase(f"quality {done + 1}/{len(places)} {name}")
-                failures += not self._score_one(scorer, index, place)
+                self._score_one(scorer, index, place)
         except KeyboardInterrupt:
             pass
         finally:
             self._stop.raising = False
             scorer.close()
-            remove_if_empty(outputs_folder(self.path))
-        left = len(list(unscored(self.run)))
-        if left:
+        remaining = len(list(unscored(self.run)))
+        if remaining:
             self._display.say(
-                f"{left} encodes are not scored yet: --resume {self.path} --compute-quality goes on"
+                f"{remaining} encodes are not scored yet: --resume {self.path} --compute-quality goes on"
             )
         self.require_written()
-        return failures
+        qualities = [output.quality for s in self.run.scenarios for output in s.outputs if output.quality]
+        return sum(not is_scored(quality) for quality in qualities)
 
-    def _score_one(self, scorer: Scorer, index: int, place: int) -> bool:
-        run = scorer.score(self.run, index, place, self._display.advance)
-        scenario = run.scenarios[index]
+    def _score_one(self, scorer: Scorer, index: int, place: int) -> None:
+        scenario = self.run.scenarios[index]
         output = scenario.outputs[place]
-        encode = None if self._settings.keep_outputs or output.path is None else Path(output.path)
-        if encode is not None:
-            outputs = list(scenario.outputs)
-            outputs[place] = replace(output, path=None)
-            scenarios = list(run.scenarios)
-            scenarios[index] = replace(scenario, outputs=outputs)
-            run = replace(run, scenarios=tuple(scenarios))
-        self.save(run)
+        keep = self._settings.keep_outputs
+        try:
+            quality = scorer.quality(scenario, output, self._display.advance)
+        except FfmpegError as exc:
+            quality, keep = Quality(reason=str(exc), distorted=output.path), True
+        encode = None if keep or output.path is None else Path(output.path)
+        self.save(with_quality(self.run, index, place, quality, keep_path=encode is None))
         if encode is not None:
             encode.unlink(missing_ok=True)
-        quality = output.quality
-        scored = quality is not None and quality.vmaf is not None
-        if not scored:
-            self._display.say(f"{scenario.name}: no score: {quality.reason if quality else 'unknown'}")
-        return scored
+        if not is_scored(quality):
+            self._display.say(f"{scenario.name}: no score: {quality.reason or 'unknown'}")
 
-    def _one(self, job: Job, folder: Path, sources: dict[str, InputMedia]) -> Scenario:
+    def _run_one(self, job: Job, source: Source | None) -> Scenario:
         self._display.begin(job)
-        bench = Bench(
-            meter=self._meter,
-            gpus=self._gpus,
-            ffmpeg=self._settings.ffmpeg,
-            folder=folder,
-            interval_seconds=min(self._settings.interval_seconds, job.duration_seconds / 4),
-            stopping=lambda: self._stop.asked,
-            notice=self._display.notice,
-            procfs=self._settings.procfs,
-            sysfs=self._settings.sysfs,
-        )
         try:
-            scenario = measure(job, bench, sources.get(job.input or ""), self.idle_watts)
+            scenario = measure(job, self._laboratory, source, self.idle_watts)
         except FfmpegError as exc:
             now = time.time()
             scenario = Scenario(
@@ -187,15 +176,34 @@ class Session:
                 error=str(exc),
                 start_time=now,
             )
+        finally:
+            self._remove_pass_logs(job)
         if scenario.status != "ok" or not (self._settings.keep_outputs or self._settings.needs_outputs):
-            scenario = without_files(scenario, job, bench)
+            scenario = self._without_files(scenario, job)
         return scenario
+
+    def _without_files(self, scenario: Scenario, job: Job) -> Scenario:
+        """Delete what the job encoded; the outputs stay described."""
+        for target in self._targets(job):
+            if target.path is not None:
+                target.path.unlink(missing_ok=True)
+        return replace(scenario, outputs=[replace(output, path=None) for output in scenario.outputs])
+
+    def _remove_pass_logs(self, job: Job) -> None:
+        for target in self._targets(job):
+            if target.pass_log is not None:
+                for file in target.pass_log.parent.glob(f"{target.pass_log.name}-*"):
+                    file.unlink(missing_ok=True)
+
+    def _targets(self, job: Job) -> Iterator[Target]:
+        for command in commands(job, ffmpeg=self._laboratory.ffmpeg, folder=self._laboratory.folder):
+            yield from command.targets
 
     @property
     def idle_watts(self) -> float | None:
         """Mean power of the run's baseline, else the machine's calibration; None when neither is known."""
-        found = self.run.baseline
-        return self._settings.calibrated_idle_watts if found is None else host_mean_watts(found)
+        baseline = self.run.baseline
+        return self._settings.calibrated_idle_watts if baseline is None else host_mean_watts(baseline)
 
     def finish(self) -> None:
         """The run is over, also where it was cut short: others may use the machine again.
@@ -232,15 +240,6 @@ class Session:
         if self._unwritten is not None:
             reason = self._unwritten.strerror or self._unwritten
             raise WorkError(f"{self.path}: the last results could not be written: {reason}")
-
-
-def without_files(scenario: Scenario, job: Job, bench: Bench) -> Scenario:
-    """Delete what the job encoded; the outputs stay described."""
-    for command in commands(job, ffmpeg=bench.ffmpeg, folder=bench.folder) if job.streams else []:
-        for target in command.targets:
-            if target.path is not None:
-                target.path.unlink(missing_ok=True)
-    return replace(scenario, outputs=[replace(output, path=None) for output in scenario.outputs])
 
 
 def _own_version() -> str | None:

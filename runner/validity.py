@@ -10,7 +10,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-__all__ = ["REASONS", "Conditions", "Observed", "read_conditions", "reasons"]
+from advisor.energy.cpu import cpu_times
+
+__all__ = ["REASONS", "MachineState", "WindowConditions", "read_machine_state", "reasons"]
 
 SHORT_SECONDS = 3.0
 """Below it starting and flushing the encoder are a large part of the window."""
@@ -40,105 +42,113 @@ REASONS: dict[str, str] = {
     f"{REALTIME_LAG_RATIO:.0%} of the window",
     "frames_dropped": "ffmpeg dropped frames",
     "decode_errors": "the input could not be read and decoded without errors",
+    "encoder_stopped": "a signal stopped ffmpeg for some time within the window",
     "clock_changed": "the wall clock was set during the window: start and end do not match its length",
 }
 
 
-class Conditions(Struct, frozen=True):
+class MachineState(Struct, frozen=True):
     """Counters and settings that tell whether a window was undisturbed; None where the machine has none."""
 
     steal_seconds: float | None = None
     throttled_seconds: float | None = None
     thermal_events: int | None = None
     governors: tuple[str, ...] = ()
+    runner_cpu_seconds: float = 0.0
+    """What the runner itself has used."""
 
 
-class Observed(Struct, frozen=True, kw_only=True):
+class WindowConditions(Struct, frozen=True, kw_only=True):
     """What is known of one window besides its energy. Seconds of CPU are summed over all CPUs."""
 
     window_seconds: float
     wall_clock_seconds: float
     samples: int
     longest_gap_seconds: float
-    interval_seconds: float
+    interval_seconds: float = 0.5
+    """Between samples, as planned."""
     energy_lost: bool
     host_busy_seconds: float | None
     host_total_seconds: float | None
-    own_seconds: float
-    """CPU seconds of the encoders and of the runner."""
-    before: Conditions
-    after: Conditions
+    encoder_cpu_seconds: float = 0.0
+    before: MachineState
+    after: MachineState
     realtime_seconds: float | None = None
     """Seconds of video that the slowest live stream made; None when not live."""
     dropped_frames: int = 0
     decode_errors: int = 0
+    stopped: bool = False
+    """Whether an encoder was stopped by a signal and went on."""
 
 
-def reasons(observed: Observed) -> list[str]:
+def reasons(window: WindowConditions) -> list[str]:
     """The reasons against one window, in the order of `REASONS`; empty when there are none."""
-    found = {*_timing(observed), *_disturbance(observed), *_encode(observed)}
-    return [reason for reason in REASONS if reason in found]
+    apply = {*_timing(window), *_disturbance(window), *_encode(window)}
+    return [reason for reason in REASONS if reason in apply]
 
 
-def _timing(o: Observed) -> Iterator[str]:
-    if o.window_seconds < SHORT_SECONDS:
+def _timing(window: WindowConditions) -> Iterator[str]:
+    if window.window_seconds < SHORT_SECONDS:
         yield "too_short"
-    if o.samples < FEWEST_SAMPLES or o.longest_gap_seconds > LONGEST_GAP_STEPS * o.interval_seconds:
+    if (
+        window.samples < FEWEST_SAMPLES
+        or window.longest_gap_seconds > LONGEST_GAP_STEPS * window.interval_seconds
+    ):
         yield "undersampled"
-    if o.energy_lost:
+    if window.energy_lost:
         yield "energy_lost"
-    if abs(o.wall_clock_seconds - o.window_seconds) > max(0.05, 0.005 * o.window_seconds):
+    if abs(window.wall_clock_seconds - window.window_seconds) > max(0.05, 0.005 * window.window_seconds):
         yield "clock_changed"
 
 
-def _disturbance(o: Observed) -> Iterator[str]:
-    if o.host_busy_seconds is not None:
-        other = o.host_busy_seconds - o.own_seconds
-        if other > max(OTHER_LOAD_CORES * o.window_seconds, OTHER_LOAD_RATIO * o.own_seconds):
+def _disturbance(window: WindowConditions) -> Iterator[str]:
+    if window.host_busy_seconds is not None:
+        runner_seconds = window.after.runner_cpu_seconds - window.before.runner_cpu_seconds
+        expected = window.encoder_cpu_seconds + runner_seconds
+        other = window.host_busy_seconds - expected
+        if other > max(OTHER_LOAD_CORES * window.window_seconds, OTHER_LOAD_RATIO * expected):
             yield "other_load"
-    steal = _grown(o.before.steal_seconds, o.after.steal_seconds)
-    if o.host_total_seconds and steal > STEAL_RATIO * o.host_total_seconds:
+    steal = _grown(window.before.steal_seconds, window.after.steal_seconds)
+    if window.host_total_seconds and steal > STEAL_RATIO * window.host_total_seconds:
         yield "steal"
-    throttled = _grown(o.before.throttled_seconds, o.after.throttled_seconds)
-    if throttled > THROTTLED_RATIO * o.window_seconds:
+    throttled = _grown(window.before.throttled_seconds, window.after.throttled_seconds)
+    if throttled > THROTTLED_RATIO * window.window_seconds:
         yield "throttled"
-    if _grown(o.before.thermal_events, o.after.thermal_events) > 0:
+    if _grown(window.before.thermal_events, window.after.thermal_events) > 0:
         yield "thermal"
-    if o.before.governors != o.after.governors:
+    if window.before.governors != window.after.governors:
         yield "governor_changed"
 
 
-def _encode(o: Observed) -> Iterator[str]:
-    lag = max(REALTIME_LAG_SECONDS, REALTIME_LAG_RATIO * o.window_seconds)
-    if o.realtime_seconds is not None and o.window_seconds - o.realtime_seconds > lag:
+def _encode(window: WindowConditions) -> Iterator[str]:
+    lag = max(REALTIME_LAG_SECONDS, REALTIME_LAG_RATIO * window.window_seconds)
+    if window.realtime_seconds is not None and window.window_seconds - window.realtime_seconds > lag:
         yield "realtime_not_held"
-    if o.dropped_frames:
+    if window.dropped_frames:
         yield "frames_dropped"
-    if o.decode_errors:
+    if window.decode_errors:
         yield "decode_errors"
+    if window.stopped:
+        yield "encoder_stopped"
 
 
 def _grown(before: float | None, after: float | None) -> float:
     return 0.0 if before is None or after is None else after - before
 
 
-def read_conditions(procfs: str = "/proc", sysfs: str = "/sys") -> Conditions:
+def read_machine_state(procfs: str = "/proc", sysfs: str = "/sys") -> MachineState:
     """The conditions of this moment."""
+    times = cpu_times(procfs)
     cpus = Path(sysfs, "devices/system/cpu")
     throttle_counts = cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")
     thermal = [int(text) for path in throttle_counts if (text := _text(path)).isdigit()]
     governors = sorted(cpus.glob("cpufreq/policy*/scaling_governor"))
-    return Conditions(
-        steal_seconds=_steal_seconds(Path(procfs)),
+    return MachineState(
+        steal_seconds=times.steal_seconds if times else None,
         throttled_seconds=_throttled_seconds(Path(procfs), Path(sysfs)),
         thermal_events=sum(thermal) if thermal else None,
         governors=tuple(_text(path) for path in governors),
     )
-
-
-def _steal_seconds(procfs: Path) -> float | None:
-    fields = _text(procfs / "stat").partition("\n")[0].split()
-    return int(fields[8]) / 100 if len(fields) > 8 and fields[8].isdigit() else None
 
 
 def _throttled_seconds(procfs: Path, sysfs: Path) -> float | None:

@@ -10,10 +10,11 @@ import pytest
 import typer.main
 import yaml
 
-from exporters.runtime.docs import all_exporters
+from exporters.catalogue import EXPORTERS
+from exporters.docs import all_exporters
 from exporters.runtime.options import common_options
+from runner.validity import REASONS
 from wattframe.cli import COMMANDS
-from wattframe.stack.services import EXPORTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -75,14 +76,6 @@ def test_a_variable_that_an_exporter_gets_is_one_that_it_reads() -> None:
             assert set(service.get("environment", {})) <= known, name
 
 
-def test_every_exporter_has_its_section_port_and_job() -> None:
-    page = (ROOT / "docs" / "EXPORTER_INTEGRATION.md").read_text()
-    for name, exporter in EXPORTERS.items():
-        assert f"## {name}\n" in page
-        assert f"| `{name}` | {exporter.port} | `{name}` |" in page
-        assert importlib.import_module(f"exporters.{name}").EXPORTER.port == exporter.port
-
-
 def test_every_option_of_up_is_documented() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     command = typer.main.get_command(importlib.import_module("wattframe.commands.up").app)
@@ -115,3 +108,15 @@ def test_thresholds_in_the_docs_are_those_of_the_rules() -> None:
             labels = ",".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
             series = rule["record"] + (f"{{{labels}}}" if labels else "")
             assert int(written[series]) == int(factors[1]) * int(factors[2] or 1)
+
+
+@pytest.mark.parametrize("package", ["advisor", "wattframe"])
+def test_the_architecture_shows_the_rooms_as_they_are(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert set(re.findall(rf"`{package}/(\w+)/`", page)) == rooms
+
+
+def test_the_glossary_has_every_word_of_validity() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(REASONS)

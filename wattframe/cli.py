@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from advisor.common.exit import guarded
 from advisor.common.near import did_you_mean
 from advisor.errors import InputError
@@ -18,23 +20,74 @@ from advisor.errors import InputError
 if TYPE_CHECKING:
     from typer import Typer
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "Command", "main"]
 
-COMMANDS: dict[str, str] = {
-    "up": "Serve the five exporters here, and Prometheus where there is one.",
-    "test": "Run real ffmpeg scenarios and measure them.",
-    "quality": "VMAF, PSNR and SSIM of encodes against their reference.",
-    "cost": "Cost and carbon of measured scenarios, by region.",
-    "tco": "Total cost of ownership and break-even points.",
-    "forecast": "Monthly cost and carbon of a planned load.",
-    "when": "The cheapest and the cleanest hours for a job.",
-    "regions": "Regions with their prices and carbon intensities.",
-    "retrain": "Enrich results from Prometheus, fit models, validate, promote.",
-    "predict": "Power and energy of scenarios, with intervals.",
-    "recommend": "Which configuration to use, and why.",
-    "report": "One self-contained HTML file of the results.",
-    "calibrate": "Measure this machine's idle power.",
-    "doctor": "What this machine can measure, and how to make it better.",
+
+class Command(Struct, frozen=True):
+    """What the lists say of one command, and a call that works after a first run."""
+
+    summary: str
+    example: str
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command("Every part once, on the sample clip.", "wattframe demo --duration 8"),
+    "up": Command(
+        "Serve the five exporters here, and Prometheus where there is one.",
+        "wattframe up --results-dir test_results --region eu-west-1",
+    ),
+    "test": Command(
+        "Run real ffmpeg scenarios and measure them.",
+        "wattframe test batch scenarios/codecs.yaml --compute-quality",
+    ),
+    "quality": Command(
+        "VMAF, PSNR and SSIM of encodes against their reference.",
+        "wattframe quality original.mp4 small.mp4 smaller.mp4 --json",
+    ),
+    "cost": Command(
+        "Cost and carbon of measured scenarios, by region.",
+        "wattframe cost test_results --region eu-north-1 --region us-east-1",
+    ),
+    "tco": Command(
+        "Total cost of ownership and break-even points.",
+        "wattframe tco --purchase-price 8000 --mean-watts 300 --cloud-cost-per-hour 0.68",
+    ),
+    "forecast": Command(
+        "Monthly cost and carbon of a planned load.",
+        "wattframe forecast test_results --streams 20 --hours 400 --budget-month 500",
+    ),
+    "when": Command(
+        "The cheapest and the cleanest hours for a job.",
+        "wattframe when --hours 3 --tariff prices.csv --mean-watts 250",
+    ),
+    "regions": Command("Regions with their prices and carbon intensities.", "wattframe regions sweden"),
+    "retrain": Command(
+        "Enrich results from Prometheus, fit models, validate, promote.",
+        "wattframe retrain --results-dir test_results --models-dir models",
+    ),
+    "predict": Command(
+        "Power and energy of scenarios, with intervals.",
+        "wattframe predict --matrix scenarios/presets.yaml --input film.mp4",
+    ),
+    "recommend": Command(
+        "Which configuration to use, and why.",
+        "wattframe recommend test_results --objective energy --min-vmaf 85",
+    ),
+    "report": Command(
+        "One self-contained HTML file of the results.",
+        "wattframe report test_results --region eu-west-1 -o report.html",
+    ),
+    "export": Command(
+        "Results as a table: CSV or Parquet.", "wattframe export test_results --csv results.csv"
+    ),
+    "calibrate": Command(
+        "Measure this machine's idle power.", "wattframe calibrate --seconds 60 --full-load"
+    ),
+    "doctor": Command("What this machine can measure, and how to make it better.", "wattframe doctor --json"),
+    "completion": Command(
+        "Completion of commands and options for a shell.",
+        "wattframe completion bash > ~/.local/share/bash-completion/completions/wattframe",
+    ),
 }
 
 
@@ -71,6 +124,8 @@ def _call(app: Typer, args: list[str], program: str) -> int:
     from typer.exceptions import TyperException
 
     app.rich_markup_mode = None  # its framed help cuts the names of options off at 80 columns
+    for command in app.registered_commands:
+        command.epilog = f"Example: {COMMANDS[program.split()[1]].example}"
     try:
         code = app(args, prog_name=program, standalone_mode=False)
     except TyperException as exc:
@@ -80,7 +135,7 @@ def _call(app: Typer, args: list[str], program: str) -> int:
 
 def _help() -> str:
     width = max(map(len, COMMANDS))
-    rows = "".join(f"  {name:<{width}}  {text}\n" for name, text in COMMANDS.items())
+    rows = "".join(f"  {name:<{width}}  {command.summary}\n" for name, command in COMMANDS.items())
     return (
         "Usage: wattframe COMMAND [OPTIONS]\n\n"
         "What a transcoded frame costs in power, money and carbon, and what to change.\n\n"

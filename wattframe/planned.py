@@ -14,9 +14,10 @@ from advisor.results import Host, InputMedia, Output, Run, Scenario
 from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
-from runner.places import content_cache
-from runner.plan import Job, resolve
+from runner.jobs import Job, resolve
 from runner.preflight import look_at_content
+from runner.result_files import content_cache
+from runner.source import Source, look_at_file
 
 __all__ = ["Planned", "planned_run"]
 
@@ -81,23 +82,12 @@ def _media(name: str) -> InputMedia:
     if not Path(name).is_file():
         # a source of ffmpeg's own, or a file of another machine: its name is all that is known
         return InputMedia(name=Path(name).name, path=name)
-    from advisor.quality.probe import probe
-
-    found = probe(name)
-    return InputMedia(
-        path=name,
-        name=Path(name).name,
-        width=found.width,
-        height=found.height,
-        fps=float(found.rate) if found.rate else None,
-        duration=found.seconds,
-        frames=found.frames,
-    )
+    return look_at_file(name).media
 
 
 def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, float]]:
     """How hard the inputs that lie here are to encode, as far as it can be told."""
-    files = {name: one for name, one in media.items() if one.width}
+    files = {name: Source(media=one) for name, one in media.items() if one.width}
     try:
         ffmpeg = find_ffmpeg()
         able = capabilities(ffmpeg)
@@ -125,7 +115,7 @@ def _scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Sce
         bitrate=",".join(rates) or None,
         crf=rungs[0].crf if rungs else None,
         resolution=(rungs[0].resolution if rungs else None) or size,
-        fps=job.fps or (source.fps if source else None),
+        fps=float(job.fps) if job.fps else (source.fps if source else None),
         threads=job.threads,
         streams=len(job.streams),
         input=source,

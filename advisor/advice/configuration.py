@@ -6,17 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from advisor.common.statistics import MEASURED_NOISE_RATIO
+from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
 
-__all__ = [
-    "OBJECTIVES",
-    "Constraints",
-    "FrontPoint",
-    "NextRun",
-    "Option",
-    "Pick",
-    "Recommendation",
-]
+__all__ = ["OBJECTIVES", "Constraints", "FrontPoint", "NextRun", "Option", "Pick", "Recommendation"]
 
 OBJECTIVES: dict[str, str] = {
     "cost": "cost_per_video_hour",
@@ -41,8 +33,9 @@ class Constraints(Struct, frozen=True, kw_only=True):
 class Option(Struct, frozen=True, kw_only=True):
     """One configuration and what is known of it; unknown values are None.
 
-    ``noise_ratio`` is the relative standard deviation of energy, cost and carbon: of repeats where measured,
-    of the prediction interval where predicted.
+    ``noise_ratio`` is the relative standard deviation of energy, cost and carbon that is this option's own,
+    and ``shared_noise_ratio`` that of errors which it has in common with the other options of its basis: a
+    video that is harder than the model believes, an estimate of power that is too high for the machine.
     """
 
     run_id: str
@@ -60,10 +53,15 @@ class Option(Struct, frozen=True, kw_only=True):
     net_energy_joules_per_video_second: float | None = None
     """Above idle, for reading beside the gross figure."""
     currency: str | None = None
-    noise_ratio: float = MEASURED_NOISE_RATIO
+    noise_ratio: float = SINGLE_RUN_NOISE_RATIO
+    noise_degrees: int | None = None
+    """Degrees of freedom of the repeats that told ``noise_ratio``; None where it is stated."""
+    shared_noise_ratio: float = 0.0
     repeats: int = 1
     family: str = ""
     """Encoder, preset and resolution: what one curve of quality over bitrate is made of."""
+    validity: tuple[str, ...] = ()
+    """Why its figures should not be trusted; such an option is left out unless it is asked for."""
 
 
 class Pick(Struct, frozen=True, kw_only=True):
@@ -74,8 +72,11 @@ class Pick(Struct, frozen=True, kw_only=True):
     basis: str
     tier: str | None
     values: dict[str, float | str | None]
+    validity: tuple[str, ...]
     probability_best: float | None
-    """Of having the least value of those that hold the constraints; of a knee, of being the knee."""
+    """Of having the least value of those that hold the constraints."""
+    probability_knee: float | None = None
+    """Of being the knee of the front; None where it is not the knee."""
 
 
 class FrontPoint(Struct, frozen=True, kw_only=True):
@@ -86,7 +87,9 @@ class FrontPoint(Struct, frozen=True, kw_only=True):
     basis: str
     objective_value: float
     vmaf: float | None
+    validity: tuple[str, ...]
     probability_best: float | None
+    """As in `Pick`."""
     next_vmaf_point_ratio: float | None
     """What one more VMAF point costs from here, as a ratio of the objective, along the front."""
 
@@ -99,7 +102,7 @@ class NextRun(Struct, frozen=True, kw_only=True):
     why: str
     expected_gain_ratio: float | None
     """How much less the objective may become by knowing it, on the average over what is plausible; None where
-    nothing is chosen yet."""
+    nothing is chosen yet, or the chosen value is 0."""
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):

@@ -36,19 +36,19 @@ def pair_deltas(options: Sequence[Option]) -> list[PairDelta]:
 
 
 def _pair(reference: str, ours: Sequence[Option], test: str, theirs: Sequence[Option]) -> PairDelta:
-    found: dict[str, BjontegaardDelta | None] = {}
+    deltas: dict[str, BjontegaardDelta | None] = {}
     reasons: list[str] = []
     for name in ("bitrate_kbps", "energy_joules_per_video_second"):
         try:
-            found[name] = bjontegaard_delta(_curve(ours, name), _curve(theirs, name))
+            deltas[name] = bjontegaard_delta(_curve(ours, name), _curve(theirs, name))
         except NotEnoughDataError as exc:
-            found[name] = None
+            deltas[name] = None
             reasons.append(str(exc))
     return PairDelta(
         reference=reference,
         test=test,
-        bd_rate=found["bitrate_kbps"],
-        bd_energy=found["energy_joules_per_video_second"],
+        bd_rate=deltas["bitrate_kbps"],
+        bd_energy=deltas["energy_joules_per_video_second"],
         reason="; ".join(dict.fromkeys(reasons)),
     )
 

@@ -5,39 +5,46 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from advisor.advice.configuration import Option
-from advisor.common.statistics import MEASURED_NOISE_RATIO
+from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
 from advisor.cost.model import CostModel
-from advisor.errors import NotEnoughDataError
+from advisor.cost.price_inputs import PriceInputs
+from advisor.cost.scenario_cost import price_scenario
+from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import Power, Run, Scenario
+from advisor.results import Power, Run, Scenario, read_folder, read_run
 from advisor.results.derived import (
     bitrates_kbps,
+    delivered_megabits,
     energy,
-    hardware_id,
+    machine_of,
     mean_watts,
     net_energy_joules,
     output_seconds,
-    stream_count,
+    settings_of,
     vmaf_mean,
 )
-from advisor.scoring import delivered_megabits
 
-__all__ = ["Found", "options_of"]
+__all__ = ["OptionSet", "options_of"]
 
 _SHORT_SECONDS = 5.0
 _SHORT_NOISE_RATIO = 0.25
-"""Repeats of clips under five seconds vary by a quarter."""
-Settings = tuple[object, ...]
+"""What a single clip of less than five seconds may be off."""
+_LEAST_NOISE_RATIO = 0.002
+"""No meter repeats itself better."""
+_OWN_SHARE = 0.25
+"""Of an estimate's uncertainty: the rest is common to all scenarios of the machine."""
 
 
-class Found(Struct, frozen=True):
+class OptionSet(Struct, frozen=True):
     """The options, and what was set aside on the way."""
 
     options: list[Option]
@@ -45,45 +52,81 @@ class Found(Struct, frozen=True):
 
 
 class _Measured(Struct, frozen=True):
+    """One scenario with what is predicted of it."""
+
     run: Run
     scenario: Scenario
     prediction: Prediction | None
 
 
+class _Noise(Struct, frozen=True):
+    """Relative standard deviation of a single run, and the degrees of freedom of the repeats that told it."""
+
+    ratio: float
+    degrees: int | None = None
+
+
 def options_of(
-    runs: Sequence[Run],
-    model: CostModel,
-    predictions: Mapping[tuple[str, str], Prediction],
+    results: str | PathLike[str] | Run | Sequence[str | PathLike[str] | Run],
+    model: CostModel | None = None,
+    predictions: Mapping[tuple[str, str], Prediction] | None = None,
     *,
+    models_dir: str | PathLike[str] | None = None,
+    own_error_ratio: float | None = None,
     input_name: str | None = None,
-) -> Found:
+    accept_invalid: bool = False,
+) -> OptionSet:
     """One option for each configuration that was run, on one machine, of one tier of power.
 
-    Repeats are averaged. Where several inputs were run, only configurations that all inputs had are
-    compared: by the geometric mean of costs and energies, the worst quality and speed.
+    Repeats are averaged, valid ones before others. Where several inputs were run, only configurations that
+    all inputs had are compared: by the geometric mean of costs and energies, the worst quality and speed.
+    All are priced at one mean price and intensity: what a run paid at its own hour is not a configuration's.
+
+    Parameters
+    ----------
+    results
+        A result file, a folder of them, runs, or several of these.
+    model
+        PriceInputs and intensities; default those of `CostModel`.
+    predictions
+        By run and scenario, of what was not measured; ``own_error_ratio`` is the standard deviation of those
+        errors that the configurations of one video do not have in common.
+    models_dir
+        Trained models to predict with where ``predictions`` are not given.
+    input_name
+        Take only scenarios of this input.
+    accept_invalid
+        Average repeats with validity reasons like the others.
 
     Raises
     ------
+    InputError
+        There are no results, or something else than results was given.
     NotEnoughDataError
         Inputs that share no configuration.
     """
+    runs = list(_runs(results))
     notes: list[str] = []
-    seen = [
+    if predictions is None:
+        predictions, own_error_ratio = _predicted_runs(models_dir, runs, notes)
+    prices = (model or CostModel()).planned().prices
+    measured = [
         _Measured(run, s, predictions.get((run.run_id, s.name)))
         for run in runs
         for s in run.scenarios
         if s.type != "baseline" and s.status == "ok"
     ]
-    seen = _one_machine(seen, notes)
-    seen = _one_tier(seen, notes)
+    measured = _one_tier(_one_machine(measured, notes), notes)
     if input_name is not None:
-        seen = [m for m in seen if _input(m.scenario) == input_name]
-    groups: dict[Settings, dict[str, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
-    for m in seen:
-        groups[_settings(m.scenario)][_input(m.scenario)].append(m)
-    inputs = sorted({_input(m.scenario) for m in seen})
+        measured = [m for m in measured if _input(m.scenario) == input_name]
+    groups: dict[tuple[object, ...], dict[str, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
+    for m in measured:
+        outputs = tuple(o.resolution for o in m.scenario.outputs)
+        settings = settings_of(m.scenario, but=("type", "input", "viewers"))
+        groups[*settings, outputs][_input(m.scenario)].append(m)
+    inputs = sorted({_input(m.scenario) for m in measured})
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
-    if seen and not complete:
+    if measured and not complete:
         raise NotEnoughDataError(
             f"no configuration was run on all of {len(inputs)} inputs ({', '.join(inputs[:5])}): "
             "choose one with --input"
@@ -91,116 +134,169 @@ def options_of(
     if len(complete) < len(groups):
         left = len(groups) - len(complete)
         notes.append(f"{left} configurations left out: not run on all of {len(inputs)} inputs")
-    return Found([_combined([_option(ms, model) for ms in by.values()]) for by in complete], notes)
+    if not accept_invalid:
+        complete = [{name: _valid(repeats, notes) for name, repeats in by.items()} for by in complete]
+    noise = _learned_noise([repeats for by in complete for repeats in by.values()])
+    options = [
+        _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
+        for by in complete
+    ]
+    return OptionSet(options, list(dict.fromkeys(notes)))
+
+
+def _runs(results: object) -> Iterable[Run]:
+    if isinstance(results, Run):
+        yield results
+    elif isinstance(results, (str, PathLike)):
+        path = Path(results)
+        yield from read_folder(path) if path.is_dir() else [read_run(path)]
+    elif isinstance(results, Iterable):
+        for one in results:
+            yield from _runs(one)
+    else:
+        raise InputError(f"expected a path or a Run, got {type(results).__name__}", subject="results")
+
+
+def _predicted_runs(
+    models_dir: str | PathLike[str] | None, runs: Sequence[Run], notes: list[str]
+) -> tuple[dict[tuple[str, str], Prediction], float | None]:
+    """Predictions for runs that hold scenarios without energy, and ``own_error_ratio`` as in `options_of`."""
+    lacking = [
+        run
+        for run in runs
+        if any(energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
+    ]
+    if models_dir is None or not lacking:
+        return {}, None
+    from advisor.regression import registry
+    from advisor.regression.service import predict_runs
+
+    try:
+        predictions = predict_runs(models_dir, lacking, measured=[run for run in runs if run not in lacking])
+        manifest = registry.latest_manifest(
+            models_dir, registry.choose_hardware(models_dir, machine_of(lacking[-1]))
+        )
+    except ModelError as exc:
+        notes.append(f"nothing predicted: {exc}")
+        return {}, None
+    target = manifest.targets.get("energy_joules_per_video_second") or manifest.targets["mean_power_watts"]
+    return {(p.run_id, p.scenario): p for p in predictions}, target.own_error_ratio
 
 
 def _input(s: Scenario) -> str:
     return (s.input.name or s.input.path or "unnamed input") if s.input else "unnamed input"
 
 
-def _settings(s: Scenario) -> Settings:
-    return (
-        *(s.encoder, s.preset, s.bitrate, s.crf, s.resolution, s.fps, s.threads),
-        *(stream_count(s), tuple(o.resolution for o in s.outputs)),
-    )
-
-
-def _one_machine(seen: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
+def _one_machine(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """The machine of the newest run; figures of different machines do not compare."""
-    machines = {hardware_id(m.run) for m in seen}
+    machines = {machine_of(m.run) for m in measured}
     if len(machines) < 2:
-        return list(seen)
-    newest = hardware_id(max(seen, key=lambda m: m.run.start_time or 0.0).run)
+        return list(measured)
+    newest = machine_of(max(measured, key=lambda m: m.run.start_time or 0.0).run)
     notes.append(f"only the scenarios of {newest} are compared, of {len(machines)} machines")
-    return [m for m in seen if hardware_id(m.run) == newest]
+    return [m for m in measured if machine_of(m.run) == newest]
 
 
-def _one_tier(seen: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
+def _one_tier(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """Measured power before modelled; what has no power of its own stays, for its prediction."""
-    own = {_tier(m) for m in seen if mean_watts(m.scenario) is not None}
-    if len(own) < 2:
-        return list(seen)
-    kept = "measured" if "measured" in own else "modelled"
+    tiers = {_tier(m) for m in measured if mean_watts(m.scenario) is not None}
+    if len(tiers) < 2:
+        return list(measured)
+    kept = "measured" if "measured" in tiers else "modelled"
     notes.append(f"only {kept} power is compared")
-    return [m for m in seen if mean_watts(m.scenario) is None or _tier(m) == kept]
+    return [m for m in measured if mean_watts(m.scenario) is None or _tier(m) == kept]
 
 
 def _tier(m: _Measured) -> str | None:
     return m.scenario.power.tier if m.scenario.power else None
 
 
-def _option(repeats: Sequence[_Measured], model: CostModel) -> Option:
+def _valid(repeats: list[_Measured], notes: list[str]) -> list[_Measured]:
+    """The valid ones of some repeats; all where none is."""
+    valid = [m for m in repeats if not m.scenario.validity]
+    if valid and len(valid) < len(repeats):
+        spoilt = [m.scenario for m in repeats if m.scenario.validity]
+        reasons = ", ".join(dict.fromkeys(reason for s in spoilt for reason in s.validity))
+        which = f"{len(spoilt)} of {len(repeats)} repeats left out"
+        notes.append(f"{spoilt[0].name}: {which}, not valid: {reasons}")
+    return valid or repeats
+
+
+def _is_measured(m: _Measured) -> bool:
+    return mean_watts(m.scenario) is not None and energy(m.scenario) is not None
+
+
+def _is_short(s: Scenario) -> bool:
+    return s.duration is not None and s.duration < _SHORT_SECONDS
+
+
+def _learned_noise(groups: Sequence[Sequence[_Measured]]) -> dict[bool, _Noise]:
+    """What a single run is off, for short clips and others: the repeats' pooled deviation, else a prior."""
+    squares: dict[bool, float] = defaultdict(float)
+    degrees: dict[bool, int] = defaultdict(int)
+    for repeats in groups:
+        joules = [rate for m in repeats if (rate := _rate(m.scenario))]
+        if len(joules) > 1:
+            short, mean = _is_short(repeats[0].scenario), statistics.fmean(joules)
+            squares[short] += sum((rate / mean - 1) ** 2 for rate in joules)
+            degrees[short] += len(joules) - 1
+    noise = {True: _Noise(_SHORT_NOISE_RATIO), False: _Noise(SINGLE_RUN_NOISE_RATIO)}
+    for short, count in degrees.items():
+        noise[short] = _Noise(max(math.sqrt(squares[short] / count), _LEAST_NOISE_RATIO), count)
+    return noise
+
+
+def _rate(s: Scenario) -> float | None:
+    """Joules per second of video."""
+    used, seconds = energy(s), output_seconds(s)
+    return used.joules / seconds if used and seconds else None
+
+
+def _option(
+    repeats: Sequence[_Measured],
+    prices: PriceInputs,
+    noise: Mapping[bool, _Noise],
+    own_error_ratio: float | None,
+) -> Option:
     """Repeats of one configuration on one input: measured where any of them was, else predicted."""
-    measured = [m for m in repeats if mean_watts(m.scenario) is not None and energy(m.scenario) is not None]
+    measured = [m for m in repeats if _is_measured(m)]
     if measured:
-        return _averaged([_known(m.run, m.scenario, model) for m in measured], measured)
+        return _averaged(measured, prices, noise)
     m = repeats[-1]
     if m.prediction is None or m.prediction.mean_power_watts is None:
-        return _known(m.run, m.scenario, model)
-    return _predicted(m, m.prediction, model)
+        return _of_scenario(m.run, m.scenario, prices)
+    return _predicted(m, m.prediction, prices, own_error_ratio)
 
 
-def _known(run: Run, s: Scenario, model: CostModel) -> Option:
+def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     """What one scenario says of itself."""
-    priced = model.price(s, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
-    seconds, joules = output_seconds(s), energy(s)
-    megabits = delivered_megabits(s)
-    net = net_energy_joules(s, run)
-    speed = s.encode.speed if s.encode else None
-    per_second = 1 / seconds if seconds else None
-    grams = priced.co2_per_stream_hour_kg
+    cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
+    used, net = energy(s), net_energy_joules(s, run)
+    seconds, megabits = output_seconds(s), delivered_megabits(s)
+    kilograms = cost.co2_per_stream_hour_kg
+    reached = megabits * 1000 / seconds if megabits and seconds else None
     return Option(
         run_id=run.run_id,
         scenario=s.name,
         basis="measured",
-        tier=joules.tier if joules else None,
-        energy_joules_per_video_second=joules.joules * per_second if joules and per_second else None,
-        net_energy_joules_per_video_second=net * per_second if net is not None and per_second else None,
-        cost_per_video_hour=priced.cost_per_stream_hour,
-        carbon_grams_per_video_hour=None if grams is None else grams * 1000,
-        bitrate_kbps=megabits * 1000 * per_second
-        if megabits and per_second
-        else sum(bitrates_kbps(s)) or None,
+        tier=used.tier if used else None,
+        energy_joules_per_video_second=_rate(s),
+        net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
+        cost_per_video_hour=cost.cost_per_stream_hour,
+        carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
+        bitrate_kbps=reached or sum(bitrates_kbps(s)) or None,
         vmaf=vmaf_mean(s),
         vmaf_p5=_lowest_p5(s),
-        encode_speed_ratio=speed,
+        encode_speed_ratio=s.encode.speed if s.encode else None,
         mean_power_watts=mean_watts(s),
-        currency=priced.currency,
-        noise_ratio=_noise(s),
+        currency=cost.currency,
         family=" ".join(part for part in (s.encoder, s.preset, s.resolution) if part),
+        validity=tuple(s.validity),
     )
-
-
-def _noise(s: Scenario) -> float:
-    short = s.duration is not None and s.duration < _SHORT_SECONDS
-    own = s.power.uncertainty_ratio if s.power and s.power.uncertainty_ratio else 0.0
-    # an estimate's own uncertainty is shared by all scenarios of the machine: a part of it sets them apart
-    return max(_SHORT_NOISE_RATIO if short else MEASURED_NOISE_RATIO, own / 4)
 
 
 def _lowest_p5(s: Scenario) -> float | None:
-    found = [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs]
-    known = [p for p in found if p is not None]
-    return min(known) if known and len(known) == len(found) else None
-
-
-def _averaged(options: Sequence[Option], measured: Sequence[_Measured]) -> Option:
-    """The mean of repeats; their spread tells the noise of the mean."""
-    if len(options) == 1:
-        return options[0]
-    values = [o.energy_joules_per_video_second for o in options if o.energy_joules_per_video_second]
-    spread = (
-        statistics.stdev(values) / statistics.fmean(values) if len(values) > 1 else options[0].noise_ratio
-    )
-    # two or three repeats may agree by chance: what repeats vary by at least is known
-    noise = max(spread, MEASURED_NOISE_RATIO) / math.sqrt(len(options))
-    means = {
-        name: statistics.fmean(found)
-        for name in _AVERAGED
-        if len(found := [v for o in options if (v := getattr(o, name)) is not None]) == len(options)
-    }
-    newest = max(zip(options, measured, strict=True), key=lambda pair: pair[1].scenario.start_time or 0.0)[0]
-    return msgspec.structs.replace(newest, **means, noise_ratio=noise, repeats=len(options))
+    return _if_all(min, [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs])
 
 
 _AVERAGED = (
@@ -208,35 +304,57 @@ _AVERAGED = (
     *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
     "mean_power_watts",
 )
-_GEOMETRIC = (
-    *("energy_joules_per_video_second", "cost_per_video_hour", "carbon_grams_per_video_hour"),
-    "bitrate_kbps",
-)
 
 
-def _predicted(m: _Measured, p: Prediction, model: CostModel) -> Option:
+def _averaged(measured: Sequence[_Measured], prices: PriceInputs, noise: Mapping[bool, _Noise]) -> Option:
+    """The mean of repeats, under the name of the newest."""
+    options = [_of_scenario(m.run, m.scenario, prices) for m in measured]
+    newest = max(range(len(options)), key=lambda i: measured[i].scenario.start_time or 0.0)
+    means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in _AVERAGED}
+    single = noise[_is_short(measured[newest].scenario)]
+    stated = max((m.scenario.power.uncertainty_ratio or 0.0) if m.scenario.power else 0.0 for m in measured)
+    repeated = single.ratio / math.sqrt(len(options))
+    estimated = stated * _OWN_SHARE
+    return msgspec.structs.replace(
+        options[newest],
+        **means,
+        noise_ratio=max(repeated, estimated),
+        noise_degrees=single.degrees if repeated >= estimated else None,
+        shared_noise_ratio=stated * math.sqrt(1 - _OWN_SHARE**2),
+        repeats=len(options),
+        validity=tuple(dict.fromkeys(reason for o in options for reason in o.validity)),
+    )
+
+
+def _if_all(combine: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
+    """``combine`` of values that are all known, else None."""
+    numbers = [v for v in values if v is not None]
+    return combine(numbers) if numbers and len(numbers) == len(values) else None
+
+
+def _predicted(m: _Measured, p: Prediction, prices: PriceInputs, own_error_ratio: float | None) -> Option:
     """The same from predictions: power, energy and time stand in for what was not measured."""
     watts, joules = p.mean_power_watts, p.total_energy_joules
     seconds = joules.mean / watts.mean if joules and watts else m.scenario.duration
     stand_in = msgspec.structs.replace(
         m.scenario,
         duration=seconds,
-        outputs=[
-            msgspec.structs.replace(o, duration=o.duration or video_seconds(m.scenario))
-            for o in m.scenario.outputs
-        ],
+        video_seconds=video_seconds(m.scenario),
         power=Power(
             mean_watts=watts.mean if watts else None, total_energy_joules=joules.mean if joules else None
         ),
     )
-    made = _known(m.run, stand_in, model)
+    option = _of_scenario(m.run, stand_in, prices)
+    doubt = _doubt(joules or watts, p.confidence)
+    own = doubt if own_error_ratio is None else min(own_error_ratio, doubt)
     return msgspec.structs.replace(
-        made,
+        option,
         basis="predicted",
         tier=p.tier,
-        encode_speed_ratio=made.encode_speed_ratio
+        encode_speed_ratio=option.encode_speed_ratio
         or (p.encode_speed_ratio.mean if p.encode_speed_ratio else None),
-        noise_ratio=_doubt(joules or watts, p.confidence),
+        noise_ratio=own,
+        shared_noise_ratio=math.sqrt(doubt**2 - own**2),
     )
 
 
@@ -248,34 +366,41 @@ def _doubt(estimate: Estimate | None, confidence: float) -> float:
     return math.log(estimate.high / estimate.low) / 2 / quantile
 
 
+_GEOMETRIC = (
+    *("energy_joules_per_video_second", "cost_per_video_hour", "carbon_grams_per_video_hour"),
+    "bitrate_kbps",
+)
+_WORST: dict[str, Callable[[list[float]], float]] = {
+    "vmaf": min,
+    "vmaf_p5": min,
+    "encode_speed_ratio": min,
+    "mean_power_watts": max,
+}
+
+
 def _combined(options: Sequence[Option]) -> Option:
     """One configuration over several inputs."""
     if len(options) == 1:
         return options[0]
-    changed: dict[str, float | None] = {}
-    for name in _GEOMETRIC:
-        values = [getattr(o, name) for o in options]
-        changed[name] = statistics.geometric_mean(values) if all(values) else None
-    for name, worst in (
-        ("vmaf", min),
-        ("vmaf_p5", min),
-        ("encode_speed_ratio", min),
-        ("mean_power_watts", max),
-    ):
-        values = [getattr(o, name) for o in options]
-        changed[name] = worst(values) if all(v is not None for v in values) else None
-    noise = math.sqrt(sum(o.noise_ratio**2 for o in options)) / len(options)
-    basis = "predicted" if any(o.basis == "predicted" for o in options) else "measured"
+    rules: dict[str, Callable[[list[float]], float]] = {
+        **dict.fromkeys(_GEOMETRIC, _mean_over_inputs),
+        **_WORST,
+    }
+    values = {name: _if_all(rule, [getattr(o, name) for o in options]) for name, rule in rules.items()}
+    degrees = [o.noise_degrees for o in options]
     return msgspec.structs.replace(
         options[-1],
-        **changed,
+        **values,
         net_energy_joules_per_video_second=None,
-        basis=basis,
-        noise_ratio=noise,
+        basis="predicted" if any(o.basis == "predicted" for o in options) else "measured",
+        noise_ratio=math.hypot(*(o.noise_ratio for o in options)) / len(options),
+        noise_degrees=min((d for d in degrees if d), default=None) if all(degrees) else None,
+        shared_noise_ratio=math.hypot(*(o.shared_noise_ratio for o in options)) / len(options),
         repeats=sum(o.repeats for o in options),
+        validity=tuple(dict.fromkeys(reason for o in options for reason in o.validity)),
     )
 
 
-def by_scenario(predictions: Iterable[Prediction]) -> dict[tuple[str, str], Prediction]:
-    """Predictions by run and scenario."""
-    return {(p.run_id, p.scenario): p for p in predictions}
+def _mean_over_inputs(values: Sequence[float]) -> float:
+    """Geometric, so that no input counts for more than another; plain where one is not positive."""
+    return statistics.geometric_mean(values) if min(values) > 0 else statistics.fmean(values)

@@ -1,8 +1,7 @@
 """Which configuration to use: constraints, a front that knows the noise, a choice with its probability.
 
-Pure: options in, a recommendation out. An option is one configuration with what is known of it, measured or
-predicted; how sure a value is decides what counts as better. Where the options do not carry a choice there is
-none, and a reason.
+An option is one configuration with what is known of it, measured or predicted; how sure a value is decides
+what counts as better. Where the options do not carry a choice there is none, and a reason.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,12 @@ from advisor.advice.configuration import (
     Pick,
     Recommendation,
 )
+from advisor.advice.probability import plausible_values, probabilities_of_least
+from advisor.common.front import front as not_dominated
 from advisor.errors import InputError
+
+if TYPE_CHECKING:
+    from advisor.results import Run
 
 __all__ = [
     "OBJECTIVES",
@@ -36,7 +42,6 @@ __all__ = [
     "TranscodingRecommender",
 ]
 
-_DRAWS = 4000
 _MOST_NEXT = 3
 _LEAST_GAIN = 1e-4
 _CLEAR = 1.645
@@ -62,11 +67,23 @@ class TranscodingRecommender:
         What must hold. A value that is not known does not hold.
     seed
         Of the draws behind probabilities; the same options give the same answer.
+    accept_invalid
+        Compare options with ``validity`` reasons too; else they are left out and counted.
 
     Raises
     ------
     InputError
         The objective is not known, or a weight is not positive.
+
+    >>> values = {"fast": (14.0, 90.0), "slow": (40.0, 95.0)}
+    >>> options = [
+    ...     Option(
+    ...         run_id="r", scenario=name, basis="measured", energy_joules_per_video_second=joules, vmaf=vmaf
+    ...     )
+    ...     for name, (joules, vmaf) in values.items()
+    ... ]
+    >>> TranscodingRecommender("energy", Constraints(min_vmaf=85)).recommend(options).choice.scenario
+    'fast'
     """
 
     def __init__(
@@ -74,70 +91,120 @@ class TranscodingRecommender:
         objective: str | Mapping[str, float] = "energy",
         constraints: Constraints | None = None,
         seed: int = 0,
+        *,
+        accept_invalid: bool = False,
     ) -> None:
-        weights = {objective: 1.0} if isinstance(objective, str) else dict(objective)
-        for name, weight in weights.items():
-            if name not in OBJECTIVES:
-                raise InputError(
-                    f"expected one of {', '.join(OBJECTIVES)}, got {name!r}", subject="objective"
-                )
-            if not (weight > 0 and math.isfinite(weight)):
-                raise InputError(
-                    f"expected a positive weight, got {weight!r}", subject="objective", field=name
-                )
-        if not weights:
-            raise InputError(f"expected one of {', '.join(OBJECTIVES)}", subject="objective")
-        self.weights = weights
-        self.objective = "+".join(weights)
+        self.weights = _weights(objective)
+        self.objective = "+".join(self.weights)
         self.constraints = constraints or Constraints()
         self.seed = seed
+        self.accept_invalid = accept_invalid
+        self.options: list[Option] = []
+        """Those of `from_results`."""
+        self.notes: list[str] = []
+        """What was set aside on the way from results to ``options``."""
+
+    @classmethod
+    def from_results(
+        cls,
+        results: str | Path | Run | Sequence[str | Path | Run],
+        objective: str | Mapping[str, float] = "energy",
+        constraints: Constraints | None = None,
+        *,
+        seed: int = 0,
+        accept_invalid: bool = False,
+        **how: Any,
+    ) -> TranscodingRecommender:
+        """A recommender that knows the options in result files.
+
+        Parameters
+        ----------
+        results
+            A result file, a folder of them, runs, or several of these.
+        how
+            Keyword arguments of `advisor.advice.from_results.options_of`: ``model`` (prices, a `CostModel`),
+            ``models_dir`` (models that stand in where power was not measured), ``input_name``.
+
+        Raises
+        ------
+        InputError
+            A path holds no results, or something else is wrong with what was given.
+        NotEnoughDataError
+            Several inputs that share no configuration.
+        """
+        from advisor.advice.from_results import options_of
+
+        recommender = cls(objective, constraints, seed, accept_invalid=accept_invalid)
+        given = options_of(results, accept_invalid=accept_invalid, **how)
+        recommender.options, recommender.notes = given.options, given.notes
+        return recommender
 
     def value(self, option: Option) -> float | None:
-        """What is minimised: the objective's value, or the weighted geometric mean of several."""
-        total = 0.0
-        for name, weight in self.weights.items():
-            value = getattr(option, OBJECTIVES[name])
-            if value is None or value <= 0:
-                return None
-            total += weight * math.log(value)
-        return math.exp(total / sum(self.weights.values()))
+        """What is minimised: the objective's value, or the weighted geometric mean of several.
+
+        None where one of them is not known, or is negative among several, which have no geometric mean.
+        """
+        values = [getattr(option, OBJECTIVES[name]) for name in self.weights]
+        if None in values or (len(values) > 1 and min(values) < 0):
+            return None
+        if len(values) == 1:
+            return float(values[0])
+        if 0 in values:
+            return 0.0
+        weights = list(self.weights.values())
+        return math.exp(sum(w * math.log(v) for w, v in zip(weights, values, strict=True)) / sum(weights))
 
     @property
     def _unit(self) -> str:
         names = [OBJECTIVES[name] for name in self.weights]
         return names[0] if len(names) == 1 else "weighted geometric mean"
 
-    def noise(self, option: Option) -> float:
-        """Relative standard deviation of `value`; bitrates are known as they are."""
+    @property
+    def _noisy_share(self) -> float:
+        """The part of the weights whose objective is noisy; bitrates are known as they are."""
         noisy = sum(weight for name, weight in self.weights.items() if name != "bitrate")
-        return option.noise_ratio * noisy / sum(self.weights.values())
+        return noisy / sum(self.weights.values())
 
-    def recommend(self, options: Sequence[Option]) -> Recommendation:
-        """The best option that holds the constraints; without a floor of quality the knee of the front."""
-        known = [o for o in options if not self._missing(o)]
+    def noise(self, option: Option) -> float:
+        """Relative standard deviation of `value` that is the option's own."""
+        return option.noise_ratio * self._noisy_share
+
+    def recommend(self, options: Sequence[Option] | None = None) -> Recommendation:
+        """The best option that holds the constraints; without a floor of quality the knee of the front.
+
+        Parameters
+        ----------
+        options
+            What to choose from; default those of `from_results`.
+
+        Raises
+        ------
+        InputError
+            Something else than an `Option` is among them.
+        """
+        options = self.options if options is None else options
+        for option in options:
+            if not isinstance(option, Option):
+                raise InputError(f"expected advisor.Option, got {type(option).__name__}", subject="options")
+        reasons = [self._left_out(o) for o in options]
+        known = [o for o, reason in zip(options, reasons, strict=True) if not reason]
         verdicts = [(o, *self._verdict(o)) for o in known]
         feasible = [o for o, holds, _ in verdicts if holds]
         front = self._front(feasible)
         choice, reason = self._choice(options, known, feasible, front)
-        knee = _knee([(o, self._required(o)) for o in front])
-        by_id = dict(zip(map(id, feasible), self._probabilities(feasible), strict=True))
-        chosen = by_id if choice is not knee or self._floor else self._knee_probabilities(front)
+        least = dict(zip(map(id, feasible), probabilities_of_least(self._draws(feasible)), strict=True))
+        knee = _knee(front, [self._required(o) for o in front])
+        knees = self._knee_probabilities(front)
         return Recommendation(
             objective=self.objective,
             unit=self._unit,
             constraints=self.constraints,
-            choice=_pick(choice, chosen) if choice else None,
+            choice=_pick(choice, least, knees if choice is knee else {}) if choice else None,
             reason=reason,
-            front=self._points(front, by_id),
-            knee=_pick(knee, self._knee_probabilities(front)) if knee else None,
+            front=self._points(front, least),
+            knee=_pick(knee, least, knees) if knee else None,
             next_runs=self._next_runs(feasible, choice, [o for o, holds, _ in verdicts if holds is None]),
-            left_out=dict(
-                Counter(
-                    reason
-                    for reason in (*map(self._missing, options), *(said for _, _, said in verdicts))
-                    if reason
-                )
-            ),
+            left_out=dict(Counter(why for why in (*reasons, *(why for _, _, why in verdicts)) if why)),
         )
 
     @property
@@ -150,11 +217,16 @@ class TranscodingRecommender:
             raise AssertionError("options without a value were left out")
         return value
 
-    def _missing(self, option: Option) -> str | None:
-        if self.value(option) is not None:
-            return None
-        names = [n for n in self.weights if not getattr(option, OBJECTIVES[n])]
-        return f"{' and '.join(names)} not known"
+    def _left_out(self, option: Option) -> str:
+        """Why an option takes no part at all, empty where it does."""
+        if option.validity and not self.accept_invalid:
+            return f"not valid: {', '.join(option.validity)}"
+        values = {name: getattr(option, OBJECTIVES[name]) for name in self.weights}
+        unknown = [name for name, value in values.items() if value is None]
+        if unknown:
+            return f"{' and '.join(unknown)} not known"
+        negative = [name for name, value in values.items() if value < 0 and len(values) > 1]
+        return f"{' and '.join(negative)} below 0, which cannot be weighed" if negative else ""
 
     def _verdict(self, option: Option) -> tuple[bool | None, str]:
         """Whether the constraints hold, None where a value that one needs is not known, and what to say."""
@@ -185,84 +257,83 @@ class TranscodingRecommender:
         if not options:
             return None, "there is nothing to choose from"
         if not known:
-            return None, f"{self.objective} is not known of any of {len(options)} scenarios"
+            invalid = all(o.validity for o in options) and not self.accept_invalid
+            problem = "no scenario is valid" if invalid else f"{self.objective} is not known of any"
+            return None, f"{problem} of {len(options)} scenarios"
         if not self._floor and all(o.vmaf is None for o in known):
             return None, "quality is not known and no floor was given: the least would be the worst picture"
         if not feasible:
             return None, f"none of {len(known)} scenarios holds the constraints"
-        best = min(feasible, key=self._required)
+        best = min(feasible, key=lambda o: (self._required(o), -(o.vmaf or 0.0)))
         if self._floor:
             return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
         if len(feasible) == 1:
             return None, "only one scenario: there is nothing to choose from"
         if len(front) == 1:
             return front[0], f"least {self.objective} and highest VMAF at once"
-        knee = _knee([(o, self._required(o)) for o in front])
+        knee = _knee(front, [self._required(o) for o in front])
         if knee is None:
             return None, "no floor of quality was given and the front has no knee: give --min-vmaf"
         return knee, f"no floor of quality was given: the knee of the front of {self.objective} and VMAF"
 
-    def _clearly_less(self, a: Option, b: Option) -> bool:
-        """Whether ``a`` costs less than ``b`` beyond the noise of both."""
-        gap = math.log(self._required(b)) - math.log(self._required(a))
-        return gap > _CLEAR * math.hypot(self.noise(a), self.noise(b)) and gap > 0
-
     def _dominates(self, a: Option, b: Option) -> bool:
         """``a`` is no worse in either and better beyond the noise in one."""
-        if self._required(a) > self._required(b) or (a.vmaf or 0.0) < (b.vmaf or 0.0):
+        ours, theirs = self._required(a), self._required(b)
+        if ours > theirs or (a.vmaf or 0.0) < (b.vmaf or 0.0):
             return False
-        return self._clearly_less(a, b) or (a.vmaf or 0.0) > (b.vmaf or 0.0)
+        noise = math.hypot(ours * self.noise(a), theirs * self.noise(b))
+        return theirs - ours > _CLEAR * noise or (a.vmaf or 0.0) > (b.vmaf or 0.0)
 
     def _front(self, options: Sequence[Option]) -> list[Option]:
         """Options that none dominates, cheapest first."""
         scored = [o for o in options if o.vmaf is not None] or list(options)
-        kept = [o for o in scored if not any(self._dominates(other, o) for other in scored)]
-        return sorted(kept, key=self._required)
+        return sorted(not_dominated(scored, self._dominates), key=self._required)
 
-    def _points(self, front: Sequence[Option], best: Mapping[int, float]) -> tuple[FrontPoint, ...]:
-        made = []
+    def _points(self, front: Sequence[Option], least: Mapping[int, float]) -> tuple[FrontPoint, ...]:
+        points = []
         for index, option in enumerate(front):
             value, step = self._required(option), None
             higher = [o for o in front[index + 1 :] if (o.vmaf or 0) > (option.vmaf or 0)]
-            if higher and option.vmaf is not None and higher[0].vmaf is not None:
+            if higher and value > 0 and option.vmaf is not None and higher[0].vmaf is not None:
                 step = (self._required(higher[0]) / value - 1) / (higher[0].vmaf - option.vmaf)
-            made.append(
+            points.append(
                 FrontPoint(
                     run_id=option.run_id,
                     scenario=option.scenario,
                     basis=option.basis,
                     objective_value=value,
                     vmaf=option.vmaf,
-                    probability_best=best.get(id(option)),
+                    validity=option.validity,
+                    probability_best=least.get(id(option)),
                     next_vmaf_point_ratio=step,
                 )
             )
-        return tuple(made)
+        return tuple(points)
 
     def _draws(self, options: Sequence[Option]) -> Floats:
-        """Plausible values, shape (draws, options): log-normal about what is known of each."""
-        rng = np.random.default_rng(self.seed)
-        logs = np.log([self._required(o) for o in options])
-        noise = np.array([self.noise(o) for o in options])
-        return np.asarray(logs + noise * rng.standard_normal((_DRAWS, len(options))))
-
-    def _probabilities(self, options: Sequence[Option]) -> list[float]:
-        """How probably each option has the least value of all."""
-        if not options:
-            return []
-        wins = np.bincount(self._draws(options).argmin(axis=1), minlength=len(options))
-        return [float(p) for p in wins / _DRAWS]
+        """Plausible values, shape (draws, options)."""
+        share = self._noisy_share
+        return (
+            plausible_values(
+                np.array([self._required(o) for o in options], dtype=float),
+                np.array([o.noise_ratio * share for o in options]),
+                np.array([o.shared_noise_ratio * share for o in options]),
+                [o.basis for o in options],
+                [o.noise_degrees for o in options],
+                self.seed,
+            )
+            if options
+            else np.empty((0, 0))
+        )
 
     def _knee_probabilities(self, front: Sequence[Option]) -> dict[int, float]:
         """How probably each option of the front is its knee; the ends are none."""
         scored = [o for o in front if o.vmaf is not None]
         if len(scored) < 3:
             return {}
-        x, y = self._draws(scored), np.array([o.vmaf for o in scored], dtype=float)
-        spans = np.maximum(x[:, -1:] - x[:, :1], 1e-12)
-        heights = (y - y[0]) / max(y[-1] - y[0], 1e-12) - (x - x[:, :1]) / spans
-        wins = np.bincount(heights.argmax(axis=1), minlength=len(scored))
-        return {id(o): float(p) for o, p in zip(scored, wins / _DRAWS, strict=True)}
+        heights = _heights(_scaled(self._draws(scored)), np.array([o.vmaf for o in scored], dtype=float))
+        winner = np.where(heights.max(axis=1) > 0, heights.argmax(axis=1), -1)
+        return {id(o): float((winner == i).mean()) for i, o in enumerate(scored)}
 
     def _next_runs(
         self, options: Sequence[Option], choice: Option | None, unsure: Sequence[Option]
@@ -277,12 +348,14 @@ class TranscodingRecommender:
             cheapest = sorted(unsure, key=self._required)
             return tuple(_next_run(o, self._verdict(o)[1], None) for o in cheapest[:_MOST_NEXT])
         pool = [*options, *unsure]
-        draws = self._draws(pool)
+        values, draws = np.array([self._required(o) for o in pool]), self._draws(pool)
         at = next(i for i, o in enumerate(pool) if o is choice)
-        logs = np.log([self._required(o) for o in pool])
-        gains = np.maximum(logs[at] - draws, 0).mean(axis=0)
-        rivals = np.delete(logs[: len(options)], at)
+        if not values[at]:
+            return ()
+        gains = np.maximum(values[at] - draws, 0).mean(axis=0)
+        rivals = np.delete(values[: len(options)], at)
         gains[at] = np.maximum(draws[:, at] - rivals.min(), 0).mean() if len(rivals) else 0.0
+        gains /= abs(values[at])
         order = [int(i) for i in np.argsort(-gains, kind="stable") if gains[i] > _LEAST_GAIN][:_MOST_NEXT]
         return tuple(
             _next_run(
@@ -294,39 +367,69 @@ class TranscodingRecommender:
         )
 
 
+def _weights(objective: str | Mapping[str, float]) -> dict[str, float]:
+    weights = {objective: 1.0} if isinstance(objective, str) else dict(objective)
+    for name, weight in weights.items():
+        if name not in OBJECTIVES:
+            raise InputError(f"expected one of {', '.join(OBJECTIVES)}, got {name!r}", subject="objective")
+        if not (weight > 0 and math.isfinite(weight)):
+            raise InputError(f"expected a positive weight, got {weight!r}", subject="objective", field=name)
+    if not weights:
+        raise InputError(f"expected one of {', '.join(OBJECTIVES)}", subject="objective")
+    return weights
+
+
 def _next_run(option: Option, why: str, gain: float | None) -> NextRun:
     return NextRun(run_id=option.run_id, scenario=option.scenario, why=why, expected_gain_ratio=gain)
 
 
 def _why(option: Option, chosen: bool) -> str:
     what = "chosen" if chosen else "may be better"
+    doubt = math.hypot(option.noise_ratio, option.shared_noise_ratio)
     if option.basis == "predicted":
-        return f"{what}, and only predicted (give or take {option.noise_ratio:.0%})"
-    return f"{what}, and measured {option.repeats} time(s) (give or take {option.noise_ratio:.1%})"
+        return f"{what}, and only predicted (give or take {doubt:.0%})"
+    return f"{what}, and measured {option.repeats} time(s) (give or take {doubt:.1%})"
 
 
-def _pick(option: Option, probabilities: Mapping[int, float]) -> Pick:
+def _pick(option: Option, least: Mapping[int, float], knees: Mapping[int, float]) -> Pick:
     return Pick(
         run_id=option.run_id,
         scenario=option.scenario,
         basis=option.basis,
         tier=option.tier,
         values={name: getattr(option, name) for name in _VALUES},
-        probability_best=probabilities.get(id(option)),
+        validity=option.validity,
+        probability_best=least.get(id(option)),
+        probability_knee=knees.get(id(option)),
     )
 
 
-def _knee(front: Sequence[tuple[Option, float]]) -> Option | None:
+def _knee(front: Sequence[Option], values: Sequence[float]) -> Option | None:
     """Where more quality begins to cost more than it did: farthest above the chord of the front's ends.
 
-    Both axes are scaled to the front's range, the objective as a logarithm. None for fewer than three points.
+    Both axes are scaled to the front's range. None for fewer than three points.
     """
-    points = [(o, math.log(value), o.vmaf) for o, value in front if o.vmaf is not None]
-    if len(points) < 3:
+    scored = [(o, value) for o, value in zip(front, values, strict=True) if o.vmaf is not None]
+    if len(scored) < 3:
         return None
-    (_, x0, y0), (_, x1, y1) = points[0], points[-1]
-    if x1 <= x0 or y1 <= y0:
-        return None
-    heights = [(y - y0) / (y1 - y0) - (x - x0) / (x1 - x0) for _, x, y in points]
-    best = max(range(len(points)), key=heights.__getitem__)
-    return points[best][0] if heights[best] > 0 else None
+    qualities = np.array([o.vmaf for o, _ in scored], dtype=float)
+    heights = _heights(_scaled(np.array([[value for _, value in scored]])), qualities)[0]
+    best = int(heights.argmax())
+    return scored[best][0] if heights[best] > 0 else None
+
+
+def _scaled(values: Floats) -> Floats:
+    """Objectives as logarithms, so that ratios count; as they are where one of them is not positive."""
+    return np.log(values) if (values > 0).all() else values
+
+
+def _heights(costs: Floats, qualities: Floats) -> Floats:
+    """How far each point is above the chord of its front's ends, shape of ``costs`` (fronts, points).
+
+    0 throughout where the ends do not rise in both.
+    """
+    spans, reach = costs[:, -1:] - costs[:, :1], qualities[-1] - qualities[0]
+    rises = (spans > 0) & (reach > 0)
+    heights = (qualities - qualities[0]) / max(reach, 1e-12)
+    heights = heights - (costs - costs[:, :1]) / np.where(rises, spans, 1.0)
+    return np.where(rises, heights, 0.0)

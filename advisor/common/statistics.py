@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-__all__ = ["MEASURED_NOISE_RATIO", "Summary", "student_t_975", "summarise"]
+__all__ = ["MEASURED_NOISE_RATIO", "SINGLE_RUN_NOISE_RATIO", "Summary", "student_t_975", "summarise"]
 
 MEASURED_NOISE_RATIO = 0.012
-"""Repeats of one configuration vary by 1.2 % in clips of 20 s; used where there are no repeats to tell."""
+"""Repeats of one configuration, one after another on an idle machine, vary by 1.2 % in clips of 20 s."""
+SINGLE_RUN_NOISE_RATIO = 0.05
+"""What a single run may be off, where no repeats tell: other hours, other temperatures, other load."""
 
 
 class Summary(Struct, frozen=True):

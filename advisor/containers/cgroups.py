@@ -1,9 +1,10 @@
 """Control group files of containers: v1, v2 and hybrid hosts, decided per controller.
 
 A hybrid host has some controllers in v1 hierarchies and the others in the unified one, so there is no
-single version to ask for: each controller is read where it is. Both drivers are known (``docker/<id>`` of
-cgroupfs, ``system.slice/docker-<id>.scope`` of systemd); another parent is learned from the container's
-process or found by looking through the tree.
+single version to ask for: each controller is read where it is. A container's folder is ``<id>``, or the
+``<engine>-<id>.scope`` of an engine that is known; any other name with the id in it is another process's
+(``libpod-conmon-<id>.scope``, ``...-<id>-shm.mount``) unless the container's process is seen in it. The
+parent is learned from the container's process or found by looking through the tree.
 
 File formats: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the Linux kernel.
 """
@@ -23,7 +24,7 @@ from advisor.containers.counts import Counts
 
 _T = TypeVar("_T")
 
-__all__ = ["Cgroups", "Details", "Location", "read_bytes", "whole"]
+__all__ = ["Cgroups", "Details", "Location", "is_container_folder", "read_bytes", "whole"]
 
 TEMPLATES = ("docker/{}", "system.slice/docker-{}.scope")
 UNLIMITED_BYTES = 1 << 62
@@ -31,6 +32,8 @@ UNLIMITED_BYTES = 1 << 62
 WALK_SECONDS = 10.0
 WALK_DEPTH = 8
 _MOST_DIGITS = 20
+_ENGINES = ("docker", "libpod", "crio", "cri-containerd", "nerdctl")
+_MONITORS = ("conmon", ".mount")
 _DEVICE = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
 
 
@@ -176,9 +179,9 @@ class Cgroups:
             inactive = values.get("total_inactive_file")
             limits = [self._try(_limit, f"{folder}/memory.limit_in_bytes")]
             limits.append(values.get("hierarchical_memory_limit"))
-        known = [limit for limit in limits if limit is not None and limit < UNLIMITED_BYTES]
+        set_limits = [limit for limit in limits if limit is not None and limit < UNLIMITED_BYTES]
         working_set = None if usage is None or inactive is None else max(0, usage - inactive)
-        return working_set, min(known, default=None)
+        return working_set, min(set_limits, default=None)
 
     def _io(self, location: Location) -> tuple[int | None, int | None]:
         if location.io is None:
@@ -189,8 +192,8 @@ class Cgroups:
             rows = self._try(_io_v1, f"{location.io}/blkio.throttle.io_service_bytes_recursive")
         if rows is None:
             return None, None
-        own = [row for row in rows if not self._is_stacked(row[0])]
-        return sum(row[1] for row in own), sum(row[2] for row in own)
+        disks = [row for row in rows if not self._is_stacked(row[0])]
+        return sum(row[1] for row in disks), sum(row[2] for row in disks)
 
     def _is_stacked(self, device: str) -> bool:
         """Whether a device (dm, md) passes its traffic to others, which count the same bytes again."""
@@ -235,9 +238,9 @@ class Cgroups:
         for line in lines:
             _, _, rest = line.partition(":")
             controllers, _, path = rest.partition(":")
-            if unified == (controllers == "") and container_id in path:
+            if unified == (controllers == ""):
                 relative = _upto(path, container_id)
-                if Path(root, relative).is_dir():
+                if relative is not None and Path(root, relative).is_dir():
                     return self._learn(relative, container_id)
         return None
 
@@ -250,7 +253,7 @@ class Cgroups:
         for folder, names, _ in os.walk(root):
             relative = os.path.relpath(folder, root)
             for name in names:
-                if container_id in name:
+                if container_id in name and is_container_folder(name, container_id):
                     return self._learn(os.path.normpath(f"{relative}/{name}"), container_id)
             if relative.count("/") >= WALK_DEPTH:
                 names.clear()
@@ -296,14 +299,27 @@ def _roots(cgroupfs: str) -> dict[str, tuple[str, bool]]:
     return roots
 
 
-def _upto(path: str, container_id: str) -> str:
+def is_container_folder(name: str, container_id: str) -> bool:
+    """Whether a folder of this name is the container's own, whoever runs in it.
+
+    >>> [is_container_folder(n, "ab12") for n in ("ab12", "libpod-ab12.scope", "libpod-conmon-ab12.scope")]
+    [True, True, False]
+    """
+    engine, _, rest = name.removesuffix(".scope").rpartition("-")
+    return rest == container_id and engine in ("", *_ENGINES)
+
+
+def _upto(path: str, container_id: str) -> str | None:
     """The path up to the container's own folder: its init may sit in a group of its own below.
 
-    A process that is seen from another cgroup namespace begins with ``/..``.
+    A process that is seen from another cgroup namespace begins with ``/..``. None where the process is that
+    of another container, or of a monitor.
     """
     parts = [part for part in path.split("/") if part not in ("", "..")]
-    own = next(i for i, part in enumerate(parts) if container_id in part)
-    return "/".join(parts[: own + 1])
+    for place, part in enumerate(parts):
+        if container_id in part and not any(word in part for word in _MONITORS):
+            return "/".join(parts[: place + 1])
+    return None
 
 
 def _keyed(data: bytes) -> dict[str, int]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.containers import records
-from advisor.containers.records import ApiUsage, Container, EngineInfo, Event
+from advisor.containers.records import ApiUsage, Container, EngineInfo, EngineKind, Event
 from advisor.errors import EngineError, InputError
 
 _T = TypeVar("_T")
@@ -30,11 +31,23 @@ OLDEST_API = "1.24"
 ONE_SHOT_API = (1, 41)
 """The first API version whose statistics can be had without waiting for a second sample (about 2 s)."""
 MOST_CONNECTIONS = 16
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group of a socket's other end (unix(7))."""
 EVENTS = ("start", "die", "rename", "update")
+
+
+class _Component(Struct, rename="pascal"):
+    name: str = ""
 
 
 class _Version(Struct, rename="pascal"):
     api_version: str
+    components: list[_Component] | None = None
+
+    @property
+    def kind(self) -> EngineKind:
+        names = [component.name.lower() for component in self.components or ()]
+        return "podman" if any("podman" in name for name in names) else "docker"
 
 
 class EngineAddress(Struct, frozen=True):
@@ -69,7 +82,20 @@ def engine_address(
         for name in ("ca.pem", "cert.pem", "key.pem"):
             if not Path(cert_path, name).is_file():
                 raise InputError("no such file (DOCKER_CERT_PATH)", subject=Path(cert_path, name))
+        if _is_encrypted(Path(cert_path, "key.pem")):
+            raise InputError(
+                "expected a key without a passphrase: nobody is there to type it",
+                subject=Path(cert_path, "key.pem"),
+            )
     return EngineAddress(host, tls_verify, cert_path)
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Whether the library would ask the terminal for a passphrase, and wait."""
+    try:
+        return b"ENCRYPTED" in path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
 
 
 class Engine:
@@ -102,20 +128,28 @@ class Engine:
         """Negotiate the API version; every call raises EngineError with its ``reason``."""
         self.close()
         with _translated():
-            self._knock()
+            pid = self._knock()
             # the engine tells its version to clients of any, in a path without one
             self._client = self._opened(OLDEST_API)
-            version = msgspec.convert(self._client.version(api_version=False), _Version).api_version
+            version = msgspec.convert(self._client.version(api_version=False), _Version)
             self.close()
-            self._client = self._opened(version)
-            return records.from_info(self._client.info(), version)
+            self._client = self._opened(version.api_version)
+            info = records.from_info(self._client.info(), version.api_version)
+            return structs.replace(info, kind=version.kind, is_local=self._address.is_local, pid=pid)
 
-    def _knock(self) -> None:
-        """Fail at once where nobody listens: the SDK leaves a socket open for each such attempt."""
-        if self._address.is_local:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-                knock.settimeout(self._timeout)
-                knock.connect(self._address.host.removeprefix("unix://"))
+    def _knock(self) -> int | None:
+        """Fail at once where nobody listens: the SDK leaves a socket open for each such attempt.
+
+        Returns the process that listens; None where that cannot be told.
+        """
+        if not self._address.is_local:
+            return None
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.settimeout(self._timeout)
+            knock.connect(self._address.host.removeprefix("unix://"))
+            peer = knock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, _, _ = _CREDENTIALS.unpack(peer)
+        return int(pid) or None
 
     def _opened(self, version: str) -> Any:
         """A client of the SDK; it connects at its first call."""
@@ -148,7 +182,7 @@ class Engine:
         """The running containers, with what the list knows of them."""
         with _translated():
             items = msgspec.convert(self._client.containers(), list[Any])
-        return [found for item in items if (found := self._checked(records.from_list, item)) is not None]
+        return [one for item in items if (one := self._checked(records.from_list, item)) is not None]
 
     def inspect(self, container_id: str) -> Container | None:
         """Everything about one container; None when it is gone."""

@@ -98,7 +98,7 @@ class Parents:
 
     def rest(self, gone: Mapping[str, Gone]) -> dict[str, float]:
         """What each gone container (by folder) used beyond its last reading, between the last two looks."""
-        found: dict[str, float] = {}
+        unseen: dict[str, float] = {}
         carried, self._carried = self._carried, {}
         for parent, now in self._now.items():
             here = {
@@ -109,8 +109,8 @@ class Parents:
             if parent in self._before:
                 parts = split_rest(self._before[parent], now, here, carried.get(parent, 0.0))
                 self._carried[parent] = parts.pop("", 0.0)
-                found |= {f"{parent}/{name}": cpu for name, cpu in parts.items()}
-        return found
+                unseen |= {f"{parent}/{name}": cpu for name, cpu in parts.items()}
+        return unseen
 
     def _look(self, parent: str, unified: bool) -> Look | None:
         try:
@@ -171,15 +171,15 @@ class ExitWatch:
 
     def wait(self, seconds: float) -> list[str]:
         """Ids of the containers whose group changed; returns at the first, at a wake-up or after the time."""
-        found = []
+        changed = []
         for file, _ in self._poll.poll(max(0.0, seconds)):
             if file == self._wake:
                 os.eventfd_read(self._wake)
             elif file in self._ids:
-                found.append(self._ids[file])
+                changed.append(self._ids[file])
                 with contextlib.suppress(OSError):
                     os.pread(file, 4096, 0)
-        return found
+        return changed
 
     def close(self) -> None:
         """Give all files back."""

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from advisor.energy.attribution import POLICIES, Policy, Window, attribute
+from advisor.containers.state import SavedContainers
+from advisor.energy.attribution import POLICIES, HostUse, Policy, attribute
 
 __all__ = ["Energy", "Ledger"]
 
@@ -41,16 +42,24 @@ class Ledger:
         self._exited: dict[Policy, float] = dict.fromkeys(POLICIES, 0.0)
         self._unattributed: dict[Policy, float] = dict.fromkeys(POLICIES, 0.0)
 
-    def close(self, window: Window, running: Mapping[str, float], exited_seconds: float) -> None:
+    def close(self, use: HostUse, running: Mapping[str, float], exited_seconds: float) -> None:
         """Split one window over the CPU seconds of containers that run and of all that ended within it."""
-        self._host += window.joules
+        self._host += use.joules
         for policy in POLICIES:
-            parts = attribute(window, {**running, _EXITED: exited_seconds}, policy)
+            parts = attribute(use, {**running, _EXITED: exited_seconds}, policy)
             kept = self._containers[policy]
             for container in running:
                 kept[container] = kept.get(container, 0.0) + parts.shares[container]
             self._exited[policy] += parts.shares[_EXITED]
             self._unattributed[policy] += parts.unattributed
+
+    def restore(self, saved: SavedContainers) -> None:
+        """Go on from the sums of another process."""
+        self._host = saved.host_joules
+        for policy in POLICIES:
+            self._exited[policy] = saved.exited_joules[policy]
+            self._unattributed[policy] = saved.unattributed_joules[policy]
+            self._containers[policy] = {id: one.joules[policy] for id, one in saved.containers.items()}
 
     def retire(self, container: str) -> None:
         """A container has ended: what it used stays in the sum of the exited."""

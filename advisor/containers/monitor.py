@@ -30,6 +30,7 @@ from advisor.containers.ledger import Energy, Ledger
 from advisor.containers.processes import EngineProcesses, EngineUsage, memory_total_bytes
 from advisor.containers.readings import Readings
 from advisor.containers.records import ApiUsage, Container, EngineInfo
+from advisor.containers.state import SavedContainer, SavedContainers
 from advisor.containers.tracked import Tracked
 from advisor.containers.windows import MeterWindows
 from advisor.energy.attribution import Policy
@@ -44,6 +45,8 @@ YOUNG_SECONDS = 2.0
 MOST_YOUNG = 100
 """Hundreds that start at once must not keep the sampler busy."""
 CLOCK_SLACK_SECONDS = 0.1
+UNKNOWN_ROUNDS = 2
+"""One round without an answer may be a container that ends."""
 
 
 class ContainerView(Struct, frozen=True):
@@ -57,7 +60,7 @@ class ContainerView(Struct, frozen=True):
     """Working set of the limit, or of the host's memory where that is less."""
     details: Details
     energy_joules: Mapping[Policy, float]
-    """Empty while nothing is known of the energy."""
+    """Empty while the host's energy or the container's CPU time is unknown."""
 
 
 class Snapshot(Struct, frozen=True):
@@ -94,6 +97,8 @@ class Monitor:
         Told of the containers whose end should wake the sampler.
     counts
         Takes the reasons of what could not be read.
+    saved
+        The sums of a process before this one, of the same boot, to go on from.
     clock
         Monotonic seconds.
     """
@@ -107,6 +112,7 @@ class Monitor:
         is_local: bool = True,
         watch: ExitWatch | None = None,
         counts: Counts | None = None,
+        saved: SavedContainers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._procfs, self._read_meter, self._is_here = procfs, read_meter, is_local
@@ -126,6 +132,12 @@ class Monitor:
         self._has_engine = self._has_energy = False
         self._new_usages = False
         self._exited, self._exited_cpu = 0, 0.0
+        self._saved = saved
+        """Until the engine has listed its containers: which of the saved ones are left is then known."""
+        if saved is not None:
+            self._windows.restore(saved.zone_joules, saved.cpu_busy_seconds, saved.cpu_total_seconds)
+            self._ledger.restore(saved)
+            self._exited, self._exited_cpu = saved.exited_containers, saved.exited_cpu_seconds
 
     def without_files(self) -> tuple[str, ...]:
         """Ids of the containers whose files cannot be seen: the engine's own statistics must do.
@@ -186,12 +198,51 @@ class Monitor:
             else:
                 self.sample(id)
         self._settle(seen)
-        if reading is not None and self._has_engine and self._is_here and self._is_whole():
+        if (
+            reading is not None
+            and self._has_engine
+            and self._saved is None
+            and self._is_here
+            and self._is_whole()
+        ):
             self._close(reading)
         for one in self._tracked.values():
             one.mark()
         self._read_details()
         return self._snapshot()
+
+    def save(self) -> SavedContainers | None:
+        """The sums at the end of the last window; None before one."""
+        if not self._has_energy:
+            return None
+        energy, (busy, total) = self._ledger.energy(), self._windows.cpu_seconds
+        return SavedContainers(
+            zone_joules=dict(self._windows.joules),
+            cpu_busy_seconds=busy,
+            cpu_total_seconds=total,
+            host_joules=energy.host,
+            containers={
+                id: SavedContainer(
+                    one.window_cpu, {policy: kept.get(id, 0.0) for policy, kept in energy.containers.items()}
+                )
+                for id, one in self._tracked.items()
+                if one.window_cpu is not None
+            },
+            exited_joules=energy.exited,
+            unattributed_joules=energy.unattributed,
+            exited_containers=self._exited,
+            exited_cpu_seconds=self._exited_cpu,
+        )
+
+    def _restore(self, saved: SavedContainers) -> None:
+        """Containers that ended while nobody looked, and those that began, are told by the first list."""
+        for id in saved.containers:
+            if id not in self._tracked:
+                self._ledger.retire(id)
+                self._exited += 1
+        for id, one in self._tracked.items():
+            before = saved.containers.get(id)
+            one.window_cpu = 0.0 if before is None else before.cpu_seconds
 
     def _list(self, containers: tuple[Container, ...]) -> None:
         for id in self._tracked.keys() - {container.id for container in containers}:
@@ -199,6 +250,9 @@ class Monitor:
         for container in containers:
             if container.id not in self._tracked:
                 self._track(container, born=float("-inf"))
+        if self._saved is not None:
+            saved, self._saved = self._saved, None
+            self._restore(saved)
 
     def _start(self, container: Container, age_seconds: float) -> None:
         if container.id in self._tracked:  # an event that is told again after a reconnection
@@ -231,6 +285,11 @@ class Monitor:
 
     def _use(self, usages: Mapping[str, ApiUsage]) -> None:
         self._new_usages = True
+        for id, unknown in self._tracked.items():
+            if unknown.location is None and unknown.cpu is None and id not in usages:
+                unknown.unknown_rounds += 1
+                if unknown.unknown_rounds == UNKNOWN_ROUNDS:
+                    self._counts.add("container", "unknown_cpu")
         for id, usage in usages.items():
             one = self._tracked.get(id)
             if one is not None and one.location is None:
@@ -297,7 +356,10 @@ class Monitor:
         if is_due:
             self._next_details = now + DETAIL_SECONDS
             self._memory_total = memory_total_bytes(self._procfs)
-            self._engine_usage = self._processes.look(now)
+            engine = self._engine
+            self._engine_usage = (
+                None if engine is None else self._processes.look(now, engine, self._tracked.keys())
+            )
 
     def _snapshot(self) -> Snapshot:
         energy = self._ledger.energy() if self._has_energy else None
@@ -317,7 +379,7 @@ class Monitor:
     def _view(self, one: Tracked, energy: Energy | None) -> ContainerView:
         used = one.details.memory_working_set_bytes
         limits = [value for value in (one.details.memory_limit_bytes, self._memory_total) if value]
-        shares = {} if energy is None else energy.containers
+        shares = {} if energy is None or one.cpu is None else energy.containers
         return ContainerView(
             container=one.container,
             cpu_seconds=one.cpu,

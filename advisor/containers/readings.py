@@ -28,8 +28,8 @@ class Readings:
         """Look for the container's files and its network; whether the files were found just now."""
         container = one.container
         if one.network_pid is None and container.pid is not None and container.own_network:
-            own = belongs_to(self._procfs, container.pid, container.id)
-            one.network_pid = container.pid if own else None
+            is_its_own = belongs_to(self._procfs, container.pid, container.id)
+            one.network_pid = container.pid if is_its_own else None
         if one.location is not None:
             return False
         one.location = self._cgroups.locate(container.id, container.pid)
@@ -44,9 +44,9 @@ class Readings:
         except ValueError:
             self._counts.add("cgroup", "malformed")
         except OSError as exc:
-            is_gone = exc.errno in _GONE
-            self._counts.add("cgroup", "vanished" if is_gone else "unreadable")
-            return not is_gone
+            if exc.errno in _GONE:  # it has ended, which is no error
+                return False
+            self._counts.add("cgroup", "unreadable")
         return True
 
     def took(self, one: Tracked, cpu_seconds: float) -> None:

@@ -11,7 +11,7 @@ import datetime
 import re
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +20,7 @@ __all__ = [
     "ApiUsage",
     "Container",
     "EngineInfo",
+    "EngineKind",
     "Event",
     "from_event",
     "from_info",
@@ -33,6 +34,9 @@ Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
+EngineKind = Literal["docker", "podman"]
+
+
 class EngineInfo(Struct, frozen=True):
     """The engine that answered."""
 
@@ -40,6 +44,11 @@ class EngineInfo(Struct, frozen=True):
     api_version: str
     unix_seconds: float
     """The engine's own clock; this machine's where it does not tell."""
+    kind: EngineKind = "docker"
+    is_local: bool = True
+    """Whether it was reached by a socket of this host."""
+    pid: int | None = None
+    """The process that serves the socket, in this process's numbers; systemd's where it opens the socket."""
 
 
 class Container(Struct, frozen=True, kw_only=True):
@@ -176,21 +185,21 @@ def from_info(item: Any, api_version: str) -> EngineInfo:
 def from_list(item: Any) -> Container:
     """One element of ``/containers/json``."""
     listed = msgspec.convert(item, _Listed)
-    # a legacy link shows as /other/alias; the own name has one slash
-    own = [name for name in listed.names or () if name.count("/") == 1]
-    name = (own or [f"/{listed.id[:12]}"])[0].removeprefix("/")
+    # a legacy link shows as /other/alias; the container's name has one slash
+    primary = [name for name in listed.names or () if name.count("/") == 1]
+    name = (primary or [f"/{listed.id[:12]}"])[0].removeprefix("/")
     return Container(id=listed.id, name=name, image=listed.image, labels=listed.labels or {})
 
 
 def from_event(line: bytes) -> Event:
     """One line of ``/events``; labels travel among the attributes until the inspection that follows."""
     event = msgspec.json.decode(line, type=_Event)
-    known = event.actor.attributes
+    attributes = event.actor.attributes
     container = Container(
         id=event.actor.id,
-        name=known.get("name", event.actor.id[:12]),
-        image=known.get("image", ""),
-        labels={k: v for k, v in known.items() if k not in ("name", "image")},
+        name=attributes.get("name", event.actor.id[:12]),
+        image=attributes.get("image", ""),
+        labels={k: v for k, v in attributes.items() if k not in ("name", "image")},
         start_unix_seconds=event.time_nano / 1e9 if event.action == "start" else None,
     )
     return Event(event.action, container, event.time_nano / 1e9)
@@ -198,38 +207,42 @@ def from_event(line: bytes) -> Event:
 
 def from_inspection(item: Any) -> Container | None:
     """``/containers/ID/json``; None when it no longer runs."""
-    found = msgspec.convert(item, _Inspected)
-    if not found.state.running:
+    inspected = msgspec.convert(item, _Inspected)
+    if not inspected.state.running:
         return None
-    network = found.host_config.network_mode
+    network = inspected.host_config.network_mode
     return Container(
-        id=found.id,
-        name=found.name.removeprefix("/"),
-        image=found.config.image,
-        labels=found.config.labels or {},
-        pid=found.state.pid or None,
-        start_unix_seconds=_unix_seconds(found.state.started_at),
-        restarts=found.restart_count,
+        id=inspected.id,
+        name=inspected.name.removeprefix("/"),
+        image=inspected.config.image,
+        labels=inspected.config.labels or {},
+        pid=inspected.state.pid or None,
+        start_unix_seconds=_unix_seconds(inspected.state.started_at),
+        restarts=inspected.restart_count,
         own_network=not (network == "host" or network.startswith("container:")),
     )
 
 
 def from_statistics(item: Any) -> ApiUsage | None:
-    """``/containers/ID/stats``; None when the container had ended: its sample is of the year one."""
+    """``/containers/ID/stats``; None when the engine knows no CPU time.
+
+    Of a container that has ended, and of any where the engine has no control groups (rootless), the sample is
+    of the year one or its CPU time is 0, which no process that was started has.
+    """
     sample = msgspec.convert(item, _Statistics)
     at = _unix_seconds(sample.read)
-    if at is None:
+    if at is None or sample.cpu_stats.cpu_usage.total_usage == 0:
         return None
     throttled = sample.cpu_stats.throttling_data.throttled_time
     memory, networks = sample.memory_stats, sample.networks
     inactive = memory.stats.get("total_inactive_file", memory.stats.get("inactive_file"))
-    known = memory.usage is not None and inactive is not None
+    memory_is_known = memory.usage is not None and inactive is not None
     blocks = sample.blkio_stats.io_service_bytes_recursive
     return ApiUsage(
         cpu_seconds=sample.cpu_stats.cpu_usage.total_usage / 1e9,
         unix_seconds=at,
         throttled_seconds=None if throttled is None else throttled / 1e9,
-        memory_working_set_bytes=max(0, (memory.usage or 0) - (inactive or 0)) if known else None,
+        memory_working_set_bytes=max(0, (memory.usage or 0) - (inactive or 0)) if memory_is_known else None,
         memory_limit_bytes=memory.limit or None,
         block_read_bytes=_total(blocks, "read"),
         block_write_bytes=_total(blocks, "write"),

@@ -10,7 +10,9 @@ from queue import Empty, SimpleQueue
 from advisor.containers.changes import Change
 from advisor.containers.exits import ExitWatch
 from advisor.containers.monitor import Monitor, Snapshot
+from advisor.containers.state import SavedContainers
 from advisor.energy.sampler import next_tick
+from advisor.energy.state import StateFile
 from advisor.errors import WorkError
 
 __all__ = ["ContainerSampler"]
@@ -29,10 +31,24 @@ class ContainerSampler:
         Makes the monitor, in the thread.
     interval_seconds
         Seconds between ticks.
+    state
+        Keeps the sums over a restart; None to begin at 0. It is written before a tick's sums are shown, as
+        they must never go back.
+    on_unsaved
+        Told once why the state cannot be written.
     """
 
-    def __init__(self, build: Callable[[ExitWatch], Monitor], interval_seconds: float) -> None:
+    def __init__(
+        self,
+        build: Callable[[ExitWatch], Monitor],
+        interval_seconds: float,
+        *,
+        state: StateFile[SavedContainers] | None = None,
+        on_unsaved: Callable[[OSError], object] = lambda exc: None,
+    ) -> None:
         self._build = build
+        self._state = state
+        self._on_unsaved: Callable[[OSError], object] | None = on_unsaved
         self._interval = interval_seconds
         self._changes: SimpleQueue[Change] = SimpleQueue()
         self._watch: ExitWatch | None = None
@@ -98,7 +114,9 @@ class ContainerSampler:
             while not self._stopping:
                 self._apply(monitor)
                 if time.monotonic() >= due:
-                    self._snapshot = monitor.tick()
+                    snapshot = monitor.tick()
+                    self._save(monitor)
+                    self._snapshot = snapshot
                     self._ticked.set()
                     due, missed = next_tick(due, time.monotonic(), self._interval)
                     self.missed_ticks += missed
@@ -113,6 +131,17 @@ class ContainerSampler:
             # whoever asks for a snapshot is told; a thread's own end is seen by nobody
             self._failure = exc
             self._ticked.set()
+
+    def _save(self, monitor: Monitor) -> None:
+        saved = None if self._state is None else monitor.save()
+        if self._state is None or saved is None:
+            return
+        try:
+            self._state.save(saved)
+        except OSError as exc:
+            tell, self._on_unsaved = self._on_unsaved, None
+            if tell is not None:
+                tell(exc)
 
     def _apply(self, monitor: Monitor) -> None:
         while True:

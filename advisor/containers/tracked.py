@@ -34,6 +34,8 @@ class Tracked(Struct):
     """The process whose network was found to be the container's."""
     by_api: bool = False
     """Whether its numbers come from the engine because its files cannot be seen."""
+    unknown_rounds: int = 0
+    """Rounds of the engine's statistics that knew nothing of it."""
 
     @property
     def window_seconds(self) -> float:

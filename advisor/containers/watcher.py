@@ -212,8 +212,8 @@ class Watcher:
                 if self._connection != connection:
                     connection = self._connection
                     self._inspector.connect()
-                if wanted is not None and (found := self._inspector.inspect(wanted)):
-                    self._post(Inspected(found))
+                if wanted is not None and (container := self._inspector.inspect(wanted)):
+                    self._post(Inspected(container))
                 if time.monotonic() >= due:
                     due = self._ask_usages()
             except EngineError as exc:
@@ -235,13 +235,13 @@ class Watcher:
         """One round of statistics, many at once; returns when the next is due."""
         due = time.monotonic() + self._usage_seconds
         waiting = deque(self._without_files())
-        found: dict[str, ApiUsage] = {}
+        usages: dict[str, ApiUsage] = {}
         failures: list[EngineError] = []
 
         def ask() -> None:
             while waiting and not failures and not self._stopping.is_set():
                 with contextlib.suppress(IndexError):  # another asker took the last one
-                    self._ask_usage(waiting.popleft(), found, failures)
+                    self._ask_usage(waiting.popleft(), usages, failures)
 
         askers = [threading.Thread(target=ask, daemon=True) for _ in range(min(ASKERS, len(waiting)))]
         for asker in askers:
@@ -249,12 +249,12 @@ class Watcher:
         for asker in askers:
             asker.join()
         if askers:
-            self._post(Used(found))
+            self._post(Used(usages))
         if failures:
             raise failures[0]
         return due
 
-    def _ask_usage(self, container_id: str, found: dict[str, ApiUsage], failures: list[EngineError]) -> None:
+    def _ask_usage(self, container_id: str, usages: dict[str, ApiUsage], failures: list[EngineError]) -> None:
         """One container's statistics; an engine that fails for one may answer for the others."""
         try:
             usage = self._inspector.usage(container_id)
@@ -265,4 +265,4 @@ class Watcher:
                 self._counts.add("engine", exc.reason)
             return
         if usage is not None:
-            found[container_id] = usage
+            usages[container_id] = usage

@@ -1,8 +1,10 @@
-"""From readings of a meter to windows of host energy and CPU time."""
+"""From readings of a meter to the use of the host between two of them."""
 
 from __future__ import annotations
 
-from advisor.energy.attribution import Window
+from collections.abc import Mapping
+
+from advisor.energy.attribution import HostUse
 from advisor.energy.meter import MeterReading, host_joules
 
 __all__ = ["MeterWindows"]
@@ -16,27 +18,36 @@ class MeterWindows:
     """
 
     def __init__(self) -> None:
-        self._last: MeterReading | None = None
-        self._joules: dict[str, float] = {}
+        self.joules: dict[str, float] = {}
+        """By zone, at the end of the last window."""
+        self.cpu_seconds: tuple[float | None, float | None] = (None, None)
+        """Busy and of all CPUs, at the end of the last window."""
+        self._is_open = False
 
-    def close(self, reading: MeterReading) -> Window | None:
-        """The window that ends with ``reading``; None for the first one and where no zone was ever read."""
-        last, self._last = self._last, reading
-        if last is None:
-            self._joules = dict(reading.joules)
+    def restore(self, joules: Mapping[str, float], busy: float | None, total: float | None) -> None:
+        """The next window begins where another process ended its last."""
+        self.joules, self.cpu_seconds, self._is_open = dict(joules), (busy, total), True
+
+    def close(self, reading: MeterReading) -> HostUse | None:
+        """What was used until ``reading``; None for the first one and where no zone was ever read."""
+        before, self.cpu_seconds = self.cpu_seconds, (reading.cpu_busy_seconds, reading.cpu_total_seconds)
+        was_open, self._is_open = self._is_open, True
+        if not was_open:
+            self.joules = dict(reading.joules)
             return None
-        used = dict.fromkeys(self._joules, 0.0)
+        used = dict.fromkeys(self.joules, 0.0)
         for zone, joules in reading.joules.items():
-            # a zone that appears later has counted from 0 since it was first seen
-            used[zone] = max(0.0, joules - self._joules.get(zone, 0.0))
-            self._joules[zone] = joules
+            last = self.joules.get(zone, 0.0)
+            # a zone that appears later, or whose counter begins again, has counted from 0 since
+            used[zone] = joules - last if joules >= last else joules
+            self.joules[zone] = joules
         total = host_joules(used)
         if total is None:
             return None
-        return Window(
+        return HostUse(
             total,
-            _difference(last.cpu_busy_seconds, reading.cpu_busy_seconds),
-            _difference(last.cpu_total_seconds, reading.cpu_total_seconds),
+            _difference(before[0], reading.cpu_busy_seconds),
+            _difference(before[1], reading.cpu_total_seconds),
         )
 
 

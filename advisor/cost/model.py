@@ -39,8 +39,7 @@ from advisor.cost.tariffs.schedule import Schedule, SourcedSchedule, flat_value
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import PricingError
-from advisor.results import Scenario
-from advisor.results.metered import as_scenario
+from advisor.results import Scenario, as_scenario
 
 __all__ = ["CostModel", "RegionalModels"]
 

@@ -11,9 +11,8 @@ from advisor.cost.ownership import Delivery, Machine, Preset, hourly_cost
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import flat_value
 from advisor.errors import PricingError
-from advisor.results import Scenario
-from advisor.results.derived import mean_watts
-from advisor.results.metered import as_scenario, delivered_kbps, stream_hours_per_hour
+from advisor.results import Scenario, as_scenario
+from advisor.results.derived import delivered_kbps, mean_watts, stream_hours_per_hour
 
 __all__ = ["delivery", "flat_price", "preset", "streams_made", "watts_in_use"]
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields, force_setattr, replace
 
+from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.cost.carbon import Embodied, FunctionalUnit
 from advisor.cost.checks import Checked, Checker, Grams, Positive, Pue, Quantity, currency_code, gather
@@ -166,9 +167,6 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
         )
 
 
-_WORDS = {"yes": True, "on": True, "no": False, "off": False}
-
-
 class PriceOption(NamedTuple):
     """One field of `PriceOptions` as a flag and a variable."""
 
@@ -190,7 +188,7 @@ class PriceOption(NamedTuple):
         if self.kind is Path and not Path(text).expanduser().is_file():
             raise ValueError("expected a file that exists")
         try:
-            return checked(_WORDS.get(text.lower(), text) if self.kind is bool else text, self.limits)
+            return parse_boolean(text) if self.kind is bool else checked(text, self.limits)
         except InputError as exc:
             # whoever reads options says himself what was found
             raise ValueError(exc.problem.partition(", found ")[0]) from None

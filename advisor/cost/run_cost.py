@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from advisor.common.front import front
 from advisor.cost.model import CostModel
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario
-from advisor.results.derived import output_seconds, published, stream_count
+from advisor.results.derived import output_seconds, published, settings_of
 
 __all__ = ["price_run", "region_front", "rung_costs", "rungs"]
 
@@ -65,9 +66,8 @@ def rung_costs(
     return dict(sorted(added.items()))
 
 
-def _settings(s: Scenario) -> tuple[object, ...]:
-    source = s.input.name if s.input is not None else None
-    return s.encoder, s.encoder_type, s.preset, s.crf, s.threads, stream_count(s), source
+def _settings(scenario: Scenario) -> tuple[object, ...]:
+    return settings_of(scenario, but=("type", "bitrate", "resolution", "fps", "viewers"))
 
 
 def region_front(priced: Iterable[ScenarioCost]) -> dict[str, bool]:
@@ -88,9 +88,5 @@ def region_front(priced: Iterable[ScenarioCost]) -> dict[str, bool]:
         region: tuple(math.fsum(point[key][axis] for key in sorted(common)) for axis in (0, 1))
         for region, point in points.items()
     }
-    return {
-        region: not any(
-            other != mine and other[0] <= mine[0] and other[1] <= mine[1] for other in sums.values()
-        )
-        for region, mine in sums.items()
-    }
+    best = front(list(sums.values()), lambda a, b: a != b and a[0] <= b[0] and a[1] <= b[1])
+    return {region: sum_ in best for region, sum_ in sums.items()}

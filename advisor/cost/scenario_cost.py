@@ -14,8 +14,16 @@ from advisor.cost.power_curve import load_curve, weighted_total
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 from advisor.results import Scenario
-from advisor.results.derived import delivered_pixels, duration_seconds, output_seconds, stream_count
-from advisor.results.metered import Metered, core_seconds, metered, watch_hours
+from advisor.results.derived import (
+    EnergyUsed,
+    core_seconds,
+    delivered_pixels,
+    duration_seconds,
+    energy,
+    output_seconds,
+    stream_count,
+    watch_hours,
+)
 
 __all__ = ["REASONS", "UNPRICED_REASONS", "PricesUsed", "ScenarioCost", "ValueOrReasons", "price_scenario"]
 
@@ -134,7 +142,7 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
 class _Work(Struct, frozen=True):
     scenario: Scenario
     prices: PriceInputs
-    used: Metered | None
+    used: EnergyUsed | None
     hours: ValueOrReasons
     """Wall hours."""
     stream_hours: float | None
@@ -160,7 +168,7 @@ def price_scenario(
     viewers
         How many watch; the scenario's own number where this is None.
     """
-    used = metered(scenario)
+    used = energy(scenario)
     video = output_seconds(scenario)
     work = _Work(
         scenario,

@@ -25,13 +25,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["POLICIES", "Attribution", "Policy", "Window", "active_joules", "attribute", "share"]
+__all__ = ["POLICIES", "Attribution", "HostUse", "Policy", "active_joules", "attribute", "share"]
 
 Policy = Literal["active", "full"]
 POLICIES: tuple[Policy, ...] = ("active", "full")
 
 
-class Window(Struct, frozen=True):
+class HostUse(Struct, frozen=True):
     """What a host did between two readings of the same meter.
 
     ``joules`` is the host's energy, ``busy_seconds`` the CPU seconds that were not idle, ``total_seconds``
@@ -50,24 +50,24 @@ class Attribution(Struct, frozen=True):
     unattributed: float
 
 
-def active_joules(window: Window) -> float | None:
+def active_joules(use: HostUse) -> float | None:
     """Energy of the window's busy time in joules, None when the idle share is unknown.
 
-    >>> active_joules(Window(joules=100.0, busy_seconds=2.0, total_seconds=8.0))
+    >>> active_joules(HostUse(joules=100.0, busy_seconds=2.0, total_seconds=8.0))
     25.0
     """
-    busy, total = window.busy_seconds, window.total_seconds
+    busy, total = use.busy_seconds, use.total_seconds
     if busy is None or total is None or total <= 0:
         return None
-    return window.joules * min(1.0, busy / total)
+    return use.joules * min(1.0, busy / total)
 
 
-def attribute(window: Window, cpu_seconds: Mapping[str, float], policy: Policy) -> Attribution:
+def attribute(use: HostUse, cpu_seconds: Mapping[str, float], policy: Policy) -> Attribution:
     """Split the joules of one window over consumers.
 
     Parameters
     ----------
-    window
+    use
         The host's energy and CPU time.
     cpu_seconds
         CPU seconds of each consumer within the window, at least 0. They must not overlap. Kernels count them
@@ -78,41 +78,41 @@ def attribute(window: Window, cpu_seconds: Mapping[str, float], policy: Policy) 
 
     A window whose CPU time is unknown leaves everything unattributed.
 
-    >>> attribute(Window(100.0, 2.0, 8.0), {"web": 1.0, "job": 0.5}, "active")
+    >>> attribute(HostUse(100.0, 2.0, 8.0), {"web": 1.0, "job": 0.5}, "active")
     Attribution(shares={'web': 12.5, 'job': 6.25}, unattributed=81.25)
-    >>> attribute(Window(100.0, 2.0, 8.0), {"web": 1.0, "job": 0.5}, "full")
+    >>> attribute(HostUse(100.0, 2.0, 8.0), {"web": 1.0, "job": 0.5}, "full")
     Attribution(shares={'web': 50.0, 'job': 25.0}, unattributed=25.0)
     """
-    _check(window, cpu_seconds)
-    pool = _pool(window, policy)
+    _check(use, cpu_seconds)
+    pool = _pool(use, policy)
     used = math.fsum(cpu_seconds.values())
-    busy = max(window.busy_seconds or 0.0, used)
+    busy = max(use.busy_seconds or 0.0, used)
     if pool is None or busy <= 0:
-        return Attribution(dict.fromkeys(cpu_seconds, 0.0), window.joules)
+        return Attribution(dict.fromkeys(cpu_seconds, 0.0), use.joules)
     shares = {name: pool * (seconds / busy) for name, seconds in cpu_seconds.items()}
     # rounding alone could make the rest of a fully used window a hair less than nothing
-    return Attribution(shares, max(0.0, window.joules - math.fsum(shares.values())))
+    return Attribution(shares, max(0.0, use.joules - math.fsum(shares.values())))
 
 
-def share(window: Window, cpu_seconds: float, policy: Policy = "active") -> float | None:
+def share(use: HostUse, cpu_seconds: float, policy: Policy = "active") -> float | None:
     """Joules of one consumer, None when the host's CPU time is unknown.
 
-    >>> share(Window(joules=90.0, busy_seconds=3.0, total_seconds=6.0), cpu_seconds=2.0)
+    >>> share(HostUse(joules=90.0, busy_seconds=3.0, total_seconds=6.0), cpu_seconds=2.0)
     30.0
     """
-    if _pool(window, policy) is None:
+    if _pool(use, policy) is None:
         return None
-    return attribute(window, {"": cpu_seconds}, policy).shares[""]
+    return attribute(use, {"": cpu_seconds}, policy).shares[""]
 
 
-def _pool(window: Window, policy: Policy) -> float | None:
+def _pool(use: HostUse, policy: Policy) -> float | None:
     if policy == "active":
-        return active_joules(window)
-    return None if window.busy_seconds is None else window.joules
+        return active_joules(use)
+    return None if use.busy_seconds is None else use.joules
 
 
-def _check(window: Window, cpu_seconds: Mapping[str, float]) -> None:
-    values = {"joules": window.joules, **{f"cpu_seconds[{name}]": s for name, s in cpu_seconds.items()}}
+def _check(use: HostUse, cpu_seconds: Mapping[str, float]) -> None:
+    values = {"joules": use.joules, **{f"cpu_seconds[{name}]": s for name, s in cpu_seconds.items()}}
     for name, value in values.items():
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name}: expected a finite number of at least 0, found {value}")

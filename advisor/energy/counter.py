@@ -1,51 +1,172 @@
-"""A register that wraps, fails and lies, turned into joules that only grow.
+"""A register that wraps, leaps, is set back and fails, turned into joules that only grow.
 
 Pure: raw values and times in, state out. The register is anything that counts microjoules modulo a range.
+
+Each value either continues the line that is counted or is doubtful. A doubtful value adds nothing: it is held
+until later values say which line is the register's. When they go on from the line before it, it was false and
+is left out, and nothing is lost. When they go on from it for long enough, it becomes the line, and what lay
+between the two is counted where the part can have drawn it, else lost and counted as lost.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
+import statistics
+from collections import Counter, deque
 
-__all__ = ["EnergyCounter"]
+from msgspec import Struct, structs
+
+__all__ = ["Bounds", "EnergyCounter", "SavedRegister"]
 
 _MICROJOULES = 1_000_000
 # registers are refreshed about every millisecond and tests step by hand: below a second the limit would
 # judge the step's timing and not its energy
 _SHORTEST_JUDGED_SECONDS = 1.0
+# some registers show a false value for a whole second: what is seen on both sides of it is no such value
+_CONFIRM_SECONDS = 1.5
+# of a value that the part can hardly have drawn, and of a register that was caught with a false value
+_CONFIRM_DOUBTFUL_SECONDS = 5.0
+# a register that leaps is judged by what it drew lately, with room for a rise
+_RECENT_STEPS = 10
+_RECENT_MARGIN = 1.5
+_LEAST_ALLOWED_WATTS = 5.0
+# a doubtful rise is real when what follows it draws at least this share of it
+_SUSTAINED = 0.5
+# false values in a row that a doubtful line may have before it is given up
+_MOST_IGNORED = 3
+# a power that was proven gives room for one a little above it
+_PROVEN_MARGIN = 1.25
+# for how long, and how far, power is expected to be like it was, where a register seems to come round
+_LONGEST_STEADY_SECONDS, _STEADY_MARGIN, _STEADY_WATTS = 10.0, 1.5, 10.0
+# how far back the counted line is kept to return to, how densely, and how long one that was given up
+_LINE_SECONDS, _LINE_STEP_SECONDS = 5.0, 0.2
+_FORMER_SECONDS = 60.0
+# two reads may see one refresh in the wrong order
+_JITTER_MICROJOULES = 1_000_000
+# how long a register is judged strictly after a false value
+_LEAPER_SECONDS = 600.0
+_KEPT_TOTALS = 256
+
+
+class _Point(Struct, frozen=True):
+    """One value that lies on a line, and the microjoules counted until then."""
+
+    raw: int
+    seconds: float
+    slept_seconds: float
+    total: int
+
+
+class _Held(Struct):
+    """Values beside the counted line, which may turn out to be the register's."""
+
+    kind: str
+    jump: int
+    """Microjoules from the counted line to the first value; below 0 for a value that went backwards."""
+    jump_watts: float
+    points: list[_Point]
+    """The first has the total of the counted line, without the jump."""
+    ignored: int = 0
+    """Values in a row that were ahead of these."""
+
+    @property
+    def seconds(self) -> float:
+        return self.points[-1].seconds - self.points[0].seconds
+
+    @property
+    def is_moving(self) -> bool:
+        return self.points[-1].raw != self.points[0].raw
+
+    def steps_watts(self) -> list[float]:
+        """Power from value to value."""
+        return [_watts(b.total - a.total, a, b) for a, b in itertools.pairwise(self.points)]
+
+
+class Bounds(Struct, frozen=True):
+    """Power of one zone in watts, on average over a second."""
+
+    ordinary_watts: float
+    """Believed at once."""
+    possible_watts: float
+    """Believed when the values that follow confirm it."""
+
+
+class SavedRegister(Struct, frozen=True):
+    """What a counter needs to go on in another process; times are of the same boot."""
+
+    raw: int
+    seconds: float
+    slept_seconds: float
+    microjoules: int
+    """Counted until the value."""
+    published: int
+    """More than that after a false step that was counted and is owed."""
+    proven_watts: float
 
 
 class EnergyCounter:
     """Joules so far, from 0, of one register.
 
     The first value only sets the base. A value below the last one is a wrap when the range explains it with
-    a power the part can draw; whatever nothing explains is rejected, counted by cause, and the base stays
-    (so a glitch costs nothing). When the next value continues from the rejected one, the register was set
-    back: counting goes on from there and only the energy around the set-back is lost.
+    a power the part can draw.
 
     Parameters
     ----------
     range_microjoules
         Where the register wraps, in microjoules; None when unknown (then nothing is taken for a wrap).
     max_watts
-        What the part cannot exceed on average over a second, in watts, margin included.
+        What the part cannot exceed on average over a second, in watts, margin included. Values that stay
+        above it prove it wrong.
+    ordinary_watts
+        What is believed at once; a step between the two is held until later values confirm it. None for
+        ``max_watts``.
     """
 
-    def __init__(self, range_microjoules: int | None, max_watts: float) -> None:
+    def __init__(
+        self, range_microjoules: int | None, max_watts: float, ordinary_watts: float | None = None
+    ) -> None:
         self.range_microjoules = range_microjoules
-        self.max_watts = max_watts
-        self.microjoules = 0
         self.wraps = 0
         self.possible_missed_wraps = 0
         self.rejected: Counter[str] = Counter()
+        """Values left out, by reason: ``backwards``, ``too_fast`` and ``out_of_range``."""
         self.last_good_seconds: float | None = None
-        self._base: tuple[int, float] | None = None
-        self._suspect: tuple[int, float] | None = None
+        """Monotonic time of the last value that was counted."""
+        self.moved_seconds: float | None = None
+        """Monotonic time of the last value that added something; None when none ever did."""
+        self.broken_seconds: float | None = None
+        """Since when the energy is known without a break: what was drawn just before is lost."""
+        self._max_watts = max_watts
+        self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
+        self._proven_watts = 0.0
+        self._published = 0
+        self._base: _Point | None = None
+        self._line: deque[_Point] = deque()
+        """Points of the counted line before the base, a few seconds of them."""
+        self._former: _Point | None = None
+        self._held: _Held | None = None
+        self._leapt_seconds: float | None = None
+        self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._settled: deque[tuple[float, int]] = deque(maxlen=_KEPT_TOTALS)
+
+    def bound(self, bounds: Bounds) -> None:
+        """What the part can draw is known better now."""
+        self._max_watts, self._ordinary_watts = bounds.possible_watts, bounds.ordinary_watts
+
+    @property
+    def max_watts(self) -> float:
+        """What the part cannot exceed, as far as is known by now."""
+        return max(self._max_watts, self._proven_watts * _PROVEN_MARGIN)
+
+    @property
+    def microjoules(self) -> int:
+        """Microjoules since the first value; never decreases."""
+        return self._published
 
     @property
     def joules(self) -> float:
         """Joules since the first value; never decreases."""
-        return self.microjoules / _MICROJOULES
+        return self._published / _MICROJOULES
 
     @property
     def wrap_seconds(self) -> float | None:
@@ -54,52 +175,270 @@ class EnergyCounter:
             return None
         return self.range_microjoules / _MICROJOULES / self.max_watts
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether the last value is doubtful and waits for those to come."""
+        return self._held is not None
+
+    def settled_joules(self, seconds: float) -> float | None:
+        """Joules at the time of a value that was held then; None for another time, or while it is held."""
+        total = next((total for at, total in self._settled if at == seconds), None)
+        return None if total is None else total / _MICROJOULES
+
     def forget_base(self) -> None:
-        """Another register serves this zone from now on: its next value is a base again."""
-        self._base = self._suspect = None
+        """Another register served meanwhile: the next value is a base again."""
+        self._base = self._former = self._held = None
+        self._line.clear()
 
-    def observe(self, raw_microjoules: int, now_seconds: float) -> bool:
-        """Take one value read at ``now_seconds`` (monotonic); returns whether it was believed."""
-        if self.range_microjoules is not None and raw_microjoules > self.range_microjoules:
-            self.rejected["out_of_range"] += 1
-            return False
-        value = (raw_microjoules, now_seconds)
+    def saved(self) -> SavedRegister | None:
+        """What another process needs to go on from here; None before the first value."""
+        base = self._base
+        if base is None:
+            return None
+        return SavedRegister(
+            base.raw, base.seconds, base.slept_seconds, base.total, self._published, self._proven_watts
+        )
+
+    def restore(self, saved: SavedRegister) -> None:
+        """Go on from what another process has counted.
+
+        Where the register was set back meanwhile, counting begins at 0 again: to go on from less than what
+        was published last would look as if all of it had been drawn once more.
+        """
+        self._base = _Point(saved.raw, saved.seconds, saved.slept_seconds, saved.microjoules)
+        self._published = saved.published
+        self._proven_watts = saved.proven_watts
+
+    def observe(self, raw_microjoules: int, now_seconds: float, slept_seconds: float = 0.0) -> bool:
+        """Take one value; returns whether it was counted.
+
+        Parameters
+        ----------
+        raw_microjoules
+            The register.
+        now_seconds
+            Monotonic time of the read, without the time that the machine was suspended.
+        slept_seconds
+            How long the machine was suspended since it booted.
+        """
+        value = _Point(raw_microjoules, now_seconds, slept_seconds, 0)
         if self._base is None:
-            return self._accept(value)
-        step = self._step(self._base, value)
-        if step is None and self._suspect is not None:
-            step = self._step(self._suspect, value)
-            if step is not None:
-                self._base = self._suspect
-        if step is None:
-            self._reject(value)
-            return False
-        self._count_wraps(self._base, value)
-        self.microjoules += step
-        return self._accept(value)
+            self._rebase(structs.replace(value, total=self._published))
+            return True
+        if not (self._continue_held(value) or self._continue_line(value)):
+            self._hold(value)
+        return self._held is None
 
-    def _accept(self, value: tuple[int, float]) -> bool:
-        self._base, self._suspect = value, None
-        self.last_good_seconds = value[1]
+    def _allowed_watts(self) -> float:
+        if self._leapt_seconds is None or not self._recent:
+            return max(self._ordinary_watts, self._proven_watts * _PROVEN_MARGIN)
+        return max(max(self._recent) * _RECENT_MARGIN, _LEAST_ALLOWED_WATTS)
+
+    def _continue_held(self, value: _Point) -> bool:
+        """Whether the value goes on from those that are held, which may confirm them."""
+        held, base = self._held, self._base
+        if held is None or base is None:
+            return False
+        last = held.points[-1]
+        if held.kind == "out_of_range" and value.raw < last.raw:
+            return False
+        # what follows a set-back may be of any power: whether it goes on is what counts
+        watts = max(2 * self.max_watts, held.jump_watts * _RECENT_MARGIN)
+        behind = held.points if value.raw < last.raw else [last]
+        steps = ((point, self._step(point, value, watts)) for point in reversed(behind))
+        point, step = next(((point, step) for point, step in steps if step is not None), (last, None))
+        if step is None and held.is_moving and value.raw > last.raw and held.ignored < _MOST_IGNORED:
+            # a line that was set back may leap as well
+            held.ignored += 1
+            self.rejected["too_fast"] += 1
+            return True
+        # where the last value was false, or one alone is below, the counted line comes first
+        is_weak = value.raw < last.raw or (held.kind == "backwards" and not held.is_moving)
+        if step is None or (is_weak and self._step(base, value, self._allowed_watts()) is not None):
+            return False
+        while held.points[-1] is not point:
+            self._reject_held_point(held.points.pop(), point)
+        held.ignored = 0
+        held.points.append(structs.replace(value, total=point.total + step))
+        if self._is_confirmed(held):
+            self._adopt(held, base)
         return True
 
-    def _step(self, base: tuple[int, float], value: tuple[int, float]) -> int | None:
-        """Microjoules from ``base`` to ``value``, None when no power the part can draw explains them."""
-        step = value[0] - base[0]
+    def _reject_held_point(self, false: _Point, before: _Point) -> None:
+        self.rejected["too_fast"] += 1
+        self._settled.append((false.seconds, before.total))
+
+    def _is_confirmed(self, held: _Held) -> bool:
+        """Whether the values were there for long enough, moved, and do not end with a leap."""
+        is_impossible = held.jump_watts > self.max_watts
+        if not held.is_moving or (held.kind == "out_of_range" and is_impossible):
+            return False
+        strict = is_impossible or held.kind == "out_of_range" or self._leapt_seconds is not None
+        if held.seconds < (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
+            return False
+        *former, last = held.steps_watts()
+        usual = statistics.median([held.jump_watts, *former]) * _RECENT_MARGIN
+        return last <= max(self._allowed_watts(), usual)
+
+    def _continue_line(self, value: _Point) -> bool:
+        """Whether the value goes on from the counted line, or from where it was before a false step."""
+        base = self._base
+        if base is None or self._is_out_of_range(value):
+            return False
+        step = self._step(base, value, self._allowed_watts())
+        if step is None:
+            earlier = self._earlier_point(base, value)
+            if earlier is None:
+                return False
+            self.rejected["too_fast"] += 1
+            if base.raw - value.raw > _JITTER_MICROJOULES:
+                self._leapt_seconds = value.seconds
+            base, step = earlier, value.raw - earlier.raw
+            if self._recent:
+                self._recent.pop()
+            self._line = deque(point for point in self._line if point.seconds < base.seconds)
+        self._deny(base, value, step)
+        self._advance(base, structs.replace(value, total=base.total + step))
+        return True
+
+    def _earlier_point(self, base: _Point, value: _Point) -> _Point | None:
+        """The newest point that a value below the base goes on from: what was counted since was false."""
+        former = self._former
+        if former is not None and value.seconds - former.seconds > _FORMER_SECONDS:
+            self._former = former = None
+        for point in (*reversed(self._line), *([former] if former else [])):
+            step = value.raw - point.raw
+            # the false step may have come round the end of the range
+            is_behind = value.raw < base.raw or point.raw > base.raw
+            if is_behind and 0 <= step <= self._allowed_watts() * _seconds(point, value) * _MICROJOULES:
+                return point
+        return None
+
+    def _deny(self, base: _Point, value: _Point, step: int) -> None:
+        """What was held was false: its times lie on the line from ``base`` to ``value``."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        self.rejected[held.kind] += len(held.points)
+        if held.kind == "too_fast":
+            self._leapt_seconds = value.seconds
+        span = value.seconds - base.seconds
+        for point in held.points:
+            share = (point.seconds - base.seconds) / span if span > 0 else 0.0
+            self._settled.append((point.seconds, base.total + int(step * share)))
+
+    def _hold(self, value: _Point) -> None:
+        base, former = self._base, self._held
+        assert base is not None  # noqa: S101 - for the type checker; observe() has set it
+        jump = value.raw - base.raw
+        if jump < 0 and self.range_microjoules is not None:
+            wrapped = jump + self.range_microjoules
+            # a power a little beyond the bound may meet the end of the range
+            awake = structs.replace(value, slept_seconds=base.slept_seconds)
+            jump = wrapped if _watts(wrapped, base, awake) <= 2 * self.max_watts else jump
+        kind = "backwards" if jump < 0 else "too_fast"
+        if self._is_out_of_range(value):
+            kind = "out_of_range"
+        if former is not None:
+            self._settled.extend((point.seconds, base.total) for point in former.points)
+            if not former.kind == kind == "too_fast":
+                self.rejected[former.kind] += len(former.points)
+        first = structs.replace(value, total=base.total)
+        self._held = _Held(kind, jump, _watts(jump, base, value), [first])
+
+    def _adopt(self, held: _Held, base: _Point) -> None:
+        """The values that were held are the register's: go on from them."""
+        steps = sorted(held.steps_watts(), reverse=True)
+        # one false value cannot make a jump look like power that stays: it takes two such steps
+        steady_watts = steps[min(1, len(steps) - 1)]
+        is_sustained = steady_watts >= _SUSTAINED * held.jump_watts
+        may_be_set_back = held.points[0].raw < base.raw
+        is_possible = held.jump_watts <= self.max_watts and not may_be_set_back
+        is_counted = held.jump >= 0 and (is_possible or is_sustained)
+        if held.kind == "out_of_range":
+            self.range_microjoules = None
+        if is_counted:
+            self._proven_watts = max(self._proven_watts, min(held.jump_watts, steady_watts))
+            self._count_wraps(base, held.points[0])
+        else:
+            self.broken_seconds = held.points[0].seconds
+        if not is_counted or held.kind == "out_of_range":
+            self.rejected[held.kind] += 1
+        jump = held.jump if is_counted else -self._unsure(base)
+        if not is_counted and self.last_good_seconds is None:
+            jump, self._published = -base.total, 0
+        self._settled.extend((point.seconds, point.total + jump) for point in held.points)
+        self._held = None
+        self._recent.append(steady_watts)
+        last = held.points[-1]
+        self._rebase(structs.replace(last, total=last.total + jump))
+        self._former = base if held.kind == "too_fast" else None
+
+    def _unsure(self, base: _Point) -> int:
+        """Microjoules of the last step, where a register that leaps was set back right after a high one."""
+        if self._leapt_seconds is None or not (self._line and self._recent):
+            return 0
+        before = self._line[-1]
+        usual = statistics.median(self._recent) * _RECENT_MARGIN
+        step = base.total - before.total
+        return step if _watts(step, before, base) > max(usual, _LEAST_ALLOWED_WATTS) else 0
+
+    def _rebase(self, value: _Point) -> None:
+        self._line.clear()
+        self._take(value)
+
+    def _advance(self, base: _Point, value: _Point) -> None:
+        self._count_wraps(base, value)
+        if value.seconds - base.seconds >= _SHORTEST_JUDGED_SECONDS / 2:
+            self._recent.append(_watts(value.total - base.total, base, value))
+        if not self._line or base.seconds - self._line[-1].seconds >= _LINE_STEP_SECONDS:
+            self._line.append(base)
+        while value.seconds - self._line[0].seconds > _LINE_SECONDS and len(self._line) > 1:
+            self._line.popleft()
+        if self._leapt_seconds is not None and value.seconds - self._leapt_seconds > _LEAPER_SECONDS:
+            self._leapt_seconds = None
+        self._take(value)
+
+    def _take(self, value: _Point) -> None:
+        self._base = value
+        if value.total > self._published:
+            self._published, self.moved_seconds = value.total, value.seconds
+        self.last_good_seconds = value.seconds
+
+    def _is_out_of_range(self, value: _Point) -> bool:
+        return self.range_microjoules is not None and value.raw > self.range_microjoules
+
+    def _step(self, base: _Point, value: _Point, watts: float) -> int | None:
+        """Microjoules from ``base`` to ``value``, None when a power within ``watts`` does not explain them.
+
+        A suspended machine draws little and may set its registers back: the time counts for what was drawn
+        and not for coming round.
+        """
+        step = value.raw - base.raw
         if step < 0 and self.range_microjoules is not None:
             step += self.range_microjoules
-        seconds = max(value[1] - base[1], _SHORTEST_JUDGED_SECONDS)
-        possible = 0 <= step <= self.max_watts * seconds * _MICROJOULES
-        return step if possible else None
+            seconds = max(value.seconds - base.seconds, _SHORTEST_JUDGED_SECONDS)
+            return step if step <= self._wrap_watts(watts, seconds) * seconds * _MICROJOULES else None
+        return step if 0 <= step <= watts * _seconds(base, value) * _MICROJOULES else None
 
-    def _reject(self, value: tuple[int, float]) -> None:
-        assert self._base is not None  # noqa: S101 - for the type checker; observe() has set it
-        self.rejected["backwards" if value[0] < self._base[0] else "too_fast"] += 1
-        self._suspect = value
+    def _wrap_watts(self, watts: float, seconds: float) -> float:
+        """A register set back from near its end looks as if it had come round at some other power."""
+        if not self._recent or seconds > _LONGEST_STEADY_SECONDS:
+            return watts
+        return min(watts, _STEADY_MARGIN * max(self._recent) + _STEADY_WATTS)
 
-    def _count_wraps(self, base: tuple[int, float], value: tuple[int, float]) -> None:
-        if value[0] < base[0]:
+    def _count_wraps(self, base: _Point, value: _Point) -> None:
+        if value.raw < base.raw:
             self.wraps += 1
         wrap_seconds = self.wrap_seconds
-        if wrap_seconds is not None and value[1] - base[1] > wrap_seconds:
+        if wrap_seconds is not None and value.seconds - base.seconds > wrap_seconds:
             self.possible_missed_wraps += 1
+
+
+def _seconds(base: _Point, value: _Point) -> float:
+    seconds = value.seconds - base.seconds + value.slept_seconds - base.slept_seconds
+    return max(seconds, _SHORTEST_JUDGED_SECONDS)
+
+
+def _watts(microjoules: int, base: _Point, value: _Point) -> float:
+    return max(microjoules, 0) / _MICROJOULES / _seconds(base, value)

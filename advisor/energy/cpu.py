@@ -25,6 +25,8 @@ class CpuTimes(Struct, frozen=True):
     theirs; guests' time is counted once."""
     total_seconds: float
     """Wall time times CPUs, whatever happened in it."""
+    steal_seconds: float | None = None
+    """Time taken by the hypervisor; None where the kernel does not say."""
 
 
 def cpu_times(procfs: str = "/proc") -> CpuTimes | None:
@@ -40,15 +42,17 @@ def parse_cpu_times(stat: bytes) -> CpuTimes | None:
     """CPU times from the first line of ``/proc/stat``.
 
     >>> parse_cpu_times(b"cpu  400 0 100 1000 300 0 0 200 50 0\\ncpu0 1 0 0 0")
-    CpuTimes(busy_seconds=5.0, total_seconds=20.0)
+    CpuTimes(busy_seconds=5.0, total_seconds=20.0, steal_seconds=2.0)
     """
     words = stat.partition(b"\n")[0].split()
     if len(words) < 5 or words[0] != b"cpu" or not all(word.isdigit() for word in words[1:]):
         return None
     ticks = [int(word) for word in words[1 : 1 + _FIELDS]]
+    steal = ticks[_STEAL] / _TICKS_PER_SECOND if len(ticks) == _FIELDS else None
     ticks += [0] * (_FIELDS - len(ticks))
     not_working = ticks[_IDLE] + ticks[_IOWAIT] + ticks[_STEAL]
-    return CpuTimes((sum(ticks) - not_working) / _TICKS_PER_SECOND, sum(ticks) / _TICKS_PER_SECOND)
+    busy, total = sum(ticks) - not_working, sum(ticks)
+    return CpuTimes(busy / _TICKS_PER_SECOND, total / _TICKS_PER_SECOND, steal)
 
 
 def utilisation(before: CpuTimes, after: CpuTimes) -> float:

@@ -9,11 +9,12 @@ per-thread averages of the CPU's family, else of any server CPU.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from advisor.energy.cpu import CpuTimes, cpu_times, utilisation
-from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
 from advisor.errors import InputError
 from advisor.machine import CpuInfo, cpu_info
 
@@ -149,16 +150,17 @@ class EstimateSource:
 
     def sample(self, clock: Clock) -> None:
         """Read the utilisation since the last sample and add its energy."""
+        before = clock()
         times = cpu_times(self._procfs)
         if times is None:
             self._errors += 1
             return
-        now = clock()
+        now = (before + clock()) / 2
         if self._last is not None:
-            then, before = self._last
-            if times.total_seconds == before.total_seconds:
+            then, former = self._last
+            if times.total_seconds == former.total_seconds:
                 return  # no clock tick has passed: the time belongs to the next sample
-            self._joules += self.model.watts(utilisation(before, times)) * max(now - then, 0.0)
+            self._joules += self.model.watts(utilisation(former, times)) * max(now - then, 0.0)
         self._last = (now, times)
 
     def report(self) -> tuple[ZoneReport, ...]:
@@ -170,10 +172,30 @@ class EstimateSource:
                 path="stat",
                 joules=self._joules,
                 sampled_seconds=None if self._last is None else self._last[0],
+                read_seconds=None if self._last is None else self._last[0],
                 read_errors={"malformed": self._errors} if self._errors else {},
             ),
         )
 
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        """See `Source.settled_joules`: nothing is doubtful here."""
+        return None
+
     def longest_interval_seconds(self) -> float | None:
         """Any: the kernel sums the CPU time itself."""
         return None
+
+    def save(self) -> Mapping[str, SavedZone]:
+        """See `Source.save`."""
+        if self._last is None:
+            return {}
+        seconds, times = self._last
+        joules = round(self._joules * 1e6)
+        return {ZONE: SavedZone(joules, {}, seconds, times.busy_seconds, times.total_seconds)}
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        """See `Source.restore`: the kernel has summed the CPU time meanwhile."""
+        zone = zones.get(ZONE)
+        if zone is not None and None not in (zone.seconds, zone.cpu_busy_seconds, zone.cpu_total_seconds):
+            times = CpuTimes(zone.cpu_busy_seconds or 0.0, zone.cpu_total_seconds or 0.0)
+            self._joules, self._last = zone.microjoules / 1e6, (zone.seconds or 0.0, times)

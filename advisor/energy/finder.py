@@ -11,22 +11,15 @@ from pathlib import Path
 
 from msgspec import structs
 
+from advisor.energy.bounds import part_bounds
 from advisor.energy.patience import Patience
 from advisor.energy.zones import DOMAINS, Zone, ZoneReadError, read_line, read_positive
+from advisor.machine import CpuInfo, cpu_info
 
 __all__ = ["ZoneFinder", "powercap_folder"]
 
 _ENTRY = re.compile(r"^(?P<type>[a-z][a-z0-9-]*rapl[a-z0-9-]*):(?P<parent>\d+)(?::(?P<child>\d+))?$")
 _NAME = re.compile(r"^(?P<domain>[a-z]+)(?:-(?P<socket>\d+)(?:-die-(?P<die>\d+))?)?$")
-# what one domain of one socket cannot exceed, where the kernel knows no limit: watts, about twice the largest
-# parts sold (500 W CPUs, 24 DIMMs of about 10 W, the supply of a two-socket server)
-_MOST_WATTS = {"package": 1000.0, "core": 1000.0, "uncore": 1000.0, "dram": 500.0, "psys": 4000.0}
-# firmware writes the register's full scale (4095 W) for "no limit"
-_NO_LIMIT_WATTS = 4000.0
-# limits hold on average over their window; and a fast part may be sold under a slow one's figure
-_LIMIT_MARGIN = 3.0
-# a limit of a few watts may be written down and not in force
-_LEAST_WATTS = 100.0
 
 
 def powercap_folder(sysfs: str) -> Path:
@@ -41,14 +34,17 @@ class ZoneFinder:
     ----------
     sysfs
         Root of the file system; of a container's mount perhaps only ``devices/virtual/powercap`` is there.
+    procfs
+        Tells the processors, which bound what a zone can draw.
     patience
         Reads the files, so that one that hangs costs its zone alone; its keys are the zones' paths.
     """
 
-    def __init__(self, sysfs: str, patience: Patience) -> None:
+    def __init__(self, sysfs: str, procfs: str, patience: Patience) -> None:
         self._sysfs = sysfs
+        self._info = cpu_info(procfs)
         self._patience = patience
-        self._known: dict[str, Zone] = {}
+        self._zones: dict[str, Zone] = {}
         self.nameless: dict[str, Counter[str]] = {}
         """How often what is listed could not be told, by the kernel's name for it and the reason."""
 
@@ -59,31 +55,31 @@ class ZoneFinder:
         """
         paths = _paths(self._sysfs)
         looks = self._patience.each(self._look, paths)
-        known, self._known = self._known, {}
+        former, self._zones = self._zones, {}
         for path in paths:
             zone = looks.get(path, ZoneReadError("blocked"))
             if isinstance(zone, ZoneReadError):
-                zone = self._remembered(path, zone.reason, known)
+                zone = self._remembered(path, zone.reason, former)
             if zone is not None:
-                self._known[path] = zone
-        return _told_apart(self._known.values())
+                self._zones[path] = zone
+        return _told_apart(self._zones.values())
 
-    def _remembered(self, path: str, reason: str, known: dict[str, Zone]) -> Zone | None:
-        if path in known and reason != "missing":
-            return known[path]
+    def _remembered(self, path: str, reason: str, former: dict[str, Zone]) -> Zone | None:
+        if path in former and reason != "missing":
+            return former[path]
         self.nameless.setdefault(path.rpartition("/")[2], Counter())[reason] += 1
         return None
 
     def _look(self, path: str) -> Zone | ZoneReadError | None:
         try:
-            return _zone(self._sysfs, path, self._known.get(path))
+            return _zone(self._sysfs, path, self._info, self._zones.get(path))
         except ZoneReadError as exc:
             return exc
 
 
-def _told_apart(found: Iterable[Zone]) -> list[Zone]:
+def _told_apart(zones_found: Iterable[Zone]) -> list[Zone]:
     """In order, with twins marked and every counted zone under a name of its own."""
-    order = sorted(found, key=lambda z: (DOMAINS.index(z.domain), z.socket, "mmio" in z.entry, z.entry))
+    order = sorted(zones_found, key=lambda z: (DOMAINS.index(z.domain), z.socket, "mmio" in z.entry, z.entry))
     zones: list[Zone] = []
     by_name: dict[str, Zone] = {}
     for zone in order:
@@ -102,7 +98,7 @@ def _told_apart(found: Iterable[Zone]) -> list[Zone]:
 def _paths(sysfs: str) -> list[str]:
     """Zone directories, each once: from the flat listing, from inside the zones, and from the devices."""
     roots = [str(powercap_folder(sysfs)), f"{sysfs}/devices/virtual/powercap"]
-    found: dict[str, str] = {}
+    zones: dict[str, str] = {}
     waiting = [*roots]
     while waiting:
         folder = waiting.pop(0)
@@ -110,12 +106,12 @@ def _paths(sysfs: str) -> list[str]:
             path = f"{folder}/{name}"
             if _ENTRY.match(name):
                 # a container engine's mask leaves links that lead nowhere
-                if name not in found and os.path.isdir(path):  # noqa: PTH112 - every 10 s
-                    found[name] = path
+                if name not in zones and os.path.isdir(path):  # noqa: PTH112 - every 10 s
+                    zones[name] = path
                     waiting.append(path)
             elif folder in roots and "rapl" in name:
                 waiting.append(path)
-    return [path for _, path in sorted(found.items())]
+    return [path for _, path in sorted(zones.items())]
 
 
 def _names(folder: str) -> list[str]:
@@ -125,7 +121,7 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _zone(sysfs: str, path: str, known: Zone | None) -> Zone | None:
+def _zone(sysfs: str, path: str, info: CpuInfo, former: Zone | None) -> Zone | None:
     """What one directory says of itself; None for a domain nobody knows."""
     folder, _, entry = path.rpartition("/")
     place = _ENTRY.match(entry)
@@ -152,8 +148,8 @@ def _zone(sysfs: str, path: str, known: Zone | None) -> Zone | None:
         shown_path=os.path.relpath(path, sysfs),
         # a register's range never changes, and one read of it may fail
         range_microjoules=read_positive(f"{path}/max_energy_range_uj")
-        or (known.range_microjoules if known is not None else None),
-        max_watts=_max_watts(path, domain),
+        or (former.range_microjoules if former is not None else None),
+        bounds=part_bounds(path, domain, info),
     )
 
 
@@ -163,14 +159,3 @@ def _owner(folder: str, parent: str) -> re.Match[str] | None:
         with contextlib.suppress(ZoneReadError):
             return _NAME.match(read_line(path))
     return None
-
-
-def _max_watts(path: str, domain: str) -> float:
-    """The package's own limits with a margin, else what no part of this domain exceeds."""
-    known: list[float] = []
-    for number in range(3):
-        for what in ("max_power_uw", "power_limit_uw"):
-            microwatts = read_positive(f"{path}/constraint_{number}_{what}")
-            if microwatts is not None and microwatts / 1e6 < _NO_LIMIT_WATTS:
-                known.append(microwatts / 1e6)
-    return max(*known, _LEAST_WATTS / _LIMIT_MARGIN) * _LIMIT_MARGIN if known else _MOST_WATTS[domain]

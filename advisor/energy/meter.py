@@ -9,21 +9,32 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.energy.cpu import cpu_times
 from advisor.energy.estimate import EstimateSource
-from advisor.energy.powercap import PowercapSource, describe
+from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, Tier, ZoneReport
+from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, state_file
 from advisor.errors import EnergyError, InputError
 
-__all__ = ["Meter", "MeterReading", "energy_between", "host_joules", "open_meter"]
+__all__ = [
+    "Meter",
+    "MeterReading",
+    "counters_appear",
+    "energy_between",
+    "has_moving_host",
+    "host_joules",
+    "open_meter",
+]
 
+_S = TypeVar("_S", bound=Source)
 DEFAULT_INTERVAL_SECONDS = 1.0
 _SHORTEST_INTERVAL_SECONDS = 0.01
 # no register comes round in less than four of these; a range that says so is nonsense
@@ -31,6 +42,16 @@ _SHORTEST_FOR_WRAPS_SECONDS = 0.1
 # a zone is shown for this many intervals after its last good value, so that one failed read is no gap
 _FRESH_INTERVALS = 3.5
 _FRESH_SECONDS = 5.0
+# a doubtful value is decided within seconds; a zone that stays doubtful is not shown
+_LONGEST_DOUBT_SECONDS = 20.0
+# a reading that takes longer was interrupted: its counters and CPU times are of different moments
+_UNINTERRUPTED_SECONDS = 0.02
+_READ_TRIES = 3
+# zones are read one after the other; what one had more or less time than the reading is evened out
+_LARGEST_SKEW_SECONDS = 0.25
+# registers that move show it at once; files that are written every second, within this
+_MOVES_SECONDS, _MOVES_POLL_SECONDS = 1.5, 0.02
+_SETTLE_SECONDS, _SETTLE_POLL_SECONDS = 7.0, 0.25
 # timers fire a little early or late: a window that is this much of the interval is a whole one
 _WHOLE_WINDOW = 0.98
 
@@ -41,7 +62,7 @@ class MeterReading(Struct, frozen=True):
     unix_seconds: float
     monotonic_seconds: float
     joules: Mapping[str, float]
-    """Joules by zone since the first sample, never decreasing; a zone that cannot be read is absent."""
+    """Joules by zone since the first sample, never decreasing; a zone that is unknown is absent."""
     power_watts: Mapping[str, float | None]
     """Mean power by zone over the meter's own window, the last interval; None until it has passed once."""
     cpu_busy_seconds: float | None
@@ -53,20 +74,40 @@ class MeterReading(Struct, frozen=True):
     missed_ticks: int = 0
     """Ticks of the sampler that came too late to be taken."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last value of every zone that is shown was counted."""
+        return all(zone.is_settled for zone in self.zones if zone.name in self.joules and zone.is_shown)
 
-def _seen_since(zone: ZoneReport, seconds: float) -> bool:
-    return zone.sampled_seconds is not None and zone.sampled_seconds >= seconds
+
+def _is_fresh(zone: ZoneReport, now: float, longest_seconds: float) -> bool:
+    """Whether the zone was read lately, and its last values were not all doubtful."""
+    if zone.sampled_seconds is None:
+        return False
+    read = zone.sampled_seconds if zone.read_seconds is None else zone.read_seconds
+    return now - read <= longest_seconds and now - zone.sampled_seconds <= max(
+        longest_seconds, _LONGEST_DOUBT_SECONDS
+    )
 
 
-class _Window:
+class _PowerWindow:
     """The mean power of one zone over at least the interval, from its good samples alone."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, float]] = deque()
+        self._broken_seconds: float | None = None
 
-    def add(self, seconds: float, joules: float, interval_seconds: float) -> None:
+    def add(
+        self, seconds: float, joules: float, interval_seconds: float, broken_seconds: float | None
+    ) -> None:
         points = self._points
-        if points and points[-1][0] == seconds:
+        if broken_seconds != self._broken_seconds and broken_seconds is not None:
+            # what was drawn before is lost: the power is that of the time since
+            last = points[-1][1] if points else joules
+            points.clear()
+            points.append((broken_seconds, last))
+        self._broken_seconds = broken_seconds
+        if points and points[-1][0] >= seconds:
             return
         points.append((seconds, joules))
         enough = seconds - interval_seconds * _WHOLE_WINDOW
@@ -92,6 +133,10 @@ class Meter:
         Root of the process file system, for the CPU times that attribution needs.
     interval_seconds
         Seconds between samples of the thread, shortened where the source could lose a wrap; None for 1 s.
+    state
+        Keeps the counters over a restart; None to begin at 0.
+    on_unsaved
+        Told once why the state cannot be written.
     clock, wall_clock
         Monotonic and Unix seconds.
     """
@@ -102,6 +147,8 @@ class Meter:
         *,
         procfs: str = "/proc",
         interval_seconds: float | None = None,
+        state: StateFile[SavedMeter] | None = None,
+        on_unsaved: Callable[[OSError], object] = lambda exc: None,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
     ) -> None:
@@ -115,10 +162,13 @@ class Meter:
         self._wanted_seconds = interval_seconds or DEFAULT_INTERVAL_SECONDS
         self._clock = clock
         self._wall_clock = wall_clock
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, _PowerWindow] = {}
         self._latest: MeterReading | None = None
         self._lock = threading.Lock()
         self._sampler = Sampler("energy sampler", self.read, lambda: self.interval_seconds)
+        self._state = state
+        self._on_unsaved: Callable[[OSError], object] | None = on_unsaved
+        self._saved_seconds: float | None = None
 
     @property
     def source(self) -> SourceName:
@@ -144,8 +194,20 @@ class Meter:
         self._sampler.start()
 
     def stop(self) -> None:
-        """End the thread; the counters stay."""
+        """End the thread and save the state; the counters stay."""
         self._sampler.stop()
+        with self._lock:
+            self._save()
+
+    def _save(self) -> None:
+        if self._state is None:
+            return
+        try:
+            self._state.save(SavedMeter(self._source.name, self._source.save()))
+        except OSError as exc:
+            tell, self._on_unsaved = self._on_unsaved, None
+            if tell is not None:
+                tell(exc)
 
     def __enter__(self) -> Self:
         self.start()
@@ -163,32 +225,85 @@ class Meter:
     def read(self) -> MeterReading:
         """Take a fresh sample now."""
         with self._lock:
-            self._source.sample(self._clock)
-            times = cpu_times(self._procfs)
-            now, interval = self._clock(), self.interval_seconds
-            oldest = now - max(interval * _FRESH_INTERVALS, _FRESH_SECONDS)
+            for _ in range(_READ_TRIES):
+                began = self._clock()
+                self._source.sample(self._clock)
+                times = cpu_times(self._procfs)
+                now = self._clock()
+                if now - began <= _UNINTERRUPTED_SECONDS:
+                    break
+            interval = self.interval_seconds
+            longest = max(interval * _FRESH_INTERVALS, _FRESH_SECONDS)
             reports = self._source.report()
-            shown = [z for z in reports if z.is_shown and _seen_since(z, oldest)]
+            shown = [z for z in reports if z.is_shown and _is_fresh(z, now, longest)]
+            watts = {z.name: self._watts(z, interval) for z in reports if z.role == "counted"}
+            at = _moment(shown, began, now)
             self._latest = MeterReading(
-                unix_seconds=self._wall_clock(),
-                monotonic_seconds=now,
+                unix_seconds=self._wall_clock() - (now - at),
+                monotonic_seconds=at,
                 joules={zone.name: zone.joules for zone in shown},
-                power_watts={zone.name: self._watts(zone, interval) for zone in shown},
+                power_watts={zone.name: watts[zone.name] for zone in shown},
                 cpu_busy_seconds=times.busy_seconds if times else None,
                 cpu_total_seconds=times.total_seconds if times else None,
                 uncertainty_ratio=self._source.uncertainty_ratio,
                 zones=reports,
                 missed_ticks=self._sampler.missed_ticks,
             )
+            if self._saved_seconds is None or now - self._saved_seconds >= SAVE_SECONDS:
+                self._saved_seconds = now
+                self._save()
             return self._latest
 
     def _watts(self, zone: ZoneReport, interval_seconds: float) -> float | None:
         window = self._windows.get(zone.name)
         if window is None:
-            window = self._windows[zone.name] = _Window()
+            window = self._windows[zone.name] = _PowerWindow()
         if zone.sampled_seconds is not None:
-            window.add(zone.sampled_seconds, zone.joules, interval_seconds)
+            window.add(zone.sampled_seconds, zone.joules, interval_seconds, zone.broken_seconds)
         return window.watts(interval_seconds)
+
+    def settled(
+        self,
+        readings: Sequence[MeterReading],
+        *,
+        longest_seconds: float = _SETTLE_SECONDS,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> list[MeterReading]:
+        """The readings with the joules of their own moments.
+
+        A doubtful value adds nothing until those after it confirm it. Where the last reading has one, this
+        waits for them, at most ``longest_seconds``, and puts what they say into the readings.
+        """
+        if readings and not readings[-1].is_settled:
+            end = self._clock() + longest_seconds
+            while not self.read().is_settled and self._clock() < end:
+                sleep(_SETTLE_POLL_SECONDS)
+        with self._lock:
+            return [self._settle(reading) for reading in readings]
+
+    def _settle(self, reading: MeterReading) -> MeterReading:
+        if reading.is_settled:
+            return reading
+        joules = dict(reading.joules)
+        zones = []
+        for zone in reading.zones:
+            if not zone.is_settled and zone.read_seconds is not None and zone.is_shown:
+                settled = self._source.settled_joules(zone.name, zone.read_seconds)
+                if settled is not None:
+                    zone = structs.replace(zone, joules=settled, sampled_seconds=zone.read_seconds)
+                    joules |= {zone.name: settled} if zone.name in joules else {}
+            zones.append(zone)
+        return structs.replace(reading, joules=joules, zones=tuple(zones))
+
+
+def _moment(shown: Sequence[ZoneReport], began: float, now: float) -> float:
+    """When the counters of the host were read, which is when the reading was taken."""
+    times = [
+        zone.read_seconds
+        for zone in shown
+        if zone.domain in HOST_DOMAINS and zone.read_seconds is not None and zone.read_seconds >= began
+    ]
+    return sum(times) / len(times) if times else now
 
 
 def open_meter(
@@ -199,8 +314,11 @@ def open_meter(
     idle_watts: float | None = None,
     max_watts: float | None = None,
     estimate: bool = True,
+    state: Path | None = None,
+    on_unsaved: Callable[[OSError], object] = lambda exc: None,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Meter:
-    """A meter on the energy counters where one can be read, else on the estimate from utilisation.
+    """A meter on the energy counters where they give the host's joules, else on the estimate.
 
     Parameters
     ----------
@@ -213,6 +331,12 @@ def open_meter(
     estimate
         Whether the estimate may stand in. Without it, an unreadable tree gives a meter without zones, which
         shows them as soon as they can be read.
+    state
+        File in which the counters are kept over a restart on the same boot; None to begin at 0.
+    on_unsaved
+        Told once why it cannot be written.
+    sleep
+        Waits for counters to move: one that stands tells nothing.
 
     Raises
     ------
@@ -221,13 +345,43 @@ def open_meter(
     EnergyError
         Neither counters nor CPU times can be read.
     """
-    if not estimate or describe(sysfs).readable:
-        source: Source = PowercapSource(sysfs)
-    else:
-        source = EstimateSource(procfs, idle_watts=idle_watts, max_watts=max_watts)
+    file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs)
+    counters = _restored(PowercapSource(sysfs, procfs), file)
+    source: Source = counters
+    if estimate and not has_moving_host(counters, sleep=sleep):
         if cpu_times(procfs) is None:
             raise EnergyError(f"no energy counters under {sysfs}, and {procfs}/stat gives no CPU times")
-    return Meter(source, procfs=procfs, interval_seconds=interval_seconds)
+        source = _restored(EstimateSource(procfs, idle_watts=idle_watts, max_watts=max_watts), file)
+    return Meter(source, procfs=procfs, interval_seconds=interval_seconds, state=file, on_unsaved=on_unsaved)
+
+
+def _restored(source: _S, file: StateFile[SavedMeter] | None) -> _S:
+    saved = None if file is None else file.load()
+    if saved is not None and saved.source == source.name:
+        source.restore(saved.zones)
+    return source
+
+
+def counters_appear(sysfs: str = "/sys", procfs: str = "/proc") -> Callable[[], bool]:
+    """Asks, each time it is called, whether the host's joules can be counted by now."""
+    source = PowercapSource(sysfs, procfs)
+    return lambda: has_moving_host(source)
+
+
+def has_moving_host(
+    source: PowercapSource,
+    *,
+    clock: Clock = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+    longest_seconds: float = _MOVES_SECONDS,
+) -> bool:
+    """Whether the joules of the host come out of the source: a package or psys that can be read and moves."""
+    end = clock() + longest_seconds
+    source.sample(clock)
+    while source.may_give_host and not source.gives_host and clock() < end:
+        sleep(_MOVES_POLL_SECONDS)
+        source.sample(clock)
+    return source.gives_host
 
 
 def host_joules(joules: Mapping[str, float]) -> float | None:
@@ -246,5 +400,26 @@ def host_joules(joules: Mapping[str, float]) -> float | None:
 
 
 def energy_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
-    """Joules by zone from one reading to a later one, for the zones that both have."""
-    return {zone: value - start.joules[zone] for zone, value in end.joules.items() if zone in start.joules}
+    """Joules by zone from one reading to a later one, for the zones that both know.
+
+    Zones are read one after the other, and a busy machine may do something else in between: the joules of a
+    zone that had a little more or less time than there was from reading to reading are evened out.
+    """
+    before = {zone.name: zone for zone in start.zones if zone.role == "counted"}
+    after = {zone.name: zone for zone in end.zones if zone.role == "counted"}
+    joules = {name: zone.joules for name, zone in before.items()} | dict(start.joules)
+    seconds = end.monotonic_seconds - start.monotonic_seconds
+    return {
+        zone: (value - joules[zone]) * _evened(before.get(zone), after.get(zone), seconds)
+        for zone, value in end.joules.items()
+        if zone in joules
+    }
+
+
+def _evened(before: ZoneReport | None, after: ZoneReport | None, seconds: float) -> float:
+    if before is None or after is None or before.sampled_seconds is None or after.sampled_seconds is None:
+        return 1.0
+    own_seconds = after.sampled_seconds - before.sampled_seconds
+    if own_seconds <= 0 or abs(own_seconds - seconds) > _LARGEST_SKEW_SECONDS:
+        return 1.0
+    return seconds / own_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -15,104 +15,265 @@ from advisor.energy.counter import EnergyCounter
 from advisor.energy.finder import ZoneFinder, powercap_folder
 from advisor.energy.mirrors import MirrorWatch
 from advisor.energy.patience import Patience
-from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
 from advisor.energy.zones import Zone, ZoneReadError, read_microjoules
 
-__all__ = ["PowercapSource", "PowercapStatus", "ZoneStatus", "describe"]
+__all__ = ["HOST_DOMAINS", "PowercapSource", "PowercapStatus", "ZoneStatus", "describe", "slept_seconds"]
 
+HOST_DOMAINS = ("package", "psys")
+"""A host's joules come from one of these."""
 _RESCAN_SECONDS = 10.0
 # of the time in which the fastest register can come round
 _INTERVAL_SHARE = 0.25
 _NONE: Mapping[str, int] = MappingProxyType({})
 _HANGS = ZoneReadError("blocked")
+# a read that takes longer was interrupted: the register's value is of no known time
+_UNINTERRUPTED_SECONDS = 0.001
+_READ_TRIES = 3
+# registers move every millisecond, however little is drawn
+_MOVES_SECONDS = 0.003
+# a package always draws: one that stands for so long has stopped to count
+_STOPPED_SECONDS = 30.0
+# how long a look at all zones waits for one that stands
+_LOOK_SECONDS = 0.1
+# how long a register may stand at the start before that is counted
+_STANDING_SECONDS = 5.0
 _Reading: TypeAlias = tuple[int, float]
 """The raw value in microjoules and the monotonic time of its read."""
 
 
+def slept_seconds() -> float:
+    """How long this machine was suspended since it booted."""
+    slept = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+    return slept if slept > 0.1 else 0.0  # less is the time between the two calls
+
+
 def _read(path: str, clock: Clock) -> _Reading | ZoneReadError:
+    """The value and the middle of its read; a read that was interrupted is repeated."""
+    best: tuple[float, _Reading] | None = None
     try:
-        return read_microjoules(path), clock()
+        for _ in range(_READ_TRIES):
+            before = clock()
+            value = read_microjoules(path)
+            after = clock()
+            if best is None or after - before < best[0]:
+                best = after - before, (value, (before + after) / 2)
+            if best[0] <= _UNINTERRUPTED_SECONDS:
+                break
     except ZoneReadError as exc:
         return exc
+    return best[1] if best is not None else _HANGS
+
+
+class _Register:
+    """One file that shows a zone's counter."""
+
+    def __init__(self, zone: Zone, saved: SavedZone | None) -> None:
+        self.zone = zone
+        self.counter = EnergyCounter(
+            zone.range_microjoules, zone.bounds.possible_watts, zone.bounds.ordinary_watts
+        )
+        saved_register = None if saved is None else saved.registers.get(zone.entry)
+        self.restored_seconds = None if saved_register is None else saved_register.seconds
+        if saved_register is not None:
+            self.counter.restore(saved_register)
+        self.passed_on = self.counter.microjoules
+        """What the zone has taken over of the counter."""
+
+    def serve(self, zone: Zone) -> None:
+        """The register is listed again; its limits may have changed."""
+        self.zone = zone
+        self.counter.bound(zone.bounds)
+
+    def take(self, reading: _Reading, slept: float) -> None:
+        self.counter.observe(*reading, slept)
+        wrap_seconds = self.counter.wrap_seconds
+        if self.restored_seconds is not None and wrap_seconds is not None:
+            gap = reading[1] - self.restored_seconds
+            if wrap_seconds / 2 < gap <= wrap_seconds:
+                self.counter.possible_missed_wraps += 1
+        self.restored_seconds = None
 
 
 class _Tracked:
-    """A zone that is counted, with its counter and its failed reads."""
+    """A zone with the registers that show its counter: the joules are those of the one that serves.
 
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
-        self.counter = EnergyCounter(zone.range_microjoules, zone.max_watts)
+    The first that gives a value and moves serves until it fails; another then goes on from where it was.
+    """
+
+    def __init__(self, zone: Zone, saved: SavedZone | None) -> None:
+        self.name, self.domain = zone.name, zone.domain
+        self.registers: list[_Register] = []
+        self.serving: _Register | None = None
+        self.microjoules = 0 if saved is None else saved.microjoules
         self.read_errors: Counter[str] = Counter()
+        self.is_present = True
+        self.standing = True
+        self.read_seconds: float | None = None
+        self._saved = saved
+        self._first_seconds: float | None = None
+        self._is_counted_as_standing = False
 
-    def serve_from(self, zone: Zone) -> None:
-        """The zone is listed again, perhaps as its twin: the counter goes on."""
-        if zone.entry != self.zone.entry:
-            self.counter.forget_base()
-        self.counter.range_microjoules = zone.range_microjoules
-        self.counter.max_watts = zone.max_watts
-        self.zone = zone
+    def list(self, zones: Sequence[Zone]) -> None:
+        """The zones that show this counter now, the preferred first."""
+        registers = {register.zone.entry: register for register in self.registers}
+        self.is_present = bool(zones)
+        for zone in zones:
+            if zone.entry in registers:
+                registers[zone.entry].serve(zone)
+            else:
+                self.registers.append(_Register(zone, self._saved))
 
-    def take(self, reading: _Reading | ZoneReadError) -> int | None:
-        """Put one reading into the counter, or count why there is none; its raw value."""
-        if isinstance(reading, ZoneReadError):
-            self.read_errors[reading.reason] += 1
-            return None
-        self.counter.observe(*reading)
-        return reading[0]
+    def take(self, readings: Mapping[str, _Reading | ZoneReadError], now: float, slept: float) -> int | None:
+        """Put this round's readings into the counters; the raw value of the register that serves."""
+        fresh: list[_Register] = []
+        failures: list[str] = []
+        for register in self.registers:
+            reading = readings.get(register.zone.path, _HANGS)
+            if isinstance(reading, ZoneReadError):
+                failures.append(reading.reason)
+            else:
+                register.take(reading, slept)
+                fresh.append(register)
+        self._choose(fresh)
+        serving = self.serving
+        if serving is not None and serving in fresh:
+            self._advance(serving)
+        raw, self.read_seconds = self._latest(readings, self.serving or next(iter(fresh), None))
+        if not fresh:
+            self.read_errors[failures[0] if failures else "missing"] += 1
+        self._look_whether_it_stands(now, bool(fresh))
+        return raw
+
+    def _choose(self, fresh: Sequence[_Register]) -> None:
+        if self.serving in fresh:
+            return
+        moving = [register for register in fresh if register.counter.moved_seconds is not None]
+        if moving:
+            for register in self.registers:
+                if register not in fresh:
+                    register.counter.forget_base()
+            self.serving = moving[0]
+
+    def _advance(self, serving: _Register) -> None:
+        step = serving.counter.microjoules - serving.passed_on
+        # a register that was set back while nobody looked begins at 0 again
+        self.microjoules = self.microjoules + step if step >= 0 else serving.counter.microjoules
+        for register in self.registers:
+            register.passed_on = register.counter.microjoules
+
+    def _latest(
+        self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
+    ) -> tuple[int | None, float | None]:
+        reading = readings.get(register.zone.path, _HANGS) if register is not None else _HANGS
+        return (None, self.read_seconds) if isinstance(reading, ZoneReadError) else reading
+
+    def _look_whether_it_stands(self, now: float, is_read: bool) -> None:
+        if self._first_seconds is None and is_read:
+            self._first_seconds = now
+        counter = self.counter
+        moved = None if self.serving is None else counter.moved_seconds
+        if moved is None or counter.last_good_seconds is None:
+            self.standing = True
+            since = self._first_seconds
+            is_long = since is not None and now - since >= _STANDING_SECONDS
+        else:
+            is_long = self.domain in HOST_DOMAINS and now - moved >= _STOPPED_SECONDS
+            self.standing = is_long
+        if is_long and is_read and not self._is_counted_as_standing:
+            self.read_errors["standing"] += 1
+        self._is_counted_as_standing = is_long and (is_read or self._is_counted_as_standing)
+
+    @property
+    def register(self) -> _Register:
+        """The one that serves, else the preferred one."""
+        return self.serving or self.registers[0]
+
+    @property
+    def counter(self) -> EnergyCounter:
+        return self.register.counter
+
+    def save(self) -> SavedZone:
+        saved = {r.zone.entry: point for r in self.registers if (point := r.counter.saved()) is not None}
+        return SavedZone(self.microjoules, saved)
 
 
 class PowercapSource:
     """The zones under ``sysfs``, each joule once.
 
     Zones may appear, vanish and fail at any time: the tree is looked through again every 10 seconds.
+
+    Parameters
+    ----------
+    sysfs, procfs
+        Roots of the kernel's file systems; the second tells the processors.
+    slept
+        Gives the seconds that the machine was suspended since it booted.
     """
 
     name: SourceName = "powercap"
     tier: Tier = "measured"
     uncertainty_ratio: float | None = None
 
-    def __init__(self, sysfs: str = "/sys") -> None:
+    def __init__(
+        self, sysfs: str = "/sys", procfs: str = "/proc", *, slept: Callable[[], float] = slept_seconds
+    ) -> None:
         self._patience = Patience()
-        self._finder = ZoneFinder(sysfs, self._patience)
+        self._finder = ZoneFinder(sysfs, procfs, self._patience)
+        self._slept = slept
+        self._saved: Mapping[str, SavedZone] = {}
         self._tracked: dict[str, _Tracked] = {}
-        self._twins: list[Zone] = []
-        self._present: tuple[str, ...] = ()
         self._readable: set[str] = set()
         self._mirrors = MirrorWatch()
         self._scanned_seconds: float | None = None
         self._longest_interval_seconds: float | None = None
 
+    @property
+    def gives_host(self) -> bool:
+        """Whether the joules of the host come out of it."""
+        return any(not zone.standing and zone.domain in HOST_DOMAINS for zone in self._tracked.values())
+
+    @property
+    def may_give_host(self) -> bool:
+        """Whether a counter of the host could be read, moving or not."""
+        zones = self._tracked.values()
+        return any(zone.read_seconds is not None and zone.domain in HOST_DOMAINS for zone in zones)
+
     def sample(self, clock: Clock) -> None:
-        """Read every zone once."""
+        """Read every zone once; a register that is new, twice, as only one that moves is believed."""
         now = clock()
         if self._scanned_seconds is None or now - self._scanned_seconds >= _RESCAN_SECONDS:
             self._scan()
             self._scanned_seconds = now
-        present = {self._tracked[name].zone.path: name for name in self._present}
-        readings = self._patience.each(lambda path: _read(path, clock), present)
-        raws = {}
-        for path, name in present.items():
-            raw = self._tracked[name].take(readings.get(path, _HANGS))
-            if raw is not None:
-                raws[name] = raw
-        self._readable = set(raws)
+        unread = [zone for zone in self._tracked.values() if zone.read_seconds is None]
+        self._round(self._tracked.values(), clock)
+        unread = [zone for zone in unread if zone.read_seconds is not None]
+        if unread:
+            time.sleep(_MOVES_SECONDS)
+            self._round(unread, clock)
+
+    def _round(self, zones: Iterable[_Tracked], clock: Clock) -> None:
+        zones = [zone for zone in zones if zone.is_present]
+        paths = [register.zone.path for zone in zones for register in zone.registers]
+        readings = self._patience.each(lambda path: _read(path, clock), paths)
+        now, slept = clock(), self._slept()
+        raws = {zone.name: raw for zone in zones if (raw := zone.take(readings, now, slept)) is not None}
+        self._readable = set(raws) | self._readable - {zone.name for zone in zones}
         self._mirrors.observe(raws, now)
 
     def _scan(self) -> None:
-        found = self._finder.find()
-        self._twins = [zone for zone in found if zone.twin_of is not None]
-        counted = [zone for zone in found if zone.twin_of is None]
-        for zone in counted:
-            tracked = self._tracked.get(zone.name)
-            if tracked is None:
-                self._tracked[zone.name] = _Tracked(zone)
-            elif zone != tracked.zone:
-                tracked.serve_from(zone)
-        self._present = tuple(zone.name for zone in counted)
-        self._mirrors.track([t.zone for t in self._tracked.values()])
-        times = [t.counter.wrap_seconds for t in self._tracked.values()]
-        known = [seconds for seconds in times if seconds is not None]
-        self._longest_interval_seconds = min(known) * _INTERVAL_SHARE if known else None
+        listed: dict[str, list[Zone]] = {}
+        for zone in self._finder.find():
+            listed.setdefault(zone.twin_of or zone.name, []).append(zone)
+        for name, zones in listed.items():
+            if name not in self._tracked:
+                self._tracked[name] = _Tracked(zones[0], self._saved.get(name))
+        for name, tracked in self._tracked.items():
+            tracked.list(listed.get(name, ()))
+        self._mirrors.track([zone.register.zone for zone in self._tracked.values()])
+        times = [r.counter.wrap_seconds for zone in self._tracked.values() for r in zone.registers]
+        shortest = min((seconds for seconds in times if seconds is not None), default=None)
+        self._longest_interval_seconds = None if shortest is None else shortest * _INTERVAL_SHARE
 
     def report(self) -> tuple[ZoneReport, ...]:
         """Every zone known, counted ones first."""
@@ -121,44 +282,67 @@ class PowercapSource:
         counted = [
             ZoneReport(
                 name=name,
-                domain=t.zone.domain,
-                path=t.zone.shown_path,
-                joules=t.counter.joules,
-                sampled_seconds=t.counter.last_good_seconds,
+                domain=zone.domain,
+                path=zone.register.zone.shown_path,
+                joules=zone.microjoules / 1e6,
+                sampled_seconds=zone.counter.last_good_seconds,
+                read_seconds=zone.read_seconds,
+                broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",
                 duplicate_of=mirrors.get(name),
                 held_back=name in held_back,
-                present=name in self._present,
-                range_joules=_joules(t.zone.range_microjoules),
-                wraps=t.counter.wraps,
-                possible_missed_wraps=t.counter.possible_missed_wraps,
-                read_errors=dict(t.read_errors) if t.read_errors else _NONE,
-                rejected=dict(t.counter.rejected) if t.counter.rejected else _NONE,
+                standing=zone.standing,
+                present=zone.is_present,
+                range_joules=_joules(zone.counter.range_microjoules),
+                wraps=zone.counter.wraps,
+                possible_missed_wraps=zone.counter.possible_missed_wraps,
+                read_errors=dict(zone.read_errors) if zone.read_errors else _NONE,
+                rejected=dict(zone.counter.rejected) if zone.counter.rejected else _NONE,
             )
-            for name, t in self._tracked.items()
+            for name, zone in self._tracked.items()
         ]
-        twins = (self._twin_report(zone) for zone in self._twins)
+        twins = (
+            _twin_report(zone, register)
+            for zone in self._tracked.values()
+            for register in zone.registers
+            if register is not zone.register
+        )
         nameless = (
             ZoneReport(entry, "", "", 0.0, None, role="nameless", present=False, read_errors=dict(errors))
             for entry, errors in self._finder.nameless.items()
         )
         return (*counted, *twins, *nameless)
 
-    def _twin_report(self, zone: Zone) -> ZoneReport:
-        return ZoneReport(
-            name=zone.name,
-            domain=zone.domain,
-            path=zone.shown_path,
-            joules=0.0,
-            sampled_seconds=None,
-            role="twin",
-            duplicate_of=zone.twin_of,
-            range_joules=_joules(zone.range_microjoules),
-        )
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        """See `Source.settled_joules`."""
+        tracked = self._tracked[zone]
+        joules = tracked.counter.settled_joules(seconds)
+        return None if joules is None else joules + tracked.microjoules / 1e6 - tracked.counter.joules
 
     def longest_interval_seconds(self) -> float | None:
         """A quarter of the shortest time in which a register can come round."""
         return self._longest_interval_seconds
+
+    def save(self) -> Mapping[str, SavedZone]:
+        """See `Source.save`."""
+        return {name: zone.save() for name, zone in self._tracked.items()}
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        """See `Source.restore`."""
+        self._saved = zones
+
+
+def _twin_report(zone: _Tracked, register: _Register) -> ZoneReport:
+    return ZoneReport(
+        name=zone.name,
+        domain=zone.domain,
+        path=register.zone.shown_path,
+        joules=0.0,
+        sampled_seconds=None,
+        role="twin",
+        duplicate_of=zone.name,
+        range_joules=_joules(register.zone.range_microjoules),
+    )
 
 
 def _joules(microjoules: int | None) -> float | None:
@@ -173,7 +357,7 @@ class ZoneStatus(Struct, frozen=True):
     path: str
     readable: bool
     reason: str | None
-    """Why it cannot be read: ``permission``, ``missing``, ``blocked``, ``malformed``, ``io``."""
+    """Why not: ``permission``, ``missing``, ``blocked``, ``malformed``, ``io``, or ``standing``: it stays."""
     max_joules: float | None
     role: str
     duplicate_of: str | None
@@ -191,18 +375,31 @@ class PowercapStatus(Struct, frozen=True):
         return any(zone.readable for zone in self.zones)
 
 
-def describe(sysfs: str = "/sys", patience: Patience | None = None) -> PowercapStatus:
+def describe(sysfs: str = "/sys", procfs: str = "/proc", patience: Patience | None = None) -> PowercapStatus:
     """Try every zone once and say what stands in the way.
 
     Whoever asks again and again gives the same ``patience``: it knows which files hang.
     """
     patience = patience or Patience()
-    finder = ZoneFinder(sysfs, patience)
-    found = finder.find()
-    readings = patience.each(lambda path: _read(path, time.monotonic), [zone.path for zone in found])
-    zones = tuple(_status(zone, readings.get(zone.path, _HANGS)) for zone in found)
+    finder = ZoneFinder(sysfs, procfs, patience)
+    listed = finder.find()
+    paths = [zone.path for zone in listed]
+    first = patience.each(lambda path: _read(path, time.monotonic), paths)
+    readings = dict(first)
+    end = time.monotonic() + _LOOK_SECONDS
+    while (
+        standing := [p for p in paths if _stands(first.get(p), readings.get(p))]
+    ) and time.monotonic() < end:
+        time.sleep(_MOVES_SECONDS)
+        readings |= patience.each(lambda path: _read(path, time.monotonic), standing)
+    readings |= dict.fromkeys(standing, ZoneReadError("standing"))
+    zones = tuple(_status(zone, readings.get(zone.path, _HANGS)) for zone in listed)
     advice = [*_advice(zones, sysfs), *_nameless_advice(finder.nameless)]
     return PowercapStatus(zones, tuple(advice))
+
+
+def _stands(first: _Reading | ZoneReadError | None, last: _Reading | ZoneReadError | None) -> bool:
+    return isinstance(first, tuple) and isinstance(last, tuple) and first[0] == last[0]
 
 
 def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
@@ -242,7 +439,7 @@ def _advice(zones: tuple[ZoneStatus, ...], sysfs: str) -> list[str]:
         return [f"{who}: {_PERMISSION[0]}", _PERMISSION[1]]
     if zones:
         broken = [f"{zone.zone} ({zone.reason})" for zone in zones if not zone.readable]
-        return [f"unreadable energy counters: {', '.join(broken)}"] if broken else []
+        return [f"energy counters that tell nothing: {', '.join(broken)}"] if broken else []
     if _masked(folder):
         return [
             f"{folder} is masked by the container engine: mount the whole of /sys ('-v /sys:/host/sys:ro', "

@@ -7,7 +7,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-__all__ = ["Clock", "Source", "SourceName", "Tier", "ZoneReport"]
+from advisor.energy.counter import SavedRegister
+
+__all__ = ["Clock", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport"]
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -23,13 +25,19 @@ class ZoneReport(Struct, frozen=True):
     path: str
     joules: float
     sampled_seconds: float | None
-    """Monotonic time of the last value that was believed; None when there was none."""
+    """Monotonic time of the last value that was counted; None when there was none."""
+    read_seconds: float | None = None
+    """Monotonic time of the last value; later than ``sampled_seconds`` while that value is doubtful."""
+    broken_seconds: float | None = None
+    """Since when no energy is missing; None when none ever was."""
     role: str = "counted"
-    """``counted``; ``twin`` (mmio beside msr), ``mirror`` (a die that repeats another) and ``nameless`` (its
-    name cannot be read) are not."""
+    """``counted``; ``twin`` (a second register of the same counter), ``mirror`` (a die that repeats another)
+    and ``nameless`` (its name cannot be read) are not."""
     duplicate_of: str | None = None
     held_back: bool = False
     """Whether it is still open that this zone is a mirror; it is not shown until then."""
+    standing: bool = False
+    """Whether its register does not move: what was drawn is unknown."""
     present: bool = True
     """Whether the tree lists the zone now."""
     range_joules: float | None = None
@@ -41,7 +49,24 @@ class ZoneReport(Struct, frozen=True):
     @property
     def is_shown(self) -> bool:
         """Whether the zone's joules are counted in sums and published."""
-        return self.role == "counted" and self.present and not self.held_back
+        return self.role == "counted" and self.present and not self.held_back and not self.standing
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last value is counted."""
+        return self.read_seconds is None or self.sampled_seconds == self.read_seconds
+
+
+class SavedZone(Struct, frozen=True):
+    """What a source needs to go on with a zone after a restart on the same boot."""
+
+    microjoules: int
+    registers: Mapping[str, SavedRegister] = {}
+    """By the kernel's name; empty for a zone that is integrated from power."""
+    seconds: float | None = None
+    """Monotonic time until which power was integrated."""
+    cpu_busy_seconds: float | None = None
+    cpu_total_seconds: float | None = None
 
 
 class Source(Protocol):
@@ -58,6 +83,18 @@ class Source(Protocol):
         """Every zone known, as of the last sample."""
         ...
 
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        """Joules of a zone at the time of a value that was doubtful then; None while it still is."""
+        ...
+
     def longest_interval_seconds(self) -> float | None:
         """The longest time between samples in which nothing can be lost; None for any."""
+        ...
+
+    def save(self) -> Mapping[str, SavedZone]:
+        """All zones, to go on with after a restart."""
+        ...
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        """Go on with what another process saved on this boot; called before the first sample."""
         ...

@@ -7,6 +7,8 @@ import stat
 
 from msgspec import Struct
 
+from advisor.energy.counter import Bounds
+
 __all__ = ["DOMAINS", "Zone", "ZoneReadError", "read_line", "read_microjoules", "read_positive"]
 
 DOMAINS = ("package", "core", "uncore", "dram", "psys")
@@ -43,10 +45,10 @@ class Zone(Struct, frozen=True):
     shown_path: str
     """The same below the root, so that a container and its host name it alike."""
     range_microjoules: int | None
-    max_watts: float
-    """What the zone cannot exceed on average, margin included."""
+    bounds: Bounds
+    """What the zone can draw."""
     twin_of: str | None = None
-    """The zone whose counter this one shows a second time (mmio beside msr); such a zone is not counted."""
+    """The zone whose counter this one shows a second time (mmio beside msr)."""
 
 
 def read_microjoules(path: str) -> int:

@@ -1,8 +1,4 @@
-"""What Prometheus answers, from JSON to series of numbers, and what went wrong in words.
-
-Long answers are most of the work of enrichment, so they are read without an object per sample: brackets and
-quotes are dropped from ``[[1767600000.5,"12.5"],...]``, and what remains is one list of numbers.
-"""
+"""What Prometheus answers, from JSON to series of numbers, and what went wrong in words."""
 
 from __future__ import annotations
 
@@ -16,10 +12,10 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.errors import PrometheusError
 
-__all__ = ["RawSeries", "Series", "glimpse", "numbers", "raw_series", "read_answer", "reason"]
+__all__ = ["QueryResult", "glimpse", "read_answer", "reason"]
 
 
-class Series(Struct, frozen=True):
+class QueryResult(Struct, frozen=True):
     """One series of an answer: its labels, and its samples in the order of time.
 
     ``timestamps`` are Unix seconds. ``values`` may hold NaN and infinities: Prometheus has them.
@@ -30,16 +26,13 @@ class Series(Struct, frozen=True):
     values: list[float]
 
 
-_Point = tuple[float, str]
-_NOTHING = msgspec.Raw(b"[]")
+_Sample = tuple[float, str]
 
 
-class RawSeries(Struct):
-    """A series as it came: its labels, and the JSON of its samples."""
-
+class _Series(Struct):
     metric: dict[str, str] = {}
-    value: msgspec.Raw = _NOTHING
-    values: msgspec.Raw = _NOTHING
+    value: _Sample | None = None
+    values: list[_Sample] = []
 
 
 class _Data(Struct):
@@ -62,13 +55,11 @@ class _Refusal(Struct):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_items = msgspec.json.Decoder(list[RawSeries]).decode
-_decode_flat = msgspec.json.Decoder(list[float]).decode
-_decode_point = msgspec.json.Decoder(_Point).decode
-_decode_points = msgspec.json.Decoder(list[_Point]).decode
+_decode_series = msgspec.json.Decoder(list[_Series]).decode
+_decode_sample = msgspec.json.Decoder(_Sample).decode
 
 
-def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[Series]:
+def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[QueryResult]:
     """The series of an answer that came with a good status; ``error`` makes the exception of a sentence.
 
     Raises
@@ -76,23 +67,6 @@ def read_answer(body: bytes, error: Callable[[str], PrometheusError]) -> list[Se
     PrometheusError
         It is no answer of Prometheus, a refusal, in part, or holds what are no numbers.
     """
-    data = _data(body, error)
-    try:
-        return _series(data)
-    except (*NO_JSON, ValueError) as exc:
-        raise error(f"answered with malformed samples: {exc}") from exc
-
-
-def raw_series(body: bytes, error: Callable[[str], PrometheusError]) -> list[RawSeries]:
-    """The series of an answer to a range, their samples not read yet; raises as `read_answer`."""
-    data = _data(body, error)
-    try:
-        return _decode_items(data.result) if data.resultType == "matrix" else []
-    except NO_JSON as exc:
-        raise error(f"answered with malformed samples: {exc}") from exc
-
-
-def _data(body: bytes, error: Callable[[str], PrometheusError]) -> _Data:
     try:
         answer = _decode_answer(body)
     except NO_JSON as exc:
@@ -101,41 +75,25 @@ def _data(body: bytes, error: Callable[[str], PrometheusError]) -> _Data:
         raise error(f"refused the query: {answer.error or answer.errorType or 'no data'}")
     if answer.warnings or answer.isPartial:
         raise error(f"answered only in part: {'; '.join(answer.warnings) or 'isPartial'}")
-    return answer.data
+    try:
+        return _results(answer.data)
+    except (*NO_JSON, ValueError) as exc:
+        raise error(f"answered with malformed samples: {exc}") from exc
 
 
-def _series(data: _Data) -> list[Series]:
+def _results(data: _Data) -> list[QueryResult]:
     if data.resultType == "string":
         return []
     if data.resultType == "scalar":
-        moment, value = _decode_point(data.result)
-        return [Series({}, [moment], [float(value)])]
-    found = []
-    for item in _decode_items(data.result):
-        flat = numbers(bytes(item.values)) if data.resultType == "matrix" else _number(bytes(item.value))
-        found.append(Series(item.metric, flat[::2], flat[1::2]))
-    return found
-
-
-def _number(text: bytes) -> list[float]:
-    moment, value = _decode_point(text)
-    return [moment, float(value)]
-
-
-def numbers(text: bytes) -> list[float]:
-    """Times and values in turn, of the JSON of samples.
-
-    >>> numbers(b'[[1767600000.5,"12.5"],[1767600005.5,"NaN"]]')
-    [1767600000.5, 12.5, 1767600005.5, nan]
-    """
-    try:
-        flat = _decode_flat(b"[" + text.translate(None, b'[]"') + b"]")
-    except msgspec.DecodeError:
-        # NaN and the infinities are no JSON; what is malformed besides is told by its place
-        return [number for moment, value in _decode_points(text) for number in (moment, float(value))]
-    if text.count(b'"') != len(flat):
-        raise ValueError("expected pairs of a time and a value in quotes")
-    return flat
+        series = [_Series(value=_decode_sample(data.result))]
+    else:
+        series = _decode_series(data.result)
+    results = []
+    for one in series:
+        samples = [one.value] if one.value is not None else one.values
+        values = [float(value) for _, value in samples]
+        results.append(QueryResult(one.metric, [moment for moment, _ in samples], values))
+    return results
 
 
 def reason(body: bytes) -> str:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
-from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 import requests
@@ -20,9 +19,9 @@ from msgspec import Meta, Struct
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from advisor.errors import InputError, PrometheusError
-from advisor.prometheus.answers import RawSeries, Series, raw_series, read_answer, reason
+from advisor.prometheus.answers import QueryResult, read_answer, reason
 
-__all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "Series", "parse_step"]
+__all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "QueryResult", "parse_step"]
 
 MAX_POINTS = 11_000
 """Points per series that Prometheus answers in one range query."""
@@ -104,10 +103,8 @@ class PrometheusClient:
         self.connection = _checked(given)
         self.url = self.connection.url
         self.requests_sent = 0
-        self._counting = threading.Lock()
         self._sleep = sleep
         self._session = _session(self.connection)
-        self._prepared: dict[str, requests.PreparedRequest] = {}
 
     def __enter__(self) -> PrometheusClient:
         return self
@@ -119,7 +116,7 @@ class PrometheusClient:
         """Close the connections that are kept alive."""
         self._session.close()
 
-    def query(self, promql: str, at: float | None = None) -> list[Series]:
+    def query(self, promql: str, at: float | None = None) -> list[QueryResult]:
         """Evaluate ``promql`` at one moment (Unix seconds, default the server's now).
 
         A range selector (``metric[5m]``) gives the raw samples as they were scraped; anything else one point
@@ -134,7 +131,7 @@ class PrometheusClient:
             parameters["time"] = f"{at:.3f}"
         return self._ask("query", parameters)
 
-    def query_range(self, promql: str, start: float, end: float, step: float | str) -> list[Series]:
+    def query_range(self, promql: str, start: float, end: float, step: float | str) -> list[QueryResult]:
         """Evaluate ``promql`` every ``step`` (seconds, or text like ``15s``) from ``start`` to ``end``.
 
         A range of more than `MAX_POINTS` points is asked for in pieces and joined, so that the answer is the
@@ -149,7 +146,7 @@ class PrometheusClient:
         seconds = parse_step(step)
         if not (math.isfinite(start) and math.isfinite(end) and end >= start):
             raise InputError(f"expected start <= end, got {start} and {end}", subject="query_range")
-        found: dict[tuple[tuple[str, str], ...], Series] = {}
+        joined: dict[tuple[tuple[str, str], ...], QueryResult] = {}
         for first, last in _pieces(start, end, seconds):
             parameters = {
                 "query": promql,
@@ -158,36 +155,22 @@ class PrometheusClient:
                 "step": f"{seconds:.3f}",
             }
             for series in self._ask("query_range", parameters):
-                known = found.setdefault(tuple(sorted(series.metric.items())), series)
-                if known is not series:
-                    known.timestamps.extend(series.timestamps)
-                    known.values.extend(series.values)
-        return list(found.values())
+                first_piece = joined.setdefault(tuple(sorted(series.metric.items())), series)
+                if first_piece is not series:
+                    first_piece.timestamps.extend(series.timestamps)
+                    first_piece.values.extend(series.values)
+        return list(joined.values())
 
-    def samples(self, selector: str, start: float, end: float) -> list[Series]:
+    def samples(self, selector: str, start: float, end: float) -> list[QueryResult]:
         """The raw samples of ``selector`` (no range in it) from ``start`` to ``end``, as they were scraped.
 
         Raw samples carry their own times: nothing is repeated over a gap, and no limit of points applies.
         """
-        return read_answer(self.fetch_samples(selector, start, end), self._error)
-
-    def fetch_samples(self, selector: str, start: float, end: float) -> bytes:
-        """`samples` before they are read: while one answer is read here, the next can be on its way."""
         # the range is open at its left end since Prometheus 3, closed before
         milliseconds = math.ceil((end - start) * 1000) + 1
-        parameters = {"query": f"{selector}[{milliseconds}ms]", "time": f"{end:.3f}"}
-        return self._fetch(f"{self.url}/api/v1/query", parameters)
+        return self._ask("query", {"query": f"{selector}[{milliseconds}ms]", "time": f"{end:.3f}"})
 
-    def raw(self, body: bytes) -> list[RawSeries]:
-        """The series of what `fetch_samples` brought, for who needs but a part of their samples.
-
-        Raises
-        ------
-        PrometheusError
-        """
-        return raw_series(body, self._error)
-
-    def _ask(self, path: str, parameters: Mapping[str, str]) -> list[Series]:
+    def _ask(self, path: str, parameters: Mapping[str, str]) -> list[QueryResult]:
         return read_answer(self._fetch(f"{self.url}/api/v1/{path}", parameters), self._error)
 
     def _fetch(self, url: str, parameters: Mapping[str, str]) -> bytes:
@@ -206,8 +189,7 @@ class PrometheusClient:
     def _once(self, url: str, parameters: Mapping[str, str]) -> bytes:
         limit = self.connection.timeout_seconds
         deadline = time.monotonic() + limit
-        with self._counting:
-            self.requests_sent += 1
+        self.requests_sent += 1
         try:
             with self._session.send(self._request(url, parameters), timeout=limit, stream=True) as response:
                 body = bytearray()
@@ -229,24 +211,19 @@ class PrometheusClient:
         return self._judged(response, bytes(body))
 
     def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:
-        """Made from one that was prepared before: preparing each anew takes a third of a small request."""
         if len(parameters["query"]) > _LONG_QUERY:
             return self._session.prepare_request(requests.Request("POST", url, data=parameters))
-        if url not in self._prepared:
-            self._prepared[url] = self._session.prepare_request(requests.Request("GET", url))
-        made = self._prepared[url].copy()
-        made.url = f"{made.url}?{urlencode(parameters)}"
-        return made
+        return self._session.prepare_request(requests.Request("GET", url, params=parameters))
 
     def _judged(self, response: requests.Response, body: bytes) -> bytes:
         if response.ok:
             return body
-        said = f"answered HTTP {response.status_code}: {reason(body) or response.reason}"
+        problem = f"answered HTTP {response.status_code}: {reason(body) or response.reason}"
         if response.status_code in _TRY_AGAIN:
-            raise _TryAgainError(said, _retry_after(response))
+            raise _TryAgainError(problem, _retry_after(response))
         if response.status_code in (401, 403):
-            said += " (check user, password, token or tenant)"
-        raise self._error(said)
+            problem += " (check user, password, token or tenant)"
+        raise self._error(problem)
 
     def _error(self, problem: str) -> PrometheusError:
         return PrometheusError(f"{self.url}: {problem}")

@@ -1,8 +1,7 @@
 """Scenarios that lack power, plus Prometheus, gives scenarios with power.
 
-The windows of all scenarios are merged into few requests for raw samples; what each window holds is worked
-out in numpy (`window_statistics`). A window that Prometheus does not cover is left out
-with its reason. What the exporter called modelled stays modelled.
+Near scenarios share a query for raw samples (`power_in_windows`). A scenario that Prometheus does not cover
+is left out with its reason. What the exporter called modelled stays modelled.
 """
 
 from __future__ import annotations
@@ -21,16 +20,14 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
-from advisor.prometheus.power_in_windows import SOURCE, Observed
-from advisor.prometheus.requests import Window, observe
+from advisor.prometheus.power_in_windows import SOURCE, PowerInWindow, ask_power
+from advisor.prometheus.window_statistics import TimeSpan
 from advisor.results import Run, Scenario
 from advisor.results.derived import duration_seconds, energy, host_mean_watts
 
 __all__ = ["Enriched", "Enrichment", "ObservationCache", "Skipped", "enrich", "lacks_power"]
 
 _SETTLED_SECONDS = 600.0
-_KEYS_OF_A_QUERY = 500
-"""SQLite takes 999 at least."""
 Progress = Callable[[int, int], None]
 
 
@@ -39,7 +36,7 @@ class Enriched(Struct, frozen=True):
 
     run_id: str
     scenario: Scenario
-    observed: Observed
+    observed: PowerInWindow
 
 
 class Skipped(Struct, frozen=True):
@@ -64,10 +61,10 @@ class Enrichment(Struct, frozen=True):
 
 
 class ObservationCache:
-    """Windows that were observed before, in one SQLite file; safe to share and to delete.
+    """Spans that were answered before, in one SQLite file; safe to share and to delete.
 
-    It only saves requests: a file that is damaged is made anew, and one that cannot be read or written leaves
-    every window to be asked for.
+    It only saves queries: a file that is damaged is made anew, and one that cannot be read or written leaves
+    every span to be asked for.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -93,37 +90,33 @@ class ObservationCache:
         connection.execute("PRAGMA synchronous=NORMAL")
         return closing(connection)
 
-    def get(self, source: str, windows: Iterable[Window]) -> dict[Window, Observed]:
-        """The windows that are known, of one ``source`` (server and selector)."""
-        found = {}
-        key = _keys(source)
-        wanted = {key(window): window for window in windows}
+    def get(self, source: str, spans: Iterable[TimeSpan]) -> dict[TimeSpan, PowerInWindow]:
+        """The spans that were answered before, of one ``source`` (server and selector)."""
+        answered = {}
         with contextlib.suppress(sqlite3.Error), self._open() as database:
-            names = list(wanted)
-            for at in range(0, len(names), _KEYS_OF_A_QUERY):
-                some = names[at : at + _KEYS_OF_A_QUERY]
-                places = ",".join("?" * len(some))
-                query = f"SELECT key, value FROM observed WHERE key IN ({places})"  # noqa: S608 - question marks
-                for name, value in database.execute(query, some):
-                    # what another version wrote is asked for again
-                    with contextlib.suppress(*NO_JSON):
-                        found[wanted[name]] = msgspec.json.decode(value, type=Observed)
-        return found
+            for span in spans:
+                row = database.execute(
+                    "SELECT value FROM observed WHERE key = ?", [_key(source, span)]
+                ).fetchone()
+                # what another version wrote is asked for again
+                with contextlib.suppress(*NO_JSON):
+                    if row:
+                        answered[span] = msgspec.json.decode(row[0], type=PowerInWindow)
+        return answered
 
-    def put(self, source: str, observed: Mapping[Window, Observed]) -> None:
-        """Remember what was observed."""
-        key = _keys(source)
-        rows = [(key(window), msgspec.json.encode(seen)) for window, seen in observed.items()]
+    def put(self, source: str, answers: Mapping[TimeSpan, PowerInWindow]) -> None:
+        """Remember what was answered."""
+        rows = [(_key(source, span), msgspec.json.encode(seen)) for span, seen in answers.items()]
         with contextlib.suppress(sqlite3.Error), self._open() as database:
             database.execute("BEGIN")
             database.executemany("INSERT OR REPLACE INTO observed VALUES (?, ?)", rows)
             database.execute("COMMIT")
 
 
-def _keys(source: str) -> Callable[[Window], str]:
-    """Names of windows of one source, which may hold more than a file should."""
+def _key(source: str, span: TimeSpan) -> str:
+    # a selector may hold more than a file should
     hashed = hashlib.sha256(source.encode()).hexdigest()
-    return lambda window: f"2 {hashed} {window.start:.3f} {window.end:.3f}"
+    return f"3 {hashed} {span.start:.3f} {span.end:.3f}"
 
 
 def lacks_power(scenario: Scenario) -> bool:
@@ -152,88 +145,97 @@ def enrich(
         More label matchers, for instance ``instance="host-7:9500"``; needed where several machines are
         scraped by one server.
     cache
-        Windows seen before are not asked for again.
+        Spans answered before are not asked for again.
     progress
-        Called with (windows done, windows in all).
+        Called with (spans answered, spans in all).
     now
-        Unix seconds; windows that ended less than ten minutes ago are not cached. Default: the clock.
+        Unix seconds; spans that ended less than ten minutes ago are not cached. Default: the clock.
 
     A server that is down, refuses or answers in part is told in ``failure`` and in the reason of each
     scenario that it leaves without power.
     """
-    wanted = [(run, s, _window(s)) for run in runs for s in run.scenarios if lacks_power(s)]
-    windows = sorted({window for _, _, window in wanted if isinstance(window, Window)})
-    before = client.requests_sent
+    spans = sorted(
+        {
+            span
+            for run in runs
+            for s in run.scenarios
+            if lacks_power(s) and isinstance(span := _span(s), TimeSpan)
+        }
+    )
+    requests_before = client.requests_sent
     source = f"{client.url} {selector}"
-    seen = cache.get(source, windows) if cache else {}
-    known = len(seen)
-    missing = [window for window in windows if window not in seen]
+    seen = cache.get(source, spans) if cache else {}
+    from_cache = len(seen)
+    missing = [span for span in spans if span not in seen]
     settled = (time.time() if now is None else now) - _SETTLED_SECONDS
     failure = None
     try:
-        for piece in observe(missing, client, selector=selector):
-            seen |= piece
+        for answers in ask_power(missing, client, selector=selector):
+            seen |= answers
             if cache:
-                final = {w: o for w, o in piece.items() if o.power is not None and w.end < settled}
+                final = {t: o for t, o in answers.items() if o.power is not None and t.end < settled}
                 cache.put(source, final)
             if progress:
-                progress(len(seen), len(windows))
+                progress(len(seen), len(spans))
     except PrometheusError as exc:
         failure = str(exc)
-        lost = Observed(reason=f"no power, and {failure}")
-        seen |= dict.fromkeys((w for w in missing if w not in seen), lost)
-    done = _account(runs, seen)
+        lost = PowerInWindow(reason=f"no power, and {failure}")
+        seen |= dict.fromkeys((span for span in missing if span not in seen), lost)
     return msgspec.structs.replace(
-        done, requests=client.requests_sent - before, from_cache=known, failure=failure
+        _account(runs, seen),
+        requests=client.requests_sent - requests_before,
+        from_cache=from_cache,
+        failure=failure,
     )
 
 
-def _window(scenario: Scenario) -> Window | str:
+def _span(scenario: Scenario) -> TimeSpan | str:
+    """When the scenario ran, or why that is not known."""
     start, seconds = scenario.start_time, duration_seconds(scenario)
     if start is None:
         return "the scenario has no start_time"
     end = scenario.end_time if scenario.end_time is not None else start + (seconds or 0.0)
-    return Window(start, end) if end > start else "the scenario has neither an end_time nor a duration"
+    return TimeSpan(start, end) if end > start else "the scenario has neither an end_time nor a duration"
 
 
-def _account(runs: Sequence[Run], seen: Mapping[Window, Observed]) -> Enrichment:
+def _account(runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]) -> Enrichment:
     enriched: list[Enriched] = []
     skipped: list[Skipped] = []
     filled = []
     for run in runs:
-        found = {i: _observation(s, seen) for i, s in enumerate(run.scenarios) if lacks_power(s)}
-        made = _with_idle(run, [_filled(s, found.get(i)) for i, s in enumerate(run.scenarios)])
-        filled.append(made)
-        for index, observed in found.items():
-            scenario = made.scenarios[index]
-            if observed.power is None:
-                reason = observed.reason or "Prometheus saw no power"
+        answers = {i: _answer(s, seen) for i, s in enumerate(run.scenarios) if lacks_power(s)}
+        with_power = [_filled(s, answers.get(i)) for i, s in enumerate(run.scenarios)]
+        filled.append(_with_idle(run, with_power))
+        for index, answer in answers.items():
+            scenario = filled[-1].scenarios[index]
+            if answer.power is None:
+                reason = answer.reason or "Prometheus saw no power"
                 skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
             else:
-                enriched.append(Enriched(run.run_id, scenario, observed))
+                enriched.append(Enriched(run.run_id, scenario, answer))
     return Enrichment(tuple(filled), tuple(enriched), tuple(skipped))
 
 
-def _observation(scenario: Scenario, seen: Mapping[Window, Observed]) -> Observed:
-    window = _window(scenario)
-    return seen[window] if isinstance(window, Window) else Observed(reason=window)
+def _answer(scenario: Scenario, seen: Mapping[TimeSpan, PowerInWindow]) -> PowerInWindow:
+    span = _span(scenario)
+    return seen[span] if isinstance(span, TimeSpan) else PowerInWindow(reason=span)
 
 
-def _filled(scenario: Scenario, observed: Observed | None) -> Scenario:
-    if observed is None or observed.power is None:
+def _filled(scenario: Scenario, answer: PowerInWindow | None) -> Scenario:
+    if answer is None or answer.power is None:
         return scenario
     return msgspec.structs.replace(
-        scenario, power=observed.power, gpu_power=scenario.gpu_power or observed.gpu_power
+        scenario, power=answer.power, gpu_power=scenario.gpu_power or answer.gpu_power
     )
 
 
 def _with_idle(run: Run, scenarios: Sequence[Scenario]) -> Run:
     """The run with idle power and net energy where its baseline tells them."""
-    made = msgspec.structs.replace(run, scenarios=tuple(scenarios))
-    idle = host_mean_watts(made.baseline) if made.baseline else None
+    filled = msgspec.structs.replace(run, scenarios=tuple(scenarios))
+    idle = host_mean_watts(filled.baseline) if filled.baseline else None
     if idle is None:
-        return made
-    return msgspec.structs.replace(made, scenarios=tuple(_net(s, idle) for s in scenarios))
+        return filled
+    return msgspec.structs.replace(filled, scenarios=tuple(_net(s, idle) for s in scenarios))
 
 
 def _net(scenario: Scenario, idle: float) -> Scenario:

@@ -1,51 +1,61 @@
-"""What scraped series say of windows: power, energy, processors, or why they say nothing.
+"""What Prometheus saw of spans of time: power, energy, processors, or why it says nothing of one.
 
-Energy is the sum that the meter itself would make: packages plus dram, each once. A window that the samples
-do not cover is left out with its reason.
+Near spans share one query for raw samples. Energy is the sum that the meter itself would make: packages plus
+dram, each once. A span that the samples do not cover is left out with its reason.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
-import msgspec
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from advisor.energy.meter import host_joules
-from advisor.prometheus.scraped import Samples
-from advisor.prometheus.window_statistics import CounterWindows, GaugeWindows, Windows, gauge_windows
+from advisor.errors import PrometheusError
+from advisor.prometheus.answers import QueryResult
+from advisor.prometheus.client import MAX_POINTS, PrometheusClient
+from advisor.prometheus.window_statistics import (
+    LONGEST_REACH_SECONDS,
+    CounterGain,
+    Floats,
+    GaugeStatistics,
+    ScrapedSeries,
+    TimeSpan,
+    counter_gain,
+    gauge_statistics,
+    reach_of,
+)
 from advisor.results import Power
 
-__all__ = ["CONTAINER_SECONDS", "FAMILIES", "SOURCE", "Observed", "TierTimes", "observed"]
+__all__ = ["SOURCE", "PowerInWindow", "TierTimes", "ask_power", "power_in_window"]
 
 SOURCE = "prometheus"
 """``Power.source`` of what is made here."""
-CONTAINER_SECONDS = "docker_container_cpu_seconds_total"
-FAMILIES = (
-    "rapl_energy_joules_total",
-    "rapl_power_watts",
-    "gpu_energy_joules_total",
-    "gpu_power_watts",
-    "docker_engine_cpu_percent",
-)
+_JOULES, _WATTS = "rapl_energy_joules_total", "rapl_power_watts"
+_GPU_JOULES, _GPU_WATTS = "gpu_energy_joules_total", "gpu_power_watts"
+_HOST_CPU, _CONTAINER_CPU = "docker_engine_cpu_percent", "docker_container_cpu_seconds_total"
+_FAMILIES = (_JOULES, _WATTS, _GPU_JOULES, _GPU_WATTS, _HOST_CPU, _CONTAINER_CPU)
+_ZONES = "(package|dram|psys)([_-]?[0-9]+)?"
+_LONGEST_QUERY_SECONDS = 6 * 3600.0
+"""One query brings the samples of so long; a day of a hundred containers would be a hundred megabytes."""
+_LONGEST_PAUSE_SECONDS = 3600.0
+"""A longer time without a span ends a query: its samples would cost more than another query."""
+_MOST_FAILURES = 2
 _MAX_UNCOVERED_RATIO = 0.1
-"""A window of which more than this share was not seen is left out; less is completed by the mean."""
+"""A span of which more than this share was not seen is left out; less is completed by the mean."""
 _TIER_SLACK_SECONDS = 60.0
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Tier = Literal["measured", "modelled"]
 TierTimes = Mapping[str, Sequence[tuple[str, Floats]]]
 """By instance: what its exporter called its power, and the moments where it did."""
 
 
-class Observed(Struct, frozen=True, kw_only=True):
-    """What Prometheus saw of one window; ``reason`` says why there is no power."""
+class PowerInWindow(Struct, frozen=True, kw_only=True):
+    """What Prometheus saw of one span; ``reason`` says why there is no power."""
 
     power: Power | None = None
     gpu_power: Power | None = None
@@ -56,228 +66,224 @@ class Observed(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def observed(windows: Windows, series: Sequence[Samples], tiers: TierTimes) -> list[Observed]:
-    """Each window in the order given, from the samples around all of them.
+def ask_power(
+    spans: Iterable[TimeSpan], client: PrometheusClient, *, selector: str = ""
+) -> Iterator[dict[TimeSpan, PowerInWindow]]:
+    """What Prometheus saw of each span, query by query.
 
-    Windows with the same series around them are worked out together.
+    A query that fails loses its own spans, with the reason; the second in a row ends it.
+
+    Raises
+    ------
+    PrometheusError
+        The server is down, or fails again and again.
     """
-    found = [Observed() for _ in windows.starts]
-    hosts = [s for s in series if s.metric.get("__name__") in FAMILIES]
-    near = np.array([s.near(windows) for s in hosts], dtype=bool).reshape(len(hosts), len(found))
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for index, column in enumerate(near.T):
-        groups[column.tobytes()].append(index)
-    for members in groups.values():
-        there = [s for s, is_near in zip(hosts, near[:, members[0]], strict=True) if is_near]
-        alike = _only(windows, np.array(members))
-        for index, one in zip(members, _alike(alike, there, tiers), strict=True):
-            found[index] = one
-    used = _containers(windows, [s for s in series if s.metric.get("__name__") == CONTAINER_SECONDS])
-    return [
-        msgspec.structs.replace(one, container_cpu_seconds=dict(used[index])) if index in used else one
-        for index, one in enumerate(found)
-    ]
+    spans = sorted(spans)
+    if not spans:
+        return
+    tiers = _tiers(client, selector, TimeSpan(spans[0].start, max(s.end for s in spans)))
+    failures = 0
+    for group in _groups(spans):
+        start = group[0].start - LONGEST_REACH_SECONDS
+        end = max(s.end for s in group) + LONGEST_REACH_SECONDS
+        try:
+            series = [_scraped(result) for result in client.samples(_matchers(selector), start, end)]
+        except PrometheusError as exc:
+            failures += 1
+            if failures == _MOST_FAILURES:
+                raise
+            yield dict.fromkeys(group, PowerInWindow(reason=f"no power, and {exc}"))
+        else:
+            failures = 0
+            yield {span: power_in_window(span, series, tiers) for span in group}
 
 
-def _only(windows: Windows, members: Ints) -> Windows:
-    return Windows(windows.starts[members], windows.ends[members])
+def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
+    """Spans (ascending) that share a query."""
+    group: list[TimeSpan] = []
+    for span in spans:
+        if group and (
+            span.end - group[0].start > _LONGEST_QUERY_SECONDS
+            or span.start - max(s.end for s in group) > _LONGEST_PAUSE_SECONDS
+        ):
+            yield group
+            group = []
+        group.append(span)
+    yield group
 
 
-def _alike(windows: Windows, series: Sequence[Samples], tiers: TierTimes) -> list[Observed]:
-    """Windows that have all of ``series`` around them."""
-    families: dict[str, list[Samples]] = defaultdict(list)
-    for s in series:
-        families[s.metric["__name__"]].append(s)
-    counters, gauges = families[FAMILIES[0]], families[FAMILIES[1]]
-    instances = sorted({s.metric.get("instance", "") for s in (*counters, *gauges)})
+def _scraped(result: QueryResult) -> ScrapedSeries:
+    times, values = np.array(result.timestamps), np.array(result.values)
+    if (np.diff(times) <= 0).any():
+        raise PrometheusError("the server answered with samples whose times do not ascend")
+    return ScrapedSeries(result.metric, times, values, reach_of(times))
+
+
+def _matchers(selector: str) -> str:
+    more = f",{selector}" if selector else ""
+    # zones lie inside one another: only those that are added are asked for
+    return f'{{__name__=~"{"|".join(_FAMILIES)}",zone=~"|{_ZONES}"{more}}}'
+
+
+def _tiers(client: PrometheusClient, selector: str, span: TimeSpan) -> TierTimes:
+    """By instance: the tiers that its exporter named, with the moments where each was seen."""
+    # three points fewer than one answer may have: the range goes on for two steps after the last span
+    step = max(15.0, span.seconds / (MAX_POINTS - 4))
+    matchers = f"{{{selector}}}" if selector else ""
+    # the window of the function covers the step, so that a short-lived tier is not stepped over
+    query = f"max_over_time(rapl_source_info{matchers}[{int(2 * step * 1000)}ms])"
+    tiers: dict[str, list[tuple[str, Floats]]] = defaultdict(list)
+    for series in client.query_range(query, span.start, span.end + 2 * step, step):
+        times = np.array(series.timestamps)[np.array(series.values) > 0]
+        tiers[series.metric.get("instance", "")].append((series.metric.get("tier", ""), times))
+    return tiers
+
+
+def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: TierTimes) -> PowerInWindow:
+    """What the samples say of ``span``."""
+    families: dict[str, list[ScrapedSeries]] = defaultdict(list)
+    for one in series:
+        near = one.near(span)
+        if len(near.times):
+            families[one.metric.get("__name__", "")].append(near)
+    containers = _container_cpu_seconds(families[_CONTAINER_CPU], span)
+    instances = sorted({s.metric.get("instance", "") for s in (*families[_JOULES], *families[_WATTS])})
     if len(instances) != 1:
-        return [Observed(reason=_of_one_machine(instances)) for _ in windows.starts]
-    powers = _powers(windows, counters, gauges, label="zone")
-    gpus = _powers(windows, families[FAMILIES[2]], families[FAMILIES[3]], label="gpu")
-    engines = families[FAMILIES[4]]
-    busy = _gauge(engines[0], windows).mean if len(engines) == 1 else np.full(len(powers), np.nan)
-    made = []
-    for i, (host, gpu) in enumerate(zip(powers, gpus, strict=True)):
-        if isinstance(host, str):
-            made.append(Observed(reason=host))
-            continue
-        tier = _tier(tiers.get(instances[0], ()), windows.starts[i], windows.ends[i])
-        made.append(
-            Observed(
-                power=host.power(tier),
-                gpu_power=None if isinstance(gpu, str) else gpu.power("measured"),
-                host_cpu_percent=_known(busy[i]),
-                notes=host.notes,
-            )
-        )
-    return made
+        return PowerInWindow(reason=_not_one_machine(instances), container_cpu_seconds=containers)
+    tier = _tier(tiers.get(instances[0], ()), span)
+    power, notes = _power(span, families[_JOULES], families[_WATTS], "zone", tier)
+    if power is None:
+        return PowerInWindow(reason=notes[0], container_cpu_seconds=containers)
+    gpu_power, _ = _power(span, families[_GPU_JOULES], families[_GPU_WATTS], "gpu", "measured")
+    engines = families[_HOST_CPU]
+    busy = gauge_statistics(engines[0], span) if len(engines) == 1 else None
+    return PowerInWindow(
+        power=power,
+        gpu_power=gpu_power,
+        host_cpu_percent=busy.mean if busy else None,
+        container_cpu_seconds=containers,
+        notes=notes,
+    )
 
 
-def _of_one_machine(instances: Sequence[str]) -> str:
+def _not_one_machine(instances: Sequence[str]) -> str:
     if not instances:
-        return "Prometheus has no rapl_energy_joules_total or rapl_power_watts around this window"
+        return f"Prometheus has no {_JOULES} or {_WATTS} around this window"
     return f"{len(instances)} machines were measured then ({', '.join(instances)}): choose one by a selector"
 
 
-def _containers(windows: Windows, series: Sequence[Samples]) -> Mapping[int, dict[str, float]]:
-    """CPU seconds by container, by index of the window, where the samples cover it."""
-    found: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for s in series:
-        members = np.flatnonzero(s.near(windows))
-        part = _only(windows, members)
-        seen = s.counter(part)
-        covered = ~np.isnan(seen.amount) & (seen.uncovered_seconds <= _MAX_UNCOVERED_RATIO * part.seconds)
-        for index, amount in zip(members[covered].tolist(), seen.amount[covered].tolist(), strict=True):
-            found[index][s.metric.get("container", "")] += amount
-    return found
+def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> dict[str, float]:
+    """By container, where the samples cover the span."""
+    used: dict[str, float] = defaultdict(float)
+    for one in series:
+        gain = counter_gain(one, span)
+        if gain is not None and gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds:
+            used[one.metric.get("container", "")] += gain.amount
+    return dict(used)
 
 
-def _tier(named: Sequence[tuple[str, Floats]], start: float, end: float) -> Tier | None:
-    """The tier inside a window; modelled as soon as a part of it was."""
-    found = {tier for tier, _ in named}
-    if len(found) > 1:
-        low, high = start - _TIER_SLACK_SECONDS, end + _TIER_SLACK_SECONDS
-        found = {tier for tier, times in named if ((times >= low) & (times <= high)).any()}
-    return "modelled" if "modelled" in found else "measured" if "measured" in found else None
+def _tier(named: Sequence[tuple[str, Floats]], span: TimeSpan) -> Tier | None:
+    """The tier inside a span; modelled as soon as a part of it was."""
+    seen = {tier for tier, _ in named}
+    if len(seen) > 1:
+        low, high = span.start - _TIER_SLACK_SECONDS, span.end + _TIER_SLACK_SECONDS
+        seen = {tier for tier, times in named if ((times >= low) & (times <= high)).any()}
+    return "modelled" if "modelled" in seen else "measured" if "measured" in seen else None
 
 
-class _Figures(Struct, frozen=True):
-    """One window's power before its tier is known."""
-
-    seconds: float
-    joules: float
-    domains: dict[str, float]
-    spread: tuple[float | None, ...]
-    """Median, smallest, largest watts and their standard deviation."""
-    notes: tuple[str, ...]
-
-    def power(self, tier: Tier | None) -> Power:
-        median, least, most, stdev = self.spread
-        return Power(
-            source=SOURCE,
-            tier=tier,
-            mean_watts=self.joules / self.seconds,
-            median_watts=median,
-            min_watts=least,
-            max_watts=most,
-            stdev_watts=stdev,
-            total_energy_joules=self.joules,
-            domains=self.domains,
-        )
-
-
-def _powers(
-    windows: Windows, counters: Sequence[Samples], gauges: Sequence[Samples], *, label: str
-) -> list[_Figures | str]:
-    """Energy by the counters, else by the gauges' means; spread by the gauges. A string says why not."""
-    if not counters and not gauges:
-        return ["Prometheus has no samples of the power around this window"] * len(windows.starts)
-    zones = _counters(windows, counters, label)
-    spread = _spread(windows, gauges, label)
-    reasons = _refused(windows.seconds, zones) if zones else _not_covered(windows.seconds, spread)
-    counted = _counted(zones, label)
-    domains = {zone: seen.amount.tolist() for zone, seen in zones.items()}
-    by_gauge = (spread.mean * windows.seconds).tolist()
-    figures = zip(*(f.tolist() for f in (spread.median, spread.min, spread.max, spread.stdev)), strict=True)
-    made: list[_Figures | str] = []
-    for i, four in enumerate(figures):
-        total = sum(domains[zone][i] for zone in counted) if counted else by_gauge[i]
-        if i in reasons or not math.isfinite(total):
-            made.append(reasons.get(i, "the samples around this window add up to no number"))
-            continue
-        each = {zone: amounts[i] for zone, amounts in domains.items()}
-        notes = _notes(zones, i) if counted else _BY_GAUGE
-        made.append(_Figures(float(windows.seconds[i]), total, each, tuple(map(_known, four)), notes))
-    return made
+def _power(
+    span: TimeSpan,
+    counters: Sequence[ScrapedSeries],
+    gauges: Sequence[ScrapedSeries],
+    label: str,
+    tier: Tier | None,
+) -> tuple[Power | None, tuple[str, ...]]:
+    """Energy by the counters, else by the gauges' mean; beside it notes, or the reason why there is none."""
+    gains = _gains(counters, label, span)
+    spread = _spread(gauges, label, span)
+    refused = next((why for zone, gain in gains.items() if (why := _why_not(zone, gain, span))), None)
+    by_zone = {zone: gain for zone, gain in gains.items() if gain is not None}
+    if refused is not None:
+        return None, (refused,)
+    if by_zone:
+        joules = sum(by_zone[zone].amount for zone in _counted(by_zone, label))
+        notes = _notes(max(by_zone.values(), key=lambda gain: gain.uncovered_seconds))
+    else:
+        covered = spread.covered_seconds if spread else 0.0
+        if spread is None or covered < (1 - _MAX_UNCOVERED_RATIO) * span.seconds:
+            return None, (f"Prometheus covers {covered:.1f} of {span.seconds:.1f} s",)
+        joules = spread.mean * span.seconds
+        notes = ("no energy counter: energy is the mean of the power gauge over time",)
+    if not math.isfinite(joules):
+        return None, ("the samples around this window add up to no number",)
+    power = Power(
+        source=SOURCE,
+        tier=tier,
+        mean_watts=joules / span.seconds,
+        median_watts=spread.median if spread else None,
+        min_watts=spread.min if spread else None,
+        max_watts=spread.max if spread else None,
+        stdev_watts=spread.stdev if spread else None,
+        total_energy_joules=joules,
+        domains={zone: gain.amount for zone, gain in by_zone.items()},
+    )
+    return power, notes
 
 
-_BY_GAUGE = ("no energy counter: energy is the mean of the power gauge over time",)
+def _gains(counters: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> dict[str, CounterGain | None]:
+    """Every zone's counter; of two that say the same, the one that covers more of the span."""
+    gains: dict[str, CounterGain | None] = {}
+    for one in counters:
+        zone, gain = one.metric.get(label, ""), counter_gain(one, span)
+        other = gains.get(zone)
+        if other is None or (gain is not None and gain.uncovered_seconds < other.uncovered_seconds):
+            gains[zone] = gain
+    return gains
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _counters(windows: Windows, counters: Sequence[Samples], label: str) -> dict[str, CounterWindows]:
-    """Every zone's counter over each window; of two that say the same, the one that covers more of it."""
-    found: dict[str, CounterWindows] = {}
-    for s in counters:
-        zone, seen = s.metric.get(label, ""), s.counter(windows)
-        found[zone] = _better(found[zone], seen) if zone in found else seen
-    return found
-
-
-def _better(one: CounterWindows, other: CounterWindows) -> CounterWindows:
-    missing = [np.where(np.isnan(c.amount), np.inf, c.uncovered_seconds) for c in (one, other)]
-    chosen = missing[0] <= missing[1]
-    fields = CounterWindows.__struct_fields__
-    return CounterWindows(*(np.where(chosen, getattr(one, f), getattr(other, f)) for f in fields))
-
-
-def _refused(seconds: Floats, zones: Mapping[str, CounterWindows]) -> dict[int, str]:
-    """By index of the window: why a counter does not cover it."""
-    found: dict[int, str] = {}
-    for zone, seen in zones.items():
-        lacking = np.isnan(seen.amount) | (seen.uncovered_seconds > _MAX_UNCOVERED_RATIO * seconds)
-        for i in np.flatnonzero(lacking | (seen.samples_inside == 0)):
-            found.setdefault(int(i), _why_not(zone, seen, int(i), seconds[i]))
-    return found
-
-
-def _why_not(zone: str, seen: CounterWindows, i: int, seconds: float) -> str:
-    if math.isnan(seen.amount[i]):
+def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
+    """Why a counter does not tell the energy of a span, None where it does."""
+    if gain is None:
         return f"Prometheus has no samples of {zone} inside this window"
-    if not seen.samples_inside[i]:
-        every = seen.step_seconds[i]
-        return f"the window of {seconds:.1f} s lies between two scrapes, which come every {every:.1f} s"
-    after = f" ({seen.resets[i]} restarts of the exporter inside)" if seen.resets[i] else ""
-    return f"Prometheus covers {seconds - seen.uncovered_seconds[i]:.1f} of {seconds:.1f} s{after}"
+    if not gain.samples_inside:
+        step = gain.step_seconds
+        return f"the window of {span.seconds:.1f} s lies between two scrapes, which come every {step:.1f} s"
+    if gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds:
+        return None
+    after = f" ({gain.resets} restarts of the exporter inside)" if gain.resets else ""
+    return f"Prometheus covers {span.seconds - gain.uncovered_seconds:.1f} of {span.seconds:.1f} s{after}"
 
 
-def _not_covered(seconds: Floats, spread: GaugeWindows) -> dict[int, str]:
-    """The same where there are gauges alone."""
-    lacking = spread.covered_seconds < (1 - _MAX_UNCOVERED_RATIO) * seconds
-    return {
-        int(i): f"Prometheus covers {spread.covered_seconds[i]:.1f} of {seconds[i]:.1f} s"
-        for i in np.flatnonzero(lacking)
-    }
-
-
-def _counted(zones: Mapping[str, object], label: str) -> list[str]:
+def _counted(zones: Iterable[str], label: str) -> list[str]:
     """Zones by the rule of the meter (each joule once); GPUs stand beside one another."""
+    names = list(zones)
     if label != "zone":
-        return list(zones)
-    return [zone for zone in zones if host_joules({z: float(z == zone) for z in zones})]
+        return names
+    return [zone for zone in names if host_joules({name: float(name == zone) for name in names})]
 
 
-def _spread(windows: Windows, gauges: Sequence[Samples], label: str) -> GaugeWindows:
+def _spread(gauges: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> GaugeStatistics | None:
     """Statistics of the sum of those zones that count, at the times that all of them share."""
-    zones: dict[str, Samples] = {}
-    for s in gauges:
-        zone = s.metric.get(label, "")
-        zones[zone] = max(zones.get(zone, s), s, key=lambda one: len(one.times))
+    zones: dict[str, ScrapedSeries] = {}
+    for one in gauges:
+        zone = one.metric.get(label, "")
+        zones[zone] = max(zones.get(zone, one), one, key=lambda series: len(series.times))
     counted = [zones[zone] for zone in _counted(zones, label)]
     if not counted:
-        return gauge_windows(np.empty(0), np.empty(0), windows, 0.0)
+        return None
     times = counted[0].times
-    for s in counted[1:]:
-        times = np.intersect1d(times, s.times)
+    for one in counted[1:]:
+        times = np.intersect1d(times, one.times)
     watts = np.sum([s.values[np.searchsorted(s.times, times)] for s in counted], axis=0)
-    return gauge_windows(times, watts, windows, counted[0].reach_seconds)
+    return gauge_statistics(ScrapedSeries({}, times, watts, counted[0].reach_seconds), span)
 
 
-def _gauge(s: Samples, windows: Windows) -> GaugeWindows:
-    return gauge_windows(s.times, s.values, windows, s.reach_seconds)
-
-
-def _notes(zones: Mapping[str, CounterWindows], i: int) -> tuple[str, ...]:
-    return tuple(_noted(max(zones.values(), key=lambda seen: seen.uncovered_seconds[i]), i))
-
-
-def _noted(worst: CounterWindows, i: int) -> Iterator[str]:
-    if worst.resets[i]:
-        yield f"{worst.resets[i]} restart(s) of the exporter inside the window"
-    if worst.uncovered_seconds[i]:
-        yield f"{worst.uncovered_seconds[i]:.1f} s not covered, completed by the mean of the rest"
-    if worst.gap_seconds[i]:
-        yield f"scrapes missing for {worst.gap_seconds[i]:.1f} s: energy known, its course not"
+def _notes(gain: CounterGain) -> tuple[str, ...]:
+    notes = []
+    if gain.resets:
+        notes.append(f"{gain.resets} restart(s) of the exporter inside the window")
+    if gain.uncovered_seconds:
+        notes.append(f"{gain.uncovered_seconds:.1f} s not covered, completed by the mean of the rest")
+    if gain.gap_seconds:
+        notes.append(f"scrapes missing for {gain.gap_seconds:.1f} s: energy known, its course not")
+    return tuple(notes)

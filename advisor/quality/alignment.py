@@ -1,142 +1,268 @@
-"""Whether the frames of two videos belong together."""
+"""Whether the frames of two videos belong together, told from thumbnails of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from advisor.quality.graph import Plan
+import numpy as np
+from msgspec import Struct
 
-__all__ = ["doubtful", "shifted"]
+from advisor.quality.pairing import Pairing, errors
 
-Window = Mapping[str, Sequence[float]]
-"""Mean squared errors of one window's frames, by pairing."""
+__all__ = ["Verdict", "begins_with_a_still", "doubtful", "judge"]
 
-_CLEAR = 0.7
-"""A shifted pairing with less than this share of the pairing's own error is the true one."""
-_TENDENCY = {"early": (0.985, 0.94), "late": (0.96, 0.9)}
-"""So is one below the first share in every window that can tell, and below the second in one of them.
-Encoders that are starved of bits lag behind: right pairings were seen at 0.82 on the late side in one window
-and, where hardly a picture was left, at 0.93 and 0.96 in two."""
+_CLEAR = {"ahead": 0.7, "behind": 0.6}
+"""A neighbour with less than this share of the partner's error is the true partner. Encoders that are starved
+of bits lag behind, so that side has to be clearer."""
+_TENDENCY = {"ahead": (0.985, 0.94), "behind": (0.96, 0.9)}
+"""So is one below the first share in every part that can tell, and below the second in one of them."""
 _TELLING = 1.03
-"""A window tells something when one of its shifted pairings is this far from the pairing's own error."""
+"""A part tells something when one of its neighbours is this far from the partner's error."""
 _SAME = 0.98
 """Errors of a frame closer than this are the same."""
-_OTHERS = 0.08
-"""With a larger share of frames that another frame fits twice as well, the rate was changed otherwise."""
-_UNLIKE = 30.0
-"""A mean squared error (33 dB) from which small pictures may be of another moment: what decent encodes do not
-reach there, and what another moment of anything but a still picture does."""
+_LONG_PART, _PART = 24, 12
+"""Frames that are judged together: for the neighbours, and for all other places."""
+_FLOOR = 0.3
+"""A mean squared error of thumbnails that is as good as none: their samples are rounded."""
+_UNLIKE, _UNLIKE_SHARE = 8.0, 0.04
+"""An error, and its share of the reference's variance, from which a part may show another moment."""
+_NOTHING_ALIKE, _NOTHING_SHARE = 60.0, 0.5
+"""From these two on it shows nothing of its partner."""
 _SURE = 1.5
-"""With both shifted pairings this far from the pairing's own error it is the right one, however bad."""
-_PART_FRAMES = 12
-_FLOOR = 0.1
-"""A mean squared error (8 bit) that is as good as none: ffmpeg logs two decimals."""
-
-
-def shifted(plan: Plan, probe: Sequence[Window]) -> str | None:
-    """The reason why the pairing is wrong, None when it is the best one.
-
-    Parameters
-    ----------
-    probe
-        By window of the plan, mean squared errors of its frames: ``now`` as paired, ``early`` and ``late``
-        with the reference one of its frames earlier and later, ``paired`` (change of rate only) as paired
-        after the rate filter.
-    """
-    looked = list(_looked(plan, probe))
-    for (begin, _), window in looked:
-        name = _clearly_better(window)
-        if name is not None:
-            return f"{_WORDS[name]} (around {begin:.1f} s)"
-    telling = [window for _, window in looked if _tells(window)]
-    for name, opposite in (("early", "late"), ("late", "early")):
-        if telling and _tends(telling, name, opposite):
-            return _WORDS[name]
-    return None
-
-
-def _looked(plan: Plan, probe: Sequence[Window]) -> Iterator[tuple[tuple[float, float], Window]]:
-    """Where the probe looked and what it saw; without windows in which a pairing has no frame."""
-    for place, window in zip(plan.windows, probe, strict=True):
-        if all(window[name] for name in ("now", "early", "late")):
-            yield place, window
-
-
-def doubtful(plan: Plan, probe: Sequence[Window]) -> tuple[float, float] | None:
-    """The part, in seconds, whose frames are least like their partners where neither side fits much worse.
-
-    There the two videos may be further apart than the probe looks; None when every part is as it should be.
-    """
-    parts = [part for place, window in _looked(plan, probe) for part in _parts(place, window)]
-    unlike = [(_mean(_used(part)), place) for place, part in parts if _may_be_elsewhere(part)]
-    return max(unlike)[1] if unlike else None
-
-
-def _parts(place: tuple[float, float], window: Window) -> Iterator[tuple[tuple[float, float], Window]]:
-    """A window in parts of about half a second: what is lost in its middle moves only what follows."""
-    count, (begin, end) = len(window["now"]), place
-    parts = max(1, count // _PART_FRAMES)
-    for n in range(parts):
-        share, next_share = n / parts, (n + 1) / parts
-        cut = slice(round(count * share), round(count * next_share))
-        times = begin + (end - begin) * share, begin + (end - begin) * next_share
-        yield times, {name: values[cut] for name, values in window.items()}
-
-
-def _may_be_elsewhere(window: Window) -> bool:
-    used = _used(window)
-    return _mean(used) > _UNLIKE and min(_share(window[name], used) for name in ("early", "late")) < _SURE
-
-
-def _used(window: Window) -> Sequence[float]:
-    return window.get("paired") or window["now"]
-
-
-def _clearly_better(window: Window) -> str | None:
-    used = _used(window)
-    for name in ("early", "late"):
-        if _share(window[name], used) < _CLEAR and _mostly_less(window[name], used):
-            return name
-    if "paired" in window:
-        # a rule that chose other frames did so now and then, not always
-        best = [min(errors) for errors in zip(window["now"], window["early"], window["late"], strict=False)]
-        others = sum(b < a / 2 and a - b > _FLOOR for a, b in zip(used, best, strict=False))
-        if others > _OTHERS * len(used):
-            return "now"
-    return None
-
-
-def _tells(window: Window) -> bool:
-    shares = [_share(window[name], _used(window)) for name in ("early", "late")]
-    return max(shares) > _TELLING or min(shares) < 1 / _TELLING
-
-
-def _tends(windows: Sequence[Window], name: str, opposite: str) -> bool:
-    everywhere, once = _TENDENCY[name]
-    shares = [_share(window[name], _used(window)) for window in windows]
-    if max(shares) >= everywhere or min(shares) >= once:
-        return False
-    worse = all(_share(window[opposite], _used(window)) > 1 for window in windows)
-    return worse and all(_mostly_less(window[name], _used(window)) for window in windows)
-
-
-def _share(errors: Sequence[float], used: Sequence[float]) -> float:
-    """Mean error as a share of that of the pairing in use; 1 when both are next to nothing."""
-    return (_mean(errors) + _FLOOR) / (_mean(used) + _FLOOR)
-
-
-def _mostly_less(errors: Sequence[float], used: Sequence[float]) -> bool:
-    """Whether of the frames that differ more than two in three have the lower error: one is not enough."""
-    pairs = list(zip(errors, used, strict=False))
-    return sum(e < _SAME * u for e, u in pairs) > 2 * sum(_SAME * e > u for e, u in pairs)
-
-
-_WORDS = {
-    "now": "the output's frames were chosen by another rule than the fps filter's",
-    "early": "the output is a frame or more ahead of the reference",
-    "late": "the output is a frame or more behind the reference",
+"""With both neighbours this far from the partner's error it is the right one, however bad."""
+_ELSEWHERE = 0.5
+"""Another place with less than this share of the error is the true one."""
+_AROUND_SECONDS = 30.0
+_HELD_FRAMES = 300
+_STILL = 1.0
+"""A mean squared error between frames of a picture that stands."""
+_TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "is mirrored": lambda p: p[:, :, ::-1],
+    "is upside down": lambda p: p[:, ::-1, :],
+    "is turned by 180 degrees": lambda p: p[:, ::-1, ::-1],
+    "is turned by 90 degrees": lambda p: np.rot90(p, 1, (1, 2)),
+    "is turned by 270 degrees": lambda p: np.rot90(p, 3, (1, 2)),
 }
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+class Verdict(Struct, frozen=True):
+    """What the pictures say of a pairing."""
+
+    reason: str | None = None
+    """Why the frames do not belong together; None when they do."""
+    notes: tuple[str, ...] = ()
+
+
+class _Part(Struct, frozen=True, eq=False):
+    """Some frames that follow each other, and their errors against the partner and its neighbours."""
+
+    begin: int
+    end: int
+    used: np.ndarray
+    ahead: np.ndarray
+    behind: np.ndarray
+
+
+def judge(
+    reference: np.ndarray, output: np.ndarray, pairing: Pairing, times: np.ndarray, rate: float
+) -> Verdict:
+    """Judge a pairing.
+
+    Parameters
+    ----------
+    reference, output
+        Thumbnails of all frames, uint8 of shape (frames, lines, columns).
+    times
+        Of the output's frames, in seconds.
+    rate
+        The reference's frames a second.
+    """
+    shown = output[pairing.first : pairing.first + len(pairing.partners)]
+    seconds = times[pairing.first :] - times[0]
+    errors_by_side = _sides(reference, shown, pairing.partners)
+    reason = _shifted(list(_parts(errors_by_side, _LONG_PART)), seconds)
+    if reason is not None:
+        return Verdict(reason)
+    return _in_doubt(reference, shown, pairing.partners, list(_parts(errors_by_side, _PART)), seconds, rate)
+
+
+def doubtful(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
+    """Whether a part of the output is so unlike its partners that another pairing should be looked for."""
+    shown = output[pairing.first : pairing.first + len(pairing.partners)]
+    sides = _sides(reference, shown, pairing.partners)
+    if _shifted(list(_parts(sides, _LONG_PART)), np.zeros(len(shown))) is not None:
+        return True
+    variances = _variances(reference[pairing.partners])
+    return any(_may_be_elsewhere(part, variances) for part in _parts(sides, _PART))
+
+
+def begins_with_a_still(output: np.ndarray, frames: int) -> bool:
+    """Whether the first ``frames`` of an output show one picture, black for instance, and no film."""
+    lead = output[:frames]
+    # the last of them are coded with what comes behind them in sight
+    return bool(np.quantile(errors(lead, lead[:1]), 0.7) < 4 * _STILL)
+
+
+def _sides(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray) -> dict[str, np.ndarray]:
+    last = len(reference) - 1
+    return {
+        "used": errors(reference[partners], shown),
+        "ahead": errors(reference[np.minimum(partners + 1, last)], shown),
+        "behind": errors(reference[np.maximum(partners - 1, 0)], shown),
+    }
+
+
+def _parts(sides: dict[str, np.ndarray], length: int) -> Iterator[_Part]:
+    count = len(sides["used"])
+    pieces = max(1, count // length)
+    for n in range(pieces):
+        begin, end = round(count * n / pieces), round(count * (n + 1) / pieces)
+        yield _Part(begin, end, *(sides[name][begin:end] for name in ("used", "ahead", "behind")))
+
+
+def _shifted(parts: Sequence[_Part], seconds: np.ndarray) -> str | None:
+    """Why the pairing is off by a frame, None when neither neighbour fits better."""
+    for part in parts:
+        for name in ("ahead", "behind"):
+            side = getattr(part, name)
+            if _share(side, part.used) < _CLEAR[name] and _mostly_less(side, part.used):
+                return f"{_side_words(name)} (around {seconds[part.begin]:.1f} s)"
+    telling = [part for part in parts if _tells(part)]
+    for name, opposite in (("ahead", "behind"), ("behind", "ahead")):
+        if telling and _tends(telling, name, opposite):
+            return _side_words(name)
+    return None
+
+
+def _side_words(name: str) -> str:
+    side = "ahead of" if name == "ahead" else "behind"
+    return f"the output is a frame or more {side} the reference"
+
+
+def _tells(part: _Part) -> bool:
+    shares = [_share(side, part.used) for side in (part.ahead, part.behind)]
+    return max(shares) > _TELLING or min(shares) < 1 / _TELLING
+
+
+def _tends(parts: Sequence[_Part], name: str, opposite: str) -> bool:
+    everywhere, once = _TENDENCY[name]
+    shares = [_share(getattr(part, name), part.used) for part in parts]
+    if max(shares) >= everywhere or min(shares) >= once:
+        return False
+    worse = all(_share(getattr(part, opposite), part.used) > 1 for part in parts)
+    return worse and all(_mostly_less(getattr(part, name), part.used) for part in parts)
+
+
+def _share(side: np.ndarray, used: np.ndarray) -> float:
+    """Mean error as a share of that of the pairing in use; 1 when both are next to nothing."""
+    return float((np.mean(side) + _FLOOR) / (np.mean(used) + _FLOOR))
+
+
+def _mostly_less(side: np.ndarray, used: np.ndarray) -> bool:
+    """Whether of the frames that differ more than two in three have the lower error: one is not enough."""
+    return bool(np.sum(side < _SAME * used) > 2 * np.sum(_SAME * side > used))
+
+
+def _variances(pictures: np.ndarray) -> np.ndarray:
+    variances: np.ndarray = pictures.reshape(len(pictures), -1).var(axis=1, dtype=np.float32)
+    return variances
+
+
+def _may_be_elsewhere(part: _Part, variances: np.ndarray) -> bool:
+    error = float(np.mean(part.used))
+    share = error / (float(np.mean(variances[part.begin : part.end])) + _FLOOR)
+    if error < _UNLIKE or share < _UNLIKE_SHARE:
+        return False
+    return min(_share(part.ahead, part.used), _share(part.behind, part.used)) < _SURE
+
+
+def _in_doubt(
+    reference: np.ndarray,
+    shown: np.ndarray,
+    partners: np.ndarray,
+    parts: Sequence[_Part],
+    seconds: np.ndarray,
+    rate: float,
+) -> Verdict:
+    """Try every doubtful part at all places around its own, and then turned."""
+    variances = _variances(reference[partners])
+    held: list[_Part] = []
+    for part in parts:
+        if not _may_be_elsewhere(part, variances):
+            continue
+        pictures, places = shown[part.begin : part.end], partners[part.begin : part.end]
+        here = float(np.mean(part.used))
+        if _stands_still(reference, shown, partners, part):
+            held.append(part)
+            continue
+        shift, error = _best_place(reference, pictures, places, round(_AROUND_SECONDS * rate))
+        if error + _FLOOR < _ELSEWHERE * (here + _FLOOR):
+            side = "ahead of" if shift > 0 else "behind"
+            where = f"(around {seconds[part.begin]:.1f} s)"
+            return Verdict(f"the output is about {abs(shift)} frames {side} the reference {where}")
+        share = here / (float(np.mean(variances[part.begin : part.end])) + _FLOOR)
+        if here > _NOTHING_ALIKE and share > _NOTHING_SHARE:
+            return Verdict(_nothing_alike(reference, shown, partners, parts, variances, part, seconds))
+    if not held:
+        return Verdict()
+    count = sum(part.end - part.begin for part in held)
+    return Verdict(
+        None, (f"the output stands still for {count} frames around {seconds[held[0].begin]:.1f} s",)
+    )
+
+
+def _nothing_alike(
+    reference: np.ndarray,
+    shown: np.ndarray,
+    partners: np.ndarray,
+    parts: Sequence[_Part],
+    variances: np.ndarray,
+    part: _Part,
+    seconds: np.ndarray,
+) -> str:
+    """What is the matter with a part that shows nothing of its partners."""
+    pictures, theirs = shown[part.begin : part.end], reference[partners[part.begin : part.end]]
+    here = float(np.mean(part.used))
+    for words, turn in _TURNS.items():
+        if float(np.mean(errors(theirs, turn(pictures)))) < 0.3 * here:
+            return f"the output {words} against the reference"
+    unlike = [
+        p
+        for p in parts
+        if np.mean(p.used) > _NOTHING_ALIKE
+        and np.mean(p.used) > _NOTHING_SHARE * np.mean(variances[p.begin : p.end])
+    ]
+    if sum(p.end - p.begin for p in unlike) > 0.8 * len(shown):
+        return "the output shows another video than the reference"
+    last = min(unlike[-1].end, len(seconds) - 1)
+    span = f"from {seconds[part.begin]:.1f} to {seconds[last]:.1f} s"
+    return f"the output shows pictures {span} that the reference has nowhere near"
+
+
+def _best_place(
+    reference: np.ndarray, pictures: np.ndarray, places: np.ndarray, reach: int
+) -> tuple[int, float]:
+    """By how many frames of the reference the part fits best, and its error there."""
+    low, high = max(-reach, -int(places[0])), min(reach, len(reference) - 1 - int(places[-1]))
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, 4).astype(int))
+    wanted, there = pictures[chosen, ::4, ::4].astype(np.float32), places[chosen]
+    coarse = reference[max(0, there[0] + low) : there[-1] + high + 1, ::4, ::4].astype(np.float32)
+    begin = max(0, int(there[0]) + low)
+    apart = [
+        float(np.mean(np.square(coarse[there + shift - begin] - wanted))) for shift in range(low, high + 1)
+    ]
+    best = low + int(np.argmin(apart))
+    return best, float(np.mean(errors(reference[places + best], pictures)))
+
+
+def _stands_still(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray, part: _Part) -> bool:
+    """Whether the part goes on showing a picture that stood at its right place when the output halted."""
+    here, pictures = float(np.mean(part.used)), shown[part.begin : part.end]
+    still = max(4 * _STILL, 0.1 * here)
+    if len(pictures) < 2 or np.median(errors(pictures[:-1], pictures[1:])) > still:
+        return False
+    last = part.end - 1
+    held = errors(shown[max(0, last - _HELD_FRAMES) : last], shown[last : last + 1])
+    moving = np.flatnonzero(held > still)
+    begin = last - len(held) + (int(moving[-1]) + 1 if len(moving) else 0)
+    return bool(errors(reference[partners[begin : begin + 1]], shown[begin : begin + 1])[0] < 0.5 * here)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +12,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.common.atomic import NO_JSON
-from advisor.quality.settings import Settings
+from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
 __all__ = ["METHOD", "QualityCache", "Record", "content_key", "file_digest"]
 
-METHOD = 2
+METHOD = 3
 """Raised when a change of the method changes scores; older records are then computed again."""
 
 _CHUNK_BYTES = 1 << 20
@@ -44,7 +42,7 @@ def file_digest(path: Path | str) -> str:
     return digest.hexdigest()
 
 
-def content_key(reference_digest: str, distorted_digest: str, settings: Settings) -> str:
+def content_key(reference_digest: str, distorted_digest: str, settings: QualitySettings) -> str:
     """The name under which a pair is kept; equal for copies of the same files."""
     parts = [str(METHOD), reference_digest, distorted_digest, msgspec.json.encode(settings).decode()]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=20).hexdigest()
@@ -88,17 +86,8 @@ class QualityCache:
         self._known[key] = record
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{key}.")
+            write_atomically(self._path(key), msgspec.json.encode(record))
         except OSError:
-            return False
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self._path(key))
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
             return False
         return True
 

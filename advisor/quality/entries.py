@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.quality.pairs import OwnPair, Unscorable, job_of, output_labels
-from advisor.quality.queue import Job, Outcome, stamped
-from advisor.quality.settings import Settings
+from advisor.quality.queue import QualityJob, QualityOutcome, stamped
+from advisor.quality.settings import QualitySettings
 from advisor.results import Psnr, Quality, Run, Scenario, Ssim, Vmaf
 
 __all__ = ["Entry", "answered", "entries_of", "entry_of_pair", "with_scores"]
@@ -22,14 +22,14 @@ class Entry(Struct, frozen=True):
     output: str
     """Empty where the scenario has one output."""
     quality: Quality | None = None
-    job: Job | None = None
+    job: QualityJob | None = None
     kind: str | None = None
     """One word for why there is no score: ``refused``, ``missing``, ``unaligned``, ``damaged`` ..."""
     reason: str | None = None
 
 
 def entries_of(
-    run: Run, scenario: Scenario, folder: Path, roots: Sequence[Path], settings: Settings
+    run: Run, scenario: Scenario, folder: Path, roots: Sequence[Path], settings: QualitySettings
 ) -> tuple[Entry, ...]:
     """The entries of a finished scenario; scores that the file holds are taken as they are."""
     if scenario.type == "baseline" or scenario.status != "ok":
@@ -65,7 +65,8 @@ def _whole(scenario: Scenario) -> Quality | None:
 def _known(label: str, quality: Quality) -> Entry:
     if quality.vmaf is not None:
         return Entry(label, quality=quality)
-    kind = "unaligned" if quality.aligned is False else "failed"
+    kinds = {False: "unaligned", True: "no_model", None: "failed"}
+    kind = kinds[quality.aligned]
     return Entry(label, quality=quality, kind=kind, reason=quality.reason or "the file gives no reason")
 
 
@@ -77,7 +78,7 @@ def entry_of_pair(pair: OwnPair) -> Entry:
         return Entry("", kind="missing", reason=f"{exc.filename}: {exc.strerror}")
 
 
-def answered(entry: Entry, outcome_of: Callable[[Job], Outcome | None]) -> Entry:
+def answered(entry: Entry, outcome_of: Callable[[QualityJob], QualityOutcome | None]) -> Entry:
     """``entry`` with the answer to its job, itself while there is none."""
     outcome = outcome_of(entry.job) if entry.job is not None else None
     if outcome is None:

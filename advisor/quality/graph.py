@@ -1,214 +1,358 @@
-"""How two videos are compared, as text for ffmpeg: pure functions from what was probed to a filter graph.
+"""How videos are compared, as text for ffmpeg: pure functions from what is known of them to a filter graph.
 
-The distorted stream is brought to the reference (size by bicubic scaling, range, matrix, sample format),
-never the other way round: a smaller reference inflates scores. Frames are paired by the nearest timestamp,
-because the filters' default (nearest lower or equal) is wrong as soon as a container rounds. One pass
-computes every metric.
+An output is brought to the reference (size by bicubic scaling, range, matrix, sample format), never the other
+way round: a smaller reference inflates scores. Frames are laid side by side by their numbers: the graph gives
+every frame of the reference a time such that the filters meet it with its partners, whatever the containers'
+clocks say. One pass computes every metric, of all outputs of one reference.
 
-Beside them runs a probe of alignment on small grey pictures of a few windows: the same pairing with the
-reference one frame early and one frame late. When one of these fits better, the pair is not aligned.
+Beside the metrics run thumbnails of every frame of both sides, which tell whether the pairing is right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from fractions import Fraction
-from typing import Literal
+import math
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.errors import MediaError
-from advisor.quality.probe import Media
-from advisor.quality.settings import PHONE, Settings, check_settings, chosen_models
+from advisor.quality.crop import Crop
+from advisor.quality.pairing import Pairing
+from advisor.quality.probe import Chroma, Colour, Media
+from advisor.quality.settings import METRICS, PHONE, Area, QualitySettings, check_settings, chosen_models
+from advisor.quality.tracks import track_filters
 
-__all__ = ["Plan", "filter_graph", "one_too_many", "plan", "probe_names", "seconds_compared", "start_filter"]
+__all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan", "reference_track"]
 
-Pairing = Literal["time", "index", "fps"]
-
-_SYNC = "shortest=1:repeatlast=0:ts_sync_mode=nearest"
-_SMALL_LINES = 180
+_SLOT = 1 << 20
+"""Ticks between two frames of the output in the graph; the reference's frames lie between them, also where a
+million of them were left out."""
+_TIME_BASE = f"settb=1/{_SLOT * 25}"
+_XPSNR_WIDTH = 64
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """One comparison, decided."""
+    """One comparison, decided, but for which frames belong together."""
 
     width: int
     height: int
-    pixel_format: str
+    chroma: Chroma
+    luma_only: bool = False
+    """One side is grey: the other's chroma is left out of every average."""
     depth: int
-    pairing: Pairing
-    """``time``: nearest timestamp; ``index``: n-th with n-th; ``fps``: that filter on the reference."""
-    rate: Fraction
-    """Frames a second at which both are compared."""
-    frames_limit: int | None
-    """Frames of the distorted stream that are taken; None for all."""
-    shift_seconds: float
-    """One frame of the reference as it comes from the file."""
-    windows: tuple[tuple[float, float], ...]
-    """Where the alignment is probed, in seconds from the first frame; empty when too short."""
     models: tuple[str, ...]
-    reference_conversion: str = ""
-    distorted_conversion: str = ""
+    """Empty where VMAF cannot be had; ``lacks_vmaf`` then says why."""
+    lacks_vmaf: str | None = None
+    features: tuple[str, ...] = ()
+    """Names in `METRICS`."""
+    reference_filters: str
+    """From a frame of the reference as it was decoded to what is compared."""
+    output_filters: str
     xpsnr: bool = False
     subsample: int = 1
+    notes: tuple[str, ...] = ()
 
 
-def plan(reference: Media, distorted: Media, settings: Settings) -> Plan:
+class Comparison(Struct, frozen=True, eq=False):
+    """One output's part of a pass: its plan, and its frames with their partners."""
+
+    plan: Plan
+    crop: Crop
+    pairing: Pairing
+
+
+def reference_track(n: int, crop: Crop) -> str:
+    """Name of the reference's thumbnails that the n-th comparison looks at."""
+    return "reference" if crop.reference is None else f"reference{n}"
+
+
+def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop) -> Plan:
     """Decide how to compare.
 
     Raises
     ------
     MediaError
-        A pair that cannot be compared: HDR, or too small for the model asked for.
+        A pair that cannot be compared at all.
     InputError
         Settings that cannot be.
     """
     check_settings(settings)
-    for media in (reference, distorted):
-        if media.hdr:
-            raise MediaError(
-                f"is HDR ({media.hdr}), for which there is no public VMAF model", subject=media.path
-            )
+    source, encode, notes = _agreed(reference, output)
+    if source.hdr != encode.hdr:
+        sides = " and ".join(
+            f"the {name} is {colour.hdr or 'not HDR'}"
+            for name, colour in (("reference", source), ("output", encode))
+        )
+        raise MediaError(f"cannot be compared: {sides}", subject=output.path)
     # VMAF knows 8, 10 and 12 bits
-    depth = min(12, max(8, reference.depth + reference.depth % 2, distorted.depth + distorted.depth % 2))
-    pairing, rate = _pairing(reference, distorted, settings)
-    shift = 1 / float(rate if pairing == "index" else reference.rate or rate)
+    depth = min(12, max(8, reference.depth + reference.depth % 2, output.depth + output.depth % 2))
+    grey = [media.chroma == "400" for media in (reference, output)]
+    chroma: Chroma = "420" if grey == [True, False] else reference.chroma
+    area = crop.reference or Area(reference.width, reference.height, 0, 0)
+    models, lacks = _models(source, settings, area, reference.path)
+    xpsnr = settings.xpsnr
+    if xpsnr and depth > 8 and area.width % _XPSNR_WIDTH:
+        xpsnr = False
+        notes.append(
+            f"no XPSNR: ffmpeg's filter is wrong above 8 bit at widths such as {area.width}, "
+            f"no multiple of {_XPSNR_WIDTH}"
+        )
+    # grey and RGB are full range, and give way to what the other side is
+    target = encode if reference.rgb or grey == [True, False] else source
+    side = _Side(
+        size=f"{area.width}:{area.height}:flags=bicubic",
+        pixel_format=_sample_format(chroma, depth),
+        range="tv" if reference.rgb and output.rgb else target.range or "tv",
+        matrix=target.matrix,
+    )
     return Plan(
-        width=reference.width,
-        height=reference.height,
-        pixel_format=f"yuv{reference.chroma}p" + ("" if depth == 8 else f"{depth}le"),
+        width=area.width,
+        height=area.height,
+        chroma=chroma,
+        luma_only=any(grey),
         depth=depth,
-        pairing=pairing,
-        rate=rate,
-        frames_limit=reference.frames if one_too_many(reference, distorted, settings) else None,
-        shift_seconds=shift,
-        windows=tuple(
-            _windows(seconds_compared(reference, distorted, settings), max(shift, 1 / float(rate)))
-        ),
-        models=chosen_models(settings, reference.width, reference.height, reference.path),
-        reference_conversion=_matrix(reference, distorted) if reference.rgb else "",
-        distorted_conversion=_range(distorted, reference) + _matrix(distorted, reference),
-        xpsnr=settings.xpsnr,
+        models=models,
+        lacks_vmaf=lacks,
+        features=settings.metrics,
+        reference_filters=_filters(reference, source, side, crop.reference),
+        output_filters=_filters(output, encode, side, crop.output),
+        xpsnr=xpsnr,
         subsample=settings.subsample,
+        notes=tuple(notes),
     )
 
 
-def _pairing(reference: Media, distorted: Media, settings: Settings) -> tuple[Pairing, Fraction]:
-    if reference.rate is None or distorted.rate is None:
-        return "index", reference.rate or distorted.rate or Fraction(25)
-    apart = abs(distorted.rate / reference.rate - 1)
-    if apart < 0.0001:
-        return "time", reference.rate
-    whole = not settings.reference_loops and not settings.reference_start
-    if whole and reference.frames == distorted.frames:  # the same frames, played faster or slower
-        return "index", reference.rate
-    return ("time", reference.rate) if apart < 0.002 else ("fps", distorted.rate)
+class _Side(Struct, frozen=True):
+    """What both sides are brought to."""
+
+    size: str
+    pixel_format: str
+    range: str
+    matrix: str | None
 
 
-def seconds_compared(reference: Media, distorted: Media, settings: Settings) -> float:
-    """Seconds of video that both have, by the distorted stream's clock."""
-    pairing, rate = _pairing(reference, distorted, settings)
-    if pairing == "index":
-        return min(reference.frames, distorted.frames) / float(rate)
-    if settings.reference_loops < 0:
-        return distorted.seconds
-    there = reference.seconds * (1 + settings.reference_loops) - settings.reference_start
-    return min(there, distorted.seconds)
+def _models(
+    colour: Colour, settings: QualitySettings, area: Area, subject: str
+) -> tuple[tuple[str, ...], str | None]:
+    """The models to score by, or why there is no VMAF."""
+    if colour.hdr:
+        return (), f"there is no public model for HDR ({colour.hdr})"
+    try:
+        return chosen_models(settings, area.width, area.height, subject), None
+    except MediaError as exc:
+        if settings.model is not None or settings.extra_models:
+            raise
+        return (), exc.problem
 
 
-def one_too_many(reference: Media, distorted: Media, settings: Settings) -> bool:
-    """Whether the output has one frame more than the reference: an encoder's last, shown twice."""
-    pairing, _ = _pairing(reference, distorted, settings)
-    whole = not settings.reference_loops and not settings.reference_start
-    return whole and pairing != "fps" and distorted.frames == reference.frames + 1
+def _agreed(reference: Media, output: Media) -> tuple[Colour, Colour, list[str]]:
+    """The colours of both sides, with what one does not say taken from the other; and what is to be noted."""
+    source, encode = _own(reference), _own(output)
+    notes = []
+    alike = _kind(reference) == _kind(output)
+    for what in ("range", "matrix") if alike and _kind(reference) == "yuv" else ():
+        theirs, ours = getattr(source, what), getattr(encode, what)
+        if (theirs is None) != (ours is None) and (what == "matrix" or "pc" in (theirs, ours)):
+            side, other = ("reference", "output") if theirs is None else ("output", "reference")
+            notes.append(f"the {side} does not say its colour {what}; the {other}'s was taken")
+    for what in ("primaries", "transfer"):
+        theirs, ours = getattr(source, what), getattr(encode, what)
+        if theirs and ours and theirs != ours:
+            notes.append(f"colour {what} differ ({theirs} and {ours} of ITU-T H.273); nothing was converted")
+    return _filled(source, encode, alike), _filled(encode, source, alike), notes
 
 
-def _windows(seconds: float, frame: float) -> Iterator[tuple[float, float]]:
-    """The first second; in what is long enough also a third, two thirds and the end, half a second each.
-
-    A pair can fall apart in the middle: a frame that was shown twice moves all that follow. The shifted
-    references need a frame of margin on both sides.
-    """
-    begin, end = 1.5 * frame, seconds - 2.5 * frame
-    if end <= begin:
-        return
-    yield begin, min(1.0, end)
-    length = max(0.5, 6 * frame)
-    if seconds < 2 + 3 * length:
-        if end > 1.0 + frame:
-            yield max(1.0, end - length), end
-        return
-    for middle in (seconds / 3, seconds * 2 / 3):
-        yield middle, middle + length
-    yield end - length, end
+def _kind(media: Media) -> str:
+    return "rgb" if media.rgb else "grey" if media.chroma == "400" else "yuv"
 
 
-def _range(distorted: Media, reference: Media) -> str:
-    if distorted.full_range == reference.full_range:
-        return ""
-    names = {True: "pc", False: "tv"}
-    return f":in_range={names[distorted.full_range]}:out_range={names[reference.full_range]}"
+def _own(media: Media) -> Colour:
+    """What a video says of its colours; grey and RGB are full range, as ffmpeg takes them."""
+    return media.colour if _kind(media) == "yuv" else replace(media.colour, range="pc", matrix=None)
 
 
-def _matrix(media: Media, other: Media) -> str:
-    """Bring ``media`` to the matrix of ``other``; what is not said is taken for the same."""
-    if other.matrix is None or media.matrix == other.matrix or (media.matrix is None and not media.rgb):
-        return ""
-    source = f":in_color_matrix={media.matrix}" if media.matrix else ""
-    return f"{source}:out_color_matrix={other.matrix}"
-
-
-def filter_graph(plan: Plan, *, threads: int) -> str:
-    """The graph for ffmpeg: input 0 is the distorted stream, input 1 the reference; the output is ``[out]``.
-
-    Logs go to the working directory under plain names, so that no path needs escaping: ``vmaf.json``,
-    ``psnr.log``, ``ssim.log``, ``xpsnr.log`` and for window n of the probe ``nown.log``, ``earlyn.log``,
-    ``laten.log``, ``pairedn.log``.
-    """
-    return ";".join([*_streams(plan), *_metrics(plan, threads), *_probe(plan)])
-
-
-def start_filter(plan: Plan) -> str:
-    """What gives the frames of both videos the times by which they are paired."""
-    return f"setpts=N/({plan.rate})/TB" if plan.pairing == "index" else "setpts=PTS-STARTPTS"
-
-
-def _streams(plan: Plan) -> Iterator[str]:
-    start = start_filter(plan)
-    size = f"{plan.width}:{plan.height}:flags=bicubic"
-    distorted = f"{start},scale={size}{plan.distorted_conversion},format={plan.pixel_format}"
-    if plan.frames_limit is not None:
-        distorted = f"trim=end_frame={plan.frames_limit},{distorted}"
-    reference = f"scale={size}{plan.reference_conversion}," if plan.reference_conversion else ""
-    reference += f"format={plan.pixel_format}"
-    # a frame more at the end: the last one is lost where the reference's container rounds its time down
-    start = f"tpad=stop=1:stop_mode=clone,{start}"
-    rate = f"fps={plan.rate}," if plan.pairing == "fps" else ""
-    copies = 4 if plan.xpsnr else 3
-    labels = _labels("r", copies)
-    if not plan.windows:
-        yield f"[0:V:0]{distorted}[d]"
-        yield f"[1:V:0]{rate}{start},{reference},split={copies}{labels}"
-        return
-    yield f"[0:V:0]{distorted},split=2[d][dp]"
-    if plan.pairing == "fps":
-        yield "[1:V:0]split=2[whole][rp]"
-        yield f"[whole]{rate}{start},{reference},split={copies + 1}{labels}[rf]"
-    else:
-        yield f"[1:V:0]{rate}{start},{reference},split={copies + 1}{labels}[rp]"
-
-
-def _metrics(plan: Plan, threads: int) -> Iterator[str]:
-    yield f"[d][r0]psnr@main=stats_file=psnr.log:{_SYNC}[d1]"
-    yield f"[d1][r1]ssim@main=stats_file=ssim.log:{_SYNC}[d2]"
-    if plan.xpsnr:
-        yield f"[d2][r3]xpsnr@main=stats_file=xpsnr.log:{_SYNC}[d3]"
-    last = "d3" if plan.xpsnr else "d2"
-    models = "|".join(_model_option(index, model) for index, model in enumerate(plan.models))
-    yield (
-        f"[{last}][r2]libvmaf=log_fmt=json:log_path=vmaf.json:n_threads={threads}:"
-        f"n_subsample={plan.subsample}:model='{models}':{_SYNC}[out]"
+def _filled(colour: Colour, other: Colour, alike: bool) -> Colour:
+    return Colour(
+        range=colour.range or (other.range if alike else None),
+        matrix=colour.matrix or (other.matrix if alike else None),
+        primaries=colour.primaries or other.primaries,
+        transfer=colour.transfer or other.transfer,
     )
+
+
+def _filters(media: Media, colour: Colour, target: _Side, area: Area | None) -> str:
+    """Filters from decoded frames to what is compared; nothing is left for ffmpeg to convert by itself.
+
+    Every frame is told its range and matrix and no other tag, and behind the last conversion both sides are
+    told the same.
+    """
+    kind, limits = _kind(media), colour.range or "tv"
+    steps = []
+    if kind != "rgb":
+        steps.append(_tagged(limits, colour.matrix or "unknown"))
+    if area is not None:
+        steps.append(f"crop={area}")
+    conversion = ""
+    if kind == "rgb":
+        conversion = f":out_range={target.range}:out_color_matrix={target.matrix or 'smpte170m'}"
+    elif limits != target.range and not target.pixel_format.startswith("gray"):
+        conversion = f":in_range={limits}:out_range={target.range}"
+    if kind == "yuv" and colour.matrix and target.matrix and colour.matrix != target.matrix:
+        conversion += f":in_color_matrix={colour.matrix}:out_color_matrix={target.matrix}"
+    steps += [f"scale={target.size}{conversion}", f"format={target.pixel_format}"]
+    return ",".join([*steps, _tagged(target.range, "unknown")])
+
+
+def _tagged(limits: str, matrix: str) -> str:
+    rest = "color_primaries=unknown:color_trc=unknown:chroma_location=left"
+    return f"setparams=range={limits}:colorspace={matrix}:{rest}"
+
+
+def _sample_format(chroma: Chroma, depth: int) -> str:
+    suffix = "" if depth == 8 else f"{depth}le"
+    return f"gray{suffix}" if chroma == "400" else f"yuv{chroma}p{suffix}"
+
+
+def filter_graph(
+    comparisons: Sequence[Comparison], *, threads: int, before: str, reference_frames: int | None
+) -> str:
+    """The graph for ffmpeg: input 0 is the reference, input 1 + n the n-th output.
+
+    Its outputs are ``[outN]`` of every comparison, and the thumbnails ``[trackN]`` and those that
+    `reference_track` names. Logs go to the working directory under plain names, so that no path needs
+    escaping: ``vmafN.json``, ``psnrN.log``, ``ssimN.log``, ``xpsnrN.log`` and a ``.txt`` for each track.
+
+    Parameters
+    ----------
+    before
+        Filters on the reference before anything else; empty for none.
+    reference_frames
+        Frames of the reference that are read at most; None for all.
+    """
+    parts = [_reference(comparisons, before, reference_frames)]
+    for n, comparison in enumerate(comparisons):
+        parts += [*_pair(n, comparison), *_metrics(n, comparison.plan, threads)]
+    return ";\n".join(parts)
+
+
+def _reference(comparisons: Sequence[Comparison], before: str, frames: int | None) -> str:
+    areas = {reference_track(n, one.crop): one.crop.reference for n, one in enumerate(comparisons)}
+    labels = "".join(f"[{name}_whole]" for name in areas) + "".join(
+        f"[s{n}]" for n in range(len(comparisons))
+    )
+    steps = [*([before] if before else []), *([f"trim=end_frame={frames}"] if frames is not None else [])]
+    steps.append(f"split={len(areas) + len(comparisons)}")
+    tracks = [f"[{name}_whole]{track_filters(name, area)}[{name}]" for name, area in areas.items()]
+    return ";\n".join([f"[0:V:0]{','.join(steps)}{labels}", *tracks])
+
+
+def _pair(n: int, comparison: Comparison) -> Iterator[str]:
+    decided, pairing = comparison.plan, comparison.pairing
+    first, partners = pairing.first, pairing.partners
+    yield f"[{n + 1}:V:0]split=2[e{n}][t{n}]"
+    yield f"[t{n}]{track_filters(f'track{n}', comparison.crop.output)}[track{n}]"
+    taken = f"trim=start_frame={first}:end_frame={first + len(partners)}"
+    yield f"[e{n}]{taken},{_TIME_BASE},setpts=N*{_SLOT},{decided.output_filters}[d{n}_0]"
+    copies = 2 + bool(decided.models or decided.features) + decided.xpsnr
+    labels = "".join(f"[r{n}_{k}]" for k in range(copies))
+    taken = f"trim=start_frame={partners[0]}:end_frame={partners[-1] + 1}"
+    times = f"setpts='{partner_times(partners)}'"
+    yield f"[s{n}]{taken},{_TIME_BASE},{times},{decided.reference_filters},split={copies}{labels}"
+
+
+def partner_times(partners: np.ndarray) -> str:
+    """An expression for ``setpts``: when frame N of the reference, counted from the first partner, is shown.
+
+    Frame n of the output is shown at n slots, and meets the last frame of the reference that is not later.
+    So a partner has to come behind the slot before the first one that it belongs to, and not behind that one;
+    frames that nobody wants lie between. Straight lines are laid through these gates, as few as possible.
+
+    >>> partner_times(np.array([3, 4, 5]))
+    'floor(-65537+1048576*(N-0)+0.5)'
+    """
+    slots = np.searchsorted(partners, np.arange(partners[0], partners[-1] + 1))
+    pieces = list(_lines(slots))
+    return _chosen(pieces)
+
+
+def _lines(slots: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    """Pieces (first frame, its time, time per frame) through every frame's gate of one slot up to its own.
+
+    Frames that share a slot leave each other room.
+    """
+    number = np.arange(len(slots))
+    before = number - np.searchsorted(slots, slots, side="left")
+    behind = np.searchsorted(slots, slots, side="right") - 1 - number
+    low, high = (slots - 1) * _SLOT + 2 + 2 * before, slots * _SLOT - 1 - 2 * behind
+    begin, last = 0, -(1 << 62)
+    while begin < len(slots):
+        # where in its gate the first frame stands decides how far a line can go
+        room = int(high[begin] - low[begin])
+        starts = {max(int(low[begin]) + room * share // 16, last + 1) for share in range(16)}
+        reach, start, slope = max(_reach(low, high, begin, start) for start in starts)
+        yield begin, start, slope
+        last = math.floor(start + slope * (reach - 1 - begin) + 0.5)
+        begin = reach
+
+
+def _reach(low: np.ndarray, high: np.ndarray, begin: int, start: int) -> tuple[int, int, float]:
+    """How far a line from ``start`` goes: the frame behind its last, ``start``, and the time per frame."""
+    end, length = begin + 1, 256
+    least, most = 1.0, math.inf
+    while end < len(low):
+        part = slice(end, end + length)
+        steps = np.arange(end - begin, end - begin + len(low[part]))
+        at_least = np.maximum.accumulate(np.maximum((low[part] - start) / steps, least))
+        at_most = np.minimum.accumulate(np.minimum((high[part] - start) / steps, most))
+        fits = int(np.argmax(at_least > at_most)) if np.any(at_least > at_most) else len(steps)
+        if fits:
+            least, most = float(at_least[fits - 1]), float(at_most[fits - 1])
+        end += fits
+        if fits < len(steps):
+            break
+        length *= 2
+    if math.isinf(most):
+        return end, start, 1.0
+    return end, start, float(_SLOT) if least <= _SLOT <= most else (least + most) / 2
+
+
+def _chosen(pieces: Sequence[tuple[int, int, float]]) -> str:
+    """The piece that holds N, found by halves, so that thousands cost no more than a dozen looks."""
+    if len(pieces) == 1:
+        begin, start, slope = pieces[0]
+        return f"floor({start}+{slope:.15g}*(N-{begin})+0.5)"
+    half = len(pieces) // 2
+    return f"if(lt(N,{pieces[half][0]}),{_chosen(pieces[:half])},{_chosen(pieces[half:])})"
+
+
+def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
+    names = ["psnr", "ssim", *(["xpsnr"] if decided.xpsnr else [])]
+    steps = [(f"{name}@main{n}=stats_file={name}{n}.log", k) for k, name in enumerate(names)]
+    if decided.models or decided.features:
+        steps.append((_libvmaf(n, decided, threads), len(names)))
+    for place, (text, k) in enumerate(steps):
+        target = f"out{n}" if place == len(steps) - 1 else f"d{n}_{place + 1}"
+        source = f"[d{n}_{place}]"
+        if text.startswith("libvmaf") and decided.chroma == "400":
+            # it takes no grey
+            grey = f"scale=in_range=pc:out_range=tv,format={_sample_format('420', decided.depth)}"
+            yield f"{source}{grey}[g{n}]"
+            yield f"[r{n}_{k}]{grey}[h{n}]"
+            yield f"[g{n}][h{n}]{text}[{target}]"
+        else:
+            yield f"{source}[r{n}_{k}]{text}[{target}]"
+
+
+def _libvmaf(n: int, decided: Plan, threads: int) -> str:
+    models = "|".join(_model_option(index, model) for index, model in enumerate(decided.models))
+    options = f"log_fmt=json:log_path=vmaf{n}.json:n_threads={threads}:n_subsample={decided.subsample}"
+    if models:
+        options += f":model='{models}'"
+    if decided.features:
+        options += f":feature='{'|'.join(_feature_option(name) for name in decided.features)}'"
+    return f"libvmaf={options}"
 
 
 def _model_option(index: int, model: str) -> str:
@@ -217,44 +361,5 @@ def _model_option(index: int, model: str) -> str:
     return rf"version={version}\:name=m{index}{transform}"
 
 
-def _probe(plan: Plan) -> Iterator[str]:
-    """Every window is cut out by itself, and so ends for the filters that pair frames in it.
-
-    Would the frames between two windows be only left out, a filter that has one more of the reference would
-    wait for the next window, and everything before it be read and kept for the other filters.
-    """
-    if not plan.windows:
-        return
-    lines = min(_SMALL_LINES, plan.height)
-    small = f"scale={max(16, round(plan.width * lines / plan.height))}:{lines}:flags=area,format=gray"
-    margin = 3 * max(plan.shift_seconds, 1 / float(plan.rate))
-    for label in ("dp", "rp", *(["rf"] if plan.pairing == "fps" else [])):
-        start = "setpts=PTS-STARTPTS," if label == "rp" and plan.pairing == "fps" else ""
-        around = 0.0 if label == "dp" else margin
-        yield f"[{label}]{start}split={len(plan.windows)}" + _labels(label, len(plan.windows))
-        for n, (begin, end) in enumerate(plan.windows):
-            cut = f"trim=start={max(0.0, begin - around):.6f}:end={end + around:.6f}"
-            yield f"[{label}{n}]{cut},{small}[{label}{n}s]"
-    for n in range(len(plan.windows)):
-        yield from _window_pairs(plan, n)
-
-
-def _window_pairs(plan: Plan, n: int) -> Iterator[str]:
-    shift = plan.shift_seconds
-    names = probe_names(plan)
-    yield f"[dp{n}s]split={len(names)}" + "".join(f"[p{n}_{name}]" for name in names)
-    yield f"[rp{n}s]split=3[q{n}_now][e{n}][l{n}]"
-    yield f"[e{n}]setpts=PTS-{shift:.9f}/TB[q{n}_early]"
-    yield f"[l{n}]setpts=PTS+{shift:.9f}/TB[q{n}_late]"
-    for name in names:
-        reference = f"rf{n}s" if name == "paired" else f"q{n}_{name}"
-        yield f"[p{n}_{name}][{reference}]psnr=stats_file={name}{n}.log:{_SYNC},nullsink"
-
-
-def probe_names(plan: Plan) -> tuple[str, ...]:
-    """The pairings that are tried in each window; window n logs to ``NAMEn.log``."""
-    return ("now", "early", "late", *(["paired"] if plan.pairing == "fps" else []))
-
-
-def _labels(name: str, count: int) -> str:
-    return "".join(f"[{name}{n}]" for n in range(count))
+def _feature_option(name: str) -> str:
+    return r"name=float_vif\:debug=true" if name == "vif" else f"name={METRICS[name]}"

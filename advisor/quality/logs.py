@@ -1,4 +1,4 @@
-"""What one pass of ffmpeg wrote: scores per frame, averages, and the probe's errors."""
+"""What one pass of ffmpeg wrote of one output: scores per frame and averages."""
 
 from __future__ import annotations
 
@@ -10,40 +10,37 @@ import msgspec
 from msgspec import Struct
 
 from advisor.errors import FfmpegError
-from advisor.quality.graph import Plan, probe_names
+from advisor.quality.graph import Plan
+from advisor.quality.settings import METRICS
 
-__all__ = ["Frame", "Logs", "read_logs"]
+__all__ = ["Logs", "complaints", "read_logs", "size_changes"]
 
-_SUMMARY = re.compile(
-    r"^\[(psnr|ssim|xpsnr)@main @ [^\]]*\] (?:\[\w+\] )?(?:PSNR|SSIM|XPSNR)\b(.*)", re.MULTILINE
+_SUMMARY = r"^\[(psnr|ssim|xpsnr)@main{} @ [^\]]*\] (?:\[\w+\] )?(?:PSNR|SSIM|XPSNR)\b(.*)"
+_ERROR = re.compile(r"^((?:\[[^\]]+\] )*)\[error\] (.+)", re.MULTILINE)
+_OF_AN_INPUT = re.compile(r"\[(in#\d|vist#|dec:|[a-z0-9_]+ @ )")
+_OF_AN_OUTPUT = re.compile(r"\[(out#|vost#|vf#|enc:|null @ |rawvideo @ )")
+_NEW_SIZE = re.compile(
+    r"input from stream (\d+):\d+ .*filter context - w: (\d+) h: (\d+) .*incoming frame - w: (\d+) h: (\d+)"
 )
-_ERROR = re.compile(r"^(?:\[[^\]]+\] )*\[error\] (.+)", re.MULTILINE)
 _PAIR = re.compile(r"(\w+): *(inf|nan|-?[0-9.]+)")
 
 
-class Frame(Struct, frozen=True):
-    """One compared frame, numbered from 0. PSNR is infinite for an identical frame; None is not scored."""
-
-    number: int
-    vmaf: float | None
-    psnr_y_decibels: float
-    ssim_y_ratio: float
-
-
 class Logs(Struct, frozen=True):
-    """Everything that one pass wrote."""
+    """Everything that one pass wrote of one output; every list has one value a compared frame."""
 
-    frames: tuple[Frame, ...]
-    vmaf: tuple[tuple[float, ...], ...]
-    """Per model of the plan, the scores of the frames that were scored."""
-    libvmaf_version: str
+    vmaf: tuple[tuple[float | None, ...], ...]
+    """Per model of the plan; None for a frame that was left out by subsampling."""
+    psnr_y_decibels: tuple[float, ...]
+    psnr_decibels: tuple[float, ...]
+    ssim_y_ratio: tuple[float, ...]
+    ssim_ratio: tuple[float, ...]
+    xpsnr_y_decibels: tuple[float, ...]
+    """Empty where it was not asked for."""
+    features: dict[str, tuple[float | None, ...]]
+    """By name in `METRICS`."""
+    libvmaf_version: str | None
     averages: dict[str, dict[str, float]]
     """What the filters say at their end, by filter and plane: ``averages["psnr"]["y"]``."""
-    complaints: tuple[str, ...]
-    """Errors that did not end the work, for instance a slice that the decoder repaired."""
-    probe: tuple[dict[str, tuple[float, ...]], ...]
-    """By window of the plan, mean squared errors of the frames by pairing: ``now``, ``early``, ``late`` and,
-    where the rate was changed, ``paired``."""
 
 
 class _VmafFrame(Struct):
@@ -56,8 +53,8 @@ class _VmafLog(Struct):
     frames: list[_VmafFrame]
 
 
-def read_logs(folder: Path, said: str, plan: Plan) -> Logs:
-    """Read the files of `graph.filter_graph` and ffmpeg's stderr.
+def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
+    """Read the files of the n-th comparison of `graph.filter_graph`, and ffmpeg's stderr.
 
     Raises
     ------
@@ -65,31 +62,72 @@ def read_logs(folder: Path, said: str, plan: Plan) -> Logs:
         A log is missing or broken, for instance because the disk is full.
     """
     try:
-        log = msgspec.json.decode((folder / "vmaf.json").read_bytes(), type=_VmafLog)
-        psnr = _per_frame(folder / "psnr.log", "psnr_y")
-        ssim = _per_frame(folder / "ssim.log", "Y")
-        probe = tuple(
-            {name: _per_frame(folder / f"{name}{n}.log", "mse_y") for name in probe_names(plan)}
-            for n in range(len(plan.windows))
-        )
-        vmaf = tuple(tuple(f.metrics[f"m{index}"] for f in log.frames) for index in range(len(plan.models)))
-        averages = {name: _pairs(rest) for name, rest in _SUMMARY.findall(said)}
+        psnr = (folder / f"psnr{n}.log").read_text()
+        ssim = (folder / f"ssim{n}.log").read_text()
+        averages = {
+            name: _pairs(rest) for name, rest in re.findall(_SUMMARY.format(n), messages, re.MULTILINE)
+        }
+        if plan.luma_only:
+            averages["psnr"]["average"], averages["ssim"]["All"] = (
+                averages["psnr"]["y"],
+                averages["ssim"]["Y"],
+            )
         wanted = [averages["psnr"]["average"], averages["ssim"]["All"]]
+        xpsnr: tuple[float, ...] = ()
         if plan.xpsnr:
             wanted.append(averages["xpsnr"]["y"])
+            xpsnr = _per_frame((folder / f"xpsnr{n}.log").read_text(), r"XPSNR y: *(\S+)")
+        log = _vmaf_log(folder, n, plan)
+        frames = len(_per_frame(psnr, r" psnr_y:(\S+)"))
+        logs = Logs(
+            vmaf=tuple(_of_libvmaf(log, f"m{index}", frames) for index in range(len(plan.models))),
+            psnr_y_decibels=_per_frame(psnr, r" psnr_y:(\S+)"),
+            psnr_decibels=_per_frame(psnr, rf" psnr_{'y' if plan.luma_only else 'avg'}:(\S+)"),
+            ssim_y_ratio=_per_frame(ssim, r" Y:(\S+)"),
+            ssim_ratio=_per_frame(ssim, rf" {'Y' if plan.luma_only else 'All'}:(\S+)"),
+            xpsnr_y_decibels=xpsnr,
+            features={name: _of_libvmaf(log, METRICS[name], frames) for name in plan.features},
+            libvmaf_version=log.version or None,
+            averages=averages,
+        )
     except (OSError, msgspec.DecodeError, KeyError, ValueError) as exc:
         raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
     if any(math.isnan(value) for value in wanted):
         raise FfmpegError("ffmpeg gave no number for a score")
-    scores = {f.frameNum: f.metrics["m0"] for f in log.frames}
-    frames = tuple(Frame(n, scores.get(n), y, s) for n, (y, s) in enumerate(zip(psnr, ssim, strict=True)))
-    return Logs(frames, vmaf, log.version, averages, tuple(_ERROR.findall(said)), probe)
+    return logs
 
 
-def _per_frame(path: Path, key: str) -> tuple[float, ...]:
-    pattern = re.compile(rf"(?:^| ){key}:(\S+)", re.MULTILINE)
-    return tuple(float(text) for text in pattern.findall(path.read_text()))
+def _vmaf_log(folder: Path, n: int, plan: Plan) -> _VmafLog:
+    if not plan.models and not plan.features:
+        return _VmafLog("", [])
+    return msgspec.json.decode((folder / f"vmaf{n}.json").read_bytes(), type=_VmafLog)
+
+
+def _of_libvmaf(log: _VmafLog, name: str, frames: int) -> tuple[float | None, ...]:
+    values = {frame.frameNum: frame.metrics[name] for frame in log.frames if name in frame.metrics}
+    if not values:
+        raise KeyError(name)
+    return tuple(values.get(number) for number in range(frames))
+
+
+def _per_frame(text: str, pattern: str) -> tuple[float, ...]:
+    return tuple(float(value) for value in re.findall(pattern, text))
 
 
 def _pairs(text: str) -> dict[str, float]:
     return {key: float(value) for key, value in _PAIR.findall(text)}
+
+
+def complaints(messages: str) -> tuple[str, ...]:
+    """Errors of demuxers and decoders that did not end the work: a slice that was repaired, for instance."""
+    return tuple(
+        line
+        for where, line in _ERROR.findall(messages)
+        if _OF_AN_INPUT.search(where) and not _OF_AN_OUTPUT.search(where)
+    )
+
+
+def size_changes(messages: str) -> dict[int, str]:
+    """By number of the input, the size that its pictures have from some moment on."""
+    changes = _NEW_SIZE.findall(messages)
+    return {int(i): f"{new_w}x{new_h}" for i, w, h, new_w, new_h in changes if (w, h) != (new_w, new_h)}

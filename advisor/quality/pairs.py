@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from advisor.errors import InputError
-from advisor.quality.queue import Job, stamped
-from advisor.quality.settings import Settings, check_settings
+from advisor.quality.queue import QualityJob, stamped
+from advisor.quality.settings import QualitySettings, check_settings
 from advisor.results import Output, Run, Scenario
 
 __all__ = ["OwnPair", "Pairs", "Unscorable", "job_of", "output_labels", "read_pairs"]
@@ -43,7 +43,7 @@ class OwnPair(Struct, frozen=True):
     name: str
     reference: Path
     distorted: Path
-    settings: Settings
+    settings: QualitySettings
 
 
 def output_labels(outputs: Sequence[Output]) -> list[str]:
@@ -64,8 +64,13 @@ def output_labels(outputs: Sequence[Output]) -> list[str]:
 
 
 def job_of(
-    run: Run, scenario: Scenario, output: Output, folder: Path, roots: Sequence[Path], settings: Settings
-) -> Job:
+    run: Run,
+    scenario: Scenario,
+    output: Output,
+    folder: Path,
+    roots: Sequence[Path],
+    settings: QualitySettings,
+) -> QualityJob:
     """The job that scores ``output`` of a result file in ``folder``.
 
     Parameters
@@ -144,7 +149,7 @@ class Pairs(Struct, frozen=True):
     """One line each, with the place in the list or folder."""
 
 
-def read_pairs(path: Path, settings: Settings) -> Pairs:
+def read_pairs(path: Path, settings: QualitySettings) -> Pairs:
     """The pairs of a YAML or JSON list, or of a folder of videos.
 
     A list is of ``{reference, distorted, name?, ...}``; paths are relative to its folder. In a folder and
@@ -157,7 +162,7 @@ def read_pairs(path: Path, settings: Settings) -> Pairs:
     return Pairs([pair for pair in found.pairs if pair.name not in twice], [*found.problems, *named])
 
 
-def _in_list(path: Path, settings: Settings) -> Pairs:
+def _in_list(path: Path, settings: QualitySettings) -> Pairs:
     from advisor.common.yaml_text import parse_yaml
 
     try:
@@ -178,7 +183,7 @@ def _in_list(path: Path, settings: Settings) -> Pairs:
     return found
 
 
-def _in_folder(root: Path, settings: Settings) -> Pairs:
+def _in_folder(root: Path, settings: QualitySettings) -> Pairs:
     found = Pairs([], [])
     references: dict[Path, Path | None] = {}
     for place, folders, names in os.walk(root):
@@ -208,7 +213,7 @@ def _below(root: Path, path: Path) -> str:
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
 
 
-def _own(line: _Line, folder: Path, settings: Settings) -> OwnPair:
+def _own(line: _Line, folder: Path, settings: QualitySettings) -> OwnPair:
     """The pair of one entry; InputError when its settings cannot be."""
     own = msgspec.structs.replace(
         settings,

@@ -1,11 +1,12 @@
-"""What a video file is: size, format, rate, and how many frames at which times.
+"""What a video file is: size, format, colour, rate, and how many frames at which times.
 
-Only packets are read, apart from one decoded frame, so that a probe costs little beside a measurement.
+Only packets are read, apart from the first decoded frame, so that a probe costs little beside a measurement.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 import statistics
 from collections.abc import Sequence
 from fractions import Fraction
@@ -17,25 +18,51 @@ from av.stream import Discard
 from msgspec import Struct
 
 from advisor.errors import MediaError
+from advisor.quality.completeness import bytes_missing
+from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["Media", "count_frames", "probe"]
+__all__ = ["Colour", "Media", "intact_frames", "nominal_rate", "probe"]
 
-Chroma = Literal["420", "422", "444"]
+Chroma = Literal["400", "420", "422", "444"]
 
-# a list of other files is refused before they are opened
-_MEDIA_FILES_ONLY = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
+RAW_SUFFIXES = (".yuv", ".raw", ".rgb", ".gray")
+_PICTURE_SUFFIXES = (
+    *(".bmp", ".dpx", ".exr", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff"),
+    ".webp",
+)
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-_MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc"}  # ITU-T H.273, matrix coefficients
+_RANGES: dict[int, Literal["tv", "pc"]] = {1: "tv", 2: "pc"}  # AVCOL_RANGE_MPEG and _JPEG
+# ITU-T H.273, matrix coefficients; 5 and 6 have the same numbers
+_MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
+_UNSPECIFIED = (0, 2, 3)
+_REORDER = 16
+"""Frames by which the order of decoding and that of showing may differ."""
+_INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _STANDARD_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),
     *(Fraction(n) for n in (5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)),
 )
+
+
+class Colour(Struct, frozen=True, kw_only=True):
+    """What a file says of its colours; None where it says nothing."""
+
+    range: Literal["tv", "pc"] | None = None
+    matrix: str | None = None
+    """ffmpeg's name of the colour matrix."""
+    primaries: int | None = None
+    """Code point of ITU-T H.273, as is ``transfer``."""
+    transfer: int | None = None
+
+    @property
+    def hdr(self) -> str | None:
+        """``PQ`` or ``HLG``."""
+        return _HDR_TRANSFERS.get(self.transfer or 0)
 
 
 class Media(Struct, frozen=True, kw_only=True):
@@ -47,78 +74,167 @@ class Media(Struct, frozen=True, kw_only=True):
     depth: int
     """Bits a sample: 8, 10, 12 ..."""
     chroma: Chroma
+    """``400`` for grey."""
     rgb: bool
-    full_range: bool
-    matrix: str | None
-    """ffmpeg's name of the colour matrix; None when not said."""
-    hdr: str | None
-    """``PQ`` or ``HLG``."""
+    colour: Colour
     display_aspect: float
     rate: Fraction | None
     """Nominal frames a second, gaps left out; None when the file has no timestamps."""
     frames: int
-    """Packets that make a picture. Codecs with two fields in two packets count double: see `count_frames`."""
+    """Packets that make a picture. Codecs with two fields in two packets count double."""
     seconds: float
     """From the first to the end of the last frame."""
     bitrate: float | None
     """Bits a second of the video packets."""
+    times: tuple[float, ...] = ()
+    """Of the frames in the order in which they are shown, in seconds from the start of the file."""
+    interlaced: bool = False
+    suspect: bool = False
+    """The container marks a packet as damaged."""
+    reads_as: tuple[str, ...] = ()
+    """Options of ffmpeg for an input that does not describe itself: raw samples, numbered pictures."""
+    opens: str = ""
+    """What ffmpeg is given behind ``-i``."""
 
 
-def probe(path: Path | str) -> Media:
-    """Look at the first video stream of ``path``.
+def probe(path: Path | str, raw: RawFormat | None = None) -> Media:
+    """Look at the first video stream of ``path``, which may also name numbered pictures (``%04d.png``).
 
     Raises
     ------
     MediaError
         No such file, not a video, no decodable picture, or cut off.
     """
-    with _open(path) as container:
+    source = _source(path, raw)
+    with _open(path, source) as container:
         stream = _video(container, path)
         scan = _scan(container, stream, path)
-        media = _media(path, stream, scan)
-        _refuse_truncated(media, scan, _declared(stream), stream.frames)
+        media = _media(path, stream, scan, container.start_time, source)
+        _refuse_truncated(media, scan, _declared(container, stream), stream.frames)
     return media
 
 
-def count_frames(path: Path | str) -> int:
-    """Frames that come out of the decoder; as slow as decoding."""
-    with _open(path) as container:
-        stream = _video(container, path)
-        stream.thread_type = "AUTO"
-        try:
-            return sum(1 for _ in container.decode(stream))
-        except av.FFmpegError as exc:
-            raise MediaError(f"cannot be decoded to its end: {_said(exc)}", subject=path) from exc
+def intact_frames(media: Media) -> int:
+    """Frames before the first one that the decoder had to guess; as slow as decoding.
+
+    A packet that the container marks as damaged counts unless a key frame follows at once: where streams were
+    joined the last packets of the first are marked, and whole.
+    """
+    with _open(media.path, _Source(media.opens, media.reads_as)) as container:
+        stream = _video(container, media.path)
+        marked: list[tuple[int, int]] = []
+        keys: set[int] = set()
+        times: list[int] = []
+        guessed = 1 << 62
+        for number, packet in enumerate(container.demux(stream)):
+            if packet.is_corrupt and packet.pts is not None:
+                marked.append((number, packet.pts))
+            if packet.is_keyframe:
+                keys.add(number)
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                guessed = min(guessed, len(times))
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    guessed = min(guessed, len(times))
+                times.append(frame.pts if frame.pts is not None else -1)
+    for number, time in marked:
+        if not keys & {number + 1, number + 2}:
+            around = range(max(0, number - _REORDER), len(times))
+            guessed = min(guessed, next((n for n in around if times[n] >= time), len(times)))
+    return min(guessed, len(times))
 
 
-def _open(path: Path | str) -> InputContainer:
+class _Source(Struct, frozen=True):
+    """How a path is opened."""
+
+    url: str
+    options: tuple[str, ...] = ()
+    """ffmpeg's, in front of ``-i``."""
+
+
+def _source(path: Path | str, raw: RawFormat | None) -> _Source:
+    text = str(path)
     file = Path(path)
+    if re.match(r"[a-z][a-z0-9+]+:/", text) and not file.exists():
+        raise MediaError("expected a file, found a URL: download it first", subject=path)
+    if file.suffix.lower() in _PICTURE_SUFFIXES and "%" in file.name and not file.exists():
+        return _numbered_pictures(file, raw)
     if not file.exists():
         raise MediaError("no such file", subject=path)
     if not file.is_file():
         raise MediaError("expected a file", subject=path)
     if not file.stat().st_size:
         raise MediaError("the file is empty", subject=path)
+    if file.suffix.lower() in RAW_SUFFIXES:
+        return _Source(file_url(path), _raw_options(path, raw))
+    return _Source(file_url(path))
+
+
+def _raw_options(path: Path | str, raw: RawFormat | None) -> tuple[str, ...]:
+    if raw is None or raw.size is None:
+        raise MediaError("raw samples need a size and a pixel format", subject=path)
     try:
-        return av.open(file_url(file), metadata_errors="replace", options=_MEDIA_FILES_ONLY)
+        frame = av.VideoFormat(raw.pixel_format, *raw.size)
+    except ValueError as exc:
+        raise MediaError(f"ffmpeg knows no pixel format {raw.pixel_format!r}", subject=path) from exc
+    frame_bytes = sum((c.width * c.height * (2 if c.bits > 8 else 1)) for c in frame.components)
+    if Path(path).stat().st_size % frame_bytes:
+        expected = f"frames of {frame_bytes} bytes ({raw.size[0]}x{raw.size[1]}, {raw.pixel_format})"
+        raise MediaError(f"expected whole {expected}, found {Path(path).stat().st_size} bytes", subject=path)
+    size = f"{raw.size[0]}x{raw.size[1]}"
+    return (
+        *("-f", "rawvideo", "-video_size", size),
+        *("-pixel_format", raw.pixel_format, "-framerate", raw.rate),
+    )
+
+
+def _numbered_pictures(pattern: Path, raw: RawFormat | None) -> _Source:
+    """Pictures such as ``frame%04d.png``, from the lowest number on."""
+    parts = re.fullmatch(r"([^%]*)%(0?)(\d*)d([^%]*)", pattern.name)
+    if parts is None:
+        raise MediaError("expected one number such as %04d in the name", subject=pattern)
+    name = re.compile(re.escape(parts[1]) + r"(\d+)" + re.escape(parts[4]))
+    folder = pattern.parent
+    matches = [name.fullmatch(p.name) for p in folder.iterdir()] if folder.is_dir() else []
+    numbers = sorted(int(match[1]) for match in matches if match)
+    if not numbers:
+        raise MediaError("no picture has such a name", subject=pattern)
+    if numbers[-1] - numbers[0] + 1 != len(numbers):
+        lacking = next(n for n in itertools.count(numbers[0]) if n not in numbers)
+        raise MediaError(f"expected pictures numbered without a gap, {lacking} is missing", subject=pattern)
+    rate = raw.rate if raw is not None else "25"
+    return _Source(file_url(pattern), ("-f", "image2", "-start_number", str(numbers[0]), "-framerate", rate))
+
+
+def _open(path: Path | str, source: _Source) -> InputContainer:
+    options = dict(zip(source.options[::2], source.options[1::2], strict=True))
+    form = options.pop("-f", None)
+    # a list of other files is refused before they are opened
+    only = {"protocol_whitelist": "file", "format_whitelist": form or MEDIA_FORMATS}
+    only |= {key.removeprefix("-"): value for key, value in options.items()}
+    try:
+        return av.open(source.url, format=form, metadata_errors="replace", options=only)
     except av.ArgumentError as exc:
         raise MediaError("expected a video file, found another format", subject=path) from exc
     except (av.FFmpegError, OSError) as exc:
-        raise MediaError(f"expected a video file: {_said(exc)}", subject=path) from exc
+        raise MediaError(f"expected a video file: {_problem(exc)}", subject=path) from exc
 
 
-def _said(exc: Exception) -> str:
+def _problem(exc: Exception) -> str:
     return str(getattr(exc, "strerror", None) or exc)
 
 
 def _video(container: InputContainer, path: Path | str) -> VideoStream:
     # cover art is a video stream of one picture
-    found = [s for s in container.streams.video if not _attached(s)]
-    if not found:
+    streams = [s for s in container.streams.video if not _attached(s)]
+    if not streams:
         others = {str(s.type) for s in container.streams if s not in container.streams.video}
         kinds = " and ".join(sorted(others)) or "no"
         raise MediaError(f"expected a video stream, found {kinds} streams only", subject=path)
-    stream = found[0]
+    stream = streams[0]
     if stream.codec_context is None:
         raise MediaError("its codec cannot be decoded here", subject=path)
     size = stream.codec_context.width, stream.codec_context.height
@@ -139,36 +255,50 @@ class _Scan(Struct):
     """The packets that are shown: their times in seconds, bytes and number; and the first picture."""
 
     times: list[float] = []
+    end: float = 0.0
+    """Where the last packet ends, by its own duration."""
     size: int = 0
     count: int = 0
+    damaged_after: int | None = None
     frame: Any = None
 
 
 def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _Scan:
-    found = _Scan()
+    scan = _Scan()
     base = float(stream.time_base or 1)
     try:
         for packet in container.demux(stream):
-            if found.frame is None:
-                found.frame = next(iter(packet.decode()), None)
+            if scan.frame is None:
+                scan.frame = _first_picture(packet)
             if not packet.size or packet.is_discard:
                 continue
-            if packet.is_corrupt:
-                raise MediaError(f"is damaged or cut off after {found.count} frames", subject=path)
-            found.count += 1
-            found.size += packet.size
+            if packet.is_corrupt and scan.damaged_after is None:
+                scan.damaged_after = scan.count
+            scan.count += 1
+            scan.size += packet.size
             if packet.pts is not None:
-                found.times.append(packet.pts * base)
+                scan.times.append(packet.pts * base)
+                scan.end = max(scan.end, (packet.pts + (packet.duration or 0)) * base)
     except av.FFmpegError as exc:
-        raise MediaError(f"is damaged after {found.count} frames: {_said(exc)}", subject=path) from exc
-    if found.frame is None:
+        if not scan.count:
+            raise MediaError(f"cannot be read: {_problem(exc)}", subject=path) from exc
+        scan.damaged_after = min(scan.count, scan.damaged_after or scan.count)
+    if scan.frame is None:
         raise MediaError("holds no picture that can be decoded", subject=path)
-    found.times.sort()
-    return found
+    scan.times.sort()
+    return scan
 
 
-def _media(path: Path | str, stream: VideoStream, scan: _Scan) -> Media:
-    context, frame, times = stream.codec_context, scan.frame, scan.times
+def _first_picture(packet: Any) -> Any:
+    """The packet's picture; None where it has none: a capture may begin in the middle of a group."""
+    try:
+        return next(iter(packet.decode()), None)
+    except av.FFmpegError:
+        return None
+
+
+def _media(path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, source: _Source) -> Media:
+    frame, times = scan.frame, scan.times
     interval = _interval(times) if len(times) == scan.count else None
     rate = None if interval is None else _rate(interval, stream.guessed_rate)
     span = times[-1] - times[0] + (interval or 0) if times else 0.0
@@ -177,7 +307,7 @@ def _media(path: Path | str, stream: VideoStream, scan: _Scan) -> Media:
     if frame.rotation % 180:
         width, height, aspect = height, width, 1 / aspect
     form = frame.format
-    transfer = frame.color_trc if frame.color_trc in _HDR_TRANSFERS else context.color_trc
+    began = (start or 0) / 1_000_000
     return Media(
         path=str(path),
         width=width,
@@ -185,28 +315,52 @@ def _media(path: Path | str, stream: VideoStream, scan: _Scan) -> Media:
         depth=max(component.bits for component in form.components),
         chroma=_chroma(form),
         rgb=form.is_rgb,
-        full_range=not form.is_rgb and _FULL_RANGE in (frame.color_range, context.color_range),
-        matrix=_MATRICES.get(int(frame.colorspace)),
-        hdr=_HDR_TRANSFERS.get(int(transfer)),
+        colour=_colour(stream.codec_context, frame),
         display_aspect=aspect,
         rate=rate,
         frames=scan.count,
         seconds=span,
         bitrate=scan.size * 8 / span if span else None,
+        times=tuple(time - began for time in times) if rate is not None else (),
+        interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
+        suspect=scan.damaged_after is not None,
+        reads_as=source.options,
+        opens=source.url,
+    )
+
+
+def _colour(context: Any, frame: Any) -> Colour:
+    def code(of_frame: Any, of_context: Any) -> int | None:
+        codes = [int(value) for value in (of_frame, of_context) if int(value) not in _UNSPECIFIED]
+        return codes[0] if codes else None
+
+    full = frame.format.is_rgb or frame.format.name.startswith("yuvj")
+    limits = _RANGES.get(int(frame.color_range)) or _RANGES.get(int(context.color_range))
+    return Colour(
+        range="pc" if full else limits,
+        matrix=_MATRICES.get(code(frame.colorspace, context.colorspace) or 0),
+        primaries=code(frame.color_primaries, context.color_primaries),
+        transfer=code(frame.color_trc, context.color_trc),
     )
 
 
 def _chroma(form: Any) -> Chroma:
-    """The sampling to compare in: the next of the three that libvmaf takes."""
+    """The sampling to compare in: the next of those that the metrics take."""
     if form.is_rgb:
         return "444"
     if len(form.components) < 3:  # grey, with or without transparency
-        return "420"
+        return "400"
     luma = 1 << 12
     across, down = form.chroma_width(luma), form.chroma_height(luma)
     if across == luma:
         return "444"
     return "422" if down == luma else "420"
+
+
+def nominal_rate(times: Sequence[float], guessed: Fraction | None) -> Fraction | None:
+    """Frames a second of frames at ``times``, gaps left out; None for a single frame."""
+    interval = _interval(times)
+    return None if interval is None else _rate(interval, guessed)
 
 
 def _interval(times: Sequence[float]) -> float | None:
@@ -238,11 +392,13 @@ def _rate(interval: float, guessed: Fraction | None) -> Fraction:
     return best.limit_denominator(1001)
 
 
-def _declared(stream: VideoStream) -> float | None:
+def _declared(container: InputContainer, stream: VideoStream) -> float | None:
     """Seconds of the video track when the container states them."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    text = stream.metadata.get("DURATION", "")  # Matroska, as ffmpeg writes it: 00:00:05.000000000
+    if "matroska" not in container.format.name:  # elsewhere it was copied from another file
+        return None
+    text = stream.metadata.get("DURATION", "")  # as ffmpeg writes it: 00:00:05.000000000
     try:
         hours, minutes, seconds = text.split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -251,14 +407,15 @@ def _declared(stream: VideoStream) -> float | None:
 
 
 def _refuse_truncated(media: Media, scan: _Scan, declared: float | None, stated: int) -> None:
-    """Compare with the number of frames (0: not stated) and the seconds that the container declares."""
-    if not declared or media.rate is None:
+    """Refuse a file whose structure ends behind its end, or whose index lists frames that are not there."""
+    lacks = stated > media.frames and media.suspect
+    if media.reads_as or not (lacks or bytes_missing(media.path)):
         return
-    # Matroska declares when the video ends, MP4 how long it is
-    there = max(media.seconds, scan.times[-1] + 1 / float(media.rate))
-    if there >= min(0.98 * declared, declared - 2.5 / float(media.rate)):
-        return
-    missing = (
-        f"{media.frames} of {stated} frames" if stated > media.frames else f"{there:.2f} of {declared:.2f} s"
-    )
+    there = max(media.seconds, scan.end)
+    if stated > media.frames:
+        missing = f"{media.frames} of {stated} frames"
+    elif declared and declared > there:
+        missing = f"{there:.2f} of {declared:.2f} s"
+    else:
+        missing = f"{media.frames} frames"
     raise MediaError(f"is cut off: {missing} are there", subject=media.path)

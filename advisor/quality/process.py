@@ -15,7 +15,7 @@ from advisor.errors import FfmpegError, MediaError, WattframeError
 __all__ = ["run_ffmpeg"]
 
 _SAID = "said.txt"
-_SAID_BYTES = 200_000
+_MOST_LINES = 5000
 
 _ERROR = re.compile(r"^((?:\[[^\]]+\] )*)\[(?:error|fatal|panic)\] (.+)", re.MULTILINE)
 # [in#1/mov @ ...], [vist#0:0/h264 @ ...] [dec:h264 @ ...]: the first number is the input's
@@ -71,10 +71,19 @@ def run_ffmpeg(
             except BaseException:
                 process.kill()
                 raise
-    text = said.read_bytes()[-_SAID_BYTES:].decode(errors="replace")
+    text = _messages(said)
     if process.returncode:
         raise _failure(process.returncode, text, inputs)
     return text
+
+
+def _messages(path: Path) -> str:
+    """What ffmpeg said, without the line a frame that cropdetect says; the first and the last of much."""
+    with path.open("rb") as stream:
+        lines = [line for line in stream if not line.startswith(b"[Parsed_cropdetect")]
+    if len(lines) > 2 * _MOST_LINES:
+        lines[_MOST_LINES:-_MOST_LINES] = []
+    return b"".join(lines).decode(errors="replace")
 
 
 def _watch(process: subprocess.Popen[str], nice: int, progress: Callable[[int], object] | None) -> None:

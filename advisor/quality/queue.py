@@ -12,29 +12,29 @@ from msgspec.structs import replace
 
 from advisor.errors import InputError, WattframeError
 from advisor.quality.cache import QualityCache, Record, content_key, file_digest
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
-__all__ = ["Job", "Outcome", "QualityQueue", "perform", "stamped"]
+__all__ = ["QualityJob", "QualityOutcome", "QualityQueue", "perform", "stamped"]
 
 ATTEMPTS = 3
 """How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once."""
 
 Stamp = tuple[int, int, int]
-Perform = Callable[["Job", Callable[[], None]], "Outcome"]
+Perform = Callable[["QualityJob", Callable[[], None]], "QualityOutcome"]
 
 
-class Job(Struct, frozen=True):
+class QualityJob(Struct, frozen=True):
     """One pair to score, and the state of its files when it was asked for; picklable."""
 
     reference: str
     distorted: str
-    settings: Settings
+    settings: QualitySettings
     reference_stamp: Stamp
     distorted_stamp: Stamp
 
 
-class Outcome(Struct, frozen=True):
+class QualityOutcome(Struct, frozen=True):
     """The answer to a job: a quality (perhaps unaligned, without scores), or a failure."""
 
     quality: Quality | None = None
@@ -48,9 +48,9 @@ class Stopped(Exception):  # noqa: N818 -- not an error: the queue is closing
     """Raised inside a measurement to end it."""
 
 
-def stamped(reference: Path, distorted: Path, settings: Settings) -> Job:
+def stamped(reference: Path, distorted: Path, settings: QualitySettings) -> QualityJob:
     """The job of two files as they are now; OSError when one is not there."""
-    return Job(str(reference), str(distorted), settings, _stamp(reference), _stamp(distorted))
+    return QualityJob(str(reference), str(distorted), settings, _stamp(reference), _stamp(distorted))
 
 
 def _stamp(path: Path) -> Stamp:
@@ -59,22 +59,22 @@ def _stamp(path: Path) -> Stamp:
 
 
 def perform(
-    job: Job,
+    job: QualityJob,
     cache: QualityCache,
     *,
     ffmpeg: str | None = None,
     nice: int = 0,
     threads: int | None = None,
     check: Callable[[], None] = lambda: None,
-) -> Outcome:
+) -> QualityOutcome:
     """Answer one job: from the cache, else by measuring. ``check`` is called now and then and may raise."""
     try:
         # what was looked at when the job was made, and not what was put or linked in its place since
         if stamped(Path(job.reference), Path(job.distorted), job.settings) != job:
-            return Outcome(failure="was exchanged while it waited", kind="damaged")
+            return QualityOutcome(failure="was exchanged while it waited", kind="damaged")
         digests = file_digest(job.reference), file_digest(job.distorted)
     except OSError as exc:
-        return Outcome(failure=f"cannot be read: {exc.strerror}", kind="damaged")
+        return QualityOutcome(failure=f"cannot be read: {exc.strerror}", kind="damaged")
     key = content_key(*digests, job.settings)
     with cache.only_one(key):
         known = cache.get(key)
@@ -92,7 +92,7 @@ def _worth_another_try(record: Record) -> bool:
 
 
 def _measured(
-    job: Job, ffmpeg: str | None, nice: int, threads: int | None, check: Callable[[], None]
+    job: QualityJob, ffmpeg: str | None, nice: int, threads: int | None, check: Callable[[], None]
 ) -> Record:
     from advisor.quality.measure import measure
 
@@ -115,11 +115,11 @@ def _measured(
     return Record(quality=measured.quality)
 
 
-def _outcome(record: Record, job: Job, *, cached: bool) -> Outcome:
+def _outcome(record: Record, job: QualityJob, *, cached: bool) -> QualityOutcome:
     if record.quality is None:
-        return Outcome(failure=record.failure, kind=record.failure_kind or "failed", cached=cached)
+        return QualityOutcome(failure=record.failure, kind=record.failure_kind or "failed", cached=cached)
     quality = replace(record.quality, reference=job.reference, distorted=job.distorted)
-    return Outcome(quality, kind="scored" if quality.aligned else "unaligned", cached=cached)
+    return QualityOutcome(quality, kind="scored" if quality.aligned else "unaligned", cached=cached)
 
 
 class QualityQueue:
@@ -135,9 +135,9 @@ class QualityQueue:
 
     def __init__(self, perform: Perform, *, workers: int) -> None:
         self._perform = perform
-        self._wanted: list[Job] = []
-        self._running: set[Job] = set()
-        self._outcomes: dict[Job, Outcome] = {}
+        self._wanted: list[QualityJob] = []
+        self._running: set[QualityJob] = set()
+        self._outcomes: dict[QualityJob, QualityOutcome] = {}
         self._changed = threading.Condition()
         self._closing = False
         self._waits = False
@@ -161,7 +161,7 @@ class QualityQueue:
             if thread.is_alive():
                 thread.join(timeout=1.5)
 
-    def want(self, jobs: Sequence[Job], *, begin: bool = True) -> None:
+    def want(self, jobs: Sequence[QualityJob], *, begin: bool = True) -> None:
         """The jobs that matter now, the first first. Answers to others are forgotten.
 
         Without ``begin`` they wait until they are wanted with it; what runs already goes on.
@@ -173,7 +173,7 @@ class QualityQueue:
             self._wanted = [job for job in wanted if job not in self._outcomes]
             self._changed.notify_all()
 
-    def outcome(self, job: Job) -> Outcome | None:
+    def outcome(self, job: QualityJob) -> QualityOutcome | None:
         """The answer, None as long as there is none."""
         return self._outcomes.get(job)
 
@@ -190,10 +190,10 @@ class QualityQueue:
             except Stopped:
                 return
             except Exception as exc:  # one bad pair must not end the worker
-                outcome = Outcome(failure=f"{type(exc).__name__}: {exc}", kind="failed")
+                outcome = QualityOutcome(failure=f"{type(exc).__name__}: {exc}", kind="failed")
             self._done(job, outcome)
 
-    def _next(self) -> Job | None:
+    def _next(self) -> QualityJob | None:
         with self._changed:
             while not self._closing:
                 job = next((job for job in self._wanted if job not in self._running), None)
@@ -203,7 +203,7 @@ class QualityQueue:
                 self._changed.wait()
             return None
 
-    def _done(self, job: Job, outcome: Outcome) -> None:
+    def _done(self, job: QualityJob, outcome: QualityOutcome) -> None:
         with self._changed:
             self._running.discard(job)
             self.counts["cached" if outcome.cached else outcome.kind] += 1

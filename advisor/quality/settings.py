@@ -1,13 +1,25 @@
-"""What a score depends on beside the two files: the model and how the reference is read."""
+"""What a score depends on beside the two files: the models, and how the two are read and compared."""
 
 from __future__ import annotations
+
+import re
+from typing import Literal
 
 from msgspec import Struct
 
 from advisor.errors import InputError, MediaError
 from advisor.video.ffmpeg import VMAF_MODELS
 
-__all__ = ["PHONE", "Settings", "check_settings", "chosen_models", "known_models"]
+__all__ = [
+    "METRICS",
+    "PHONE",
+    "Area",
+    "QualitySettings",
+    "RawFormat",
+    "check_settings",
+    "chosen_models",
+    "known_models",
+]
 
 PHONE = " phone"
 """At the end of a model's name: scores as seen on a phone."""
@@ -15,6 +27,7 @@ PHONE = " phone"
 _HD_LINES = 1440
 _ALIASES = ("hd", "4k", "neg", "phone", "v1")
 
+_V0_MIN_SIZE = (17, 17)
 _V1_MIN_SIZE = (320, 180)
 _MIN_SIZE = {
     "vmaf_v1.0.16_5d0h": (480, 270),
@@ -25,7 +38,49 @@ _MIN_SIZE = {
 """Longer and shorter side below which libvmaf crashes or gives 0, tried with the one in ffmpeg 9.0.2."""
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+METRICS = {"ms_ssim": "float_ms_ssim", "vif": "vif", "cambi": "cambi"}
+"""Further metrics of libvmaf and their names in its log. They cost several times what VMAF does."""
+
+_FILTERS = (
+    *(
+        "bwdif",
+        "decimate",
+        "dejudder",
+        "deflicker",
+        "detelecine",
+        "estdif",
+        "fieldmatch",
+        "fieldorder",
+        "fps",
+    ),
+    *("hflip", "kerndeint", "pullup", "setfield", "transpose", "vflip", "w3fdif", "yadif"),
+)
+"""Filters that may be put on the reference: they change fields, rate or direction and open no file."""
+_FILTER = re.compile(rf"({'|'.join(_FILTERS)})(=[A-Za-z0-9_:=./+-]*)?")
+
+
+class Area(Struct, frozen=True):
+    """A part of a picture, in pixels."""
+
+    width: int
+    height: int
+    x: int
+    y: int
+
+    def __str__(self) -> str:
+        return f"{self.width}:{self.height}:{self.x}:{self.y}"
+
+
+class RawFormat(Struct, frozen=True, kw_only=True):
+    """What a file of raw samples, or numbered pictures, do not say of themselves."""
+
+    size: tuple[int, int] | None = None
+    pixel_format: str = "yuv420p"
+    rate: str = "25"
+    """Frames a second, also as a fraction: ``30000/1001``."""
+
+
+class QualitySettings(Struct, frozen=True, kw_only=True):
     """Everything beside the two files that a score depends on."""
 
     model: str | None = None
@@ -40,14 +95,24 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Seconds to seek into the reference, as the encode did (``-ss``)."""
     reference_loops: int = 0
     """Repetitions of the reference, as in the encode (``-stream_loop``); -1 for ever."""
+    reference_filter: str | None = None
+    """What the encode did to the fields before it coded them: ``yadif``, ``fieldmatch,decimate`` ..."""
+    offset: float | None = None
+    """Seconds of the reference before the output begins, negative where the output has more in front; None:
+    looked for."""
+    crop: Area | Literal["auto", "none"] = "auto"
+    """What of the reference is compared; ``auto`` cuts black bars off on both sides."""
+    metrics: tuple[str, ...] = ()
+    """Of `METRICS`."""
+    raw: RawFormat | None = None
 
 
 def known_models() -> tuple[str, ...]:
-    """What `Settings.model` takes."""
+    """What `QualitySettings.model` takes."""
     return (*_ALIASES, *VMAF_MODELS)
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: QualitySettings) -> None:
     """Raise InputError for settings that cannot be."""
     models = (*([settings.model] if settings.model is not None else []), *settings.extra_models)
     for model in models:
@@ -63,11 +128,31 @@ def check_settings(settings: Settings) -> None:
     if settings.reference_start and settings.reference_loops:
         # ffmpeg repeats the whole file at times that overlap with the part that it began with
         raise InputError("cannot be combined with reference_loops", subject="reference_start")
+    if settings.raw is not None:
+        _check_raw(settings.raw)
+    for metric in settings.metrics:
+        if metric not in METRICS:
+            raise InputError(f"expected one of {', '.join(METRICS)}; found {metric!r}", subject="metric")
+    if settings.offset is not None and not abs(settings.offset) < float("inf"):
+        raise InputError(f"expected seconds, found {settings.offset}", subject="offset")
+    for text in (settings.reference_filter or "").split(",") if settings.reference_filter is not None else ():
+        if not _FILTER.fullmatch(text.strip()):
+            expected = f"filters of {', '.join(_FILTERS)} with commas between them"
+            raise InputError(f"expected {expected}; found {text.strip()!r}", subject="reference_filter")
     if settings.model is not None and settings.codec_comparison:
         raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")
 
 
-def chosen_models(settings: Settings, width: int, height: int, subject: str) -> tuple[str, ...]:
+def _check_raw(raw: RawFormat) -> None:
+    if not re.fullmatch(r"[1-9]\d{0,5}(\.\d{1,6})?(/[1-9]\d{0,5})?", raw.rate):
+        raise InputError(f"expected frames a second such as 30000/1001, found {raw.rate!r}", subject="rate")
+    if not re.fullmatch(r"[a-z0-9]{3,20}", raw.pixel_format):
+        raise InputError(
+            f"expected ffmpeg's name of a format, found {raw.pixel_format!r}", subject="pixel_format"
+        )
+
+
+def chosen_models(settings: QualitySettings, width: int, height: int, subject: str) -> tuple[str, ...]:
     """libvmaf's names of the models for a comparison of this size, the main one first.
 
     Raises
@@ -79,7 +164,7 @@ def chosen_models(settings: Settings, width: int, height: int, subject: str) -> 
     main = settings.model or ("neg" if settings.codec_comparison else "4k" if lines > _HD_LINES else "hd")
     models = tuple(dict.fromkeys(_named(name, lines) for name in (main, *settings.extra_models)))
     for model in models:
-        least = _MIN_SIZE.get(model, _V1_MIN_SIZE if "_v1." in model else (0, 0))
+        least = _MIN_SIZE.get(model, _V1_MIN_SIZE if "_v1." in model else _V0_MIN_SIZE)
         if longer < least[0] or lines < least[1]:
             raise MediaError(
                 f"{model} needs at least {least[0]}x{least[1]}, found {width}x{height}", subject=subject

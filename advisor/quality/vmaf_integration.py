@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from advisor.errors import MediaError
 from advisor.quality.measure import measure
-from advisor.quality.settings import Settings
+from advisor.quality.settings import Area, QualitySettings, RawFormat
 from advisor.results import Quality
 
 __all__ = ["aligned_quality", "compute_quality", "compute_vmaf"]
@@ -28,6 +28,11 @@ def compute_quality(
     nice: int = 0,
     reference_start: float = 0.0,
     reference_loops: int = 0,
+    reference_filter: str | None = None,
+    offset: float | None = None,
+    crop: Area | Literal["auto", "none"] = "auto",
+    metrics: Sequence[str] = (),
+    raw: RawFormat | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Quality:
     """VMAF, PSNR and SSIM of ``distorted`` against ``reference``, in one pass.
@@ -52,22 +57,34 @@ def compute_quality(
     reference_start, reference_loops
         Seconds to seek into the reference and how often to repeat it (-1: without end), as the encode did by
         ``-ss`` and ``-stream_loop``.
+    reference_filter
+        Filters that the encode applied to fields or rate, such as ``yadif`` or ``fieldmatch,decimate``.
+    offset
+        Seconds of the reference before the output begins (negative: of the output before the reference);
+        default: looked for.
+    crop
+        What of the reference is compared; default: bars are cut off on both sides.
+    metrics
+        Further metrics: ``ms_ssim``, ``vif``, ``cambi``.
+    raw
+        Size, rate and pixel format of raw files (``.yuv``), rate of numbered pictures.
     progress
         Called with the frames compared and the frames to compare.
 
     Returns
     -------
     Quality
-        With ``aligned`` False, a ``reason`` and no scores when the frames do not belong together.
+        With ``aligned`` False, a ``reason`` and no scores when the frames do not belong together; without
+        VMAF, and with a ``reason``, where there is no model for the video (HDR).
 
     Raises
     ------
     MediaError
-        A file is missing, empty, not a video, damaged, cut off or HDR.
+        A file is missing, empty, not a video, cut off or damaged from its beginning.
     FfmpegError
         ffmpeg is missing, crashed or was killed.
     """
-    settings = Settings(
+    settings = QualitySettings(
         model=model,
         extra_models=tuple(extra_models),
         codec_comparison=codec_comparison,
@@ -75,6 +92,11 @@ def compute_quality(
         subsample=subsample,
         reference_start=reference_start,
         reference_loops=reference_loops,
+        reference_filter=reference_filter,
+        offset=offset,
+        crop=crop,
+        metrics=tuple(metrics),
+        raw=raw,
     )
     return measure(
         reference, distorted, settings, ffmpeg=ffmpeg, threads=threads, nice=nice, progress=progress

@@ -1,85 +1,105 @@
 """Least squares by one explanation: straight line, parabola, and watts by number of streams.
 
-The estimators follow scikit-learn's contract (``fit``, ``predict``, ``score``, ``get_params``).
+The estimators follow scikit-learn's contract: ``fit``, ``predict``, ``score``, ``get_params``; its own errors
+(all of them a ValueError) for what is missing, not finite or of another shape; columns matched by name.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, PolynomialFeatures
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from advisor.errors import InputError, NotEnoughDataError, TableError
-from advisor.regression.tables import column, matrix
-from advisor.results import Scenario
+from advisor.results import Scenario, as_scenario
 from advisor.results.derived import mean_watts, stream_count
-from advisor.results.metered import as_scenario
 
-__all__ = ["LinearPredictor", "PolynomialPredictor", "PowerPredictor"]
+__all__ = ["LinearPredictor", "PolynomialPredictor", "PowerPredictor", "one_feature"]
 
 Floats = NDArray[np.float64]
 _COUNTS_FOR_A_PARABOLA = 5
 """One is held out at a time; through the three that a parabola takes no error is left to see."""
 
 
-class _LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Ordinary least squares over monomials of the features, up to ``degree``."""
+def one_feature(x: Any) -> Any:
+    """``x``, but a flat list as a table of one column; flat arrays stay, for scikit-learn to refuse."""
+    return np.reshape(x, (-1, 1)) if isinstance(x, (list, tuple, range)) and np.ndim(x) == 1 else x
 
-    def _terms(self) -> list[tuple[int, ...]]:
-        """Each term as the tuple of the columns that are multiplied; () is the constant."""
-        columns = range(self.n_features_in_)
-        return [
-            term
-            for degree in range(self._degree() + 1)
-            for term in itertools.combinations_with_replacement(columns, degree)
-        ]
+
+class _WithTrainingR2(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    def r2_score(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> float | None:  # noqa: N803
+        """Share of the targets' variance that is explained; of the training rows without arguments.
+
+        None where the targets are constant: there is no variance to explain. On training rows it says how
+        well the curve bends, not how well it predicts.
+        """
+        check_is_fitted(self)
+        if X is None or y is None:
+            return cast("float | None", self.training_r2_)
+        return _r2(column_or_1d(y), self.predict(X))
+
+
+def _r2(targets: Floats, predicted: Floats) -> float | None:
+    if len(targets) < 2 or np.ptp(targets) <= 1e-6 * np.abs(targets).max():
+        return None
+    return float(r2_score(targets, predicted))
+
+
+class _LeastSquares(_WithTrainingR2):
+    """Ordinary least squares over monomials of the features, up to a degree."""
 
     def _degree(self) -> int:
         return 1
 
-    def _expand(self, x: Floats) -> Floats:
-        return np.column_stack([np.prod(x[:, list(term)], axis=1) for term in self._terms()])
-
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Fit by least squares.
+
+        Where the samples determine fewer terms than there are (``rank_``), the smallest coefficients that fit
+        are taken, as scikit-learn does.
 
         Parameters
         ----------
         X
-            Shape (n,) or (n, k), finite.
+            Shape (n, k), finite; a flat list is one feature.
         y
             Shape (n,), finite.
 
         Raises
         ------
         NotEnoughDataError
-            The samples do not determine the curve (too few, or too few different ones).
-        TableError
+            There are fewer different samples than a curve of this degree goes through.
+        ValueError
             A value is missing, not a number or not finite.
         """
-        x = matrix(X)
-        targets = column(y, len(x))
-        self.n_features_in_ = x.shape[1]
-        # columns of one size keep the squares of large features from drowning the constant
-        scale = np.abs(x).max(axis=0, initial=0.0)
-        scale[scale == 0] = 1.0
-        expanded = self._expand(x / scale)
-        if np.linalg.matrix_rank(expanded) < expanded.shape[1]:
-            distinct = len(np.unique(x, axis=0))
+        degree = self._degree()
+        x, targets = validate_data(
+            self, one_feature(X), y, dtype=np.float64, y_numeric=True, ensure_min_samples=0
+        )
+        if (distinct := len(np.unique(x, axis=0))) <= degree:
             raise NotEnoughDataError(
-                f"{type(self).__name__} needs at least {expanded.shape[1]} different samples "
-                f"that span its terms, got {distinct}"
+                f"{type(self).__name__} needs at least {degree + 1} different samples, got {distinct} "
+                f"(n_samples={len(x)})"
             )
-        solution = np.linalg.lstsq(expanded, targets, rcond=None)[0]
-        powers = np.array([np.prod(scale[list(term)]) for term in self._terms()])
-        self.coefficients_: Floats = solution / powers
-        self.intercept_ = float(self.coefficients_[0])
-        self.training_r2_ = _r2(targets, self._expand(x) @ self.coefficients_)
+        # columns of one size keep the squares of large features from drowning the constant
+        terms = PolynomialFeatures(degree, include_bias=False)
+        self._model = make_pipeline(MaxAbsScaler(), terms, LinearRegression()).fit(x, targets)
+        scale, line = self._model[0].scale_, self._model[-1]
+        slopes = line.coef_ / np.prod(scale**terms.powers_, axis=1)
+        self.coefficients_: Floats = np.array([line.intercept_, *slopes])
+        self.intercept_ = float(line.intercept_)
+        self.rank_ = line.rank_ + 1
+        self.training_r2_ = _r2(targets, self._model.predict(x))
         return self
 
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
@@ -87,36 +107,18 @@ class _LeastSquares(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        TableError
-            A value is not finite, or the number of features is not the one fitted.
+        ValueError
+            A value is not finite, or the features are not those fitted.
         """
         check_is_fitted(self)
-        return self._expand(matrix(X, self.n_features_in_)) @ self.coefficients_
+        x = validate_data(self, one_feature(X), dtype=np.float64, reset=False)
+        return np.asarray(self._model.predict(x))
 
     @property
     def coef_(self) -> Floats:
         """The coefficients without the intercept, under scikit-learn's name."""
         check_is_fitted(self)
         return self.coefficients_[1:]
-
-    def r2_score(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> float | None:  # noqa: N803
-        """Share of the targets' variance that the curve explains; of the training rows without arguments.
-
-        None where the targets are constant: there is no variance to explain. On training rows it says how
-        well the curve bends, not how well it predicts.
-        """
-        check_is_fitted(self)
-        if X is None or y is None:
-            return self.training_r2_
-        predicted = self.predict(X)
-        return _r2(column(y, len(predicted)), predicted)
-
-
-def _r2(targets: Floats, predicted: Floats) -> float | None:
-    spread = float(((targets - targets.mean()) ** 2).sum())
-    if spread <= 1e-12 * max(float((targets**2).sum()), 1e-300):
-        return None
-    return 1.0 - float(((targets - predicted) ** 2).sum()) / spread
 
 
 class LinearPredictor(_LeastSquares):
@@ -160,18 +162,10 @@ class PolynomialPredictor(_LeastSquares):
         return self.degree
 
 
-class _Constant(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """The mean, where the samples carry nothing more."""
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
-        self.mean_ = float(np.asarray(y, dtype=float).mean())
-        return self
-
-    def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
-        return np.full(len(matrix(X)), self.mean_)
+_CURVES = {"constant": DummyRegressor, "linear": LinearPredictor, "polynomial": PolynomialPredictor}
 
 
-class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class PowerPredictor(_WithTrainingR2):
     """Mean watts by number of concurrent streams.
 
     The curve is the simplest that the samples carry: with one stream count the mean, with two to four a
@@ -185,37 +179,59 @@ class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ('linear', 214.17)
     """
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = tags.target_tags.positive_only = True
+        return tags
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803
-        """Fit on stream counts (shape (n,) or (n, 1)) and mean watts (shape (n,)).
+        """Fit on stream counts and mean watts (shape (n,)).
+
+        Counts are a flat list or one column; several columns are counts of several kinds of streams.
 
         Raises
         ------
         NotEnoughDataError
             There is no sample.
-        TableError
+        ValueError
             A value is missing, negative or not finite.
         """
-        streams = matrix(X)
+        streams, watts = validate_data(
+            self,
+            one_feature(X),
+            y,
+            dtype=np.float64,
+            y_numeric=True,
+            ensure_non_negative=True,
+            ensure_min_samples=0,
+        )
         if not len(streams):
-            raise NotEnoughDataError("PowerPredictor needs at least one measured stream count, got none")
-        watts = column(y, len(streams))
-        if streams.shape[1] != 1 or (streams < 0).any() or (watts < 0).any():
-            raise TableError("expected one column of stream counts and watts, none negative", subject="X, y")
-        counts = np.unique(streams)
-        self.streams_seen_ = (float(counts[0]), float(counts[-1]))
-        self.kind_, self.note_ = self._choose(streams, watts, counts)
-        self.n_features_in_ = 1
-        self.model_ = _curve(self.kind_).fit(streams, watts)
+            raise NotEnoughDataError(
+                "PowerPredictor needs at least one measured stream count, got none: 0 sample(s)"
+            )
+        if (watts < 0).any():
+            raise TableError("expected watts, none negative", subject="y")
+        counts, codes = np.unique(streams, axis=0, return_inverse=True)
+        self.streams_seen_ = (float(counts.min()), float(counts.max()))
+        self.kind_, self.note_ = "linear", ""
+        if len(counts) == 1:
+            self.kind_ = "constant"
+            self.note_ = (
+                f"only {', '.join(f'{n:g}' for n in counts[0])} streams were measured: no slope is known"
+            )
+        elif len(counts) < _COUNTS_FOR_A_PARABOLA:
+            self.note_ = f"only {len(counts)} stream counts were measured: a line is all they carry"
+        else:
+            by_degree = GridSearchCV(
+                PolynomialPredictor(),
+                {"degree": [1, 2]},
+                scoring="neg_mean_absolute_error",
+                cv=LeaveOneGroupOut(),
+            ).fit(streams, watts, groups=codes.ravel())
+            self.kind_ = "linear" if by_degree.best_params_["degree"] == 1 else "polynomial"
+        self.model_ = _CURVES[self.kind_]().fit(streams, watts)
         self.training_r2_ = _r2(watts, self.predict(streams))
         return self
-
-    def _choose(self, streams: Floats, watts: Floats, counts: Floats) -> tuple[str, str]:
-        if len(counts) == 1:
-            return "constant", f"only {counts[0]:g} streams were measured: no slope is known"
-        if len(counts) < _COUNTS_FOR_A_PARABOLA:
-            return "linear", f"only {len(counts)} stream counts were measured: a line is all they carry"
-        errors = {kind: _left_out_error(kind, streams, watts, counts) for kind in ("linear", "polynomial")}
-        return min(errors, key=lambda kind: errors[kind]), ""
 
     def fit_scenarios(self, scenarios: Iterable[Scenario | Mapping[str, object]]) -> Self:
         """Fit on finished scenarios, or mappings as result files hold them.
@@ -232,29 +248,5 @@ class PowerPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Mean watts, shape (n,); never below 0."""
         check_is_fitted(self)
-        return cast(Floats, np.maximum(self.model_.predict(matrix(X, 1)), 0.0))
-
-    def r2_score(self, X: ArrayLike | None = None, y: ArrayLike | None = None) -> float | None:  # noqa: N803
-        """Share of variance explained on these rows, of the training rows without arguments.
-
-        None where the watts are constant.
-        """
-        check_is_fitted(self)
-        if X is None or y is None:
-            return self.training_r2_
-        predicted = self.predict(X)
-        return _r2(column(y, len(predicted)), predicted)
-
-
-def _curve(kind: str) -> Any:
-    return {"constant": _Constant, "linear": LinearPredictor, "polynomial": PolynomialPredictor}[kind]()
-
-
-def _left_out_error(kind: str, streams: Floats, watts: Floats, counts: Floats) -> float:
-    """Mean absolute error over stream counts, each predicted from the others."""
-    errors = []
-    for count in counts:
-        held = streams[:, 0] == count
-        model = _curve(kind).fit(streams[~held], watts[~held])
-        errors.append(float(np.abs(model.predict(streams[held]) - watts[held]).mean()))
-    return float(np.mean(errors))
+        streams = validate_data(self, one_feature(X), dtype=np.float64, ensure_non_negative=True, reset=False)
+        return cast(Floats, np.maximum(self.model_.predict(streams), 0.0))

@@ -1,62 +1,41 @@
-"""A model as bytes: skops, with the list of types that may be in it."""
+"""A model as bytes: skops, with the list of types that may be in it.
+
+Estimators lie in the archive as skops writes them, all else as JSON of the structs that hold it.
+"""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import skops.io
+from numpy.typing import NDArray
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.tree._tree import Tree
 
 from advisor.errors import ModelError
-from advisor.regression.design import Design
-from advisor.regression.features import Encoding
+from advisor.regression.candidates import HuberRidge, LogarithmOfWideColumns
+from advisor.regression.model import TrainedModel
 from advisor.regression.multivariate import MultivariatePredictor
-from advisor.regression.offsets import Spread
-from advisor.regression.situations import Situation
-from advisor.regression.target import TargetModel
-from advisor.regression.trained import Trained
-from advisor.regression.trees import check_trees
 
-__all__ = ["TRUSTED", "check_versions", "dumps", "library_versions", "loads"]
+__all__ = ["TRUSTED", "check_trees", "check_versions", "dumps", "library_versions", "loads"]
 
 _MOST_BYTES = 1 << 30
+_MOST_DEPTH = 12
+"""How deep a forest lies in lists, pipelines and attributes; a document of another shape is not ours."""
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops")
+_ESTIMATORS = ("predictor", "difficulty", "residuals")
 TRUSTED = frozenset(
-    {
-        f"{MultivariatePredictor.__module__}.{MultivariatePredictor.__qualname__}",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.tree._tree.Tree",
-    }
+    f"{kind.__module__}.{kind.__qualname__}"
+    for kind in (MultivariatePredictor, HuberRidge, LogarithmOfWideColumns, TreePredictor, Tree)
 )
 """Types beyond skops' own safe ones (numpy arrays, scikit-learn estimators) that a model file may hold."""
-
-
-class _Plain(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a model that is no estimator, kept as JSON inside the file."""
-
-    encoding: Encoding
-    tier: str | None
-    grouped_by: str
-    rows: int
-    cases: int
-    videos: frozenset[str] | None
-    notes: list[str]
-    targets: dict[str, _PlainTarget]
-
-
-class _PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
-    ways: dict[str, float]
-    typical_error: float
-    variation: float
-    spread: Spread
-    content: dict[str, dict[str, tuple[float, float]]]
-    content_spread: Spread
-    situations: dict[str, Situation]
 
 
 def library_versions() -> dict[str, str]:
@@ -64,56 +43,32 @@ def library_versions() -> dict[str, str]:
     return {name: version(name) for name in _LIBRARIES}
 
 
-def check_versions(found: Mapping[str, str], path: Path) -> None:
+def check_versions(versions: Mapping[str, str], path: Path) -> None:
     """Refuse a model that another minor version of scikit-learn made: its trees may mean something else."""
-    mine, theirs = (v.split(".")[:2] for v in (version("scikit-learn"), found.get("scikit-learn", "")))
-    if mine != theirs:
-        raise ModelError(
-            f"made with scikit-learn {found.get('scikit-learn', 'unknown')}, here is "
-            f"{version('scikit-learn')}: train again",
-            subject=path,
-        )
+    here, there = version("scikit-learn"), versions.get("scikit-learn", "unknown")
+    if here.split(".")[:2] != there.split(".")[:2]:
+        raise ModelError(f"made with scikit-learn {there}, here is {here}: train again", subject=path)
 
 
-def dumps(trained: Trained) -> bytes:
+def dumps(trained: TrainedModel) -> bytes:
     """The model file's content."""
-    targets = {name: _plain_target(model) for name, model in trained.targets.items()}
-    plain = _Plain(
-        encoding=trained.encoding,
-        tier=trained.tier,
-        grouped_by=trained.grouped_by,
-        rows=trained.rows,
-        cases=trained.cases,
-        videos=trained.videos,
-        notes=trained.notes,
-        targets=targets,
-    )
-    estimators = {
-        n: {"predictor": m.predictor, "difficulty": m.difficulty, "residuals": m.residuals}
-        for n, m in trained.targets.items()
+    bare = {
+        name: msgspec.structs.replace(target, **dict.fromkeys(_ESTIMATORS))
+        for name, target in trained.targets.items()
     }
+    plain = msgspec.structs.replace(trained, targets=bare, training=[])
     document = {
         "plain": msgspec.json.encode(plain).decode(),
-        "pace": trained.design.pace,
-        "estimators": estimators,
+        "estimators": {
+            name: {field: getattr(target, field) for field in _ESTIMATORS}
+            for name, target in trained.targets.items()
+        },
     }
     data: bytes = skops.io.dumps(document, compression=zipfile.ZIP_DEFLATED, compresslevel=3)
     return data
 
 
-def _plain_target(model: TargetModel) -> _PlainTarget:
-    return _PlainTarget(
-        ways=model.ways,
-        typical_error=model.typical_error,
-        variation=model.variation,
-        spread=model.spread,
-        content=model.content,
-        content_spread=model.content_spread,
-        situations=model.situations,
-    )
-
-
-def loads(data: bytes, path: Path) -> Trained:
+def loads(data: bytes, path: Path) -> TrainedModel:
     """The model of a file's content.
 
     Raises
@@ -132,9 +87,13 @@ def loads(data: bytes, path: Path) -> Trained:
     try:
         document = skops.io.loads(data, trusted=sorted(TRUSTED))
         check_trees(document)
-        return _built(document)
+        trained = msgspec.json.decode(document["plain"], type=TrainedModel)
+        for name, target in trained.targets.items():
+            for field in _ESTIMATORS:
+                setattr(target, field, document["estimators"][name][field])
     except Exception as exc:
         raise ModelError(f"expected a model file: {type(exc).__name__}: {exc}", subject=path) from exc
+    return trained
 
 
 def _check_size(data: bytes) -> None:
@@ -145,28 +104,53 @@ def _check_size(data: bytes) -> None:
         raise ValueError(f"more than {_MOST_BYTES >> 20} MiB when unpacked")
 
 
-def _built(document: Mapping[str, Any]) -> Trained:
-    plain = msgspec.json.decode(document["plain"], type=_Plain)
-    targets = {
-        name: TargetModel(
-            **document["estimators"][name],
-            ways=target.ways,
-            typical_error=target.typical_error,
-            variation=target.variation,
-            spread=target.spread,
-            content=target.content,
-            content_spread=target.content_spread,
-            situations=target.situations,
-        )
-        for name, target in plain.targets.items()
-    }
-    return Trained(
-        design=Design(encoding=plain.encoding, pace=document["pace"]),
-        targets=targets,
-        tier=plain.tier,
-        grouped_by=plain.grouped_by,
-        rows=plain.rows,
-        cases=plain.cases,
-        videos=plain.videos,
-        notes=plain.notes,
-    )
+def check_trees(document: object) -> None:
+    """Raise ValueError for a tree below ``document`` that leads outside, back, or to a feature too many.
+
+    scikit-learn follows the node numbers of a loaded tree unchecked: one that points outside its table reads
+    foreign memory, one that points back never ends.
+    """
+    for tree, features in _trees(document, 0, 0):
+        if isinstance(tree, Tree):
+            inner = tree.children_left != -1
+            _check_nodes(tree.children_left, tree.children_right, tree.feature, inner, features)
+        else:
+            nodes = tree.nodes
+            if nodes["is_categorical"].any():
+                raise ValueError("a tree with categories, which no model here has")
+            inner = nodes["is_leaf"] == 0
+            _check_nodes(nodes["left"], nodes["right"], nodes["feature_idx"], inner, features)
+
+
+def _trees(value: Any, features: int, depth: int) -> Iterator[tuple[Any, int]]:
+    """Every tree, with the columns that its estimators let in."""
+    if depth > _MOST_DEPTH:
+        raise ValueError("objects lie deeper in one another than in any model")
+    if isinstance(value, (Tree, TreePredictor)):
+        yield value, features
+        return
+    inside: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inside = value.values()
+    elif isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype == object):
+        inside = value
+    elif hasattr(value, "get_params"):  # an estimator: what it learned are its attributes
+        columns = int(getattr(value, "n_features_in_", features))
+        features = min(features, columns) if features else columns
+        inside = vars(value).values()
+    for item in inside:
+        yield from _trees(item, features, depth + 1)
+
+
+def _check_nodes(
+    left: NDArray[Any], right: NDArray[Any], feature: NDArray[Any], inner: NDArray[np.bool_], features: int
+) -> None:
+    """Children come after their parent, as scikit-learn numbers them, and inside the table."""
+    count = len(left)
+    if not count:
+        raise ValueError("a tree without a node")
+    for child in (left, right):
+        if ((child <= np.arange(count)) | (child >= count))[inner].any():
+            raise ValueError("a tree whose nodes lead outside it or back")
+    if ((feature < 0) | (feature >= features))[inner].any():
+        raise ValueError("a tree that asks for a feature that there is not")

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Tags
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
-from advisor.errors import NotEnoughDataError, TableError
-from advisor.regression.candidates import candidates
-from advisor.regression.intervals import check_level, conformal_quantile, student_half_width
-from advisor.regression.tables import column, matrix
-from advisor.regression.validation import fit, fold_numbers, mean_ratio_error, out_of_fold, ratio_errors
+from advisor.errors import TableError
+from advisor.regression.candidates import PLAIN_SCALE, WITHOUT_INTERACTIONS, candidates
+from advisor.regression.interval_bins import (
+    check_level,
+    conformal_quantile,
+    mean_ratio_error,
+    student_half_width,
+)
+from advisor.regression.linear import one_feature
 
-__all__ = ["MultivariatePredictor", "some_rows"]
+__all__ = ["MultivariatePredictor", "drawn_rows"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 _ROWS_FOR_CHOOSING = 2500
 _ROWS_FOR_BOOTSTRAP = 2000
 _ROWS_FOR_A_MEAN = 60
-_WITHOUT_INTERACTIONS = frozenset({"mean", "linear"})
+_LEAST_RATIO = 1e-3
+"""Of the smallest target of training: what a line on the plain scale says at least, which ends below 0."""
 
 
 class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predicts a positive quantity by its logarithm.
+    """Predicts a positive quantity.
 
-    Linear, ridge of degree 2, kernel ridge, random forest, extra trees and gradient boosting compete under
-    grouped cross-validation. Three of those that know interactions, whose errors cancel best, are averaged,
-    unless one is clearly better than they are; then the simplest that is within ``margin`` of the best. Too
-    few rows leave the simplest model and say so.
+    Lines and curves of degree 2 of the quantity itself, of its logarithm and by logarithms of the features,
+    kernel ridge, extra trees and gradient boosting compete under grouped cross-validation. Three of those
+    that know interactions, whose errors cancel best, are averaged (geometrically), unless one is clearly
+    better than they are; then the simplest that is within ``margin`` of the best. Too few rows leave the
+    simplest models and say so.
 
     Parameters
     ----------
@@ -43,17 +53,23 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     margin
         Up to which difference, as a ratio, errors count as alike; default 0.01.
     seed
-        Of folds and forests; default 0. The same data and seed give the same model.
+        Of kernels, forests and resampling; default 0. The same rows, in whatever order, give the same model.
 
     Learned: ``chosen_`` (names of the models that are averaged), ``errors_`` (grouped mean absolute error of
     each candidate as a ratio), ``residuals_`` (held-out ``log(measured) - log(predicted)`` of the rows
-    ``validated_``), ``note_`` (what the data did not carry, else empty).
+    ``validated_``), ``note_`` (what the data did not carry, else empty), ``n_features_in_``,
+    ``feature_names_in_``.
     """
 
     def __init__(self, folds: int = 5, margin: float = 0.01, seed: int = 0) -> None:
         self.folds = folds
         self.margin = margin
         self.seed = seed
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
 
     def fit(
         self,
@@ -73,42 +89,34 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         groups
             One a row; rows of one group are held out together. Default: each row is its own.
         sample_weight
-            Shape (n,), positive; default 1.
+            Shape (n,), not negative; default 1. A row of weight 2 counts as two equal ones, one of 0 as none.
 
         Raises
         ------
-        NotEnoughDataError
-            There is no row.
-        TableError
-            A value is missing, not finite, or a target is not positive.
+        ValueError
+            There is no row, a value is missing, not finite, or a target is not positive.
         """
-        x = matrix(X)
-        if not len(x):
-            raise NotEnoughDataError("MultivariatePredictor needs at least one row, got none")
-        logs = np.log(column(y, len(x), positive=True))
-        given = np.ones(len(x)) if sample_weight is None else sample_weight
-        weights = column(given, len(x), "sample_weight", positive=True)
-        names: list[Hashable] = [*range(len(logs))] if groups is None else [*groups]
-        if len(names) != len(logs):
-            raise TableError(f"expected {len(logs)} groups, one a row, got {len(names)}", subject="groups")
-        self.n_features_in_ = x.shape[1]
+        x, targets = validate_data(self, one_feature(X), y, dtype=np.float64, y_numeric=True)
+        targets = targets.astype(np.float64)
+        if (targets <= 0).any():
+            raise TableError(f"expected {len(targets)} positive numbers", subject="y")
+        weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+        kept, weights, codes = _distinct(x, targets, weights, groups)
+        x, targets = x[kept], targets[kept]
         # one thread: on a busy machine the barriers of several cost more than they gain
         with threadpool_limits(limits=1):
-            self._choose(x, logs, names, weights)
-            models = candidates(len(logs), x.shape[1], self.seed)
-            self.models_ = [fit(models[name], x, logs, weights) for name in self.chosen_]
-        keep = some_rows(len(logs), _ROWS_FOR_BOOTSTRAP, self.seed)
-        self._sample = (x[keep], logs[keep], weights[keep], _codes([names[i] for i in keep]))
+            some = drawn_rows(len(targets), _ROWS_FOR_CHOOSING, self.seed)
+            self._choose(x[some], targets[some], codes[some], weights[some])
+            self._fit_chosen(x, targets, weights)
+        self.validated_ = kept[some]
+        some = drawn_rows(len(targets), _ROWS_FOR_BOOTSTRAP, self.seed)
+        self._sample = (x[some], targets[some], weights[some], codes[some])
         return self
 
-    def _choose(self, x: Floats, logs: Floats, names: list[Hashable], weights: Floats) -> None:
-        keep = some_rows(len(logs), _ROWS_FOR_CHOOSING, self.seed)
-        x, logs, weights = x[keep], logs[keep], weights[keep]
-        groups = [names[i] for i in keep]
-        numbers = fold_numbers(groups, self.folds, self.seed)
-        self.validated_ = keep
+    def _choose(self, x: Floats, y: Floats, codes: Ints, weights: Floats) -> None:
+        logs = np.log(y)
         self.note_ = ""
-        if len(np.unique(numbers)) < 2:
+        if len(np.unique(codes)) < 2:
             # nothing can be held out: no error is known, and nothing is chosen by it
             self.chosen_: tuple[str, ...] = ("mean",)
             self.errors_: dict[str, float] = {}
@@ -117,14 +125,30 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
                 f"{len(logs)} row(s) of one group: the mean is all they carry, its error is not known"
             )
             return
-        models = candidates(len(logs), x.shape[1], self.seed)
-        held = {name: out_of_fold(model, x, logs, weights, numbers) for name, model in models.items()}
-        residuals = {name: logs - p for name, p in held.items()}
-        self.errors_ = {name: mean_ratio_error(r, weights) for name, r in residuals.items()}
-        self.chosen_ = _chosen(residuals, weights, _codes(groups), self.margin)
-        self.residuals_ = logs - np.mean([held[name] for name in self.chosen_], axis=0)
+        residuals = {
+            name: logs - _held_out(name, model, x, y, weights, codes, self.folds)
+            for name, model in candidates(len(y), x.shape[1], self.seed).items()
+        }
+        self.errors_ = {
+            name: float(np.average(_ratio_errors(r), weights=weights)) for name, r in residuals.items()
+        }
+        self.chosen_ = _chosen(residuals, weights, np.unique(codes, return_inverse=True)[1], self.margin)
+        self.residuals_ = np.mean([residuals[name] for name in self.chosen_], axis=0)
         if len(logs) < 20:
-            self.note_ = f"only {len(logs)} rows: nothing but the mean and a shrunken line competed"
+            self.note_ = f"only {len(logs)} rows: nothing but the mean and lines competed"
+
+    def _fit_chosen(self, x: Floats, y: Floats, weights: Floats) -> None:
+        models = candidates(len(y), x.shape[1], self.seed)
+        self.chosen_ = tuple(name for name in self.chosen_ if name in models) or ("mean",)
+        self.models_ = [_fitted(name, models[name], x, y, weights) for name in self.chosen_]
+        self.least_ = _LEAST_RATIO * float(y.min())
+
+    def refitted(self, x: Floats, y: Floats, weights: Floats) -> MultivariatePredictor:
+        """The models that were chosen, fitted to other rows; what they do not carry becomes the mean."""
+        other = MultivariatePredictor(**self.get_params())
+        other.chosen_, other.n_features_in_ = self.chosen_, x.shape[1]
+        other._fit_chosen(x, y, weights)
+        return other
 
     @property
     def error_ratio_(self) -> float | None:
@@ -135,10 +159,9 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     def predict_log(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Natural logarithms of the predictions, shape (n,)."""
         check_is_fitted(self)
-        x = matrix(X, self.n_features_in_)
-        if not len(x):
-            return np.empty(0)
-        return np.asarray(np.mean([model.predict(x) for model in self.models_], axis=0))
+        x = validate_data(self, one_feature(X), dtype=np.float64, reset=False)
+        pairs = zip(self.chosen_, self.models_, strict=True)
+        return np.asarray(np.mean([_log_predictions(n, model, x, self.least_) for n, model in pairs], axis=0))
 
     def predict(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Predictions in the target's unit, shape (n,); always positive."""
@@ -150,10 +173,11 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         Conformal over the held-out errors; with too few of them for the level, Student's interval over the
         same errors; NaN where not even that is known.
         """
+        check_level(level)
         logs = self.predict_log(X)
         half = conformal_quantile(np.abs(self.residuals_), level)
         if half is None:
-            half = student_half_width(self.residuals_, level, parameters=1)
+            half = student_half_width(self.residuals_, level)
         width = np.nan if half is None else half
         return np.exp(logs - width), np.exp(logs + width)
 
@@ -167,31 +191,68 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
 
         The chosen models are fitted again on groups drawn with replacement. This is no prediction interval.
         """
+        check_is_fitted(self)
         check_level(level)
-        table = matrix(X)
-        self.predict_log(table)
-        x, logs, weights, codes = self._sample
+        table = validate_data(self, one_feature(X), dtype=np.float64, reset=False)
+        x, targets, weights, codes = self._sample
         rng = np.random.default_rng(self.seed)
-        rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
-        models = candidates(len(logs), x.shape[1], self.seed)
-        drawn = np.empty((resamples, len(table)))
+        members = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+        logs = np.empty((resamples, len(table)))
         with threadpool_limits(limits=1):
             for i in range(resamples):
-                some = np.concatenate([rows[g] for g in rng.integers(len(rows), size=len(rows))])
-                fitted = [fit(models[name], x[some], logs[some], weights[some]) for name in self.chosen_]
-                drawn[i] = np.mean([model.predict(table) for model in fitted], axis=0)
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+                drawn = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+                logs[i] = self.refitted(x[drawn], targets[drawn], weights[drawn]).predict_log(table)
+        low, high = np.quantile(logs, [(1 - level) / 2, (1 + level) / 2], axis=0)
         return np.exp(low), np.exp(high)
 
 
-def _codes(groups: Sequence[Hashable]) -> NDArray[np.int64]:
-    codes = {group: code for code, group in enumerate(dict.fromkeys(groups))}
-    return np.array([codes[group] for group in groups], dtype=np.int64)
+def _fitted(name: str, model: BaseEstimator, x: Floats, y: Floats, weights: Floats) -> BaseEstimator:
+    """A fitted copy of a candidate, for targets ``y`` on the plain scale."""
+    plain = name in PLAIN_SCALE
+    # relative errors are what counts: on the plain scale those are errors over the target
+    weights = weights * (y.mean() / y) ** 2 if plain else weights
+    last = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
+    return clone(model).fit(x, y if plain else np.log(y), **{f"{last}sample_weight": weights})
 
 
-def _chosen(
-    residuals: dict[str, Floats], weights: Floats, codes: NDArray[np.int64], margin: float
-) -> tuple[str, ...]:
+def _log_predictions(name: str, model: BaseEstimator, x: Floats, least: float) -> Floats:
+    """Logarithms of what a fitted candidate predicts, at least that of ``least``."""
+    predicted = model.predict(x)
+    return np.asarray(np.log(np.maximum(predicted, least)) if name in PLAIN_SCALE else predicted)
+
+
+def _held_out(
+    name: str, model: BaseEstimator, x: Floats, y: Floats, weights: Floats, codes: Ints, folds: int
+) -> Floats:
+    """Log predictions for each row by a model that saw none of its group, shape (n,)."""
+    logs = np.empty(len(y))
+    least = _LEAST_RATIO * float(y.min())
+    for train, test in GroupKFold(min(folds, len(np.unique(codes)))).split(x, groups=codes):
+        fitted = _fitted(name, model, x[train], y[train], weights[train])
+        logs[test] = _log_predictions(name, fitted, x[test], least)
+    return logs
+
+
+def _distinct(
+    x: Floats, y: Floats, weights: Floats, groups: Sequence[Hashable] | None
+) -> tuple[Ints, Floats, Ints]:
+    """The rows that remain when equal ones are one and those without weight are left out: their numbers,
+    summed weights and a number for each's group that does not depend on the order of rows.
+    """
+    names = [""] * len(y) if groups is None else [repr(group) for group in groups]
+    if len(names) != len(y):
+        raise TableError(f"expected {len(y)} groups, one a row, got {len(names)}", subject="groups")
+    codes = np.asarray(np.unique(names, return_inverse=True)[1])
+    table = np.column_stack([x, y, codes])
+    _, first, rows = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    summed = np.bincount(rows.ravel(), weights).astype(np.float64)
+    order = np.argsort(first)
+    order = order[summed[order] > 0]
+    numbers: Ints = order if groups is None else codes[first[order]]
+    return first[order], summed[order], numbers
+
+
+def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margin: float) -> tuple[str, ...]:
     """The three whose mean is best where nothing simple is clearly better, for it is the steadiest; else the
     simplest of the best.
 
@@ -201,8 +262,8 @@ def _chosen(
     losses = {name: _losses(r, weights, codes) for name, r in residuals.items()}
     errors = {name: float(np.average(loss, weights=weights)) for name, loss in losses.items()}
     best = min(errors.values())
-    simplest = next(name for name, error in errors.items() if error <= best * (1 + margin))
-    able = [name for name in errors if name not in _WITHOUT_INTERACTIONS]
+    simplest = next(name for name, error in errors.items() if error <= best * (1 + margin) + 1e-6)
+    able = [name for name in errors if name not in WITHOUT_INTERACTIONS]
     if len(able) < 3 or len(weights) < _ROWS_FOR_A_MEAN:
         return (simplest,)
     means = {
@@ -213,23 +274,27 @@ def _chosen(
     return (simplest,) if _clearly_less(losses[simplest], means[three], weights, codes) else three
 
 
-def _losses(residuals: Floats, weights: Floats, codes: NDArray[np.int64]) -> Floats:
+def _ratio_errors(log_residuals: Floats) -> Floats:
+    return np.asarray(np.abs(np.expm1(np.clip(-log_residuals, -50, 50))))
+
+
+def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
     """Error of each value, and of its comparison with others of its group: what all of a video share tells
     nothing of which of its configurations is best.
     """
     shared = np.bincount(codes, weights * residuals) / np.bincount(codes, weights)
-    return ratio_errors(residuals) + ratio_errors(residuals - shared[codes])
+    return _ratio_errors(residuals) + _ratio_errors(residuals - shared[codes])
 
 
-def _clearly_less(some: Floats, others: Floats, weights: Floats, codes: NDArray[np.int64]) -> bool:
+def _clearly_less(losses: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
     """Whether losses are less by more than chance among the groups would make them (two standard errors)."""
-    apart = weights * (others - some)
+    apart = weights * (others - losses)
     mean = float(apart.sum() / weights.sum())
     by_group = np.bincount(codes, apart - weights * mean)
     return mean > 2 * math.sqrt(float((by_group**2).sum())) / float(weights.sum())
 
 
-def some_rows(count: int, most: int, seed: int) -> NDArray[np.int64]:
+def drawn_rows(count: int, most: int, seed: int) -> Ints:
     """At most ``most`` row numbers, drawn without replacement and ascending."""
     if count <= most:
         return np.arange(count)

@@ -6,7 +6,7 @@ import math
 
 from msgspec import Struct
 
-__all__ = ["Estimate", "Named", "Prediction"]
+__all__ = ["Estimate", "Prediction", "ScenarioRef"]
 
 _SAYS_NOTHING = math.log(100)
 
@@ -42,7 +42,7 @@ class Estimate(Struct, frozen=True):
         return Estimate(self.mean * factor, low, high)
 
 
-class Named(Struct, frozen=True):
+class ScenarioRef(Struct, frozen=True):
     """Which scenario of which run."""
 
     run_id: str
@@ -62,6 +62,6 @@ class Prediction(Struct, frozen=True, kw_only=True):
     encoder_known: bool
     tier: str | None = None
     """Of the power that the model was trained on: a model of modelled power stays modelled."""
-    calibrate_with: Named | None = None
+    calibrate_with: ScenarioRef | None = None
     """Where nothing of the machine is known: which of the scenarios asked for would tell most of it."""
     notes: tuple[str, ...] = ()

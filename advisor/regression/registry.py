@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from advisor.common.atomic import NO_JSON
+from advisor.common.atomic import NO_JSON, sync_folder, write_atomically
 from advisor.errors import InputError, ModelError
 
 if TYPE_CHECKING:
-    from advisor.regression.training import Trained
+    from advisor.regression.model import TrainedModel
 
 __all__ = [
     "FEATURES_VERSION",
@@ -48,9 +48,9 @@ __all__ = [
     "versions",
 ]
 
-Loaded = tuple["Trained", "Manifest"]
+Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 """Counts changes of what features and model files mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
 _MANIFEST_FILE = "manifest.json"
@@ -65,11 +65,13 @@ class TargetReport(Struct, frozen=True, kw_only=True):
     """What was chosen; several names are averaged."""
     candidate_error_ratios: dict[str, float]
     error_ratios: dict[str, float]
-    """Mean absolute error by situation, as in `advisor.regression.situations`: ``plain``, ``familiar``,
+    """Mean absolute error by situation, as in `advisor.regression.interval_bins`: ``plain``, ``familiar``,
     ``probed_1`` to ``probed_3``, ``calibrated_1`` to ``calibrated_3``."""
     coverage_ratios: dict[str, float]
     """Share of values inside their 90 % prediction interval, by situation."""
     rows: int
+    own_error_ratio: float | None = None
+    """Standard deviation of the errors that configurations of one video do not have in common."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
-def save(models_dir: str | os.PathLike[str], trained: Trained, manifest: Manifest) -> Manifest:
+def save(models_dir: str | os.PathLike[str], trained: TrainedModel, manifest: Manifest) -> Manifest:
     """Store a model as a new version that is not yet in service; returns its manifest as written.
 
     ``version`` and ``files_sha256`` of the given manifest are replaced.
@@ -156,11 +158,11 @@ def save(models_dir: str | os.PathLike[str], trained: Trained, manifest: Manifes
         temporary = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
         # mkdtemp makes 0700; exporters read models as another user
         temporary.chmod(0o755)
-        _write(temporary / _MODEL_FILE, data)
-        _write(temporary / _MANIFEST_FILE, _json(complete))
-        _sync(temporary)
+        write_atomically(temporary / _MODEL_FILE, data)
+        write_atomically(temporary / _MANIFEST_FILE, _json(complete))
+        sync_folder(temporary)
         temporary.rename(home / version)
-        _sync(home)
+        sync_folder(home)
     return complete
 
 
@@ -174,11 +176,11 @@ def promote(models_dir: str | os.PathLike[str], hardware_id: str, version: str, 
 def _promote(home: Path, version: str, reason: str) -> Manifest:
     manifest = _read_manifest(home / version)
     promoted = msgspec.structs.replace(manifest, promoted=True, reason=reason)
-    _replace(home / version / _MANIFEST_FILE, _json(promoted))
+    write_atomically(home / version / _MANIFEST_FILE, _json(promoted))
     link = Path(tempfile.mktemp(dir=home, prefix=".latest-"))  # noqa: S306 - the lock is held
     link.symlink_to(version)
     link.replace(home / LATEST)
-    _sync(home)
+    sync_folder(home)
     return promoted
 
 
@@ -186,7 +188,7 @@ def note(models_dir: str | os.PathLike[str], manifest: Manifest) -> None:
     """Replace the manifest of a stored version, for instance with the reason why it stays out of service."""
     home = _home(models_dir, manifest.hardware_id)
     with _locked(home):
-        _replace(home / manifest.version / _MANIFEST_FILE, _json(manifest))
+        write_atomically(home / manifest.version / _MANIFEST_FILE, _json(manifest))
 
 
 def rollback(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
@@ -270,12 +272,9 @@ def choose_hardware(models_dir: str | os.PathLike[str], hardware_id: str | None)
     if hardware_id is not None and any(m.hardware_id == hardware_id for m in manifests):
         return hardware_id
     if not manifests:
-        said = (
-            problems[0]
-            if problems
-            else f"{Path(models_dir)}: no model in service: run retrain_models.py first"
+        raise ModelError(
+            problems[0] if problems else f"{models_dir}: no model in service: run retrain_models.py first"
         )
-        raise ModelError(said)
     with_it = [m for m in manifests if hardware_id in m.hardware_known]
     return max(with_it or manifests, key=lambda m: m.training_scenarios).hardware_id
 
@@ -321,7 +320,7 @@ def _load(folder: Path) -> Loaded:
         raise ModelError("does not match its manifest: it was changed after it was written", subject=path)
     check_versions(manifest.library_versions, path)
     trained = loads(data, path)
-    if trained.encoding.columns != manifest.feature_names:
+    if trained.matrix.columns != manifest.feature_names:
         raise ModelError("its features are not those of its manifest", subject=path)
     return trained, manifest
 
@@ -338,25 +337,3 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _json(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    _write(temporary, data)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -28,7 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.exit import guarded
-from advisor.errors import InputError, ModelError, WorkError
+from advisor.errors import InputError, WorkError
 from advisor.regression import registry
 from advisor.regression.predictions import Prediction
 from advisor.results import Run, read_run
@@ -39,13 +39,10 @@ Stamp = tuple[tuple[str, str, int], ...]
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What is to be predicted. ``measured`` are files of runs that are known besides: probes, calibration."""
+    """What is to be predicted, each run by the models of its own machine."""
 
     models_dir: str
     files: list[str]
-    measured: list[str] = []
-    hardware_id: str | None = None
-    """Whose models to use; default: each run's own machine."""
     confidence: float = 0.9
 
 
@@ -58,15 +55,12 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 def models_stamp(models_dir: str | PathLike[str]) -> Stamp:
     """Changes when another model comes into service: hardware, version and time of each ``latest``."""
-    found = []
-    root = Path(models_dir)
-    for home in sorted(root.iterdir()) if root.is_dir() else []:
-        link = home / registry.LATEST
-        try:
-            found.append((home.name, str(link.readlink()), link.lstat().st_mtime_ns))
-        except OSError:
-            continue
-    return tuple(found)
+    links = sorted(Path(models_dir).glob(f"*/{registry.LATEST}"))
+    return tuple(
+        (link.parent.name, str(link.readlink()), link.lstat().st_mtime_ns)
+        for link in links
+        if link.is_symlink()
+    )
 
 
 def predict_files(
@@ -103,8 +97,8 @@ def predict_files(
     except subprocess.TimeoutExpired as exc:
         raise WorkError(f"predictions took longer than {timeout_seconds:g} s") from exc
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise WorkError(f"predictions failed: {said[-1] if said else f'exit code {done.returncode}'}")
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise WorkError(f"predictions failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
     try:
         return msgspec.json.decode(done.stdout, type=Answer)
     except msgspec.DecodeError as exc:
@@ -139,7 +133,7 @@ def predict_runs(
         hardware_id or registry.choose_hardware(models_dir, run.host.hardware_id if run.host else None)
         for run in runs
     ]
-    found: dict[str, Iterator[Prediction]] = {}
+    by_home: dict[str, Iterator[Prediction]] = {}
     for home in dict.fromkeys(homes):
         if home not in loaded:
             loaded[home] = registry.load(models_dir, home)
@@ -147,8 +141,8 @@ def predict_runs(
         # all at once, so that advice chooses among all
         cases = [case(s, run) for run, h in zip(runs, homes, strict=True) if h == home for s in run.scenarios]
         tier = [c for c in known if c.tier == trained.tier]
-        found[home] = iter(trained.predict(cases, tier, confidence=confidence))
-    pairs = [(s, next(found[h])) for run, h in zip(runs, homes, strict=True) for s in run.scenarios]
+        by_home[home] = iter(trained.predict(cases, tier, confidence=confidence))
+    pairs = [(s, next(by_home[h])) for run, h in zip(runs, homes, strict=True) for s in run.scenarios]
     return [_nothing(p) if s.type == "baseline" else p for s, p in pairs]
 
 
@@ -168,28 +162,15 @@ def answer(request: Request) -> Answer:
     problems: list[str] = []
     predictions: list[Prediction] = []
     loaded: dict[str, registry.Loaded] = {}
-    measured = [run for file in request.measured if (run := _read(file, problems))]
-    for run in [run for file in request.files if (run := _read(file, problems))]:
+    for file in request.files:
+        # a ModelError is an InputError too
         try:
             predictions += predict_runs(
-                request.models_dir,
-                [run],
-                measured=measured,
-                hardware_id=request.hardware_id,
-                confidence=request.confidence,
-                loaded=loaded,
+                request.models_dir, [read_run(file)], confidence=request.confidence, loaded=loaded
             )
-        except ModelError as exc:
+        except InputError as exc:
             problems.append(str(exc))
     return Answer(predictions=predictions, problems=list(dict.fromkeys(problems)))
-
-
-def _read(file: str, problems: list[str]) -> Run | None:
-    try:
-        return read_run(file)
-    except InputError as exc:
-        problems.append(str(exc))
-        return None
 
 
 def main() -> int:

@@ -1,7 +1,6 @@
 """What was run: result files as records, read strictly, with what follows from a scenario."""
 
-from advisor.results.earlier import streams_in_name
-from advisor.results.reading import parse_run, read_run
+from advisor.results.reading import RunFolder, as_scenario, parse_run, read_folder, read_run
 from advisor.results.records import (
     RESULT_GLOB,
     SCHEMA_VERSION,
@@ -22,6 +21,8 @@ from advisor.results.records import (
     Vmaf,
     json_schema,
     result_file_name,
+    stream_count,
+    streams_in_name,
     write_run,
 )
 
@@ -38,15 +39,19 @@ __all__ = [
     "Quality",
     "Refused",
     "Run",
+    "RunFolder",
     "Samples",
     "Scenario",
     "Ssim",
     "Tool",
     "Vmaf",
+    "as_scenario",
     "json_schema",
     "parse_run",
+    "read_folder",
     "read_run",
     "result_file_name",
+    "stream_count",
     "streams_in_name",
     "write_run",
 ]

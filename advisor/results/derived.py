@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec import Struct, structs
 
-from advisor.results import Output, Power, Run, Scenario, streams_in_name
+from advisor.results.records import Output, Power, Run, Scenario, stream_count
 
 __all__ = [
-    "Energy",
+    "EnergyUsed",
     "bitrates_kbps",
     "bridged_spans",
+    "core_seconds",
     "delivered_frames",
+    "delivered_kbps",
+    "delivered_megabits",
     "delivered_pixels",
     "duration_seconds",
     "energy",
     "gpu_energy_joules",
-    "hardware_id",
     "host_mean_watts",
     "idle_watts",
+    "machine_of",
     "mean_watts",
     "net_energy_joules",
     "net_watts",
@@ -32,11 +36,16 @@ __all__ = [
     "output_seconds",
     "parse_bitrate_kbps",
     "parse_resolution",
+    "power_spread",
     "published",
     "repeats",
+    "settings_of",
     "stream_count",
+    "stream_hours_per_hour",
+    "streams_per_output",
     "trapezoid",
     "vmaf_mean",
+    "watch_hours",
     "window_energy_joules",
 ]
 
@@ -72,17 +81,6 @@ def parse_resolution(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def stream_count(scenario: Scenario) -> int:
-    """Concurrent streams: the field, else "N streams" in the name, else 1.
-
-    >>> stream_count(Scenario(name="4 streams @ 2500k")), stream_count(Scenario(name="5 Mbps stream"))
-    (4, 1)
-    """
-    if scenario.streams is not None:
-        return scenario.streams
-    return streams_in_name(scenario.name) or 1
-
-
 def duration_seconds(scenario: Scenario) -> float | None:
     """Wall seconds of the measuring window: measured, else end minus start."""
     if scenario.start_time is not None and scenario.end_time is not None and scenario.duration is None:
@@ -109,8 +107,7 @@ def _video_seconds(scenario: Scenario) -> float | None:
     duration = duration_seconds(scenario)
     if duration is not None and scenario.encode is not None and scenario.encode.speed is not None:
         return duration * scenario.encode.speed
-    # an earlier suite ran in real time and wrote only how long
-    return duration
+    return scenario.video_seconds
 
 
 def _processes_in(scenario: Scenario) -> int:
@@ -119,11 +116,11 @@ def _processes_in(scenario: Scenario) -> int:
 
 def _rungs(scenario: Scenario) -> list[Output]:
     """The outputs of one stream when known, else the one that the scenario's own fields describe."""
-    known = [o for o in scenario.outputs if o.resolution or scenario.resolution]
-    return known or [Output(resolution=scenario.resolution, fps=scenario.fps)]
+    sized = [o for o in scenario.outputs if o.resolution or scenario.resolution]
+    return sized or [Output(resolution=scenario.resolution, fps=scenario.fps)]
 
 
-def _copies(scenario: Scenario) -> int:
+def streams_per_output(scenario: Scenario) -> int:
     """How many streams each listed output stands for: 1 where the outputs of all streams are listed."""
     streams = stream_count(scenario)
     return 1 if streams and scenario.outputs and len(scenario.outputs) % streams == 0 else streams
@@ -149,7 +146,7 @@ def _delivered(scenario: Scenario, *, pixels: bool) -> float | None:
         if frames is None or (pixels and size is None):
             return None
         total += frames * (size[0] * size[1] if pixels and size else 1)
-    return total * _copies(scenario) or None
+    return total * streams_per_output(scenario) or None
 
 
 def output_seconds(scenario: Scenario) -> float | None:
@@ -165,6 +162,48 @@ def output_seconds(scenario: Scenario) -> float | None:
     return None if not seconds else seconds * max(stream_count(scenario), 1)
 
 
+def delivered_megabits(scenario: Scenario) -> float | None:
+    """Megabits delivered over all outputs and streams: by file size, else the bitrate asked for x time.
+
+    >>> delivered_megabits(Scenario(name="a", bitrate="2500k", video_seconds=60.0))
+    150.0
+    """
+    if scenario.type == "baseline":
+        return None
+    sizes = [output.size_bytes for output in scenario.outputs]
+    if sizes and all(sizes):
+        return sum(size or 0 for size in sizes) * 8 * streams_per_output(scenario) / 1e6 or None
+    rates, seconds = bitrates_kbps(scenario), output_seconds(scenario)
+    return sum(rates) * seconds / 1000 if rates and seconds else None
+
+
+def delivered_kbps(scenario: Scenario) -> float | None:
+    """Bitrate that a viewer receives, in kbit/s: as reached, else as asked for; None for a ladder.
+
+    Which rung of a ladder viewers take is not known.
+    """
+    files = [o for o in scenario.outputs if o.size_bytes is not None and o.duration]
+    rungs = {(o.resolution, o.bitrate) for o in scenario.outputs}
+    asked = bitrates_kbps(scenario)
+    if len(rungs) > 1 or len(asked) > 1:
+        return None
+    if files and len(files) == len(scenario.outputs):
+        return sum(o.size_bytes or 0 for o in files) * 8 / 1000 / sum(o.duration or 0.0 for o in files)
+    return asked[0] if asked else None
+
+
+def stream_hours_per_hour(scenario: Scenario) -> float | None:
+    """Hours of video, over all streams, that an hour of wall time makes."""
+    video, wall = output_seconds(scenario), duration_seconds(scenario)
+    return video / wall if video and wall else None
+
+
+def watch_hours(scenario: Scenario, viewers: int | float) -> float | None:
+    """Hours watched when each of ``viewers`` sees one stream's video once."""
+    seconds = output_seconds(scenario)
+    return None if seconds is None else viewers * seconds / max(stream_count(scenario), 1) / 3600
+
+
 def output_ladder(scenario: Scenario) -> str:
     """The rungs as one label value: ``640x360@800k,1280x720@2500k``; empty for a single output."""
     if len(scenario.outputs) < 2:
@@ -173,17 +212,23 @@ def output_ladder(scenario: Scenario) -> str:
     return ",".join(dict.fromkeys(rungs))
 
 
-class Energy(Struct, frozen=True):
-    """Energy of one scenario and where it comes from."""
+class EnergyUsed(Struct, frozen=True):
+    """Energy of one scenario's equipment, before the building's share, and where it comes from."""
 
     joules: float
     tier: str | None
+    """``measured`` or ``modelled``; modelled as soon as a part is."""
     basis: str
     """``counter`` (the power block's total), ``samples`` (trapezoid) or ``mean_power`` (mean x duration)."""
     covered_seconds: float | None = None
     """Seconds that the joules stand for: the window, or the samples' span less its gaps."""
     gap_seconds: float = 0.0
-    """Seconds inside gaps of the samples that were not bridged."""
+    """Seconds of the window without samples: gaps between them that were not bridged, and ends that they do
+    not reach."""
+    gpu_joules: float | None = None
+    """The part of ``joules`` that GPUs used, where it was measured apart."""
+    uncertainty_ratio: float | None = None
+    """Half-width of the host's joules as their source states it, as a ratio."""
 
 
 def trapezoid(timestamps: Sequence[float], values: Sequence[float | None]) -> tuple[float, float]:
@@ -216,12 +261,11 @@ def bridged_spans(
     return spans, sum(b - a for a, b, _, _ in lines if b - a > limit) + 0.0
 
 
-def energy(scenario: Scenario) -> Energy | None:
+def energy(scenario: Scenario) -> EnergyUsed | None:
     """Energy of the host and its GPUs over the window; None where the host's is unknown.
 
     The counters' totals, else the trapezoid over samples (of the host), else mean power x time.
 
-    >>> from advisor.results import Power
     >>> energy(Scenario(name="a", duration=60.0, power=Power(mean_watts=100.0, tier="measured"))).joules
     6000.0
     """
@@ -229,24 +273,31 @@ def energy(scenario: Scenario) -> Energy | None:
     if host is None or gpu is None:
         return host
     tier = "modelled" if power_is_modelled(scenario.gpu_power) else host.tier
-    return structs.replace(host, joules=host.joules + gpu, tier=tier)
+    return structs.replace(host, joules=host.joules + gpu, gpu_joules=gpu, tier=tier)
 
 
-def _host_energy(scenario: Scenario) -> Energy | None:
+def _host_energy(scenario: Scenario) -> EnergyUsed | None:
     power = scenario.power
     tier = power.tier if power else None
     duration = duration_seconds(scenario)
+    uncertainty = power.uncertainty_ratio if power else None
     if power is not None and power.total_energy_joules is not None:
-        return Energy(power.total_energy_joules, tier, "counter", duration)
+        return EnergyUsed(power.total_energy_joules, tier, "counter", duration, uncertainty_ratio=uncertainty)
     samples = scenario.samples
     if samples is not None:
         pairs = zip(samples.timestamps, samples.power_watts, strict=False)
-        known = [moment for moment, watts in pairs if watts is not None]
-        if len(known) > 1:
+        moments = sorted(moment for moment, watts in pairs if watts is not None)
+        if len(moments) > 1:
             joules, gap = trapezoid(samples.timestamps, samples.power_watts)
-            return Energy(joules, tier, "samples", max(known) - min(known) - gap, gap)
+            covered = moments[-1] - moments[0] - gap
+            # samples begin and end within a step of the window; a series that broke off lacks more than two
+            usual = statistics.median(b - a for a, b in itertools.pairwise(moments))
+            unseen = (duration or 0.0) - covered - gap
+            gap += unseen if unseen > 2 * usual else 0.0
+            return EnergyUsed(joules, tier, "samples", covered, gap, uncertainty_ratio=uncertainty)
     if power is not None and power.mean_watts is not None and duration:
-        return Energy(power.mean_watts * duration, tier, "mean_power", duration)
+        joules = power.mean_watts * duration
+        return EnergyUsed(joules, tier, "mean_power", duration, uncertainty_ratio=uncertainty)
     return None
 
 
@@ -265,6 +316,16 @@ def window_energy_joules(scenario: Scenario) -> float | None:
         return None if total is None else total.joules
     watts = mean_watts(scenario)
     return None if watts is None or seconds is None else watts * seconds
+
+
+def core_seconds(scenario: Scenario) -> float | None:
+    """CPU time: as measured, else the trapezoid over the samples of cores in use."""
+    if scenario.cpu_seconds is not None:
+        return scenario.cpu_seconds
+    samples = scenario.samples
+    if samples is None or sum(cores is not None for cores in samples.cpu_usage_cores) < 2:
+        return None
+    return trapezoid(samples.timestamps, samples.cpu_usage_cores)[0]
 
 
 def mean_watts(scenario: Scenario) -> float | None:
@@ -291,6 +352,7 @@ def _gpu_mean_watts(scenario: Scenario) -> float | None:
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier.
 
+    None where the run has baselines of which none is valid: the scenario's own figure came from them.
     With GPUs that told their energy it holds theirs too, and is None where that is unknown.
     """
     host = _idle_watts(scenario, run, "power", host_mean_watts)
@@ -303,17 +365,24 @@ def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
 def _idle_watts(
     scenario: Scenario, run: Run | None, part: str, mean: Callable[[Scenario], float | None]
 ) -> float | None:
-    own: Power | None = getattr(scenario, part)
-    if own is not None and own.idle_watts is not None:
-        return own.idle_watts
+    power: Power | None = getattr(scenario, part)
+    if _idle_is_spoilt(run):
+        return None
+    if power is not None and power.idle_watts is not None:
+        return power.idle_watts
     baseline = run.baseline if run is not None else None
-    if baseline is None or _tier(getattr(baseline, part)) != _tier(own):
+    if baseline is None or _tier(getattr(baseline, part)) != _tier(power):
         return None  # what is modelled less what is measured would be neither
     return mean(baseline)
 
 
 def _tier(power: Power | None) -> str | None:
     return power.tier if power is not None else None
+
+
+def _idle_is_spoilt(run: Run | None) -> bool:
+    """Whether the run measured idle power, and never undisturbed."""
+    return run is not None and bool(run.baselines) and run.baseline is None
 
 
 def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
@@ -328,20 +397,20 @@ def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | Non
     if host is None or gpu is None:
         return host
     idle = _idle_watts(scenario, run, "gpu_power", _gpu_mean_watts)
-    net = _net_joules(scenario.gpu_power, gpu, idle, duration_seconds(scenario))
+    net = _net_joules(scenario.gpu_power, gpu, idle, duration_seconds(scenario), run)
     return None if net is None else host + net
 
 
 def _host_net_joules(scenario: Scenario, run: Run | None) -> float | None:
     total, idle = _host_energy(scenario), _idle_watts(scenario, run, "power", host_mean_watts)
     seconds = total.covered_seconds if total is not None else None
-    return _net_joules(scenario.power, total.joules if total is not None else None, idle, seconds)
+    return _net_joules(scenario.power, total.joules if total is not None else None, idle, seconds, run)
 
 
 def _net_joules(
-    power: Power | None, joules: float | None, idle: float | None, seconds: float | None
+    power: Power | None, joules: float | None, idle: float | None, seconds: float | None, run: Run | None
 ) -> float | None:
-    if power is not None and power.net_energy_joules is not None:
+    if power is not None and power.net_energy_joules is not None and not _idle_is_spoilt(run):
         return power.net_energy_joules
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 
@@ -358,7 +427,7 @@ def vmaf_mean(scenario: Scenario) -> float | None:
     return sum(scores) / len(scores) if scores and len(scores) == len(qualities) else None
 
 
-def hardware_id(run: Run) -> str:
+def machine_of(run: Run) -> str:
     """The machine that the run was measured on, ``unknown`` where the file does not say."""
     return (run.host.hardware_id if run.host else None) or "unknown"
 
@@ -377,7 +446,7 @@ def repeats(run: Run) -> dict[str, list[Scenario]]:
     groups: dict[str, list[Scenario]] = {}
     for scenario in run.scenarios:
         group = groups.setdefault(scenario.name, [])
-        if not group or _settings(scenario) == _settings(group[0]):
+        if not group or settings_of(scenario) == settings_of(group[0]):
             group.append(scenario)
     return groups
 
@@ -402,13 +471,32 @@ def published(run: Run) -> list[Scenario]:
 def _representative(group: Sequence[Scenario]) -> Scenario:
     finished = [s for s in group if s.status == "ok"]
     candidates = [s for s in finished if not s.validity] or finished or list(group)
-    known = [(e.joules, i) for i, s in enumerate(candidates) if (e := energy(s)) is not None]
-    if not known:
-        return candidates[0]
-    return candidates[sorted(known)[(len(known) - 1) // 2][1]]
+    joules = sorted((used.joules, i) for i, s in enumerate(candidates) if (used := energy(s)) is not None)
+    return candidates[joules[(len(joules) - 1) // 2][1]] if joules else candidates[0]
 
 
-def _settings(s: Scenario) -> tuple[object, ...]:
-    """What the scenario was asked to do."""
-    asked = (s.type, s.bitrate, s.crf, s.resolution, s.fps, s.encoder, s.encoder_type, s.preset, s.threads)
-    return (*asked, s.streams, s.viewers, s.input.name if s.input else None)
+_SETTINGS = (
+    *("type", "bitrate", "crf", "resolution", "fps"),
+    *("encoder", "encoder_type", "preset", "threads", "viewers"),
+)
+
+
+def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
+    """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
+    source = scenario.input
+    settings = {
+        **{name: getattr(scenario, name) for name in _SETTINGS},
+        "streams": stream_count(scenario),
+        "input": (source.name or source.path) if source else None,
+    }
+    return tuple(value for name, value in settings.items() if name not in but)
+
+
+def power_spread(watts: Sequence[float]) -> dict[str, float | None]:
+    """Median, extremes and standard deviation of samples of power, as `Power` names them."""
+    return {
+        "median_watts": statistics.median(watts) if watts else None,
+        "min_watts": min(watts, default=None),
+        "max_watts": max(watts, default=None),
+        "stdev_watts": statistics.stdev(watts) if len(watts) > 1 else None,
+    }

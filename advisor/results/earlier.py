@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from advisor.results.records import Scenario
+__all__ = ["from_earlier", "kind_of_json"]
 
-__all__ = ["copies_of_ladder", "from_earlier", "kind_of_json", "streams_in_name"]
-
-_STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
-_MOST_STREAMS = 10_000
 _LARGEST = 1e15
 
 
@@ -49,13 +44,17 @@ def from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
         # nothing was encoded, and 0 stood for that
         nothing = {"fps": 0, "resolution": "0x0", "vmaf_score": 0, "psnr_score": 0, "ssim_score": 0}
         out = {k: v for k, v in out.items() if k not in nothing or v != nothing[k]}
-    return _encoderfrom_earlier(out)
+    if out.get("type") != "baseline" and "video_seconds" not in out:
+        out |= _real_time(out)
+    return _encoder_named(out)
 
 
-def copies_of_ladder(scenario: Scenario) -> int:
-    """How often an earlier suite's outputs were made: it wrote the ladder of one stream for all."""
-    streams = scenario.streams if scenario.streams is not None else streams_in_name(scenario.name)
-    return streams if streams is not None and 1 < streams <= _MOST_STREAMS else 1
+def _real_time(out: Mapping[str, Any]) -> dict[str, Any]:
+    """Earlier suites encoded in real time, and wrote only how long."""
+    start, end, seconds = out.get("start_time"), out.get("end_time"), out.get("duration")
+    if seconds is None and _is_number(start) and _is_number(end) and end > start:
+        seconds = end - start
+    return {} if seconds is None else {"video_seconds": seconds}
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
@@ -63,7 +62,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
-def _encoderfrom_earlier(out: dict[str, Any]) -> dict[str, Any]:
+def _encoder_named(out: dict[str, Any]) -> dict[str, Any]:
     """``encoder_type`` also held an encoder's name, the tool's name or "none"; or is not there."""
     kind = out.get("encoder_type", out.get("encoder"))
     if not isinstance(kind, str) or kind in ("cpu", "gpu"):
@@ -78,16 +77,6 @@ def _bitrate_as_text(record: Any) -> Any:
     if _is_number(bitrate):
         return {**record, "bitrate": f"{bitrate:.15g}k"}
     return record
-
-
-def streams_in_name(name: str) -> int | None:
-    """The N of "N streams" in a scenario's name; never the N of "N Mbps".
-
-    >>> streams_in_name("4 streams @ 2500k"), streams_in_name("5 Mbps stream")
-    (4, None)
-    """
-    match = _STREAMS.search(name)
-    return int(match[1]) if match else None
 
 
 def kind_of_json(value: Any) -> str:

@@ -1,20 +1,27 @@
-"""A folder of result files, kept in memory and re-read only where it changed."""
+"""A folder of result files, kept in memory and re-read only where it changed.
+
+Identity of a scenario is its run's id and its name. Of several repeats of one scenario
+`advisor.results.derived.published` chooses the one that stands for them, so that everyone who looks at the
+folder shows the same runs and the same scenarios.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.errors import ResultFileError
-from advisor.results import RESULT_GLOB, Run, read_run
+from advisor.results import RESULT_GLOB, Run, Scenario, read_run
+from advisor.results.derived import published, repeats
 
-__all__ = ["Broken", "Changes", "ResultStore"]
+__all__ = ["Broken", "ResultFolder", "Shown"]
 
-_Stamp = tuple[int, int, int, int]
+_Stamp = tuple[int, ...]
 
 
 class Broken(Struct, frozen=True):
@@ -24,68 +31,78 @@ class Broken(Struct, frozen=True):
     reason: str
 
 
-class Changes(Struct, frozen=True):
-    """What one `ResultStore.refresh` found; file names are run ids."""
+class Shown(Struct, frozen=True):
+    """A run that is shown and its scenarios, one a name."""
 
-    added: frozenset[str] = frozenset()
-    changed: frozenset[str] = frozenset()
-    removed: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
+    run: Run
+    scenarios: Sequence[Scenario]
+    repeats: Mapping[str, Sequence[Scenario]]
+    """Every repeat of each, finished or not, by name."""
 
 
-class ResultStore:
+class _File(Struct, frozen=True):
+    """What a file held when it had the stamp; None is a stamp that no file has, so it is read again."""
+
+    stamp: _Stamp | None
+    content: Run | Broken
+
+
+class ResultFolder:
     """The runs under ``folder``, by run id.
 
-    A file is read again only when its size, modification time, inode or device changed. A file that fails is
-    kept in `broken` and tried again when it changes; a file that was deleted is forgotten. A folder that does
-    not exist (yet) is an empty one.
+    A file is read again when its size, modification or change time, inode or device is another; one that the
+    operating system refused is tried at every look, since that may pass. A file that was deleted is
+    forgotten. A folder that does not exist (yet) is an empty one.
 
-    ``keep`` may make a run smaller before it is held, for instance drop samples that nobody asks for.
+    Shown are the newest ``runs`` runs as far as ``max_scenarios`` goes. Without ``keep_samples`` the series
+    of scenarios whose power block says all are not held in memory: they are nearly all of a result file.
 
+    A look that fails changes nothing: what it had read already is read again by the next one.
     Not safe for use from several threads at once.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        pattern: str = RESULT_GLOB,
-        keep: Callable[[Run], Run] = lambda run: run,
+        *,
+        runs: int | None = None,
+        max_scenarios: int | None = None,
+        keep_samples: bool = True,
     ) -> None:
         self.folder = Path(folder)
-        self._keep = keep
-        self._pattern = pattern
-        self._stamps: dict[str, _Stamp] = {}
-        self._runs: dict[str, Run] = {}
-        self._places: dict[str, tuple[float, str]] = {}
-        self._broken: dict[str, Broken] = {}
-        self._ordered: list[Run] | None = None
+        self._most_runs = runs
+        self._most_scenarios = max_scenarios
+        self._keep_samples = keep_samples
+        self._files: dict[str, _File] = {}
+        self._ordered: list[Run] = []
+        self._shown: dict[str, Shown] = {}
+        self._dropped = 0
 
-    def refresh(self) -> Changes:
-        """Look at the folder once."""
-        found = self._scan()
-        added: set[str] = set()
-        changed: set[str] = set()
-        gone = self._stamps.keys() - found.keys()
-        for name in gone:
-            del self._stamps[name]
-            self._forget(_run_id(name))
-        for name, stamp in found.items():
-            if self._stamps.get(name) == stamp:
-                continue
-            (changed if name in self._stamps else added).add(_run_id(name))
-            self._stamps[name] = stamp
-            self._read(name)
-        removed = {_run_id(name) for name in gone}
-        changes = Changes(frozenset(added), frozenset(changed), frozenset(removed))
-        if changes:
-            self._ordered = None
-        return changes
+    def refresh(self) -> None:
+        """Look at the folder once.
 
-    def _scan(self) -> dict[str, _Stamp]:
-        found: dict[str, _Stamp] = {}
-        prefix, suffix = self._pattern.split("*", 1)
+        Raises
+        ------
+        OSError
+            The folder is there and cannot be listed.
+        """
+        files = {
+            name: file
+            if (file := self._files.get(name)) is not None and file.stamp is not None and file.stamp == stamp
+            else self._read(name, stamp)
+            for name, stamp in self._scan().items()
+        }
+        if files != self._files:
+            runs = [file.content for file in files.values() if isinstance(file.content, Run)]
+            ordered = sorted(runs, key=lambda run: (run.start_time or 0.0, run.run_id))
+            shown, dropped = self._choose(ordered)
+            self._ordered, self._shown, self._dropped = ordered, shown, dropped
+            self._files = files
+
+    def _scan(self) -> dict[str, _Stamp | OSError]:
+        """What lies in the folder under the name of a result file."""
+        stamps: dict[str, _Stamp | OSError] = {}
+        prefix, suffix = RESULT_GLOB.split("*", 1)
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
@@ -94,49 +111,75 @@ class ResultStore:
                     try:
                         # follows links, so that a link's target that changed is seen
                         info = entry.stat()
-                    except OSError:
-                        continue  # renamed or deleted between listing and looking
-                    found[entry.name] = (info.st_size, info.st_mtime_ns, info.st_ino, info.st_dev)
+                    except FileNotFoundError:
+                        continue  # renamed or deleted between listing and looking, or a link to nowhere
+                    except OSError as exc:
+                        stamps[entry.name] = exc
+                        continue
+                    times = info.st_mtime_ns, info.st_ctime_ns
+                    stamps[entry.name] = (info.st_size, *times, info.st_ino, info.st_dev)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        return found
+        return stamps
 
-    def _read(self, name: str) -> None:
-        path, run_id = self.folder / name, _run_id(name)
-        self._forget(run_id)
+    def _read(self, name: str, stamp: _Stamp | OSError) -> _File:
+        path = self.folder / name
+        if isinstance(stamp, OSError):
+            return _File(None, Broken(path, f"{path}: cannot be read: {stamp.strerror or stamp}"))
+        if any("\ud800" <= character <= "\udfff" for character in name):  # bytes that are no text
+            path = self.folder / name.encode("utf-8", "backslashreplace").decode()
+            return _File(stamp, Broken(path, f"{path}: expected a name in UTF-8"))
         try:
             run = read_run(path)
         except ResultFileError as exc:
-            self._broken[run_id] = Broken(path, str(exc))
-        else:
-            self._runs[run_id] = self._keep(run)
-            self._places[run_id] = (run.start_time or 0.0, run_id)
+            passing = isinstance(exc.__cause__, OSError)
+            return _File(None if passing else stamp, Broken(path, str(exc)))
+        return _File(stamp, run if self._keep_samples else _without_samples(run))
 
-    def _forget(self, run_id: str) -> None:
-        self._runs.pop(run_id, None)
-        self._places.pop(run_id, None)
-        self._broken.pop(run_id, None)
+    def _choose(self, ordered: Sequence[Run]) -> tuple[dict[str, Shown], int]:
+        """The runs that are shown, oldest first, and how many scenarios the limit left out."""
+        newest = ordered[::-1][: self._most_runs]
+        chosen: dict[str, Shown] = {}
+        scenarios = dropped = 0
+        for run in newest:
+            shown = self._shown.get(run.run_id)
+            if shown is None or shown.run is not run:
+                shown = Shown(run, published(run), repeats(run))
+            scenarios += len(shown.scenarios)
+            if self._most_scenarios is not None and scenarios > self._most_scenarios:
+                dropped += len(shown.scenarios)
+            else:
+                chosen[run.run_id] = shown
+        return dict(reversed(chosen.items())), dropped
 
     @property
-    def runs(self) -> Mapping[str, Run]:
-        """Every readable run by its id, in no particular order."""
-        return MappingProxyType(self._runs)
+    def shown(self) -> Mapping[str, Shown]:
+        """By run id, oldest first. A run that did not change is the same object as before."""
+        return MappingProxyType(self._shown)
+
+    @property
+    def dropped(self) -> int:
+        """Scenarios of the newest runs that the limit left out."""
+        return self._dropped
 
     @property
     def broken(self) -> Mapping[str, Broken]:
-        """Unreadable files by run id."""
-        return MappingProxyType(self._broken)
+        """Files that cannot be read, by run id."""
+        broken = [file.content for file in self._files.values() if isinstance(file.content, Broken)]
+        return {file.path.stem: file for file in broken}
 
-    def ordered(self) -> list[Run]:
-        """All runs, oldest first, by start time; a run without any time comes first, ties by id."""
-        if self._ordered is None:
-            self._ordered = [self._runs[run_id] for _, run_id in sorted(self._places.values())]
-        return list(self._ordered)
-
-    def newest(self, count: int) -> list[Run]:
-        """The newest ``count`` runs, newest first."""
-        return self.ordered()[::-1][:count]
+    @property
+    def ordered(self) -> Sequence[Run]:
+        """All runs that could be read, oldest first; one without any time comes first, ties by id."""
+        return tuple(self._ordered)
 
 
-def _run_id(name: str) -> str:
-    return name.removesuffix(".json")
+def _without_samples(run: Run) -> Run:
+    return replace(run, scenarios=tuple(_spare(s) for s in run.scenarios))
+
+
+def _spare(scenario: Scenario) -> Scenario:
+    power = scenario.power
+    if power is None or power.total_energy_joules is None or power.mean_watts is None:
+        return scenario  # its energy follows from the samples
+    return scenario if scenario.samples is None else replace(scenario, samples=None)

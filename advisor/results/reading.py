@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON
-from advisor.errors import ResultFileError
-from advisor.results.earlier import copies_of_ladder, from_earlier, kind_of_json
-from advisor.results.records import RESOLUTION_PATTERN, SCHEMA_VERSION, Host, Refused, Run, Scenario, Tool
+from advisor.common.regular_file import read_regular
+from advisor.errors import InputError, PricingError, ResultFileError
+from advisor.results.earlier import from_earlier, kind_of_json
+from advisor.results.records import (
+    RESOLUTION_PATTERN,
+    RESULT_GLOB,
+    SCHEMA_VERSION,
+    Host,
+    Refused,
+    Run,
+    Scenario,
+    Tool,
+    stream_count,
+)
 
-__all__ = ["parse_run", "read_run"]
+__all__ = ["RunFolder", "as_scenario", "parse_run", "read_folder", "read_run"]
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _MOST_OUTPUTS = 100_000
 """In one file: earlier suites wrote a ladder once for all streams, so few bytes stand for many outputs."""
+_MOST_STREAMS = 10_000
 _MOST_BYTES = 128 << 20
 _MOST_SCENARIOS = 100_000
 _MOST_TOLERATED_BYTES = 32 << 20
@@ -33,17 +46,20 @@ _LEAST, _LARGEST = 1e-60, 1e15
 """No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _Head(Struct, frozen=True):
     scenarios: list[msgspec.Raw]
     schema_version: int | None = None
     test_date: str | None = None
-    tool: Tool | None = None
-    host: Host | None = None
+    tool: msgspec.Raw = _NULL
+    host: msgspec.Raw = _NULL
     finished: bool | None = None
 
 
 _head_decoder = msgspec.json.Decoder(_Head)
-_scenario_decoder = msgspec.json.Decoder(Scenario)
+T = TypeVar("T")
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
@@ -58,26 +74,62 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """
     path = Path(path)
     try:
-        data = _regular_file(path)
+        data = read_regular(path, _MOST_BYTES)
     except OSError as exc:
         raise ResultFileError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     return parse_run(data, run_id=path.stem, subject=str(path))
 
 
-def _regular_file(path: Path) -> bytes:
-    """The content of a file of reasonable size; a pipe or a device under the name is not waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError(errno.EINVAL, "expected a regular file")
-        if info.st_size > _MOST_BYTES:
-            found = f"expected at most {_MOST_BYTES >> 20} MiB, found {info.st_size >> 20} MiB"
-            raise OSError(errno.EFBIG, found)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
+class RunFolder(Struct, frozen=True):
+    """The runs of a folder, the first begun first; iterates over them."""
+
+    runs: tuple[Run, ...]
+    refused: dict[str, str] = {}
+    """Files that could not be read, by name, and why."""
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, index: int) -> Run:
+        return self.runs[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values: ``runs`` in the names of the files, and ``refused``."""
+        return {"runs": [run.to_dict() for run in self.runs], "refused": dict(self.refused)}
+
+    def to_frame(self) -> DataFrame:
+        """One row a scenario of all runs as a pandas DataFrame; see `Run.to_frame`."""
+        from advisor.results.frames import frame_of
+
+        return frame_of(self.runs)
+
+
+def read_folder(path: str | os.PathLike[str]) -> RunFolder:
+    """Read every ``test_results_*.json`` in a folder, in the order of their starts.
+
+    A file that cannot be read is listed in ``refused`` and hides nothing else.
+
+    Raises
+    ------
+    InputError
+        It is no folder, or holds no result file.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError("expected a folder of result files", subject=folder)
+    runs: list[Run] = []
+    refused: dict[str, str] = {}
+    for file in sorted(folder.glob(RESULT_GLOB)):
+        try:
+            runs.append(read_run(file))
+        except ResultFileError as exc:
+            refused[file.name] = str(exc)
+    if not runs and not refused:
+        raise InputError(f"expected {RESULT_GLOB}, found none", subject=folder)
+    return RunFolder(tuple(sorted(runs, key=lambda run: run.start_time or 0.0)), refused)
 
 
 def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
@@ -111,8 +163,8 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
         run_id=run_id,
         scenarios=tuple(scenarios),
         test_date=head.test_date,
-        tool=head.tool,
-        host=head.host,
+        tool=_part(head.tool, Tool, "tool", subject),
+        host=_part(head.host, Host, "host", subject),
         finished=head.finished,
         schema_version=SCHEMA_VERSION,
         refused=tuple(refused),
@@ -160,10 +212,11 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
         raise _head_error(cause, subject) from cause
     try:
         document = json.loads(data, parse_constant=str)
-        return msgspec.convert(
-            {**document, "scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]},
-            _Head,
-        )
+        raw: dict[str, Any] = {
+            "scenarios": [msgspec.Raw(msgspec.json.encode(s)) for s in document["scenarios"]]
+        }
+        raw |= {name: msgspec.Raw(msgspec.json.encode(document.get(name))) for name in ("tool", "host")}
+        return msgspec.convert({**document, **raw}, _Head)
     except msgspec.ValidationError as exc:
         raise _head_error(exc, subject) from exc
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
@@ -184,13 +237,42 @@ def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
             raise ValueError(f"expected an object, found {kind_of_json(document)}")
         scenario = msgspec.convert(from_earlier(document), Scenario)
     else:
-        scenario = _scenario_decoder.decode(raw)
+        scenario = _without_nulls(raw, Scenario)
     for problem in _contradictions(scenario):
         raise ValueError(problem)
-    copies = copies_of_ladder(scenario) if earlier else 1
+    # an earlier suite wrote the ladder of one stream for all
+    copies = stream_count(scenario) if earlier else 1
+    copies = copies if 1 < copies <= _MOST_STREAMS else 1
     if len(scenario.outputs) * copies > room:
         raise ValueError(f"Expected at most {_MOST_OUTPUTS} outputs in a file - at `$.outputs`")
     return scenario if copies == 1 else msgspec.structs.replace(scenario, outputs=scenario.outputs * copies)
+
+
+def _part(raw: msgspec.Raw, kind: type[T], name: str, subject: str) -> T | None:
+    if bytes(raw) == b"null":
+        return None
+    try:
+        return _without_nulls(bytes(raw), kind)
+    except (*NO_JSON, ValueError) as exc:
+        message, _, place = str(exc).partition(" - at `$")
+        raise ResultFileError(_plain(message), subject=subject, field=f"{name}{place.rstrip('`')}") from exc
+
+
+def _without_nulls(raw: bytes, kind: type[T]) -> T:
+    """Decode ``raw``; null in the place of an optional list or value is as if it were not there."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as exc:
+        try:
+            return msgspec.convert(_dropped_nulls(msgspec.json.decode(raw)), kind)
+        except msgspec.ValidationError:
+            raise exc from None
+
+
+def _dropped_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _dropped_nulls(item) for key, item in value.items() if item is not None}
+    return [_dropped_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _contradictions(s: Scenario) -> Iterator[str]:
@@ -256,3 +338,48 @@ def _plain(message: str) -> str:
         f"str matching regex {RESOLUTION_PATTERN!r}", "WIDTHxHEIGHT such as 1280x720"
     )
     return message[:1].lower() + message[1:]
+
+
+def as_scenario(value: object) -> Scenario:
+    """A scenario from a mapping as result files hold it, of this format or an earlier one.
+
+    Raises
+    ------
+    PricingError
+        It is no scenario; names the field that is not as expected.
+
+    >>> as_scenario({"duration": 60, "power": {"mean_watts": 100}}).power.mean_watts
+    100.0
+    """
+    if isinstance(value, Scenario):
+        return value
+    if not isinstance(value, Mapping):
+        found = type(value).__name__
+        raise PricingError(f"expected a scenario as result files hold it, found {found}", field="scenario")
+    plain = msgspec.to_builtins(value, enc_hook=_plain_value, str_keys=True)
+    _refuse_non_finite(plain, "scenario")
+    text = json.dumps({"scenarios": [{"name": "scenario", **plain}]})
+    run = parse_run(text.encode(), run_id="scenario")
+    if run.refused:
+        reason = run.refused[0].reason.removeprefix("scenarios[0]").lstrip(".: ")
+        raise PricingError(reason, field="scenario")
+    return run.scenarios[0]
+
+
+def _plain_value(value: Any) -> Any:
+    """Arrays and other libraries' numbers as lists and floats."""
+    convert = getattr(value, "tolist", None) or getattr(value, "__float__", None)
+    if convert is None:
+        raise PricingError(f"expected plain values, found {type(value).__name__}", field="scenario")
+    return convert()
+
+
+def _refuse_non_finite(value: Any, field: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PricingError(f"expected a finite number, found {value}", field=field)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_non_finite(item, f"{field}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_non_finite(item, f"{field}[{index}]")

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from advisor.common.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "RESULT_GLOB",
@@ -40,12 +44,15 @@ __all__ = [
     "Vmaf",
     "json_schema",
     "result_file_name",
+    "stream_count",
+    "streams_in_name",
     "write_run",
 ]
 
 SCHEMA_VERSION = 1
 RESULT_GLOB = "test_results_*.json"
 _LARGEST_WHOLE = 1 << 53
+_STREAMS = re.compile(r"(?<![\d.,])(\d{1,6})[ _-]*streams?\b", re.IGNORECASE)
 
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -104,6 +111,12 @@ class Quality(_Record, frozen=True, kw_only=True):
     libvmaf_version: Label | None = None
     notes: list[str] = []
     """What a reader should know of an aligned pair, for instance frames that were dropped."""
+    metrics: Annotated[dict[str, float], Meta(max_length=100)] = {}
+    """Means of further metrics by name: ``ms_ssim``, ``vif`` (ratios), ``cambi``."""
+    crop: Annotated[dict[str, str], Meta(max_length=2)] | None = None
+    """What was compared of ``reference`` and ``output`` as ``W:H:X:Y``; None: the whole pictures."""
+    offset_seconds: float | None = None
+    """Of the reference before the output begins; negative where the output has more in front."""
     reference: str | None = None
     distorted: str | None = None
 
@@ -201,9 +214,25 @@ class Scenario(_Record, frozen=True, kw_only=True):
     threads: Count | None = None
     streams: Count | None = None
     viewers: Count | None = None
+    filters: Label | None = None
+    """ffmpeg filters before the encode, beside a change of size or rate."""
+    pixel_format: Label | None = None
+    """Asked of the encode, for instance ``yuv420p10le``."""
+    encoder_options: Annotated[dict[Label, Label], Meta(max_length=100)] = {}
+    """Further options of the encoder, by ffmpeg's names."""
+    passes: Count | None = None
+    """2 when a first pass that only looked at the video lies in the window."""
+    audio: Label | None = None
+    """``copy`` or ffmpeg's name of the audio encoder; None: video alone."""
+    audio_bitrate: Label | None = None
+    hardware_decoding: Label | None = None
+    """ffmpeg's ``-hwaccel``."""
     repeat: Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE)] = 1
     duration: NonNegative | None = None
     """Measured wall seconds of the window."""
+    video_seconds: NonNegative | None = None
+    """Seconds of video of each stream, where the outputs do not say it. Earlier suites ran in real time: of
+    their files it is the window's length."""
     start_time: NonNegative | None = None
     end_time: NonNegative | None = None
     input: InputMedia | None = None
@@ -280,6 +309,23 @@ class Run(_Record, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     refused: tuple[Refused, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, in the names of the file."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    def to_frame(self) -> DataFrame:
+        """One row a scenario as a pandas DataFrame, with what follows from it; see `advisor.results.frames`.
+
+        Raises
+        ------
+        InputError
+            pandas is not installed.
+        """
+        from advisor.results.frames import frame_of
+
+        return frame_of([self])
+
     @property
     def start_time(self) -> float | None:
         """Unix seconds at which the first scenario began, else the run's date."""
@@ -293,8 +339,34 @@ class Run(_Record, frozen=True, kw_only=True):
 
     @property
     def baseline(self) -> Scenario | None:
-        """The first finished idle scenario of the run."""
-        return next((s for s in self.scenarios if s.type == "baseline" and s.status == "ok"), None)
+        """The first finished idle scenario of the run whose figures can be trusted."""
+        return next((s for s in self.baselines if not s.validity), None)
+
+    @property
+    def baselines(self) -> list[Scenario]:
+        """Every finished idle scenario of the run."""
+        return [s for s in self.scenarios if s.type == "baseline" and s.status == "ok"]
+
+
+def streams_in_name(name: str) -> int | None:
+    """The N of "N streams" in a scenario's name; never the N of "N Mbps".
+
+    >>> streams_in_name("4 streams @ 2500k"), streams_in_name("5 Mbps stream")
+    (4, None)
+    """
+    match = _STREAMS.search(name)
+    return int(match[1]) if match else None
+
+
+def stream_count(scenario: Scenario) -> int:
+    """Concurrent streams: the field, else "N streams" in the name, else 1.
+
+    >>> stream_count(Scenario(name="4 streams @ 2500k")), stream_count(Scenario(name="5 Mbps stream"))
+    (4, 1)
+    """
+    if scenario.streams is not None:
+        return scenario.streams
+    return streams_in_name(scenario.name) or 1
 
 
 def result_file_name(when: datetime.datetime | None = None) -> str:

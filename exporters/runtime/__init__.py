@@ -1,28 +1,18 @@
 """The shared runtime of the exporters: collectors in, an HTTP server out.
 
 An exporter is data (`Exporter`): a name, a port, options, and a function that builds its collectors. A
-collector is live (reads at the scrape) or a snapshot (publishes when its data change); both yield families,
-best filled ones of `Family`. See `exporters.runtime.collector` and `exporters.runtime.families`.
+collector gives families by part (`Collector`, `Part`); a `Family` is declared once and filled with values.
+`prometheus_client` writes them, `uvicorn` serves them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporters.runtime.collector import Collector, Exporter, LiveCollector, Option, Part, SnapshotCollector
-from exporters.runtime.families import Family, Filled
+from exporters.runtime.collector import Collector, Exporter, Option, Part
+from exporters.runtime.families import Family, Metric
 
-__all__ = [
-    "Collector",
-    "Exporter",
-    "Family",
-    "Filled",
-    "LiveCollector",
-    "Option",
-    "Part",
-    "SnapshotCollector",
-    "serve",
-]
+__all__ = ["Collector", "Exporter", "Family", "Metric", "Option", "Part", "serve"]
 
 
 def serve(exporter: Exporter, argv: Sequence[str] | None = None) -> int:

@@ -1,211 +1,150 @@
-"""What every exporter answers: requests in, answers out; how they travel is the connection's business."""
+"""What every exporter answers to which path, as an ASGI application."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from email.utils import formatdate
-from typing import Protocol
+import datetime
+import functools
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from html import escape
+from importlib.metadata import version
+from typing import Any
 from urllib.parse import parse_qs
 
 from msgspec import Struct
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, gzip_accepted
 
 from exporters.runtime.collector import Exporter
-from exporters.runtime.landing import landing_page
 from exporters.runtime.logs import logger
-from exporters.runtime.negotiation import (
-    OPENMETRICS,
-    TEXT,
-    Wish,
-    scrape_budget_seconds,
-    wants_gzip,
-    wants_openmetrics,
-)
-from exporters.runtime.scrape import Scraper
+from exporters.runtime.scrape import Scraper, Source
+from exporters.runtime.web_config import Web
 
-__all__ = ["Answer", "App", "Gate", "Open", "Request"]
+__all__ = ["App"]
 
-_PLAIN = b"content-type: text/plain; charset=utf-8\r\n"
-_HTML = b"content-type: text/html; charset=utf-8\r\n"
-_ALLOW = b"allow: GET, HEAD\r\n"
-_RETRY = b"retry-after: 1\r\n"
-_CHALLENGE = b'www-authenticate: Basic realm="metrics"\r\n'
-_OPEN_PATHS = ("/health", "/-/healthy", "/-/ready")
+Header = tuple[bytes, bytes]
+_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+_HTML: Header = (b"content-type", b"text/html; charset=utf-8")
+_RETRY: Header = (b"retry-after", b"1")
+_HEALTH_PATHS = ("/health", "/-/healthy", "/-/ready")
 
 
-class Request(Struct, frozen=True):
-    """What is asked for; ``path`` is decoded, ``query`` is not."""
-
-    method: bytes
-    path: str
-    query: bytes
-    wish: Wish
-
-
-class Answer(Struct, frozen=True):
-    """Status, header lines (each with its end) without the empty line after them, and the body in chunks."""
-
+class _Answer(Struct, frozen=True):
     status: int
-    headers: bytes
+    headers: Sequence[Header]
     body: Sequence[bytes]
 
 
-class Gate(Protocol):
-    """Who may come in, and what header lines go out with every answer."""
-
-    headers: bytes
-
-    def known(self, authorization: bytes) -> bool | None:
-        """Whether the credentials are right, as far as that is known without work."""
-        ...
-
-    async def admits(self, authorization: bytes) -> bool | None:
-        """Whether they are right; None when too many are being checked."""
-        ...
-
-    def close(self) -> None:
-        """Another gate took its place."""
-        ...
-
-
-class Open:
-    """A gate without a lock."""
-
-    def __init__(self, headers: bytes = b"") -> None:
-        self.headers = headers
-
-    def known(self, authorization: bytes) -> bool | None:
-        """Everybody."""
-        return True
-
-    async def admits(self, authorization: bytes) -> bool | None:
-        """Everybody."""
-        return True
-
-    def close(self) -> None:
-        """Nothing to give back."""
+def _text(status: int, text: str, *headers: Header) -> _Answer:
+    return _Answer(status, (_TEXT, *headers), (text.encode(errors="replace"),))
 
 
 class App:
-    """One exporter. ``gate`` may be exchanged at any time.
+    """One exporter."""
 
-    `at_once` gives every answer that needs no waiting, so that the connection can send it without a task;
-    `later` gives the others.
-    """
-
-    def __init__(self, exporter: Exporter, scraper: Scraper, gate: Gate, max_in_flight: int) -> None:
-        self.gate = gate
+    def __init__(self, exporter: Exporter, scraper: Scraper, web: Web) -> None:
         self._exporter = exporter
         self._scraper = scraper
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
-        self._date: tuple[int, bytes] = (0, b"")
+        self._web = web
 
-    def at_once(self, request: Request) -> Answer | None:
-        """The answer, None when it has to be waited for."""
+    async def __call__(
+        self, scope: Any, receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        """Answer one request."""
         try:
-            answer = self._now(request)
-        except Exception as exc:
-            answer = _bug(request, exc)
-        return None if answer is None else self._complete(answer)
+            answer = await self._answer(scope)
+        except Exception as exc:  # the last line: a bug is one log line and a 500
+            logger().error("request failed", path=scope["path"], error=f"{type(exc).__name__}: {exc}")
+            answer = _text(500, "internal error\n")
+        length = b"%d" % sum(map(len, answer.body))
+        headers = [*answer.headers, (b"content-length", length), *self._web.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        *chunks, last = answer.body
+        for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": last})
 
-    async def later(self, request: Request) -> Answer:
-        """The answer that has to be waited for: a password's check, collectors that block."""
-        try:
-            answer = await self._later(request)
-        except Exception as exc:
-            answer = _bug(request, exc)
-        return self._complete(answer)
-
-    def _complete(self, answer: Answer) -> Answer:
-        length = sum(map(len, answer.body))
-        common = b"content-length: %d\r\ndate: %b\r\n%b" % (length, self._time(), self.gate.headers)
-        return Answer(answer.status, answer.headers + common, answer.body)
-
-    def _now(self, request: Request) -> Answer | None:
-        path = request.path
-        if path not in ("/metrics", "/", *_OPEN_PATHS):
-            return Answer(404, _PLAIN, (b"not found: try /metrics\n",))
-        if request.method not in (b"GET", b"HEAD"):
-            return Answer(405, _PLAIN + _ALLOW, (b"method not allowed\n",))
-        if path in _OPEN_PATHS:
-            return self._health(path)
-        admitted = self.gate.known(request.wish.authorization)
-        return None if admitted is None else self._inside(request, admitted)
-
-    def _inside(self, request: Request, admitted: bool) -> Answer | None:
-        if not admitted:
-            return _UNAUTHORIZED
-        if request.path == "/":
-            return Answer(200, _HTML, (landing_page(self._exporter, self._scraper.reports.values()),))
-        only, refusal = self._only(request.query) if request.query else (None, None)
-        if refusal is not None:
-            return refusal
-        openmetrics, compress = _formats(request.wish)
-        body = self._scraper.answer_now(openmetrics=openmetrics, compress=compress, only=only)
-        return None if body is None else Answer(200, _PAGE_HEADERS[openmetrics, compress], body)
-
-    def _health(self, path: str) -> Answer:
-        if path == "/-/ready" and not self._scraper.ready:
-            return Answer(503, _PLAIN + _RETRY, (b"loading\n",))
-        return Answer(200, _PLAIN, (b"OK",))
-
-    def _only(self, query: bytes) -> tuple[frozenset[str] | None, Answer | None]:
-        """The collectors that are asked for; a name that is none is refused."""
-        names = parse_qs(query.decode("latin-1")).get("collect[]", [])
-        unknown = [name for name in names if name not in self._scraper.reports]
-        if unknown:
-            known = ", ".join(self._scraper.reports)
-            text = f"no collector {unknown[0]!r}: expected one of {known}\n"
-            return None, Answer(400, _PLAIN, (text.encode(),))
-        return frozenset(names) or None, None
-
-    async def _later(self, request: Request) -> Answer:
-        admitted = await self.gate.admits(request.wish.authorization)
+    async def _answer(self, scope: Any) -> _Answer:
+        path = scope["path"]
+        if path not in ("/metrics", "/", *_HEALTH_PATHS):
+            return _text(404, "not found: try /metrics\n")
+        if scope["method"] not in ("GET", "HEAD"):
+            return _text(405, "method not allowed\n", (b"allow", b"GET, HEAD"))
+        if path in _HEALTH_PATHS:
+            loading = path == "/-/ready" and not self._scraper.ready
+            return _text(503, "loading\n", _RETRY) if loading else _text(200, "OK")
+        accept, encoding, authorization = _wishes(scope["headers"])
+        admitted = await self._web.passwords.admits(authorization)
         if admitted is None:
-            return Answer(429, _PLAIN + _RETRY, (b"too many wrong passwords\n",))
-        answer = self._inside(request, admitted)
-        return answer if answer is not None else await self._collected(request)
+            return _text(429, "too many wrong passwords\n", _RETRY)
+        if not admitted:
+            return _text(401, "unauthorized\n", (b"www-authenticate", b'Basic realm="metrics"'))
+        if path == "/":
+            return _Answer(200, (_HTML,), (_landing_page(self._exporter, self._scraper.sources),))
+        return self._metrics(scope["query_string"], accept, encoding)
 
-    async def _collected(self, request: Request) -> Answer:
-        if 0 < self._max_in_flight <= self._in_flight:
-            return Answer(503, _PLAIN + _RETRY, (b"too many requests in flight\n",))
-        only, _ = self._only(request.query)
-        openmetrics, compress = _formats(request.wish)
-        self._in_flight += 1
-        try:
-            body = await self._scraper.answer(
-                openmetrics=openmetrics,
-                compress=compress,
-                budget_seconds=scrape_budget_seconds(request.wish.timeout),
-                only=only,
-            )
-        finally:
-            self._in_flight -= 1
-        return Answer(200, _PAGE_HEADERS[openmetrics, compress], body)
-
-    def _time(self) -> bytes:
-        second = int(time.time())
-        if self._date[0] != second:
-            self._date = (second, formatdate(second, usegmt=True).encode())
-        return self._date[1]
+    def _metrics(self, query: bytes, accept: str, encoding: str) -> _Answer:
+        names = parse_qs(query.decode("latin-1")).get("collect[]", []) if query else []
+        for name in names:
+            if name not in self._scraper.names:
+                known = ", ".join(self._scraper.names)
+                return _text(400, f"no collector {name!r}: expected one of {known}\n")
+        openmetrics, compress, headers = _format(accept, encoding)
+        body = self._scraper.body(openmetrics=openmetrics, compress=compress, only=names or None)
+        return _Answer(200, headers, body)
 
 
-_UNAUTHORIZED = Answer(401, _PLAIN + _CHALLENGE, (b"unauthorized\n",))
-_PAGE_HEADERS = {
-    (openmetrics, compress): b"content-type: %b\r\nvary: Accept, Accept-Encoding\r\n%b"
-    % (OPENMETRICS if openmetrics else TEXT, b"content-encoding: gzip\r\n" if compress else b"")
-    for openmetrics in (False, True)
-    for compress in (False, True)
-}
+def _wishes(headers: Iterable[Header]) -> tuple[str, str, bytes]:
+    """Accept, Accept-Encoding and Authorization; the first two may come several times."""
+    accept, encoding, authorization = b"", b"", b""
+    for name, value in headers:
+        if name == b"accept":
+            accept = accept + b"," + value if accept else value
+        elif name == b"accept-encoding":
+            encoding = encoding + b"," + value if encoding else value
+        elif name == b"authorization":
+            authorization = value
+    return accept.decode("latin-1"), encoding.decode("latin-1"), authorization
 
 
-def _formats(wish: Wish) -> tuple[bool, bool]:
-    """Whether OpenMetrics, and whether gzip."""
-    return wants_openmetrics(wish.accept), wants_gzip(wish.accept_encoding)
+@functools.lru_cache(maxsize=256)
+def _format(accept: str, encoding: str) -> tuple[bool, bool, tuple[Header, ...]]:
+    """Whether OpenMetrics, whether gzip, and the headers that say so."""
+    try:
+        _, content_type = choose_encoder(accept)
+    except TypeError:  # a version that is no number
+        content_type = CONTENT_TYPE_PLAIN_0_0_4
+    compress = gzip_accepted(encoding) and not re.search(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", encoding)
+    headers = (b"content-type", content_type.encode("latin-1")), (b"vary", b"Accept, Accept-Encoding")
+    packed = ((b"content-encoding", b"gzip"),) if compress else ()
+    return content_type.startswith("application/openmetrics-text"), compress, (*headers, *packed)
 
 
-def _bug(request: Request, exc: Exception) -> Answer:
-    """The last line: a bug is one log line and a 500."""
-    logger().error("request failed", path=request.path, error=f"{type(exc).__name__}: {exc}")
-    return Answer(500, _PLAIN, (b"internal error\n",))
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width">
+<style>body{{font:1rem/1.5 sans-serif;margin:2rem auto;max-width:48rem;padding:0 1rem}}
+td,th{{text-align:left;padding:.1rem 1rem .1rem 0}}</style></head>
+<body><h1>{title}</h1>
+<p>Wattframe {version}</p>
+<ul><li><a href="metrics">Metrics</a></li><li><a href="health">Health</a></li></ul>
+<table><tr><th>Collector</th><th>Last collection</th><th>Took</th><th>State</th></tr>
+{rows}</table></body></html>
+"""
+
+
+def _landing_page(exporter: Exporter, sources: Iterable[Source]) -> bytes:
+    """Name, version, links and how each collector did last; everything is escaped."""
+    rows = "".join(
+        f"<tr><td>{escape(s.name)}</td><td>{_when(s.at)}</td><td>{s.seconds * 1000:.1f} ms</td>"
+        f"<td>{escape(s.error or ('ok' if s.at else 'not yet'))}</td></tr>\n"
+        for s in sources
+    )
+    page = _PAGE.format(title=escape(exporter.title), version=escape(version("wattframe")), rows=rows)
+    return page.encode(errors="replace")
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    moment = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return moment.isoformat().replace("+00:00", "Z")

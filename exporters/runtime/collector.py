@@ -1,42 +1,57 @@
-"""What an exporter is made of: collectors, and what binds them to a name, a port and options.
-
-A collector yields families. The fast and usual way is `exporters.runtime.families.Family`, a constant that
-is filled with rows at each scrape; a family of `prometheus_client` is taken as well, at about ten times the
-cost. A value of ``None`` is not published. Two series with the same labels, or two families of one name,
-make the collector fail: duplicates are never published.
-"""
+"""What an exporter is made of: collectors, and what binds them to a name, a port and options."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from exporters.runtime.families import Family, Filled
+from exporters.runtime.families import Family, Metric
 
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
-
-__all__ = ["AnyFamily", "Collector", "Exporter", "LiveCollector", "Option", "Part", "SnapshotCollector"]
-
-AnyFamily: TypeAlias = "Filled | Metric"
-Part: TypeAlias = "Sequence[AnyFamily] | Callable[[], Sequence[AnyFamily]]"
-"""A list of families, or a function that makes it: then the rows need not be kept between refreshes."""
+__all__ = ["Collector", "Exporter", "Option", "Part"]
 
 
-@runtime_checkable
-class LiveCollector(Protocol):
-    """Reads at the scrape.
+class Part(Struct, frozen=True):
+    """Families that are rendered together: a pure function and what it is given.
 
-    ``name`` is the value of the label ``collector``. ``blocking`` says whether ``collect`` may wait (files on
-    slow disks, sockets): then it runs in a thread of its own within the scrape's time budget, else right in
-    the event loop. An exception is counted, logged once and leaves the other collectors standing.
+    It is rendered again only when an input is another one, so a new file among thousands costs what it holds.
     """
 
-    name: str
-    blocking: bool
+    families: Callable[..., Iterable[Metric]]
+    inputs: tuple[Any, ...] = ()
+
+    def same(self, other: Part) -> bool:
+        """Whether ``other`` gives the same families."""
+        return (
+            self.families == other.families
+            and len(self.inputs) == len(other.inputs)
+            and all(a is b or a == b for a, b in zip(self.inputs, other.inputs, strict=True))
+        )
+
+
+class Collector(Protocol):
+    """Gives families by part, for instance by run.
+
+    ``name`` is the value of the label ``collector``. With ``poll_seconds`` None, `parts` is called at each
+    scrape, right in the event loop, and must not wait: for samplers that hold a newest reading. Else it is
+    called in a thread of its own, about so often, and a scrape sends what it gave last.
+
+    `parts` says everything that is known now, not what changed since: nothing is "as before". So a call that
+    fails loses nothing. What a collector keeps between calls is a memory of results by their inputs, or of
+    files by their stamps, and is entered only once the work is done.
+
+    An exception means that nothing is known: the collector's series vanish until a call succeeds; other
+    collectors stay. Two series with the same labels, or a family that another collector has, are never
+    published: the part is left out, and the collector counts as failed.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def poll_seconds(self) -> float | None: ...
 
     def start(self) -> None:
         """Take what the collector needs (threads, sockets); called once before the port is opened."""
@@ -44,39 +59,9 @@ class LiveCollector(Protocol):
     def close(self) -> None:
         """Give it back; called once at the end."""
 
-    def collect(self) -> Iterable[AnyFamily]:
-        """Families of this moment; where nothing is new, the same object as last time is not rendered."""
+    def parts(self) -> Mapping[str, Part]:
+        """What there is to publish now, in the order of the page."""
         ...
-
-
-@runtime_checkable
-class SnapshotCollector(Protocol):
-    """Publishes when its data change; a scrape sends bytes that are ready.
-
-    ``refresh`` runs in a thread of its own every ``poll_seconds``, first as soon as the port is open. It
-    returns the families by part (for instance by run id), or None when nothing changed. A part that is the
-    same object as last time is not rendered again, so a new file among thousands costs what it holds.
-    Families of one name are joined over the parts, under the first part's HELP. The order of parts on the
-    page is the order in which they came.
-
-    An exception means that nothing is known: the collector's series vanish until a refresh succeeds.
-    """
-
-    name: str
-    poll_seconds: float
-
-    def start(self) -> None:
-        """Take what the collector needs; called once before the port is opened."""
-
-    def close(self) -> None:
-        """Give it back; called once at the end."""
-
-    def refresh(self) -> Mapping[str, Part] | None:
-        """Families by part, or None for "as before"."""
-        ...
-
-
-Collector: TypeAlias = LiveCollector | SnapshotCollector
 
 
 class Option(Struct, frozen=True):
@@ -105,7 +90,5 @@ class Exporter(Struct, frozen=True):
     """Configuration in, collectors out. Raises InputError; opens nothing (that is ``start``'s)."""
     port_env: str = ""
     """Environment variable of ``--port``; empty means ``<NAME>_EXPORTER_PORT``."""
-    metrics: Mapping[str, str] = {}
-    """Every metric family the exporter can publish, with its meaning; docs/metrics.md is made from it."""
     families: Sequence[Family] = ()
-    """The same as constants, where the exporter has them; they need not be in ``metrics`` again."""
+    """Every metric family the exporter can publish; docs/metrics.md is made from it."""

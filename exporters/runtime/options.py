@@ -16,6 +16,7 @@ from exporters.runtime.collector import Exporter, Option
 
 __all__ = [
     "METER_OPTIONS",
+    "RESULT_OPTIONS",
     "choice",
     "common_options",
     "existing_file",
@@ -119,13 +120,6 @@ def common_options(exporter: Exporter) -> list[Option]:
         ),
         Option("--log-format", "EXPORTER_LOG_FORMAT", "logfmt", choice(*formats), " or ".join(formats)),
         Option("--log-level", "EXPORTER_LOG_LEVEL", "info", choice(*levels), ", ".join(levels)),
-        Option(
-            "--max-requests-in-flight",
-            "EXPORTER_MAX_REQUESTS_IN_FLIGHT",
-            40,
-            whole_number(0, 100_000),
-            "scrapes answered at once, the next one gets 503; 0 is no limit",
-        ),
     ]
 
 
@@ -142,6 +136,19 @@ METER_OPTIONS = (
     ),
 )
 """Where the machine's energy comes from, for every exporter that needs it."""
+
+RESULT_OPTIONS = (
+    Option("--results-dir", "RESULTS_DIR", Path("test_results"), folder, "folder of the result files"),
+    Option("--runs", "RESULTS_RUNS", 10, whole_number(1, 1_000_000), "newest runs that are published"),
+    Option(
+        "--max-scenarios",
+        "RESULTS_MAX_SCENARIOS",
+        10_000,
+        whole_number(1, 1_000_000),
+        "scenarios that are published; beyond it the oldest runs are dropped",
+    ),
+)
+"""The result files, for every exporter that reads them."""
 
 
 def parse_options(exporter: Exporter, argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:

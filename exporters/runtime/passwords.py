@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 
-import bcrypt
-
-from exporters.runtime.lane import Lane
-
-__all__ = ["PasswordGate"]
+__all__ = ["Passwords"]
 
 _KEPT = 256
 """Credentials whose check is remembered, right and wrong ones alike."""
@@ -24,38 +22,33 @@ _BCRYPT_BYTES = 72
 """What the algorithm looks at; tools that make hashes cut passwords there."""
 
 
-class PasswordGate:
-    """Lets in who knows a user's password.
+class Passwords:
+    """Lets in who knows a user's password; without users, everybody.
 
-    A check takes as long as its hash asks for, in one thread of its own, and for an unknown user as long as
-    for a known one. What was checked is remembered under a keyed digest, never as text.
+    A check takes as long as its hash asks for, in a thread, one at a time; for an unknown user as long as for
+    the costliest known one. What was checked is remembered under a keyed digest of hash and credentials,
+    never as text: it holds as long as the user's hash is the same.
     """
 
-    def __init__(self, users: Mapping[str, bytes], headers: bytes = b"") -> None:
-        self.headers = headers
-        self._users = dict(users)
-        # a user that does not exist takes the same time as one that does
-        self._nobody = next(iter(users.values()))
+    def __init__(self, users: Mapping[str, bytes] | None = None) -> None:
+        self.users = dict(users or {})
+        """Names and hashes; may be replaced at any time."""
         self._key = secrets.token_bytes(32)
         self._checked: dict[bytes, bool] = {}
         self._waiting = 0
-        self._lane = Lane("passwords")
-
-    def known(self, authorization: bytes) -> bool | None:
-        """What was found for these credentials before; what is no credential is wrong."""
-        credentials = _credentials(authorization)
-        return False if credentials is None else self._checked.get(self._digest(*credentials))
-
-    def _digest(self, user: bytes, password: bytes) -> bytes:
-        return hmac.digest(self._key, user + b":" + password, hashlib.sha256)
+        self._one_at_a_time = asyncio.Lock()
 
     async def admits(self, authorization: bytes) -> bool | None:
         """Whether the header's credentials are right; None when too many checks are waiting."""
+        if not self.users:
+            return True
         credentials = _credentials(authorization)
         if credentials is None:
             return False
         user, password = credentials
-        digest = self._digest(user, password)
+        hashed = self.users.get(user.decode("utf-8", "surrogateescape"))
+        compared = hashed or max(self.users.values(), key=lambda known: known[4:6])
+        digest = hmac.digest(self._key, b"%b:%b:%b" % (compared, user, password), hashlib.sha256)
         known = self._checked.get(digest)
         if known is not None:
             return known
@@ -63,7 +56,8 @@ class PasswordGate:
             return None
         self._waiting += 1
         try:
-            right = await asyncio.shield(self._lane.submit(lambda: self._check(user, password)))
+            async with self._one_at_a_time:
+                right = await _in_thread(lambda: _matches(password, compared)) and hashed is not None
         finally:
             self._waiting -= 1
         if len(self._checked) >= _KEPT:
@@ -71,22 +65,37 @@ class PasswordGate:
         self._checked[digest] = right
         return right
 
-    def _check(self, user: bytes, password: bytes) -> bool:
-        hashed = self._users.get(user.decode("utf-8", "surrogateescape"))
-        try:
-            right = bcrypt.checkpw(password[:_BCRYPT_BYTES], hashed or self._nobody)
-        except ValueError:
-            return False
-        return right and hashed is not None
-
     def _forget(self) -> None:
         """Make room: guesses go, passwords that were right stay unless they are as many."""
         right = {digest: True for digest, was_right in self._checked.items() if was_right}
         self._checked = right if len(right) < _KEPT else {}
 
-    def close(self) -> None:
-        """Let the thread end; checks that wait are still answered."""
-        self._lane.close(wait_seconds=0)
+
+def _matches(password: bytes, hashed: bytes) -> bool:
+    import bcrypt  # here, because most have no passwords, and it takes 1 MB
+
+    try:
+        return bcrypt.checkpw(password[:_BCRYPT_BYTES], hashed)
+    except ValueError:
+        return False
+
+
+def _in_thread(function: Callable[[], bool]) -> asyncio.Future[bool]:
+    """The result of ``function`` from a daemon thread: a check of minutes does not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+
+    def deliver(result: bool) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def work() -> None:
+        result = function()
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(deliver, result)
+
+    threading.Thread(target=work, name="password", daemon=True).start()
+    return future
 
 
 def _credentials(authorization: bytes) -> tuple[bytes, bytes] | None:

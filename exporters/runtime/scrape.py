@@ -1,74 +1,117 @@
-"""One answer to ``/metrics``: every collector's families, and what the exporter says of itself."""
+"""The collectors of one exporter, and the body of one scrape: their pages and the exporter's own families."""
 
 from __future__ import annotations
 
-import asyncio
 import platform
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 
 from msgspec import Struct
+from prometheus_client.process_collector import ProcessCollector
 
-from exporters.runtime.collector import Collector, Exporter, LiveCollector
-from exporters.runtime.families import Block, Family, Filled, header, render
-from exporters.runtime.gzips import Begun, begin, finish, piece
-from exporters.runtime.live import NOTHING, LiveSource, Outcome
+from exporters.runtime.collector import Collector, Exporter
+from exporters.runtime.families import Family, Metric
 from exporters.runtime.logs import logger
-from exporters.runtime.process import FAMILIES as PROCESS_FAMILIES
-from exporters.runtime.process import ProcessMetrics
-from exporters.runtime.snapshot import Page, SnapshotSource
+from exporters.runtime.page import END, Page, PageBuilder, compressed, text_of
 
-__all__ = ["Report", "Scraper", "own_families"]
+__all__ = ["MOST_SECONDS", "Scraper", "Source", "own_families", "process_families"]
+
+MOST_SECONDS = 30.0
+"""A page older than this is not shown: its collector hangs, and what it shows may be gone."""
+_REST, _MOST_REST_SECONDS = 4.0, 2.0
+"""A collector rests so many times as long as it worked, up to a bound: a folder of thousands costs little."""
+_CLOSE_SECONDS = 0.4
+_JOINED_BYTES = 65_536
 
 
-class Report:
-    """How a collector did last, for the page and the log: a failure is logged once, not at every scrape."""
+class Source:
+    """One collector: the page that it gave last, and how it did."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.at: float | None = None
-        self.seconds = 0.0
+    def __init__(self, collector: Collector, owners: dict[str, str]) -> None:
+        self.name = collector.name
         self.error: str | None = None
         self.failures = 0
-        self.states = 0
-        """Counts what changes the collector's success or failures."""
+        self.seconds = 0.0
+        """How long the last call took."""
+        self.at: float | None = None
+        """When it ended, Unix time; None before the first."""
+        self.loaded = False
+        self._collector = collector
+        self._builder = PageBuilder(collector.name, owners)
+        self._page: Page | None = None
+        self._ended = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name=f"collect-{self.name}", daemon=True)
 
-    def note(self, error: str | None, seconds: float) -> None:
-        """Keep the outcome of one collection."""
-        if error is not None or self.error is not None or self.at is None:
-            self._changed(error)
-        self.error, self.seconds, self.at = error, seconds, time.time()
+    @property
+    def live(self) -> bool:
+        """Whether the collector is asked at each scrape."""
+        return self._collector.poll_seconds is None
 
-    def _changed(self, error: str | None) -> None:
-        self.states += 1
+    @property
+    def success(self) -> bool:
+        """Whether the last call gave all that there is."""
+        return self.at is not None and self.error is None
+
+    def open(self) -> None:
+        """Begin to poll."""
+        self.loaded = self.live
+        if not self.live:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop polling; a call that hangs is left behind (its thread is a daemon)."""
+        self._stop.set()
+
+    def page(self) -> Page | None:
+        """The page of now, None when nothing is known."""
+        if self.live:
+            self.collect()
+        elif self._page is not None and time.monotonic() - self._ended > MOST_SECONDS:
+            self._note(None, f"nothing new for {MOST_SECONDS:.0f} s: the collector hangs", self.seconds)
+        return self._page
+
+    def collect(self) -> None:
+        """Ask the collector and render what is new."""
+        start, former, page = time.perf_counter(), self._page, None
+        try:
+            page = self._builder.build(self._collector.parts())
+            if former is not None and page is not former:
+                page.prepare(former)
+            error = page.error
+        except Exception as exc:
+            page, error = None, f"{type(exc).__name__}: {exc}"
+        self._ended = time.monotonic()
+        self._note(page, error, time.perf_counter() - start)
+        self.loaded = self.loaded or page is not None
+
+    def _note(self, page: Page | None, error: str | None, seconds: float) -> None:
+        """Keep the outcome; a failure is counted each time and logged once."""
+        former, self.error = self.error, error
+        self._page, self.seconds, self.at = page, seconds, time.time()
         if error is None:
-            if self.error is not None:
+            if former is not None:
                 logger().info("collector recovered", collector=self.name)
             return
         self.failures += 1
-        if error != self.error:
+        if error != former:
             logger().error("collector failed", collector=self.name, error=error)
-        else:
-            logger().debug("collector failed again", collector=self.name, error=error)
+
+    def _poll(self) -> None:
+        while not self._stop.is_set():
+            self.collect()
+            rest = min(_REST * self.seconds, _MOST_REST_SECONDS)
+            self._stop.wait(max(self._collector.poll_seconds or 0.0, rest))
 
 
-class _Joined(Struct):
-    """The collectors' text as last sent: as good as new while its sources are the same objects."""
+class _Body(Struct):
+    """What was sent last, as good as new while its pages and its tail are the same objects."""
 
-    sources: list[Page | Block | None]
     pages: list[Page]
-    text: bytes
-    clashes: dict[str, str]
-    """By collector, why its families are not shown."""
-    packed: Begun | None = None
-
-    def begun(self, openmetrics: bool) -> Begun:
-        """Pages and text, compressed once."""
-        if self.packed is None:
-            pages = [page.piece(openmetrics) for page in self.pages]
-            self.packed = begin([*pages, piece(self.text, 1)])
-        return self.packed
+    tail: bytes
+    chunks: tuple[bytes, ...]
 
 
 def own_families(name: str) -> dict[str, Family]:
@@ -88,158 +131,97 @@ def own_families(name: str) -> dict[str, Family]:
     }
 
 
+def process_families() -> list[Metric]:
+    """CPU, memory and descriptors of this process."""
+    return list(ProcessCollector(registry=None).collect())
+
+
 class Scraper:
     """The collectors of one exporter, ready to be asked."""
 
     def __init__(self, exporter: Exporter, collectors: Sequence[Collector]) -> None:
-        self.live = [LiveSource(c) for c in collectors if isinstance(c, LiveCollector)]
-        self.snapshots = [
-            SnapshotSource(c, self._refreshed) for c in collectors if not isinstance(c, LiveCollector)
-        ]
-        self.reports = {c.name: Report(c.name) for c in collectors}
-        if len(self.reports) != len(collectors):
-            raise ValueError(f"{exporter.name}: two collectors with one name")
         self._own = own_families(exporter.name)
-        self._build = self._own["build"]([((version("wattframe"), platform.python_version()), 1)])
-        self._process = ProcessMetrics()
-        self._process_seen: list[Filled] = []
-        self._process_block = NOTHING
-        self._joined: dict[bool, _Joined] = {}
-        self._states_of: list[tuple[str, int]] = []
-        self._states_block = NOTHING
-        self._prefixes = {name: self._own["duration"].prefix((name,)) for name in self.reports}
-        self._own_names = frozenset(f.name for f in (*self._own.values(), *PROCESS_FAMILIES))
-        self._blocking = any(source.blocking for source in self.live)
+        # as OpenMetrics names them: without _total and _info
+        reserved = [f([]).name for f in self._own.values()] + [m.name for m in process_families()]
+        owners = dict.fromkeys(reserved, "exporter's own")
+        # a page that is compressed ahead comes first
+        self.sources = sorted((Source(c, owners) for c in collectors), key=lambda source: source.live)
+        self.names = [source.name for source in self.sources]
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"{exporter.name}: two collectors with one name")
+        self._collectors = collectors
+        self._build = ((version("wattframe"), platform.python_version()), 1.0)
+        self._bodies: dict[tuple[bool, bool], _Body] = {}
+        self._tails: dict[bool, tuple[object, bytes]] = {}
 
-    def _refreshed(self, source: SnapshotSource) -> None:
-        self.reports[source.name].note(source.error, source.seconds)
+    def start(self) -> None:
+        """Start the collectors; when one fails, those before it are closed."""
+        for number, collector in enumerate(self._collectors):
+            try:
+                collector.start()
+            except BaseException:
+                _close(self._collectors[:number])
+                raise
 
     def open(self) -> None:
-        """Begin to refresh the snapshots."""
-        for source in self.snapshots:
+        """Begin to poll."""
+        for source in self.sources:
             source.open()
 
     def close(self) -> None:
-        """End the threads."""
-        for snapshot in self.snapshots:
-            snapshot.close()
-        for live in self.live:
-            live.close()
+        """End the threads and close the collectors, in the time there is: one may hang."""
+        for source in self.sources:
+            source.close()
+        closing = threading.Thread(target=_close, args=(self._collectors,), daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
 
     @property
     def ready(self) -> bool:
-        """Whether every snapshot has been loaded once."""
-        return all(source.loaded for source in self.snapshots)
+        """Whether every collector has been loaded once."""
+        return all(source.loaded for source in self.sources)
 
-    def answer_now(
-        self, *, openmetrics: bool, compress: bool, only: frozenset[str] | None = None
-    ) -> list[bytes] | None:
-        """The body of one scrape, in chunks; None where a collector may have to be waited for.
-
-        ``only`` restricts it to collectors by name.
-        """
-        live = self._chosen(only)
-        if self._blocking and any(source.blocking for source in live):
-            return None
-        outcomes = [source.now() for source in live]
-        return self._compose(live, outcomes, openmetrics=openmetrics, compress=compress, only=only)
-
-    async def answer(
-        self, *, openmetrics: bool, compress: bool, budget_seconds: float, only: frozenset[str] | None = None
-    ) -> list[bytes]:
-        """The same, with collectors that may take as long as the budget."""
-        live = self._chosen(only)
-        outcomes = await self._outcomes(live, budget_seconds)
-        return self._compose(live, outcomes, openmetrics=openmetrics, compress=compress, only=only)
-
-    def _chosen(self, only: frozenset[str] | None) -> list[LiveSource]:
-        return self.live if only is None else [source for source in self.live if source.name in only]
-
-    def _compose(
-        self,
-        live: Sequence[LiveSource],
-        outcomes: Sequence[Outcome],
-        *,
-        openmetrics: bool,
-        compress: bool,
-        only: frozenset[str] | None,
-    ) -> list[bytes]:
-        shown = [s for s in self.snapshots if only is None or s.name in only]
-        sources = [*(source.page for source in shown), *(outcome.block for outcome in outcomes)]
-        joined = self._joined.get(openmetrics)
-        if joined is None or joined.sources != sources:
-            joined = self._join(live, shown, sources, openmetrics)
-            self._joined[openmetrics] = joined
-        for source, outcome in zip(live, outcomes, strict=True):
-            error = joined.clashes.get(source.name) if joined.clashes else None
-            self.reports[source.name].note(outcome.error or error, outcome.seconds)
-        for snapshot in shown if joined.clashes else ():
-            if snapshot.name in joined.clashes:
-                self.reports[snapshot.name].note(joined.clashes[snapshot.name], snapshot.seconds)
-        reports = [self.reports[n] for n in [s.name for s in live] + [s.name for s in shown]]
-        tail = self._about(reports, openmetrics).encode()
+    def body(
+        self, *, openmetrics: bool, compress: bool, only: Collection[str] | None = None
+    ) -> tuple[bytes, ...]:
+        """The body of one scrape, in chunks; ``only`` restricts it to collectors by name."""
+        sources = [s for s in self.sources if only is None or s.name in only]
+        pages = [page for source in sources if (page := source.page()) is not None]
+        tail = self._tail(sources, openmetrics)
+        former = self._bodies.get((openmetrics, compress))
+        if former is not None and former.tail is tail and former.pages == pages:
+            return former.chunks
         if compress:
-            return finish(joined.begun(openmetrics), tail)
-        return [*(page.plain(openmetrics) for page in joined.pages), joined.text, tail]
+            chunks: tuple[bytes, ...] = compressed(pages, tail, openmetrics)
+        else:
+            chunks = (*[page.text(openmetrics) for page in pages], tail)
+        if sum(map(len, chunks)) < _JOINED_BYTES:
+            chunks = (b"".join(chunks),)
+        self._bodies[openmetrics, compress] = _Body(pages, tail, chunks)
+        return chunks
 
-    def _join(
-        self,
-        live: Sequence[LiveSource],
-        shown: Sequence[SnapshotSource],
-        sources: list[Page | Block | None],
-        openmetrics: bool,
-    ) -> _Joined:
-        """Text and pages without those of a collector whose families another one has, or has twice itself."""
-        taken = set(self._own_names)
-        joined = _Joined(sources, [], b"", {})
-        texts = []
-        for name, source in zip([s.name for s in shown] + [s.name for s in live], sources, strict=True):
-            if source is None:
-                continue  # a snapshot of which nothing is known
-            names = list(source.names)
-            if len(set(names)) != len(names) or not taken.isdisjoint(names):
-                joined.clashes[name] = _clash({n for n in names if names.count(n) > 1 or n in taken})
-            elif isinstance(source, Page):
-                joined.pages.append(source)
-                taken.update(names)
-            else:
-                texts.append(source.text(openmetrics))
-                taken.update(names)
-        joined.text = "".join(texts).encode()
-        return joined
+    def _tail(self, sources: Sequence[Source], openmetrics: bool) -> bytes:
+        """What the exporter says of itself; new when a collector fares otherwise, and each second."""
+        key = (int(time.monotonic()), *[(s.name, s.success, s.failures) for s in sources])
+        former = self._tails.get(openmetrics)
+        if former is not None and former[0] == key:
+            return former[1]
+        tail = text_of(list(self._about(sources)), openmetrics) + (END if openmetrics else b"")
+        self._tails[openmetrics] = key, tail
+        return tail
 
-    async def _outcomes(self, live: Sequence[LiveSource], budget_seconds: float) -> list[Outcome]:
-        waiting = [asyncio.ensure_future(s.within(budget_seconds)) if s.blocking else None for s in live]
-        return [
-            source.now() if future is None else await future
-            for source, future in zip(live, waiting, strict=True)
-        ]
-
-    def _about(self, reports: Sequence[Report], openmetrics: bool) -> str:
-        """What the exporter says of itself; all but the durations is kept as text while it holds."""
-        states = [(report.name, report.states) for report in reports]
-        if states != self._states_of:
-            self._states_of, self._states_block = states, self._states(reports)
-        family = self._own["duration"]
-        head = header(family.name, family.kind, family.help, openmetrics=openmetrics)
-        lines = [f"{self._prefixes[r.name]}{r.seconds!r}\n" for r in reports if r.at is not None]
-        durations = f"{head}{''.join(lines)}" if lines else ""
-        end = "# EOF\n" if openmetrics else ""
-        fixed, process = self._states_block.text(openmetrics), self._own_process().text(openmetrics)
-        return f"{fixed}{durations}{process}{end}"
-
-    def _states(self, reports: Sequence[Report]) -> Block:
-        success = [((r.name,), int(r.error is None and r.at is not None)) for r in reports]
-        failures = [((r.name,), r.failures) for r in reports]
-        families = (self._build, self._own["success"](success), self._own["failures"](failures))
-        return Block(map(render, families))
-
-    def _own_process(self) -> Block:
-        families = self._process.collect()
-        if families is not self._process_seen:
-            self._process_seen, self._process_block = families, Block(map(render, families))
-        return self._process_block
+    def _about(self, sources: Sequence[Source]) -> Iterator[Metric]:
+        own = self._own
+        yield own["build"]([self._build])
+        yield own["success"]([((s.name,), s.success) for s in sources])
+        yield own["duration"]([((s.name,), s.seconds) for s in sources if s.at is not None])
+        yield own["failures"]([((s.name,), s.failures) for s in sources])
+        yield from process_families()
 
 
-def _clash(names: Iterable[str]) -> str:
-    return f"two families with one name: {', '.join(sorted(names))}"
+def _close(collectors: Sequence[Collector]) -> None:
+    for collector in reversed(collectors):
+        try:
+            collector.close()
+        except Exception as exc:
+            logger().error("collector not closed", collector=collector.name, error=exc)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
 import socket
-import ssl
 import sys
+import threading
+import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
 from typing import cast
 
-import uvloop
+import uvicorn
 
 from advisor.common.exit import guarded
 from advisor.errors import InputError, WorkError
@@ -24,12 +25,12 @@ from exporters.runtime.collector import Collector, Exporter
 from exporters.runtime.connection import Connection
 from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Scraper
-from exporters.runtime.web import Web
+from exporters.runtime.web_config import Web
 
-__all__ = ["Listener", "main"]
+__all__ = ["Server", "bind", "configured", "main"]
 
 _BACKLOG = 1024
-_GRACE_SECONDS = 1.4
+_GRACE_SECONDS = 1
 """For answers in flight, of the two seconds that an exporter has to end."""
 _HANDSHAKE_SECONDS = 10.0
 _RELOAD_SECONDS = 1.0
@@ -43,22 +44,15 @@ def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
 
 def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
     options, web, collectors = configured(exporter, sys.argv[1:] if argv is None else argv)
-    # a refresh in its thread gives way to a scrape after this long, not after Python's 5 ms
+    # a collector in its thread gives way to a scrape after this long, not after Python's 5 ms
     sys.setswitchinterval(_SWITCH_SECONDS)
     scraper = Scraper(exporter, collectors)
-    sock = bind(options.host, options.port)
-    started: list[Collector] = []
-    try:
-        for collector in collectors:
-            collector.start()
-            started.append(collector)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(exporter, scraper, sock, options, web))
-    finally:
-        sock.close()
-        scraper.close()
-        for collector in reversed(started):
-            collector.close()
+    with bind(options.host, options.port) as sock:
+        scraper.start()
+        try:
+            Server(exporter, scraper, web, sock).run()
+        finally:
+            scraper.close()
     return 0
 
 
@@ -75,15 +69,15 @@ def configured(exporter: Exporter, argv: Sequence[str]) -> tuple[Namespace, Web,
     steps: list[Callable[[], object]] = [lambda: Web(options.web_config)]
     if not problems:
         steps.append(lambda: exporter.build(options))
-    made = []
+    results = []
     for step in steps:
         try:
-            made.append(step())
+            results.append(step())
         except InputError as exc:
             problems.append(str(exc))
     if problems:
         raise InputError("; ".join(problems))
-    web, collectors = made
+    web, collectors = results
     return options, cast(Web, web), cast(Sequence[Collector], collectors)
 
 
@@ -114,97 +108,91 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _serve(
-    exporter: Exporter, scraper: Scraper, sock: socket.socket, options: Namespace, web: Web
-) -> None:
-    app = App(exporter, scraper, web.gate, options.max_requests_in_flight)
-    listener = Listener(app, sock)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, partial(_signalled, stop))
-    await listener.listen(web.context, web.allowed_sans)
-    scraper.open()
-    reloading = loop.create_task(_reload(app, listener, web))
-    logs.logger().info("listening", exporter=exporter.name, address=listener.url, port=listener.port)
-    await stop.wait()
-    reloading.cancel()
-    logs.logger().info("stopping", exporter=exporter.name)
-    await listener.close(_GRACE_SECONDS)
+class Server(uvicorn.Server):
+    """uvicorn with our connections, our signals, and a TLS context that can be exchanged."""
 
-
-async def _reload(app: App, listener: Listener, web: Web) -> None:
-    """Take a changed web configuration or certificate; a broken one leaves the former in force."""
-    while web.path is not None:
-        await asyncio.sleep(_RELOAD_SECONDS)
-        try:
-            if not web.reload():
-                continue
-        except InputError as exc:
-            logs.logger().error("web configuration refused, the former one stays", error=exc)
-            continue
-        app.gate = web.gate
-        await listener.listen(web.context, web.allowed_sans)
-        logs.logger().info("web configuration reloaded")
-
-
-def _signalled(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        os._exit(130)  # asked twice: at once, whatever is in flight
-    stop.set()
-
-
-class Listener:
-    """The port and the connections that came through it.
-
-    `listen` may be called again with another TLS context: the socket stays open in between, so that no
-    client is refused, and connections that exist go on as they are.
-    """
-
-    def __init__(self, app: App, sock: socket.socket) -> None:
-        self._app = app
-        self._sock = sock
-        self._connections: set[Connection] = set()
-        self._server: asyncio.AbstractServer | None = None
-        self.tls = False
-
-    @property
-    def port(self) -> int:
-        """The port that was bound."""
-        number: int = self._sock.getsockname()[1]
-        return number
-
-    @property
-    def connections(self) -> int:
-        """How many clients are connected."""
-        return len(self._connections)
-
-    @property
-    def url(self) -> str:
-        """Where a client on this host finds the exporter."""
-        host = self._sock.getsockname()[0]
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self.tls else 'http'}://{shown}:{self.port}"
-
-    async def listen(self, context: ssl.SSLContext | None, allowed_sans: Sequence[str] = ()) -> None:
-        """Accept connections: with TLS when there is a context, from ``allowed_sans`` alone when given."""
-        former, self.tls = self._server, context is not None
-        factory = partial(Connection, self._app, self._connections, frozenset(allowed_sans))
-        handshake = None if context is None else _HANDSHAKE_SECONDS
-        self._server = await asyncio.get_running_loop().create_server(
-            factory, sock=self._sock.dup(), ssl=context, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+    def __init__(self, exporter: Exporter, scraper: Scraper, web: Web, sock: socket.socket) -> None:
+        config = uvicorn.Config(
+            App(exporter, scraper, web),
+            loop="uvloop",
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="critical",  # a hostile client writes no log
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        if former is not None:
-            former.close()
+        super().__init__(config)
+        self._exporter = exporter
+        self._scraper = scraper
+        self._web = web
+        self._sock = sock
+        self.servers = []
 
-    async def close(self, grace_seconds: float) -> None:
-        """Stop accepting, let answers in flight finish within the grace, cut off the rest."""
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.shutdown()
-        deadline = asyncio.get_running_loop().time() + grace_seconds
-        while self._connections and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
-        for connection in list(self._connections):
-            connection.abort()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the port and begin to collect."""
+        await self.listen()
+        self._scraper.open()
+        if self._web.path is not None:
+            threading.Thread(
+                target=self._watch, args=(asyncio.get_running_loop(),), name="web-config", daemon=True
+            ).start()
+        self.started = True
+        host, port = self._sock.getsockname()[:2]
+        scheme = "https" if self._web.context is not None else "http"
+        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        logs.logger().info("listening", exporter=self._exporter.name, address=address, port=port)
+
+    async def listen(self) -> None:
+        """Accept connections as the web configuration asks for.
+
+        Again for another configuration: the socket stays open in between, so that no client is refused, and
+        connections that exist go on as they are.
+        """
+        web, former = self._web, self.servers
+        sans = web.tls.allowed_sans if web.tls is not None else ()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self.config, self.server_state, sans),
+            sock=self._sock.dup(),
+            ssl=web.context,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=None if web.context is None else _HANDSHAKE_SECONDS,
+        )
+        self.servers = [server]
+        for server in former:
+            server.close()
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take a changed web configuration or certificate; a thread, since a file may hang."""
+        refusal = None
+        while True:
+            time.sleep(_RELOAD_SECONDS)
+            try:
+                changed = self._web.reload()
+            except InputError as exc:
+                if str(exc) != refusal:
+                    refusal = str(exc)
+                    logs.logger().error("web configuration refused, the former one stays", error=exc)
+                continue
+            refusal = None
+            if changed:
+                asyncio.run_coroutine_threadsafe(self.listen(), loop)
+                logs.logger().info("web configuration reloaded")
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """SIGTERM and SIGINT end the process with the answers in flight sent, a second one at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        yield
+
+    def _signalled(self) -> None:
+        if self.should_exit:
+            os._exit(130)  # asked twice: at once, whatever is in flight
+        self.should_exit = True
+        logs.logger().info("stopping", exporter=self._exporter.name)

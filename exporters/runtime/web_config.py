@@ -1,4 +1,4 @@
-"""The web configuration file of the Go exporters (exporter-toolkit): TLS, passwords, headers.
+"""The web configuration of the Go exporters (exporter-toolkit): TLS, passwords, headers.
 
 What is not supported is refused by name; so is what could be meant otherwise than it would be done.
 """
@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert
 
-from advisor.common.yaml_text import YamlError, parse_yaml
+from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
+from exporters.runtime.passwords import Passwords
 
-__all__ = ["Tls", "WebConfig", "read_web_config", "ssl_context"]
+__all__ = ["Tls", "Web", "WebConfig", "read_web_config", "ssl_context"]
 
+_MOST_BYTES = 1 << 20
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {
     "": ssl.CERT_NONE,
@@ -85,11 +87,109 @@ class WebConfig(Struct, frozen=True):
         return [path for path in named if path is not None]
 
 
-class _Problems(list[str]):
-    """What is wrong, all of it."""
+class Web:
+    """The web configuration in force; without a file, an open door.
 
-    def say(self, field: str, problem: str) -> None:
-        self.append(f"{field}: {problem}")
+    Raises
+    ------
+    InputError
+        The file, or a certificate that it names, cannot be used.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.passwords = Passwords()
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
+        self.tls: Tls | None = None
+        self.context: ssl.SSLContext | None = None
+        self._contents: dict[Path, bytes] = {}
+        self.reload()
+
+    def reload(self) -> bool:
+        """Take what changed; whether anything did. What cannot be used leaves the former in force.
+
+        The contents are compared, not the files' times: so a file that could not be read for a moment is
+        taken as soon as it can be, and one that was written in place within a second too.
+
+        Raises
+        ------
+        InputError
+            As the constructor, for as long as it is so.
+        """
+        if self.path is None:
+            return False
+        config = read_web_config(self.path)
+        contents = {path: _content(path) for path in (self.path, *config.files)}
+        if contents == self._contents:
+            return False
+        context = None if config.tls is None else ssl_context(config.tls)
+        self.headers, self.tls, self.context = config.headers, config.tls, context
+        self.passwords.users = dict(config.users)
+        self._contents = contents
+        return True
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path, _MOST_BYTES)
+    except OSError as exc:
+        raise InputError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+
+
+class _Section:
+    """One mapping of the file; what is wrong in it is added to ``problems`` by name."""
+
+    def __init__(self, name: str, value: object, known: Sequence[str] | None, problems: list[str]) -> None:
+        self.name, self.problems = name, problems
+        values = self._as(dict[str, Any], value, name or "file", "a mapping of names")
+        self.values: dict[str, Any] = values or {}
+        for key in self.values:
+            if known is not None and key not in known:
+                self.say(key, "not supported")
+
+    def _as(self, kind: Any, value: object, where: str, expected: str) -> Any:
+        try:
+            return None if value is None else convert(value, kind)
+        except ValidationError:
+            self.problems.append(f"{where}: expected {expected}")
+            return None
+
+    def say(self, key: str, problem: str) -> None:
+        """Something is wrong with a key."""
+        self.problems.append(f"{self.name}.{key}: {problem}".lstrip("."))
+
+    def take(self, key: str, kind: Any, expected: str) -> Any:
+        """The value of a key; None where there is none, or not of the kind."""
+        return self._as(kind, self.values.get(key), f"{self.name}.{key}", expected)
+
+    def one_of(self, key: str, choices: Mapping[str, Any], default: Any) -> Any:
+        """What a word stands for."""
+        word = self.values.get(key)
+        if word is None:
+            return default
+        if not isinstance(word, str) or word not in choices:
+            words = ", ".join(word for word in choices if word)
+            self.say(key, f"expected one of {words}, found {word!r}")
+            return default
+        return choices[word]
+
+    def names(self, key: str) -> list[str]:
+        """A list of names that is not empty, or an empty one where there is none."""
+        names = self.take(key, list[str], "a list of names")
+        if names is not None and not (names and all(names)):
+            self.say(key, "expected a list of names")
+            return []
+        return names or []
+
+    def file(self, key: str, folder: Path) -> Path | None:
+        """A file that is there, relative to ``folder``."""
+        name = self.take(key, str, "a file name")
+        if not name:
+            return None
+        path: Path = folder / name
+        if not path.is_file():
+            self.say(key, f"no file {path}")
+        return path
 
 
 def read_web_config(path: Path) -> WebConfig:
@@ -100,147 +200,78 @@ def read_web_config(path: Path) -> WebConfig:
     InputError
         Names every key that is unknown, unsupported or wrong. Never holds a secret.
     """
-    problems = _Problems()
+    # here, because yaml takes 3 MB, and most have no such file
+    from advisor.common.yaml_text import YamlError, parse_yaml
+
+    problems: list[str] = []
     try:
-        document = parse_yaml(path.read_bytes())
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+        document = parse_yaml(_content(path))
     except YamlError as exc:
         place = f" at line {exc.line}" if exc.line is not None else ""
         # the parser's own words may show a part of a password's hash
         raise InputError(f"expected YAML, found something else{place}", subject=path) from None
-    sections = _mapping(document, "", problems)
-    _refuse_unknown(sections, ("tls_server_config", "basic_auth_users", "http_server_config"), "", problems)
+    names = ("tls_server_config", "basic_auth_users", "http_server_config")
+    sections = _Section("", document, names, problems).values
     config = WebConfig(
-        tls=_tls(sections, path.parent, problems),
-        users=_users(sections, problems),
-        headers=_headers(sections, problems),
+        tls=_tls(_Section(names[0], sections.get(names[0]), _TLS_KEYS, problems), path.parent),
+        users=_users(_Section(names[1], sections.get(names[1]), None, problems)),
+        headers=_headers(_Section(names[2], sections.get(names[2]), ("headers", "http2"), problems)),
     )
     if problems:
         raise InputError("; ".join(problems), subject=path)
     return config
 
 
-def _mapping(value: Any, field: str, problems: _Problems) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        problems.say(field or "file", "expected a mapping of names")
-        return {}
-    return value
-
-
-def _refuse_unknown(
-    section: Mapping[str, Any], known: Sequence[str], field: str, problems: _Problems
-) -> None:
-    for key in section:
-        if key not in known:
-            problems.say(f"{field}.{key}".lstrip("."), "not supported")
-
-
-def _tls(sections: Mapping[str, Any], base: Path, problems: _Problems) -> Tls | None:
-    name = "tls_server_config"
-    section = _mapping(sections.get(name), name, problems)
-    if not section:
+def _tls(section: _Section, folder: Path) -> Tls | None:
+    if not section.values:
         return None
-    _refuse_unknown(section, _TLS_KEYS, name, problems)
-    found = len(problems)
-    files = {key: _file(section, key, base, problems) for key in ("cert_file", "key_file", "client_ca_file")}
-    for wanted in ("cert_file", "key_file"):
-        if files[wanted] is None and len(problems) == found:
-            problems.say(f"{name}.{wanted}", "expected a file")
-    auth = _one_of(section, "client_auth_type", _CLIENT_AUTH, ssl.CERT_NONE, problems)
-    if auth is not ssl.CERT_NONE and files["client_ca_file"] is None:
-        problems.say(f"{name}.client_ca_file", "expected a file, which client_auth_type needs")
-    if auth is ssl.CERT_NONE and files["client_ca_file"] is not None:
-        problems.say(f"{name}.client_auth_type", "expected a type that verifies, as client_ca_file is given")
-    sans = _texts(section, "client_allowed_sans", problems)
+    before = len(section.problems)
+    cert, key, authority = (section.file(k, folder) for k in ("cert_file", "key_file", "client_ca_file"))
+    for name, path in (("cert_file", cert), ("key_file", key)):
+        if path is None and len(section.problems) == before:
+            section.say(name, "expected a file")
+    auth = section.one_of("client_auth_type", _CLIENT_AUTH, ssl.CERT_NONE)
+    if auth is not ssl.CERT_NONE and authority is None:
+        section.say("client_ca_file", "expected a file, which client_auth_type needs")
+    if auth is ssl.CERT_NONE and authority is not None:
+        section.say("client_auth_type", "expected a type that verifies, as client_ca_file is given")
+    sans = section.names("client_allowed_sans")
     if sans and auth is not ssl.CERT_REQUIRED:
-        problems.say(f"{name}.client_allowed_sans", "expected client_auth_type RequireAndVerifyClientCert")
-    minimum = _one_of(section, "min_version", _VERSIONS, ssl.TLSVersion.TLSv1_2, problems)
-    maximum = _one_of(section, "max_version", _VERSIONS, ssl.TLSVersion.TLSv1_3, problems)
+        section.say("client_allowed_sans", "expected client_auth_type RequireAndVerifyClientCert")
+    minimum = section.one_of("min_version", _VERSIONS, ssl.TLSVersion.TLSv1_2)
+    maximum = section.one_of("max_version", _VERSIONS, ssl.TLSVersion.TLSv1_3)
     if minimum > maximum:
-        problems.say(f"{name}.max_version", "expected no less than min_version")
-    prefer = section.get("prefer_server_cipher_suites", True)
-    if not isinstance(prefer, bool):
-        problems.say(f"{name}.prefer_server_cipher_suites", "expected true or false")
-    ciphers = _ciphers(section, problems)
-    cert, key = files["cert_file"], files["key_file"]
+        section.say("max_version", "expected no less than min_version")
+    prefer = section.take("prefer_server_cipher_suites", bool, "true or false")
+    suites = section.names("cipher_suites")
+    for name in suites:
+        if name not in _CIPHERS:
+            section.say("cipher_suites", f"{name!r} is not supported: expected {', '.join(_CIPHERS)}")
+    ciphers = ":".join(_CIPHERS[name] for name in suites if name in _CIPHERS) or None
     if cert is None or key is None:
         return None
-    return Tls(cert, key, files["client_ca_file"], auth, tuple(sans), minimum, maximum, ciphers, bool(prefer))
+    return Tls(cert, key, authority, auth, tuple(sans), minimum, maximum, ciphers, prefer is not False)
 
 
-def _file(section: Mapping[str, Any], key: str, base: Path, problems: _Problems) -> Path | None:
-    value = section.get(key)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        problems.say(f"tls_server_config.{key}", "expected a file name")
-        return None
-    path = base / value
-    if not path.is_file():
-        problems.say(f"tls_server_config.{key}", f"no file {path}")
-    return path
-
-
-def _one_of(
-    section: Mapping[str, Any], key: str, known: Mapping[str, Any], default: Any, problems: _Problems
-) -> Any:
-    value = section.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, str) or value not in known:
-        wanted = ", ".join(name for name in known if name)
-        problems.say(f"tls_server_config.{key}", f"expected one of {wanted}, found {value!r}")
-        return default
-    return known[value]
-
-
-def _texts(section: Mapping[str, Any], key: str, problems: _Problems) -> list[str]:
-    value = section.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
-        problems.say(f"tls_server_config.{key}", "expected a list of names")
-        return []
-    return value
-
-
-def _ciphers(section: Mapping[str, Any], problems: _Problems) -> str | None:
-    names = _texts(section, "cipher_suites", problems)
-    for name in names:
-        if name not in _CIPHERS:
-            problems.say(
-                "tls_server_config.cipher_suites",
-                f"{name!r} is not supported: expected {', '.join(_CIPHERS)}",
-            )
-    return ":".join(_CIPHERS[name] for name in names if name in _CIPHERS) or None
-
-
-def _users(sections: Mapping[str, Any], problems: _Problems) -> dict[str, bytes]:
-    users = _mapping(sections.get("basic_auth_users"), "basic_auth_users", problems)
-    for name, hashed in users.items():
+def _users(section: _Section) -> dict[str, bytes]:
+    for name, hashed in section.values.items():
         if not isinstance(hashed, str) or not _BCRYPT.fullmatch(hashed):
-            problems.say(f"basic_auth_users.{name}", "expected a bcrypt hash")
+            section.say(name, "expected a bcrypt hash")
         if ":" in name or not name:
-            problems.say(f"basic_auth_users.{name}", "expected a name without a colon")
-    return {name: str(hashed).encode() for name, hashed in users.items()}
+            section.say(name, "expected a name without a colon")
+    return {name: str(hashed).encode() for name, hashed in section.values.items()}
 
 
-def _headers(sections: Mapping[str, Any], problems: _Problems) -> list[tuple[bytes, bytes]]:
-    name = "http_server_config"
-    section = _mapping(sections.get(name), name, problems)
-    _refuse_unknown(section, ("headers", "http2"), name, problems)
-    if section.get("http2", False) is not False:
-        problems.say(f"{name}.http2", "not supported: expected false")
-    headers = _mapping(section.get("headers"), f"{name}.headers", problems)
-    for key, value in headers.items():
+def _headers(section: _Section) -> list[tuple[bytes, bytes]]:
+    if section.values.get("http2", False) is not False:
+        section.say("http2", "not supported: expected false")
+    headers = _Section(f"{section.name}.headers", section.values.get("headers"), None, section.problems)
+    for key, value in headers.values.items():
         if key not in _HEADERS:
-            problems.say(f"{name}.headers.{key}", f"not supported: expected one of {', '.join(_HEADERS)}")
+            headers.say(key, f"not supported: expected one of {', '.join(_HEADERS)}")
         elif not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e]*", value):
-            problems.say(f"{name}.headers.{key}", "expected one line of text")
-    return [(key.lower().encode(), str(value).encode()) for key, value in headers.items() if key in _HEADERS]
+            headers.say(key, "expected one line of text")
+    return [(k.lower().encode(), str(v).encode()) for k, v in headers.values.items() if k in _HEADERS]
 
 
 def ssl_context(tls: Tls) -> ssl.SSLContext:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from exporters.catalogue import EXPORTERS as CATALOGUE
 from grafana.boards.base import REGION, RUN, VMAF_STEPS, board, tier_stat, vmaf
 from grafana.panels import GREEN, ORANGE, RED, gauge, query, stat, table, thresholds, timeseries
 
 __all__ = ["BOARD"]
 
-EXPORTERS = 'job=~"rapl|docker_stats|results|qoe|cost"'
+EXPORTERS = f'job=~"{"|".join(CATALOGUE)}"'
 BOARD = board(
     "overview",
     "Overview",

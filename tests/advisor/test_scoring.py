@@ -7,7 +7,8 @@ import pytest
 import advisor
 from advisor.errors import InputError
 from advisor.results import EncodeStats, Output, Power, Run, Samples, Scenario
-from advisor.scoring import UNITS, EnergyEfficiencyScorer, delivered_megabits, scores
+from advisor.results.derived import delivered_megabits
+from advisor.scoring import UNITS, EnergyEfficiencyScorer, scores
 
 # 1280x720 at 30 fps for 10 s of video in 20 s of wall time: 300 frames x 921 600 = 276 480 000 pixels
 HAND = Scenario(
@@ -81,7 +82,14 @@ def test_a_failed_scenario_has_no_scores() -> None:
 def test_idle_power_comes_from_the_runs_baseline() -> None:
     """10 s at 100 W over a baseline of 60 W is 400 J net: 100 pixels x 10 frames / 400 J."""
     baseline = Scenario(name="idle", type="baseline", duration=10.0, power=Power(mean_watts=60.0))
-    load = Scenario(name="l", resolution="10x10", fps=1.0, duration=10.0, power=Power(mean_watts=100.0))
+    load = Scenario(
+        name="l",
+        resolution="10x10",
+        fps=1.0,
+        duration=10.0,
+        video_seconds=10.0,
+        power=Power(mean_watts=100.0),
+    )
     assert scores(load, _run(baseline, load))["pixels_per_net_joule"] == pytest.approx(2.5)
     assert "pixels_per_net_joule" not in scores(load)
 
@@ -117,6 +125,7 @@ def test_samples_with_a_gap_are_completed_by_their_mean() -> None:
         resolution="10x10",
         fps=1.0,
         duration=20.0,
+        video_seconds=20.0,
         samples=Samples(timestamps=times, power_watts=[100.0] * 10),
     )
     assert scores(gappy)["pixels_per_joule"] == pytest.approx(100 * 20 / 2000)

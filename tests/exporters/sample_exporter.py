@@ -1,14 +1,14 @@
-"""An exporter for the runtime's tests: one collector of each kind, told by flags how to misbehave."""
+"""An exporter for the runtime's tests: collectors that are told by flags how to misbehave."""
 
 from __future__ import annotations
 
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from exporters.runtime import Collector, Exporter, Family, Filled, Option, Part, serve
+from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.options import number
 
 WATTS = Family("sample_power_watts", "gauge", 'Power of a zone, "now".', ("zone",))
@@ -18,10 +18,10 @@ ITEMS = Family("sample_item_size_bytes", "gauge", "Size of an item.", ("item",))
 
 
 class Quick:
-    """Inline; raises while the file named by --fail-file is there."""
+    """Asked at each scrape; raises while the file named by --fail-file is there."""
 
     name = "quick"
-    blocking = False
+    poll_seconds = None
 
     def __init__(self, fail_file: Path) -> None:
         self._fail_file = fail_file
@@ -32,18 +32,22 @@ class Quick:
     def close(self) -> None:
         pass
 
-    def collect(self) -> Iterable[Filled]:
-        yield WATTS([(("package_0",), 12.5), (("dram_0",), None)])
+    def parts(self) -> dict[str, Part]:
         if self._fail_file.exists():
             raise OSError(5, "Input/output error")
-        yield JOULES([(("package_0",), 1e6 / 3)])
+        return {"": Part(quick_families)}
+
+
+def quick_families() -> Iterator[Metric]:
+    yield WATTS([(("package_0",), 12.5), (("dram_0",), None)])
+    yield JOULES([(("package_0",), 1e6 / 3)])
 
 
 class Slow:
-    """Blocking: takes as long as it was told."""
+    """Polled; each look takes as long as it was told, and so does the end."""
 
     name = "slow"
-    blocking = True
+    poll_seconds = 0.0
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -52,23 +56,25 @@ class Slow:
         pass
 
     def close(self) -> None:
-        pass
-
-    def collect(self) -> Iterable[Filled]:
         time.sleep(self._seconds)
-        yield SLOW.one(1)
+
+    def parts(self) -> dict[str, Part]:
+        time.sleep(self._seconds)
+        return {"": Part(slow_families)}
+
+
+def slow_families() -> Iterator[Metric]:
+    yield SLOW.one(1)
 
 
 class Folder:
-    """Snapshot: the sizes of a folder's files; fails when the folder is a file."""
+    """Polled: the sizes of a folder's files; fails when the folder is a file."""
 
     name = "folder"
     poll_seconds = 0.05
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._seen: dict[str, int] | None = None
-        self._parts: dict[str, list[Filled]] = {}
 
     def start(self) -> None:
         pass
@@ -76,16 +82,13 @@ class Folder:
     def close(self) -> None:
         pass
 
-    def refresh(self) -> dict[str, Part] | None:
+    def parts(self) -> dict[str, Part]:
         sizes = {path.name: path.stat().st_size for path in sorted(self._folder.iterdir())}
-        if sizes == self._seen:
-            return None
-        former, self._seen = self._seen or {}, sizes
-        self._parts = {
-            name: self._parts[name] if former.get(name) == size else [ITEMS([((name,), size)])]
-            for name, size in sizes.items()
-        }
-        return dict(self._parts)
+        return {name: Part(item_families, (name, size)) for name, size in sizes.items()}
+
+
+def item_families(name: str, size: int) -> Iterable[Metric]:
+    return [ITEMS([((name,), size)])]
 
 
 def build(options: Namespace) -> list[Collector]:

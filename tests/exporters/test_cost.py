@@ -19,10 +19,11 @@ from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.tariffs.schedule import Flat
 from advisor.errors import InputError, PricingError
+from advisor.results.folder import ResultFolder
 from exporters.cost import EXPORTER, CostCollector, price_options
-from exporters.runtime.folder import ResultFolder
 from exporters.runtime.options import parse_options
-from exporters.runtime.testing import render, served
+from exporters.runtime.page import PageBuilder
+from tests.support.exporter_client import render, served
 
 RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
 RUN = "test_results_20260302_080000"
@@ -52,8 +53,9 @@ def samples(page: bytes) -> dict[str, float]:
 
 
 def of(name: str, scenario: str, run: str = RUN, **labels: str) -> str:
-    more = "".join(f',{key}="{value}"' for key, value in labels.items())
-    return f'{name}{{run_id="{run}",scenario="{scenario}"{more}}}'
+    labels |= {"run_id": run, "scenario": scenario}
+    inner = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{inner}}}"
 
 
 def test_golden_page_of_two_regions(golden: Callable[[str, bytes], None]) -> None:
@@ -204,25 +206,23 @@ def test_zero_intensity_is_published_as_zero() -> None:
     assert page[of("co2_emissions_kg", "720p", **labels)] == 0.0
 
 
-def test_nothing_is_rendered_again_while_nothing_changes() -> None:
+def test_nothing_is_rendered_again_for_a_minute_while_nothing_changes() -> None:
     clock = Clock()
-    costs = collector(clock=clock)
-    assert costs.refresh() is not None
+    costs, builder = collector(clock=clock), PageBuilder()
+    page = builder.build(costs.parts())
     clock.now += 59
-    assert costs.refresh() is None
+    assert builder.build(costs.parts()) is page
     clock.now += 1
-    assert costs.refresh() is not None
+    assert builder.build(costs.parts()) is not page
 
 
 def test_a_new_file_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:
     shutil.copy(RUNS / f"{RUN}.json", tmp_path)
     costs = collector(tmp_path)
-    before = costs.refresh()
+    before = costs.parts()
     shutil.copy(RUNS / "test_results_20260301_080000.json", tmp_path)
-    after = costs.refresh()
-    assert before is not None
-    assert after is not None
-    assert after[RUN] is before[RUN]
+    after = costs.parts()
+    assert after[RUN].same(before[RUN])
     assert "test_results_20260301_080000" in after
 
 
@@ -277,8 +277,8 @@ def test_the_inputs_used_are_published_with_their_sources() -> None:
     page = samples(render([collector(region=("us-east-1",))]))
     price = 'cost_electricity_price_per_kwh{region="us-east-1",source="EIA retail sales, 2024"}'
     carbon = (
-        'cost_grid_carbon_grams_per_kwh{region="us-east-1",source="EPA eGRID2022",'
-        'basis="eGRID subregion SRVC, total output CO2e, direct",year="2022"}'
+        'cost_grid_carbon_grams_per_kwh{basis="eGRID subregion SRVC, total output CO2e, direct",'
+        'region="us-east-1",source="EPA eGRID2022",year="2022"}'
     )
     assert (page[price], page[carbon]) == (0.0899, 284.0)
     assert page['cost_pue_ratio{region="us-east-1"}'] == 1.15
@@ -359,7 +359,7 @@ def test_served_for_real_with_its_environment(tmp_path: Path) -> None:
             text = answer.text
             if "cost_total{" in text:
                 break
-    value = re.search(r'^cost_total\{[^}]*scenario="720p",currency="EUR"\} (\S+)', text, re.MULTILINE)
+    value = re.search(r'^cost_total\{currency="EUR",[^}]*scenario="720p"\} (\S+)', text, re.MULTILINE)
     assert value is not None
     assert float(value[1]) == pytest.approx(0.002 * 0.3)
 

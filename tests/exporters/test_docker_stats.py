@@ -18,13 +18,13 @@ from advisor.containers.records import EngineInfo
 from advisor.energy.meter import Meter
 from advisor.errors import EnergyError, InputError
 from exporters.docker_stats import EXPORTER, DockerCollector, Info, Settings, families, info_family
-from exporters.runtime import Filled
+from exporters.runtime import Part
 from exporters.runtime.logs import configure
 from exporters.runtime.options import parse_options
-from exporters.runtime.testing import render
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.container_world import ContainerWorld, container
 from tests.support.engine_fake import FakeEngine
+from tests.support.exporter_client import render
 
 # the SDK leaves the socket of a refused connection to the garbage collector
 pytestmark = [
@@ -46,7 +46,7 @@ class Once:
     """A collector of what a monitor knows now."""
 
     name = "docker"
-    blocking = False
+    poll_seconds = None
 
     def __init__(self, monitor: Monitor, info: Info) -> None:
         self._monitor, self._info = monitor, info
@@ -55,8 +55,8 @@ class Once:
 
     def close(self) -> None: ...
 
-    def collect(self) -> Iterator[Filled]:
-        yield from families(self._monitor.tick(), self._info)
+    def parts(self) -> dict[str, Part]:
+        return {"": Part(families, (self._monitor.tick(), self._info))}
 
 
 def fixed_host(tmp_path: Path) -> ContainerWorld:
@@ -104,7 +104,7 @@ def test_without_an_engine_nothing_is_invented(tmp_path: Path) -> None:
     world.monitor.tick()
     world.pass_time(10.0, package=100.0, busy=5.0)
     page = render([Once(world.monitor, info_family(()))]).decode()
-    assert [line for line in page.splitlines() if not line.startswith("#")] == ["docker_engine_up 0"]
+    assert [line for line in page.splitlines() if not line.startswith("#")] == ["docker_engine_up 0.0"]
 
 
 def test_an_engine_without_containers_has_a_total_of_zero(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_an_engine_without_containers_has_a_total_of_zero(tmp_path: Path) -> Non
     world.monitor.apply(EngineUp(EngineInfo("27.1.0", "1.46", 0.0)))
     world.monitor.apply(Listed(()))
     lines = render([Once(world.monitor, info_family(()))]).decode().splitlines()
-    assert "docker_containers_running 0" in lines
-    assert "docker_containers_total_cpu_percent 0" in lines
+    assert "docker_containers_running 0.0" in lines
+    assert "docker_containers_total_cpu_percent 0.0" in lines
 
 
 def test_two_containers_of_one_name_are_never_published_twice(tmp_path: Path) -> None:
@@ -173,14 +173,23 @@ def unused_meter() -> Meter:
     raise EnergyError("no counters here")
 
 
-def wait_for_families(collector: DockerCollector, name: str) -> dict[str, Filled]:
+def values(collector: DockerCollector) -> dict[str, dict[tuple[str, ...], float]]:
+    """Of each family its values, by the values of its labels."""
+    metrics = [metric for part in collector.parts().values() for metric in part.families(*part.inputs)]
+    named = [
+        (sample.name, tuple(sample.labels.values()), sample.value) for m in metrics for sample in m.samples
+    ]
+    return {name: {labels: value for n, labels, value in named if n == name} for name, _, _ in named}
+
+
+def wait_for_families(collector: DockerCollector, name: str) -> dict[str, dict[tuple[str, ...], float]]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = {filled.family.name: filled for filled in collector.collect()}
-        if name in found and found[name].rows:
-            return found
+        families = values(collector)
+        if name in families:
+            return families
         time.sleep(0.02)
-    raise AssertionError(f"no {name}: {found}")
+    raise AssertionError(f"no {name}: {families}")
 
 
 @pytest.mark.parametrize("parent", ["docker/{}", "system.slice/docker-{}.scope"])
@@ -195,15 +204,25 @@ def test_the_collector_follows_an_engine(tmp_path: Path, parent: str) -> None:
         address=engine_address(fake.host), interval_seconds=0.1, cgroupfs=str(tree.root), procfs=str(tmp_path)
     )
     collector = DockerCollector(given, unused_meter)
-    assert list(collector.collect()) == [], "nothing before the start"
+    assert collector.parts() == {}, "nothing before the start"
     collector.start()
     try:
         found = wait_for_families(collector, "docker_container_cpu_seconds_total")
-        assert list(found["docker_container_cpu_seconds_total"].rows) == [(("web",), 3.5)]
+        assert found["docker_container_cpu_seconds_total"] == {("web",): 3.5}
         assert "docker_unattributed_energy_joules_total" not in found
         fake.stop()
-        while next(iter(collector.collect())).rows[0][1] == 1:
+        while values(collector)["docker_engine_up"][()] == 1:
             time.sleep(0.02)
+        # another engine under the same path, with another container
+        tree.add("5e" * 32, cpu_seconds=1.5)
+        fake.remove("4f" * 32)
+        fake.add("5e" * 32, "job")
+        fake.start()
+        until = time.monotonic() + 20
+        while values(collector).get("docker_container_cpu_seconds_total") != {("job",): 1.5}:
+            assert time.monotonic() < until, values(collector)
+            time.sleep(0.02)
+        assert values(collector)["docker_engine_up"] == {(): 1}
     finally:
         collector.close()
         fake.stop()
@@ -231,12 +250,12 @@ def test_the_energy_of_a_host_has_its_source(tmp_path: Path) -> None:
     collector.start()
     try:
         found = wait_for_families(collector, "docker_energy_source_info")
-        assert list(found["docker_energy_source_info"].rows) == [(("estimate", "modelled"), 1)]
-        host = found["docker_host_energy_joules_total"].rows[0][1]
+        assert found["docker_energy_source_info"] == {("estimate", "modelled"): 1}
+        host = found["docker_host_energy_joules_total"][()]
         parts = [
-            value or 0.0
+            value
             for family in ("container", "exited_containers", "unattributed")
-            for labels, value in found[f"docker_{family}_energy_joules_total"].rows
+            for labels, value in found[f"docker_{family}_energy_joules_total"].items()
             if labels[-1] == "full"
         ]
         assert sum(parts) == pytest.approx(host)

@@ -13,9 +13,10 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters.runtime.docs import all_exporters
-from exporters.runtime.families import Block, Family, render
-from exporters.runtime.testing import served
+from exporters.docs import all_exporters
+from exporters.runtime import Family
+from exporters.runtime.page import END, text_of
+from tests.support.exporter_client import served
 
 GOLDEN = Path(__file__).parent / "golden"
 pytestmark = [
@@ -66,8 +67,8 @@ def test_no_two_families_share_a_name_in_openmetrics(name: str) -> None:
     """Which drops ``_total`` and ``_info``: the parser sees what clashes then."""
     module = importlib.import_module(f"exporters.{name}")
     families = [value for value in vars(module).values() if isinstance(value, Family)]
-    block = Block(render(family([(("x",) * len(family.labels), 1.0)])) for family in families)
-    assert len(list(parse_openmetrics(block.text(openmetrics=True) + "# EOF\n"))) == len(families) > 5
+    page = text_of([family([(("x",) * len(family.labels), 1.0)]) for family in families], openmetrics=True)
+    assert len(list(parse_openmetrics((page + END).decode()))) == len(families) > 5
 
 
 def test_every_exporter_has_a_golden_page() -> None:

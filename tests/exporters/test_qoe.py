@@ -16,16 +16,16 @@ import pytest
 import requests
 
 from advisor.errors import InputError
-from advisor.quality.queue import Job, Outcome, QualityQueue
-from advisor.quality.settings import Settings
+from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue
+from advisor.quality.settings import QualitySettings
 from advisor.results import Quality, Vmaf
+from advisor.results.folder import ResultFolder
 from advisor.video.ffmpeg import find_ffmpeg
 from exporters.qoe import EXPORTER, QoeCollector, Work
-from exporters.runtime.folder import ResultFolder
 from exporters.runtime.logs import configure
 from exporters.runtime.options import parse_options
-from exporters.runtime.snapshot import PageBuilder
-from exporters.runtime.testing import render, served
+from exporters.runtime.page import PageBuilder
+from tests.support.exporter_client import page_of, render, served
 
 RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
 RUN = "test_results_20260302_080000"
@@ -44,27 +44,28 @@ def samples(page: bytes) -> dict[str, float]:
 
 
 def of(name: str, scenario: str, codec: str = "libx264", **labels: str) -> str:
-    more = "".join(f',{key}="{value}"' for key, value in labels.items())
-    return f'{name}{{run_id="{RUN}",scenario="{scenario}",codec="{codec}",encoder="cpu"{more}}}'
+    labels |= {"run_id": RUN, "scenario": scenario, "codec": codec, "encoder": "cpu"}
+    inner = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    return f"{name}{{{inner}}}"
 
 
 class Answers:
     """Stands for ffmpeg: answers each job when it is let go, and remembers what was asked, in order."""
 
     def __init__(self, *, hold: bool = False) -> None:
-        self.asked: list[Job] = []
+        self.asked: list[QualityJob] = []
         self.go = threading.Event()
         if not hold:
             self.go.set()
 
-    def __call__(self, job: Job, check: Callable[[], None]) -> Outcome:
+    def __call__(self, job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         self.asked.append(job)
         while not self.go.wait(0.01):
             check()
         if "bad" in job.distorted:
-            return Outcome(failure="the output is cut off: 3 of 9 frames are there", kind="damaged")
+            return QualityOutcome(failure="the output is cut off: 3 of 9 frames are there", kind="damaged")
         vmaf = Vmaf(mean=80.0, p1=60.0, p5=70.0, model="vmaf_v0.6.1")
-        return Outcome(Quality(aligned=True, frames=9, comparison_height_pixels=360, vmaf=vmaf))
+        return QualityOutcome(Quality(aligned=True, frames=9, comparison_height_pixels=360, vmaf=vmaf))
 
 
 @pytest.fixture
@@ -143,8 +144,7 @@ def test_scores_are_computed_newest_run_first(
     write_run(tmp_path, "test_results_20260302_000000", 2000.0, ["new1", "new2"])
     perform = Answers(hold=True)
     exporter = collector(tmp_path, answers(perform))
-    first = exporter.refresh()
-    assert first is not None
+    exporter.parts()
     exporter.start()
     perform.go.set()
     until(lambda: len(perform.asked) == 3)
@@ -185,7 +185,7 @@ def test_nothing_is_begun_while_a_runner_measures(
     time.sleep(0.1)
     assert not perform.asked
     write_run(tmp_path, other, 2000.0, ["b"], finished=True)
-    exporter.refresh()
+    exporter.parts()
     until(lambda: len(perform.asked) == 2)
 
 
@@ -197,30 +197,27 @@ def test_a_run_whose_runner_was_killed_is_not_waited_for(
     exporter = collector(tmp_path, answers(perform))
     exporter._clock = lambda: time.time() + 3601
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: len(perform.asked) == 1)
 
 
 def _page(exporter: QoeCollector) -> bytes:
     """What is on the page now, without starting or closing the collector."""
-    exporter._parts = {}
-    builder = PageBuilder()
-    page = builder.build(exporter.refresh() or {}).plain(False)
-    assert not builder.refused
-    return page
+    return page_of(exporter)
 
 
 def test_nothing_new_renders_nothing(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
     write_run(tmp_path, RUN, 1000.0, ["a"])
     queue = answers(Answers())
     exporter = collector(tmp_path, queue)
-    assert exporter.refresh() is not None
-    assert exporter.refresh() is None
+    builder = PageBuilder()
+    waiting = builder.build(exporter.parts())
+    assert builder.build(exporter.parts()) is waiting
     exporter.start()
     until(lambda: queue.pending == 0)
-    changed = exporter.refresh()
-    assert changed is not None
-    assert exporter.refresh() is None
+    scored = builder.build(exporter.parts())
+    assert scored is not waiting
+    assert builder.build(exporter.parts()) is scored
 
 
 def test_a_run_that_did_not_change_keeps_its_part(
@@ -228,12 +225,10 @@ def test_a_run_that_did_not_change_keeps_its_part(
 ) -> None:
     write_run(tmp_path, RUN, 1000.0, ["a"])
     exporter = collector(tmp_path, answers(Answers(hold=True)))
-    before = exporter.refresh()
+    before = exporter.parts()
     write_run(tmp_path, "test_results_20260303_000000", 3000.0, ["c"])
-    after = exporter.refresh()
-    assert before is not None
-    assert after is not None
-    assert after[RUN] is before[RUN]
+    after = exporter.parts()
+    assert after[RUN].same(before[RUN])
     assert set(after) == {RUN, "test_results_20260303_000000", ""}
 
 
@@ -245,7 +240,7 @@ def test_a_file_that_cannot_be_scored_is_counted_once_and_the_others_go_on(
     queue = answers(perform)
     exporter = collector(tmp_path, queue)
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: queue.pending == 0)
     for _ in range(3):
         page = samples(_page(exporter))
@@ -265,10 +260,10 @@ def test_an_encode_that_was_written_again_is_scored_again(
     queue = answers(perform)
     exporter = collector(tmp_path, queue)
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: queue.pending == 0)
     (tmp_path / "a.mp4").write_bytes(b"another encode")
-    exporter.refresh()
+    exporter.parts()
     until(lambda: len(perform.asked) == 2)
 
 
@@ -277,7 +272,7 @@ def test_a_deleted_run_is_gone(tmp_path: Path, answers: Callable[[Answers], Qual
     queue = answers(Answers())
     exporter = collector(tmp_path, queue)
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: queue.pending == 0)
     assert RUN in _page(exporter).decode()
     (tmp_path / f"{RUN}.json").unlink()
@@ -291,9 +286,9 @@ def test_the_loops_of_the_input_reach_the_measurement(
     perform = Answers()
     exporter = collector(tmp_path, answers(perform))
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: len(perform.asked) == 1)
-    assert perform.asked[0].settings == Settings(reference_loops=-1)
+    assert perform.asked[0].settings == QualitySettings(reference_loops=-1)
 
 
 @pytest.mark.parametrize("how", ["absolute", "dots", "link"])
@@ -369,7 +364,7 @@ def test_a_media_folder_allows_its_files(tmp_path: Path, answers: Callable[[Answ
     perform = Answers()
     exporter = collector(results, answers(perform), roots=(results.resolve(), media.resolve()))
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: len(perform.asked) == 1)
     assert perform.asked[0].reference == str(media / "clip.mp4")
 
@@ -388,7 +383,7 @@ def test_a_container_finds_the_encodes_under_its_own_mount(
     perform = Answers()
     exporter = collector(tmp_path, answers(perform))
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: len(perform.asked) == 1)
     assert perform.asked[0].distorted == str(outputs / "a.mp4")
 
@@ -404,10 +399,10 @@ def test_own_pairs_are_scored_beside_the_results(
     queue = answers(Answers())
     exporter = collector(tmp_path / "none", queue, pairs=pairs)
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: queue.pending == 0)
     page = samples(_page(exporter))
-    labels = 'run_id="library",scenario="my encode",codec="",encoder="",output="",model="vmaf_v0.6.1"'
+    labels = 'codec="",encoder="",model="vmaf_v0.6.1",output="",run_id="library",scenario="my encode"'
     assert page[f"qoe_vmaf_score{{{labels}}}"] == 80.0
     assert page['qoe_unscored{reason="missing"}'] == 1
 
@@ -423,14 +418,14 @@ def test_a_folder_of_pairs_is_scored_and_followed(
     queue = answers(Answers())
     exporter = collector(tmp_path / "none", queue, pairs=library)
     exporter.start()
-    exporter.refresh()
+    exporter.parts()
     until(lambda: queue.pending == 0)
     (library / "x265" / "b.mp4").write_bytes(b"another")
-    exporter.refresh()
+    exporter.parts()
     until(lambda: queue.pending == 0)
     page = samples(_page(exporter))
     for name in ("a.mp4", "x265/b.mp4"):
-        labels = f'run_id="library",scenario="{name}",codec="",encoder="",output="",model="vmaf_v0.6.1"'
+        labels = f'codec="",encoder="",model="vmaf_v0.6.1",output="",run_id="library",scenario="{name}"'
         assert page[f"qoe_vmaf_score{{{labels}}}"] == 80.0
 
 
@@ -490,7 +485,7 @@ def test_without_a_name_the_samples_may_be_read(tmp_path: Path) -> None:
 
 def test_the_settings_of_the_scores_are_options(tmp_path: Path) -> None:
     built = _built(tmp_path, "--xpsnr", "--codec-comparison", "yes")
-    assert built._work.settings == Settings(xpsnr=True, codec_comparison=True)
+    assert built._work.settings == QualitySettings(xpsnr=True, codec_comparison=True)
 
 
 def test_scores_are_kept_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +494,7 @@ def test_scores_are_kept_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest
     built = _built(tmp_path)
     built.start()
     try:
-        built.refresh()
+        built.parts()
         until(lambda: built._work.queue is not None and built._work.queue.pending == 0)
     finally:
         built.close()

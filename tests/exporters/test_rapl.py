@@ -19,12 +19,10 @@ from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import EnergyError, InputError
 from advisor.machine import cpu_info, hardware_id
 from exporters.rapl import EXPORTER, GpuCollector, RaplCollector, Survey
-from exporters.runtime import LiveCollector
-from exporters.runtime.families import Block
-from exporters.runtime.families import render as render_family
+from exporters.runtime import Collector
 from exporters.runtime.options import parse_options
-from exporters.runtime.testing import render, served
 from tests.support.clock import FakeClock
+from tests.support.exporter_client import page_of, render, served
 from tests.support.hanging_file import hanging_file
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
 from tests.support.waiting import wait_until
@@ -36,12 +34,12 @@ def collector(meter: Meter, sysfs: Path, clock: FakeClock) -> RaplCollector:
     return RaplCollector(lambda: meter, lambda source: Survey(describe(str(sysfs)), MODEL), clock)
 
 
-def whole(root: Path, **options: str) -> list[LiveCollector]:
+def whole(root: Path, **options: str) -> list[Collector]:
     """The collectors as the program makes them, over a tree and a /proc in one folder."""
     folders = {"sysfs": str(root), "procfs": str(root), "models_dir": str(root / "models")}
     flags = {f"--{name.replace('_', '-')}": value for name, value in (folders | options).items()}
     words = [word for flag in flags.items() for word in flag]
-    return [c for c in EXPORTER.build(parse_options(EXPORTER, words, {})) if isinstance(c, LiveCollector)]
+    return list(EXPORTER.build(parse_options(EXPORTER, words, {})))
 
 
 def two_sockets(sysfs: Path) -> PowercapTree:
@@ -107,11 +105,11 @@ def test_without_counters_the_estimate_is_published_as_modelled(tmp_path: Path) 
     clock.advance(1.0)
     page = render([collector(meter, tmp_path, clock)])
     assert series(page, "rapl_energy_joules_total") == [
-        'rapl_energy_joules_total{zone="package_0",domain="package"} 90.0'
+        'rapl_energy_joules_total{domain="package",zone="package_0"} 90.0'
     ]
-    assert series(page, "rapl_power_watts") == ['rapl_power_watts{zone="package_0",domain="package"} 90.0']
-    assert series(page, "rapl_source_info") == ['rapl_source_info{source="estimate",tier="modelled"} 1']
-    assert series(page, "rapl_available") == ["rapl_available 0"]
+    assert series(page, "rapl_power_watts") == ['rapl_power_watts{domain="package",zone="package_0"} 90.0']
+    assert series(page, "rapl_source_info") == ['rapl_source_info{source="estimate",tier="modelled"} 1.0']
+    assert series(page, "rapl_available") == ["rapl_available 0.0"]
     assert series(page, "rapl_estimate_uncertainty_ratio") == ["rapl_estimate_uncertainty_ratio 0.1"]
     assert series(page, "rapl_estimate_max_watts") == ['rapl_estimate_max_watts{basis="given"} 90.0']
 
@@ -121,13 +119,13 @@ def test_the_estimate_does_not_hide_counters_that_cannot_be_read(tmp_path: Path)
     (tmp_path / "stat").write_text("cpu  0 0 0 0\ncpu0 0\nintr 0\n")
     page = render(whole(tmp_path))
     assert series(page, "rapl_read_errors_total") == [
-        'rapl_read_errors_total{zone="package_0",reason="malformed"} 1'
+        'rapl_read_errors_total{reason="malformed",zone="package_0"} 1.0'
     ]
     assert len(series(page, "rapl_zone_info")) == 1
 
 
-def text(published: LiveCollector) -> str:
-    return Block(map(render_family, published.collect())).text(False)
+def text(published: Collector) -> str:
+    return page_of(published).decode()
 
 
 def test_counters_that_appear_take_the_estimates_place(
@@ -141,9 +139,9 @@ def test_counters_that_appear_take_the_estimates_place(
     try:
         assert 'source="estimate",tier="modelled"' in text(published)
         PowercapTree(tmp_path).add("intel-rapl:0", "package-0", start_uj=10**9)
-        wait_until(lambda: "\nrapl_available 1\n" in text(published))
+        wait_until(lambda: "\nrapl_available 1.0\n" in text(published))
         assert 'source="powercap",tier="measured"' in text(published)
-        assert 'rapl_energy_joules_total{zone="package_0",domain="package"} 0.0' in text(published)
+        assert 'rapl_energy_joules_total{domain="package",zone="package_0"} 0.0' in text(published)
     finally:
         published.close()
 
@@ -151,7 +149,7 @@ def test_counters_that_appear_take_the_estimates_place(
 def test_without_an_estimate_nothing_is_published_as_power(tmp_path: Path) -> None:
     page = render(whole(tmp_path, no_estimate="true"))
     assert series(page, "rapl_energy_joules_total") == []
-    assert series(page, "rapl_available") == ["rapl_available 0"]
+    assert series(page, "rapl_available") == ["rapl_available 0.0"]
 
 
 def test_a_sampler_that_hangs_shows_nothing_stale(tmp_path: Path) -> None:
@@ -161,10 +159,10 @@ def test_a_sampler_that_hangs_shows_nothing_stale(tmp_path: Path) -> None:
     published = collector(meter, tmp_path, clock)
     published.start()
     try:
-        assert list(published.collect())
+        assert published.parts()
         clock.advance(211.0)
         with pytest.raises(EnergyError, match="no sample for 211 s"):
-            list(published.collect())
+            published.parts()
     finally:
         published.close()
 
@@ -172,7 +170,7 @@ def test_a_sampler_that_hangs_shows_nothing_stale(tmp_path: Path) -> None:
 def test_a_collector_that_was_not_started_says_so(tmp_path: Path) -> None:
     meter = Meter(PowercapSource(str(tmp_path)))
     with pytest.raises(EnergyError, match="has not been started"):
-        list(collector(meter, tmp_path, FakeClock()).collect())
+        collector(meter, tmp_path, FakeClock()).parts()
 
 
 def test_golden_page_of_gpus(golden: Callable[[str, bytes], None]) -> None:
@@ -205,7 +203,7 @@ def test_a_gpu_driver_that_hangs_shows_nothing_stale() -> None:
     try:
         clock.advance(300.0)
         with pytest.raises(EnergyError, match="no sample for 300 s"):
-            list(published.collect())
+            published.parts()
     finally:
         published.close()
 
@@ -236,7 +234,7 @@ def test_the_exporter_serves_a_tree_that_moves(tmp_path: Path) -> None:
     tree = two_sockets(tmp_path)
     with served("exporters.rapl", "--sysfs", str(tmp_path), "--interval", "0.01") as exporter:
         tree["intel-rapl:0"].add(250.0)
-        wanted = 'rapl_energy_joules_total{zone="package_0",domain="package"} 250.0'
+        wanted = 'rapl_energy_joules_total{domain="package",zone="package_0"} 250.0'
         wait_until(lambda: wanted in fetched(exporter.url))
         page = fetched(exporter.url)
     assert 'rapl_exporter_collector_success{collector="rapl"} 1' in page
@@ -250,13 +248,13 @@ def test_a_file_that_hangs_in_the_kernel_costs_its_zone_alone(tmp_path: Path) ->
         file.hang()
         with served("exporters.rapl", "--sysfs", str(tmp_path), "--interval", "0.01") as exporter:
             tree["intel-rapl:0"].add(250.0)
-            wanted = 'rapl_energy_joules_total{zone="package_0",domain="package"} 250.0'
+            wanted = 'rapl_energy_joules_total{domain="package",zone="package_0"} 250.0'
             wait_until(lambda: wanted in fetched(exporter.url))
             page = fetched(exporter.url)
     assert 'rapl_exporter_collector_success{collector="rapl"} 1' in page
-    assert 'rapl_energy_joules_total{zone="package_1"' not in page
-    assert 'rapl_energy_joules_total{zone="dram_1",domain="dram"} 0.0' in page
-    assert 'rapl_read_errors_total{zone="package_1",reason="blocked"}' in page
+    assert 'rapl_energy_joules_total{domain="package",zone="package_1"' not in page
+    assert 'rapl_energy_joules_total{domain="dram",zone="dram_1"} 0.0' in page
+    assert 'rapl_read_errors_total{reason="blocked",zone="package_1"}' in page
 
 
 def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
@@ -271,16 +269,19 @@ def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
     assert "--interval" in done.stderr
 
 
-def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
+def calibration(root: Path) -> Calibration:
     point = LoadPoint(mean_watts=42.5, stdev_watts=None, duration_seconds=60.0, busy_ratio=None)
-    kept = Calibration(
-        hardware_id=hardware_id(cpu_info(str(tmp_path))),
+    return Calibration(
+        hardware_id=hardware_id(cpu_info(str(root))),
         source="powercap",
         tier="measured",
         measured_at="2025-01-02T03:04:05+00:00",
         idle=point,
     )
-    save_calibration(kept, tmp_path / "models")
+
+
+def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
+    save_calibration(calibration(tmp_path), tmp_path / "models")
     assert series(measured(tmp_path), "rapl_calibrated_idle_watts") == [
         'rapl_calibrated_idle_watts{source="powercap",tier="measured"} 42.5'
     ]
@@ -291,10 +292,27 @@ def test_a_broken_calibration_hides_nothing_else(tmp_path: Path, caplog: pytest.
     path.parent.mkdir(parents=True)
     path.write_text("{")
     page = measured(tmp_path)
-    assert series(page, "rapl_available") == ["rapl_available 1"]
+    assert series(page, "rapl_available") == ["rapl_available 1.0"]
     assert series(page, "rapl_calibrated_idle_watts") == []
     told = [str(vars(record).get("values")) for record in caplog.records]
     assert any("expected a calibration" in values for values in told)
+
+
+def test_a_calibration_that_comes_later_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be read at the start, or was not made yet."""
+    monkeypatch.setattr("exporters.rapl._LOOK_AGAIN_SECONDS", 0.01)
+    two_sockets(tmp_path)
+    path = calibration_path(tmp_path / "models", hardware_id(cpu_info(str(tmp_path))))
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    published, _ = whole(tmp_path)
+    published.start()
+    try:
+        assert "rapl_calibrated_idle_watts" not in text(published)
+        save_calibration(calibration(tmp_path), tmp_path / "models")
+        wait_until(lambda: "rapl_calibrated_idle_watts{" in text(published))
+    finally:
+        published.close()
 
 
 def test_the_limit_of_the_control_group_is_published(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from advisor.results.folder import ResultFolder
+from exporters.predictions import Predictor
 from exporters.results import EXPORTER, ResultsCollector
-from exporters.runtime.folder import ResultFolder
 from exporters.runtime.logs import configure
-from exporters.runtime.predictor import Predictor
-from exporters.runtime.testing import render, served
+from tests.support.exporter_client import render, served
 
 RUN = "test_results_20260302_080000"
 START = 1_772_438_400.0
@@ -326,20 +326,16 @@ def test_an_old_run_does_not_slip_in_behind_a_large_one(tmp_path: Path) -> None:
     assert of(page, "results_scenarios_dropped") == 6
 
 
-def test_a_change_is_a_new_part_and_no_change_is_none(tmp_path: Path) -> None:
+def test_a_run_that_did_not_change_has_the_same_part(tmp_path: Path) -> None:
     write(tmp_path, RUN, scenario("a"))
     source = collector(tmp_path)
-    first = source.refresh()
-    assert first is not None
-    assert source.refresh() is None
+    first = source.parts()
     write(tmp_path, "test_results_20260305_080000", scenario("b"))
-    second = source.refresh()
-    assert second is not None
-    assert second[RUN] is first[RUN]
+    second = source.parts()
+    assert second[RUN].same(first[RUN])
+    assert not second[""].same(first[""])
     (tmp_path / f"{RUN}.json").unlink()
-    third = source.refresh()
-    assert third is not None
-    assert set(third) == {"", "test_results_20260305_080000"}
+    assert set(source.parts()) == {"", "models", "test_results_20260305_080000"}
 
 
 def test_the_page_is_the_golden_one(tmp_path: Path, golden: Callable[[str, bytes], None]) -> None:
@@ -401,7 +397,8 @@ def test_every_family_on_the_golden_page_is_declared() -> None:
 
 def test_an_empty_folder_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure("logfmt", "info")
-    folder = ResultFolder(tmp_path, runs=10, max_scenarios=10)
-    assert [folder.refresh(), folder.refresh()] == [True, False]
+    source = collector(tmp_path)
+    source.parts()
+    source.parts()
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith(f'event="no results yet" folder={tmp_path} expected=test_results_*.json')

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from advisor.common.booleans import parse_boolean
 from advisor.errors import InputError
 from exporters.runtime import Exporter, Option
-from exporters.runtime.options import choice, existing_file, folder, number, parse_options, whole_number
+from exporters.runtime.options import existing_file, folder, number, parse_options, whole_number
 
 EXPORTER = Exporter(
     "watt_test",
@@ -16,7 +17,7 @@ EXPORTER = Exporter(
     9599,
     (
         Option("--price-per-kwh", "PRICE", 0.12, number(0), "price"),
-        Option("--quick", "QUICK", False, lambda text: choice("true", "false")(text) == "true", "a switch"),
+        Option("--quick", "QUICK", False, parse_boolean, "a switch"),
     ),
     lambda _: (),
 )
@@ -33,7 +34,6 @@ def test_defaults_hold_without_flags() -> None:
         "web_config": None,
         "log_format": "logfmt",
         "log_level": "info",
-        "max_requests_in_flight": 40,
         "price_per_kwh": 0.12,
         "quick": False,
     }
@@ -68,7 +68,7 @@ def test_all_mistakes_are_named_in_one_line() -> None:
         "--host: expected an address or a host name, found '1.2.3'; "
         "--port: expected a whole number from 0 to 65535, found 'x'; "
         "PRICE: expected a number of at least 0, found '-1'; "
-        "QUICK: expected one of true, false, found 'maybe'"
+        "QUICK: expected true or false (also 1, yes, on; 0, no, off), found 'maybe'"
     )
 
 

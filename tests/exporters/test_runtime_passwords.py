@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
-from collections.abc import Iterator
 
 import bcrypt
 import pytest
 
-from exporters.runtime.passwords import PasswordGate
+from exporters.runtime.passwords import Passwords
 
 
 def basic(user: str, password: str) -> bytes:
@@ -23,10 +22,8 @@ def hashed() -> bytes:
 
 
 @pytest.fixture
-def gate(hashed: bytes) -> Iterator[PasswordGate]:
-    gate = PasswordGate({"alice": hashed})
-    yield gate
-    gate.close()
+def gate(hashed: bytes) -> Passwords:
+    return Passwords({"alice": hashed})
 
 
 @pytest.fixture
@@ -43,11 +40,11 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return seen
 
 
-def ask(gate: PasswordGate, header: bytes) -> bool | None:
+def ask(gate: Passwords, header: bytes) -> bool | None:
     return asyncio.run(gate.admits(header))
 
 
-def test_the_right_password_comes_in_and_no_other(gate: PasswordGate) -> None:
+def test_the_right_password_comes_in_and_no_other(gate: Passwords) -> None:
     assert ask(gate, basic("alice", "watt")) is True
     assert ask(gate, basic("alice", "Watt")) is False
     assert ask(gate, basic("alice", "")) is False
@@ -66,15 +63,15 @@ def test_the_right_password_comes_in_and_no_other(gate: PasswordGate) -> None:
         b"Basic " + b"A" * 9000,
     ],
 )
-def test_what_is_no_credential_does_not_come_in(gate: PasswordGate, header: bytes) -> None:
+def test_what_is_no_credential_does_not_come_in(gate: Passwords, header: bytes) -> None:
     assert ask(gate, header) is False
 
 
-def test_bytes_that_are_no_text_do_not_come_in(gate: PasswordGate) -> None:
+def test_bytes_that_are_no_text_do_not_come_in(gate: Passwords) -> None:
     assert ask(gate, b"Basic " + base64.b64encode(b"\xff\x00:\x00\xff")) is False
 
 
-def test_bcrypt_runs_once_for_the_same_credentials(gate: PasswordGate, checks: list[bytes]) -> None:
+def test_bcrypt_runs_once_for_the_same_credentials(gate: Passwords, checks: list[bytes]) -> None:
     """Right ones and wrong ones: a scrape every second costs one check in all."""
     for _ in range(5):
         assert ask(gate, basic("alice", "watt")) is True
@@ -82,19 +79,18 @@ def test_bcrypt_runs_once_for_the_same_credentials(gate: PasswordGate, checks: l
     assert checks == [b"watt", b"wrong"]
 
 
-def test_an_unknown_user_costs_a_check_too(gate: PasswordGate, checks: list[bytes]) -> None:
+def test_an_unknown_user_costs_a_check_too(gate: Passwords, checks: list[bytes]) -> None:
     assert ask(gate, basic("nobody", "watt")) is False
     assert checks == [b"watt"]
 
 
 def test_a_long_password_counts_up_to_what_bcrypt_takes(hashed: bytes) -> None:
-    gate = PasswordGate({"bob": bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4))})
+    gate = Passwords({"bob": bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4))})
     assert ask(gate, basic("bob", "x" * 80)) is True
     assert ask(gate, basic("bob", "x" * 71)) is False
-    gate.close()
 
 
-def test_guesses_do_not_push_out_who_is_in(gate: PasswordGate, checks: list[bytes]) -> None:
+def test_guesses_do_not_push_out_who_is_in(gate: Passwords, checks: list[bytes]) -> None:
     assert ask(gate, basic("alice", "watt")) is True
     for guess in range(600):
         assert ask(gate, basic("alice", f"guess{guess}")) is False
@@ -103,7 +99,7 @@ def test_guesses_do_not_push_out_who_is_in(gate: PasswordGate, checks: list[byte
     assert len(gate._checked) <= 256
 
 
-def test_too_many_checks_at_once_are_put_off(gate: PasswordGate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_checks_at_once_are_put_off(gate: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody who is known waits: the answer None is for new credentials alone."""
     go = threading.Event()
     real = bcrypt.checkpw
@@ -127,6 +123,31 @@ def test_too_many_checks_at_once_are_put_off(gate: PasswordGate, monkeypatch: py
     assert answers == [False] * 8 + [None] * 12
 
 
-def test_no_password_is_kept_as_text(gate: PasswordGate) -> None:
+def test_no_password_is_kept_as_text(gate: Passwords) -> None:
     ask(gate, basic("alice", "watt"))
     assert not any(b"watt" in key for key in gate._checked)
+
+
+def test_without_users_everybody_comes_in() -> None:
+    assert ask(Passwords(), b"") is True
+
+
+def test_what_was_checked_holds_until_the_hash_is_another(gate: Passwords, checks: list[bytes]) -> None:
+    """An edit of the file that leaves a user's hash costs no new check; a new hash does."""
+    assert ask(gate, basic("alice", "watt")) is True
+    gate.users = {"bob": b"x", **gate.users}
+    assert ask(gate, basic("alice", "watt")) is True
+    assert checks == [b"watt"]
+    gate.users = {"alice": bcrypt.hashpw(b"other", bcrypt.gensalt(4))}
+    assert ask(gate, basic("alice", "watt")) is False
+    assert ask(gate, basic("alice", "other")) is True
+
+
+def test_an_unknown_user_costs_what_the_costliest_does(
+    hashed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costly = bcrypt.hashpw(b"x", bcrypt.gensalt(6))
+    compared: list[bytes] = []
+    monkeypatch.setattr(bcrypt, "checkpw", lambda _, against: compared.append(against))
+    assert not ask(Passwords({"alice": hashed, "carol": costly}), basic("nobody", "x"))
+    assert compared == [costly]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import os
 import signal
 import socket
 import ssl
@@ -15,8 +16,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import SAMPLE, wait_until
+from tests.support.exporter_client import SAMPLE, Served, served, wait_until
 
 PASSWORD = "a long password"
 
@@ -187,6 +187,25 @@ def test_a_broken_certificate_leaves_the_former_in_force(tmp_path: Path, certifi
         assert "web configuration refused, the former one stays" in line
         assert "live.crt" in line
         assert serial(exporter, certificates) == former
+
+
+def test_a_renewed_key_that_could_not_be_read_for_a_while_is_taken(
+    tmp_path: Path, certificates: Path
+) -> None:
+    """The certificate came first; the key follows with the size and times of the former one."""
+    path = web_config(tmp_path, certificates)
+    with served(SAMPLE, "--web-config", str(path)) as exporter:
+        former = serial(exporter, certificates)
+        key = tmp_path / "live.key"
+        info = key.stat()
+        key.rename(tmp_path / "elsewhere.key")
+        (tmp_path / "live.crt").write_bytes((certificates / "second.crt").read_bytes())
+        assert exporter.process.stdout is not None
+        assert "web configuration refused" in exporter.process.stdout.readline()
+        assert serial(exporter, certificates) == former
+        key.write_bytes((certificates / "second.key").read_bytes())
+        os.utime(key, ns=(info.st_atime_ns, info.st_mtime_ns))
+        wait_until(lambda: serial(exporter, certificates) != former)
 
 
 def test_passwords_and_tls_can_be_turned_on_and_off(tmp_path: Path, certificates: Path, hashed: str) -> None:

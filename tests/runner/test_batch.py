@@ -80,7 +80,7 @@ scenarios:
         ("scenario: []", "scenario: expected one of defaults, scenarios, matrix, exclude"),
         ("scenarios: {a: 1}", "scenarios: expected a list, found dict"),
         ("- 3", "scenarios[0]: expected an object, found int"),
-        ("- {bitrate: 1M, fps: fast}", "scenarios[0].fps: expected int | float | null, got str"),
+        ("- {bitrate: 1M, fps: fast}", "scenarios[0].fps: expected 1 to 480 frames a second, such as 25 or"),
         ("- {bitrate: 1M, speed: 3}", "scenarios[0]: no such field: speed"),
         ("- {bitrate: 1M, streams: true}", "scenarios[0].streams: expected int, got bool"),
         ("- {bitrate: 1M}\n- {crf: 99}", "scenarios[1].crf: expected 0 to 51 for libx264, found 99"),
@@ -103,13 +103,13 @@ def test_each_mistake_names_file_and_field(tmp_path: Path, text: str, message: s
 
 
 def test_all_mistakes_of_a_file_are_named_at_once(tmp_path: Path) -> None:
-    path = _file(tmp_path, "- {crf: 99}\n- {bitrate: x}\n- {fps: y}\n")
+    path = _file(tmp_path, "- {crf: 99}\n- {bitrate: x}\n- {crf: 3, fps: y}\n")
     with pytest.raises(InputError) as caught:
         read_batch(path)
     assert str(caught.value) == (
         f"{path}: scenarios[0].crf: expected 0 to 51 for libx264, found 99; "
         "scenarios[1].bitrate: expected kbit/s or text such as 2500k or 5M, found 'x'; "
-        "scenarios[2].fps: expected int | float | null, got str"
+        "scenarios[2].fps: expected 1 to 480 frames a second, such as 25 or 30000/1001, found 'y'"
     )
 
 

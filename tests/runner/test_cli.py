@@ -6,15 +6,19 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from advisor.energy.calibration import Calibration, LoadPoint, save_calibration
+from advisor.errors import FfmpegError
 from advisor.machine import host
-from advisor.results import Run, read_run, write_run
+from advisor.results import Quality, Run, read_run, write_run
 from runner.cli import main
+from runner.result_files import claimed
+from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
 
 pytestmark = pytest.mark.ffmpeg
@@ -66,31 +70,41 @@ def test_json_is_one_document_on_stdout(call: Any, tmp_path: Path) -> None:
 
 
 def test_energy_comes_from_counters_where_there_are_some(call: Any, tmp_path: Path) -> None:
-    """A register that stands still: measured, and nothing drawn."""
+    """A register that draws 20 W."""
     tree = PowercapTree(tmp_path / "sys")
     tree.add("intel-rapl:0", "package-0")
     tree.add("intel-rapl:0:0", "core")
     sysfs = str(tmp_path / "sys")
-    code, *_ = call("single", "--preset", "ultrafast", "--sysfs", sysfs, *QUICK)
+    with moving(tree, watts=20.0):
+        code, *_ = call("single", "--preset", "ultrafast", "--sysfs", sysfs, *QUICK)
     power = _results(tmp_path).scenarios[0].power
     assert code == 0
     assert power is not None
-    assert (power.source, power.tier, power.total_energy_joules) == ("powercap", "measured", 0.0)
+    assert (power.source, power.tier) == ("powercap", "measured")
+    assert power.mean_watts == pytest.approx(20.0, rel=0.1)
     assert set(power.domains) == {"package_0", "core_0"}
 
 
 def test_without_counters_energy_is_marked_as_modelled(call: Any, tmp_path: Path) -> None:
-    """With (almost) 10 W at any load, whatever happens is 10 W."""
+    """With (almost) 10 W at any load the energy is 10 W times the time between the meter's own samples.
+
+    Those lie before the readings: the last one after the reading before it, the first one after the call.
+    """
     watts = ("--idle-watts", "10", "--max-watts", "10.0001", "--sysfs", str(tmp_path))
-    call("single", "--preset", "ultrafast", *watts, *QUICK)
-    power = _results(tmp_path).scenarios[0].power
+    called = time.time()
+    call("single", "--preset", "ultrafast", "--realtime", *watts, *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    power, start = scenario.power, scenario.start_time
     assert power is not None
+    assert power.total_energy_joules is not None
+    assert start is not None
     assert (power.source, power.tier) == ("estimate", "modelled")
-    assert power.mean_watts == pytest.approx(10.0, rel=0.1)
+    last_but_one = scenario.samples.timestamps[-2]
+    assert 10.0 * (last_but_one - start) <= power.total_energy_joules <= 10.001 * (time.time() - called)
 
 
 def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) -> None:
-    """10 W idle, 10 W busy: nothing remains above idle."""
+    """What remains is the energy less the baseline's power over the encode's window."""
     watts = ("--idle-watts", "10", "--max-watts", "10.0001", "--sysfs", str(tmp_path))
     batch = tmp_path / "b.yaml"
     batch.write_text("- {type: baseline, duration: 0.5}\n- {preset: ultrafast, bitrate: 300k}\n")
@@ -98,13 +112,19 @@ def test_idle_energy_is_subtracted_by_the_baseline(call: Any, tmp_path: Path) ->
     base, encode = _results(tmp_path).scenarios
     assert (base.type, encode.type) == ("baseline", "single")
     assert encode.power is not None
-    assert encode.power.idle_watts == pytest.approx(10.0, rel=0.1)
-    assert encode.power.net_energy_joules == pytest.approx(0.0, abs=1.0)
+    assert base.power is not None
+    assert base.power.mean_watts is not None
+    assert encode.power.total_energy_joules is not None
+    assert encode.duration is not None
+    assert encode.power.idle_watts == base.power.mean_watts
+    idle_joules = base.power.mean_watts * encode.duration
+    assert encode.power.net_energy_joules == pytest.approx(encode.power.total_energy_joules - idle_joules)
 
 
 def test_a_calibration_stands_in_for_a_baseline(call: Any, tmp_path: Path) -> None:
-    """A register that stands still, 8 W idle: the energy above idle is minus 8 W times the window."""
-    PowercapTree(tmp_path / "sys").add("intel-rapl:0", "package-0")
+    """A register that hardly moves, 8 W idle: the energy above idle is minus 8 W times the window."""
+    tree = PowercapTree(tmp_path / "sys")
+    tree.add("intel-rapl:0", "package-0")
     sysfs = str(tmp_path / "sys")
     idle = LoadPoint(mean_watts=8.0, stdev_watts=None, duration_seconds=60.0, busy_ratio=0.0)
     known = host(sysfs=sysfs).hardware_id or ""
@@ -113,12 +133,13 @@ def test_a_calibration_stands_in_for_a_baseline(call: Any, tmp_path: Path) -> No
         tmp_path / "models",
     )
     options = ("--sysfs", sysfs, "--models-dir", str(tmp_path / "models"))
-    call("single", "--preset", "ultrafast", *options, *QUICK)
+    with moving(tree):
+        call("single", "--preset", "ultrafast", *options, *QUICK)
     (scenario,) = _results(tmp_path).scenarios
     assert scenario.power is not None
     assert scenario.duration is not None
     assert scenario.power.idle_watts == 8.0
-    assert scenario.power.net_energy_joules == pytest.approx(-8.0 * scenario.duration)
+    assert scenario.power.net_energy_joules == pytest.approx(-8.0 * scenario.duration, abs=0.1)
 
 
 def test_a_failed_scenario_is_recorded_and_the_rest_goes_on(call: Any, tmp_path: Path, ffmpeg: Path) -> None:
@@ -180,6 +201,67 @@ def test_resume_without_any_file_says_so(call: Any, tmp_path: Path) -> None:
     code, _, err = call("single", "--resume", *QUICK)
     assert code == 2
     assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to go on with\n"
+
+
+def test_resume_takes_the_run_that_was_begun_last(call: Any, tmp_path: Path) -> None:
+    """In the night in which the clock is set back the later run has the earlier name."""
+    first, second = "2026-10-25T02:30:00+02:00", "2026-10-25T02:10:00+01:00"
+    for name, date in (("test_results_20261025_023000", first), ("test_results_20261025_021000", second)):
+        path = tmp_path / "out" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        write_run(Run(run_id=name, scenarios=(), test_date=date, host=host()), path)
+    (tmp_path / "out" / "test_results_20270101_000000.json").write_text("no result")
+    code, out, _ = call("single", "--preset", "ultrafast", "--resume", *QUICK)
+    assert code == 0
+    assert out.endswith("test_results_20261025_021000.json\n")
+
+
+def test_a_file_that_a_run_is_writing_is_not_resumed(call: Any, tmp_path: Path) -> None:
+    args = ("single", "--preset", "ultrafast", *QUICK)
+    call(*args)
+    (path,) = (tmp_path / "out").glob("*.json")
+    with claimed(path):
+        code, _, err = call(*args, "--resume", str(path))
+    assert (code, err) == (2, f"run_tests.py: {path}: expected a file that no other run is writing\n")
+    assert call(*args, "--resume", str(path))[0] == 0
+
+
+def test_a_score_that_ffmpeg_failed_at_is_tried_again_by_resume(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encode is kept for it, and goes once it has its score."""
+    args = ("single", "--preset", "ultrafast", "--compute-quality", *QUICK)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise FfmpegError("ffmpeg was ended by SIGKILL")
+
+    with monkeypatch.context() as once:
+        once.setattr("advisor.quality.compute_quality", killed, raising=False)
+        code, _, err = call(*args)
+    assert code == 1
+    assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
+    (output,) = _results(tmp_path).scenarios[0].outputs
+    assert output.quality is not None
+    assert output.quality.reason == "ffmpeg was ended by SIGKILL"
+    code, _, _ = call(*args, "--resume")
+    (again,) = _results(tmp_path).scenarios[0].outputs
+    assert code == 0
+    assert again.quality is not None
+    assert again.quality.vmaf is not None
+    assert not Path(output.path or "").exists()
+
+
+def test_a_score_that_cannot_be_had_fails_every_resume(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("single", "--preset", "ultrafast", "--compute-quality", *QUICK)
+    never = Quality(aligned=False, reason="another video")
+    with monkeypatch.context() as once:
+        once.setattr("advisor.quality.compute_quality", lambda *_, **__: never, raising=False)
+        assert call(*args)[0] == 1
+    code, _, err = call(*args, "--resume")
+    assert code == 1
+    assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
 
 
 def test_quality_is_scored_after_the_window_and_the_encode_deleted(call: Any, tmp_path: Path) -> None:
@@ -339,7 +421,7 @@ def test_what_ffmpeg_cannot_do_is_known_before_anything_runs(call: Any, tmp_path
     assert not (tmp_path / "out").exists()
     code, _, err = call("batch", str(batch), "--ffmpeg", str(poor), "--skip-missing", *QUICK)
     assert code == 0
-    assert "left out: ffmpeg " in err
+    assert "left out: encoder: ffmpeg " in err
     assert [s.encoder for s in _results(tmp_path).scenarios] == ["libx264"]
 
 
@@ -374,7 +456,7 @@ def test_an_odd_size_that_the_encoder_refuses_is_known_before_the_start(
     )
     code, out, err = call("batch", str(batch), "--dry-run", "--skip-missing")
     assert code == 0
-    assert err == f"run_tests.py: left out: {said}\n"
+    assert err == f"run_tests.py: left out: resolution: {said}\n"
     assert "2 scenarios" in out
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.command import commands, slug
-from runner.plan import resolve
+from runner.jobs import resolve
 from runner.spec import RungSpec, Spec
 
 FFMPEG = Path("/opt/ffmpeg")
@@ -27,7 +27,7 @@ def test_a_file_is_looped_without_end_and_only_its_video_is_encoded(tmp_path: Pa
     (arguments,) = _arguments(tmp_path)
     assert _between(arguments, "-stream_loop", "-c:v") == [
         *("-stream_loop", "-1", "-i", "file:/clips/in.mp4"),
-        *("-filter_complex", "[0:V:0]null[o0]", "-map", "[o0]"),
+        *("-filter_complex", "[0:V:0]setpts=PTS-STARTPTS,settb=1/90000[o0]", "-map", "[o0]"),
     ]
     assert arguments[-3:] == ["-f", "mp4", f"file:{tmp_path}/x_1.mp4"]
 
@@ -42,7 +42,7 @@ def test_a_ladder_is_one_decode_and_a_split(tmp_path: Path) -> None:
     ladder = [RungSpec(resolution="1280x720", bitrate="2M"), RungSpec(resolution="640x360", crf=30)]
     (arguments,) = _arguments(tmp_path, bitrate=None, ladder=ladder, fps=30)
     assert arguments[arguments.index("-filter_complex") + 1] == (
-        "[0:V:0]fps=30,split=2[s0][s1];"
+        "[0:V:0]setpts=PTS-STARTPTS,fps=30,settb=1/90000,split=2[s0][s1];"
         "[s0]scale=w=1280:h=720:flags=bicubic[o0];[s1]scale=w=640:h=360:flags=bicubic[o1]"
     )
     assert arguments.count("-i") == 1
@@ -84,7 +84,10 @@ def test_a_device_encoder_gets_its_device_and_its_upload(tmp_path: Path) -> None
     (arguments,) = _arguments(tmp_path, encoder="h264_vaapi", resolution="640x360")
     assert _between(arguments, "-vaapi_device", "-stream_loop") == ["-vaapi_device", "/dev/dri/renderD128"]
     graph = arguments[arguments.index("-filter_complex") + 1]
-    assert graph == "[0:V:0]scale=w=640:h=360:flags=bicubic,format=nv12,hwupload[o0]"
+    assert (
+        graph
+        == "[0:V:0]setpts=PTS-STARTPTS,settb=1/90000,scale=w=640:h=360:flags=bicubic,format=nv12,hwupload[o0]"
+    )
     assert _between(arguments, "-c:v", "-fps_mode:v") == [
         *("-c:v", "h264_vaapi", "-compression_level", "4", "-rc_mode", "VBR", "-b:v", "1000k"),
     ]

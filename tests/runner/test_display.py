@@ -9,9 +9,9 @@ import pytest
 
 from advisor.results import EncodeStats, Power, Quality, Run, Scenario, Vmaf
 from advisor.results import Output as ResultOutput
-from runner.display import Display, outcome, rows, table
+from runner.display import Display, outcome, rows, summary_table
+from runner.jobs import baseline, resolve
 from runner.measure import Progress
-from runner.plan import baseline, resolve
 from runner.spec import Spec
 
 
@@ -28,7 +28,7 @@ def test_repeats_are_one_row_with_their_interval() -> None:
     assert (row.finished, row.valid) == (3, 3)
     assert energy is not None
     assert (energy.mean, energy.stdev, energy.half_width) == (100.0, 10.0, pytest.approx(24.84, abs=0.01))
-    assert table(run).splitlines()[1].split() == [
+    assert summary_table(run).splitlines()[1].split() == [
         *("a", "3", "3", "10.0", "+-0.0", "10.0", "+-2.5", "100.0", "+-24.8"),
     ]
 
@@ -48,7 +48,7 @@ def test_doubtful_repeats_are_counted_apart() -> None:
 
 def test_unknown_is_an_empty_cell_and_never_a_zero() -> None:
     run = Run(run_id="r", scenarios=(Scenario(name="a"),))
-    assert table(run).splitlines()[1].split() == ["a", "1", "1"]
+    assert summary_table(run).splitlines()[1].split() == ["a", "1", "1"]
 
 
 def test_quality_is_the_mean_over_the_rungs() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import capabilities
 from runner.command import commands
-from runner.encoders import ENCODERS
-from runner.plan import resolve
+from runner.jobs import resolve
 from runner.spec import Spec
 
 SOFTWARE = [encoder for encoder in ENCODERS.values() if encoder.kind == "cpu"]
@@ -51,7 +51,3 @@ def test_ffmpeg_knows_both_ends_of_the_preset_scale(encoder: object, ffmpeg: Pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_every_default_preset_is_on_its_scale() -> None:
-    assert [e.name for e in ENCODERS.values() if e.default_preset not in e.presets] == []

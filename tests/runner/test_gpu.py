@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from advisor.energy.gpu import GpuReading
-from runner.window import Window
+from runner.measurement import Measurement
 from tests.support.meters import ScriptedMeter, reading
 
 
@@ -34,10 +34,10 @@ class _Cards:
         return next(self._readings)
 
 
-def _window(*readings: tuple[GpuReading, ...]) -> Window:
+def _window(*readings: tuple[GpuReading, ...]) -> Measurement:
     """One reading of the cards a second."""
     meter = ScriptedMeter([reading(second, {"package_0": 0.0}) for second in range(len(readings))])
-    window = Window(meter, 1.0, _Cards(*readings))
+    window = Measurement(meter, 1.0, _Cards(*readings))
     window.open()
     for _ in readings[1:-1]:
         window.sample(0.0)

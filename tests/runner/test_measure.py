@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from advisor.results import InputMedia, Run, Scenario, parse_run, write_run
-from runner.measure import Bench, Progress, measure
-from runner.plan import baseline, resolve
+from runner.jobs import baseline, resolve
+from runner.measure import Laboratory, Progress, measure
 from runner.preflight import look_at_inputs
+from runner.source import Source
 from runner.spec import RungSpec, Spec
 from tests.support.meters import ConstantMeter
 
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.ffmpeg
 
 
 @pytest.fixture
-def bench(ffmpeg: Path, tmp_path: Path) -> Bench:
-    return Bench(
+def laboratory(ffmpeg: Path, tmp_path: Path) -> Laboratory:
+    return Laboratory(
         meter=ConstantMeter(50.0),
         ffmpeg=ffmpeg,
         folder=tmp_path,
@@ -34,13 +35,13 @@ def bench(ffmpeg: Path, tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def run_one(bench: Bench, clip: Path) -> Callable[..., Scenario]:
-    def run_one(idle: float | None = None, bench: Bench = bench, **fields: Any) -> Scenario:
+def run_one(laboratory: Laboratory, clip: Path) -> Callable[..., Scenario]:
+    def run_one(idle: float | None = None, laboratory: Laboratory = laboratory, **fields: Any) -> Scenario:
         duration, media = fields.pop("duration", 60), fields.pop("media", None)
         spec = Spec(**({"name": "s", "preset": "ultrafast", "input": str(clip)} | fields))
         job = resolve(spec, input_path=None, duration_seconds=duration, media_seconds=media)
-        sources = look_at_inputs([job], bench.ffmpeg)
-        return measure(job, bench, sources.get(job.input or ""), idle)
+        sources = look_at_inputs([job], laboratory.ffmpeg)
+        return measure(job, laboratory, sources.get(job.input or ""), idle)
 
     return run_one
 
@@ -130,19 +131,19 @@ def test_a_lavfi_source_needs_no_file(run_one: Callable[..., Scenario]) -> None:
 
 
 def test_an_encode_that_fails_has_a_reason_and_no_figures(
-    run_one: Callable[..., Scenario], bench: Bench
+    run_one: Callable[..., Scenario], laboratory: Laboratory
 ) -> None:
-    nowhere = msgspec.structs.replace(bench, folder=bench.folder / "missing")
-    s = run_one(bitrate="100k", media=2, bench=nowhere)
+    nowhere = msgspec.structs.replace(laboratory, folder=laboratory.folder / "missing")
+    s = run_one(bitrate="100k", media=2, laboratory=nowhere)
     assert s.status == "failed"
     assert s.error is not None
     assert "No such file or directory" in s.error
     assert (s.power, s.encode, s.outputs) == (None, None, [])
 
 
-def test_one_failed_stream_ends_the_others(run_one: Callable[..., Scenario], bench: Bench) -> None:
+def test_one_failed_stream_ends_the_others(run_one: Callable[..., Scenario], laboratory: Laboratory) -> None:
     """The second stream's file cannot be written; the first, endless, is ended with it."""
-    (bench.folder / "s_1_s2.mp4").mkdir()
+    (laboratory.folder / "s_1_s2.mp4").mkdir()
     s = run_one(bitrate="100k", streams=2, duration=60)
     assert s.status == "failed"
     assert s.error is not None
@@ -150,23 +151,23 @@ def test_one_failed_stream_ends_the_others(run_one: Callable[..., Scenario], ben
 
 
 def test_an_interrupted_scenario_is_recorded_as_aborted(
-    run_one: Callable[..., Scenario], bench: Bench
+    run_one: Callable[..., Scenario], laboratory: Laboratory
 ) -> None:
     seen: list[Progress] = []
-    watched = msgspec.structs.replace(bench, stopping=lambda: bool(seen), notice=seen.append)
-    s = run_one(bitrate="100k", duration=60, bench=watched)
+    watched = msgspec.structs.replace(laboratory, stopping=lambda: bool(seen), notice=seen.append)
+    s = run_one(bitrate="100k", duration=60, laboratory=watched)
     assert (s.status, s.error, s.power) == ("aborted", "interrupted", None)
 
 
 def test_ffmpeg_that_does_not_end_is_a_failure(
-    run_one: Callable[..., Scenario], bench: Bench, monkeypatch: pytest.MonkeyPatch
+    run_one: Callable[..., Scenario], laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script that never listens: asked after 0.2 s, given up on after the patience."""
-    monkeypatch.setattr("runner.measure.FEWEST_PATIENCE_SECONDS", 0.2)
-    deaf = bench.folder / "ffmpeg"
+    monkeypatch.setattr("runner.measure.LEAST_PATIENCE_SECONDS", 0.2)
+    deaf = laboratory.folder / "ffmpeg"
     deaf.write_text("#!/bin/sh\nexec sleep 1000\n")
     deaf.chmod(0o755)
-    s = run_one(bitrate="100k", duration=0.2, bench=msgspec.structs.replace(bench, ffmpeg=deaf))
+    s = run_one(bitrate="100k", duration=0.2, laboratory=msgspec.structs.replace(laboratory, ffmpeg=deaf))
     assert (s.status, s.error) == ("failed", "ffmpeg did not end within 0.4 s of being asked to")
 
 
@@ -187,7 +188,7 @@ def test_an_input_damaged_in_the_middle_is_said(
         duration_seconds=60,
         media_seconds=1.4,
     )
-    bench = Bench(
+    laboratory = Laboratory(
         meter=ConstantMeter(1.0),
         ffmpeg=ffmpeg,
         folder=tmp_path,
@@ -195,11 +196,14 @@ def test_an_input_damaged_in_the_middle_is_said(
         stopping=lambda: False,
         notice=lambda progress: None,
     )
-    assert "decode_errors" in measure(job, bench, InputMedia(name="c.ts", fps=25.0), None).validity
+    assert (
+        "decode_errors"
+        in measure(job, laboratory, Source(media=InputMedia(name="c.ts", fps=25.0)), None).validity
+    )
 
 
-def test_a_baseline_is_an_idle_window(bench: Bench) -> None:
-    s = measure(baseline(0.5), bench, None, None)
+def test_a_baseline_is_an_idle_window(laboratory: Laboratory) -> None:
+    s = measure(baseline(0.5), laboratory, None, None)
     assert (s.type, s.status, s.streams, s.encoder, s.cpu_seconds) == ("baseline", "ok", 0, None, None)
     assert s.power is not None
     assert s.power.mean_watts == pytest.approx(50.0)

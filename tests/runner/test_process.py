@@ -13,10 +13,10 @@ import pytest
 
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
-from runner.plan import resolve
+from runner.ffmpeg_log import ProcessResult
+from runner.jobs import resolve
 from runner.process import EncodeGroup, _death_notice
 from runner.spec import RungSpec, Spec
-from runner.words import Ended
 from tests.support.waiting import wait_until
 
 
@@ -27,12 +27,12 @@ def _script(tmp_path: Path, body: str) -> Command:
     return Command((str(path),), ())
 
 
-def _run(*found: Command) -> list[Ended]:
-    with EncodeGroup(found) as group:
+def _run(*planned: Command) -> list[ProcessResult]:
+    with EncodeGroup(planned) as group:
         group.start()
         while group.running:
             group.step(1.0)
-        return group.ended
+        return group.results
 
 
 def _alive(pid: int) -> bool:
@@ -68,7 +68,7 @@ def test_asked_to_end_ffmpeg_finishes_its_file(ffmpeg: Path, clip: Path, tmp_pat
         group.ask_to_end()
         while group.running:
             group.step(1.0)
-        (ended,) = group.ended
+        (ended,) = group.results
     listing = subprocess.run(
         [ffmpeg, "-v", "error", "-i", tmp_path / "e_1.mp4", "-f", "framecrc", "-"],
         capture_output=True,
@@ -134,6 +134,37 @@ def test_much_output_is_no_deadlock(tmp_path: Path) -> None:
     assert (ended.exit_code, ended.frames) == (0, 2999)
 
 
+@pytest.mark.parametrize("line_end", ["", "\\n"])
+def test_an_ffmpeg_that_writes_faster_than_it_is_read_can_be_ended(line_end: str) -> None:
+    """Lines, or one line without an end: each look has an end, so that the clock and the user are obeyed."""
+    flood = f"import os\nwhile True: os.write(2, b'x' * 60000 + b'{line_end}')"
+    command = Command((sys.executable, "-S", "-c", flood), ())
+    with EncodeGroup([command]) as group:
+        group.start()
+        for _ in range(20):
+            group.step(1.0)
+        assert group.running
+        group.end(patience_seconds=5.0)
+        assert group.results[0].exit_code == -signal.SIGTERM
+
+
+def test_a_stop_is_remembered_also_when_it_is_over(tmp_path: Path) -> None:
+    """Stopped and continued between two looks, once while another process runs on undisturbed."""
+    wait_for_end = "trap 'exit 0' USR1; while true; do sleep 0.05; done"
+    with EncodeGroup([_script(tmp_path, wait_for_end)] * 2) as group:
+        group.start()
+        first, second = group._processes
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: Path(f"/proc/{first.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        os.kill(first.pid, signal.SIGCONT)
+        group.step(0.0)
+        group.send(signal.SIGTERM)
+        while group.running:
+            group.step(1.0)
+        assert [result.stopped for result in group.results] == [True, False]
+        assert second.result is not None
+
+
 def test_a_process_that_ignores_sigterm_is_killed_and_so_is_its_child(tmp_path: Path) -> None:
     """Everything in the process group is ended, and the group is not ours."""
     pids = tmp_path / "pids"
@@ -145,7 +176,7 @@ def test_a_process_that_ignores_sigterm_is_killed_and_so_is_its_child(tmp_path: 
         parent, child = map(int, pids.read_text().split())
         assert os.getpgid(parent) == os.getpgid(child) != os.getpgid(0)
         group.end(patience_seconds=0.2)
-        assert group.ended[0].exit_code == -signal.SIGKILL
+        assert group.results[0].exit_code == -signal.SIGKILL
     assert not _alive(parent)
     # the child belongs to init now, which may take a moment to collect it
     wait_until(lambda: not _alive(child))

@@ -14,9 +14,22 @@ from advisor.results import InputMedia, Output, Psnr, Quality, Run, Scenario, Ss
 from advisor.video.ffmpeg import Capabilities
 from runner.display import Display
 from runner.score import Scorer, unscored
-from runner.session import Session, Settings
+from runner.session import RunSettings, Session
 from runner.stop import StopRequest
 from tests.support.meters import ConstantMeter
+
+GOOD = Quality(
+    aligned=True,
+    vmaf=Vmaf(mean=90.0),
+    psnr_decibels=Psnr(average=40.0),
+    ssim_ratio=Ssim(all=0.98),
+)
+BETTER = Quality(
+    aligned=True,
+    vmaf=Vmaf(mean=94.0),
+    psnr_decibels=Psnr(average=42.0),
+    ssim_ratio=Ssim(all=1.0),
+)
 
 
 class _NoGpus:
@@ -48,7 +61,7 @@ def test_only_finished_scenarios_with_files_and_no_score_are_scored(encodes: lis
                 name="mixed",
                 outputs=[
                     Output(path=gone),
-                    Output(path=there, quality=Quality()),
+                    Output(path=there, quality=GOOD),
                     Output(path=there),
                     Output(),
                 ],
@@ -59,7 +72,7 @@ def test_only_finished_scenarios_with_files_and_no_score_are_scored(encodes: lis
 
 
 def _session(tmp_path: Path, stop: StopRequest, *, keep: bool) -> Session:
-    settings = Settings(
+    settings = RunSettings(
         ffmpeg=Path("/opt/ffmpeg"),
         capabilities=Capabilities(version="9", encoders=frozenset(), filters=frozenset()),
         keep_outputs=keep,
@@ -79,20 +92,6 @@ def _answers(*answers: Quality | Callable[[], Quality]) -> Callable[..., Quality
     return compute
 
 
-GOOD = Quality(
-    aligned=True,
-    vmaf=Vmaf(mean=90.0),
-    psnr_decibels=Psnr(average=40.0),
-    ssim_ratio=Ssim(all=0.98),
-)
-BETTER = Quality(
-    aligned=True,
-    vmaf=Vmaf(mean=94.0),
-    psnr_decibels=Psnr(average=42.0),
-    ssim_ratio=Ssim(all=1.0),
-)
-
-
 def test_the_scenarios_scores_are_the_means_over_its_outputs(
     tmp_path: Path, encodes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +103,7 @@ def test_the_scenarios_scores_are_the_means_over_its_outputs(
     (scenario,) = read_run(session.path).scenarios
     assert (scenario.vmaf_score, scenario.psnr_score, scenario.ssim_score) == (92.0, 41.0, 0.99)
     assert [o.path for o in scenario.outputs] == [None, None]
-    assert not encodes[0].parent.exists()
+    assert not any(encode.exists() for encode in encodes)
 
 
 def test_one_output_without_a_score_leaves_the_scenario_without(

@@ -18,12 +18,12 @@ from advisor.results import Run, Scenario, read_run
 from advisor.video.ffmpeg import Capabilities
 from runner.cli import main
 from runner.display import Display
-from runner.places import new_result_path
-from runner.session import Session, Settings
+from runner.result_files import new_result_path
+from runner.session import RunSettings, Session
 from runner.stop import StopRequest
 from tests.support.meters import ConstantMeter
 
-SETTINGS = Settings(
+SETTINGS = RunSettings(
     ffmpeg=Path("/opt/ffmpeg"),
     capabilities=Capabilities(version="9", encoders=frozenset(), filters=frozenset()),
 )

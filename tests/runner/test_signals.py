@@ -51,8 +51,6 @@ def runner(clip: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_signal_finishes_the_file_and_ends_only_the_runners_own(
     number: signal.Signals, runner: subprocess.Popen[str], tmp_path: Path, ffmpeg: Path
 ) -> None:
-    if signal.getsignal(number) is signal.SIG_IGN:
-        pytest.skip(f"{number.name} is ignored here (nohup), and so by what is started")
     source = ["-f", "lavfi", "-i", "color=gray:s=16x16:r=1"]
     bystander = subprocess.Popen(
         [ffmpeg, "-v", "quiet", "-re", *source, "-f", "null", "-"], stdin=subprocess.DEVNULL

@@ -13,10 +13,14 @@ from runner.stop import StopRequest
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_remembered_and_raises_nothing(number: signal.Signals) -> None:
-    with StopRequest() as stop:
-        assert not stop.asked
-        signal.raise_signal(number)
-        assert stop.asked
+    before = signal.signal(number, signal.default_int_handler)  # under nohup SIGHUP is ignored
+    try:
+        with StopRequest() as stop:
+            assert not stop.asked
+            signal.raise_signal(number)
+            assert stop.asked
+    finally:
+        signal.signal(number, before)
 
 
 def test_work_that_cannot_look_is_interrupted() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from runner.validity import REASONS, Conditions, Observed, read_conditions, reasons
+from runner.validity import REASONS, MachineState, WindowConditions, read_machine_state, reasons
 
-QUIET = Observed(
+QUIET = WindowConditions(
     window_seconds=60.0,
     wall_clock_seconds=60.0,
     samples=120,
@@ -19,9 +19,9 @@ QUIET = Observed(
     energy_lost=False,
     host_busy_seconds=100.0,
     host_total_seconds=120.0,
-    own_seconds=100.0,
-    before=Conditions(),
-    after=Conditions(),
+    encoder_cpu_seconds=100.0,
+    before=MachineState(),
+    after=MachineState(),
 )
 
 
@@ -31,7 +31,7 @@ def test_an_undisturbed_window_has_no_reasons() -> None:
 
 def _conditions(**after: Any) -> dict[str, Any]:
     zero = {"steal_seconds": 0.0, "throttled_seconds": 0.0, "thermal_events": 0, "governors": ("powersave",)}
-    return {"before": Conditions(**zero), "after": Conditions(**(zero | after))}
+    return {"before": MachineState(**zero), "after": MachineState(**(zero | after))}
 
 
 def _lasting(seconds: float) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _lasting(seconds: float) -> dict[str, Any]:
 
 
 def _busy(*, own: float, host: float) -> dict[str, Any]:
-    return {"own_seconds": own, "host_busy_seconds": host}
+    return {"encoder_cpu_seconds": own, "host_busy_seconds": host}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,7 @@ def _busy(*, own: float, host: float) -> dict[str, Any]:
         ("realtime_not_held", {"realtime_seconds": 58.85}, {"realtime_seconds": 58.7}),
         ("frames_dropped", {"dropped_frames": 0}, {"dropped_frames": 1}),
         ("decode_errors", {"decode_errors": 0}, {"decode_errors": 1}),
+        ("encoder_stopped", {"stopped": False}, {"stopped": True}),
         ("clock_changed", {"wall_clock_seconds": 60.2}, {"wall_clock_seconds": 60.5}),
     ],
 )  # fmt: skip
@@ -96,7 +97,7 @@ def test_conditions_come_from_proc_and_sys(tmp_path: Path) -> None:
     for cpu, count in ((0, 3), (1, 4)):
         _write(sys / f"devices/system/cpu/cpu{cpu}/thermal_throttle/core_throttle_count", f"{count}\n")
         _write(sys / f"devices/system/cpu/cpufreq/policy{cpu}/scaling_governor", "schedutil\n")
-    assert read_conditions(str(proc), str(sys)) == Conditions(
+    assert read_machine_state(str(proc), str(sys)) == MachineState(
         steal_seconds=2.5,
         throttled_seconds=2.5,
         thermal_events=7,
@@ -108,11 +109,11 @@ def test_version_1_control_groups_count_nanoseconds(tmp_path: Path) -> None:
     proc, sys = tmp_path / "proc", tmp_path / "sys"
     _write(proc / "self/cgroup", "4:memory:/x\n3:cpu,cpuacct:/docker/abc\n")
     _write(sys / "fs/cgroup/cpu,cpuacct/docker/abc/cpu.stat", "nr_throttled 2\nthrottled_time 750000000\n")
-    assert read_conditions(str(proc), str(sys)).throttled_seconds == 0.75
+    assert read_machine_state(str(proc), str(sys)).throttled_seconds == 0.75
 
 
 def test_a_machine_without_these_files_has_no_conditions(tmp_path: Path) -> None:
-    assert read_conditions(str(tmp_path), str(tmp_path)) == Conditions()
+    assert read_machine_state(str(tmp_path), str(tmp_path)) == MachineState()
 
 
 def test_the_documentation_has_every_reason_in_the_same_words() -> None:

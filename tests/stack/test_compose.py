@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporters.catalogue import EXPORTERS
 from tests.support.compose import (
     STARTED,
     Stack,
@@ -36,7 +37,6 @@ from tests.support.docker_engine import DockerEngine, running_engine
 from tests.support.powercap_tree import PowercapTree
 from tests.support.promql import ROOT, dashboard_queries, filled_in, metric_names, rule_queries
 from tests.support.standins import PYTHON_IMAGE, make_standins
-from wattframe.stack.services import EXPORTERS
 
 WATTS = 50.0
 PRICE = 0.3

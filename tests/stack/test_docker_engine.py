@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters.runtime.testing import Served, served
 from tests.support.docker_engine import BASE_IMAGE, DockerEngine, docker_engine
+from tests.support.exporter_client import Served, served
 
 __all__ = ["docker_engine"]
 pytestmark = pytest.mark.docker

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporters.catalogue import EXPORTERS
 from tests.support.promql import (
     FOREIGN,
     ROOT,
@@ -26,7 +27,6 @@ from tests.support.promql import (
     recorded,
     rule_queries,
 )
-from wattframe.stack.services import EXPORTERS
 
 GOLDEN = ROOT / "tests" / "exporters" / "golden"
 QUERIES = [*dashboard_queries(), *rule_queries()]
@@ -141,26 +141,6 @@ def test_every_query_of_the_dashboards_is_promql(tmp_path: Path) -> None:
     path = tmp_path / "rules.yml"
     path.write_text(json.dumps({"groups": [{"name": "dashboards", "rules": rules}]}))
     assert f"{len(rules)} rules found" in tool("promtool", "check", "rules", path)
-
-
-def test_there_is_one_job_an_exporter_with_its_port_and_service() -> None:
-    jobs = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
-    services = {
-        "rapl": "power-monitoring",
-        "docker_stats": "docker-overhead",
-        "results": "analysis",
-        "qoe": "quality",
-        "cost": "cost-analysis",
-    }
-    for name, service in services.items():
-        (static,) = jobs[name]["static_configs"]
-        assert static == {"targets": [f"{name}:{EXPORTERS[name].port}"], "labels": {"service": service}}
-
-
-def test_power_and_containers_are_scraped_more_often_than_files() -> None:
-    intervals = {job["job_name"]: job.get("scrape_interval") for job in CONFIG["scrape_configs"]}
-    assert intervals["rapl"] == intervals["docker_stats"] == "5s"
-    assert {intervals["results"], intervals["qoe"], intervals["cost"]} <= {"15s", "30s"}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=[a["alert"] for a in ALERTS])

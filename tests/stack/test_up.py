@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from advisor.prometheus.client import PrometheusClient
 from advisor.results import Output, Power, Quality, Run, Scenario, Vmaf, write_run
+from exporters.catalogue import EXPORTERS
 from tests.support.waiting import wait_until
-from wattframe.stack.services import EXPORTERS
 
 pytestmark = [
     pytest.mark.prometheus,

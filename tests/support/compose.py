@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
+from exporters.catalogue import EXPORTERS
 from tests.support.docker_engine import DockerEngine
 from tests.support.promql import ROOT
 from tests.support.standins import settings
-from wattframe.stack.services import EXPORTERS
 
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 # Grafana has no stand-in; the rest comes with a profile

@@ -8,6 +8,7 @@ from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container
+from advisor.containers.state import SavedContainers
 from advisor.energy.meter import MeterReading
 from advisor.errors import EnergyError
 from tests.support.cgroup_tree import CgroupTree, Layout
@@ -36,12 +37,19 @@ class ContainerWorld:
         self.joules: dict[str, float] = {"package_0": 0.0, "dram_0": 0.0}
         self.busy: float | None = 0.0
         self.meter_fails = False
+        self._folder, self._has_meter, self._is_local = folder, has_meter, is_local
+        self.open_monitor(None)
+
+    def open_monitor(self, saved: SavedContainers | None) -> None:
+        """A monitor in the place of the one before, as after a restart."""
+        sysfs = str(self._folder / "sys")
         self.monitor = Monitor(
-            Cgroups(str(self.tree.root), str(self.procfs), str(folder / "sys"), counts=self.counts),
+            Cgroups(str(self.tree.root), str(self.procfs), sysfs, counts=self.counts),
             procfs=str(self.procfs),
-            read_meter=self.read_meter if has_meter else None,
-            is_local=is_local,
+            read_meter=self.read_meter if self._has_meter else None,
+            is_local=self._is_local,
             counts=self.counts,
+            saved=saved,
             clock=self.clock,
         )
 
@@ -80,10 +88,13 @@ class ContainerWorld:
             f"  eth0: {received}      10    0    0    0     0          0         0 {sent}      10    0\n"
         )
 
-    def daemon(self, pid: int, name: str, *, ticks: int, pages: int) -> None:
-        """A process of the engine: CPU time in ticks of the kernel, resident memory in pages."""
+    def daemon(
+        self, pid: int, name: str, *, ticks: int, pages: int, parent: int = 1, command: str = ""
+    ) -> None:
+        """A process of an engine: CPU time in ticks of the kernel, resident memory in pages."""
         folder = self.procfs / str(pid)
         folder.mkdir(exist_ok=True)
         (folder / "comm").write_text(f"{name}\n")
-        fields = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 8, str(pages), *["0"] * 20]
+        (folder / "cmdline").write_bytes(command.encode().replace(b" ", b"\0"))
+        fields = ["S", str(parent), *["0"] * 9, str(ticks), "0", *["0"] * 8, str(pages), *["0"] * 20]
         (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")

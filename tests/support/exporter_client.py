@@ -1,20 +1,85 @@
-"""How the tests talk to an exporter: one request a connection, samples by name and labels, patience."""
+"""How tests and benchmarks run an exporter and talk to it: pages, samples by name and labels, patience."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters.runtime.testing import Served
+from exporters.runtime import Collector
+from exporters.runtime.page import END, PageBuilder
 
 SAMPLE = str(Path(__file__).resolve().parents[1] / "exporters" / "sample_exporter.py")
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Served(Struct, frozen=True):
+    """A running exporter."""
+
+    url: str
+    port: int
+    process: subprocess.Popen[str]
+
+
+@contextlib.contextmanager
+def served(
+    module: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Served]:
+    """Run ``python -m module --port 0 ...`` (or a script's path) as a process until the block ends."""
+    target = [module] if module.endswith(".py") else ["-m", module]
+    command = [sys.executable, *target, "--port", "0", *arguments]
+    environment = {**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd) as process:
+        try:
+            yield _listening(process)
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def _listening(process: subprocess.Popen[str]) -> Served:
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        match = re.search(r"(https?://\S+:(\d+))", line)
+        if "listening" in line and match:
+            return Served(match[1].rstrip('",'), int(match[2]), process)
+    raise RuntimeError(f"the exporter did not start: {''.join(seen)}")
+
+
+def render(collectors: Sequence[Collector], *, openmetrics: bool = False) -> bytes:
+    """The families of ``collectors`` as ``/metrics`` has them, without what the runtime adds.
+
+    The collectors are started, asked once, and closed. Whatever one raises is raised here.
+    """
+    text = b""
+    for collector in collectors:
+        collector.start()
+        try:
+            text += page_of(collector, openmetrics=openmetrics)
+        finally:
+            collector.close()
+    return text + END if openmetrics else text
+
+
+def page_of(collector: Collector, builder: PageBuilder | None = None, *, openmetrics: bool = False) -> bytes:
+    """What a collector that runs shows now; fails where a part is left out."""
+    page = (builder or PageBuilder()).build(collector.parts())
+    if page.error is not None:
+        raise ValueError(page.error)
+    return page.text(openmetrics)
 
 
 def ask(
@@ -32,13 +97,13 @@ def ask(
 
 def samples(page: str) -> dict[str, float]:
     """Values by name and labels; fails on a series that is there twice."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for family in parse_text(page):
         for sample in family.samples:
-            key = f"{sample.name}{json.dumps(sample.labels)}"
-            assert key not in found
-            found[key] = sample.value
-    return found
+            key = f"{sample.name}{json.dumps(sample.labels, sort_keys=True)}"
+            assert key not in values
+            values[key] = sample.value
+    return values
 
 
 def scrape(exporter: Served, path: str = "/metrics", **headers: str) -> dict[str, float]:

@@ -42,6 +42,9 @@ class ScriptedMeter:
     def read(self) -> MeterReading:
         return next(self._readings)
 
+    def settled(self, readings: Sequence[MeterReading]) -> list[MeterReading]:
+        return list(readings)
+
 
 class ConstantMeter:
     """Draws ``watts`` by the real clock."""
@@ -55,3 +58,6 @@ class ConstantMeter:
     def read(self) -> MeterReading:
         now = time.monotonic()
         return reading(now, {"package_0": now * self._watts}, unix=time.time())
+
+    def settled(self, readings: Sequence[MeterReading]) -> list[MeterReading]:
+        return list(readings)

@@ -52,7 +52,12 @@ class Register:
 
     def show(self) -> None:
         if self._shown_as is None:
-            self.file.write_text(f"{self.raw_uj}\n")
+            # in one write of one length: a reader never sees half of it
+            descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT, 0o644)
+            line = f"{self.raw_uj:<20}\n".encode()
+            os.pwrite(descriptor, line, 0)
+            os.ftruncate(descriptor, len(line))
+            os.close(descriptor)
 
     def show_instead(self, text: str) -> None:
         """The file holds nonsense until `heal`."""
@@ -125,6 +130,11 @@ class PowercapTree:
         register.show()
         self.registers[entry] = register
         return register
+
+    def nudge(self) -> None:
+        """Every register moves by a microjoule, as real ones do all the time."""
+        for register in self.registers.values():
+            register.jump(1e-6)
 
     def folder(self, entry: str) -> Path:
         """Where the zone's directory is."""

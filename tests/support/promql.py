@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from exporters.runtime.docs import all_exporters
+from exporters.docs import all_exporters
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "grafana" / "provisioning" / "dashboards"
@@ -95,7 +95,9 @@ def published_labels() -> dict[str, set[str]]:
 def known_labels(expr: str) -> set[str]:
     """Labels that series of a query may carry: those of its metrics, of their scrape, and those it makes."""
     published, made = published_labels(), {r["record"]: r["expr"] for r in _rules() if "record" in r}
-    found = {"instance", "job", "service", "region", "cpu", "rule_group"} | set(re.findall(r'label_replace\([^"]*"(\w+)"', expr))
+    found = {"instance", "job", "service", "region", "cpu", "rule_group"} | set(
+        re.findall(r'label_replace\([^"]*"(\w+)"', expr)
+    )
     for name in metric_names(expr):
         found |= known_labels(made[name]) if name in made else published.get(name, set())
     return found

@@ -30,11 +30,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.results import InputMedia, Output, Power, Quality, Run, Scenario, Vmaf, write_run
+from exporters.catalogue import EXPORTERS
 from tests.support.docker_engine import DockerEngine, import_base_image, missing_for_engine
 from tests.support.exporter_client import samples
 from tests.support.powercap_tree import PowercapTree
 
-EXPORTERS = ("rapl", "docker_stats", "results", "qoe", "cost")
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
 PRICE_PER_KWH = 0.12
 RUNS = tuple(f"test_results_20260101_0000{number:02d}" for number in range(8))

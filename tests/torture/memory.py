@@ -19,13 +19,13 @@ from advisor.containers.records import EngineInfo
 from advisor.cost.price_inputs import PriceOptions
 from advisor.energy.powercap import PowercapSource
 from advisor.results import Output, Power, Quality, Run, Samples, Scenario, Vmaf, write_run
+from advisor.results.folder import ResultFolder
 from exporters.cost import CostCollector
+from exporters.predictions import Predictor
 from exporters.qoe import QoeCollector, Work
 from exporters.results import ResultsCollector
-from exporters.runtime.collector import SnapshotCollector
-from exporters.runtime.folder import ResultFolder
-from exporters.runtime.predictor import Predictor
-from exporters.runtime.snapshot import SnapshotSource
+from exporters.runtime import Collector
+from exporters.runtime.scrape import Source
 
 __all__ = ["WORKS"]
 
@@ -46,12 +46,12 @@ def snapshots(folder: Path) -> Cycle:
         return ResultFolder(folder, runs=100, max_scenarios=10_000)
 
     clock = itertools.count(1_800_000_000, 61)  # each time a minute later: costs are worked out anew
-    collectors: list[SnapshotCollector] = [
+    collectors: list[Collector] = [
         ResultsCollector(results(), Predictor(folder / "none", folder)),
         QoeCollector(results(), folder, Work(None, (folder.resolve(),))),
         CostCollector(results(), PriceOptions(), clock=lambda: float(next(clock))),
     ]
-    sources = [SnapshotSource(collector, lambda _: None) for collector in collectors]
+    sources = [Source(collector, {}) for collector in collectors]
 
     def cycle(number: int) -> None:
         path = folder / f"test_results_{number % FILES:03d}.json"
@@ -62,10 +62,11 @@ def snapshots(folder: Path) -> Cycle:
         else:
             write_run(_run(path.stem, number), path)
         for source in sources:
-            source.refresh()
-            assert source.page is not None
-            source.page.plain(number % 2 == 0)
-            source.page.piece(number % 2 == 0)
+            source.collect()
+            page = source.page()
+            assert page is not None
+            page.text(number % 2 == 0)
+            page.packed(number % 2 == 0)
 
     return cycle
 

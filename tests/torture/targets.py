@@ -38,14 +38,14 @@ from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import WattframeError
 from advisor.prometheus.client import PrometheusClient
 from advisor.quality.pairs import read_pairs
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manifests
 from advisor.results import Run, parse_run
 from exporters.runtime.web_config import read_web_config, ssl_context
 from runner.batch import read_batch
 
 if TYPE_CHECKING:
-    from advisor.regression.trained import Trained
+    from advisor.regression.model import TrainedModel
 
 __all__ = ["CORPUS", "TARGETS", "seeds", "stored_model", "survive"]
 
@@ -95,12 +95,12 @@ def _advised(run: Run) -> None:
 
 def result_pages(data: bytes) -> None:
     """A result file under the three exporters that publish it: each page is whole, whatever the file says."""
+    from advisor.results.folder import ResultFolder
     from exporters.cost import CostCollector
+    from exporters.predictions import Predictor
     from exporters.qoe import QoeCollector, Work
     from exporters.results import ResultsCollector
-    from exporters.runtime.folder import ResultFolder
-    from exporters.runtime.predictor import Predictor
-    from exporters.runtime.snapshot import PageBuilder
+    from tests.support.exporter_client import page_of
 
     path = _file("pages/test_results_fuzz.json", data)
     folder = path.parent
@@ -113,10 +113,7 @@ def result_pages(data: bytes) -> None:
         QoeCollector(results(), folder, Work(None, (folder.resolve(),))),
         CostCollector(results(), _priced(), clock=lambda: 1.8e9),
     ):
-        builder = PageBuilder()
-        page = builder.build(collector.refresh() or {})
-        assert not builder.refused, builder.refused
-        _check_page(page.plain(False).decode())
+        _check_page(page_of(collector).decode())
 
 
 @functools.cache
@@ -289,15 +286,16 @@ class _Session(requests.Session):
 
 def prometheus(data: bytes) -> None:
     """An answer of Prometheus to queries, and to the enrichment of a scenario."""
-    from advisor.prometheus.requests import Window, observe
+    from advisor.prometheus.power_in_windows import ask_power
+    from advisor.prometheus.window_statistics import TimeSpan
 
     client = PrometheusClient("http://localhost:9090", retries=0)
     client._session = _Session(data)
     with contextlib.suppress(WattframeError):
         client.query_range("up", 0, 60, 15)
     with contextlib.suppress(WattframeError):
-        for found in observe([Window(1000.0, 1060.0)], client):
-            for seen in found.values():
+        for answers in ask_power([TimeSpan(1000.0, 1060.0)], client):
+            for seen in answers.values():
                 power = seen.power
                 assert power is None or power.mean_watts is None or math.isfinite(power.mean_watts)
 
@@ -339,7 +337,7 @@ def batch(data: bytes) -> None:
 
 def pairs(data: bytes) -> None:
     """A list of pairs to score."""
-    read_pairs(_file("pairs.yaml", data), Settings())
+    read_pairs(_file("pairs.yaml", data), QualitySettings())
 
 
 def manifest(data: bytes) -> None:
@@ -412,10 +410,10 @@ def seeds(target: str) -> list[bytes]:
 
 
 @functools.cache
-def _trained() -> Trained:
+def _trained() -> TrainedModel:
     """A model of ten runs, made here: a kept one would fit one version of scikit-learn alone."""
     from advisor.regression.features import Case
-    from advisor.regression.training import train
+    from advisor.regression.fitting import train
 
     cases = [
         Case(
@@ -442,14 +440,14 @@ def _model() -> bytes:
     return dumps(_trained())
 
 
-def stored_model() -> tuple[Trained, Manifest]:
+def stored_model() -> tuple[TrainedModel, Manifest]:
     """A model and its manifest, as `advisor.regression.registry.save` takes them."""
     from advisor.regression.model_file import library_versions
 
     kept = msgspec.json.decode((CORPUS / "manifest" / "full.json").read_bytes(), type=Manifest)
     manifest = structs.replace(
         kept,
-        feature_names=_trained().encoding.columns,
+        feature_names=_trained().matrix.columns,
         features_version=FEATURES_VERSION,
         library_versions=library_versions(),
     )

@@ -19,8 +19,17 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporters.runtime.testing import Served, served
-from tests.support.exporter_client import SAMPLE, SCRAPE, ask, connected, raw, scrape, wait_until
+from tests.support.exporter_client import (
+    SAMPLE,
+    SCRAPE,
+    Served,
+    ask,
+    connected,
+    raw,
+    scrape,
+    served,
+    wait_until,
+)
 
 LAST = SCRAPE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
@@ -165,9 +174,9 @@ def answers(exporter: Served) -> bool:
         return False
 
 
-def test_sigterm_under_load_cuts_no_answer(tmp_path: Path) -> None:
+def test_sigterm_under_load_cuts_no_answer() -> None:
     """Every answer that began is whole; afterwards connections are refused, and the end comes in time."""
-    with served(SAMPLE, "--slow-seconds", "0.05") as exporter:
+    with served(SAMPLE) as exporter:
         seen: list[bytes] = []
 
         def client() -> None:

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from advisor.results import Run, Scenario, write_run
-from exporters.runtime.testing import served
-from tests.support.exporter_client import ask, samples, wait_until
+from tests.support.exporter_client import ask, samples, served, wait_until
 
 
 class Vandal:

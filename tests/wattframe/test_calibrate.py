@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from advisor.energy.calibration import load_calibration
+from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
 from wattframe.cli import main
 
@@ -19,14 +22,16 @@ QUICK = ["--seconds", "0.1", "--settle", "0"]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> list[str]:
-    """Arguments for a quiet machine of one CPU with a readable counter."""
-    PowercapTree(tmp_path / "sys").add("intel-rapl:0", "package-0")
+def machine(tmp_path: Path) -> Iterator[list[str]]:
+    """Arguments for a quiet machine of one CPU whose counter draws 20 W."""
+    tree = PowercapTree(tmp_path / "sys")
+    tree.add("intel-rapl:0", "package-0")
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/stat").write_text("cpu  0 0 0 1000 0 0 0 0\n")
     (tmp_path / "proc/cpuinfo").write_text(CPUINFO)
     roots = ["--sysfs", str(tmp_path / "sys"), "--procfs", str(tmp_path / "proc")]
-    return ["calibrate", *QUICK, "--models-dir", str(tmp_path / "models"), *roots]
+    with moving(tree, watts=20.0):
+        yield ["calibrate", *QUICK, "--models-dir", str(tmp_path / "models"), *roots]
 
 
 def test_the_idle_power_is_kept_where_net_energies_look(
@@ -36,20 +41,21 @@ def test_the_idle_power_is_kept_where_net_energies_look(
     printed = json.loads(capsys.readouterr().out)
     kept = load_calibration(tmp_path / "models", printed["hardware_id"], source="powercap")
     assert kept is not None
-    assert (kept.tier, kept.idle.mean_watts, kept.full_load) == ("measured", 0.0, None)
-    assert printed["idle"]["mean_watts"] == 0.0
+    assert (kept.tier, kept.full_load) == ("measured", None)
+    assert kept.idle.mean_watts == printed["idle"]["mean_watts"] == pytest.approx(20.0, rel=0.2)
 
 
 def test_the_summary_names_the_tier(machine: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(machine) == 0
-    assert "powercap, measured\nidle       0.00 W over 0 s, 0.0% busy" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert re.search(r"powercap, measured\nidle +\d+\.\d\d W over 0 s, 0\.0% busy", printed)
 
 
 def test_full_load_runs_on_every_cpu(
     machine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*machine, "--full-load", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["full_load"]["mean_watts"] == 0.0
+    assert json.loads(capsys.readouterr().out)["full_load"]["mean_watts"] == pytest.approx(20.0, rel=0.2)
 
 
 def test_full_load_of_more_cpus_than_one_may_use_is_refused(
@@ -82,7 +88,7 @@ def test_without_counters_it_says_that_this_is_no_measurement(
     arguments = ["--max-busy", "1", "--models-dir", str(tmp_path / "models"), "--sysfs", str(tmp_path)]
     assert main(["calibrate", *QUICK, *arguments]) == 0
     told = capsys.readouterr()
-    assert "no measurement" in told.err
+    assert "idle power, not measured" in told.err
     assert "estimate, modelled" in told.out
 
 

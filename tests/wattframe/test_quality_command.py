@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from advisor.video.ffmpeg import find_ffmpeg
 from wattframe.cli import main
-from wattframe.report.frames import frame_plot
+from wattframe.report.frames import thinned
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -32,6 +33,9 @@ KEYS = [
     "lossless",
     "ssim_ratio",
     "xpsnr_decibels",
+    "notes",
+    "crop",
+    "offset_seconds",
     "computation_seconds",
 ]
 
@@ -99,9 +103,12 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
     gone, late, good = json.loads(done.stdout)
     assert done.returncode == 1
     assert (gone["aligned"], gone["reason"], gone["vmaf"]) == (False, "gone.mp4: no such file", None)
-    assert (late["aligned"], late["vmaf"], late["frames"]) == (False, None, 25)
+    assert (late["aligned"], late["vmaf"], late["frames"]) == (False, None, 24)
     assert good["aligned"] is True
-    behind = "the output is a frame or more behind the reference (around 0.1 s)"
+    behind = (
+        "the output begins with 1 frame of one picture that the reference does not begin with; "
+        "--offset -0.040 compares what follows"
+    )
     assert done.stderr.splitlines() == [
         "wattframe quality: gone.mp4: no score: gone.mp4: no such file",
         f"wattframe quality: late.mp4: no score: {behind}",
@@ -122,8 +129,9 @@ def test_a_name_that_is_no_text_costs_nothing_beside_it(run: Run, videos: Path) 
 def test_the_table_has_one_line_an_encode(run: Run) -> None:
     done = run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--model", "hd", "--model", "neg")
     lines = done.stdout.splitlines()
-    headings = "encode VMAF 5 % 1 % worst PSNR dB SSIM frames lines model"
-    assert " ".join(lines[0].split()) == headings
+    assert lines.pop(0).split() == ["PSNR"]
+    assert " ".join(lines[0].split()) == "encode VMAF 5 % 1 % worst dB SSIM model"
+    assert lines.pop() == "Compared: 25 frames at 180 lines."
     names = [line.split()[0] for line in lines[1:]]
     assert names == ["good.mp4"] * 2 + ["line\ufffdbreak.mp4"] * 2
     assert [line.split()[-1] for line in lines[1:]] == ["vmaf_v0.6.1", "vmaf_v0.6.1neg"] * 2
@@ -146,6 +154,22 @@ def test_further_models_are_an_addition_to_the_document(run: Run) -> None:
             "wattframe quality: a.png: --plot: expected a name",
         ),
         (["ref.mkv"], "wattframe quality: Missing argument"),
+        (
+            ["https://a/ref.mkv", "good.mp4"],
+            "wattframe quality: https:/a/ref.mkv: expected a file, found a URL",
+        ),
+        (
+            ["ref.mkv", "good.mp4", "--crop", "1:2"],
+            "wattframe quality: --crop: expected auto, none or W:H:X:Y",
+        ),
+        (["ref.mkv", "good.mp4", "--size", "big"], "wattframe quality: --size: expected a size such as"),
+        (["ref.mkv", "good.mp4", "--rate", "fast"], "wattframe quality: rate: expected frames a second"),
+        (["ref.mkv", "good.mp4", "--metric", "siti"], "wattframe quality: metric: expected one of ms_ssim"),
+        (["ref.mkv", "good.mp4", "--frames", "a.txt"], "wattframe quality: a.txt: --frames: expected a name"),
+        (
+            ["ref.mkv", "good.mp4", "--reference-filter", "movie=x"],
+            "wattframe quality: reference_filter: expected filters of",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_two(run: Run, arguments: list[str], line: str) -> None:
@@ -156,29 +180,67 @@ def test_bad_usage_is_one_line_and_two(run: Run, arguments: list[str], line: str
     assert done.stderr.count("\n") == 1
 
 
-def test_the_plot_is_a_drawing_with_one_line_an_encode(run: Run, tmp_path: Path) -> None:
+def test_an_offset_by_hand_compares_what_follows(run: Run) -> None:
+    (document,) = json.loads(run("ref.mkv", "late.mp4", "--offset", "-0.04", "--json").stdout)
+    assert (document["aligned"], document["frames"], document["offset_seconds"]) == (True, 24, -0.04)
+    assert document["notes"] == [
+        "the output begins 0.040 s earlier than the reference",
+        "the output's first 0.040 s are not in the reference; they are not scored",
+    ]
+
+
+def test_raw_samples_are_scored_as_the_file_that_they_came_from(run: Run, videos: Path) -> None:
+    command = [find_ffmpeg(), "-v", "error", "-y", "-i", "good.mp4", "-pix_fmt", "yuv420p", "good.yuv"]
+    subprocess.run(command, cwd=videos, check=True)
+    (raw,) = json.loads(run("ref.mkv", "good.yuv", "--size", "320x180", "--rate", "25", "--json").stdout)
+    (coded,) = json.loads(run("ref.mkv", "good.mp4", "--json").stdout)
+    assert raw["vmaf"] == coded["vmaf"]
+
+
+def test_the_frames_of_every_encode_are_written_with_the_worst_scenes(run: Run, tmp_path: Path) -> None:
+    table, document = tmp_path / "f.csv", tmp_path / "f.json"
+    done = run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--frames", str(table))
+    assert "good.mp4: worst scene from 0.00 to 0.96 s: VMAF " in done.stderr
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["distorted"] == "good.mp4" for row in rows) == 25
+    run("ref.mkv", "good.mp4", "--frames", str(document))
+    (found,) = json.loads(document.read_text())
+    assert [frame["number"] for frame in found["frames"]] == list(range(25))
+    mean = sum(frame["vmaf"] for frame in found["frames"]) / 25
+    assert found["worst_scenes"][0]["vmaf"] == pytest.approx(mean)
+
+
+def test_further_metrics_are_an_addition_to_the_document(run: Run) -> None:
+    metrics = ("--metric", "ms_ssim", "--metric", "vif", "--metric", "cambi")
+    (document,) = json.loads(run("ref.mkv", "ref.mkv", "--json", *metrics).stdout)
+    assert document["metrics"]["ms_ssim"] == pytest.approx(1, abs=1e-4)
+    assert document["metrics"]["vif"] == pytest.approx(1, abs=1e-4)
+    assert document["metrics"]["cambi"] >= 0
+
+
+def test_the_plot_is_a_drawing_that_names_every_encode(run: Run, tmp_path: Path) -> None:
     plot = tmp_path / "a&b.svg"
     assert run("ref.mkv", "good.mp4", "line\nbreak.mp4", "--plot", str(plot)).returncode == 0
-    names = {"s": "http://www.w3.org/2000/svg"}
     root = ElementTree.parse(plot).getroot()  # noqa: S314 -- our own file
-    lines = root.findall("s:polyline", names)
-    assert [len(line.attrib["points"].split()) for line in lines] == [25, 25]
+    shown = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"good.mp4", "line\ufffdbreak.mp4", "VMAF", "frame"} <= set(shown)
+    assert root.get("width") == "960px"
 
 
 def test_a_page_holds_the_same_drawing(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "plot.html"
     assert run("ref.mkv", "good.mp4", "--plot", str(page)).returncode == 0
-    assert page.read_text().startswith("<!doctype html><html")
-    assert page.read_text().count("<polyline") == 1
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert ">good.mp4</text>" in text
 
 
 def test_a_long_plot_keeps_the_worst_frame() -> None:
-    """10 000 frames, drawn by the worst of each 13: the single bad one is still there, at the bottom."""
-    scores = [(n, 3.0 if n == 7777 else 90.0) for n in range(10_000)]
-    points = frame_plot([("a", scores)]).split('<polyline points="')[1].split('"')[0].split()
-    heights = [float(point.split(",")[1]) for point in points]
+    """10 000 frames, drawn by the worst of each 13: the single bad one is still there."""
+    points = thinned([(n, 3.0 if n == 7777 else 90.0) for n in range(10_000)])
     assert len(points) == 770
-    assert sum(height == max(heights) for height in heights) == 1
+    assert [point for point in points if point[1] < 90.0] == [(7777, 3.0)]
 
 
 def test_a_program_of_its_own_prints_the_same(videos: Path, run: Run) -> None:

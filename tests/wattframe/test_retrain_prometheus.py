@@ -18,7 +18,7 @@ from advisor.prometheus.client import Connection
 from advisor.results import Host, Run, Scenario, write_run
 from tests.support.prometheus_fake import Reply, Server, vector
 from wattframe.cli import main
-from wattframe.retrain import Options, retrain
+from wattframe.retraining import RetrainOptions, retrain
 
 BASE = 1_767_571_200
 SERIES = {"__name__": "rapl_energy_joules_total", "instance": "a", "zone": "package_0"}
@@ -122,7 +122,7 @@ def test_a_server_that_fails_twice_is_not_asked_again(
     server.reply = lambda _: (500, {}, b"out of memory")
     notes: list[str] = []
     connection = Connection(url=server.url, retries=0)
-    options = Options(results_dir=results, models_dir=results.parent / "models", prometheus=connection)
+    options = RetrainOptions(results_dir=results, models_dir=results.parent / "models", prometheus=connection)
     with pytest.raises(Exception, match=r"6 skipped, 6 because: no power, and .*HTTP 500: 'out of memory'"):
         retrain(options, notes.append)
     assert len(server.asked) == 2

@@ -13,8 +13,9 @@ NAMES = ("x264 [fast]", "closing [/b]", "live :fire: [red]")
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Three scenarios whose names rich would take for markup and pictures."""
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three scenarios whose names rich would take for markup and pictures, shown without a break."""
+    monkeypatch.setenv("COLUMNS", "200")
     scenarios = [
         {
             "name": name,

@@ -20,9 +20,10 @@ import yaml
 from msgspec.structs import replace
 
 from advisor.errors import InputError, WorkError
+from exporters.catalogue import EXPORTERS
 from wattframe.commands import up as command
 from wattframe.stack import prometheus
-from wattframe.stack.services import EXPORTERS, Service, check_ports, exporter_services, parse_ports
+from wattframe.stack.services import Service, check_ports, exporter_services, parse_ports
 from wattframe.stack.supervisor import Policy, Supervisor
 
 ANSWERING = """

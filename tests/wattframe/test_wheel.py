@@ -52,6 +52,27 @@ def test_the_data_beside_the_code_comes_along(unpacked: Path) -> None:
     for name in (
         "advisor/cost/regions/regions.csv",
         "advisor/cost/regions/countries.csv",
-        "wattframe/report/page.css",
+        "wattframe/report/templates/report.html",
     ):
         assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_the_sample_clip_and_the_scenarios_come_along(unpacked: Path, tmp_path: Path) -> None:
+    show = """
+from pathlib import Path
+from runner.batch import read_batch
+from runner.shipped import shipped
+print(shipped("samples/bigbuckbunny.mp4"), len(read_batch(Path("scenarios/codecs.yaml"))))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    clip, count = done.stdout.rsplit(maxsplit=1)
+    assert Path(clip).is_relative_to(unpacked)
+    assert Path(clip).read_bytes() == (ROOT / "samples" / "bigbuckbunny.mp4").read_bytes()
+    assert int(count) > 1

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 import typer
 
 from advisor.energy.calibration import Calibration, LoadPoint, measure_point, now_iso, save_calibration
@@ -18,8 +17,10 @@ from advisor.energy.cpu import quota_cores
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import InputError, WorkError
 from advisor.machine import cpu_info, hardware_id
+from wattframe.commands.arguments import Json, Procfs, Sysfs, application
+from wattframe.console import console, note, print_json, progress
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 # integer work, memory traffic and the vector units' hashing: near what an encoder draws; it ends with the
 # command, however that ends
@@ -43,21 +44,24 @@ def calibrate(
     models_dir: Annotated[
         str, typer.Option(envvar="MODELS_DIR", help="Kept in <models-dir>/<hardware id>/calibration.json.")
     ] = "./models",
-    sysfs: Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")] = "/sys",
-    procfs: Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")] = "/proc",
+    sysfs: Sysfs = "/sys",
+    procfs: Procfs = "/proc",
     idle_watts: Annotated[
         float | None, typer.Option(envvar="RAPL_IDLE_WATTS", help="Idle end of the estimate's curve.")
     ] = None,
     max_watts: Annotated[
         float | None, typer.Option(envvar="RAPL_MAX_WATTS", help="Full-load end of the estimate's curve.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the calibration as JSON.")] = False,
+    json_: Json = False,
 ) -> int:
     """Measure this machine's idle power and keep it for net energies."""
     meter = open_meter(sysfs=sysfs, procfs=procfs, idle_watts=idle_watts, max_watts=max_watts)
-    _say(f"source {meter.source} ({meter.tier}); leave the machine alone")
+    note("calibrate", f"source {meter.source} ({meter.tier}); leave the machine alone")
     if meter.tier == "modelled":
-        _say("no energy counter can be read: this is the estimate's own idle power and no measurement")
+        note(
+            "calibrate",
+            "no energy counter can be read: this is the estimate's idle power, not measured",
+        )
     idle = _measured(meter, "idle", seconds, settle)
     if idle.busy_ratio is not None and idle.busy_ratio > max_busy:
         raise WorkError(
@@ -73,8 +77,11 @@ def calibrate(
         full_load=_full_load(meter, seconds, settle, procfs, sysfs) if full_load else None,
     )
     path = save_calibration(calibration, models_dir)
-    _say(f"kept in {path}")
-    print(msgspec.json.encode(calibration).decode() if json else _summary(calibration))
+    note("calibrate", f"kept in {path}")
+    if json_:
+        print_json(calibration)
+    else:
+        console().print(_summary(calibration))
     return 0
 
 
@@ -102,11 +109,7 @@ def every_cpu_busy(cpus: int) -> Iterator[list[int]]:
 
 
 def _measured(meter: Meter, what: str, seconds: float, settle: float) -> LoadPoint:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress() as bar:
         bar.add_task(f"{what}: settling", total=None)
         time.sleep(settle)
         task = bar.add_task(f"{what}: measuring", total=1.0)
@@ -123,7 +126,3 @@ def _summary(calibration: Calibration) -> str:
                 f"{name:10} {point.mean_watts:.2f} W{spread} over {point.duration_seconds:.0f} s{busy}"
             )
     return "\n".join(lines)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"calibrate: {line}\n")

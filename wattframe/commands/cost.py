@@ -6,36 +6,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import typer
 
 from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.run_cost import price_run, region_front
 from advisor.cost.scenario_cost import REASONS, ScenarioCost
-from wattframe import tables
-from wattframe.commands import shared
+from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.prices import Viewers, regional_models, takes_prices
+from wattframe.console import console, note, print_json, print_table, shown
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
-@shared.takes_prices()
+@takes_prices()
 def cost(
-    results: shared.Results,
-    viewers: shared.Viewers = None,
-    json_: shared.Json = False,
+    paths: Results = None,
+    results_option: ResultsOption = None,
+    viewers: Viewers = None,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """Cost and carbon of measured scenarios, in money and CO2, by region."""
-    regional = shared.regional_models("cost", prices)
-    runs, code = shared.read_runs("cost", results)
+    regional = regional_models("cost", prices)
+    runs, code = read_runs("cost", named_paths(paths, results_option))
     by_run = [[price_run(run, model, viewers=viewers) for model in regional.models] for run in runs]
     priced = [one for columns in by_run for together in zip(*columns, strict=True) for one in together]
     front = region_front(priced) if len(regional.models) > 1 else {}
     _warn_of_bases(regional)
     if json_:
-        shared.print_json([_document(one, front) for one in priced])
+        print_json([_document(one, front) for one in priced])
     elif priced:
         _table(priced, front)
     return code
@@ -57,28 +58,27 @@ def _warn_of_bases(regional: RegionalModels) -> None:
     bases = {one.region: one.carbon.basis for one in prices if one.carbon is not None}
     if len(set(bases.values())) > 1:
         listed = "; ".join(f"{region}: {basis}" for region, basis in bases.items())
-        shared.note("cost", f"intensities are of different bases and compare roughly: {listed}")
+        note("cost", f"intensities are of different bases and compare roughly: {listed}")
 
 
 def _table(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> None:
     """What compares comes first, per hour of video; then the runs as they were."""
     unit = priced[0].currency
-    several = ("run",) if len({one.run_id for one in priced}) > 1 else ()
-    texts = (*several, "scenario", "region")
+    several = len({one.run_id for one in priced}) > 1
     titles = {
         "per hour of video": (unit, "kWh", "g CO2e", f"{unit} watched"),
         f"as measured, in {unit}": ("kJ", "electricity", "compute", "total"),
         f"by machine time, in {unit}": ("an hour", "a month"),
     }
-    rows = [[_figures(one, title) for one in priced] for title in titles]
-    for (title, numbers), figures in zip(titles.items(), rows, strict=True):
-        table = shared.new_table(title, texts, numbers)
-        for one, cells in zip(priced, figures, strict=True):
+    for title, numbers in titles.items():
+        rows = []
+        for one in priced:
             run = (one.run_id.removeprefix("test_results_"),) if several else ()
-            table.add_row(*run, one.scenario, one.region or "-", *map(shared.shown, cells))
-        shared.print_table(table)
+            rows.append((one.scenario, *run, one.region or "-", *map(shown, _figures(one, title))))
+        headings = ("scenario", *(("run",) if several else ()), "region", *numbers)
+        print_table(headings, rows, text=("run", "region"), title=title)
     for line in _caption(priced, front):
-        tables.console(160).print(line)
+        console().print(line)
 
 
 def _figures(one: ScenarioCost, title: str) -> tuple[float | None, ...]:
@@ -126,9 +126,9 @@ def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[
     for one in priced:
         used = one.inputs
         source = used.price_source or "unknown"
-        price = f"{shared.shown(used.electricity_price_per_kwh)} {one.currency}/kWh ({source})"
+        price = f"{shown(used.electricity_price_per_kwh)} {one.currency}/kWh ({source})"
         carbon = ", ".join(filter(None, (used.carbon_basis, used.carbon_year, used.carbon_source)))
-        grams = f"{shared.shown(used.carbon_grams_per_kwh)} g/kWh ({carbon or 'unknown'})"
+        grams = f"{shown(used.carbon_grams_per_kwh)} g/kWh ({carbon or 'unknown'})"
         if one.cost_total is not None or one.co2_operational_kg is not None:
             lines[one.region] = (
                 f"{one.region or 'no region'}: {price}; {grams}; PUE {used.pue:g} ({used.pue_source})"

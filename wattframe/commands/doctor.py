@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import textwrap
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
+from wattframe.commands.arguments import Json, Procfs, Sysfs, application
+from wattframe.console import console, print_json
 from wattframe.doctor import sections
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
+
+_PIPE_WIDTH = 1000
 
 
 @app.command()
@@ -22,12 +25,12 @@ def doctor(
     docker_host: Annotated[
         str | None, typer.Option(envvar="DOCKER_HOST", help="Docker engine to look for.")
     ] = None,
-    sysfs: Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")] = "/sys",
-    procfs: Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")] = "/proc",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    sysfs: Sysfs = "/sys",
+    procfs: Procfs = "/proc",
+    json_: Json = False,
 ) -> int:
     """Say what this machine can measure, and how to make it better."""
-    found = {
+    report = {
         "power": sections.power(sysfs, procfs),
         "gpu": sections.gpus(),
         "machine": sections.machine(procfs, sysfs),
@@ -35,19 +38,24 @@ def doctor(
         "docker": sections.docker(docker_host),
         "prometheus": sections.prometheus(prometheus_url),
     }
-    sys.stdout.write(msgspec.json.encode(found).decode() + "\n" if json else _page(found))
+    if json_:
+        print_json(report)
+    else:
+        out = console(_PIPE_WIDTH)
+        for line in _lines(report):
+            out.print(textwrap.fill(line, out.width, subsequent_indent="     ", break_on_hyphens=False))
     return 0
 
 
-def _page(found: dict[str, dict[str, Any]]) -> str:
+def _lines(report: dict[str, dict[str, Any]]) -> list[str]:
     lines: list[str] = []
-    for title, section in found.items():
+    for title, section in report.items():
         lines.append(title)
         lines += [
             f"  {key.replace('_', ' ')}: {_text(value)}" for key, value in section.items() if key != "advice"
         ]
         lines += [f"  -> {line}" for line in section["advice"]]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _text(value: Any) -> str:

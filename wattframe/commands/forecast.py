@@ -16,18 +16,21 @@ from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
-from advisor.results.derived import hardware_id, output_seconds, repeats
-from wattframe.commands import shared
+from advisor.results.derived import machine_of, output_seconds, repeats
+from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
+from wattframe.console import console, note, print_json, print_table, shown
 
 _HOURS_OF_A_LONG_MONTH = 744
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command(name="forecast")
-@shared.takes_prices(*shared.EMISSIONS_OF_MAKING)
+@takes_prices(*EMISSIONS_OF_MAKING)
 def main(
-    results: shared.Results,
+    paths: Results = None,
+    results_option: ResultsOption = None,
     streams: Annotated[float, typer.Option(help="Streams at once.")] = 1.0,
     hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is all month.")] = 730.0,
     scenario: Annotated[
@@ -40,7 +43,7 @@ def main(
     write_rules_to: Annotated[
         Path | None, typer.Option("--write-rules", help="Write the budgets as Prometheus alert rules.")
     ] = None,
-    json_: shared.Json = False,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
@@ -48,13 +51,13 @@ def main(
     if hours > _HOURS_OF_A_LONG_MONTH:
         problem = f"expected hours of a month, at most {_HOURS_OF_A_LONG_MONTH}, found {hours:g}"
         raise InputError(problem, subject="--hours")
-    regional = shared.regional_models("forecast", prices)
+    regional = regional_models("forecast", prices)
     budget = Budget(
         cost=_limit(budget_month, "--budget-month"), co2_kg=_limit(budget_co2_month, "--budget-co2-month")
     )
     if write_rules_to is not None and budget == Budget():
         raise InputError("expected --budget-month or --budget-co2-month beside it", subject="--write-rules")
-    runs, code = shared.read_runs("forecast", results)
+    runs, code = read_runs("forecast", named_paths(paths, results_option))
     measured = _measured(runs, scenario)
     plans = [
         _plan(model, machine, found, streams=streams, hours=hours, budget=budget)
@@ -63,9 +66,9 @@ def main(
     ]
     if write_rules_to is not None:
         write_rules(write_rules_to, plans, budget)
-        shared.note("forecast", f"alert rules written to {write_rules_to}")
+        note("forecast", f"alert rules written to {write_rules_to}")
     if json_:
-        shared.print_json(plans)
+        print_json(plans)
     else:
         _table(plans)
     return code
@@ -79,7 +82,7 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[st
     """Finished measurements of each configuration on each machine, with the machine's id."""
     machines: dict[str, list[Scenario]] = {}
     for run in runs:
-        machines.setdefault(hardware_id(run), []).extend(run.scenarios)
+        machines.setdefault(machine_of(run), []).extend(run.scenarios)
     found: list[tuple[str, list[Scenario]]] = []
     for machine, scenarios in machines.items():
         for name, group in repeats(Run(run_id=machine, scenarios=tuple(scenarios))).items():
@@ -88,7 +91,7 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[st
                 found.append((machine, finished))
             others = sum(s.name == name for s in scenarios) - len(group)
             if others and finished:
-                shared.note("forecast", f"{name}: left out {others} measured with other settings")
+                note("forecast", f"{name}: left out {others} measured with other settings")
     _refuse_unknown(names or (), [group[0].name for _, group in found], runs)
     return found
 
@@ -124,7 +127,7 @@ def _plan(
 
 
 def _table(plans: Sequence[Forecast]) -> None:
-    table = shared.new_table("a month", ("scenario", "region", "of"), ("mean", "over budget"))
+    rows = []
     for plan in plans:
         figures = (
             (plan.currency, plan.cost_month, plan.cost_over_budget),
@@ -132,19 +135,22 @@ def _table(plans: Sequence[Forecast]) -> None:
             ("kg CO2e", plan.co2_kg_month, plan.co2_over_budget),
         )
         for unit, figure, verdict in figures:
-            table.add_row(plan.scenario, plan.region or "-", unit, _range(figure), verdict or "")
-    shared.print_table(table, _caption(plans))
+            rows.append((plan.scenario, plan.region or "-", unit, _range(figure), verdict or ""))
+    headings = ("scenario", "region", "of", "mean", "over budget")
+    print_table(headings, rows, text=("region", "of"), title="a month")
+    for line in _caption(plans):
+        console().print(line)
 
 
 def _caption(plans: Sequence[Forecast]) -> list[str]:
     lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
     for plan in plans:
-        hours = shared.shown(plan.stream_hours_per_month, 6)
+        hours = shown(plan.stream_hours_per_month, 6)
         measured = f"measured {plan.measurements} times, energy {plan.energy_tier or 'of unknown origin'}"
         lines.append(f"{plan.scenario}: {hours} hours of video; {measured}.")
     for plan in plans:
-        price = f"{shared.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
-        grams = f"{shared.shown(plan.carbon_grams_per_kwh)} g/kWh"
+        price = f"{shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
+        grams = f"{shown(plan.carbon_grams_per_kwh)} g/kWh"
         sources = f"{plan.price_source or 'unknown'}), {grams} ({plan.carbon_source or 'unknown'})"
         lines.append(f"{plan.region or 'no region'}: {price} ({sources}")
     return list(dict.fromkeys(lines))
@@ -154,5 +160,5 @@ def _range(figure: Interval | None) -> str:
     if figure is None:
         return "-"
     if figure.low is None:
-        return shared.shown(figure.mean)
-    return f"{shared.shown(figure.mean)} ({shared.shown(figure.low)} to {shared.shown(figure.high)})"
+        return shown(figure.mean)
+    return f"{shown(figure.mean)} ({shown(figure.low)} to {shown(figure.high)})"

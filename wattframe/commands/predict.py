@@ -9,25 +9,23 @@ from typing import Annotated
 import msgspec
 import typer
 
-from advisor.errors import InputError
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.service import predict_runs
-from advisor.results import Run, read_run
-from wattframe import tables
-from wattframe.commands import shared
+from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Results, application, read_runs
+from wattframe.console import print_json, print_table
 from wattframe.planned import planned_run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
 def predict(
-    models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")] = Path(
-        "models"
-    ),
-    results: Annotated[
-        list[Path] | None, typer.Option(help="Result file whose scenarios are predicted; can be repeated.")
+    paths: Results = None,
+    # not from RESULTS_DIR: with --matrix nothing else is predicted unless it is named
+    results_option: Annotated[
+        list[Path] | None, typer.Option("--results", "--results-dir", help="The same as PATH, by option.")
     ] = None,
+    models_dir: ModelsDir = Path("models"),
     matrix: Annotated[
         Path | None, typer.Option(help="Matrix or batch file (as for run_tests.py) of scenarios to come.")
     ] = None,
@@ -47,43 +45,38 @@ def predict(
     hardware_id: Annotated[
         str | None, typer.Option(help="Whose models to use; for a matrix also the machine; default this one.")
     ] = None,
-    json_: shared.Json = False,
+    json_: Json = False,
 ) -> int:
     """Power and energy of scenarios, with prediction intervals.
 
     Scenarios with power of their own correct the predictions of the others of the same video or machine,
     never their own. What was never measured (machine, encoder) is flagged and gets no figures.
     """
-    runs = [_read(path) for path in results or ()]
     planned = None
+    named = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))
+    runs, code = read_runs("predict", named) if named else ([], 0)
+    known, _ = read_runs("predict", measured) if measured else ([], 0)
     if matrix is not None:
         planned = planned_run(
             matrix, input_path=input_, hardware_id=hardware_id, media_seconds=media_duration
         )
         runs.append(planned.run)
     if not runs:
-        raise InputError("expected a result file or a matrix", subject="--results or --matrix")
+        return code
     predictions = predict_runs(
         models_dir,
         runs,
-        measured=[_read(path) for path in measured or ()],
+        measured=known,
         hardware_id=hardware_id if matrix is None else None,
         confidence=confidence,
     )
     if planned is not None:
         predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
     if json_:
-        shared.print_json(predictions)
+        print_json(predictions)
     else:
         _table(predictions)
-    return 0
-
-
-def _read(path: Path) -> Run:
-    run = read_run(path)
-    for refused in run.refused:
-        shared.note("predict", f"{run.run_id}: left out {refused.reason}")
-    return run
+    return code
 
 
 def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) -> Prediction:
@@ -95,28 +88,28 @@ def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) ->
 
 
 def _table(predictions: Sequence[Prediction]) -> None:
-    from rich.table import Table
-
     level = f"{predictions[0].confidence:.0%}" if predictions else ""
-    table = Table(caption=f"In brackets: where a measurement falls with {level}.", caption_justify="left")
-    for name in ("scenario", "mean W", "J", "speed", "tier", "mind"):
-        left = name in ("scenario", "tier", "mind")
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
-    for p in predictions:
-        table.add_row(
-            p.scenario,
-            _shown(p.mean_power_watts),
-            _shown(p.total_energy_joules),
-            _shown(p.encode_speed_ratio),
-            p.tier or "unknown",
-            "; ".join(p.notes),
-        )
-    tables.console(180).print(table)
+    print_table(
+        ("scenario", "mean W", "J", "speed\nx real time", "tier", "mind"),
+        [
+            (
+                p.scenario,
+                _shown(p.mean_power_watts),
+                _shown(p.total_energy_joules),
+                _shown(p.encode_speed_ratio),
+                p.tier or "unknown",
+                "; ".join(p.notes),
+            )
+            for p in predictions
+        ],
+        text=("tier", "mind"),
+        caption=f"In brackets: where a measurement falls with {level}.",
+    )
 
 
 def _shown(e: Estimate | None) -> str:
     if e is None:
         return "-"
     if e.low is None or e.high is None:
-        return f"{e.mean:.4g} (no interval known)"
-    return f"{e.mean:.4g} ({e.low:.4g} to {e.high:.4g})"
+        return f"{e.mean:.4g}\n(no interval)"
+    return f"{e.mean:.4g}\n({e.low:.4g} to {e.high:.4g})"

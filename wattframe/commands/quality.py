@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
 from msgspec import Struct
 
 from advisor.errors import InputError, WattframeError
-from advisor.quality.settings import Settings, check_settings
+from advisor.quality.settings import Area, QualitySettings, RawFormat, check_settings
 from advisor.results import Quality, Vmaf
+from wattframe.commands.arguments import Json, application
+from wattframe.console import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    from advisor.quality.frames import Frame
+
+app = application()
 
 _FIELDS = (
     "reference",
@@ -37,24 +41,29 @@ _FIELDS = (
     "lossless",
     "ssim_ratio",
     "xpsnr_decibels",
+    "notes",
+    "crop",
+    "offset_seconds",
     "computation_seconds",
 )
+_WORST_SCENES = 3
+_HEADINGS = {"ms_ssim": "MS-SSIM", "vif": "VIF", "cambi": "CAMBI"}
 
 Report = Callable[[int, int], None]
 
 
 class Scored(Struct, frozen=True):
-    """One line of the answer, and the VMAF of each frame where there is one."""
+    """One line of the answer, and the frames behind it."""
 
     quality: Quality
-    frames: tuple[tuple[int, float], ...] = ()
+    frames: tuple[Frame, ...] = ()
 
 
 @app.command()
 def quality(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="The original.")],
     distorted: Annotated[list[Path], typer.Argument(metavar="DIST...", help="One or more encodes of it.")],
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json_: Json = False,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,13 +82,46 @@ def quality(
     reference_loops: Annotated[
         int, typer.Option(help="Repetitions of the reference, as the encode had them; -1: without end.")
     ] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Encodes that are scored at a time.")] = 1,
+    reference_filter: Annotated[
+        str | None,
+        typer.Option(help="Filters that the encode applied to fields or rate: yadif, fieldmatch,decimate."),
+    ] = None,
+    offset: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of the reference before the encode begins; negative: of the encode before the "
+            "reference. Default: looked for."
+        ),
+    ] = None,
+    crop: Annotated[
+        str,
+        typer.Option(help="Part of the reference that is compared, as W:H:X:Y; auto cuts black bars; none."),
+    ] = "auto",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Also ms_ssim, vif or cambi. Repeat it for several.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Size of raw files (.yuv), as 1920x1080.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Frames a second of raw files and of numbered pictures (%04d.png).")
+    ] = None,
+    pixel_format: Annotated[
+        str | None, typer.Option(help="Pixel format of raw files, by ffmpeg's name; default: yuv420p.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes; the encodes of one process share a decoded reference.")
+    ] = 1,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Threads of libvmaf an encode; default: CPUs shared by the jobs."),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Write VMAF over the frames to this .svg or .html file.")
+    ] = None,
+    frames: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the scores of every frame to this .csv or .json file, with the worst scenes."
+        ),
     ] = None,
     ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg with libvmaf.")] = None,
 ) -> None:
@@ -88,7 +130,7 @@ def quality(
     The frames of the two are paired by time, whatever their containers; a pair whose frames do not belong
     together has a reason and no score, and the exit code is 1.
     """
-    settings = Settings(
+    settings = QualitySettings(
         model=model[0] if model else None,
         extra_models=tuple(model[1:]) if model else (),
         codec_comparison=codec_comparison,
@@ -96,29 +138,78 @@ def quality(
         subsample=subsample,
         reference_start=reference_start,
         reference_loops=reference_loops,
+        reference_filter=reference_filter,
+        offset=offset,
+        crop=_crop(crop),
+        metrics=tuple(metric or ()),
+        raw=_raw(size, rate, pixel_format),
     )
     check_settings(settings)
-    _check_plot(plot)
+    _check_suffix(plot, (".svg", ".html"), "--plot")
+    _check_suffix(frames, (".csv", ".json"), "--frames")
     share = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
     scored = _score(reference, distorted, settings, jobs=jobs, ffmpeg=ffmpeg, threads=share)
-    _show([s.quality for s in scored], as_json=json_, extras=len(settings.extra_models) > 0)
+    _show(scored, as_json=json_, extras=len(settings.extra_models) > 0, scenes=frames is not None)
     if plot is not None:
         from wattframe.report.frames import write_plot
 
-        write_plot(plot, [(_name(s.quality.distorted), s.frames) for s in scored if s.frames])
-    if any(s.quality.vmaf is None for s in scored):
+        write_plot(plot, [(_name(s.quality.distorted), _vmaf_points(s)) for s in scored if s.frames])
+    if frames is not None:
+        _write_frames(frames, scored)
+    if any(s.quality.psnr_decibels is None for s in scored):
         raise typer.Exit(1)
 
 
-def _check_plot(plot: Path | None) -> None:
-    if plot is not None and plot.suffix not in (".svg", ".html"):
-        raise InputError("expected a name that ends in .svg or .html", subject=plot, field="--plot")
+def _check_suffix(path: Path | None, suffixes: tuple[str, str], option: str) -> None:
+    if path is not None and path.suffix not in suffixes:
+        raise InputError(f"expected a name that ends in {' or '.join(suffixes)}", subject=path, field=option)
+
+
+def _crop(text: str) -> Area | Literal["auto", "none"]:
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    match = re.fullmatch(r"(\d{1,5}):(\d{1,5}):(\d{1,5}):(\d{1,5})", text)
+    if match is None:
+        raise InputError(f"expected auto, none or W:H:X:Y, found {text!r}", subject="--crop")
+    return Area(*map(int, match.groups()))
+
+
+def _raw(size: str | None, rate: str | None, pixel_format: str | None) -> RawFormat | None:
+    """What the options say of raw files; None where they say nothing."""
+    if size is None and rate is None and pixel_format is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", size or "1x1")
+    if match is None:
+        raise InputError(f"expected a size such as 1920x1080, found {size!r}", subject="--size")
+    return RawFormat(
+        size=(int(match[1]), int(match[2])) if size else None,
+        pixel_format=pixel_format or "yuv420p",
+        rate=rate or "25",
+    )
+
+
+def _vmaf_points(scored: Scored) -> list[tuple[int, float]]:
+    return [(frame.number, frame.vmaf) for frame in scored.frames if frame.vmaf is not None]
+
+
+def _write_frames(path: Path, scored: Sequence[Scored]) -> None:
+    from advisor.common.atomic import write_atomically
+    from advisor.quality.frames import frames_as_csv, frames_as_json
+
+    outputs = [(str(_text(s.quality.distorted)), s.frames) for s in scored if s.frames]
+    data = frames_as_json(outputs) if path.suffix == ".json" else frames_as_csv(outputs).encode()
+    try:
+        write_atomically(path, data)
+    except OSError as exc:
+        raise InputError(f"cannot be written: {exc.strerror}", subject=path, field="--frames") from exc
 
 
 def _score(
     reference: Path,
     distorted: Sequence[Path],
-    settings: Settings,
+    settings: QualitySettings,
     *,
     jobs: int,
     ffmpeg: str | None,
@@ -129,76 +220,94 @@ def _score(
     from advisor.video.ffmpeg import chosen_ffmpeg
 
     program = str(chosen_ffmpeg(ffmpeg))
-    probe(reference)
+    probe(reference, settings.raw)
     stop = threading.Event()
+    each = -(-len(distorted) // jobs)
+    groups = [distorted[at : at + each] for at in range(0, len(distorted), each)]
 
-    def one(path: Path, report: Report) -> Scored:
+    def group(paths: Sequence[Path], report: Report) -> list[Scored]:
         def advance(done: int, total: int) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
             report(done, total)
 
-        return _one(reference, path, settings, program, threads, advance)
+        return _group(reference, paths, settings, program, threads, advance)
 
-    with _progress(distorted) as reports, ThreadPoolExecutor(jobs) as pool:
+    with _progress(groups) as reports, ThreadPoolExecutor(jobs) as pool:
         try:
-            return list(pool.map(one, distorted, reports))
+            return [scored for part in pool.map(group, groups, reports) for scored in part]
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _one(
-    reference: Path, distorted: Path, settings: Settings, ffmpeg: str, threads: int, report: Report
-) -> Scored:
-    from advisor.quality.measure import measure
+def _group(
+    reference: Path,
+    distorted: Sequence[Path],
+    settings: QualitySettings,
+    ffmpeg: str,
+    threads: int,
+    report: Report,
+) -> list[Scored]:
+    from advisor.quality.measure import measure_all
 
-    try:
-        measured = measure(reference, distorted, settings, ffmpeg=ffmpeg, threads=threads, progress=report)
-    except WattframeError as exc:
-        return Scored(
-            Quality(aligned=False, reason=str(exc), reference=str(reference), distorted=str(distorted))
-        )
-    frames = tuple((f.number, f.vmaf) for f in measured.frames if f.vmaf is not None)
-    return Scored(measured.quality, frames if measured.quality.aligned else ())
+    outcomes = measure_all(reference, distorted, settings, ffmpeg=ffmpeg, threads=threads, progress=report)
+    return [
+        Scored(Quality(aligned=False, reason=str(o), reference=str(reference), distorted=str(path)))
+        if isinstance(o, WattframeError)
+        else Scored(o.quality, o.frames)
+        for path, o in zip(distorted, outcomes, strict=True)
+    ]
 
 
 @contextlib.contextmanager
-def _progress(distorted: Sequence[Path]) -> Iterator[list[Report]]:
-    """A function per encode that moves its bar on stderr; no bars where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    name = TextColumn("{task.description}", markup=False)  # of a file, which may hold brackets
-    columns = (name, BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        tasks = [progress.add_task(path.name, total=None) for path in distorted]
-        yield [partial(_advance, progress, task) for task in tasks]
+def _progress(groups: Sequence[Sequence[Path]]) -> Iterator[list[Report]]:
+    """A function per group that moves its bar."""
+    with progress("{task.completed}/{task.total}") as bars:
+        names = [f"{g[0].name} and {len(g) - 1} more" if len(g) > 1 else g[0].name for g in groups]
+        tasks = [bars.add_task(name, total=None) for name in names]
+        yield [partial(_advance, bars, task) for task in tasks]
 
 
-def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    progress.update(task, completed=done, total=total)
+def _advance(bars: Progress, task: TaskID, done: int, total: int) -> None:
+    bars.update(task, completed=done, total=total)
 
 
-def _show(qualities: Sequence[Quality], *, as_json: bool, extras: bool) -> None:
-    for quality in qualities:
-        for note in [*quality.notes, *([] if quality.vmaf else [f"no score: {quality.reason}"])]:
-            sys.stderr.write(_text(f"wattframe quality: {quality.distorted}: {note}\n"))
+def _show(scored: Sequence[Scored], *, as_json: bool, extras: bool, scenes: bool) -> None:
+    for one in scored:
+        for line in _lines(one, scenes=scenes):
+            note("quality", _text(f"{one.quality.distorted}: {line}"))
+    qualities = [one.quality for one in scored]
     if as_json:
-        documents = [_document(quality, extras=extras) for quality in qualities]
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(documents)).decode() + "\n")
+        print_json([_document(quality, extras=extras) for quality in qualities])
     else:
         _table(qualities)
 
 
+def _lines(scored: Scored, *, scenes: bool) -> Iterator[str]:
+    """What is to be said of one encode beside its numbers."""
+    quality = scored.quality
+    yield from quality.notes
+    if quality.psnr_decibels is None:
+        yield f"no score: {quality.reason}"
+    elif quality.reason is not None:
+        yield quality.reason
+    if scenes and scored.frames:
+        from advisor.quality.frames import worst_scenes
+
+        for scene in worst_scenes(scored.frames, _WORST_SCENES):
+            score = (
+                f"VMAF {scene.vmaf:.2f}" if scene.vmaf is not None else f"PSNR {scene.psnr_decibels:.2f} dB"
+            )
+            span = f"{scene.begin_seconds:.2f} to {scene.end_seconds:.2f} s"
+            yield f"worst scene from {span}: {score} over {scene.frames} frames"
+
+
 def _document(quality: Quality, *, extras: bool) -> dict[str, Any]:
     built = msgspec.to_builtins(quality)
-    fields = (*_FIELDS, "vmaf_extra") if extras else _FIELDS
-    return {name: _text(built[name]) for name in fields}
+    further = [*(["vmaf_extra"] if extras else []), *(["metrics"] if quality.metrics else [])]
+    return {name: _text(built[name]) for name in (*_FIELDS, *further)}
 
 
 def _text(value: Any) -> Any:
@@ -212,36 +321,34 @@ def _name(path: str | None) -> str:
 
 
 def _table(qualities: Sequence[Quality]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    further = list(dict.fromkeys(name for quality in qualities for name in quality.metrics))
+    headings = ("encode", "VMAF", "5 %", "1 %", "worst", "PSNR\ndB", "SSIM", "XPSNR\ndB")
+    compared = dict.fromkeys(
+        f"{q.frames} frames at {q.comparison_height_pixels} lines" for q in qualities if q.frames
+    )
+    print_table(
+        [*headings, *(_HEADINGS[name] for name in further), "model"],
+        [
+            [_name(quality.distorted), *_cells(quality, vmaf, further)]
+            for quality in qualities
+            for vmaf in [quality.vmaf, *quality.vmaf_extra.values()]
+        ],
+        text=("model",),
+        caption=f"Compared: {', '.join(compared)}." if compared else None,
+    )
 
-    table = Table(box=None, header_style="bold")
-    table.add_column("encode", overflow="fold")
-    with_xpsnr = any(quality.xpsnr_decibels is not None for quality in qualities)
-    headings = ["VMAF", "5 %", "1 %", "worst", "PSNR dB", "SSIM", *(["XPSNR dB"] if with_xpsnr else [])]
-    for heading in (*headings, "frames", "lines", "model"):
-        table.add_column(heading, no_wrap=True)
-    for quality in qualities:
-        for vmaf in [quality.vmaf, *quality.vmaf_extra.values()]:
-            cells = _cells(quality, vmaf, with_xpsnr=with_xpsnr)
-            table.add_row(Text(_name(quality.distorted)), *cells)
-    # a pipe has no width: one line an encode
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
 
-
-def _cells(quality: Quality, vmaf: Vmaf | None, *, with_xpsnr: bool) -> list[str]:
+def _cells(quality: Quality, vmaf: Vmaf | None, further: Sequence[str]) -> list[str]:
     psnr, ssim = quality.psnr_decibels, quality.ssim_ratio
-    cells = [
-        _number(value, 2) for value in ((vmaf.mean, vmaf.p5, vmaf.p1, vmaf.min) if vmaf else (None,) * 4)
+    decibels = _number(psnr.average if psnr else None, 2)
+    return [
+        *(_number(value, 2) for value in ((vmaf.mean, vmaf.p5, vmaf.p1, vmaf.min) if vmaf else (None,) * 4)),
+        f"{decibels}\n(lossless)" if quality.lossless else decibels,
+        _number(ssim.all if ssim else None, 4),
+        _number(quality.xpsnr_decibels, 2),
+        *(_number(quality.metrics.get(name), 4) for name in further),
+        vmaf.model or "" if vmaf else "no VMAF" if psnr else "no score",
     ]
-    lossless = " (lossless)" if quality.lossless else ""
-    cells.append(_number(psnr.average if psnr else None, 2) + lossless)
-    cells.append(_number(ssim.all if ssim else None, 4))
-    cells += [_number(quality.xpsnr_decibels, 2)] if with_xpsnr else []
-    height = quality.comparison_height_pixels
-    model = vmaf.model or "" if vmaf else "no score"
-    return [*cells, str(quality.frames or "-"), str(height or "-"), model]
 
 
 def _number(value: float | None, digits: int) -> str:

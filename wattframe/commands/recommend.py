@@ -11,21 +11,18 @@ import typer
 
 from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
 from advisor.advice.encoder_deltas import pair_deltas
-from advisor.advice.from_results import by_scenario, options_of
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.cost.price_inputs import PriceOptions
-from advisor.errors import InputError, ModelError
-from advisor.regression.predictions import Prediction
-from advisor.results import Run
-from advisor.results.derived import energy
-from wattframe import tables
-from wattframe.commands import shared
+from advisor.errors import InputError
+from wattframe.commands.arguments import Json, read_runs
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
+from wattframe.console import console, note, print_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-@shared.takes_prices(*shared.EMISSIONS_OF_MAKING)
+@takes_prices(*EMISSIONS_OF_MAKING)
 def recommend(
     results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
         "test_results"
@@ -48,7 +45,10 @@ def recommend(
     input_: Annotated[
         str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
     ] = None,
-    json_: shared.Json = False,
+    accept_invalid: Annotated[
+        bool, typer.Option("--accept-invalid", help="Compare scenarios whose figures are not valid too.")
+    ] = False,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
@@ -64,22 +64,31 @@ def recommend(
         min_speed=min_speed,
         max_watts=max_watts,
     )
-    recommender = TranscodingRecommender(_objective(objective), constraints)
-    book = shared.regional_models("recommend", prices, one_region=True)
+    weights = _objective(objective)
+    TranscodingRecommender(weights)  # a wrong objective is told before anything is read
+    model = regional_models("recommend", prices, one_region=True).models[0]
     if not results_dir.exists():
         raise InputError("expected a folder of result files", subject=results_dir)
-    runs, _ = shared.read_runs("recommend", [results_dir])
-    found = options_of(runs, book.models[0].planned(), _predictions(models_dir, runs), input_name=input_)
-    for line in found.notes:
-        shared.note("recommend", line)
-    answer = recommender.recommend(found.options)
+    runs, code = read_runs("recommend", [results_dir])
+    recommender = TranscodingRecommender.from_results(
+        runs,
+        weights,
+        constraints,
+        accept_invalid=accept_invalid,
+        model=model,
+        models_dir=models_dir,
+        input_name=input_,
+    )
+    for line in recommender.notes:
+        note("recommend", line)
+    answer = recommender.recommend()
     if json_:
         document: dict[str, Any] = msgspec.to_builtins(answer)
-        document["encoder_differences"] = msgspec.to_builtins(pair_deltas(found.options))
-        shared.print_json(document)
+        document["encoder_differences"] = msgspec.to_builtins(pair_deltas(recommender.options))
+        print_json(document)
     else:
-        _print(answer, found.options)
-    return 0
+        _print(answer, recommender.options)
+    return code
 
 
 def _objective(text: str) -> str | dict[str, float]:
@@ -97,50 +106,35 @@ def _objective(text: str) -> str | dict[str, float]:
     return weights
 
 
-def _predictions(models_dir: Path | None, runs: Sequence[Run]) -> dict[tuple[str, str], Prediction]:
-    """Predictions for runs that hold scenarios without energy; none without models."""
-    lacking = [
-        run
-        for run in runs
-        if any(energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
-    ]
-    if models_dir is None or not lacking:
-        return {}
-    from advisor.regression.service import predict_runs
-
-    try:
-        others = [run for run in runs if run not in lacking]
-        return by_scenario(predict_runs(models_dir, lacking, measured=others))
-    except ModelError as exc:
-        shared.note("recommend", f"nothing predicted: {exc}")
-        return {}
-
-
 def _standing(choice: Pick) -> Iterator[str]:
     """What the choice rests on: run or predicted, power measured or modelled, how surely the best."""
     yield choice.basis
     if choice.tier == "modelled":
         yield "power modelled"
-    if choice.probability_best is not None:
-        yield f"best with a probability of {choice.probability_best:.0%}"
+    if choice.validity:
+        yield f"not valid: {', '.join(choice.validity)}"
+    if choice.probability_knee is not None:
+        yield f"the knee with a probability of {choice.probability_knee:.0%}"
+    elif choice.probability_best is not None:
+        yield f"the least with a probability of {choice.probability_best:.0%}"
 
 
 def _print(answer: Recommendation, options: Sequence[Option]) -> None:
     from rich.table import Table
 
-    console = tables.console(160)
+    out = console(160)
     choice = answer.choice
     if choice is None:
-        console.print(f"No choice: {answer.reason}")
+        out.print(f"No choice: {answer.reason}")
     else:
-        console.print(f"{choice.scenario} ({', '.join(_standing(choice))})")
-        console.print(f"  {answer.reason}")
+        out.print(f"{choice.scenario} ({', '.join(_standing(choice))})")
+        out.print(f"  {answer.reason}")
         shown = {k: v for k, v in choice.values.items() if v is not None}
-        console.print(
+        out.print(
             "  " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
         )
     for reason, count in answer.left_out.items():
-        console.print(f"  left out {count}: {reason}")
+        out.print(f"  left out {count}: {reason}")
     if answer.front:
         table = Table(title=f"Front of {answer.unit} and VMAF", title_justify="left")
         for name in ("scenario", "basis", answer.unit, "VMAF", "best", "next VMAF point"):
@@ -156,15 +150,15 @@ def _print(answer: Recommendation, options: Sequence[Option]) -> None:
                 "-" if p.probability_best is None else f"{p.probability_best:.0%}",
                 "-" if p.next_vmaf_point_ratio is None else f"{p.next_vmaf_point_ratio:+.1%}",
             )
-        console.print(table)
+        out.print(table)
     if answer.knee is not None:
-        console.print(f"Knee of the front: {answer.knee.scenario}")
+        out.print(f"Knee of the front: {answer.knee.scenario}")
     for run in answer.next_runs:
-        console.print(f"Run next: {run.scenario} ({run.why})")
+        out.print(f"Run next: {run.scenario} ({run.why})")
     for pair in pair_deltas(options):
         parts = [
             f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the qualities"
             for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))
             if delta is not None
         ]
-        console.print(f"{pair.test} against {pair.reference}: {', '.join(parts) or pair.reason}")
+        out.print(f"{pair.test} against {pair.reference}: {', '.join(parts) or pair.reason}")

@@ -9,9 +9,10 @@ import typer
 
 from advisor.cost.regions.pricing import Region, RegionalPricing
 from advisor.errors import InputError
-from wattframe.commands import shared
+from wattframe.commands.arguments import Json, application
+from wattframe.console import print_json, print_table, shown
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
@@ -20,29 +21,30 @@ def regions(
     regions_file: Annotated[
         Path | None, typer.Option(envvar="REGIONS_FILE", help="Regions and figures of your own, YAML.")
     ] = None,
-    json_: shared.Json = False,
+    json_: Json = False,
 ) -> int:
     """Regions with price of electricity (USD/kWh), carbon intensity and PUE, and where these are from."""
     listed = RegionalPricing(regions_file).search(word or "")
     if not listed:
         raise InputError("expected a region, a country or a provider; none is like it", subject=word)
     if json_:
-        shared.print_json([_document(region) for region in listed])
+        print_json([_document(region) for region in listed])
         return 0
-    table = shared.new_table("", ("region", "provider", "country"), ("price/kWh", "g/kWh", "year", "PUE"))
+    rows = []
     for region in listed:
-        price = shared.shown(region.price_per_kwh)
+        price = shown(region.price_per_kwh)
         if region.price_per_kwh is not None and region.price is not None:
             price += f" {region.price.currency}"
         year = region.carbon.period if region.carbon is not None else None
-        figures = (
-            price,
-            shared.shown(region.carbon_grams_per_kwh),
-            year or "-",
-            shared.shown(region.pue_ratio),
-        )
-        table.add_row(region.name, region.provider, region.country or "-", *figures)
-    shared.print_table(table, ["--json names the basis and the source of each figure."])
+        figures = (price, shown(region.carbon_grams_per_kwh), year or "-", shown(region.pue_ratio))
+        rows.append((region.name, region.provider, region.country or "-", *figures))
+    headings = ("region", "provider", "country", "price/kWh", "g/kWh", "year", "PUE")
+    print_table(
+        headings,
+        rows,
+        text=("provider", "country"),
+        caption="--json names the basis and the source of each figure.",
+    )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``wattframe retrain``: the same as ``retrain_models.py``."""
+"""``wattframe retrain``, which is also ``retrain_models.py``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from advisor.common.exit import printable
 from advisor.errors import InputError
 from advisor.prometheus.client import Connection
 from advisor.regression import registry
-from wattframe.retrain import Options, Report, retrain, summary, watch
+from wattframe.retraining import RetrainOptions, RetrainReport, retrain, summary, watch
 from wattframe.retraining.load import Progress
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -39,7 +39,7 @@ def command(
         str | None, typer.Option(envvar="PROMETHEUS_USER", help="For basic authentication.")
     ] = None,
     prometheus_password: Annotated[
-        str | None, typer.Option(envvar="PROMETHEUS_PASSWORD", help="Better by its variable.")
+        str | None, typer.Option(envvar="PROMETHEUS_PASSWORD", help="Prefer the environment variable.")
     ] = None,
     prometheus_token_file: Annotated[Path | None, typer.Option(help="File of a bearer token.")] = None,
     prometheus_tenant: Annotated[str | None, typer.Option(help="Sent as X-Scope-OrgID.")] = None,
@@ -86,7 +86,7 @@ def command(
             client_cert=_certificate(prometheus_cert, prometheus_key),
             timeout_seconds=prometheus_timeout,
         )
-    options = Options(
+    options = RetrainOptions(
         results_dir=results_dir,
         models_dir=models_dir,
         prometheus=connection,
@@ -129,7 +129,7 @@ def _bar() -> Iterator[Progress | None]:
         bar.stop()
 
 
-def _tell(report: Report, as_json: bool) -> None:
+def _tell(report: RetrainReport, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
     else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from runner.cli import main
+from wattframe.commands.arguments import application
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 _AS_GIVEN = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,14 @@ import msgspec
 import typer
 
 from advisor.errors import InputError
+from exporters.catalogue import EXPORTERS
+from wattframe.commands.arguments import Json, ModelsDir, application
+from wattframe.console import note, print_table
 from wattframe.stack import prometheus
-from wattframe.stack.services import EXPORTERS, Service, check_ports, exporter_services, parse_ports
+from wattframe.stack.services import Service, check_ports, exporter_services, installed, parse_ports
 from wattframe.stack.supervisor import Supervisor
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
@@ -22,9 +26,7 @@ def up(
     results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
         "test_results"
     ),
-    models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")] = Path(
-        "models"
-    ),
+    models_dir: ModelsDir = Path("models"),
     region: Annotated[
         str | None, typer.Option(envvar="REGION", help="Region of the prices, for instance eu-west-1.")
     ] = None,
@@ -44,9 +46,7 @@ def up(
     state_dir: Annotated[
         Path, typer.Option(help="Where logs, the adapted prometheus.yml and Prometheus' data go.")
     ] = Path(".wattframe"),
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print the services as one JSON document once all answer.")
-    ] = False,
+    json_: Json = False,
 ) -> int:
     """Serve the five exporters here, and Prometheus where there is one.
 
@@ -73,20 +73,18 @@ def up(
             prometheus.service(how, state / "prometheus", config, host=host, port=prometheus_port)
         )
     check_ports(services)
-    supervisor = Supervisor(services, logs, _note)
-    _note(f"starting {len(services)} services; logs under {logs}")
+    supervisor = Supervisor(services, logs, partial(note, "up"))
+    note("up", f"starting {len(services)} services; logs under {logs}")
     for name, exporter in EXPORTERS.items():
-        if not exporter.installed:
+        if not installed(name):
             needs = exporter.needs
-            _note(f"without {name}: it needs the package {needs} (pip install 'wattframe[{needs}]')")
+            note("up", f"without {name}: it needs the package {needs} (pip install 'wattframe[{needs}]')")
     if how is None and with_prometheus != "none":
-        _note("no Prometheus: neither on PATH nor a Docker engine that has it; only the exporters are served")
+        note(
+            "up",
+            "no Prometheus on PATH, no Docker engine that has it: only the exporters are served",
+        )
     return supervisor.run(lambda: _ready(services, json_))
-
-
-def _note(line: str) -> None:
-    sys.stderr.write(f"wattframe up: {line}\n")
-    sys.stderr.flush()
 
 
 def _ready(services: list[Service], as_json: bool) -> None:
@@ -94,9 +92,9 @@ def _ready(services: list[Service], as_json: bool) -> None:
         rows = [{"name": s.name, "url": s.url, "serves": s.serves} for s in services]
         sys.stdout.buffer.write(msgspec.json.encode({"services": rows}) + b"\n")
     else:
-        width = max(len(s.name) for s in services)
-        for s in services:
-            where = s.url if s.name == "prometheus" else f"{s.url}/metrics"
-            sys.stdout.write(f"  {s.name:<{width}}  {where:<30}  {s.serves}\n")
+        lines = [
+            (s.name, s.url if s.name == "prometheus" else f"{s.url}/metrics", s.serves) for s in services
+        ]
+        print_table(("service", "address", "serves"), lines, text=("address", "serves"))
     sys.stdout.flush()
-    _note("all of them answer; Ctrl-C ends all")
+    note("up", "all of them answer; Ctrl-C ends all")

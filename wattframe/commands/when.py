@@ -15,15 +15,17 @@ from advisor.cost.tariffs.provider_files import unix_seconds
 from advisor.cost.tariffs.schedule import SourcedSchedule, covered
 from advisor.cost.when_to_run import Hours, best_hours, best_window
 from advisor.errors import InputError
-from wattframe.commands import shared
+from wattframe.commands.arguments import Json, application
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
+from wattframe.console import console, print_json, print_table, shown
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
-@shared.takes_prices(
+@takes_prices(
     *("mode", "cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
-    *shared.EMISSIONS_OF_MAKING,
+    *EMISSIONS_OF_MAKING,
 )
 def when(
     hours: Annotated[float, typer.Option(help="How long the job takes.")],
@@ -35,12 +37,12 @@ def when(
     interruptible: Annotated[
         bool, typer.Option("--interruptible", help="It may stop and go on: separate hours.")
     ] = False,
-    json_: shared.Json = False,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """The cheapest and the cleanest hours for a job, and what waiting for them saves."""
-    model = shared.regional_models("when", prices, one_region=True).models[0]
+    model = regional_models("when", prices, one_region=True).models[0]
     kwh = None
     if mean_watts is not None:
         kwh = mean_watts * hours * 3600 * model.prices.pue_ratio / JOULES_PER_KWH
@@ -52,7 +54,7 @@ def when(
     if not answers:
         raise InputError("expected a tariff or a carbon series; nothing given changes over time")
     if json_:
-        shared.print_json(answers)
+        print_json(answers)
     else:
         _table(answers)
     return 0
@@ -93,16 +95,17 @@ def _iso(moment: float) -> str:
 
 
 def _table(answers: list[dict[str, Any]]) -> None:
-    table = shared.new_table("when to run", ("for", "of"), ("hours", "mean", "at once", "saved"))
-    lines = []
+    rows = []
     for answer in answers:
         ratio = answer["saving_ratio"]
         saved = "-" if ratio is None else f"{ratio:.1%}"
         if answer["saving"] is not None:
-            saved += f" ({shared.shown(answer['saving'])} {answer['saving_unit']})"
-        mean, at_once = shared.shown(answer["mean"]), shared.shown(answer["mean_at_once"])
+            saved += f" ({shown(answer['saving'])} {answer['saving_unit']})"
+        mean, at_once = shown(answer["mean"]), shown(answer["mean_at_once"])
         for number, (since, until) in enumerate(answer["hours"]):
             rest = (mean, at_once, saved) if number == 0 else ("", "", "")
-            table.add_row(answer["for"], answer["unit"], f"{since} to {until[11:]}", *rest)
-        lines.append(f"{answer['for']}: {answer['source']}")
-    shared.print_table(table, lines)
+            rows.append((answer["for"], answer["unit"], f"{since} to {until[11:]}", *rest))
+    headings = ("for", "of", "hours", "mean", "at once", "saved")
+    print_table(headings, rows, text=("of",), title="when to run")
+    for answer in answers:
+        console().print(f"{answer['for']}: {answer['source']}")

@@ -16,10 +16,10 @@ from advisor.energy.meter import open_meter
 from advisor.energy.powercap import describe
 from advisor.errors import WattframeError, WorkError
 from advisor.machine import host
+from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import capabilities, find_ffmpeg, vmaf_models
-from runner.encoders import ENCODERS
 from runner.preflight import device_problem
-from runner.validity import OTHER_LOAD_CORES, STEAL_RATIO, Conditions, read_conditions
+from runner.validity import OTHER_LOAD_CORES, STEAL_RATIO, MachineState, read_machine_state
 
 __all__ = ["docker", "ffmpeg", "gpus", "machine", "power", "prometheus"]
 
@@ -29,7 +29,7 @@ STEADY_GOVERNORS = ("performance", "powersave")
 
 def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
     """Where energy comes from, zone by zone."""
-    status = describe(sysfs)
+    status = describe(sysfs, procfs)
     advice = list(status.advice)
     try:
         meter = open_meter(sysfs=sysfs, procfs=procfs)
@@ -73,9 +73,9 @@ def machine(
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """What disturbs measurements here: virtualisation, steal, other load, governor, heat, CPU limits."""
-    before, busy_before = read_conditions(procfs, sysfs), cpu_times(procfs)
+    before, busy_before = read_machine_state(procfs, sysfs), cpu_times(procfs)
     sleep(seconds)
-    after, busy_after = read_conditions(procfs, sysfs), cpu_times(procfs)
+    after, busy_after = read_machine_state(procfs, sysfs), cpu_times(procfs)
     known = host(procfs, sysfs)
     rates = _rates(before, after, busy_before, busy_after, seconds)
     found: dict[str, Any] = {
@@ -98,7 +98,7 @@ class _Rates(TypedDict):
 
 
 def _rates(
-    before: Conditions, after: Conditions, start: CpuTimes | None, end: CpuTimes | None, seconds: float
+    before: MachineState, after: MachineState, start: CpuTimes | None, end: CpuTimes | None, seconds: float
 ) -> _Rates:
     busy = steal = throttled = None
     if start is not None and end is not None and end.total_seconds > start.total_seconds:

@@ -1,5 +1,5 @@
-"""One self-contained HTML page of a run: a summary, three charts, the advisor's answer, and the fine print.
+"""One self-contained HTML page of a run: what it would save, the charts, the table, and the fine print.
 
-Charts are SVG written here rather than by a plotting library: a page of some 100 kB with no script at all,
-readable on a phone, in print, in the dark, and by a screen reader.
+Charts are SVG by matplotlib, so that a page shows everything without running a script: where scripts are
+refused (in mail, on build servers) only sorting and the quicker hints are missing.
 """

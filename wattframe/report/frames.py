@@ -5,65 +5,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wattframe.report.chart import Canvas, bottom_axis, left_axis
-from wattframe.report.markup import Markup, el, join
-from wattframe.report.numbers import linear, ticks
+from matplotlib.axes import Axes
 
-__all__ = ["frame_plot", "write_plot"]
+from wattframe.report.drawing import COLOURS, chart, drawing, one_line, scale
+from wattframe.report.page import render
 
-Series = tuple[str, Sequence[tuple[int, float]]]
+__all__ = ["thinned", "write_plot"]
+
+FrameScores = tuple[str, Sequence[tuple[int, float]]]
+"""The name of an encode, and frame number and VMAF of each of its frames."""
 
 _MOST_POINTS = 800
-_ROW_PIXELS = 18.0
-_COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#475569")
-_DASHES = ("none", "6 3", "2 3", "9 3 2 3")
-_STYLE = (
-    "svg{font:12px system-ui,sans-serif;background:#fff}.grid{stroke:#e5e7eb}.axis{stroke:#6b7280}"
-    "text{fill:#374151}.end{text-anchor:end}.middle{text-anchor:middle}"
-    "polyline{fill:none;stroke-width:1.5;stroke-linejoin:round}"
-)
+_DASHES = ("-", "--", ":", "-.")
+_TITLE = "VMAF over frames"
+_CAPTION = "A long video is drawn by the worst frame of each step, so that no dip is lost."
 
 
-def frame_plot(series: Sequence[Series]) -> Markup:
-    """One line an encode; a long video is drawn by the worst frame of each step, so that no dip is lost."""
-    legend = 12 + _ROW_PIXELS * len(series)
-    canvas = Canvas(width=960, height=360 + legend, top=26 + legend, bottom=40)
-    last = max((points[-1][0] for _, points in series), default=1)
-    across, up = linear((0.0, float(max(last, 1))), canvas.x), linear((0.0, 100.0), canvas.y)
-    parts = [
-        el("style", Markup(_STYLE)),
-        el("title", "VMAF over frames"),
-        el("g", left_axis(canvas, ticks(0.0, 100.0, 5), up, ""), transform="translate(0,0)"),
-        bottom_axis(canvas, ticks(0.0, float(max(last, 1)), 9), across, "frame"),
-    ]
-    for index, (name, points) in enumerate(series):
-        line = {"stroke": _COLOURS[index % len(_COLOURS)]}
-        line["stroke_dasharray"] = _DASHES[index // len(_COLOURS) % len(_DASHES)]
-        y = 14 + _ROW_PIXELS * index
-        places = " ".join(f"{across(frame):.1f},{up(score):.1f}" for frame, score in _thinned(points))
-        parts += [
-            el("polyline", points=places, **line),
-            el("line", x1=canvas.left, x2=canvas.left + 26, y1=y, y2=y, stroke_width=2, **line),
-            el("text", f"{name}: VMAF", x=canvas.left + 34, y=y + 4),
-        ]
-    return el(
-        "svg",
-        join(parts),
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {canvas.width:g} {canvas.height:g}",
-        role="img",
-    )
+def write_plot(path: Path, encodes: Sequence[FrameScores]) -> None:
+    """Write one line an encode as ``.svg``, or as a page of its own."""
+
+    def draw(axes: Axes, narrow: bool) -> None:
+        for index, (name, points) in enumerate(encodes):
+            thin = thinned(points)
+            axes.plot(
+                [frame for frame, _ in thin],
+                [score for _, score in thin],
+                label=one_line(name),
+                linewidth=1.5,
+                color=COLOURS[index % len(COLOURS)],
+                linestyle=_DASHES[index // len(COLOURS) % len(_DASHES)],
+            )
+        axes.set_ylim(0, 100)
+        axes.margins(x=0)
+        scale(axes, x="frame", y="VMAF", most=(4 if narrow else 9, 5))
+        axes.figure.legend(loc="outside upper left", ncols=1)
+
+    def height(_: bool) -> float:
+        return 360 + 18 * len(encodes)
+
+    if path.suffix == ".html":
+        figure = chart("frames", _TITLE, _CAPTION, draw, height)
+        text = render("frames.html", title=_TITLE, chart=figure)
+    else:
+        text = drawing("frames", _TITLE, draw, height, narrow=False, alone=True)
+    path.write_text(text, encoding="utf-8")
 
 
-def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most `_MOST_POINTS`, the worst frame of each step.
+
+    >>> thinned([(0, 90.0), (1, 80.0)])
+    [(0, 90.0), (1, 80.0)]
+    """
     step = -(-len(points) // _MOST_POINTS)
     return [min(points[i : i + step], key=lambda point: point[1]) for i in range(0, len(points), step)]
-
-
-def write_plot(path: Path, series: Sequence[Series]) -> None:
-    """Write the drawing as ``.svg``, or as a page of its own."""
-    drawing = frame_plot(series)
-    if path.suffix == ".html":
-        head = el("head", el("meta", charset="utf-8"), el("title", "VMAF over frames"))
-        drawing = Markup(f"<!doctype html>{el('html', head, el('body', drawing), lang='en')}")
-    path.write_text(drawing, encoding="utf-8")

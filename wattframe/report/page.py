@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
-from collections.abc import Iterator, Sequence
-from importlib import resources
+import hashlib
+from collections.abc import Sequence
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from msgspec import Struct
 
 from advisor.cost.model import CostModel
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run
-from wattframe.report.advice import Advice, advice_section
-from wattframe.report.bars import Bar, stacked_bars
-from wattframe.report.markup import Markup, el, join
-from wattframe.report.money import explanation
-from wattframe.report.numbers import UNKNOWN, number
-from wattframe.report.power import power_over_time
-from wattframe.report.quality import quality_against_energy
-from wattframe.report.rows import Row, rows_of
-from wattframe.report.table import summary
+from wattframe.report.answer import VALUES, Answer
+from wattframe.report.charts import cost_split, power_over_time, quality_against_energy
+from wattframe.report.comparison import compare
+from wattframe.report.drawing import Chart
+from wattframe.report.numbers import UNKNOWN, change, number
+from wattframe.report.rows import Row, rows_of, shared
 
-__all__ = ["RunView", "page"]
+__all__ = ["RunView", "page", "render"]
+
+_TEMPLATES = PackageLoader("wattframe.report")
 
 
 class RunView(Struct, frozen=True, kw_only=True):
@@ -29,194 +33,131 @@ class RunView(Struct, frozen=True, kw_only=True):
     run: Run
     model: CostModel | None = None
     """What prices the run; None leaves money and carbon out."""
-    advice: tuple[Advice, ...] = ()
-    """The first one is ringed in the chart and marked in the table."""
-    notes: tuple[str, ...] = ()
+    answer: Answer | None = None
+    """Its choice is ringed in the chart and marked in the table."""
+
+
+class RunSection(Struct, frozen=True, kw_only=True):
+    """What the template shows of one run."""
+
+    identity: str
+    run: Run
+    rows: Sequence[Row]
+    answer: Answer | None
+    facts: Sequence[str]
+    power: str
+    is_modelled: bool
+    currency: str | None
+    charts: Sequence[Chart]
+    shared_remarks: Sequence[str]
+    """What is said of every scenario, and so said once."""
 
 
 def page(views: Sequence[RunView], made: datetime.datetime, version: str) -> str:
-    """The whole document; it loads nothing and runs no script."""
+    """The whole document; it loads nothing. With two runs it begins with what changed between them."""
+    sections = [_section(view, f"run{index}") for index, view in enumerate(views, 1)]
+    comparison = None
+    if len(sections) == 2:
+        first, second = sections
+        comparison = compare(first.run, second.run, first.rows, second.rows)
     title = f"Wattframe: {views[0].run.run_id}" if len(views) == 1 else f"Wattframe: {len(views)} runs"
-    css = resources.files(__package__).joinpath("page.css").read_text()
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        # a page that is mailed around must not load anything, whatever ends up in it
-        el(
-            "meta",
-            http_equiv="Content-Security-Policy",
-            content="default-src 'none'; style-src 'unsafe-inline'",
-        ),
-        el("title", title),
-        el("style", Markup(css)),
+    return render(
+        "report.html",
+        title=title,
+        sections=sections,
+        comparison=comparison,
+        made=f"{made:%Y-%m-%d %H:%M %Z}",
+        version=version,
+        unknown=UNKNOWN,
+        values=VALUES,
     )
-    body = el(
-        "body",
-        el("header", el("h1", "What a transcoded frame costs"), _contents(views)),
-        el("main", *(_run_section(view, f"run{i}") for i, view in enumerate(views, 1))),
-        _terms(),
-        el("footer", f"Made {made:%Y-%m-%d %H:%M %Z} by Wattframe {version}."),
+
+
+def render(name: str, **values: Any) -> str:
+    """A template of this package, everything in it escaped, with its style and its script inlined."""
+    environment = Environment(
+        loader=_TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return "<!doctype html>\n" + el("html", head, body, lang="en") + "\n"
+    environment.filters |= {"number": number, "change": change}
+    style, script = (_TEMPLATES.get_source(environment, part)[0] for part in ("page.css", "page.js"))
+    # a page that is mailed around must not load anything, nor run a script but ours, whatever ends up in it
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    inlined = {"style": Markup(style), "script": Markup(script)}  # noqa: S704  they are this package's own
+    return environment.get_template(name).render(**inlined, **values, script_hash=allowed)
 
 
-def _contents(views: Sequence[RunView]) -> Markup | None:
-    if len(views) < 2:
-        return None
-    links = [el("a", view.run.run_id, href=f"#run{i}") for i, view in enumerate(views, 1)]
-    return el("nav", el("ul", *(el("li", link) for link in links)))
-
-
-def _run_section(view: RunView, identity: str) -> Markup:
+def _section(view: RunView, identity: str) -> RunSection:
     rows = rows_of(view.run, view.model)
-    chosen = next((a.scenario for a in view.advice), None)
-    currency = next((row.bill.currency for row in rows if row.bill), None)
-    return el(
-        "section",
-        el("h2", f"Run {view.run.run_id}"),
-        _facts(view.run, rows),
-        _cards(rows),
-        advice_section(view.advice),
-        summary(rows, currency, chosen),
-        quality_against_energy(rows, f"{identity}-quality", chosen),
+    power, is_modelled = _power(rows)
+    costs = [row.cost for row in rows if row.cost]
+    priced = next((cost for cost in costs if cost.cost_total is not None), None)
+    charts = (
+        quality_against_energy(rows, f"{identity}-quality", view.answer),
         power_over_time(rows, f"{identity}-power"),
-        _cost_split(rows, identity),
-        _remarks(rows, view),
-        id=identity,
+        cost_split(rows, f"{identity}-cost", _prices(priced)) if priced else None,
+    )
+    return RunSection(
+        identity=identity,
+        run=view.run,
+        rows=rows,
+        answer=view.answer,
+        facts=_facts(view.run, rows),
+        power=power,
+        is_modelled=is_modelled,
+        currency=costs[0].currency if costs else None,
+        charts=[chart for chart in charts if chart],
+        shared_remarks=shared([row.remarks for row in rows]),
     )
 
 
-def _facts(run: Run, rows: Sequence[Row]) -> Markup:
-    host, tool = run.host, run.tool
-    start = run.start_time
+def _facts(run: Run, rows: Sequence[Row]) -> list[str]:
+    host, tool, start = run.host, run.tool, run.start_time
+    when = datetime.datetime.fromtimestamp(start, datetime.UTC) if start else None
+    real = [row for row in rows if not row.is_baseline]
+    failed = sum(row.scenario.status != "ok" for row in real)
+    idle = next((row.watts for row in rows if row.is_baseline and row.watts is not None), None)
     facts = [
-        datetime.datetime.fromtimestamp(start, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-        if start
-        else None,
+        f"{when:%Y-%m-%d %H:%M} UTC" if when else None,
+        next((row.scenario.input.name for row in rows if row.scenario.input), None),
         host.cpu_model if host else None,
         f"{host.threads} threads" if host and host.threads else None,
         "virtual machine" if host and host.virtual else None,
         f"ffmpeg {tool.ffmpeg_version}" if tool and tool.ffmpeg_version else None,
-        next((row.scenario.input.name for row in rows if row.scenario.input), None),
+        f"idle {number(idle)} W" if idle is not None else None,
+        f"{len(real)} scenarios" + (f", {failed} did not finish" if failed else ""),
     ]
-    spans = [el("span", fact) for fact in facts if fact]
-    return el("p", *spans, " ", _tier(rows), class_="facts")
+    return [fact for fact in facts if fact]
 
 
-def _tier(rows: Sequence[Row]) -> Markup | None:
+def _power(rows: Sequence[Row]) -> tuple[str, bool]:
     """Whether watts were measured or modelled: the first thing a reader must know of them."""
     tiers = sorted({row.tier for row in rows if row.tier})
     if not tiers:
-        return el("span", "power unknown", class_="badge modelled")
-    text = {
-        "measured": "power measured",
-        "modelled": "power modelled from CPU utilisation",
-    }
-    label = ", ".join(text.get(tier, tier) for tier in tiers)
-    widths = [r.scenario.power.uncertainty_ratio for r in rows if r.scenario.power]
-    widest = max((w for w in widths if w is not None), default=None)
+        return "power unknown", True
+    words = {"measured": "power measured", "modelled": "power modelled from CPU utilisation"}
+    label = ", ".join(words.get(tier, tier) for tier in tiers)
+    widths = [row.scenario.power.uncertainty_ratio for row in rows if row.scenario.power]
+    widest = max((width for width in widths if width is not None), default=None)
     if widest is not None and "modelled" in tiers:
         label += f", ±{widest * 100:.0f} %"
-    return el("span", label, class_="badge modelled" if "modelled" in tiers else "badge")
+    return label, "modelled" in tiers
 
 
-def _cards(rows: Sequence[Row]) -> Markup | None:
-    cards = list(_card_contents([row for row in rows if not row.is_baseline], rows))
-    return el("dl", *cards, class_="cards") if cards else None
-
-
-def _card_contents(real: Sequence[Row], rows: Sequence[Row]) -> Iterator[Markup]:
-    yield _card("scenarios", str(len(real)), "", _failed(real))
-    idle = next((row for row in rows if row.is_baseline and row.watts is not None), None)
-    if idle is not None:
-        yield _card("idle power", number(idle.watts), "W", "subtracted for net figures")
-    frugal = min(
-        (r for r in real if r.joules_per_video_second is not None),
-        key=lambda r: r.joules_per_video_second or 0.0,
-        default=None,
-    )
-    if frugal is not None:
-        joules = number(frugal.joules_per_video_second)
-        yield _card("least energy", joules, "J", f"a second of video: {frugal.name}")
-    best = max((r for r in real if r.vmaf is not None), key=lambda r: r.vmaf or 0.0, default=None)
-    if best is not None:
-        yield _card("best quality", number(best.vmaf), "VMAF", best.name)
-    cheap = min(
-        ((r.bill.total, r) for r in real if r.bill and r.bill.total is not None),
-        key=lambda pair: pair[0],
-        default=None,
-    )
-    if cheap is not None and cheap[1].bill:
-        cost, row = cheap
-        yield _card("cheapest", number(cost), cheap[1].bill.currency, f"an hour of video: {row.name}")
-
-
-def _failed(real: Sequence[Row]) -> str:
-    failed = sum(row.scenario.status != "ok" for row in real)
-    return f"{failed} did not finish" if failed else "all finished"
-
-
-def _card(name: str, value: str, unit: str, detail: str) -> Markup:
-    return el(
-        "div",
-        el("dt", name),
-        el("dd", value, " ", el("small", unit) if unit else None),
-        el("p", detail),
-        class_="card",
-    )
-
-
-def _cost_split(rows: Sequence[Row], identity: str) -> Markup | None:
-    bars = []
-    for row in rows:
-        bill = row.bill
-        if bill is None or bill.energy is None or bill.compute is None:
-            continue
-        parts = {"energy": bill.energy, "compute": bill.compute}
-        what = ", ".join(f"{name} {number(amount)}" for name, amount in parts.items())
-        bars.append(Bar(str(row.number), tuple(parts.values()), f"{row.name}: {what} {bill.currency}"))
-    first = next((row.bill for row in rows if row.bill and row.bill.total is not None), None)
-    if first is None:
-        return None
-    return stacked_bars(
-        f"{identity}-cost",
-        "Cost of an hour of video",
-        explanation(first),
-        f"{first.currency} an hour of video",
-        ("energy", "compute"),
-        bars,
-    )
-
-
-def _remarks(rows: Sequence[Row], view: RunView) -> Markup | None:
-    lines = [f"{row.name}: {remark}" for row in rows for remark in row.remarks]
-    lines += [f"left out: {refused.reason}" for refused in view.run.refused]
-    lines += view.notes
-    if not lines:
-        return None
-    return join(
-        [el("h3", "Remarks"), el("ul", *(el("li", line) for line in dict.fromkeys(lines)), class_="remarks")]
-    )
-
-
-_TERMS = {
-    "power": (
-        "Mean of the host over the scenario's window: CPU packages plus memory, each once, idle included. "
-        "Measured comes from energy counters; modelled comes from CPU utilisation."
-    ),
-    "energy": "Power over the window. Net is what remains above the idle run.",
-    "second of video": "One second of what was delivered; the rungs of a ladder are the same second once.",
-    "VMAF, PSNR": (
-        "Against the source, with the output scaled up to it where it is smaller. VMAF is the mean over "
-        "frames; PSNR is that of the mean squared error."
-    ),
-    "cost": "Electricity plus processor time, at the rates under the chart, per hour of video delivered.",
-    "carbon": "Emissions of the electricity used, at the grid's intensity named under the chart.",
-    UNKNOWN: "Unknown; never zero.",
-}
-
-
-def _terms() -> Markup:
-    entries = [x for name, text in _TERMS.items() for x in (el("dt", name), el("dd", text))]
-    return el("section", el("h2", "What the figures mean"), el("dl", *entries, class_="terms"))
+def _prices(cost: ScenarioCost) -> str:
+    """The prices and the carbon intensity behind a cost, with where they are from."""
+    used, currency = cost.inputs, cost.currency
+    parts = []
+    if used.electricity_price_per_kwh is not None:
+        price = number(used.electricity_price_per_kwh)
+        parts.append(f"Electricity at {price} {currency} per kWh ({used.price_source}), PUE {used.pue:g}.")
+    if used.machine_cost_per_hour is not None:
+        parts.append(f"The machine at {number(used.machine_cost_per_hour)} {currency} an hour.")
+    elif used.cpu_cost_per_hour is not None:
+        parts.append(f"The machine's CPU at {number(used.cpu_cost_per_hour)} {currency} an hour.")
+    if used.carbon_grams_per_kwh is None:
+        parts.append("Carbon is not known: name a region with --region.")
+    else:
+        origin = [used.carbon_basis, used.carbon_year, used.carbon_source]
+        basis = ", ".join(str(part) for part in origin if part is not None)
+        parts.append(f"Carbon at {number(used.carbon_grams_per_kwh)} g CO2e per kWh ({basis}).")
+    return " ".join(parts)

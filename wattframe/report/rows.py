@@ -2,104 +2,114 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from advisor.cost.model import CostModel
+from advisor.cost.run_cost import price_run
+from advisor.cost.scenario_cost import REASONS as UNPRICED
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario
 from advisor.results.derived import (
     bitrates_kbps,
-    duration_seconds,
     energy,
     mean_watts,
     net_energy_joules,
     output_ladder,
     output_seconds,
+    stream_count,
+    streams_per_output,
     vmaf_mean,
 )
-from wattframe.report.money import Bill, bills, unpriced
+from runner.validity import REASONS as DOUBTS
 
-__all__ = ["Row", "efficient", "rows_of"]
+__all__ = ["Row", "doubts", "rows_of", "shared"]
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One scenario. None is unknown; ``number`` stands for it in the charts."""
+    """One scenario. None is unknown; energy is the host's, idle included."""
 
-    number: int
     scenario: Scenario
     name: str
     encoder: str
     setting: str
-    """Preset, threads: what beside the encoder makes the scenario."""
-    size: str
-    target_kbps: tuple[float, ...]
+    """Preset, threads, streams, size: what beside the encoder makes the scenario."""
     reached_kbps: float | None
-    seconds: float | None
-    video_seconds: float | None
     speed: float | None
+    """Seconds of video a second; below 1 is slower than real time."""
     watts: float | None
     tier: str | None
     joules: float | None
     net_joules: float | None
     joules_per_video_second: float | None
-    net_joules_per_video_second: float | None
     vmaf: float | None
-    psnr: float | None
-    bill: Bill | None
+    cost: ScenarioCost | None
     remarks: tuple[str, ...]
+    """In words: why the figures should not be trusted, or what is missing."""
 
     @property
     def is_baseline(self) -> bool:
         """Whether this is the idle run."""
         return self.scenario.type == "baseline"
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether it is slower than real time."""
+        return self.speed is not None and self.speed < 1
+
+    @property
+    def asked_kbps(self) -> float | None:
+        """The bitrates asked for, summed over a ladder."""
+        return sum(bitrates_kbps(self.scenario)) or None
+
+    @property
+    def cost_per_video_hour(self) -> float | None:
+        """Electricity and machine of an hour of video."""
+        return self.cost.cost_per_stream_hour if self.cost else None
+
+    @property
+    def carbon_grams_per_video_hour(self) -> float | None:
+        """CO2e of the electricity of an hour of video."""
+        kilograms = self.cost.co2_per_stream_hour_kg if self.cost else None
+        return None if kilograms is None else 1000 * kilograms
+
 
 def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
-    """The scenarios of ``run`` in their order, numbered from 1; the idle run carries 0."""
-    priced: Sequence[Bill | None] = bills(run, model) if model else [None] * len(run.scenarios)
-    numbers = itertools.accumulate(int(scenario.type != "baseline") for scenario in run.scenarios)
-    return [
-        _row(scenario, run, 0 if scenario.type == "baseline" else index, bill)
-        for scenario, index, bill in zip(run.scenarios, numbers, priced, strict=True)
-    ]
+    """The scenarios of ``run`` in their order."""
+    costs: Sequence[ScenarioCost | None] = (
+        price_run(run, model, scenarios=run.scenarios) if model else [None] * len(run.scenarios)
+    )
+    return [_row(scenario, run, cost) for scenario, cost in zip(run.scenarios, costs, strict=True)]
 
 
-def _row(scenario: Scenario, run: Run, index: int, bill: Bill | None) -> Row:
+def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
     idle = scenario.type == "baseline"
-    used, net, video = energy(scenario), net_energy_joules(scenario, run), output_seconds(scenario)
-    joules = used.joules if used else None
+    used, video = energy(scenario), output_seconds(scenario)
     return Row(
-        number=index,
         scenario=scenario,
         name=scenario.name,
         encoder=scenario.encoder or ("idle" if idle else "unknown"),
         setting=_setting(scenario),
-        size=output_ladder(scenario).replace(",", ", ") or scenario.resolution or "",
-        target_kbps=tuple(bitrates_kbps(scenario)),
         reached_kbps=_reached_kbps(scenario),
-        seconds=duration_seconds(scenario),
-        video_seconds=video,
         speed=scenario.encode.speed if scenario.encode else None,
         watts=mean_watts(scenario),
         tier=used.tier if used else None,
-        joules=joules,
-        net_joules=None if idle else net,
-        joules_per_video_second=joules / video if joules is not None and video else None,
-        net_joules_per_video_second=net / video if net is not None and video else None,
+        joules=used.joules if used else None,
+        net_joules=None if idle else net_energy_joules(scenario, run),
+        joules_per_video_second=used.joules / video if used and video else None,
         vmaf=vmaf_mean(scenario),
-        psnr=scenario.psnr_score,
-        bill=bill,
-        remarks=(*_remarks(scenario), *(unpriced(bill) if bill and not idle else ())),
+        cost=None if idle else cost,
+        remarks=tuple(_remarks(scenario, None if idle else cost)),
     )
 
 
 def _setting(scenario: Scenario) -> str:
+    size = output_ladder(scenario).replace(",", ", ") or scenario.resolution
     parts = [scenario.preset, f"crf {scenario.crf:g}" if scenario.crf is not None else None]
     parts += [f"{scenario.threads} threads" if scenario.threads else None]
     parts += [f"{scenario.streams} streams" if (scenario.streams or 1) > 1 else None]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in (*parts, size) if part)
 
 
 def _reached_kbps(scenario: Scenario) -> float | None:
@@ -108,29 +118,31 @@ def _reached_kbps(scenario: Scenario) -> float | None:
     if not sizes or any(size is None or not seconds for size, seconds in sizes):
         return None
     total = sum(size * 8 / seconds / 1000 for size, seconds in sizes if size is not None and seconds)
-    copies = scenario.streams if scenario.type == "multi" and scenario.streams else 1
-    return total / copies
+    return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
 
 
-def _remarks(scenario: Scenario) -> tuple[str, ...]:
-    remarks = list(scenario.validity)
+def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
     if scenario.status != "ok":
-        remarks.insert(0, f"{scenario.status}: {scenario.error or 'no reason given'}")
-    remarks += [
-        f"{o.resolution or 'output'} not scored: {o.quality.reason}"
-        for o in scenario.outputs
-        if o.quality is not None and o.quality.reason
-    ]
-    return tuple(remarks)
+        yield f"{scenario.status}: {scenario.error or 'no reason given'}"
+    yield from doubts(scenario)
+    for output in scenario.outputs:
+        if output.quality is not None and output.quality.reason:
+            yield f"{output.resolution or 'output'} not scored: {output.quality.reason}"
+    for code in cost.unpriced if cost else ():
+        yield f"no cost: {UNPRICED.get(code, code)}"
 
 
-def efficient(points: list[tuple[float, float, Row]]) -> list[tuple[float, float, Row]]:
-    """Of (energy, quality, row), those that no other beats in both: less energy and at least the quality.
+def doubts(scenario: Scenario) -> list[str]:
+    """Why the figures of a scenario should not be trusted, in words."""
+    return [f"not reliable: {DOUBTS.get(code, code)}" for code in scenario.validity]
 
-    Sorted by energy. Nothing here says that the differences are beyond the noise; the advisor does.
+
+def shared(remarks: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What is said of every one of several scenarios.
+
+    >>> shared([["a", "b"], ["b", "c"]]), shared([["a"]])
+    (('b',), ())
     """
-    front: list[tuple[float, float, Row]] = []
-    for point in sorted(points, key=lambda p: (p[0], -p[1])):
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front
+    if len(remarks) < 2:
+        return ()
+    return tuple(line for line in remarks[0] if all(line in others for others in remarks))

@@ -9,12 +9,12 @@ from msgspec import Struct
 from advisor.prometheus.client import Connection
 from advisor.regression.registry import Manifest
 
-__all__ = ["EnrichedRow", "Left", "Options", "Report"]
+__all__ = ["EnrichedRow", "LeftOut", "RetrainOptions", "RetrainReport"]
 
 _PROMOTION_MARGIN = 0.05
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class RetrainOptions(Struct, frozen=True, kw_only=True):
     """What a retraining is asked to do."""
 
     results_dir: Path
@@ -28,7 +28,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Promote whatever the comparison says."""
 
 
-class Left(Struct, frozen=True):
+class LeftOut(Struct, frozen=True):
     """A scenario or file that was not trained on, and why."""
 
     run_id: str
@@ -50,7 +50,7 @@ class EnrichedRow(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
-class Report(Struct, kw_only=True):
+class RetrainReport(Struct, kw_only=True):
     """The account of one retraining."""
 
     files: int = 0
@@ -59,9 +59,11 @@ class Report(Struct, kw_only=True):
     enriched: list[EnrichedRow] = []
     requests: int = 0
     from_cache: int = 0
-    skipped: list[Left] = []
-    noted: list[Left] = []
+    skipped: list[LeftOut] = []
+    noted: list[LeftOut] = []
     """Scenarios that were trained on with less weight, or that look odd."""
+    not_valid: dict[str, int] = {}
+    """Scenarios with validity reasons by reason; each was trained on with a quarter of its weight."""
     manifest: Manifest | None = None
     former: str | None = None
     """The version in service before."""

@@ -8,7 +8,7 @@ from typing import Any
 from advisor.errors import ModelError
 from advisor.regression import registry
 from advisor.regression.registry import Manifest
-from wattframe.retraining.account import Options, Report
+from wattframe.retraining.account import RetrainOptions, RetrainReport
 
 __all__ = ["former_version", "judged"]
 
@@ -22,7 +22,9 @@ def former_version(models_dir: Path, home: str) -> str | None:
         return None
 
 
-def judged(options: Options, trained: Any, challenger: Manifest, report: Report) -> tuple[bool, str]:
+def judged(
+    options: RetrainOptions, trained: Any, challenger: Manifest, report: RetrainReport
+) -> tuple[bool, str]:
     """Whether the new model is not worse than the one in service, and why."""
     home = challenger.hardware_id
     if not (options.models_dir / home / registry.LATEST).is_symlink():
@@ -38,7 +40,7 @@ def judged(options: Options, trained: Any, challenger: Manifest, report: Report)
 
 
 def _compared(
-    former: Any, manifest: Manifest, trained: Any, challenger: Manifest, margin: float, report: Report
+    former: Any, manifest: Manifest, trained: Any, challenger: Manifest, margin: float, report: RetrainReport
 ) -> tuple[bool, str]:
     """On scenarios that are new to the former model where there are some, else by both's own errors."""
     ours, theirs, count, report.drift_ratio = _on_new_rows(former, manifest, trained)
@@ -50,8 +52,8 @@ def _compared(
         return True, f"version {manifest.version} had no error that could be known"
     if ours is None:
         return False, f"its error cannot be known, version {manifest.version} has {theirs:.1%}"
-    said = f"power error {ours:.1%} against {theirs:.1%} of version {manifest.version} {what}"
-    return ours <= theirs * (1 + margin), said
+    reason = f"power error {ours:.1%} against {theirs:.1%} of version {manifest.version} {what}"
+    return ours <= theirs * (1 + margin), reason
 
 
 def _on_new_rows(
@@ -60,7 +62,7 @@ def _on_new_rows(
     """Errors of the new and the former model on scenarios that the former never saw, and its drift there."""
     import numpy as np
 
-    from advisor.regression.validation import mean_ratio_error
+    from advisor.regression.interval_bins import mean_ratio_error
 
     name = "mean_power_watts"
     model = trained.targets.get(name)

@@ -15,7 +15,7 @@ from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, 
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
 from advisor.results.derived import duration_seconds, energy, idle_watts, mean_watts
-from wattframe.retraining.account import EnrichedRow, Left, Options, Report
+from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
 __all__ = ["Note", "Progress", "load", "why_nothing"]
 
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 def load(
-    options: Options, report: Report, note: Note, progress: Progress | None = None
+    options: RetrainOptions, report: RetrainReport, note: Note, progress: Progress | None = None
 ) -> tuple[list[Case], str | None]:
     """Every usable scenario as a case, and the newest run's machine.
 
@@ -51,6 +51,7 @@ def load(
             for run in filled:
                 report.files += 1
                 named = run.host.hardware_id if run.host else None
+                report.noted += _spoilt_idle(run)
                 newest = max(newest, (run.start_time or 0.0, named), key=lambda pair: pair[0])
                 cases += _cases(run, report, seen, reasons)
     cases = _of_one_tier(cases, report)
@@ -58,15 +59,15 @@ def load(
     return cases, newest[1]
 
 
-def _runs(folder: Path, report: Report) -> Iterator[list[Run]]:
+def _runs(folder: Path, report: RetrainReport) -> Iterator[list[Run]]:
     group: list[Run] = []
     for path in sorted(folder.glob(RESULT_GLOB)):
         try:
             run = read_run(path)
         except ResultFileError as exc:
-            report.skipped.append(Left(path.stem, None, str(exc)))
+            report.skipped.append(LeftOut(path.stem, None, str(exc)))
             continue
-        report.skipped += [Left(run.run_id, r.name, r.reason) for r in run.refused]
+        report.skipped += [LeftOut(run.run_id, r.name, r.reason) for r in run.refused]
         group.append(run)
         if len(group) == _FILES_AT_ONCE:
             yield group
@@ -85,8 +86,8 @@ class _Enricher:
     def __init__(
         self,
         client: PrometheusClient,
-        options: Options,
-        report: Report,
+        options: RetrainOptions,
+        report: RetrainReport,
         note: Note,
         progress: Progress | None,
     ) -> None:
@@ -117,7 +118,7 @@ class _Enricher:
         return done.runs, {(s.run_id, s.scenario, s.repeat): s.reason for s in done.skipped}
 
 
-def _account(done: Enrichment, report: Report) -> None:
+def _account(done: Enrichment, report: RetrainReport) -> None:
     report.requests += done.requests
     report.from_cache += done.from_cache
     report.enriched += [
@@ -129,14 +130,14 @@ def _account(done: Enrichment, report: Report) -> None:
             tier=power.tier,
             host_cpu_percent=e.observed.host_cpu_percent,
             container_cpu_seconds=e.observed.container_cpu_seconds,
-            notes=e.observed.notes,
+            notes=(*e.observed.notes, *(f"not valid: {reason}" for reason in e.scenario.validity)),
         )
         for e in done.enriched
         if (power := e.scenario.power)
     ]
 
 
-def _cases(run: Run, report: Report, seen: set[int], reasons: Mapping[_Key, str]) -> Iterator[Case]:
+def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[_Key, str]) -> Iterator[Case]:
     for scenario in run.scenarios:
         report.scenarios += 1
         baseline = scenario.type == "baseline"
@@ -144,23 +145,34 @@ def _cases(run: Run, report: Report, seen: set[int], reasons: Mapping[_Key, str]
         without = reasons.get((run.run_id, scenario.name, scenario.repeat))
         reason = without if baseline else _unusable(scenario, run, seen, without)
         if reason is not None:
-            report.skipped.append(Left(run.run_id, scenario.name, reason))
+            report.skipped.append(LeftOut(run.run_id, scenario.name, reason))
         elif not baseline:
             yield _weighed(scenario, run, report)
 
 
-def _weighed(scenario: Scenario, run: Run, report: Report) -> Case:
+def _spoilt_idle(run: Run) -> Iterator[LeftOut]:
+    """Baselines of a run without a valid one: what they measured is not subtracted from anything."""
+    if run.baseline is None:
+        for idle in run.baselines:
+            yield LeftOut(
+                run.run_id, idle.name, f"idle power not used, not valid: {', '.join(idle.validity)}"
+            )
+
+
+def _weighed(scenario: Scenario, run: Run, report: RetrainReport) -> Case:
     """The case; what should not be trusted, or is odd, is noted."""
-    made = case(scenario, run)
+    one = case(scenario, run)
     watts, idle = mean_watts(scenario), idle_watts(scenario, run)
     if watts is not None and idle is not None and watts < _BELOW_IDLE * idle:
-        said = f"draws {watts:.1f} W, less than the idle machine with {idle:.1f} W"
-        report.noted.append(Left(run.run_id, scenario.name, said))
+        reason = f"draws {watts:.1f} W, less than the idle machine with {idle:.1f} W"
+        report.noted.append(LeftOut(run.run_id, scenario.name, reason))
     if scenario.validity:
-        made = msgspec.structs.replace(made, weight=made.weight / 4)
-        said = f"weighs a quarter: {', '.join(scenario.validity)}"
-        report.noted.append(Left(run.run_id, scenario.name, said))
-    return made
+        one = msgspec.structs.replace(one, weight=one.weight / 4)
+        reason = f"weighs a quarter: {', '.join(scenario.validity)}"
+        report.noted.append(LeftOut(run.run_id, scenario.name, reason))
+        for name in scenario.validity:
+            report.not_valid[name] = report.not_valid.get(name, 0) + 1
+    return one
 
 
 def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str | None) -> str | None:
@@ -196,7 +208,7 @@ def _identity(s: Scenario, run: Run) -> int:
     return hash((machine, s.name, s.repeat, s.start_time, s.duration, settings))
 
 
-def _of_one_tier(cases: Sequence[Case], report: Report) -> list[Case]:
+def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:
     """The tier that most cases have, measured before modelled: a model mixes neither."""
     count = Counter(c.tier for c in cases)
     if len(count) < 2:
@@ -205,14 +217,14 @@ def _of_one_tier(cases: Sequence[Case], report: Report) -> list[Case]:
     chosen = min(count, key=lambda tier: (-count[tier], rank[tier]))
     named = {None: "power of unknown origin", "measured": "measured power", "modelled": "modelled power"}
     report.skipped += [
-        Left(c.run_id, c.scenario, f"{named[c.tier]}; the others have {named[chosen]}")
+        LeftOut(c.run_id, c.scenario, f"{named[c.tier]}; the others have {named[chosen]}")
         for c in cases
         if c.tier != chosen
     ]
     return [c for c in cases if c.tier == chosen]
 
 
-def _contradictions(cases: Iterable[Case]) -> Iterator[Left]:
+def _contradictions(cases: Iterable[Case]) -> Iterator[LeftOut]:
     """Repeats of one configuration that draw very different power; their median is what is trained on."""
     least: dict[int, Case] = {}
     most: dict[int, Case] = {}
@@ -223,15 +235,16 @@ def _contradictions(cases: Iterable[Case]) -> Iterator[Left]:
     for key, low in least.items():
         high = most[key]
         if _watts(high) > _CONTRADICTION * _watts(low):
-            said = f"contradicts its repeat {high.run_id}, {high.scenario}: {_watts(low):.1f} W against "
-            yield Left(low.run_id, low.scenario, f"{said}{_watts(high):.1f} W")
+            watts = f"{_watts(low):.1f} W against {_watts(high):.1f} W"
+            reason = f"contradicts its repeat {high.run_id}, {high.scenario}: {watts}"
+            yield LeftOut(low.run_id, low.scenario, reason)
 
 
 def _watts(c: Case) -> float:
     return c.targets.get("mean_power_watts", 0.0)
 
 
-def why_nothing(options: Options, report: Report) -> str:
+def why_nothing(options: RetrainOptions, report: RetrainReport) -> str:
     if not report.files and not report.skipped:
         return f"{options.results_dir} holds no {RESULT_GLOB}"
     if not report.skipped:

@@ -1,4 +1,4 @@
-"""What ``wattframe up`` runs: the five exporters, as data."""
+"""What ``wattframe up`` runs, as data."""
 
 from __future__ import annotations
 
@@ -10,34 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from advisor.errors import InputError, WorkError
+from exporters.catalogue import EXPORTERS
 
-__all__ = ["EXPORTERS", "Service", "check_ports", "exporter_services", "parse_ports"]
-
-
-class Exported(Struct, frozen=True):
-    """One exporter: its contract port and what it serves."""
-
-    port: int
-    serves: str
-    needs: str | None = None
-    """Package that it cannot do without, and that not every installation has."""
-
-    @property
-    def installed(self) -> bool:
-        """Whether it can run here."""
-        if self.needs is None:
-            return True
-        found = importlib.util.find_spec(self.needs)
-        return found is not None and found.origin is not None  # a folder of that name is no package
+__all__ = ["Service", "check_ports", "exporter_services", "installed", "parse_ports"]
 
 
-EXPORTERS: dict[str, Exported] = {
-    "rapl": Exported(9500, "power and energy of this host"),
-    "docker_stats": Exported(9501, "containers: CPU, memory, energy", needs="docker"),
-    "results": Exported(9502, "scenarios: power, energy, scores, predictions"),
-    "qoe": Exported(9503, "scenarios: VMAF, PSNR, SSIM"),
-    "cost": Exported(9504, "scenarios: money and carbon"),
-}
+def installed(name: str) -> bool:
+    """Whether this installation has what the exporter needs."""
+    package = EXPORTERS[name].needs
+    if package is None:
+        return True
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None  # a folder of that name is no package
 
 
 class Service(Struct, frozen=True):
@@ -101,7 +85,7 @@ def exporter_services(
             dict(environment),
         )
         for name, exporter in EXPORTERS.items()
-        if exporter.installed
+        if installed(name)
     ]
 
 

@@ -250,9 +250,9 @@ def test_what_an_engine_need_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch
     assert records.from_list({"Id": ID, "Names": None, "Image": "i"}).name == ID[:12]
     assert records.from_info({}, "1.44") == EngineInfo("", "1.44", 1_700_000_000.0)
     state = {"Running": True, "Pid": 7, "StartedAt": "2023-11-14T22:13:20Z"}
-    found = records.from_inspection({"Id": ID, "Name": "/web", "State": state, "Config": {"Image": "i"}})
-    assert found is not None
-    assert (found.name, found.start_unix_seconds) == ("web", 1_700_000_000.0)
+    inspected = records.from_inspection({"Id": ID, "Name": "/web", "State": state, "Config": {"Image": "i"}})
+    assert inspected is not None
+    assert (inspected.name, inspected.start_unix_seconds) == ("web", 1_700_000_000.0)
 
 
 def test_start_events_know_name_image_and_time() -> None:

@@ -17,7 +17,7 @@ from advisor.cost.scenario_cost import REASONS
 from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
 from advisor.errors import InputError, PricingError
 from advisor.results import EncodeStats, Host, Output, Power, Run, Samples, Scenario
-from advisor.results.metered import delivered_kbps
+from advisor.results.derived import delivered_kbps
 
 joules = st.floats(0.0, 1e9)
 prices = st.floats(0.0, 5.0)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.energy.attribution import POLICIES, Policy, Window, active_joules, attribute, share
+from advisor.energy.attribution import POLICIES, HostUse, Policy, active_joules, attribute, share
 
 # 4 CPUs over 10 s: 40 CPU seconds, 8 of them busy, 500 J drawn
-HOST = Window(joules=500.0, busy_seconds=8.0, total_seconds=40.0)
+HOST = HostUse(joules=500.0, busy_seconds=8.0, total_seconds=40.0)
 
 
 def test_active_energy_is_the_busy_part_of_the_window() -> None:
@@ -42,7 +42,7 @@ def test_a_consumer_never_draws_more_than_the_machine() -> None:
 
 
 def test_an_idle_window_is_all_unattributed() -> None:
-    idle = Window(joules=30.0, busy_seconds=0.0, total_seconds=4.0)
+    idle = HostUse(joules=30.0, busy_seconds=0.0, total_seconds=4.0)
     for policy in POLICIES:
         result = attribute(idle, {"a": 0.0}, policy)
         assert (result.shares, result.unattributed) == ({"a": 0.0}, 30.0)
@@ -50,7 +50,7 @@ def test_an_idle_window_is_all_unattributed() -> None:
 
 def test_a_window_without_cpu_time_gives_nobody_anything() -> None:
     """Unknown busy time is not zero busy time: a single share is absent, the whole stays unattributed."""
-    blind = Window(joules=30.0, busy_seconds=None, total_seconds=None)
+    blind = HostUse(joules=30.0, busy_seconds=None, total_seconds=None)
     assert active_joules(blind) is None
     for policy in POLICIES:
         assert share(blind, 1.0, policy) is None
@@ -58,7 +58,7 @@ def test_a_window_without_cpu_time_gives_nobody_anything() -> None:
 
 
 def test_a_window_of_no_length_has_no_active_energy() -> None:
-    assert active_joules(Window(joules=0.0, busy_seconds=0.0, total_seconds=0.0)) is None
+    assert active_joules(HostUse(joules=0.0, busy_seconds=0.0, total_seconds=0.0)) is None
 
 
 def test_the_share_of_one_process_is_active_by_default() -> None:
@@ -70,7 +70,7 @@ def test_the_share_of_one_process_is_active_by_default() -> None:
 @pytest.mark.parametrize(("seconds", "joules"), [(-0.1, 1.0), (math.nan, 1.0), (1.0, -1.0), (1.0, math.inf)])
 def test_values_that_cannot_be_are_refused_by_name(seconds: float, joules: float) -> None:
     with pytest.raises(ValueError, match=r"joules|cpu_seconds\[a\]"):
-        attribute(Window(joules, 1.0, 2.0), {"a": seconds}, "active")
+        attribute(HostUse(joules, 1.0, 2.0), {"a": seconds}, "active")
 
 
 @given(
@@ -84,7 +84,7 @@ def test_shares_and_the_rest_are_the_whole(
     joules: float, busy: float | None, idle: float, seconds: list[float], policy: Policy
 ) -> None:
     """Sum of the shares + unattributed = joules, and no share is below 0 or above the whole."""
-    window = Window(joules, busy, None if busy is None else busy + idle)
+    window = HostUse(joules, busy, None if busy is None else busy + idle)
     result = attribute(window, {str(i): s for i, s in enumerate(seconds)}, policy)
     total = math.fsum([*result.shares.values(), result.unattributed])
     assert total == pytest.approx(joules, rel=1e-12, abs=1e-12)

@@ -54,7 +54,7 @@ def test_a_jump_above_what_the_part_can_draw_is_rejected() -> None:
 
 
 def test_backwards_without_a_range_is_no_wrap() -> None:
-    counter = observed(EnergyCounter(None, 400), (5_000_000, 0.0), (4_000_000, 1.0), (4_500_000, 2.0))
+    counter = observed(EnergyCounter(None, 400), (5_000_000, 0.0), (4_000_000, 1.0), (4_500_000, 3.0))
     assert counter.rejected == {"backwards": 1}
     assert counter.joules == 0.5
 
@@ -108,3 +108,142 @@ def test_joules_equal_the_truth_while_no_gap_is_too_long(
             read = true
     assert counter.microjoules == read
     assert counter.rejected.total() == counter.possible_missed_wraps == 0
+
+
+def watched(counter: EnergyCounter, values: list[tuple[float, int]]) -> list[float]:
+    """Joules after each value of (seconds, microjoules)."""
+    joules = []
+    for seconds, raw in values:
+        counter.observe(raw, seconds)
+        joules.append(counter.joules)
+    return joules
+
+
+def test_a_value_that_leaps_ahead_adds_nothing_at_any_moment() -> None:
+    """6 W; the second and third second read 700 J ahead."""
+    values = [(0, 0), (1, 6_000_000), (2, 712_000_000), (3, 718_000_000), (4, 24_000_000), (5, 30_000_000)]
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    assert watched(counter, values) == [0.0, 6.0, 6.0, 6.0, 24.0, 30.0]
+    assert counter.rejected == {"too_fast": 2}
+
+
+def test_leaps_of_another_size_each_second_add_nothing() -> None:
+    """Three false values in a row, none of which goes on from the one before."""
+    values = [(0, 0), (1, 6_000_000), (2, 512_000_000), (3, 318_000_000), (4, 900_000_000), (5, 30_000_000)]
+    assert watched(EnergyCounter(RANGE_UJ, 400, 150), values)[-1] == 30.0
+
+
+def test_a_leap_small_enough_to_be_believed_is_taken_back() -> None:
+    """100 J ahead at once is possible; back on the line a second later it is owed, not counted."""
+    values = [(0, 0), (1, 6_000_000), (2, 112_000_000), *((s, s * 6_000_000) for s in range(3, 30))]
+    joules = watched(EnergyCounter(RANGE_UJ, 400, 150), values)
+    assert joules[-1] == 29 * 6.0
+
+
+def test_a_register_that_was_caught_is_judged_by_what_it_drew_lately() -> None:
+    """After one leap was denied, 100 J in a second beside 6 W wait for what follows."""
+    values = [(0, 0), (1, 6_000_000), (2, 712_000_000), (3, 18_000_000), (4, 118_000_000), (5, 30_000_000)]
+    assert watched(EnergyCounter(RANGE_UJ, 400, 150), values) == [0.0, 6.0, 6.0, 18.0, 18.0, 30.0]
+
+
+def test_a_first_value_that_was_ahead_costs_the_time_until_it_is_clear() -> None:
+    values = [(0, 700_000_000), *((s, s * 6_000_000) for s in range(1, 11))]
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    assert watched(counter, values)[-1] == 9 * 6.0
+    assert counter.rejected == {"backwards": 1}
+    assert counter.broken_seconds == 1
+
+
+def test_a_rise_is_held_for_a_moment_and_all_of_it_is_counted() -> None:
+    """10 W, then 300 W: more than the 150 W that are believed at once, less than the part's 400 W."""
+    values = [(0, 0), (1, 10_000_000), (2, 310_000_000), (3, 610_000_000), (4, 910_000_000)]
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    assert watched(counter, values) == [0.0, 10.0, 10.0, 10.0, 910.0]
+    assert counter.rejected == {}
+    assert [counter.settled_joules(s) for s in (2, 3, 4)] == [310.0, 610.0, 910.0]
+
+
+def test_a_burst_of_a_second_that_the_part_can_draw_is_counted() -> None:
+    values = [(0, 0), (1, 10_000_000), (2, 310_000_000), (3, 320_000_000), (4, 330_000_000)]
+    assert watched(EnergyCounter(RANGE_UJ, 400, 150), values)[-1] == 330.0
+
+
+def test_values_that_stay_too_fast_prove_the_bound_wrong() -> None:
+    """250 W from a part of at most 100 W: late by five seconds, and from then on at once."""
+    values = [(s, s * 250_000_000) for s in range(10)]
+    joules = watched(EnergyCounter(RANGE_UJ, 100, 75), values)
+    assert joules == [0.0] * 6 + [1500.0, 1750.0, 2000.0, 2250.0]
+
+
+def test_a_leap_that_stays_beyond_what_the_part_can_draw_is_lost_and_counted() -> None:
+    """700 J within a second and 6 W after it."""
+    values = [(0, 0), (1, 6_000_000), *((s, s * 6_000_000 + 694_000_000) for s in range(2, 12))]
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    assert watched(counter, values)[-1] == 6.0 + 9 * 6.0
+    assert counter.rejected == {"too_fast": 1}
+
+
+def test_values_that_stay_beyond_the_range_prove_the_range_wrong() -> None:
+    """A range of 1 J and a register that goes on past it at 0.2 W."""
+    values = [(s, s * 200_000) for s in range(20)]
+    counter = EnergyCounter(1_000_000, 400)
+    assert watched(counter, values)[-1] == 3.8
+    assert counter.range_microjoules is None
+    assert counter.rejected == {"out_of_range": 1}
+
+
+def test_what_was_drawn_while_the_machine_slept_is_counted() -> None:
+    """Asleep for an hour at 1 W: 3 600 J within a second of the clock that stands meanwhile."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    counter.observe(0, 0.0)
+    counter.observe(3_600_000_000, 1.0, 3600.0)
+    assert counter.joules == 3600.0
+
+
+def test_a_register_that_sleep_set_back_did_not_come_round() -> None:
+    """From 50 kJ to 10 J over an hour of sleep: 15.5 kJ would be a power of 4 W, and were not drawn."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    counter.observe(50_000_000_000, 0.0)
+    for second in range(1, 6):
+        counter.observe(second * 10_000_000, float(second), 3600.0)
+    assert counter.joules == 40.0
+    assert counter.wraps == 0
+
+
+def test_a_counter_goes_on_from_what_another_process_saved() -> None:
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    watched(counter, [(0, 0), (1, 50_000_000), (2, 100_000_000)])
+    saved = counter.saved()
+    assert saved is not None
+    later = EnergyCounter(RANGE_UJ, 400, 150)
+    later.restore(saved)
+    later.observe(3_100_000_000, 62.0)
+    assert later.joules == 3100.0
+
+
+def test_a_register_that_was_set_back_while_nobody_looked_begins_at_0() -> None:
+    """To go on a little below what was published would look like a restart that drew everything again."""
+    counter = EnergyCounter(None, 400, 150)
+    watched(counter, [(0, 0), (1, 100_000_000)])
+    saved = counter.saved()
+    assert saved is not None
+    later = EnergyCounter(None, 400, 150)
+    later.restore(saved)
+    assert watched(later, [(10, 5_000_000), (11, 15_000_000), (12, 25_000_000)])[-1] == 20.0
+
+
+@given(
+    leaps=st.lists(st.one_of(st.just(0), st.integers(1_000_000, 900_000_000)), min_size=5, max_size=60),
+    watts=st.floats(1.0, 100.0),
+)
+def test_leaps_of_any_size_in_every_second_leave_no_false_joule(leaps: list[int], watts: float) -> None:
+    """The register is right every second value and anything up to 900 J ahead in the others."""
+    counter, seconds = EnergyCounter(RANGE_UJ, 400, 150), 0
+    for leap in leaps:
+        counter.observe(int(seconds * watts * 1e6), float(seconds))
+        counter.observe(int((seconds + 1) * watts * 1e6) + leap, seconds + 1.0)
+        seconds += 2
+    for _ in range(20):
+        counter.observe(int(seconds * watts * 1e6), float(seconds))
+        seconds += 20
+    assert counter.joules <= (seconds - 20) * watts + 1e-3

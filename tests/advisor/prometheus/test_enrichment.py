@@ -69,10 +69,17 @@ def test_windows_far_apart_are_asked_for_apart(server: Server) -> None:
     assert max(reaches) < 1e6
 
 
-def test_windows_of_one_day_share_a_request_after_the_first(server: Server) -> None:
+def test_windows_of_six_hours_share_a_request(server: Server) -> None:
+    """Every 15 minutes for 7.5 hours: the first 23 end within six hours; one request for the tiers."""
     scenarios = [Scenario(name=str(i), start_time=BASE + 900.0 * i, duration=60.0) for i in range(30)]
     done = _enrich(server, Run(run_id=RUN.run_id, scenarios=tuple(scenarios)))
     assert _watts(done) == pytest.approx([WATTS] * 30)
+    assert done.requests == 3
+
+
+def test_a_pause_of_more_than_an_hour_is_not_asked_for(server: Server) -> None:
+    scenarios = [Scenario(name=str(i), start_time=BASE + s, duration=60.0) for i, s in enumerate((0, 3700))]
+    done = _enrich(server, Run(run_id=RUN.run_id, scenarios=tuple(scenarios)))
     assert done.requests == 3
 
 

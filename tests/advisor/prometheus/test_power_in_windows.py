@@ -1,22 +1,21 @@
-"""Windows over series whose course is known: 100 W in the package, 4 W in the dram, a scrape every 5 s."""
+"""Spans over series whose course is known: 100 W in the package, 4 W in the dram, a scrape every 5 s."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from advisor.prometheus.power_in_windows import Observed, observed
-from advisor.prometheus.scraped import Samples
-from advisor.prometheus.window_statistics import Windows
+from advisor.prometheus.power_in_windows import PowerInWindow, power_in_window
+from advisor.prometheus.window_statistics import ScrapedSeries, TimeSpan
 
 TIMES = np.arange(1.0, 600.0, 5.0)
 
 
-def _series(name: str, values: np.ndarray, times: np.ndarray = TIMES, **labels: str) -> Samples:
-    return Samples({"__name__": name, "instance": "a", **labels}, times, values, 15.0)
+def _series(name: str, values: np.ndarray, times: np.ndarray = TIMES, **labels: str) -> ScrapedSeries:
+    return ScrapedSeries({"__name__": name, "instance": "a", **labels}, times, values, 15.0)
 
 
-def _joules(watts: float, times: np.ndarray = TIMES, **labels: str) -> Samples:
+def _joules(watts: float, times: np.ndarray = TIMES, **labels: str) -> ScrapedSeries:
     return _series("rapl_energy_joules_total", watts * times, times, **labels)
 
 
@@ -24,12 +23,13 @@ PACKAGE = _joules(100.0, zone="package_0")
 DRAM = _joules(4.0, zone="dram_0")
 
 
-def _observed(*series: Samples, windows: tuple[tuple[float, float], ...] = ((100, 160),)) -> list[Observed]:
-    starts, ends = np.array(windows, dtype=float).T
-    return observed(Windows(starts, ends), series, {})
+def _power(
+    *series: ScrapedSeries, windows: tuple[tuple[float, float], ...] = ((100, 160),)
+) -> list[PowerInWindow]:
+    return [power_in_window(TimeSpan(*window), series, {}) for window in windows]
 
 
-def _joules_of(one: Observed) -> float:
+def _joules_of(one: PowerInWindow) -> float:
     assert one.power is not None, one.reason
     assert one.power.total_energy_joules is not None
     return one.power.total_energy_joules
@@ -37,7 +37,7 @@ def _joules_of(one: Observed) -> float:
 
 def test_packages_and_dram_are_added_and_psys_is_not() -> None:
     """(100 + 4) W over 60 s; psys holds both of them already."""
-    (one,) = _observed(PACKAGE, DRAM, _joules(150.0, zone="psys_0"))
+    (one,) = _power(PACKAGE, DRAM, _joules(150.0, zone="psys_0"))
     assert _joules_of(one) == pytest.approx(6240)
     assert one.power is not None
     assert one.power.mean_watts == pytest.approx(104)
@@ -47,22 +47,22 @@ def test_packages_and_dram_are_added_and_psys_is_not() -> None:
 def test_each_window_is_read_by_the_series_that_are_near_it() -> None:
     """The dram zone comes 300 s later: the first window is the package's alone."""
     late = TIMES[TIMES > 300]
-    early, later = _observed(PACKAGE, _joules(4.0, late, zone="dram_0"), windows=((100, 160), (400, 500)))
+    early, later = _power(PACKAGE, _joules(4.0, late, zone="dram_0"), windows=((100, 160), (400, 500)))
     assert _joules_of(early) == pytest.approx(6000)
     assert _joules_of(later) == pytest.approx(10_400)
 
 
 def test_windows_keep_their_order_and_may_overlap() -> None:
-    found = _observed(PACKAGE, windows=((400, 500), (100, 160), (120, 420)))
-    assert [_joules_of(one) for one in found] == pytest.approx([10_000, 6000, 30_000])
+    windows = _power(PACKAGE, windows=((400, 500), (100, 160), (120, 420)))
+    assert [_joules_of(one) for one in windows] == pytest.approx([10_000, 6000, 30_000])
 
 
 def test_a_machine_that_was_measured_at_another_time_does_not_matter() -> None:
     """Machine b ends 40 s before the window, which is more than the three scrapes that count as near."""
     other = TIMES[TIMES < 60]
-    b = Samples({**PACKAGE.metric, "instance": "b"}, other, 50 * other, 15.0)
-    assert _joules_of(_observed(PACKAGE, b)[0]) == pytest.approx(6000)
-    (both,) = _observed(PACKAGE, b, windows=((50, 110),))
+    b = ScrapedSeries({**PACKAGE.metric, "instance": "b"}, other, 50 * other, 15.0)
+    assert _joules_of(_power(PACKAGE, b)[0]) == pytest.approx(6000)
+    (both,) = _power(PACKAGE, b, windows=((50, 110),))
     assert both.reason == "2 machines were measured then (a, b): choose one by a selector"
 
 
@@ -74,7 +74,7 @@ def test_of_two_that_watched_the_same_zone_the_one_without_a_gap_counts(first: i
         _joules(100.0, kept, zone="package_0", replica="0"),
         _joules(100.0, zone="package_0", replica="1"),
     ]
-    (one,) = _observed(pair[first], pair[1 - first])
+    (one,) = _power(pair[first], pair[1 - first])
     assert _joules_of(one) == pytest.approx(6000)
     assert one.notes == ()
 
@@ -85,19 +85,19 @@ def test_without_counters_energy_is_the_gauges_mean_over_time() -> None:
         _series("rapl_power_watts", watts, zone="package_0"),
         _series("rapl_power_watts", np.full(len(TIMES), 4.0), zone="dram_0"),
     ]
-    (one,) = _observed(*gauges, windows=((98.5, 158.5),))
+    (one,) = _power(*gauges, windows=((98.5, 158.5),))
     # samples at 101, 106 ... 156, the first at 80 W at 131: halfway is 128.5
     assert _joules_of(one) == pytest.approx(30 * 44 + 30 * 84)
     assert one.power is not None
     assert (one.power.min_watts, one.power.max_watts) == (44, 84)
     assert one.notes == ("no energy counter: energy is the mean of the power gauge over time",)
     # the last sample is at 596: 1 s before the first, 35 between, half of 2.5 steps after the last
-    assert _observed(*gauges, windows=((560, 660),))[0].reason == "Prometheus covers 42.2 of 100.0 s"
+    assert _power(*gauges, windows=((560, 660),))[0].reason == "Prometheus covers 42.2 of 100.0 s"
 
 
 def test_gpus_stand_beside_one_another() -> None:
     gpus = [_series("gpu_energy_joules_total", 70.0 * TIMES, gpu=str(i)) for i in range(2)]
-    (one,) = _observed(PACKAGE, *gpus)
+    (one,) = _power(PACKAGE, *gpus)
     assert one.gpu_power is not None
     assert one.gpu_power.total_energy_joules == pytest.approx(2 * 70 * 60)
     assert _joules_of(one) == pytest.approx(6000)
@@ -106,7 +106,7 @@ def test_gpus_stand_beside_one_another() -> None:
 def test_processor_time_of_containers_and_of_the_host() -> None:
     """A container that was made anew under its name has two series; both count. 0.5 cores for 60 s."""
     old, new = TIMES[TIMES < 130], TIMES[TIMES > 85]
-    (one,) = _observed(
+    (one,) = _power(
         PACKAGE,
         _series("docker_container_cpu_seconds_total", 0.5 * TIMES, container="encoder"),
         _series("docker_container_cpu_seconds_total", 0.1 * new, new, container="web"),
@@ -120,19 +120,19 @@ def test_processor_time_of_containers_and_of_the_host() -> None:
 
 def test_the_tier_is_that_of_the_window_and_modelled_where_both_were() -> None:
     seen = {"a": [("modelled", TIMES[TIMES < 300]), ("measured", TIMES[TIMES > 300])]}
-    starts = np.array([100.0, 290, 450])
-    found = observed(Windows(starts, starts + 60), [PACKAGE], seen)
-    assert [one.power.tier for one in found if one.power] == ["modelled", "modelled", "measured"]
+    spans = [TimeSpan(start, start + 60) for start in (100.0, 290.0, 450.0)]
+    windows = [power_in_window(span, [PACKAGE], seen) for span in spans]
+    assert [one.power.tier for one in windows if one.power] == ["modelled", "modelled", "measured"]
 
 
 def test_a_counter_that_holds_no_number_near_a_window_says_so() -> None:
     dark = PACKAGE.values.copy()
     dark[(TIMES > 80) & (TIMES < 180)] = np.nan
-    broken = Samples(PACKAGE.metric, TIMES, dark, 15.0)
-    assert [one.reason for one in _observed(broken, windows=((100, 160), (400, 460)))] == [
+    broken = ScrapedSeries(PACKAGE.metric, TIMES, dark, 15.0)
+    assert [one.reason for one in _power(broken, windows=((100, 160), (400, 460)))] == [
         "Prometheus has no samples of package_0 inside this window",
         None,
     ]
     absurd = np.where(TIMES > 130, 1.5e308, 0.0)
     two = [_series("rapl_energy_joules_total", absurd, zone=f"package_{i}") for i in range(2)]
-    assert _observed(*two)[0].reason == "the samples around this window add up to no number"
+    assert _power(*two)[0].reason == "the samples around this window add up to no number"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from advisor.errors import FfmpegError, MediaError
+from advisor.errors import FfmpegError
 from advisor.quality import compute_quality
 from advisor.video.ffmpeg import find_ffmpeg, vmaf_models
 from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
@@ -90,10 +90,15 @@ def test_frames_that_do_not_belong_together_get_no_score(pair: Pair, ffmpeg: str
 
 
 @pytest.mark.parametrize("pair", _cases(HDR))
-def test_hdr_is_refused_by_name(pair: Pair, ffmpeg: str, folder: Path) -> None:
+def test_hdr_has_psnr_and_ssim_and_no_vmaf(pair: Pair, ffmpeg: str, folder: Path) -> None:
     reference, distorted = make(pair, ffmpeg, folder)
-    with pytest.raises(MediaError, match=r"is HDR \((PQ|HLG)\)"):
-        compute_quality(reference, distorted, ffmpeg=ffmpeg)
+    quality = compute_quality(reference, distorted, ffmpeg=ffmpeg)
+    assert quality.aligned
+    assert quality.vmaf is None
+    assert quality.reason is not None
+    assert quality.reason.startswith("no VMAF: there is no public model for HDR (")
+    assert quality.psnr_decibels is not None
+    assert 30 < quality.psnr_decibels.average < 60
 
 
 def test_every_long_case_is_one_of_the_pairs() -> None:

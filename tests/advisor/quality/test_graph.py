@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from advisor.errors import InputError, MediaError
-from advisor.quality.graph import filter_graph, plan, seconds_compared
-from advisor.quality.probe import Media
-from advisor.quality.settings import Settings
+from advisor.quality.crop import Crop
+from advisor.quality.graph import Comparison, Plan, filter_graph, partner_times, plan
+from advisor.quality.pairing import Pairing
+from advisor.quality.probe import Colour, Media
+from advisor.quality.settings import Area, QualitySettings, RawFormat
 
 HD = Media(
     path="r.mkv",
@@ -20,9 +24,7 @@ HD = Media(
     depth=8,
     chroma="420",
     rgb=False,
-    full_range=False,
-    matrix="bt709",
-    hdr=None,
+    colour=Colour(range="tv", matrix="bt709"),
     display_aspect=16 / 9,
     rate=Fraction(25),
     frames=250,
@@ -35,58 +37,77 @@ def media(**changes: Any) -> Media:
     return replace(HD, **changes)
 
 
-def graph(reference: Media, distorted: Media, **settings: Any) -> str:
-    return filter_graph(plan(reference, distorted, Settings(**settings)), threads=3)
+def coloured(**changes: Any) -> Media:
+    return media(colour=Colour(**changes))
 
 
-def test_the_distorted_stream_is_scaled_to_the_reference_by_bicubic() -> None:
-    text = graph(HD, media(width=640, height=360))
-    assert text.startswith("[0:V:0]setpts=PTS-STARTPTS,scale=1920:1080:flags=bicubic,format=yuv420p,")
-    assert text.count("flags=bicubic") == 1
+def decided(reference: Media, output: Media, crop: Crop = Crop(), **settings: Any) -> Plan:  # noqa: B008
+    return plan(reference, output, QualitySettings(**settings), crop)
 
 
-def test_every_comparison_is_by_the_nearest_time_and_ends_with_the_shorter() -> None:
-    text = graph(HD, HD, xpsnr=True)
-    # psnr, ssim, xpsnr, libvmaf and the probe's three in each of four windows
-    assert text.count("ts_sync_mode=nearest") == 4 + 3 * 4
-    assert text.count("shortest=1:repeatlast=0") == 4 + 3 * 4
+def graph(*plans: Plan) -> str:
+    pairing = Pairing("index", 0, np.arange(250))
+    comparisons = [Comparison(one, Crop(), pairing) for one in plans]
+    return filter_graph(comparisons, threads=3, before="", reference_frames=None)
+
+
+def test_the_output_is_scaled_to_the_reference_by_bicubic() -> None:
+    assert "scale=1920:1080:flags=bicubic," in decided(HD, media(width=640, height=360)).output_filters
 
 
 def test_no_path_is_part_of_the_graph() -> None:
-    odd = "/tmp/it's [a], file: 'x'.mkv"
-    assert "tmp" not in graph(media(path=odd), media(path=odd))
+    odd = media(path="/tmp/it's [a], file: 'x'.mkv")
+    assert "tmp" not in graph(decided(odd, odd))
 
 
-def test_another_rate_puts_the_same_filter_on_the_reference_only() -> None:
-    text = graph(HD, media(rate=Fraction(30000, 1001), frames=300))
-    assert text.count("fps=30000/1001") == 1
-    assert "[whole]fps=30000/1001," in text
-    assert "[p0_paired][rf0s]psnr" in text
+def test_one_decoded_reference_serves_every_output() -> None:
+    text = graph(decided(HD, HD), decided(HD, media(width=640, height=360)), decided(HD, HD))
+    assert text.count("[0:V:0]") == 1
+    assert [text.count(f"[{n}:V:0]") for n in (1, 2, 3)] == [1, 1, 1]
+    assert text.count("libvmaf=") == 3
 
 
-def test_as_many_frames_at_another_rate_are_paired_by_their_number() -> None:
-    """25 fps played at 23.976, for instance."""
-    text = graph(HD, media(rate=Fraction(24000, 1001), seconds=250 * 1001 / 24000))
-    assert text.count("setpts=N/(25)/TB") == 2
+def _shown(partners: np.ndarray) -> list[int]:
+    """Which frame of the reference the filters meet at each slot: the last one that is not later."""
+    expression = partner_times(partners)
+    times = [_evaluated(expression, number) for number in range(int(partners[-1] - partners[0]) + 1)]
+    assert all(a < b for a, b in itertools.pairwise(times))
+    slots = [n << 20 for n in range(len(partners))]
+    return [int(partners[0]) + max(k for k, time in enumerate(times) if time <= slot) for slot in slots]
 
 
-def test_rates_that_differ_by_a_thousandth_are_paired_by_time_when_the_counts_differ() -> None:
-    decided = plan(
-        media(rate=Fraction(30000, 1001), frames=3000, seconds=100.1),
-        media(rate=Fraction(30), frames=3003, seconds=100.1),
-        Settings(),
-    )
-    assert (decided.pairing, decided.rate) == ("time", Fraction(30000, 1001))
+def _evaluated(expression: str, number: int) -> float:
+    names = {
+        "floor": np.floor,
+        "lt": lambda a, b: a < b,
+        "when": lambda condition, yes, no: yes if condition else no,
+        "N": number,
+    }
+    return float(eval(expression.replace("if(", "when("), {"__builtins__": {}}, names))  # noqa: S307
 
 
-def test_a_stream_without_times_is_paired_by_number() -> None:
-    assert plan(HD, media(rate=None, seconds=0.0), Settings()).pairing == "index"
+@pytest.mark.parametrize(
+    "partners",
+    [
+        pytest.param(list(range(7, 60)), id="one by one, from the seventh on"),
+        pytest.param(list(range(0, 100, 2)), id="every second"),
+        pytest.param([n * 4 // 5 for n in range(100)], id="five of four"),
+        pytest.param([n * 5 // 4 for n in range(100)], id="four of five"),
+        pytest.param([*range(20), *[19] * 100, *range(20, 60)], id="a gap that is filled"),
+        pytest.param([*range(20), *range(500, 520)], id="a part left out"),
+        pytest.param(sorted(np.random.default_rng(1).integers(0, 400, 300).tolist()), id="by chance"),
+        pytest.param([5], id="one frame"),
+    ],
+)
+def test_every_frame_meets_its_partner(partners: list[int]) -> None:
+    assert _shown(np.array(partners)) == partners
 
 
-def test_the_output_s_one_frame_too_many_is_left_out() -> None:
-    decided = plan(HD, media(frames=251, seconds=10.04), Settings())
-    assert decided.frames_limit == 250
-    assert "trim=end_frame=250" in filter_graph(decided, threads=1)
+def test_an_even_pairing_is_one_straight_line() -> None:
+    """However long: the text for ffmpeg does not grow with the video."""
+    assert len(partner_times(np.arange(100_000))) < 50
+    assert len(partner_times(np.arange(0, 100_000, 2))) < 50
+    assert len(partner_times(np.arange(100_000) * 4 // 5)) < 50
 
 
 @pytest.mark.parametrize(
@@ -104,17 +125,18 @@ def test_the_model_follows_from_the_lines_compared(
     size: tuple[int, int], codec_comparison: bool, model: str
 ) -> None:
     reference = media(width=size[0], height=size[1])
-    decided = plan(reference, media(width=640, height=360), Settings(codec_comparison=codec_comparison))
-    assert decided.models == (model,)
+    output = media(width=640, height=360)
+    assert decided(reference, output, codec_comparison=codec_comparison).models == (model,)
 
 
-def test_several_models_share_one_pass() -> None:
-    text = graph(HD, HD, model="hd", extra_models=("neg", "phone"))
+def test_several_models_and_metrics_share_one_pass() -> None:
+    text = graph(decided(HD, HD, model="hd", extra_models=("neg", "phone"), metrics=("vif", "cambi")))
     assert text.count("libvmaf=") == 1
     assert (
         r"model='version=vmaf_v0.6.1\:name=m0|version=vmaf_v0.6.1neg\:name=m1|"
         r"version=vmaf_v0.6.1\:name=m2\:enable_transform=true'" in text
     )
+    assert r"feature='name=float_vif\:debug=true|name=cambi'" in text
 
 
 @pytest.mark.parametrize(
@@ -126,27 +148,37 @@ def test_several_models_share_one_pass() -> None:
         ("v1", (192, 108), False),
         ("vmaf_v1.0.16_5d0h", (426, 240), False),
         ("vmaf_v1.0.16_5d0h", (480, 270), True),
-        ("hd", (64, 64), True),
+        ("hd", (64, 17), True),
+        ("hd", (64, 16), False),
     ],
 )
 def test_a_model_that_small_pictures_crash_is_refused(model: str, size: tuple[int, int], fits: bool) -> None:
     reference = media(width=size[0], height=size[1])
     if fits:
-        plan(reference, reference, Settings(model=model))
+        assert decided(reference, reference, model=model).models
     else:
         with pytest.raises(MediaError, match="needs at least"):
-            plan(reference, reference, Settings(model=model))
+            decided(reference, reference, model=model)
 
 
-@pytest.mark.parametrize("hdr", ["PQ", "HLG"])
-def test_hdr_is_refused_on_either_side(hdr: str) -> None:
-    for pair in ((media(hdr=hdr), HD), (HD, media(hdr=hdr))):
-        with pytest.raises(MediaError, match=rf"is HDR \({hdr}\), for which there is no public VMAF model"):
-            plan(*pair, Settings())
+def test_small_pictures_have_no_vmaf_where_no_model_was_asked_for() -> None:
+    small = decided(media(width=64, height=16), HD)
+    assert (small.models, small.lacks_vmaf) == ((), "vmaf_v0.6.1 needs at least 17x17, found 64x16")
+    assert "libvmaf" not in graph(small)
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_has_no_vmaf_and_what_is_untagged_beside_it_is_hdr_too(transfer: int, name: str) -> None:
+    hdr = coloured(transfer=transfer)
+    for pair in ((hdr, hdr), (hdr, coloured()), (coloured(), hdr)):
+        one = decided(*pair)
+        assert (one.models, one.lacks_vmaf) == ((), f"there is no public model for HDR ({name})")
+    with pytest.raises(MediaError, match=f"the reference is {name} and the output is not HDR"):
+        decided(hdr, coloured(transfer=1))
 
 
 @pytest.mark.parametrize(
-    ("reference", "distorted", "pixels"),
+    ("reference", "output", "pixels"),
     [
         ((8, "420"), (8, "420"), "yuv420p"),
         ((10, "420"), (8, "420"), "yuv420p10le"),
@@ -154,50 +186,87 @@ def test_hdr_is_refused_on_either_side(hdr: str) -> None:
         ((8, "444"), (8, "420"), "yuv444p"),
         ((12, "420"), (16, "420"), "yuv420p12le"),
         ((9, "420"), (8, "420"), "yuv420p10le"),
+        ((8, "400"), (8, "400"), "gray"),
+        ((8, "400"), (8, "444"), "yuv420p"),
+        ((8, "444"), (10, "400"), "yuv444p10le"),
     ],
 )
 def test_samples_are_compared_in_the_reference_s_chroma_and_the_deeper_bits(
-    reference: tuple[int, str], distorted: tuple[int, str], pixels: str
+    reference: tuple[int, str], output: tuple[int, str], pixels: str
 ) -> None:
-    decided = plan(
-        media(depth=reference[0], chroma=reference[1]),
-        media(depth=distorted[0], chroma=distorted[1]),
-        Settings(),
-    )
-    assert decided.pixel_format == pixels
+    one = decided(media(depth=reference[0], chroma=reference[1]), media(depth=output[0], chroma=output[1]))
+    assert f"format={pixels}," in one.reference_filters
+    assert f"format={pixels}," in one.output_filters
+
+
+def test_grey_is_full_range_and_gives_way_to_colour() -> None:
+    """As ffmpeg takes it when it codes grey as 4:2:0; the chroma that it then adds counts nowhere."""
+    one = decided(media(chroma="400", colour=Colour()), HD)
+    assert "in_range=pc:out_range=tv" in one.reference_filters
+    assert "in_range" not in one.output_filters
+    assert one.luma_only
+    assert decided(media(chroma="400"), media(chroma="400")).luma_only
+    assert not decided(HD, HD).luma_only
+
+
+def test_rgb_is_brought_to_what_the_other_side_is() -> None:
+    rgb = media(rgb=True, chroma="444", colour=Colour(range="pc"))
+    one = decided(rgb, HD)
+    assert ":out_range=tv:out_color_matrix=bt709" in one.reference_filters
+    assert "in_range" not in one.output_filters
+    assert ":out_range=tv:out_color_matrix=bt709" in decided(HD, rgb).output_filters
 
 
 def test_ranges_that_differ_are_brought_to_the_reference_s() -> None:
-    assert ":in_range=pc:out_range=tv" in graph(HD, media(full_range=True))
-    assert ":in_range=tv:out_range=pc" in graph(media(full_range=True), HD)
-    assert "range=" not in graph(media(full_range=True), media(full_range=True))
+    full, limited = coloured(range="pc"), coloured(range="tv")
+    assert ":in_range=pc:out_range=tv" in decided(limited, full).output_filters
+    assert ":in_range=tv:out_range=pc" in decided(full, limited).output_filters
+    assert "in_range" not in decided(full, full).output_filters
+
+
+def test_what_one_side_does_not_say_is_the_other_s() -> None:
+    full, silent = coloured(range="pc", matrix="bt2020nc"), coloured()
+    for pair in ((full, silent), (silent, full)):
+        one = decided(*pair)
+        assert "in_range" not in one.output_filters
+        assert "color_matrix" not in one.output_filters
+        for filters in (one.reference_filters, one.output_filters):
+            assert filters.startswith("setparams=range=pc:colorspace=bt2020nc:")
+    assert decided(full, silent).notes == (
+        "the output does not say its colour range; the reference's was taken",
+        "the output does not say its colour matrix; the reference's was taken",
+    )
 
 
 def test_matrices_are_converted_only_when_both_are_known_and_differ() -> None:
-    assert ":in_color_matrix=smpte170m:out_color_matrix=bt709" in graph(HD, media(matrix="smpte170m"))
-    assert "matrix" not in graph(HD, media(matrix=None))
-    assert "matrix" not in graph(media(matrix=None), HD)
+    sd = coloured(matrix="smpte170m")
+    assert ":in_color_matrix=smpte170m:out_color_matrix=bt709" in decided(HD, sd).output_filters
+    assert "color_matrix" not in decided(HD, coloured()).output_filters
 
 
-def test_the_probe_looks_at_the_first_second_the_thirds_and_the_end() -> None:
-    windows = plan(HD, HD, Settings()).windows
-    assert windows[0] == pytest.approx((0.06, 1.0))
-    assert [round(begin, 2) for begin, _ in windows[1:]] == [3.33, 6.67, 9.4]
-    assert windows[-1][1] == pytest.approx(9.9)
+def test_primaries_and_transfer_are_never_converted_and_said() -> None:
+    one = decided(coloured(primaries=1, transfer=1), coloured(primaries=5, transfer=1))
+    assert one.notes == ("colour primaries differ (1 and 5 of ITU-T H.273); nothing was converted",)
+    assert one.output_filters.count("color_primaries=unknown:color_trc=unknown") == 2
 
 
-def test_a_video_of_a_few_frames_is_not_probed() -> None:
-    few = media(frames=3, seconds=0.12)
-    assert plan(few, few, Settings()).windows == ()
-    assert "nullsink" not in graph(few, few)
+@pytest.mark.parametrize(("width", "depth", "there"), [(854, 8, True), (640, 10, True), (854, 10, False)])
+def test_xpsnr_of_deep_samples_needs_a_width_that_the_filter_reads_rightly(
+    width: int, depth: int, there: bool
+) -> None:
+    video = media(width=width, depth=depth)
+    one = decided(video, video, xpsnr=True)
+    assert one.xpsnr is there
+    assert ("xpsnr" in graph(one)) is there
+    assert any(note.startswith("no XPSNR") for note in one.notes) is not there
 
 
-def test_seconds_compared_of_loops_and_starts() -> None:
-    long = media(seconds=35.0, frames=875)
-    assert seconds_compared(HD, long, Settings()) == 10.0
-    assert seconds_compared(HD, long, Settings(reference_loops=2)) == 30.0
-    assert seconds_compared(HD, long, Settings(reference_loops=-1)) == 35.0
-    assert seconds_compared(HD, long, Settings(reference_start=4.0)) == 6.0
+def test_both_sides_are_cropped_before_anything_is_scaled() -> None:
+    crop = Crop(Area(1920, 800, 0, 140), Area(1280, 534, 0, 93))
+    one = decided(HD, media(width=1280, height=720), crop)
+    assert (one.width, one.height) == (1920, 800)
+    assert "crop=1920:800:0:140,scale=1920:800" in one.reference_filters
+    assert "crop=1280:534:0:93,scale=1920:800" in one.output_filters
 
 
 @pytest.mark.parametrize(
@@ -211,8 +280,14 @@ def test_seconds_compared_of_loops_and_starts() -> None:
         ({"reference_start": -1.0}, "reference_start: expected seconds from 0 up"),
         ({"reference_start": 1.0, "reference_loops": 1}, "reference_start: cannot be combined"),
         ({"model": "hd", "codec_comparison": True}, "codec_comparison: it chooses the model itself"),
+        ({"offset": float("nan")}, "offset: expected seconds, found nan"),
+        ({"metrics": ("psnr_hvs",)}, "metric: expected one of ms_ssim, vif, cambi; found 'psnr_hvs'"),
+        ({"reference_filter": "movie=/etc/passwd"}, "reference_filter: expected filters of bwdif"),
+        ({"reference_filter": "yadif,[x]null"}, r"reference_filter: .*found '\[x\]null'"),
+        ({"raw": RawFormat(rate="fast")}, "rate: expected frames a second such as 30000/1001, found 'fast'"),
+        ({"raw": RawFormat(pixel_format="a:b")}, "pixel_format: expected ffmpeg's name"),
     ],
 )
 def test_settings_that_cannot_be_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plan(HD, HD, Settings(**settings))
+        decided(HD, HD, **settings)

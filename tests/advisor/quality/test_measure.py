@@ -16,7 +16,7 @@ from advisor import quality
 from advisor.errors import FfmpegError, MediaError
 from advisor.quality.measure import measure
 from advisor.quality.pooling import harmonic_mean, percentile, pool
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
 
 pytestmark = pytest.mark.ffmpeg
@@ -146,14 +146,14 @@ def test_the_number_of_threads_changes_no_score(videos: Path) -> None:
 
 
 def test_a_subsample_scores_every_third_frame_and_compares_all(videos: Path) -> None:
-    measured = measure(videos / "ref.mkv", videos / "enc.mp4", Settings(subsample=3))
+    measured = measure(videos / "ref.mkv", videos / "enc.mp4", QualitySettings(subsample=3))
     scored = [frame.number for frame in measured.frames if frame.vmaf is not None]
     assert scored == list(range(0, FRAMES, 3))
     assert measured.quality.frames == FRAMES
 
 
 def test_a_measurement_travels_between_processes(videos: Path) -> None:
-    settings = Settings(extra_models=("neg",), reference_loops=-1)
+    settings = QualitySettings(extra_models=("neg",), reference_loops=-1)
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 -- our own bytes
     assert pickle.loads(pickle.dumps(measure)) is measure  # noqa: S301
 
@@ -198,7 +198,7 @@ def test_notes_say_what_does_not_make_a_score_wrong(videos: Path, tmp_path: Path
 def test_an_unaligned_pair_is_an_error_of_the_small_functions(videos: Path, tmp_path: Path) -> None:
     late = ("-vf", "loop=1:1:0,setpts=N/30/TB,trim=end_frame=30")
     ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *late, "-c:v", "libx264", "late.mp4")
-    with pytest.raises(MediaError, match=r"is not aligned with .*: the output is a frame or more behind"):
+    with pytest.raises(MediaError, match=r"is not aligned with .*: the output begins with 1 frame of"):
         quality.compute_psnr(videos / "ref.mkv", tmp_path / "late.mp4")
 
 
@@ -210,19 +210,36 @@ def test_any_name_is_measured(videos: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("which", ["reference", "output"])
-def test_a_damaged_file_is_named(videos: Path, tmp_path: Path, which: str) -> None:
-    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), "-c:v", "libx264", "-g", "10", "bad.ts")
+def test_a_damaged_file_is_scored_up_to_the_damage(videos: Path, tmp_path: Path, which: str) -> None:
+    """The frames before it score what they score in the whole file."""
+    coder = ("-c:v", "libx264", "-g", "10", "-bf", "0", "-threads", "1")
+    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *coder, "bad.ts")
+    whole = measure(videos / "ref.mkv", tmp_path / "bad.ts").frames
     data = bytearray((tmp_path / "bad.ts").read_bytes())
     for place in range(len(data) // 2, len(data) // 2 + 3000):
         data[place] ^= 0x5A
     (tmp_path / "bad.ts").write_bytes(data)
-    pair = (
-        (tmp_path / "bad.ts", videos / "enc.mp4")
-        if which == "reference"
-        else (videos / "ref.mkv", tmp_path / "bad.ts")
-    )
-    with pytest.raises(MediaError, match=r"bad\.ts: is damaged"):
-        quality.compute_quality(*pair)
+    bad = tmp_path / "bad.ts"
+    if which == "reference":
+        part = quality.compute_quality(bad, videos / "ref.mkv")
+    else:
+        measured = measure(videos / "ref.mkv", bad)
+        part = measured.quality
+        assert [f.vmaf for f in measured.frames[:-1]] == [f.vmaf for f in whole[: len(measured.frames) - 1]]
+    assert part.aligned
+    assert part.frames is not None
+    assert 5 < part.frames < 25
+    assert any(note.startswith(f"the {which} is damaged after {part.frames} frames") for note in part.notes)
+
+
+def test_a_file_that_is_damaged_from_the_start_is_named(videos: Path, tmp_path: Path) -> None:
+    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), "-c:v", "libx264", "-g", "50", "bad.ts")
+    data = bytearray((tmp_path / "bad.ts").read_bytes())
+    for place in range(188 * 6, len(data) - 188 * 10):
+        data[place] ^= 0x5A if place % 188 > 20 else 0
+    (tmp_path / "bad.ts").write_bytes(data)
+    with pytest.raises(MediaError, match=r"bad\.ts: "):
+        quality.compute_quality(videos / "ref.mkv", tmp_path / "bad.ts")
 
 
 def test_what_a_decoder_repaired_is_noted(videos: Path, tmp_path: Path) -> None:

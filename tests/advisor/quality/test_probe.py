@@ -8,10 +8,12 @@ import threading
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from advisor.errors import MediaError
-from advisor.quality.probe import count_frames, probe
+from advisor.quality.probe import Colour, intact_frames, probe
+from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import find_ffmpeg
 
 pytestmark = pytest.mark.ffmpeg
@@ -33,7 +35,7 @@ def test_size_rate_and_frames_of_an_mp4(tmp_path: Path) -> None:
     found = probe(video(tmp_path, "a.mp4"))
     assert (found.width, found.height, found.depth, found.chroma) == (128, 72, 8, "420")
     assert (found.rate, found.frames, found.seconds) == (Fraction(25), 50, pytest.approx(2.0))
-    assert (found.full_range, found.rgb, found.hdr) == (False, False, None)
+    assert (found.rgb, found.colour.range, found.colour.hdr) == (False, None, None)
 
 
 @pytest.mark.parametrize("rate", ["24000/1001", "30000/1001", "30", "60000/1001"])
@@ -63,7 +65,7 @@ def test_a_turned_phone_video_is_seen_upright(tmp_path: Path) -> None:
         ("yuv422p10le", 10, "422", False),
         ("yuv444p", 8, "444", False),
         ("yuv411p", 8, "422", False),
-        ("gray", 8, "420", False),
+        ("gray", 8, "400", False),
         ("gbrp", 8, "444", True),
         ("yuv420p12le", 12, "420", False),
     ],
@@ -76,8 +78,14 @@ def test_depth_and_chroma(tmp_path: Path, pixels: str, depth: int, chroma: str, 
 def test_full_range_and_matrix(tmp_path: Path) -> None:
     tags = ("-color_range", "pc", "-colorspace", "smpte170m")
     found = probe(video(tmp_path, "a.mp4", "-vf", "scale=out_range=pc", *tags, *_H264))
-    assert found.full_range
-    assert found.matrix == "smpte170m"
+    assert (found.colour.range, found.colour.matrix) == ("pc", "smpte170m")
+
+
+def test_what_a_file_does_not_say_of_its_colours_is_unknown(tmp_path: Path) -> None:
+    assert probe(video(tmp_path, "a.mp4")).colour == Colour()
+    tags = "setparams=colorspace=bt709:color_primaries=bt470bg:color_trc=smpte170m"
+    told = probe(video(tmp_path, "b.mp4", "-vf", tags, *_H264)).colour
+    assert told == Colour(range="tv", matrix="bt709", primaries=5, transfer=6)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +201,7 @@ def test_an_mp4_without_its_index(tmp_path: Path) -> None:
 
 def test_an_mp4_whose_end_is_missing(tmp_path: Path) -> None:
     path = video(tmp_path, "a.mp4", *_H264, "-movflags", "faststart")
-    assert _refused(_cut(path, 0.6)).startswith("is damaged or cut off after ")
+    assert _refused(_cut(path, 0.6)).startswith("is cut off: ")
 
 
 def test_a_matroska_file_whose_end_is_missing(tmp_path: Path) -> None:
@@ -208,13 +216,69 @@ def test_a_start_offset_is_no_missing_end(tmp_path: Path) -> None:
     assert probe(video(tmp_path, "a.mkv", *_H264, "-output_ts_offset", "1.3")).frames == 50
 
 
-def test_counting_by_decoding_agrees_with_the_packets(tmp_path: Path) -> None:
-    path = video(tmp_path, "a.mp4")
-    assert count_frames(path) == probe(path).frames == 50
+def test_a_last_frame_that_is_held_is_no_missing_end(tmp_path: Path) -> None:
+    """The track says 3 s, its last packet begins at 1 s and lasts for two: nothing lacks."""
+    video(tmp_path, "a.mp4", *_H264, "-bf", "0", "-frames:v", "26")
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        for number, packet in enumerate(packets):
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts = packet.dts = number
+            packet.duration = 1 if number < 25 else 50
+            target.mux(packet)
+    assert probe(tmp_path / "b.mp4").frames == 26
 
 
-def test_counting_says_which_file_is_damaged(tmp_path: Path) -> None:
-    path = video(tmp_path, "a.mkv", "-c:v", "ffv1", "-level", "3", "-slicecrc", "1")
-    path.write_bytes(b"")
-    with pytest.raises(MediaError, match=r"a\.mkv: the file is empty"):
-        count_frames(path)
+def test_a_duration_that_was_copied_from_another_file_is_no_missing_end(tmp_path: Path) -> None:
+    """ffmpeg copies Matroska's DURATION of 2 s into a NUT file that holds one."""
+    video(tmp_path, "a.mkv", "-c:v", "rawvideo")
+    ffmpeg(tmp_path, "-i", "a.mkv", "-frames:v", "25", "-c:v", "rawvideo", "a.nut")
+    assert probe(tmp_path / "a.nut").frames == 25
+
+
+def test_intact_frames_are_those_before_the_first_that_was_guessed(tmp_path: Path) -> None:
+    """Groups of 10 frames; transport packets in the second half are lost."""
+    path = video(tmp_path, "a.ts", *_H264)
+    assert intact_frames(probe(path)) == 50
+    packets = path.read_bytes()
+    count = len(packets) // 188
+    lost = range(count // 2, count // 2 + 4)
+    path.write_bytes(b"".join(packets[188 * n : 188 * n + 188] for n in range(count) if n not in lost))
+    assert 15 < intact_frames(probe(path)) < 35
+
+
+def test_fields_are_seen(tmp_path: Path) -> None:
+    fields = ("-vf", "setfield=tff", *_H264, "-flags", "+ildct+ilme")
+    assert probe(video(tmp_path, "a.mp4", *fields)).interlaced
+    assert not probe(video(tmp_path, "b.mp4")).interlaced
+
+
+def test_raw_samples_are_what_the_user_says(tmp_path: Path) -> None:
+    """128x72 in 4:2:0: 13 824 bytes a frame."""
+    path = video(tmp_path, "a.yuv", "-pix_fmt", "yuv420p")
+    found = probe(path, RawFormat(size=(128, 72), rate="30000/1001"))
+    assert (found.frames, found.rate, found.width) == (50, Fraction(30000, 1001), 128)
+    with pytest.raises(MediaError, match="raw samples need a size"):
+        probe(path)
+    with pytest.raises(MediaError, match=r"expected whole frames of 12096 bytes \(112x72, yuv420p\)"):
+        probe(path, RawFormat(size=(112, 72)))
+    with pytest.raises(MediaError, match="ffmpeg knows no pixel format 'yuv421'"):
+        probe(path, RawFormat(size=(128, 72), pixel_format="yuv421"))
+
+
+def test_numbered_pictures_are_a_video_of_the_rate_that_the_user_says(tmp_path: Path) -> None:
+    ffmpeg(tmp_path, *_CLIP, "-frames:v", "5", "-start_number", "7", "p%03d.png")
+    pattern = tmp_path / "p%03d.png"
+    found = probe(pattern, RawFormat(rate="50"))
+    assert (found.frames, found.rate, found.rgb) == (5, Fraction(50), True)
+    (tmp_path / "p009.png").unlink()
+    with pytest.raises(MediaError, match="numbered without a gap, 9 is missing"):
+        probe(pattern)
+    with pytest.raises(MediaError, match="no picture has such a name"):
+        probe(tmp_path / "q%03d.png")
+
+
+def test_a_url_is_no_path(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="expected a file, found a URL"):
+        probe("https://example.org/a.mp4")

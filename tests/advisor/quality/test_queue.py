@@ -16,8 +16,8 @@ import pytest
 from advisor.quality.cache import QualityCache, Record, content_key, file_digest
 from advisor.quality.entries import answered, entries_of, with_scores
 from advisor.quality.pairs import read_pairs
-from advisor.quality.queue import Job, Outcome, QualityQueue, perform, stamped
-from advisor.quality.settings import Settings
+from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue, perform, stamped
+from advisor.quality.settings import QualitySettings
 from advisor.results import Output, Quality, Run, Scenario, Vmaf
 from advisor.video.ffmpeg import find_ffmpeg
 
@@ -40,7 +40,9 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def queues() -> Iterator[Callable[..., QualityQueue]]:
     opened: list[QualityQueue] = []
 
-    def open_queue(answer: Callable[[Job, Callable[[], None]], Outcome], workers: int = 1) -> QualityQueue:
+    def open_queue(
+        answer: Callable[[QualityJob, Callable[[], None]], QualityOutcome], workers: int = 1
+    ) -> QualityQueue:
         opened.append(QualityQueue(answer, workers=workers))
         opened[-1].start()
         return opened[-1]
@@ -61,15 +63,15 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
 
 
 def test_a_key_depends_on_both_files_and_every_setting() -> None:
-    base = content_key("r", "d", Settings())
+    base = content_key("r", "d", QualitySettings())
     others = [
-        content_key("d", "r", Settings()),
-        content_key("r", "d2", Settings()),
-        *(content_key("r", "d", s) for s in (Settings(model="hd"), Settings(xpsnr=True))),
-        content_key("r", "d", Settings(reference_loops=-1)),
+        content_key("d", "r", QualitySettings()),
+        content_key("r", "d2", QualitySettings()),
+        *(content_key("r", "d", s) for s in (QualitySettings(model="hd"), QualitySettings(xpsnr=True))),
+        content_key("r", "d", QualitySettings(reference_loops=-1)),
     ]
     assert len({base, *others}) == 6
-    assert content_key("r", "d", Settings()) == base
+    assert content_key("r", "d", QualitySettings()) == base
 
 
 def test_a_record_outlives_the_process_that_wrote_it(tmp_path: Path) -> None:
@@ -100,10 +102,10 @@ def test_copies_are_answered_from_the_cache_under_their_own_names(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     cache = QualityCache(tmp_path / "c")
-    key = content_key(file_digest(pair[0]), file_digest(pair[1]), Settings())
+    key = content_key(file_digest(pair[0]), file_digest(pair[1]), QualitySettings())
     cache.put(key, SCORED)
     copy = shutil.copy(pair[1], tmp_path / "copy")
-    outcome = perform(stamped(pair[0], Path(copy), Settings()), cache, ffmpeg="/none")
+    outcome = perform(stamped(pair[0], Path(copy), QualitySettings()), cache, ffmpeg="/none")
     assert outcome.cached
     assert outcome.quality is not None
     assert outcome.quality.distorted == str(copy)
@@ -114,20 +116,20 @@ def test_a_damaged_file_is_tried_once_and_a_failing_ffmpeg_three_times(tmp_path:
     cache = QualityCache(tmp_path / "c")
     (tmp_path / "ref").write_bytes(b"reference")
     (tmp_path / "out").write_bytes(b"encode")
-    job = stamped(tmp_path / "ref", tmp_path / "out", Settings())
+    job = stamped(tmp_path / "ref", tmp_path / "out", QualitySettings())
     first = perform(job, cache, ffmpeg=str(find_ffmpeg()))
     assert (first.kind, first.cached) == ("damaged", False)
     assert first.failure is not None
     assert first.failure.startswith("the reference expected a video file")
     assert perform(job, cache).cached
-    missing = stamped(tmp_path / "ref", tmp_path / "out", Settings(xpsnr=True))
+    missing = stamped(tmp_path / "ref", tmp_path / "out", QualitySettings(xpsnr=True))
     tries = [perform(missing, cache, ffmpeg="/no/ffmpeg") for _ in range(4)]
     assert [outcome.cached for outcome in tries] == [False, False, False, True]
     assert {outcome.kind for outcome in tries} == {"failed"}
 
 
 def test_a_file_that_vanished_is_a_failure_that_is_not_kept(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    job = stamped(*pair, Settings())
+    job = stamped(*pair, QualitySettings())
     pair[1].unlink()
     outcome = perform(job, QualityCache(tmp_path / "c"))
     assert (outcome.kind, outcome.failure) == ("damaged", "cannot be read: No such file or directory")
@@ -138,7 +140,7 @@ def test_a_file_that_was_exchanged_while_it_waited_is_not_read(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """A link to elsewhere that is put in the place of an output after it was looked at."""
-    job = stamped(*pair, Settings())
+    job = stamped(*pair, QualitySettings())
     elsewhere = tmp_path / "elsewhere.mp4"
     elsewhere.write_bytes(b"private")
     pair[1].unlink()
@@ -148,17 +150,19 @@ def test_a_file_that_was_exchanged_while_it_waited_is_not_read(
 
 
 def test_a_job_travels_between_processes(pair: tuple[Path, Path]) -> None:
-    job = stamped(*pair, Settings(extra_models=("neg",)))
+    job = stamped(*pair, QualitySettings(extra_models=("neg",)))
     assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 -- our own bytes
 
 
-def _jobs(count: int) -> list[Job]:
-    return [Job("r", f"d{n}", Settings(), (1, 1, 1), (1, 1, n)) for n in range(count)]
+def _jobs(count: int) -> list[QualityJob]:
+    return [QualityJob("r", f"d{n}", QualitySettings(), (1, 1, 1), (1, 1, n)) for n in range(count)]
 
 
 def test_every_job_is_answered_once_by_several_workers(queues: Callable[..., QualityQueue]) -> None:
     asked: list[str] = []
-    queue = queues(lambda job, check: (asked.append(job.distorted), Outcome(kind="scored"))[1], workers=4)
+    queue = queues(
+        lambda job, check: (asked.append(job.distorted), QualityOutcome(kind="scored"))[1], workers=4
+    )
     jobs = _jobs(50)
     for _ in range(5):
         queue.want(jobs)
@@ -169,13 +173,13 @@ def test_every_job_is_answered_once_by_several_workers(queues: Callable[..., Qua
 
 
 def test_what_is_wanted_first_is_done_first(queues: Callable[..., QualityQueue]) -> None:
-    asked: list[Job] = []
+    asked: list[QualityJob] = []
     gate = threading.Event()
 
-    def answer(job: Job, check: Callable[[], None]) -> Outcome:
+    def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         asked.append(job)
         gate.wait(10)
-        return Outcome(kind="scored")
+        return QualityOutcome(kind="scored")
 
     queue = queues(answer)
     jobs = _jobs(3)
@@ -188,7 +192,7 @@ def test_what_is_wanted_first_is_done_first(queues: Callable[..., QualityQueue])
 
 
 def test_an_answer_that_nobody_wants_any_more_is_forgotten(queues: Callable[..., QualityQueue]) -> None:
-    queue = queues(lambda job, check: Outcome(kind="scored"))
+    queue = queues(lambda job, check: QualityOutcome(kind="scored"))
     jobs = _jobs(2)
     queue.want(jobs)
     until(lambda: queue.pending == 0)
@@ -198,10 +202,10 @@ def test_an_answer_that_nobody_wants_any_more_is_forgotten(queues: Callable[...,
 
 
 def test_an_unexpected_failure_does_not_end_the_worker(queues: Callable[..., QualityQueue]) -> None:
-    def answer(job: Job, check: Callable[[], None]) -> Outcome:
+    def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         if job.distorted == "d0":
             raise ZeroDivisionError("by chance")
-        return Outcome(kind="scored")
+        return QualityOutcome(kind="scored")
 
     queue = queues(answer)
     jobs = _jobs(2)
@@ -215,7 +219,7 @@ def test_an_unexpected_failure_does_not_end_the_worker(queues: Callable[..., Qua
 def test_closing_ends_a_measurement_in_its_middle(queues: Callable[..., QualityQueue]) -> None:
     inside = threading.Event()
 
-    def answer(job: Job, check: Callable[[], None]) -> Outcome:
+    def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
         inside.set()
         while True:
             check()
@@ -257,11 +261,11 @@ def test_a_list_of_pairs_is_relative_to_its_folder(tmp_path: Path) -> None:
         "- {reference: a.mkv, distorted: /c.mp4, reference_loops: -1}",
     )
     (tmp_path / "list.yaml").write_text("\n".join(lines))
-    first, second = read_pairs(tmp_path / "list.yaml", Settings(xpsnr=True)).pairs
+    first, second = read_pairs(tmp_path / "list.yaml", QualitySettings(xpsnr=True)).pairs
     assert (first.name, first.distorted) == ("mine", tmp_path / "sub" / "b.mp4")
-    assert first.settings == Settings(xpsnr=True, codec_comparison=True)
+    assert first.settings == QualitySettings(xpsnr=True, codec_comparison=True)
     assert (second.name, second.distorted) == ("/c.mp4", Path("/c.mp4"))
-    assert second.settings == Settings(xpsnr=True, reference_loops=-1)
+    assert second.settings == QualitySettings(xpsnr=True, reference_loops=-1)
 
 
 @pytest.mark.parametrize(
@@ -280,13 +284,13 @@ def test_a_list_of_pairs_is_relative_to_its_folder(tmp_path: Path) -> None:
 )
 def test_a_broken_list_names_the_place(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "l.yaml").write_text(text)
-    found = read_pairs(tmp_path / "l.yaml", Settings())
+    found = read_pairs(tmp_path / "l.yaml", QualitySettings())
     assert (found.pairs, found.problems) == ([], [problem])
 
 
 def test_text_that_is_no_yaml_has_one_problem(tmp_path: Path) -> None:
     (tmp_path / "l.yaml").write_text("[")
-    (problem,) = read_pairs(tmp_path / "l.yaml", Settings()).problems
+    (problem,) = read_pairs(tmp_path / "l.yaml", QualitySettings()).problems
     assert problem.startswith("expected a YAML or JSON list of pairs: ")
 
 
@@ -296,7 +300,7 @@ def test_a_wrong_entry_hides_none_beside_it(tmp_path: Path) -> None:
         "- {reference: a, distorted: two, name: same}\n- {reference: a, distorted: three, name: same}\n"
         "- {reference: a, distorted: four, model: vmaf_none}\n- {reference: a, distorted: five}\n"
     )
-    found = read_pairs(tmp_path / "l.yaml", Settings())
+    found = read_pairs(tmp_path / "l.yaml", QualitySettings())
     assert [pair.name for pair in found.pairs] == ["one", "five"]
     assert [problem.partition(":")[0] for problem in found.problems] == ["pairs[1]", "pairs[4].model", "same"]
 
@@ -315,14 +319,14 @@ def test_in_a_folder_the_nearest_reference_counts(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = read_pairs(tmp_path, Settings(xpsnr=True))
+    found = read_pairs(tmp_path, QualitySettings(xpsnr=True))
     assert [(pair.name, pair.reference.relative_to(tmp_path).as_posix()) for pair in found.pairs] == [
         ("a.mp4", "reference.mkv"),
         ("other/deep/c.webm", "other/reference.y4m"),
         ("x265/b.MP4", "reference.mkv"),
     ]
     assert found.problems == []
-    assert {pair.settings for pair in found.pairs} == {Settings(xpsnr=True)}
+    assert {pair.settings for pair in found.pairs} == {QualitySettings(xpsnr=True)}
 
 
 def test_a_folder_says_where_a_reference_is_missing_or_one_too_many(tmp_path: Path) -> None:
@@ -336,7 +340,7 @@ def test_a_folder_says_where_a_reference_is_missing_or_one_too_many(tmp_path: Pa
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = read_pairs(tmp_path, Settings())
+    found = read_pairs(tmp_path, QualitySettings())
     assert [pair.name for pair in found.pairs] == ["good/c.mp4"]
     assert found.problems == [
         "none: expected a video named reference, found none",
@@ -347,7 +351,7 @@ def test_a_folder_says_where_a_reference_is_missing_or_one_too_many(tmp_path: Pa
 def test_a_file_name_that_is_no_text_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "reference.mkv").touch()
     (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
-    (pair,) = read_pairs(tmp_path, Settings()).pairs
+    (pair,) = read_pairs(tmp_path, QualitySettings()).pairs
     assert pair.name == "caf\N{REPLACEMENT CHARACTER}.mp4"
     assert pair.distorted.is_file()
 
@@ -358,14 +362,14 @@ def _scenario(**more: object) -> Scenario:
 
 def _entries(scenario: Scenario, folder: Path) -> list[tuple[str, str | None]]:
     run = Run(run_id="r", scenarios=(scenario,))
-    found = entries_of(run, scenario, folder, (folder.resolve(),), Settings())
+    found = entries_of(run, scenario, folder, (folder.resolve(),), QualitySettings())
     return [(entry.output, entry.kind) for entry in found]
 
 
 def test_scores_of_the_whole_scenario_are_taken_as_they_are(tmp_path: Path) -> None:
     scenario = _scenario(vmaf_score=90.0, outputs=[Output(path="gone.mp4")])
     run = Run(run_id="r", scenarios=(scenario,))
-    (entry,) = entries_of(run, scenario, tmp_path, (tmp_path,), Settings())
+    (entry,) = entries_of(run, scenario, tmp_path, (tmp_path,), QualitySettings())
     assert entry.job is None
     assert entry.quality is not None
     assert entry.quality.vmaf == Vmaf(mean=90.0)
@@ -391,18 +395,18 @@ def test_a_scenario_has_a_score_only_when_every_output_has(tmp_path: Path) -> No
     good = Quality(aligned=True, vmaf=Vmaf(mean=70.0))
     scenario = _scenario(outputs=[Output(quality=good), Output()])
     run = Run(run_id="r", scenarios=(scenario,))
-    entries = entries_of(run, scenario, tmp_path, (tmp_path,), Settings())
+    entries = entries_of(run, scenario, tmp_path, (tmp_path,), QualitySettings())
     assert with_scores(scenario, entries) is None
     whole = _scenario(outputs=[Output(quality=good), Output(quality=good)])
-    entries = entries_of(run, whole, tmp_path, (tmp_path,), Settings())
+    entries = entries_of(run, whole, tmp_path, (tmp_path,), QualitySettings())
     assert with_scores(whole, entries) == whole
 
 
 def test_an_answer_without_scores_keeps_its_reason(tmp_path: Path, pair: tuple[Path, Path]) -> None:
     from advisor.quality.entries import Entry
 
-    entry = Entry("", job=stamped(*pair, Settings()))
-    unaligned = Outcome(Quality(aligned=False, reason="it lags"), kind="unaligned")
+    entry = Entry("", job=stamped(*pair, QualitySettings()))
+    unaligned = QualityOutcome(Quality(aligned=False, reason="it lags"), kind="unaligned")
     found = answered(entry, lambda job: unaligned)
     assert (found.kind, found.reason, found.job) == ("unaligned", "it lags", None)
     assert answered(entry, lambda job: None) is entry

@@ -1,15 +1,13 @@
-"""What a predictor sees, and the words for what it has not seen."""
+"""What a predictor sees of a scenario."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from advisor.regression.features import Encoding, case, effort, video_seconds
+from advisor.regression.features import case, video_seconds
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario
 
 
@@ -68,28 +66,6 @@ def test_a_ladder_counts_its_pixels_and_rungs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoder", "preset", "expected"),
-    [
-        ("libx264", "placebo", 0.0),
-        ("libx264", "ultrafast", 1.0),
-        ("libx265", "medium", 4 / 9),
-        ("libsvtav1", "13", 1.0),
-        ("libsvtav1", "0", 0.0),
-        ("libsvtav1", "99", 1.0),
-        ("h264_nvenc", "p1", 1.0),
-        ("h264_nvenc", "p7", 0.0),
-        ("libx264", "warp", None),
-        ("libx264", None, None),
-        (None, "medium", None),
-    ],
-)
-def test_presets_lie_on_one_scale_of_effort(
-    encoder: str | None, preset: str | None, expected: float | None
-) -> None:
-    assert effort(encoder, preset) == (None if expected is None else pytest.approx(expected))
-
-
-@pytest.mark.parametrize(
     ("scenario", "seconds"),
     [
         (_scenario(), 10.0),
@@ -104,69 +80,6 @@ def test_seconds_of_video_come_from_outputs_input_or_window(
     assert video_seconds(scenario) == seconds
 
 
-def test_columns_that_never_varied_are_dropped_and_named_when_they_change() -> None:
-    encoding = Encoding.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
-    assert encoding.columns == ("log_bitrate_kbps", "log_bits_per_pixel")
-    assert encoding.unknowns(_case(fps=50.0, bitrate="4000k")) == [
-        "fps never varied in training: its effect is not known",
-        "pixels per second never varied in training: its effect is not known",
-    ]
-
-
-def test_a_value_outside_of_what_was_measured_is_held_at_the_edge_and_named() -> None:
-    encoding = Encoding.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
-    far = _case(bitrate="90000k")
-    assert encoding.matrix([far]).tolist() == encoding.matrix([_case(bitrate="4000k")]).tolist()
-    assert "bitrate kbps outside of what was measured" in encoding.unknowns(far)
-
-
-@pytest.mark.parametrize(
-    ("change", "beyond"),
-    [
-        ({}, 0.0),
-        # ln 16 over ln 4 is two spans, of bitrate and of bits a pixel alike: one of them lies outside, twice
-        ({"bitrate": "16000k"}, math.hypot(1.0, 1.0)),
-        ({"bitrate": None}, math.hypot(0.5, 0.5)),
-        ({"fps": 50.0}, None),
-        ({"outputs": [Output(resolution="1280x720", duration=99.0)]}, 0.0),
-    ],
-)
-def test_how_far_a_case_is_from_what_was_measured(change: dict[str, Any], beyond: float | None) -> None:
-    """In spans of each column; None where something changed that never did, but for the length."""
-    encoding = Encoding.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
-    case = _case(**({"bitrate": "4000k"} | change))
-    assert encoding.beyond(case, new_machine=False) == (None if beyond is None else pytest.approx(beyond))
-
-
-def test_threads_of_a_new_machine_are_a_part_of_its_calibration() -> None:
-    encoding = Encoding.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
-    more = _case(bitrate="4000k", threads=64)
-    assert encoding.beyond(more, new_machine=False) is None
-    assert encoding.beyond(more, new_machine=True) == 0.0
-
-
-def test_missing_values_are_the_median_with_an_indicator() -> None:
-    cases = [_case(fps=25.0), _case(fps=50.0), _case(fps=30.0), _case(fps=None)]
-    encoding = Encoding.learn(cases)
-    column = encoding.columns.index("no_log_fps")
-    assert encoding.matrix(cases)[:, column].tolist() == [0, 0, 0, 1]
-    filled = encoding.matrix(cases)[3, encoding.columns.index("log_fps")]
-    assert math.exp(filled) == pytest.approx(30.0)
-
-
-def test_categories_are_columns_by_name() -> None:
-    encoding = Encoding.learn([_case(), _case(encoder="libx265"), _case(encoder="libsvtav1", preset="8")])
-    assert encoding.columns[-2:] == ("encoder=libx264", "encoder=libx265")
-    assert encoding.matrix([_case(encoder="libx265")])[0, -2:].tolist() == [0.0, 1.0]
-
-
-def test_content_counts_where_half_of_the_cases_have_it_with_five_values() -> None:
-    some = [_case(content={"spatial": 30.0 + i, "rare": 1.0 * i, "same": i % 4}) for i in range(5)]
-    rest = [_case(content={"spatial": 60.0, "same": 1.0}), *[_case() for _ in range(6)]]
-    columns = Encoding.learn([*some, *rest]).columns
-    assert [name for name in columns if "content" in name] == ["content_spatial", "no_content_spatial"]
-
-
 def test_bits_of_the_probe_stand_as_a_logarithm() -> None:
     """ln 0.25 = -1.386294; none at all has no logarithm."""
     found = _case(content={"probe_bits_per_pixel": 0.25, "temporal_information": 7.5}).numbers
@@ -177,21 +90,7 @@ def test_bits_of_the_probe_stand_as_a_logarithm() -> None:
     assert "content_log_probe_bits_per_pixel" not in _case(content={"probe_bits_per_pixel": 0.0}).numbers
 
 
-def test_rows_are_the_same_in_every_process() -> None:
-    code = (
-        "from advisor.regression.features import *; from advisor.results import *;"
-        "a, b = (Scenario(name=n, encoder=n, bitrate='1M', duration=9.0) for n in ('libx264', 'libx265'));"
-        "cases = [case(s, Run(run_id='r', scenarios=(s,))) for s in (a, b)];"
-        "print(Encoding.learn(cases).columns, Encoding.learn(cases).matrix(cases).tolist())"
-    )
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert seen == {"('encoder=libx265',) [[0.0], [1.0]]\n"}
+def test_content_is_part_of_a_case_whatever_it_is_named() -> None:
+    """What measures a video's content writes it into the scenario; a predictor takes it as it comes."""
+    s = Scenario(name="s", content={"spatial_information": 41.5}, power=Power(mean_watts=5.0))
+    assert case(s, Run(run_id="r", scenarios=(s,))).numbers["content_spatial_information"] == 41.5

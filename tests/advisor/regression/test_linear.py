@@ -30,7 +30,7 @@ def test_the_parabola_through_seven_points_has_the_published_coefficients() -> N
 def test_a_parabola_gives_back_what_made_it_even_for_pixels_per_second() -> None:
     """Features of 1e8 and their squares of 1e16 beside a constant of 3."""
     x = np.linspace(1e8, 9e8, 7)
-    curve = PolynomialPredictor().fit(x, 3 + 2e-8 * x + 5e-17 * x**2)
+    curve = PolynomialPredictor().fit(x[:, None], 3 + 2e-8 * x + 5e-17 * x**2)
     assert curve.coefficients_ == pytest.approx([3, 2e-8, 5e-17], rel=1e-6)
 
 
@@ -74,21 +74,24 @@ def test_samples_that_do_not_determine_the_curve_are_refused(
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [
-        ([1, 2, None], [1, 2, 3], "X"),
-        ([1, 2, float("nan")], [1, 2, 3], "X"),
-        ([1, 2, 3], [1, 2, float("inf")], "y"),
-        ([1, 2, 3], [1, 2], "y: expected 3 finite numbers"),
-        ([1, 2, 3], ["a", 2, 3], "y: expected numbers only"),
-        (["a", 2, 3], [1, 2, 3], "X: expected numbers only"),
+        ([1, 2, None], [1, 2, 3], "Input X contains NaN"),
+        ([1, 2, float("nan")], [1, 2, 3], "Input X contains NaN"),
+        ([1, 2, 3], [1, 2, float("inf")], "Input y contains infinity"),
+        ([1, 2, 3], [1, 2], "inconsistent numbers of samples"),
+        ([1, 2, 3], ["a", 2, 3], "could not convert"),
+        (["a", 2, 3], [1, 2, 3], "could not convert"),
+        (np.array([1.0, 2.0, 3.0]), [1, 2, 3], "Reshape your data"),
     ],
 )
-def test_what_is_no_finite_number_is_refused_by_name(x: list, y: list, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_what_is_no_table_of_finite_numbers_is_refused_as_scikit_learn_does(
+    x: object, y: list, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
         LinearPredictor().fit(x, y)
 
 
 def test_another_number_of_features_is_refused() -> None:
-    with pytest.raises(InputError, match="expected 1 features, got 2"):
+    with pytest.raises(ValueError, match="X has 2 features, but LinearPredictor is expecting 1"):
         LinearPredictor().fit([1, 2], [1, 2]).predict([[1, 2]])
 
 
@@ -157,6 +160,8 @@ def test_nothing_measured_is_not_enough() -> None:
         PowerPredictor().fit_scenarios([Scenario(name="unmeasured")])
 
 
-def test_negative_watts_are_refused() -> None:
-    with pytest.raises(InputError, match="none negative"):
+def test_negative_watts_and_counts_are_refused() -> None:
+    with pytest.raises(InputError, match="y: expected watts, none negative"):
         PowerPredictor().fit([1, 2], [-1, 2])
+    with pytest.raises(ValueError, match="Negative values in data"):
+        PowerPredictor().fit([-1, 2], [1, 2])

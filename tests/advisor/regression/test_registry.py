@@ -17,14 +17,14 @@ import pytest
 from advisor.errors import ModelError
 from advisor.regression import registry
 from advisor.regression.features import Case
+from advisor.regression.fitting import train
+from advisor.regression.model import TrainedModel
 from advisor.regression.model_file import dumps, library_versions
 from advisor.regression.registry import Manifest
-from advisor.regression.trained import Trained
-from advisor.regression.training import train
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
+def trained() -> TrainedModel:
     cases = [
         Case(
             run_id="r", scenario=f"s{i}", hardware="lab-1", encoder="libx264", video="clip", streams=1,
@@ -37,23 +37,23 @@ def trained() -> Trained:
 
 
 @pytest.fixture(autouse=True)
-def _stored_bytes(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def _stored_bytes(trained: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model is turned into bytes once, not at each of a hundred savings."""
     data = dumps(trained)
     monkeypatch.setattr("advisor.regression.model_file.dumps", lambda _: data)
 
 
-def _manifest(trained: Trained) -> Manifest:
+def _manifest(trained: TrainedModel) -> Manifest:
     return Manifest(
         version="", created="2026-01-01T00:00:00+00:00", created_unix_seconds=1767225600.0,
         hardware_id="lab-1", hardware_known=("lab-1",), encoders_known=("libx264",),
-        feature_names=trained.encoding.columns, tier="measured", training_scenarios=8,
+        feature_names=trained.matrix.columns, tier="measured", training_scenarios=8,
         training_configurations=8, training_data_sha256="", grouped_by="configuration", targets={},
         library_versions=library_versions(), files_sha256={},
     )  # fmt: skip
 
 
-def _retrain(models: Path, trained: Trained) -> Manifest:
+def _retrain(models: Path, trained: TrainedModel) -> Manifest:
     """All that a retraining writes."""
     made = registry.save(models, trained, _manifest(trained))
     promoted = registry.promote(models, "lab-1", made.version, reason="not worse")
@@ -91,7 +91,9 @@ def _killed_at(step: int, work: Callable[[], Any]) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files that it left open
-def test_a_writer_that_dies_at_any_step_leaves_a_model_in_service(tmp_path: Path, trained: Trained) -> None:
+def test_a_writer_that_dies_at_any_step_leaves_a_model_in_service(
+    tmp_path: Path, trained: TrainedModel
+) -> None:
     """Before each line that it runs there, from the first to the last."""
     _retrain(tmp_path / "0", trained)
     seen = []
@@ -113,7 +115,9 @@ def test_a_writer_that_dies_at_any_step_leaves_a_model_in_service(tmp_path: Path
     assert set(seen) == {"0001", "0002"}
 
 
-def test_readers_never_find_half_a_model_while_others_replace_it(tmp_path: Path, trained: Trained) -> None:
+def test_readers_never_find_half_a_model_while_others_replace_it(
+    tmp_path: Path, trained: TrainedModel
+) -> None:
     _retrain(tmp_path, trained)
     done, loaded, failures = threading.Event(), [], []
 
@@ -136,7 +140,7 @@ def test_readers_never_find_half_a_model_while_others_replace_it(tmp_path: Path,
     assert len(set(loaded)) > 1
 
 
-def test_versions_are_numbers_and_not_words(tmp_path: Path, trained: Trained) -> None:
+def test_versions_are_numbers_and_not_words(tmp_path: Path, trained: TrainedModel) -> None:
     for version in ("9999", "10000"):
         made = registry.save(tmp_path, trained, _manifest(trained))
         (tmp_path / "lab-1" / made.version).rename(tmp_path / "lab-1" / version)

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 
 from advisor.results import EncodeStats, Host, Output, Power, Quality, Run, Samples, Scenario, Vmaf
 from advisor.results.derived import (
-    Energy,
+    EnergyUsed,
     bitrates_kbps,
     delivered_frames,
     delivered_pixels,
     duration_seconds,
     energy,
-    hardware_id,
     host_mean_watts,
     idle_watts,
+    machine_of,
     mean_watts,
     net_energy_joules,
     net_watts,
@@ -105,16 +105,18 @@ def test_the_counters_total_goes_before_samples_and_those_before_the_mean() -> N
     both = Scenario(
         name="a", duration=20.0, samples=samples, power=Power(mean_watts=1.0, total_energy_joules=5.0)
     )
-    assert energy(both) == Energy(5.0, None, "counter", 20.0)
+    assert energy(both) == EnergyUsed(5.0, None, "counter", 20.0)
     sampled = Scenario(name="a", duration=20.0, samples=samples, power=Power(mean_watts=1.0, tier="modelled"))
-    assert energy(sampled) == Energy(3000.0, "modelled", "samples", 20.0)
-    assert energy(powered(mean_watts=50.0, tier="measured")) == Energy(3000.0, "measured", "mean_power", 60.0)
+    assert energy(sampled) == EnergyUsed(3000.0, "modelled", "samples", 20.0)
+    assert energy(powered(mean_watts=50.0, tier="measured")) == EnergyUsed(
+        3000.0, "measured", "mean_power", 60.0
+    )
     assert energy(Scenario(name="a", power=Power(mean_watts=5.0))) is None
     assert energy(Scenario(name="a", duration=60.0)) is None
 
 
 def test_energy_zero_is_known_and_not_unknown() -> None:
-    assert energy(powered(total_energy_joules=0.0)) == Energy(0.0, None, "counter", 60.0)
+    assert energy(powered(total_energy_joules=0.0)) == EnergyUsed(0.0, None, "counter", 60.0)
 
 
 def test_the_trapezoid_of_a_worked_example() -> None:
@@ -217,12 +219,17 @@ def test_an_output_without_frames_counts_its_seconds() -> None:
     assert output_seconds(scenario) == 10.0
 
 
-def test_an_earlier_scenario_ran_in_real_time() -> None:
-    """Only how long: 60 s at 30 fps, four streams."""
-    scenario = Scenario(name="4 streams", fps=30.0, resolution="1280x720", duration=60.0)
+def test_a_scenario_that_says_how_much_video_each_stream_made() -> None:
+    """60 s at 30 fps, four streams."""
+    scenario = Scenario(name="4 streams", fps=30.0, resolution="1280x720", video_seconds=60.0)
     assert delivered_frames(scenario) == 7200
     assert delivered_pixels(scenario) == 7200 * 1280 * 720
     assert output_seconds(scenario) == 240.0
+
+
+def test_wall_time_is_not_taken_for_video() -> None:
+    scenario = Scenario(name="4 streams", fps=30.0, resolution="1280x720", duration=60.0)
+    assert (delivered_frames(scenario), output_seconds(scenario)) == (None, None)
 
 
 def test_speed_makes_wall_time_video_time() -> None:
@@ -270,8 +277,8 @@ def test_vmaf_is_the_scenarios_else_the_mean_of_its_outputs() -> None:
 
 
 def test_hardware_is_unknown_where_the_file_does_not_say() -> None:
-    assert hardware_id(run()) == "unknown"
-    assert hardware_id(Run(run_id="r", scenarios=(), host=Host(hardware_id="x"))) == "x"
+    assert machine_of(run()) == "unknown"
+    assert machine_of(Run(run_id="r", scenarios=(), host=Host(hardware_id="x"))) == "x"
 
 
 def repeat(joules: float | None, **fields: object) -> Scenario:
@@ -348,3 +355,26 @@ class TestGpus:
         scenario = Scenario(name="a", duration=60.0, gpu_power=Power(total_energy_joules=4800.0))
         assert energy(scenario) is None
         assert mean_watts(scenario) is None
+
+
+@pytest.mark.parametrize("validity", [["other_load"], []])
+def test_a_baseline_that_is_not_valid_is_not_subtracted(validity: list[str]) -> None:
+    """60 W over an idle 40 W, which was measured beside other load; what the runner made of it goes too."""
+    idle = Scenario(
+        name="idle", type="baseline", duration=60.0, power=Power(mean_watts=40.0), validity=validity
+    )
+    load = powered("load", mean_watts=60.0)
+    told = powered("told", mean_watts=60.0, idle_watts=40.0, net_energy_joules=1200.0)
+    known = not validity
+    for scenario in (load, told):
+        whole = run(idle, scenario)
+        assert net_watts(scenario, whole) == (20.0 if known else None)
+        assert net_energy_joules(scenario, whole) == (pytest.approx(1200) if known else None)
+
+
+def test_the_first_baseline_that_is_valid_counts() -> None:
+    spoilt, sound = (
+        Scenario(name="idle", type="baseline", duration=60.0, power=Power(mean_watts=w), validity=v)
+        for w, v in ((55.0, ["other_load"]), (40.0, []))
+    )
+    assert net_watts(powered(mean_watts=60.0), run(spoilt, sound)) == 20.0

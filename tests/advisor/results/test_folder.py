@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from advisor.errors import ResultFileError
 from advisor.results import Run, Scenario, read_run, write_run
-from advisor.results import folder as store_module
-from advisor.results.folder import Changes, ResultStore
+from advisor.results import folder as folder_module
+from advisor.results.folder import ResultFolder
 
 
 def put(folder: Path, run_id: str, *names: str, start: float | None = None) -> Path:
@@ -20,8 +23,10 @@ def put(folder: Path, run_id: str, *names: str, start: float | None = None) -> P
     return path
 
 
-def names(store: ResultStore) -> dict[str, list[str]]:
-    return {run_id: [s.name for s in run.scenarios] for run_id, run in store.runs.items()}
+def names(results: ResultFolder) -> dict[str, list[str]]:
+    """The scenarios of each run after a look."""
+    results.refresh()
+    return {run.run_id: [s.name for s in run.scenarios] for run in results.ordered}
 
 
 @pytest.fixture
@@ -33,64 +38,61 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(path.stem)
         return read_run(path)
 
-    monkeypatch.setattr(store_module, "read_run", counted)
+    monkeypatch.setattr(folder_module, "read_run", counted)
     return seen
 
 
 def test_only_files_that_changed_are_read_again(tmp_path: Path, reads: list[str]) -> None:
     put(tmp_path, "test_results_a", "one")
     put(tmp_path, "test_results_b", "one")
-    store = ResultStore(tmp_path)
-    assert store.refresh() == Changes(added=frozenset({"test_results_a", "test_results_b"}))
-    assert not store.refresh()
+    results = ResultFolder(tmp_path)
+    assert set(names(results)) == {"test_results_a", "test_results_b"}
+    kept = results.shown["test_results_a"]
     put(tmp_path, "test_results_b", "one", "two")
     put(tmp_path, "test_results_c", "one")
-    changes = store.refresh()
-    assert changes == Changes(added=frozenset({"test_results_c"}), changed=frozenset({"test_results_b"}))
+    assert names(results)["test_results_b"] == ["one", "two"]
+    assert results.shown["test_results_a"] is kept
     assert sorted(reads) == ["test_results_a", "test_results_b", "test_results_b", "test_results_c"]
-    assert names(store)["test_results_b"] == ["one", "two"]
 
 
 def test_a_file_of_the_same_size_and_time_is_known_by_its_inode(tmp_path: Path) -> None:
     path = put(tmp_path, "test_results_a", "one")
-    store = ResultStore(tmp_path)
-    store.refresh()
+    results = ResultFolder(tmp_path)
+    results.refresh()
     stamp = path.stat().st_mtime_ns
     put(tmp_path, "test_results_a", "two")
     os.utime(path, ns=(stamp, stamp))
-    assert store.refresh() == Changes(changed=frozenset({"test_results_a"}))
-    assert names(store) == {"test_results_a": ["two"]}
+    assert names(results) == {"test_results_a": ["two"]}
+
+
+def test_a_file_rewritten_in_place_with_its_size_and_time_is_read_again(tmp_path: Path) -> None:
+    """Nothing but the change time tells."""
+    path = put(tmp_path, "test_results_a", "one")
+    results = ResultFolder(tmp_path)
+    results.refresh()
+    stamp = path.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes().replace(b"one", b"two"))
+    os.utime(path, ns=(stamp, stamp))
+    assert names(results) == {"test_results_a": ["two"]}
 
 
 def test_a_clock_that_goes_back_hides_no_change(tmp_path: Path) -> None:
     path = put(tmp_path, "test_results_a", "one")
-    store = ResultStore(tmp_path)
-    store.refresh()
+    results = ResultFolder(tmp_path)
+    results.refresh()
     path.write_bytes(path.read_bytes().replace(b"one", b"two"))
     os.utime(path, ns=(0, 0))
-    assert store.refresh().changed == {"test_results_a"}
-    assert names(store) == {"test_results_a": ["two"]}
+    assert names(results) == {"test_results_a": ["two"]}
 
 
-def test_a_deleted_file_is_forgotten(tmp_path: Path) -> None:
+def test_a_deleted_file_is_forgotten_and_a_renamed_one_has_its_new_name(tmp_path: Path) -> None:
     path = put(tmp_path, "test_results_a", "one")
     put(tmp_path, "test_results_b", "one")
-    store = ResultStore(tmp_path)
-    store.refresh()
+    results = ResultFolder(tmp_path)
+    results.refresh()
     path.unlink()
-    assert store.refresh() == Changes(removed=frozenset({"test_results_a"}))
-    assert list(store.runs) == ["test_results_b"]
-
-
-def test_a_renamed_file_is_one_gone_and_one_new(tmp_path: Path) -> None:
-    put(tmp_path, "test_results_b", "one")
-    store = ResultStore(tmp_path)
-    store.refresh()
     (tmp_path / "test_results_b.json").rename(tmp_path / "test_results_c.json")
-    assert store.refresh() == Changes(
-        added=frozenset({"test_results_c"}), removed=frozenset({"test_results_b"})
-    )
-    assert store.runs["test_results_c"].run_id == "test_results_c"
+    assert names(results) == {"test_results_c": ["one"]}
 
 
 def test_a_broken_file_is_kept_apart_with_its_reason_and_tried_when_it_changes(
@@ -99,57 +101,128 @@ def test_a_broken_file_is_kept_apart_with_its_reason_and_tried_when_it_changes(
     put(tmp_path, "test_results_a", "one")
     broken = tmp_path / "test_results_b.json"
     broken.write_text("{")
-    store = ResultStore(tmp_path)
-    store.refresh()
-    assert list(store.runs) == ["test_results_a"]
-    assert store.broken["test_results_b"].reason.startswith(f"{broken}: expected a JSON result file")
-    store.refresh()
+    results = ResultFolder(tmp_path)
+    assert list(names(results)) == ["test_results_a"]
+    assert results.broken["test_results_b"].reason.startswith(f"{broken}: expected a JSON result file")
+    results.refresh()
     assert reads.count("test_results_b") == 1
     put(tmp_path, "test_results_b", "whole")
-    assert store.refresh().changed == {"test_results_b"}
-    assert (names(store)["test_results_b"], dict(store.broken)) == (["whole"], {})
+    assert (names(results)["test_results_b"], dict(results.broken)) == (["whole"], {})
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM])
+def test_what_the_operating_system_refused_is_tried_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Though neither the file nor its times change."""
+    put(tmp_path, "test_results_a", "one")
+    results = ResultFolder(tmp_path)
+
+    def refuse(path: Path) -> Run:
+        cause = OSError(number, os.strerror(number))
+        raise ResultFileError(f"cannot be read: {cause.strerror}", subject=path) from cause
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(folder_module, "read_run", refuse)
+        assert names(results) == {}
+        assert results.broken["test_results_a"].reason.endswith(f"cannot be read: {os.strerror(number)}")
+    assert names(results) == {"test_results_a": ["one"]}
+    assert dict(results.broken) == {}
+
+
+def test_a_look_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had read already is read again, what it had not reached is not lost."""
+    put(tmp_path, "test_results_a", "one")
+    gone = put(tmp_path, "test_results_b", "one")
+    results = ResultFolder(tmp_path)
+    results.refresh()
+    gone.unlink()
+    for run_id in ("test_results_c", "test_results_d", "test_results_e"):
+        put(tmp_path, run_id, "one")
+    left = [2]
+
+    def exhausted(path: Path) -> Run:
+        left[0] -= 1
+        if left[0] == 0:
+            raise MemoryError
+        return read_run(path)
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(folder_module, "read_run", exhausted)
+        with pytest.raises(MemoryError):
+            results.refresh()
+    assert set(results.shown) == {"test_results_a", "test_results_b"}
+    assert set(names(results)) == {f"test_results_{letter}" for letter in "acde"}
 
 
 def test_a_file_that_breaks_shows_nothing_stale(tmp_path: Path) -> None:
     path = put(tmp_path, "test_results_a", "one")
-    store = ResultStore(tmp_path)
-    store.refresh()
+    results = ResultFolder(tmp_path)
+    results.refresh()
     path.write_text("")
-    store.refresh()
-    assert (dict(store.runs), list(store.broken)) == ({}, ["test_results_a"])
+    assert (names(results), list(results.broken)) == ({}, ["test_results_a"])
     path.unlink()
-    store.refresh()
-    assert dict(store.broken) == {}
+    results.refresh()
+    assert dict(results.broken) == {}
 
 
 def test_other_names_are_not_looked_at(tmp_path: Path) -> None:
     """Among them the temporary files of a writer at work."""
     for name in ("results.json", "test_results_a.txt", ".test_results_a.json.x.tmp", "test_results_a.json~"):
         (tmp_path / name).write_text("{")
-    store = ResultStore(tmp_path)
-    assert not store.refresh()
+    results = ResultFolder(tmp_path)
+    assert (names(results), dict(results.broken)) == ({}, {})
 
 
 def test_a_folder_that_comes_and_goes_is_an_empty_one(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    store = ResultStore(folder)
-    assert not store.refresh()
+    results = ResultFolder(folder)
+    assert names(results) == {}
     folder.mkdir()
     path = put(folder, "test_results_a", "one")
-    assert store.refresh().added == {"test_results_a"}
+    assert names(results) == {"test_results_a": ["one"]}
     path.unlink()
     folder.rmdir()
-    assert store.refresh().removed == {"test_results_a"}
+    assert names(results) == {}
 
 
 def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "test_results_folder.json").mkdir()
     os.mkfifo(tmp_path / "test_results_pipe.json")
-    (tmp_path / "test_results_loop.json").symlink_to("test_results_loop.json")
     (tmp_path / "test_results_gone.json").symlink_to("nowhere")
-    store = ResultStore(tmp_path)
-    store.refresh()
-    assert set(store.broken) == {"test_results_folder", "test_results_pipe"}
+    (tmp_path / "test_results_loop.json").symlink_to("test_results_loop.json")
+    results = ResultFolder(tmp_path)
+    results.refresh()
+    assert set(results.broken) == {"test_results_folder", "test_results_pipe", "test_results_loop"}
+
+
+def test_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/test_results_\xff.json"
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    results = ResultFolder(tmp_path)
+    results.refresh()
+    (broken,) = results.broken.values()
+    assert broken.reason == f"{tmp_path}/test_results_\\udcff.json: expected a name in UTF-8"
+
+
+def test_a_folder_whose_files_may_not_be_looked_at_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mode 0744: names can be listed, files not."""
+    put(tmp_path, "test_results_a", "one")
+    results = ResultFolder(tmp_path)
+
+    class Entry:
+        name = "test_results_a.json"
+
+        def stat(self) -> os.stat_result:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(os, "scandir", lambda _: contextlib.nullcontext([Entry()]))
+        assert names(results) == {}
+    assert results.broken["test_results_a"].reason.endswith(": cannot be read: Permission denied")
+    assert names(results) == {"test_results_a": ["one"]}
 
 
 def test_a_link_whose_target_changes_is_read_again(tmp_path: Path) -> None:
@@ -157,41 +230,47 @@ def test_a_link_whose_target_changes_is_read_again(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     folder.mkdir()
     (folder / "test_results_a.json").symlink_to(target)
-    store = ResultStore(folder)
-    store.refresh()
+    results = ResultFolder(folder)
+    results.refresh()
     put(tmp_path, "elsewhere", "two")
-    assert store.refresh().changed == {"test_results_a"}
-    assert names(store) == {"test_results_a": ["two"]}
+    assert names(results) == {"test_results_a": ["two"]}
 
 
 def test_runs_are_ordered_by_start_and_not_by_name(tmp_path: Path) -> None:
     for run_id, start in (("a", 300.0), ("b", 100.0), ("c", None), ("d", 200.0)):
         put(tmp_path, f"test_results_{run_id}", "x", start=start)
-    store = ResultStore(tmp_path)
-    store.refresh()
-    assert [r.run_id[-1] for r in store.ordered()] == ["c", "b", "d", "a"]
-    assert [r.run_id[-1] for r in store.newest(2)] == ["a", "d"]
+    results = ResultFolder(tmp_path, runs=2)
+    assert [run_id[-1] for run_id in names(results)] == ["c", "b", "d", "a"]
+    assert [run_id[-1] for run_id in results.shown] == ["d", "a"]
     put(tmp_path, "test_results_b", "x", start=400.0)
-    store.refresh()
-    assert [r.run_id[-1] for r in store.newest(2)] == ["b", "a"]
+    results.refresh()
+    assert [run_id[-1] for run_id in results.shown] == ["a", "b"]
+
+
+def test_beyond_the_limit_the_oldest_runs_are_left_out_and_counted(tmp_path: Path) -> None:
+    for number in range(4):
+        put(tmp_path, f"test_results_{number}", "x", "y", start=100.0 * number)
+    results = ResultFolder(tmp_path, runs=3, max_scenarios=5)
+    results.refresh()
+    assert (list(results.shown), results.dropped) == (["test_results_2", "test_results_3"], 2)
 
 
 def test_a_file_that_goes_while_it_is_read_is_broken_until_the_next_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(tmp_path, "test_results_a", "one")
-    store = ResultStore(tmp_path)
+    results = ResultFolder(tmp_path)
 
     def late(path: Path) -> Run:
         path.unlink()
         return read_run(path)
 
-    monkeypatch.setattr(store_module, "read_run", late)
-    store.refresh()
-    assert list(store.broken) == ["test_results_a"]
+    monkeypatch.setattr(folder_module, "read_run", late)
+    results.refresh()
+    assert list(results.broken) == ["test_results_a"]
     assert not path.exists()
-    store.refresh()
-    assert dict(store.broken) == {}
+    results.refresh()
+    assert dict(results.broken) == {}
 
 
 def test_a_file_changed_while_it_is_read_is_read_again(
@@ -199,24 +278,23 @@ def test_a_file_changed_while_it_is_read_is_read_again(
 ) -> None:
     """The stamp is taken before the content, so that the newer content is never missed."""
     put(tmp_path, "test_results_a", "one")
-    store = ResultStore(tmp_path)
+    results = ResultFolder(tmp_path)
 
     def overtaken(path: Path) -> Run:
         run = read_run(path)
         put(tmp_path, "test_results_a", "two")
         return run
 
-    monkeypatch.setattr(store_module, "read_run", overtaken)
-    store.refresh()
-    monkeypatch.setattr(store_module, "read_run", read_run)
-    assert store.refresh().changed == {"test_results_a"}
-    assert names(store) == {"test_results_a": ["two"]}
+    monkeypatch.setattr(folder_module, "read_run", overtaken)
+    results.refresh()
+    monkeypatch.setattr(folder_module, "read_run", read_run)
+    assert names(results) == {"test_results_a": ["two"]}
 
 
 def test_the_views_cannot_be_changed(tmp_path: Path) -> None:
-    store = ResultStore(tmp_path)
+    results = ResultFolder(tmp_path)
     with pytest.raises(TypeError):
-        store.runs["x"] = Run(run_id="x", scenarios=())  # type: ignore[index]
+        results.shown["x"] = None  # type: ignore[index]
 
 
 def test_a_folder_that_may_not_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -225,7 +303,7 @@ def test_a_folder_that_may_not_be_read_is_an_error_that_names_it(tmp_path: Path)
     tmp_path.chmod(0)
     try:
         with pytest.raises(PermissionError, match=str(tmp_path)):
-            ResultStore(tmp_path).refresh()
+            ResultFolder(tmp_path).refresh()
     finally:
         tmp_path.chmod(0o700)
 
@@ -235,7 +313,6 @@ def test_json_of_another_kind_beside_is_broken_not_fatal(tmp_path: Path) -> None
         (5, "x", None, [], {"scenarios": 5}, {"scenarios": [{"name": "good"}, 5]})
     ):
         (tmp_path / f"test_results_{number}.json").write_text(json.dumps(document))
-    store = ResultStore(tmp_path)
-    store.refresh()
-    assert len(store.broken) == 5
-    assert names(store) == {"test_results_5": ["good"]}
+    results = ResultFolder(tmp_path)
+    assert names(results) == {"test_results_5": ["good"]}
+    assert len(results.broken) == 5

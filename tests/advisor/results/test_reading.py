@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.errors import ResultFileError
+import advisor
+from advisor.errors import InputError, ResultFileError
 from advisor.results import (
     EncodeStats,
     GpuInfo,
@@ -43,6 +44,7 @@ from advisor.results import (
     result_file_name,
     write_run,
 )
+from advisor.results.derived import delivered_frames, output_seconds
 
 FULL = Scenario(
     name='Ladder "x264"',
@@ -508,3 +510,85 @@ def test_a_reader_sees_the_former_or_the_new_file_whatever_kills_the_writer(tmp_
         run = read_run(path)
         assert len(run.scenarios) == 300
         assert len({s.name for s in run.scenarios}) == 1
+
+
+def test_null_in_the_place_of_a_list_or_a_value_is_as_if_absent() -> None:
+    """What other programs write for "nothing": lists, maps and parts that are null, in every depth."""
+    scenario = {
+        "name": "a",
+        "outputs": None,
+        "validity": None,
+        "power": {"mean_watts": 50.0, "domains": None},
+        "samples": {"timestamps": [0.0, 1.0], "power_watts": [None, 2.0], "gpu_usage": None},
+    }
+    host = {"hardware_id": "h", "gpus": None}
+    document = {"schema_version": 1, "scenarios": [scenario], "host": host, "tool": None, "finished": None}
+    run = parse_run(json.dumps(document).encode(), run_id="r")
+    assert run.refused == ()
+    (read,) = run.scenarios
+    assert (read.outputs, read.validity) == ([], [])
+    assert read.power == Power(mean_watts=50.0)
+    assert read.samples == Samples(timestamps=[0.0, 1.0], power_watts=[None, 2.0])
+    assert run.host == Host(hardware_id="h")
+
+
+def test_null_in_the_place_of_a_name_is_still_refused() -> None:
+    document = {"schema_version": 1, "scenarios": [{"name": None, "outputs": None}]}
+    (refused,) = parse_run(json.dumps(document).encode(), run_id="r").refused
+    assert refused.reason.startswith("scenarios[0]")
+
+
+def test_wall_time_is_video_time_in_files_of_earlier_suites_alone() -> None:
+    """60 s of 30 frames: an earlier suite ran in real time, a file of today says how much it made, or not."""
+    scenario = {"name": "4 streams", "fps": 30, "resolution": "1280x720", "start_time": 10, "end_time": 70}
+    earlier = parse_run(json.dumps({"scenarios": [scenario]}).encode(), run_id="r").scenarios[0]
+    today = parse_run(json.dumps({"schema_version": 1, "scenarios": [scenario]}).encode(), run_id="r")
+    assert output_seconds(earlier) == 240
+    assert delivered_frames(earlier) == 7200
+    assert output_seconds(today.scenarios[0]) is None
+
+
+def _written(folder: Path, name: str, start: float) -> None:
+    write_run(Run(run_id=name, scenarios=(Scenario(name="a", start_time=start),)), folder / f"{name}.json")
+
+
+def test_a_folder_is_read_in_the_order_of_its_starts_and_names_what_it_refused(tmp_path: Path) -> None:
+    """By name the second comes first: its clock had been set back in between."""
+    _written(tmp_path, "test_results_20251026_023000", 1000.0)
+    _written(tmp_path, "test_results_20251026_022000", 2000.0)
+    (tmp_path / "test_results_20251027_000000.json").write_text("{")
+    runs = advisor.read_folder(tmp_path)
+    assert [run.run_id[-6:] for run in runs] == ["023000", "022000"]
+    assert (len(runs), runs[1].start_time) == (2, 2000.0)
+    (name,) = runs.refused
+    assert name == "test_results_20251027_000000.json"
+    assert runs.to_dict()["runs"][0]["scenarios"][0]["start_time"] == 1000.0
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected test_results_\*\.json, found none"):
+        advisor.read_folder(tmp_path)
+    with pytest.raises(InputError, match="expected a folder of result files"):
+        advisor.read_folder(tmp_path / "absent")
+
+
+def test_a_frame_has_a_row_a_scenario_with_what_follows_from_it(tmp_path: Path) -> None:
+    """600 J over 60 s of 2 streams of 120 s of video: 10 W, 2.5 J a second of video."""
+    power = Power(mean_watts=10.0, total_energy_joules=600.0, tier="measured")
+    scenario = Scenario(
+        name="a",
+        duration=60.0,
+        streams=2,
+        video_seconds=120.0,
+        power=power,
+        start_time=0.0,
+        validity=["steal"],
+    )
+    write_run(Run(run_id="r", scenarios=(scenario,)), tmp_path / "test_results_1.json")
+    frame = advisor.read_run(tmp_path / "test_results_1.json").to_frame()
+    assert frame.equals(advisor.read_folder(tmp_path).to_frame())
+    (row,) = frame.to_dict("records")
+    assert (row["scenario"], row["run_id"], row["validity"]) == ("a", "test_results_1", "steal")
+    assert (row["energy_joules_per_video_second"], row["mean_power_watts"]) == (2.5, 10.0)
+    assert str(row["start_time"]) == "1970-01-01 00:00:00+00:00"
+    assert row["vmaf"] is None

@@ -1,0 +1,98 @@
+"""Where exactly a picture lies inside its bars: some areas are tried on a few frames.
+
+Edges that were found may be off by a line or two, since the first lines of a picture can be black and coders
+blur. Two pictures that lie a line apart score like a bad encode.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from msgspec.structs import replace
+
+from advisor.errors import FfmpegError
+from advisor.quality.crop import Crop
+from advisor.quality.graph import Plan
+from advisor.quality.pairing import Pairing
+from advisor.quality.probe import Media
+from advisor.quality.settings import Area
+
+__all__ = ["areas_around", "best_of", "registration_graph"]
+
+_REACH_PIXELS = 4
+_FRAMES, _WITHIN = 5, 250
+"""So many of the first frames are looked at."""
+_ERROR = re.compile(r" mse_y:(\S+)")
+
+
+def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
+    """``crop`` and others whose edges lie a few pixels beside, at the edges that have a bar."""
+    media, area = (output, crop.output) if crop.reference is None else (reference, crop.reference)
+    other = crop.output or Area(output.width, output.height, 0, 0)
+    if area is None or (crop.output is not None and crop.reference is not None):
+        return [crop]
+    if crop.reference is None:
+        other = Area(reference.width, reference.height, 0, 0)
+    same_size = (area.width, area.height) == (other.width, other.height)
+    across = _spans(area.x, area.width, media.width, same_size)
+    down = _spans(area.y, area.height, media.height, same_size)
+    areas = [Area(w, h, x, y) for (x, w), (y, h) in itertools.product(across, down)]
+    side = "output" if crop.reference is None else "reference"
+    return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
+
+
+def _spans(begin: int, length: int, whole: int, same_size: bool) -> list[tuple[int, int]]:
+    """Beginnings and lengths around those that were found; a side that fills the picture stays."""
+    if length == whole:
+        return [(begin, length)]
+    if same_size:
+        moved = [(begin + n, length) for n in range(-_REACH_PIXELS, _REACH_PIXELS + 1)]
+    else:
+        steps = range(-_REACH_PIXELS, _REACH_PIXELS + 1, 2)
+        moved = [(begin + n, length - n + m) for n in steps for m in steps]
+    return [(b, count) for b, count in moved if b >= 0 and count > 0 and b + count <= whole]
+
+
+def registration_graph(plans: Sequence[Plan], pairing: Pairing) -> str:
+    """A graph that compares some frames by every plan; input 0 is the reference, input 1 the output.
+
+    Logs to ``areaN.log``; its outputs are ``[areaN]``.
+    """
+    count = min(len(pairing.partners), _WITHIN)
+    places = np.unique(np.linspace(0, count - 1, _FRAMES).astype(int))
+    partners = np.unique(pairing.partners[places], return_index=True)[1]
+    places = places[partners]
+    parts = []
+    for name, source, numbers in (
+        ("r", 0, pairing.partners[places]),
+        ("d", 1, pairing.first + places),
+    ):
+        chosen = "+".join(f"eq(n\\,{number})" for number in numbers)
+        steps = f"trim=end_frame={int(numbers[-1]) + 1},select='{chosen}',settb=1/25,setpts=N"
+        labels = "".join(f"[{name}{n}]" for n in range(len(plans)))
+        parts.append(f"[{source}:V:0]{steps},split={len(plans)}{labels}")
+    for n, plan in enumerate(plans):
+        parts.append(f"[r{n}]{plan.reference_filters}[rr{n}];[d{n}]{plan.output_filters}[dd{n}]")
+        parts.append(f"[dd{n}][rr{n}]psnr=stats_file=area{n}.log[area{n}]")
+    return ";\n".join(parts)
+
+
+def best_of(folder: Path, crops: Sequence[Crop]) -> Crop:
+    """The crop with the least error; the first unless another is clearly better.
+
+    Raises
+    ------
+    FfmpegError
+        A log is missing.
+    """
+    try:
+        texts = [(folder / f"area{n}.log").read_text() for n in range(len(crops))]
+    except OSError as exc:
+        raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
+    errors = [sum(float(value) for value in _ERROR.findall(text)) for text in texts]
+    best = min(range(len(crops)), key=errors.__getitem__)
+    return crops[best] if errors[best] < 0.98 * errors[0] else crops[0]

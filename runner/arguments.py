@@ -1,0 +1,281 @@
+"""The command line of ``run_tests.py``: four subcommands over one set of options."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NoReturn
+
+from advisor.errors import InputError
+from runner.spec import RungSpec, Spec, is_text
+
+__all__ = ["SUBCOMMANDS", "parse", "spec_of"]
+
+SUBCOMMANDS = ("single", "multi", "suite", "batch")
+DEFAULT_DURATION_SECONDS = 60.0
+NEWEST = "newest"
+
+_EPILOG = """\
+--duration bounds the wall time of each scenario: the input is looped, and ffmpeg is asked to finish its files
+when the time is over. All windows are then equally long, and mean power and energy per frame compare.
+--media-duration encodes exactly that much video instead, so that every repeat does the same work and total
+energies compare; with both, whichever comes first.
+Exit codes: 0 done, 1 a scenario failed, 2 bad usage or input, 130 interrupted (what was finished is kept).
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def parse(program: str, argv: Sequence[str]) -> argparse.Namespace:
+    """Options of one call; without a subcommand it is ``suite``.
+
+    Raises
+    ------
+    InputError
+        Bad usage, in one line.
+    SystemExit
+        After ``--help``.
+    """
+    args = list(argv)
+    for number, text in enumerate(args, 1):
+        if not is_text(text):
+            raise InputError(f"expected UTF-8, found {os.fsencode(text)!r}", subject=f"argument {number}")
+    if not args or (args[0] not in SUBCOMMANDS and args[0] not in ("-h", "--help")):
+        if args and not args[0].startswith("-"):
+            raise InputError(f"expected one of {', '.join(SUBCOMMANDS)}, found {args[0]!r}")
+        args.insert(0, "suite")
+    options = _parser(program).parse_args(args)
+    if options.duration is None:
+        # a fixed amount of video needs no wall clock to end
+        options.duration = DEFAULT_DURATION_SECONDS if options.media_duration is None else 86_400.0
+    return options
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog=program,
+        description="Run real ffmpeg scenarios and measure their energy, CPU time and speed.",
+        epilog="Without a subcommand: suite. SUBCOMMAND --help lists the options.\n" + _EPILOG,
+        formatter_class=shape,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="subcommand", required=True, metavar="{single,multi,suite,batch}")
+    about = {
+        "single": "one scenario: one ffmpeg process, one output or a ladder",
+        "multi": "one scenario of concurrent streams, one ffmpeg process each",
+        "suite": "the default suite: a baseline and real transcodes with several encoders",
+        "batch": "the scenarios of a YAML or JSON file",
+    }
+    for name, text in about.items():
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_EPILOG,
+            formatter_class=shape,
+            allow_abbrev=False,
+        )
+        if name in ("single", "multi"):
+            _scenario_options(sub, several=name == "multi")
+        if name == "batch":
+            sub.add_argument("file", metavar="FILE", type=Path, help="list or matrix of scenarios")
+        _run_options(sub)
+    return parser
+
+
+def _scenario_options(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    group = parser.add_argument_group("scenario")
+    group.add_argument("--name", help="name of the scenario (default: from its settings)")
+    group.add_argument(
+        "--encoder", default="libx264", help="ffmpeg's name, or a format such as hevc (libx264)"
+    )
+    group.add_argument("--preset", help="on the encoder's own scale")
+    rate = group.add_mutually_exclusive_group()
+    rate.add_argument("--bitrate", help="such as 2500k or 2.5M; a bare number is kbit/s (2500k)")
+    rate.add_argument("--crf", type=_number, help="constant quality on the encoder's own scale")
+    rate.add_argument("--ladder", metavar="WxH@RATE,...", help="renditions from one process and one decode")
+    if several:
+        rate.add_argument("--bitrates", metavar="RATE,...", help="one stream for each")
+        group.add_argument("--streams", type=_whole, help="concurrent equal streams (2)")
+    group.add_argument("--resolution", metavar="WxH", help="scale to this size (default: the input's)")
+    group.add_argument("--fps", metavar="R", help="a constant frame rate, such as 25 or 30000/1001")
+    group.add_argument("--filters", metavar="F,...", help="ffmpeg filters before the encode, such as yadif")
+    group.add_argument("--pixel-format", metavar="NAME", help="of the encode, such as yuv420p10le")
+    group.add_argument(
+        "--encoder-option",
+        action="append",
+        type=_option,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further option of the encoder, such as tune=film; may be given several times",
+    )
+    group.add_argument("--passes", type=_whole, default=1, metavar="N", help="2: two passes (1)")
+    group.add_argument("--audio", metavar="NAME", help="copy, or an encoder such as aac (default: no sound)")
+    group.add_argument("--audio-bitrate", metavar="RATE", help="such as 128k")
+    group.add_argument("--hardware-decoding", metavar="NAME", help="cuda, qsv, vaapi or vulkan")
+    group.add_argument("--threads", type=_whole, help="threads of the encoder (default: its own choice)")
+    group.add_argument("--realtime", action="store_true", help="read the input at its own frame rate")
+    group.add_argument("--rtmp", metavar="URL", help="stream in real time to rtmp://HOST/APP/STREAM")
+    group.add_argument(
+        "--sink", choices=("file", "null"), default="file", help="where the encode goes (file)"
+    )
+    group.add_argument("--viewers", type=_whole, help="recorded for costs per viewer")
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    _time(group, "--duration", "wall seconds of each scenario (60)", None)
+    _time(group, "--media-duration", "seconds of video to encode, exactly", None)
+    group.add_argument("--input", metavar="FILE", help="video, or lavfi:SOURCE (default: the sample clip)")
+    group.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path("test_results"),
+        metavar="DIR",
+        help="for result files (./test_results)",
+    )
+    group.add_argument(
+        "--repeat", type=_count, default=1, metavar="N", help="measure each scenario N times (1)"
+    )
+    group.add_argument(
+        "--order", choices=("given", "random"), default="given", help="within each round of repeats"
+    )
+    group.add_argument("--seed", type=_whole, default=0, help="of the random order (0)")
+    for flag, when, default in (("--stabilization", "before", 1.0), ("--cooldown", "after", 0.0)):
+        text = f"idle seconds {when} each window ({default:g})"
+        group.add_argument(flag, type=_pause, metavar="S", default=default, help=text)
+    group.add_argument("--with-baseline", action="store_true", help="measure the idle machine first")
+    group.add_argument("--compute-quality", action="store_true", help="VMAF, PSNR, SSIM after all windows")
+    group.add_argument("--codec-comparison", action="store_true", help="score with VMAF's neg model")
+    group.add_argument("--keep-outputs", action="store_true", help="keep the encodes beside the result file")
+    group.add_argument(
+        "--resume", nargs="?", const=NEWEST, metavar="FILE", help="go on with a result file (the newest)"
+    )
+    group.add_argument(
+        "--skip-missing", action="store_true", help="leave out encoders that this ffmpeg has not"
+    )
+    group.add_argument("--dry-run", action="store_true", help="print the ffmpeg commands and the total time")
+    group.add_argument("--json", action="store_true", help="print the summary as one JSON document")
+    group.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    meter = parser.add_argument_group("measurement")
+    meter.add_argument("--ffmpeg", metavar="PATH", help="binary (default: imageio-ffmpeg's, then PATH)")
+    _time(meter, "--interval", "between power samples (0.5)", 0.5)
+    meter.add_argument(
+        "--idle-watts", type=_number, metavar="W", help="of the estimate, where there is no counter"
+    )
+    meter.add_argument("--max-watts", type=_number, metavar="W", help="of the estimate, at full load")
+    meter.add_argument(
+        "--models-dir",
+        type=Path,
+        default=Path("models"),
+        metavar="DIR",
+        help="where 'wattframe calibrate' kept the idle power, for runs without a baseline (./models)",
+    )
+    meter.add_argument("--sysfs", default="/sys", metavar="DIR", help="root of sysfs (/sys)")
+    meter.add_argument("--procfs", default="/proc", metavar="DIR", help="root of procfs (/proc)")
+
+
+def _time(group: argparse._ArgumentGroup, flag: str, text: str, default: float | None) -> None:
+    group.add_argument(flag, type=_seconds, metavar="S", default=default, help=text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, found {text!r}")
+    return value
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as tune=film, found {text!r}")
+    return name, value
+
+
+def _bounded(low: float, high: float, what: str) -> Callable[[str], float]:
+    def parse_value(text: str) -> float:
+        try:
+            value = _number(text)
+        except argparse.ArgumentTypeError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected {what}, found {text!r}")
+        return value
+
+    return parse_value
+
+
+_seconds = _bounded(0.1, 86_400, "seconds from 0.1 to 86400")
+_pause = _bounded(0, 86_400, "seconds from 0 to 86400")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000, found {text!r}")
+    return int(text)
+
+
+def spec_of(options: argparse.Namespace) -> Spec:
+    """The scenario of ``single`` or ``multi``.
+
+    Raises
+    ------
+    InputError
+        A ladder that cannot be read.
+    """
+    several = options.subcommand == "multi"
+    bitrates = options.bitrates.split(",") if several and options.bitrates is not None else None
+    ladder = None if options.ladder is None else [_rung(part) for part in options.ladder.split(",")]
+    unsaid = options.bitrate is None and options.crf is None and ladder is None and bitrates is None
+    streams = (1 if bitrates is not None else 2) if several else 1
+    return Spec(
+        name=options.name,
+        type="multi" if several else "single",
+        encoder=options.encoder,
+        preset=options.preset,
+        bitrate="2500k" if unsaid else options.bitrate,
+        crf=options.crf,
+        ladder=ladder,
+        bitrates=bitrates,
+        streams=options.streams if several and options.streams is not None else streams,
+        resolution=options.resolution,
+        fps=options.fps,
+        filters=options.filters,
+        pixel_format=options.pixel_format,
+        encoder_options=dict(options.encoder_option),
+        passes=options.passes,
+        audio=options.audio,
+        audio_bitrate=options.audio_bitrate,
+        hardware_decoding=options.hardware_decoding,
+        threads=options.threads,
+        realtime=options.realtime,
+        rtmp=options.rtmp,
+        sink=options.sink,
+        viewers=options.viewers,
+    )
+
+
+def _rung(text: str) -> RungSpec:
+    resolution, at, rate = text.strip().partition("@")
+    if not at:
+        raise InputError(f"expected WxH@RATE such as 1280x720@2500k, found {text!r}", subject="--ladder")
+    return RungSpec(resolution=resolution, bitrate=rate)

@@ -1,0 +1,250 @@
+"""One measurement: readings of the meters at both ends of a window, samples between, and what follows.
+
+Energy is always a difference of counters between the ends; the samples only say how it was spread.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct, structs
+
+from advisor.energy.attribution import HostUse, share
+from advisor.energy.gpu import GpuReading
+from advisor.energy.meter import MeterReading, energy_between, host_joules
+from advisor.results import Power, Samples
+from advisor.results.derived import power_spread
+
+__all__ = ["EnergyMeter", "GpuReader", "Measurement"]
+
+_COUNTED = ("package", "dram", "psys")
+
+
+class EnergyMeter(Protocol):
+    """What the runner needs of a meter."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def tier(self) -> str: ...
+
+    def read(self) -> MeterReading: ...
+
+    def settled(self, readings: Sequence[MeterReading]) -> list[MeterReading]: ...
+
+
+class GpuReader(Protocol):
+    """What the runner needs of the GPUs' meter."""
+
+    def read(self) -> tuple[GpuReading, ...]: ...
+
+
+class _Point(Struct, frozen=True):
+    reading: MeterReading
+    cpu_seconds: float
+    gpus: tuple[GpuReading, ...] = ()
+
+
+class Measurement:
+    """From `open` to `close`; `sample` in between, every ``interval_seconds`` or so.
+
+    A sample is the mean over the time since the one before and bears the time of its end. What is left at the
+    end and shorter than half an interval makes no sample of its own; the total comes from the counters, so
+    nothing is lost with it.
+    """
+
+    def __init__(self, meter: EnergyMeter, interval_seconds: float, gpus: GpuReader | None = None) -> None:
+        self._meter = meter
+        self._gpus = gpus
+        self._interval = interval_seconds
+        self._points: list[_Point] = []
+        self._last: _Point | None = None
+
+    def open(self) -> None:
+        """Take the first reading."""
+        self._points = [self._point(0.0)]
+
+    def sample(self, cpu_seconds: float) -> None:
+        """Take a reading; ``cpu_seconds`` is what the scenario's processes have used so far."""
+        self._points.append(self._point(cpu_seconds))
+
+    def close(self, cpu_seconds: float) -> None:
+        """Take the last reading."""
+        last = self._last = self._point(cpu_seconds)
+        since = self._points[-1].reading.monotonic_seconds
+        if last.reading.monotonic_seconds - since >= self._interval / 2:
+            self._points.append(last)
+        *readings, end = self._meter.settled([point.reading for point in (*self._points, last)])
+        points = zip(self._points, readings, strict=True)
+        self._points = [structs.replace(point, reading=reading) for point, reading in points]
+        self._last = structs.replace(last, reading=end)
+
+    def _point(self, cpu_seconds: float) -> _Point:
+        return _Point(self._meter.read(), cpu_seconds, () if self._gpus is None else self._gpus.read())
+
+    @property
+    def _end(self) -> _Point:
+        if self._last is None:
+            raise RuntimeError("the measurement is not closed")
+        return self._last
+
+    @property
+    def _ends(self) -> tuple[MeterReading, MeterReading]:
+        return self._points[0].reading, self._end.reading
+
+    @property
+    def start_unix(self) -> float:
+        """Unix seconds of the first reading."""
+        return self._ends[0].unix_seconds
+
+    @property
+    def end_unix(self) -> float:
+        """Unix seconds of the last reading."""
+        return self._ends[1].unix_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Length by the monotonic clock."""
+        start, end = self._ends
+        return end.monotonic_seconds - start.monotonic_seconds
+
+    @property
+    def sample_count(self) -> int:
+        """Samples, each the mean over an interval."""
+        return len(self._points) - 1
+
+    @property
+    def longest_gap_seconds(self) -> float:
+        """The longest time between two readings."""
+        times = [p.reading.monotonic_seconds for p in self._points] + [self._ends[1].monotonic_seconds]
+        return max(b - a for a, b in itertools.pairwise(times))
+
+    @property
+    def host_busy_seconds(self) -> float | None:
+        """CPU seconds that the machine spent on anything."""
+        start, end = self._ends
+        return _difference(start.cpu_busy_seconds, end.cpu_busy_seconds)
+
+    @property
+    def host_total_seconds(self) -> float | None:
+        """CPU seconds that there were: elapsed time times CPUs."""
+        start, end = self._ends
+        return _difference(start.cpu_total_seconds, end.cpu_total_seconds)
+
+    @property
+    def energy_lost(self) -> bool:
+        """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
+        start, end = self._ends
+        read = {zone.name: zone.sampled_seconds or 0.0 for zone in end.zones}
+        fresh = end.monotonic_seconds - max(0.1, 0.01 * self.seconds)
+        return any(
+            zone not in end.joules or read.get(zone, fresh) < fresh
+            for zone in start.joules
+            if zone.startswith(_COUNTED)
+        )
+
+    def power(self, idle_watts: float | None, process_cpu_seconds: float | None) -> Power | None:
+        """Power and energy of the window; None when no zone could be read over it.
+
+        Parameters
+        ----------
+        idle_watts
+            The machine's power when nothing runs, from this run's baseline.
+        process_cpu_seconds
+            CPU seconds of the scenario's processes, for their share of the active energy.
+        """
+        start, end = self._ends
+        domains = energy_between(start, end)
+        total = None if self.energy_lost else host_joules(domains)
+        if total is None or self.seconds <= 0:
+            return None
+        watts = [w for w in self.samples().power_watts if w is not None]
+        net = None if idle_watts is None else total - idle_watts * self.seconds
+        process = None
+        if process_cpu_seconds is not None:
+            host = HostUse(total, self.host_busy_seconds, self.host_total_seconds)
+            process = share(host, process_cpu_seconds, "active")
+        return _power(
+            total,
+            self.seconds,
+            watts,
+            source=self._meter.source,
+            tier="measured" if self._meter.tier == "measured" else "modelled",
+            idle_watts=idle_watts,
+            net_energy_joules=net,
+            process_energy_joules=process,
+            uncertainty_ratio=end.uncertainty_ratio,
+            domains=domains,
+        )
+
+    def gpu_power(self) -> Power | None:
+        """Power of all GPUs together; None without one, or when one did not tell at both ends."""
+        domains = _gpu_joules(self._points[0], self._end)
+        if not domains or self.seconds <= 0:
+            return None
+        watts = [
+            sum(joules.values()) / _seconds(a, b)
+            for a, b in itertools.pairwise(self._points)
+            if (joules := _gpu_joules(a, b)) and _seconds(a, b) > 0
+        ]
+        return _power(
+            sum(domains.values()), self.seconds, watts, source="nvml", tier="measured", domains=domains
+        )
+
+    def samples(self) -> Samples:
+        """The series of the window."""
+        steps = list(itertools.pairwise(self._points))
+        return Samples(
+            timestamps=[b.reading.unix_seconds for _, b in steps],
+            power_watts=[_watts(a.reading, b.reading) for a, b in steps],
+            cpu_usage_cores=[_cores(a, b) for a, b in steps],
+            gpu_usage=[_mean_utilization(b.gpus) for _, b in steps] if self._points[0].gpus else [],
+        )
+
+
+def _power(total_joules: float, seconds: float, watts: Sequence[float], **fields: Any) -> Power:
+    """Power over a window of ``seconds`` in which ``watts`` were sampled."""
+    spread: dict[str, Any] = power_spread(watts) | fields
+    return Power(mean_watts=total_joules / seconds, total_energy_joules=total_joules, **spread)
+
+
+def _watts(a: MeterReading, b: MeterReading) -> float | None:
+    lost = any(zone.startswith(_COUNTED) and zone not in b.joules for zone in a.joules)
+    joules = None if lost else host_joules(energy_between(a, b))
+    seconds = b.monotonic_seconds - a.monotonic_seconds
+    return None if joules is None or seconds <= 0 else joules / seconds
+
+
+def _seconds(a: _Point, b: _Point) -> float:
+    return b.reading.monotonic_seconds - a.reading.monotonic_seconds
+
+
+def _cores(a: _Point, b: _Point) -> float:
+    seconds = _seconds(a, b)
+    # an exact total at the end may be a tick below what running processes were seen to have used
+    return max(0.0, (b.cpu_seconds - a.cpu_seconds) / seconds) if seconds > 0 else 0.0
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _gpu_joules(start: _Point, end: _Point) -> dict[str, float]:
+    """Joules by card; empty as soon as one card's are unknown, since a sum without it would be too low."""
+    after = {card.uuid: card.joules for card in end.gpus}
+    joules: dict[str, float] = {}
+    for card in start.gpus:
+        last = after.get(card.uuid)
+        if card.joules is None or last is None:
+            return {}
+        joules[f"gpu_{card.index}"] = last - card.joules
+    return joules
+
+
+def _mean_utilization(cards: Sequence[GpuReading]) -> float | None:
+    """Mean share of time in which the cards worked, 0-1."""
+    ratios = [card.utilization_ratio for card in cards if card.utilization_ratio is not None]
+    return sum(ratios) / len(ratios) if ratios else None

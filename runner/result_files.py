@@ -1,0 +1,176 @@
+"""A run's files: where they are, and how to go on with one that ended early."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from advisor.errors import InputError, ResultFileError
+from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run, result_file_name
+from runner.command import commands
+from runner.jobs import Job
+from runner.source import Source
+
+__all__ = [
+    "claimed",
+    "content_cache",
+    "new_result_path",
+    "newest",
+    "outputs_folder",
+    "read_former",
+    "remaining",
+    "remove_if_empty",
+]
+
+
+def content_cache() -> Path:
+    """The file of what is known of the content of inputs: the user's, for all folders of results."""
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:  # a user without a home
+        base = Path(tempfile.gettempdir())
+    return base / "wattframe" / "content.json"
+
+
+def outputs_folder(result_path: Path) -> Path:
+    """Where the encodes of a result file lie."""
+    return result_path.with_name(f"{result_path.stem}_outputs")
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing was left in."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def new_result_path(output_dir: Path) -> Path:
+    """A file of this moment's name; of a later second's when two runs start together.
+
+    The outputs folder is made here, so that no other run takes the name.
+    """
+    when = datetime.datetime.now().astimezone()
+    while True:
+        path = output_dir / result_file_name(when)
+        try:
+            outputs_folder(path).mkdir(parents=True)
+        except FileExistsError:
+            pass
+        else:
+            if not path.exists():
+                return path
+            remove_if_empty(outputs_folder(path))
+        when += datetime.timedelta(seconds=1)
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold ``path`` for one run, by a lock on its outputs folder; the folder goes when nothing is left in it.
+
+    Raises
+    ------
+    InputError
+        Another run holds it.
+    """
+    folder = outputs_folder(path)
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # the run before may have removed the folder since it was opened
+                if folder.exists() and folder.stat().st_ino == os.fstat(descriptor).st_ino:
+                    try:
+                        yield
+                    finally:
+                        remove_if_empty(folder)
+                    return
+                continue
+            raise InputError("expected a file that no other run is writing", subject=path)
+        finally:
+            os.close(descriptor)
+
+
+def remaining(
+    jobs: Sequence[Job],
+    former: Run,
+    here: Host,
+    path: Path,
+    *,
+    ffmpeg: Path,
+    sources: Mapping[str, Source],
+) -> list[Job]:
+    """The jobs that ``former`` has not finished.
+
+    Raises
+    ------
+    InputError
+        The file is of another machine, or holds another scenario under a job's name.
+    """
+    theirs = former.host.hardware_id if former.host else None
+    if theirs is not None and theirs != here.hardware_id:
+        raise InputError(
+            f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
+        )
+    done = {(s.name, s.repeat): s for s in former.scenarios if s.status == "ok"}
+    unfinished = []
+    for job in jobs:
+        scenario = done.get((job.name, job.repeat))
+        if scenario is None:
+            unfinished.append(job)
+        elif not _same(scenario, job, ffmpeg, outputs_folder(path), sources.get(job.input or "")):
+            raise InputError(
+                "has other settings in the file than asked for now",
+                subject=path,
+                field=f"scenario {job.name!r}",
+            )
+    return unfinished
+
+
+def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path, source: Source | None) -> bool:
+    if not job.streams:
+        return scenario.type == "baseline"
+    asked = commands(job, ffmpeg=ffmpeg, folder=folder, source=source)[0].arguments
+    # the binary may have moved; what it was told may not have changed
+    return (scenario.command or [])[1:] == list(asked[1:]) and scenario.streams == len(job.streams)
+
+
+def read_former(path: Path) -> Run:
+    """The run in ``path``.
+
+    Raises
+    ------
+    ResultFileError
+        It cannot be read.
+    InputError
+        A scenario in it is malformed: going on would lose it.
+    """
+    run = read_run(path)
+    if run.refused:
+        raise InputError(run.refused[0].reason, subject=path)
+    return run
+
+
+def newest(folder: Path) -> Path:
+    """The result file whose run was begun last, of those in ``folder`` that can be read.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    starts: dict[Path, float] = {}
+    for path in sorted(folder.glob(RESULT_GLOB)):
+        # a file of another tool may lie here too
+        with contextlib.suppress(ResultFileError):
+            starts[path] = read_run(path).start_time or 0.0
+    if not starts:
+        raise InputError(f"expected a result file in {folder} to go on with", subject="--resume")
+    return max(starts, key=lambda path: starts[path])

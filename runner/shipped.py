@@ -1,0 +1,25 @@
+"""What comes with the package: the sample clip and the scenarios, also where there is no checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["existing_or_shipped", "shipped"]
+
+_HERE = Path(__file__).resolve().parent
+
+
+def shipped(name: str) -> Path:
+    """A file of the project: packed beside this module, or at the root of a checkout."""
+    packed = _HERE / "shipped_files" / name
+    return packed if packed.exists() else _HERE.parent / name
+
+
+def existing_or_shipped(path: Path) -> Path:
+    """``path`` where there is such a file, else the one of that name that came with the package.
+
+    >>> existing_or_shipped(Path("scenarios/codecs.yaml")).is_file()
+    True
+    """
+    own = path.exists() or path.is_absolute() or not shipped(str(path)).is_file()
+    return path if own else shipped(str(path))

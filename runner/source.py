@@ -1,0 +1,194 @@
+"""An input as it is read: what it is, when its frames are shown, and whether it can be read in a loop."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.errors import InputError
+from advisor.results import InputMedia
+from advisor.video.ffmpeg import MEDIA_FORMATS, file_url
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+__all__ = ["LAVFI", "Source", "look_at_file", "look_at_source"]
+
+LAVFI = "lavfi:"
+"""Before a source of ffmpeg's own, in place of a file's path."""
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_LAVFI_STREAM = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
+_PROBE_SECONDS = 30
+_IRREGULAR_RATIO = 1.5
+"""Of the longest to the shortest time from one frame to the next: above what containers' rounding makes."""
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """One input; the times are those of one pass through it."""
+
+    media: InputMedia
+    times: tuple[float, ...] = ()
+    """Seconds at which each frame is shown, the first at 0; empty when not known."""
+    seconds: float | None = None
+    """From the first to the end of the last frame."""
+    start_seconds: float = 0.0
+    """Of the first frame in the file, whose sound may begin before it."""
+    hdr: str | None = None
+    """``PQ`` or ``HLG``."""
+
+    @property
+    def loops(self) -> bool:
+        """Whether ffmpeg can read the input again from its start."""
+        return self.media.loops == -1
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Seconds from each frame to the next."""
+        return tuple(b - a for a, b in itertools.pairwise(self.times) if b > a)
+
+    @property
+    def is_variable_rate(self) -> bool:
+        """Whether frames come at unequal distances."""
+        return bool(self.steps) and max(self.steps) > _IRREGULAR_RATIO * min(self.steps)
+
+    def seconds_of(self, frames: int) -> float | None:
+        """Seconds of video in the first ``frames`` frames of the input, read in a loop; None when unknown.
+
+        >>> Source(media=InputMedia(), times=(0.0, 0.5, 0.75), seconds=1.25).seconds_of(7)
+        2.5
+        """
+        if not self.times or self.seconds is None:
+            return frames / self.media.fps if self.media.fps else None
+        passes, rest = divmod(frames, len(self.times))
+        return passes * self.seconds + self.times[rest]
+
+
+def look_at_source(name: str, ffmpeg: Path) -> Source:
+    """What the input called ``name`` is.
+
+    Raises
+    ------
+    InputError
+        It cannot be read or holds no video, is no local file, or is a lavfi source that ffmpeg refuses.
+    """
+    return _lavfi(name, ffmpeg) if name.startswith(LAVFI) else look_at_file(name)
+
+
+def look_at_file(name: str) -> Source:
+    """The same of a local file, which needs no ffmpeg."""
+    if url := _URL.match(name):
+        # what follows may hold a password
+        raise InputError("expected the path of a local file, found a URL", subject=f"{url[1]}://...")
+    from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
+
+    media = probe(name)
+    frames = _read_frames(name)
+    source = Source(
+        media=InputMedia(),
+        times=frames.times,
+        seconds=frames.seconds,
+        start_seconds=frames.start_seconds,
+        hdr=media.colour.hdr,
+    )
+    rate = float(media.rate) if media.rate else None
+    if source.is_variable_rate and frames.seconds:
+        rate = media.frames / frames.seconds
+    known = InputMedia(
+        path=str(Path(name).absolute()),
+        name=Path(name).name,
+        width=media.width,
+        height=media.height,
+        fps=rate,
+        duration=media.seconds if frames.seconds is None else frames.seconds,
+        frames=media.frames,
+        loops=-1 if frames.can_seek else 0,
+    )
+    return replace(source, media=known)
+
+
+class _Frames(Struct, frozen=True):
+    times: tuple[float, ...]
+    seconds: float | None
+    start_seconds: float
+    can_seek: bool
+    """Whether ffmpeg can go back to the start."""
+
+
+def _read_frames(name: str) -> _Frames:
+    """When the frames of a video are shown, from its packets."""
+    import av
+    from av.stream import Disposition
+
+    files_only = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
+    with av.open(file_url(name), metadata_errors="replace", options=files_only) as container:
+        stream = next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
+        packets = [
+            (tick, packet.duration or 0, packet.size)
+            for packet in container.demux(stream)
+            if packet.size
+            and not packet.is_discard
+            # AVI has no times of showing; those of decoding have the same distances
+            and (tick := packet.dts if packet.pts is None else packet.pts) is not None
+        ]
+        can_seek = _begins_again(container, stream, [(tick, size) for tick, _, size in packets[:3]])
+        base = stream.time_base
+        file_start = container.start_time or 0
+    shown = sorted((tick, duration) for tick, duration, _ in packets)
+    if len(shown) < 2 or base is None:
+        return _Frames((), None, 0.0, can_seek)
+    first = shown[0][0]
+    times = tuple(float((tick - first) * base) for tick, _ in shown)
+    steps = [b - a for (a, _), (b, _) in itertools.pairwise(shown)]
+    durations = [duration for _, duration in shown]
+    # many containers do not say how long a frame is shown, or say the same of each
+    stated = statistics.median(abs(d - s) for d, s in zip(durations, steps, strict=False)) <= 0.1 * min(steps)
+    last_step = float((durations[-1] if stated and durations[-1] else statistics.median(steps)) * base)
+    start = max(0.0, float(first * base) - file_start / 1e6)
+    return _Frames(times, times[-1] + last_step, start, can_seek)
+
+
+def _begins_again(container: InputContainer, stream: VideoStream, first: list[tuple[int, int]]) -> bool:
+    """Whether a seek to the start finds the first packets again, as ffmpeg's loop does it.
+
+    Streams without a container cannot seek, and in some transport streams the first picture is missed.
+    """
+    start: int | None = container.start_time
+    if start is None:
+        return False
+    container.seek(start)
+    again = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
+    return first == [
+        (packet.dts if packet.pts is None else packet.pts, packet.size)
+        for packet in itertools.islice(again, len(first))
+    ]
+
+
+def _lavfi(name: str, ffmpeg: Path) -> Source:
+    arguments = ["-hide_banner", "-nostdin", "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
+    try:
+        done = subprocess.run(
+            [ffmpeg, *arguments, "-frames:v", "1", "-f", "null", "-"],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise InputError(f"the source gave no frame: {exc}", subject=name) from exc
+    match = _LAVFI_STREAM.search(done.stderr)
+    if done.returncode or match is None:
+        last_lines = [line for line in done.stderr.splitlines() if line.strip()][-3:]
+        raise InputError(f"expected a lavfi video source: {' | '.join(last_lines)}", subject=name)
+    width, height, rate = int(match[1]), int(match[2]), float(match[3])
+    return Source(media=InputMedia(name=name, width=width, height=height, fps=rate, loops=0))

@@ -1,0 +1,197 @@
+"""From scenarios of result files to options: at one price, valid ones first, with the noise they show."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import advisor
+from advisor.advice.from_results import options_of
+from advisor.cost.model import CostModel
+from advisor.cost.tariffs.tariff_files import read_tariff
+from advisor.errors import InputError, NotEnoughDataError
+from advisor.regression.predictions import Estimate, Prediction
+from advisor.results import InputMedia, Output, Power, Run, Scenario, write_run
+
+NOON = 1_767_571_200.0 + 12 * 3600
+
+
+def _scenario(name: str, joules: float | None, **more: Any) -> Scenario:
+    """A minute of wall time for a minute of video."""
+    power = None
+    if joules is not None:
+        power = Power(mean_watts=joules / 60, total_energy_joules=joules, tier="measured")
+    return Scenario(
+        name=name,
+        **{
+            "preset": name,
+            "duration": 60.0,
+            "outputs": [Output(resolution="1280x720", duration=60.0)],
+            "power": power,
+            "vmaf_score": 90.0,
+        }
+        | more,
+    )
+
+
+def _run(*scenarios: Scenario, run_id: str = "r") -> Run:
+    return Run(run_id=run_id, scenarios=scenarios)
+
+
+def test_options_are_compared_at_one_mean_price(tmp_path: Path) -> None:
+    """Half of the day at 1.00, the other at 0.01: 0.505 for both, whenever each was measured.
+
+    36 kJ an hour of video are 0.01 kWh, ten times as much 0.1 kWh.
+    """
+    (tmp_path / "hours.yaml").write_text(
+        'time_zone: UTC\nperiods: [{price_per_kwh: 1.0, hours: "00:00-12:00"}]\notherwise_per_kwh: 0.01\n'
+    )
+    model = CostModel(tariff=read_tariff(tmp_path / "hours.yaml").schedule, cpu_cost_per_hour=0)
+    thrifty = _scenario("thrifty", 600.0, start_time=NOON - 7200, end_time=NOON - 7140)
+    lavish = _scenario("lavish", 6000.0, start_time=NOON + 7200, end_time=NOON + 7260)
+    options = options_of(_run(thrifty, lavish), model).options
+    costs = {o.scenario: o.cost_per_video_hour for o in options}
+    assert costs == pytest.approx({"thrifty": 0.01 * 0.505, "lavish": 0.1 * 0.505}, rel=0.02)
+    choice = (
+        advisor.TranscodingRecommender.from_results(
+            _run(thrifty, lavish), "cost", advisor.Constraints(min_vmaf=80), model=model
+        )
+        .recommend()
+        .choice
+    )
+    assert choice is not None
+    assert choice.scenario == "thrifty"
+
+
+def test_repeats_tell_the_noise_of_a_single_run() -> None:
+    """3 repeats each of 2 configurations, 99/100/101 and 196/200/204: 1 % and 2 %, pooled sqrt(2.5) %."""
+    scenarios = [_scenario("a", j, repeat=i + 1) for i, j in enumerate((990.0, 1000.0, 1010.0))]
+    scenarios += [_scenario("b", j, repeat=i + 1) for i, j in enumerate((1960.0, 2000.0, 2040.0))]
+    scenarios += [_scenario("once", 3000.0)]
+    options = {o.scenario: o for o in options_of(_run(*scenarios)).options}
+    pooled = math.sqrt((2 * 0.01**2 + 2 * 0.02**2) / 4)
+    assert options["a"].noise_ratio == pytest.approx(pooled / math.sqrt(3))
+    assert options["once"].noise_ratio == pytest.approx(pooled)
+    assert {o.noise_degrees for o in options.values()} == {4}
+    assert options["a"].energy_joules_per_video_second == pytest.approx(1000 / 60)
+    assert (options["a"].repeats, options["once"].repeats) == (3, 1)
+
+
+def test_without_repeats_a_run_may_be_off_by_five_percent_and_a_short_one_by_a_quarter() -> None:
+    short = _scenario("short", 60.0, duration=2.0, outputs=[Output(duration=2.0)])
+    options = options_of(_run(_scenario("a", 600.0), short)).options
+    assert [(o.noise_ratio, o.noise_degrees) for o in options] == [(0.05, None), (0.25, None)]
+
+
+def test_an_estimates_uncertainty_is_mostly_common_to_its_machine() -> None:
+    """40 % that the estimate states: a quarter sets scenarios apart, and the rest moves all together."""
+    power = Power(mean_watts=10.0, total_energy_joules=600.0, tier="modelled", uncertainty_ratio=0.4)
+    (option,) = options_of(_run(_scenario("a", None, power=power))).options
+    assert option.noise_ratio == pytest.approx(0.1)
+    assert math.hypot(option.noise_ratio, option.shared_noise_ratio) == pytest.approx(0.4)
+
+
+def test_repeats_that_are_not_valid_are_not_averaged() -> None:
+    scenarios = [
+        _scenario("a", 600.0),
+        _scenario("a", 300.0, repeat=2, validity=["energy_lost"]),
+        _scenario("b", 500.0, validity=["throttled"]),
+    ]
+    found = options_of(_run(*scenarios))
+    a, b = found.options
+    assert (a.energy_joules_per_video_second, a.validity) == (10.0, ())
+    assert b.validity == ("throttled",)
+    assert found.notes == ["a: 1 of 2 repeats left out, not valid: energy_lost"]
+    (a, _) = options_of(_run(*scenarios), accept_invalid=True).options
+    assert (a.energy_joules_per_video_second, a.validity) == (7.5, ("energy_lost",))
+
+
+def test_the_least_of_an_invalid_run_does_not_win() -> None:
+    """The case of a run that was throttled, lost frames and a part of its energy."""
+    spoilt = _scenario("spoilt", 500.0, validity=["frames_dropped", "throttled", "energy_lost"])
+    run = _run(_scenario("sound", 600.0), _scenario("dear", 900.0), spoilt)
+    floor = advisor.Constraints(min_vmaf=80)
+    answer = advisor.TranscodingRecommender.from_results(run, "energy", floor).recommend()
+    assert answer.choice is not None
+    assert answer.choice.scenario == "sound"
+    assert answer.left_out == {"not valid: frames_dropped, throttled, energy_lost": 1}
+    trusting = advisor.TranscodingRecommender.from_results(run, "energy", floor, accept_invalid=True)
+    choice = trusting.recommend().choice
+    assert choice is not None
+    assert (choice.scenario, choice.validity) == ("spoilt", tuple(spoilt.validity))
+
+
+def test_a_scenario_that_does_not_say_how_much_video_it_made_has_no_rates() -> None:
+    (option,) = options_of(_run(_scenario("a", 600.0, outputs=[]))).options
+    assert option.energy_joules_per_video_second is None
+    assert option.cost_per_video_hour is None
+    assert option.mean_power_watts == 10.0
+
+
+def _prediction(name: str, joules: float) -> Prediction:
+    """90 % within a factor of e^0.8224, which is half a standard deviation of 1 to a side: 0.5."""
+    factor = math.exp(0.5 * statistics.NormalDist().inv_cdf(0.95))
+    return Prediction(
+        run_id="r",
+        scenario=name,
+        mean_power_watts=Estimate(10.0, 9.0, 11.0),
+        total_energy_joules=Estimate(joules, joules / factor, joules * factor),
+        confidence=0.9,
+        hardware_known=True,
+        encoder_known=True,
+    )
+
+
+def test_what_configurations_of_a_video_share_is_told_apart_from_their_own_error() -> None:
+    run = _run(*(_scenario(n, None, duration=None) for n in "ab"))
+    predictions = {("r", n): _prediction(n, j) for n, j in (("a", 600.0), ("b", 1200.0))}
+    a, b = options_of(run, predictions=predictions, own_error_ratio=0.1).options
+    assert (a.basis, a.energy_joules_per_video_second) == ("predicted", 10.0)
+    assert a.noise_ratio == 0.1
+    assert math.hypot(a.noise_ratio, a.shared_noise_ratio) == pytest.approx(0.5)
+    (whole, _) = options_of(run, predictions=predictions).options
+    assert (whole.noise_ratio, whole.shared_noise_ratio) == (pytest.approx(0.5), pytest.approx(0))
+    answer = advisor.TranscodingRecommender("energy", advisor.Constraints(min_vmaf=80)).recommend([a, b])
+    assert answer.choice is not None
+    assert answer.choice.probability_best == pytest.approx(1.0, abs=0.01)
+
+
+def test_several_inputs_are_combined_where_all_were_run() -> None:
+    """Geometric mean of 10 and 40 J a second; the worse picture."""
+    scenarios = [
+        _scenario("a", 600.0, input=InputMedia(name="easy"), vmaf_score=95.0),
+        _scenario("a", 2400.0, input=InputMedia(name="hard"), vmaf_score=85.0),
+        _scenario("b", 600.0, input=InputMedia(name="easy")),
+    ]
+    found = options_of(_run(*scenarios))
+    (a,) = found.options
+    assert (a.energy_joules_per_video_second, a.vmaf) == (pytest.approx(20.0), 85.0)
+    assert a.noise_ratio == pytest.approx(0.05 / math.sqrt(2))
+    assert found.notes == ["1 configurations left out: not run on all of 2 inputs"]
+    assert [o.scenario for o in options_of(_run(*scenarios), input_name="easy").options] == ["a", "b"]
+    with pytest.raises(NotEnoughDataError, match="no configuration was run on all of 2 inputs"):
+        options_of(_run(scenarios[1], scenarios[2]))
+
+
+def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:
+    run = _run(_scenario("a", 600.0), _scenario("b", 900.0), run_id="test_results_1")
+    write_run(run, tmp_path / "test_results_1.json")
+    floor = advisor.Constraints(min_vmaf=80)
+    given: list[Any] = [
+        tmp_path,
+        str(tmp_path / "test_results_1.json"),
+        run,
+        [run],
+        advisor.read_folder(tmp_path),
+    ]
+    for results in given:
+        recommender = advisor.TranscodingRecommender.from_results(results, constraints=floor)
+        choice = recommender.recommend().choice
+        assert choice is not None
+        assert choice.scenario == "a"
+    with pytest.raises(InputError, match="expected a path or a Run, got int"):
+        advisor.TranscodingRecommender.from_results(5)  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""Which frames belong together, by times that are written down and pictures of one grey each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from advisor.quality.pairing import Pairing, Timing, pair_by_pictures, pair_by_times, shifted_by_pictures
+
+
+def timing(times: Sequence[float], rate: Fraction | int | None) -> Timing:
+    return Timing(np.array(times, dtype=float), None if rate is None else Fraction(rate))
+
+
+def even(frames: int, rate: Fraction | int, start: float = 0.0) -> Timing:
+    return timing([start + n / float(rate) for n in range(frames)], rate)
+
+
+def partners(reference: Timing, output: Timing, rule: str, shift: int = 0) -> list[list[int]]:
+    return [p.partners.tolist() for p in pair_by_times(reference, output, shift) if p.rule == rule]
+
+
+def greys(values: Sequence[int]) -> np.ndarray:
+    return np.array(values, dtype=np.uint8)[:, None, None].repeat(48, axis=1).repeat(48, axis=2)
+
+
+def test_videos_of_one_rate_without_gaps_are_paired_one_by_one() -> None:
+    """Milliseconds of Matroska and a start of 1.3 s change nothing."""
+    rounded = timing([round(1.3 + n / 29.97, 3) for n in range(40)], Fraction(30000, 1001))
+    found = pair_by_times(even(40, Fraction(30000, 1001)), rounded)
+    assert {tuple(p.partners) for p in found} == {tuple(range(40))}
+
+
+def test_a_frame_that_was_dropped_has_no_partner() -> None:
+    output = timing([n / 25 for n in range(10) if n != 4], 25)
+    assert partners(even(10, 25), output, "time") == [[0, 1, 2, 3, 5, 6, 7, 8, 9]]
+
+
+def test_the_fps_filter_takes_the_last_frame_of_each_place() -> None:
+    """50 to 25: frames 1 and 2 are both nearest to place 1, and the later is shown (ffmpeg's fps, near)."""
+    assert partners(even(10, 50), even(5, 25), "fps")[0] == [0, 2, 4, 6, 8]
+    # 30 to 24: places 0.8 n round to 0 1 2 2 3 4 5 6 6 7
+    assert partners(even(10, 30), even(8, 24), "fps")[0] == [0, 1, 3, 4, 5, 6, 8, 9]
+
+
+def test_a_gap_is_filled_with_the_frame_before_it() -> None:
+    """ffmpeg -vf fps=10 on frames at 0, 0.1, 0.2 and 0.7, 0.8 s."""
+    assert partners(timing([0, 0.1, 0.2, 0.7, 0.8], 10), even(9, 10), "fps")[0] == [0, 1, 2, 2, 2, 2, 2, 3, 4]
+
+
+def test_ffmpeg_s_own_way_to_a_rate_drops_when_more_than_a_frame_early() -> None:
+    """-r 25 on 50 frames a second: as `ffmpeg -r 25 -f framecrc` chose them, frame by frame."""
+    assert partners(even(12, 50), even(6, 25), "rate")[0] == [0, 1, 2, 3, 5, 7]
+
+
+def test_as_many_frames_at_another_rate_are_paired_by_their_number() -> None:
+    retimed = pair_by_times(even(50, 25), even(50, Fraction(24000, 1001)))[0]
+    assert (retimed.rule, retimed.partners.tolist()) == ("index", list(range(50)))
+
+
+def test_without_times_frames_are_paired_by_their_number() -> None:
+    (only,) = pair_by_times(timing([0] * 5, None), even(4, 25))
+    assert (only.rule, only.partners.tolist()) == ("index", [0, 1, 2, 3])
+
+
+def test_what_the_output_has_behind_the_reference_has_no_partner() -> None:
+    (first, *_) = pair_by_times(even(10, 25), even(20, 25))
+    assert len(first.partners) == 10
+
+
+def test_a_shift_moves_the_beginning_of_either_side() -> None:
+    (later, *_) = pair_by_times(even(10, 25), even(10, 25), 3)
+    assert (later.first, later.partners.tolist()) == (0, [3, 4, 5, 6, 7, 8, 9])
+    (earlier, *_) = pair_by_times(even(10, 25), even(10, 25), -3)
+    assert (earlier.first, earlier.partners.tolist()) == (3, [0, 1, 2, 3, 4, 5, 6])
+    assert pair_by_times(even(10, 25), even(10, 25), 10) == []
+
+
+def test_pictures_choose_between_rules_where_these_differ() -> None:
+    reference, output = greys(range(0, 200, 20)), greys([0, 20, 60, 80])
+    first = Pairing("time", 0, np.array([0, 1, 2, 3]))
+    second = Pairing("fps", 0, np.array([0, 1, 3, 4]))
+    assert pair_by_pictures([first, second], reference, output).rule == "fps"
+    assert pair_by_pictures([second, first], reference, output).rule == "fps"
+
+
+def test_the_likelier_rule_stays_where_pictures_tell_nothing() -> None:
+    still = greys([90] * 10)
+    first = Pairing("time", 0, np.array([0, 1, 2, 3]))
+    second = Pairing("fps", 0, np.array([0, 1, 3, 4]))
+    assert pair_by_pictures([first, second], still, still[:4]).rule == "time"
+
+
+@pytest.mark.parametrize("shift", [37, -21, 0])
+def test_the_place_where_an_output_begins_is_found(shift: int) -> None:
+    chance = np.random.default_rng(3).integers(0, 255, (200, 48, 48)).astype(np.uint8)
+    reference, output = chance[50:150], chance[50 + shift : 150 + shift]
+    assert shifted_by_pictures(reference, output, Pairing("index", 0, np.arange(100)), 60) == shift
+
+
+def test_another_video_is_found_nowhere() -> None:
+    chance = np.random.default_rng(3).integers(0, 255, (200, 48, 48)).astype(np.uint8)
+    assert shifted_by_pictures(chance[:100], chance[100:], Pairing("index", 0, np.arange(100)), 60) == 0

@@ -1,0 +1,285 @@
+"""Trouble that passes: whatever could not be read for a while, the page is then that of a fresh start.
+
+Each exporter of files runs beside a random hand that takes a file's permission, its place, its content or all
+descriptors of the process away, changes something else meanwhile, and puts everything back as it was, times
+included. Short by default, long with --long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from advisor.cost.price_list import PriceOptions
+
+from advisor.quality.settings import Settings
+from advisor.regression.predictions import Estimate, Prediction
+from advisor.regression.registry import Manifest, TargetReport
+from advisor.regression.service import Answer
+from advisor.results import read_run
+from advisor.results.folder import ResultFolder
+from exporters.cost import CostCollector
+from exporters.predictions import Predictor
+from exporters.qoe import QoeCollector, Work
+from exporters.results import ResultsCollector
+from exporters.runtime import Collector
+from exporters.runtime.scrape import Source
+from tests.support.exporter_client import samples
+from tests.support.users import nobody, open_folder
+from tests.support.waiting import wait_until
+
+Make = Callable[[], Collector]
+
+
+def put_run(folder: Path, number: int, names: Sequence[str]) -> None:
+    power = {"mean_watts": 50, "total_energy_joules": 3000, "tier": "measured"}
+    scenarios = [
+        {
+            "name": name,
+            "duration": 60,
+            "start_time": 1.7e9 + number,
+            "end_time": 1.7e9 + number + 60,
+            "power": power,
+            "input": {"path": "clip.mp4", "name": "clip.mp4"},
+            "outputs": [{"path": "encode.mp4", "frames": 1500, "duration": 60, "resolution": "640x360"}],
+        }
+        for name in names
+    ]
+    path = folder / f"test_results_{number:02d}.json"
+    path.write_text(json.dumps({"schema_version": 1, "scenarios": scenarios}))
+
+
+def put_model(models: Path, version: str, error: float) -> None:
+    home = models / "intel-1"
+    (home / version).mkdir(parents=True, exist_ok=True)
+    report = TargetReport(
+        model=("ridge",),
+        candidate_error_ratios={},
+        error_ratios={"plain": error},
+        coverage_ratios={"plain": 0.9},
+        rows=50,
+    )
+    manifest = Manifest(
+        version=version,
+        created="2026-03-01T00:00:00+00:00",
+        created_unix_seconds=1_772_323_200.0,
+        hardware_id="intel-1",
+        hardware_known=("intel-1",),
+        encoders_known=("libx264",),
+        feature_names=("pixels",),
+        tier="measured",
+        training_scenarios=50,
+        training_configurations=50,
+        training_data_sha256="0" * 64,
+        grouped_by="video",
+        targets={"mean_power_watts": report},
+        library_versions={},
+        files_sha256={},
+    )
+    (home / version / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    link = home / "latest"
+    link.unlink(missing_ok=True)
+    link.symlink_to(version)
+
+
+def oracle(models_dir: Path, files: Sequence[Path]) -> Answer:
+    """Stands for the child process, and reads what it would read."""
+    predictions = [
+        Prediction(
+            run_id=run.run_id,
+            scenario=scenario.name,
+            mean_power_watts=Estimate(100.0, 95.0, 105.0),
+            total_energy_joules=None,
+            confidence=0.9,
+            hardware_known=True,
+            encoder_known=True,
+            tier="measured",
+        )
+        for run in map(read_run, files)
+        for scenario in run.scenarios
+    ]
+    return Answer(predictions=predictions)
+
+
+def results_world(folder: Path) -> tuple[Make, list[Path]]:
+    results, models = folder / "results", folder / "models"
+    put_model(models, "0001", 0.05)
+
+    def make() -> Collector:
+        predictor = Predictor(models, results, oracle, retry_seconds=0.01)
+        return ResultsCollector(ResultFolder(results, runs=10, max_scenarios=100), predictor)
+
+    return make, [models, models / "intel-1", models / "intel-1" / "0001" / "manifest.json"]
+
+
+def cost_world(folder: Path) -> tuple[Make, list[Path]]:
+    results, prices = folder / "results", folder / "prices"
+    prices.mkdir()
+    (prices / "tariff.yaml").write_text("series: series.csv\n")
+    series = "1600000000,0.1\n1700000010,0.2\n1900000000,0.3\n"
+    (prices / "series.csv").write_text(f"timestamp,price_per_kwh\n{series}")
+    (prices / "regions.yaml").write_text("regions: {here: {price_per_kwh: 0.1, carbon_grams_per_kwh: 100}}\n")
+    (prices / "rates.yaml").write_text("base: EUR\ndate: 2026-01-01\nrates: {USD: 1.1}\n")
+    options = PriceOptions(
+        regions=("here",),
+        tariff_file=prices / "tariff.yaml",
+        regions_file=prices / "regions.yaml",
+        exchange_rates_file=prices / "rates.yaml",
+    )
+
+    def make() -> Collector:
+        folder = ResultFolder(results, runs=10, max_scenarios=100)
+        return CostCollector(folder, options, clock=lambda: 1.8e9)
+
+    return make, [prices, *sorted(prices.iterdir())]
+
+
+def qoe_world(folder: Path) -> tuple[Make, list[Path]]:
+    results = folder / "results"
+    pairs = folder / "pairs.yaml"
+    for name in ("clip.mp4", "encode.mp4"):
+        (results / name).write_bytes(b"video")
+    pairs.write_text("- {reference: results/clip.mp4, distorted: results/encode.mp4, name: mine}\n")
+
+    def make() -> Collector:
+        listed = ResultFolder(results, runs=10, max_scenarios=100)
+        return QoeCollector(listed, results, Work(None, (results.resolve(),), Settings(), pairs))
+
+    return make, [pairs, results / "encode.mp4"]
+
+
+def forbidden(path: Path) -> Callable[[], None]:
+    mode = path.stat().st_mode & 0o777
+    path.chmod(0)
+    return lambda: path.chmod(mode)
+
+
+def listed_only(path: Path) -> Callable[[], None]:
+    """Mode 0744 of a folder: its names can be read and nothing else."""
+    mode = path.stat().st_mode & 0o777
+    path.chmod(0o744 if path.is_dir() else 0)
+    return lambda: path.chmod(mode)
+
+
+def away(path: Path) -> Callable[[], None]:
+    elsewhere = path.with_name(f".{path.name}.away")
+    path.rename(elsewhere)
+    return lambda: elsewhere.rename(path) and None
+
+
+def torn(path: Path) -> Callable[[], None]:
+    """Its content is cut off, and written again in place with the same size and times."""
+    if path.is_dir():
+        return away(path)
+    content, info = path.read_bytes(), path.stat()
+    path.write_bytes(content[: len(content) // 2])
+
+    def heal() -> None:
+        path.write_bytes(content)
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+    return heal
+
+
+def no_descriptors(path: Path) -> Callable[[], None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def page(source: Source) -> dict[str, float] | None:
+    with nobody():
+        source.collect()
+    shown = source.page()
+    return None if shown is None else samples(shown.text(False).decode())
+
+
+@pytest.mark.parametrize("world", [results_world, cost_world, qoe_world])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_after_trouble_the_page_is_that_of_a_fresh_start(
+    request: pytest.FixtureRequest,
+    world: Callable[[Path], tuple[Make, list[Path]]],
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    with open_folder() as folder:
+        results = folder / "results"
+        results.mkdir()
+        for number in range(5):
+            put_run(results, number, ["a", "b"])
+        make, sources = world(folder)
+        collector = make()
+        collector.start()
+        source = Source(collector, {})
+        try:
+            for _ in range(400 if request.config.getoption("--long") else 30):
+                disturb(chance, source, results, sources)
+                change(chance, results)
+                assert_as_fresh(source, make)
+        finally:
+            collector.close()
+
+
+def disturb(chance: random.Random, source: Source, results: Path, sources: Sequence[Path]) -> None:
+    """One trouble or two, some looks while it lasts, and everything put back."""
+    places = [results, *sources, *sorted(results.glob("*.json"))]
+    with contextlib.ExitStack() as heals:
+        for place in chance.sample(places, chance.choice([1, 1, 2])):
+            with contextlib.suppress(OSError):  # the first trouble may be in the second one's way
+                trouble = chance.choice([forbidden, listed_only, away, torn, no_descriptors])
+                heals.callback(healed, trouble(place))
+        for _ in range(chance.randrange(3)):
+            page(source)
+            change(chance, results)
+
+
+def healed(heal: Callable[[], None]) -> None:
+    """Unless the file is gone in the meantime."""
+    with contextlib.suppress(FileNotFoundError):
+        heal()
+
+
+def change(chance: random.Random, results: Path) -> None:
+    """Something else happens meanwhile, where it can."""
+    with contextlib.suppress(OSError):
+        number = chance.randrange(6)
+        if chance.random() < 0.4:
+            (results / f"test_results_{number:02d}.json").unlink(missing_ok=True)
+        else:
+            put_run(results, number, chance.sample("abcd", 2))
+
+
+def assert_as_fresh(source: Source, make: Make) -> None:
+    """At the first look; what a thread has to predict first comes with it."""
+    collector = make()
+    collector.start()
+    fresh = Source(collector, {})
+    compared: list[Any] = []
+
+    def same() -> bool:
+        compared[:] = [page(source), page(fresh)]
+        return source.success and fresh.success and compared[0] == compared[1] and settled(compared[1])
+
+    try:
+        wait_until(same)
+    except AssertionError:
+        now, wanted = (set((shown or {}).items()) for shown in compared)
+        pytest.fail(f"{source.error}: shown alone {now - wanted}, missing {wanted - now}")
+    finally:
+        collector.close()
+
+
+def settled(shown: dict[str, float]) -> bool:
+    """Whether every scenario that will have a prediction has it."""
+    if "results_runs" not in {name.partition("{")[0] for name in shown}:
+        return True
+    scenarios = sum(name.startswith("results_scenario_mean_power_watts{") for name in shown)
+    return scenarios == sum(name.startswith("results_scenario_predicted_power_watts{") for name in shown)

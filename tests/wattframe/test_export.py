@@ -1,0 +1,60 @@
+"""``wattframe export``: one row a scenario, what is not known stays empty."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from advisor.results import EncodeStats, Host, Output, Power, Run, Scenario, write_run
+from wattframe.cli import main
+from wattframe.commands.export import COLUMNS
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """360 J for 60 s of video, and a scenario of which nothing is known."""
+    known = Scenario(
+        name='a, "b"\nc',
+        encoder="libx264",
+        bitrate="1000k,500k",
+        duration=10.0,
+        power=Power(tier="measured", mean_watts=36.0, total_energy_joules=360.0),
+        encode=EncodeStats(speed=6.0),
+        outputs=[Output(resolution="1280x720", duration=60.0)],
+        vmaf_score=90.0,
+        validity=["steal", "thermal"],
+    )
+    run = Run(run_id="x", scenarios=(known, Scenario(name="bare")), host=Host(hardware_id="h"))
+    write_run(run, tmp_path / "test_results_20260301_120000.json")
+    return tmp_path
+
+
+def test_a_csv_file_has_one_row_a_scenario(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = results / "out.csv"
+    assert main(["export", str(results), "--csv", str(path)]) == 0
+    with path.open(newline="") as file:
+        known, bare = csv.DictReader(file)
+    assert list(known) == list(COLUMNS)
+    assert (known["scenario"], known["hardware_id"]) == ('a, "b"\nc', "h")
+    assert float(known["energy_joules_per_video_second"]) == pytest.approx(6.0)  # 360 J / 60 s
+    assert float(known["bitrate_kbps"]) == pytest.approx(1500.0)
+    assert known["validity"] == "steal; thermal"
+    assert (bare["scenario"], bare["energy_joules"], bare["vmaf"]) == ("bare", "", "")
+    assert f"2 rows written to {path}" in capsys.readouterr().err
+
+
+def test_a_parquet_file_has_types_and_nulls(results: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = results / "out.parquet"
+    assert main(["export", str(results), "--parquet", str(path)]) == 0
+    table = parquet.read_table(path)
+    assert table.column_names == list(COLUMNS)
+    assert str(table.schema.field("energy_joules").type) == "double"
+    assert table["energy_joules"].to_pylist() == [360.0, None]
+
+
+def test_a_table_has_to_go_somewhere(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(results)]) == 2
+    assert "expected --csv FILE or --parquet FILE" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+"""What several commands take: result files and folders, ``--json``, the roots of the kernel's files.
+
+Every command that reads results names them the same way: ``wattframe COMMAND PATH...``, each a file or a
+folder; ``--results-dir`` and ``--results`` are the same by option; without any the folder ``test_results``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advisor.errors import InputError, ResultFileError
+from advisor.results import RESULT_GLOB, Run, read_run
+from wattframe.console import note
+
+__all__ = [
+    "DEFAULT_RESULTS",
+    "Json",
+    "ModelsDir",
+    "Procfs",
+    "Results",
+    "ResultsOption",
+    "Sysfs",
+    "application",
+    "named_paths",
+    "read_runs",
+]
+
+DEFAULT_RESULTS = Path("test_results")
+
+Results = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="PATH...", help="Result files, or folders of them.", show_default="test_results"),
+]
+ResultsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="The same as PATH, by option."),
+]
+ModelsDir = Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Sysfs = Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")]
+Procfs = Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")]
+
+
+def application() -> typer.Typer:
+    """The Typer application of one command."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def named_paths(paths: Sequence[Path] | None, by_option: Sequence[Path] | None) -> list[Path]:
+    """What the user named: the arguments, else the option or its variable, else the default folder."""
+    return list(paths or by_option or (DEFAULT_RESULTS,))
+
+
+def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
+    """Every run of the files and folders, and the exit code of what could not be read.
+
+    What cannot be read is named on stderr, and does not keep the others from being used.
+
+    Raises
+    ------
+    InputError
+        Nothing there is a result file.
+    """
+    runs: list[Run] = []
+    code = 0
+    for path in _files(paths):
+        try:
+            run = read_run(path)
+        except ResultFileError as exc:
+            note(command, str(exc))
+            code = exc.exit_code
+            continue
+        runs.append(run)
+        for refused in run.refused:
+            note(command, f"{path}: left out {refused.reason}")
+            code = ResultFileError.exit_code
+    if not runs and not code:
+        raise InputError(f"expected {RESULT_GLOB}, found none", subject=", ".join(map(str, paths)))
+    return runs, code
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from sorted(path.glob(RESULT_GLOB)) if path.is_dir() else [path]

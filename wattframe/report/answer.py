@@ -1,0 +1,144 @@
+"""What a run says: which scenario to use, what it saves against the one in use, and how sure that is."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from advisor.advice.configuration import Option
+from advisor.advice.from_results import options_of
+from advisor.advice.recommender import Constraints, TranscodingRecommender
+from advisor.cost.model import CostModel
+from advisor.errors import InputError, NotEnoughDataError
+from advisor.results import Run
+from wattframe.report.command import reusable_command
+from wattframe.report.numbers import number
+from wattframe.report.rows import doubts
+
+__all__ = ["VALUES", "Answer", "answer_of"]
+
+_CLEAR = 1.645
+"""Standard deviations beyond which two energies differ (95 %, one side)."""
+
+
+VALUES = (
+    ("energy", "J per second of video", "energy_joules_per_video_second"),
+    ("cost", "{currency} per hour of video", "cost_per_video_hour"),
+    ("carbon", "g CO₂e per hour of video", "carbon_grams_per_video_hour"),
+    ("bitrate", "kbit/s", "bitrate_kbps"),
+    ("speed", "x real time", "encode_speed_ratio"),
+    ("VMAF", "0 to 100", "vmaf"),
+)
+"""What a choice is compared by: name, unit, field of an option."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The first thing of a page. ``choice`` is None where nothing can be chosen; the sentence says why."""
+
+    sentence: str
+    basis: str
+    """What the choice rests on: the condition and the probability."""
+    doubts: tuple[str, ...] = ()
+    """Why not to rely on the chosen scenario's figures."""
+    choice: Option | None = None
+    reference: Option | None = None
+    command: str | None = None
+    front: tuple[str, ...] = ()
+    """Names of the scenarios that no other clearly beats."""
+    others: dict[str, Option] = {}
+    """The choice where something else than energy is to be least, by what that is."""
+
+
+def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None = None) -> Answer:
+    """The scenario of least energy that holds the floor of VMAF, beside ``reference``.
+
+    Without ``reference`` it is compared with ffmpeg's default, libx264 at its preset medium, else with the
+    scenario that takes the most energy.
+
+    Raises
+    ------
+    InputError
+        No scenario is called ``reference``.
+    """
+    try:
+        options = options_of([run], model, {}).options
+    except NotEnoughDataError as exc:
+        return Answer(sentence=f"No choice: {exc}.", basis="")
+    constraints = Constraints(min_vmaf=min_vmaf)
+    result = TranscodingRecommender("energy", constraints).recommend(options)
+    front = tuple(point.scenario for point in result.front)
+    named = _named(options, reference) if reference is not None else None
+    choice = next((o for o in options if result.choice and o.scenario == result.choice.scenario), None)
+    if choice is None or result.choice is None:
+        return Answer(sentence=f"No choice: {result.reason}.", basis="", front=front)
+    against = named or _default(run, options, choice)
+    scenario = next(s for s in run.scenarios if s.name == choice.scenario)
+    basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
+    if result.choice.probability_best is not None:
+        basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
+    return Answer(
+        sentence=_sentence(choice, against),
+        basis=f"{', '.join(basis)}.",
+        doubts=tuple(doubts(scenario)),
+        choice=choice,
+        reference=against,
+        command=reusable_command(scenario.command) if scenario.command else None,
+        front=front,
+        others=_others(options, constraints),
+    )
+
+
+def _named(options: Sequence[Option], name: str) -> Option:
+    found = next((option for option in options if option.scenario == name), None)
+    if found is None:
+        names = [option.scenario for option in options]
+        near = difflib.get_close_matches(name, names, 3, 0.4) or names
+        raise InputError(f"expected one of {', '.join(near)}; found {name!r}", subject="--baseline")
+    return found
+
+
+def _default(run: Run, options: Sequence[Option], choice: Option) -> Option | None:
+    """ffmpeg's own default, the one nearest in quality where there are several; else the most energy."""
+    others = [o for o in options if o is not choice and o.energy_joules_per_video_second]
+    usual = {s.name for s in run.scenarios if s.encoder == "libx264" and s.preset == "medium"}
+    defaults = [o for o in others if o.scenario in usual]
+    if defaults:
+        return min(defaults, key=lambda o: abs((o.vmaf or 0.0) - (choice.vmaf or 0.0)))
+    return max(others, key=lambda o: o.energy_joules_per_video_second or 0.0, default=None)
+
+
+def _sentence(choice: Option, against: Option | None) -> str:
+    ours = choice.energy_joules_per_video_second
+    if ours is None:
+        return f"{choice.scenario}."
+    if against is None or not against.energy_joules_per_video_second:
+        return f"{choice.scenario} takes the least energy: {number(ours)} J per second of video."
+    ratio = ours / against.energy_joules_per_video_second
+    quality = _quality(choice.vmaf, against.vmaf)
+    doubt = _CLEAR * math.hypot(choice.noise_ratio, against.noise_ratio)
+    if abs(math.log(ratio)) < doubt:
+        return f"{choice.scenario} and {against.scenario} take about the same energy{quality}."
+    percent = f"{100 * abs(1 - ratio):.0f}\u00a0%"
+    saved = f"saves {percent} of the energy" if ratio < 1 else f"takes {percent} more energy"
+    return f"{choice.scenario} instead of {against.scenario} {saved}{quality}."
+
+
+def _quality(ours: float | None, theirs: float | None) -> str:
+    if ours is None or theirs is None:
+        return ""
+    if abs(ours - theirs) < 0.05:
+        return " at the same VMAF"
+    return f" at {abs(ours - theirs):.1f} VMAF {'more' if ours > theirs else 'less'}"
+
+
+def _others(options: Sequence[Option], constraints: Constraints) -> dict[str, Option]:
+    least: dict[str, Option] = {}
+    for objective in ("cost", "carbon", "bitrate"):
+        pick = TranscodingRecommender(objective, constraints).recommend(options).choice
+        chosen = next((o for o in options if pick and o.scenario == pick.scenario), None)
+        if chosen is not None:
+            least[objective] = chosen
+    return least

@@ -1,0 +1,57 @@
+"""The ffmpeg command of a scenario, as somebody would use it on a whole file."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+__all__ = ["reusable_command"]
+
+# what the runner adds in order to measure; -t and -stream_loop bound the encode
+_SWITCHES = {"-hide_banner", "-nostats", "-y", "-re"}
+_OPTIONS = {"-loglevel", "-progress", "-timelimit", "-stream_loop", "-t", "-rw_timeout"}
+
+
+def reusable_command(arguments: Sequence[str]) -> str:
+    """The command that was measured, for a whole file, with its sound copied and without the measuring.
+
+    >>> reusable_command(
+    ...     ["/opt/ffmpeg", "-nostats", "-stream_loop", "-1", "-i", "file:/v/a b.mp4", "-filter_complex",
+    ...      "[0:V:0]null[o0]", "-map", "[o0]", "-c:v", "libx264", "-f", "mp4", "file:/tmp/x_1.mp4"]
+    ... )
+    "ffmpeg -i 'a b.mp4' -map 0:V:0 -map '0:a?' -c:a copy -c:v libx264 -f mp4 output.mp4"
+    """
+    return shlex.join(["ffmpeg", *_kept(list(arguments[1:]))])
+
+
+def _kept(rest: list[str]) -> Iterator[str]:
+    outputs = sum(before == "-f" and word != "lavfi" for before, word in itertools.pairwise(rest))
+    plain = "[0:V:0]null[o0]" in rest
+    written = 0
+    while rest:
+        word = rest.pop(0)
+        if word in _SWITCHES:
+            continue
+        if (word in _OPTIONS and rest) or (word == "-filter_complex" and plain):
+            rest.pop(0)
+        elif word == "-i" and rest:
+            yield from (word, _name(rest.pop(0)))
+        elif word == "-map" and rest:
+            stream = rest.pop(0)
+            yield from (word, "0:V:0" if plain else stream, "-map", "0:a?", "-c:a", "copy")
+        elif word == "-f" and rest:
+            container = rest.pop(0)
+            yield from (word, container)
+            if rest and container != "lavfi":
+                rest.pop(0)
+                written += 1
+                yield "output.mp4" if outputs < 2 else f"output_{written}.mp4"
+        else:
+            yield word
+
+
+def _name(source: str) -> str:
+    """The file's name: where it lay when it was measured is nobody else's business."""
+    return PurePosixPath(source.removeprefix("file:")).name if source.startswith("file:") else source

@@ -1,0 +1,174 @@
+"""One retraining from result files to a model in service, and one whenever there are new results."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.common.atomic import write_atomically
+from advisor.errors import NotEnoughDataError, WattframeError
+from advisor.regression import registry
+from advisor.regression.registry import Manifest, TargetReport
+from advisor.results import RESULT_GLOB
+from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
+from wattframe.retraining.judge import former_version, judged
+from wattframe.retraining.load import Note, Progress, load, why_nothing
+from wattframe.retraining.summary import not_valid_sentence
+
+__all__ = ["retrain", "watch"]
+
+_MOST_OF_A_VIDEO = 200
+_NORMAL_DIFFERENCE = 1.0483
+"""Standard deviations of a normal distribution to the median absolute difference of two draws of it."""
+
+
+def retrain(options: RetrainOptions, note: Note, progress: Progress | None = None) -> RetrainReport:
+    """Do it once. ``progress`` is called with (windows answered, windows in all) while Prometheus is asked.
+
+    Raises
+    ------
+    NotEnoughDataError
+        Nothing could be trained; the message says why.
+    InputError
+        A folder or an option is wrong.
+    """
+    began = time.monotonic()
+    report = RetrainReport()
+    cases, hardware = load(options, report, note, progress)
+    home = options.hardware_id or hardware or "unknown"
+    if not cases:
+        raise NotEnoughDataError(f"nothing could be trained: {why_nothing(options, report)}")
+    note(f"training on {len(cases)} scenarios")
+    from advisor.regression.fitting import train
+
+    trained = train(cases)
+    report.noted += _outliers(trained)
+    manifest = _manifest(trained, home, report)
+    report.former = former_version(options.models_dir, home)
+    manifest = registry.save(options.models_dir, trained, manifest)
+    better, reason = judged(options, trained, manifest, report)
+    if better or options.force:
+        reason = reason if better else f"forced, although {reason}"
+        manifest = registry.promote(options.models_dir, home, manifest.version, reason=reason)
+    else:
+        manifest = msgspec.structs.replace(manifest, reason=reason)
+        registry.note(options.models_dir, manifest)
+    report.manifest = manifest
+    from wattframe.card import model_card
+
+    card = options.models_dir / home / manifest.version / "card.html"
+    write_atomically(card, model_card(trained, manifest, report.drift_ratio).encode())
+    report.card = str(card)
+    report.deleted = registry.prune(options.models_dir, home, options.keep)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _outliers(trained: Any) -> list[LeftOut]:
+    """Rows whose held-out error is far beyond that of the others."""
+    import numpy as np
+
+    outliers = []
+    for name, model in trained.targets.items():
+        errors, kept = model.residuals, model.predictor.validated_
+        typical = float(np.median(np.abs(errors)))
+        if len(errors) < 20 or typical <= 0:
+            continue
+        rows = [c for c in trained.training if name in c.targets]
+        for i in np.flatnonzero(np.abs(errors) > max(10 * typical, 0.2)):
+            c, ratio = rows[kept[i]], float(np.expm1(errors[i]))
+            side = "above" if ratio > 0 else "below"
+            reason = f"outlier: {name} is {abs(ratio):.0%} {side} similar runs"
+            outliers.append(LeftOut(c.run_id, c.scenario, reason))
+    return outliers
+
+
+def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
+    from advisor.regression.model_file import library_versions
+
+    now = datetime.datetime.now().astimezone()
+    rows = sorted(msgspec.json.encode(c) for c in trained.training)
+    targets = {
+        name: TargetReport(
+            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.factors else [])),
+            candidate_error_ratios=model.predictor.errors_,
+            error_ratios=model.errors,
+            coverage_ratios=model.coverage,
+            rows=len(model.residuals),
+            own_error_ratio=_own_error(trained, name, model),
+        )
+        for name, model in trained.targets.items()
+    }
+    return Manifest(
+        version="",
+        created=now.isoformat(timespec="seconds"),
+        created_unix_seconds=now.timestamp(),
+        hardware_id=home,
+        hardware_known=trained.matrix.hardware,
+        encoders_known=trained.matrix.encoders,
+        feature_names=trained.matrix.columns,
+        tier=trained.tier,
+        training_scenarios=trained.cases,
+        training_configurations=trained.rows,
+        training_data_sha256=hashlib.sha256(b"\n".join(rows)).hexdigest(),
+        grouped_by=trained.grouped_by,
+        targets=targets,
+        library_versions=library_versions(),
+        files_sha256={},
+        notes=(*trained.notes, *([not_valid_sentence(report.not_valid)] if report.not_valid else [])),
+        runs=tuple(sorted({c.run_id for c in trained.training})),
+    )
+
+
+def _own_error(trained: Any, name: str, model: Any) -> float | None:
+    """Standard deviation of held-out errors that configurations of one video do not have in common.
+
+    By the differences of every two of a video (the estimator of Shamos, which outliers hardly move); None
+    where no video has two.
+    """
+    rows = [c for c in trained.training if name in c.targets]
+    errors: dict[str, list[float]] = {}
+    for row, error in zip(model.predictor.validated_, model.residuals, strict=True):
+        if rows[row].video is not None:
+            errors.setdefault(rows[row].video, []).append(float(error))
+    groups = [group[:_MOST_OF_A_VIDEO] for group in errors.values()]
+    differences = [abs(a - b) for group in groups for a, b in itertools.combinations(group, 2)]
+    return _NORMAL_DIFFERENCE * statistics.median(differences) if differences else None
+
+
+def watch(
+    options: RetrainOptions,
+    every_seconds: float,
+    note: Note,
+    tell: Callable[[RetrainReport], None],
+    progress: Progress | None = None,
+) -> None:
+    """Retrain whenever result files appear or change, until interrupted; failures are noted and outlived."""
+    before: object = None
+    while True:
+        stamp = _stamp(options.results_dir)
+        if stamp != before:
+            before = stamp
+            try:
+                tell(retrain(options, note, progress))
+            except WattframeError as exc:
+                note(str(exc))
+        time.sleep(every_seconds)
+
+
+def _stamp(folder: Path) -> object:
+    stamps = []
+    for path in folder.glob(RESULT_GLOB):
+        with contextlib.suppress(OSError):  # renamed or deleted between listing and looking
+            info = path.stat()
+            stamps.append((path.name, info.st_size, info.st_mtime_ns))
+    return sorted(stamps)
