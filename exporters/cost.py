@@ -16,23 +16,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.common.booleans import parse_boolean
-from advisor.cost.carbon import Embodied
-from advisor.cost.cost_record import UNPRICED_REASONS, Priced
-from advisor.cost.price_list import (
-    DEFAULT_CPU_COST_PER_HOUR,
-    DEFAULT_ENERGY_COST_PER_KWH,
-    PriceBook,
-    PriceOptions,
-)
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
-from advisor.cost.tariffs.schedule import Schedule, value_at
+from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
+from advisor.cost.tariffs.schedule import value_at
 from advisor.errors import PricingError
 from advisor.results.folder import ResultFolder, Shown
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger
-from exporters.runtime.options import RESULT_OPTIONS, choice, existing_file, number
+from exporters.runtime.options import RESULT_OPTIONS, number
 
 __all__ = ["EXPORTER", "CostCollector"]
 
@@ -48,7 +42,7 @@ def _gauge(name: str, help: str, labels: Sequence[str] = ()) -> Family:
     return Family(name, "gauge", help, labels)
 
 
-Quantity = Callable[[Priced], float | None]
+Quantity = Callable[[ScenarioCost], float | None]
 
 ALIVE = _gauge("cost_exporter_alive", "1: the cost exporter is running.")
 UNPRICED = _gauge(
@@ -114,7 +108,7 @@ SCI = _gauge(
 
 
 def _each(labels: Sequence[str], *rows: tuple[str, str, str]) -> tuple[tuple[Family, Quantity], ...]:
-    """Families of one figure a scenario each: the metric, the field of `Priced`, the help."""
+    """Families of one figure a scenario each: the metric, the field of `ScenarioCost`, the help."""
     return tuple((_gauge(name, text, labels), attrgetter(field)) for name, field, text in rows)
 
 
@@ -128,8 +122,13 @@ _OF_SCENARIO = _each(
     ("cost_per_watch_hour", "cost_per_watch_hour", "Total cost per hour that one viewer watches."),
     ("cost_per_stream", "cost_per_stream", "Total cost over the concurrent streams."),
     ("cost_per_stream_hour", "cost_per_stream_hour", "Total cost per hour of video of one stream."),
+    (
+        "cost_planned_per_stream_hour",
+        "planned_cost_per_stream_hour",
+        "The same at one mean price for all runs: for comparing and projecting.",
+    ),
     ("cost_rate_per_hour", "rate_per_hour", "Total cost per hour of wall time."),
-    ("cost_monthly_projection", "monthly_projection", "What 730 hours of the scenario cost."),
+    ("cost_monthly_projection", "monthly_projection", "What 730 hours of it cost at one mean price."),
     (
         "cost_rungs_shared",
         "cost_shared_by_rungs",
@@ -156,14 +155,19 @@ _OF_REGION = _each(
 STREAM_HOUR_CO2 = _gauge(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
 )
+PLANNED_STREAM_HOUR_CO2 = _gauge(
+    "co2_planned_per_stream_hour_kg",
+    "The same at one mean intensity for all runs: for comparing and projecting.",
+    (*IDENTITY, "region"),
+)
 
 
 class _RunCosts(Struct, frozen=True):
     """A run priced with a price list, in every region."""
 
     shown: Shown
-    book: PriceBook
-    by_region: Sequence[Sequence[Priced]]
+    book: RegionalModels
+    by_region: Sequence[Sequence[ScenarioCost]]
     unpriced: Counter[str]
     incomplete: Counter[str]
 
@@ -189,7 +193,7 @@ class CostCollector:
         self._options = options
         self._viewers = viewers
         self._clock = clock
-        self._book = PriceBook.load(options)
+        self._book = RegionalModels.load(options)
         self._stamps: dict[Path, _Stamp] = {}
         self._refusal: str | None = None
         self._moment = float("-inf")
@@ -226,7 +230,7 @@ class CostCollector:
         if stamps == self._stamps and self._refusal is None:
             return
         try:
-            book = PriceBook.load(self._options)
+            book = RegionalModels.load(self._options)
         except PricingError as exc:
             if str(exc) != self._refusal:
                 logger().error("pricing files refused, former prices hold", reason=str(exc))
@@ -251,7 +255,7 @@ class CostCollector:
 
 
 def input_part(
-    book: PriceBook,
+    book: RegionalModels,
     now: float,
     reloaded: bool,
     files_refused: int,
@@ -262,23 +266,23 @@ def input_part(
     prices = [model.prices for model in book.models]
     first = prices[0]
     rates = {"cpu": first.cpu_per_hour, "machine": first.machine_per_hour, "gpu": first.gpu_per_hour}
-    carbon_labels = [
-        (p.region, p.carbon_source or "", p.carbon_basis or "", p.carbon_year or "") for p in prices
-    ]
+    electricity = [(p.region, p.electricity) for p in prices if p.electricity is not None]
+    carbon = [(p.region, p.carbon) for p in prices if p.carbon is not None]
     yield ALIVE.one(1)
     yield UNPRICED([((reason,), unpriced.get(reason, 0)) for reason in UNPRICED_REASONS])
     yield INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())])
     yield FILES_REFUSED.one(files_refused)
     yield RELOADED.one(int(reloaded))
-    yield PRICE([((p.region, p.electricity_source or ""), _now(p.electricity, now)) for p in prices])
-    yield CARBON([(row, _now(p.carbon, now)) for row, p in zip(carbon_labels, prices, strict=True)])
+    yield PRICE([((region, price.source), value_at(price.schedule, now)) for region, price in electricity])
+    yield CARBON(
+        [
+            ((region, grams.source, grams.basis or "", grams.period or ""), value_at(grams.schedule, now))
+            for region, grams in carbon
+        ]
+    )
     yield PUE([((p.region,), p.pue_ratio) for p in prices])
     yield TIME_PRICE([((resource, first.currency), rate) for resource, rate in rates.items()])
     yield AGE([((name,), age) for name, age in book.ages_seconds(now).items()])
-
-
-def _now(schedule: Schedule | None, now: float) -> float | None:
-    return None if schedule is None else value_at(schedule, now)
 
 
 _Stamp = tuple[int, ...] | None
@@ -292,7 +296,7 @@ def _stamp(path: Path) -> _Stamp:
     return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev
 
 
-def run_part(shown: Shown, by_region: Sequence[Sequence[Priced]]) -> list[Metric]:
+def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[Metric]:
     """Every family of one run; the first region's figures are those without a region."""
     first = by_region[0]
     families = [
@@ -323,107 +327,26 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[Priced]]) -> list[Metric
     sci: list[Row] = [
         ((*_id(p), p.region or "", p.functional_unit or ""), p.sci_grams_per_unit) for p, _ in everywhere
     ]
-    return [*families, STREAM_HOUR_CO2(regional), SCI(sci)]
+    planned: list[Row] = [
+        ((*_id(p), p.region or ""), p.planned_co2_per_stream_hour_kg) for p, _ in everywhere
+    ]
+    return [*families, STREAM_HOUR_CO2(regional), PLANNED_STREAM_HOUR_CO2(planned), SCI(sci)]
 
 
-def _id(priced: Priced) -> tuple[str, str]:
+def _id(priced: ScenarioCost) -> tuple[str, str]:
     return priced.run_id, priced.scenario
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-_price = number(0)
 _OPTIONS = (
     *RESULT_OPTIONS,
-    Option("--region", "REGION", (), _names, "region of price, carbon and PUE; several with commas"),
-    Option(
-        "--mode",
-        "COST_MODE",
-        "owned",
-        choice("owned", "cloud"),
-        "owned: machine and electricity; cloud: rate",
-    ),
-    Option(
-        "--energy-cost-per-kwh",
-        "ENERGY_COST_PER_KWH",
-        None,
-        _price,
-        f"electricity; unset: the tariff's or the region's, {DEFAULT_ENERGY_COST_PER_KWH} without both",
-    ),
-    Option(
-        "--cpu-cost-per-hour",
-        "CPU_COST_PER_HOUR",
-        None,
-        _price,
-        f"one CPU for an hour; unset: {DEFAULT_CPU_COST_PER_HOUR:.2f} where nothing else prices time",
-    ),
-    Option("--gpu-cost-per-hour", "GPU_COST_PER_HOUR", None, _price, "price of the GPU for an hour"),
-    Option(
-        "--instance-cost-per-hour", "INSTANCE_COST_PER_HOUR", None, _price, "cloud: price of the instance"
-    ),
-    Option("--host-cost-per-hour", "HOST_COST_PER_HOUR", None, _price, "owned: amortised price of the host"),
-    Option("--currency", "CURRENCY", "USD", str, "currency of every price and cost, three letters"),
-    Option("--pue", "PUE", None, number(1, 3), "power usage effectiveness; unset it is the region's, else 1"),
-    Option(
-        "--carbon-grams-per-kwh", "CARBON_GRAMS_PER_KWH", None, _price, "intensity in place of the region's"
-    ),
-    Option("--tariff", "TARIFF_FILE", None, existing_file, "tariff, YAML or CSV"),
-    Option("--regions-file", "REGIONS_FILE", None, existing_file, "own regions and figures, YAML"),
-    Option("--exchange-rates", "EXCHANGE_RATES_FILE", None, existing_file, "exchange rates with date, YAML"),
     Option("--viewers", "VIEWERS", None, number(0), "viewers of every scenario in place of its own number"),
-    Option("--embodied-kg", "EMBODIED_KG", None, number(0), "CO2e of making the machine"),
-    Option("--embodied-minimum-kg", "EMBODIED_MINIMUM_KG", None, number(0), "its lowest figure"),
-    Option("--embodied-maximum-kg", "EMBODIED_MAXIMUM_KG", None, number(0), "its highest figure"),
-    Option(
-        "--lifetime-years", "LIFETIME_YEARS", 4.0, number(0, above=True), "years that the machine is used"
-    ),
-    Option(
-        "--functional-unit",
-        "FUNCTIONAL_UNIT",
-        None,
-        choice("video_minute", "watch_hour", "gigapixel"),
-        "what the Software Carbon Intensity is per",
-    ),
-    Option(
-        "--accept-unusual-prices",
-        "ACCEPT_UNUSUAL_PRICES",
-        False,
-        parse_boolean,
-        "keep prices that look like a slip",
-    ),
+    *(Option(o.flag, o.env, o.default, o.parse, o.help) for o in PRICE_OPTIONS),
 )
 
 
 def price_options(options: Namespace) -> PriceOptions:
     """The options as prices."""
-    making = None
-    if options.embodied_kg is not None:
-        making = Embodied(
-            options.embodied_kg,
-            options.lifetime_years,
-            options.embodied_minimum_kg,
-            options.embodied_maximum_kg,
-        )
-    return PriceOptions(
-        regions=options.region,
-        mode=options.mode,
-        currency=options.currency,
-        energy_cost_per_kwh=options.energy_cost_per_kwh,
-        cpu_cost_per_hour=options.cpu_cost_per_hour,
-        gpu_cost_per_hour=options.gpu_cost_per_hour,
-        instance_cost_per_hour=options.instance_cost_per_hour,
-        host_cost_per_hour=options.host_cost_per_hour,
-        pue=options.pue,
-        carbon_grams_per_kwh=options.carbon_grams_per_kwh,
-        tariff_file=options.tariff,
-        regions_file=options.regions_file,
-        exchange_rates_file=options.exchange_rates,
-        embodied=making,
-        functional_unit=options.functional_unit,
-        accept_unusual_prices=options.accept_unusual_prices,
-    )
+    return PriceOptions(**{option.name: getattr(options, option.name) for option in PRICE_OPTIONS})
 
 
 def _build(options: Namespace) -> list[CostCollector]:

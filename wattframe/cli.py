@@ -6,7 +6,6 @@ imported only when its command is called, so that ``wattframe cost`` does not pa
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from advisor.common.exit import guarded
+from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ COMMANDS: dict[str, Command] = {
         "Monthly cost and carbon of a planned load.",
         "wattframe forecast test_results --streams 20 --hours 400 --budget-month 500",
     ),
+    "when": Command(
+        "The cheapest and the cleanest hours for a job.",
+        "wattframe when --hours 3 --tariff prices.csv --mean-watts 250",
+    ),
+    "regions": Command("Regions with their prices and carbon intensities.", "wattframe regions sweden"),
     "retrain": Command(
         "Enrich results from Prometheus, fit models, validate, promote.",
         "wattframe retrain --results-dir test_results --models-dir models",
@@ -104,9 +109,7 @@ def _dispatch(name: str, args: list[str]) -> int:
         sys.stdout.write(f"wattframe {version('wattframe')}\n")
         return 0
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(COMMANDS)}"
-        raise InputError(hint, subject=f"no command {name!r}")
+        raise InputError(did_you_mean(name, COMMANDS), subject=f"no command {name!r}")
     try:
         module = importlib.import_module(f"wattframe.commands.{name}")
     except ModuleNotFoundError as exc:

@@ -148,9 +148,11 @@ def print_json(document: Any) -> None:
 
 
 def shown(value: float | None, digits: int = 4) -> str:
-    """A number for a table: significant digits, no zeros that hide a small price, a dash for unknown.
+    """A number for a table: significant digits, a large one whole, a dash for unknown.
 
-    >>> shown(0.00001500412), shown(1234.5678), shown(0.0), shown(None)
-    ('1.5e-05', '1235', '0', '-')
+    >>> shown(0.00001500412), shown(1234.5678), shown(12345678.9), shown(0.0), shown(None)
+    ('1.5e-05', '1235', '12345679', '0', '-')
     """
-    return "-" if value is None else f"{value:.{digits}g}"
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"

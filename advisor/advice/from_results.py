@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
@@ -15,9 +14,8 @@ from msgspec import Struct
 
 from advisor.advice.configuration import Option
 from advisor.advice.noise import Noise, is_short, joules_per_video_second, learned_noise
-from advisor.cost.forecast import planning_prices
 from advisor.cost.model import CostModel
-from advisor.cost.price_inputs import Prices
+from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.features import video_seconds
@@ -77,7 +75,7 @@ def options_of(
     results
         A result file, a folder of them, runs, or several of these.
     model
-        Prices and intensities; default those of `CostModel`.
+        PriceInputs and intensities; default those of `CostModel`.
     predictions
         By run and scenario, of what was not measured; ``own_error_ratio`` is the standard deviation of those
         errors that the configurations of one video do not have in common.
@@ -99,7 +97,7 @@ def options_of(
     notes: list[str] = []
     if predictions is None:
         predictions, own_error_ratio = _predicted_runs(models_dir, runs, notes)
-    prices = planning_prices((model or CostModel()).prices, time.time())
+    prices = (model or CostModel()).planned().prices
     measured = [
         _Measured(run, s, predictions.get((run.run_id, s.name)))
         for run in runs
@@ -217,7 +215,10 @@ def _is_measured(m: _Measured) -> bool:
 
 
 def _option(
-    repeats: Sequence[_Measured], prices: Prices, noise: Mapping[bool, Noise], own_error_ratio: float | None
+    repeats: Sequence[_Measured],
+    prices: PriceInputs,
+    noise: Mapping[bool, Noise],
+    own_error_ratio: float | None,
 ) -> Option:
     """Repeats of one configuration on one input: measured where any of them was, else predicted."""
     measured = [m for m in repeats if _is_measured(m)]
@@ -229,7 +230,7 @@ def _option(
     return _predicted(m, m.prediction, prices, own_error_ratio)
 
 
-def _of_scenario(run: Run, s: Scenario, prices: Prices) -> Option:
+def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     """What one scenario says of itself."""
     cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
     used, net = energy(s), net_energy_joules(s, run)
@@ -267,7 +268,7 @@ _AVERAGED = (
 )
 
 
-def _averaged(measured: Sequence[_Measured], prices: Prices, noise: Mapping[bool, Noise]) -> Option:
+def _averaged(measured: Sequence[_Measured], prices: PriceInputs, noise: Mapping[bool, Noise]) -> Option:
     """The mean of repeats, under the name of the newest."""
     options = [_of_scenario(m.run, m.scenario, prices) for m in measured]
     newest = max(range(len(options)), key=lambda i: measured[i].scenario.start_time or 0.0)
@@ -293,7 +294,7 @@ def _if_all(combine: Callable[[list[float]], float], values: Sequence[float | No
     return combine(numbers) if numbers and len(numbers) == len(values) else None
 
 
-def _predicted(m: _Measured, p: Prediction, prices: Prices, own_error_ratio: float | None) -> Option:
+def _predicted(m: _Measured, p: Prediction, prices: PriceInputs, own_error_ratio: float | None) -> Option:
     """The same from predictions: power, energy and time stand in for what was not measured."""
     watts, joules = p.mean_power_watts, p.total_energy_joules
     seconds = joules.mean / watts.mean if joules and watts else m.scenario.duration

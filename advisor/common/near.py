@@ -12,7 +12,7 @@ def near(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Known names that look like ``name``: by beginning, by likeness, by a part; the case does not matter.
 
     >>> near("europe-west", ["westeurope", "europe-west1", "eu-west-1"])
-    ['europe-west1', 'eu-west-1', 'westeurope']
+    ['europe-west1', 'eu-west-1']
     """
     folded = {candidate.casefold(): candidate for candidate in known}
     wanted = name.casefold()

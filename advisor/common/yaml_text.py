@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["YamlError", "parse_yaml"]
+__all__ = ["YamlError", "parse_yaml", "parse_yaml_lines"]
 
 _MOST_BYTES = 8 << 20
 _MOST_WEIGHT = 32 << 20
@@ -32,11 +32,13 @@ class YamlError(ValueError):
 class _Loader(yaml.SafeLoader):
     """The safe loader with a look at the document before values are made of it."""
 
+    root: yaml.Node | None = None
+
     def get_single_node(self) -> yaml.Node | None:
-        node: yaml.Node | None = super().get_single_node()
-        if node is not None:
-            _weight(node, {}, set())
-        return node
+        self.root = super().get_single_node()
+        if self.root is not None:
+            _weight(self.root, {}, set())
+        return self.root
 
 
 def parse_yaml(text: str | bytes) -> Any:
@@ -51,10 +53,20 @@ def parse_yaml(text: str | bytes) -> Any:
     >>> parse_yaml("price_per_kwh: 0.21")
     {'price_per_kwh': 0.21}
     """
+    return parse_yaml_lines(text)[0]
+
+
+def parse_yaml_lines(text: str | bytes) -> tuple[Any, dict[str, int]]:
+    """The document, and the line on which each of its fields begins.
+
+    >>> parse_yaml_lines("periods:\\n- {days: all}")
+    ({'periods': [{'days': 'all'}]}, {'periods': 1, 'periods[0]': 2, 'periods[0].days': 2})
+    """
     if len(text) > _MOST_BYTES:
         raise YamlError(f"expected at most {_MOST_BYTES >> 20} MiB, found {len(text) >> 20}", None)
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        loader = _Loader(text)
+        return loader.get_single_data(), dict(_lines(loader.root, "", set()))
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark is not None else None
         raise YamlError(exc.problem or "not understood", line) from None
@@ -67,6 +79,21 @@ def parse_yaml(text: str | bytes) -> Any:
     # what its constructors raise for a value that its tag does not fit, such as !!int ""
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError):
         raise YamlError("a value that does not fit its type", None) from None
+
+
+def _lines(node: yaml.Node | None, field: str, seen: set[int]) -> Iterator[tuple[str, int]]:
+    """An alias counts where it stands first: written out, ten lines may be a billion fields."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    parts: list[tuple[str, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        parts = [(f"{field}.{key.value}".lstrip("."), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        parts = [(f"{field}[{index}]", item, item) for index, item in enumerate(node.value)]
+    for name, mark, value in parts:
+        yield name, mark.start_mark.line + 1
+        yield from _lines(value, name, seen)
 
 
 def _weight(node: yaml.Node, known: dict[int, int], around: set[int]) -> int:

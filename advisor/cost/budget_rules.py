@@ -17,27 +17,26 @@ __all__ = ["budget_rules", "write_rules"]
 def budget_rules(forecasts: Sequence[Forecast], budget: Budget) -> dict[str, Any]:
     """The document of a rule file: one alert for each budget, over all the configurations.
 
-    An alert multiplies what an hour of a stream takes, as last measured, by the planned hours of a month; of
-    several runs the dearest counts. It fires once for each configuration.
+    An alert multiplies what an hour of a stream takes, at the mean price and intensity that forecasts count
+    with, by the planned hours of a month; of several runs the mean counts. It fires once for each
+    configuration.
     """
     rules = []
     if budget.cost is not None:
-        months = [
-            _month("cost_per_stream_hour", p, scenario=p.scenario, currency=p.currency) for p in forecasts
-        ]
+        series = "cost_planned_per_stream_hour"
+        months = [_month(series, p, scenario=p.scenario, currency=p.currency) for p in forecasts]
         words = "costs {{ $value }} {{ $labels.currency }} a month"
         rules.append(_rule("MonthlyCostOverBudget", months, budget.cost, words))
     if budget.co2_kg is not None:
-        months = [
-            _month("co2_per_stream_hour_kg", p, scenario=p.scenario, region=p.region or "") for p in forecasts
-        ]
+        series = "co2_planned_per_stream_hour_kg"
+        months = [_month(series, p, scenario=p.scenario, region=p.region or "") for p in forecasts]
         words = "emits {{ $value }} kg of CO2e a month"
         rules.append(_rule("MonthlyEmissionsOverBudget", months, budget.co2_kg, words))
     return {"groups": [{"name": "wattframe_budgets", "rules": rules}]}
 
 
 def _month(series: str, plan: Forecast, **labels: str) -> str:
-    return f"max by ({', '.join(labels)}) ({series}{_selector(**labels)}) * {plan.stream_hours_per_month!r}"
+    return f"avg by ({', '.join(labels)}) ({series}{_selector(**labels)}) * {plan.stream_hours_per_month!r}"
 
 
 def _rule(name: str, months: Sequence[str], limit: float, words: str) -> dict[str, Any]:

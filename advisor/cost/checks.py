@@ -1,37 +1,53 @@
-"""Numbers that an operator gives, checked once: an error names the file, the field and what was expected.
+"""What numbers of money and carbon may be, and errors that name the file, the line, the field and the need.
 
 A price that is most likely a slip of the unit (per MWh, in cents) is questioned and not silently used.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, SupportsFloat, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
+from advisor.common.checked import checked
 from advisor.errors import PricingError
 
 __all__ = [
-    "HIGHEST_PLAUSIBLE_USD_PER_HOUR",
-    "HIGHEST_PLAUSIBLE_USD_PER_KWH",
+    "Checked",
     "Checker",
-    "amount",
-    "amounts",
+    "Grams",
+    "Number",
+    "Positive",
+    "Pue",
+    "Quantity",
+    "Ratio",
     "currency_code",
     "gather",
-    "price",
+    "require_number",
 ]
 
-HIGHEST_PLAUSIBLE_USD_PER_KWH = 5.0
-"""Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas."""
-HIGHEST_PLAUSIBLE_USD_PER_HOUR = 1000.0
-"""About ten times the dearest eight-GPU cloud instance."""
+# No quantity is larger and no divisor smaller: products of several stay finite and do not vanish.
+Number = Annotated[float, Meta(ge=-1e60, le=1e60)]
+Quantity = Annotated[float, Meta(ge=0, le=1e60)]
+Positive = Annotated[float, Meta(ge=1e-60, le=1e60)]
+Ratio = Annotated[float, Meta(ge=1e-60, le=1)]
+"""Above 0 and up to 1."""
+Grams = Annotated[float, Meta(ge=0, le=3000)]
+"""Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
+Pue = Annotated[float, Meta(ge=1, le=3)]
+"""Power usage effectiveness."""
 
-T = TypeVar("T")
-_LEAST, _LARGEST = 1e-60, 1e60
-"""No quantity is larger, and no divisor smaller: products of several stay finite and do not vanish."""
+_CLEANEST_PLAUSIBLE_GRAMS = 1.0
+"""Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
+_HIGHEST_PLAUSIBLE_USD = {"kWh": 5.0, "CPU hour": 10.0, "hour": 1000.0}
+"""Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
+hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price."""
+_SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
 
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).
@@ -52,113 +68,48 @@ _ROUGH_UNITS_PER_USD = {
     **dict.fromkeys(("VND",), 25_000.0),
 }
 
+T = TypeVar("T")
 
-def amount(
-    value: object,
-    *,
-    field: str,
-    subject: object = None,
-    minimum: float = 0.0,
-    maximum: float = math.inf,
-    above: bool = False,
-) -> float:
-    """``value`` as a float within ``minimum`` to ``maximum``; ``above`` excludes the minimum itself.
+
+def require_number(value: object, kind: Any = Quantity, *, field: str, subject: object = None) -> float:
+    """``value`` as a number within the limits of ``kind``.
 
     Raises
     ------
     PricingError
-        It is no number, NaN, infinite or out of the range.
+        It is no number, NaN, infinite or out of the limits.
 
-    >>> amount("0.12", field="price_per_kwh")
+    >>> require_number("0.12", field="price_per_kwh")
     0.12
-    >>> amount(-1, field="price_per_kwh", subject="prices.yaml")
+    >>> require_number(-1, field="price_per_kwh", subject="prices.yaml")
     Traceback (most recent call last):
     advisor.errors.PricingError: prices.yaml: price_per_kwh: expected a number of 0 or more, found -1
     """
-    number = math.nan
-    # decimals, fractions and numpy's scalars are numbers too; a bool in a price is a slip
-    if isinstance(value, (float, int, str, SupportsFloat)) and not isinstance(value, bool):
-        number = _as_float(value)
-    if abs(number) < _LARGEST and minimum <= number <= maximum and not (above and number - minimum < _LEAST):
-        return number
-    limits = f"above {minimum:g}" if above else f"of {minimum:g} or more"
-    if minimum == -math.inf:
-        limits = "that is finite"
-    if maximum != math.inf:
-        limits = f"above {minimum:g} and up to {maximum:g}" if above else f"from {minimum:g} to {maximum:g}"
-    raise PricingError(f"expected a number {limits}, found {value!r}", subject=subject, field=field)
-
-
-def amounts(
-    values: Iterable[object], *, field: str, minimum: float = 0.0, holes: bool = False
-) -> list[float | None]:
-    """Each of ``values`` as `amount` takes it; with ``holes`` None stays None. The first bad one is named.
-
-    >>> amounts([1, 2.5], field="watts")
-    [1, 2.5]
-    >>> amounts([1, -2.5], field="watts")
-    Traceback (most recent call last):
-    advisor.errors.PricingError: watts[1]: expected a number of 0 or more, found -2.5
-    """
-    given = list(values)
-    # a year of samples is looked at as a whole; one by one only to name what is wrong
-    if all(type(value) is float or type(value) is int for value in given):
-        plain: list[Any] = given
-        if not plain or (minimum <= min(plain) and -_LARGEST < sum(plain) < _LARGEST):
-            return plain
-    return [
-        None if value is None and holes else amount(value, field=f"{field}[{index}]", minimum=minimum)
-        for index, value in enumerate(given)
-    ]
-
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except (ValueError, TypeError, OverflowError):
-        return math.nan
-
-
-def price(
-    value: object,
-    *,
-    field: str,
-    currency: str,
-    per: str = "kWh",
-    subject: object = None,
-    accept_unusual: bool = False,
-    allow_negative: bool = False,
-) -> float:
-    """A price per kWh or per hour, 0 or more, that is not obviously in another unit.
-
-    >>> price(120, field="price_per_kwh", currency="USD")
-    Traceback (most recent call last):
-    advisor.errors.PricingError: price_per_kwh: 120.0 USD per kWh is above the plausible 5: is it per MWh \
-(then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
-    >>> price(120, field="price_per_kwh", currency="KRW")
-    120.0
-    """
-    number = amount(value, field=field, subject=subject, minimum=-math.inf if allow_negative else 0.0)
-    highest = HIGHEST_PLAUSIBLE_USD_PER_KWH if per == "kWh" else HIGHEST_PLAUSIBLE_USD_PER_HOUR
-    limit = highest * _ROUGH_UNITS_PER_USD.get(currency, math.inf)
-    if abs(number) > limit and not accept_unusual:
-        slip = f"per MWh (then {number / 1000:g})" if per == "kWh" else f"per month (then {number / 730:g})"
-        raise PricingError(
-            f"{number} {currency} per {per} is above the plausible {limit:g}: is it {slip} "
-            f"or in hundredths (then {number / 100:g})? accept unusual prices to keep it",
-            subject=subject,
-            field=field,
-        )
+    number: float = checked(value, kind, field=field, subject=subject, error=PricingError)
     return number
+
+
+def currency_code(value: object, *, subject: object = None, field: str = "currency") -> str:
+    """An ISO 4217 code: three capital letters.
+
+    >>> currency_code("eur")
+    'EUR'
+    """
+    if isinstance(value, str) and re.fullmatch("[A-Za-z]{3}", value):
+        return value.upper()
+    raise PricingError(
+        f"expected a currency code of three letters such as USD, found {value!r}",
+        subject=subject,
+        field=field,
+    )
 
 
 def gather(*steps: Callable[[], T]) -> list[T]:
     """What each step returns; or one error that says all that is wrong, so that it can be mended at once.
 
-    >>> gather(lambda: amount(-1, field="a"), lambda: amount("x", field="b"))
+    >>> gather(lambda: require_number(-1, field="a"), lambda: require_number("x", field="b"))
     Traceback (most recent call last):
-    advisor.errors.PricingError: a: expected a number of 0 or more, found -1; \
-b: expected a number of 0 or more, found 'x'
+    advisor.errors.PricingError: a: expected a number of 0 or more, found -1; b: expected a number, found 'x'
     """
     results: list[T] = []
     problems: dict[str, PricingError] = {}
@@ -174,52 +125,82 @@ b: expected a number of 0 or more, found 'x'
     return results
 
 
-def currency_code(value: object, *, subject: object = None, field: str = "currency") -> str:
-    """An ISO 4217 code: three capital letters.
+class Checked(Struct, frozen=True):
+    """A struct whose fields are checked against their types also where Python code makes it."""
 
-    >>> currency_code("eur")
-    'EUR'
-    """
-    if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha():
-        return value.upper()
-    raise PricingError(
-        f"expected a currency code of three letters such as USD, found {value!r}",
-        subject=subject,
-        field=field,
-    )
+    def __post_init__(self) -> None:
+        hints = _hints(type(self))
+        steps = (
+            functools.partial(checked, getattr(self, name), kind, field=name, error=PricingError)
+            for name, kind in hints.items()
+        )
+        for name, value in zip(hints, gather(*steps), strict=True):
+            force_setattr(self, name, value)
+
+
+@functools.cache
+def _hints(kind: type[Struct]) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hints[name] for name in kind.__struct_fields__}
 
 
 class Checker(Struct, frozen=True):
-    """The checks of this module for one subject: a file, or the options of a command."""
+    """The checks of one subject: a file, or the options of a command."""
 
     subject: object = None
     currency: str = "USD"
     """What prices are in that do not say."""
     accept_unusual: bool = False
+    lines: Mapping[str, int] = {}
+    """The line of each field of a file."""
 
     def error(self, problem: str, field: str | None = None) -> PricingError:
-        """An error that names the subject."""
-        return PricingError(problem, subject=self.subject, field=field)
+        """An error that names the subject, and the line of the field or of what it is in."""
+        place = field or ""
+        while place and place not in self.lines:
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+        line = f"line {self.lines[place]}, " if place else ""
+        return PricingError(problem, subject=self.subject, field=f"{line}{field}" if field else None)
 
-    def amount(self, value: Any, field: str, **limits: float) -> float:
-        """See `amount`; ``limits`` are ``minimum``, ``maximum`` and ``above``."""
-        return amount(
-            value,
-            field=field,
-            subject=self.subject,
-            minimum=limits.get("minimum", 0.0),
-            maximum=limits.get("maximum", math.inf),
-            above=bool(limits.get("above", False)),
-        )
+    def convert(self, value: Any, kind: Any, field: str = "") -> Any:
+        """See `advisor.common.checked.checked`."""
+        try:
+            return checked(value, kind, field=field, error=PricingError)
+        except PricingError as exc:
+            raise self.error(exc.problem, exc.field) from None
+
+    def grams(self, value: Any, field: str) -> float:
+        """An intensity in grams of CO2e per kWh that is not obviously in kilograms.
+
+        >>> Checker().grams(0.344, "carbon_grams_per_kwh")
+        Traceback (most recent call last):
+        advisor.errors.PricingError: carbon_grams_per_kwh: 0.344 g/kWh is cleaner than any grid: is it in kg \
+(then 344)? accept unusual prices to keep it
+        """
+        number: float = self.convert(value, Grams, field)
+        if 0 < number < _CLEANEST_PLAUSIBLE_GRAMS and not self.accept_unusual:
+            problem = f"{number:g} g/kWh is cleaner than any grid: is it in kg (then {number * 1000:g})?"
+            raise self.error(f"{problem} accept unusual prices to keep it", field)
+        return number
 
     def price(self, value: Any, field: str, per: str = "kWh", allow_negative: bool = False) -> float:
-        """See `price`."""
-        return price(
-            value,
-            field=field,
-            currency=self.currency,
-            per=per,
-            subject=self.subject,
-            accept_unusual=self.accept_unusual,
-            allow_negative=allow_negative,
-        )
+        """A price per kWh or per hour, 0 or more, that is not obviously in another unit.
+
+        >>> Checker().price(120, "price_per_kwh")
+        Traceback (most recent call last):
+        advisor.errors.PricingError: price_per_kwh: 120.0 USD per kWh is above the plausible 5: is it per \
+MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
+        >>> Checker(currency="KRW").price(120, "price_per_kwh")
+        120.0
+        """
+        number: float = self.convert(value, Number if allow_negative else Quantity, field)
+        limit = _HIGHEST_PLAUSIBLE_USD[per] * _ROUGH_UNITS_PER_USD.get(self.currency, math.inf)
+        if abs(number) > limit and not self.accept_unusual:
+            unit, factor = _SLIPS[per]
+            raise self.error(
+                f"{number} {self.currency} per {per} is above the plausible {limit:g}: is it per {unit} "
+                f"(then {number / factor:g}) or in hundredths (then {number / 100:g})? "
+                "accept unusual prices to keep it",
+                field,
+            )
+        return number

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from advisor.cost.checks import Checker, currency_code
-from advisor.cost.operator_files import check_keys, read_yaml
-from advisor.cost.tariffs.schedule import Flat, Scaled, Schedule
+from advisor.cost.checks import Positive, currency_code
+from advisor.cost.operator_files import read_yaml
+from advisor.cost.tariffs.schedule import SourcedSchedule, scaled
 from advisor.errors import PricingError
 
 __all__ = ["Rates", "converted", "read_rates"]
@@ -36,9 +38,9 @@ class Rates(Struct, frozen=True):
         if code == self.base:
             return 1.0
         if code not in self.per_base:
-            known = ", ".join(sorted({self.base, *self.per_base}))
+            listed = ", ".join(sorted({self.base, *self.per_base}))
             raise PricingError(
-                f"expected a rate for {code}, found {known}", subject=self.source or None, field="rates"
+                f"expected a rate for {code}, found {listed}", subject=self.source or None, field="rates"
             )
         return self.per_base[code]
 
@@ -48,35 +50,43 @@ class Rates(Struct, frozen=True):
         return now - begin.timestamp()
 
 
+class _RatesFile(Struct, frozen=True, forbid_unknown_fields=True):
+    base: str
+    date: datetime.date
+    rates: Annotated[dict[str, Any], Meta(min_length=1)]
+    source: str = ""
+    """To remember where they are from."""
+
+
 def read_rates(path: str | os.PathLike[str]) -> Rates:
     """Read ``base``, ``date``, ``rates`` (and a ``source`` to remember) from a YAML file."""
-    document, check = read_yaml(path), Checker(path)
-    check_keys(document, ("base", "date", "rates", "source"), subject=path)
-    base = currency_code(document.get("base"), subject=path, field="base")
-    date, rates = document.get("date"), document.get("rates")
-    if type(date) is not datetime.date:
-        raise check.error(f"expected the day of the rates, such as 2026-11-20, found {date!r}", "date")
-    if not isinstance(rates, dict) or not rates:
-        raise check.error("expected currency codes with units for one unit of the base", "rates")
+    document, check = read_yaml(path)
+    given: _RatesFile = check.convert(document, _RatesFile)
+    base = currency_code(given.base, subject=path, field="base")
     per_base = {
-        currency_code(code, subject=path, field="rates"): check.amount(value, f"rates.{code}", above=True)
-        for code, value in rates.items()
+        currency_code(code, subject=path, field="rates"): check.convert(units, Positive, f"rates.{code}")
+        for code, units in given.rates.items()
     }
-    return Rates(base, date, per_base, str(path))
+    return Rates(base, given.date, per_base, str(path))
 
 
 def converted(
-    schedule: Schedule, given: str, wanted: str, rates: Rates | None, subject: object = None
-) -> Schedule:
-    """A schedule of prices in ``given`` as one in ``wanted``; without rates only where they are the same."""
+    price: SourcedSchedule, wanted: str, rates: Rates | None, subject: object = None
+) -> SourcedSchedule:
+    """A price in the currency ``wanted``; without rates only where it is in that already.
+
+    A price without a currency is in the one that is wanted.
+    """
+    given = price.currency or wanted
     if given == wanted:
-        return schedule
+        return replace(price, currency=wanted)
     if rates is None:
         raise PricingError(
             f"its price is in {given}: give exchange rates (with their date) to have it in {wanted}, "
             "or your own price",
-            subject=subject,
+            subject=subject or price.source,
             field="price_per_kwh",
         )
     factor = rates.factor(given, wanted)
-    return Flat(schedule.value * factor) if isinstance(schedule, Flat) else Scaled(schedule, factor)
+    schedule = scaled(price.schedule, factor)
+    return replace(price, schedule=schedule, currency=wanted, per_hour=price.per_hour * factor)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from advisor.common.statistics import summarise
-from advisor.cost.checks import amount
-from advisor.cost.cost_record import Priced
-from advisor.cost.formulas import HOURS_PER_MONTH
-from advisor.cost.price_inputs import Prices
-from advisor.cost.tariffs.schedule import Flat, Schedule, average, covered
+from advisor.cost.checks import Positive, require_number
+from advisor.cost.formulas import JOULES_PER_KWH
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.errors import PricingError
 
-__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast", "planning_prices"]
+__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast"]
 
 CONFIDENCE = 0.95
-_MONTH_SECONDS = HOURS_PER_MONTH * 3600
 
 
 class Interval(Struct, frozen=True):
@@ -54,7 +51,9 @@ class Forecast(Struct, frozen=True, kw_only=True):
     energy_tier: str | None
     confidence: float = CONFIDENCE
     electricity_price_per_kwh: float | None
+    price_source: str | None
     carbon_grams_per_kwh: float | None
+    carbon_source: str | None
     cost_month: Interval | None
     energy_kwh_month: Interval | None
     co2_kg_month: Interval | None
@@ -64,33 +63,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     missing: list[str] = []
 
 
-def planning_prices(prices: Prices, now: float) -> Prices:
-    """Prices of a month to come: what changes over time counts with its mean over one.
-
-    What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
-    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers; one
-    with a hole there is unknown.
-    """
-    return replace(
-        prices,
-        electricity=_month_mean(prices.electricity, now),
-        carbon=_month_mean(prices.carbon, now),
-    )
-
-
-def _month_mean(schedule: Schedule | None, now: float) -> Schedule | None:
-    if schedule is None or isinstance(schedule, Flat):
-        return schedule
-    known = covered(schedule)
-    start, end = (now, now + _MONTH_SECONDS)
-    if known is not None:
-        start, end = max(known[0], known[1] - _MONTH_SECONDS), known[1]
-    mean = average(schedule, start, end)
-    return None if mean is None else Flat(mean)
-
-
 def forecast(
-    repeats: Sequence[Priced],
+    repeats: Sequence[ScenarioCost],
     *,
     streams: float,
     hours_per_month: float,
@@ -107,23 +81,24 @@ def forecast(
     Parameters
     ----------
     repeats
-        Measurements of one configuration, priced in one region with `planning_prices`.
+        Measurements of one configuration, priced in one region with `advisor.cost.planning.planning_prices`.
     stream_hours_measured
         Hours of video over all streams that each repeat made.
     """
     if not repeats or len(repeats) != len(stream_hours_measured):
         raise PricingError("expected measurements, and hours of video for each", field="repeats")
-    load = amount(streams, field="streams", above=True) * amount(hours_per_month, field="hours", above=True)
+    load = require_number(streams, Positive, field="streams")
+    load *= require_number(hours_per_month, Positive, field="hours")
     pairs = [(p, hours) for p, hours in zip(repeats, stream_hours_measured, strict=True) if hours]
 
     def month(
-        of: Callable[[Priced], float | None], energy_part: Callable[[Priced], float]
+        of: Callable[[ScenarioCost], float | None], energy_part: Callable[[ScenarioCost], float]
     ) -> Interval | None:
-        known = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
-        if not known:
+        rates = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
+        if not rates:
             return None
-        widths = [(p.energy_uncertainty_ratio or 0.0) * energy_part(p) / hours for _, p, hours in known]
-        return _interval([value * load for value, _, _ in known], statistics.fmean(widths) * load)
+        widths = [(p.energy_uncertainty_ratio or 0.0) * abs(energy_part(p)) / hours for _, p, hours in rates]
+        return _interval([value * load for value, _, _ in rates], statistics.fmean(widths) * load)
 
     first = repeats[0]
     cost = month(lambda p: p.cost_total, lambda p: p.cost_energy or 0.0)
@@ -143,7 +118,9 @@ def forecast(
         measurements=sum(p.cost_total is not None for p, _ in pairs),
         energy_tier="modelled" if "modelled" in tiers else first.energy_tier,
         electricity_price_per_kwh=first.inputs.electricity_price_per_kwh,
+        price_source=first.inputs.price_source,
         carbon_grams_per_kwh=first.inputs.carbon_grams_per_kwh,
+        carbon_source=first.inputs.carbon_source,
         cost_month=cost,
         energy_kwh_month=kwh,
         co2_kg_month=co2,
@@ -153,9 +130,9 @@ def forecast(
     )
 
 
-def _facility_kwh(priced: Priced) -> float | None:
+def _facility_kwh(priced: ScenarioCost) -> float | None:
     joules = priced.facility_energy_joules
-    return None if joules is None else joules / 3.6e6
+    return None if joules is None else joules / JOULES_PER_KWH
 
 
 def _interval(values: Sequence[float], systematic: float) -> Interval | None:
@@ -163,7 +140,9 @@ def _interval(values: Sequence[float], systematic: float) -> Interval | None:
     if summary is None or summary.half_width is None:
         return None if summary is None else Interval(summary.mean)
     half = summary.half_width + systematic
-    return Interval(summary.mean, max(summary.mean - half, 0.0), summary.mean + half)
+    # what no repeat was below, the mean of them is not; a market that pays makes costs negative
+    lowest = 0.0 if min(values) >= 0 else -math.inf
+    return Interval(summary.mean, max(summary.mean - half, lowest), summary.mean + half)
 
 
 def _over(figure: Interval | None, limit: float | None) -> str | None:

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 
 from msgspec import Struct
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import replace
 
-from advisor.cost.checks import Checker, amount
+from advisor.cost.checks import Checked, Positive, Pue, Quantity, Ratio, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour, break_even_viewers
 
 __all__ = [
@@ -30,83 +30,54 @@ __all__ = [
 _STEP = 0.1
 
 
-def _check(struct: Struct, name: str, field: str | None = None, **limits: float) -> None:
-    """A field of what was just made as the number that it has to be; ``field`` is what errors call it."""
-    force_setattr(struct, name, Checker().amount(getattr(struct, name), field or name, **limits))
-
-
-class Machine(Struct, frozen=True, kw_only=True):
+class Machine(Checked, frozen=True, kw_only=True):
     """A machine that is bought; money in the model's currency."""
 
-    purchase_price: float
-    residual_value: float = 0.0
-    lifetime_years: float = 4.0
-    utilisation_ratio: float = 1.0
+    purchase_price: Quantity
+    residual_value: Quantity = 0.0
+    lifetime_years: Positive = 4.0
+    utilisation_ratio: Ratio = 1.0
     """Hours of use over hours of life."""
-    mean_watts: float
+    mean_watts: Quantity
     """While in use."""
-    idle_watts: float = 0.0
+    idle_watts: Quantity = 0.0
     """While not in use; 0 is a machine that is switched off."""
-    maintenance_per_year: float = 0.0
-    streams: float = 1.0
+    maintenance_per_year: Quantity = 0.0
+    streams: Positive = 1.0
     """Hours of video of one stream that an hour of use makes."""
-    embodied_kg: float | None = None
-
-    def __post_init__(self) -> None:
-        _check(self, "purchase_price")
-        _check(self, "residual_value", maximum=self.purchase_price)
-        _check(self, "lifetime_years", above=True)
-        _check(self, "utilisation_ratio", above=True, maximum=1.0)
-        for name in ("mean_watts", "idle_watts", "maintenance_per_year"):
-            _check(self, name)
-        _check(self, "streams", above=True)
-        if self.embodied_kg is not None:
-            _check(self, "embodied_kg")
+    embodied_kg: Quantity | None = None
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+class Delivery(Checked, frozen=True, kw_only=True):
     """What sending to viewers costs."""
 
-    viewers: float
-    bitrate_kbps: float
-    cost_per_gb: float
+    viewers: Positive
+    bitrate_kbps: Positive
+    delivery_cost_per_gb: Quantity
     """Per 10^9 bytes."""
-
-    def __post_init__(self) -> None:
-        _check(self, "viewers", above=True)
-        _check(self, "bitrate_kbps", above=True)
-        _check(self, "cost_per_gb", "delivery_cost_per_gb")
 
     @property
     def per_viewer_hour(self) -> float:
         """Cost of an hour sent to one viewer.
 
-        >>> round(Delivery(viewers=1, bitrate_kbps=4000, cost_per_gb=0.01).per_viewer_hour, 6)
+        >>> round(Delivery(viewers=1, bitrate_kbps=4000, delivery_cost_per_gb=0.01).per_viewer_hour, 6)
         0.018
         """
-        return self.bitrate_kbps * 1000 / 8 * 3600 / 1e9 * self.cost_per_gb
+        return self.bitrate_kbps * 1000 / 8 * 3600 / 1e9 * self.delivery_cost_per_gb
 
 
-class CloudOffer(Struct, frozen=True, kw_only=True):
+class CloudOffer(Checked, frozen=True, kw_only=True):
     """A cloud instance as an alternative: paid by the hour of use, its electricity inside."""
 
-    cost_per_hour: float
-    streams: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check(self, "cost_per_hour", "cloud_cost_per_hour")
-        _check(self, "streams", "cloud_streams", above=True)
+    cloud_cost_per_hour: Quantity
+    cloud_streams: Positive = 1.0
 
 
-class Preset(Struct, frozen=True, kw_only=True):
+class Preset(Checked, frozen=True, kw_only=True):
     """One way to encode: what an hour of a stream costs to make, and how large it is."""
 
-    cost_per_stream_hour: float
-    bitrate_kbps: float
-
-    def __post_init__(self) -> None:
-        _check(self, "cost_per_stream_hour")
-        _check(self, "bitrate_kbps", above=True)
+    cost_per_stream_hour: Quantity
+    bitrate_kbps: Positive
 
     def viewers_to_prefer(self, slower: Preset, delivery_cost_per_gb: float) -> float | None:
         """Viewers from which ``slower`` pays for itself in bytes not delivered; None if it never does.
@@ -119,7 +90,7 @@ class Preset(Struct, frozen=True, kw_only=True):
         return break_even_viewers(
             slower.cost_per_stream_hour - self.cost_per_stream_hour,
             (self.bitrate_kbps - slower.bitrate_kbps) * 1000 / 8 * 3600,
-            amount(delivery_cost_per_gb, field="delivery_cost_per_gb") / 1e9,
+            require_number(delivery_cost_per_gb, field="delivery_cost_per_gb") / 1e9,
             1.0,
         )
 
@@ -197,14 +168,14 @@ def analyse(
     >>> analyse(Machine(purchase_price=8000, mean_watts=300), price_per_kwh=0.12).moves_most
     'lifetime_years'
     """
-    price = amount(price_per_kwh, field="price_per_kwh")
-    pue = amount(pue_ratio, field="pue_ratio", minimum=1.0)
+    price = require_number(price_per_kwh, field="price_per_kwh")
+    pue = require_number(pue_ratio, Pue, field="pue_ratio")
     hour = hourly_cost(machine, price, pue, delivery)
     lifetime = machine.lifetime_years * HOURS_PER_YEAR
     used = lifetime * machine.utilisation_ratio
     kwh = _kwh_per_hour(machine, pue)
     sensitivity = _sensitivity(machine, price, pue, delivery)
-    offer = None if cloud is None else cloud.cost_per_hour / cloud.streams
+    offer = None if cloud is None else cloud.cloud_cost_per_hour / cloud.cloud_streams
     per_stream = hour.machine / machine.streams
     return TcoAnalysis(
         currency=currency,

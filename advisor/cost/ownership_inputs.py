@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from advisor.cost.ownership import Delivery, Machine, Preset, hourly_cost
-from advisor.cost.price_inputs import Prices
+from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import flat_value
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario
@@ -17,29 +17,29 @@ from advisor.results.derived import delivered_kbps, mean_watts, stream_hours_per
 __all__ = ["delivery", "flat_price", "preset", "streams_made", "watts_in_use"]
 
 
-def watts_in_use(scenario: Scenario | None, own: float | None) -> float:
+def watts_in_use(scenario: Scenario | None, given: float | None) -> float:
     """Power while in use: as given, else the scenario's mean."""
-    watts = own if own is not None or scenario is None else mean_watts(scenario)
+    watts = given if given is not None or scenario is None else mean_watts(scenario)
     if watts is None:
         raise PricingError("expected the power in use, or a scenario that has it", field="mean_watts")
     return watts
 
 
-def streams_made(scenario: Scenario | None, own: float | None) -> float:
+def streams_made(scenario: Scenario | None, given: float | None) -> float:
     """Hours of video that an hour of use makes: as given, else the scenario's, else 1."""
-    if own is not None:
-        return own
+    if given is not None:
+        return given
     return (None if scenario is None else stream_hours_per_hour(scenario)) or 1.0
 
 
-def flat_price(prices: Prices, own: float | None) -> float:
+def flat_price(prices: PriceInputs, given: float | None) -> float:
     """One price of electricity for years to come."""
-    if own is not None:
-        return own
-    known = flat_value(prices.electricity)
-    if known is not None:
-        return known
-    problem = "no price is known" if prices.electricity is None else "the price changes over time"
+    if given is not None:
+        return given
+    price = flat_value(prices.electricity)
+    if price is not None:
+        return price
+    problem = "no price is known"
     place = f"region {prices.region}" if prices.region else None
     raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")
 
@@ -51,15 +51,15 @@ def preset(
     if isinstance(given, Preset):
         return given
     scenario = as_scenario(given)
-    known = {
+    measured = {
         "mean power": mean_watts(scenario),
         "hours of video an hour": stream_hours_per_hour(scenario),
         "bitrate (a ladder has several)": delivered_kbps(scenario),
     }
-    for name, value in known.items():
+    for name, value in measured.items():
         if value is None:
             raise PricingError(f"its {name} is not known", subject=f"scenario {scenario.name}")
-    watts, streams, kbps = (value or 0.0 for value in known.values())
+    watts, streams, kbps = (value or 0.0 for value in measured.values())
     busy = replace(machine, mean_watts=watts, streams=streams)
     cost = hourly_cost(busy, price_per_kwh, pue_ratio).machine / streams
     return Preset(cost_per_stream_hour=cost, bitrate_kbps=kbps)
@@ -76,4 +76,4 @@ def delivery(
         return None
     if kbps is None:
         raise PricingError("expected it beside viewers and the cost of delivery", field="bitrate_kbps")
-    return Delivery(viewers=viewers, bitrate_kbps=kbps, cost_per_gb=cost_per_gb)
+    return Delivery(viewers=viewers, bitrate_kbps=kbps, delivery_cost_per_gb=cost_per_gb)

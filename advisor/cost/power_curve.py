@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -62,23 +61,6 @@ class LoadCurve(Struct, frozen=True):
         spans = tuple((start, end, v0 * factor, v1 * factor) for start, end, v0, v1 in self.spans)
         return LoadCurve(spans, self.gap_seconds)
 
-    def between(self, start: float, end: float) -> LoadCurve:
-        """What lies within a window; cutting a curve anywhere keeps the sum of the parts."""
-        return LoadCurve(tuple(_clip(self.spans, start, end)))
-
-    def mean(self, start: float, end: float) -> float | None:
-        """The time-weighted mean of the lines over a window; None where they do not cover all of it.
-
-        >>> points = [26, 40, 50, 60, 25]  # every 30 minutes
-        >>> round(LoadCurve.from_samples([i * 30 for i in range(5)], points).mean(45, 115), 6)
-        49.970238
-        """
-        inside = self.between(start, end)
-        covered = math.fsum(until - since for since, until, _, _ in inside.spans)
-        if end <= start or not math.isclose(covered, end - start, rel_tol=1e-9):
-            return None
-        return inside.total() / (end - start)
-
     def totals_by_value(self, schedule: Schedule) -> dict[float | None, float]:
         """The integral split by the schedule's value at each moment; None is where the schedule does not say.
 
@@ -100,16 +82,6 @@ class LoadCurve(Struct, frozen=True):
         return {value: math.fsum(amounts) for value, amounts in parts.items()}
 
 
-def _clip(spans: Sequence[Span], start: float, end: float) -> Iterable[Span]:
-    first = max(bisect_right(spans, start, key=lambda span: span[0]) - 1, 0)
-    for span in spans[first:]:
-        if span[0] >= end:
-            break
-        cut = _cut(span, start, end)
-        if cut[1] > cut[0]:
-            yield cut
-
-
 def _cut(span: Span, start: float, end: float) -> Span:
     since, until, before, after = span
     if start <= since and until <= end:
@@ -126,10 +98,8 @@ def _cut(span: Span, start: float, end: float) -> Span:
 
 def weighted_total(totals: Mapping[float | None, float]) -> float | None:
     """The sum of value x amount over `LoadCurve.totals_by_value`; None when a value is unknown."""
-    known = [(value, quantity) for value, quantity in totals.items() if value is not None]
-    if len(known) != len(totals):
-        return None
-    return math.fsum(value * quantity for value, quantity in known)
+    parts = [value * quantity for value, quantity in totals.items() if value is not None]
+    return math.fsum(parts) if len(parts) == len(totals) else None
 
 
 def load_curve(scenario: Scenario, joules: float) -> LoadCurve | None:

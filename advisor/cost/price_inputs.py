@@ -1,51 +1,235 @@
-"""Everything that a scenario is priced with, resolved once: whose price holds, and where each figure is from.
+"""What scenarios are priced with: the options that an operator gives, and what they come to.
 
-The operator's own figure holds before a tariff's, a tariff's before the region's. A region without a price
-that can be cited stays without one: nothing falls back to a default.
+`PriceOptions` declares every price once: its limits, flag, variable and help. The flags of the
+commands, the options of the exporter, the parameters of `advisor.CostModel` and the table in docs/cost.md are
+made from it. `checked_inputs` decides whose figure holds: the operator's own before a tariff's, a tariff's
+before the region's. A region without a price that can be cited stays without one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from msgspec import Struct
+from msgspec import NODEFAULT, Meta, Struct
+from msgspec.structs import fields, force_setattr, replace
 
-from advisor.cost.carbon import HIGHEST_PLAUSIBLE_GRAMS_PER_KWH, Embodied, FunctionalUnit
-from advisor.cost.checks import Checker, currency_code, gather
+from advisor.common.booleans import parse_boolean
+from advisor.common.checked import checked
+from advisor.cost.carbon import Embodied, FunctionalUnit
+from advisor.cost.checks import Checked, Checker, Grams, Positive, Pue, Quantity, currency_code, gather
 from advisor.cost.exchange_rates import converted
-from advisor.cost.regions.files import HIGHEST_PLAUSIBLE_PUE
 from advisor.cost.regions.pricing import Region, RegionalPricing
-from advisor.cost.tariffs.files import Tariff, parse_tariff, read_tariff
-from advisor.cost.tariffs.schedule import Flat, Schedule
+from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
+from advisor.cost.tariffs.tariff_files import parse_tariff, read_tariff
+from advisor.errors import InputError, PricingError
 
-__all__ = ["Mode", "Prices", "TariffLike", "resolve"]
+__all__ = [
+    "DEFAULT_CPU_COST_PER_HOUR",
+    "DEFAULT_ENERGY_COST_PER_KWH",
+    "PRICE_OPTIONS",
+    "Mode",
+    "PriceInputs",
+    "PriceOption",
+    "PriceOptions",
+    "TariffLike",
+    "checked_inputs",
+]
 
 Mode = Literal["owned", "cloud"]
-TariffLike = Tariff | Schedule | Mapping[str, Any] | str | os.PathLike[str]
+TariffLike = SourcedSchedule | Schedule | Mapping[str, Any] | str | os.PathLike[str]
 """A tariff that was read, a schedule in the model's currency, a tariff's document, or its file."""
 
+DEFAULT_ENERGY_COST_PER_KWH = 0.12
+DEFAULT_CPU_COST_PER_HOUR = 0.50
 
-class Prices(Struct, frozen=True, kw_only=True):
+
+def _option(env: str, help: str, per: str | None = None) -> Meta:
+    """``per`` is for prices: ``kWh``, ``CPU hour`` or ``hour``."""
+    return Meta(description=help, extra={"env": env, "per": per})
+
+
+class PriceOptions(Checked, frozen=True, kw_only=True):
+    """Prices as an operator gives them, checked; None is what was not given."""
+
+    region: Annotated[
+        tuple[str, ...], _option("REGION", "Region of price, carbon intensity and PUE; several with commas.")
+    ] = ()
+    mode: Annotated[
+        Mode,
+        _option("COST_MODE", "owned: the machine and its electricity; cloud: the instance's rate alone."),
+    ] = "owned"
+    currency: Annotated[str, _option("CURRENCY", "Of every price and cost, three letters.")] = "USD"
+    energy_cost_per_kwh: Annotated[
+        Quantity | None,
+        _option(
+            "ENERGY_COST_PER_KWH",
+            "Electricity, per kWh; else the tariff's, else the region's, else "
+            f"{DEFAULT_ENERGY_COST_PER_KWH} where no region is named.",
+            "kWh",
+        ),
+    ] = None
+    cpu_cost_per_hour: Annotated[
+        Quantity | None,
+        _option(
+            "CPU_COST_PER_HOUR",
+            f"One CPU for an hour; else {DEFAULT_CPU_COST_PER_HOUR:.2f} where nothing prices the machine.",
+            "CPU hour",
+        ),
+    ] = None
+    gpu_cost_per_hour: Annotated[
+        Quantity | None, _option("GPU_COST_PER_HOUR", "The GPU for an hour.", "hour")
+    ] = None
+    instance_cost_per_hour: Annotated[
+        Quantity | None, _option("INSTANCE_COST_PER_HOUR", "Cloud: the instance for an hour.", "hour")
+    ] = None
+    host_cost_per_hour: Annotated[
+        Quantity | None, _option("HOST_COST_PER_HOUR", "Owned: the amortised host for an hour.", "hour")
+    ] = None
+    pue: Annotated[
+        Pue | None, _option("PUE", "Power usage effectiveness, 1 to 3; else the region's, else 1.")
+    ] = None
+    carbon_grams_per_kwh: Annotated[
+        Grams | None, _option("CARBON_GRAMS_PER_KWH", "Grams of CO2e per kWh; else the region's.")
+    ] = None
+    carbon_series: Annotated[
+        Path | None, _option("CARBON_SERIES_FILE", "Intensity over time in place of one, CSV or JSON.")
+    ] = None
+    tariff: Annotated[
+        Path | None, _option("TARIFF_FILE", "Price of electricity over time, YAML, CSV, JSON or XML.")
+    ] = None
+    regions_file: Annotated[
+        Path | None, _option("REGIONS_FILE", "Regions and figures of your own, YAML.")
+    ] = None
+    exchange_rates: Annotated[
+        Path | None, _option("EXCHANGE_RATES_FILE", "Exchange rates with their date, YAML.")
+    ] = None
+    embodied_kg: Annotated[Quantity | None, _option("EMBODIED_KG", "CO2e of making the machine, in kg.")] = (
+        None
+    )
+    embodied_minimum_kg: Annotated[
+        Quantity | None, _option("EMBODIED_MINIMUM_KG", "Its lowest figure, where sources differ.")
+    ] = None
+    embodied_maximum_kg: Annotated[Quantity | None, _option("EMBODIED_MAXIMUM_KG", "Its highest figure.")] = (
+        None
+    )
+    lifetime_years: Annotated[Positive, _option("LIFETIME_YEARS", "Years that the machine is used.")] = 4.0
+    functional_unit: Annotated[
+        FunctionalUnit | None,
+        _option("FUNCTIONAL_UNIT", "What the SCI is per: video_minute, watch_hour or gigapixel."),
+    ] = None
+    accept_unusual_prices: Annotated[
+        bool, _option("ACCEPT_UNUSUAL_PRICES", "Keep prices that look like a slip of the unit.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        named: Any = self.region
+        listed = ",".join([named] if isinstance(named, str) else named)
+        parts = tuple(part.strip() for part in listed.split(",") if part.strip())
+        force_setattr(self, "region", parts)
+        super().__post_init__()
+        force_setattr(self, "currency", currency_code(self.currency))
+        check = Checker(None, self.currency, self.accept_unusual_prices)
+        priced = [(o.name, o.per) for o in PRICE_OPTIONS if o.per and getattr(self, o.name) is not None]
+        steps = [partial(check.price, getattr(self, name), name, per) for name, per in priced]
+        if self.carbon_grams_per_kwh is not None:
+            steps.append(partial(check.grams, self.carbon_grams_per_kwh, "carbon_grams_per_kwh"))
+        gather(*steps)
+        if self.carbon_series is not None and self.carbon_grams_per_kwh is not None:
+            raise PricingError("expected a series or one intensity, not both", field="carbon_series")
+        for name in ("embodied_minimum_kg", "embodied_maximum_kg"):
+            if self.embodied_kg is None and getattr(self, name) is not None:
+                raise PricingError("expected embodied_kg beside it", field=name)
+        if self.mode == "owned" and self.instance_cost_per_hour is not None:
+            raise PricingError(
+                "an instance's rate has its electricity inside: expected mode cloud",
+                field="instance_cost_per_hour",
+            )
+        if self.mode == "cloud" and self.host_cost_per_hour is not None:
+            raise PricingError(
+                "an amortised host is one that is owned: expected mode owned", field="host_cost_per_hour"
+            )
+        if self.host_cost_per_hour is not None and self.cpu_cost_per_hour is not None:
+            raise PricingError(
+                "expected a rate per CPU hour or an amortised host, not both", field="host_cost_per_hour"
+            )
+
+    @property
+    def embodied(self) -> Embodied | None:
+        """What making the machine emitted, where it was given."""
+        if self.embodied_kg is None:
+            return None
+        return Embodied(
+            self.embodied_kg, self.lifetime_years, self.embodied_minimum_kg, self.embodied_maximum_kg
+        )
+
+
+class PriceOption(NamedTuple):
+    """One field of `PriceOptions` as a flag and a variable."""
+
+    name: str
+    flag: str
+    env: str
+    kind: Any
+    """The type of its value, without limits; ``tuple`` for several texts."""
+    limits: Any
+    """The type with its limits."""
+    default: Any
+    help: str
+    per: str | None
+
+    def parse(self, text: str) -> Any:
+        """The value that ``text`` stands for; a ValueError says what was expected."""
+        if self.kind is tuple:
+            return text
+        if self.kind is Path and not Path(text).expanduser().is_file():
+            raise ValueError("expected a file that exists")
+        try:
+            return parse_boolean(text) if self.kind is bool else checked(text, self.limits)
+        except InputError as exc:
+            # whoever reads options says himself what was found
+            raise ValueError(exc.problem.partition(", found ")[0]) from None
+
+
+def _price_options() -> tuple[PriceOption, ...]:
+    options = []
+    for field in fields(PriceOptions):
+        kind, *_, about = get_args(field.type)
+        plain = get_args(kind)[0] if type(None) in get_args(kind) else kind
+        plain = getattr(plain, "__origin__", plain)
+        options.append(
+            PriceOption(
+                field.name,
+                f"--{field.name.replace('_', '-')}",
+                about.extra["env"],
+                str if plain is Literal else plain,
+                field.type,
+                None if field.default is NODEFAULT else field.default,
+                about.description,
+                about.extra["per"],
+            )
+        )
+    return tuple(options)
+
+
+PRICE_OPTIONS = _price_options()
+
+
+class PriceInputs(Struct, frozen=True, kw_only=True):
     """The inputs of every cost and every emission; None is unknown. Prices are in ``currency``."""
 
     currency: str
     mode: Mode = "owned"
     region: str = ""
-    electricity: Schedule | None = None
+    electricity: SourcedSchedule | None = None
     """Price per kWh."""
-    electricity_source: str | None = None
-    electricity_newest_unix_seconds: float | None = None
-    carbon: Schedule | None = None
+    carbon: SourcedSchedule | None = None
     """Grams of CO2e per kWh, location-based."""
-    carbon_basis: str | None = None
-    carbon_year: str | None = None
-    carbon_source: str | None = None
-    carbon_newest_unix_seconds: float | None = None
     pue_ratio: float = 1.0
-    pue_source: str = "none: no building around the machine"
+    pue_source: str = "default"
     cpu_per_hour: float | None = None
     """The price of one CPU for an hour."""
     machine_per_hour: float | None = None
@@ -60,137 +244,82 @@ class Prices(Struct, frozen=True, kw_only=True):
         return (self.cpu_per_hour, self.machine_per_hour, self.gpu_per_hour) != (None, None, None)
 
 
-def resolve(
+def checked_inputs(
+    options: PriceOptions,
+    regions: RegionalPricing,
     *,
-    currency: str = "USD",
-    mode: Mode = "owned",
-    energy_cost_per_kwh: float | None = None,
-    energy_cost_source: str = "operator",
-    tariff: TariffLike | None = None,
     region: str | Region | None = None,
-    regions: RegionalPricing | None = None,
-    pue: float | None = None,
-    carbon_grams_per_kwh: float | Schedule | None = None,
-    cpu_cost_per_hour: float | None = None,
-    gpu_cost_per_hour: float | None = None,
-    instance_cost_per_hour: float | None = None,
-    host_cost_per_hour: float | None = None,
+    tariff: TariffLike | None = None,
+    carbon: SourcedSchedule | None = None,
     embodied: Embodied | None = None,
-    functional_unit: FunctionalUnit | None = None,
-    accept_unusual_prices: bool = False,
-) -> Prices:
-    """Check what was given and decide whose figure holds; `advisor.CostModel` has the parameters."""
-    check = Checker(None, currency_code(currency), accept_unusual_prices)
-    if mode not in ("owned", "cloud"):
-        raise check.error(f"expected owned or cloud, found {mode!r}", "mode")
-    if functional_unit not in (None, *get_args(FunctionalUnit)):
-        wanted = ", ".join(get_args(FunctionalUnit))
-        raise check.error(f"expected one of {wanted}, found {functional_unit!r}", "functional_unit")
-    regions = regions or RegionalPricing(currency=check.currency)
-    if regions.currency != check.currency:
-        raise check.error(f"the regions are in {regions.currency}, the model in {check.currency}", "currency")
-    place = regions.region(region) if isinstance(region, str) and region else None
-    if isinstance(region, Region):
-        place = region
-    parts = gather(
-        lambda: _machine(check, mode, cpu_cost_per_hour, instance_cost_per_hour, host_cost_per_hour),
-        lambda: {"gpu_per_hour": _per_hour(check, gpu_cost_per_hour, "gpu_cost_per_hour")},
-        lambda: _electricity(check, energy_cost_per_kwh, energy_cost_source, tariff, place, regions),
-        lambda: _carbon(check, carbon_grams_per_kwh, place),
-        lambda: _building(check, pue, place),
+    energy_cost_source: str = "operator",
+) -> PriceInputs:
+    """Decide whose figure holds in ``region``; `advisor.CostModel` says what the others are."""
+    if regions.currency != options.currency:
+        problem = f"the regions are in {regions.currency}, the model in {options.currency}"
+        raise PricingError(problem, field="currency")
+    place = regions.region(region) if isinstance(region, str) else region
+    machine = (
+        options.host_cost_per_hour
+        if options.instance_cost_per_hour is None
+        else options.instance_cost_per_hour
     )
-    return Prices(
-        currency=check.currency,
-        mode=mode,
+    return PriceInputs(
+        currency=options.currency,
+        mode=options.mode,
         region=place.name if place else "",
-        embodied=embodied,
-        functional_unit=functional_unit,
-        **{name: value for part in parts for name, value in part.items()},
+        cpu_per_hour=options.cpu_cost_per_hour if machine is None else None,
+        machine_per_hour=machine,
+        gpu_per_hour=options.gpu_cost_per_hour,
+        embodied=embodied or options.embodied,
+        functional_unit=options.functional_unit,
+        electricity=_electricity(options, energy_cost_source, tariff, place, regions),
+        carbon=_carbon(options.carbon_grams_per_kwh, carbon, place),
+        **_building(options.pue, place),
     )
-
-
-def _per_hour(check: Checker, value: float | None, field: str) -> float | None:
-    return None if value is None else check.price(value, field, per="hour")
-
-
-def _machine(
-    check: Checker, mode: Mode, cpu: float | None, instance: float | None, host: float | None
-) -> dict[str, Any]:
-    """The price of the machine's time; the two modes' prices exclude each other."""
-    if mode == "owned" and instance is not None:
-        raise check.error(
-            "an instance's rate has its electricity inside: expected mode cloud", "instance_cost_per_hour"
-        )
-    if mode == "cloud" and host is not None:
-        raise check.error("an amortised host is one that is owned: expected mode owned", "host_cost_per_hour")
-    if host is not None and cpu is not None:
-        raise check.error("expected a rate per CPU hour or an amortised host, not both", "host_cost_per_hour")
-    if instance is not None:
-        return {"machine_per_hour": _per_hour(check, instance, "instance_cost_per_hour")}
-    if host is not None:
-        return {"machine_per_hour": _per_hour(check, host, "host_cost_per_hour")}
-    return {"cpu_per_hour": _per_hour(check, cpu, "cpu_cost_per_hour")}
 
 
 def _electricity(
-    check: Checker,
-    own: float | None,
-    own_source: str,
+    options: PriceOptions,
+    source: str,
     tariff: TariffLike | None,
     place: Region | None,
     regions: RegionalPricing,
-) -> dict[str, Any]:
-    if own is not None and tariff is not None:
+) -> SourcedSchedule | None:
+    check = Checker(None, options.currency, options.accept_unusual_prices)
+    if options.energy_cost_per_kwh is not None and tariff is not None:
         raise check.error("expected a price per kWh or a tariff, not both", "energy_cost_per_kwh")
-    if own is not None:
-        price = Flat(check.price(own, "energy_cost_per_kwh"))
-        return {"electricity": price, "electricity_source": own_source}
+    if options.energy_cost_per_kwh is not None:
+        return SourcedSchedule(Flat(options.energy_cost_per_kwh), source, check.currency)
+    if tariff is None:
+        if place is None or place.price is None:
+            return None
+        price = converted(place.price, check.currency, regions.rates, f"region {place.name}")
+        return replace(price, source=", ".join(filter(None, (price.source, price.period))))
     if isinstance(tariff, (str, os.PathLike)):
-        tariff = read_tariff(tariff, currency=check.currency, accept_unusual=check.accept_unusual)
+        tariff = read_tariff(tariff, check)
     elif isinstance(tariff, Mapping):
-        tariff = parse_tariff(tariff, check, folder=Path(), field="tariff.")
-    if isinstance(tariff, Tariff):
-        given = tariff.currency or check.currency
-        return {
-            "electricity": converted(tariff.schedule, given, check.currency, regions.rates, tariff.source),
-            "electricity_source": tariff.source,
-            "electricity_newest_unix_seconds": tariff.newest_unix_seconds,
-        }
-    if tariff is not None:
-        if not hasattr(tariff, "pieces"):
+        tariff = parse_tariff(tariff, check, folder=Path(), field="tariff")
+    if not isinstance(tariff, SourcedSchedule):
+        if not isinstance(tariff, Schedule):
             raise check.error("expected a tariff's file, its document or a schedule", "tariff")
-        return {"electricity": tariff, "electricity_source": own_source}
-    if place is None or place.price is None:
-        return {}
-    given = place.price_currency or check.currency
-    return {
-        "electricity": converted(place.price, given, check.currency, regions.rates, f"region {place.name}"),
-        "electricity_source": ", ".join(filter(None, (place.price_source, place.price_period))),
-        "electricity_newest_unix_seconds": place.price_newest_unix_seconds,
-    }
+        tariff = SourcedSchedule(tariff, source)
+    return converted(tariff, check.currency, regions.rates)
 
 
-def _carbon(check: Checker, own: float | Schedule | None, place: Region | None) -> dict[str, Any]:
-    if own is not None:
-        if not hasattr(own, "pieces"):
-            most = HIGHEST_PLAUSIBLE_GRAMS_PER_KWH
-            own = Flat(check.amount(own, "carbon_grams_per_kwh", maximum=most))
-        return {"carbon": own, "carbon_basis": "operator", "carbon_source": "operator"}
-    if place is None:
-        return {}
-    return {
-        "carbon": place.carbon,
-        "carbon_basis": place.carbon_basis,
-        "carbon_year": place.carbon_year,
-        "carbon_source": place.carbon_source,
-        "carbon_newest_unix_seconds": place.carbon_newest_unix_seconds,
-    }
+def _carbon(
+    grams: float | None, given: SourcedSchedule | None, place: Region | None
+) -> SourcedSchedule | None:
+    if grams is not None:
+        return SourcedSchedule(Flat(grams), "operator", basis="operator")
+    if given is not None:
+        return given if given.basis else replace(given, basis="operator")
+    return None if place is None else place.carbon
 
 
-def _building(check: Checker, own: float | None, place: Region | None) -> dict[str, Any]:
-    if own is not None:
-        ratio = check.amount(own, "pue", minimum=1.0, maximum=HIGHEST_PLAUSIBLE_PUE)
-        return {"pue_ratio": ratio, "pue_source": "operator"}
+def _building(pue: float | None, place: Region | None) -> dict[str, Any]:
+    if pue is not None:
+        return {"pue_ratio": pue, "pue_source": "operator"}
     if place is None or place.pue_ratio is None:
         return {}
     source = ", ".join(filter(None, (place.pue_basis, place.pue_year)))

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from advisor.common.front import front
-from advisor.cost.cost_record import Priced
 from advisor.cost.model import CostModel
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario
 from advisor.results.derived import output_seconds, published, settings_of
 
@@ -22,7 +22,7 @@ def price_run(
     *,
     viewers: float | None = None,
     scenarios: Sequence[Scenario] | None = None,
-) -> list[Priced]:
+) -> list[ScenarioCost]:
     """Price the scenarios that stand for the run (see `advisor.results.derived.published`), in its order."""
     chosen = published(run) if scenarios is None else scenarios
     threads = run.host.threads if run.host is not None else None
@@ -41,8 +41,8 @@ def price_run(
 def rungs(scenario: Scenario) -> frozenset[str]:
     """The distinct outputs of one stream, as ``1280x720@2500k``."""
     listed = [(o.resolution or scenario.resolution, o.bitrate or scenario.bitrate) for o in scenario.outputs]
-    known = listed or [(scenario.resolution, scenario.bitrate)]
-    return frozenset(f"{resolution or '?'}@{bitrate or '?'}" for resolution, bitrate in known)
+    pairs = listed or [(scenario.resolution, scenario.bitrate)]
+    return frozenset(f"{resolution or '?'}@{bitrate or '?'}" for resolution, bitrate in pairs)
 
 
 def rung_costs(
@@ -53,24 +53,24 @@ def rung_costs(
     Only where the run measured the ladder without it, with the same settings. Costs are compared for the
     same seconds of video. What all rungs share (decoding, idle power) is the rest.
     """
-    mine, total, seconds = rungs(scenario), totals.get(scenario.name), output_seconds(scenario)
-    if len(mine) < 2 or total is None or not seconds:
+    ladder, total, seconds = rungs(scenario), totals.get(scenario.name), output_seconds(scenario)
+    if len(ladder) < 2 or total is None or not seconds:
         return {}
-    found: dict[str, float] = {}
+    added: dict[str, float] = {}
     for other in others:
-        left_out = mine - rungs(other)
+        left_out = ladder - rungs(other)
         cost, other_seconds = totals.get(other.name), output_seconds(other)
-        same = len(left_out) == 1 and rungs(other) < mine and _settings(other) == _settings(scenario)
+        same = len(left_out) == 1 and rungs(other) < ladder and _settings(other) == _settings(scenario)
         if same and cost is not None and other_seconds:
-            found.setdefault(next(iter(left_out)), total - cost * seconds / other_seconds)
-    return dict(sorted(found.items()))
+            added.setdefault(next(iter(left_out)), total - cost * seconds / other_seconds)
+    return dict(sorted(added.items()))
 
 
 def _settings(scenario: Scenario) -> tuple[object, ...]:
     return settings_of(scenario, but=("type", "bitrate", "resolution", "fps", "viewers"))
 
 
-def region_front(priced: Iterable[Priced]) -> dict[str, bool]:
+def region_front(priced: Iterable[ScenarioCost]) -> dict[str, bool]:
     """Of several regions, which are on the front of cheapest against cleanest, by region.
 
     Sums every scenario that has a cost and emissions in all the regions. A region is off the front when
@@ -78,15 +78,15 @@ def region_front(priced: Iterable[Priced]) -> dict[str, bool]:
     """
     points: dict[str, dict[tuple[str, str], tuple[float, float]]] = {}
     for p in priced:
-        known = points.setdefault(p.region or "", {})
+        point = points.setdefault(p.region or "", {})
         if p.cost_total is not None and p.co2_operational_kg is not None:
-            known[p.run_id, p.scenario] = (p.cost_total, p.co2_operational_kg)
+            point[p.run_id, p.scenario] = (p.cost_total, p.co2_operational_kg)
     common = set.intersection(*map(set, points.values())) if points else set()
     if not common:
         return {}
     sums = {
-        region: tuple(math.fsum(known[key][axis] for key in sorted(common)) for axis in (0, 1))
-        for region, known in points.items()
+        region: tuple(math.fsum(point[key][axis] for key in sorted(common)) for axis in (0, 1))
+        for region, point in points.items()
     }
     best = front(list(sums.values()), lambda a, b: a != b and a[0] <= b[0] and a[1] <= b[1])
     return {region: sum_ in best for region, sum_ in sums.items()}

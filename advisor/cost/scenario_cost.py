@@ -1,20 +1,18 @@
-"""Pricing one scenario: from what it consumed and the prices to every figure."""
+"""Pricing one scenario: every figure from what it consumed and the prices, or the reason why it is absent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.cost import formulas
 from advisor.cost.carbon import functional_units, sci_grams_per_unit
-from advisor.cost.cost_record import Figure, Inputs, Priced
-from advisor.cost.formulas import JOULES_PER_KWH
+from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
 from advisor.cost.power_curve import load_curve, weighted_total
-from advisor.cost.price_inputs import Prices
-from advisor.cost.quantities import sum_known
-from advisor.cost.tariffs.schedule import Flat, Schedule, flat_value
+from advisor.cost.price_inputs import PriceInputs
+from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 from advisor.results import Scenario
 from advisor.results.derived import (
     EnergyUsed,
@@ -27,14 +25,125 @@ from advisor.results.derived import (
     watch_hours,
 )
 
-__all__ = ["electricity_cost", "gpu_cost", "machine_cost", "price_scenario", "time_cost", "total_cost"]
+__all__ = ["REASONS", "UNPRICED_REASONS", "PricesUsed", "ScenarioCost", "ValueOrReasons", "price_scenario"]
+
+REASONS = {
+    "malformed": "the result file's entry cannot be read",
+    "failed": "the scenario did not finish",
+    "no_energy": "neither energy nor power was measured",
+    "no_gpu_energy": "the GPU's energy was not measured: only the CPU's is counted",
+    "sample_gaps": "the samples have gaps: what was used in them is not counted",
+    "no_duration": "how long it took is not known",
+    "zero_duration": "it took no time",
+    "no_price": "no price of electricity is known for the region: give one",
+    "no_start_time": "the price changes over time, and when the scenario ran is not known",
+    "outside_tariff": "the tariff does not cover the time at which it ran",
+    "no_rate": "no price of the machine's time was given: the total of an owned one is electricity alone",
+    "no_gpu_rate": "no price of the GPU's time was given",
+    "no_cpu_time": "CPU time was not measured",
+    "no_host_threads": "how many CPUs the machine has is not known, so its price cannot be split by use",
+    "no_carbon_intensity": "no carbon intensity is known: name a region or give one",
+    "outside_carbon_series": "the carbon series does not cover the time at which it ran",
+    "no_pixels": "the size or the number of frames delivered is not known",
+    "no_viewers": "the number of viewers is not known",
+    "zero_viewers": "nobody watched",
+    "no_video_time": "how much video was made is not known",
+    "no_embodied": "what making the machine emitted was not given",
+}
+"""Why a figure is absent (or, for gaps and GPUs, too small), by code."""
+
+UNPRICED_REASONS = (
+    *("failed", "malformed", "no_duration", "no_energy", "no_gpu_rate", "no_price"),
+    *("no_rate", "no_start_time", "outside_tariff", "zero_duration"),
+)
+"""Those for which a scenario has no total cost."""
+
+
+class ValueOrReasons(NamedTuple):
+    """A number, or the codes of why there is none."""
+
+    value: float | None
+    reasons: tuple[str, ...] = ()
+
+    def times(self, factor: float | None, reason: str) -> ValueOrReasons:
+        """Times ``factor``; the reason is for where that is unknown."""
+        if self.value is None:
+            return self
+        return ValueOrReasons(None, (reason,)) if factor is None else ValueOrReasons(self.value * factor)
+
+
+class PricesUsed(Struct, frozen=True, kw_only=True):
+    """What a scenario was priced with. A price that changed meanwhile is the mean that was paid."""
+
+    electricity_price_per_kwh: float | None
+    price_source: str | None
+    carbon_grams_per_kwh: float | None
+    carbon_basis: str | None
+    carbon_year: str | None
+    carbon_source: str | None
+    pue: float
+    pue_source: str
+    cpu_cost_per_hour: float | None
+    machine_cost_per_hour: float | None
+    gpu_cost_per_hour: float | None
+
+
+class ScenarioCost(Struct, frozen=True, kw_only=True):
+    """One scenario in one region; money in ``currency``, None for unknown with its reason in ``missing``."""
+
+    run_id: str
+    scenario: str
+    region: str | None
+    currency: str
+    mode: str
+    energy_joules: float | None = None
+    facility_energy_joules: float | None = None
+    energy_tier: str | None = None
+    energy_basis: str | None = None
+    energy_uncertainty_ratio: float | None = None
+    """Half-width of a modelled source's own uncertainty over its figure."""
+    cost_energy: float | None = None
+    cost_compute: float | None = None
+    cost_gpu: float | None = None
+    """The part of ``cost_compute`` that is the GPU's time."""
+    cost_total: float | None = None
+    cost_energy_load_aware: float | None = None
+    cost_compute_load_aware: float | None = None
+    cost_total_load_aware: float | None = None
+    cost_per_pixel: float | None = None
+    cost_per_watch_hour: float | None = None
+    cost_per_stream: float | None = None
+    cost_per_stream_hour: float | None = None
+    """Per hour of video of one stream."""
+    facility_kwh_per_stream_hour: float | None = None
+    cost_by_rung: dict[str, float] = {}
+    """What each rung of a ladder adds, where the run also measured the ladder without it."""
+    cost_shared_by_rungs: float | None = None
+    rate_per_hour: float | None = None
+    monthly_projection: float | None = None
+    co2_operational_kg: float | None = None
+    co2_embodied_kg: float | None = None
+    co2_embodied_minimum_kg: float | None = None
+    co2_embodied_maximum_kg: float | None = None
+    co2_per_stream_hour_kg: float | None = None
+    planned_cost_per_stream_hour: float | None = None
+    """At one mean price for all, as is ``monthly_projection``: for comparing and projecting."""
+    planned_co2_per_stream_hour_kg: float | None = None
+    functional_unit: str | None = None
+    sci_grams_per_unit: float | None = None
+    inputs: PricesUsed
+    missing: list[str] = []
+    missing_by_figure: dict[str, list[str]] = {}
+    """The reasons of each figure that is absent."""
+    unpriced: list[str] = []
+    """The reasons among ``missing`` for which ``cost_total`` is absent."""
 
 
 class _Work(Struct, frozen=True):
     scenario: Scenario
-    prices: Prices
+    prices: PriceInputs
     used: EnergyUsed | None
-    hours: Figure
+    hours: ValueOrReasons
     """Wall hours."""
     stream_hours: float | None
     """Hours of video over all streams."""
@@ -44,12 +153,12 @@ class _Work(Struct, frozen=True):
 
 def price_scenario(
     scenario: Scenario,
-    prices: Prices,
+    prices: PriceInputs,
     *,
     run_id: str = "",
     host_threads: int | None = None,
     viewers: float | None = None,
-) -> Priced:
+) -> ScenarioCost:
     """Price one scenario.
 
     Parameters
@@ -71,10 +180,12 @@ def price_scenario(
         scenario.viewers if viewers is None else viewers,
     )
     finished = scenario.status == "ok"
-    figures = {**_money(work), **_carbon(work)} if finished else {"cost_total": Figure(None, ("failed",))}
+    figures = {"cost_total": ValueOrReasons(None, ("failed",))}
+    if finished:
+        figures = {**_money(work), **_carbon(work)}
     reasons = [reason for figure in figures.values() for reason in figure.reasons]
     joules = used.joules if used is not None else None
-    priced = Priced(
+    priced = ScenarioCost(
         run_id=run_id,
         scenario=scenario.name,
         region=prices.region or None,
@@ -88,35 +199,34 @@ def price_scenario(
         functional_unit=prices.functional_unit,
         inputs=_inputs(prices, figures, joules),
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),
+        missing_by_figure={n: list(f.reasons) for n, f in figures.items() if f.value is None and f.reasons},
         unpriced=list(figures["cost_total"].reasons),
     )
     return replace(priced, **{name: figure.value for name, figure in figures.items()})
 
 
-def _hours(scenario: Scenario) -> Figure:
+def _hours(scenario: Scenario) -> ValueOrReasons:
     seconds = duration_seconds(scenario)
     if seconds is None:
-        return Figure(None, ("no_duration",))
-    return Figure(seconds / 3600) if seconds > 0 else Figure(None, ("zero_duration",))
+        return ValueOrReasons(None, ("no_duration",))
+    return ValueOrReasons(seconds / 3600) if seconds > 0 else ValueOrReasons(None, ("zero_duration",))
 
 
-def _money(work: _Work) -> dict[str, Figure]:
+def _money(work: _Work) -> dict[str, ValueOrReasons]:
     scenario, prices, hours = work.scenario, work.prices, work.hours
-    compute = by_load = hours
-    if hours.value is not None:
-        compute = machine_cost(scenario, prices)
-        by_load = machine_cost(scenario, prices, load_aware=True, host_threads=work.host_threads)
-    energy = Figure(None)
+    compute = _machine_cost(work)
+    by_load = _machine_cost(work, load_aware=True)
+    energy = ValueOrReasons(None)
     if prices.mode == "owned":
-        energy = electricity_cost(scenario, work.used, prices) if hours.value is not None else hours
-    total, total_by_load = (total_cost(energy, part, prices) for part in (compute, by_load))
+        energy = _over_time(work, prices.electricity, "no_price", "outside_tariff")
+    total, total_by_load = (_total_cost(energy, part, prices) for part in (compute, by_load))
     rate = total.times(1 / hours.value if hours.value else None, "no_duration")
     per_hour = 1 / work.stream_hours if work.stream_hours else None
     return {
         "cost_total": total,
         "cost_energy": energy,
         "cost_compute": compute,
-        "cost_gpu": gpu_cost(scenario, prices) if scenario.encoder_type == "gpu" else Figure(None),
+        "cost_gpu": _gpu_cost(work) if scenario.encoder_type == "gpu" else ValueOrReasons(None),
         "cost_energy_load_aware": energy,
         "cost_compute_load_aware": by_load,
         "cost_total_load_aware": total_by_load,
@@ -125,140 +235,110 @@ def _money(work: _Work) -> dict[str, Figure]:
         "cost_per_stream": total.times(1 / max(stream_count(scenario), 1), ""),
         "cost_per_stream_hour": _of_video(work, total.times(per_hour, "no_video_time")),
         "rate_per_hour": rate,
-        "monthly_projection": rate.times(formulas.HOURS_PER_MONTH, ""),
+        "monthly_projection": rate.times(HOURS_PER_MONTH, ""),
     }
 
 
-def total_cost(energy: Figure, compute: Figure, prices: Prices) -> Figure:
+def _total_cost(energy: ValueOrReasons, compute: ValueOrReasons, prices: PriceInputs) -> ValueOrReasons:
     """Of an owned machine both parts, or electricity alone where no machine is priced; else the rate."""
     if prices.mode == "cloud":
         return compute
     return energy if compute.value is None and not prices.machine_is_priced else _sum(energy, compute)
 
 
-def _sum(*parts: Figure) -> Figure:
+def _sum(*parts: ValueOrReasons) -> ValueOrReasons:
     """The sum; unknown as soon as a part is, for all the parts' reasons."""
     if any(part.value is None for part in parts):
-        return Figure(None, tuple(dict.fromkeys(reason for part in parts for reason in part.reasons)))
-    return Figure(sum(part.value or 0.0 for part in parts))
+        return ValueOrReasons(None, tuple(dict.fromkeys(reason for part in parts for reason in part.reasons)))
+    return ValueOrReasons(sum(part.value or 0.0 for part in parts))
 
 
-def electricity_cost(scenario: Scenario, used: EnergyUsed | None, prices: Prices) -> Figure:
-    """Each piece of the building's energy at the price of its own moment."""
-    return _over_time(scenario, used, prices, prices.electricity, "no_price", "outside_tariff")
-
-
-def _over_time(
-    scenario: Scenario,
-    used: EnergyUsed | None,
-    prices: Prices,
-    schedule: Schedule | None,
-    unknown: str,
-    outside: str,
-) -> Figure:
-    """The building's kilowatt-hours times a schedule."""
-    if duration_seconds(scenario) == 0:
-        return Figure(None, ("zero_duration",))
-    reasons = (("no_energy",) if used is None else ()) + ((unknown,) if schedule is None else ())
-    if used is None or schedule is None:
-        return Figure(None, reasons)
+def _over_time(work: _Work, given: SourcedSchedule | None, unknown: str, outside: str) -> ValueOrReasons:
+    """The building's kilowatt-hours times a schedule: each piece at the value of its own moment."""
+    used = work.used
+    if work.hours.value is None:
+        return work.hours
+    reasons = (("no_energy",) if used is None else ()) + ((unknown,) if given is None else ())
+    if used is None or given is None:
+        return ValueOrReasons(None, reasons)
+    schedule, standing = given.schedule, given.per_hour * work.hours.value
     if isinstance(schedule, Flat):
-        return Figure(used.joules * prices.pue_ratio / JOULES_PER_KWH * schedule.value)
-    curve = load_curve(scenario, used.joules)
+        cost = used.joules * work.prices.pue_ratio / JOULES_PER_KWH * schedule.value
+        return ValueOrReasons(cost + standing)
+    curve = load_curve(work.scenario, used.joules)
     if curve is None:
-        return Figure(None, ("no_start_time",))
+        return ValueOrReasons(None, ("no_start_time",))
     total = weighted_total(curve.totals_by_value(schedule))
-    return Figure(None, (outside,)) if total is None else Figure(total * prices.pue_ratio / JOULES_PER_KWH)
+    if total is None:
+        return ValueOrReasons(None, (outside,))
+    return ValueOrReasons(total * work.prices.pue_ratio / JOULES_PER_KWH + standing)
 
 
-def machine_cost(
-    scenario: Scenario, prices: Prices, *, load_aware: bool = False, host_threads: int | None = None
-) -> Figure:
+def _machine_cost(work: _Work, *, load_aware: bool = False) -> ValueOrReasons:
     """The machine's time: by the wall clock, or by the CPU time used; a GPU is billed by the wall clock."""
-    hours = _hours(scenario)
-    if hours.value is None and (not load_aware or "zero_duration" in hours.reasons):
+    prices, hours = work.prices, work.hours
+    if hours.value is None:
         return hours
-    rate, gpu = prices.cpu_per_hour, Figure(0.0)
+    rate, gpu = prices.cpu_per_hour, ValueOrReasons(0.0)
     if prices.machine_per_hour is not None:
         rate = prices.machine_per_hour
         if load_aware:
-            if not host_threads:
-                return Figure(None, ("no_host_threads",))
-            rate /= host_threads
-    if scenario.encoder_type == "gpu":
-        gpu = gpu_cost(scenario, prices)
+            if not work.host_threads:
+                return ValueOrReasons(None, ("no_host_threads",))
+            rate /= work.host_threads
+    if work.scenario.encoder_type == "gpu":
+        gpu = _gpu_cost(work)
     if rate is None:
-        return _sum(Figure(None, ("no_rate",)), gpu)
+        return _sum(ValueOrReasons(None, ("no_rate",)), gpu)
     used = hours
     if load_aware:
-        seconds = core_seconds(scenario)
-        used = Figure(None, ("no_cpu_time",)) if seconds is None else Figure(seconds / 3600)
+        seconds = core_seconds(work.scenario)
+        used = ValueOrReasons(None, ("no_cpu_time",)) if seconds is None else ValueOrReasons(seconds / 3600)
     return _sum(used.times(rate, ""), gpu)
 
 
-def time_cost(
-    prices: Prices,
-    wall_seconds: float | None,
-    core_seconds: float | None,
-    gpu_hours: float | None,
-    host_threads: int | None,
-) -> float | None:
-    """The machine's time of plain quantities: CPU time where it is given, else wall time, and the GPU's."""
-    parts: list[float | None] = []
-    rate = prices.cpu_per_hour if prices.machine_per_hour is None else prices.machine_per_hour
-    if core_seconds is not None:
-        if prices.machine_per_hour is not None:
-            rate = prices.machine_per_hour / host_threads if host_threads else None
-        parts.append(None if rate is None else formulas.core_seconds_cost(core_seconds, rate))
-    elif wall_seconds is not None:
-        parts.append(None if rate is None else formulas.time_cost(wall_seconds / 3600, rate))
-    if gpu_hours is not None:
-        rate = prices.gpu_per_hour
-        parts.append(None if rate is None else formulas.time_cost(gpu_hours, rate))
-    return sum_known(parts)
-
-
-def gpu_cost(scenario: Scenario, prices: Prices) -> Figure:
+def _gpu_cost(work: _Work) -> ValueOrReasons:
     """The GPU's wall hours; inside the price of a whole machine where it has none of its own."""
-    if prices.gpu_per_hour is not None:
-        return _hours(scenario).times(prices.gpu_per_hour, "")
-    return Figure(0.0) if prices.machine_per_hour is not None else Figure(None, ("no_gpu_rate",))
+    if work.prices.gpu_per_hour is not None:
+        return work.hours.times(work.prices.gpu_per_hour, "")
+    if work.prices.machine_per_hour is not None:
+        return ValueOrReasons(0.0)
+    return ValueOrReasons(None, ("no_gpu_rate",))
 
 
-def _per_pixel(scenario: Scenario, total: Figure) -> Figure:
+def _per_pixel(scenario: Scenario, total: ValueOrReasons) -> ValueOrReasons:
     if scenario.type == "baseline":
-        return Figure(None)
+        return ValueOrReasons(None)
     pixels = delivered_pixels(scenario)
     return total.times(1 / pixels if pixels else None, "no_pixels")
 
 
-def _of_video(work: _Work, figure: Figure) -> Figure:
+def _of_video(work: _Work, figure: ValueOrReasons) -> ValueOrReasons:
     """An idle run makes no video: that is no reason for anything to be missing."""
-    return Figure(None) if work.scenario.type == "baseline" else figure
+    return ValueOrReasons(None) if work.scenario.type == "baseline" else figure
 
 
-def _per_watch_hour(work: _Work, total: Figure) -> Figure:
+def _per_watch_hour(work: _Work, total: ValueOrReasons) -> ValueOrReasons:
     if work.scenario.type == "baseline":
-        return Figure(None)
+        return ValueOrReasons(None)
     if not work.viewers:
-        return Figure(None, ("no_viewers" if work.viewers is None else "zero_viewers",))
+        return ValueOrReasons(None, ("no_viewers" if work.viewers is None else "zero_viewers",))
     watched = watch_hours(work.scenario, work.viewers)
     return total.times(1 / watched if watched else None, "no_video_time")
 
 
-def _carbon(work: _Work) -> dict[str, Figure]:
-    scenario, prices = work.scenario, work.prices
-    operational = work.hours
-    if work.hours.value is not None:
-        grams = _over_time(
-            scenario, work.used, prices, prices.carbon, "no_carbon_intensity", "outside_carbon_series"
-        )
-        operational = grams.times(1e-3, "")
-    made = prices.embodied
-    kgs = (None, None, None) if made is None else (made.kg, made.minimum_kg, made.maximum_kg)
+def _carbon(work: _Work) -> dict[str, ValueOrReasons]:
+    grams = _over_time(work, work.prices.carbon, "no_carbon_intensity", "outside_carbon_series")
+    operational = grams.times(1e-3, "")
+    making = work.prices.embodied
+    kgs = (None, None, None) if making is None else (making.kg, making.minimum_kg, making.maximum_kg)
     embodied = [_making(work, kg) for kg in kgs]
     per_hour = 1 / work.stream_hours if work.stream_hours else None
+    used = ValueOrReasons(None, work.hours.reasons or ("no_energy",))
+    if work.used is not None and work.hours.value is not None:
+        used = ValueOrReasons(work.used.joules * work.prices.pue_ratio / JOULES_PER_KWH)
     return {
+        "facility_kwh_per_stream_hour": _of_video(work, used.times(per_hour, "no_video_time")),
         "co2_operational_kg": operational,
         "co2_embodied_kg": embodied[0],
         "co2_embodied_minimum_kg": embodied[1],
@@ -268,19 +348,19 @@ def _carbon(work: _Work) -> dict[str, Figure]:
     }
 
 
-def _making(work: _Work, kg: float | None) -> Figure:
+def _making(work: _Work, kg: float | None) -> ValueOrReasons:
     """The share of making the machine, of one of its figures; not given is no reason for anything."""
     if kg is None or work.prices.embodied is None or work.hours.value is None:
-        return Figure(None) if kg is None else work.hours
-    return Figure(work.prices.embodied.share_kg(work.hours.value * 3600, kg))
+        return ValueOrReasons(None) if kg is None else work.hours
+    return ValueOrReasons(work.prices.embodied.share_kg(work.hours.value * 3600, kg))
 
 
-def _sci(work: _Work, operational: Figure, embodied: Figure) -> Figure:
+def _sci(work: _Work, operational: ValueOrReasons, embodied: ValueOrReasons) -> ValueOrReasons:
     unit = work.prices.functional_unit
     if unit is None or work.scenario.type == "baseline":
-        return Figure(None)
+        return ValueOrReasons(None)
     if operational.value is None or embodied.value is None:
-        given = embodied if work.prices.embodied is not None else Figure(None, ("no_embodied",))
+        given = embodied if work.prices.embodied is not None else ValueOrReasons(None, ("no_embodied",))
         return _sum(operational, given)
     units = functional_units(
         unit,
@@ -290,7 +370,7 @@ def _sci(work: _Work, operational: Figure, embodied: Figure) -> Figure:
     )
     reason = {"video_minute": "no_video_time", "gigapixel": "no_pixels", "watch_hour": "no_viewers"}[unit]
     score = sci_grams_per_unit(operational.value * 1000, embodied.value * 1000, units)
-    return Figure(score, () if score is not None else (reason,))
+    return ValueOrReasons(score, () if score is not None else (reason,))
 
 
 def _too_small(work: _Work) -> list[str]:
@@ -302,17 +382,17 @@ def _too_small(work: _Work) -> list[str]:
     return gaps + (["no_gpu_energy"] if gpu else [])
 
 
-def _inputs(prices: Prices, figures: Mapping[str, Figure], joules: float | None) -> Inputs:
+def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: float | None) -> PricesUsed:
     kwh = None if joules is None else joules * prices.pue_ratio / JOULES_PER_KWH
-    cost = figures.get("cost_energy", Figure(None)).value
-    kg = figures.get("co2_operational_kg", Figure(None)).value
-    return Inputs(
+    cost = figures.get("cost_energy", ValueOrReasons(None)).value
+    kg = figures.get("co2_operational_kg", ValueOrReasons(None)).value
+    return PricesUsed(
         electricity_price_per_kwh=_paid(prices.electricity, cost, kwh),
-        price_source=prices.electricity_source,
+        price_source=prices.electricity.source if prices.electricity else None,
         carbon_grams_per_kwh=_paid(prices.carbon, None if kg is None else kg * 1000, kwh),
-        carbon_basis=prices.carbon_basis,
-        carbon_year=prices.carbon_year,
-        carbon_source=prices.carbon_source,
+        carbon_basis=prices.carbon.basis if prices.carbon else None,
+        carbon_year=prices.carbon.period if prices.carbon else None,
+        carbon_source=prices.carbon.source if prices.carbon else None,
         pue=prices.pue_ratio,
         pue_source=prices.pue_source,
         cpu_cost_per_hour=prices.cpu_per_hour,
@@ -321,6 +401,6 @@ def _inputs(prices: Prices, figures: Mapping[str, Figure], joules: float | None)
     )
 
 
-def _paid(schedule: Schedule | None, total: float | None, kwh: float | None) -> float | None:
-    flat = flat_value(schedule)
+def _paid(given: SourcedSchedule | None, total: float | None, kwh: float | None) -> float | None:
+    flat = flat_value(given)
     return total / kwh if flat is None and total is not None and kwh else flat

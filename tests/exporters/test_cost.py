@@ -15,7 +15,8 @@ import requests
 import yaml
 
 from advisor.cost.carbon import Embodied
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.tariffs.schedule import Flat
 from advisor.errors import InputError, PricingError
 from advisor.results.folder import ResultFolder
@@ -62,9 +63,11 @@ def test_golden_page_of_two_regions(golden: Callable[[str, bytes], None]) -> Non
     page = render(
         [
             collector(
-                regions=("eu-north-1", "us-east-1"),
+                region=("eu-north-1", "us-east-1"),
                 gpu_cost_per_hour=1.2,
-                embodied=Embodied(1000, 4, 800, 1300),
+                embodied_kg=1000,
+                embodied_minimum_kg=800,
+                embodied_maximum_kg=1300,
                 functional_unit="video_minute",
             )
         ]
@@ -77,7 +80,7 @@ def test_a_scenario_costs_what_the_arithmetic_says() -> None:
 
     Facility energy 7920 J = 0.0022 kWh; electricity 0.00015004 USD, compute 0.01666667 USD; 0.078804 g.
     """
-    page = samples(render([collector(regions=("eu-north-1",))]))
+    page = samples(render([collector(region=("eu-north-1",))]))
     usd = {"currency": "USD"}
     regional = {"region": "eu-north-1", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
     total = 0.00015004 + 0.5 / 30
@@ -171,7 +174,7 @@ def test_a_file_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
 
 def test_a_region_without_a_price_names_what_it_cannot_price() -> None:
     """The first region counts; the second one's gaps are named."""
-    page = samples(render([collector(regions=("eu-north-1", "ap-south-1"))]))
+    page = samples(render([collector(region=("eu-north-1", "ap-south-1"))]))
     assert page['cost_unpriced_scenarios{reason="no_price"}'] == 0
     assert of("cost_scenario_unpriced_info", "720p", region="ap-south-1", reason="no_price") in page
     assert of("cost_scenario_unpriced_info", "720p", region="eu-north-1", reason="no_price") not in page
@@ -179,7 +182,7 @@ def test_a_region_without_a_price_names_what_it_cannot_price() -> None:
 
 def test_an_uncitable_price_is_not_replaced_by_a_default() -> None:
     """India has an intensity and no price in the table: carbon is published, money is not."""
-    page = samples(render([collector(regions=("ap-south-1",))]))
+    page = samples(render([collector(region=("ap-south-1",))]))
     assert page['cost_unpriced_scenarios{reason="no_price"}'] >= 3
     assert not [series for series in page if series.startswith(("cost_total", "cost_energy"))]
     labels = {"region": "ap-south-1", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
@@ -189,7 +192,7 @@ def test_an_uncitable_price_is_not_replaced_by_a_default() -> None:
 
 def test_cloud_has_no_electricity_beside_the_rate() -> None:
     """The rate alone, split by four CPUs for the load-aware figure."""
-    page = samples(render([collector(mode="cloud", instance_cost_per_hour=0.6, regions=("eu-north-1",))]))
+    page = samples(render([collector(mode="cloud", instance_cost_per_hour=0.6, region=("eu-north-1",))]))
     assert page[of("cost_total", "720p", currency="USD")] == pytest.approx(0.02)
     assert page[of("cost_total", "unmetered", currency="USD")] == pytest.approx(0.01)
     labels = {"region": "eu-north-1", "bitrate": "2500k", "encoder": "cpu", "currency": "USD"}
@@ -231,7 +234,7 @@ def test_an_edited_pricing_file_prices_everything_again(tmp_path: Path) -> None:
     """Twice the price, twice the cost; a broken edit leaves the former prices and says so."""
     prices = tmp_path / "regions.yaml"
     _regions_file(prices, 0.1)
-    costs = collector(regions_file=prices, regions=("here",))
+    costs = collector(regions_file=prices, region=("here",))
     series = of("cost_energy", "720p", currency="USD")
     assert samples(render([costs]))[series] == pytest.approx(0.0002)
     _regions_file(prices, "0.20")
@@ -253,7 +256,7 @@ def test_a_series_named_in_a_pricing_file_is_watched_and_its_age_shown(tmp_path:
     series.write_text(f"timestamp,price_per_kwh\n{day},0.1\n{day + 3600},0.2\n")
     tariff = tmp_path / "tariff.yaml"
     tariff.write_text("series: prices.csv\n")
-    costs = collector(tariff_file=tariff)
+    costs = collector(tariff=tariff)
     name = of("cost_energy", "720p", currency="USD")
     first = samples(render([costs]))
     assert first[name] == pytest.approx(0.002 * 0.1)
@@ -265,13 +268,13 @@ def test_a_series_named_in_a_pricing_file_is_watched_and_its_age_shown(tmp_path:
 def test_a_scenario_outside_the_tariff_is_not_priced(tmp_path: Path) -> None:
     tariff = tmp_path / "prices.csv"
     tariff.write_text("timestamp,price_per_kwh\n1000000000,0.1\n1000003600,0.2\n")
-    page = samples(render([collector(tariff_file=tariff)]))
+    page = samples(render([collector(tariff=tariff)]))
     assert page['cost_unpriced_scenarios{reason="outside_tariff"}'] >= 4
     assert not [s for s in page if s.startswith("cost_total{") and "720p" in s]
 
 
 def test_the_inputs_used_are_published_with_their_sources() -> None:
-    page = samples(render([collector(regions=("us-east-1",))]))
+    page = samples(render([collector(region=("us-east-1",))]))
     price = 'cost_electricity_price_per_kwh{region="us-east-1",source="EIA retail sales, 2024"}'
     carbon = (
         'cost_grid_carbon_grams_per_kwh{basis="eGRID subregion SRVC, total output CO2e, direct",'
@@ -297,7 +300,7 @@ def test_a_wrong_price_is_refused_before_anything_starts() -> None:
 def test_promtool_accepts_the_page() -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
-    page = render([collector(regions=("eu-north-1", "us-east-1"))])
+    page = render([collector(region=("eu-north-1", "us-east-1"))])
     done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
     # the name is fixed; everything else follows the rules
     assert done.stderr.decode().splitlines() in (
@@ -315,11 +318,11 @@ def test_every_option_reaches_the_prices(tmp_path: Path) -> None:
     arguments += ["--functional-unit", "gigapixel", "--accept-unusual-prices", "--runs", "3"]
     env = {"ENERGY_COST_PER_KWH": "9", "HOST_COST_PER_HOUR": "0.4", "REGION": "FRA", "CURRENCY": "USD"}
     options = parse_options(EXPORTER, arguments, env)
-    first, second = PriceBook.load(price_options(options)).models
+    first, second = RegionalModels.load(price_options(options)).models
     assert (first.prices.region, second.prices.region) == ("shed", "us-east-1")
     assert first.prices.pue_ratio == 1.5
     assert (first.prices.machine_per_hour, first.prices.cpu_per_hour) == (0.4, None)
-    assert first.prices.electricity == Flat(9.0)
+    assert first.prices.electricity.schedule == Flat(9.0)
     assert first.prices.embodied == Embodied(1000, 5, 900)
     assert first.prices.functional_unit == "gigapixel"
     (built,) = EXPORTER.build(options)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import EngineInfo
-from advisor.cost.price_list import PriceOptions
+from advisor.cost.price_inputs import PriceOptions
 from advisor.energy.powercap import PowercapSource
 from advisor.results import Output, Power, Quality, Run, Samples, Scenario, Vmaf, write_run
 from advisor.results.folder import ResultFolder

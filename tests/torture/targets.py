@@ -28,10 +28,11 @@ from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
 from advisor.containers.processes import EngineProcesses, memory_total_bytes, network_bytes
+from advisor.cost.checks import Checker
 from advisor.cost.exchange_rates import read_rates
-from advisor.cost.regions.files import read_regions
-from advisor.cost.tariffs.files import read_tariff
+from advisor.cost.regions.region_files import read_regions
 from advisor.cost.tariffs.schedule import value_at
+from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.energy.calibration import load_calibration
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import WattframeError
@@ -117,9 +118,9 @@ def result_pages(data: bytes) -> None:
 
 @functools.cache
 def _priced() -> Any:
-    from advisor.cost.price_list import PriceOptions
+    from advisor.cost.price_inputs import PriceOptions
 
-    return PriceOptions(regions=("eu-north-1",), cpu_cost_per_hour=0.5, gpu_cost_per_hour=1.0)
+    return PriceOptions(region=("eu-north-1",), cpu_cost_per_hour=0.5, gpu_cost_per_hour=1.0)
 
 
 def _check_page(page: str) -> None:
@@ -304,7 +305,7 @@ def tariff(data: bytes) -> None:
     csv, document = (data, b"") if data.startswith(b"timestamp") else (b"", data)
     _file("prices/day.csv", csv or _DAY)
     path = _file("prices/tariff.csv", csv) if csv else _file("prices/tariff.yaml", document)
-    schedule = read_tariff(path, accept_unusual=True).schedule
+    schedule = read_tariff(path, Checker(accept_unusual=True)).schedule
     for moment in (0.0, 1_774_745_999.0, 1_774_746_000.0):
         value = value_at(schedule, moment)
         assert value is None or math.isfinite(value)
@@ -314,9 +315,9 @@ def regions(data: bytes) -> None:
     """A file of the operator's own regions."""
     _file("prices/day.csv", _DAY)
     for region in read_regions(_file("prices/regions.yaml", data)).values():
-        for schedule in (region.price, region.carbon):
-            if schedule is not None:
-                value_at(schedule, 0.0)
+        for given in (region.price, region.carbon):
+            if given is not None:
+                value_at(given.schedule, 0.0)
 
 
 def rates(data: bytes) -> None:

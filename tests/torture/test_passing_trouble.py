@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from advisor.cost.price_list import PriceOptions
+
 from advisor.quality.settings import Settings
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport

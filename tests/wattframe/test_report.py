@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import (
     EncodeStats,
@@ -150,7 +151,7 @@ def texts(drawing: str) -> list[str]:
 
 
 def _model() -> Any:
-    return PriceBook.load(PriceOptions(regions=("eu-north-1",))).models[0]
+    return RegionalModels.load(PriceOptions(region=("eu-north-1",))).models[0]
 
 
 class TestNumbers:
@@ -185,7 +186,7 @@ class TestRows:
 
     def test_cost_is_per_hour_of_video(self) -> None:
         """360 J of 60 s of video at 0.36 a kWh, and 10 s at 0.72 an hour: 60 times each."""
-        model = PriceBook.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
+        model = RegionalModels.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
         (row,) = rows_of(run_of(encode()), model)
         assert row.cost_per_video_hour == pytest.approx(0.00216 + 0.12)
         assert row.carbon_grams_per_video_hour is None
@@ -257,7 +258,7 @@ class TestCharts:
 
     def test_cost_is_split_into_electricity_and_machine(self) -> None:
         """As in `TestRows`: 0.00216 of electricity and 0.12 of machine an hour of video."""
-        model = PriceBook.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
+        model = RegionalModels.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
         chart = cost_split(rows_of(run_of(idle(), encode()), model), "c", "")
         assert chart is not None
         assert set(hints(chart)) == {"x264: electricity 0.00216, machine 0.12 USD"}

@@ -49,7 +49,11 @@ def test_prometheus_finds_its_configuration_and_rules(unpacked: Path, tmp_path: 
 
 
 def test_the_data_beside_the_code_comes_along(unpacked: Path) -> None:
-    for name in ("advisor/cost/regions/regions.csv", "wattframe/report/templates/report.html"):
+    for name in (
+        "advisor/cost/regions/regions.csv",
+        "advisor/cost/regions/countries.csv",
+        "wattframe/report/templates/report.html",
+    ):
         assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()
 
 

@@ -3,70 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import Any
 
 import msgspec
-import typer
-from msgspec.structs import replace
 
-from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import amount
-from advisor.cost.cost_record import REASONS, Priced
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.run_cost import price_run, region_front
-from wattframe import pricing, tables
+from advisor.cost.scenario_cost import REASONS, ScenarioCost
+from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.prices import Viewers, regional_models, takes_prices
+from wattframe.console import console, note, print_json, print_table, shown
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
-@pricing.takes_prices()
+@takes_prices()
 def cost(
-    results: pricing.Results,
-    viewers: pricing.Viewers = None,
-    embodied_kg: Annotated[
-        float | None, typer.Option(envvar="EMBODIED_KG", help="CO2e of making the machine, in kg.")
-    ] = None,
-    embodied_minimum_kg: Annotated[
-        float | None, typer.Option(envvar="EMBODIED_MINIMUM_KG", help="Its lowest figure.")
-    ] = None,
-    embodied_maximum_kg: Annotated[
-        float | None, typer.Option(envvar="EMBODIED_MAXIMUM_KG", help="Its highest figure.")
-    ] = None,
-    lifetime_years: Annotated[
-        float, typer.Option(envvar="LIFETIME_YEARS", help="Years that the machine is used.")
-    ] = 4.0,
-    functional_unit: Annotated[
-        str | None,
-        typer.Option(
-            envvar="FUNCTIONAL_UNIT", help="What the SCI is per: video_minute, watch_hour or gigapixel."
-        ),
-    ] = None,
-    json_: pricing.Json = False,
+    paths: Results = None,
+    results_option: ResultsOption = None,
+    viewers: Viewers = None,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """Cost and carbon of measured scenarios, in money and CO2, by region."""
-    if embodied_kg is not None:
-        making = Embodied(embodied_kg, lifetime_years, embodied_minimum_kg, embodied_maximum_kg)
-        prices = replace(prices, embodied=making)
-    if viewers is not None:
-        amount(viewers, field="viewers")
-    unit = cast("FunctionalUnit | None", functional_unit)
-    book = PriceBook.load(replace(prices, functional_unit=unit))
-    runs, code = pricing.read_runs("cost", results)
-    by_run = [[price_run(run, model, viewers=viewers) for model in book.models] for run in runs]
-    priced = [one for regional in by_run for together in zip(*regional, strict=True) for one in together]
-    front = region_front(priced) if len(book.models) > 1 else {}
-    _warn_of_bases(book)
+    regional = regional_models("cost", prices)
+    runs, code = read_runs("cost", named_paths(paths, results_option))
+    by_run = [[price_run(run, model, viewers=viewers) for model in regional.models] for run in runs]
+    priced = [one for columns in by_run for together in zip(*columns, strict=True) for one in together]
+    front = region_front(priced) if len(regional.models) > 1 else {}
+    _warn_of_bases(regional)
     if json_:
-        pricing.print_json([_document(one, front) for one in priced])
+        print_json([_document(one, front) for one in priced])
     elif priced:
         _table(priced, front)
     return code
 
 
-def _document(one: Priced, front: Mapping[str, bool]) -> dict[str, Any]:
+def _document(one: ScenarioCost, front: Mapping[str, bool]) -> dict[str, Any]:
     """One element of the list that ``--json`` prints."""
     document: dict[str, Any] = msgspec.to_builtins(one)
     del document["unpriced"]
@@ -77,46 +53,82 @@ def _document(one: Priced, front: Mapping[str, bool]) -> dict[str, Any]:
     return document
 
 
-def _warn_of_bases(book: PriceBook) -> None:
-    bases = {
-        model.prices.region: model.prices.carbon_basis for model in book.models if model.prices.carbon_basis
-    }
+def _warn_of_bases(regional: RegionalModels) -> None:
+    prices = [model.prices for model in regional.models]
+    bases = {one.region: one.carbon.basis for one in prices if one.carbon is not None}
     if len(set(bases.values())) > 1:
         listed = "; ".join(f"{region}: {basis}" for region, basis in bases.items())
-        pricing.note("cost", f"intensities are of different bases and compare roughly: {listed}")
+        note("cost", f"intensities are of different bases and compare roughly: {listed}")
 
 
-def _table(priced: Sequence[Priced], front: Mapping[str, bool]) -> None:
-    from rich.table import Table
-
+def _table(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> None:
+    """What compares comes first, per hour of video; then the runs as they were."""
     unit = priced[0].currency
-    table = Table(caption=_caption(priced, front), caption_justify="left")
     several = len({one.run_id for one in priced}) > 1
-    if several:
-        table.add_column("run", no_wrap=True)
-    headings = ("scenario", "region", "kJ", f"electricity {unit}", f"compute {unit}", f"total {unit}")
-    for heading in (*headings, f"{unit}/h", f"{unit}/month", f"{unit}/watch h", "g CO2e", "absent because"):
-        left = heading in ("scenario", "region", "absent because")
-        table.add_column(heading, justify="left" if left else "right", overflow="fold")
-    for one in priced:
+    titles = {
+        "per hour of video": (unit, "kWh", "g CO2e", f"{unit} watched"),
+        f"as measured, in {unit}": ("kJ", "electricity", "compute", "total"),
+        f"by machine time, in {unit}": ("an hour", "a month"),
+    }
+    for title, numbers in titles.items():
+        rows = []
+        for one in priced:
+            run = (one.run_id.removeprefix("test_results_"),) if several else ()
+            rows.append((one.scenario, *run, one.region or "-", *map(shown, _figures(one, title))))
+        headings = ("scenario", *(("run",) if several else ()), "region", *numbers)
+        print_table(headings, rows, text=("run", "region"), title=title)
+    for line in _caption(priced, front):
+        console().print(line)
+
+
+def _figures(one: ScenarioCost, title: str) -> tuple[float | None, ...]:
+    if title == "per hour of video":
+        kg = one.co2_per_stream_hour_kg
+        grams = None if kg is None else kg * 1000
+        return one.cost_per_stream_hour, one.facility_kwh_per_stream_hour, grams, one.cost_per_watch_hour
+    if title.startswith("as measured"):
         kilojoules = None if one.energy_joules is None else one.energy_joules / 1000
-        grams = None if one.co2_operational_kg is None else one.co2_operational_kg * 1000
-        figures = (kilojoules, one.cost_energy, one.cost_compute, one.cost_total, one.rate_per_hour)
-        cells = [pricing.shown(f) for f in (*figures, one.monthly_projection, one.cost_per_watch_hour, grams)]
-        run = (one.run_id.removeprefix("test_results_"),) if several else ()
-        table.add_row(*run, one.scenario, one.region or "-", *cells, ", ".join(one.missing))
-    tables.console(180).print(table)
+        return kilojoules, one.cost_energy, one.cost_compute, one.cost_total
+    return one.rate_per_hour, one.monthly_projection
 
 
-def _caption(priced: Sequence[Priced], front: Mapping[str, bool]) -> str:
-    """Where the figures are from, what the reasons mean, which regions are worth a look."""
+_SHOWN = {
+    "cost_per_stream_hour": "money per hour of video",
+    "facility_kwh_per_stream_hour": "energy per hour of video",
+    "co2_per_stream_hour_kg": "carbon per hour of video",
+    "cost_per_watch_hour": "money per hour watched",
+    "cost_energy": "electricity",
+    "cost_compute": "compute",
+    "cost_total": "the total",
+}
+"""The figures of the tables whose absence is explained under them."""
+
+
+def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
+    """Each figure that is absent, why, and of which scenarios."""
+    scenarios: dict[tuple[str, str], dict[str, None]] = {}
+    for one in priced:
+        for figure, words in _SHOWN.items():
+            for reason in one.missing_by_figure.get(figure, ()):
+                scenarios.setdefault((words, reason), {})[one.scenario] = None
+    lines = []
+    for (words, reason), names in scenarios.items():
+        listed = "all" if len(names) == len({one.scenario for one in priced}) else ", ".join(names)
+        lines.append(f"No figure for {words} ({listed}): {reason}: {REASONS[reason]}")
+    told = {reason for _, reason in scenarios}
+    partly = dict.fromkeys(reason for one in priced for reason in one.missing if reason not in told)
+    return lines + [f"{reason}: {REASONS[reason]}" for reason in partly]
+
+
+def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[str]:
+    """Where the figures are from, why some are absent, which regions are worth a look."""
     lines = {}
     for one in priced:
         used = one.inputs
         source = used.price_source or "unknown"
-        price = f"{pricing.shown(used.electricity_price_per_kwh)} {one.currency}/kWh ({source})"
+        price = f"{shown(used.electricity_price_per_kwh)} {one.currency}/kWh ({source})"
         carbon = ", ".join(filter(None, (used.carbon_basis, used.carbon_year, used.carbon_source)))
-        grams = f"{pricing.shown(used.carbon_grams_per_kwh)} g/kWh ({carbon or 'unknown'})"
+        grams = f"{shown(used.carbon_grams_per_kwh)} g/kWh ({carbon or 'unknown'})"
         if one.cost_total is not None or one.co2_operational_kg is not None:
             lines[one.region] = (
                 f"{one.region or 'no region'}: {price}; {grams}; PUE {used.pue:g} ({used.pue_source})"
@@ -125,9 +137,8 @@ def _caption(priced: Sequence[Priced], front: Mapping[str, bool]) -> str:
         {one.energy_tier or "of unknown origin" for one in priced if one.energy_joules is not None}
     )
     text = ["Energy is " + " and ".join(tiers) + "; a month is 730 hours."] if tiers else []
-    reasons = dict.fromkeys(reason for one in priced for reason in one.missing)
-    text += [*lines.values(), *(f"{reason}: {REASONS[reason]}" for reason in reasons)]
+    text += [*lines.values(), *_absences(priced)]
     if front:
         best = [region for region, on in front.items() if on]
         text.append(f"No other region is both cheaper and cleaner than: {', '.join(best)}")
-    return "\n".join(text)
+    return text

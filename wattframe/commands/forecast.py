@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from advisor.common.near import near
 from advisor.cost.budget_rules import write_rules
-from advisor.cost.checks import amount
-from advisor.cost.forecast import Budget, Forecast, Interval, forecast, planning_prices
+from advisor.cost.checks import Positive, require_number
+from advisor.cost.forecast import Budget, Forecast, Interval, forecast
 from advisor.cost.model import CostModel
-from advisor.cost.operator_files import near
-from advisor.cost.price_list import PriceBook, PriceOptions
-from advisor.cost.scenario_cost import price_scenario
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import machine_of, output_seconds, repeats
-from wattframe import pricing, tables
+from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
+from wattframe.console import console, note, print_json, print_table, shown
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_HOURS_OF_A_LONG_MONTH = 744
+
+app = application()
 
 
 @app.command(name="forecast")
-@pricing.takes_prices()
+@takes_prices(*EMISSIONS_OF_MAKING)
 def main(
-    results: pricing.Results,
+    paths: Results = None,
+    results_option: ResultsOption = None,
     streams: Annotated[float, typer.Option(help="Streams at once.")] = 1.0,
-    hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is always.")] = 730.0,
+    hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is all month.")] = 730.0,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Configuration, by the scenario's name; else all of them.")
     ] = None,
@@ -40,36 +43,39 @@ def main(
     write_rules_to: Annotated[
         Path | None, typer.Option("--write-rules", help="Write the budgets as Prometheus alert rules.")
     ] = None,
-    json_: pricing.Json = False,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """Monthly cost, energy and carbon of streams x hours of a measured configuration."""
-    book = PriceBook.load(prices)
+    if hours > _HOURS_OF_A_LONG_MONTH:
+        problem = f"expected hours of a month, at most {_HOURS_OF_A_LONG_MONTH}, found {hours:g}"
+        raise InputError(problem, subject="--hours")
+    regional = regional_models("forecast", prices)
     budget = Budget(
         cost=_limit(budget_month, "--budget-month"), co2_kg=_limit(budget_co2_month, "--budget-co2-month")
     )
     if write_rules_to is not None and budget == Budget():
         raise InputError("expected --budget-month or --budget-co2-month beside it", subject="--write-rules")
-    runs, code = pricing.read_runs("forecast", results)
+    runs, code = read_runs("forecast", named_paths(paths, results_option))
     measured = _measured(runs, scenario)
     plans = [
         _plan(model, machine, found, streams=streams, hours=hours, budget=budget)
         for machine, found in measured
-        for model in book.models
+        for model in regional.models
     ]
     if write_rules_to is not None:
         write_rules(write_rules_to, plans, budget)
-        pricing.note("forecast", f"alert rules written to {write_rules_to}")
+        note("forecast", f"alert rules written to {write_rules_to}")
     if json_:
-        pricing.print_json(plans)
+        print_json(plans)
     else:
         _table(plans)
     return code
 
 
 def _limit(value: float | None, option: str) -> float | None:
-    return None if value is None else amount(value, field=option, above=True)
+    return None if value is None else require_number(value, Positive, field=option)
 
 
 def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[str, list[Scenario]]]:
@@ -85,7 +91,7 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[st
                 found.append((machine, finished))
             others = sum(s.name == name for s in scenarios) - len(group)
             if others and finished:
-                pricing.note("forecast", f"{name}: left out {others} measured with other settings")
+                note("forecast", f"{name}: left out {others} measured with other settings")
     _refuse_unknown(names or (), [group[0].name for _, group in found], runs)
     return found
 
@@ -94,7 +100,7 @@ def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[
     known = {s.name for run in runs for s in run.scenarios}
     for name in wanted:
         if name not in found:
-            alike = near(name, known, 3)
+            alike = near(name, known)
             hint = f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(known))}"
             raise InputError(hint, subject=f"no finished scenario {name!r}")
 
@@ -109,9 +115,9 @@ def _plan(
     budget: Budget,
 ) -> Forecast:
     seconds = [output_seconds(s) for s in found]
-    prices = planning_prices(model.prices, time.time())
+    planned = model.planned()
     return forecast(
-        [price_scenario(s, prices) for s in found],
+        [planned.price(s) for s in found],
         hardware=machine,
         streams=streams,
         hours_per_month=hours,
@@ -121,53 +127,38 @@ def _plan(
 
 
 def _table(plans: Sequence[Forecast]) -> None:
-    from rich.table import Table
-
-    unit = plans[0].currency if plans else ""
-    table = Table(caption=_caption(plans), caption_justify="left")
-    headings = (
-        "scenario",
-        "region",
-        "measured",
-        "stream hours",
-        f"{unit} a month",
-        "kWh a month",
-        "kg CO2e a month",
-    )
-    for heading in (*headings, "over budget"):
-        table.add_column(
-            heading, justify="left" if heading in ("scenario", "region", "over budget") else "right"
-        )
+    rows = []
     for plan in plans:
-        over = [f"{what}: {verdict}" for what, verdict in _verdicts(plan) if verdict is not None]
-        table.add_row(
-            plan.scenario,
-            plan.region or "-",
-            f"{plan.measurements}x {plan.energy_tier or ''}".strip(),
-            pricing.shown(plan.stream_hours_per_month, 6),
-            *(_range(figure) for figure in (plan.cost_month, plan.energy_kwh_month, plan.co2_kg_month)),
-            ", ".join(over),
+        figures = (
+            (plan.currency, plan.cost_month, plan.cost_over_budget),
+            ("kWh", plan.energy_kwh_month, None),
+            ("kg CO2e", plan.co2_kg_month, plan.co2_over_budget),
         )
-    tables.console(160).print(table)
+        for unit, figure, verdict in figures:
+            rows.append((plan.scenario, plan.region or "-", unit, _range(figure), verdict or ""))
+    headings = ("scenario", "region", "of", "mean", "over budget")
+    print_table(headings, rows, text=("region", "of"), title="a month")
+    for line in _caption(plans):
+        console().print(line)
 
 
-def _caption(plans: Sequence[Forecast]) -> str:
+def _caption(plans: Sequence[Forecast]) -> list[str]:
     lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
     for plan in plans:
-        price = f"{pricing.shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
-        grams = f"{pricing.shown(plan.carbon_grams_per_kwh)} g/kWh"
-        lines.append(f"{plan.region or 'no region'}: {price}, {grams}")
-    lines.append("What changes over time counts with its mean over a month of 730 hours.")
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _verdicts(plan: Forecast) -> list[tuple[str, str | None]]:
-    return [("money", plan.cost_over_budget), ("CO2", plan.co2_over_budget)]
+        hours = shown(plan.stream_hours_per_month, 6)
+        measured = f"measured {plan.measurements} times, energy {plan.energy_tier or 'of unknown origin'}"
+        lines.append(f"{plan.scenario}: {hours} hours of video; {measured}.")
+    for plan in plans:
+        price = f"{shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
+        grams = f"{shown(plan.carbon_grams_per_kwh)} g/kWh"
+        sources = f"{plan.price_source or 'unknown'}), {grams} ({plan.carbon_source or 'unknown'})"
+        lines.append(f"{plan.region or 'no region'}: {price} ({sources}")
+    return list(dict.fromkeys(lines))
 
 
 def _range(figure: Interval | None) -> str:
     if figure is None:
         return "-"
     if figure.low is None:
-        return pricing.shown(figure.mean)
-    return f"{pricing.shown(figure.mean)} ({pricing.shown(figure.low)} to {pricing.shown(figure.high)})"
+        return shown(figure.mean)
+    return f"{shown(figure.mean)} ({shown(figure.low)} to {shown(figure.high)})"

@@ -8,15 +8,14 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from msgspec.structs import replace
 
 from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
 from advisor.advice.encoder_deltas import pair_deltas
 from advisor.advice.recommender import TranscodingRecommender
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
-from wattframe import pricing
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table
 
 app = application()
@@ -30,7 +29,7 @@ _UNITS = {
 
 
 @app.command()
-@pricing.takes_prices()
+@takes_prices(*EMISSIONS_OF_MAKING)
 def recommend(
     paths: Results = None,
     results_option: ResultsOption = None,
@@ -73,14 +72,14 @@ def recommend(
     )
     weights = _objective(objective)
     TranscodingRecommender(weights)  # a wrong objective is told before anything is read
-    book = PriceBook.load(replace(prices, regions=prices.regions[:1]))
+    model = regional_models("recommend", prices, one_region=True).models[0]
     runs, code = read_runs("recommend", named_paths(paths, results_option))
     recommender = TranscodingRecommender.from_results(
         runs,
         weights,
         constraints,
         accept_invalid=accept_invalid,
-        model=book.models[0],
+        model=model,
         models_dir=models_dir,
         input_name=input_,
     )

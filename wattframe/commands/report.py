@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec.structs import replace
 
 from advisor.common.atomic import write_atomically
-from advisor.cost.price_list import PriceBook, PriceOptions
-from wattframe import pricing
+from advisor.cost.price_inputs import PriceOptions
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import print_json
 from wattframe.report.answer import answer_of
 from wattframe.report.page import RunView, page
@@ -23,7 +22,7 @@ app = application()
 
 
 @app.command()
-@pricing.takes_prices()
+@takes_prices(*EMISSIONS_OF_MAKING)
 def report(
     paths: Results = None,
     results_option: ResultsOption = None,
@@ -46,7 +45,7 @@ def report(
     found, code = read_runs("report", named_paths(paths, results_option))
     if not paths or all(path.is_dir() for path in paths):
         found = sorted(found, key=lambda run: run.start_time or 0.0)[-runs:]
-    model = PriceBook.load(replace(prices, regions=prices.regions[:1])).models[0]
+    model = regional_models("report", prices, one_region=True).models[0]
     views = [RunView(run=run, model=model, answer=answer_of(run, model, min_vmaf, baseline)) for run in found]
     data = page(views, datetime.datetime.now().astimezone(), version("wattframe")).encode()
     output.parent.mkdir(parents=True, exist_ok=True)

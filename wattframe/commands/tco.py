@@ -8,21 +8,23 @@ from typing import Annotated
 
 import typer
 
+from advisor.common.near import near
 from advisor.cost.model import CostModel
-from advisor.cost.operator_files import near
 from advisor.cost.ownership import Machine, TcoAnalysis
-from advisor.cost.price_list import PriceBook, PriceOptions
+from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import published
-from wattframe import pricing, tables
+from wattframe.commands.arguments import Json, application, read_runs
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, Viewers, regional_models, takes_prices
+from wattframe.console import console, print_json, print_table, shown
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
-@pricing.takes_prices(
-    *("mode", "tariff"),
+@takes_prices(
+    *("mode", *EMISSIONS_OF_MAKING),
     *("cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
 )
 def tco(
@@ -41,7 +43,7 @@ def tco(
     ] = None,
     embodied_kg: Annotated[float | None, typer.Option(help="CO2e of making it, in kg.")] = None,
     scenario: Annotated[str | None, typer.Option(help="Scenario that brings watts and streams.")] = None,
-    viewers: pricing.Viewers = None,
+    viewers: Viewers = None,
     bitrate_kbps: Annotated[float | None, typer.Option(help="What a viewer receives.")] = None,
     delivery_cost_per_gb: Annotated[float | None, typer.Option(help="Sending 10^9 bytes.")] = None,
     cloud_cost_per_hour: Annotated[float | None, typer.Option(help="A cloud instance instead.")] = None,
@@ -52,13 +54,13 @@ def tco(
     gpu_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
     faster: Annotated[str | None, typer.Option(help="Scenario with the faster of two presets.")] = None,
     slower: Annotated[str | None, typer.Option(help="Scenario with the slower one.")] = None,
-    json_: pricing.Json = False,
+    json_: Json = False,
     *,
     prices: PriceOptions,
 ) -> int:
     """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
-    book = PriceBook.load(prices)
-    runs, code = pricing.read_runs("tco", results) if results else ([], 0)
+    regional = regional_models("tco", prices)
+    runs, code = read_runs("tco", results) if results else ([], 0)
     gpu = None
     if gpu_purchase_price is not None:
         if gpu_mean_watts is None or gpu_streams is None:
@@ -96,9 +98,9 @@ def tco(
             slower=_named(runs, slower, "--slower"),
         )
 
-    analyses = [one(model) for model in book.models]
+    analyses = [one(model) for model in regional.models]
     if json_:
-        pricing.print_json(analyses)
+        print_json(analyses)
     else:
         _table(analyses)
     return code
@@ -109,30 +111,25 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
     if name is None:
         return None
     scenarios = [s for run in runs for s in published(run) if s.status == "ok"]
-    found = [s for s in scenarios if s.name == name]
-    if not found:
-        alike = near(name, [s.name for s in scenarios], 3)
+    named = [s for s in scenarios if s.name == name]
+    if not named:
+        alike = near(name, [s.name for s in scenarios])
         hint = f"; near are {', '.join(alike)}" if alike else ""
         raise InputError(f"no finished scenario {name!r} in the result files{hint}", subject=option)
-    return max(found, key=lambda s: s.start_time or 0.0)
+    return max(named, key=lambda s: s.start_time or 0.0)
 
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
-    from rich.table import Table
-
-    table = Table(caption=_caption(analyses), caption_justify="left")
-    table.add_column(f"{analyses[0].currency}, an hour of use" if analyses else "")
-    for analysis in analyses:
-        table.add_column(analysis.region or "no region", justify="right")
-    for label, cells in _rows(analyses):
-        if set(cells) != {"-"}:  # nothing was asked of it
-            table.add_row(label, *cells)
-    tables.console(120).print(table)
+    regions = [analysis.region or "no region" for analysis in analyses]
+    rows = [(label, *cells) for label, cells in _rows(analyses)]
+    print_table(("part", *regions), rows, title=f"{analyses[0].currency}, an hour of use")
+    for line in _caption(analyses):
+        console().print(line)
 
 
 def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
     def row(label: str, values: Sequence[float | None]) -> tuple[str, list[str]]:
-        return label, [pricing.shown(value, 6) for value in values]
+        return label, [shown(value, 6) for value in values]
 
     parts = [
         row(part, [getattr(a.per_hour, part) for a in analyses])
@@ -156,13 +153,13 @@ def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _caption(analyses: Sequence[TcoAnalysis]) -> str:
+def _caption(analyses: Sequence[TcoAnalysis]) -> list[str]:
     lines = []
     for a in analyses:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in a.shares.items())
         swings = ", ".join(f"{name} {swing:.1%}" for name, swing in list(a.sensitivity.items())[:4])
-        price = f"{pricing.shown(a.electricity_price_per_kwh)} {a.currency}/kWh, PUE {a.pue:g}"
+        price = f"{shown(a.electricity_price_per_kwh)} {a.currency}/kWh, PUE {a.pue:g}"
         lines.append(
             f"{a.region or 'no region'} ({price}): {shares}. Swing of the total for +-10 %: {swings}."
         )
-    return "\n".join(lines)
+    return lines

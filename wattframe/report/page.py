@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
-from advisor.cost.cost_record import Priced
 from advisor.cost.model import CostModel
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run
 from wattframe.report.answer import VALUES, Answer
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy
@@ -143,7 +143,7 @@ def _power(rows: Sequence[Row]) -> tuple[str, bool]:
     return label, "modelled" in tiers
 
 
-def _prices(cost: Priced) -> str:
+def _prices(cost: ScenarioCost) -> str:
     """The prices and the carbon intensity behind a cost, with where they are from."""
     used, currency = cost.inputs, cost.currency
     parts = []

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from advisor.cost.cost_record import REASONS as UNPRICED
-from advisor.cost.cost_record import Priced
 from advisor.cost.model import CostModel
 from advisor.cost.run_cost import price_run
+from advisor.cost.scenario_cost import REASONS as UNPRICED
+from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario
 from advisor.results.derived import (
     bitrates_kbps,
@@ -44,7 +44,7 @@ class Row(Struct, frozen=True, kw_only=True):
     net_joules: float | None
     joules_per_video_second: float | None
     vmaf: float | None
-    cost: Priced | None
+    cost: ScenarioCost | None
     remarks: tuple[str, ...]
     """In words: why the figures should not be trusted, or what is missing."""
 
@@ -77,13 +77,13 @@ class Row(Struct, frozen=True, kw_only=True):
 
 def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
     """The scenarios of ``run`` in their order."""
-    costs: Sequence[Priced | None] = (
+    costs: Sequence[ScenarioCost | None] = (
         price_run(run, model, scenarios=run.scenarios) if model else [None] * len(run.scenarios)
     )
     return [_row(scenario, run, cost) for scenario, cost in zip(run.scenarios, costs, strict=True)]
 
 
-def _row(scenario: Scenario, run: Run, cost: Priced | None) -> Row:
+def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
     idle = scenario.type == "baseline"
     used, video = energy(scenario), output_seconds(scenario)
     return Row(
@@ -121,7 +121,7 @@ def _reached_kbps(scenario: Scenario) -> float | None:
     return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
 
 
-def _remarks(scenario: Scenario, cost: Priced | None) -> Iterator[str]:
+def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
     if scenario.status != "ok":
         yield f"{scenario.status}: {scenario.error or 'no reason given'}"
     yield from doubts(scenario)

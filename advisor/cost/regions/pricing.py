@@ -9,12 +9,14 @@ Nothing falls back to a default.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 
-from advisor.cost.checks import currency_code
+from advisor.common.near import near
+from advisor.cost.checks import Checker, currency_code
 from advisor.cost.exchange_rates import Rates, converted, read_rates
-from advisor.cost.operator_files import near
-from advisor.cost.regions.files import read_regions
-from advisor.cost.regions.table import Region, table
+from advisor.cost.regions.region_files import read_regions
+from advisor.cost.regions.table import Region, countries, table
 from advisor.cost.tariffs.schedule import Flat, Schedule
 from advisor.errors import PricingError, UnknownRegionError
 
@@ -60,31 +62,50 @@ class RegionalPricing:
                 field="operator_file",
             )
         if operator_file is not None:
-            self._regions |= read_regions(
-                operator_file, currency=self.currency, accept_unusual=accept_unusual_prices
-            )
+            check = Checker(None, self.currency, accept_unusual_prices)
+            self._regions |= read_regions(operator_file, check)
+        self._names: dict[str, str] = {}
+        for code, country in countries().items():
+            written = (country.alpha_2, country.name, *country.also)
+            self._names |= {name.casefold(): code for name in written}
+        # what the operator calls a region goes before what it may also be
+        self._names |= {known.casefold(): known for known in self._regions}
 
     def names(self, provider: str | None = None) -> list[str]:
         """Every region known, or those of ``aws``, ``azure``, ``gcp``, ``country`` or ``operator``."""
         return sorted(r.name for r in self._regions.values() if provider in (None, r.provider))
 
     def region(self, name: str) -> Region:
-        """The region called ``name``; the case does not matter, ``aws/us-east-1`` is ``us-east-1``.
+        """The region called ``name``; the case does not matter.
+
+        A provider's region goes by its name, also with the provider before it (``aws/us-east-1``) or a zone
+        behind it (``us-east-1a``); a country by two or three letters, its English name, or a bidding zone in
+        it (``SE3``, ``DE-LU``).
 
         Raises
         ------
         UnknownRegionError
             With the names that are near.
+
+        >>> regions = RegionalPricing()
+        >>> [regions.region(name).name for name in ("SE3", "germany", "West Europe", "us-central1-a")]
+        ['SWE', 'DEU', 'westeurope', 'us-central1']
         """
-        short = name.strip().rpartition("/")[2]
-        if short in self._regions:
-            return self._regions[short]
-        for known in self._regions:
-            if known.casefold() == short.casefold():
+        for written in _spellings(name.strip().rpartition("/")[2]):
+            known = self._names.get(written.casefold())
+            if known is not None:
                 return self._regions[known]
-        alike = near(short, self._regions, 3)
-        hint = f"near are {', '.join(alike)}" if alike else "countries go by three letters, such as DEU"
+        alike = dict.fromkeys(self._names[written] for written in near(name, self._names))
+        hint = f"near are {', '.join(alike)}" if alike else "countries go by their letters, such as DEU or DE"
         raise UnknownRegionError(hint, subject=f"no region {name!r}")
+
+    def search(self, word: str) -> list[Region]:
+        """The regions whose name, provider or country has ``word`` in it."""
+        wanted = word.casefold()
+        named = {known for written, known in self._names.items() if wanted in written}
+        named |= {self._names[w.casefold()] for w in _spellings(word) if w.casefold() in self._names}
+        among = named | {n for n, r in self._regions.items() if r.country in named or r.provider == wanted}
+        return [self._regions[name] for name in sorted(among)]
 
     def price_schedule(self, name: str) -> Schedule:
         """The price per kWh over time, in this object's currency.
@@ -101,8 +122,7 @@ class RegionalPricing:
                 subject=f"region {region.name}",
                 field="price_per_kwh",
             )
-        given = region.price_currency or self.currency
-        return converted(region.price, given, self.currency, self.rates, f"region {region.name}")
+        return converted(region.price, self.currency, self.rates, f"region {region.name}").schedule
 
     def price_per_kwh(self, name: str) -> float:
         """The price per kWh where it is one value; a tariff that changes over time is an error here."""
@@ -117,7 +137,7 @@ class RegionalPricing:
                 subject=f"region {name}",
                 field="carbon_grams_per_kwh",
             )
-        return _one_value(carbon, name, "carbon_grams_per_kwh")
+        return _one_value(carbon.schedule, name, "carbon_grams_per_kwh")
 
     def pue_ratio(self, name: str) -> float | None:
         """Power usage effectiveness; None where none is published (countries)."""
@@ -128,3 +148,12 @@ def _one_value(schedule: Schedule, name: str, field: str) -> float:
     if isinstance(schedule, Flat):
         return schedule.value
     raise PricingError("changes over time: ask for its schedule", subject=f"region {name}", field=field)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    yield name
+    yield name.replace(" ", "")
+    yield re.sub(r"(?<=\d)-?[a-f]$", "", name)
+    bidding_zone = re.fullmatch(r"([A-Z]{2})(\d|[-_][A-Z]{2,6}([-_][A-Z]{2,6})?)", name)
+    if bidding_zone:
+        yield bidding_zone[1]

@@ -1,7 +1,7 @@
 """What a kilowatt-hour costs, or emits, at each moment.
 
 A schedule is a step function of time: it holds a value until the next one begins and never interpolates.
-`Flat` is one value; `Series` holds the values of a file; `time_of_use` follows the clock of a place.
+`Flat` is one value; `StepSeries` holds the values of a file; `time_of_use` follows the clock of a place.
 ``pieces`` cuts a window where the value changes, so that each piece of energy is priced at its own moment.
 The same three carry prices (currency per kWh) and carbon intensities (grams per kWh). Demand charges (a price
 per kW of the month's peak) are out of scope.
@@ -10,20 +10,39 @@ per kW of the month's peak) are out of scope.
 from __future__ import annotations
 
 import itertools
+import statistics
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from advisor.errors import PricingError
 
-__all__ = ["Flat", "Piece", "Scaled", "Schedule", "Series", "average", "covered", "flat_value", "value_at"]
+__all__ = [
+    "Flat",
+    "Piece",
+    "Scaled",
+    "Schedule",
+    "SourcedSchedule",
+    "StepSeries",
+    "average",
+    "covered",
+    "flat_value",
+    "scaled",
+    "value_at",
+]
+
+_AROUND = 12
+"""Steps on either side that say which step is usual."""
+_LONGEST_STEP = 1.5
+"""Times the usual one: months and years differ in length, a row that is missing doubles a step."""
 
 Piece = tuple[float, float, float | None]
 """Start and end in Unix seconds, and the value in between; None where the schedule does not say."""
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """A step function of time."""
 
@@ -43,11 +62,11 @@ class Flat(Struct, frozen=True):
             yield start, end, self.value
 
 
-class Series(Struct, frozen=True):
+class StepSeries(Struct, frozen=True):
     """Values that hold from their time until the next one.
 
     The last one holds for ``hold_seconds``; before the first and after that the value is unknown. A value of
-    None is a hole in the file.
+    None is a hole.
     """
 
     times: tuple[float, ...]
@@ -58,10 +77,13 @@ class Series(Struct, frozen=True):
     @classmethod
     def of(
         cls, times: Sequence[float], values: Sequence[float | None], hold_seconds: float | None = None
-    ) -> Series:
-        """Check and build; without ``hold_seconds`` the last value holds for the longest step of the series.
+    ) -> StepSeries:
+        """Check and build; a value holds until the next one, but at most for ``hold_seconds``.
 
-        >>> average(Series.of([0, 300, 600, 900], [10, 20, 30, 40]), 240, 1200)
+        Without it a value holds for the usual step around it: a step of one and a half times that, or more,
+        is a hole in the series.
+
+        >>> average(StepSeries.of([0, 300, 600, 900], [10, 20, 30, 40]), 240, 1200)
         28.75
         """
         if not times or len(times) != len(values):
@@ -70,13 +92,19 @@ class Series(Struct, frozen=True):
         if any(step <= 0 for step in steps):
             index = next(i for i, step in enumerate(steps) if step <= 0) + 1
             raise PricingError("expected a time after the one before it", field=f"row {index + 1}")
-        if hold_seconds is None:
-            if not steps:
-                raise PricingError(
-                    "expected two rows or more, or hold_seconds for how long the only one holds"
-                )
-            hold_seconds = max(steps)
-        return cls(tuple(times), tuple(values), hold_seconds)
+        if hold_seconds is None and not steps:
+            raise PricingError("expected two rows or more, or hold_seconds for how long the only one holds")
+        usual = [hold_seconds] * len(times) if hold_seconds is not None else _usual_steps(steps)
+        longest = 1.0 if hold_seconds is not None else _LONGEST_STEP
+        moments: list[float] = []
+        held: list[float | None] = []
+        for moment, value, step, hold in zip(times, values, [*steps, 0.0], usual, strict=True):
+            moments.append(moment)
+            held.append(value)
+            if step > hold * longest and value is not None:
+                moments.append(moment + hold)
+                held.append(None)
+        return cls(tuple(moments), tuple(held), usual[-1])
 
     def pieces(self, start: float, end: float) -> Iterator[Piece]:
         """One piece for each value that holds within the window."""
@@ -95,30 +123,73 @@ class Series(Struct, frozen=True):
         return now - self.times[max(bisect_right(self.times, now) - 1, 0)]
 
 
+def _usual_steps(steps: Sequence[float]) -> list[float]:
+    """For each value the median of the steps around it: markets changed from hours to quarters of an hour."""
+    window = [steps[max(i - _AROUND, 0) : i + _AROUND + 1] for i in range(len(steps))]
+    usual = [statistics.median_low(around) for around in window]
+    return [*usual, usual[-1]]
+
+
 class Scaled(Struct, frozen=True):
-    """Another schedule in another unit or currency."""
+    """Another schedule in another unit or currency, with what is added to each value."""
 
     schedule: Schedule
     factor: float
+    added: float = 0.0
 
     def pieces(self, start: float, end: float) -> Iterator[Piece]:
-        """The other schedule's pieces, each value times the factor."""
+        """The other schedule's pieces, each value times the factor, plus what is added."""
         for since, until, value in self.schedule.pieces(start, end):
-            yield since, until, None if value is None else value * self.factor
+            yield since, until, None if value is None else value * self.factor + self.added
 
 
-def flat_value(schedule: Schedule | None) -> float | None:
+def scaled(schedule: Schedule, factor: float, added: float = 0.0) -> Schedule:
+    """Each value times ``factor``, plus ``added``."""
+    if isinstance(schedule, Flat):
+        return Flat(schedule.value * factor + added)
+    return Scaled(schedule, factor, added)
+
+
+class SourcedSchedule(Struct, frozen=True):
+    """A price or an intensity over time, and where it is from."""
+
+    schedule: Schedule
+    source: str
+    currency: str | None = None
+    """Of a price; None is the process's own."""
+    basis: str | None = None
+    period: str | None = None
+    """The year, or the months, that it stands for."""
+    per_hour: float = 0.0
+    """Of a price: what an hour costs whatever is used."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is one value at all times."""
+        return isinstance(self.schedule, Flat)
+
+    @property
+    def newest_unix_seconds(self) -> float | None:
+        """When the last value of a series began; None for what covers all time."""
+        series = _series(self.schedule)
+        return None if series is None else series.times[-1]
+
+
+def _series(schedule: Schedule) -> StepSeries | None:
+    while isinstance(schedule, Scaled):
+        schedule = schedule.schedule
+    return schedule if isinstance(schedule, StepSeries) else None
+
+
+def flat_value(given: SourcedSchedule | None) -> float | None:
     """The value where it is one at all times; None where it is unknown or changes."""
-    return schedule.value if isinstance(schedule, Flat) else None
+    return given.schedule.value if given is not None and isinstance(given.schedule, Flat) else None
 
 
 def covered(schedule: Schedule) -> tuple[float, float] | None:
-    """From when to when (Unix seconds) a series says anything; None for what says something at all times."""
-    while isinstance(schedule, Scaled):
-        schedule = schedule.schedule
-    if isinstance(schedule, Series):
-        return schedule.times[0], schedule.times[-1] + schedule.hold_seconds
-    return None
+    """First and last moment (Unix seconds) that the series covers; None for what covers all time."""
+    series = _series(schedule)
+    return None if series is None else (series.times[0], series.times[-1] + series.hold_seconds)
 
 
 def value_at(schedule: Schedule, moment: float) -> float | None:
@@ -135,7 +206,7 @@ def average(schedule: Schedule, start: float, end: float) -> float | None:
 
     Source: the averages of carbon-aware schedulers (``AverageOverPeriod`` of the Carbon Aware SDK).
 
-    >>> average(Series.of([0, 300, 600, 900], [10, 20, 30, 40]), 0, 1200)
+    >>> average(StepSeries.of([0, 300, 600, 900], [10, 20, 30, 40]), 0, 1200)
     25.0
     """
     if end <= start:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import zoneinfo
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from advisor.cost.checks import Checker, gather
-from advisor.cost.operator_files import check_keys, near
+from advisor.common.near import near
+from advisor.cost.checks import Checker, Number, Quantity, gather
 from advisor.cost.tariffs.schedule import Piece
 
-__all__ = ["DAY_TYPES", "TimeOfUse", "time_of_use"]
+__all__ = ["DAY_TYPES", "TariffSpec", "TimeOfUse", "TimeOfUseSpec", "time_of_use"]
 
 DAY_TYPES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 """A holiday is its own kind of day, whatever weekday it falls on."""
@@ -47,40 +46,21 @@ class TimeOfUse(Struct, frozen=True):
 
     def pieces(self, start: float, end: float) -> Iterator[Piece]:
         """One piece for each stretch between two edges of the plan, clock changes included."""
-        for since, until, offset in _constant_offsets(self.zone, start, end):
-            at = since
-            while at < until:
-                day = int((at + offset) // _DAY_SECONDS)
-                midnight = day * _DAY_SECONDS - offset
-                for _, edge, value in self._plan(day):
-                    if midnight + edge > at:
-                        stop = min(midnight + edge, until)
-                        yield at, stop, value
-                        at = stop
-                        if at >= until:
-                            break
+        while start < end:
+            offset = _offset(self.zone, start)
+            day = int((start + offset) // _DAY_SECONDS)
+            midnight = day * _DAY_SECONDS - offset
+            edge, value = next((edge, value) for _, edge, value in self._plan(day) if midnight + edge > start)
+            until = min(midnight + edge, end)
+            if _offset(self.zone, until) != offset:
+                until = min(_change_between(self.zone, start, until), end)
+            yield start, until, value
+            start = until
 
     def _plan(self, day: int) -> tuple[tuple[int, int, float], ...]:
         date = datetime.date.fromordinal(_EPOCH_ORDINAL + day)
         kind = "holiday" if date in self.holidays else DAY_TYPES[date.weekday()]
         return self.plans[date.month, kind]
-
-
-def _constant_offsets(zone: ZoneInfo, start: float, end: float) -> Iterator[tuple[float, float, int]]:
-    """Cut the window where the zone's offset from UTC changes: (start, end, offset in seconds)."""
-    since, offset = start, _offset(zone, start)
-    at = start
-    while at < end:
-        probe = min(at + _DAY_SECONDS, end)
-        if _offset(zone, probe) != offset:
-            change = _change_between(zone, at, probe)
-            if change < end:
-                yield since, change, offset
-                since, offset = change, _offset(zone, change)
-                probe = change
-        at = probe
-    if since < end:
-        yield since, end, offset
 
 
 def _change_between(zone: ZoneInfo, low: float, high: float) -> float:
@@ -100,37 +80,38 @@ def _offset(zone: ZoneInfo, moment: float) -> int:
     return 0 if offset is None else round(offset.total_seconds())
 
 
-def time_of_use(document: Mapping[str, Any], check: Checker | None = None, field: str = "") -> TimeOfUse:
-    """Check a time-of-use document (see `advisor.cost.tariffs.files`) and build its schedule.
+class TariffSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every kind of tariff may say, as written."""
 
-    Where holidays are listed and no period names ``holidays``, they count as Sundays.
+    currency: str | None = None
+    source: str | None = None
+    allow_negative: bool = False
+    """A market may pay for taking."""
+    fees_per_kwh: Number = 0.0
+    """Network, levies and taxes on top of each price."""
+    vat_percent: Quantity = 0.0
+    """On top of prices and fees."""
+    standing_charge_per_day: Quantity = 0.0
+    """What the connection costs whatever is used, VAT on top."""
 
-    Raises
-    ------
-    PricingError
-        A minute without a price, or with two; an unknown time zone, day or hour.
-    """
-    check = check or Checker()
-    otherwise = document.get("otherwise_per_kwh")
-    steps: tuple[Callable[[], Any], ...] = (
-        lambda: _zone(document.get("time_zone"), check, f"{field}time_zone"),
-        lambda: _holidays(document.get("holidays", ()), check, f"{field}holidays"),
-        lambda: None if otherwise is None else check.price(otherwise, f"{field}otherwise_per_kwh"),
-        lambda: _periods(document["periods"], check, f"{field}periods"),
-    )
-    zone, holidays, otherwise, parsed = gather(*steps)
-    holidays_own = any("holiday" in period.days for period in parsed)
-    plans = {}
-    for month in range(1, 13):
-        for day in DAY_TYPES:
-            like = "sun" if day == "holiday" and not holidays_own else day
-            covering = [p for p in parsed if month in p.months and like in p.days]
-            spans = [(start, end, p.value) for p in covering for start, end in p.minutes]
-            plan = _whole_day(spans, otherwise)
-            if isinstance(plan, str):
-                raise check.error(f"{plan} (month {month}, {day})", f"{field}periods")
-            plans[month, day] = plan
-    return TimeOfUse(zone, plans, holidays)
+
+class TimeOfUseSpec(TariffSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices by the clock, as written."""
+
+    time_zone: str
+    periods: Annotated[list[Any], Meta(min_length=1)]
+    holidays: list[datetime.date] = []
+    otherwise_per_kwh: Any = None
+
+
+class PeriodSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hours of some days with one price, as written."""
+
+    price_per_kwh: Any = None
+    name: str | None = None
+    days: str | list[str] = "all"
+    hours: str | list[str] = "00:00-24:00"
+    months: frozenset[Annotated[int, Meta(ge=1, le=12)]] = frozenset(range(1, 13))
 
 
 class _Period(Struct, frozen=True):
@@ -140,47 +121,87 @@ class _Period(Struct, frozen=True):
     minutes: tuple[tuple[int, int], ...]
 
 
-def _periods(records: Any, check: Checker, field: str) -> list[_Period]:
-    if not isinstance(records, list) or not records:
-        raise check.error("expected a list of periods", field)
-    return gather(*(partial(_period, record, check, f"{field}[{i}]") for i, record in enumerate(records)))
+def time_of_use(
+    document: TimeOfUseSpec | Mapping[str, Any], check: Checker | None = None, field: str = ""
+) -> TimeOfUse:
+    """Check a time-of-use document (see `advisor.cost.tariffs.tariff_files`) and build its schedule.
+
+    ``field`` is where the document lies, for errors: empty, or with a dot at its end. Where holidays are
+    listed and no period names ``holidays``, they count as Sundays.
+
+    Raises
+    ------
+    PricingError
+        A minute without a price, or with two; an unknown time zone, day or hour.
+    """
+    check = check or Checker()
+    spec: TimeOfUseSpec = check.convert(document, TimeOfUseSpec, field.rstrip("."))
+    steps: list[Callable[[], Any]] = [
+        partial(_zone, spec.time_zone, check, f"{field}time_zone"),
+        partial(_otherwise, spec, check, f"{field}otherwise_per_kwh"),
+    ]
+    for index, period in enumerate(spec.periods):
+        steps.append(partial(_period, period, spec.allow_negative, check, f"{field}periods[{index}]"))
+    zone, otherwise, *periods = gather(*steps)
+    holidays_apart = any("holiday" in period.days for period in periods)
+    plans = {}
+    for month in range(1, 13):
+        for day in DAY_TYPES:
+            like = "sun" if day == "holiday" and not holidays_apart else day
+            covering = [p for p in periods if month in p.months and like in p.days]
+            spans = [(start, end, p.value) for p in covering for start, end in p.minutes]
+            plan = _whole_day(spans, otherwise)
+            if isinstance(plan, str):
+                raise check.error(f"{plan} (month {month}, {day})", f"{field}periods")
+            plans[month, day] = plan
+    return TimeOfUse(zone, plans, frozenset(spec.holidays))
 
 
-def _period(record: Any, check: Checker, field: str) -> _Period:
-    if not isinstance(record, dict):
-        raise check.error("expected a mapping", field)
-    known = ("name", "price_per_kwh", "days", "hours", "months")
-    check_keys(record, known, subject=check.subject, field=f"{field}.")
-    value = check.price(record.get("price_per_kwh"), f"{field}.price_per_kwh")
-    months = record.get("months", list(range(1, 13)))
-    if not isinstance(months, list) or any(type(m) is not int or not 1 <= m <= 12 for m in months):
-        raise check.error("expected a list of months 1 to 12", f"{field}.months")
-    days = [day for word in _listed(record.get("days", "all")) for day in _days(word, check, f"{field}.days")]
-    hours = _listed(record.get("hours", "00:00-24:00"))
-    minutes = [span for text in hours for span in _minutes(text, check, f"{field}.hours")]
-    return _Period(value, frozenset(days), frozenset(months), tuple(minutes))
+def _otherwise(spec: TimeOfUseSpec, check: Checker, field: str) -> float | None:
+    if spec.otherwise_per_kwh is None:
+        return None
+    return check.price(spec.otherwise_per_kwh, field, allow_negative=spec.allow_negative)
 
 
-def _listed(value: Any) -> Sequence[Any]:
+def _period(record: Any, allow_negative: bool, check: Checker, field: str) -> _Period:
+    spec: PeriodSpec = check.convert(record, PeriodSpec, field)
+    price = check.price(spec.price_per_kwh, f"{field}.price_per_kwh", allow_negative=allow_negative)
+    days = [day for word in _listed(spec.days) for day in _days(word, check, f"{field}.days")]
+    every_day = set(days) >= set(DAY_TYPES[:7])
+    hours = f"{field}.hours"
+    minutes = [span for text in _listed(spec.hours) for span in _minutes(text, every_day, check, hours)]
+    return _Period(price, frozenset(days), spec.months, tuple(minutes))
+
+
+def _listed(value: str | list[str]) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def _days(word: Any, check: Checker, field: str) -> tuple[str, ...]:
-    key = str(word).strip().lower()
+def _days(word: str, check: Checker, field: str) -> tuple[str, ...]:
+    key = word.strip().lower()
     group = _DAY_GROUPS.get(key) or _DAY_GROUPS.get(key[:3] if key.endswith("day") else "")
     if group is None:
         raise check.error(f"expected {', '.join(_DAY_GROUPS)}, found {word!r}", field)
     return group
 
 
-def _minutes(text: Any, check: Checker, field: str) -> list[tuple[int, int]]:
-    """``22:00-06:00`` as minutes of the local day; a range over midnight is two of the same day."""
+def _minutes(text: str, every_day: bool, check: Checker, field: str) -> list[tuple[int, int]]:
+    """``08:00-20:00`` as minutes of the local day; a range over midnight is two, on all days alone.
+
+    On some days it could mean the night that begins on them or the two ends of each.
+    """
     try:
-        start, end = (_clock(part) for part in str(text).split("-"))
+        start, end = (_clock(part) for part in text.split("-"))
     except ValueError:
         raise check.error(f'expected hours such as "08:00-20:00" in quotes, found {text!r}', field) from None
     if start in (end, _DAY_MINUTES):
         raise check.error(f"expected two different times, found {text!r}", field)
+    if start > end > 0 and not every_day:
+        day, night = _hhmm(start), _hhmm(end)
+        problem = (
+            f'expected "{day}-24:00" and "00:00-{night}" with the days of each, found {text!r} on some days'
+        )
+        raise check.error(problem, field)
     spans = [(start, end)] if start < end else [(start, _DAY_MINUTES), (0, end)]
     return [(a, b) for a, b in spans if a < b]
 
@@ -215,24 +236,11 @@ def _hhmm(minutes: int) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def _zone(name: Any, check: Checker, field: str) -> ZoneInfo:
+def _zone(name: str, check: Checker, field: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        alike = near(str(name), zoneinfo.available_timezones(), 3)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        alike = near(name, zoneinfo.available_timezones())
         hint = f"; near: {', '.join(alike)}" if alike else ""
         problem = f"expected a time zone such as Europe/Berlin, found {name!r}{hint}"
         raise check.error(problem, field) from None
-
-
-def _holidays(values: Any, check: Checker, field: str) -> frozenset[datetime.date]:
-    found = set()
-    for index, value in enumerate(_listed(values) if not isinstance(values, tuple) else values):
-        date = value
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                date = datetime.date.fromisoformat(value)
-        if type(date) is not datetime.date:
-            raise check.error(f"expected a date such as 2026-12-25, found {value!r}", f"{field}[{index}]")
-        found.add(date)
-    return frozenset(found)

@@ -12,7 +12,7 @@ import pytest
 import advisor
 from advisor.advice.from_results import options_of
 from advisor.cost.model import CostModel
-from advisor.cost.tariffs.files import read_tariff
+from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import InputError, NotEnoughDataError
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import InputMedia, Output, Power, Run, Scenario, write_run

@@ -11,16 +11,17 @@ import yaml
 
 from advisor import CostModel
 from advisor.cost.budget_rules import budget_rules, write_rules
-from advisor.cost.cost_record import Priced
-from advisor.cost.forecast import Budget, Forecast, Interval, forecast, planning_prices
-from advisor.cost.tariffs.schedule import Series, flat_value
+from advisor.cost.forecast import Budget, Forecast, Interval, forecast
+from advisor.cost.planning import planning_prices
+from advisor.cost.scenario_cost import ScenarioCost
+from advisor.cost.tariffs.schedule import StepSeries, flat_value
 from advisor.errors import PricingError
 from advisor.results import Power, Scenario
 
 
 def priced(
     joules: float, *, tier: str = "measured", uncertainty: float | None = None, name: str = "hd"
-) -> Priced:
+) -> ScenarioCost:
     power = Power(tier=tier, total_energy_joules=joules, uncertainty_ratio=uncertainty)  # type: ignore[arg-type]
     scenario = Scenario(name=name, duration=3600.0, power=power)
     return CostModel(1.0, 0.0, carbon_grams_per_kwh=500.0).price(scenario)
@@ -90,12 +91,12 @@ def test_a_tariff_counts_with_its_mean_over_a_month() -> None:
 def test_a_series_counts_with_the_last_month_that_it_covers() -> None:
     """Two months at 100 and two at 300 g/kWh, long ago: 300. A day alone: its mean. A hole: unknown."""
     month = 730 * 3600.0
-    long = Series.of([0, 2 * month, 4 * month - 1], [100, 300, 300], hold_seconds=1)
-    day = Series.of([0, 43_200], [0.1, 0.2])
+    long = StepSeries.of([0, 2 * month, 4 * month - 1], [100, 300, 300], hold_seconds=2 * month)
+    day = StepSeries.of([0, 43_200], [0.1, 0.2])
     prices = planning_prices(CostModel(tariff=day, carbon_grams_per_kwh=long).prices, 1.8e9)
     assert flat_value(prices.carbon) == 300
     assert flat_value(prices.electricity) == pytest.approx(0.15)
-    hole = CostModel(tariff=Series.of([0, 10, 20], [0.1, None, 0.1])).prices
+    hole = CostModel(tariff=StepSeries.of([0, 10, 20], [0.1, None, 0.1])).prices
     assert planning_prices(hole, 0.0).electricity is None
 
 
@@ -129,13 +130,15 @@ def test_rules_hold_the_planned_hours_and_escape_names() -> None:
     document = budget_rules([plan, plan], Budget(cost=50.0, co2_kg=2.0))
     cost, co2 = document["groups"][0]["rules"]
     selector = r'{scenario="tricky \"name\" \\ {{ .Value }}",currency="USD"}'
-    assert cost["expr"] == f"max by (scenario, currency) (cost_per_stream_hour{selector}) * 400.0 > 50.0"
+    assert (
+        cost["expr"] == f"avg by (scenario, currency) (cost_planned_per_stream_hour{selector}) * 400.0 > 50.0"
+    )
     assert co2["expr"].endswith("* 400.0 > 2.0")
     assert NASTY not in cost["annotations"]["summary"]
 
 
 def test_promtool_accepts_the_rules_and_fires_them(tmp_path: Path) -> None:
-    """Series over the budget raise the alert for their scenario, series under it do not."""
+    """StepSeries over the budget raise the alert for their scenario, series under it do not."""
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
     plans = [
@@ -146,8 +149,14 @@ def test_promtool_accepts_the_rules_and_fires_them(tmp_path: Path) -> None:
     write_rules(path, plans, Budget(cost=50.0, co2_kg=2.0))
     assert path.stat().st_mode & 0o777 == 0o644
     series = [
-        {"series": 'cost_per_stream_hour{run_id="a",scenario="cheap",currency="USD"}', "values": "0.1x20"},
-        {"series": 'cost_per_stream_hour{run_id="a",scenario="dear",currency="USD"}', "values": "0.2x20"},
+        {
+            "series": 'cost_planned_per_stream_hour{run_id="a",scenario="cheap",currency="USD"}',
+            "values": "0.1x20",
+        },
+        {
+            "series": 'cost_planned_per_stream_hour{run_id="a",scenario="dear",currency="USD"}',
+            "values": "0.2x20",
+        },
     ]
     alert = {
         "exp_labels": {"severity": "warning", "scenario": "dear", "currency": "USD"},

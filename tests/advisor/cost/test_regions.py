@@ -11,8 +11,8 @@ import pytest
 import advisor
 from advisor import RegionalPricing
 from advisor.cost.exchange_rates import Rates, read_rates
-from advisor.cost.regions.table import table
-from advisor.cost.tariffs.schedule import Flat, Scaled, Series
+from advisor.cost.regions.table import countries, table
+from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries, value_at
 from advisor.errors import PricingError, UnknownRegionError
 
 EURO = Rates("EUR", datetime.date(2026, 11, 20), {"USD": 1.25, "GBP": 0.8}, "rates.yaml")
@@ -24,8 +24,8 @@ def test_every_region_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(PricingError) as caught:
         RegionalPricing(path)
     first, second = str(caught.value).split("; ")
-    assert first == f"{path}: regions.a.price_per_kwh: expected a number of 0 or more, found -1"
-    assert second == f"{path}: regions.c.pue: expected a number from 1 to 3, found 0.2"
+    assert first == f"{path}: line 2, regions.a.price_per_kwh: expected a number of 0 or more, found -1"
+    assert second == f"{path}: line 4, regions.c.pue: expected a number of 1 or more, found 0.2"
 
 
 def test_rates_can_be_their_file(tmp_path: Path) -> None:
@@ -41,21 +41,20 @@ def test_a_region_in_place_of_the_operators_file_says_where_it_goes() -> None:
 
 def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
     """136 cloud regions and 213 countries; a figure never stands without where it is from."""
-    path = Path(advisor.__file__).with_name("regions.csv")
+    path = Path(advisor.__file__).parent / "cost" / "regions" / "regions.csv"
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(table()) == 349
     assert sum(region.provider == "country" for region in table().values()) == 213
     for region in table().values():
         if region.carbon is not None:
-            assert region.carbon_basis
-            assert region.carbon_source
-            assert region.carbon_year is not None
-            assert 2000 < int(region.carbon_year) < 2030
+            assert region.carbon.basis
+            assert region.carbon.source
+            assert 2000 < int(region.carbon.period or 0) < 2030
         if region.price is not None:
-            assert region.price_source
-            assert region.price_basis
-            assert region.price_currency == "USD"
+            assert region.price.source
+            assert region.price.basis
+            assert region.price.currency == "USD"
         assert region.pue_ratio is None or 1.0 <= region.pue_ratio < 2.0
 
 
@@ -88,7 +87,12 @@ def test_a_region_is_found_however_it_is_written() -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("us-est-1", "us-east-1"), ("westeurop", "westeurope"), ("europe-west", "europe-west1"), ("DE", "DEU")],
+    [
+        ("us-est-1", "us-east-1"),
+        ("westeurop", "westeurope"),
+        ("europe-west", "europe-west1"),
+        ("germani", "DEU"),
+    ],
 )
 def test_an_unknown_region_lists_what_is_near(name: str, near: str) -> None:
     with pytest.raises(UnknownRegionError, match="near are") as caught:
@@ -97,8 +101,43 @@ def test_an_unknown_region_lists_what_is_near(name: str, near: str) -> None:
 
 
 def test_an_unknown_region_without_anything_near_says_how_countries_go() -> None:
-    with pytest.raises(UnknownRegionError, match="three letters, such as DEU"):
-        RegionalPricing().region("atlantis!")
+    with pytest.raises(UnknownRegionError, match="by their letters, such as DEU or DE"):
+        RegionalPricing().region("qqqq!")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        *(("DE", "DEU"), ("de", "DEU"), ("Germany", "DEU"), ("UK", "GBR"), ("south korea", "KOR")),
+        *(("SE3", "SWE"), ("DE-LU", "DEU"), ("IT_NORD", "ITA"), ("US-CAL-CISO", "USA"), ("NO2", "NOR")),
+        *(("us-east-1a", "us-east-1"), ("us-central1-b", "us-central1"), ("West Europe", "westeurope")),
+    ],
+)
+def test_what_people_write_finds_its_region(written: str, name: str) -> None:
+    """Two letters, English names, bidding zones, zones of a region, names as portals show them."""
+    assert RegionalPricing().region(written).name == name
+
+
+def test_every_country_has_two_letters_and_a_name() -> None:
+    assert set(countries()) == set(RegionalPricing().names("country"))
+    assert len({country.alpha_2 for country in countries().values()}) == 213
+
+
+def test_a_search_finds_a_country_with_its_regions() -> None:
+    found = [region.name for region in RegionalPricing().search("swed")]
+    assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral"]
+    assert [region.name for region in RegionalPricing().search("SE3")] == found
+
+
+def test_intensities_by_year_price_old_runs(tmp_path: Path) -> None:
+    """400 g in 2023, 300 from 2024 on, nothing known of 2022."""
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions: {here: {price_per_kwh: 0.1, carbon_grams_per_kwh: {2023: 400, 2024: 300}}}")
+    carbon = RegionalPricing(path).region("here").carbon
+    assert carbon is not None
+    moments = [datetime.datetime(y, 6, 1, tzinfo=datetime.UTC).timestamp() for y in (2022, 2023, 2024, 2026)]
+    assert [value_at(carbon.schedule, moment) for moment in moments] == [None, 400, 300, 300]
+    assert carbon.period == "2023-2024"
 
 
 def test_names_by_provider() -> None:
@@ -135,12 +174,16 @@ def test_the_operator_overrides_what_it_says_and_nothing_else(tmp_path: Path) ->
     path.write_text(OPERATOR)
     regions = RegionalPricing(path, currency="EUR")
     north = regions.region("eu-north-1")
-    assert (regions.price_per_kwh("eu-north-1"), north.price_source) == (0.05, "contract 2026")
-    assert (north.pue_ratio, north.carbon_grams_per_kwh, north.carbon_year) == (1.07, 35.82, "2024")
+    assert (regions.price_per_kwh("eu-north-1"), north.price and north.price.source) == (
+        0.05,
+        "contract 2026",
+    )
+    assert north.carbon is not None
+    assert (north.pue_ratio, north.carbon_grams_per_kwh, north.carbon.period) == (1.07, 35.82, "2024")
     own = regions.region("basement")
     assert (own.provider, own.country, own.pue_ratio) == ("operator", "DEU", 1.0)
     assert regions.carbon_grams_per_kwh("basement") == 0.0
-    assert (own.carbon_basis, own.carbon_year, own.carbon_source) == ("direct", "2026", "own solar")
+    assert own.carbon == SourcedSchedule(Flat(0.0), "own solar", None, "direct", "2026")
     with pytest.raises(PricingError, match="price_per_kwh: changes over time"):
         regions.price_per_kwh("basement")
     shed = regions.region("shed")
@@ -157,17 +200,23 @@ def test_the_operator_overrides_what_it_says_and_nothing_else(tmp_path: Path) ->
         ("region: {}", "region: did you mean regions"),
         ("regions: {here: 5}", "regions.here: expected a mapping"),
         ("regions: {here: {pues: 1}}", "regions.here.pues: did you mean pue"),
-        ("regions: {here: {pue: 0.5}}", "regions.here.pue: expected a number from 1 to 3, found 0.5"),
+        ("regions: {here: {pue: 0.5}}", "regions.here.pue: expected a number of 1 or more, found 0.5"),
         ("regions: {here: {like: DEUX}}", "regions.here.like: no region 'DEUX'; near: DEU"),
         ("regions: {here: {price_per_kwh: -1}}", "regions.here.price_per_kwh: .* found -1"),
         ("regions: {here: {price_per_kwh: 120}}", "is it per MWh"),
         ("regions: {here: {carbon_grams_per_kwh: .nan}}", "carbon_grams_per_kwh: .* found nan"),
-        ("regions: {here: {carbon_grams_per_kwh: 350000}}", "from 0 to 3000, found 350000"),
-        ("regions: {here: {tariff: 0.1}}", "regions.here.tariff: expected either"),
-        ("regions: {here: {tariff: {periods: []}}}", "regions.here.tariff.time_zone"),
+        (
+            "regions: {here: {carbon_grams_per_kwh: 350000}}",
+            "carbon_grams_per_kwh: expected a number of at most 3000, found 350000",
+        ),
+        ("regions: {here: {tariff: 0.1}}", "regions.here.tariff: expected a mapping"),
+        (
+            "regions: {here: {tariff: {periods: []}}}",
+            "tariff.periods: expected a list that is not empty",
+        ),
         (
             "regions: {here: {carbon_series: a.csv, carbon_grams_per_kwh: 1}}",
-            "carbon_series: expected the name",
+            "carbon_series: expected a series or one intensity",
         ),
         ("regions: {here: {carbon_series: missing.csv}}", "missing.csv: cannot be read"),
     ],
@@ -184,10 +233,11 @@ def test_a_carbon_series_is_held_and_limited(tmp_path: Path) -> None:
     path = tmp_path / "regions.yaml"
     path.write_text("regions: {here: {carbon_series: carbon.csv, carbon_hold_seconds: 60}}")
     region = RegionalPricing(path).region("here")
-    assert region.carbon == Series.of([0, 3600], [10, 0], 60)
-    assert region.carbon_newest_unix_seconds == 3600
+    assert region.carbon is not None
+    assert region.carbon.schedule == StepSeries.of([0, 3600], [10, 0], 60)
+    assert region.carbon.newest_unix_seconds == 3600
     (tmp_path / "carbon.csv").write_text("timestamp,carbon_grams_per_kwh\n0,10\n3600,35000\n")
-    with pytest.raises(PricingError, match="line 3, carbon_grams_per_kwh: expected a number from 0 to 3000"):
+    with pytest.raises(PricingError, match="line 3, carbon_grams_per_kwh: expected a number of at most 3000"):
         RegionalPricing(path)
 
 
@@ -226,13 +276,13 @@ def test_rates_have_a_day(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("base: EUR\nrates: {USD: 1.25}", "date: expected the day"),
-        ("base: EUR\ndate: 2026-11-20T10:00:00Z\nrates: {USD: 1.25}", "date: expected the day"),
-        ("base: EUR\ndate: 2026-11-20", "rates: expected currency codes"),
-        ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "rates.USD: expected a number above 0"),
+        ("base: EUR\nrates: {USD: 1.25}", "date: expected a value, found none"),
+        ("base: EUR\ndate: 2026-11-20T10:00:00Z\nrates: {USD: 1.25}", "line 2, date: expected date"),
+        ("base: EUR\ndate: 2026-11-20", "rates: expected a value, found none"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "line 3, rates.USD: expected a number above 0"),
         ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 1}\nas_of: x", "as_of: expected one of"),
-        ("date: 2026-11-20\nrates: {USD: 1}", "base: expected a currency code"),
+        ("date: 2026-11-20\nrates: {USD: 1}", "base: expected a value, found none"),
     ],
 )
 def test_rates_that_cannot_be_used_are_refused_by_field(tmp_path: Path, text: str, said: str) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from advisor import CostModel
 from advisor.cost.power_curve import LoadCurve, weighted_total
-from advisor.cost.tariffs.files import read_tariff
-from advisor.cost.tariffs.schedule import Flat, Scaled, Series, average, value_at
+from advisor.cost.tariffs.schedule import Flat, Scaled, StepSeries, average, value_at
+from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.cost.tariffs.time_of_use import time_of_use
 from advisor.errors import PricingError
 
@@ -195,7 +195,9 @@ def test_a_year_of_quarter_hours_is_exact() -> None:
     exact = sum(Fraction(price, 100) * halves / 2 for price, halves in cents_half_joules.items())
     assert weighted_total(totals) == pytest.approx(float(exact), rel=1e-15)
     stamps = [start + i * step for i in range(count + 1)]
-    cost = CostModel(tariff=TOU).compute_energy_cost(power_watts=watts, timestamps=stamps)
+    cost = CostModel(tariff=TOU).compute_energy_cost(
+        {"samples": {"timestamps": stamps, "power_watts": watts}, "duration": step * count}
+    )
     assert cost == pytest.approx(float(exact / 3_600_000), rel=1e-15)
 
 
@@ -221,13 +223,11 @@ def test_pieces_cover_a_window_without_holes_and_agree_with_the_clock(
 @given(start=moments, hours=st.integers(1, 60), data=st.data())
 def test_splitting_a_window_anywhere_keeps_the_cost(start: int, hours: int, data: st.DataObject) -> None:
     """Also at an edge of the tariff and in the hour of a clock change."""
-    stamps = [float(start + 3600 * i) for i in range(hours + 1)]
-    watts = data.draw(st.lists(st.integers(0, 500), min_size=hours + 1, max_size=hours + 1))
-    curve = LoadCurve.from_samples(stamps, watts)
-    edges = [piece[1] for piece in TOU.pieces(stamps[0], stamps[-1])]
-    at = data.draw(st.sampled_from(edges) | st.floats(stamps[0], stamps[-1]))
-    whole = weighted_total(curve.totals_by_value(TOU))
-    parts = [curve.between(stamps[0], at), curve.between(at, stamps[-1])]
+    end, watts = float(start + 3600 * hours), float(data.draw(st.integers(0, 500)))
+    edges = [piece[1] for piece in TOU.pieces(start, end)]
+    at = data.draw(st.sampled_from(edges) | st.floats(start, end))
+    whole = weighted_total(LoadCurve.constant(start, end, watts).totals_by_value(TOU))
+    parts = [LoadCurve.constant(start, at, watts), LoadCurve.constant(at, end, watts)]
     split = sum(weighted_total(part.totals_by_value(TOU)) or 0.0 for part in parts)
     assert split == pytest.approx(whole, rel=1e-9, abs=1e-6)
 
@@ -267,7 +267,7 @@ def test_what_is_measured_in_two_parts_costs_what_the_whole_does(
 
 
 def test_a_series_holds_each_value_and_knows_nothing_beyond() -> None:
-    series = Series.of([0, 300, 600, 900], [10, 20, None, 40])
+    series = StepSeries.of([0, 300, 600, 900], [10, 20, None, 40])
     assert list(series.pieces(-100, 1500)) == [
         (-100, 0, None),
         (0, 300, 10),
@@ -282,12 +282,15 @@ def test_a_series_holds_each_value_and_knows_nothing_beyond() -> None:
 
 def test_a_hole_makes_the_whole_sum_unknown() -> None:
     """A part of the energy without a price is never left out in silence."""
-    series = Series.of([0, 300, 600], [0.1, None, 0.2])
+    series = StepSeries.of([0, 300, 600], [0.1, None, 0.2])
     assert weighted_total(LoadCurve.constant(0, 900, 50.0).totals_by_value(series)) is None
 
 
 def test_scaling_changes_values_and_not_times() -> None:
-    assert list(Scaled(Series.of([0, 10], [1, None]), 2.5).pieces(0, 20)) == [(0, 10, 2.5), (10, 20, None)]
+    assert list(Scaled(StepSeries.of([0, 10], [1, None]), 2.5).pieces(0, 20)) == [
+        (0, 10, 2.5),
+        (10, 20, None),
+    ]
     assert list(Scaled(Flat(2.0), 0.5).pieces(3, 4)) == [(3, 4, 1.0)]
 
 
@@ -305,7 +308,7 @@ def broken(**changes: object) -> dict[str, object]:
             broken(periods=[{"price_per_kwh": 0.1}, {"price_per_kwh": 0.2, "hours": "08:00-09:00"}]),
             "two prices from 08:00 to 09:00",
         ),
-        (broken(periods=[]), "periods: expected a list"),
+        (broken(periods=[]), "periods: expected a list that is not empty"),
         (broken(periods=["day"]), r"periods\[0\]: expected a mapping"),
         (broken(periods=[{"hours": "06:00-22:00"}]), r"periods\[0\].price_per_kwh: .* found None"),
         (
@@ -318,7 +321,10 @@ def broken(**changes: object) -> dict[str, object]:
         (broken(periods=[{"price_per_kwh": 0.1, "hours": "06:00-06:00"}]), "two different times"),
         (broken(periods=[{"price_per_kwh": 0.1, "hours": "06:75-25:00"}]), "hours: expected hours such as"),
         (broken(periods=[{"price_per_kwh": 0.1, "days": "workdays"}]), "days: expected weekdays"),
-        (broken(periods=[{"price_per_kwh": 0.1, "months": [13]}]), "months 1 to 12"),
+        (
+            broken(periods=[{"price_per_kwh": 0.1, "months": [13]}]),
+            r"periods\[0\].months\[0\]: expected a whole number of at most 12, found 13",
+        ),
         (broken(periods=[{"price": 0.1}]), r"periods\[0\].price: did you mean price_per_kwh"),
         (broken(holidays=["2026-02-30"]), r"holidays\[0\]: expected a date"),
     ],
@@ -349,7 +355,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
     assert read_tariff(tou).schedule == TOU
     held = read_tariff(series)
     # midnight in Berlin is 23:00 UTC of the day before
-    assert held.schedule == Series.of([1772319600, 1772323200], [0.1, 0.2])
+    assert held.schedule == StepSeries.of([1772319600, 1772323200], [0.1, 0.2])
     assert held.newest_unix_seconds == 1772323200
 
 
@@ -365,7 +371,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.yaml", "price_per_kwh: yes", "found True"),
         ("t.yaml", "currency: dollars\nprice_per_kwh: 0.1", "currency: expected a currency code"),
         ("t.yaml", "series: missing.csv", "missing.csv: cannot be read: No such file"),
-        ("t.yaml", "series: 5", "series: expected the name of a CSV file"),
+        ("t.yaml", "series: 5", "line 1, series: expected a text or a list, found 5"),
         ("t.yaml", "series: t.yaml\nhold_seconds: 0", "hold_seconds: expected a number above 0"),
         ("t.yaml", "series: t.yaml\nallow_negative: maybe", "allow_negative: expected true or false"),
         ("t.csv", "when,price_per_kwh\n1,1\n", "timestamp: expected the columns"),
@@ -378,7 +384,8 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
             "line 2, timestamp: expected ISO 8601",
         ),
         ("t.csv", "timestamp,price_per_kwh\n", "expected as many times as values"),
-        ("t.json", "{}", r"ends in .yaml, .yml or .csv"),
+        ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
+        ("t.json", "{}", "expected a format of a provider that is known"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(
@@ -396,12 +403,16 @@ def test_a_model_takes_a_file_a_document_or_a_schedule(tmp_path: Path) -> None:
     """A kilowatt-hour at noon of a Monday, at 0.3."""
     path = tmp_path / "tariff.yaml"
     path.write_text('time_zone: Europe/Berlin\nperiods: [{price_per_kwh: 0.3, hours: "06:00-22:00"}]\n')
-    with pytest.raises(PricingError, match=r"tariff.yaml: periods: no price from 00:00 to 06:00"):
+    with pytest.raises(PricingError, match=r"tariff.yaml: line 2, periods: no price from 00:00 to 06:00"):
         CostModel(tariff=path)
     path.write_text(path.read_text() + "otherwise_per_kwh: 0.2\n")
-    noon = {"energy_kwh": 1, "duration_seconds": 60, "start_time": berlin("2026-03-02T12:00:00")}
+    noon = {
+        "power": {"total_energy_joules": 3.6e6},
+        "duration": 60,
+        "start_time": berlin("2026-03-02T12:00:00"),
+    }
     for tariff in (path, str(path), DAY_AND_NIGHT, TOU):
-        assert CostModel(tariff=tariff).compute_energy_cost(**noon) == pytest.approx(0.3)
+        assert CostModel(tariff=tariff).compute_energy_cost(noon) == pytest.approx(0.3)
     with pytest.raises(PricingError, match=r"tariff.periods: two prices from 00:00"):
         CostModel(tariff={"time_zone": "UTC", "periods": [{"price_per_kwh": 1}, {"price_per_kwh": 1}]})
     with pytest.raises(PricingError, match=r"tariff: expected a tariff's file"):
@@ -410,10 +421,10 @@ def test_a_model_takes_a_file_a_document_or_a_schedule(tmp_path: Path) -> None:
 
 def test_an_intensity_can_change_over_time() -> None:
     """100 g/kWh for the first hour and 300 for the second: a kilowatt-hour in each is 0.4 kg."""
-    model = CostModel(carbon_grams_per_kwh=Series.of([0, 3600], [100, 300]))
+    model = CostModel(carbon_grams_per_kwh=StepSeries.of([0, 3600], [100, 300]))
     samples = {"power_watts": [1000] * 3, "step_seconds": 3600, "start_time": 2e8, "duration": 7200}
     assert model.price(samples).missing.count("outside_carbon_series") == 1
-    later = CostModel(carbon_grams_per_kwh=Series.of([2e8, 2e8 + 3600], [100, 300]))
+    later = CostModel(carbon_grams_per_kwh=StepSeries.of([2e8, 2e8 + 3600], [100, 300]))
     assert later.price(samples).co2_operational_kg == pytest.approx(0.4)
 
 
@@ -422,3 +433,120 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
     path = tmp_path / "market.yaml"
     path.write_text("series: market.csv\nallow_negative: true\n")
     assert value_at(read_tariff(path).schedule, 3600.0) == -0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "timestamp,price_per_kwh\n2026-03-01T00:00Z,0,2875\n",
+            "line 2: expected 2 cells .*, found 3 .a decimal",
+        ),
+        (
+            "timestamp,price_per_kwh\n2026-03-01T00:00Z\n",
+            "line 2: expected 2 cells as in the header, found 1",
+        ),
+        (
+            "timestamp,price_per_kwh,price_per_kwh\n1,1,2\n",
+            "line 1: expected each column once, found 'price_per",
+        ),
+        ("timestamp,price_per_kwh\n1761429600000,0.1\n", "line 2, timestamp: .*are these milliseconds"),
+        ("timestamp,price_per_kwh\n1_0,0.1\n", "line 2, timestamp: expected ISO 8601"),
+        ("timestamp,price_per_kwh\n1,1_0\n2,1\n", "line 2, price_per_kwh: expected a number, found '1_0'"),
+    ],
+)
+def test_a_table_that_is_misread_easily_is_refused_by_line(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text(text)
+    with pytest.raises(PricingError, match=problem):
+        read_tariff(path)
+
+
+def test_decimal_commas_between_semicolons_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("timestamp;price_per_kwh\n0;0,2875\n3600;0,3102\n")
+    assert read_tariff(path).schedule == StepSeries.of([0, 3600], [0.2875, 0.3102])
+
+
+def test_a_hole_is_not_bridged_by_the_last_value() -> None:
+    """Hours, then ten days without a row: the value before them holds for its hour."""
+    series = StepSeries.of([0, 3600, 7200, 867_600, 871_200], [1, 2, 3, 4, 5])
+    assert [value_at(series, moment) for moment in (7200, 10_799, 10_800, 867_599, 867_600)] == [
+        3,
+        3,
+        None,
+        None,
+        4,
+    ]
+
+
+def test_months_and_years_of_their_own_length_are_no_holes() -> None:
+    starts = [datetime.datetime(2024, month, 1, tzinfo=datetime.UTC).timestamp() for month in range(1, 13)]
+    series = StepSeries.of(starts, list(range(12)))
+    assert None not in series.values
+
+
+def test_a_value_holds_for_as_long_as_its_file_says() -> None:
+    """Prices at the moments of their change are a series too, where somebody says so."""
+    changes = StepSeries.of([0, 3600, 90_000], [1, 2, 3], hold_seconds=1e6)
+    assert value_at(changes, 80_000) == 2
+
+
+def test_what_comes_on_top_of_each_price(tmp_path: Path) -> None:
+    """(0.10 + 0.05) x 1.2 a kWh, and 2.40 x 1.2 a day."""
+    path = tmp_path / "tariff.yaml"
+    path.write_text(
+        "price_per_kwh: 0.10\nfees_per_kwh: 0.05\nvat_percent: 20\nstanding_charge_per_day: 2.4\n"
+    )
+    hour = {"power": {"mean_watts": 1000}, "duration": 3600}
+    assert CostModel(tariff=path).compute_energy_cost(hour) == pytest.approx(0.18 + 0.12)
+
+
+@pytest.mark.parametrize(("kwh", "price"), [(0, 0.10), (999, 0.10), (1000, 0.14), (9e9, 0.14)])
+def test_tiers_price_the_next_kilowatt_hour(tmp_path: Path, kwh: float, price: float) -> None:
+    path = tmp_path / "tariff.yaml"
+    tiers = "tiers: [{up_to_kwh: 1000, price_per_kwh: 0.10}, {price_per_kwh: 0.14}]"
+    path.write_text(f"{tiers}\nkwh_per_month: {kwh}\n")
+    assert read_tariff(path).schedule == Flat(price)
+
+
+def test_keys_of_another_kind_of_tariff_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "tariff.yaml"
+    path.write_text("price_per_kwh: 0.1\nhold_seconds: 60\n")
+    with pytest.raises(PricingError, match="line 2, hold_seconds: expected one of"):
+        read_tariff(path)
+
+
+def test_a_market_that_pays_says_so_in_every_kind_of_tariff() -> None:
+    periods = [{"price_per_kwh": -0.01, "hours": "10:00-14:00"}]
+    tariff = time_of_use(broken(periods=periods, allow_negative=True))
+    assert value_at(tariff, berlin("2026-03-02T12:00:00")) == -0.01
+
+
+def test_a_night_of_some_days_is_questioned() -> None:
+    """Does the night of a Friday end on it or on the Saturday?"""
+    periods = [{"price_per_kwh": 0.05, "days": "weekdays", "hours": "22:00-06:00"}]
+    with pytest.raises(PricingError, match=r'periods\[0\].hours: expected "22:00-24:00" and "00:00-06:00"'):
+        time_of_use(broken(periods=periods))
+
+
+@given(
+    values=st.lists(st.integers(-50, 500) | st.none(), min_size=2, max_size=30),
+    hours=st.integers(1, 40),
+    watts=st.integers(1, 500),
+)
+def test_any_series_is_priced_as_fractions_say(values: list[int | None], hours: int, watts: int) -> None:
+    """Half an hour into the series, at constant power: known where every hour that it touches is."""
+    series = StepSeries.of(
+        [3e8 + 3600 * i for i in range(len(values))], [v and v / 100 if v else v for v in values]
+    )
+    scenario = {"power": {"mean_watts": watts}, "start_time": 3e8 + 1800, "duration": 3600 * hours}
+    touched = [*values, *[None] * 50][: hours + 1]
+    exact = None
+    if None not in touched:
+        halves = [
+            Fraction(v or 0, 100) * (1 if 0 < i < hours else Fraction(1, 2)) for i, v in enumerate(touched)
+        ]
+        exact = float(sum(halves) * watts / 1000)
+    cost = CostModel(tariff=series).price(scenario).cost_energy
+    assert cost == (None if exact is None else pytest.approx(exact, rel=1e-12, abs=1e-12))

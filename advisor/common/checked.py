@@ -1,0 +1,97 @@
+"""Values of files, options and callers as the types that they have to be; what is not is one line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, SupportsFloat, get_args, get_origin
+
+import msgspec
+
+from advisor.common.near import did_you_mean
+from advisor.errors import InputError
+
+__all__ = ["checked"]
+
+_PLAINLY = (
+    (r", got.*|`|(?<=\d)\.0$", ""),
+    (r" >= 1e-60$", " above 0"),
+    (r" (>= -|<= )1e\+60$|^Number out of range$", " that is finite"),
+    (r" of length >= 1$", " that is not empty"),
+    (r" >= (\S+)$", r" of \1 or more"),
+    (r" <= (\S+)$", r" of at most \1"),
+    (r"^ that is finite$", "expected a number that is finite"),
+    (r"^Invalid RFC3339 encoded date$", "expected a date such as 2026-12-25"),
+    (r" \| null", ""),
+    (r" \| ", " or "),
+    (r"\bfloat\b", "a number"),
+    (r"\bint\b", "a whole number"),
+    (r"\bstr\b", "a text"),
+    (r"\bbool\b", "true or false"),
+    (r"\bobject\b", "a mapping"),
+    (r"\barray\b", "a list"),
+    (r"^Expected", "expected"),
+)
+"""What msgspec says, in plain words."""
+
+
+def checked(
+    value: Any,
+    kind: Any,
+    *,
+    subject: object = None,
+    field: str = "",
+    error: type[InputError] = InputError,
+) -> Any:
+    """``value`` as ``kind``, a type with msgspec's constraints; a text may hold a number.
+
+    Raises
+    ------
+    InputError
+        Of the class ``error``; names subject, field, what was expected and what was found.
+
+    >>> checked("0.12", float)
+    0.12
+    >>> checked([1, "x"], list[float], subject="prices.yaml", field="pue")
+    Traceback (most recent call last):
+    advisor.errors.InputError: prices.yaml: pue[1]: expected a number, found 'x'
+    """
+    # decimals and numpy's scalars are numbers too
+    if not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat):
+        value = float(value)
+    try:
+        return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as exc:
+        message, _, place = str(exc).partition(" - at `$")
+        place = place.rstrip("`")
+        name = re.search(r"(?:unknown|required) field `(.*)`", message)
+        if name is None:
+            problem = f"{_plainly(message, kind)}, found {_found(value, place)}"
+        elif "required" in message:
+            problem, place = "expected a value, found none", f"{place}.{name[1]}"
+        else:
+            fields = getattr(kind, "__struct_fields__", ()) if not place else ()
+            problem, place = did_you_mean(name[1], fields), f"{place}.{name[1]}"
+        raise error(problem, subject=subject, field=f"{field}{place}".lstrip(".") or None) from None
+
+
+def _plainly(message: str, kind: Any) -> str:
+    if message.startswith("Invalid enum value"):
+        return f"expected one of {', '.join(_words(kind))}"
+    for pattern, plain in _PLAINLY:
+        message = re.sub(pattern, plain, message)
+    return message
+
+
+def _words(kind: Any) -> list[str]:
+    """The words that a literal, optional or not, may be."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    return [word for part in get_args(kind) for word in _words(part)]
+
+
+def _found(value: Any, place: str) -> str:
+    # msgspec does not say which key of a mapping it means
+    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", place.partition("[...]")[0]):
+        value = value[key] if key else value[int(index)]
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,395 @@
+"""Prices and intensities in the formats that providers give, each recognised by its shape.
+
+Prices: ENTSO-E (XML, CSV), Nord Pool (JSON, CSV), aWATTar, Energy-Charts and Octopus (JSON). Intensities:
+Electricity Maps and UK Carbon Intensity (JSON, CSV). A function here turns a document into `Readings`, or
+returns None where the document has another shape.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from advisor.cost.checks import Checker, require_number
+
+__all__ = ["Quantity", "Reading", "Readings", "Row", "from_json", "from_table", "from_xml", "unix_seconds"]
+
+Quantity = Literal["price", "carbon"]
+PER_MWH = 1e-3
+PENCE = 1e-2
+_CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
+"""What the columns of European providers call the clock on the wall, summer time included."""
+
+
+class Reading(NamedTuple):
+    """One value of a file, not yet checked."""
+
+    start: float
+    """Unix seconds."""
+    end: float | None
+    value: object
+    place: str
+
+
+class Readings(Struct, frozen=True, kw_only=True):
+    """The values of a file and what they are."""
+
+    quantity: Quantity
+    rows: list[Reading]
+    provider: str
+    factor: float = 1.0
+    """What a value is multiplied by to be per kWh, in whole units of the currency."""
+    currency: str | None = None
+    zone: str | None = None
+    basis: str | None = None
+
+
+class Row(NamedTuple):
+    """A row of a CSV file."""
+
+    line: int
+    cells: dict[str, str]
+
+
+def unix_seconds(text: str, check: Checker, field: str) -> float:
+    """The moment of an ISO 8601 text with an offset, or of Unix seconds."""
+    text = text.strip()
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+    except ValueError:
+        pass
+    # "20260301" is a date to fromisoformat; without an offset only Unix seconds are left
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text):
+        problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
+        raise check.error(f"{problem}, found {text!r}", field)
+    seconds = require_number(text, float, field=field, subject=check.subject)
+    if abs(seconds) >= 1e11:
+        raise check.error(f"expected Unix seconds, found {text}: are these milliseconds?", field)
+    return seconds
+
+
+def from_json(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    """What a JSON document of a provider says."""
+    shapes = (_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus)
+    try:
+        return next(filter(None, (shape(document, check, zone, with_vat) for shape in shapes)), None)
+    except (KeyError, TypeError, AttributeError, IndexError) as exc:
+        raise check.error(f"expected the fields of its provider, found none such as {exc}") from None
+
+
+def _entries(document: Any, *names: str) -> list[Any]:
+    """The list under the first of ``names``; empty for another shape."""
+    if isinstance(document, dict):
+        for name in names:
+            if isinstance(document.get(name), list) and document[name]:
+                return list(document[name])
+    return []
+
+
+def _iso(text: Any, check: Checker, place: str) -> float:
+    return unix_seconds(str(text), check, place)
+
+
+def _electricity_maps(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    del zone, with_vat
+    entries = _entries(document, "history", "data", "forecast")
+    if not entries or "carbonIntensity" not in entries[0]:
+        return None
+    rows = [
+        Reading(_iso(e["datetime"], check, f"[{i}].datetime"), None, e["carbonIntensity"], f"[{i}]")
+        for i, e in enumerate(entries)
+    ]
+    first = entries[0]
+    return Readings(
+        quantity="carbon",
+        rows=rows,
+        provider="Electricity Maps",
+        zone=document.get("zone") or first.get("zone"),
+        basis=first.get("emissionFactorType", "lifecycle"),
+    )
+
+
+def _uk_carbon_intensity(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    del zone, with_vat
+    region = document.get("data") if isinstance(document, dict) else None
+    entries = _entries(region, "data") or _entries(document, "data")
+    if not entries or "intensity" not in entries[0]:
+        return None
+    rows = []
+    for i, entry in enumerate(entries):
+        intensity = entry["intensity"]
+        value = intensity["forecast"] if intensity.get("actual") is None else intensity["actual"]
+        start, end = (_iso(entry[name], check, f"[{i}].{name}") for name in ("from", "to"))
+        rows.append(Reading(start, end, value, f"[{i}].intensity"))
+    name = region.get("shortname") if isinstance(region, dict) else None
+    return Readings(
+        quantity="carbon", rows=rows, provider="UK Carbon Intensity", zone=name or "GB", basis="direct"
+    )
+
+
+def _nord_pool(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    del with_vat
+    entries = _entries(document, "multiAreaEntries")
+    if not entries:
+        return None
+    zone = _chosen(list(entries[0]["entryPerArea"]), zone, check)
+    rows = []
+    for i, entry in enumerate(entries):
+        start, end = (_iso(entry[f"delivery{name}"], check, f"[{i}]") for name in ("Start", "End"))
+        rows.append(Reading(start, end, entry["entryPerArea"][zone], f"[{i}].{zone}"))
+    currency = document["currency"]
+    return Readings(
+        quantity="price", rows=rows, provider="Nord Pool", factor=PER_MWH, currency=currency, zone=zone
+    )
+
+
+def _awattar(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    del zone, with_vat
+    entries = _entries(document, "data")
+    if not entries or "marketprice" not in entries[0]:
+        return None
+    currency = _per_mwh(entries[0]["unit"], check)
+    rows = [
+        Reading(
+            e["start_timestamp"] / 1000, e["end_timestamp"] / 1000, e["marketprice"], f"data[{i}].marketprice"
+        )
+        for i, e in enumerate(entries)
+    ]
+    return Readings(quantity="price", rows=rows, provider="aWATTar", factor=PER_MWH, currency=currency)
+
+
+def _energy_charts(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    del zone, with_vat
+    times = _entries(document, "unix_seconds")
+    if not times or "price" not in document:
+        return None
+    pairs = zip(times, document["price"], strict=False)
+    rows = [Reading(float(moment), None, value, f"price[{i}]") for i, (moment, value) in enumerate(pairs)]
+    currency = _per_mwh(document["unit"], check)
+    return Readings(quantity="price", rows=rows, provider="Energy-Charts", factor=PER_MWH, currency=currency)
+
+
+def _octopus(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+    del zone
+    entries = _entries(document, "results")
+    if not entries or "valid_from" not in entries[0]:
+        return None
+    column = "value_inc_vat" if with_vat else "value_exc_vat"
+    rows = []
+    for i, entry in enumerate(entries):
+        if entry.get("payment_method") == "NON_DIRECT_DEBIT":
+            continue
+        start = _iso(entry["valid_from"], check, f"results[{i}].valid_from")
+        end = None if entry["valid_to"] is None else _iso(entry["valid_to"], check, f"results[{i}].valid_to")
+        rows.append(Reading(start, end, entry[column], f"results[{i}].{column}"))
+    return Readings(quantity="price", rows=rows, provider="Octopus Energy", factor=PENCE, currency="GBP")
+
+
+def _per_mwh(unit: str, check: Checker) -> str:
+    """The currency of ``EUR/MWh``, however it is written."""
+    match = re.fullmatch(r"\s*([A-Za-z]{3})\s*/\s*MWh\s*", unit, re.IGNORECASE)
+    if match is None:
+        raise check.error(f"expected a price per MWh such as EUR/MWh, found {unit!r}", "unit")
+    return match[1].upper()
+
+
+def _chosen(zones: Sequence[str], zone: str | None, check: Checker) -> str:
+    """The zone to read of a file."""
+    if zone is None and len(zones) == 1:
+        return zones[0]
+    if zone is None or zone not in zones:
+        asked = "" if zone is None else f", found {zone!r}"
+        raise check.error(f"expected one of {', '.join(sorted(zones))}{asked}", "zone")
+    return zone
+
+
+def from_xml(text: str, check: Checker) -> Readings | None:
+    """What an XML document of ENTSO-E's transparency platform says (Publication_MarketDocument)."""
+    from xml.etree import ElementTree
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise check.error("expected XML without a document type")
+    try:
+        root = ElementTree.fromstring(re.sub(r'\sxmlns="[^"]*"', "", text, count=1))  # noqa: S314 - without a document type
+    except ElementTree.ParseError as exc:
+        raise check.error(f"expected XML: {exc}") from None
+    if root.tag != "Publication_MarketDocument":
+        return None
+    order = "classificationSequence_AttributeInstanceComponent.position"
+    series = root.findall("TimeSeries")
+    # the second auction of a day, where there is one, is another market
+    first = min((s.findtext(order) or "1" for s in series), default="1")
+    rows: list[Reading] = []
+    currency = zone = None
+    for number, one in enumerate(series, 1):
+        if (one.findtext(order) or "1") != first:
+            continue
+        currency = one.findtext("currency_Unit.name")
+        zone = one.findtext("out_Domain.mRID")
+        _per_mwh(f"{currency}/{one.findtext('price_Measure_Unit.name')}", check)
+        for period in one.findall("Period"):
+            rows += _period(period, f"TimeSeries {number}", check)
+    return Readings(
+        quantity="price", rows=rows, provider="ENTSO-E", factor=PER_MWH, currency=currency, zone=zone
+    )
+
+
+def _period(period: Any, place: str, check: Checker) -> Iterator[Reading]:
+    """A position that is left out has the price of the one before it (curve type A03)."""
+    start, end = (
+        _iso(period.findtext(f"timeInterval/{name}"), check, f"{place}, {name}") for name in ("start", "end")
+    )
+    resolution = re.fullmatch(r"PT(\d+)(M|H)", period.findtext("resolution") or "")
+    if resolution is None:
+        raise check.error("expected a resolution such as PT15M", place)
+    step = int(resolution[1]) * (60 if resolution[2] == "M" else 3600)
+    points = sorted(
+        (int(p.findtext("position")), p.findtext("price.amount")) for p in period.findall("Point")
+    )
+    ends = [start + (position - 1) * step for position, _ in points[1:]] + [end]
+    for (position, amount), until in zip(points, ends, strict=True):
+        yield Reading(start + (position - 1) * step, until, amount, f"{place}, Point {position}")
+
+
+def from_table(
+    columns: Sequence[str], rows: Sequence[Row], check: Checker, zone: str | None, basis: str | None
+) -> Readings | None:
+    """What a CSV file of a provider says."""
+    lowered = {column.casefold(): column for column in columns}
+
+    def column(pattern: str) -> str | None:
+        return next((name for low, name in lowered.items() if re.search(pattern, low)), None)
+
+    time = column(r"^(mtu|delivery start|datetime) \(")
+    if time is None:
+        return None
+    clock = re.search(r"\((\w+)", time)
+    local = _LocalClock(ZoneInfo(_CLOCKS.get(clock[1].upper() if clock else "", "UTC")), check)
+    if time.startswith("MTU"):
+        return _entsoe_table(column, time, rows, local, check, zone)
+    if time.startswith("Delivery"):
+        areas = {
+            match[1]: match[0] for name in columns if (match := re.fullmatch(r"(\S+) \(([A-Z]{3})\)", name))
+        }
+        zone = _chosen(list(areas), zone, check)
+        return Readings(
+            quantity="price",
+            rows=list(local.readings(rows, time, areas[zone])),
+            provider="Nord Pool",
+            factor=PER_MWH,
+            currency=areas[zone][-4:-1],
+            zone=zone,
+        )
+    actual = column(r"^actual carbon intensity")
+    if actual is not None:
+        readings = list(local.readings(rows, time, actual, column(r"^forecast carbon intensity")))
+        return Readings(
+            quantity="carbon", rows=readings, provider="UK Carbon Intensity", zone="GB", basis="direct"
+        )
+    basis = basis or "lifecycle"
+    intensity = column(
+        r"^carbon intensity.*\(direct" if basis == "direct" else r"^carbon intensity.*\((lca|life)"
+    )
+    if intensity is None:
+        return None
+    name = column("^zone id")
+    zones = dict.fromkeys(row.cells[name] for row in rows) if name else {}
+    if len(zones) > 1:
+        zone = _chosen(list(zones), zone, check)
+        rows = [row for row in rows if row.cells[name or ""] == zone]
+    return Readings(
+        quantity="carbon",
+        rows=list(local.readings(rows, time, intensity)),
+        provider="Electricity Maps",
+        zone=zone or next(iter(zones), None),
+        basis=basis,
+    )
+
+
+def _entsoe_table(
+    column: Callable[[str], str | None],
+    time: str,
+    rows: Sequence[Row],
+    local: _LocalClock,
+    check: Checker,
+    zone: str | None,
+) -> Readings | None:
+    price, area, sequence = column(r"day-ahead price"), column("^area$"), column("^sequence$")
+    if price is None:
+        return None
+    unit = re.search(r"[\[(](.*)[\])]", price)
+    code = column("^currency$")
+    written = unit[1] if unit else ""
+    if code and rows and "/" in written:
+        written = f"{rows[0].cells[code]}/{written.partition('/')[2]}"
+    if area:
+        zone = _chosen(list(dict.fromkeys(row.cells[area] for row in rows)), zone, check)
+        rows = [row for row in rows if row.cells[area] == zone]
+    if sequence:
+        # the second auction of a day, where there is one, is another market
+        rows = [row for row in rows if not re.search(r"[2-9]$", row.cells[sequence])]
+    return Readings(
+        quantity="price",
+        rows=list(local.readings(rows, time, price)),
+        provider="ENTSO-E",
+        factor=PER_MWH,
+        currency=_per_mwh(written, check),
+        zone=zone,
+    )
+
+
+class _LocalClock:
+    """Times as a clock on the wall shows them, in the order of time: the hour that comes twice is two."""
+
+    def __init__(self, zone: ZoneInfo, check: Checker) -> None:
+        self._zone, self._check = zone, check
+
+    def readings(
+        self, rows: Sequence[Row], time: str, value: str, otherwise: str | None = None
+    ) -> Iterator[Reading]:
+        """A reading for each row; ``time`` may hold a span, ``otherwise`` fills an empty ``value``."""
+        before = float("-inf")
+        for row in rows:
+            place = f"line {row.line}, {value}"
+            start, _, end = row.cells[time].partition(" - ")
+            clock, fold = self._parsed(start, f"line {row.line}, {time}")
+            text = row.cells[value] or (row.cells[otherwise] if otherwise else "")
+            moment = self._unix(clock, fold or 0)
+            if moment <= before and fold is None:
+                moment = self._unix(clock, 1)
+            shown = datetime.datetime.fromtimestamp(moment, self._zone).replace(tzinfo=None)
+            if shown != clock and text.strip(" -") in ("", "n/e", "N/A"):
+                # the hour that is skipped in spring, which some list without a value
+                continue
+            if moment <= before or shown != clock:
+                raise self._check.error(f"expected a time after the one before it, found {start!r}", place)
+            before = moment
+            if not end:
+                yield Reading(moment, None, text, place)
+                continue
+            length = (self._parsed(end, place)[0] - clock).total_seconds()
+            # the last quarter before clocks go back ends an hour earlier on the wall
+            yield Reading(moment, moment + (length if length > 0 else length + 3600), text, place)
+
+    def _unix(self, clock: datetime.datetime, fold: int) -> float:
+        return clock.replace(tzinfo=self._zone, fold=fold).timestamp()
+
+    def _parsed(self, text: str, field: str) -> tuple[datetime.datetime, int | None]:
+        """The time, and which of two it is where the file says so: ``02:00:00 (CEST)`` comes first."""
+        text, _, season = text.strip().partition(" (")
+        fold = {"": None, "CEST)": 0, "WEST)": 0, "EEST)": 0}.get(season, 1)
+        match = re.fullmatch(r"(\d\d)[./](\d\d)[./](\d{4}) (\d\d):(\d\d)(?::\d\d)?", text)
+        try:
+            if match:
+                day, month, year, hour, minute = map(int, match.groups())
+                return datetime.datetime(year, month, day, hour, minute), fold  # noqa: DTZ001 - a wall clock's
+            return datetime.datetime.fromisoformat(text).replace(tzinfo=None), fold
+        except ValueError:
+            raise self._check.error(f"expected a date and a time, found {text!r}", field) from None

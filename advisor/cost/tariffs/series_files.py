@@ -1,0 +1,213 @@
+"""Prices or intensities over time from files, as an operator or a provider writes them.
+
+The operator's own CSV has the columns ``timestamp`` and ``price_per_kwh`` or ``carbon_grams_per_kwh``; what
+providers give is recognised by `advisor.cost.tariffs.provider_files`. Several files, such as the days or the
+pages of an API, are one series.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from advisor.cost.checks import Checker, Grams, Number
+from advisor.cost.operator_files import read_text
+from advisor.cost.tariffs.provider_files import (
+    Quantity,
+    Reading,
+    Readings,
+    Row,
+    from_json,
+    from_table,
+    from_xml,
+    unix_seconds,
+)
+from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
+from advisor.errors import PricingError
+
+__all__ = ["SERIES_SUFFIXES", "read_series", "series_paths"]
+
+SERIES_SUFFIXES = (".csv", ".json", ".xml")
+_COLUMNS: dict[Quantity, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
+_OWN = ""
+"""Provider of the operator's own files."""
+
+
+def series_paths(folder: Path, names: str | Sequence[str]) -> list[Path]:
+    """The files that a document names; one with ``*`` stands for several, in the order of their names."""
+    listed = [names] if isinstance(names, str) else list(names)
+    paths: list[Path] = []
+    for name in listed:
+        paths += sorted(folder.glob(name)) if "*" in name else [folder / name]
+    if not paths:
+        raise PricingError("expected files, found none", subject=folder / ", ".join(listed))
+    return paths
+
+
+def read_series(
+    paths: Sequence[Path],
+    quantity: Quantity,
+    check: Checker,
+    *,
+    hold_seconds: float | None = None,
+    zone: str | None = None,
+    basis: str | None = None,
+    with_vat: bool = True,
+    allow_negative: bool = False,
+) -> SourcedSchedule:
+    """The series in ``paths``, per kWh; in the file's currency where it says one.
+
+    Parameters
+    ----------
+    check
+        Of what names the files: it has the currency of prices that do not say theirs.
+    hold_seconds
+        How long a value holds at most; else until the file says, else for the usual step.
+    zone
+        Of files with several zones, the one to read.
+    basis
+        Of files with intensities of several kinds, the one to read: lifecycle (the default) or direct.
+    with_vat
+        Whether prices that come both ways are read with VAT.
+    allow_negative
+        Of the operator's own files; markets pay for taking.
+
+    Raises
+    ------
+    PricingError
+        Names file, line and column of what cannot be used.
+    """
+    values: list[tuple[Reading, float | None]] = []
+    cells = [replace(check, subject=path, lines={}) for path in paths]
+    parsed = [_parse(Path(str(cell.subject)), quantity, cell, zone, basis, with_vat) for cell in cells]
+    first = parsed[0]
+    for cell, given in zip(cells, parsed, strict=True):
+        if (given.provider, given.currency, given.zone) != (first.provider, first.currency, first.zone):
+            raise cell.error(f"expected provider, currency and zone of {paths[0]}")
+        cell = replace(cell, currency=given.currency or cell.currency)
+        negative = allow_negative or given.provider != _OWN
+        values += [(row, _value(row, given, cell, negative)) for row in given.rows]
+    subject = paths[0] if len(paths) == 1 else paths[0].parent
+    if quantity == "carbon" and values:
+        # an hour of a grid may be that clean, all of them are not
+        highest = max(value or 0.0 for _, value in values)
+        replace(check, subject=subject, lines={}).grams(highest, "carbon_grams_per_kwh")
+    try:
+        series = _steps(values, hold_seconds, in_order=first.provider == _OWN)
+    except PricingError as exc:
+        raise PricingError(exc.problem, subject=subject, field=exc.field) from None
+    source = ", ".join(filter(None, (first.provider, first.zone))) or str(subject)
+    return SourcedSchedule(series, source, first.currency, first.basis)
+
+
+def _parse(
+    path: Path, quantity: Quantity, check: Checker, zone: str | None, basis: str | None, with_vat: bool
+) -> Readings:
+    text, readings = read_text(path), None
+    start = text.lstrip()[:1]
+    if start == "<":
+        readings = from_xml(text, check)
+    elif start in ("{", "["):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as exc:
+            raise check.error(f"expected JSON: {exc}") from None
+        readings = from_json(document, check, zone, with_vat)
+    else:
+        columns, rows = _table(text, check)
+        readings = from_table(columns, rows, check, zone, basis)
+        if readings is None:
+            readings = _own_table(columns, rows, quantity, check)
+    if readings is None:
+        raise check.error("expected a format of a provider that is known, or timestamp and value as CSV")
+    if readings.quantity != quantity:
+        raise check.error(f"expected a series of {quantity}, found one of {readings.quantity}")
+    return readings
+
+
+def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
+    """A CSV file with a comma, a semicolon or a tab between its cells; every row as long as its header."""
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns = [name.strip() for name in next(lines, [])]
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
+    rows = []
+    for cells in lines:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(columns):
+            problem = f"expected {len(columns)} cells as in the header, found {len(cells)}"
+            comma = delimiter == "," and len(cells) > len(columns)
+            hint = " (a decimal comma needs a semicolon between the cells)" if comma else ""
+            raise check.error(problem + hint, f"line {lines.line_num}")
+        # where the comma is not what parts the cells, it is a decimal comma
+        texts = cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
+        rows.append(Row(lines.line_num, dict(zip(columns, texts, strict=True))))
+    return columns, rows
+
+
+def _own_table(columns: Sequence[str], rows: Sequence[Row], quantity: Quantity, check: Checker) -> Readings:
+    column = _COLUMNS[quantity]
+    for needed in ("timestamp", column):
+        if needed not in columns:
+            raise check.error(f"expected the columns timestamp and {column}", needed)
+    readings = [
+        Reading(
+            unix_seconds(row.cells["timestamp"], check, f"line {row.line}, timestamp"),
+            None,
+            row.cells[column],
+            f"line {row.line}, {column}",
+        )
+        for row in rows
+    ]
+    return Readings(quantity=quantity, rows=readings, provider=_OWN)
+
+
+def _value(row: Reading, given: Readings, check: Checker, allow_negative: bool) -> float | None:
+    """A value per kWh; None is a hole."""
+    value = row.value.strip() if isinstance(row.value, str) else row.value
+    if value in (None, "", "-", "n/e", "N/A"):
+        return None
+    if given.quantity == "carbon":
+        grams: float = check.convert(value, Grams, row.place)
+        return grams
+    if given.factor != 1.0:
+        value = check.convert(value, Number, row.place) * given.factor
+    return check.price(value, row.place, allow_negative=allow_negative)
+
+
+def _steps(
+    values: Sequence[tuple[Reading, float | None]], hold_seconds: float | None, in_order: bool
+) -> StepSeries:
+    """A step for each reading; a hole where one ends before the next begins."""
+    if in_order:
+        return StepSeries.of([row.start for row, _ in values], [value for _, value in values], hold_seconds)
+    # pages of an API overlap
+    steps: list[tuple[Reading, float | None]] = []
+    for row, value in sorted(values, key=lambda pair: pair[0].start):
+        if not steps or row.start > steps[-1][0].start:
+            steps.append((row, value))
+        elif value != steps[-1][1]:
+            raise PricingError("expected one value for a moment, found two", field=row.place)
+    ends = [row.end for row, _ in steps]
+    if not steps or None in ends[:-1]:
+        return StepSeries.of([row.start for row, _ in steps], [value for _, value in steps], hold_seconds)
+    times: list[float] = []
+    prices: list[float | None] = []
+    for (row, value), end, (after, _) in zip(steps, ends, [*steps[1:], steps[-1]], strict=True):
+        times.append(row.start)
+        prices.append(value)
+        if end is not None and end < after.start:
+            times.append(end)
+            prices.append(None)
+    last, end = steps[-1][0].start, ends[-1]
+    return StepSeries(tuple(times), tuple(prices), (end - last) if end is not None else hold_seconds or 0.0)

@@ -1,0 +1,400 @@
+"""A year in each provider's format, priced, beside sums of fractions that never see the format."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from advisor import CostModel
+from advisor.cost.checks import Checker
+from advisor.cost.tariffs.schedule import SourcedSchedule, value_at
+from advisor.cost.tariffs.series_files import read_series
+from advisor.cost.tariffs.tariff_files import read_tariff
+from advisor.errors import PricingError
+
+UTC = datetime.UTC
+BRUSSELS = ZoneInfo("Europe/Brussels")
+# a year by the clock on the wall in Brussels: both clock changes are in it
+START = int(datetime.datetime(2025, 1, 1, tzinfo=BRUSSELS).timestamp())
+END = int(datetime.datetime(2026, 1, 1, tzinfo=BRUSSELS).timestamp())
+
+
+class Step(NamedTuple):
+    """A value that holds from ``start`` for ``seconds``."""
+
+    start: int
+    seconds: int
+    value: Fraction
+
+
+def year(seconds: int, lowest: int, highest: int, hundredths: int = 100) -> list[Step]:
+    """Steps of one length with values of two decimals."""
+    draw = random.Random(seconds + highest)
+    return [
+        Step(start, seconds, Fraction(draw.randint(lowest, highest), hundredths))
+        for start in range(START, END, seconds)
+    ]
+
+
+def exact(steps: list[Step], watts: list[int], per_kwh: Fraction) -> Fraction:
+    """The sum over all steps of energy times value."""
+    total = Fraction(0)
+    for step, before, after in zip(steps, watts, watts[1:], strict=False):
+        total += step.seconds * Fraction(before + after, 2) * step.value
+    return total * per_kwh / 3_600_000
+
+
+def iso(moment: int, zone: ZoneInfo | datetime.timezone = UTC) -> str:
+    return datetime.datetime.fromtimestamp(moment, zone).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def wall(moment: int, form: str) -> str:
+    return datetime.datetime.fromtimestamp(moment, BRUSSELS).strftime(form)
+
+
+def decimal(value: Fraction, mark: str = ".") -> str:
+    return f"{float(value):.2f}".replace(".", mark)
+
+
+def entsoe_xml(folder: Path, steps: list[Step]) -> None:
+    """A series a day; a position whose price is that of the one before is left out."""
+    series = []
+    for day in days(steps):
+        points, before = [], None
+        for position, step in enumerate(day, 1):
+            if step.value != before:
+                price = f"<price.amount>{decimal(step.value)}</price.amount>"
+                points.append(f"<Point><position>{position}</position>{price}</Point>")
+            before = step.value
+        start, end = (iso(m)[:16] + "Z" for m in (day[0].start, day[-1].start + day[-1].seconds))
+        series.append(
+            "<TimeSeries><currency_Unit.name>EUR</currency_Unit.name>"
+            "<price_Measure_Unit.name>MWH</price_Measure_Unit.name><curveType>A03</curveType><Period>"
+            f"<timeInterval><start>{start}</start><end>{end}</end></timeInterval>"
+            f"<resolution>PT{day[0].seconds // 60}M</resolution>{''.join(points)}</Period></TimeSeries>"
+        )
+    space = "urn:iec62325.351:tc57wg16:451-3:publicationdocument:7:3"
+    text = f'<?xml version="1.0"?><Publication_MarketDocument xmlns="{space}">{"".join(series)}'
+    (folder / "prices.xml").write_text(f"{text}</Publication_MarketDocument>")
+
+
+def days(steps: list[Step]) -> Iterator[list[Step]]:
+    day: list[Step] = []
+    for step in steps:
+        if day and wall(step.start, "%j") != wall(day[0].start, "%j"):
+            yield day
+            day = []
+        day.append(step)
+    yield day
+
+
+def entsoe_csv(folder: Path, steps: list[Step]) -> None:
+    """The hour that is skipped in spring is listed without a price."""
+    lines = ['"MTU (CET/CEST)","Day-ahead Price [EUR/MWh]","Currency","BZN|BE"']
+    for step in steps:
+        form = "%d.%m.%Y %H:%M"
+        start = wall(step.start, form)
+        # as it is shown: an hour later, whatever clocks do
+        end = datetime.datetime.fromtimestamp(step.start, BRUSSELS) + datetime.timedelta(seconds=step.seconds)
+        lines.append(f'"{start} - {end:{form}}","{decimal(step.value)}","EUR",""')
+        if start == "30.03.2025 01:00":
+            lines.append('"30.03.2025 02:00 - 30.03.2025 03:00","","EUR",""')
+    (folder / "prices.csv").write_text("\n".join(lines) + "\n")
+
+
+def entsoe_csv_of_areas(folder: Path, steps: list[Step]) -> None:
+    """Two areas and two auctions; one of each is asked for."""
+    lines = ['"MTU (CET/CEST)","Area","Sequence","Day-ahead Price (EUR/MWh)"']
+    for area, sequence, extra in (("BZN|BE", 1, 0), ("BZN|BE", 2, 1), ("BZN|FR", 1, 2)):
+        for step in steps:
+            form = "%d/%m/%Y %H:%M:%S"
+            span = f"{wall(step.start, form)} - {wall(step.start + step.seconds, form)}"
+            value = decimal(step.value + extra)
+            lines.append(f'"{span}","{area}","Sequence Sequence {sequence}","{value}"')
+    (folder / "prices.csv").write_text("\n".join(lines) + "\n")
+    (folder / "tariff.yaml").write_text("series: prices.csv\nzone: BZN|BE\n")
+
+
+def nord_pool_json(folder: Path, steps: list[Step]) -> None:
+    """A file a day, two areas."""
+    for number, day in enumerate(days(steps)):
+        entries = [
+            {
+                "deliveryStart": iso(s.start),
+                "deliveryEnd": iso(s.start + s.seconds),
+                "entryPerArea": {"SE3": float(s.value), "SE4": 1.0},
+            }
+            for s in day
+        ]
+        document = {"currency": "SEK", "market": "DayAhead", "multiAreaEntries": entries}
+        (folder / f"day-{number:03d}.json").write_text(json.dumps(document))
+    (folder / "tariff.yaml").write_text("series: day-*.json\nzone: SE3\n")
+
+
+def nord_pool_csv(folder: Path, steps: list[Step]) -> None:
+    """Semicolons and decimal commas, by the clock on the wall."""
+    lines = ["Delivery Start (CET);Delivery End (CET);SE3 (SEK)"]
+    for s in steps:
+        start, end = (wall(m, "%d.%m.%Y %H:%M:%S") for m in (s.start, s.start + s.seconds))
+        lines.append(f"{start};{end};{decimal(s.value, ',')}")
+    (folder / "prices.csv").write_text("\ufeff" + "\r\n".join(lines) + "\r\n", newline="")
+
+
+def awattar(folder: Path, steps: list[Step]) -> None:
+    entries = [
+        {
+            "start_timestamp": s.start * 1000,
+            "end_timestamp": (s.start + s.seconds) * 1000,
+            "marketprice": float(s.value),
+            "unit": "Eur/MWh",
+        }
+        for s in steps
+    ]
+    (folder / "prices.json").write_text(json.dumps({"object": "list", "data": entries, "url": "/at"}))
+
+
+def energy_charts(folder: Path, steps: list[Step]) -> None:
+    document = {"unix_seconds": [s.start for s in steps], "price": [float(s.value) for s in steps]}
+    (folder / "prices.json").write_text(json.dumps({**document, "unit": "EUR / MWh", "deprecated": False}))
+
+
+def octopus(folder: Path, steps: list[Step]) -> None:
+    """Newest first, in pages that overlap, in pence, VAT of 5 % beside."""
+    entries = [
+        {
+            "value_exc_vat": float(s.value),
+            "value_inc_vat": float(s.value) * 1.05,
+            "valid_from": iso(s.start),
+            "valid_to": iso(s.start + s.seconds),
+            "payment_method": None,
+        }
+        for s in reversed(steps)
+    ]
+    for page, first in enumerate(range(0, len(entries), 1400)):
+        results = entries[first : first + 1500]
+        document = {"count": len(entries), "next": None, "previous": None, "results": results}
+        (folder / f"page{page}.json").write_text(json.dumps(document))
+    (folder / "tariff.yaml").write_text("series: page*.json\nvat_percent: 5\nfees_per_kwh: 0.01\n")
+
+
+PER_MWH = Fraction(1, 1000)
+PRICES: dict[str, tuple[Callable[[Path, list[Step]], None], int, str, Fraction]] = {
+    "ENTSO-E XML": (entsoe_xml, 900, "EUR", PER_MWH),
+    "ENTSO-E CSV": (entsoe_csv, 3600, "EUR", PER_MWH),
+    "ENTSO-E CSV of areas": (entsoe_csv_of_areas, 3600, "EUR", PER_MWH),
+    "Nord Pool JSON": (nord_pool_json, 900, "SEK", PER_MWH),
+    "Nord Pool CSV": (nord_pool_csv, 3600, "SEK", PER_MWH),
+    "aWATTar": (awattar, 3600, "EUR", PER_MWH),
+    "Energy-Charts": (energy_charts, 3600, "EUR", PER_MWH),
+}
+
+
+def used(steps: list[Step]) -> tuple[dict[str, Any], list[int]]:
+    """A scenario with a sample at each step, and its watts."""
+    draw = random.Random(7)
+    watts = [draw.randint(0, 500) for _ in range(len(steps) + 1)]
+    stamps = [*(s.start for s in steps), END]
+    samples = {"timestamps": stamps, "power_watts": watts}
+    return {"start_time": START, "duration": END - START, "samples": samples}, watts
+
+
+def tariff_of(folder: Path) -> Path:
+    return next(path for name in ("tariff.yaml", "prices.*") for path in folder.glob(name))
+
+
+@pytest.mark.parametrize("provider", PRICES)
+def test_a_year_of_prices(tmp_path: Path, provider: str) -> None:
+    write, seconds, currency, per_kwh = PRICES[provider]
+    steps = year(seconds, -20_000, 90_000)
+    write(tmp_path, steps)
+    scenario, watts = used(steps)
+    cost = CostModel(tariff=tariff_of(tmp_path), currency=currency).price(scenario)
+    assert cost.cost_energy == pytest.approx(float(exact(steps, watts, per_kwh)), rel=1e-12)
+    assert (cost.inputs.price_source or "").startswith(
+        provider.split(" CSV")[0].split(" JSON")[0].split(" XML")[0]
+    )
+
+
+def test_a_year_of_octopus_with_vat_and_fees(tmp_path: Path) -> None:
+    """Pence without VAT, a penny of fees, and 5 % on both."""
+    steps = year(1800, -2_000, 9_000)
+    octopus(tmp_path, steps)
+    scenario, watts = used(steps)
+    paid = [Step(s.start, s.seconds, (s.value / 100 + Fraction(1, 100)) * Fraction(105, 100)) for s in steps]
+    cost = CostModel(tariff=tmp_path / "tariff.yaml", currency="GBP").price(scenario)
+    assert cost.cost_energy == pytest.approx(float(exact(paid, watts, Fraction(1))), rel=1e-12)
+
+
+def test_octopus_alone_is_read_with_its_vat(tmp_path: Path) -> None:
+    octopus(tmp_path, year(1800, 100, 100))
+    tariff = read_tariff(tmp_path / "page0.json", Checker(currency="GBP"))
+    assert value_at(tariff.schedule, END - 1800) == pytest.approx(0.0105)
+    assert tariff.currency == "GBP"
+
+
+def electricity_maps_csv(folder: Path, steps: list[Step]) -> None:
+    lines = [
+        "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),"
+        "Carbon intensity gCO₂eq/kWh (Life cycle),Carbon-free energy percentage (CFE%),Data source"
+    ]
+    for s in steps:
+        time = iso(s.start).replace("T", " ").rstrip("Z")
+        lines.append(f"{time},Belgium,Belgium,BE,{decimal(s.value / 2)},{decimal(s.value)},50,x")
+    (folder / "carbon.csv").write_text("\n".join(lines) + "\n")
+
+
+def electricity_maps_json(folder: Path, steps: list[Step]) -> None:
+    entries = [{"zone": "BE", "carbonIntensity": float(s.value), "datetime": iso(s.start)} for s in steps]
+    (folder / "carbon.json").write_text(json.dumps({"zone": "BE", "data": entries}))
+
+
+def uk_json(folder: Path, steps: list[Step]) -> None:
+    """What was measured goes before what was forecast."""
+    entries = []
+    for i, s in enumerate(steps):
+        intensity = {
+            "forecast": float(s.value),
+            "actual": None if i % 5 == 0 else float(s.value),
+            "index": "x",
+        }
+        if i % 5:
+            intensity["forecast"] = 1.0
+        start, end = (iso(m)[:16] + "Z" for m in (s.start, s.start + s.seconds))
+        entries.append({"from": start, "to": end, "intensity": intensity})
+    (folder / "carbon.json").write_text(json.dumps({"data": entries}))
+
+
+def uk_csv(folder: Path, steps: list[Step]) -> None:
+    lines = ["Datetime (UTC),Actual Carbon Intensity (gCO2/kWh),Forecast Carbon Intensity (gCO2/kWh),Index"]
+    lines += [f"{iso(s.start)[:16]}Z,{decimal(s.value)},1,low" for s in steps]
+    (folder / "carbon.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("write", "seconds", "basis"),
+    [
+        (electricity_maps_csv, 3600, "lifecycle"),
+        (electricity_maps_json, 3600, "lifecycle"),
+        (uk_json, 1800, "direct"),
+        (uk_csv, 1800, "direct"),
+    ],
+)
+def test_a_year_of_intensities(tmp_path: Path, write: Any, seconds: int, basis: str) -> None:
+    steps = year(seconds, 0, 90_000)
+    write(tmp_path, steps)
+    scenario, watts = used(steps)
+    carbon = read_series(list(tmp_path.iterdir()), "carbon", Checker())
+    cost = CostModel(carbon_grams_per_kwh=carbon).price(scenario)
+    grams = exact(steps, watts, Fraction(1))
+    assert cost.co2_operational_kg == pytest.approx(float(grams / 1000), rel=1e-12)
+    assert cost.inputs.carbon_basis == basis
+
+
+def test_the_kind_of_intensity_is_the_one_asked_for(tmp_path: Path) -> None:
+    electricity_maps_csv(tmp_path, year(3600, 20_000, 20_000))
+    direct = read_series([tmp_path / "carbon.csv"], "carbon", Checker(), basis="direct")
+    assert value_at(direct.schedule, START) == 100.0
+
+
+def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path) -> None:
+    """As European markets did on 1 October 2025."""
+    change = int(datetime.datetime(2025, 10, 1, tzinfo=BRUSSELS).timestamp())
+    steps = [s for s in year(3600, 0, 9_000) if s.start < change]
+    steps += [s for s in year(900, 0, 9_000) if s.start >= change]
+    energy_charts(tmp_path, steps)
+    quarters = [Step(at, 900, s.value) for s in steps for at in range(s.start, s.start + s.seconds, 900)]
+    scenario, watts = used(quarters)
+    cost = CostModel(tariff=tmp_path / "prices.json", currency="EUR").price(scenario)
+    assert cost.cost_energy == pytest.approx(float(exact(quarters, watts, PER_MWH)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"data": []}', "expected a format of a provider that is known"),
+        ("[1, 2]", "expected a format of a provider that is known"),
+        ("{", "expected JSON"),
+        ('{"data": [{"marketprice": 1, "unit": "Eur/GWh"}]}', "unit: expected a price per MWh"),
+        ('{"data": [{"marketprice": 1, "unit": "Eur/MWh"}]}', "expected the fields of its provider"),
+        ('{"data": [{"carbonIntensity": 1, "datetime": "2025-01-01T00:00Z"}]}', "expected a series of price"),
+        ('{"data": [{"carbonIntensity": 1, "datetime": "yesterday"}]}', r"\[0\].datetime: expected ISO 8601"),
+        ('{"multiAreaEntries": [{"entryPerArea": {"SE3": 1, "SE4": 2}}]}', "zone: expected one of SE3, SE4"),
+        ("<a/>", "expected a format of a provider that is known"),
+        ("<a", "expected XML"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "without a document type"),
+    ],
+)
+def test_what_no_provider_writes_is_refused_in_a_line(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(text)
+    with pytest.raises(PricingError, match=problem) as caught:
+        read_tariff(path)
+    assert str(path) in str(caught.value)
+
+
+def test_two_values_for_a_moment_are_refused(tmp_path: Path) -> None:
+    awattar(tmp_path, [Step(START, 3600, Fraction(1)), Step(START, 3600, Fraction(2))])
+    with pytest.raises(PricingError, match=r"data\[1\].marketprice: expected one value for a moment"):
+        read_tariff(tmp_path / "prices.json")
+
+
+def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
+    steps = year(3600, 100, 200)[:10]
+    awattar(tmp_path, steps[:4] + steps[6:])
+    tariff: SourcedSchedule = read_tariff(tmp_path / "prices.json", Checker(currency="EUR"))
+    assert value_at(tariff.schedule, steps[4].start) is None
+    assert value_at(tariff.schedule, steps[6].start) == pytest.approx(float(steps[6].value) / 1000)
+
+
+def test_the_hour_that_comes_twice_is_told_apart_where_the_file_says_which(tmp_path: Path) -> None:
+    """As ENTSO-E writes quarters around a change of the clocks; the first of the two hours is not there."""
+    path = tmp_path / "prices.csv"
+    path.write_text(
+        '"MTU (CET/CEST)","Area","Sequence","Day-ahead Price (EUR/MWh)"\n'
+        '"27/10/2024 01:45:00 - 27/10/2024 02:00:00 (CEST)","BZN|BE","Without sequence","10"\n'
+        '"27/10/2024 02:00:00 (CET) - 27/10/2024 02:15:00 (CET)","BZN|BE","Without sequence","20"\n'
+        '"27/10/2024 02:15:00 (CET) - 27/10/2024 02:30:00 (CET)","BZN|BE","Sequence Sequence 1","30"\n'
+        '"27/10/2024 02:15:00 (CET) - 27/10/2024 02:30:00 (CET)","BZN|BE","Sequence Sequence 2","90"\n'
+    )
+    prices = read_tariff(path, Checker(currency="EUR")).schedule
+    clocks = [(23, 45, 26), (0, 0, 27), (1, 0, 27), (1, 15, 27)]
+    moments = [datetime.datetime(2024, 10, d, h, m, tzinfo=UTC).timestamp() for h, m, d in clocks]
+    assert [value_at(prices, moment) for moment in moments] == [0.01, None, 0.02, 0.03]
+
+
+def test_an_hour_without_an_intensity_is_a_hole(tmp_path: Path) -> None:
+    """Electricity Maps answers null for what it does not know; that is neither 0 nor -1."""
+    path = tmp_path / "carbon.json"
+    values = [300, None, 200]
+    entries = [{"carbonIntensity": v, "datetime": iso(START + 3600 * i)} for i, v in enumerate(values)]
+    path.write_text(json.dumps({"zone": "BE", "history": entries}))
+    carbon = read_series([path], "carbon", Checker()).schedule
+    assert [value_at(carbon, START + 3600 * i) for i in range(3)] == values
+
+
+def test_a_price_for_each_way_of_paying_is_read_once(tmp_path: Path) -> None:
+    """Octopus lists variable tariffs twice, and leaves the end of the last price open."""
+    path = tmp_path / "prices.json"
+    entry = {"value_exc_vat": 20.0, "value_inc_vat": 21.0, "valid_to": None, "valid_from": iso(START)}
+    ways = [("DIRECT_DEBIT", 21.0), ("NON_DIRECT_DEBIT", 23.0)]
+    results = [{**entry, "value_inc_vat": value, "payment_method": way} for way, value in ways]
+    path.write_text(json.dumps({"results": results}))
+    (tmp_path / "tariff.yaml").write_text("series: prices.json\nhold_seconds: 86400\n")
+    prices = read_tariff(tmp_path / "tariff.yaml").schedule
+    assert value_at(prices, START + 3600) == pytest.approx(0.21)
+
+
+def test_a_page_without_data_is_named(tmp_path: Path) -> None:
+    """UK Carbon Intensity answers {} with success past its forecast."""
+    path = tmp_path / "carbon.json"
+    path.write_text("{}")
+    with pytest.raises(PricingError, match=r"carbon\.json: expected a format of a provider"):
+        read_series([path], "carbon", Checker())
