@@ -43,15 +43,27 @@ class HuberRidge(RidgeCV):  # type: ignore[misc]
     A meter that slept through a short run is off by a third; squares of that would bend the whole fit. The
     penalty is chosen by leave-one-out error before. (scikit-learn's HuberRegressor chooses none, and stops
     with an error where the data lie exactly on a plane.)
+
+    ``relative``: errors count as shares of what is predicted; targets are then positive.
     """
 
+    def __init__(self, alphas: tuple[float, ...] = (1.0,), *, relative: bool = False) -> None:
+        super().__init__(alphas)
+        self.relative = relative
+
     def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> Self:  # noqa: N803
-        super().fit(X, y, sample_weight=sample_weight)
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        scale = y / y.mean() if self.relative else np.ones(len(y))
+        super().fit(X, y, sample_weight=weights / scale**2)
         for _ in range(_REWEIGHTINGS):
-            errors = np.abs(y - self.predict(X))
+            predicted = self.predict(X)
+            if self.relative:
+                # by what is predicted, not measured: that would favour predictions that are too low
+                scale = np.clip(predicted, y / 2, 2 * y) / y.mean()
+            errors = np.abs(y - predicted) / scale
             bound = max(_HUBER * 1.4826 * float(np.median(errors)), 1e-9)
-            ridge = Ridge(self.alpha_).fit(X, y, weights * np.minimum(1.0, bound / np.maximum(errors, 1e-12)))
+            near = np.minimum(1.0, bound / np.maximum(errors, 1e-12))
+            ridge = Ridge(self.alpha_).fit(X, y, weights / scale**2 * near)
             self.coef_, self.intercept_ = ridge.coef_, ridge.intercept_
         return self
 
@@ -71,12 +83,12 @@ class LogarithmOfWideColumns(TransformerMixin, BaseEstimator):  # type: ignore[m
         return table
 
 
-def _linear(*before: BaseEstimator) -> Pipeline:
-    return make_pipeline(*before, StandardScaler(), HuberRidge(_ALPHAS))
+def _linear(*before: BaseEstimator, relative: bool = False) -> Pipeline:
+    return make_pipeline(*before, StandardScaler(), HuberRidge(_ALPHAS, relative=relative))
 
 
-def _curved() -> Pipeline:
-    return _linear(StandardScaler(), PolynomialFeatures(2, include_bias=False))
+def _curved(*, relative: bool = False) -> Pipeline:
+    return _linear(StandardScaler(), PolynomialFeatures(2, include_bias=False), relative=relative)
 
 
 def candidates(rows: int, columns: int, seed: int = 0) -> dict[str, BaseEstimator]:
@@ -88,14 +100,18 @@ def candidates(rows: int, columns: int, seed: int = 0) -> dict[str, BaseEstimato
     models: dict[str, BaseEstimator] = {"mean": DummyRegressor()}
     if rows < _FEWEST_ROWS:
         return models
-    models |= {"line": _linear(), "log_linear": _linear(), "power_law": _linear(LogarithmOfWideColumns())}
+    models |= {
+        "line": _linear(relative=True),
+        "log_linear": _linear(),
+        "power_law": _linear(LogarithmOfWideColumns()),
+    }
     terms = math.comb(columns + 2, 2) - 1
     if (
         rows >= _FEWEST_ROWS_FOR_CURVES
         and terms <= _MOST_TERMS
         and rows >= min(2 * _FEWEST_ROWS_FOR_CURVES, _ROWS_A_TERM * terms)
     ):
-        models |= {"parabola": _curved(), "log_parabola": _curved()}
+        models |= {"parabola": _curved(relative=True), "log_parabola": _curved()}
     if rows >= _FEWEST_ROWS_FOR_TREES:
         models |= _flexible(rows, columns, seed)
     return models

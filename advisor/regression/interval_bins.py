@@ -119,14 +119,15 @@ def normal_half_width(variance: float, level: float) -> float:
     return math.sqrt(variance) * float(stats.norm.ppf((1 + level) / 2))
 
 
-def mean_ratio_error(log_residuals: Floats) -> float:
+def mean_ratio_error(log_residuals: Floats, weights: Floats | None = None) -> float:
     """Mean absolute error as a ratio of the measured values, from ``log(measured) - log(predicted)``.
 
     >>> mean_ratio_error(np.log(np.array([100.0, 100.0])) - np.log(np.array([110.0, 90.0])))
     0.1
     """
     # far beyond any use, and safe from overflow
-    return round(float(np.abs(np.expm1(np.clip(-log_residuals, -50, 50))).mean()), 12)
+    errors = np.abs(np.expm1(np.clip(-log_residuals, -50, 50)))
+    return round(float(np.average(errors, weights=weights)), 12)
 
 
 class IntervalBin(Struct, frozen=True):

@@ -230,7 +230,7 @@ class PowerPredictor(_WithTrainingR2):
             ).fit(streams, watts, groups=codes.ravel())
             self.kind_ = "linear" if by_degree.best_params_["degree"] == 1 else "polynomial"
         self.model_ = _CURVES[self.kind_]().fit(streams, watts)
-        self.training_r2_ = _r2(watts, self.predict(streams))
+        self.training_r2_ = _r2(watts, np.maximum(self.model_.predict(streams), 0.0))
         return self
 
     def fit_scenarios(self, scenarios: Iterable[Scenario | Mapping[str, object]]) -> Self:

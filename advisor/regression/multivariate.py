@@ -129,9 +129,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             name: logs - _held_out(name, model, x, y, weights, codes, self.folds)
             for name, model in candidates(len(y), x.shape[1], self.seed).items()
         }
-        self.errors_ = {
-            name: float(np.average(_ratio_errors(r), weights=weights)) for name, r in residuals.items()
-        }
+        self.errors_ = {name: mean_ratio_error(r, weights) for name, r in residuals.items()}
         self.chosen_ = _chosen(residuals, weights, np.unique(codes, return_inverse=True)[1], self.margin)
         self.residuals_ = np.mean([residuals[name] for name in self.chosen_], axis=0)
         if len(logs) < 20:
@@ -208,11 +206,9 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
 
 def _fitted(name: str, model: BaseEstimator, x: Floats, y: Floats, weights: Floats) -> BaseEstimator:
     """A fitted copy of a candidate, for targets ``y`` on the plain scale."""
-    plain = name in PLAIN_SCALE
-    # relative errors are what counts: on the plain scale those are errors over the target
-    weights = weights * (y.mean() / y) ** 2 if plain else weights
     last = f"{model.steps[-1][0]}__" if isinstance(model, Pipeline) else ""
-    return clone(model).fit(x, y if plain else np.log(y), **{f"{last}sample_weight": weights})
+    targets = y if name in PLAIN_SCALE else np.log(y)
+    return clone(model).fit(x, targets, **{f"{last}sample_weight": weights})
 
 
 def _log_predictions(name: str, model: BaseEstimator, x: Floats, least: float) -> Floats:
@@ -274,16 +270,13 @@ def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margi
     return (simplest,) if _clearly_less(losses[simplest], means[three], weights, codes) else three
 
 
-def _ratio_errors(log_residuals: Floats) -> Floats:
-    return np.asarray(np.abs(np.expm1(np.clip(-log_residuals, -50, 50))))
-
-
 def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
     """Error of each value, and of its comparison with others of its group: what all of a video share tells
-    nothing of which of its configurations is best.
+    nothing of which of its configurations is best. Of logarithms, for errors as shares of what was measured
+    would favour predictions that are too low.
     """
     shared = np.bincount(codes, weights * residuals) / np.bincount(codes, weights)
-    return _ratio_errors(residuals) + _ratio_errors(residuals - shared[codes])
+    return np.abs(residuals) + np.abs(residuals - shared[codes])
 
 
 def _clearly_less(losses: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
