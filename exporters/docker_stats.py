@@ -1,4 +1,4 @@
-"""Containers of a Docker engine: CPU, memory, network, block I/O, and their part of the energy. Port 9501.
+"""Containers, systemd units and Kubernetes pods: what they use, and their part of the energy. Port 9501.
 
 A sampler thread keeps the numbers; a scrape touches no file and asks no engine.
 """
@@ -14,10 +14,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.common.booleans import parse_boolean
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
+from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet, unit_patterns
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
 from advisor.containers.state import SavedContainers
@@ -32,7 +34,7 @@ from exporters.runtime.logs import logger
 from exporters.runtime.meter import MeterOpener, state_path, warn_unsaved
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
-__all__ = ["EXPORTER", "DockerCollector", "Settings", "families"]
+__all__ = ["EXPORTER", "DockerCollector", "GroupCollector", "Settings", "families", "group_families"]
 
 _ONE = ("container",)
 _NOT_ALLOWED = "this user may not use the socket: put it into the socket's group (docker compose: DOCKER_GID)"
@@ -141,6 +143,49 @@ ERRORS = Family(
     ("source", "reason"),
 )
 MISSED_TICKS = Family("docker_missed_ticks_total", "counter", "Samples left out because it was too late.")
+
+_GROUP = ("group",)
+GROUP_CPU = Family(
+    "cgroup_cpu_seconds_total", "counter", "CPU time of a systemd unit or Kubernetes pod.", _GROUP
+)
+GROUP_PERCENT = Family(
+    "cgroup_cpu_percent", "gauge", "CPU over the exporter's last interval; 100 is one core.", _GROUP
+)
+GROUP_WORKING_SET = Family(
+    "cgroup_memory_working_set_bytes",
+    "gauge",
+    "Memory in use without the file pages that can be dropped at once.",
+    _GROUP,
+)
+GROUP_ENERGY = Family(
+    "cgroup_energy_joules_total",
+    "counter",
+    "Part of the host's energy by CPU time since the exporter first started on this boot, as for containers. "
+    "Modelled.",
+    (*_GROUP, "policy"),
+)
+GROUP_EXITED = Family(
+    "cgroup_exited_energy_joules_total", "counter", "Energy of all groups that have ended.", ("policy",)
+)
+GROUP_UNATTRIBUTED = Family(
+    "cgroup_unattributed_energy_joules_total",
+    "counter",
+    "Energy that belongs to no group: running, exited and unattributed together are the host's.",
+    ("policy",),
+)
+GROUP_INFO = Family(
+    "cgroup_info",
+    "info",
+    "Groups: the unit's path or the pod's uid, and what the kubelet calls the pod.",
+    (*_GROUP, "id", "namespace", "pod"),
+)
+GROUP_ERRORS = Family(
+    "cgroup_read_errors_total",
+    "counter",
+    "What could not be read: cgroup (malformed, unreadable, backwards), kubelet (unreachable, protocol), "
+    "meter.",
+    ("source", "reason"),
+)
 
 _INFO_HELP = "Identity of the container; labels of the allow-list as label_NAME."
 _CONTAINER: tuple[tuple[Family, Callable[[ContainerView], float | None]], ...] = (
@@ -357,12 +402,104 @@ def _is_set(text: str) -> bool:
     return text != ""
 
 
+def group_families(snapshot: Snapshot) -> Iterator[Metric]:
+    """One snapshot of units and pods as metric families."""
+    groups = {view.container.name: view for view in snapshot.containers}
+    yield GROUP_CPU([((name,), view.cpu_seconds) for name, view in groups.items()])
+    yield GROUP_PERCENT([((name,), view.cpu_percent) for name, view in groups.items()])
+    yield GROUP_WORKING_SET(
+        [((name,), view.details.memory_working_set_bytes) for name, view in groups.items()]
+    )
+    if (energy := snapshot.energy) is not None:
+        yield GROUP_ENERGY(
+            [((name, p), joules) for name, view in groups.items() for p, joules in view.energy_joules.items()]
+        )
+        yield GROUP_EXITED([((policy,), energy.exited[policy]) for policy in POLICIES])
+        yield GROUP_UNATTRIBUTED([((policy,), energy.unattributed[policy]) for policy in POLICIES])
+    yield GROUP_INFO([((name, *_group_identity(view)), 1) for name, view in groups.items()])
+    yield GROUP_ERRORS([(where, count) for where, count in sorted(snapshot.counts.items())])
+
+
+def _group_identity(view: ContainerView) -> tuple[str, ...]:
+    labels = view.container.labels
+    return view.container.id, labels.get("namespace", ""), labels.get("pod", "")
+
+
+class GroupCollector:
+    """Publishes systemd units and Kubernetes pods, sampled as containers are.
+
+    Parameters
+    ----------
+    settings
+        Where the host's file systems are.
+    groups
+        Which groups are wanted.
+    open_meter
+        Gives the meter of the host's energy; called at the start. EnergyError means that there is none.
+    """
+
+    name = "cgroup"
+    poll_seconds = None
+
+    def __init__(self, settings: Settings, groups: Groups, open_meter: Callable[[], Meter]) -> None:
+        self._settings, self._groups, self._open_meter = settings, groups, open_meter
+        self._counts = Counts()
+        self._cgroups = GroupCgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
+        self._meter: Meter | None = None
+        self._sampler: ContainerSampler | None = None
+        self._watcher: GroupWatcher | None = None
+
+    def start(self) -> None:
+        """Begin to look for groups and to sample."""
+        settings = self._settings
+        interval = settings.interval_seconds
+        try:
+            self._meter = self._open_meter()
+            interval = min(interval, self._meter.interval_seconds)
+        except EnergyError as exc:
+            logger().warning("no energy of groups", reason=str(exc))
+        self._sampler = sampler = ContainerSampler(self._monitor, interval)
+        self._watcher = GroupWatcher(self._groups, self._cgroups, sampler.post, self._counts)
+        self._watcher.start()
+        sampler.start()
+
+    def close(self) -> None:
+        """End all threads."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._meter is not None:
+            self._meter.stop()
+
+    def parts(self) -> Mapping[str, Part]:
+        """The newest snapshot, nothing before the first; WorkError when the sampler has ended or hangs."""
+        snapshot = None if self._sampler is None else self._sampler.snapshot()
+        return {} if snapshot is None else {"": Part(group_families, (snapshot,))}
+
+    def _monitor(self, watch: ExitWatch) -> Monitor:
+        return Monitor(
+            self._cgroups,
+            procfs=self._settings.procfs,
+            read_meter=None if self._meter is None else self._meter.read,
+            watch=watch,
+            counts=self._counts,
+        )
+
+
 def _labels(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _build(options: argparse.Namespace) -> list[DockerCollector]:
+def _groups(options: argparse.Namespace) -> Groups:
+    kubelet = None
+    if options.kubelet_url is not None:
+        kubelet = Kubelet(options.kubelet_url, options.kubelet_token_file, options.kubelet_ca_file)
+    return Groups(units=unit_patterns(options.units), pods=options.pods, kubelet=kubelet)
+
+
+def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector]:
     if importlib.util.find_spec("docker") is None:
         raise InputError("needs the package docker: pip install 'wattframe[docker]'")
     settings = Settings(
@@ -378,7 +515,13 @@ def _build(options: argparse.Namespace) -> list[DockerCollector]:
         state=state_path(options, "docker_stats"),
     )
 
-    return [DockerCollector(settings, MeterOpener(options, "docker_stats-meter"))]
+    collectors: list[DockerCollector | GroupCollector] = [
+        DockerCollector(settings, MeterOpener(options, "docker_stats-meter"))
+    ]
+    groups = _groups(options)
+    if groups.units or groups.pods:
+        collectors.append(GroupCollector(settings, groups, MeterOpener(options, "docker_stats-groups")))
+    return collectors
 
 
 EXPORTER = Exporter(
@@ -418,6 +561,31 @@ EXPORTER = Exporter(
             (),
             _labels,
             "container labels to publish on docker_container_info, separated by commas",
+        ),
+        Option(
+            "--units",
+            "CGROUP_UNITS",
+            (),
+            _labels,
+            "systemd units to publish, regular expressions separated by commas: nginx.service,.*\\.slice",
+        ),
+        Option("--pods", "CGROUP_PODS", False, parse_boolean, "publish Kubernetes pods"),
+        Option(
+            "--kubelet-url",
+            "KUBELET_URL",
+            None,
+            str,
+            "kubelet that names the pods: https://127.0.0.1:10250, or http://127.0.0.1:10255 (read-only)",
+        ),
+        Option(
+            "--kubelet-token-file",
+            "KUBELET_TOKEN_FILE",
+            None,
+            str,
+            "file with the bearer token for the kubelet",
+        ),
+        Option(
+            "--kubelet-ca-file", "KUBELET_CA_FILE", None, str, "authority of the kubelet's certificate, PEM"
         ),
         Option(
             "--cgroupfs",

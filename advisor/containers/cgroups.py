@@ -105,8 +105,11 @@ class Cgroups:
             or self._by_process(root, unified, container_id, pid)
             or self._by_walking(root, container_id)
         )
-        if relative is None:
-            return None
+        return None if relative is None else self.location(relative)
+
+    def location(self, relative: str) -> Location:
+        """The folders of the group at a path below the root."""
+        root, _ = self._roots["cpuacct"]
         folders = {name: self._folder(name, relative) for name in ("cpu", "memory", "io")}
         return Location(
             cpuacct=f"{root}/{relative}",

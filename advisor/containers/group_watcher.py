@@ -1,0 +1,185 @@
+"""Keeps the list of systemd units and Kubernetes pods current: a look through the tree every few seconds."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from advisor.containers.cgroups import Cgroups, Location
+from advisor.containers.changes import Change, EngineUp, Inspected, Listed, Started
+from advisor.containers.counts import Counts
+from advisor.containers.groups import Pod, find_groups, read_pods
+from advisor.containers.records import Container, EngineInfo
+from advisor.energy.sampler import Sampler
+from advisor.errors import InputError
+
+__all__ = ["GroupCgroups", "GroupWatcher", "Groups", "Kubelet", "unit_patterns"]
+
+LOOK_SECONDS = 2.0
+ASK_SECONDS = 30.0
+_MOST_BYTES = 32 << 20
+
+
+class Kubelet(Struct, frozen=True):
+    """Where pods are named: ``http://127.0.0.1:10255`` (read-only) or ``https://127.0.0.1:10250``."""
+
+    url: str
+    token_file: str | None = None
+    ca_file: str | None = None
+    timeout_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]", "https://")):
+            raise InputError("expected https://HOST:PORT, or http:// on this machine", subject="kubelet")
+
+    def pods(self) -> dict[str, Pod]:
+        """Pods of this node by uid.
+
+        Raises
+        ------
+        OSError
+            It does not answer.
+        ValueError
+            It answers something else than a list of pods.
+        """
+        import requests
+
+        headers = {}
+        if self.token_file is not None:
+            headers["Authorization"] = f"Bearer {Path(self.token_file).read_text().strip()}"
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(
+                f"{self.url.rstrip('/')}/pods",
+                headers=headers,
+                timeout=self.timeout_seconds,
+                verify=self.ca_file or True,
+                allow_redirects=False,
+                stream=True,
+            )
+            answer.raise_for_status()
+            body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
+        if len(body) > _MOST_BYTES or answer.status_code != requests.codes.ok:
+            raise ValueError("no list of pods")
+        try:
+            return read_pods(body)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            raise ValueError("no list of pods") from exc
+
+
+class Groups(Struct, frozen=True, kw_only=True):
+    """Which groups are wanted."""
+
+    units: tuple[str, ...] = ()
+    """Regular expressions of unit names, ``nginx.service`` or ``.*\\.slice``."""
+    pods: bool = False
+    kubelet: Kubelet | None = None
+
+
+class GroupCgroups(Cgroups):
+    """Control groups that are found by their path, as nobody but the tree names them."""
+
+    paths: Mapping[str, str] = {}
+    """Relative path by id; replaced as a whole by the watcher's thread."""
+
+    @property
+    def root(self) -> str | None:
+        """The folder of the hierarchy that counts CPU time; None where there is none."""
+        return self._roots["cpuacct"][0] if self.readable else None
+
+    def locate(self, container_id: str, pid: int | None = None) -> Location | None:
+        """Where the files of a group are that was listed."""
+        relative = self.paths.get(container_id)
+        return None if relative is None else self.location(relative)
+
+
+class GroupWatcher:
+    """Posts the units and pods that there are.
+
+    Parameters
+    ----------
+    groups
+        Which are wanted.
+    cgroups
+        Where they are; its paths are kept current.
+    post
+        Takes each change.
+    counts
+        Takes the reasons of failures, under ``kubelet``.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        groups: Groups,
+        cgroups: GroupCgroups,
+        post: Callable[[Change], None],
+        counts: Counts,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._groups, self._cgroups, self._post, self._counts = groups, cgroups, post, counts
+        self._clock = clock
+        self._known: dict[str, Container] | None = None
+        self._pods: Mapping[str, Pod] = {}
+        self._asked_seconds: float | None = None
+        self._lock = threading.Lock()
+        self._sampler = Sampler("group watcher", self.look, lambda: LOOK_SECONDS)
+
+    def start(self) -> None:
+        """Look once now and go on in a thread."""
+        self._post(EngineUp(EngineInfo("", "", time.time(), is_local=False)))
+        self.look()
+        self._sampler.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._sampler.stop()
+
+    def look(self) -> None:
+        """List what there is now, and tell what is new or has another name."""
+        root = self._cgroups.root
+        if root is None:
+            return
+        with self._lock:
+            self._ask()
+            paths = find_groups(root, units=self._groups.units, pods=self._groups.pods, names=self._pods)
+            self._cgroups.paths = {group.id: path for path, group in paths.items()}
+            groups = {group.id: group for group in paths.values()}
+            before, self._known = self._known, groups
+        for id, group in groups.items():
+            if before is not None and id not in before:
+                self._post(Started(group, LOOK_SECONDS))
+            elif before is not None and group != before[id]:
+                self._post(Inspected(group))
+        self._post(Listed(tuple(groups.values())))
+
+    def _ask(self) -> None:
+        kubelet, now = self._groups.kubelet, self._clock()
+        is_due = self._asked_seconds is None or now - self._asked_seconds >= ASK_SECONDS
+        if kubelet is None or not is_due:
+            return
+        self._asked_seconds = now
+        try:
+            self._pods = kubelet.pods()
+        except OSError:  # what requests raises is one
+            self._counts.add("kubelet", "unreachable")
+        except ValueError:
+            self._counts.add("kubelet", "protocol")
+
+
+def unit_patterns(units: Sequence[str]) -> tuple[str, ...]:
+    """The patterns, checked; InputError for one that is no regular expression."""
+    for unit in units:
+        try:
+            re.compile(unit)
+        except re.error as exc:
+            raise InputError(f"expected a regular expression: {exc}", subject=f"unit {unit!r}") from exc
+    return tuple(units)

@@ -1,0 +1,131 @@
+"""Systemd units and Kubernetes pods by their control groups, where there is no engine to ask.
+
+A unit is a folder that systemd made: ``system.slice/nginx.service``, ``user.slice``. A pod is a folder of the
+kubelet's, of either driver::
+
+    kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice      systemd
+    kubepods/burstable/pod<uid>                                                    cgroupfs
+
+A group's counter holds all that ever ran below it, so that what is inside one that is counted is not counted
+again. The kubelet tells names by uid where its read-only pages can be asked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from advisor.containers.records import Container
+
+__all__ = ["Pod", "find_groups", "read_pods"]
+
+_POD = re.compile(
+    r"^(?:kubepods(?:-\w+)?-)?pod([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12}|[0-9a-f]{32})(?:\.slice)?$"
+)
+_UNIT = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}\.(?:service|scope|slice)$")
+_MOST_DEPTH = 6
+
+
+class Pod(Struct, frozen=True):
+    """What the kubelet calls one pod."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
+def find_groups(
+    root: str, *, units: Sequence[str] = (), pods: bool = False, names: Mapping[str, Pod] | None = None
+) -> dict[str, Container]:
+    """Groups below ``root`` (where CPU time is counted), by their path relative to it.
+
+    Parameters
+    ----------
+    root
+        The folder of the hierarchy.
+    units
+        Regular expressions that match all of a unit's name; the outermost group that matches counts.
+    pods
+        Whether Kubernetes' pods are wanted.
+    names
+        Pods by uid; one that is not there goes by its uid.
+    """
+    patterns = [re.compile(pattern) for pattern in units]
+    return dict(_walk(root, "", patterns, pods, names or {}, 0))
+
+
+def _walk(
+    root: str,
+    relative: str,
+    patterns: Sequence[re.Pattern[str]],
+    pods: bool,
+    names: Mapping[str, Pod],
+    depth: int,
+) -> Iterator[tuple[str, Container]]:
+    try:
+        with os.scandir(f"{root}/{relative}") as entries:
+            folders = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+    for folder in folders:
+        path = f"{relative}/{folder}" if relative else folder
+        group = _group(path, folder, patterns, pods, names)
+        if group is not None:
+            yield path, group
+        elif depth < _MOST_DEPTH:
+            yield from _walk(root, path, patterns, pods, names, depth + 1)
+
+
+def _group(
+    path: str, folder: str, patterns: Sequence[re.Pattern[str]], pods: bool, names: Mapping[str, Pod]
+) -> Container | None:
+    pod = _POD.match(folder) if pods and "kubepods" in path else None
+    if pod is not None:
+        uid = pod[1].replace("_", "-").lower()
+        told = names.get(uid) or names.get(uid.replace("-", ""))
+        name = f"{told.namespace}/{told.name}" if told is not None else uid
+        labels = {"namespace": told.namespace, "pod": told.name} if told is not None else {}
+        return Container(id=uid, name=name, image="", labels=labels)
+    if _UNIT.match(folder) and any(pattern.fullmatch(folder) for pattern in patterns):
+        return Container(id=path, name=folder, image="")
+    return None
+
+
+class _Metadata(Struct):
+    name: str
+    namespace: str
+    uid: str
+    annotations: dict[str, str] = {}
+
+
+class _PodItem(Struct):
+    metadata: _Metadata
+
+
+class _PodList(Struct):
+    items: list[_PodItem] | None = None
+
+
+def read_pods(body: bytes) -> dict[str, Pod]:
+    """The kubelet's ``/pods``: pods by uid.
+
+    A pod of a file on the node (a static pod) has another uid in its control group than the API server gives
+    it: the hash that its annotation tells.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        The body is no list of pods.
+    """
+    pods: dict[str, Pod] = {}
+    for item in msgspec.json.decode(body, type=_PodList).items or ():
+        meta = item.metadata
+        pod = Pod(meta.uid, meta.namespace, meta.name)
+        pods[meta.uid.lower()] = pod
+        if (hashed := meta.annotations.get("kubernetes.io/config.hash")) is not None:
+            pods[hashed.lower()] = pod
+    return pods
