@@ -14,7 +14,6 @@ import argparse
 import json
 import random
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -92,9 +91,11 @@ def made(chance: random.Random) -> Made:
     frames, rate = chance.randrange(40, 90), chance.choice(_RATES)
     pixels = chance.choice(_FORMATS)
     suffix, coder = chance.choice(_REFERENCES)
-    if pixels in ("gray", "yuv420p10le") and suffix in ("avi", "ts", "mov"):
+    if pixels in ("gray", "yuv420p10le") and suffix not in ("mkv", "nut"):
         suffix, coder = _REFERENCES[0]
     out_suffix, out_coder = chance.choice(_OUTPUTS)
+    if pixels == "gray" and "libx265" not in out_coder:  # the others make it colour of full range
+        out_suffix, out_coder = next(one for one in _OUTPUTS if "libx265" in one[1])
     out_coder = out_coder.format(crf=chance.randrange(22, 42))
     if pixels == "yuv444p" and out_suffix in ("ts", "flv"):
         out_coder += " -pix_fmt yuv420p"
@@ -309,14 +310,10 @@ def truth(pair: Made, ffmpeg: str, folder: Path) -> float:
         (pair.shown or pair.reference, pair.reference_truth, "r.raw", grey),
         (pair.output, pair.output_truth, "d.raw", grey and pair.grey_output),
     )
-    inputs = ["-i", folder / pair.output, "-i", folder / pair.reference]
-    banner = subprocess.run([ffmpeg, *inputs], capture_output=True, text=True, check=False)
-    stays = "yuvj420p" in banner.stderr  # what ffmpeg makes of grey for some coders: full range
     rest = "colorspace=unknown:color_primaries=unknown:color_trc=unknown"
     for source, filters, target, full in sides:
         # grey is full range, and is brought to what libvmaf and coders of colour take
         limits, end = ("pc", "scale=in_range=pc:out_range=tv,") if full else ("tv", "")
-        limits, end = ("pc", "") if grey and stays else (limits, end)
         chain = (
             f"setparams=range={limits}:{rest},{filters},setparams=range={limits}:{rest},{end}format={depth}"
         )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from msgspec import Struct
 
-from advisor.quality.pairing import Pairing, errors
+from advisor.quality.pairing import Pairing
+from advisor.quality.pictures import errors
 
 __all__ = ["Verdict", "begins_with_a_still", "doubtful", "judge"]
 

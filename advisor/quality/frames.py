@@ -12,7 +12,8 @@ import numpy as np
 from msgspec import Struct
 
 from advisor.quality.logs import Logs
-from advisor.quality.pairing import Pairing, errors
+from advisor.quality.pairing import Pairing
+from advisor.quality.pictures import errors
 from advisor.quality.tracks import Track
 
 __all__ = ["Frame", "Scene", "frame_rows", "frames_as_csv", "frames_as_json", "worst_scenes"]

@@ -14,7 +14,7 @@ import pytest
 
 from advisor import quality
 from advisor.errors import FfmpegError, MediaError
-from advisor.quality.measure import measure
+from advisor.quality.measure import Measurement, measure, measure_all
 from advisor.quality.pooling import harmonic_mean, percentile, pool
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
@@ -158,6 +158,38 @@ def test_a_measurement_travels_between_processes(videos: Path) -> None:
     assert pickle.loads(pickle.dumps(measure)) is measure  # noqa: S301
 
 
+def test_several_outputs_share_a_pass_and_score_what_each_scores_alone(videos: Path, tmp_path: Path) -> None:
+    """One of them is no video, one another video: neither costs the others anything."""
+    (tmp_path / "no.mp4").write_text("no video")
+    ffmpeg(tmp_path, "-f", "lavfi", "-i", "mandelbrot=s=320x180:r=30", "-frames:v", "30", "other.mp4")
+    calls = tmp_path / "calls"
+    program = tmp_path / "counted"
+    program.write_text(f'#!/bin/sh\necho >> {calls}\nexec {find_ffmpeg()} "$@"\n')
+    program.chmod(0o755)
+    outputs = [videos / "enc.mp4", tmp_path / "no.mp4", tmp_path / "other.mp4", videos / "copy.nut"]
+    encode, no_video, other, copy = measure_all(videos / "ref.mkv", outputs, ffmpeg=str(program))
+    assert isinstance(encode, Measurement)
+    assert isinstance(copy, Measurement)
+    assert isinstance(other, Measurement)
+    assert isinstance(no_video, MediaError)
+    assert encode.quality.vmaf == quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4").vmaf
+    assert copy.quality.lossless
+    assert other.quality.reason == "the output shows another video than the reference"
+    assert calls.read_text().count("\n") == 1
+
+
+def test_a_crash_over_several_outputs_is_tried_one_by_one(videos: Path, tmp_path: Path) -> None:
+    """As where one of them is what ffmpeg crashes on."""
+    program = tmp_path / "crashes"
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *enc.mp4*copy.nut*) kill -SEGV $$;; esac\nexec {find_ffmpeg()} "$@"\n'
+    )
+    program.chmod(0o755)
+    outputs = [videos / "enc.mp4", videos / "copy.nut"]
+    measured = measure_all(videos / "ref.mkv", outputs, ffmpeg=str(program))
+    assert [isinstance(one, Measurement) for one in measured] == [True, True]
+
+
 def test_looped_input_is_reproduced_frame_by_frame(videos: Path, tmp_path: Path) -> None:
     """Lossless over two borders of the loop, from a file whose sound is longer than its pictures."""
     source = videos / "ref.mkv"
@@ -171,6 +203,15 @@ def test_looped_input_is_reproduced_frame_by_frame(videos: Path, tmp_path: Path)
     assert (found.aligned, found.lossless, found.frames, found.notes) == (True, True, 75, [])
     short = quality.compute_quality(tmp_path / "in.mp4", tmp_path / "out.mkv")
     assert short.reason == "the reference ends before the output: 1.00 against 2.50 s"
+
+
+def test_an_output_of_a_later_part_is_found_in_a_long_reference(tmp_path: Path) -> None:
+    """Six seconds in, three seconds long: the first pass reads no further than the fourth second."""
+    source = ("-f", "lavfi", "-i", "mandelbrot=s=160x90:r=10:end_scale=0.01:end_pts=60")
+    ffmpeg(tmp_path, *source, "-t", "12", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "long.mkv")
+    ffmpeg(tmp_path, "-ss", "6", "-i", "long.mkv", "-t", "3", "-c:v", "libx264", "part.mp4")
+    found = quality.compute_quality(tmp_path / "long.mkv", tmp_path / "part.mp4")
+    assert (found.aligned, found.frames, found.offset_seconds) == (True, 30, pytest.approx(6.0))
 
 
 def test_a_cut_input_is_reproduced(videos: Path, tmp_path: Path) -> None:

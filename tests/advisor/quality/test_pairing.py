@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from advisor.quality.pairing import Pairing, Timing, pair_by_pictures, pair_by_times, shifted_by_pictures
+from advisor.quality.pairing import Pairing, Timing, pair_by_times
+from advisor.quality.pictures import pair_by_pictures, shifted_by_pictures
 
 
 def timing(times: Sequence[float], rate: Fraction | int | None) -> Timing:

@@ -1,0 +1,95 @@
+"""From files and thumbnails to a pairing: when frames are shown, and where two videos begin."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from advisor.errors import MediaError
+from advisor.quality.alignment import doubtful, judge
+from advisor.quality.pairing import Pairing, Timing, pair_by_times
+from advisor.quality.passes import OutputState
+from advisor.quality.pictures import pair_by_pictures, shifted_by_pictures
+from advisor.quality.probe import Media, nominal_rate
+from advisor.quality.settings import QualitySettings
+from advisor.quality.tracks import Track
+
+__all__ = ["frame_times", "given_shift", "paired", "reference_timing", "timing_of_track"]
+
+_OFFSET_SECONDS = 10.0
+"""How far apart the beginnings of two videos are looked for."""
+
+
+def frame_times(media: Media) -> np.ndarray:
+    """Seconds of the frames as the file tells them; by the rate alone where it has none."""
+    if media.rate is None or not media.times:
+        return np.arange(media.frames) / float(media.rate or 25)
+    return np.array(media.times)
+
+
+def reference_timing(source: Media, encode: Media, settings: QualitySettings) -> Timing:
+    """When the reference's frames come out of ffmpeg, as far as the file tells."""
+    times = frame_times(source)
+    if settings.reference_start:
+        times = times[times >= settings.reference_start - 0.5e-3]
+        if not len(times):
+            raise MediaError(f"ends before {settings.reference_start:g} s", subject=source.path)
+    loops = settings.reference_loops
+    if loops < 0:
+        loops = math.ceil(encode.seconds / max(source.seconds, 0.01)) + 1
+    if loops:
+        times = np.concatenate([times + source.seconds * n for n in range(loops + 1)])
+    return Timing(times, source.rate)
+
+
+def timing_of_track(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
+    """When a track's frames are shown; ``settings`` for a reference, whose filter may change the rate."""
+    if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) <= 0):
+        return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
+    rate: Fraction | None = media.rate
+    if settings is not None and settings.reference_filter is not None:
+        rate = nominal_rate(list(track.times), None)
+    return Timing(track.times, rate)
+
+
+def given_shift(reference: Timing, output: Timing, settings: QualitySettings) -> int | None:
+    """The offset that the user gave, as the number of a frame."""
+    if settings.offset is None:
+        return None
+    if settings.offset >= 0:
+        return int(np.argmin(np.abs(reference.times - reference.times[0] - settings.offset)))
+    return -int(np.argmin(np.abs(output.times - output.times[0] + settings.offset)))
+
+
+def paired(
+    output: OutputState, source: Media, reference: Track, seen: Track, settings: QualitySettings
+) -> tuple[Pairing | None, int]:
+    """The pairing that times and pictures agree on, and the frames by which the beginnings are apart."""
+    ours, theirs = timing_of_track(reference, source, settings), timing_of_track(seen, output.media, None)
+    given = given_shift(ours, theirs, settings)
+    pairings = pair_by_times(ours, theirs, given or 0)
+    best = pair_by_pictures(pairings, reference.pictures, seen.pictures) if pairings else None
+    if given is not None or (best is not None and not doubtful(reference.pictures, seen.pictures, best)):
+        return best, given or 0
+    rate, frames = float(ours.rate or 25), min(len(ours.times), len(theirs.times))
+    for start in (*([best] if best is not None else []), Pairing("index", 0, np.arange(frames))):
+        reach = round(_OFFSET_SECONDS * rate)
+        shift, sure = shifted_by_pictures(reference.pictures, seen.pictures, start, reach)
+        if shift < 0:  # as a number of the output's frames
+            shift = -round(-shift / rate * float(theirs.rate or rate))
+        moved = pair_by_times(ours, theirs, shift) if shift else []
+        if moved:
+            there = pair_by_pictures(moved, reference.pictures, seen.pictures)
+            fits = judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None
+            if fits and not sure:
+                seconds = f"{abs(shift) / rate:.2f} s {'later' if shift > 0 else 'earlier'}"
+                raise MediaError(
+                    f"begins about {seconds} than the reference, and its pictures do not tell exactly where: "
+                    "give --offset",
+                    subject=output.media.path,
+                )
+            if fits:
+                return there, shift
+    return best, 0

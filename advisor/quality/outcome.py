@@ -1,0 +1,238 @@
+"""From what one pass wrote of an output to its `Quality`: reason, notes and scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.errors import FfmpegError
+from advisor.quality.alignment import begins_with_a_still, judge
+from advisor.quality.crop import Crop
+from advisor.quality.frames import Frame, frame_rows
+from advisor.quality.graph import Plan
+from advisor.quality.logs import Logs
+from advisor.quality.matching import timing_of_track
+from advisor.quality.pairing import pair_by_times
+from advisor.quality.passes import OutputState
+from advisor.quality.pictures import undecided
+from advisor.quality.pooling import pool, psnr_cap_decibels
+from advisor.quality.probe import Media
+from advisor.quality.settings import Area, QualitySettings
+from advisor.quality.tracks import Track
+from advisor.results import Psnr, Quality, Ssim
+
+__all__ = ["Measurement", "Seen", "finished"]
+
+
+class Measurement(Struct, frozen=True):
+    """A `Quality` and the frames behind it."""
+
+    quality: Quality
+    frames: tuple[Frame, ...]
+    """Empty where the pair is not aligned."""
+
+
+class Seen(Struct, frozen=True, eq=False):
+    """A finished pass over one output, and all that is known of it."""
+
+    output: OutputState
+    source: Media
+    reference: Track
+    track: Track
+    logs: Logs
+    settings: QualitySettings
+
+
+def finished(seen: Seen, said: Sequence[str]) -> Measurement:
+    """The measurement; ``said`` are notes on what ffmpeg said.
+
+    Raises
+    ------
+    FfmpegError
+        ffmpeg compared other frames than it was told to.
+    """
+    output, pairing = seen.output, seen.output.comparison.pairing
+    compared = len(seen.logs.psnr_decibels)
+    if compared != len(pairing.partners):
+        raise FfmpegError(f"ffmpeg compared {compared} of {len(pairing.partners)} frames")
+    rate = float(seen.source.rate or 25)
+    reason, notes = _beyond(seen)
+    if reason is None and _undecided(seen):
+        reason = "the rates differ, and the output does not show which frames were chosen"
+    if reason is None:
+        verdict = judge(seen.reference.pictures, seen.track.pictures, pairing, seen.track.times, rate)
+        reason, notes = verdict.reason, [*notes, *verdict.notes]
+    quality = Quality(
+        aligned=reason is None,
+        reason=reason,
+        frames=compared,
+        comparison_height_pixels=output.comparison.plan.height,
+        libvmaf_version=seen.logs.libvmaf_version,
+        reference=seen.source.path,
+        distorted=output.media.path,
+        crop=_crop_used(output, seen.source),
+        offset_seconds=_offset_seconds(seen),
+    )
+    if reason is not None:
+        return Measurement(quality, ())
+    notes = [*output.comparison.plan.notes, *notes, *_notes(seen), *said]
+    decided = output.comparison.plan
+    cap = psnr_cap_decibels(decided.depth)
+    rows = frame_rows(pairing, seen.reference, seen.track, seen.logs, decided.models, cap)
+    return Measurement(_scored(quality, decided, seen.logs, notes), rows)
+
+
+def _undecided(seen: Seen) -> bool:
+    ours = timing_of_track(seen.reference, seen.source, seen.settings)
+    theirs = timing_of_track(seen.track, seen.output.media, None)
+    if ours.rate is None or theirs.rate is None or ours.rate == theirs.rate:
+        return False
+    pairing = seen.output.comparison.pairing
+    others = [p for p in pair_by_times(ours, theirs, seen.output.offset_frames) if p.rule in ("fps", "rate")]
+    return undecided(pairing, others, seen.reference.pictures, seen.track.pictures)
+
+
+def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
+    crop = output.comparison.crop
+    if crop == Crop():
+        return None
+    whole = [Area(media.width, media.height, 0, 0) for media in (source, output.media)]
+    return {"reference": str(crop.reference or whole[0]), "output": str(crop.output or whole[1])}
+
+
+def _offset_seconds(seen: Seen) -> float:
+    shift = seen.output.offset_frames
+    track = seen.reference if shift > 0 else seen.track
+    seconds = float(track.times[abs(shift)] - track.times[0])
+    return round(math.copysign(seconds, shift), 6) if shift else 0.0
+
+
+def _beyond(seen: Seen) -> tuple[str | None, list[str]]:
+    """What is to be said of the output's frames in front of the first partner and behind the last."""
+    output, times, rate = seen.output, seen.track.times, float(seen.source.rate or 25)
+    pairing, notes = output.comparison.pairing, []
+    lead, tail = pairing.first, len(times) - pairing.first - len(pairing.partners)
+    if output.offset_frames:
+        side = "later" if output.offset_frames > 0 else "earlier"
+        notes.append(f"the output begins {abs(_offset_seconds(seen)):.3f} s {side} than the reference")
+    if lead:
+        seconds = -_offset_seconds(seen)
+        if seen.settings.offset is None and begins_with_a_still(seen.track.pictures, lead):
+            count = f"{lead} frame" + "s" * (lead > 1)
+            what = f"the output begins with {count} of one picture that the reference does not begin with"
+            return f"{what}; --offset {-seconds:.3f} compares what follows", []
+        notes.append(f"the output's first {seconds:.3f} s are not in the reference; they are not scored")
+    if tail <= 0:
+        return None, notes
+    most = max(1, round(float(output.media.rate or 25) / rate))
+    if tail <= most:
+        more = "one frame" if tail == 1 else f"{tail} frames"
+        notes.append(f"the output has {more} more than the reference, left out")
+    elif output.offset_frames or output.reference_limit is not None:
+        notes.append(f"the reference ends {tail} frames before the output; they are not scored")
+    else:
+        ends = [_seconds(track.times) for track in (seen.reference, seen.track)]
+        return f"the reference ends before the output: {ends[0]:.2f} against {ends[1]:.2f} s", []
+    return None, notes
+
+
+def _seconds(times: np.ndarray) -> float:
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return float(times[-1] - times[0]) + step
+
+
+def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Quality:
+    cap = psnr_cap_decibels(decided.depth)
+    psnr, ssim = logs.averages["psnr"], logs.averages["ssim"]
+    pooled = [
+        pool([score for score in scores if score is not None], model)
+        for scores, model in zip(logs.vmaf, decided.models, strict=True)
+    ]
+    return replace(
+        quality,
+        reason=f"no VMAF: {decided.lacks_vmaf}" if decided.lacks_vmaf else None,
+        vmaf=pooled[0] if pooled else None,
+        vmaf_extra={score.model: score for score in pooled[1:] if score.model},
+        psnr_decibels=Psnr(average=min(psnr["average"], cap), y=min(psnr["y"], cap)),
+        lossless=psnr["average"] == math.inf,
+        ssim_ratio=Ssim(all=ssim["All"], y=ssim["Y"]),
+        xpsnr_decibels=min(logs.averages["xpsnr"]["y"], cap) if decided.xpsnr else None,
+        metrics={name: _mean(values) for name, values in logs.features.items()},
+        notes=notes,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    scored = [value for value in values if value is not None]
+    return sum(scored) / len(scored)
+
+
+def _notes(seen: Seen) -> list[str]:
+    """What does not make a score wrong and yet should be known."""
+    output, source, encode = seen.output, seen.source, seen.output.media
+    pairing, notes = output.comparison.pairing, []
+    for which, limit, track in (
+        ("output", output.limit, seen.track),
+        ("reference", output.reference_limit, seen.reference),
+    ):
+        if limit is not None:
+            span = f"{limit} frames ({_seconds(track.times):.2f} s)"
+            notes.append(f"the {which} is damaged after {span}; what follows is not scored")
+    crop = _crop_used(output, source)
+    if crop is not None:
+        notes.append(f"compared: {crop['reference']} of the reference, {crop['output']} of the output")
+    notes += _dropped(seen)
+    whole = not seen.settings.reference_loops and not seen.settings.reference_start
+    left = float(seen.reference.times[-1] - seen.reference.times[pairing.partners[-1]])
+    left = max(
+        left,
+        source.seconds
+        - float(seen.reference.times[pairing.partners[-1]] - seen.reference.times[0])
+        - 1 / float(source.rate or 25),
+    )
+    if whole and not output.offset_frames and pairing.rule != "index" and left > 0.1:
+        notes.append(f"the output ends {left:.2f} s before the reference")
+    notes += _fields(seen)
+    if encode.width * encode.height > source.width * source.height and crop is None:
+        notes.append("the reference is smaller than the output: are they the wrong way round?")
+    if abs(source.display_aspect / encode.display_aspect - 1) > 0.03 and crop is None:
+        shapes = f"{source.display_aspect:.3f} and {encode.display_aspect:.3f}"
+        notes.append(f"display aspects differ ({shapes}): whole frames were compared")
+    return notes
+
+
+def _dropped(seen: Seen) -> list[str]:
+    """Frames of the reference between the first and the last partner that the output has not."""
+    source, encode, partners = seen.source, seen.output.media, seen.output.comparison.pairing.partners
+    if source.rate is None or encode.rate is None or encode.rate < Fraction(999, 1000) * source.rate:
+        return []
+    expected = int(partners[-1] - partners[0]) + 1
+    lacking = expected - len(np.unique(partners))
+    if lacking < 2:
+        return []
+    return [f"{lacking} of {expected} frames of the reference have no frame in the output"]
+
+
+def _fields(seen: Seen) -> list[str]:
+    """Interlaced or telecined video beside progressive video."""
+    source, encode = seen.source, seen.output.media
+    if seen.settings.reference_filter is not None:
+        return [f"the reference was compared behind {seen.settings.reference_filter}"]
+    if source.interlaced and not encode.interlaced:
+        return [
+            "the reference is interlaced and the output is not: --reference-filter yadif (or the filter that "
+            "the encode used) compares pictures with pictures"
+        ]
+    if encode.interlaced and not source.interlaced:
+        return ["the output is interlaced and the reference is not"]
+    if source.rate and encode.rate and source.rate / encode.rate == Fraction(5, 4):
+        return [
+            "the reference has five frames for four of the output: if it is telecined, "
+            "--reference-filter fieldmatch,decimate brings back its film"
+        ]
+    return []

@@ -1,0 +1,112 @@
+"""One pass of ffmpeg over several outputs of one reference: the command, its inputs and its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from advisor.quality.graph import Comparison, filter_graph, reference_track
+from advisor.quality.probe import Media
+from advisor.quality.process import run_ffmpeg
+from advisor.quality.settings import QualitySettings
+from advisor.video.ffmpeg import FILES_ONLY
+
+__all__ = ["FrameProgress", "OutputState", "Work", "ffmpeg_command", "run_pass"]
+
+FrameProgress = Callable[[int, int], None]
+"""Called with the frames compared so far and the frames to compare."""
+
+_MARGIN_SECONDS, _WIDE_SECONDS = 1.0, 31.0
+"""Of the reference that are read behind the last partner; more where the output may belong further on."""
+
+
+class Work(Struct, frozen=True):
+    """What every pass needs."""
+
+    settings: QualitySettings
+    ffmpeg: str
+    threads: int
+    nice: int
+    progress: FrameProgress | None
+
+
+class OutputState(Struct, frozen=True, eq=False):
+    """One output on its way: what is decided so far."""
+
+    media: Media
+    comparison: Comparison
+    limit: int | None = None
+    """Frames that can be used, where the file is damaged behind them; None for all."""
+    reference_limit: int | None = None
+    wide: bool = False
+    """The reference is read further on than the last partner."""
+    registered: bool = False
+    """The edges of the crop were tried."""
+    examined: bool = False
+    """Both files were decoded to see where they are damaged."""
+    offset_frames: int = 0
+    """The reference's frame that the output begins with; negative: the output's that the reference begins
+    with."""
+
+
+def run_pass(work: Work, source: Media, outputs: Sequence[OutputState], folder: Path) -> str:
+    """Let ffmpeg compare ``outputs`` with ``source`` and write its logs into ``folder``; what it said.
+
+    Raises
+    ------
+    MediaError, FfmpegError
+        As `run_ffmpeg`.
+    """
+    settings = work.settings
+    comparisons = [output.comparison for output in outputs]
+    last = max(int(c.pairing.partners[-1]) for c in comparisons)
+    margin = _WIDE_SECONDS if any(output.wide for output in outputs) else _MARGIN_SECONDS
+    graph = filter_graph(
+        comparisons,
+        threads=max(1, work.threads // len(outputs)),
+        before=settings.reference_filter or "",
+        reference_frames=last + 1 + round(margin * float(source.rate or 25)),
+    )
+    command = ffmpeg_command(work, source, outputs, folder, graph)
+    for n in range(len(outputs)):
+        command += ["-map", f"[out{n}]", "-f", "null", "-"]
+    tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
+    for label in (*tracks, *(f"track{n}" for n in range(len(outputs)))):
+        command += ["-map", f"[{label}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{label}.raw"]
+    total = max(len(c.pairing.partners) for c in comparisons)
+    progress = work.progress
+    return run_ffmpeg(
+        command,
+        folder=folder,
+        nice=work.nice,
+        inputs=(source.path, *(output.media.path for output in outputs)),
+        progress=None if progress is None else partial(_told, progress, total),
+    )
+
+
+def ffmpeg_command(
+    work: Work, source: Media, outputs: Sequence[OutputState], folder: Path, graph: str
+) -> list[str]:
+    """ffmpeg, its inputs and the graph, which is written to a file: a long one is no argument."""
+    settings = work.settings
+    (folder / "graph.txt").write_text(graph)
+    start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
+    loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
+    command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
+    command += ["-progress", "pipe:1", *_input(source, *start, *loops)]
+    for output in outputs:
+        command += _input(output.media)
+    return [*command, "-/filter_complex", "graph.txt"]
+
+
+def _told(progress: FrameProgress, total: int, done: int) -> None:
+    progress(min(done, total), total)
+
+
+def _input(media: Media, *options: str) -> list[str]:
+    # a picture whose size changes is scaled by the graph that is there, which is not begun anew
+    files = FILES_ONLY if not media.reads_as else ("-protocol_whitelist", "file")
+    return [*files, "-reinit_filter", "0", *media.reads_as, *options, "-i", media.opens]
