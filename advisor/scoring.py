@@ -137,7 +137,8 @@ class EnergyEfficiencyScorer:
     def rank(self, runs: Iterable[Run]) -> list[Ranking]:
         """One ranking per tier that occurs (measured, modelled, unsaid), best first, ties by name.
 
-        Scenarios without the score are left out with their reason, in the ranking of their tier.
+        Scenarios without the score, and those that are not valid, are left out with their reason, in the
+        ranking of their tier.
         """
         places: dict[Tier | None, list[Ranked]] = {}
         left_out: dict[Tier | None, list[Unranked]] = {}
@@ -147,7 +148,7 @@ class EnergyEfficiencyScorer:
                     continue
                 tier = scenario.power.tier if scenario.power else None
                 value = self.score(scenario, run)
-                if value is None:
+                if value is None or scenario.validity:
                     reason = _why_not(self.algorithm, scenario, run)
                     left_out.setdefault(tier, []).append(Unranked(run.run_id, scenario.name, reason))
                 else:
@@ -186,5 +187,7 @@ _KNOWN: dict[str, Callable[[Scenario, Run], float | None]] = {
 def _why_not(algorithm: str, scenario: Scenario, run: Run) -> str:
     if scenario.status != "ok":
         return f"the scenario {scenario.status}"
+    if scenario.validity:
+        return f"not valid: {', '.join(scenario.validity)}"
     missing = [need for need in _NEEDS[algorithm] if not (_KNOWN[need](scenario, run) or 0) > 0]
     return f"no {' and no '.join(missing)}"

@@ -15,6 +15,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from advisor.quality.settings import Area, RawFormat
+
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "bigbuckbunny.mp4"
 WIDTH, HEIGHT, FRAMES = 480, 270, 50
 
@@ -154,8 +156,17 @@ def _same(
 
 
 def _of(name: str, commands: tuple[str, ...], truth: Truth | None, **options: Any) -> Pair:
-    """A pair named ``r.mkv`` and ``d.mp4``, or as the last command says."""
-    return Pair(name, commands, "r.mkv", commands[-1].split()[-1], truth, options)
+    """A pair named ``r.mkv`` (or another ``r.`` that a command makes) and as the last command says."""
+    made = [command.split()[-1] for command in commands]
+    reference = next((target for target in made if target.startswith("r.")), "r.mkv")
+    return Pair(name, commands, reference, made[-1], truth, options)
+
+
+def _tagged(name: str, reference: str, output: str) -> Pair:
+    """The same pictures with other tags: nothing is converted."""
+    ours, theirs = (f"-vf setparams={tags}" if tags else "" for tags in (reference, output))
+    commands = (f"-i @ {ours} {_LOSSLESS} r.mkv", f"-i @ {theirs} {_X264} d.mp4")
+    return Pair(f"tags: {name}", commands, "r.mkv", "d.mp4", Truth(reference=_UNTAGGED, distorted=_UNTAGGED))
 
 
 def _hdr(name: str, transfer: str) -> Pair:
@@ -170,6 +181,7 @@ def _hdr(name: str, transfer: str) -> Pair:
     )
 
 
+_UNTAGGED = "setparams=range=tv:colorspace=unknown:color_primaries=unknown:color_trc=unknown"
 _REF = f"-i @ {_LOSSLESS} r.mkv"
 _REF30 = f"-r 30 -i @ {_LOSSLESS} r.mkv"
 
@@ -436,4 +448,222 @@ PAIRS: tuple[Pair, ...] = (
     ),
     _hdr("PQ", "smpte2084"),
     _hdr("HLG", "arib-std-b67"),
+    # what one side does not say of its colours
+    _tagged("bt709 on the output", "", "colorspace=bt709:color_primaries=bt709:color_trc=bt709"),
+    _tagged("bt709 on the reference", "colorspace=bt709:color_primaries=bt709:color_trc=bt709", ""),
+    _tagged(
+        "smpte170m on the output", "", "colorspace=smpte170m:color_primaries=smpte170m:color_trc=smpte170m"
+    ),
+    _tagged("bt2020 on the output", "", "colorspace=bt2020nc:color_primaries=bt2020"),
+    _tagged("limited range on the output", "", "range=tv"),
+    _tagged("full range on the output", "", "range=pc"),
+    _tagged("primaries that differ", "color_primaries=bt709", "color_primaries=smpte170m"),
+    _of(
+        "Y4M beside a tagged file",
+        (
+            f"-i @ -vf setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709 {_LOSSLESS} t.mkv",
+            f"-i t.mkv -vf setparams=colorspace=bt709 {_X264} d.mp4",
+            "-i t.mkv -pix_fmt yuv420p -f yuv4mpegpipe r.y4m",
+            "-i d.mp4 -c copy d.mov",
+        ),
+        Truth(reference=_UNTAGGED, distorted=_UNTAGGED),
+    ),
+    _of(
+        "DNxHR beside H.264",
+        (
+            "-i @ -c:v dnxhd -profile:v dnxhr_sq -pix_fmt yuv422p r.mov",
+            f"-i r.mov -pix_fmt yuv420p {_X264} -color_primaries bt709 -color_trc bt709 d.mp4",
+        ),
+        Truth(pixel_format="yuv422p"),
+    ),
+    _of(
+        "raw video in AVI",
+        ("-i @ -c:v rawvideo r.avi", f"-i @ {_X264} d.mp4"),
+        Truth(),
+    ),
+    # frames that were filled, dropped or moved
+    _of(
+        "a gap filled at a fixed rate",
+        (
+            f"-i @ -vf settb=1/1000,setpts='if(lt(N\\,20)\\,N*40\\,2000+N*40)' -fps_mode passthrough "
+            f"-enc_time_base 1/1000 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf fps=25 {_X264} d.mp4",
+        ),
+        Truth(reference="fps=25"),
+    ),
+    _of(
+        "a gap filled by -r",
+        (
+            f"-i @ -vf settb=1/1000,setpts='if(lt(N\\,20)\\,N*40\\,1500+N*40)' -fps_mode passthrough "
+            f"-enc_time_base 1/1000 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 25 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 25 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
+    ),
+    _of(
+        "jitter of a phone made even",
+        (
+            f"-i @ -vf settb=1/1000,setpts='N*40+mod(N*7\\,5)*3' -fps_mode passthrough "
+            f"-enc_time_base 1/1000 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 25 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 25 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
+    ),
+    _of(
+        "a phone that drops a frame now and then",
+        (
+            "-r 60 -i @ -vf select='mod(n\\,19)-7' -fps_mode passthrough -enc_time_base 1/90000 "
+            "-c:v libx264 -qp 0 -preset ultrafast r.mp4",
+            f"-i r.mp4 -vf scale=240:136:flags=bicubic -fps_mode vfr {_X264} d.mp4",
+        ),
+        Truth(distorted="scale=480:270:flags=bicubic"),
+    ),
+    _of(
+        "both rates vary",
+        (
+            f"-r 60 -i @ -vf select='mod(n\\,5)-3' -fps_mode passthrough {_LOSSLESS} r.mkv",
+            f"-r 60 -i @ -vf select='mod(n\\,5)-3',select='mod(n\\,7)-2' -fps_mode passthrough {_X264} d.mp4",
+        ),
+        Truth(reference=r"select=mod(n\,7)-2"),
+    ),
+    _same("7 fps, copied from MP4 to MKV", "7", "r.mkv", "d.mkv", "-c:v ffvhuff"),
+    _same("MP4 to FLV with B-frames", "25", "r.mp4", "d.flv", f"{_X264} -bf 3"),
+    _of(
+        "one frame more than the reference",
+        (
+            f"-r 30 -i @ -frames:v 49 {_LOSSLESS} r.mkv",
+            f"-r 30 -i @ -frames:v 49 -vf tpad=stop=1:stop_mode=clone {_X264} d.mp4",
+        ),
+        Truth(distorted="trim=end_frame=49"),
+    ),
+    _of(
+        "reference begins later",
+        (f"-r 30 -i @ -vf trim=start_frame=11,setpts=N/30/TB {_LOSSLESS} r.mkv", f"-r 30 -i @ {_X264} d.mp4"),
+        Truth(distorted="trim=start_frame=11"),
+    ),
+    _of(
+        "an offset given by hand",
+        (_REF, f"-i @ -vf tpad=start=10:color=black,trim=end_frame=50 {_X264} d.mp4"),
+        Truth(reference="trim=end_frame=40", distorted="trim=start_frame=10"),
+        offset=-0.4,
+    ),
+    _of(
+        "black in front", (_REF, f"-i @ -vf tpad=start=20:color=black,trim=end_frame=50 {_X264} d.mp4"), None
+    ),
+    _of("a slate in front", (_REF, f"-i @ -vf tpad=start=25:color=gray {_X264} d.mp4"), None),
+    _of(
+        "a slate in the middle",
+        (_REF, f"-i @ -vf drawbox=t=fill:color=navy:enable='between(n\\,20\\,35)' {_X264} d.mp4"),
+        None,
+    ),
+    _of("another video", (_REF, f"-f lavfi -i testsrc2=s=480x270:r=25:d=2 {_X264} d.mp4"), None),
+    _of("mirrored", (_REF, f"-i @ -vf hflip {_X264} d.mp4"), None),
+    _of("upside down", (_REF, f"-i @ -vf vflip {_X264} d.mp4"), None),
+    _of("turned by 180 degrees", (_REF, f"-i @ -vf hflip,vflip {_X264} d.mp4"), None),
+    _of("turned by 90 degrees", (_REF, f"-i @ -vf transpose {_X264} d.mp4"), None),
+    # bars and parts of the picture
+    _of(
+        "letterbox cut off",
+        (
+            f"-i @ -vf crop=480:204,pad=480:270:0:33 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf crop=480:204:0:33 {_X264} d.mp4",
+        ),
+        Truth(reference="crop=480:204:0:33", height=204),
+    ),
+    _of(
+        "letterbox cut off, and smaller",
+        (
+            f"-i @ -vf crop=480:204,pad=480:270:0:34 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf crop=480:204:0:34,scale=320:136:flags=bicubic {_X264} d.mp4",
+        ),
+        Truth(reference="crop=480:204:0:34", distorted="scale=480:204:flags=bicubic", height=204),
+    ),
+    _of(
+        "pillarbox added",
+        (_REF, f"-i @ -vf pad=600:270:60:0 {_X264} d.mp4"),
+        Truth(distorted="crop=480:270:60:0"),
+    ),
+    _of(
+        "letterbox on both sides",
+        (f"-i @ -vf crop=480:204,pad=480:270:0:32 {_LOSSLESS} r.mkv", f"-i r.mkv {_X264} d.mp4"),
+        Truth(reference="crop=480:204:0:32", distorted="crop=480:204:0:32", height=204),
+    ),
+    _of(
+        "two black lines that a coder added",
+        (_REF, f"-i @ -vf pad=480:272:0:0 {_X264} d.mp4"),
+        Truth(distorted="crop=480:270:0:0"),
+    ),
+    _of(
+        "a part given by hand",
+        (_REF, f"-i @ -vf crop=320:240:40:10 {_X264} d.mp4"),
+        Truth(reference="crop=320:240:40:10", width=320, height=240),
+        crop=Area(320, 240, 40, 10),
+    ),
+    # fields
+    _of(
+        "interlaced, and yadif on the output",
+        (
+            "-r 50 -i @ -vf tinterlace=interleave_top,fieldorder=tff,setfield=tff -c:v libx264 -qp 0 "
+            "-preset ultrafast -flags +ilme+ildct -f matroska r.mkv",
+            f"-i r.mkv -vf yadif=0 {_X264} d.mp4",
+        ),
+        Truth(reference="yadif=0"),
+        reference_filter="yadif=0",
+    ),
+    _of(
+        "interlaced, and every field a frame",
+        (
+            "-r 50 -i @ -vf tinterlace=interleave_top,fieldorder=tff,setfield=tff -c:v libx264 -qp 0 "
+            "-preset ultrafast -flags +ilme+ildct -f matroska r.mkv",
+            f"-i r.mkv -vf bwdif=1 {_X264} d.mp4",
+        ),
+        Truth(reference="bwdif=1"),
+        reference_filter="bwdif=1",
+    ),
+    # samples
+    _of(
+        "grey",
+        (
+            f"-i @ -pix_fmt gray {_LOSSLESS} r.mkv",
+            "-i r.mkv -c:v libx265 -crf 30 -x265-params log-level=none d.mp4",
+        ),
+        Truth(pixel_format="yuv420p"),
+    ),
+    _of(
+        "full range in 10 bit, smaller",
+        (
+            f"-i @ -vf scale=out_range=pc -pix_fmt yuv420p10le -color_range pc {_LOSSLESS} r.mkv",
+            f"-i r.mkv -vf scale=240:136:flags=bicubic:out_range=pc -color_range pc {_X264} d.mp4",
+        ),
+        Truth(pixel_format="yuv420p10le", distorted="scale=480:270:flags=bicubic"),
+    ),
+    _of(
+        "raw 4:2:0 samples",
+        ("-i @ -f rawvideo r.yuv", f"-i @ {_X264} d.mp4"),
+        Truth(reference_file="base.mkv"),
+        raw=RawFormat(size=(WIDTH, HEIGHT)),
+    ),
+    # whole files that look broken
+    _of(
+        "streams joined",
+        (
+            "-i @ -c:v libx264 -qp 0 -preset ultrafast 1.ts",
+            "-i concat:1.ts|1.ts -c copy r.ts",
+            f"-i @ {_X264} d.mp4",
+        ),
+        Truth(reference_file="base.mkv"),
+    ),
+    _of(
+        "a size that changes inside",
+        (
+            _REF,
+            f"-i @ -frames:v 25 {_X264} -bf 0 1.ts",
+            "-i @ -vf trim=start_frame=25,setpts=PTS-STARTPTS,scale=240:136 "
+            f"{_X264} -bf 0 -output_ts_offset 1 2.ts",
+            "-i concat:1.ts|2.ts -c copy d.ts",
+        ),
+        Truth(distorted="scale=480:270:flags=bicubic"),
+    ),
 )

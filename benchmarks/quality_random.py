@@ -309,7 +309,8 @@ def truth(pair: Made, ffmpeg: str, folder: Path) -> float:
         (pair.shown or pair.reference, pair.reference_truth, "r.raw", grey),
         (pair.output, pair.output_truth, "d.raw", grey and pair.grey_output),
     )
-    banner = subprocess.run([ffmpeg, "-i", folder / pair.output], capture_output=True, text=True, check=False)
+    inputs = ["-i", folder / pair.output, "-i", folder / pair.reference]
+    banner = subprocess.run([ffmpeg, *inputs], capture_output=True, text=True, check=False)
     stays = "yuvj420p" in banner.stderr  # what ffmpeg makes of grey for some coders: full range
     rest = "colorspace=unknown:color_primaries=unknown:color_trc=unknown"
     for source, filters, target, full in sides:

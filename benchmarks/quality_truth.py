@@ -58,7 +58,12 @@ def graph(ffmpeg: str, prepare: str) -> Way:
         for text in (bare, scaled, fallback):
             log = folder / "peer.json"
             log.unlink(missing_ok=True)
-            inputs = [part for name, value in pair.options.items() for part in (names[name], str(value))]
+            inputs = [
+                part
+                for name, value in pair.options.items()
+                if name in names
+                for part in (names[name], str(value))
+            ]
             command = [ffmpeg, "-nostdin", "-v", "error", "-i", str(distorted), *inputs, "-i", str(reference)]
             # without "shortest" a reference without end never ends
             command_line = ["timeout", "30", *command, "-lavfi", text, "-f", "null", "-"]

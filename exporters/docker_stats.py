@@ -10,23 +10,26 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.common.booleans import parse_boolean
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
+from advisor.containers.state import SavedContainers
 from advisor.containers.watcher import USAGE_SECONDS, Watcher
 from advisor.energy.attribution import POLICIES
-from advisor.energy.meter import Meter, open_meter
+from advisor.energy.meter import Meter
+from advisor.energy.state import StateFile, state_file
 from advisor.errors import EnergyError, InputError
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
+from exporters.runtime.meter import MeterOpener, state_path, warn_unsaved
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
 __all__ = ["EXPORTER", "DockerCollector", "Settings", "families"]
@@ -38,7 +41,8 @@ ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("vers
 ENGINE_CPU = Family(
     "docker_engine_cpu_percent",
     "gauge",
-    "CPU of the engine's own processes (dockerd, containerd, shims, proxies); 100 is one core.",
+    "CPU of the followed engine's processes (daemon, containerd, shims, proxies); 100 is one core. Absent "
+    "where they cannot be seen or told from another engine's.",
 )
 ENGINE_MEMORY = Family(
     "docker_engine_memory_percent",
@@ -97,8 +101,8 @@ RESTARTS = Family(
 ENERGY = Family(
     "docker_container_energy_joules_total",
     "counter",
-    "Part of the host's energy by CPU time since the exporter started; policy active leaves idle energy out, "
-    "full shares it. Modelled, whatever the source.",
+    "Part of the host's energy by CPU time since the exporter first started on this boot; policy active "
+    "leaves idle energy out, full shares it. Modelled, whatever the source.",
     ("container", "policy"),
 )
 EXITED_ENERGY = Family(
@@ -132,8 +136,8 @@ ERRORS = Family(
     "docker_read_errors_total",
     "counter",
     "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
-    "cgroup (vanished, malformed, unreadable, backwards), container (unseen: ended before anything of it "
-    "could be read), proc, meter.",
+    "cgroup (malformed, unreadable, backwards), container (unseen: ended before anything could be read; "
+    "unknown_cpu: nobody knows its CPU time, so it has no energy), proc, meter.",
     ("source", "reason"),
 )
 MISSED_TICKS = Family("docker_missed_ticks_total", "counter", "Samples left out because it was too late.")
@@ -248,6 +252,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     procfs: str = "/proc"
     sysfs: str = "/sys"
     labels: tuple[str, ...] = ()
+    state: Path | None = None
+    """Where the sums are kept over a restart."""
 
 
 class DockerCollector:
@@ -271,6 +277,7 @@ class DockerCollector:
         self._counts = Counts()
         self._meter: Meter | None = None
         self._sampler: ContainerSampler | None = None
+        self._state: StateFile[SavedContainers] | None = None
         self._watcher: Watcher | None = None
 
     def start(self) -> None:
@@ -282,7 +289,13 @@ class DockerCollector:
             interval = min(interval, self._meter.interval_seconds)
         except EnergyError as exc:
             logger().warning("no energy of containers", reason=str(exc))
-        self._sampler = sampler = ContainerSampler(self._monitor, interval)
+        self._state = None if self._meter is None else self._state_file(self._meter)
+        self._sampler = sampler = ContainerSampler(
+            self._monitor,
+            interval,
+            state=self._state,
+            on_unsaved=lambda exc: warn_unsaved(settings.state, exc),
+        )
         self._watcher = Watcher(
             settings.address,
             sampler.post,
@@ -301,6 +314,15 @@ class DockerCollector:
             self._watcher.stop()
         if self._sampler is not None:
             self._sampler.stop()
+        if self._meter is not None:
+            self._meter.stop()
+
+    def _state_file(self, meter: Meter) -> StateFile[SavedContainers] | None:
+        settings = self._settings
+        place = f"{meter.source} {settings.cgroupfs} {settings.address.host}"
+        return state_file(
+            settings.state, SavedContainers, sysfs=settings.sysfs, procfs=settings.procfs, place=place
+        )
 
     def parts(self) -> Mapping[str, Part]:
         """The newest snapshot, nothing before the first; WorkError when the sampler has ended or hangs."""
@@ -319,6 +341,7 @@ class DockerCollector:
             is_local=settings.address.is_local,
             watch=watch,
             counts=self._counts,
+            saved=None if self._state is None else self._state.load(),
         )
 
     def _log_state(self, problem: str | None) -> None:
@@ -327,6 +350,11 @@ class DockerCollector:
         else:
             advice = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
             logger().warning("engine lost", host=self._settings.address.host, reason=problem, **advice)
+
+
+def _is_set(text: str) -> bool:
+    """As the docker command reads DOCKER_TLS_VERIFY: whatever it holds says yes."""
+    return text != ""
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -347,18 +375,10 @@ def _build(options: argparse.Namespace) -> list[DockerCollector]:
         procfs=str(options.procfs),
         sysfs=str(options.sysfs),
         labels=options.container_labels,
+        state=state_path(options, "docker_stats"),
     )
 
-    def opened() -> Meter:
-        return open_meter(
-            sysfs=settings.sysfs,
-            procfs=settings.procfs,
-            interval_seconds=settings.interval_seconds,
-            idle_watts=options.idle_watts,
-            max_watts=options.max_watts,
-        )
-
-    return [DockerCollector(settings, opened)]
+    return [DockerCollector(settings, MeterOpener(options, "docker_stats-meter"))]
 
 
 EXPORTER = Exporter(
@@ -369,7 +389,11 @@ EXPORTER = Exporter(
         *METER_OPTIONS,
         Option("--docker-host", "DOCKER_HOST", None, str, "unix:///PATH or tcp://HOST:PORT of the engine"),
         Option(
-            "--docker-tls-verify", "DOCKER_TLS_VERIFY", False, parse_boolean, "check the engine's certificate"
+            "--docker-tls-verify",
+            "DOCKER_TLS_VERIFY",
+            False,
+            _is_set,
+            "check the engine's certificate; as for the docker command, any value says yes, 0 and false too",
         ),
         Option(
             "--docker-cert-path",

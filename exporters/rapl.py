@@ -15,7 +15,7 @@ from advisor.energy.calibration import Calibration, load_calibration
 from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
-from advisor.energy.meter import Meter, MeterReading, counters_appear, open_meter
+from advisor.energy.meter import Meter, MeterReading, counters_appear, host_joules, host_zones
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport
@@ -24,27 +24,48 @@ from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger, warn_of
+from exporters.runtime.meter import MeterOpener
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
 __all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
 
 _ZONE = ("zone", "domain")
 POWER = Family("rapl_power_watts", "gauge", "Mean power over the exporter's last sampling interval.", _ZONE)
-ENERGY = Family("rapl_energy_joules_total", "counter", "Energy since the exporter started.", _ZONE)
-AVAILABLE = Family(
-    "rapl_available", "gauge", "1 where an energy counter of this machine can be read, else 0."
+ENERGY = Family(
+    "rapl_energy_joules_total", "counter", "Energy since the exporter first started on this boot.", _ZONE
 )
+AVAILABLE = Family("rapl_available", "gauge", "1 where the machine's energy is measured, else 0.")
 SOURCE = Family(
     "rapl_source_info",
     "info",
-    "Where the energy comes from: powercap (measured) or estimate (modelled from utilisation).",
+    "Where the machine's energy comes from: powercap (the processor's counters), hwmon (sensors) or redfish "
+    "(a meter over the network), all measured, or estimate (modelled from utilisation).",
     ("source", "tier"),
 )
 ZONE = Family(
     "rapl_zone_info",
     "info",
-    "Zones of the kernel; role twin (mmio beside msr) and mirror (a die that repeats another) do not count.",
+    "Zones; role twin (a second meter of a domain) and mirror (a die that repeats another) do not count.",
     ("zone", "path", "max_joules", "role", "duplicate_of"),
+)
+SENSOR = Family(
+    "rapl_sensor_info",
+    "info",
+    "What measures a zone that no register of the processor counts; kind counter, average, instant or "
+    "volts_amperes (powers are integrated).",
+    ("zone", "sensor", "kind"),
+)
+SENSOR_AGE = Family(
+    "rapl_sensor_age_seconds",
+    "gauge",
+    "Age of the last value of a meter that is asked over the network.",
+    ("zone",),
+)
+SYSTEM_RATIO = Family(
+    "rapl_system_power_ratio",
+    "gauge",
+    "Power of what holds the whole machine over that of packages and dram, where both are known.",
+    ("zone",),
 )
 WRAPS = Family("rapl_counter_wraps_total", "counter", "Times the register came round.", ("zone",))
 MISSED_WRAPS = Family(
@@ -56,13 +77,16 @@ MISSED_WRAPS = Family(
 READ_ERRORS = Family(
     "rapl_read_errors_total",
     "counter",
-    "Failed reads: permission, missing, blocked, malformed or io.",
+    "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move: its "
+    "joules are unknown), gap (powers too far apart to be joined); of redfish also timeout, unreachable, "
+    "tls, auth, http, no_meter, zero.",
     ("zone", "reason"),
 )
 REJECTED = Family(
     "rapl_rejected_samples_total",
     "counter",
-    "Values nothing the part can draw explains: backwards, too_fast or out_of_range.",
+    "Values left out, as those that followed denied them or nothing the part can draw explains them: "
+    "backwards, too_fast or out_of_range.",
     ("zone", "reason"),
 )
 MISSED_TICKS = Family(
@@ -280,11 +304,12 @@ def _refuse_stale(age_seconds: float, interval_seconds: float) -> None:
 
 
 def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[Metric]:
-    measured = meter.source == "powercap"
+    measured = meter.tier == "measured"
     yield from _energy(reading)
-    yield AVAILABLE.one(int(measured and bool(reading.joules)))
+    yield AVAILABLE.one(int(measured and bool(host_zones(reading.joules, reading.host_rule))))
     yield SOURCE([((meter.source, meter.tier), 1)])
     yield from _diagnostics(reading.zones if measured else _unreadable(survey.powercap))
+    yield from _sensors(reading)
     yield MISSED_TICKS.one(reading.missed_ticks)
     yield INTERVAL.one(meter.interval_seconds)
     yield QUOTA.one(survey.quota_cores)
@@ -302,13 +327,32 @@ def _energy(reading: MeterReading) -> Iterator[Metric]:
     yield ENERGY([(zone, reading.joules[zone[0]]) for zone in labels])
 
 
+def _sensors(reading: MeterReading) -> Iterator[Metric]:
+    sensors = [zone for zone in reading.zones if zone.sensor]
+    yield SENSOR([((zone.name, zone.sensor, zone.kind), 1) for zone in sensors])
+    yield SENSOR_AGE(
+        [
+            ((zone.name,), max(reading.monotonic_seconds - zone.read_seconds, 0.0))
+            for zone in sensors
+            if zone.interval_seconds is not None and zone.read_seconds is not None
+        ]
+    )
+    watts = {zone: value for zone, value in reading.power_watts.items() if value is not None}
+    packages = {zone: value for zone, value in watts.items() if zone.startswith(("package", "dram"))}
+    cpu = host_joules(packages)
+    if cpu:
+        meters = [zone for zone in reading.zones if zone.domain == "psys" and zone.name in watts]
+        yield SYSTEM_RATIO([((zone.name,), watts[zone.name] / cpu) for zone in meters])
+
+
 def _diagnostics(zones: tuple[ZoneReport, ...]) -> Iterator[Metric]:
     yield ZONE([(_zone_labels(z), 1) for z in zones if z.present])
-    own = [z for z in zones if z.role != "twin"]
-    yield WRAPS([((z.name,), z.wraps) for z in own if z.sampled_seconds is not None])
-    yield MISSED_WRAPS([((z.name,), z.possible_missed_wraps) for z in own if z.sampled_seconds is not None])
-    yield READ_ERRORS([((z.name, why), n) for z in own for why, n in z.read_errors.items()])
-    yield REJECTED([((z.name, why), n) for z in own for why, n in z.rejected.items()])
+    counted = [z for z in zones if z.role != "twin"]
+    registers = [z for z in counted if z.sampled_seconds is not None and z.range_joules is not None]
+    yield WRAPS([((z.name,), z.wraps) for z in registers])
+    yield MISSED_WRAPS([((z.name,), z.possible_missed_wraps) for z in registers])
+    yield READ_ERRORS([((z.name, why), n) for z in counted for why, n in z.read_errors.items()])
+    yield REJECTED([((z.name, why), n) for z in counted for why, n in z.rejected.items()])
 
 
 def _zone_labels(zone: ZoneReport) -> tuple[str, ...]:
@@ -340,14 +384,7 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     info = cpu_info(procfs)
     model, hardware = power_model(info, **watts), hardware_id(info)
 
-    def opened() -> Meter:
-        return open_meter(
-            sysfs=sysfs,
-            procfs=procfs,
-            interval_seconds=options.interval,
-            estimate=not options.no_estimate,
-            **watts,
-        )
+    opened = MeterOpener(options, "rapl", estimate=not options.no_estimate)
 
     def opened_gpus() -> GpuMeter:
         return open_gpus(interval_seconds=options.interval)

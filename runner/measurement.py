@@ -136,12 +136,11 @@ class Measurement:
     def energy_lost(self) -> bool:
         """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
         start, end = self._ends
-        read = {zone.name: zone.sampled_seconds or 0.0 for zone in end.zones}
+        read = {z.name: z.sampled_seconds or 0.0 for z in end.zones if z.interval_seconds is None}
         fresh = end.monotonic_seconds - max(0.1, 0.01 * self.seconds)
         return any(
             zone not in end.joules or read.get(zone, fresh) < fresh
-            for zone in start.joules
-            if zone in host_zones(start.joules, end.host_rule)
+            for zone in host_zones(start.joules, end.host_rule)
         )
 
     def power(self, idle_watts: float | None, process_cpu_seconds: float | None) -> Power | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # a busy machine is no reason to fail: no test is timed
 settings.register_profile("wattframe", deadline=None)
 settings.load_profile("wattframe")
+
+# what exporters keep over a restart stays out of the home of who runs the tests
+os.environ.setdefault("STATE_DIRECTORY", tempfile.mkdtemp(prefix="wattframe-state-"))
 
 GOLDEN = Path(__file__).parent / "exporters" / "golden"
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.advice.configuration import Option
-from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
+from advisor.advice.noise import Noise, is_short, joules_per_video_second, learned_noise
 from advisor.cost.forecast import planning_prices
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import Prices
@@ -37,11 +37,6 @@ from advisor.results.derived import (
 
 __all__ = ["OptionSet", "options_of"]
 
-_SHORT_SECONDS = 5.0
-_SHORT_NOISE_RATIO = 0.25
-"""What a single clip of less than five seconds may be off."""
-_LEAST_NOISE_RATIO = 0.002
-"""No meter repeats itself better."""
 _OWN_SHARE = 0.25
 """Of an estimate's uncertainty: the rest is common to all scenarios of the machine."""
 
@@ -59,13 +54,6 @@ class _Measured(Struct, frozen=True):
     run: Run
     scenario: Scenario
     prediction: Prediction | None
-
-
-class _Noise(Struct, frozen=True):
-    """Relative standard deviation of a single run, and the degrees of freedom of the repeats that told it."""
-
-    ratio: float
-    degrees: int | None = None
 
 
 def options_of(
@@ -138,7 +126,7 @@ def options_of(
         notes.append(f"{left} configurations left out: not run on all of {len(inputs)} inputs")
     if not accept_invalid:
         complete = [{name: _valid(repeats, notes) for name, repeats in by.items()} for by in complete]
-    noise = _learned_noise([repeats for by in complete for repeats in by.values()])
+    noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
     options = [
         _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
         for by in complete
@@ -228,34 +216,8 @@ def _is_measured(m: _Measured) -> bool:
     return mean_watts(m.scenario) is not None and energy(m.scenario) is not None
 
 
-def _is_short(s: Scenario) -> bool:
-    return s.duration is not None and s.duration < _SHORT_SECONDS
-
-
-def _learned_noise(groups: Sequence[Sequence[_Measured]]) -> dict[bool, _Noise]:
-    """What a single run is off, for short clips and others: the repeats' pooled deviation, else a prior."""
-    squares: dict[bool, float] = defaultdict(float)
-    degrees: dict[bool, int] = defaultdict(int)
-    for repeats in groups:
-        joules = [rate for m in repeats if (rate := _rate(m.scenario))]
-        if len(joules) > 1:
-            short, mean = _is_short(repeats[0].scenario), statistics.fmean(joules)
-            squares[short] += sum((rate / mean - 1) ** 2 for rate in joules)
-            degrees[short] += len(joules) - 1
-    noise = {True: _Noise(_SHORT_NOISE_RATIO), False: _Noise(SINGLE_RUN_NOISE_RATIO)}
-    for short, count in degrees.items():
-        noise[short] = _Noise(max(math.sqrt(squares[short] / count), _LEAST_NOISE_RATIO), count)
-    return noise
-
-
-def _rate(s: Scenario) -> float | None:
-    """Joules per second of video."""
-    used, seconds = energy(s), output_seconds(s)
-    return used.joules / seconds if used and seconds else None
-
-
 def _option(
-    repeats: Sequence[_Measured], prices: Prices, noise: Mapping[bool, _Noise], own_error_ratio: float | None
+    repeats: Sequence[_Measured], prices: Prices, noise: Mapping[bool, Noise], own_error_ratio: float | None
 ) -> Option:
     """Repeats of one configuration on one input: measured where any of them was, else predicted."""
     measured = [m for m in repeats if _is_measured(m)]
@@ -279,7 +241,7 @@ def _of_scenario(run: Run, s: Scenario, prices: Prices) -> Option:
         scenario=s.name,
         basis="measured",
         tier=used.tier if used else None,
-        energy_joules_per_video_second=_rate(s),
+        energy_joules_per_video_second=joules_per_video_second(s),
         net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
         cost_per_video_hour=cost.cost_per_stream_hour,
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
@@ -305,12 +267,12 @@ _AVERAGED = (
 )
 
 
-def _averaged(measured: Sequence[_Measured], prices: Prices, noise: Mapping[bool, _Noise]) -> Option:
+def _averaged(measured: Sequence[_Measured], prices: Prices, noise: Mapping[bool, Noise]) -> Option:
     """The mean of repeats, under the name of the newest."""
     options = [_of_scenario(m.run, m.scenario, prices) for m in measured]
     newest = max(range(len(options)), key=lambda i: measured[i].scenario.start_time or 0.0)
     means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in _AVERAGED}
-    single = noise[_is_short(measured[newest].scenario)]
+    single = noise[is_short(measured[newest].scenario)]
     stated = max((m.scenario.power.uncertainty_ratio or 0.0) if m.scenario.power else 0.0 for m in measured)
     repeated = single.ratio / math.sqrt(len(options))
     estimated = stated * _OWN_SHARE

@@ -24,6 +24,7 @@ from advisor.advice.configuration import (
     Pick,
     Recommendation,
 )
+from advisor.advice.knee import heights_above_chord, knee_of, scaled
 from advisor.advice.probability import plausible_values, probabilities_of_least
 from advisor.common.front import front as not_dominated
 from advisor.errors import InputError
@@ -193,7 +194,7 @@ class TranscodingRecommender:
         front = self._front(feasible)
         choice, reason = self._choice(options, known, feasible, front)
         least = dict(zip(map(id, feasible), probabilities_of_least(self._draws(feasible)), strict=True))
-        knee = _knee(front, [self._required(o) for o in front])
+        knee = knee_of(front, [self._required(o) for o in front])
         knees = self._knee_probabilities(front)
         return Recommendation(
             objective=self.objective,
@@ -269,9 +270,9 @@ class TranscodingRecommender:
             return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
         if len(feasible) == 1:
             return None, "only one scenario: there is nothing to choose from"
-        if len(front) == 1:
+        if len({(self._required(o), o.vmaf) for o in front}) == 1:
             return front[0], f"least {self.objective} and highest VMAF at once"
-        knee = _knee(front, [self._required(o) for o in front])
+        knee = knee_of(front, [self._required(o) for o in front])
         if knee is None:
             return None, "no floor of quality was given and the front has no knee: give --min-vmaf"
         return knee, f"no floor of quality was given: the knee of the front of {self.objective} and VMAF"
@@ -331,7 +332,9 @@ class TranscodingRecommender:
         scored = [o for o in front if o.vmaf is not None]
         if len(scored) < 3:
             return {}
-        heights = _heights(_scaled(self._draws(scored)), np.array([o.vmaf for o in scored], dtype=float))
+        heights = heights_above_chord(
+            scaled(self._draws(scored)), np.array([o.vmaf for o in scored], dtype=float)
+        )
         winner = np.where(heights.max(axis=1) > 0, heights.argmax(axis=1), -1)
         return {id(o): float((winner == i).mean()) for i, o in enumerate(scored)}
 
@@ -402,34 +405,3 @@ def _pick(option: Option, least: Mapping[int, float], knees: Mapping[int, float]
         probability_best=least.get(id(option)),
         probability_knee=knees.get(id(option)),
     )
-
-
-def _knee(front: Sequence[Option], values: Sequence[float]) -> Option | None:
-    """Where more quality begins to cost more than it did: farthest above the chord of the front's ends.
-
-    Both axes are scaled to the front's range. None for fewer than three points.
-    """
-    scored = [(o, value) for o, value in zip(front, values, strict=True) if o.vmaf is not None]
-    if len(scored) < 3:
-        return None
-    qualities = np.array([o.vmaf for o, _ in scored], dtype=float)
-    heights = _heights(_scaled(np.array([[value for _, value in scored]])), qualities)[0]
-    best = int(heights.argmax())
-    return scored[best][0] if heights[best] > 0 else None
-
-
-def _scaled(values: Floats) -> Floats:
-    """Objectives as logarithms, so that ratios count; as they are where one of them is not positive."""
-    return np.log(values) if (values > 0).all() else values
-
-
-def _heights(costs: Floats, qualities: Floats) -> Floats:
-    """How far each point is above the chord of its front's ends, shape of ``costs`` (fronts, points).
-
-    0 throughout where the ends do not rise in both.
-    """
-    spans, reach = costs[:, -1:] - costs[:, :1], qualities[-1] - qualities[0]
-    rises = (spans > 0) & (reach > 0)
-    heights = (qualities - qualities[0]) / max(reach, 1e-12)
-    heights = heights - (costs - costs[:, :1]) / np.where(rises, spans, 1.0)
-    return np.where(rises, heights, 0.0)

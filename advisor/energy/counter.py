@@ -408,13 +408,15 @@ class EnergyCounter:
     def _step(self, base: _Point, value: _Point, watts: float) -> int | None:
         """Microjoules from ``base`` to ``value``, None when a power within ``watts`` does not explain them.
 
-        A suspended machine draws little and may set its registers back: the time counts for what was drawn
-        and not for coming round.
+        A suspended machine draws little and may set its registers back when it wakes: one that then shows no
+        more than was drawn awake was set back, and one that shows more has come round.
         """
         step = value.raw - base.raw
         if step < 0 and self.range_microjoules is not None:
             step += self.range_microjoules
             seconds = max(value.seconds - base.seconds, _SHORTEST_JUDGED_SECONDS)
+            if value.raw > self.max_watts * seconds * _MICROJOULES:
+                seconds = _seconds(base, value)
             return step if step <= self._wrap_watts(watts, seconds) * seconds * _MICROJOULES else None
         return step if 0 <= step <= watts * _seconds(base, value) * _MICROJOULES else None
 

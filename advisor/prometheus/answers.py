@@ -55,7 +55,8 @@ class _Refusal(Struct):
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_series = msgspec.json.Decoder(list[_Series]).decode
+# some stores answer null for nothing
+_decode_series = msgspec.json.Decoder(list[_Series] | None).decode
 _decode_sample = msgspec.json.Decoder(_Sample).decode
 
 
@@ -87,7 +88,7 @@ def _results(data: _Data) -> list[QueryResult]:
     if data.resultType == "scalar":
         series = [_Series(value=_decode_sample(data.result))]
     else:
-        series = _decode_series(data.result)
+        series = _decode_series(data.result) or []
     results = []
     for one in series:
         samples = [one.value] if one.value is not None else one.values

@@ -11,16 +11,16 @@ from advisor.quality.pairing import Pairing, errors
 
 __all__ = ["Verdict", "begins_with_a_still", "doubtful", "judge"]
 
-_CLEAR = {"ahead": 0.7, "behind": 0.6}
+_CLEAR = {"ahead": 0.8, "behind": 0.8}
 """A neighbour with less than this share of the partner's error is the true partner. Encoders that are starved
-of bits lag behind, so that side has to be clearer."""
+of bits lag behind: right pairings were seen at 0.94."""
 _TENDENCY = {"ahead": (0.985, 0.94), "behind": (0.96, 0.9)}
 """So is one below the first share in every part that can tell, and below the second in one of them."""
 _TELLING = 1.03
 """A part tells something when one of its neighbours is this far from the partner's error."""
 _SAME = 0.98
 """Errors of a frame closer than this are the same."""
-_LONG_PART, _PART = 24, 12
+_WINDOW, _PART = 24, 12
 """Frames that are judged together: for the neighbours, and for all other places."""
 _FLOOR = 0.3
 """A mean squared error of thumbnails that is as good as none: their samples are rounded."""
@@ -30,8 +30,10 @@ _NOTHING_ALIKE, _NOTHING_SHARE = 60.0, 0.5
 """From these two on it shows nothing of its partner."""
 _SURE = 1.5
 """With both neighbours this far from the partner's error it is the right one, however bad."""
-_ELSEWHERE = 0.5
-"""Another place with less than this share of the error is the true one."""
+_ELSEWHERE, _ELSEWHERE_NEAR = 0.72, 0.5
+"""Another place with less than this share of the error is the true one. Encoders that lag, or stand still for
+a moment, show what was there a little before: near there it has to be clearer."""
+_LAG_FRAMES = 12
 _AROUND_SECONDS = 30.0
 _HELD_FRAMES = 300
 _STILL = 1.0
@@ -80,20 +82,20 @@ def judge(
     shown = output[pairing.first : pairing.first + len(pairing.partners)]
     seconds = times[pairing.first :] - times[0]
     errors_by_side = _sides(reference, shown, pairing.partners)
-    reason = _shifted(list(_parts(errors_by_side, _LONG_PART)), seconds)
+    reason = _shifted(list(_windows(errors_by_side)), seconds)
     if reason is not None:
         return Verdict(reason)
-    return _in_doubt(reference, shown, pairing.partners, list(_parts(errors_by_side, _PART)), seconds, rate)
+    return _in_doubt(reference, shown, pairing.partners, list(_parts(errors_by_side)), seconds, rate)
 
 
 def doubtful(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
     """Whether a part of the output is so unlike its partners that another pairing should be looked for."""
     shown = output[pairing.first : pairing.first + len(pairing.partners)]
     sides = _sides(reference, shown, pairing.partners)
-    if _shifted(list(_parts(sides, _LONG_PART)), np.zeros(len(shown))) is not None:
+    if _shifted(list(_windows(sides)), np.zeros(len(shown))) is not None:
         return True
     variances = _variances(reference[pairing.partners])
-    return any(_may_be_elsewhere(part, variances) for part in _parts(sides, _PART))
+    return any(_may_be_elsewhere(part, variances) for part in _parts(sides))
 
 
 def begins_with_a_still(output: np.ndarray, frames: int) -> bool:
@@ -112,12 +114,24 @@ def _sides(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray) -> di
     }
 
 
-def _parts(sides: dict[str, np.ndarray], length: int) -> Iterator[_Part]:
+def _windows(sides: dict[str, np.ndarray]) -> Iterator[_Part]:
+    """Parts that overlap by half: what begins to lag in the middle of one fills another."""
     count = len(sides["used"])
-    pieces = max(1, count // length)
+    begins = [*range(0, count - _WINDOW, _WINDOW // 2), max(0, count - _WINDOW)]
+    for begin in dict.fromkeys(begins):
+        yield _part(sides, begin, min(count, begin + _WINDOW))
+
+
+def _parts(sides: dict[str, np.ndarray]) -> Iterator[_Part]:
+    """Parts that follow each other."""
+    count = len(sides["used"])
+    pieces = max(1, count // _PART)
     for n in range(pieces):
-        begin, end = round(count * n / pieces), round(count * (n + 1) / pieces)
-        yield _Part(begin, end, *(sides[name][begin:end] for name in ("used", "ahead", "behind")))
+        yield _part(sides, round(count * n / pieces), round(count * (n + 1) / pieces))
+
+
+def _part(sides: dict[str, np.ndarray], begin: int, end: int) -> _Part:
+    return _Part(begin, end, *(sides[name][begin:end] for name in ("used", "ahead", "behind")))
 
 
 def _shifted(parts: Sequence[_Part], seconds: np.ndarray) -> str | None:
@@ -196,12 +210,14 @@ def _in_doubt(
             held.append(part)
             continue
         shift, error = _best_place(reference, pictures, places, round(_AROUND_SECONDS * rate))
-        if error + _FLOOR < _ELSEWHERE * (here + _FLOOR):
+        lags = -_LAG_FRAMES <= shift < 0
+        variance = float(np.mean(variances[part.begin : part.end])) + _FLOOR
+        clear = error + _FLOOR < (_ELSEWHERE_NEAR if lags else _ELSEWHERE) * (here + _FLOOR)
+        if clear and error < _NOTHING_SHARE * variance:
             side = "ahead of" if shift > 0 else "behind"
             where = f"(around {seconds[part.begin]:.1f} s)"
             return Verdict(f"the output is about {abs(shift)} frames {side} the reference {where}")
-        share = here / (float(np.mean(variances[part.begin : part.end])) + _FLOOR)
-        if here > _NOTHING_ALIKE and share > _NOTHING_SHARE:
+        if here > _NOTHING_ALIKE and here > _NOTHING_SHARE * variance:
             return Verdict(_nothing_alike(reference, shown, partners, parts, variances, part, seconds))
     if not held:
         return Verdict()

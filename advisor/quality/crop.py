@@ -49,7 +49,10 @@ def crop_by_bars(reference: Media, output: Media, bars: tuple[Area | None, Area 
     bars
         What `Track.inside_bars` says of both.
     """
-    inside = [_inside(media, area) for media, area in zip((reference, output), bars, strict=True)]
+    inside = [
+        _inside(media, area, other)
+        for media, area, other in zip((reference, output), bars, (output, reference), strict=True)
+    ]
     if inside == [None, None]:
         return Crop()
     source, encode = (area or _whole(media) for area, media in zip(inside, (reference, output), strict=True))
@@ -67,12 +70,16 @@ def _whole(media: Media) -> Area:
     return Area(media.width, media.height, 0, 0)
 
 
-def _inside(media: Media, area: Area | None) -> Area | None:
-    """The area inside the bars, None where there are none."""
+def _inside(media: Media, area: Area | None, other: Media) -> Area | None:
+    """The area inside the bars, None where there are none.
+
+    A thin edge is one where the picture inside has the other's size: coders that fill up their blocks.
+    """
     if area is None:
         return None
     margins = area.x, area.y, media.width - area.x - area.width, media.height - area.y - area.height
-    if max(margins) <= _THIN_PIXELS:
+    fills_up = (area.width, area.height) == (other.width, other.height)
+    if max(margins) <= _THIN_PIXELS and not (fills_up and max(margins)):
         return None
     if area.width * area.height < _LEAST_SHARE * media.width * media.height:
         return None

@@ -424,23 +424,26 @@ def _paired(
     best = pair_by_pictures(pairings, reference.pictures, seen.pictures) if pairings else None
     if given is not None or (best is not None and not doubtful(reference.pictures, seen.pictures, best)):
         return best, given or 0
-    frames = min(len(ours.times), len(theirs.times))
+    rate, frames = float(ours.rate or 25), min(len(ours.times), len(theirs.times))
     for start in (*([best] if best is not None else []), Pairing("index", 0, np.arange(frames))):
-        shift = _shift_of(start, ours, theirs, reference, seen)
+        reach = round(_OFFSET_SECONDS * rate)
+        shift, sure = shifted_by_pictures(reference.pictures, seen.pictures, start, reach)
+        if shift < 0:  # as a number of the output's frames
+            shift = -round(-shift / rate * float(theirs.rate or rate))
         moved = pair_by_times(ours, theirs, shift) if shift else []
         if moved:
             there = pair_by_pictures(moved, reference.pictures, seen.pictures)
-            rate = float(ours.rate or 25)
-            if judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None:
+            fits = judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None
+            if fits and not sure:
+                seconds = f"{abs(shift) / rate:.2f} s {'later' if shift > 0 else 'earlier'}"
+                raise MediaError(
+                    f"begins about {seconds} than the reference, and its pictures do not tell exactly where: "
+                    "give --offset",
+                    subject=output.media.path,
+                )
+            if fits:
                 return there, shift
     return best, 0
-
-
-def _shift_of(start: Pairing, ours: Timing, theirs: Timing, reference: Track, seen: Track) -> int:
-    """The reference's frame that the output begins with; negative: the other way round."""
-    rate = float(ours.rate or 25)
-    shift = shifted_by_pictures(reference.pictures, seen.pictures, start, round(_OFFSET_SECONDS * rate))
-    return shift if shift >= 0 else -round(-shift / rate * float(theirs.rate or rate))
 
 
 def _timing(track: Track, media: Media, settings: QualitySettings | None) -> Timing:

@@ -40,7 +40,10 @@ _ALIKE = 1.0
 """A mean squared error between frames that may stand for each other."""
 _SURE = 1.0
 """Standard errors by which the rule in use has to fit better than another."""
-_COARSE = 8
+_BESIDE = {-1: 1.02, 1: 1.06}
+"""With less than this share of its error at the frame before or behind, a place cannot be told from that one.
+Coders that are starved of bits lag, so the frame behind has to be worse by more."""
+_COARSE = 12
 """Side of the pictures that offsets are looked for with."""
 
 
@@ -293,27 +296,46 @@ def _goes_on(best: Pairing, longer: Pairing, reference: np.ndarray, output: np.n
     return bool(np.mean(apart[count:]) <= 2 * np.mean(apart[:count]) + 4 * _FLOOR)
 
 
-def shifted_by_pictures(reference: np.ndarray, output: np.ndarray, pairing: Pairing, reach: int) -> int:
+def shifted_by_pictures(
+    reference: np.ndarray, output: np.ndarray, pairing: Pairing, reach: int
+) -> tuple[int, bool]:
     """By how many frames of the reference ``pairing`` has to be moved so that the pictures fit best.
 
-    Positive: the output begins later in the reference. 0 when no other place fits clearly better.
+    Returns
+    -------
+    tuple
+        The frames, positive where the output begins later in the reference, 0 when no other place fits
+        clearly better; and whether the places beside that one fit clearly worse.
     """
-    small, wanted = _coarse(reference), _coarse(output[pairing.first :][: len(pairing.partners)])
-    taken = np.unique(np.linspace(0, len(wanted) - 1, min(len(wanted), 600)).astype(int))
-    wanted, partners = wanted[taken], pairing.partners[taken]
-    fits: list[tuple[float, int]] = []
-    for shift in range(-reach, reach + 1):
+    shown = output[pairing.first :]
+    # what the output has behind the reference may lie in it all the same
+    behind = len(shown) - len(pairing.partners)
+    step = (pairing.partners[-1] - pairing.partners[0]) / max(1, len(pairing.partners) - 1)
+    further = pairing.partners[-1] + np.round(np.arange(1, behind + 1) * step).astype(np.int64)
+    everything = np.concatenate([pairing.partners, further])
+    taken = np.unique(np.linspace(0, len(shown) - 1, min(len(shown), 600)).astype(int))
+    wanted, partners = shown[taken], everything[taken]
+
+    def fit(small: np.ndarray, those: np.ndarray, shift: int) -> float:
         places = partners + shift
         inside = (places >= 0) & (places < len(small))
-        if np.count_nonzero(inside) < max(6, len(taken) / 3):
-            continue
-        apart = np.square(small[places[inside]] - wanted[inside])
-        fits.append((float(np.mean(apart)), shift))
-    here = [error for error, shift in fits if shift == 0]
-    if not here:
-        return min(fits)[1] if fits else 0
-    error, shift = min(fits)
-    return shift if error + 1 < 0.6 * (here[0] + 1) else 0
+        if np.count_nonzero(inside) < max(6, len(taken) / 4):
+            return math.inf
+        return float(np.mean(np.square(small[places[inside]] - those[inside], dtype=np.float32)))
+
+    coarse, coarsely = _coarse(reference), _coarse(wanted)
+    rough = {shift: fit(coarse, coarsely, shift) for shift in range(-reach, reach + 1)}
+    near = {n + k for n in sorted(rough, key=rough.__getitem__)[:8] for k in (-2, -1, 0, 1, 2)} | {0}
+    full = reference.astype(np.float32)
+    fits = {shift: fit(full, wanted.astype(np.float32), shift) for shift in near}
+    best = min(fits, key=fits.__getitem__)
+    if math.isinf(fits[best]) or fits[best] + 1 >= 0.6 * (fits[0] + 1):
+        return 0, False
+    sure = all(
+        fit(full, wanted.astype(np.float32), best + k) + _FLOOR > share * (fits[best] + _FLOOR)
+        for k, share in _BESIDE.items()
+    )
+    return best, sure
 
 
 def _coarse(pictures: np.ndarray) -> np.ndarray:

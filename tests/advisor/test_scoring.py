@@ -79,6 +79,15 @@ def test_a_failed_scenario_has_no_scores() -> None:
     assert [u.reason for u in ranking.left_out] == ["the scenario failed"]
 
 
+def test_a_scenario_that_is_not_valid_has_a_score_and_no_place() -> None:
+    spoilt = Scenario(
+        name="s", duration=5.0, vmaf_score=90.0, power=Power(mean_watts=10.0), validity=["throttled", "steal"]
+    )
+    assert scores(spoilt) == {"quality_per_watt": 9.0}
+    (ranking,) = EnergyEfficiencyScorer("quality_per_watt").rank([_run(spoilt)])
+    assert (ranking.places, [u.reason for u in ranking.left_out]) == ((), ["not valid: throttled, steal"])
+
+
 def test_idle_power_comes_from_the_runs_baseline() -> None:
     """10 s at 100 W over a baseline of 60 W is 400 J net: 100 pixels x 10 frames / 400 J."""
     baseline = Scenario(name="idle", type="baseline", duration=10.0, power=Power(mean_watts=60.0))

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from advisor.errors import WorkError
-from advisor.results import Run, Scenario, read_run
+from advisor.results import Power, Run, Scenario, read_run
 from advisor.video.ffmpeg import Capabilities
 from runner.cli import main
 from runner.display import Display
@@ -33,10 +34,10 @@ class _NoGpus:
     infos = ()
 
 
-def _session(path: Path) -> Session:
+def _session(path: Path, settings: RunSettings = SETTINGS) -> Session:
     return Session(
         path,
-        SETTINGS,
+        settings,
         ConstantMeter(5.0),
         _NoGpus(),
         StopRequest(),
@@ -149,3 +150,14 @@ def test_a_run_is_unfinished_on_disk_until_all_is_done(tmp_path: Path) -> None:
     assert read_run(session.path).finished is False
     session.finish()
     assert read_run(session.path).finished is True
+
+
+def test_a_baseline_that_cannot_be_trusted_gives_no_idle_power(tmp_path: Path) -> None:
+    """The calibration stands in for it."""
+    session = _session(tmp_path / "r.json", msgspec.structs.replace(SETTINGS, calibrated_idle_watts=7.0))
+    power = Power(source="powercap", tier="measured", mean_watts=9.0, domains={"package_0": 9.0})
+    disturbed = Scenario(name="a", type="baseline", power=power, validity=["other_load"])
+    session.run = Run(run_id="r", scenarios=(disturbed,))
+    assert session.idle_watts == 7.0
+    session.run = Run(run_id="r", scenarios=(disturbed, msgspec.structs.replace(disturbed, validity=[])))
+    assert session.idle_watts == 9.0

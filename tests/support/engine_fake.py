@@ -46,6 +46,7 @@ class FakeEngine:
         self.socket = folder / "docker.sock"
         self.api_version, self.oldest_version = api_version, oldest_version
         self.mode = "ok"
+        self.components: list[dict[str, str]] = [{"Name": "Engine", "Version": "26.0"}]
         self.requests: list[str] = []
         self.containers: dict[str, dict[str, Any]] = {}
         self.usages: dict[str, dict[str, Any]] = {}
@@ -97,10 +98,12 @@ class FakeEngine:
             self._server = None
         self.socket.unlink(missing_ok=True)
         self.mode = "ok"
+        self.components: list[dict[str, str]] = [{"Name": "Engine", "Version": "26.0"}]
 
     def resume(self) -> None:
         """End of ``hang``: answers that were held back are given."""
         self.mode = "ok"
+        self.components: list[dict[str, str]] = [{"Name": "Engine", "Version": "26.0"}]
         self._resumed.set()
 
     def hang(self) -> None:
@@ -189,6 +192,7 @@ class FakeEngine:
                 "ApiVersion": self.api_version,
                 "Version": "26.0",
                 "MinAPIVersion": self.oldest_version,
+                "Components": self.components,
             }
         if path == "/info":
             return 200, {"ServerVersion": "26.0", "SystemTime": _rfc3339(self.now())}

@@ -279,6 +279,7 @@ def repeated(folder: Path) -> Path:
             "name": "hd",
             "repeat": index + 1,
             "duration": 3600.0,
+            "video_seconds": 3600.0,
             "start_time": 1772434800.0 + 4000 * index,
             "end_time": 1772438400.0 + 4000 * index,
             "resolution": "1280x720",

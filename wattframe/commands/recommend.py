@@ -124,25 +124,38 @@ def _standing(choice: Pick) -> Iterator[str]:
         yield f"the least with a probability of {choice.probability_best:.0%}"
 
 
+_SHOWN = {
+    "energy_joules_per_video_second": "{:.4g} J per second of video",
+    "net_energy_joules_per_video_second": "{:.4g} J above idle",
+    "cost_per_video_hour": "{:.4g} {currency} per hour of video",
+    "carbon_grams_per_video_hour": "{:.4g} g CO2e per hour of video",
+    "bitrate_kbps": "{:.0f} kbit/s",
+    "vmaf": "VMAF {:.2f}",
+    "vmaf_p5": "5th percentile {:.2f}",
+    "encode_speed_ratio": "{:.3g} x real time",
+    "mean_power_watts": "{:.4g} W",
+}
+"""The values of the choice, and how each is shown."""
+
+
 def _print(answer: Recommendation, options: Sequence[Option]) -> None:
-    out = console()
-    choice = answer.choice
+    out, choice = console(), answer.choice
     if choice is None:
         out.print(f"No choice: {answer.reason}")
     else:
         out.print(f"{choice.scenario} ({', '.join(_standing(choice))})")
         out.print(f"  {answer.reason}")
-        for name, value in choice.values.items():
-            if value is not None:
-                out.print(
-                    f"  {name:<36} {value:.4g}" if isinstance(value, float) else f"  {name:<36} {value}"
-                )
+        values = [(choice.values[name], shape) for name, shape in _SHOWN.items()]
+        currency = choice.values["currency"]
+        out.print(
+            "  " + ", ".join(shape.format(v, currency=currency) for v, shape in values if v is not None)
+        )
     for reason, count in answer.left_out.items():
         out.print(f"  left out {count}: {reason}")
     if answer.front:
         out.print()
         print_table(
-            ("scenario", "basis", _UNITS.get(answer.unit, answer.unit), "VMAF", "best", "next\nVMAF point"),
+            ("scenario", "basis", _UNITS.get(answer.unit, answer.unit), "VMAF", "least", "next\nVMAF point"),
             [
                 (
                     p.scenario,

@@ -12,6 +12,10 @@ REFERENCE = [(686.76, 40.28), (309.58, 37.18), (157.11, 34.24), (85.95, 31.42)]
 TEST = [(893.34, 40.39), (407.8, 37.21), (204.93, 34.17), (112.75, 31.24)]
 JOULES = [(310.0, 31.42), (402.5, 34.24), (560.1, 37.18), (811.7, 40.28)]
 TEST_JOULES = [(120.4, 31.24), (161.3, 34.17), (230.9, 37.21), (352.8, 40.39)]
+SATURATED = [(5012.39, 99.97751), (4012.23, 99.91607), (3014.7, 99.51432), (2014.65, 96.622)]
+TEST_SATURATED = [(5096.02, 99.98146), (4000.03, 99.94996), (3067.89, 99.66744), (2054.35, 97.1181)]
+FALLING = [(876.07, 47.06), (496.82, 49.52), (1200.0, 51.0), (2000.0, 53.0)]
+TEST_FALLING = [(870.0, 47.0), (500.0, 49.5), (1100.0, 51.0), (1900.0, 53.0)]
 
 
 @pytest.mark.parametrize(
@@ -22,21 +26,25 @@ TEST_JOULES = [(120.4, 31.24), (161.3, 34.17), (230.9, 37.21), (352.8, 40.39)]
         ("akima", REFERENCE, TEST, 31.383988),
         ("pchip", JOULES, TEST_JOULES, -59.147317),
         ("akima", JOULES, TEST_JOULES, -59.148281),
+        # scores that saturate, of which a cubic polynomial makes 100421 %
+        ("pchip", SATURATED, TEST_SATURATED, -3.139420),
+        # more bits for a worse picture
+        ("pchip", FALLING, TEST_FALLING, -3.862513),
     ],
 )
 def test_rate_and_energy_at_equal_quality_are_those_of_another_tool(
     method: str, reference: list[tuple[float, float]], test: list[tuple[float, float]], percent: float
 ) -> None:
-    found = bjontegaard_delta(reference, test, method)  # type: ignore[arg-type]
-    assert 100 * found.ratio == pytest.approx(percent, abs=1e-5)
+    delta = bjontegaard_delta(reference, test, method)  # type: ignore[arg-type]
+    assert 100 * delta.ratio == pytest.approx(percent, abs=1e-5)
 
 
 def test_the_overlap_is_stated() -> None:
     """31.42 to 40.28 dB is shared of 31.24 to 40.39."""
-    found = bjontegaard_delta(REFERENCE, TEST)
-    assert (found.quality_low, found.quality_high) == (31.42, 40.28)
-    assert found.overlap_ratio == pytest.approx(8.86 / 9.15)
-    assert found.note == ""
+    delta = bjontegaard_delta(REFERENCE, TEST)
+    assert (delta.quality_low, delta.quality_high) == (31.42, 40.28)
+    assert delta.overlap_ratio == pytest.approx(8.86 / 9.15)
+    assert delta.note == ""
 
 
 def test_twice_the_cost_at_any_quality_is_one_hundred_percent() -> None:

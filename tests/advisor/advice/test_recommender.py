@@ -7,6 +7,8 @@ import statistics
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import advisor
 from advisor.advice.configuration import Constraints, Option
@@ -96,6 +98,18 @@ def test_what_is_best_in_both_is_chosen_without_a_floor() -> None:
     answer = TranscodingRecommender().recommend([_option("a", 5.0, 95.0), _option("b", 9.0, 90.0)])
     assert answer.choice is not None
     assert answer.choice.scenario == "a"
+
+
+def test_of_two_that_are_the_same_in_both_one_is_chosen() -> None:
+    answer = TranscodingRecommender().recommend([_option("a", 5.0, 95.0), _option("b", 5.0, 95.0)])
+    assert answer.choice is not None
+    assert answer.choice.probability_best == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_tie_in_one_of_both_is_dominated() -> None:
+    """Equal energy and a worse picture: only the better one is on the front."""
+    answer = TranscodingRecommender().recommend([_option("a", 5.0, 95.0), _option("b", 5.0, 90.0)])
+    assert [p.scenario for p in answer.front] == ["a"]
 
 
 def test_a_difference_within_the_noise_keeps_both_on_the_front() -> None:
@@ -373,3 +387,59 @@ def test_without_a_floor_what_nobody_scored_takes_no_part() -> None:
     assert (answer.choice.scenario, answer.choice.probability_best) == ("good", pytest.approx(1, abs=0.001))
     assert answer.left_out == {"VMAF not known": 1}
     assert ("unscored", "VMAF not known") in [(run.scenario, run.why) for run in answer.next_runs]
+
+
+_value = st.one_of(st.none(), st.sampled_from([0.0, -1.0, 1e-60, 1e15]), st.floats(-1e6, 1e6))
+_noise = st.sampled_from([0.0, 0.012, 0.05, 0.5, 1.0])
+
+
+@st.composite
+def _any_option(draw: st.DrawFn) -> Option:
+    return Option(
+        run_id="r",
+        scenario=draw(st.text(max_size=3)),
+        basis=draw(st.sampled_from(["measured", "predicted"])),
+        energy_joules_per_video_second=draw(_value),
+        cost_per_video_hour=draw(_value),
+        bitrate_kbps=draw(_value),
+        vmaf=draw(st.one_of(st.none(), st.sampled_from([0.0, 80.0, 90.0, 100.0]))),
+        noise_ratio=draw(_noise),
+        shared_noise_ratio=draw(_noise),
+        noise_degrees=draw(st.sampled_from([None, 1, 5])),
+        validity=draw(st.sampled_from([(), ("steal",)])),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(_any_option(), max_size=8),
+    st.sampled_from(["energy", "cost", "bitrate", {"energy": 1.0, "cost": 0.5}]),
+    st.sampled_from([None, 80.0]),
+    st.booleans(),
+)
+def test_whatever_the_options_the_answer_keeps_its_word(
+    options: list[Option], objective: Any, floor: float | None, accept: bool
+) -> None:
+    """The choice holds the constraints, is valid, and has the least value where a floor was given."""
+    recommender = TranscodingRecommender(objective, Constraints(min_vmaf=floor), accept_invalid=accept)
+    answer = recommender.recommend(options)
+    allowed = [
+        o
+        for o in options
+        if recommender.value(o) is not None
+        and (accept or not o.validity)
+        and o.vmaf is not None
+        and o.vmaf >= (floor or 0)
+    ]
+    probabilities = [p.probability_best for p in answer.front]
+    assert all(p is not None and 0 <= p <= 1 for p in probabilities)
+    assert sum(p or 0 for p in probabilities) <= 1 + 1e-9
+    if answer.choice is None:
+        assert answer.reason
+        assert floor is None or not allowed
+        return
+    assert answer.choice.scenario in {o.scenario for o in allowed}
+    assert accept or answer.choice.validity == ()
+    if floor is not None:
+        least = min(recommender.value(o) or 0.0 for o in allowed)
+        assert least in {recommender.value(o) for o in allowed if o.scenario == answer.choice.scenario}

@@ -188,3 +188,61 @@ def test_without_a_tree_nothing_is_found(tmp_path: Path) -> None:
     assert not cgroups.readable
     assert cgroups.locate(ID) is None
     assert list(cgroups.parents()) == []
+
+
+MONITORS = (
+    "machine.slice/libpod-conmon-{}.scope",
+    "system.slice/crio-conmon-{}.scope",
+    "system.slice/var-lib-docker-containers-{}-shm.mount",
+    "user.slice/podman-{}-healthcheck.service",
+)
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize("monitor_first", [True, False])
+def test_a_group_with_the_id_in_its_name_is_not_taken_for_the_container(
+    tmp_path: Path, monitor: str, monitor_first: bool
+) -> None:
+    """Whichever the listing shows first: the container's 9 000 s, not its monitor's."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent="machine.slice/libpod-{}.scope")
+
+    def add(parent: str, cpu_seconds: float) -> None:
+        tree.parent = parent
+        tree.add(ID, cpu_seconds=cpu_seconds)
+
+    places = [(monitor, 0.005), ("machine.slice/libpod-{}.scope", 9000.0)]
+    for place in places if monitor_first else places[::-1]:
+        add(*place)
+    cgroups, location = found(tree)
+    assert cgroups.cpu_seconds(location) == 9000.0
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+def test_a_container_whose_own_group_cannot_be_seen_has_none(tmp_path: Path, monitor: str) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent=monitor)
+    tree.add(ID, cpu_seconds=1.0)
+    assert Cgroups(str(tree.root)).locate(ID) is None
+
+
+@pytest.mark.parametrize(
+    ("parent", "below"),
+    [
+        ("machine.slice/libpod-{}.scope", "/container"),
+        ("machine.slice/libpod-{}.scope", "/init.scope"),
+        ("user.slice/user-1001.slice/user@1001.service/user.slice/libpod-{}.scope", "/container"),
+        ("kubepods.slice/kubepods-burstable.slice/cri-containerd-{}.scope", ""),
+        ("kubepods/besteffort/pod1/{}", ""),
+        ("lxc.payload/engine-of-nobody-{}", ""),
+    ],
+)
+def test_the_container_s_process_confirms_its_folder(tmp_path: Path, parent: str, below: str) -> None:
+    """Whatever its name: what the process of the container is in is the container's."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent=parent)
+    tree.add(ID, cpu_seconds=7.0)
+    process = tmp_path / "proc/77"
+    process.mkdir(parents=True)
+    (process / "cgroup").write_text(f"0::/{parent.format(ID)}{below}\n")
+    cgroups = Cgroups(str(tree.root), procfs=str(tmp_path / "proc"))
+    location = cgroups.locate(ID, pid=77)
+    assert location is not None
+    assert cgroups.cpu_seconds(location) == 7.0

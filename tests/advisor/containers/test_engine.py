@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
 import threading
@@ -17,6 +18,7 @@ from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress, engine_address
 from advisor.containers.records import Container, EngineInfo
 from advisor.errors import EngineError, InputError
+from tests.support.certificates import certificates
 from tests.support.engine_fake import FakeEngine
 
 ID = "4f" * 32
@@ -269,18 +271,6 @@ def test_start_events_know_name_image_and_time() -> None:
     assert event.container.start_unix_seconds == event.unix_seconds == 1_700_000_000.5
 
 
-def certificates(folder: Path) -> Path:
-    """An authority, and one certificate for both sides, as DOCKER_CERT_PATH has them."""
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("openssl cannot make a certificate here")
-    (folder / "ca.pem").write_bytes((folder / "cert.pem").read_bytes())
-    return folder
-
-
 def test_tcp_with_tls_checks_both_sides(tmp_path: Path) -> None:
     folder = certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -310,3 +300,31 @@ def test_addresses_are_checked_before_anything_is_opened(tmp_path: Path) -> None
         engine_address("http://h:2375")
     with pytest.raises(InputError, match=r"ca\.pem"):
         engine_address("tcp://h:2376", cert_path=str(tmp_path))
+
+
+def test_a_key_with_a_passphrase_is_refused_before_anything_asks_for_it(tmp_path: Path) -> None:
+    """The library would ask the terminal, and wait."""
+    folder = certificates(tmp_path)
+    key = folder / "key.pem"
+    command = [
+        "openssl",
+        "pkey",
+        "-in",
+        str(key),
+        "-aes256",
+        "-passout",
+        "pass:secret",
+        "-out",
+        str(folder / "locked.pem"),
+    ]
+    subprocess.run(command, capture_output=True, check=True)
+    (folder / "locked.pem").replace(key)
+    with pytest.raises(InputError, match=r"key\.pem: expected a key without a passphrase"):
+        engine_address("tcp://localhost:2376", cert_path=str(folder))
+
+
+def test_an_engine_says_what_it_is_and_who_listens(fake: FakeEngine, client: Engine) -> None:
+    info = client.connect()
+    assert (info.kind, info.is_local, info.pid) == ("docker", True, os.getpid())
+    fake.components = [{"Name": "Podman Engine", "Version": "4.3.1"}]
+    assert client.connect().kind == "podman"

@@ -31,6 +31,7 @@ def measured(total: float = 3.6e6, **changes: Any) -> Scenario:
         **{
             "name": "hour",
             "duration": 3600.0,
+            "video_seconds": 3600.0,
             "start_time": START,
             "end_time": START + 3600,
             "resolution": "1920x1080",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -208,6 +209,14 @@ def test_a_register_that_sleep_set_back_did_not_come_round() -> None:
         counter.observe(second * 10_000_000, float(second), 3600.0)
     assert counter.joules == 40.0
     assert counter.wraps == 0
+
+
+def test_a_register_that_came_round_in_sleep_is_told_from_one_that_was_set_back() -> None:
+    """From 60 kJ over the end at 65.5 kJ to 4 kJ in eight hours: no machine draws 4 kJ in a second."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150)
+    counter.observe(60_000_000_000, 0.0)
+    counter.observe(4_000_000_000, 1.0, 28_800.0)
+    assert counter.joules == pytest.approx(RANGE_UJ / 1e6 - 56_000)
 
 
 def test_a_counter_goes_on_from_what_another_process_saved() -> None:

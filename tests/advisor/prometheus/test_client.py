@@ -58,6 +58,22 @@ def test_a_scalar_is_one_series_without_labels_and_a_string_is_none(
     assert client.query('"x"') == []
 
 
+def test_nothing_is_no_series_however_it_is_written(server: Server, client: PrometheusClient) -> None:
+    for result in ([], None):
+        server.reply = lambda _, result=result: json_reply(
+            {"status": "success", "data": {"resultType": "vector", "result": result}}
+        )
+        assert client.query("x") == []
+
+
+def test_infinities_and_what_is_no_number_are_values(server: Server, client: PrometheusClient) -> None:
+    values = ["+Inf", "-Inf", "NaN"]
+    server.reply = lambda _: vector(*({"metric": {}, "value": [1, value]} for value in values))
+    high, low, none = (series.values[0] for series in client.query("x"))
+    assert (high, low) == (math.inf, -math.inf)
+    assert math.isnan(none)
+
+
 def test_a_range_beyond_the_point_limit_is_asked_in_pieces_and_joined(
     server: Server, client: PrometheusClient
 ) -> None:

@@ -31,6 +31,21 @@ LONG = {
     "VVC in MP4",
     "every tenth frame dropped",
     "fragmented MP4",
+    "24 to 30 fps by -r",
+    "7 fps, copied from MP4 to MKV",
+    "MP4 to FLV with B-frames",
+    "a gap filled by -r",
+    "a slate in front",
+    "interlaced, and every field a frame",
+    "letterbox on both sides",
+    "one frame more than the reference",
+    "raw video in AVI",
+    "reference begins later",
+    "tags: bt2020 on the output",
+    "tags: limited range on the output",
+    "tags: smpte170m on the output",
+    "turned by 180 degrees",
+    "upside down",
 }
 
 

@@ -1,0 +1,181 @@
+"""The machine's meter over the network: what services of several vendors say, and what they do wrong."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from advisor.energy.redfish import (
+    ZONE,
+    RedfishClient,
+    RedfishConfig,
+    RedfishError,
+    RedfishSource,
+    read_redfish_config,
+)
+from advisor.errors import InputError
+from tests.support.certificates import certificates
+from tests.support.clock import FakeClock
+from tests.support.redfish_service import (
+    DELL,
+    HPE_WITHOUT_METER,
+    LENOVO,
+    OPENBMC,
+    OPENBMC_SENSORS,
+    RedfishService,
+    redfish,
+)
+
+PASSWORD = "s3cret ü"
+
+
+def client(service: RedfishService, **options: Any) -> RedfishClient:
+    return RedfishClient(
+        RedfishConfig(url=service.url, username="monitor", password=PASSWORD, timeout_seconds=0.5, **options)
+    )
+
+
+@pytest.mark.parametrize(
+    ("resources", "watts"),
+    [(DELL, 464.0), (LENOVO, 258.0), (OPENBMC, 232.5), (OPENBMC_SENSORS, 231.0)],
+    ids=["dell", "lenovo", "openbmc", "openbmc-sensors"],
+)
+def test_the_power_of_the_whole_is_found(resources: dict[str, dict[str, Any]], watts: float) -> None:
+    """Not that of a processor, a supply, a backplane or a GPU beside it."""
+    with redfish(resources) as service:
+        assert client(service).watts() == watts
+
+
+def test_where_the_meter_is_is_asked_once(tmp_path: Path) -> None:
+    with redfish(DELL) as service:
+        asking = client(service)
+        asking.watts()
+        service.requests.clear()
+        asking.watts()
+        assert service.requests == ["/redfish/v1/Chassis/System.Embedded.1/Power"]
+
+
+def test_a_chassis_can_be_named() -> None:
+    with redfish(DELL) as service:
+        assert client(service, chassis="System.Embedded.1").watts() == 464.0
+        with pytest.raises(RedfishError, match="no_meter"):
+            client(service, chassis="Enclosure.Internal.0-1").watts()
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("hang", "timeout"),
+        ("garbage", "malformed"),
+        ("huge", "malformed"),
+        ("redirect", "http"),
+        ("error", "http"),
+    ],
+)
+def test_a_service_that_misbehaves_is_told_apart(mode: str, reason: str) -> None:
+    with redfish(DELL) as service:
+        service.mode = mode
+        with pytest.raises(RedfishError) as told:
+            client(service).watts()
+    assert told.value.reason == reason
+
+
+def test_zero_is_no_meter() -> None:
+    """A machine that asks draws something: its service has no sensor."""
+    with redfish(HPE_WITHOUT_METER) as service, pytest.raises(RedfishError) as told:
+        client(service).watts()
+    assert told.value.reason == "zero"
+
+
+def test_null_is_no_meter() -> None:
+    with redfish(DELL) as service:
+        service.power("System.Embedded.1/Power", PowerConsumedWatts=None)
+        with pytest.raises(RedfishError) as told:
+            client(service).watts()
+    assert told.value.reason == "no_meter"
+
+
+def test_a_wrong_password_is_told_and_nobody_at_the_address_too() -> None:
+    with redfish(DELL) as service:
+        config = RedfishConfig(url=service.url, username="monitor", password="other")
+        with pytest.raises(RedfishError) as told:
+            RedfishClient(config).watts()
+    assert told.value.reason == "auth"
+    with pytest.raises(RedfishError) as told:
+        RedfishClient(config).watts()
+    assert told.value.reason == "unreachable"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_and_its_authority_accepted(tmp_path: Path) -> None:
+    folder = certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    with redfish(DELL, tls=context) as service:
+        with pytest.raises(RedfishError) as told:
+            client(service).watts()
+        assert told.value.reason == "tls"
+        assert client(service, ca_file=str(folder / "ca.pem")).watts() == 464.0
+
+
+def reading(source: RedfishSource) -> tuple[float, dict[str, int]]:
+    (zone,) = source.report()
+    return zone.joules, dict(zone.read_errors)
+
+
+def test_power_is_integrated_between_answers_and_not_over_a_gap() -> None:
+    """200 W, ten seconds later 300 W: 2 500 J. Then nothing for a minute: unknown, and counted."""
+    clock = FakeClock()
+    with redfish(OPENBMC) as service:
+        source = RedfishSource(client(service), 10.0, clock=clock)
+
+        def poll(seconds: float, watts: float | None) -> None:
+            clock.advance(seconds)
+            service.power("chassis/EnvironmentMetrics", PowerWatts={"Reading": watts})
+            source.poll()
+
+        poll(0.0, 200.0)
+        poll(10.0, 300.0)
+        assert reading(source) == (2500.0, {})
+        poll(20.0, None)
+        poll(40.0, 300.0)
+        assert reading(source) == (2500.0, {"no_meter": 1, "gap": 1})
+        poll(10.0, 100.0)
+        assert reading(source)[0] == 4500.0
+    (zone,) = source.report()
+    assert (zone.name, zone.domain, zone.kind, zone.interval_seconds) == (ZONE, "psys", "instant", 10.0)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "redfish.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_operator_s_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    path = written(tmp_path, f"url: https://bmc\nusername: monitor\npassword_file: {tmp_path}/password\n")
+    assert read_redfish_config(path).interval_seconds == 10.0
+    with redfish(DELL) as service:
+        config = RedfishConfig(url=service.url, username="monitor", password_file=str(tmp_path / "password"))
+        assert RedfishClient(config).watts() == 464.0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("url: http://bmc\nusername: u\npassword: p\n", "expected https://HOST"),
+        ("url: https://bmc\nusername: u\n", "expected one of password and password_file"),
+        ("url: https://bmc\nusername: u\npassword_file: /none\n", "expected a file that exists"),
+        ("url: https://bmc\nusername: u\npasword: p\n", "pasword"),
+        ("url: https://bmc\nusername: u\npassword: p\ninterval_seconds: 0\n", "interval_seconds"),
+        ("[", "expected a Redfish service"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_that_names_it(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(InputError) as told:
+        read_redfish_config(written(tmp_path, text))
+    assert problem in str(told.value)
+    assert "\n" not in str(told.value)

@@ -1,0 +1,188 @@
+"""A Redfish service on a real HTTP socket, answering from mockups in the form that vendors publish."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+__all__ = ["DELL", "HPE_WITHOUT_METER", "LENOVO", "OPENBMC", "OPENBMC_SENSORS", "RedfishService", "redfish"]
+
+_AUTHORIZATION = "Basic " + base64.b64encode("monitor:s3cret ü".encode()).decode()
+
+
+def _collection(*paths: str) -> dict[str, Any]:
+    return {"Members": [{"@odata.id": path} for path in paths], "Members@odata.count": len(paths)}
+
+
+def _service(chassis: Mapping[str, dict[str, Any]], **resources: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A service root with chassis by id, and resources below ``/redfish/v1/Chassis/``."""
+    root = "/redfish/v1"
+    paths = {f"{root}/": {"Chassis": {"@odata.id": f"{root}/Chassis"}, "RedfishVersion": "1.11.0"}}
+    paths[f"{root}/Chassis"] = _collection(*(f"{root}/Chassis/{name}" for name in chassis))
+    for name, body in chassis.items():
+        links = {k: {"@odata.id": f"{root}/Chassis/{name}/{k}"} for k in body.pop("links", ())}
+        paths[f"{root}/Chassis/{name}"] = {"Id": name, **body, **links}
+    for path, body in resources.items():
+        paths[f"{root}/Chassis/{path}"] = body
+    return paths
+
+
+# iDRAC 9: no Status in PowerControl, a second chassis that is the backplane
+DELL = _service(
+    {
+        "Enclosure.Internal.0-1": {"ChassisType": "StorageEnclosure", "links": []},
+        "System.Embedded.1": {"ChassisType": "RackMount", "links": ["Power"]},
+    },
+    **{
+        "System.Embedded.1/Power": {
+            "@odata.type": "#Power.v1_5_0.Power",
+            "PowerControl": [
+                {
+                    "MemberId": "PowerControl",
+                    "Name": "System Power Control",
+                    "PowerCapacityWatts": 902,
+                    "PowerConsumedWatts": 464,
+                    "PowerMetrics": {"AverageConsumedWatts": 455, "IntervalInMin": 1},
+                }
+            ],
+            "PowerSupplies": [
+                {"MemberId": "PSU.Slot.1", "LastPowerOutputWatts": None, "PowerInputWatts": 900}
+            ],
+        }
+    },
+)
+# XClarity: the whole first, then what lies in it
+LENOVO = _service(
+    {"1": {"ChassisType": "RackMount", "links": ["Power"]}},
+    **{
+        "1/Power": {
+            "PowerControl": [
+                {"Name": "CPU Sub-system Power", "PowerConsumedWatts": 96},
+                {"Name": "Server Power Control", "PowerConsumedWatts": 258.0},
+                {"Name": "Memory Sub-system Power", "PowerConsumedWatts": 12},
+            ]
+        }
+    },
+)
+# iLO 4 of a machine without a power meter
+HPE_WITHOUT_METER = _service(
+    {"1": {"ChassisType": "RackMount", "links": ["Power"]}},
+    **{
+        "1/Power": {
+            "PowerConsumedWatts": 0,
+            "PowerControl": [{"PowerCapacityWatts": 0, "PowerConsumedWatts": 0}],
+        }
+    },
+)
+# OpenBMC since 2021.2
+OPENBMC = _service(
+    {"chassis": {"ChassisType": "RackMount", "links": ["EnvironmentMetrics", "Power", "Sensors"]}},
+    **{
+        "chassis/EnvironmentMetrics": {
+            "@odata.type": "#EnvironmentMetrics.v1_3_0.EnvironmentMetrics",
+            "PowerWatts": {
+                "DataSourceUri": "/redfish/v1/Chassis/chassis/Sensors/power_total",
+                "Reading": 232.5,
+            },
+        },
+        "chassis/Power": {"PowerControl": []},
+        "chassis/Sensors": _collection(),
+    },
+)
+# OpenBMC without either: the sensor that names the whole
+OPENBMC_SENSORS = _service(
+    {
+        "GPU_0": {"ChassisType": "Component", "links": ["Sensors"]},
+        "chassis": {"ChassisType": "RackMount", "links": ["EnvironmentMetrics", "Sensors"]},
+    },
+    **{
+        "GPU_0/Sensors": _collection("/redfish/v1/Chassis/GPU_0/Sensors/power_total_GPU_0"),
+        "chassis/EnvironmentMetrics": {"TemperatureCelsius": {"Reading": 25}},
+        "chassis/Sensors": _collection(
+            *(
+                f"/redfish/v1/Chassis/chassis/Sensors/{n}"
+                for n in ("temp_inlet", "power_psu0_input", "power_total_power")
+            )
+        ),
+        "chassis/Sensors/power_psu0_input": {"Reading": 120.0, "ReadingType": "Power", "ReadingUnits": "W"},
+        "chassis/Sensors/power_total_power": {"Reading": 231.0, "ReadingType": "Power", "ReadingUnits": "W"},
+    },
+)
+
+
+class RedfishService:
+    """What it answers; ``mode`` is ``ok``, ``hang``, ``garbage``, ``huge``, ``redirect`` or ``error``."""
+
+    def __init__(self, resources: Mapping[str, dict[str, Any]], url: str) -> None:
+        self.resources = {path: json.loads(json.dumps(body)) for path, body in resources.items()}
+        self.url = url
+        self.mode = "ok"
+        self.requests: list[str] = []
+        self.released = threading.Event()
+
+    def power(self, path: str, **values: object) -> None:
+        """Change values of a resource, or of its first power control."""
+        body = self.resources[f"/redfish/v1/Chassis/{path}"]
+        (body["PowerControl"][0] if "PowerControl" in body else body).update(values)
+
+
+@contextmanager
+def redfish(
+    resources: Mapping[str, dict[str, Any]], *, tls: ssl.SSLContext | None = None
+) -> Iterator[RedfishService]:
+    """Serve until the block ends."""
+    handler = type("Handler", (_Handler,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    scheme = "http"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    service = RedfishService(resources, f"{scheme}://localhost:{server.server_address[1]}")
+    handler.service = service  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield service
+    finally:
+        service.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    service: RedfishService
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments: object) -> None:
+        """Quiet."""
+
+    def do_GET(self) -> None:
+        service = self.service
+        service.requests.append(self.path)
+        if service.mode == "hang":
+            service.released.wait(30)
+            return None
+        if service.mode == "redirect":
+            return self._answer(302, b"", Location="http://elsewhere.invalid/")
+        if self.headers.get("Authorization") != _AUTHORIZATION:
+            return self._answer(401, b"{}")
+        body = service.resources.get(self.path)
+        if body is None:
+            return self._answer(404, b"{}")
+        text = {"garbage": b"{", "huge": b'{"a": "' + b"x" * (2 << 20) + b'"}'}.get(service.mode)
+        return self._answer(500 if service.mode == "error" else 200, text or json.dumps(body).encode())
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
