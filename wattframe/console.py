@@ -69,8 +69,8 @@ def print_table(
     from rich.table import Table
 
     words = {headings[0], *text}
-    told = [i for i in range(len(headings)) if i == 0 or any(row[i] not in _NOTHING for row in rows)]
-    headings, rows = [headings[i] for i in told], [[row[i] for i in told] for row in rows]
+    columns = [i for i in range(len(headings)) if i == 0 or any(row[i] not in _NOTHING for row in rows)]
+    headings, rows = [headings[i] for i in columns], [[row[i] for i in columns] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         wraps = heading in words

@@ -209,8 +209,8 @@ def _wait_for_series(url: str, run: Run) -> None:
     with PrometheusClient(url) as client:
 
         def missing() -> str:
-            found = {name: len(client.query(f'{name}{{run_id="{run.run_id}"}}')) for name in expected}
-            return ", ".join(f"{n} of {expected[k]} {k}" for k, n in found.items() if n < expected[k])
+            counts = {name: len(client.query(f'{name}{{run_id="{run.run_id}"}}')) for name in expected}
+            return ", ".join(f"{n} of {expected[k]} {k}" for k, n in counts.items() if n < expected[k])
 
         _wait_until_nothing_is(missing, "series")
     sys.stdout.write(f"  {', '.join(f'{n} {name}' for name, n in expected.items())}\n")

@@ -42,16 +42,18 @@ def report(
 
     Of a folder the newest run is shown. Two files are compared as well: what changed from the first.
     """
-    found, code = read_runs("report", named_paths(paths, results_option))
+    chosen, code = read_runs("report", named_paths(paths, results_option))
     if not paths or all(path.is_dir() for path in paths):
-        found = sorted(found, key=lambda run: run.start_time or 0.0)[-runs:]
+        chosen = sorted(chosen, key=lambda run: run.start_time or 0.0)[-runs:]
     model = regional_models("report", prices, one_region=True).models[0]
-    views = [RunView(run=run, model=model, answer=answer_of(run, model, min_vmaf, baseline)) for run in found]
+    views = [
+        RunView(run=run, model=model, answer=answer_of(run, model, min_vmaf, baseline)) for run in chosen
+    ]
     data = page(views, datetime.datetime.now().astimezone(), version("wattframe")).encode()
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)
     if json_:
-        print_json({"path": str(output), "runs": [run.run_id for run in found], "bytes": len(data)})
+        print_json({"path": str(output), "runs": [run.run_id for run in chosen], "bytes": len(data)})
     else:
         sys.stdout.write(f"{output}\n")
     return code

@@ -76,19 +76,19 @@ def machine(
     before, busy_before = read_machine_state(procfs, sysfs), cpu_times(procfs)
     sleep(seconds)
     after, busy_after = read_machine_state(procfs, sysfs), cpu_times(procfs)
-    known = host(procfs, sysfs)
+    this = host(procfs, sysfs)
     rates = _rates(before, after, busy_before, busy_after, seconds)
-    found: dict[str, Any] = {
-        "hardware_id": known.hardware_id,
-        "cpu_model": known.cpu_model,
-        "cores": known.cores,
-        "threads": known.threads,
-        "virtual": known.virtual,
+    findings: dict[str, Any] = {
+        "hardware_id": this.hardware_id,
+        "cpu_model": this.cpu_model,
+        "cores": this.cores,
+        "threads": this.threads,
+        "virtual": this.virtual,
         "governors": sorted(set(after.governors)),
         **rates,
         "thermal_events": after.thermal_events,
     }
-    return {**found, "advice": _machine_advice(found, rates)}
+    return {**findings, "advice": _machine_advice(findings, rates)}
 
 
 class _Rates(TypedDict):
@@ -110,13 +110,13 @@ def _rates(
     return {"busy_cores": busy, "steal_ratio": steal, "throttled_ratio": throttled}
 
 
-def _machine_advice(found: dict[str, Any], rates: _Rates) -> list[str]:
+def _machine_advice(findings: dict[str, Any], rates: _Rates) -> list[str]:
     advice = []
-    if found["virtual"]:
+    if findings["virtual"]:
         advice.append(
             "a virtual machine: its neighbours share the CPU; for figures to publish measure on bare metal"
         )
-    odd = [name for name in found["governors"] if name not in STEADY_GOVERNORS]
+    odd = [name for name in findings["governors"] if name not in STEADY_GOVERNORS]
     if odd:
         advice.append(
             f"frequency governor {', '.join(odd)}: 'cpupower frequency-set -g performance' is steadier"
@@ -129,8 +129,10 @@ def _machine_advice(found: dict[str, Any], rates: _Rates) -> list[str]:
         )
     if rates["throttled_ratio"]:
         advice.append("this control group has a CPU limit that holds it back now: raise cpu.max")
-    if found["thermal_events"]:
-        advice.append(f"{found['thermal_events']} thermal throttling events since boot: look at the cooling")
+    if findings["thermal_events"]:
+        advice.append(
+            f"{findings['thermal_events']} thermal throttling events since boot: look at the cooling"
+        )
     return advice
 
 
@@ -172,10 +174,10 @@ def docker(address: str | None = None) -> dict[str, Any]:
     """Whether a Docker engine answers."""
     from advisor.containers.engine import Engine, engine_address
 
-    found: dict[str, Any] = {"reachable": False, "host": None, "api_version": None, "advice": []}
+    section: dict[str, Any] = {"reachable": False, "host": None, "api_version": None, "advice": []}
     try:
         where = engine_address(address)
-        found["host"] = where.host
+        section["host"] = where.host
         _knock(where.host)
         engine = Engine(where)
         try:
@@ -183,10 +185,10 @@ def docker(address: str | None = None) -> dict[str, Any]:
         finally:
             engine.close()
     except ModuleNotFoundError:
-        return {**found, "advice": ["the package docker is not installed: pip install 'wattframe[docker]'"]}
+        return {**section, "advice": ["the package docker is not installed: pip install 'wattframe[docker]'"]}
     except WattframeError as exc:
-        return {**found, "advice": [f"{exc}: without an engine there are no container figures"]}
-    return {**found, "reachable": True, "api_version": info.api_version}
+        return {**section, "advice": [f"{exc}: without an engine there are no container figures"]}
+    return {**section, "reachable": True, "api_version": info.api_version}
 
 
 def _knock(address: str) -> None:
@@ -202,7 +204,7 @@ def _knock(address: str) -> None:
 
 def prometheus(url: str) -> dict[str, Any]:
     """Whether there is a Prometheus binary, and a server at ``url``."""
-    found: dict[str, Any] = {
+    section: dict[str, Any] = {
         "binary": shutil.which("prometheus"),
         "url": re.sub(r"//.*@", "//", url),  # the page is pasted into reports of bugs
         "reachable": False,
@@ -214,9 +216,9 @@ def prometheus(url: str) -> dict[str, Any]:
         with PrometheusClient(url, retries=0, timeout_seconds=3.0) as client:
             client.query("vector(1)")
     except ModuleNotFoundError:
-        found["advice"].append("the package requests is not installed: pip install 'wattframe[train]'")
+        section["advice"].append("the package requests is not installed: pip install 'wattframe[train]'")
     except WattframeError as exc:
-        found["advice"].append(f"{exc}: 'wattframe up' starts one, --prometheus-url names another")
+        section["advice"].append(f"{exc}: 'wattframe up' starts one, --prometheus-url names another")
     else:
-        found["reachable"] = True
-    return found
+        section["reachable"] = True
+    return section

@@ -110,12 +110,12 @@ def _chosen(options: Sequence[Option], result: Recommendation) -> Option | None:
 
 
 def _named(options: Sequence[Option], name: str) -> Option:
-    found = next((option for option in options if option.scenario == name), None)
-    if found is None:
-        names = [option.scenario for option in options]
+    option = next((o for o in options if o.scenario == name), None)
+    if option is None:
+        names = [o.scenario for o in options]
         near = difflib.get_close_matches(name, names, 3, 0.4) or names
         raise InputError(f"expected one of {', '.join(near)}; found {name!r}", subject="--baseline")
-    return found
+    return option
 
 
 def _default(run: Run, options: Sequence[Option], choice: Option) -> Option | None:

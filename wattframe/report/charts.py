@@ -242,11 +242,11 @@ def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None
         for place, (row, electricity, machine) in enumerate(parts):
             if narrow:  # names beside the bars would take half of the page
                 axes.annotate(one_line(row.name), (0, place), (2, 9), textcoords="offset points", fontsize=11)
-            said = f"{row.name}: electricity {number(electricity)}, machine {number(machine)} {currency}"
+            amounts = f"electricity {number(electricity)}, machine {number(machine)} {currency}"
             left = 0.0
             for length, colour in ((electricity, COLOURS[1]), (machine, COLOURS[5])):
                 (bar,) = axes.barh(place, length, left=left, height=0.36 if narrow else 0.62, color=colour)
-                hint(bar, said)
+                hint(bar, f"{row.name}: {amounts}")
                 left += length
             axes.annotate(
                 number(left), (left, place), (5, 0), textcoords="offset points", va="center", color=SOFT

@@ -148,14 +148,14 @@ def _element(text: str, title: str, *, alone: bool) -> Markup:
         if name not in used:
             parent.attrib.pop("id", None)
         if name.startswith(_HINT):
-            said = name.removeprefix(_HINT)
-            parent.attrib |= {"class": "hint", "data-hint": said}
+            hint_text = name.removeprefix(_HINT)
+            parent.attrib |= {"class": "hint", "data-hint": hint_text}
             explanation = ElementTree.Element(f"{{{_SVG}}}title")
-            explanation.text = said
+            explanation.text = hint_text
             parent.insert(0, explanation)
         if not alone and "style" in parent.attrib:
             style = re.sub(
-                "#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), parent.attrib["style"]
+                "#[0-9a-f]{6}", lambda colour: _VARIABLES.get(colour[0], colour[0]), parent.attrib["style"]
             )
             parent.set("style", re.sub("font-family: [^;]*; ?", "", style))
     for side in ("width", "height"):
