@@ -66,6 +66,8 @@ class _Held(Struct):
     jump_watts: float
     points: list[_Point]
     """The first has the total of the counted line, without the jump."""
+    came_round: bool = False
+    """Whether it came round while the machine slept: it shows more than was drawn awake since."""
     ignored: int = 0
     """Values in a row that were ahead of these."""
 
@@ -327,12 +329,13 @@ class EnergyCounter:
     def _hold(self, value: _Point) -> None:
         base, former = self._base, self._held
         assert base is not None  # noqa: S101 - for the type checker; observe() has set it
-        jump = value.raw - base.raw
+        jump, came_round = value.raw - base.raw, False
         if jump < 0 and self.range_microjoules is not None:
             wrapped = jump + self.range_microjoules
             # a power a little beyond the bound may meet the end of the range
             awake = structs.replace(value, slept_seconds=base.slept_seconds)
-            jump = wrapped if _watts(wrapped, base, awake) <= 2 * self.max_watts else jump
+            came_round = self._came_round(wrapped, base, value)
+            jump = wrapped if came_round or _watts(wrapped, base, awake) <= 2 * self.max_watts else jump
         kind = "backwards" if jump < 0 else "too_fast"
         if self._is_out_of_range(value):
             kind = "out_of_range"
@@ -341,7 +344,14 @@ class EnergyCounter:
             if not former.kind == kind == "too_fast":
                 self.rejected[former.kind] += len(former.points)
         first = structs.replace(value, total=base.total)
-        self._held = _Held(kind, jump, _watts(jump, base, value), [first])
+        self._held = _Held(kind, jump, _watts(jump, base, value), [first], came_round)
+
+    def _came_round(self, wrapped: int, base: _Point, value: _Point) -> bool:
+        """Whether a register that is lower after a sleep was not set back by it."""
+        awake_seconds = max(value.seconds - base.seconds, _SHORTEST_JUDGED_SECONDS)
+        is_more = value.raw > self.max_watts * awake_seconds * _MICROJOULES
+        has_slept = value.slept_seconds > base.slept_seconds
+        return has_slept and is_more and _watts(wrapped, base, value) <= self._allowed_watts()
 
     def _adopt(self, held: _Held, base: _Point) -> None:
         """The values that were held are the register's: go on from them."""
@@ -351,7 +361,7 @@ class EnergyCounter:
         is_sustained = steady_watts >= _SUSTAINED * held.jump_watts
         may_be_set_back = held.points[0].raw < base.raw
         is_possible = held.jump_watts <= self.max_watts and not may_be_set_back
-        is_counted = held.jump >= 0 and (is_possible or is_sustained)
+        is_counted = held.jump >= 0 and (is_possible or is_sustained or held.came_round)
         if held.kind == "out_of_range":
             self.range_microjoules = None
         if is_counted:
@@ -408,15 +418,13 @@ class EnergyCounter:
     def _step(self, base: _Point, value: _Point, watts: float) -> int | None:
         """Microjoules from ``base`` to ``value``, None when a power within ``watts`` does not explain them.
 
-        A suspended machine draws little and may set its registers back when it wakes: one that then shows no
-        more than was drawn awake was set back, and one that shows more has come round.
+        A suspended machine draws little and may set its registers back: the time counts for what was drawn
+        and not for coming round.
         """
         step = value.raw - base.raw
         if step < 0 and self.range_microjoules is not None:
             step += self.range_microjoules
             seconds = max(value.seconds - base.seconds, _SHORTEST_JUDGED_SECONDS)
-            if value.raw > self.max_watts * seconds * _MICROJOULES:
-                seconds = _seconds(base, value)
             return step if step <= self._wrap_watts(watts, seconds) * seconds * _MICROJOULES else None
         return step if 0 <= step <= watts * _seconds(base, value) * _MICROJOULES else None
 

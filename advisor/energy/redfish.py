@@ -239,7 +239,7 @@ def _link(resource: Mapping[str, Any], name: str) -> str | None:
     return path if isinstance(path, str) and path.startswith(f"{_ROOT}/") else None
 
 
-def _environment(resource: Mapping[str, Any]) -> object:
+def _metrics(resource: Mapping[str, Any]) -> object:
     excerpt = resource.get("PowerWatts")
     return excerpt.get("Reading") if isinstance(excerpt, dict) else None
 
@@ -257,7 +257,7 @@ def _sensor(resource: Mapping[str, Any]) -> object:
     return resource.get("Reading") if resource.get("ReadingType") in (None, "Power") else None
 
 
-_READERS = {"EnvironmentMetrics": _environment, "Power": _power_control, "Sensor": _sensor}
+_READERS = {"EnvironmentMetrics": _metrics, "Power": _power_control, "Sensor": _sensor}
 
 
 def _positive(value: object) -> float:

@@ -215,8 +215,9 @@ def test_a_register_that_came_round_in_sleep_is_told_from_one_that_was_set_back(
     """From 60 kJ over the end at 65.5 kJ to 4 kJ in eight hours: no machine draws 4 kJ in a second."""
     counter = EnergyCounter(RANGE_UJ, 400, 150)
     counter.observe(60_000_000_000, 0.0)
-    counter.observe(4_000_000_000, 1.0, 28_800.0)
-    assert counter.joules == pytest.approx(RANGE_UJ / 1e6 - 56_000)
+    for second in range(1, 4):
+        counter.observe(4_000_000_000 + second * 10_000_000, float(second), 28_800.0)
+    assert counter.joules == pytest.approx(RANGE_UJ / 1e6 - 56_000 + 30)
 
 
 def test_a_counter_goes_on_from_what_another_process_saved() -> None:
