@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from advisor.cost.price_list import PriceOptions
 
-from advisor.quality.settings import Settings
+from advisor.cost.price_inputs import PriceOptions
+from advisor.quality.settings import QualitySettings
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.regression.service import Answer
@@ -129,10 +129,10 @@ def cost_world(folder: Path) -> tuple[Make, list[Path]]:
     (prices / "regions.yaml").write_text("regions: {here: {price_per_kwh: 0.1, carbon_grams_per_kwh: 100}}\n")
     (prices / "rates.yaml").write_text("base: EUR\ndate: 2026-01-01\nrates: {USD: 1.1}\n")
     options = PriceOptions(
-        regions=("here",),
-        tariff_file=prices / "tariff.yaml",
+        region=("here",),
+        tariff=prices / "tariff.yaml",
         regions_file=prices / "regions.yaml",
-        exchange_rates_file=prices / "rates.yaml",
+        exchange_rates=prices / "rates.yaml",
     )
 
     def make() -> Collector:
@@ -151,7 +151,7 @@ def qoe_world(folder: Path) -> tuple[Make, list[Path]]:
 
     def make() -> Collector:
         listed = ResultFolder(results, runs=10, max_scenarios=100)
-        return QoeCollector(listed, results, Work(None, (results.resolve(),), Settings(), pairs))
+        return QoeCollector(listed, results, Work(None, (results.resolve(),), QualitySettings(), pairs))
 
     return make, [pairs, results / "encode.mp4"]
 

@@ -75,6 +75,8 @@ def _table(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> None:
         for one in priced:
             run = (one.run_id.removeprefix("test_results_"),) if several else ()
             rows.append((one.scenario, *run, one.region or "-", *map(shown, _figures(one, title))))
+        if all(set(row[-len(numbers) :]) == {"-"} for row in rows):
+            continue
         headings = ("scenario", *(("run",) if several else ()), "region", *numbers)
         print_table(headings, rows, text=("run", "region"), title=title)
     for line in _caption(priced, front):

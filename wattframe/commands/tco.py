@@ -121,7 +121,8 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
     regions = [analysis.region or "no region" for analysis in analyses]
-    rows = [(label, *cells) for label, cells in _rows(analyses)]
+    # a row without a figure was not asked for
+    rows = [(label, *cells) for label, cells in _rows(analyses) if set(cells) != {"-"}]
     print_table(("part", *regions), rows, title=f"{analyses[0].currency}, an hour of use")
     for line in _caption(analyses):
         console().print(line)
