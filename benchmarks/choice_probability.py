@@ -7,7 +7,7 @@ Two ways to know the truth:
   of a run and go through `TranscodingRecommender.from_results`.
 - **by video**: the public set of x265 encodes of user-generated videos (Katsenou, Wang, Schien, Bull, 2024;
   not part of this project). Whole videos are held out, their energies are predicted by a model of the others,
-  and the choice above a floor of VMAF is compared with what was measured.
+  and choices, above a floor of VMAF or among a few that are near, are compared with what was measured.
 
 ``before`` is how the probabilities were drawn until version 0.1: every error independent of the others, and a
 single run exact to 1.2 %. ::
@@ -21,10 +21,11 @@ import argparse
 import csv
 import datetime
 import math
+import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ GOAL_POINTS = 5.0
 FEWEST = 50
 """A tenth with fewer choices tells nothing: its standard error is beyond the goal."""
 FLOORS = (30, 40, 50, 60, 65, 70, 75, 80, 85, 90)
+SUBSETS = 60
+"""Choices a video among two to five configurations within a factor of two of one."""
 VIDEO_SECONDS = 20.0
 
 
@@ -73,7 +76,8 @@ def simulated(choices: int, seed: int = 1) -> Iterator[Judged]:
         recommender = TranscodingRecommender.from_results(run, "energy", Constraints(min_vmaf=1))
         spreads = [max(_stdev(row), MEASURED_NOISE_RATIO) / math.sqrt(repeats) for row in seen]
         before = [replace(o, noise_ratio=s) for o, s in zip(recommender.options, spreads, strict=True)]
-        yield _judged(recommender, before, dict(zip(map(str, range(count)), true.tolist(), strict=True)))
+        energies = dict(zip(map(str, range(count)), true.tolist(), strict=True))
+        yield _judged(recommender, recommender.options, before, energies)
 
 
 def _stdev(row: np.ndarray) -> float:
@@ -90,8 +94,13 @@ def _scenario(name: str, *, joules: float, **more: object) -> Scenario:
     )
 
 
-def _judged(recommender: TranscodingRecommender, before: Sequence[Option], true: dict[str, float]) -> Judged:
-    answer = recommender.recommend()
+def _judged(
+    recommender: TranscodingRecommender,
+    options: Sequence[Option],
+    before: Sequence[Option],
+    true: Mapping[str, float],
+) -> Judged:
+    answer = recommender.recommend(options)
     assert answer.choice is not None
     assert answer.choice.probability_best is not None
     held = [o for o in before if (o.vmaf or 0) >= (recommender.constraints.min_vmaf or 0)]
@@ -158,14 +167,21 @@ def _choices(scenarios: Sequence[Scenario], name: str, host: Host, models: Path)
     true = {s.name: s.power.total_energy_joules or 0.0 for s in scenarios if s.power}
     plain = tuple(replace(s, power=None, duration=None) for s in scenarios)
     run = Run(run_id=name, scenarios=plain, host=host)
-    recommender = TranscodingRecommender.from_results(run, models_dir=models)
-    before = [
-        replace(o, noise_ratio=math.hypot(o.noise_ratio, o.shared_noise_ratio)) for o in recommender.options
-    ]
-    for floor in FLOORS:
-        recommender.constraints = Constraints(min_vmaf=floor)
-        if sum((o.vmaf or 0) >= floor for o in recommender.options) > 1:
-            yield _judged(recommender, before, true)
+    yield from judged_video(TranscodingRecommender.from_results(run, models_dir=models).options, true)
+
+
+def judged_video(options: Sequence[Option], true: Mapping[str, float]) -> Iterator[Judged]:
+    """Choices above every floor, and among a few configurations that are near one another."""
+    rng = random.Random(options[0].run_id)
+    sets = [(Constraints(min_vmaf=floor), list(options)) for floor in FLOORS]
+    for _ in range(SUBSETS):
+        about = rng.choice(options).energy_joules_per_video_second or 0.0
+        near = [o for o in options if about / 2 <= (o.energy_joules_per_video_second or 0.0) <= about * 2]
+        sets.append((Constraints(min_vmaf=0), rng.sample(near, min(rng.randint(2, 5), len(near)))))
+    for constraints, some in sets:
+        if sum((o.vmaf or 0) >= (constraints.min_vmaf or 0) for o in some) > 1:
+            before = [replace(o, noise_ratio=math.hypot(o.noise_ratio, o.shared_noise_ratio)) for o in some]
+            yield _judged(TranscodingRecommender("energy", constraints), some, before, true)
 
 
 def table(judged: Sequence[Judged], what: str) -> list[Figure]:

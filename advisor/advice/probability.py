@@ -6,9 +6,10 @@ Three things are uncertain, and each is drawn as it occurs:
   is uncertain too: it is scaled by a draw of chi-squared with their degrees of freedom (Student's t);
 - the error that options share, such as a video that is harder than a model believes: one draw for all of one
   basis. It moves predicted options against measured ones, and none against its like;
-- luck: of many options that hardly differ, the one that looks least was helped by noise. Values are drawn
-  towards their mean as far as noise explains why they differ (a hierarchical normal model, Gelman et al.,
-  Bayesian Data Analysis, chapter 5; the spread of the true values is integrated over a grid).
+- luck: of many measured options that hardly differ, the one that looks least was helped by noise. Their
+  values are drawn towards their mean as far as noise explains why they differ (a hierarchical normal model,
+  Gelman et al., Bayesian Data Analysis, chapter 5; the spread of the true values is integrated over a grid).
+  Predictions are a model's means already: no noise of a measurement is in them.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ def plausible_values(
     noise, shared
         Relative standard deviations, shape (options,): of each option alone, and common to all of its basis.
     basis
-        Names the options that share an error.
+        ``measured`` or ``predicted``: those of one basis share an error.
     degrees
         Degrees of freedom that ``noise`` rests on; None where it is stated and not estimated.
 
     Returns
     -------
-    Shape (draws, options). Values that are not all positive are not drawn towards each other.
+    Shape (draws, options). Values that are not all positive are not drawn towards their mean.
     """
     rng = np.random.default_rng(seed)
     count = len(values)
@@ -59,25 +60,45 @@ def plausible_values(
     for freedom in {d for d in degrees if d}:
         scale = np.sqrt(freedom / rng.chisquare(freedom, len(scales)))
         scales[:, [d == freedom for d in degrees]] = scale[:, None]
-    variance = (scales * noise) ** 2
+    deviations = scales * noise
     normal = rng.standard_normal((DRAWS, count))
     common = {name: rng.standard_normal(DRAWS) for name in sorted(set(basis))}
     shift = shared * np.column_stack([common[name] for name in basis])
-    if count < 2 or not (values > 0).all():
+    if not (values > 0).all():
         rows = rng.integers(len(scales), size=DRAWS)
-        return np.asarray(values * np.exp(np.sqrt(variance[rows]) * normal + shift))
+        return np.asarray(values * np.exp(deviations[rows] * normal + shift))
     logs = np.log(values)
-    total = variance[:, None, :] + _SPREADS[:, None] ** 2  # scales, spreads, options
+    measured = np.array([name == "measured" for name in basis])
+    if measured.sum() < 2:
+        rows = rng.integers(len(scales), size=DRAWS)
+        return np.asarray(np.exp(logs + deviations[rows] * normal + shift))
+    rows, spreads, centres = _population(logs[measured], deviations[:, measured], rng)
+    true = logs + deviations[rows] * normal
+    kept = spreads[:, None] ** 2 / (spreads[:, None] ** 2 + deviations[rows][:, measured] ** 2)
+    drawn = centres[:, None] + kept * (logs[measured] - centres[:, None])
+    true[:, measured] = drawn + np.sqrt(kept) * deviations[rows][:, measured] * normal[:, measured]
+    return np.asarray(np.exp(true + shift))
+
+
+def _population(
+    logs: Floats, deviations: Floats, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Draws of what the options' true values are scattered about, and how far, given what was measured.
+
+    Returns
+    -------
+    Of each draw the row of ``deviations`` (scales, options), the spread and the centre; shape (draws,).
+    """
+    total = deviations[:, None, :] ** 2 + _SPREADS[:, None] ** 2  # scales, spreads, options
     weight = 1 / total
-    mean = (weight * logs).sum(-1) / weight.sum(-1)
+    precision = weight.sum(-1)
+    mean = (weight * logs).sum(-1) / precision
     misfit = (weight * (logs - mean[..., None]) ** 2).sum(-1)
-    likelihood = -0.5 * (np.log(total).sum(-1) + np.log(weight.sum(-1)) + misfit)
+    likelihood = -0.5 * (np.log(total).sum(-1) + np.log(precision) + misfit)
     odds = np.exp(likelihood - likelihood.max()).ravel()
     rows, columns = np.divmod(rng.choice(odds.size, DRAWS, p=odds / odds.sum()), len(_SPREADS))
-    centre = mean[rows, columns] + rng.standard_normal(DRAWS) / np.sqrt(weight.sum(-1)[rows, columns])
-    kept = _SPREADS[columns, None] ** 2 / total[rows, columns]
-    true = centre[:, None] + kept * (logs - centre[:, None]) + np.sqrt(kept * variance[rows]) * normal
-    return np.asarray(np.exp(true + shift))
+    centres = mean[rows, columns] + rng.standard_normal(DRAWS) / np.sqrt(precision[rows, columns])
+    return rows, _SPREADS[columns], centres
 
 
 def probabilities_of_least(draws: Floats) -> list[float]:

@@ -38,6 +38,7 @@ __all__ = [
     "parse_resolution",
     "power_spread",
     "published",
+    "reached_kbps",
     "repeats",
     "settings_of",
     "stream_count",
@@ -175,6 +176,15 @@ def delivered_megabits(scenario: Scenario) -> float | None:
         return sum(size or 0 for size in sizes) * 8 * streams_per_output(scenario) / 1e6 or None
     rates, seconds = bitrates_kbps(scenario), output_seconds(scenario)
     return sum(rates) * seconds / 1000 if rates and seconds else None
+
+
+def reached_kbps(scenario: Scenario) -> float | None:
+    """Bitrate of the files, summed over the rungs of a ladder, averaged over streams."""
+    sizes = [(o.size_bytes, o.duration) for o in scenario.outputs]
+    if not sizes or any(size is None or not seconds for size, seconds in sizes):
+        return None
+    total = sum(size * 8 / seconds / 1000 for size, seconds in sizes if size is not None and seconds)
+    return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
 
 
 def delivered_kbps(scenario: Scenario) -> float | None:

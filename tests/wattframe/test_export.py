@@ -35,10 +35,10 @@ def test_a_csv_file_has_one_row_a_scenario(results: Path, capsys: pytest.Capture
     assert main(["export", str(results), "--csv", str(path)]) == 0
     with path.open(newline="") as file:
         known, bare = csv.DictReader(file)
-    assert (known["scenario"], known["machine"]) == ('a, "b"\nc', "h")
+    assert (known["scenario"], known["hardware_id"]) == ('a, "b"\nc', "h")
     assert float(known["energy_joules_per_video_second"]) == pytest.approx(6.0)  # 360 J / 60 s
     assert float(known["asked_bitrate_kbps"]) == pytest.approx(1500.0)
-    assert known["validity"] == "steal, thermal"
+    assert known["validity"] == "steal; thermal"
     assert (bare["scenario"], bare["energy_joules"], bare["vmaf"]) == ("bare", "", "")
     assert f"2 rows written to {path}" in capsys.readouterr().err
 

@@ -18,8 +18,7 @@ from advisor.results.derived import (
     net_energy_joules,
     output_ladder,
     output_seconds,
-    stream_count,
-    streams_per_output,
+    reached_kbps,
     vmaf_mean,
 )
 from runner.validity import REASONS as DOUBTS
@@ -91,7 +90,7 @@ def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
         name=scenario.name,
         encoder=scenario.encoder or ("idle" if idle else "unknown"),
         setting=_setting(scenario),
-        reached_kbps=_reached_kbps(scenario),
+        reached_kbps=reached_kbps(scenario),
         speed=scenario.encode.speed if scenario.encode else None,
         watts=mean_watts(scenario),
         tier=used.tier if used else None,
@@ -110,15 +109,6 @@ def _setting(scenario: Scenario) -> str:
     parts += [f"{scenario.threads} threads" if scenario.threads else None]
     parts += [f"{scenario.streams} streams" if (scenario.streams or 1) > 1 else None]
     return ", ".join(part for part in (*parts, size) if part)
-
-
-def _reached_kbps(scenario: Scenario) -> float | None:
-    """Bitrate of the files, summed over the rungs of a ladder, averaged over streams."""
-    sizes = [(o.size_bytes, o.duration) for o in scenario.outputs]
-    if not sizes or any(size is None or not seconds for size, seconds in sizes):
-        return None
-    total = sum(size * 8 / seconds / 1000 for size, seconds in sizes if size is not None and seconds)
-    return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
 
 
 def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
