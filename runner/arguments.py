@@ -179,6 +179,18 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where 'wattframe calibrate' kept the idle power, for runs without a baseline (./models)",
     )
+    meter.add_argument(
+        "--host-energy",
+        choices=("cpu", "system"),
+        default="cpu",
+        help="the machine's joules where they are known twice: cpu (packages and dram) or system (psys)",
+    )
+    meter.add_argument(
+        "--sensors", type=Path, metavar="FILE", help="rules for hwmon sensors: driver, label, domain"
+    )
+    meter.add_argument(
+        "--redfish", type=Path, metavar="FILE", help="the machine's meter over the network (docs/energy.md)"
+    )
     meter.add_argument("--sysfs", default="/sys", metavar="DIR", help="root of sysfs (/sys)")
     meter.add_argument("--procfs", default="/proc", metavar="DIR", help="root of procfs (/proc)")
 

@@ -15,7 +15,9 @@ from msgspec.structs import replace
 from advisor.common.exit import guarded
 from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import open_gpus
+from advisor.energy.hwmon import read_sensor_rules
 from advisor.energy.meter import open_meter
+from advisor.energy.redfish import read_redfish_config
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
 from advisor.results import Run
@@ -158,8 +160,12 @@ def _measure(
         procfs=options.procfs,
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
+        sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
+        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
+        host_rule=options.host_energy,
     )
-    if meter.tier == "measured":
+    # a calibration is of packages and dram
+    if meter.source == "powercap" and options.host_energy == "cpu":
         settings = replace(settings, calibrated_idle_watts=_calibrated_idle_watts(options))
     path = _result_path(options)
     with claimed(path):

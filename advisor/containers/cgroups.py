@@ -139,14 +139,15 @@ class Cgroups:
             return values["usage_usec"] / 1e6
         return whole(read_bytes(f"{folder}/cpuacct.usage")) / 1e9
 
-    def parents(self) -> Iterator[tuple[str, bool]]:
-        """Folders that hold containers and nothing else (cgroupfs driver), and whether they are v2."""
+    def parents(self) -> Iterator[tuple[str, bool, str]]:
+        """Folders that an engine keeps its containers in (cgroupfs driver), whether they are v2, and how it
+        names a container's folder there (``{}``, podman ``libpod-{}``)."""
         if self.readable:
             root, unified = self._roots["cpuacct"]
             for template in self._templates:
                 parent, _, name = template.rpartition("/")
-                if name == "{}" and parent:
-                    yield f"{root}/{parent}", unified
+                if parent and not name.endswith(".scope"):
+                    yield f"{root}/{parent}", unified, name
 
     def details(self, location: Location) -> Details:
         """Everything but CPU time; a file that cannot be read leaves its fields unknown and is counted."""

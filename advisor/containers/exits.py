@@ -82,7 +82,7 @@ class Parents:
     def look(self) -> Mapping[str, float]:
         """CPU seconds of every child by its folder, freshly read."""
         self._before, self._now = self._now, {}
-        for parent, unified in self._cgroups.parents():
+        for parent, unified, _ in self._cgroups.parents():
             look = self._look(parent, unified)
             if look is not None:
                 self._now[parent] = look
@@ -94,7 +94,7 @@ class Parents:
         """Where a container that ended had been; everywhere that it may have been if it was never found."""
         if location is not None:
             return [location.cpuacct]
-        return [f"{parent}/{container_id}" for parent, _ in self._cgroups.parents()]
+        return [f"{parent}/{name.format(container_id)}" for parent, _, name in self._cgroups.parents()]
 
     def rest(self, gone: Mapping[str, Gone]) -> dict[str, float]:
         """What each gone container (by folder) used beyond its last reading, between the last two looks."""

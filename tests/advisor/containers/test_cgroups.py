@@ -179,7 +179,7 @@ def test_any_other_place_is_found_by_looking_through_the_tree(tmp_path: Path, la
 def test_only_the_cgroupfs_driver_has_parents_of_containers_alone(tmp_path: Path, layout: Layout) -> None:
     """system.slice holds services as well: what it gained says nothing of containers."""
     tree = CgroupTree(tmp_path / "cgroup", layout)
-    parents = [os.path.relpath(path, tree.root) for path, _ in Cgroups(str(tree.root)).parents()]
+    parents = [os.path.relpath(path, tree.root) for path, _, _ in Cgroups(str(tree.root)).parents()]
     assert parents == ["docker" if layout == "v2" else "cpuacct/docker"]
 
 
