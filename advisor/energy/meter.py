@@ -23,7 +23,7 @@ from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
 from advisor.energy.redfish import RedfishClient, RedfishConfig, RedfishSource
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, ZoneReport, wait_seconds
 from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, state_file
 from advisor.errors import EnergyError, InputError
 
@@ -278,7 +278,7 @@ class Meter:
         readings: Sequence[MeterReading],
         *,
         longest_seconds: float = _SETTLE_SECONDS,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = wait_seconds,
     ) -> list[MeterReading]:
         """The readings with the joules of their own moments.
 
@@ -330,7 +330,7 @@ def open_meter(
     host_rule: HostRule = "cpu",
     state: Path | None = None,
     on_unsaved: Callable[[OSError], object] = lambda exc: None,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], object] = wait_seconds,
 ) -> Meter:
     """A meter on what measures this machine, else on the estimate.
 
@@ -412,7 +412,7 @@ def has_moving_host(
     source: PowercapSource,
     *,
     clock: Clock = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], object] = wait_seconds,
     longest_seconds: float = _MOVES_SECONDS,
 ) -> bool:
     """Whether the joules of the host come out of the source: a package or psys that can be read and moves."""

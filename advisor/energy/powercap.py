@@ -15,7 +15,7 @@ from advisor.energy.counter import EnergyCounter
 from advisor.energy.finder import ZoneFinder, powercap_folder
 from advisor.energy.mirrors import MirrorWatch
 from advisor.energy.patience import Patience
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport, wait_seconds
 from advisor.energy.zones import Zone, ZoneReadError, read_microjoules
 
 __all__ = ["HOST_DOMAINS", "PowercapSource", "PowercapStatus", "ZoneStatus", "describe", "slept_seconds"]
@@ -250,7 +250,7 @@ class PowercapSource:
         self._round(self._tracked.values(), clock)
         unread = [zone for zone in unread if zone.read_seconds is not None]
         if unread:
-            time.sleep(_MOVES_SECONDS)
+            wait_seconds(_MOVES_SECONDS)
             self._round(unread, clock)
 
     def _round(self, zones: Iterable[_Tracked], clock: Clock) -> None:
@@ -394,7 +394,7 @@ def describe(sysfs: str = "/sys", procfs: str = "/proc", patience: Patience | No
     while (
         standing := [p for p in paths if _stands(first.get(p), readings.get(p))]
     ) and time.monotonic() < end:
-        time.sleep(_MOVES_SECONDS)
+        wait_seconds(_MOVES_SECONDS)
         readings |= patience.each(lambda path: _read(path, time.monotonic), standing)
     readings |= dict.fromkeys(standing, ZoneReadError("standing"))
     zones = tuple(_status(zone, readings.get(zone.path, _HANGS)) for zone in listed)

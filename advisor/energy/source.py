@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from advisor.energy.counter import SavedRegister
 
-__all__ = ["Clock", "HostRule", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport"]
+__all__ = ["Clock", "HostRule", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport", "wait_seconds"]
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -17,6 +18,11 @@ HostRule = Literal["cpu", "system"]
 """Which joules are the machine's where both are known: packages plus dram, or what holds all of it (psys)."""
 SourceName = Literal["powercap", "hwmon", "redfish", "estimate"]
 Tier = Literal["measured", "modelled"]
+
+
+def wait_seconds(seconds: float) -> None:
+    """Sleep by the monotonic clock. ``time.sleep`` fails (EINVAL) in a process whose wall clock is moved."""
+    threading.Event().wait(seconds)
 
 
 class ZoneReport(Struct, frozen=True):

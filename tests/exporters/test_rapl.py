@@ -311,18 +311,19 @@ def test_a_broken_calibration_hides_nothing_else(tmp_path: Path, caplog: pytest.
 def test_a_calibration_that_comes_later_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It could not be read at the start, or was not made yet."""
     monkeypatch.setattr("exporters.rapl._LOOK_AGAIN_SECONDS", 0.01)
-    two_sockets(tmp_path)
+    tree = two_sockets(tmp_path)
     path = calibration_path(tmp_path / "models", hardware_id(cpu_info(str(tmp_path))))
     path.parent.mkdir(parents=True)
     path.write_text("{")
     published, _ = whole(tmp_path)
-    published.start()
-    try:
-        assert "rapl_calibrated_idle_watts" not in text(published)
-        save_calibration(calibration(tmp_path), tmp_path / "models")
-        wait_until(lambda: "rapl_calibrated_idle_watts{" in text(published))
-    finally:
-        published.close()
+    with moving(tree):
+        published.start()
+        try:
+            assert "rapl_calibrated_idle_watts" not in text(published)
+            save_calibration(calibration(tmp_path), tmp_path / "models")
+            wait_until(lambda: "rapl_calibrated_idle_watts{" in text(published))
+        finally:
+            published.close()
 
 
 def test_the_limit_of_the_control_group_is_published(tmp_path: Path) -> None:
