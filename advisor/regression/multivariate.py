@@ -42,7 +42,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     Lines and curves of degree 2 of the quantity itself, of its logarithm and by logarithms of the features,
     kernel ridge, extra trees and gradient boosting compete under grouped cross-validation. The committee of
     those that know interactions is averaged (geometrically), unless one model is clearly better than it is;
-    then the simplest that is within ``margin`` of the best. Too few rows leave the simplest models and say so.
+    then the simplest that is within ``margin`` of the best. Too few rows leave simple models and say so.
 
     Parameters
     ----------
