@@ -15,12 +15,14 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-__all__ = ["PLAIN_SCALE", "WITHOUT_INTERACTIONS", "HuberRidge", "LogarithmOfWideColumns", "candidates"]
+__all__ = ["COMMITTEE", "PLAIN_SCALE", "HuberRidge", "LogarithmOfWideColumns", "candidates"]
 
 Floats = NDArray[np.float64]
 PLAIN_SCALE = frozenset({"line", "parabola"})
 """Models of the target itself; all others are of its logarithm."""
-WITHOUT_INTERACTIONS = frozenset({"mean", "line", "log_linear", "power_law"})
+COMMITTEE = ("log_parabola", "kernel_ridge", "extra_trees", "gradient_boosting")
+"""Models that know how one setting's effect depends on another and whose errors cancel. A line does not know;
+it may help the mean of all errors, and yet err most in what a choice between configurations turns on."""
 _HUBER = 1.345
 """Robust standard deviations up to which errors count by their square: 95 % efficient for normal errors."""
 _REWEIGHTINGS = 4

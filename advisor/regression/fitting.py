@@ -18,7 +18,7 @@ from advisor.regression import interval_bins
 from advisor.regression.feature_matrix import FeatureMatrix
 from advisor.regression.features import TARGETS, Case
 from advisor.regression.interval_bins import HeldOutRow, IntervalBin
-from advisor.regression.model import TargetModel, TrainedModel, combined, over_machines, variances
+from advisor.regression.model import TargetModel, TrainedModel, combined, variances
 from advisor.regression.multivariate import MultivariatePredictor, drawn_rows
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, explained, video_variances
 
@@ -176,9 +176,9 @@ class _Fitting:
                     matrix = FeatureMatrix.learn([self.rows[i] for i in some])
                     x = matrix.rows([self.rows[i] for i in some])
                     part = predictor.refitted(x, y[some], self.weights[some])
-                    self.as_new[name][test] = over_machines(
-                        matrix, [self.rows[i] for i in test], part.predict_log
-                    )
+                    cases = [self.rows[i] for i in test]
+                    logs = [part.predict_log(matrix.rows(cases, hardware=h)) for h in matrix.hardware]
+                    self.as_new[name][test] = np.mean(logs, axis=0)
 
     def target_model(self, name: str) -> TargetModel:
         """What is learned of one target."""

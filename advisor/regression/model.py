@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from advisor.regression.interval_bins import (
 from advisor.regression.predictions import Estimate, Prediction, ScenarioRef
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, corrected, remaining
 
-__all__ = ["TargetModel", "TrainedModel", "combined", "over_machines", "variances"]
+__all__ = ["TargetModel", "TrainedModel", "combined", "variances"]
 
 Floats = NDArray[np.float64]
 _LEAST_HALF_WIDTH = 0.002
@@ -86,13 +86,6 @@ class TargetModel(Struct, kw_only=True):
                 # Student's width is that of the typical case; this one may be more or less certain
                 half *= max(math.sqrt(variance) / self.typical_error, 1.0)
         return None if half is None else max(half, _LEAST_HALF_WIDTH)
-
-
-def over_machines(
-    matrix: FeatureMatrix, cases: Sequence[Case], predict: Callable[[Floats], Floats]
-) -> Floats:
-    """Log predictions of cases on a machine never seen: the mean over those that are known."""
-    return np.asarray(np.mean([predict(matrix.rows(cases, hardware=h)) for h in matrix.hardware], axis=0))
 
 
 def variances(difficulty: Any, typical_error: float, x: Floats) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Self
@@ -17,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from threadpoolctl import threadpool_limits
 
 from advisor.errors import TableError
-from advisor.regression.candidates import PLAIN_SCALE, WITHOUT_INTERACTIONS, candidates
+from advisor.regression.candidates import COMMITTEE, PLAIN_SCALE, candidates
 from advisor.regression.interval_bins import (
     check_level,
     conformal_quantile,
@@ -32,7 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _ROWS_FOR_CHOOSING = 2500
 _ROWS_FOR_BOOTSTRAP = 2000
-_ROWS_FOR_A_MEAN = 60
+_FEWEST_MEMBERS = 3
 _LEAST_RATIO = 1e-3
 """Of the smallest target of training: what a line on the plain scale says at least, which ends below 0."""
 
@@ -41,10 +40,9 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     """Predicts a positive quantity.
 
     Lines and curves of degree 2 of the quantity itself, of its logarithm and by logarithms of the features,
-    kernel ridge, extra trees and gradient boosting compete under grouped cross-validation. Three of those
-    that know interactions, whose errors cancel best, are averaged (geometrically), unless one is clearly
-    better than they are; then the simplest that is within ``margin`` of the best. Too few rows leave the
-    simplest models and say so.
+    kernel ridge, extra trees and gradient boosting compete under grouped cross-validation. The committee of
+    those that know interactions is averaged (geometrically), unless one model is clearly better than it is;
+    then the simplest that is within ``margin`` of the best. Too few rows leave simple models and say so.
 
     Parameters
     ----------
@@ -249,25 +247,16 @@ def _distinct(
 
 
 def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margin: float) -> tuple[str, ...]:
-    """The three whose mean is best where nothing simple is clearly better, for it is the steadiest; else the
-    simplest of the best.
-
-    The three must know that one setting's effect depends on another. A line does not; it may help the mean of
-    all errors, and yet err most in what a choice between configurations turns on.
-    """
+    """The simplest of the best where it is clearly better than the committee, whose mean is the steadiest."""
     losses = {name: _losses(r, weights, codes) for name, r in residuals.items()}
     errors = {name: float(np.average(loss, weights=weights)) for name, loss in losses.items()}
     best = min(errors.values())
     simplest = next(name for name, error in errors.items() if error <= best * (1 + margin) + 1e-6)
-    able = [name for name in errors if name not in WITHOUT_INTERACTIONS]
-    if len(able) < 3 or len(weights) < _ROWS_FOR_A_MEAN:
+    committee = tuple(name for name in COMMITTEE if name in residuals)
+    if len(committee) < _FEWEST_MEMBERS:
         return (simplest,)
-    means = {
-        names: _losses(np.mean([residuals[name] for name in names], axis=0), weights, codes)
-        for names in itertools.combinations(able, 3)
-    }
-    three = min(means, key=lambda names: float(np.average(means[names], weights=weights)))
-    return (simplest,) if _clearly_less(losses[simplest], means[three], weights, codes) else three
+    together = _losses(np.mean([residuals[name] for name in committee], axis=0), weights, codes)
+    return (simplest,) if _clearly_less(losses[simplest], together, weights, codes) else committee
 
 
 def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
