@@ -107,7 +107,8 @@ class Scorer:
         from advisor.quality.probe import probe
 
         media = probe(distorted)
-        pixels = f"yuv{media.chroma}p" + ("" if media.depth == 8 else f"{media.depth}le")
+        samples = "gray" if media.chroma == "400" else f"yuv{media.chroma}p"
+        pixels = samples + ("" if media.depth == 8 else f"{media.depth}le")
         path = self._folder / f"{_DRAWN}{pixels}.mkv"
         frames = _frames_read(source, output, media.frames)
         if self._drawn.get((source.name or "", pixels), 0) < frames:

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from advisor.cost.price_list import PriceOptions
 
-from advisor.quality.settings import Settings
+from advisor.quality.settings import QualitySettings
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.regression.service import Answer
@@ -151,7 +151,7 @@ def qoe_world(folder: Path) -> tuple[Make, list[Path]]:
 
     def make() -> Collector:
         listed = ResultFolder(results, runs=10, max_scenarios=100)
-        return QoeCollector(listed, results, Work(None, (results.resolve(),), Settings(), pairs))
+        return QoeCollector(listed, results, Work(None, (results.resolve(),), QualitySettings(), pairs))
 
     return make, [pairs, results / "encode.mp4"]
 
