@@ -136,7 +136,9 @@ class Measurement:
     def energy_lost(self) -> bool:
         """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
         start, end = self._ends
-        read = {z.name: z.sampled_seconds or 0.0 for z in end.zones if z.interval_seconds is None}
+        # a twin bears its zone's name, and a meter over the network has an interval of its own
+        counted = [z for z in end.zones if z.role == "counted" and z.interval_seconds is None]
+        read = {z.name: z.sampled_seconds or 0.0 for z in counted}
         fresh = end.monotonic_seconds - max(0.1, 0.01 * self.seconds)
         return any(
             zone not in end.joules or read.get(zone, fresh) < fresh

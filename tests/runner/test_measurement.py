@@ -99,6 +99,14 @@ def test_a_zone_whose_last_good_read_is_old_counts_as_lost() -> None:
     assert _closed(reading(0, {"package_0": 0}), end).energy_lost
 
 
+def test_a_twin_beside_its_zone_loses_no_energy() -> None:
+    """The mmio register of a package bears its name and has no values of its own."""
+    counted = ZoneReport("package_0", "package", "intel-rapl:0", 50.0, 10.0)
+    twin = ZoneReport("package_0", "package", "intel-rapl-mmio:0", 0.0, None, role="twin")
+    end = msgspec.structs.replace(reading(10, {"package_0": 50}), zones=(counted, twin))
+    assert not _closed(reading(0, {"package_0": 0}), end).energy_lost
+
+
 def test_a_core_zone_that_is_lost_costs_only_itself() -> None:
     window = _closed(reading(0, {"package_0": 0, "core_0": 0}), reading(10, {"package_0": 200}))
     power = window.power(None, None)
