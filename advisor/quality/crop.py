@@ -89,9 +89,11 @@ def _inside(media: Media, area: Area | None, other: Media) -> Area | None:
 def _agreeing(source: Area, encode: Area, reference: Media, output: Media) -> tuple[Area, Area]:
     """Both areas, with edges that were found a little apart brought together."""
     if (reference.width, reference.height) == (output.width, output.height):
-        edges = [abs(a - b) for a, b in zip(_edges(source), _edges(encode), strict=True)]
-        if max(edges) <= _SLACK_PIXELS:
-            return source, source  # the encode's are blurred
+        apart = [a - b for a, b in zip(_edges(source), _edges(encode), strict=True)]
+        # outside the reference's edges the encode is blurred, however far
+        around = min(*apart[:2], *(-n for n in apart[2:])) >= -_SLACK_PIXELS
+        if around and source != _whole(reference):
+            return source, source
     if encode == _whole(output):
         return _of_size(source, encode.width, encode.height), encode
     if source == _whole(reference):

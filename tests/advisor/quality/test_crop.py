@@ -48,6 +48,10 @@ def test_edges_that_a_coder_blurred_are_the_same_edges() -> None:
     assert crop_by_bars(HD, HD, (INSIDE, Area(1920, 808, 0, 136))) == Crop(INSIDE, INSIDE)
 
 
+def test_bars_that_a_starved_encode_filled_with_noise_are_bars_all_the_same() -> None:
+    assert crop_by_bars(HD, HD, (INSIDE, Area(1920, 1080, 0, 0))) == Crop(INSIDE, INSIDE)
+
+
 def test_an_area_is_given_the_size_of_the_other_picture_when_it_nearly_has_it() -> None:
     """A dark first line: 802 lines from 140 on were found, the output has 804."""
     found = crop_by_bars(HD, WIDE, (Area(1920, 802, 0, 140), None))
@@ -59,8 +63,8 @@ def test_a_smaller_encode_of_the_area_is_of_its_shape() -> None:
 
 
 def test_nothing_is_cut_where_the_shapes_would_differ() -> None:
-    """A night scene whose upper third is black on one side only."""
-    assert crop_by_bars(HD, HD, (Area(1920, 720, 0, 360), None)) == Crop()
+    """An output whose upper third is black, where the reference shows a picture."""
+    assert crop_by_bars(HD, HD, (None, Area(1920, 720, 0, 360))) == Crop()
 
 
 @pytest.mark.parametrize(
