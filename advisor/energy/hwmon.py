@@ -131,13 +131,13 @@ def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sen
 
     Of one label, an energy counter is taken before a power, and an average before the power of a moment.
     """
-    found: dict[tuple[str, str], Sensor] = {}
+    chosen: dict[tuple[str, str], Sensor] = {}
     for folder in _devices(sysfs):
         for sensor in _sensors(sysfs, folder, rules):
             key = (folder, sensor.label)
-            if key not in found or _ORDER.index(sensor.kind) < _ORDER.index(found[key].kind):
-                found[key] = sensor
-    return _numbered(found.values())
+            if key not in chosen or _ORDER.index(sensor.kind) < _ORDER.index(chosen[key].kind):
+                chosen[key] = sensor
+    return _numbered(chosen.values())
 
 
 _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")

@@ -28,6 +28,7 @@ from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
 from advisor.containers.processes import EngineProcesses, memory_total_bytes, network_bytes
+from advisor.containers.records import EngineInfo
 from advisor.cost.checks import Checker
 from advisor.cost.exchange_rates import read_rates
 from advisor.cost.regions.region_files import read_regions
@@ -183,8 +184,8 @@ def cgroup(data: bytes) -> None:
         network_bytes(str(_folder() / "proc"), 7)
     memory_total_bytes(str(_folder() / "proc"))
     processes = EngineProcesses(str(_folder() / "proc"))
-    processes.look(1.0)
-    processes.look(2.0)
+    for now in (1.0, 2.0):
+        processes.look(now, EngineInfo("27.1.0", "1.46", 0.0), [ID])
 
 
 def _v2(cpu: bytes, memory: bytes, number: bytes, io: bytes) -> Iterator[tuple[str, bytes]]:

@@ -229,14 +229,14 @@ def test_statistics_are_asked_for_those_without_files(fake: FakeEngine, seen: Se
     """One that is gone hides no other."""
     for number in range(30):
         fake.add(f"{number:064x}", f"c{number}")
-        fake.use(f"{number:064x}", float(number))
+        fake.use(f"{number:064x}", number + 1.0)
     seen.blind = (*fake.containers, "f" * 64)
     fake.start()
     watch()
     used = seen.wait_for(Used)
     assert isinstance(used, Used)
     told = {id: usage.cpu_seconds for id, usage in used.usages.items()}
-    assert told == {f"{number:064x}": float(number) for number in range(30)}
+    assert told == {f"{number:064x}": number + 1.0 for number in range(30)}
 
 
 def test_a_thousand_containers_come_and_go(fake: FakeEngine, seen: Seen, watch: Watch) -> None:

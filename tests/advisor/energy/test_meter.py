@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from advisor.energy.meter import Meter, energy_between, host_joules, open_meter
 from advisor.energy.powercap import PowercapSource
 from advisor.energy.sampler import Sampler, next_tick
-from advisor.energy.source import Clock, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
 from advisor.errors import EnergyError, InputError
 from tests.support.clock import FakeClock
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
@@ -194,6 +195,18 @@ class _Signalling:
 
     def longest_interval_seconds(self) -> float | None:
         return None
+
+    def settled_joules(self, zone: str, seconds: float) -> float | None:
+        return self._inner.settled_joules(zone, seconds)
+
+    def save(self) -> Mapping[str, SavedZone]:
+        return self._inner.save()
+
+    def restore(self, zones: Mapping[str, SavedZone]) -> None:
+        self._inner.restore(zones)
+
+    def stop(self) -> None:
+        self._inner.stop()
 
 
 def test_a_stopped_meter_can_be_started_again(tmp_path: Path) -> None:
