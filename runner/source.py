@@ -64,7 +64,7 @@ class Source(Struct, frozen=True, kw_only=True):
         """Seconds of video in the first ``frames`` frames of the input, read in a loop; None when unknown.
 
         >>> Source(media=InputMedia(), times=(0.0, 0.5, 0.75), seconds=1.25).seconds_of(7)
-        2.5
+        3.0
         """
         if not self.times or self.seconds is None:
             return frames / self.media.fps if self.media.fps else None
