@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,11 +37,22 @@ class Served(Struct, frozen=True):
 def served(
     module: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[Served]:
-    """Run ``python -m module --port 0 ...`` (or a script's path) as a process until the block ends."""
+    """Run ``python -m module --port 0 ...`` (or a script's path) as a process until the block ends.
+
+    It keeps its counters in a folder of its own, unless ``--state-dir`` or ``env`` name one.
+    """
     target = [module] if module.endswith(".py") else ["-m", module]
     command = [sys.executable, *target, "--port", "0", *arguments]
-    environment = {**os.environ, **(env or {}), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=cwd) as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="wattframe-state-") as state,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "STATE_DIRECTORY": state, **(env or {}), "PYTHONUNBUFFERED": "1"},
+            cwd=cwd,
+        ) as process,
+    ):
         try:
             yield _listening(process)
         finally:

@@ -22,7 +22,7 @@ def complete(line: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_bash_completes_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert complete("wattframe re", capsys) == ["retrain", "recommend", "report"]
+    assert complete("wattframe re", capsys) == ["regions", "retrain", "recommend", "report"]
     assert set(complete("wattframe ", capsys)) == set(COMMANDS)
 
 
