@@ -10,7 +10,7 @@ from msgspec import Struct
 from advisor.quality.pairing import Pairing
 from advisor.quality.pictures import errors
 
-__all__ = ["Verdict", "begins_with_a_still", "doubtful", "judge"]
+__all__ = ["Verdict", "begins_with_a_still", "doubtful", "judge", "uneven"]
 
 _CLEAR = {"ahead": 0.8, "behind": 0.8}
 """A neighbour with less than this share of the partner's error is the true partner. Encoders that are starved
@@ -31,10 +31,11 @@ _NOTHING_ALIKE, _NOTHING_SHARE = 60.0, 0.5
 """From these two on it shows nothing of its partner."""
 _SURE = 1.5
 """With both neighbours this far from the partner's error it is the right one, however bad."""
-_ELSEWHERE, _ELSEWHERE_NEAR = 0.72, 0.5
-"""Another place with less than this share of the error is the true one. Encoders that lag, or stand still for
-a moment, show what was there a little before: near there it has to be clearer."""
-_LAG_FRAMES = 12
+_ELSEWHERE, _BESIDE, _BEFORE = 0.85, 0.72, 0.5
+"""Another place with less than this share of the error is the true one. Frames that are coded together blur
+into each other, and encoders that lag, or stand still for a moment, show what was there a little before: near
+there it has to be clearer. Right pairings of encodes that hardly show a picture were seen at 0.96."""
+_BLUR_FRAMES, _LAG_FRAMES = 3, 12
 _AROUND_SECONDS = 30.0
 _HELD_FRAMES = 300
 _STILL = 1.0
@@ -97,6 +98,17 @@ def doubtful(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> boo
         return True
     variances = _variances(reference[pairing.partners])
     return any(_may_be_elsewhere(part, variances) for part in _parts(sides))
+
+
+def uneven(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
+    """Whether a part that may belong elsewhere fits far worse than another, which then fits by chance."""
+    shown = output[pairing.first : pairing.first + len(pairing.partners)]
+    variances = _variances(reference[pairing.partners])
+    parts = list(_parts(_sides(reference, shown, pairing.partners)))
+    least = min(float(np.mean(part.used)) for part in parts)
+    return any(
+        np.mean(part.used) > 2 * (least + _FLOOR) and _may_be_elsewhere(part, variances) for part in parts
+    )
 
 
 def begins_with_a_still(output: np.ndarray, frames: int) -> bool:
@@ -211,9 +223,9 @@ def _in_doubt(
             held.append(part)
             continue
         shift, error = _best_place(reference, pictures, places, round(_AROUND_SECONDS * rate))
-        lags = -_LAG_FRAMES <= shift < 0
+        near = _BEFORE if -_LAG_FRAMES <= shift < 0 else _BESIDE if 0 <= shift <= _BLUR_FRAMES else _ELSEWHERE
         variance = float(np.mean(variances[part.begin : part.end])) + _FLOOR
-        clear = error + _FLOOR < (_ELSEWHERE_NEAR if lags else _ELSEWHERE) * (here + _FLOOR)
+        clear = error + _FLOOR < near * (here + _FLOOR)
         if clear and error < _NOTHING_SHARE * variance:
             side = "ahead of" if shift > 0 else "behind"
             where = f"(around {seconds[part.begin]:.1f} s)"
@@ -282,4 +294,6 @@ def _stands_still(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray
     held = errors(shown[max(0, last - _HELD_FRAMES) : last], shown[last : last + 1])
     moving = np.flatnonzero(held > still)
     begin = last - len(held) + (int(moving[-1]) + 1 if len(moving) else 0)
+    if begin > part.begin and np.mean(part.used[: begin - part.begin]) > here:  # it is not what stands still
+        return False
     return bool(errors(reference[partners[begin : begin + 1]], shown[begin : begin + 1])[0] < 0.5 * here)

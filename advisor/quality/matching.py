@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from advisor.errors import MediaError
-from advisor.quality.alignment import doubtful, judge
+from advisor.quality.alignment import doubtful, judge, uneven
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
 from advisor.quality.passes import OutputState
 from advisor.quality.pictures import pair_by_pictures, shifted_by_pictures
@@ -83,7 +83,7 @@ def paired(
         if moved:
             there = pair_by_pictures(moved, reference.pictures, seen.pictures)
             fits = judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None
-            if fits and not sure:
+            if fits and (not sure or uneven(reference.pictures, seen.pictures, there)):
                 seconds = f"{abs(shift) / rate:.2f} s {'later' if shift > 0 else 'earlier'}"
                 raise MediaError(
                     f"begins about {seconds} than the reference, and its pictures do not tell exactly where: "

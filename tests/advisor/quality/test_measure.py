@@ -190,6 +190,20 @@ def test_a_crash_over_several_outputs_is_tried_one_by_one(videos: Path, tmp_path
     assert [isinstance(one, Measurement) for one in measured] == [True, True]
 
 
+@pytest.mark.parametrize("lost", [(3, 9, 14, 21, 39), (5, 6, 7, 30, 44, 45), (1, 48)])
+def test_every_frame_is_compared_with_its_partner_whichever_were_dropped(
+    tmp_path: Path, lost: tuple[int, ...]
+) -> None:
+    """Lossless whatever frames are missing; one frame beside its partner would show."""
+    source = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=24000/1001")
+    ffmpeg(tmp_path, *source, "-frames:v", "50", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "r.nut")
+    chosen = "select=not(" + "+".join(rf"eq(n\,{n})" for n in lost) + ")"
+    coder = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-c:v", "libx264", "-qp", "0")
+    ffmpeg(tmp_path, "-i", "r.nut", "-vf", chosen, *coder, "d.mp4")
+    found = quality.compute_quality(tmp_path / "r.nut", tmp_path / "d.mp4")
+    assert (found.lossless, found.frames) == (True, 50 - len(lost))
+
+
 def test_looped_input_is_reproduced_frame_by_frame(videos: Path, tmp_path: Path) -> None:
     """Lossless over two borders of the loop, from a file whose sound is longer than its pictures."""
     source = videos / "ref.mkv"
