@@ -2,9 +2,12 @@
 
 The five exporters run under their supervisor on a machine whose truth is known: energy registers that this
 script drives, result files that it writes, containers of a real engine. Every second all five are scraped;
-files change, containers come and go, and every 20 seconds one exporter is killed. Each number is compared
-with the truth, each series that must be there is looked for, and memory is watched. Prints one JSON document;
-ends with 1 when something was wrong.
+files change, containers come and go. Every 20 seconds all of it rests until each page says what is true, and
+then one exporter is killed. Each number is compared with the truth, each series that must be there is looked
+for, and memory is watched. Prints one JSON document; ends with 1 when something was wrong.
+
+No check depends on how fast the machine is: between rests a page may lag behind, but it never goes back to
+what it had left behind; at a rest it has to arrive at the truth, however long that takes.
 """
 
 from __future__ import annotations
@@ -24,10 +27,8 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-from msgspec import Struct
 
 from advisor.results import InputMedia, Output, Power, Quality, Run, Scenario, Vmaf, write_run
 from exporters.catalogue import EXPORTERS
@@ -37,26 +38,21 @@ from tests.support.powercap_tree import PowercapTree
 
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
 PRICE_PER_KWH = 0.12
+ROUND_SECONDS = 20.0
+"""From one rest to the next."""
+SETTLE_SECONDS = 120.0
+"""At a rest; what has not come by then never comes."""
+FROZEN_SECONDS = 20.0
+"""Registers that stand for longer look as if they had stopped to count."""
+SCRAPE_SECONDS = 60.0
 RUNS = tuple(f"test_results_20260101_0000{number:02d}" for number in range(8))
 MOST_GROWTH_KIB = 4096
+_RUN_FAMILIES = {
+    "results": "results_scenario_mean_power_watts",
+    "qoe": "qoe_vmaf_score",
+    "cost": "cost_energy",
+}
 _SHARES = ("docker_exited_containers_energy_joules_total", "docker_unattributed_energy_joules_total")
-
-
-class Times(Struct, frozen=True):
-    """How long things may take, in seconds; on a busy machine all of it takes longer."""
-
-    kill: float = 20.0
-    """Between two kills."""
-    still: float = 5.0
-    """Before each kill the registers rest so long, so that counters can be compared to the microjoule."""
-    slack: float = 6.0
-    """After which a change of a file or a container must show: a poll of two, and a machine that is busy."""
-    start: float = 12.0
-    """After which an exporter that was killed must show everything again: a pause, a start and a poll."""
-
-    def longer(self, patience: float) -> Times:
-        """The same, all of it longer."""
-        return Times(*(patience * value for value in (self.kill, self.still, self.slack, self.start)))
 
 
 def watts_of(serial: int, index: int) -> float:
@@ -69,83 +65,96 @@ def vmaf_of(serial: int, index: int) -> float:
     return 50.5 + (serial * 3 + index) % 49
 
 
-class Registers(threading.Thread):
-    """Drives a package and its memory; rests when it is told to."""
+class Actor(threading.Thread):
+    """Does something now and then; nothing while another holds its ``turn``."""
+
+    def __init__(self, name: str, seed: int, pause_seconds: tuple[float, float]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.turn, self.stop = threading.Lock(), threading.Event()
+        self.chance = random.Random(seed)
+        self._pause_seconds = pause_seconds
+
+    def run(self) -> None:
+        while not self.stop.wait(self.chance.uniform(*self._pause_seconds)):
+            with self.turn:
+                self.act()
+
+    def act(self) -> None:
+        raise NotImplementedError
+
+
+class Registers(Actor):
+    """Drives a package and its memory."""
 
     def __init__(self, sysfs: Path, seed: int) -> None:
-        super().__init__(name="registers", daemon=True)
+        super().__init__("registers", seed, (0.05, 0.05))
         tree = PowercapTree(sysfs)
         self.zones = {
             "package_0": tree.add("intel-rapl:0", "package-0", start_uj=262_143_000_000),  # wraps soon
             "dram_0": tree.add("intel-rapl:0:0", "dram"),
         }
-        self.rest, self.stop = threading.Event(), threading.Event()
-        self._chance = random.Random(seed)
 
-    def run(self) -> None:
-        while not self.stop.wait(0.05):
-            if not self.rest.is_set():
-                self.zones["package_0"].add(self._chance.uniform(1.0, 5.0))  # 20 to 100 W
-                self.zones["dram_0"].add(self._chance.uniform(0.1, 0.5))
+    def act(self) -> None:
+        self.zones["package_0"].add(self.chance.uniform(1.0, 5.0))  # 20 to 100 W
+        self.zones["dram_0"].add(self.chance.uniform(0.1, 0.5))
 
     def joules(self) -> dict[str, float]:
         """The truth since the start."""
         return {name: register.joules for name, register in self.zones.items()}
 
 
-class Files(threading.Thread):
-    """Writes, rewrites, tears, renames and deletes result files; knows what each run held at any time."""
+class Files(Actor):
+    """Writes, rewrites, tears, renames and deletes result files; knows what each run held, one after another.
+
+    What a run will hold is noted before it is done: a page may show it before the write has returned.
+    """
 
     def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(name="files", daemon=True)
-        self.folder, self.stop = folder, threading.Event()
+        super().__init__("files", seed, (0.05, 1.0))
+        self.folder = folder
         self.changes = 0
-        self._chance = random.Random(seed)
         self._serial = 0
         self._sizes: dict[int, int] = {}
-        # when a run began to hold a serial; None: no readable file
-        self._history: dict[str, list[tuple[float, int | None]]] = {run: [(0.0, None)] for run in RUNS}
+        # None: no readable file
+        self._versions: dict[str, list[int | None]] = {run: [None] for run in RUNS}
 
-    def run(self) -> None:
-        while not self.stop.wait(self._chance.uniform(0.05, 1.0)):
-            self._change(self._chance.choice(RUNS))
-            self.changes += 1
-
-    def _change(self, run: str) -> None:
-        path, chance = self.folder / f"{run}.json", self._chance.random()
+    def act(self) -> None:
+        run, other, chance = self.chance.choice(RUNS), self.chance.choice(RUNS), self.chance.random()
+        path, versions = self.folder / f"{run}.json", self._versions[run]
         if chance < 0.55 or not path.exists():
-            self._note(run, self._write(path))
+            versions.append(self._new())
+            write_run(self._content(self._serial), path)
         elif chance < 0.65:
-            self._note(run, None)
+            versions.append(None)
             path.unlink()
         elif chance < 0.75:
-            self._note(run, None)
+            versions.append(None)
             with path.open("r+b") as file:
                 file.truncate(path.stat().st_size // 2)
         elif chance < 0.85:
-            other = self._chance.choice(RUNS)
-            moved = self._history[run][-1][1]
-            path.rename(self.folder / f"{other}.json")
             if other != run:
-                self._note(run, None)
-                self._note(other, moved)
+                self._versions[other].append(versions[-1])
+                versions.append(None)
+            path.rename(self.folder / f"{other}.json")
         else:  # as a program writes that does not care: half, a pause, the rest
-            self._note(run, None)
-            serial = self._write(self.folder / "draft")
+            write_run(self._content(self._new()), self.folder / "draft")
             data = (self.folder / "draft").read_bytes()
+            versions.append(None)
             with path.open("wb", buffering=0) as file:
                 file.write(data[: len(data) // 2])
                 time.sleep(0.05)
+                versions.append(self._serial)
                 file.write(data[len(data) // 2 :])
-            self._note(run, serial)
+        self.changes += 1
 
-    def _write(self, path: Path) -> int:
+    def _new(self) -> int:
         self._serial += 1
-        serial, count = self._serial, self._chance.randrange(1, 6)
-        self._sizes[serial] = count
-        scenarios = tuple(self._scenario(serial, index) for index in range(count))
-        write_run(Run(run_id=path.stem, scenarios=scenarios), path)
-        return serial
+        self._sizes[self._serial] = self.chance.randrange(1, 6)
+        return self._serial
+
+    def _content(self, serial: int) -> Run:
+        scenarios = tuple(self._scenario(serial, index) for index in range(self._sizes[serial]))
+        return Run(run_id="", scenarios=scenarios)
 
     def _scenario(self, serial: int, index: int) -> Scenario:
         watts = watts_of(serial, index)
@@ -160,30 +169,22 @@ class Files(threading.Thread):
             power=Power(tier="measured", mean_watts=watts, total_energy_joules=10 * watts),
         )
 
-    def _note(self, run: str, serial: int | None) -> None:
-        self._history[run].append((time.monotonic(), serial))
-
     def size(self, serial: int) -> int:
         """How many scenarios a serial has."""
         return self._sizes[serial]
 
-    def held(self, run: str, since: float, until: float) -> set[int | None]:
-        """Everything that the run held at some time between the two."""
-        history = list(self._history[run])
-        ends = [at for at, _ in history[1:]] + [float("inf")]
-        return {
-            serial for (at, serial), end in zip(history, ends, strict=True) if at <= until and end >= since
-        }
+    def versions(self, run: str) -> list[int | None]:
+        """Everything that the run held until now, and the next thing if it is being done."""
+        return list(self._versions[run])
 
 
-class Containers(threading.Thread):
+class Containers(Actor):
     """Two containers that stay, one of them busy, and others that come and go."""
 
     def __init__(self, engine: DockerEngine, seed: int) -> None:
-        super().__init__(name="containers", daemon=True)
-        self.engine, self.stop = engine, threading.Event()
+        super().__init__("containers", seed, (0.1, 1.0))
+        self.engine = engine
         self.started = 0
-        self._chance = random.Random(seed)
         image = import_base_image(engine)
         self._image = image
         engine.run("--name", "idle", image, "sleep", "100000")
@@ -194,30 +195,22 @@ class Containers(threading.Thread):
             for name in ("cpuacct.usage", "cpu.stat")
             if busy in folder and name in files and ("cpuacct" in folder or name == "cpu.stat")
         )
-        # name to when it was removed, infinity while it lives
-        self.churned: dict[str, float] = {}
+        self.living = ["idle", "busy"]
 
     def busy_seconds(self) -> float:
         """What the kernel says that the busy one used."""
         text = self._cpu_file.read_text()
         return int(text.split()[1]) / 1e6 if "usage_usec" in text else int(text) / 1e9
 
-    def run(self) -> None:
-        living: list[str] = []
-        while not self.stop.wait(self._chance.uniform(0.1, 1.0)):
-            if len(living) < 4 and self._chance.random() < 0.6:
-                name = f"churn-{self.started}"
-                living.append(name)
-                self.churned[name] = float("inf")
-                ends = self._chance.random() < 0.3  # at once, by itself
-                self.engine.run("--name", name, self._image, *(["true"] if ends else ["sleep", "1000"]))
-                self.started += 1
-                if ends:
-                    self.churned[name] = time.monotonic()
-            elif living:
-                name = living.pop(self._chance.randrange(len(living)))
-                self.engine.docker("rm", "--force", name)
-                self.churned[name] = min(self.churned[name], time.monotonic())
+    def act(self) -> None:
+        if len(self.living) < 6 and self.chance.random() < 0.6:
+            name, ends_at_once = f"churn-{self.started}", self.chance.random() < 0.3
+            self.started += 1
+            self.engine.run("--name", name, self._image, *(["true"] if ends_at_once else ["sleep", "1000"]))
+            if not ends_at_once:
+                self.living.append(name)
+        elif len(self.living) > 2:
+            self.engine.docker("rm", "--force", self.living.pop(self.chance.randrange(2, len(self.living))))
 
 
 class Found:
@@ -262,37 +255,79 @@ class Watch:
     """Scrapes the five and compares."""
 
     def __init__(
-        self,
-        ports: dict[str, int],
-        registers: Registers,
-        files: Files,
-        containers: Containers | None,
-        times: Times,
+        self, ports: dict[str, int], registers: Registers, files: Files, containers: Containers | None
     ) -> None:
-        self.times = times
         self.found = Found()
-        self.killed_at: dict[str, float] = dict.fromkeys(EXPORTERS, time.monotonic())
         self.rss: dict[str, list[tuple[float, int]]] = {name: [] for name in EXPORTERS}
         self._ports, self._registers, self._files, self._containers = ports, registers, files, containers
+        self._starting = set(EXPORTERS)
+        self._place: Counter[tuple[str, str]] = Counter()
+        """Which of a run's versions an exporter showed last."""
+        self._busy_seconds = 0.0
         self._still: dict[str, tuple[float, dict[str, float], dict[str, float]]] = {}
-        self._busy: list[tuple[float, float]] = []
 
-    def young(self, name: str) -> bool:
-        """Whether the exporter was killed a moment ago."""
-        return time.monotonic() - self.killed_at[name] < self.times.start
+    def killed(self, name: str) -> None:
+        """From now on the exporter may be silent until it has shown everything once."""
+        self._starting.add(name)
 
-    def look(self, *, still: bool) -> None:
-        """Scrape all once; ``still`` when the registers have rested long enough."""
-        if self._containers is not None:
-            self._busy.append((time.monotonic(), self._containers.busy_seconds()))
-        for name in EXPORTERS:
-            before = time.monotonic()
-            page = self._scrape(name)
-            if page is not None:
-                self._check(name, page, before, time.monotonic(), still)
+    def look(self) -> dict[str, Page]:
+        """Scrape all once; the pages of those that answered."""
+        pages = {name: page for name in EXPORTERS if (page := self._scrape(name)) is not None}
+        for name, page in pages.items():
+            self._check(name, page)
+        return pages
+
+    def settle(self) -> None:
+        """While files and containers rest: every page arrives at the truth; then the joules are compared."""
+        pages, missing = self._arrived(SETTLE_SECONDS)
+        end = time.monotonic() + SETTLE_SECONDS
+        while not missing:
+            with self._registers.turn:
+                pages, missing = self._arrived(FROZEN_SECONDS, frozen=True)
+                joules = self._registers.joules()
+            if not missing:
+                self._check_joules(pages, "rapl", "rapl_energy_joules_total", joules)
+                host = {"": sum(joules.values())}
+                self._check_joules(pages, "docker_stats", "docker_host_energy_joules_total", host)
+                break
+            if time.monotonic() < end:
+                missing = []
+                time.sleep(1.0)
+        self.found.present("truth", not missing, lambda: "; ".join(missing))
+
+    def _arrived(self, seconds: float, *, frozen: bool = False) -> tuple[dict[str, Page], list[str]]:
+        """The first pages that say what is true since this was called; what they do not say in this time."""
+        end = time.monotonic() + seconds
+        busy_seconds = 0.0 if self._containers is None else self._containers.busy_seconds()
+        while True:
+            pages = self.look()
+            missing = [*self._missing(pages, busy_seconds, frozen), *sorted(self._starting)]
+            if not missing or time.monotonic() > end:
+                return pages, missing
+            time.sleep(0.2)
+
+    def _missing(self, pages: dict[str, Page], busy_seconds: float, frozen: bool) -> list[str]:
+        """What the pages do not say yet of a machine that rests."""
+        missing = [f"{name} does not answer" for name in EXPORTERS if name not in pages]
+        for name, family in _RUN_FAMILIES.items():
+            shown = _serials(pages[name], family) if name in pages else {}
+            truth = {run: self._files.versions(run)[-1] for run in RUNS}
+            missing += [
+                f"{name} {run}: {sorted(shown.get(run, ()))}, not {serial}"
+                for run, serial in truth.items()
+                if set(shown.get(run, ())) != ({serial} - {None})
+            ]
+        if frozen and "rapl" in pages:
+            watts = {labels["zone"]: value for labels, value in pages["rapl"].rows("rapl_power_watts")}
+            missing += [f"rapl: {watts} W" for zone in self._registers.zones if watts.get(zone) != 0.0]
+        if self._containers is not None and "docker_stats" in pages:
+            seconds = _cpu_seconds(pages["docker_stats"])
+            if seconds.keys() != set(self._containers.living) or seconds["busy"] < busy_seconds:
+                missing.append(f"docker_stats: {seconds}, not {self._containers.living}, {busy_seconds} s")
+        return missing
 
     def _scrape(self, name: str) -> Page | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._ports[name], timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._ports[name], timeout=SCRAPE_SECONDS)
         try:
             connection.request("GET", "/metrics")
             response = connection.getresponse()
@@ -300,7 +335,7 @@ class Watch:
         except (OSError, http.client.HTTPException) as exc:
             self.found.unanswered[name] += 1
             said = str(exc)
-            self.found.present("answers", self.young(name), lambda: f"{name}: {said}")
+            self.found.present("answers", name in self._starting, lambda: f"{name}: {said}")
             return None
         finally:
             connection.close()
@@ -308,26 +343,25 @@ class Watch:
         self.found.check("status", response.status == 200, lambda: f"{name}: {response.status}")
         return Page(text)
 
-    def _check(self, name: str, page: Page, before: float, after: float, still: bool) -> None:
+    def _check(self, name: str, page: Page) -> None:
         started = page.one("process_start_time_seconds") or 0.0
         self.rss[name].append((started, int((page.one("process_resident_memory_bytes") or 0) / 1024)))
-        if name in ("results", "qoe", "cost"):
-            self._check_runs(name, page, before, after)
-        elif name == "rapl":
-            self._check_rapl(page, started, still)
-        elif self._containers is not None:
-            self._check_containers(page, before, after, started, still)
+        absent = [c["collector"] for c, v in page.rows(f"{name}_exporter_collector_success") if v != 1]
+        if name == "rapl":
+            counted = {labels["zone"] for labels, _ in page.rows("rapl_energy_joules_total")}
+            absent += self._registers.zones.keys() - counted
+        elif name == "docker_stats":
+            absent = self._check_containers(page) if self._containers is not None else []
+        if not absent:
+            self._starting.discard(name)
+        self.found.present("everything", name in self._starting or not absent, lambda: f"{name}: {absent}")
+        if name in _RUN_FAMILIES and name not in self._starting:
+            self._check_runs(name, page)
 
-    def _check_runs(self, name: str, page: Page, before: float, after: float) -> None:
-        family = {
-            "results": "results_scenario_mean_power_watts",
-            "qoe": "qoe_vmaf_score",
-            "cost": "cost_energy",
-        }[name]
-        shown: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    def _check_runs(self, name: str, page: Page) -> None:
+        family = _RUN_FAMILIES[name]
         for labels, value in page.rows(family):
             index, serial = map(int, labels["scenario"].split(" of "))
-            shown[labels["run_id"]][serial].add(index)
             truth = {
                 "results": watts_of(serial, index),
                 "qoe": vmaf_of(serial, index),
@@ -335,38 +369,30 @@ class Watch:
             }[name]
             right = abs(value - truth) <= 1e-9 * truth
             self.found.check(family, right, lambda v=value, t=truth, s=labels: f"{s}: {v}, not {t}")
+        shown = _serials(page, family)
         for run in RUNS:
-            self._check_run(name, run, shown.get(run, {}), before, after)
+            self._check_run(name, run, shown.get(run, {}))
 
-    def _check_run(
-        self, name: str, run: str, shown: dict[int, set[int]], before: float, after: float
-    ) -> None:
-        """One version of the file and all of it; an old one, or none, only as long as it is news."""
-        found = self.found
+    def _check_run(self, name: str, run: str, shown: dict[int, set[int]]) -> None:
+        """One version of the file and all of it, none that is older than what was shown before."""
+        found, place = self.found, self._place[name, run]
         found.check("one version", len(shown) < 2, lambda: f"{name} {run}: {sorted(shown)}")
         serial = next(iter(shown), None)
-        held = self._files.held(run, before - self.times.slack, after)
+        since = self._files.versions(run)[place:]
+        found.check("in order", serial in since, lambda: f"{name} {run}: {serial}, not of {since}")
+        if serial in since:
+            self._place[name, run] = place + since.index(serial)
         if serial is not None:
-            found.check("fresh", serial in held, lambda: f"{name} {run}: {serial}, not of {held}")
             whole = shown[serial] == set(range(self._files.size(serial)))
             found.present("whole run", whole, lambda: f"{name} {run}: {shown}")
-        elif not self.young(name):
-            found.present("run", None in held, lambda: f"{name} {run}: not there, held {held}")
 
-    def _check_rapl(self, page: Page, started: float, still: bool) -> None:
-        counted = {z["zone"]: v for z, v in page.rows("rapl_energy_joules_total")}
-        there = counted.keys() == self._registers.zones.keys()
-        self.found.present("zones", there or self.young("rapl"), lambda: f"{counted}")
-        self._check_still("rapl", started, counted, self._registers.joules(), still)
-
-    def _check_still(
-        self, name: str, started: float, counted: dict[str, float], truth: dict[str, float], still: bool
-    ) -> None:
+    def _check_joules(self, pages: dict[str, Page], name: str, family: str, truth: dict[str, float]) -> None:
         """Between two rests of one life, a counter gained what the registers did, to the microjoule."""
-        if not still or counted.keys() != truth.keys():
-            return
-        if name in self._still and self._still[name][0] == started:
-            _, counted_then, truth_then = self._still[name]
+        page = pages[name]
+        started = page.one("process_start_time_seconds") or 0.0
+        counted = {labels.get("zone", ""): value for labels, value in page.rows(family)}
+        former, counted_then, truth_then = self._still.get(name, (None, {}, {}))
+        if former == started:
             for zone, now in counted.items():
                 gained, true = now - counted_then[zone], truth[zone] - truth_then[zone]
                 right = abs(gained - true) < 2e-6 + 1e-9 * true
@@ -374,37 +400,38 @@ class Watch:
                 self.found.check(f"{name} joules", right, lambda d=detail: d)
         self._still[name] = started, counted, truth
 
-    def _check_containers(self, page: Page, before: float, after: float, started: float, still: bool) -> None:
+    def _check_containers(self, page: Page) -> list[str]:
+        """Compare, and say which of those that stay are not there."""
         assert self._containers is not None
-        seconds = {s["container"]: v for s, v in page.rows("docker_container_cpu_seconds_total")}
-        young = self.young("docker_stats")
-        for name in ("idle", "busy"):
-            there = name in seconds or young
-            self.found.present("container", there, lambda n=name: f"{n} of {seconds.keys()}")
-        for name in seconds.keys() - {"idle", "busy"}:
-            gone = self._containers.churned.get(name, 0.0)
-            right = gone > before - self.times.slack
-            self.found.check("gone container", right, lambda n=name: f"{n} is still there")
+        seconds = _cpu_seconds(page)
+        known = {"idle", "busy", *(f"churn-{number}" for number in range(self._containers.started))}
+        invented = seconds.keys() - known
+        self.found.check("containers", not invented, lambda: f"{invented}")
         if "busy" in seconds:
-            now = self._containers.busy_seconds()
-            least = max((s for at, s in self._busy if at < before - self.times.slack), default=0.0)
-            right = least <= seconds["busy"] <= now + 1e-6
-            self.found.check("CPU seconds", right, lambda: f"{seconds['busy']}, not {least} to {now}")
-        self._check_shares(page)
+            least, most = self._busy_seconds, self._containers.busy_seconds()
+            right = least <= seconds["busy"] <= most + 1e-6
+            self.found.check("CPU seconds", right, lambda: f"{seconds['busy']}, not {least} to {most}")
+            self._busy_seconds = seconds["busy"]
         host = page.one("docker_host_energy_joules_total")
-        if host is not None:
-            truth = sum(self._registers.joules().values())
-            self._check_still("docker_stats", started, {"host": host}, {"host": truth}, still)
-
-    def _check_shares(self, page: Page) -> None:
-        """Running, exited and unattributed energy together are the host's."""
-        host = page.one("docker_host_energy_joules_total")
-        for policy in ("active", "full"):
+        for policy in ("active", "full") if host else ():
             parts = [v for s, v in page.rows("docker_container_energy_joules_total") if s["policy"] == policy]
             parts += [page.one(family, policy=policy) or 0.0 for family in _SHARES]
-            if host:
-                right = abs(sum(parts) - host) <= 1e-6 * host
-                self.found.check("shares", right, lambda p=policy, s=parts: f"{p}: {sum(s)}, not {host}")
+            right = host is not None and abs(sum(parts) - host) <= 1e-6 * host
+            self.found.check("shares", right, lambda p=policy, s=parts: f"{p}: {sum(s)}, not {host}")
+        return sorted({"idle", "busy"} - seconds.keys())
+
+
+def _serials(page: Page, family: str) -> dict[str, dict[int, set[int]]]:
+    """The versions that a page shows, by run, and the scenarios of each."""
+    shown: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for labels, _ in page.rows(family):
+        index, serial = map(int, labels["scenario"].split(" of "))
+        shown[labels["run_id"]][serial].add(index)
+    return shown
+
+
+def _cpu_seconds(page: Page) -> dict[str, float]:
+    return {s["container"]: v for s, v in page.rows("docker_container_cpu_seconds_total")}
 
 
 def growth_kib(rss: list[tuple[float, int]]) -> tuple[int, int]:
@@ -459,52 +486,48 @@ def child(supervisor: int, name: str) -> int:
     return next(int(pid) for pid in children if module in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
-def run(
-    folder: Path, seconds: float, seed: int, engine: DockerEngine | None, times: Times
-) -> dict[str, object]:
+def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) -> dict[str, object]:
     """Everything for ``seconds``; what was found."""
     sysfs, results = folder / "sys", folder / "results"
     results.mkdir()
     registers, files = Registers(sysfs, seed), Files(results, seed)
     containers = None if engine is None else Containers(engine, seed)
-    threads = [registers, files, *([containers] if containers is not None else [])]
+    actors: list[Actor] = [registers, files, *([containers] if containers is not None else [])]
     registers.start()
     host = engine.host if engine is not None else f"unix://{folder}/nobody.sock"
     with stack(folder, sysfs, host) as (supervisor, ports):
-        for thread in threads[1:]:
-            thread.start()
-        watch = Watch(ports, registers, files, containers, times)
-        kills = _watch(watch, registers, supervisor.pid, seconds)
-        for thread in threads:
-            thread.stop.set()
-        for thread in threads:
-            thread.join(60)
+        for actor in actors[1:]:
+            actor.start()
+        watch = Watch(ports, registers, files, containers)
+        kills = _watch(watch, actors[1:], supervisor.pid, max(1, round(seconds / ROUND_SECONDS)))
+        for actor in actors:
+            actor.stop.set()
+        for actor in actors:
+            actor.join(60)
         alive = supervisor.poll() is None
     return _summary(watch, files, containers, kills, seconds, alive)
 
 
-def _watch(watch: Watch, registers: Registers, supervisor: int, seconds: float) -> Counter[str]:
-    """Scrape every second and kill one exporter every 20; how often each was killed."""
+def _watch(watch: Watch, resting: Sequence[Actor], supervisor: int, rounds: int) -> Counter[str]:
+    """Scrape every second, let ``resting`` rest at the end of each round, and kill one exporter between two.
+
+    Returns how often each was killed.
+    """
     kills: Counter[str] = Counter()
-    times = watch.times
-    begun = next_look = time.monotonic()
-    next_kill = begun + times.kill
-    while (now := time.monotonic()) < begun + seconds:
-        resting = now >= next_kill - times.still
-        if resting:
-            registers.rest.set()
-        still = now >= next_kill - 1.5
-        watch.look(still=still)
-        if time.monotonic() >= next_kill and seconds - (now - begun) > times.start + times.still:
-            name = KILL_ORDER[sum(kills.values()) % len(KILL_ORDER)]
+    for number in range(rounds):
+        if number:
+            name = KILL_ORDER[number % len(KILL_ORDER) - 1]
             os.kill(child(supervisor, name), signal.SIGKILL)
-            watch.killed_at[name] = time.monotonic()
+            watch.killed(name)
             kills[name] += 1
-        if time.monotonic() >= next_kill:
-            next_kill += times.kill
-            registers.rest.clear()
-        next_look = max(next_look + 1.0, time.monotonic())
-        time.sleep(max(0.0, next_look - time.monotonic()))
+        end = time.monotonic() + ROUND_SECONDS
+        while (now := time.monotonic()) < end:
+            watch.look()
+            time.sleep(max(0.0, now + 1.0 - time.monotonic()))
+        with contextlib.ExitStack() as turns:
+            for actor in resting:
+                turns.enter_context(actor.turn)
+            watch.settle()
     return kills
 
 
@@ -540,8 +563,8 @@ def failed(summary: dict[str, object]) -> bool:
     return bool(summary["wrong"] or summary["lost"] or summary["grown"] or not summary["supervisor_alive"])
 
 
-def everything(seconds: float, seed: int = 1, patience: float = 1.0) -> dict[str, object]:
-    """Run with a Docker engine where one can be had; ``patience`` stretches every time."""
+def everything(seconds: float, seed: int = 1) -> dict[str, object]:
+    """Run with a Docker engine where one can be had."""
     with contextlib.ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="wfe-")))
         engine = None
@@ -550,7 +573,7 @@ def everything(seconds: float, seed: int = 1, patience: float = 1.0) -> dict[str
             engine.folder.mkdir()
             held.callback(engine.remove)
             engine.start()
-        return run(folder, seconds, seed, engine, Times().longer(patience))
+        return run(folder, seconds, seed, engine)
 
 
 def main() -> int:
