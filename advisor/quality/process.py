@@ -89,7 +89,8 @@ def _messages(path: Path) -> str:
 def _watch(process: subprocess.Popen[str], nice: int, progress: Callable[[int], object] | None) -> None:
     if nice:
         with contextlib.suppress(ProcessLookupError):  # has ended already
-            os.setpriority(os.PRIO_PGRP, process.pid, nice)
+            before = os.getpriority(os.PRIO_PROCESS, process.pid)
+            os.setpriority(os.PRIO_PGRP, process.pid, before + nice)
     assert process.stdout is not None  # noqa: S101
     for line in process.stdout:
         key, _, value = line.partition("=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from advisor.quality.alignment import begins_with_a_still, judge
+from advisor.quality.alignment import begins_with_a_still, judge, uneven
 from advisor.quality.pairing import Pairing
 
 FRAMES, SIDE = 100, 48
@@ -109,3 +109,32 @@ def test_a_lead_of_one_picture_is_told_from_film() -> None:
     slate = film()[:1].repeat(10, axis=0)
     assert begins_with_a_still(np.concatenate([slate, film()]), 10)
     assert not begins_with_a_still(film(), 10)
+
+
+@pytest.mark.parametrize("place", [20, -20])
+def test_a_blend_of_two_moments_belongs_where_most_of_it_is_from(place: int) -> None:
+    """0.528 of another moment and the rest of its own: that one fits with 0.8 of the error."""
+    whole = film(140)
+    output = whole[30:130].astype(float)
+    output[36:60] = 0.528 * whole[66 + place : 90 + place] + 0.472 * whole[66:90]
+    pairing = Pairing("index", 0, np.arange(30, 130))
+    judged = judge(whole, output.astype(np.uint8), pairing, np.arange(100) / 25, 25.0)
+    side = "ahead of" if place > 0 else "behind"
+    assert judged.reason == f"the output is about 20 frames {side} the reference (around 1.5 s)"
+
+
+def test_what_was_wrong_before_it_stood_still_is_not_where_it_belongs() -> None:
+    """Five frames from another moment, then one picture from its right place that is held."""
+    output = film()
+    output[36:41], output[41:60] = film()[62:67], film()[41]
+    assert verdict(film(), output) == (
+        "the output shows pictures from 1.5 to 2.5 s that the reference has nowhere near"
+    )
+
+
+def test_a_pairing_that_fits_in_parts_is_told_from_one_that_is_bad_throughout() -> None:
+    pairing = Pairing("index", 0, np.arange(FRAMES))
+    parts = film()
+    parts[36:60] = film()[60:84]
+    assert uneven(film(), parts, pairing)
+    assert not uneven(film(), noisy(film(), 30), pairing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -101,6 +102,13 @@ def _evaluated(expression: str, number: int) -> float:
 )
 def test_every_frame_meets_its_partner(partners: list[int]) -> None:
     assert _shown(np.array(partners)) == partners
+
+
+def test_the_filters_tell_two_ticks_apart() -> None:
+    """They round times to half a microsecond at the finest (AV_TIME_BASE / 2 in ffmpeg's framesync)."""
+    bases = re.findall(r"\[[es]0\].*settb=1/(\d+)", graph(decided(HD, HD)))
+    assert len(bases) == 2
+    assert all(int(base) <= 500_000 for base in bases)
 
 
 def test_an_even_pairing_is_one_straight_line() -> None:
