@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -17,6 +18,9 @@ _CLEAR = {"ahead": 0.8, "behind": 0.8}
 of bits lag behind: right pairings were seen at 0.94."""
 _TENDENCY = {"ahead": (0.985, 0.94), "behind": (0.96, 0.9)}
 """So is one below the first share in every part that can tell, and below the second in one of them."""
+_SHORT, _SHORTLY_CLEAR = 6, 0.65
+"""So is one below that share of the error over so few frames, where it stays the better one to the end: what
+moves for a moment tells what a longer part that hardly moves does not."""
 _TELLING = 1.03
 """A part tells something when one of its neighbours is this far from the partner's error."""
 _SAME = 0.98
@@ -27,6 +31,8 @@ _FLOOR = 0.3
 """A mean squared error of thumbnails that is as good as none: their samples are rounded."""
 _UNLIKE, _UNLIKE_SHARE = 8.0, 0.04
 """An error, and its share of the reference's variance, from which a part may show another moment."""
+_UNUSUAL = 2.0
+"""So may one that has this many times the error of the others."""
 _NOTHING_ALIKE, _NOTHING_SHARE = 60.0, 0.5
 """From these two on it shows nothing of its partner."""
 _SURE = 1.5
@@ -84,7 +90,7 @@ def judge(
     shown = output[pairing.first : pairing.first + len(pairing.partners)]
     seconds = times[pairing.first :] - times[0]
     errors_by_side = _sides(reference, shown, pairing.partners)
-    reason = _shifted(list(_windows(errors_by_side)), seconds)
+    reason = _shifted(errors_by_side, seconds)
     if reason is not None:
         return Verdict(reason)
     return _in_doubt(reference, shown, pairing.partners, list(_parts(errors_by_side)), seconds, rate)
@@ -94,10 +100,11 @@ def doubtful(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> boo
     """Whether a part of the output is so unlike its partners that another pairing should be looked for."""
     shown = output[pairing.first : pairing.first + len(pairing.partners)]
     sides = _sides(reference, shown, pairing.partners)
-    if _shifted(list(_windows(sides)), np.zeros(len(shown))) is not None:
+    if _shifted(sides, np.zeros(len(shown))) is not None:
         return True
     variances = _variances(reference[pairing.partners])
-    return any(_may_be_elsewhere(part, variances) for part in _parts(sides))
+    usual = float(np.median(sides["used"]))
+    return any(_may_be_elsewhere(part, variances, usual) for part in _parts(sides))
 
 
 def uneven(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
@@ -107,7 +114,8 @@ def uneven(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
     parts = list(_parts(_sides(reference, shown, pairing.partners)))
     least = min(float(np.mean(part.used)) for part in parts)
     return any(
-        np.mean(part.used) > 2 * (least + _FLOOR) and _may_be_elsewhere(part, variances) for part in parts
+        np.mean(part.used) > _UNUSUAL * (least + _FLOOR) and _may_be_elsewhere(part, variances, math.inf)
+        for part in parts
     )
 
 
@@ -147,18 +155,34 @@ def _part(sides: dict[str, np.ndarray], begin: int, end: int) -> _Part:
     return _Part(begin, end, *(sides[name][begin:end] for name in ("used", "ahead", "behind")))
 
 
-def _shifted(parts: Sequence[_Part], seconds: np.ndarray) -> str | None:
+def _shifted(sides: dict[str, np.ndarray], seconds: np.ndarray) -> str | None:
     """Why the pairing is off by a frame, None when neither neighbour fits better."""
+    parts = list(_windows(sides))
     for part in parts:
         for name in ("ahead", "behind"):
             side = getattr(part, name)
             if _share(side, part.used) < _CLEAR[name] and _mostly_less(side, part.used):
                 return f"{_side_words(name)} (around {seconds[part.begin]:.1f} s)"
+    for name in ("ahead", "behind"):
+        begin = _shifted_from(parts, sides, name)
+        if begin is not None:
+            return f"{_side_words(name)} (around {seconds[begin]:.1f} s)"
     telling = [part for part in parts if _tells(part)]
     for name, opposite in (("ahead", "behind"), ("behind", "ahead")):
         if telling and _tends(telling, name, opposite):
             return _side_words(name)
     return None
+
+
+def _shifted_from(parts: Sequence[_Part], sides: dict[str, np.ndarray], name: str) -> int | None:
+    """The first of some frames from which on a neighbour fits better, and at first by far."""
+    fits = [_share(getattr(p, name), p.used) < 1 and _mostly_less(getattr(p, name), p.used) for p in parts]
+    begin = next((part.begin for part, fit in zip(parts[::-1], fits[::-1], strict=True) if not fit), 0)
+    side, used = (
+        np.convolve(sides[which][begin:], np.ones(_SHORT) / _SHORT, "valid") for which in (name, "used")
+    )
+    clear = np.flatnonzero(side + _FLOOR < _SHORTLY_CLEAR * (used + _FLOOR))
+    return begin + int(clear[0]) if fits[-1] and len(clear) else None
 
 
 def _side_words(name: str) -> str:
@@ -195,10 +219,10 @@ def _variances(pictures: np.ndarray) -> np.ndarray:
     return variances
 
 
-def _may_be_elsewhere(part: _Part, variances: np.ndarray) -> bool:
+def _may_be_elsewhere(part: _Part, variances: np.ndarray, usual: float) -> bool:
     error = float(np.mean(part.used))
     share = error / (float(np.mean(variances[part.begin : part.end])) + _FLOOR)
-    if error < _UNLIKE or share < _UNLIKE_SHARE:
+    if error < _UNLIKE or (share < _UNLIKE_SHARE and error < _UNUSUAL * usual):
         return False
     return min(_share(part.ahead, part.used), _share(part.behind, part.used)) < _SURE
 
@@ -214,8 +238,9 @@ def _in_doubt(
     """Try every doubtful part at all places around its own, and then turned."""
     variances = _variances(reference[partners])
     held: list[_Part] = []
+    usual = float(np.median(np.concatenate([part.used for part in parts])))
     for part in parts:
-        if not _may_be_elsewhere(part, variances):
+        if not _may_be_elsewhere(part, variances, usual):
             continue
         pictures, places = shown[part.begin : part.end], partners[part.begin : part.end]
         here = float(np.mean(part.used))
