@@ -24,7 +24,7 @@ from advisor.quality.matching import frame_times, given_shift, paired, reference
 from advisor.quality.outcome import Measurement, Seen, finished
 from advisor.quality.pairing import Timing, pair_by_times
 from advisor.quality.passes import FrameProgress, OutputState, Work, ffmpeg_command, run_pass
-from advisor.quality.probe import Media, intact_frames, probe
+from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.registration import areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
@@ -99,7 +99,7 @@ def measure_all(
         nice,
         progress,
     )
-    source = probe(reference, work.settings.raw)
+    source = seen_through(probe(reference, work.settings.raw), work.settings.reference_filter or "")
     outcomes: list[Measurement | WattframeError | None] = [None] * len(distorted)
     outputs: dict[int, OutputState] = {}
     for place, path in enumerate(distorted):

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import av
 from av.stream import Discard
 from msgspec import Struct
+from msgspec.structs import replace
 
-from advisor.errors import MediaError
+from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["Colour", "Media", "intact_frames", "nominal_rate", "probe"]
+__all__ = ["Colour", "Media", "intact_frames", "nominal_rate", "probe", "seen_through"]
 
 Chroma = Literal["400", "420", "422", "444"]
 
@@ -40,6 +41,8 @@ _RANGES: dict[int, Literal["tv", "pc"]] = {1: "tv", 2: "pc"}  # AVCOL_RANGE_MPEG
 # ITU-T H.273, matrix coefficients; 5 and 6 have the same numbers
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 _UNSPECIFIED = (0, 2, 3)
+_SIZING = ("crop", "pad", "transpose")
+"""Filters that change the size of a picture, of those that may be put on a reference."""
 _REORDER = 16
 """Frames by which the order of decoding and that of showing may differ."""
 _INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
@@ -145,6 +148,37 @@ def intact_frames(media: Media) -> int:
             around = range(max(0, number - _REORDER), len(times))
             guessed = min(guessed, next((n for n in around if times[n] >= time), len(times)))
     return min(guessed, len(times))
+
+
+def seen_through(media: Media, filters: str) -> Media:
+    """``media`` with the size that ``filters`` leave of its picture.
+
+    Raises
+    ------
+    InputError
+        ffmpeg refuses them for such a picture.
+    """
+    chain = [part.strip().partition("=") for part in filters.split(",")]
+    chain = [part for part in chain if part[0] in _SIZING]
+    if not chain:
+        return media
+    pixels = "gbrp" if media.rgb else "gray" if media.chroma == "400" else f"yuv{media.chroma}p"
+    graph = av.filter.Graph()
+    nodes = [graph.add_buffer(width=media.width, height=media.height, format=pixels, time_base=Fraction(1, 25))]
+    try:
+        nodes += [graph.add(name, arguments) for name, _, arguments in chain]
+        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        graph.push(av.VideoFrame(media.width, media.height, pixels))
+        picture = graph.pull()
+    except (av.FFmpegError, ValueError) as exc:
+        size = f"{media.width}x{media.height}"
+        problem = f"ffmpeg refuses {filters!r} for {size}: {_problem(exc)}"
+        raise InputError(problem, subject="reference_filter") from exc
+    sample_aspect = media.display_aspect * media.height / media.width
+    if sum(name == "transpose" for name, _, _ in chain) % 2:
+        sample_aspect = 1 / sample_aspect
+    aspect = picture.width / picture.height * sample_aspect
+    return replace(media, width=picture.width, height=picture.height, display_aspect=aspect)
 
 
 class _Source(Struct, frozen=True):

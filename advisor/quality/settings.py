@@ -43,21 +43,12 @@ METRICS = {"ms_ssim": "float_ms_ssim", "vif": "vif", "cambi": "cambi"}
 """Further metrics of libvmaf and their names in its log. They cost several times what VMAF does."""
 
 REFERENCE_FILTERS = (
-    *(
-        "bwdif",
-        "decimate",
-        "dejudder",
-        "deflicker",
-        "detelecine",
-        "estdif",
-        "fieldmatch",
-        "fieldorder",
-        "fps",
-    ),
-    *("hflip", "kerndeint", "pullup", "setfield", "transpose", "vflip", "w3fdif", "yadif"),
+    *("bwdif", "crop", "decimate", "dejudder", "deflicker", "detelecine", "estdif", "fieldmatch"),
+    *("fieldorder", "fps", "hflip", "kerndeint", "pad", "pullup", "setfield", "transpose", "vflip"),
+    *("w3fdif", "yadif"),
 )
-"""Filters that may be put on the reference: they change fields, rate or direction and open no file."""
-_FILTER = re.compile(rf"({'|'.join(REFERENCE_FILTERS)})(=[A-Za-z0-9_:=./+-]*)?")
+"""Filters that may be put on the reference: they change fields, rate, direction or frame and open no file."""
+_FILTER = re.compile(rf"({'|'.join(REFERENCE_FILTERS)})(=[A-Za-z0-9_:=./+*()-]*)?")
 
 
 class Area(Struct, frozen=True):
@@ -97,7 +88,8 @@ class QualitySettings(Struct, frozen=True, kw_only=True):
     reference_loops: int = 0
     """Repetitions of the reference, as in the encode (``-stream_loop``); -1 for ever."""
     reference_filter: str | None = None
-    """What the encode did to the fields before it coded them: ``yadif``, ``fieldmatch,decimate`` ..."""
+    """What the encode did to the pictures before it coded them: ``yadif``, ``fieldmatch,decimate``,
+    ``crop=iw:800`` ..."""
     offset: float | None = None
     """Seconds of the reference before the output begins, negative where the output has more in front; None:
     looked for."""
