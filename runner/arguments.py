@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from advisor.errors import InputError
+from advisor.quality.settings import METRICS
 from runner.spec import RungSpec, Spec, is_text
 
 __all__ = ["SUBCOMMANDS", "parse", "spec_of"]
@@ -155,6 +156,14 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--with-baseline", action="store_true", help="measure the idle machine first")
     group.add_argument("--compute-quality", action="store_true", help="VMAF, PSNR, SSIM after all windows")
     group.add_argument("--codec-comparison", action="store_true", help="score with VMAF's neg model")
+    group.add_argument("--xpsnr", action="store_true", help="XPSNR beside the other scores")
+    group.add_argument(
+        "--metric",
+        action="append",
+        choices=tuple(METRICS),
+        default=[],
+        help="a further score, slower than VMAF; may be given several times, such as --metric ms_ssim",
+    )
     group.add_argument("--keep-outputs", action="store_true", help="keep the encodes beside the result file")
     group.add_argument(
         "--resume", nargs="?", const=NEWEST, metavar="FILE", help="go on with a result file (the newest)"

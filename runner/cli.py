@@ -20,6 +20,7 @@ from advisor.energy.meter import open_meter
 from advisor.energy.redfish import read_redfish_config
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
+from advisor.quality.settings import QualitySettings, check_settings
 from advisor.results import Run
 from advisor.video.complexity import ContentCache
 from advisor.video.encoders import ALIASES
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
 def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
+    check_settings(_quality_settings(options))
     jobs = jobs_of(options)
     for alias in dict.fromkeys(job.alias for job in jobs if job.alias is not None):
         sys.stderr.write(f"{program}: {alias} is encoded with {ALIASES[alias]}\n")
@@ -210,7 +212,13 @@ def _score(session: Session, settings: RunSettings, options: argparse.Namespace,
     if stop.asked:
         return 0
     folder = outputs_folder(session.path)
-    return session.score(Scorer(settings.ffmpeg, folder, codec_comparison=options.codec_comparison))
+    return session.score(Scorer(settings.ffmpeg, folder, _quality_settings(options)))
+
+
+def _quality_settings(options: argparse.Namespace) -> QualitySettings:
+    return QualitySettings(
+        codec_comparison=options.codec_comparison, xpsnr=options.xpsnr, metrics=tuple(options.metric)
+    )
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from advisor import quality as quality_of
-from advisor.errors import FfmpegError, MediaError
-from advisor.quality.settings import REFERENCE_FILTERS
+from advisor.errors import FfmpegError, InputError, WattframeError
+from advisor.quality.settings import QualitySettings, shared_filters
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
 from advisor.video.ffmpeg import file_url
 from runner.source import LAVFI
 
+if TYPE_CHECKING:
+    from advisor.quality.measure import Measurement
+
 __all__ = ["Scorer", "is_scored", "unscored", "with_quality"]
 
 _DRAWN = "reference_"
-_CUTTING = ("crop", "pad")
-"""Filters whose output has no counterpart of the same size and place in the input."""
 
 
 def is_scored(quality: Quality | None) -> bool:
@@ -53,64 +54,53 @@ def _file(output: Output) -> Path | None:
 
 
 class Scorer:
-    """Scores outputs one by one; a reference that was drawn for it is deleted by `close`."""
+    """Scores the outputs of a scenario in one pass; `close` deletes a reference that was drawn for it."""
 
-    def __init__(self, ffmpeg: Path, folder: Path, *, codec_comparison: bool) -> None:
+    def __init__(self, ffmpeg: Path, folder: Path, settings: QualitySettings) -> None:
         self._ffmpeg = ffmpeg
         self._folder = folder
-        self._codec_comparison = codec_comparison
+        self._settings = settings
         self._drawn: dict[tuple[str, str], int] = {}
 
-    def quality(self, scenario: Scenario, output: Output, progress: Callable[[int, int], None]) -> Quality:
-        """The quality of one output, or the reason why it can have none.
+    def qualities(
+        self, scenario: Scenario, outputs: Sequence[Output], progress: Callable[[int, int], None]
+    ) -> list[Quality | FfmpegError]:
+        """The quality of each of ``outputs``, or the reason why it can have none.
 
-        Raises
-        ------
-        FfmpegError
-            ffmpeg failed or was ended: another time may go better.
+        An error of ffmpeg's stands for an output that may be scored another time.
         """
-        path, source = _file(output), scenario.input
-        if path is None or source is None:
-            reason = f"{scenario.name}: the encode or its input is unknown"
-            return Quality(reason=reason, distorted=output.path)
-        filters = scenario.filters.replace(" ", "").split(",") if scenario.filters is not None else []
-        names = {text: text.partition("=")[0] for text in filters}
-        if cut := [text for text in filters if names[text] in _CUTTING]:
-            reason = f"{', '.join(cut)} leaves another part of the picture than the reference shows"
-            return Quality(reason=reason, distorted=output.path)
-        shared = [text for text in filters if names[text] in REFERENCE_FILTERS]
-        try:
-            reference, loops = self._reference(source, output, path)
-            quality = quality_of.compute_quality(
-                reference,
-                path,
-                ffmpeg=str(self._ffmpeg),
-                codec_comparison=self._codec_comparison,
-                reference_loops=loops,
-                reference_filter=",".join(shared) or None,
-                progress=progress,
-            )
-        except MediaError as exc:
-            return Quality(reason=str(exc), distorted=output.path)
-        others = [text for text in filters if text not in shared]
-        note = f"compared with the input before {', '.join(others)}"
-        return replace(quality, notes=[*quality.notes, note]) if others else quality
+        from advisor.quality.measure import measure_all  # brings numpy and PyAV
 
-    def _reference(self, source: InputMedia, output: Output, distorted: Path) -> tuple[str, int]:
+        shared, others = shared_filters(scenario.filters)
+        notes = [f"compared with the input before {', '.join(others)}"] if others else []
+        paths = [output.path or "" for output in outputs]
+        try:
+            reference, loops = self._reference(scenario, outputs)
+            settings = replace(self._settings, reference_loops=loops, reference_filter=shared)
+            found = measure_all(reference, paths, settings, ffmpeg=str(self._ffmpeg), progress=progress)
+        except (InputError, FfmpegError) as exc:
+            return [_answer(exc, path, notes) for path in paths]
+        return [_answer(one, path, notes) for one, path in zip(found, paths, strict=True)]
+
+    def _reference(self, scenario: Scenario, outputs: Sequence[Output]) -> tuple[str, int]:
         """The reference and how often it is repeated, exactly as the encode read it."""
+        source = scenario.input
+        if source is None:
+            raise InputError("its input is unknown", subject=scenario.name)
         if source.path is not None:
             return source.path, source.loops or 0
-        return str(self._draw(source, output, distorted)), 0
+        return str(self._draw(source, outputs)), 0
 
-    def _draw(self, source: InputMedia, output: Output, distorted: Path) -> Path:
+    def _draw(self, source: InputMedia, outputs: Sequence[Output]) -> Path:
         """As many frames of a lavfi source as were encoded, lossless, in the format that was encoded."""
         from advisor.quality.probe import probe
 
-        media = probe(distorted)
+        encodes = [(output, probe(output.path or "")) for output in outputs]
+        media = encodes[0][1]
         samples = "gray" if media.chroma == "400" else f"yuv{media.chroma}p"
         pixels = samples + ("" if media.depth == 8 else f"{media.depth}le")
         path = self._folder / f"{_DRAWN}{pixels}.mkv"
-        frames = _frames_read(source, output, media.frames)
+        frames = max(_frames_read(source, output, encode.frames) for output, encode in encodes)
         if self._drawn.get((source.name or "", pixels), 0) < frames:
             self._drawn = {key: drawn for key, drawn in self._drawn.items() if key[1] != pixels}
             self._encode_lossless(source.name or "", frames, pixels, path)
@@ -136,6 +126,14 @@ class Scorer:
         """Delete what was drawn."""
         for path in self._folder.glob(f"{_DRAWN}*.mkv"):
             path.unlink(missing_ok=True)
+
+
+def _answer(outcome: Measurement | WattframeError, path: str, notes: Sequence[str]) -> Quality | FfmpegError:
+    if isinstance(outcome, FfmpegError):
+        return outcome
+    if isinstance(outcome, WattframeError):
+        return Quality(reason=str(outcome), distorted=path)
+    return replace(outcome.quality, notes=[*outcome.quality.notes, *notes])
 
 
 def _frames_read(source: InputMedia, output: Output, frames: int) -> int:

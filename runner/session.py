@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -127,12 +128,14 @@ class Session:
         places = list(unscored(self.run))
         self._stop.raising = True
         try:
-            for done, (index, place) in enumerate(places):
+            done = 0
+            for index, group in itertools.groupby(places, key=lambda place: place[0]):
                 if self._stop.asked:
                     break
-                name = self.run.scenarios[index].name
-                self._display.phase(f"quality {done + 1}/{len(places)} {name}")
-                self._score_one(scorer, index, place)
+                outputs = [place for _, place in group]
+                self._display.phase(f"quality {done + 1}/{len(places)} {self.run.scenarios[index].name}")
+                self._score_scenario(scorer, index, outputs)
+                done += len(outputs)
         except KeyboardInterrupt:
             pass
         finally:
@@ -147,20 +150,23 @@ class Session:
         qualities = [output.quality for s in self.run.scenarios for output in s.outputs if output.quality]
         return sum(not is_scored(quality) for quality in qualities)
 
-    def _score_one(self, scorer: Scorer, index: int, place: int) -> None:
+    def _score_scenario(self, scorer: Scorer, index: int, places: Sequence[int]) -> None:
         scenario = self.run.scenarios[index]
-        output = scenario.outputs[place]
-        keep = self._settings.keep_outputs
-        try:
-            quality = scorer.quality(scenario, output, self._display.advance)
-        except FfmpegError as exc:
-            quality, keep = Quality(reason=str(exc), distorted=output.path), True
-        encode = None if keep or output.path is None else Path(output.path)
-        self.save(with_quality(self.run, index, place, quality, keep_path=encode is None))
-        if encode is not None:
+        outputs = [scenario.outputs[place] for place in places]
+        run, done = self.run, []
+        answers = scorer.qualities(scenario, outputs, self._display.advance)
+        for place, output, answer in zip(places, outputs, answers, strict=True):
+            failed = isinstance(answer, FfmpegError)
+            quality = Quality(reason=str(answer), distorted=output.path) if failed else answer
+            keep = failed or self._settings.keep_outputs
+            run = with_quality(run, index, place, quality, keep_path=keep)
+            if not keep and output.path is not None:
+                done.append(Path(output.path))
+            if not is_scored(quality):
+                self._display.say(f"{scenario.name}: no score: {quality.reason or 'unknown'}")
+        self.save(run)
+        for encode in done:
             encode.unlink(missing_ok=True)
-        if not is_scored(quality):
-            self._display.say(f"{scenario.name}: no score: {quality.reason or 'unknown'}")
 
     def _run_one(self, job: Job, source: Source | None) -> Scenario:
         self._display.begin(job)

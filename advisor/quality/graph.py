@@ -21,7 +21,15 @@ from advisor.errors import MediaError
 from advisor.quality.crop import Crop
 from advisor.quality.pairing import Pairing
 from advisor.quality.probe import Chroma, Colour, Media
-from advisor.quality.settings import METRICS, PHONE, Area, QualitySettings, check_settings, chosen_models
+from advisor.quality.settings import (
+    METRICS,
+    PHONE,
+    Area,
+    QualitySettings,
+    check_settings,
+    chosen_models,
+    metric_problem,
+)
 from advisor.quality.tracks import track_filters
 
 __all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan", "reference_track"]
@@ -100,6 +108,12 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
             f"no XPSNR: ffmpeg's filter is wrong above 8 bit at widths such as {area.width}, "
             f"no multiple of {_XPSNR_WIDTH}"
         )
+    problems = {name: metric_problem(name, area.width, area.height) for name in settings.metrics}
+    notes += [
+        f"no {name}: {problem}, found {area.width}x{area.height}"
+        for name, problem in problems.items()
+        if problem
+    ]
     # grey and RGB are full range, and give way to what the other side is
     target = encode if reference.rgb or grey == [True, False] else source
     side = _Side(
@@ -116,7 +130,7 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
         depth=depth,
         models=models,
         lacks_vmaf=lacks,
-        features=settings.metrics,
+        features=tuple(name for name, problem in problems.items() if problem is None),
         reference_filters=_filters(reference, source, side, crop.reference),
         output_filters=_filters(output, encode, side, crop.output),
         xpsnr=xpsnr,

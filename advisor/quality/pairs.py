@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from advisor.errors import InputError
 from advisor.quality.queue import QualityJob, stamped
-from advisor.quality.settings import QualitySettings, check_settings
+from advisor.quality.settings import QualitySettings, check_settings, shared_filters
 from advisor.results import Output, Run, Scenario
 
 __all__ = ["OwnPair", "Pairs", "Unscorable", "job_of", "output_labels", "read_pairs"]
@@ -90,9 +90,10 @@ def job_of(
         raise Unscorable("no_reference", "the input is not a file that can be read again")
     distorted = _located(output.path, folder, [folder, *roots], roots)
     reference = _located(source.path, folder, roots, roots)
-    loops = msgspec.structs.replace(settings, reference_loops=source.loops or 0)
+    shared, _ = shared_filters(scenario.filters)
+    own = msgspec.structs.replace(settings, reference_loops=source.loops or 0, reference_filter=shared)
     try:
-        return stamped(reference, distorted, loops)
+        return stamped(reference, distorted, own)
     except OSError as exc:
         raise Unscorable("missing", f"{exc.filename}: {exc.strerror}") from exc
 

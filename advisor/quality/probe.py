@@ -163,8 +163,8 @@ def seen_through(media: Media, filters: str) -> Media:
     if not chain:
         return media
     pixels = "gbrp" if media.rgb else "gray" if media.chroma == "400" else f"yuv{media.chroma}p"
-    graph = av.filter.Graph()
-    nodes = [graph.add_buffer(width=media.width, height=media.height, format=pixels, time_base=Fraction(1, 25))]
+    graph, base = av.filter.Graph(), Fraction(1, 25)
+    nodes = [graph.add_buffer(width=media.width, height=media.height, format=pixels, time_base=base)]
     try:
         nodes += [graph.add(name, arguments) for name, _, arguments in chain]
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()

@@ -20,6 +20,8 @@ __all__ = [
     "check_settings",
     "chosen_models",
     "known_models",
+    "metric_problem",
+    "shared_filters",
 ]
 
 PHONE = " phone"
@@ -41,6 +43,10 @@ _MIN_SIZE = {
 
 METRICS = {"ms_ssim": "float_ms_ssim", "vif": "vif", "cambi": "cambi"}
 """Further metrics of libvmaf and their names in its log. They cost several times what VMAF does."""
+
+_MS_SSIM_LEAST_SIDE = 176
+_CAMBI_LONGER_SIDE, _CAMBI_LONGEST_SHAPE = (216, 3840), 10
+"""Beyond these there is no number, or a crash; tried with the libvmaf in ffmpeg 9.0.2."""
 
 REFERENCE_FILTERS = (
     *("bwdif", "crop", "decimate", "dejudder", "deflicker", "detelecine", "estdif", "fieldmatch"),
@@ -145,6 +151,17 @@ def _check_raw(raw: RawFormat) -> None:
         )
 
 
+def shared_filters(filters: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """Of an encode's filters those that its reference gets as well, and the others: part of the loss.
+
+    >>> shared_filters("yadif=1, hqdn3d=4:3")
+    ('yadif=1', ('hqdn3d=4:3',))
+    """
+    texts = (filters or "").replace(" ", "").split(",")
+    shared = [text for text in texts if text.partition("=")[0] in REFERENCE_FILTERS]
+    return ",".join(shared) or None, tuple(text for text in texts if text and text not in shared)
+
+
 def chosen_models(settings: QualitySettings, width: int, height: int, subject: str) -> tuple[str, ...]:
     """libvmaf's names of the models for a comparison of this size, the main one first.
 
@@ -163,6 +180,17 @@ def chosen_models(settings: QualitySettings, width: int, height: int, subject: s
                 f"{model} needs at least {least[0]}x{least[1]}, found {width}x{height}", subject=subject
             )
     return models
+
+
+def metric_problem(metric: str, width: int, height: int) -> str | None:
+    """Why one of `METRICS` cannot be had of such pictures: libvmaf gives none, or crashes; None where it can."""
+    longer, lines = max(width, height), min(width, height)
+    if metric == "ms_ssim" and lines < _MS_SSIM_LEAST_SIDE:
+        return f"libvmaf needs {_MS_SSIM_LEAST_SIDE} lines and columns"
+    least, most = _CAMBI_LONGER_SIDE
+    if metric == "cambi" and not least <= longer <= min(most, _CAMBI_LONGEST_SHAPE * lines):
+        return f"libvmaf needs a longer side of {least} to {most} pixels, at most ten times the shorter one"
+    return None
 
 
 def _named(name: str, lines: int) -> str:

@@ -35,6 +35,7 @@ _SITI = re.compile(
     r"Temporal Information:\s+Average: ([\d.]+)",
     re.DOTALL,
 )
+_CODED = re.compile(r"Output stream #0:0 \(video\): \d+ frames encoded; \d+ packets muxed \((\d+) bytes\)")
 _SIZE = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,]")
 
 Content = Mapping[str, float]
@@ -64,19 +65,19 @@ def measure_content(path: Path | str, ffmpeg: Path, able: Capabilities) -> dict[
 
 def _probe(path: Path | str, ffmpeg: Path, able: Capabilities) -> tuple[int, str]:
     """Bits of the probe encode, 0 without the encoder for it; and what ffmpeg said."""
-    encoded = "libx264" in able.encoders
-    coder = ["libx264", "-preset", "ultrafast", "-crf", _QUALITY, "-threads", "1"]
-    output = ["-c:v", *coder, "-f", "h264", "pipe:1"] if encoded else ["-f", "null", "-"]
     if "siti" not in able.filters:
         return 0, ""
+    coder = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", _QUALITY, "-threads", "1"]
+    output = [*(coder if "libx264" in able.encoders else []), "-f", "null", "-"]
     graph = f"scale=-2:'min({_LINES},ih)',format=yuv420p,siti=print_summary=1"
     source = [*FILES_ONLY, "-t", f"{_SECONDS:g}", "-i", file_url(path), "-map", "0:v:0", "-an", "-sn"]
-    call = ["-hide_banner", "-nostdin", "-nostats", *source, "-vf", graph, *output]
+    call = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "verbose"]
     try:
-        coded, said = run(ffmpeg, call, timeout_seconds=_TIMEOUT_SECONDS)
+        _, said = run(ffmpeg, [*call, *source, "-vf", graph, *output], timeout_seconds=_TIMEOUT_SECONDS)
     except FfmpegError as exc:
         raise FfmpegError(f"{path}: its content cannot be measured: {exc}") from exc
-    return 8 * len(coded), said
+    coded = _CODED.search(said)
+    return 8 * int(coded[1]) if coded is not None and "libx264" in able.encoders else 0, said
 
 
 class ContentCache:

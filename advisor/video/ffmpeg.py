@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from msgspec import Struct
 
@@ -62,6 +64,7 @@ VMAF_MODELS = (
 """Models built into libvmaf that are asked for by name; libvmaf itself offers no list."""
 
 _TIMEOUT_SECONDS = 60
+_MOST_BYTES = 1 << 20
 
 
 class Capabilities(Struct, frozen=True):
@@ -178,24 +181,40 @@ def run_text(path: Path, arguments: Sequence[str]) -> str:
 
 
 def run(path: Path, arguments: Sequence[str], *, timeout_seconds: float) -> tuple[bytes, str]:
-    """What a call of ffmpeg gives on stdout, and what it says on stderr; `FfmpegError` when it fails."""
+    """What a call of ffmpeg prints on stdout, and what it says on stderr; `FfmpegError` when it fails.
+
+    Of either the first and the last megabyte: a damaged video may have a line for every packet.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [path, *arguments],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-    except subprocess.TimeoutExpired as exc:
-        raise FfmpegError(f"{path}: gave no answer within {timeout_seconds:g} s") from exc
     except OSError as exc:
         raise FfmpegError(f"{path}: cannot be run: {exc.strerror}") from exc
-    said = done.stderr.decode("utf-8", "replace")
-    if done.returncode:
-        last = said.strip().splitlines()[-1:] or ["no message"]
-        raise FfmpegError(f"{path}: ended with code {done.returncode}: {last[0]}")
-    return done.stdout, said
+    with process, ThreadPoolExecutor(2) as readers:
+        outputs = [readers.submit(_ends_of, s) for s in (process.stdout, process.stderr) if s is not None]
+        try:
+            process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired as exc:
+            raise FfmpegError(f"{path}: gave no answer within {timeout_seconds:g} s") from exc
+        finally:
+            process.kill()
+        printed, said = (output.result() for output in outputs)
+    if process.returncode:
+        last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+        raise FfmpegError(f"{path}: ended with code {process.returncode}: {last[0]}")
+    return printed, said.decode("utf-8", "replace")
+
+
+def _ends_of(stream: IO[bytes]) -> bytes:
+    """The first and the last `_MOST_BYTES` of what comes through a pipe."""
+    head, tail = stream.read(_MOST_BYTES), b""
+    while chunk := stream.read(_MOST_BYTES):
+        tail = (tail + chunk)[-_MOST_BYTES:]
+    return head + tail
 
 
 def _names(listing: str, pattern: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ import pytest
 from advisor.energy.calibration import Calibration, LoadPoint, save_calibration
 from advisor.errors import FfmpegError
 from advisor.machine import host
+from advisor.quality.measure import Measurement
 from advisor.results import Quality, Run, read_run, write_run
 from runner.cli import main
 from runner.result_files import claimed
@@ -240,7 +241,7 @@ def test_a_score_that_ffmpeg_failed_at_is_tried_again_by_resume(
         raise FfmpegError("ffmpeg was ended by SIGKILL")
 
     with monkeypatch.context() as once:
-        once.setattr("advisor.quality.compute_quality", killed, raising=False)
+        once.setattr("advisor.quality.measure.measure_all", killed)
         code, _, err = call(*args)
     assert code == 1
     assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
@@ -261,7 +262,7 @@ def test_a_score_that_cannot_be_had_fails_every_resume(
     args = ("single", "--preset", "ultrafast", "--compute-quality", *QUICK)
     never = Quality(aligned=False, reason="another video")
     with monkeypatch.context() as once:
-        once.setattr("advisor.quality.compute_quality", lambda *_, **__: never, raising=False)
+        once.setattr("advisor.quality.measure.measure_all", lambda *_, **__: [Measurement(never, ())])
         assert call(*args)[0] == 1
     code, _, err = call(*args, "--resume")
     assert code == 1
@@ -566,3 +567,30 @@ def test_the_content_of_the_input_is_measured_once_and_recorded(
     again = _results(tmp_path).scenarios[1].content
     assert again is not None
     assert str(again["temporal_information"]).startswith("9")
+
+
+def test_a_ladder_is_scored_in_one_pass_by_every_metric_asked_for(
+    call: Any, tmp_path: Path, ffmpeg: Path
+) -> None:
+    """Cut as the encode was; ffmpeg scores once for both rungs."""
+    calls, program = tmp_path / "calls", tmp_path / "counted"
+    count = f'case "$*" in *-/filter_complex*) echo >> {calls};; esac'
+    program.write_text(f'#!/bin/sh\n{count}\nexec {ffmpeg} "$@"\n')
+    program.chmod(0o755)
+    ladder = ("--ladder", "300x178@300k,150x88@100k", "--filters", "crop=300:178:10:0")
+    scores = ("--compute-quality", "--xpsnr", "--metric", "ms_ssim", "--metric", "vif", "--metric", "cambi")
+    code, _, _ = call("single", "--preset", "ultrafast", *ladder, *scores, "--ffmpeg", str(program), *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    qualities = [output.quality for output in scenario.outputs]
+    assert (code, calls.read_text().count("\n")) == (0, 1)
+    assert all(q and q.vmaf and q.frames == 25 and q.comparison_height_pixels == 178 for q in qualities)
+    first, second = ({**q.metrics, "xpsnr": q.xpsnr_decibels} if q else {} for q in qualities)
+    assert all(first[name] > second[name] for name in ("ms_ssim", "vif", "xpsnr"))
+    assert first["cambi"] >= 0
+    assert all(q and "the reference was compared behind crop=300:178:10:0" in q.notes for q in qualities)
+
+
+def test_an_unknown_metric_is_named_before_anything_runs(call: Any, tmp_path: Path) -> None:
+    code, _, err = call("single", "--compute-quality", "--metric", "vmaf", *QUICK)
+    assert (code, (tmp_path / "out").exists()) == (2, False)
+    assert err.startswith("run_tests.py: argument --metric: invalid choice: 'vmaf' (choose from ")

@@ -68,7 +68,7 @@ def test_two_passes_are_both_accounted_and_leave_no_log(
     assert [p.suffix for p in folder.iterdir()] == [".mp4"]
 
 
-def test_the_first_passs_cpu_time_counts(tmp_path: Path, ffmpeg: Path, clip: Path) -> None:
+def test_the_first_pass_counts_in_time_and_cpu_time(tmp_path: Path, ffmpeg: Path, clip: Path) -> None:
     """An ffmpeg that burns 0.4 s more in its first pass."""
     burner = tmp_path / "ffmpeg"
     burn = "import time\nwhile time.process_time() < 0.4: pass"
@@ -80,6 +80,7 @@ def test_the_first_passs_cpu_time_counts(tmp_path: Path, ffmpeg: Path, clip: Pat
     assert main([*args, "--input", str(clip), "--output-dir", str(tmp_path / "out"), *QUICK]) == 0
     (scenario,) = _run(tmp_path).scenarios
     assert (scenario.cpu_seconds or 0) >= 0.4
+    assert (scenario.duration or 0) >= 0.4
 
 
 def test_ten_bit_is_ten_bit(call: Callable[..., tuple[int, str]], tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from advisor.quality.measure import Measurement
+from advisor.quality.settings import QualitySettings
 from advisor.results import InputMedia, Output, Psnr, Quality, Run, Scenario, Ssim, Vmaf, read_run
 from advisor.video.ffmpeg import Capabilities
 from runner.display import Display
@@ -81,25 +84,25 @@ def _session(tmp_path: Path, stop: StopRequest, *, keep: bool) -> Session:
     return Session(tmp_path / "r.json", settings, ConstantMeter(5.0), _NoGpus(), stop, display)  # type: ignore[arg-type]
 
 
-def _answers(*answers: Quality | Callable[[], Quality]) -> Callable[..., Quality]:
+def _answers(*answers: Quality | Callable[[], Quality]) -> Callable[..., list[Measurement]]:
     """Stands in for the measurement, which has tests of its own."""
     left = iter(answers)
 
-    def compute(*_: Any, **__: Any) -> Quality:
-        answer = next(left)
-        return answer if isinstance(answer, Quality) else answer()
+    def measure_all(_: str, outputs: list[str], *__: Any, **___: Any) -> list[Measurement]:
+        found = [next(left) for _ in outputs]
+        return [Measurement(one if isinstance(one, Quality) else one(), ()) for one in found]
 
-    return compute
+    return measure_all
 
 
 def test_the_scenarios_scores_are_the_means_over_its_outputs(
     tmp_path: Path, encodes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And an encode that was only kept for its score is gone after it."""
-    monkeypatch.setattr("advisor.quality.compute_quality", _answers(GOOD, BETTER), raising=False)
+    monkeypatch.setattr("advisor.quality.measure.measure_all", _answers(GOOD, BETTER))
     session = _session(tmp_path, StopRequest(), keep=False)
     session.run = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1))
-    assert session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, codec_comparison=False)) == 0
+    assert session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, QualitySettings())) == 0
     (scenario,) = read_run(session.path).scenarios
     assert (scenario.vmaf_score, scenario.psnr_score, scenario.ssim_score) == (92.0, 41.0, 0.99)
     assert [o.path for o in scenario.outputs] == [None, None]
@@ -110,10 +113,10 @@ def test_one_output_without_a_score_leaves_the_scenario_without(
     tmp_path: Path, encodes: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unaligned = Quality(aligned=False, reason="one frame late")
-    monkeypatch.setattr("advisor.quality.compute_quality", _answers(GOOD, unaligned), raising=False)
+    monkeypatch.setattr("advisor.quality.measure.measure_all", _answers(GOOD, unaligned))
     session = _session(tmp_path, StopRequest(), keep=True)
     session.run = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1))
-    assert session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, codec_comparison=False)) == 1
+    assert session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, QualitySettings())) == 1
     (scenario,) = read_run(session.path).scenarios
     assert scenario.vmaf_score is None
     assert scenario.outputs[1].quality == unaligned
@@ -125,6 +128,7 @@ def test_one_output_without_a_score_leaves_the_scenario_without(
     [
         ("yadif=1, hqdn3d=4:3", "yadif=1", "compared with the input before hqdn3d=4:3"),
         ("fieldmatch,decimate", "fieldmatch,decimate", None),
+        ("crop=320:140:0:20, unsharp", "crop=320:140:0:20", "compared with the input before unsharp"),
         ("eq=contrast=1.1", None, "compared with the input before eq=contrast=1.1"),
     ],
 )
@@ -138,23 +142,17 @@ def test_the_reference_gets_the_filters_that_keep_its_content(
 ) -> None:
     asked: list[str | None] = []
 
-    def compute(*_: Any, reference_filter: str | None, **__: Any) -> Quality:
-        asked.append(reference_filter)
-        return GOOD
+    def measure_all(_: str, __: list[str], settings: QualitySettings, **___: Any) -> list[Measurement]:
+        asked.append(settings.reference_filter)
+        return [Measurement(GOOD, ())]
 
-    monkeypatch.setattr("advisor.quality.compute_quality", compute, raising=False)
+    monkeypatch.setattr("advisor.quality.measure.measure_all", measure_all)
     scenario = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1), filters=filters).scenarios[0]
-    scorer = Scorer(Path("/opt/ffmpeg"), tmp_path, codec_comparison=False)
-    quality = scorer.quality(scenario, scenario.outputs[0], lambda done, total: None)
+    scorer = Scorer(Path("/opt/ffmpeg"), tmp_path, QualitySettings())
+    (quality,) = scorer.qualities(scenario, scenario.outputs[:1], lambda done, total: None)
     assert asked == [shared]
+    assert isinstance(quality, Quality)
     assert quality.notes == ([] if note is None else [note])
-
-
-def test_what_was_cut_has_no_reference(tmp_path: Path, encodes: list[Path]) -> None:
-    scenario = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1), filters="crop=10:10").scenarios[0]
-    scorer = Scorer(Path("/opt/ffmpeg"), tmp_path, codec_comparison=False)
-    quality = scorer.quality(scenario, scenario.outputs[0], lambda done, total: None)
-    assert quality.reason == "crop=10:10 leaves another part of the picture than the reference shows"
 
 
 def test_an_interrupted_score_keeps_the_encode_for_another_time(
@@ -164,23 +162,24 @@ def test_an_interrupted_score_keeps_the_encode_for_another_time(
         signal.raise_signal(signal.SIGINT)
         return GOOD
 
-    monkeypatch.setattr("advisor.quality.compute_quality", _answers(GOOD, interrupted), raising=False)
+    monkeypatch.setattr("advisor.quality.measure.measure_all", _answers(GOOD, interrupted))
     with StopRequest() as stop:
         session = _session(tmp_path, stop, keep=False)
-        session.run = _run(encodes, input=InputMedia(path="/clip.mp4", loops=-1))
-        session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, codec_comparison=False))
+        runs = [_run([encode], input=InputMedia(path="/clip.mp4", loops=-1)) for encode in encodes]
+        session.run = replace(runs[0], scenarios=tuple(run.scenarios[0] for run in runs))
+        session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, QualitySettings()))
         assert stop.asked
     assert [path.exists() for path in encodes] == [False, True]
-    assert list(unscored(read_run(session.path))) == [(0, 1)]
+    assert list(unscored(read_run(session.path))) == [(1, 0)]
 
 
 def test_an_encode_of_unknown_input_has_a_reason(tmp_path: Path, encodes: list[Path]) -> None:
     session = _session(tmp_path, StopRequest(), keep=True)
     session.run = _run(encodes[:1])
-    assert session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, codec_comparison=False)) == 1
+    assert session.score(Scorer(Path("/opt/ffmpeg"), encodes[0].parent, QualitySettings())) == 1
     quality = read_run(session.path).scenarios[0].outputs[0].quality
     assert quality is not None
-    assert quality.reason == "a: the encode or its input is unknown"
+    assert quality.reason == "a: its input is unknown"
 
 
 @pytest.mark.ffmpeg
@@ -192,7 +191,7 @@ def test_a_source_that_cannot_be_drawn_again_has_a_reason(tmp_path: Path, ffmpeg
     subprocess.run([ffmpeg, "-v", "error", "-i", clip, "-c", "copy", encode], check=True)
     session = _session(tmp_path, StopRequest(), keep=True)
     session.run = _run([encode], input=InputMedia(name="lavfi:movie=/gone.mp4", fps=25.0))
-    assert session.score(Scorer(ffmpeg, folder, codec_comparison=False)) == 1
+    assert session.score(Scorer(ffmpeg, folder, QualitySettings())) == 1
     quality = read_run(session.path).scenarios[0].outputs[0].quality
     assert quality is not None
     assert quality.reason is not None

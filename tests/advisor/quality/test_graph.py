@@ -269,6 +269,28 @@ def test_xpsnr_of_deep_samples_needs_a_width_that_the_filter_reads_rightly(
     assert any(note.startswith("no XPSNR") for note in one.notes) is not there
 
 
+@pytest.mark.parametrize(
+    ("size", "metrics"),
+    [
+        ((176, 176), ("ms_ssim", "vif")),
+        ((240, 160), ("vif", "cambi")),
+        ((175, 400), ("vif", "cambi")),
+        ((3840, 2160), ("ms_ssim", "vif", "cambi")),
+        ((4096, 2160), ("ms_ssim", "vif")),
+        ((1024, 64), ("vif",)),
+    ],
+)
+def test_a_metric_that_libvmaf_cannot_give_costs_no_other_score(
+    size: tuple[int, int], metrics: tuple[str, ...]
+) -> None:
+    """Each was tried against itself: no value, or SIGABRT."""
+    one = media(width=size[0], height=size[1])
+    found = decided(one, one, metrics=("ms_ssim", "vif", "cambi"))
+    assert found.features == metrics
+    lacking = [name for name in ("ms_ssim", "cambi") if name not in metrics]
+    assert [note.partition(":")[0] for note in found.notes] == [f"no {name}" for name in lacking]
+
+
 def test_both_sides_are_cropped_before_anything_is_scaled() -> None:
     crop = Crop(Area(1920, 800, 0, 140), Area(1280, 534, 0, 93))
     one = decided(HD, media(width=1280, height=720), crop)

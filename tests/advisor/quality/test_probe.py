@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import pytest
 
-from advisor.errors import MediaError
-from advisor.quality.probe import Colour, intact_frames, probe
+from advisor.errors import InputError, MediaError
+from advisor.quality.probe import Colour, intact_frames, probe, seen_through
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import find_ffmpeg
 
@@ -56,6 +56,31 @@ def test_a_turned_phone_video_is_seen_upright(tmp_path: Path) -> None:
     found = probe(tmp_path / "a.mp4")
     assert (found.width, found.height) == (72, 128)
     assert found.display_aspect == pytest.approx(72 / 128)
+
+
+@pytest.mark.parametrize(
+    ("filters", "size", "aspect"),
+    [
+        ("yadif", (128, 72), 16 / 9),
+        ("transpose", (72, 128), 9 / 16),
+        ("hflip, transpose=2,transpose", (128, 72), 16 / 9),
+        ("crop=iw-28:50:3:1", (100, 50), 2.0),
+        ("crop=101:51", (100, 50), 2.0),  # 4:2:0 has even sides
+        ("fps=10,pad=iw+16:ih+28:8:14,crop=72:50", (72, 50), 72 / 50),
+    ],
+)
+def test_filters_leave_a_picture_of_another_size(
+    tmp_path: Path, filters: str, size: tuple[int, int], aspect: float
+) -> None:
+    found = seen_through(probe(video(tmp_path, "a.mp4", *_H264)), filters)
+    assert (found.width, found.height) == size
+    assert found.display_aspect == pytest.approx(aspect)
+
+
+def test_a_filter_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    message = r"reference_filter: ffmpeg refuses 'crop=900:50' for 128x72: "
+    with pytest.raises(InputError, match=message):
+        seen_through(probe(video(tmp_path, "a.mp4", *_H264)), "crop=900:50")
 
 
 @pytest.mark.parametrize(

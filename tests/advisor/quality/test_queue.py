@@ -18,7 +18,7 @@ from advisor.quality.entries import answered, entries_of, with_scores
 from advisor.quality.pairs import read_pairs
 from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue, perform, stamped
 from advisor.quality.settings import QualitySettings
-from advisor.results import Output, Quality, Run, Scenario, Vmaf
+from advisor.results import InputMedia, Output, Quality, Run, Scenario, Vmaf
 from advisor.video.ffmpeg import find_ffmpeg
 
 
@@ -379,6 +379,19 @@ def test_scores_of_the_whole_scenario_are_taken_as_they_are(tmp_path: Path) -> N
 def test_failed_scenarios_and_baselines_have_no_entries(tmp_path: Path) -> None:
     assert _entries(_scenario(status="failed", vmaf_score=90.0), tmp_path) == []
     assert _entries(_scenario(type="baseline"), tmp_path) == []
+
+
+def test_the_reference_is_read_and_filtered_as_the_encode_was(pair: tuple[Path, Path]) -> None:
+    reference, distorted = pair
+    scenario = _scenario(
+        input=InputMedia(path=str(reference), loops=-1),
+        filters="crop=iw:100, hqdn3d, yadif",
+        outputs=[Output(path=str(distorted))],
+    )
+    run, folder = Run(run_id="r", scenarios=(scenario,)), reference.parent
+    (entry,) = entries_of(run, scenario, folder, (folder.resolve(),), QualitySettings())
+    expected = QualitySettings(reference_loops=-1, reference_filter="crop=iw:100,yadif")
+    assert entry.job == stamped(reference, distorted, expected)
 
 
 def test_each_rung_of_a_ladder_has_an_entry(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from advisor.errors import FfmpegError
 from advisor.video.complexity import ContentCache, measure_content
-from advisor.video.ffmpeg import Capabilities, capabilities, find_ffmpeg
+from advisor.video.ffmpeg import Capabilities, capabilities, find_ffmpeg, run
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -74,6 +74,17 @@ def test_what_is_no_video_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_text("no video")
     with pytest.raises(FfmpegError, match=r"v\.mp4: its content cannot be measured: "):
         measure_content(tmp_path / "v.mp4", FFMPEG, ABLE)
+
+
+def test_an_ffmpeg_that_floods_is_read_to_its_end_and_not_kept(tmp_path: Path) -> None:
+    """40 MB on either pipe between its first and its last line."""
+    program = tmp_path / "ffmpeg"
+    flood = "head -c 40000000 /dev/zero | tr '\\0' '\\n'"
+    program.write_text(f"#!/bin/sh\necho first >&2\n{flood}\n{flood} >&2\necho last >&2\n")
+    program.chmod(0o755)
+    printed, said = run(program, [], timeout_seconds=60)
+    assert (len(printed), said.split()) == (2 << 20, ["first", "last"])
+    assert len(said) == 2 << 20
 
 
 def test_a_video_is_measured_once_until_it_changes(tmp_path: Path) -> None:
