@@ -156,9 +156,9 @@ class Session:
         run, done = self.run, []
         answers = scorer.qualities(scenario, outputs, self._display.advance)
         for place, output, answer in zip(places, outputs, answers, strict=True):
-            failed = isinstance(answer, FfmpegError)
-            quality = Quality(reason=str(answer), distorted=output.path) if failed else answer
-            keep = failed or self._settings.keep_outputs
+            quality, keep = answer, self._settings.keep_outputs
+            if isinstance(quality, FfmpegError):
+                quality, keep = Quality(reason=str(quality), distorted=output.path), True
             run = with_quality(run, index, place, quality, keep_path=keep)
             if not keep and output.path is not None:
                 done.append(Path(output.path))

@@ -163,13 +163,16 @@ def seen_through(media: Media, filters: str) -> Media:
     if not chain:
         return media
     pixels = "gbrp" if media.rgb else "gray" if media.chroma == "400" else f"yuv{media.chroma}p"
-    graph, base = av.filter.Graph(), Fraction(1, 25)
-    nodes = [graph.add_buffer(width=media.width, height=media.height, format=pixels, time_base=base)]
+    form = av.VideoFormat(pixels, media.width, media.height)
+    graph = av.filter.Graph()
     try:
+        nodes = [
+            graph.add_buffer(width=form.width, height=form.height, format=form, time_base=Fraction(1, 25))
+        ]
         nodes += [graph.add(name, arguments) for name, _, arguments in chain]
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()
         graph.push(av.VideoFrame(media.width, media.height, pixels))
-        picture = graph.pull()
+        picture = graph.vpull()
     except (av.FFmpegError, ValueError) as exc:
         size = f"{media.width}x{media.height}"
         problem = f"ffmpeg refuses {filters!r} for {size}: {_problem(exc)}"

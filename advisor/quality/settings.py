@@ -183,7 +183,7 @@ def chosen_models(settings: QualitySettings, width: int, height: int, subject: s
 
 
 def metric_problem(metric: str, width: int, height: int) -> str | None:
-    """Why one of `METRICS` cannot be had of such pictures: libvmaf gives none, or crashes; None where it can."""
+    """Why one of `METRICS` cannot be had of such pictures; None where it can."""
     longer, lines = max(width, height), min(width, height)
     if metric == "ms_ssim" and lines < _MS_SSIM_LEAST_SIDE:
         return f"libvmaf needs {_MS_SSIM_LEAST_SIDE} lines and columns"
