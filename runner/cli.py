@@ -157,12 +157,13 @@ def _measure(
         ContentCache(content_cache()),
         lambda line: sys.stderr.write(f"{program}: {line}\n"),
     )
+    rules = () if options.sensors is None else read_sensor_rules(options.sensors)
     meter = open_meter(
         sysfs=options.sysfs,
         procfs=options.procfs,
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
-        sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
+        sensor_rules=rules,
         redfish=None if options.redfish is None else read_redfish_config(options.redfish),
         host_rule=options.host_energy,
     )
@@ -177,7 +178,11 @@ def _measure(
             here = host(options.procfs, options.sysfs)
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
             sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
-        with Display(len(jobs), quiet=options.quiet) as display, open_gpus() as gpus, meter:
+        with (
+            Display(len(jobs), quiet=options.quiet) as display,
+            open_gpus(options.sysfs, rules) as gpus,
+            meter,
+        ):
             session = Session(path, settings, meter, gpus, stop, display)
             if former is not None:
                 session.resume(former)

@@ -30,6 +30,7 @@ from advisor.errors import EnergyError, InputError
 __all__ = [
     "Meter",
     "MeterReading",
+    "PowerWindow",
     "counters_appear",
     "energy_between",
     "has_moving_host",
@@ -95,8 +96,8 @@ def _is_fresh(zone: ZoneReport, now: float, longest_seconds: float) -> bool:
     return now - read <= longest_seconds and now - zone.sampled_seconds <= doubt_seconds
 
 
-class _PowerWindow:
-    """The mean power of one zone over at least the interval, from its good samples alone."""
+class PowerWindow:
+    """The mean power of one counter over at least the interval, from its good samples alone."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, float]] = deque()
@@ -105,9 +106,10 @@ class _PowerWindow:
     def add(
         self, seconds: float, joules: float, interval_seconds: float, broken_seconds: float | None
     ) -> None:
+        """Take the joules of one moment; what was drawn before ``broken_seconds`` is lost."""
         points = self._points
         if broken_seconds != self._broken_seconds and broken_seconds is not None:
-            # what was drawn before is lost: the power is that of the time since
+            # the power is that of the time since
             last = points[-1][1] if points else joules
             points.clear()
             points.append((broken_seconds, last))
@@ -120,6 +122,7 @@ class _PowerWindow:
             points.popleft()
 
     def watts(self, interval_seconds: float) -> float | None:
+        """The mean power; None until the interval has passed once."""
         if len(self._points) < 2:
             return None
         (start, before), (end, after) = self._points[0], self._points[-1]
@@ -170,7 +173,7 @@ class Meter:
         self._wanted_seconds = interval_seconds or DEFAULT_INTERVAL_SECONDS
         self._clock = clock
         self._wall_clock = wall_clock
-        self._windows: dict[str, _PowerWindow] = {}
+        self._windows: dict[str, PowerWindow] = {}
         self._latest: MeterReading | None = None
         self._lock = threading.Lock()
         self._sampler = Sampler("energy sampler", self.read, lambda: self.interval_seconds)
@@ -268,7 +271,7 @@ class Meter:
     def _watts(self, zone: ZoneReport, interval_seconds: float) -> float | None:
         window = self._windows.get(zone.name)
         if window is None:
-            window = self._windows[zone.name] = _PowerWindow()
+            window = self._windows[zone.name] = PowerWindow()
         if zone.sampled_seconds is not None:
             window.add(zone.sampled_seconds, zone.joules, interval_seconds, zone.broken_seconds)
         return window.watts(interval_seconds)
@@ -370,7 +373,8 @@ def open_meter(
     """
     file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs)
     counters, sensors = PowercapSource(sysfs, procfs), HwmonSource(sysfs, sensor_rules)
-    others: list[Source] = [sensors] if hwmon_sensors(sysfs, (*sensor_rules, *SENSORS)) else []
+    known = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
+    others: list[Source] = [sensors] if any(sensor.domain != "gpu" for sensor in known) else []
     if redfish is not None:
         others.append(RedfishSource(RedfishClient(redfish), redfish.interval_seconds))
     estimated = EstimateSource(procfs, idle_watts=idle_watts, max_watts=max_watts)

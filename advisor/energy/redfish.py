@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +24,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.zones import ZoneReadError
 from advisor.errors import EnergyError, InputError
 
 __all__ = ["ZONE", "RedfishClient", "RedfishConfig", "RedfishError", "RedfishSource", "read_redfish_config"]
@@ -292,10 +293,9 @@ class RedfishSource:
         self._interval = interval_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._joules = 0.0
-        self._last: tuple[float, float] | None = None
-        self._lost_seconds: float | None = None
-        self._errors: Counter[str] = Counter()
+        self._zone = Integrator(
+            is_counter=False, longest_gap_seconds=_LONGEST_GAP_INTERVALS * interval_seconds
+        )
         self._poller = Sampler("redfish", self.poll, lambda: interval_seconds)
 
     def stop(self) -> None:
@@ -306,22 +306,13 @@ class RedfishSource:
     def poll(self) -> None:
         """Ask once, and add what was drawn since the last answer."""
         before = self._clock()
+        value: tuple[int, float] | ZoneReadError
         try:
-            watts = self._client.watts()
+            value = round(self._client.watts() * 1e6), (before + self._clock()) / 2
         except RedfishError as exc:
-            with self._lock:
-                self._errors[exc.reason] += 1
-            return
-        now = (before + self._clock()) / 2
+            value = ZoneReadError(exc.reason)
         with self._lock:
-            if self._last is not None:
-                then, former = self._last
-                if now - then <= _LONGEST_GAP_INTERVALS * self._interval:
-                    self._joules += (watts + former) / 2 * (now - then)
-                else:
-                    self._errors["gap"] += 1
-                    self._lost_seconds = now
-            self._last = now, watts
+            self._zone.take(value)
 
     def sample(self, clock: Clock) -> None:
         """Begin to ask, if that has not begun: the thread does the rest."""
@@ -330,20 +321,19 @@ class RedfishSource:
     def report(self) -> tuple[ZoneReport, ...]:
         """The one zone."""
         with self._lock:
-            at = None if self._last is None else self._last[0]
             return (
                 ZoneReport(
                     name=ZONE,
                     domain="psys",
                     path="redfish",
-                    joules=self._joules,
-                    sampled_seconds=at,
-                    read_seconds=at,
-                    broken_seconds=self._lost_seconds,
+                    joules=self._zone.joules,
+                    sampled_seconds=self._zone.sampled_seconds,
+                    read_seconds=self._zone.read_seconds,
+                    broken_seconds=self._zone.broken_seconds,
                     sensor="redfish",
                     kind="instant",
                     interval_seconds=self._interval,
-                    read_errors=dict(self._errors),
+                    read_errors=dict(self._zone.read_errors),
                 ),
             )
 

@@ -313,10 +313,16 @@ def _host_energy(scenario: Scenario) -> EnergyUsed | None:
 
 def gpu_energy_joules(scenario: Scenario) -> float | None:
     """Joules of the GPUs over the window, which the host's do not hold; None where no GPU told any."""
-    gpu, seconds = scenario.gpu_power, duration_seconds(scenario)
+    gpu, seconds = _apart_gpu_power(scenario), duration_seconds(scenario)
     if gpu is None or gpu.total_energy_joules is not None:
         return None if gpu is None else gpu.total_energy_joules
     return gpu.mean_watts * seconds if gpu.mean_watts is not None and seconds else None
+
+
+def _apart_gpu_power(scenario: Scenario) -> Power | None:
+    """The GPUs' power, None where the host's holds it."""
+    holds = scenario.power is not None and scenario.power.includes_gpus
+    return None if holds else scenario.gpu_power
 
 
 def window_energy_joules(scenario: Scenario) -> float | None:
@@ -353,8 +359,9 @@ def host_mean_watts(scenario: Scenario) -> float | None:
 
 
 def _gpu_mean_watts(scenario: Scenario) -> float | None:
-    if scenario.gpu_power is not None and scenario.gpu_power.mean_watts is not None:
-        return scenario.gpu_power.mean_watts
+    gpu = _apart_gpu_power(scenario)
+    if gpu is not None and gpu.mean_watts is not None:
+        return gpu.mean_watts
     joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
     return joules / seconds if joules is not None and seconds else None
 

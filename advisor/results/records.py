@@ -159,7 +159,8 @@ class Power(_Record, frozen=True, kw_only=True):
     """
 
     source: str | None = None
-    """``powercap``, ``estimate``, ``nvml``, ``prometheus`` or what an earlier suite named."""
+    """``powercap``, ``hwmon``, ``redfish``, ``estimate``, ``nvml``, ``prometheus`` or what an earlier suite
+    named."""
     tier: Literal["measured", "modelled"] | None = None
     mean_watts: NonNegative | None = None
     median_watts: NonNegative | None = None
@@ -174,6 +175,8 @@ class Power(_Record, frozen=True, kw_only=True):
     """Half-width of the source's own uncertainty, as a ratio of the mean; modelled sources state it."""
     domains: dict[str, NonNegative] = {}
     """Joules per zone, for instance ``{"package_0": 512.5, "dram_0": 40.1}``."""
+    includes_gpus: bool = False
+    """Whether the host's joules hold those of its GPUs: a meter of the whole machine told them."""
 
 
 class Samples(_Record, frozen=True, kw_only=True):
