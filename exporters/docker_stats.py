@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -397,11 +398,6 @@ class DockerCollector:
             logger().warning("engine lost", host=self._settings.address.host, reason=problem, **advice)
 
 
-def _is_set(text: str) -> bool:
-    """As the docker command reads DOCKER_TLS_VERIFY: whatever it holds says yes."""
-    return text != ""
-
-
 def group_families(snapshot: Snapshot) -> Iterator[Metric]:
     """One snapshot of units and pods as metric families."""
     groups = {view.container.name: view for view in snapshot.containers}
@@ -487,6 +483,15 @@ class GroupCollector:
         )
 
 
+def _certificates(options: argparse.Namespace) -> str | None:
+    """The folder of the engine's certificates, where the docker command looks for them."""
+    folder: str | None = options.docker_cert_path
+    if folder is None and options.docker_tls_verify:
+        usual = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
+        folder = str(usual) if (usual / "ca.pem").is_file() else None
+    return folder
+
+
 def _labels(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -504,7 +509,7 @@ def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector
         raise InputError("needs the package docker: pip install 'wattframe[docker]'")
     settings = Settings(
         address=engine_address(
-            options.docker_host, tls_verify=options.docker_tls_verify, cert_path=options.docker_cert_path
+            options.docker_host, tls_verify=options.docker_tls_verify, cert_path=_certificates(options)
         ),
         engine_timeout_seconds=options.engine_timeout,
         interval_seconds=options.interval,
@@ -535,15 +540,18 @@ EXPORTER = Exporter(
             "--docker-tls-verify",
             "DOCKER_TLS_VERIFY",
             False,
-            _is_set,
-            "check the engine's certificate; as for the docker command, any value says yes, 0 and false too",
+            parse_boolean,
+            "use TLS and check the engine's certificate; as the docker command reads it, any text in the "
+            "variable says yes, 0 and false too",
+            parse_env=bool,
         ),
         Option(
             "--docker-cert-path",
             "DOCKER_CERT_PATH",
             None,
             str,
-            "folder with ca.pem, cert.pem and key.pem for TLS",
+            "folder with ca.pem, and cert.pem and key.pem where the engine asks for them; if unset, "
+            "$DOCKER_CONFIG or ~/.docker where the certificate is checked",
         ),
         Option(
             "--engine-timeout",

@@ -78,7 +78,7 @@ READ_ERRORS = Family(
     "rapl_read_errors_total",
     "counter",
     "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move: its "
-    "joules are unknown), gap (powers too far apart to be joined), zero (a power of 0, which tells nothing); of "
+    "joules are unknown), gap (powers too far apart to be joined), zero (a power of 0 tells nothing); of "
     "redfish also timeout, unreachable, tls, auth, http, no_meter.",
     ("zone", "reason"),
 )

@@ -96,7 +96,7 @@ SENSORS: tuple[SensorRule, ...] = (
     SensorRule(r"ina3221x?", "package", "VDD_CPU_GPU_CV|VDD_CPU_CV|VDD_CPU|POM_5V_CPU|CPU"),
     SensorRule(r"ina3221x?", "dram", "VDDQ.*|VDDRQ|VDD2_1V8AO"),
     SensorRule(r"ina3221x?", "gpu", "VDD_GPU_SOC|VDD_GPU|VDD_SYS_GPU|POM_5V_GPU|GPU"),
-    # AMD GPUs: Documentation/gpu/amdgpu/thermal.rst. The power is the SoC's, which on APUs holds the CPU; only
+    # AMD GPUs: Documentation/gpu/amdgpu/thermal.rst. The power is the SoC's, on APUs with the CPU; only
     # these have a second voltage (in1, the northbridge's)
     SensorRule("amdgpu", "package", "PPT|slowPPT|power1", beside="in1_input"),
     SensorRule("amdgpu", "gpu", "PPT|power1"),

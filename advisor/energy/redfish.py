@@ -4,7 +4,8 @@ Power comes from the first of these that the chassis has, as published by DMTF:
 
 - ``EnvironmentMetrics``, ``PowerWatts.Reading`` (Redfish 2021.2 and later),
 - ``Power``, ``PowerControl[].PowerConsumedWatts`` (deprecated, and what most services have),
-- ``Sensors``, the one of ``ReadingType`` Power that names the whole (``total_power``, ``TotalPower``...).
+- ``Sensors``, the one of ``ReadingType`` Power that names the whole (``total_power``, ``TotalPower``,
+  ``SystemBoardPwrConsumption``...).
 
 It is the power of a moment, integrated by trapezoids. A service that says 0 or null has no meter: the machine
 that asks draws something.
@@ -14,6 +15,8 @@ Schemas: DSP2046 (Redfish Resource and Schema Guide), Chassis, EnvironmentMetric
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import threading
 import time
@@ -39,6 +42,12 @@ _MOST_CHASSIS, _MOST_SENSORS = 16, 200
 # chassis that lie in the machine's own; asked only where no other has a meter
 _INNER_TYPES = frozenset({"Card", "Cartridge", "Component", "Module", "StorageEnclosure", "Drawer", "Zone"})
 _PART = re.compile(r"cpu|processor|memory|dimm|gpu|accelerator|psu|supply|fan|storage|drive", re.IGNORECASE)
+_POWER = re.compile(r"power|pwr|watt", re.IGNORECASE)
+# the contexts of what lies in a machine (DSP2046, PhysicalContext)
+_PART_CONTEXTS = frozenset(
+    {"Accelerator", "CPU", "CPUSubsystem", "Fan", "GPU", "GPUSubsystem", "Memory", "MemorySubsystem"}
+    | {"NetworkingDevice", "StorageDevice", "StorageSubsystem", "SystemBoard"}
+)
 _WHOLE = re.compile(r"total|system|chassis|server|platform|input|consumption", re.IGNORECASE)
 # powers further apart than this many intervals are not joined
 _LONGEST_GAP_INTERVALS = 3.0
@@ -180,9 +189,7 @@ class RedfishClient:
             path = _link(chassis, name)
             if path is not None:
                 yield path, name
-        sensors = [
-            p for p in self._members(_link(chassis, "Sensors")) if re.search("power", p, re.IGNORECASE)
-        ]
+        sensors = [p for p in self._members(_link(chassis, "Sensors")) if _POWER.search(p)]
         for path in sorted(sensors[:_MOST_SENSORS], key=lambda p: not _WHOLE.search(p.rpartition("/")[2])):
             name = path.rpartition("/")[2]
             if _WHOLE.search(name) and not _PART.search(name):
@@ -248,10 +255,15 @@ def _metrics(resource: Mapping[str, Any]) -> object:
 def _power_control(resource: Mapping[str, Any]) -> object:
     """The control of the whole: some services list those of processors and memory after it."""
     controls = resource.get("PowerControl")
-    for control in controls if isinstance(controls, list) else ():
-        if isinstance(control, dict) and not _PART.search(str(control.get("Name", ""))):
+    for control in controls if isinstance(controls, list) else (controls,):
+        if isinstance(control, dict) and not _is_part(control):
             return control.get("PowerConsumedWatts")
     return None
+
+
+def _is_part(control: Mapping[str, Any]) -> bool:
+    context = control.get("PhysicalContext")
+    return bool(_PART.search(str(control.get("Name", "")))) or context in _PART_CONTEXTS
 
 
 def _sensor(resource: Mapping[str, Any]) -> object:
@@ -262,7 +274,10 @@ _READERS = {"EnvironmentMetrics": _metrics, "Power": _power_control, "Sensor": _
 
 
 def _positive(value: object) -> float:
-    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, str):  # some services write their numbers so
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise _AskError("no_meter")
     if value <= 0:
         raise _AskError("zero")
