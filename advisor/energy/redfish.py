@@ -46,7 +46,7 @@ _POWER = re.compile(r"power|pwr|watt", re.IGNORECASE)
 # the contexts of what lies in a machine (DSP2046, PhysicalContext)
 _PART_CONTEXTS = frozenset(
     {"Accelerator", "CPU", "CPUSubsystem", "Fan", "GPU", "GPUSubsystem", "Memory", "MemorySubsystem"}
-    | {"NetworkingDevice", "StorageDevice", "StorageSubsystem", "SystemBoard"}
+    | {"NetworkingDevice", "StorageDevice", "StorageSubsystem"}
 )
 _WHOLE = re.compile(r"total|system|chassis|server|platform|input|consumption", re.IGNORECASE)
 # powers further apart than this many intervals are not joined

@@ -77,7 +77,7 @@ class Option(Struct, frozen=True):
     parse: Callable[[str], Any]
     help: str
     parse_env: Callable[[str], Any] | None = None
-    """How the variable's text becomes a value where another program reads it otherwise; None for ``parse``."""
+    """For a variable's text, where another program reads it otherwise; None for ``parse``."""
 
 
 class Exporter(Struct, frozen=True):
