@@ -154,7 +154,7 @@ class _SensorCard:
     def sample(self, clock: Clock) -> GpuReading:
         energy = self._energy
         # a question would wake a card that sleeps, which draws next to nothing
-        is_asleep = self._tell("power/runtime_status") == "suspended"
+        is_asleep = self._sensor.is_asleep
         if not is_asleep:
             energy.take(read_sensor(self._sensor, clock))
         watts, sampled = energy.watts, energy.sampled_seconds

@@ -43,6 +43,8 @@ _VALUE = re.compile(r"-?\d{1,20}")
 # a sensor is integrated at least this often
 _INTEGRATION_SECONDS = 1.0
 _RESCAN_SECONDS = 30.0
+# what counters are believed; the largest GPU sold draws 1.2 kW
+_MOST_WATTS, _MOST_GPU_WATTS = 20_000.0, 3000.0
 # what is switched on draws something: a sensor of these that says 0 tells nothing
 _NEVER_ZERO = frozenset({"package", "psys", "gpu"})
 
@@ -125,9 +127,18 @@ class Sensor(Struct, frozen=True):
     device: str
     """The kernel's folder of the device, with its links resolved: a PCI address is its last part."""
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the device is suspended: a question would wake it."""
+        return _text(f"{self.device}/power/runtime_status") == "suspended"
+
     def integrator(self) -> Integrator:
         """What adds up its values."""
-        return Integrator(is_counter=self.kind == "counter", may_be_zero=self.domain not in _NEVER_ZERO)
+        return Integrator(
+            is_counter=self.kind == "counter",
+            most_watts=_MOST_GPU_WATTS if self.domain == "gpu" else _MOST_WATTS,
+            may_be_zero=self.domain not in _NEVER_ZERO,
+        )
 
 
 def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
@@ -157,16 +168,22 @@ def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sen
     """The sensors under ``sysfs`` that a rule knows, each domain numbered by socket or in order.
 
     Of one label, an energy counter is taken before a power, and an average before the power of a moment. Of a
-    GPU, the sensor of the earliest rule is taken.
+    GPU, the sensor of the earliest rule is taken, and one whose counter is empty last.
     """
-    chosen: dict[tuple[str, str], tuple[tuple[int, int], Sensor]] = {}
+    chosen: dict[tuple[str, str], tuple[tuple[bool, int, int], Sensor]] = {}
     for folder in _devices(sysfs):
         for rank, sensor in _sensors(sysfs, folder, rules):
             key = folder, "" if sensor.domain == "gpu" else sensor.label
-            order = rank, _ORDER.index(sensor.kind)
+            order = _is_empty_counter(sensor), rank, _ORDER.index(sensor.kind)
             if key not in chosen or order < chosen[key][0]:
                 chosen[key] = order, sensor
     return _numbered(sensor for _, sensor in chosen.values())
+
+
+def _is_empty_counter(sensor: Sensor) -> bool:
+    """Whether a card that is awake lists a counter that it does not keep (``xe`` on some parts)."""
+    is_gpu_counter = sensor.domain == "gpu" and sensor.kind == "counter"
+    return is_gpu_counter and not sensor.is_asleep and _text(sensor.paths[0]) == "0"
 
 
 _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")

@@ -256,9 +256,13 @@ def _power_control(resource: Mapping[str, Any]) -> object:
     """The control of the whole: some services list those of processors and memory after it."""
     controls = resource.get("PowerControl")
     for control in controls if isinstance(controls, list) else (controls,):
-        if isinstance(control, dict) and not _is_part(control):
-            return control.get("PowerConsumedWatts")
-    return None
+        if isinstance(control, dict) and "PowerConsumedWatts" in control and not _is_part(control):
+            return control["PowerConsumedWatts"]
+    # Fujitsu's iRMC tells it in its own part
+    fujitsu: object = resource
+    for name in ("Oem", "ts_fujitsu", "ChassisPowerConsumption", "CurrentPowerConsumptionW"):
+        fujitsu = fujitsu.get(name) if isinstance(fujitsu, dict) else None
+    return fujitsu
 
 
 def _is_part(control: Mapping[str, Any]) -> bool:

@@ -194,13 +194,11 @@ DELL_SENSORS = _service(
 )
 
 
-def power_service(
-    power_control: object, power_type: str = "#Power.v1_5_0.Power"
-) -> dict[str, dict[str, Any]]:
+def power_service(power_control: object, **fields: object) -> dict[str, dict[str, Any]]:
     """One chassis that has ``Power`` alone."""
     return _service(
         {"1": {"ChassisType": "RackMount", "links": ["Power"]}},
-        **{"1/Power": {"@odata.type": power_type, "PowerControl": power_control}},
+        **{"1/Power": {"@odata.type": "#Power.v1_2_9.Power", "PowerControl": power_control, **fields}},
     )
 
 

@@ -128,9 +128,11 @@ def test_an_arc_by_i915_counts_its_card_and_not_its_tiles(tmp_path: Path) -> Non
             "card",
         ),
         ({"energy2_label": "pkg", "energy2_input": 700}, "pkg"),
-        ({"energy1_input": 900}, "energy1"),
+        ({"energy1_label": "card", "energy1_input": 0, "energy2_label": "pkg", "energy2_input": 700}, "pkg"),
+        ({"energy1_label": "card", "energy1_input": 9, "energy2_label": "pkg", "power1_cap": 275}, "card"),
+        ({"energy1_input": 900, "power1_label": "pkg-pwr-src"}, "energy1"),
     ],
-    ids=["card and package", "package alone", "before Linux 6.13"],
+    ids=["card and package", "package alone", "a card's that is empty", "a label alone", "before Linux 6.13"],
 )
 def test_of_xe_s_counters_the_one_that_holds_the_others_counts(
     tmp_path: Path, files: dict[str, object], wanted: str
@@ -138,6 +140,21 @@ def test_of_xe_s_counters_the_one_that_holds_the_others_counts(
     gpu_device(tmp_path, 0, "xe", "0000:03:00.0", **files)
     (sensor,) = hwmon_sensors(str(tmp_path))
     assert (sensor.label, sensor.domain, sensor.kind) == (wanted, "gpu", "counter")
+
+
+def test_a_counter_that_leaps_is_no_million_of_watts(tmp_path: Path) -> None:
+    """100 W; one read in between says 0, as from a card that wakes, and the next goes on: 400 J after 4 s."""
+    folder = gpu_device(tmp_path, 0, "xe", "0000:03:00.0", energy1_label="card", energy1_input=7_000_000_000)
+    meter, clock = metered(tmp_path)
+    only(meter)
+    joules = []
+    for microjoules in (7_100_000_000, 0, 7_300_000_000, 7_400_000_000):
+        (folder / "energy1_input").write_text(f"{microjoules}\n")
+        clock.advance(1.0)
+        reading = only(meter)
+        joules.append(reading.joules)
+        assert reading.power_watts is None or reading.power_watts <= 100.0
+    assert joules == [100.0, 100.0, 300.0, 400.0]
 
 
 def test_a_card_that_sleeps_is_not_woken_and_draws_nothing_that_is_known(tmp_path: Path) -> None:

@@ -66,12 +66,34 @@ def test_the_power_of_the_whole_is_found(resources: dict[str, dict[str, Any]], w
         ([{"Name": "Server Power Control", "PowerConsumedWatts": "176"}], 176.0),
         ({"PowerConsumedWatts": 52.5}, 52.5),
         ([{"PhysicalContext": "PowerSupply", "PowerConsumedWatts": 88}], 88.0),
+        (
+            [{"PowerCapacityWatts": 1600, "PowerConsumedWatts": 93, "PowerLimit": {"LimitInWatts": None}}],
+            93.0,
+        ),
+        ([{"Name": "Power Limit"}, {"Name": "Chassis Power Control", "PowerConsumedWatts": 6100}], 6100.0),
     ],
-    ids=["a processor told by its context", "a number in a text", "no list", "measured at the supplies"],
+    ids=[
+        "a processor told by its context",
+        "a number in a text",
+        "no list",
+        "measured at the supplies",
+        "iLO 4: without a name",
+        "a limit alone before it",
+    ],
 )
 def test_power_controls_as_services_write_them(power_control: object, watts: float) -> None:
     with redfish(power_service(power_control)) as service:
         assert client(service).watts() == watts
+
+
+def test_fujitsu_s_part_of_its_own_is_read() -> None:
+    """iRMC of an RX2530 M7: 150 W in all, of which its supplies say 80 and 70 W."""
+    own = {
+        "ChassisPowerConsumption": {"CurrentPowerConsumptionW": 150, "Designation": "Total Power"},
+        "ChassisPowerSensors": [{"Designation": "PSU1 Power", "CurrentPowerConsumptionW": 80}],
+    }
+    with redfish(power_service(None, Oem={"ts_fujitsu": own})) as service:
+        assert client(service).watts() == 150.0
 
 
 @pytest.mark.parametrize(
