@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.exporter_client import served
+from tests.support.page_values import value
 from tests.support.podman_engine import PodmanEngine, RootlessPodman, running_podman
 from tests.support.waiting import wait_until
 
@@ -48,13 +48,6 @@ def containers_seconds(parent: Path) -> float:
     """What all containers below a group have used so far, podman's monitors left out."""
     monitors = sum(int(path.read_text()) for path in parent.parent.glob("conmon*/cpuacct.usage"))
     return (int(parent.read_text()) - monitors) / 1e9
-
-
-def value(url: str, series: str) -> float | None:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310
-        page = answer.read().decode()
-    match = re.search(rf"^{re.escape(series)} (\S+)$", page, re.MULTILINE)
-    return None if match is None else float(match[1])
 
 
 def test_busy_and_limited_containers_are_what_the_kernel_says(podman: PodmanEngine) -> None:

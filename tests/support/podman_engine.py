@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.docker_engine import base_rootfs
 
-__all__ = ["PodmanEngine", "RootlessPodman", "running_podman"]
+__all__ = ["IMAGE", "PodmanEngine", "RootlessPodman", "running_podman"]
 
 IMAGE = "wattframe-base"
 

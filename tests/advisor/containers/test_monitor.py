@@ -561,7 +561,7 @@ def test_a_container_that_began_while_nobody_looked_has_all_its_cpu_seconds_in_t
 def test_a_unit_that_was_started_again_while_nobody_looked_has_all_its_new_group_s_cpu_seconds(
     tmp_path: Path,
 ) -> None:
-    """Its group keeps the path and counts from 0: 9 s before, 2 of the gap's 4 busy seconds in the new one."""
+    """Its group counts from 0 again: 9 s before, and 2 of the 4 busy seconds of the gap."""
     world = ContainerWorld(tmp_path)
     running(world, WEB)
     world.pass_time(10.0, package=100.0, busy=9.0)
