@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 
 from advisor.energy.integrator import Integrator
 from advisor.energy.patience import Patience
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport
 from advisor.energy.zones import ZoneReadError, read_line
 from advisor.errors import InputError
 
@@ -263,7 +263,7 @@ def _text(path: str) -> str | None:
         return None
 
 
-class HwmonSource:
+class HwmonSource(Source):
     """The sensors that `SENSORS` and the operator's rules know, but for those of GPUs.
 
     Parameters
@@ -275,8 +275,6 @@ class HwmonSource:
     """
 
     name: SourceName = "hwmon"
-    tier: Tier = "measured"
-    uncertainty_ratio: float | None = None
 
     def __init__(self, sysfs: str = "/sys", rules: Sequence[SensorRule] = ()) -> None:
         self._sysfs = sysfs
@@ -346,9 +344,6 @@ class HwmonSource:
             for name, zone in self._zones.items()
             if zone.is_counter and (point := zone.counter.saved()) is not None
         }
-
-    def stop(self) -> None:
-        """Nothing to end."""
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`."""

@@ -29,7 +29,7 @@ from msgspec import Meta, Struct
 
 from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, Source, SourceName, ZoneReport
 from advisor.energy.zones import ZoneReadError
 from advisor.errors import EnergyError, InputError
 
@@ -288,7 +288,7 @@ def _positive(value: object) -> float:
     return float(value)
 
 
-class RedfishSource:
+class RedfishSource(Source):
     """One zone, ``psys_redfish``, whose power is asked for in a thread of its own.
 
     Parameters
@@ -302,8 +302,6 @@ class RedfishSource:
     """
 
     name: SourceName = "redfish"
-    tier: Tier = "measured"
-    uncertainty_ratio: float | None = None
 
     def __init__(
         self, client: RedfishClient, interval_seconds: float, *, clock: Clock = time.monotonic
@@ -355,18 +353,3 @@ class RedfishSource:
                     read_errors=dict(self._zone.read_errors),
                 ),
             )
-
-    def settled_joules(self, zone: str, seconds: float) -> float | None:
-        """See `Source.settled_joules`: nothing is doubtful here."""
-        return None
-
-    def longest_interval_seconds(self) -> float | None:
-        """Any: the thread keeps its own time."""
-        return None
-
-    def save(self) -> Mapping[str, SavedZone]:
-        """See `Source.save`: what was drawn while nobody asked is unknown."""
-        return {}
-
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """See `Source.restore`."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from advisor.containers.engine import EngineAddress
 from advisor.containers.group_watcher import Groups
 from advisor.energy.meter import Meter
@@ -24,10 +26,14 @@ def no_meter() -> Meter:
     raise EnergyError("no counters here")
 
 
-def test_units_and_pods_are_published_with_their_cpu_time(tmp_path: Path) -> None:
-    """3 s of nginx.service, 7 s of a pod; without a meter there is no energy."""
+@pytest.mark.parametrize("controllers", ["cpu memory\n", "memory pids\n"])
+def test_units_and_pods_are_published_with_their_cpu_time(tmp_path: Path, controllers: str) -> None:
+    """3 s of nginx.service, 7 s of a pod; without a meter there is no energy.
+
+    Every v2 group counts its CPU time, with and without the controller that limits it.
+    """
     (tmp_path / "cgroup.controllers").parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    (tmp_path / "cgroup.controllers").write_text(controllers)
     pod = f"kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice"
     for folder, seconds in {"system.slice/nginx.service": 3, pod: 7}.items():
         (tmp_path / folder).mkdir(parents=True)

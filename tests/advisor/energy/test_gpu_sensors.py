@@ -84,6 +84,21 @@ def test_an_apu_s_power_is_its_package_s_and_of_no_gpu(tmp_path: Path) -> None:
     assert {zone.name: zone.joules for zone in source.report()} == {"package_0": 12.0}
 
 
+def test_a_steam_deck_s_slow_power_is_the_package_s_and_its_fast_one_is_left_out(tmp_path: Path) -> None:
+    """Its sensors: slowPPT 5.03 W (4.09 W on average), fastPPT with a cap and no reading."""
+    gpu_device(
+        tmp_path,
+        4,
+        "amdgpu",
+        "0000:04:00.0",
+        **{"power1_label": "slowPPT", "power1_input": 5_030_000, "power1_average": 4_090_000},
+        **{"power2_label": "fastPPT", "power2_cap": 15_000_000, "power2_average": ""},
+        **{"in0_label": "vddgfx", "in0_input": 655, "in1_label": "vddnb", "in1_input": 669},
+    )
+    (sensor,) = hwmon_sensors(str(tmp_path))
+    assert (sensor.zone, sensor.label, sensor.kind) == ("package_0", "slowPPT", "average")
+
+
 def test_an_apu_beside_rapl_is_counted_once(tmp_path: Path) -> None:
     register = PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
     gpu_device(tmp_path, 2, "amdgpu", "0000:05:00.0", power1_input=12_000_000, in1_input=680)
