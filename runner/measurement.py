@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from advisor.energy.attribution import HostUse, share
 from advisor.energy.gpu import GpuReading
-from advisor.energy.meter import MeterReading, energy_between, host_joules, host_zones
+from advisor.energy.meter import MeterReading, energy_between, host_joules, host_zones, includes_gpus
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
@@ -177,7 +177,7 @@ class Measurement:
             process_energy_joules=process,
             uncertainty_ratio=end.uncertainty_ratio,
             domains=domains,
-            includes_gpus=all(zone.startswith("psys") for zone in host_zones(domains, end.host_rule)),
+            includes_gpus=includes_gpus(domains, end.host_rule),
         )
 
     def gpu_power(self) -> Power | None:

@@ -36,6 +36,7 @@ __all__ = [
     "has_moving_host",
     "host_joules",
     "host_zones",
+    "includes_gpus",
     "open_meter",
 ]
 
@@ -458,6 +459,15 @@ def host_joules(joules: Mapping[str, float], rule: HostRule = "cpu") -> float | 
     """
     zones = host_zones(joules, rule)
     return sum(joules[zone] for zone in zones) if zones else None
+
+
+def includes_gpus(zones: Iterable[str], rule: HostRule = "cpu") -> bool:
+    """Whether the machine's joules hold those of its GPUs: where what holds the whole machine tells them.
+
+    >>> includes_gpus(["package_0", "psys_0"]), includes_gpus(["package_0", "psys_0"], "system")
+    (False, True)
+    """
+    return any(zone.startswith("psys") for zone in host_zones(zones, rule))
 
 
 def energy_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
