@@ -118,6 +118,8 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """End what runs beside the meter; the next sample begins it again."""
+        return
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """Go on with what another process saved on this boot; called before the first sample."""
+        return
