@@ -54,6 +54,20 @@ def test_units_and_pods_are_published_with_their_cpu_time(tmp_path: Path, contro
     assert "cgroup_energy_joules_total{" not in page
 
 
+def test_on_a_hybrid_host_units_are_counted_by_the_unified_hierarchy(tmp_path: Path) -> None:
+    """systemd made the unit's group there and under v1's cpu, and none under cpuacct."""
+    unit = "system.slice/nginx.service"
+    for folder in (f"unified/{unit}", f"cpu/{unit}", "cpuacct/system.slice"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "unified/cgroup.controllers").write_text("hugetlb\n")
+    (tmp_path / f"unified/{unit}/cpu.stat").write_text("usage_usec 4000000\n")
+    (tmp_path / "cpuacct/cpuacct.usage").write_text("9000000000\n")
+    folder = str(tmp_path)
+    settings = Settings(address=EngineAddress(), cgroupfs=folder, procfs=folder, sysfs=folder)
+    page = render([GroupCollector(settings, Groups(units=("nginx.service",)), no_meter)]).decode()
+    assert 'cgroup_cpu_seconds_total{group="nginx.service"} 4.0' in page
+
+
 class HeldMeter(ConstantMeter):
     """1 000 W by the real clock, as the collector asks it."""
 
