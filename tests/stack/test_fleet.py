@@ -103,7 +103,7 @@ class Page:
         now = time.time()
         times = [now] if self.goes_on else []
         if self._is_first:
-            ages = [*range(int(1.03 * DAY), 600, -60), *range(600, 0, -5)]
+            ages = [*range(int(1.03 * DAY), 600, -60), *range(600, 0, -1)]
             times = [*(now - age for age in ages), *times]
             self._is_first = False
         risen = {series: [rate * (t - self.begun) for t in times] for series, rate in self.counters.items()}
