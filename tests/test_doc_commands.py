@@ -169,7 +169,7 @@ def check_module(module: str, arguments: list[str]) -> None:
 
 
 def check_compose(words: list[str]) -> None:
-    assert words[0] in ("compose", "build", "run", "stats")
+    assert words[0] in ("compose", "build", "run", "stats", "inspect")
     if words[:3] == ["compose", "run", "--rm"]:
         assert words[3] in SERVICES
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -81,9 +82,17 @@ def test_the_images_are_built_alike() -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("Dockerfile.*")), ids=lambda path: path.name)
 def test_an_image_is_started_without_a_shell_as_nobody(path: Path) -> None:
-    last = path.read_text().split("\nFROM ")[-1]
+    _, _, last = path.read_text().partition(" AS image\n")
     assert re.search(r'^ENTRYPOINT \["python", "-m"\]$', last, re.MULTILINE)
     assert re.search(r'^CMD \["exporters\.\w+"\]$', last, re.MULTILINE)
     assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
     assert "HEALTHCHECK" in last
     assert "curl" not in last
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/Dockerfile*")), ids=lambda path: path.name)
+def test_what_a_build_takes_from_debian_has_its_version(path: Path) -> None:
+    for line in re.findall(r"apt-get install (.+)", path.read_text()):
+        packages = [word for word in shlex.split(line.rstrip("\\")) if not word.startswith("-")]
+        assert packages
+        assert all("=" in package for package in packages)
