@@ -24,7 +24,7 @@ from tests.support.standins import settings
 
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 # Grafana has no stand-in; the rest comes with a profile
-STARTED = [*EXPORTERS, "prometheus", "alertmanager", "node-exporter"]
+STARTED = [*EXPORTERS, "socket-proxy", "prometheus", "alertmanager", "node-exporter"]
 PORTS = {
     **{name: f"{name.upper()}_PORT" for name in (*EXPORTERS, "prometheus", "alertmanager")},
     "nginx-rtmp": "RTMP_PORT",
@@ -48,7 +48,8 @@ class Stack:
             **{PORTS[name]: str(port) for name, port in self.ports.items()},
             "DOCKER_HOST": engine.host,
             "COMPOSE_PROJECT_NAME": project,
-            "DOCKER_SOCKET": str(engine.socket),
+            "DOCKER_RUN": str(engine.socket.parent),
+            "GRAFANA_PASSWORD": "not-started",
             "RESULTS_PATH": str(self.results),
             "MODELS_PATH": str(self.models),
             "HOST_SYS": str(folder / "sys"),
@@ -159,9 +160,10 @@ def build(engine: DockerEngine, image: str, how: Mapping[str, Any]) -> None:
     bases = settings()
     arguments = {"PYTHON_IMAGE": bases["PYTHON_IMAGE"], "DEBIAN_IMAGE": bases["DEBIAN_IMAGE"]}
     arguments |= {"LOCK": how["args"]["LOCK"]} if "LOCK" in how["args"] else {}
+    target = ["--target", how["target"]] if "target" in how else []
     context = (ROOT / how["context"]).resolve()
     # the engine of the tests has no default bridge
-    command = ["docker", "-H", engine.host, "build", "--quiet", "--network", "host", "--tag", image]
+    command = ["docker", "-H", engine.host, "build", "--quiet", "--network", "host", "--tag", image, *target]
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     command += ["--file", str(context / how.get("dockerfile", "Dockerfile")), str(context)]
