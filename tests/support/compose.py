@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -39,8 +40,10 @@ class Stack:
         self.folder = folder
         self.project = project
         self.results, self.models = folder / "results", folder / "models"
+        self.prometheus = folder / "prometheus"
         for made in (self.results, self.models):
             made.mkdir(exist_ok=True)
+        shutil.copytree(ROOT / "prometheus", self.prometheus)
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.environment = {
             **os.environ,
@@ -52,6 +55,7 @@ class Stack:
             "GRAFANA_PASSWORD": "not-started",
             "RESULTS_PATH": str(self.results),
             "MODELS_PATH": str(self.models),
+            "PROMETHEUS_PATH": str(self.prometheus),
             "HOST_SYS": str(folder / "sys"),
             "TOOLS_UID": "0",
             "TOOLS_GID": "0",
@@ -105,6 +109,17 @@ class Stack:
         """The answer to a GET through the port on the host."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
             return str(answer.read().decode())
+
+    def post(self, service: str, path: str, document: Any = None) -> tuple[int, str]:
+        """Status and answer of a POST."""
+        data = b"" if document is None else json.dumps(document).encode()
+        url = f"http://127.0.0.1:{self.ports[service]}{path}"
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            return exc.code, exc.read().decode()
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Series that the stack's Prometheus finds now."""
