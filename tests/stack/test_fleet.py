@@ -93,9 +93,14 @@ class Page:
     """A host's page: counters and gauges with the time they are of, and the last day in the first answer."""
 
     def __init__(
-        self, counters: Mapping[str, float], gauges: Mapping[str, float], *, goes_on: bool = True
+        self,
+        counters: Mapping[str, float],
+        gauges: Mapping[str, float],
+        *,
+        history: float = 1.03 * DAY,
+        goes_on: bool = True,
     ) -> None:
-        self.counters, self.gauges, self.goes_on = counters, gauges, goes_on
+        self.counters, self.gauges, self.history, self.goes_on = counters, gauges, history, goes_on
         self.begun = time.time() - 1.04 * DAY
         self._is_first = True
 
@@ -103,7 +108,7 @@ class Page:
         now = time.time()
         times = [now] if self.goes_on else []
         if self._is_first:
-            ages = [*range(int(1.03 * DAY), 600, -60), *range(600, 0, -1)]
+            ages = [*range(int(self.history), 600, -60), *range(min(600, int(self.history)), 0, -1)]
             times = [*(now - age for age in ages), *times]
             self._is_first = False
         risen = {series: [rate * (t - self.begun) for t in times] for series, rate in self.counters.items()}
