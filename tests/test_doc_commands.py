@@ -134,7 +134,7 @@ def check(words: list[str], page: Path) -> None:
     elif program == "grep":
         check_pattern(rest, page)
     else:
-        assert program in (".", "curl", "uv", "uvx", "pip", "pipx", "git", "cd"), (
+        assert program in (".", "curl", "sed", "uv", "uvx", "pip", "pipx", "git", "cd"), (
             f"{program}: no check for it"
         )
 
