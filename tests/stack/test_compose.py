@@ -209,6 +209,38 @@ def _scenarios(stack: Stack, metric: str) -> list[str]:
     return sorted({series["metric"]["scenario"] for series in stack.query(metric)})
 
 
+@pytest.mark.parametrize(
+    ("group", "said"), [("9500", "read without capabilities"), ("0", "Permission denied")]
+)
+def test_a_group_on_the_counters_stands_in_for_root(
+    stack: Stack, counters: PowercapTree, group: str, said: str
+) -> None:
+    """Where the host gives the counters to a group, its number is all that a container needs."""
+    program = (
+        "import re\n"
+        "try:\n"
+        "    open('/host/sys/class/powercap/intel-rapl:0/energy_uj').read()\n"
+        "except OSError as exc:\n"
+        "    print(exc.strerror)\n"
+        "else:\n"
+        "    capabilities = re.search(r'CapEff:\\s+(\\w+)', open('/proc/self/status').read())[1]\n"
+        "    print('read', 'with' if int(capabilities, 16) else 'without', 'capabilities')\n"
+    )
+    files = list((stack.folder / "sys").rglob("energy_uj"))
+    before = dict(stack.environment)
+    stack.environment |= {"ENERGY_USER": "10001:10001", "ENERGY_GID": group}
+    try:
+        for file in files:
+            os.chown(file, 0, 9500)
+            file.chmod(0o440)
+        run = ["run", "--rm", "-T", "--no-deps", "--entrypoint", "python3", "rapl", "-c", program]
+        assert stack.try_compose(*run).stdout.strip() == said
+    finally:
+        stack.environment = before
+        for file in files:
+            file.chmod(0o400)
+
+
 @pytest.mark.parametrize("image", images())
 def test_an_image_starts_what_its_name_says(engine: DockerEngine, image: str) -> None:
     """Without a word from the compose file."""
