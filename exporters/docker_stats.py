@@ -38,7 +38,7 @@ from exporters.runtime.options import METER_OPTIONS, folder, number
 __all__ = ["EXPORTER", "DockerCollector", "GroupCollector", "Settings", "families", "group_families"]
 
 _ONE = ("container",)
-_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group (docker compose: DOCKER_GID)"
+_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
 UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")
 ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("version", "api_version"))
 ENGINE_CPU = Family(

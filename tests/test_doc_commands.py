@@ -130,13 +130,30 @@ def check(words: list[str], page: Path) -> None:
     elif program == "docker":
         check_compose(rest)
     elif program == "cp":
-        assert (ROOT / rest[0]).exists()
+        source = next(word for word in rest if not word.startswith("-"))
+        assert list(ROOT.glob(source)), source
+    elif program == "kubectl":
+        assert (ROOT / rest[-1] / "kustomization.yaml").exists()
+    elif program.startswith("/opt/wattframe/bin/"):
+        check([program.removeprefix("/opt/wattframe/bin/"), *rest], page)
     elif program == "grep":
         check_pattern(rest, page)
     else:
-        assert program in (".", "curl", "uv", "uvx", "pip", "pipx", "git", "cd"), (
-            f"{program}: no check for it"
-        )
+        assert program in (
+            ".",
+            "curl",
+            "sed",
+            "cosign",
+            "systemctl",
+            "systemd-sysusers",
+            "systemd-tmpfiles",
+            "uv",
+            "uvx",
+            "pip",
+            "pipx",
+            "git",
+            "cd",
+        ), f"{program}: no check for it"
 
 
 def check_wattframe(words: list[str]) -> None:
@@ -169,7 +186,7 @@ def check_module(module: str, arguments: list[str]) -> None:
 
 
 def check_compose(words: list[str]) -> None:
-    assert words[0] in ("compose", "build", "run", "stats")
+    assert words[0] in ("compose", "build", "run", "stats", "inspect")
     if words[:3] == ["compose", "run", "--rm"]:
         assert words[3] in SERVICES
 

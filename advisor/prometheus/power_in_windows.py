@@ -114,8 +114,11 @@ def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
 
 def _scraped(result: QueryResult) -> ScrapedSeries:
     times, values = np.array(result.timestamps), np.array(result.values)
-    if (np.diff(times) <= 0).any():
+    steps = np.diff(times, append=np.inf)
+    if (steps < 0).any():
         raise PrometheusError("the server answered with samples whose times do not ascend")
+    # what was written twice, by two servers or by one that tried again, is one sample
+    times, values = times[steps > 0], values[steps > 0]
     return ScrapedSeries(result.metric, times, values, reach_of(times))
 
 

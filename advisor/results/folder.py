@@ -7,6 +7,7 @@ folder shows the same runs and the same scenarios.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ class ResultFolder:
 
     A file is read again when its size, modification or change time, inode or device is another; one that the
     operating system refused is tried at every look, since that may pass. A file that was deleted is
-    forgotten. A folder that does not exist (yet) is an empty one.
+    forgotten. A folder that does not exist yet is an empty one. One that was there and is gone, also under a
+    mount that outlives it, cannot be listed.
 
     Shown are the newest ``runs`` runs as far as ``max_scenarios`` goes. Without ``keep_samples`` the series
     of scenarios whose power block says all are not held in memory: they are nearly all of a result file.
@@ -77,6 +79,7 @@ class ResultFolder:
         self._ordered: list[Run] = []
         self._shown: dict[str, Shown] = {}
         self._dropped = 0
+        self._was_there = False
 
     def refresh(self) -> None:
         """Look at the folder once.
@@ -84,7 +87,7 @@ class ResultFolder:
         Raises
         ------
         OSError
-            The folder is there and cannot be listed.
+            The folder is there and cannot be listed, or was there and is gone.
         """
         files = {
             name: file
@@ -105,6 +108,9 @@ class ResultFolder:
         prefix, suffix = RESULT_GLOB.split("*", 1)
         try:
             with os.scandir(self.folder) as entries:
+                self._was_there = True
+                if self.folder.stat().st_nlink == 0:  # a mount of what was removed is an empty folder
+                    raise OSError(errno.ESTALE, "the folder was removed", str(self.folder))
                 for entry in entries:
                     if not (entry.name.startswith(prefix) and entry.name.endswith(suffix)):
                         continue
@@ -119,6 +125,8 @@ class ResultFolder:
                     times = info.st_mtime_ns, info.st_ctime_ns
                     stamps[entry.name] = (info.st_size, *times, info.st_ino, info.st_dev)
         except (FileNotFoundError, NotADirectoryError):
+            if self._was_there:
+                raise
             return {}
         return stamps
 

@@ -174,16 +174,37 @@ def test_other_names_are_not_looked_at(tmp_path: Path) -> None:
     assert (names(results), dict(results.broken)) == ({}, {})
 
 
-def test_a_folder_that_comes_and_goes_is_an_empty_one(tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    results = ResultFolder(folder)
+def test_a_folder_that_is_not_there_yet_is_an_empty_one(tmp_path: Path) -> None:
+    results = ResultFolder(tmp_path / "later")
     assert names(results) == {}
-    folder.mkdir()
-    path = put(folder, "test_results_a", "one")
+    (tmp_path / "later").mkdir()
+    put(tmp_path / "later", "test_results_a", "one")
     assert names(results) == {"test_results_a": ["one"]}
-    path.unlink()
+
+
+def test_a_folder_that_is_gone_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    put(folder, "test_results_a", "one")
+    results = ResultFolder(folder)
+    results.refresh()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError):
+        results.refresh()
+    (tmp_path / "elsewhere").rename(folder)
+    assert names(results) == {"test_results_a": ["one"]}
+
+
+def test_a_folder_that_was_removed_behind_a_mount_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container sees the removed folder itself: it can be listed, is empty, and has no name left."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     folder.rmdir()
-    assert names(results) == {}
+    with pytest.raises(OSError, match="the folder was removed"):
+        ResultFolder(".").refresh()
 
 
 def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
