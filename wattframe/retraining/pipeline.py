@@ -69,9 +69,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     return report
 
 
-def _card(
-    trained: Any, manifest: Manifest, options: RetrainOptions, drift_ratio: float | None
-) -> str | None:
+def _card(trained: Any, manifest: Manifest, options: RetrainOptions, drift_ratio: float | None) -> str | None:
     """Write the model's page; None where the extra ``report``, which draws it, is not installed."""
     try:
         from wattframe.card import model_card
