@@ -175,7 +175,11 @@ def _measure(
             here = host(options.procfs, options.sysfs)
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
             sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
-        with Display(len(jobs), quiet=options.quiet) as display, open_gpus() as gpus, meter:
+        with (
+            Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display,
+            open_gpus() as gpus,
+            meter,
+        ):
             session = Session(path, settings, meter, gpus, stop, display)
             if former is not None:
                 session.resume(former)
