@@ -179,7 +179,7 @@ def _measure(
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
             sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
         with (
-            Display(len(jobs), quiet=options.quiet) as display,
+            Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display,
             open_gpus(options.sysfs, rules) as gpus,
             meter,
         ):

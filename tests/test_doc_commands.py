@@ -89,6 +89,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     document = {"schema_version": 1, "host": {"hardware_id": "h", "threads": 2}, "scenarios": scenarios}
     (results / "test_results_20260301_120000.json").write_text(json.dumps(document))
+    for name in ("before", "after"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    (tmp_path / "prices.csv").write_text(
+        "timestamp,price_per_kwh\n2023-11-14T00:00:00Z,0.20\n2023-11-15T00:00:00Z,0.30\n"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -354,6 +354,20 @@ def test_a_card_shows_the_model_and_its_held_out_points(results: Path) -> None:
     assert "http:" not in page.replace("http://www.w3.org", "")
 
 
+def test_without_the_package_that_draws_it_there_is_no_card_and_all_else_is_done(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "wattframe.card", raising=False)
+    for name in [name for name in sys.modules if name.startswith("wattframe.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    report = retrain(_options(results), _quiet)
+    assert report.card is None
+    assert report.manifest is not None
+    assert report.manifest.promoted
+    assert "Card: none, it needs matplotlib" in summary(report)
+
+
 def test_a_card_of_many_scenarios_shows_how_often_intervals_hold(tmp_path: Path) -> None:
     """Sixty scenarios of six videos; every figure of the manifest is one of the table."""
     scenarios = []
