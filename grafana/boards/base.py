@@ -49,6 +49,21 @@ def variable(name: str, label: str, expr: str, description: str, *, several: boo
     }
 
 
+SOURCE: Json = {
+    "type": "datasource",
+    "name": "datasource",
+    "label": "data source",
+    "description": "The Prometheus that scrapes the exporters.",
+    "query": "prometheus",
+    "regex": "",
+    "refresh": 1,
+    "multi": False,
+    "includeAll": False,
+    "hide": 0,
+    "skipUrlSync": False,
+    "options": [],
+    "current": {},
+}
 RUN = variable("run", "run", "label_values(results_scenario_info, run_id)", "One test run.", several=False)
 ENCODER = variable(
     "encoder",
@@ -118,7 +133,7 @@ def board(
                 "url": "",
             }
         ],
-        "templating": {"list": list(variables)},
+        "templating": {"list": [SOURCE, *variables]},
         "panels": laid_out(panels),
     }
 
