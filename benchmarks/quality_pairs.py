@@ -622,6 +622,30 @@ PAIRS: tuple[Pair, ...] = (
         Truth(reference="bwdif=1"),
         reference_filter="bwdif=1",
     ),
+    _of(
+        "telecined, and its film brought back",
+        (
+            "-r 24000/1001 -i @ -vf telecine -c:v libx264 -qp 0 -preset ultrafast r.mp4",
+            f"-i r.mp4 -vf fieldmatch,decimate {_X264} d.mp4",
+        ),
+        Truth(reference="fieldmatch,decimate"),
+        reference_filter="fieldmatch,decimate",
+    ),
+    # the encode's own filters on the reference
+    _of(
+        "a part of the picture, smaller",
+        (_REF, f"-i r.mkv -vf crop=iw-101:200:20:10,scale=190:100:flags=bicubic {_X264} d.mp4"),
+        Truth(
+            reference="crop=iw-101:200:20:10", distorted="scale=378:200:flags=bicubic", width=378, height=200
+        ),
+        reference_filter="crop=iw-101:200:20:10",
+    ),
+    _of(
+        "turned by 90 degrees, and the reference too",
+        (_REF, f"-i r.mkv -vf transpose {_X264} d.mp4"),
+        Truth(reference="transpose", width=HEIGHT, height=WIDTH),
+        reference_filter="transpose",
+    ),
     # samples
     _of(
         "grey",
