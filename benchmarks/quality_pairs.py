@@ -398,6 +398,11 @@ PAIRS: tuple[Pair, ...] = (
     _same("AV1 (SVT) in WebM", "30000/1001", "r.mkv", "d.webm", "-c:v libsvtav1 -preset 10 -crf 55"),
     _same("FLV", "30", "r.mkv", "d.flv"),
     _same("fragmented MP4", "30", "r.mkv", "d.mp4", extra="-movflags frag_keyframe+empty_moov"),
+    _of(
+        "MPEG-2 4:2:2 in MXF",
+        ("-i @ -c:v mpeg2video -pix_fmt yuv422p -q:v 1 r.mxf", f"-i r.mxf -pix_fmt yuv420p {_X264} d.mp4"),
+        Truth(pixel_format="yuv422p"),
+    ),
     Pair("raw H.264 stream", (_REF, f"-i @ {_X264} d.h264"), "r.mkv", "d.h264", Truth()),
     _of(
         "variable rate",
@@ -589,6 +594,19 @@ PAIRS: tuple[Pair, ...] = (
         "letterbox on both sides",
         (f"-i @ -vf crop=480:204,pad=480:270:0:32 {_LOSSLESS} r.mkv", f"-i r.mkv {_X264} d.mp4"),
         Truth(reference="crop=480:204:0:32", distorted="crop=480:204:0:32", height=204),
+    ),
+    _of(
+        "letterbox brought into another shape",
+        (
+            f"-i @ -vf crop=480:204,pad=480:270:0:32 {_LOSSLESS} r.mkv",
+            "-i r.mkv -vf crop=480:204:0:32,scale=320:240:force_original_aspect_ratio=decrease,"
+            f"pad=320:240:0:52,setsar=1 {_X264} d.mp4",
+        ),
+        Truth(
+            reference="crop=480:204:0:32",
+            distorted="crop=320:136:0:52,scale=480:204:flags=bicubic",
+            height=204,
+        ),
     ),
     _of(
         "two black lines that a coder added",
