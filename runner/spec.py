@@ -222,7 +222,9 @@ def _media_problems(spec: Spec) -> Iterator[str]:
         if not _FILTER_TEXT.fullmatch(spec.filters):
             yield f"filters: expected no quotes, brackets or backslashes, found {spec.filters[:60]!r}"
         for name in (part.partition("=")[0].strip() for part in spec.filters.split(",")):
-            if name not in FILTERS:
+            if name == "scale":
+                yield "filters: expected a new size in resolution, found scale"
+            elif name not in FILTERS:
                 yield f"filters: no filter {name!r}, {did_you_mean(name, FILTERS)}"
     if spec.pixel_format is not None and not _PIXEL_FORMAT.fullmatch(spec.pixel_format):
         yield f"pixel_format: expected a name such as yuv420p10le, found {spec.pixel_format[:60]!r}"

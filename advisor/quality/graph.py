@@ -40,6 +40,8 @@ million of them were left out."""
 _TIME_BASE = "settb=1/400000"
 """Below half a millionth of a second the filters that pair frames would round."""
 _XPSNR_WIDTH = 64
+_LEAST_SIDE = 16
+"""SSIM is of blocks of 8x8 samples, also of chroma."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -100,6 +102,11 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
     grey = [media.chroma == "400" for media in (reference, output)]
     chroma: Chroma = "420" if grey == [True, False] else reference.chroma
     area = crop.reference or Area(reference.width, reference.height, 0, 0)
+    if min(area.width, area.height) < _LEAST_SIDE:
+        size = f"{area.width}x{area.height}"
+        raise MediaError(
+            f"expected at least {_LEAST_SIDE} lines and columns, found {size}", subject=reference.path
+        )
     models, lacks = _models(source, settings, area, reference.path)
     xpsnr = settings.xpsnr
     if xpsnr and depth > 8 and area.width % _XPSNR_WIDTH:
