@@ -55,6 +55,11 @@ INCOMPLETE = _gauge(
     "Scenarios of which a figure is absent or too small, by reason; one with several counts under each.",
     ("reason",),
 )
+INVALID = _gauge(
+    "cost_invalid_scenarios",
+    "Scenarios whose figures are priced although they are not valid, by reason; one with several counts under each.",
+    ("reason",),
+)
 FILES_REFUSED = _gauge("cost_files_refused", "Result files that cannot be read.")
 RELOADED = _gauge(
     "cost_pricing_reload_success",
@@ -170,6 +175,7 @@ class _RunCosts(Struct, frozen=True):
     by_region: Sequence[Sequence[ScenarioCost]]
     unpriced: Counter[str]
     incomplete: Counter[str]
+    invalid: Counter[str]
 
 
 class CostCollector:
@@ -215,8 +221,9 @@ class CostCollector:
             self._moment = now
         unpriced: Counter[str] = sum((run.unpriced for run in self._runs.values()), Counter())
         incomplete: Counter[str] = sum((run.incomplete for run in self._runs.values()), Counter())
+        invalid: Counter[str] = sum((run.invalid for run in self._runs.values()), Counter())
         refused = len(self._results.broken)
-        inputs = self._book, self._moment, self._refusal is None, refused, unpriced, incomplete
+        inputs = self._book, self._moment, self._refusal is None, refused, unpriced, incomplete, invalid
         runs = {run_id: Part(run_part, (run.shown, run.by_region)) for run_id, run in self._runs.items()}
         return {"": Part(input_part, inputs), **runs}
 
@@ -251,7 +258,8 @@ class CostCollector:
         unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)
         unpriced["malformed"] = len(shown.run.refused)
         incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
-        return _RunCosts(shown, self._book, by_region, unpriced, incomplete - unpriced)
+        invalid = Counter(reason for priced in by_region[0] for reason in priced.validity)
+        return _RunCosts(shown, self._book, by_region, unpriced, incomplete - unpriced, invalid)
 
 
 def input_part(
@@ -261,6 +269,7 @@ def input_part(
     files_refused: int,
     unpriced: Mapping[str, int],
     incomplete: Mapping[str, int],
+    invalid: Mapping[str, int],
 ) -> Iterator[Metric]:
     """The inputs that were used at a moment, and what could not be priced, by reason."""
     prices = [model.prices for model in book.models]
@@ -271,6 +280,7 @@ def input_part(
     yield ALIVE.one(1)
     yield UNPRICED([((reason,), unpriced.get(reason, 0)) for reason in UNPRICED_REASONS])
     yield INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())])
+    yield INVALID([((reason,), count) for reason, count in sorted(invalid.items())])
     yield FILES_REFUSED.one(files_refused)
     yield RELOADED.one(int(reloaded))
     yield PRICE([((region, price.source), value_at(price.schedule, now)) for region, price in electricity])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -109,6 +110,20 @@ def test_samples_of_an_earlier_suite_are_integrated() -> None:
     run = "test_results_20260301_080000"
     assert page[of("cost_energy", "earlier suite", run, currency="USD")] == pytest.approx(6400 / 3.6e6 * 0.12)
     assert page[of("cost_compute_load_aware", "earlier suite", run, **labels)] == pytest.approx(104 / 7200)
+
+
+def test_what_is_not_valid_is_priced_and_counted_by_reason(tmp_path: Path) -> None:
+    document = json.loads((RUNS / f"{RUN}.json").read_text())
+    for scenario, reasons in zip(document["scenarios"], (["steal"], ["steal", "thermal"]), strict=False):
+        scenario["validity"] = reasons
+    (tmp_path / f"{RUN}.json").write_text(json.dumps(document))
+    page = samples(render([collector(tmp_path)]))
+    counts = {series: value for series, value in page.items() if series.startswith("cost_invalid_scenarios")}
+    assert counts == {
+        'cost_invalid_scenarios{reason="steal"}': 2,
+        'cost_invalid_scenarios{reason="thermal"}': 1,
+    }
+    assert of("cost_total", "720p", currency="USD") in page
 
 
 def test_a_rung_costs_what_the_ladder_saves_without_it() -> None:

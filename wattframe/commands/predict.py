@@ -12,7 +12,7 @@ import typer
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.service import predict_runs
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Results, application, read_runs
-from wattframe.console import print_json, print_table
+from wattframe.console import note, print_json, print_table
 from wattframe.planned import planned_run
 
 app = application()
@@ -68,6 +68,11 @@ def predict(
         hardware_id=hardware_id if matrix is None else None,
         confidence=confidence,
     )
+    for run in (*runs, *known):
+        for s in run.scenarios:
+            if s.validity and s.type != "baseline" and s.power is not None:
+                reasons = ", ".join(s.validity)
+                note("predict", f"{run.run_id}: {s.name} corrects nothing, not valid: {reasons}")
     if planned is not None:
         predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
     if json_:
