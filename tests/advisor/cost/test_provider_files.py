@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from advisor import CostModel
 from advisor.cost.checks import Checker
@@ -482,3 +484,55 @@ def test_one_region_of_the_uk_is_the_one_asked_for(tmp_path: Path, zone: str) ->
         start = datetime.datetime(2025, 7, 1, tzinfo=UTC).timestamp()
         assert [value_at(carbon.schedule, start + 3600 * h) for h in range(2)] == grams[zone]
         assert carbon.source == f"UK Carbon Intensity, {zone}"
+
+
+ZONES = {"CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens", "UTC": "UTC"}
+# a day and a half before and after the clocks change in Europe
+CHANGES = [int(datetime.datetime(2025, month, day, 1, tzinfo=UTC).timestamp()) for month, day in ((3, 30), (10, 26))]
+LOCAL_TABLES = st.fixed_dictionaries(
+    {
+        "clock": st.sampled_from(sorted(ZONES)),
+        "around": st.sampled_from(CHANGES),
+        "minutes": st.sampled_from([15, 30, 60]),
+        "semicolons": st.booleans(),
+        "nord_pool": st.booleans(),
+        "absent": st.sets(st.integers(0, 71), max_size=3),
+        "empty": st.sets(st.integers(0, 71), max_size=3),
+        "seed": st.integers(0, 999),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(table=LOCAL_TABLES, begin=st.integers(0, 70 * 60), minutes=st.integers(1, 300))
+def test_any_table_by_the_clock_on_the_wall_is_priced_as_its_steps_are(
+    tmp_path_factory: pytest.TempPathFactory, table: dict[str, Any], begin: int, minutes: int
+) -> None:
+    """72 hours about a change of the clocks; rows and prices are missing, marks and cells are of any locale.
+
+    Hours that are absent keep out of the hour that comes twice: by the clock alone nobody could tell which.
+    """
+    zone, step = ZoneInfo(ZONES[table["clock"]]), table["minutes"] * 60
+    first, draw = table["around"] - 36 * 3600, random.Random(table["seed"])
+    absent = table["absent"] - set(range(34, 40))
+    steps = [(at, Fraction(draw.randint(-5_000, 90_000), 100)) for at in range(first, first + 72 * 3600, step)]
+    known = {at: price for at, price in steps if (at - first) // 3600 not in absent | table["empty"]}
+    mark, between = (",", ";") if table["semicolons"] else (".", ",")
+    name, form = "SE3 (EUR)" if table["nord_pool"] else "Day-ahead Price (EUR/MWh)", "%d.%m.%Y %H:%M"
+    lines = [between.join((f"{'Delivery Start' if table['nord_pool'] else 'MTU'} ({table['clock']})", name))]
+    for at, price in steps:
+        if (at - first) // 3600 not in absent:
+            start, end = (datetime.datetime.fromtimestamp(m, zone).strftime(form) for m in (at, at + step))
+            span = start if table["nord_pool"] else f"{start} - {end}"
+            lines.append(between.join((span, decimal(price, mark) if at in known else "n/e")))
+    path = tmp_path_factory.mktemp("tables") / "prices.csv"
+    path.write_text("\n".join(lines), encoding=draw.choice(["utf-8", "utf-8-sig"]))
+    since = first + begin * 60
+    until = min(since + minutes * 60, first + 72 * 3600)
+    pieces = [(max(at, since), min(at + step, until), at) for at, _ in steps if at < until and at + step > since]
+    exact = None
+    if all(at in known for _, _, at in pieces):
+        exact = sum(((end - start) * known[at] for start, end, at in pieces), Fraction(0)) / 3_600_000
+    scenario = {"power": {"mean_watts": 1000}, "start_time": since, "duration": until - since}
+    cost = CostModel(tariff=path, currency="EUR").price(scenario).cost_energy
+    assert cost == (None if exact is None else pytest.approx(float(exact), rel=1e-9, abs=1e-12))
