@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.cost.model import RegionalModels
+from advisor.cost.model import CostModel, RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
@@ -57,7 +57,7 @@ INCOMPLETE = _gauge(
 )
 INVALID = _gauge(
     "cost_invalid_scenarios",
-    "Scenarios whose figures are priced although they are not valid, by reason; one with several counts under each.",
+    "Scenarios that are priced although they are not valid, by reason; one with several counts under each.",
     ("reason",),
 )
 FILES_REFUSED = _gauge("cost_files_refused", "Result files that cannot be read.")
@@ -171,7 +171,8 @@ class _RunCosts(Struct, frozen=True):
     """A run priced with a price list, in every region."""
 
     shown: Shown
-    book: RegionalModels
+    planned: Sequence[CostModel]
+    """The models of the mean prices to come, which are others every day and when a price changes."""
     by_region: Sequence[Sequence[ScenarioCost]]
     unpriced: Counter[str]
     incomplete: Counter[str]
@@ -215,7 +216,8 @@ class CostCollector:
         """One part for the inputs and one a run."""
         self._reload()
         self._results.refresh()
-        self._runs = {run_id: self._priced(shown) for run_id, shown in self._results.shown.items()}
+        planned = [model.planned() for model in self._book.models]
+        self._runs = {run_id: self._priced(shown, planned) for run_id, shown in self._results.shown.items()}
         now = self._clock()
         if not 0 <= now - self._moment < _RECOMPUTE_SECONDS:
             self._moment = now
@@ -247,9 +249,9 @@ class CostCollector:
         self._stamps = {path: stamps.get(path) for path in book.files}
         self._book, self._refusal = book, None
 
-    def _priced(self, shown: Shown) -> _RunCosts:
+    def _priced(self, shown: Shown, planned: Sequence[CostModel]) -> _RunCosts:
         former = self._runs.get(shown.run.run_id)
-        if former is not None and former.shown is shown and former.book is self._book:
+        if former is not None and former.shown is shown and former.planned == planned:
             return former
         by_region = [
             price_run(shown.run, model, viewers=self._viewers, scenarios=shown.scenarios)
@@ -259,7 +261,7 @@ class CostCollector:
         unpriced["malformed"] = len(shown.run.refused)
         incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
         invalid = Counter(reason for priced in by_region[0] for reason in priced.validity)
-        return _RunCosts(shown, self._book, by_region, unpriced, incomplete - unpriced, invalid)
+        return _RunCosts(shown, planned, by_region, unpriced, incomplete - unpriced, invalid)
 
 
 def input_part(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,6 +264,22 @@ def test_an_edited_pricing_file_prices_everything_again(tmp_path: Path) -> None:
     mended = samples(render([costs]))
     assert mended["cost_pricing_reload_success"] == 1
     assert mended[series] == pytest.approx(0.0006)
+
+
+def test_what_is_projected_follows_the_calendar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times dearer from May on: no file changes, and the month to come is another."""
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text(
+        "time_zone: UTC\nperiods: [{price_per_kwh: 1.0, months: [5, 6, 7, 8]}]\notherwise_per_kwh: 0.1\n"
+    )
+    of_month = of("cost_monthly_projection", "720p", currency="USD")
+    exporter = collector(tariff=tariff, cpu_cost_per_hour=0)
+    months = []
+    for month in (3, 3, 6):
+        moment = datetime.datetime(2026, month, 1, tzinfo=datetime.UTC).timestamp()
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        months.append(samples(render([exporter]))[of_month])
+    assert months[1:] == [months[0], pytest.approx(10 * months[0])]
 
 
 def test_a_series_named_in_a_pricing_file_is_watched_and_its_age_shown(tmp_path: Path) -> None:

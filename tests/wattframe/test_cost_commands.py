@@ -525,6 +525,31 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
     assert problem in answer.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["recommend", RUN, "--min-vmaf", 0.95], "min_vmaf: VMAF goes from 0 to 100, found 0.95"),
+        (["recommend", RUN, "--max-bitrate-kbps", 2_500_000], "'--max-bitrate-kbps'"),
+        (["recommend", RUN, "--max-watts", 0.2], "'--max-watts'"),
+        (["report", RUN, "--min-vmaf", 0.9], "is it a share (then 90)?"),
+        (["tco", "--purchase-price", 1, "--mean-watts", 0.3], "mean_watts: no machine encodes with 0.3 W"),
+        (["tco", "--purchase-price", 1, "--mean-watts", 300, "--lifetime-years", 35040], "lifetime_years"),
+        (
+            ["tco", "--purchase-price", 1, "--mean-watts", 300, "--viewers", 1, "--bitrate-kbps", 2_500_000]
+            + ["--delivery-cost-per-gb", 0.01],
+            "bitrate_kbps: expected a number of at most 1000000",
+        ),
+        (["when", "--hours", 1, "--mean-watts", 0.25], "'--mean-watts'"),
+        (["cost", RUN, "--region", "SE3,SE4"], "SE3 and SE4 are both SWE"),
+    ],
+)
+def test_a_number_in_another_unit_is_questioned(call: Any, arguments: list[Any], problem: str) -> None:
+    answer = call(*arguments)
+    assert answer.code == 2
+    assert problem in answer.err
+    assert answer.err.count("\n") == 1
+
+
 def test_hours_of_a_year_are_no_hours_of_a_month(call: Any) -> None:
     answer = call("forecast", RUN, "--hours", 9000)
     assert (answer.code, "--hours: expected hours of a month" in answer.err) == (2, True)

@@ -289,7 +289,9 @@ def test_a_run_that_is_not_valid_corrects_no_prediction(
     answers = []
     for reasons in (["throttled"], []):
         probe["validity"] = reasons
-        path.write_text(json.dumps({**document, "scenarios": [probe, {**probe, "name": "other", "power": None}]}))
+        path.write_text(
+            json.dumps({**document, "scenarios": [probe, {**probe, "name": "other", "power": None}]})
+        )
         assert main(["predict", "--models-dir", str(models), str(path), "--json"]) == 0
         output = capsys.readouterr()
         answers.append((json.loads(output.out)[1]["mean_power_watts"] is None, output.err))

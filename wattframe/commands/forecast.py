@@ -99,7 +99,11 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
             finished = [s for s in group if s.status == "ok" and s.type != "baseline"]
             if finished and (not names or name in names):
                 used = trusted(finished)
-                reasons = [f"not valid: {', '.join(s.validity)}" for s in finished if s.validity and not used[0].validity]
+                reasons = [
+                    f"not valid: {', '.join(s.validity)}"
+                    for s in finished
+                    if s.validity and not used[0].validity
+                ]
                 others = sum(s.name == name for s in scenarios) - len(group)
                 reasons += ["measured with other settings"] * others
                 measured.append(_Measured(machine, used, dict(Counter(reasons))))
@@ -118,9 +122,7 @@ def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[
             raise InputError(hint, subject=f"no finished scenario {name!r}")
 
 
-def _plan(
-    model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget
-) -> Forecast:
+def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
     seconds = [output_seconds(s) for s in measured.scenarios]
     planned = model.planned()
     return forecast(

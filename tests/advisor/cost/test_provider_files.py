@@ -460,7 +460,9 @@ def test_the_rate_in_force_holds_on(tmp_path: Path) -> None:
     ]
     (tmp_path / "prices.json").write_text(json.dumps({"results": results}))
     prices = read_tariff(tmp_path / "prices.json", Checker(currency="GBP")).schedule
-    moments = [datetime.datetime(y, m, 1, tzinfo=UTC).timestamp() for y, m in ((2025, 9), (2025, 12), (2027, 6))]
+    moments = [
+        datetime.datetime(y, m, 1, tzinfo=UTC).timestamp() for y, m in ((2025, 9), (2025, 12), (2027, 6))
+    ]
     assert [value_at(prices, moment) for moment in moments] == [None, 0.24, 0.26]
 
 
@@ -470,7 +472,10 @@ def test_one_region_of_the_uk_is_the_one_asked_for(tmp_path: Path, zone: str) ->
     grams = {"London": [116, 110], "North Scotland": [0, 5]}
     spans = [{"from": f"2025-07-01T0{h}:00Z", "to": f"2025-07-01T0{h + 1}:00Z"} for h in range(2)]
     by_region = [
-        {"shortname": n, "data": [{**s, "intensity": {"forecast": g}} for s, g in zip(spans, of, strict=True)]}
+        {
+            "shortname": n,
+            "data": [{**s, "intensity": {"forecast": g}} for s, g in zip(spans, of, strict=True)],
+        }
         for n, of in grams.items()
     ]
     by_time = [
@@ -488,7 +493,9 @@ def test_one_region_of_the_uk_is_the_one_asked_for(tmp_path: Path, zone: str) ->
 
 ZONES = {"CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens", "UTC": "UTC"}
 # a day and a half before and after the clocks change in Europe
-CHANGES = [int(datetime.datetime(2025, month, day, 1, tzinfo=UTC).timestamp()) for month, day in ((3, 30), (10, 26))]
+CHANGES = [
+    int(datetime.datetime(2025, month, day, 1, tzinfo=UTC).timestamp()) for month, day in ((3, 30), (10, 26))
+]
 LOCAL_TABLES = st.fixed_dictionaries(
     {
         "clock": st.sampled_from(sorted(ZONES)),
@@ -515,7 +522,9 @@ def test_any_table_by_the_clock_on_the_wall_is_priced_as_its_steps_are(
     zone, step = ZoneInfo(ZONES[table["clock"]]), table["minutes"] * 60
     first, draw = table["around"] - 36 * 3600, random.Random(table["seed"])
     absent = table["absent"] - set(range(34, 40))
-    steps = [(at, Fraction(draw.randint(-5_000, 90_000), 100)) for at in range(first, first + 72 * 3600, step)]
+    steps = [
+        (at, Fraction(draw.randint(-5_000, 90_000), 100)) for at in range(first, first + 72 * 3600, step)
+    ]
     known = {at: price for at, price in steps if (at - first) // 3600 not in absent | table["empty"]}
     mark, between = (",", ";") if table["semicolons"] else (".", ",")
     name, form = "SE3 (EUR)" if table["nord_pool"] else "Day-ahead Price (EUR/MWh)", "%d.%m.%Y %H:%M"
@@ -529,7 +538,9 @@ def test_any_table_by_the_clock_on_the_wall_is_priced_as_its_steps_are(
     path.write_text("\n".join(lines), encoding=draw.choice(["utf-8", "utf-8-sig"]))
     since = first + begin * 60
     until = min(since + minutes * 60, first + 72 * 3600)
-    pieces = [(max(at, since), min(at + step, until), at) for at, _ in steps if at < until and at + step > since]
+    pieces = [
+        (max(at, since), min(at + step, until), at) for at, _ in steps if at < until and at + step > since
+    ]
     exact = None
     if all(at in known for _, _, at in pieces):
         exact = sum(((end - start) * known[at] for start, end, at in pieces), Fraction(0)) / 3_600_000
