@@ -51,7 +51,8 @@ class Machine(Checked, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if 0 < self.mean_watts < 1:
-            problem = f"no machine encodes with {self.mean_watts:g} W: is it in kW (then {1000 * self.mean_watts:g})?"
+            watts = self.mean_watts
+            problem = f"no machine encodes with {watts:g} W: is it in kW (then {1000 * watts:g})?"
             raise PricingError(problem, field="mean_watts")
 
 

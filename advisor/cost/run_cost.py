@@ -51,7 +51,8 @@ def rung_costs(
     """What each rung of a ladder adds: the ladder's cost less that of the same ladder without the rung.
 
     Only where the run measured the ladder without it, with the same settings, and ``totals`` has both: a
-    difference from what is not valid says nothing. Costs are compared for the same seconds of video. What all rungs share (decoding, idle power) is the rest.
+    difference from what is not valid says nothing. Costs are compared for the same seconds of video. What all
+    rungs share (decoding, idle power) is the rest.
     """
     ladder, total, seconds = rungs(scenario), totals.get(scenario.name), output_seconds(scenario)
     if len(ladder) < 2 or total is None or not seconds:

@@ -535,8 +535,10 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
         (["tco", "--purchase-price", 1, "--mean-watts", 0.3], "mean_watts: no machine encodes with 0.3 W"),
         (["tco", "--purchase-price", 1, "--mean-watts", 300, "--lifetime-years", 35040], "lifetime_years"),
         (
-            ["tco", "--purchase-price", 1, "--mean-watts", 300, "--viewers", 1, "--bitrate-kbps", 2_500_000]
-            + ["--delivery-cost-per-gb", 0.01],
+            [
+                *("tco", "--purchase-price", 1, "--mean-watts", 300, "--viewers", 1),
+                *("--bitrate-kbps", 2_500_000, "--delivery-cost-per-gb", 0.01),
+            ],
             "bitrate_kbps: expected a number of at most 1000000",
         ),
         (["when", "--hours", 1, "--mean-watts", 0.25], "'--mean-watts'"),
