@@ -18,7 +18,7 @@ from advisor.regression import interval_bins
 from advisor.regression.feature_matrix import LENGTH, FeatureMatrix
 from advisor.regression.features import TARGETS, Case
 from advisor.regression.interval_bins import HeldOutRow, IntervalBin
-from advisor.regression.model import TargetModel, TrainedModel, combined, variances
+from advisor.regression.model import TargetModel, TrainedModel, variances
 from advisor.regression.multivariate import MultivariatePredictor, drawn_rows
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, explained, video_variances
 
@@ -38,8 +38,6 @@ _FOLDS = 5
 _FEWER_FOLDS = 3
 _MACHINES_PLAYED = 6
 _ENERGY = "energy_joules_per_video_second"
-_FACTORS = {_ENERGY: {"mean_power_watts": 1.0, "encode_speed_ratio": -1.0}}
-"""Energy of a second of video is power times the time that it takes: two ways to it that err apart."""
 
 
 def _by_configuration(cases: Sequence[Case]) -> list[list[Case]]:
@@ -204,8 +202,8 @@ class _Fitting:
     def target_model(self, name: str) -> TargetModel:
         """What is learned of one target."""
         predictor, kept = self.predictors[name], self.kept[name]
-        model = TargetModel(predictor=predictor, factors=self._factors(name))
-        residuals = self._residuals(model, name, self.by_group)
+        model = TargetModel(predictor=predictor)
+        residuals = self._residuals(name, self.by_group)
         model.residuals = residuals[kept]
         held = self._held_out(name, residuals, np.zeros(len(self.rows)))
         errors = np.array([row.error for row in held])
@@ -224,23 +222,8 @@ class _Fitting:
         )
         return model
 
-    def _factors(self, name: str) -> dict[str, float]:
-        """The target's factors, where they are known of the same runs, and of enough of them to err apart."""
-        factors = _FACTORS.get(name, {})
-        has = ~np.isnan(self.y[name])
-        if has.sum() < _FEWEST_ROWS_FOR_DIFFICULTY or not all(
-            other in self.predictors
-            and self.predictors[other].errors_
-            and np.array_equal(has, ~np.isnan(self.y[other]))
-            for other in factors
-        ):
-            return {}
-        return factors
-
-    def _residuals(self, model: TargetModel, name: str, logs: Mapping[str, Floats]) -> Floats:
-        """Of every row; a row that another target did not hold out has the error of its own model."""
-        both = combined(logs, name, model.factors)
-        return np.asarray(np.log(self.y[name]) - np.where(np.isnan(both), logs[name], both))
+    def _residuals(self, name: str, logs: Mapping[str, Floats]) -> Floats:
+        return np.asarray(np.log(self.y[name]) - logs[name])
 
     def _held_out(
         self, name: str, residuals: Floats, stated: Floats, *, new_machine: bool = False
@@ -287,7 +270,7 @@ class _Fitting:
 
     def _learn_videos(self, model: TargetModel, name: str, stated: Floats) -> dict[str, IntervalBin]:
         """What training knows of its videos: what the errors on other configurations of each share."""
-        residuals = self._residuals(model, name, self.by_row)
+        residuals = self._residuals(name, self.by_row)
         if np.isnan(residuals[self.kept[name]]).any():
             return {}
         model.shared_of_known_videos = shared = self._shared(name, residuals)
@@ -306,7 +289,7 @@ class _Fitting:
     def _machine_bins(self, model: TargetModel, name: str, stated: Floats) -> dict[str, IntervalBin]:
         """Errors on each machine as if it were new."""
         differ = len(self.matrix.hardware) > 1
-        residuals = self._residuals(model, name, self.as_new if differ else self.by_group)
+        residuals = self._residuals(name, self.as_new if differ else self.by_group)
         by_machine: dict[str, list[HeldOutRow]] = defaultdict(list)
         for row in self._held_out(name, residuals, stated, new_machine=True):
             by_machine[row.hardware].append(row)
