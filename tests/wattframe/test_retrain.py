@@ -297,6 +297,12 @@ def test_a_run_that_is_not_valid_corrects_no_prediction(
         answers.append((json.loads(output.out)[1]["mean_power_watts"] is None, output.err))
     line = f"wattframe predict: {path.stem}: {probe['name']} corrects nothing, not valid: throttled\n"
     assert answers == [(True, line), (False, "")]
+    # a file that is refused beside one that was read is told, and told by the exit code
+    (tmp_path / "test_results_20260402_000000.json").write_text("{")
+    assert (
+        main(["predict", "--models-dir", str(models), str(path), "--measured", str(tmp_path), "--json"]) == 2
+    )
+    assert "expected a JSON result file" in capsys.readouterr().err
 
 
 def test_scenarios_of_a_matrix_file_are_predicted_before_they_run(

@@ -55,7 +55,7 @@ def predict(
     planned = None
     named = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))
     runs, code = read_runs("predict", named) if named else ([], 0)
-    known, _ = read_runs("predict", measured) if measured else ([], 0)
+    known, code_of_measured = read_runs("predict", measured) if measured else ([], 0)
     if matrix is not None:
         planned = planned_run(
             matrix, input_path=input_, hardware_id=hardware_id, media_seconds=media_duration
@@ -79,7 +79,7 @@ def predict(
         print_json(predictions)
     else:
         _table(predictions)
-    return code
+    return code or code_of_measured
 
 
 def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) -> Prediction:
