@@ -132,6 +132,8 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
     functional_unit: str | None = None
     sci_grams_per_unit: float | None = None
     inputs: PricesUsed
+    validity: list[str] = []
+    """Why the measurement should not be trusted; it is priced all the same."""
     missing: list[str] = []
     missing_by_figure: dict[str, list[str]] = {}
     """The reasons of each figure that is absent."""
@@ -198,6 +200,7 @@ def price_scenario(
         energy_uncertainty_ratio=used.uncertainty_ratio if used is not None else None,
         functional_unit=prices.functional_unit,
         inputs=_inputs(prices, figures, joules),
+        validity=scenario.validity,
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),
         missing_by_figure={n: list(f.reasons) for n, f in figures.items() if f.value is None and f.reasons},
         unpriced=list(figures["cost_total"].reasons),

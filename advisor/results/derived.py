@@ -45,6 +45,7 @@ __all__ = [
     "stream_hours_per_hour",
     "streams_per_output",
     "trapezoid",
+    "trusted",
     "vmaf_mean",
     "watch_hours",
     "window_energy_joules",
@@ -485,9 +486,14 @@ def published(run: Run) -> list[Scenario]:
     return [group[0] if len(group) == 1 else _representative(group) for group in repeats(run).values()]
 
 
+def trusted(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Those without ``validity`` reasons; all where each has some."""
+    return [s for s in scenarios if not s.validity] or list(scenarios)
+
+
 def _representative(group: Sequence[Scenario]) -> Scenario:
     finished = [s for s in group if s.status == "ok"]
-    candidates = [s for s in finished if not s.validity] or finished or list(group)
+    candidates = trusted(finished) or list(group)
     joules = sorted((used.joules, i) for i, s in enumerate(candidates) if (used := energy(s)) is not None)
     return candidates[joules[(len(joules) - 1) // 2][1]] if joules else candidates[0]
 

@@ -276,6 +276,35 @@ def test_predict_and_recommend_answer_as_the_contract_says(
     assert set(answer) >= {"objective", "constraints", "choice", "reason", "front", "knee", "next_runs"}
 
 
+def test_a_run_that_is_not_valid_corrects_no_prediction(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A probe of 400 W would lift all others of the new machine; throttled, it leaves them unknown."""
+    models = results.parent / "models"
+    retrain(_options(results), _quiet)
+    document = json.loads(next(results.iterdir()).read_text())
+    document["host"] = {"hardware_id": "new"}
+    *_, probe = document["scenarios"]
+    path = tmp_path / "test_results_20260401_000000.json"
+    answers = []
+    for reasons in (["throttled"], []):
+        probe["validity"] = reasons
+        path.write_text(
+            json.dumps({**document, "scenarios": [probe, {**probe, "name": "other", "power": None}]})
+        )
+        assert main(["predict", "--models-dir", str(models), str(path), "--json"]) == 0
+        output = capsys.readouterr()
+        answers.append((json.loads(output.out)[1]["mean_power_watts"] is None, output.err))
+    line = f"wattframe predict: {path.stem}: {probe['name']} corrects nothing, not valid: throttled\n"
+    assert answers == [(True, line), (False, "")]
+    # a file that is refused beside one that was read is told, and told by the exit code
+    (tmp_path / "test_results_20260402_000000.json").write_text("{")
+    assert (
+        main(["predict", "--models-dir", str(models), str(path), "--measured", str(tmp_path), "--json"]) == 2
+    )
+    assert "expected a JSON result file" in capsys.readouterr().err
+
+
 def test_scenarios_of_a_matrix_file_are_predicted_before_they_run(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

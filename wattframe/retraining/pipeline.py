@@ -108,7 +108,7 @@ def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
     rows = sorted(msgspec.json.encode(c) for c in trained.training)
     targets = {
         name: TargetReport(
-            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.factors else [])),
+            model=model.predictor.chosen_,
             candidate_error_ratios=model.predictor.errors_,
             error_ratios=model.errors,
             coverage_ratios=model.coverage,
