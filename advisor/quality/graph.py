@@ -237,7 +237,7 @@ def filter_graph(
 
     Its outputs are ``[outN]`` of every comparison, and the thumbnails ``[trackN]`` and those that
     `reference_track` names. Logs go to the working directory under plain names, so that no path needs
-    escaping: ``vmafN.json``, ``psnrN.log``, ``ssimN.log``, ``xpsnrN.log`` and a ``.txt`` for each track.
+    escaping: ``vmafN.json``, ``scoresN.txt`` and a ``.txt`` for each track.
 
     Parameters
     ----------
@@ -344,11 +344,11 @@ def _chosen(pieces: Sequence[tuple[int, int, float]]) -> str:
 
 def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
     names = ["psnr", "ssim", *(["xpsnr"] if decided.xpsnr else [])]
-    steps = [(f"{name}@main{n}=stats_file={name}{n}.log", k) for k, name in enumerate(names)]
+    steps = [(name, k) for k, name in enumerate(names)]
     if decided.models or decided.features:
         steps.append((_libvmaf(n, decided, threads), len(names)))
     for place, (text, k) in enumerate(steps):
-        target = f"out{n}" if place == len(steps) - 1 else f"d{n}_{place + 1}"
+        target = f"d{n}_{place + 1}"
         source = f"[d{n}_{place}]"
         if text.startswith("libvmaf") and decided.chroma == "400":
             # it takes no grey
@@ -358,6 +358,8 @@ def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
             yield f"[g{n}][h{n}]{text}[{target}]"
         else:
             yield f"{source}[r{n}_{k}]{text}[{target}]"
+    # what the filters say of each frame: their logs are rounded, and their averages are of one pass alone
+    yield f"[d{n}_{len(steps)}]metadata=mode=print:file=scores{n}.txt[out{n}]"
 
 
 def _libvmaf(n: int, decided: Plan, threads: int) -> str:
