@@ -18,6 +18,8 @@ from wattframe.console import note
 
 __all__ = [
     "DEFAULT_RESULTS",
+    "Cluster",
+    "ClusterTls",
     "Json",
     "ModelsDir",
     "Procfs",
@@ -40,6 +42,13 @@ ResultsOption = Annotated[
     typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="The same as PATH, by option."),
 ]
 ModelsDir = Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")]
+Cluster = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Do the work on the Dask cluster of this scheduler.")
+]
+ClusterTls = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of ca.pem, cert.pem and key.pem, for a cluster at tls://."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Sysfs = Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")]
 Procfs = Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")]
