@@ -231,7 +231,12 @@ def _sample_format(chroma: Chroma, depth: int) -> str:
 
 
 def filter_graph(
-    comparisons: Sequence[Comparison], *, threads: int, before: str, reference_frames: int | None
+    comparisons: Sequence[Comparison],
+    *,
+    threads: int,
+    before: str,
+    reference_frames: int | None,
+    before_outputs: str = "",
 ) -> str:
     """The graph for ffmpeg: input 0 is the reference, input 1 + n the n-th output.
 
@@ -241,14 +246,14 @@ def filter_graph(
 
     Parameters
     ----------
-    before
-        Filters on the reference before anything else; empty for none.
+    before, before_outputs
+        Filters on the reference, and on each output, before anything else; empty for none.
     reference_frames
         Frames of the reference that are read at most; None for all.
     """
     parts = [_reference(comparisons, before, reference_frames)]
     for n, comparison in enumerate(comparisons):
-        parts += [*_pair(n, comparison), *_metrics(n, comparison.plan, threads)]
+        parts += [*_pair(n, comparison, before_outputs), *_metrics(n, comparison.plan, threads)]
     return ";\n".join(parts)
 
 
@@ -263,10 +268,10 @@ def _reference(comparisons: Sequence[Comparison], before: str, frames: int | Non
     return ";\n".join([f"[0:V:0]{','.join(steps)}{labels}", *tracks])
 
 
-def _pair(n: int, comparison: Comparison) -> Iterator[str]:
+def _pair(n: int, comparison: Comparison, before: str) -> Iterator[str]:
     decided, pairing = comparison.plan, comparison.pairing
     first, partners = pairing.first, pairing.partners
-    yield f"[{n + 1}:V:0]split=2[e{n}][t{n}]"
+    yield f"[{n + 1}:V:0]{before + ',' if before else ''}split=2[e{n}][t{n}]"
     yield f"[t{n}]{track_filters(f'track{n}', comparison.crop.output)}[track{n}]"
     taken = f"trim=start_frame={first}:end_frame={first + len(partners)}"
     yield f"[e{n}]{taken},{_TIME_BASE},setpts=N*{_SLOT},{decided.output_filters}[d{n}_0]"

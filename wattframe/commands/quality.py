@@ -189,7 +189,7 @@ def _asked(
 ) -> tuple[list[OwnPair], list[str]]:
     """The pairs to score, and what in a list of them cannot be used."""
     if (pairs is None) == (reference is None) or (reference is not None and not distorted):
-        raise InputError("expected REF DIST..., or --pairs LIST", subject="quality")
+        raise InputError("expected REF DIST..., or --pairs LIST")
     if pairs is None:
         return [OwnPair(d.name, reference, d, settings) for d in distorted or () if reference is not None], []
     listed = read_pairs(pairs, settings)
