@@ -22,16 +22,31 @@ from msgspec import Struct
 
 from advisor.errors import InputError, WorkError
 
-__all__ = ["Call", "Cluster", "FatalCallError", "SchedulerLostError", "is_wanted", "security_of"]
+__all__ = [
+    "HOST",
+    "Call",
+    "Cluster",
+    "ClusterError",
+    "FatalCallError",
+    "SchedulerLostError",
+    "is_loopback",
+    "is_wanted",
+    "security_of",
+]
+
+HOST = "host-"
+"""Begins the resource by which a host is named."""
 
 _LOOK_SECONDS = 0.5
 _CONNECT_SECONDS = 10
 _FIRST_WORKER_SECONDS = 30.0
-HOST = "host-"
-"""Begins the resource by which a host is named."""
 
 
-class SchedulerLostError(WorkError):
+class ClusterError(WorkError):
+    """Nobody is there to do the work: no scheduler, or no worker that is like this machine."""
+
+
+class SchedulerLostError(ClusterError):
     """The scheduler went away; nothing comes back any more."""
 
 
@@ -100,7 +115,7 @@ class Cluster:
     ------
     InputError
         An address that cannot be.
-    WorkError
+    ClusterError
         Nobody answers there.
     """
 
@@ -112,7 +127,7 @@ class Cluster:
         try:
             self._client = Client(address, security=security, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError) as exc:
-            raise WorkError(f"{address}: no scheduler answers there: {exc}") from exc
+            raise ClusterError(f"{address}: no scheduler answers there: {exc}") from exc
         self.address = address
         self._gate = _Gate()
 
@@ -122,6 +137,10 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what was asked for."""
         with contextlib.suppress(Exception):
             self._client.close(timeout=2)
 
@@ -139,7 +158,7 @@ class Cluster:
 
         Raises
         ------
-        WorkError
+        ClusterError
             There is none; names what the workers have instead of the ``kind`` that was asked for.
         """
         deadline = time.monotonic() + _FIRST_WORKER_SECONDS
@@ -156,11 +175,27 @@ class Cluster:
             }
             if workers or time.monotonic() > deadline:
                 there = "; ".join(sorted(others)) or "none"
-                raise WorkError(f"{self.address}: expected a worker with {resource}; there is {there}")
+                raise ClusterError(f"{self.address}: expected a worker with {resource}; there is {there}")
             time.sleep(_LOOK_SECONDS)
 
-    def run(self, calls: Sequence[Call], check: Callable[[], None] = lambda: None) -> list[Any]:
+    def hosts(self, resource: str) -> dict[str, list[int]]:
+        """By name, the calls that each of its workers with ``resource`` takes at a time."""
+        hosts: dict[str, list[int]] = {}
+        for worker in self.resources():
+            if _host(worker) and resource in worker:
+                hosts.setdefault(_host(worker), []).append(int(worker[resource]))
+        return hosts
+
+    def run(
+        self,
+        calls: Sequence[Call],
+        check: Callable[[], None] = lambda: None,
+        *,
+        again_alone: bool = True,
+    ) -> list[Any]:
         """The answers, in order. ``check`` is called now and then and may raise, which ends the calls.
+
+        A call that workers died of is tried ``again_alone``, since it may have been another's fault.
 
         Raises
         ------
@@ -173,6 +208,8 @@ class Cluster:
             answers = self._answers(calls, check)
         for place, call in enumerate(calls):
             if isinstance(answers[place], KilledWorker):
+                if not again_alone:
+                    raise FatalCallError("ended every worker that it ran on")
                 again = Call(f"{call.key}-alone", *(getattr(call, f) for f in Call.__struct_fields__[1:]))
                 with self._gate.alone(check):
                     (answers[place],) = self._answers([again], check)
@@ -189,7 +226,7 @@ class Cluster:
                 self._client.cancel(futures, force=True)
             raise
 
-    def _submitted(self, call: Call) -> Future:
+    def _submitted(self, call: Call) -> Future[Any]:
         if self._client.status != "running":
             raise self._gone()
         return self._client.submit(
@@ -201,7 +238,7 @@ class Cluster:
             pure=True,
         )
 
-    def _answer(self, future: Future, check: Callable[[], None]) -> Any:
+    def _answer(self, future: Future[Any], check: Callable[[], None]) -> Any:
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         while not done.wait(_LOOK_SECONDS):

@@ -111,11 +111,9 @@ class Scorer:
     def _encode_lossless(self, source: str, frames: int, pixels: str, path: Path) -> None:
         pictures = ["-f", "lavfi", "-i", source.removeprefix(LAVFI), "-frames:v", str(frames)]
         lossless = ["-pix_fmt", pixels, "-c:v", "ffv1", "-level", "3", "-slices", "4"]
+        draw = [str(self._ffmpeg), "-nostdin", "-v", "error", "-y"]
         done = subprocess.run(
-            [
-                *(*death_notice(), self._ffmpeg, "-nostdin", "-v", "error", "-y"),
-                *(*pictures, *lossless, file_url(path)),
-            ],
+            [*death_notice(), *draw, *pictures, *lossless, file_url(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

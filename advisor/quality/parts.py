@@ -10,10 +10,12 @@ and one pass tells.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -32,11 +34,15 @@ from advisor.quality.tracks import Track, read_track
 
 __all__ = ["Part", "PartResult", "Prepared", "combine", "measure_part", "parts", "prepare"]
 
+_Value = TypeVar("_Value", float, float | None)
+
 LEAST_SECONDS = 30.0
 """Below it, starting ffmpeg again costs more than it gives."""
 _OVERLAP_FRAMES = 2
 """VMAF's motion looks at both neighbours, XPSNR above 32 frames a second at the two frames before."""
 _OVERLAP_FRAMES_HFR = 5
+_AT_A_BORDER = re.compile(r"co located POCs unavailable|mmco: unref short failure")
+"""What the decoder of H.264 says where it begins in the middle of a stream that leans on what came before."""
 
 
 class Span(Struct, frozen=True):
@@ -72,7 +78,7 @@ class PartResult(Struct, frozen=True, eq=False):
     output: Track
     logs: Logs
     clean: bool
-    """ffmpeg complained about nothing."""
+    """ffmpeg complained about nothing but the border."""
 
 
 def prepare(reference: Path | str, distorted: Path | str, settings: QualitySettings) -> Prepared:
@@ -188,8 +194,14 @@ def measure_part(
             read_track(folder, reference_track(0, output.comparison.crop)),
             read_track(folder, "track0"),
             read_logs(folder, messages, 0, output.comparison.plan),
-            clean=not complaints(messages) and not size_changes(messages),
+            clean=_clean(messages, part),
         )
+
+
+def _clean(messages: str, part: Part) -> bool:
+    begins_inside = part.reference.low > 0 or part.output.low > 0
+    serious = [line for line in complaints(messages) if not (begins_inside and _AT_A_BORDER.search(line))]
+    return not serious and not size_changes(messages)
 
 
 def _cut(media: Media, span: Span) -> Cut:
@@ -269,7 +281,7 @@ def _around(areas: Sequence[Area]) -> Area:
 
 
 def _joined_logs(cut: Sequence[Part], logs: Sequence[Logs]) -> Logs:
-    def joined(lists: Sequence[Sequence[float | None]]) -> tuple[float, ...]:
+    def joined(lists: Sequence[Sequence[_Value]]) -> tuple[_Value, ...]:
         spans = [part.pairs for part in cut]
         return tuple(
             value

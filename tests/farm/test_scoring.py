@@ -9,25 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from advisor.video.ffmpeg import find_ffmpeg
-from tests.support.farm import ROOT, cluster
+from tests.support.farm import ROOT
 from tests.support.processes import command_line
 from tests.support.waiting import wait_until
 from wattframe.cli import main
 
 pytestmark = pytest.mark.ffmpeg
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with cluster() as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

@@ -320,8 +320,8 @@ def _group(pairs: Sequence[OwnPair], ffmpeg: str, threads: int, report: Report) 
 def _scored(pair: OwnPair, outcome: Measurement | WattframeError) -> Scored:
     if not isinstance(outcome, WattframeError):
         return Scored(outcome.quality, outcome.frames)
-    named = {"reference": str(pair.reference), "distorted": str(pair.distorted)}
-    return Scored(Quality(aligned=False, reason=str(outcome), **named))
+    reference, distorted = str(pair.reference), str(pair.distorted)
+    return Scored(Quality(aligned=False, reason=str(outcome), reference=reference, distorted=distorted))
 
 
 def _score_elsewhere(
@@ -334,8 +334,9 @@ def _score_elsewhere(
     frames: bool,
 ) -> list[Scored]:
     """Every encode in order, on a cluster; what was scored before is not scored again."""
+    from advisor.quality.cache import QualityCache
     from advisor.video.ffmpeg import chosen_ffmpeg
-    from farm.cluster import Cluster, SchedulerLostError
+    from farm.cluster import Cluster, ClusterError
     from farm.scoring import Scoring
 
     stop = threading.Event()
@@ -345,7 +346,9 @@ def _score_elsewhere(
             raise KeyboardInterrupt
 
     with Cluster(address, tls) as workers, progress("{task.completed}/{task.total}") as bars:
-        scoring = Scoring(workers, chosen_ffmpeg(ffmpeg), pairs=len(pairs), parts=parts)
+        scoring = Scoring(
+            workers, chosen_ffmpeg(ffmpeg), pairs=len(pairs), parts=parts, cache=QualityCache(_cache_folder())
+        )
         task = bars.add_task("pairs", total=len(pairs))
 
         def score(pair: OwnPair) -> Scored:
@@ -353,7 +356,7 @@ def _score_elsewhere(
             outcome: Measurement | WattframeError
             try:
                 outcome = scoring.measure(*names, pair.settings, check, frames=frames)
-            except SchedulerLostError:
+            except ClusterError:
                 raise
             except WattframeError as exc:
                 outcome = exc
@@ -361,6 +364,11 @@ def _score_elsewhere(
             return _scored(pair, outcome)
 
         return _in_threads(score, pairs, workers=2 * scoring.slots, stop=stop)
+
+
+def _cache_folder() -> Path:
+    """The user's, which the QoE exporter uses too."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wattframe" / "quality"
 
 
 @contextlib.contextmanager
