@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,10 @@ def test_every_host_measures_the_batch_into_a_file_of_its_own(
     assert [run.host.name for run in runs if run.host] == ["a", "b"]
     for run in runs:
         assert run.finished
-        assert [(s.name, s.status) for s in run.scenarios][0] == ("idle", "ok")
+        assert next((s.name, s.status) for s in run.scenarios) == ("idle", "ok")
         assert [s.status for s in run.scenarios] == ["ok"] * 3
         windows = [(s.start_time or 0.0, s.end_time or 0.0) for s in run.scenarios]
-        assert all(end <= begin for (_, end), (begin, _) in zip(windows, windows[1:], strict=False))
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(windows))
 
 
 def test_an_interrupted_batch_goes_on_where_each_host_was(
