@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WattframeError
+from advisor.quality.settings import QualitySettings
 from advisor.results import Run, Scenario, write_run
 from advisor.results.derived import host_mean_watts
 from advisor.video.complexity import ContentCache
@@ -57,8 +58,8 @@ class Order(Struct, frozen=True, kw_only=True):
     interval_seconds: float
     stabilization_seconds: float
     cooldown_seconds: float
-    compute_quality: bool
-    codec_comparison: bool
+    quality: QualitySettings | None
+    """None: the encodes are not scored."""
     idle_watts: float | None
     max_watts: float | None
     host_energy: str
@@ -76,7 +77,11 @@ class HostRun(Struct):
 
 
 def run_on_hosts(
-    program: str, jobs: Sequence[Job], options: argparse.Namespace, stop: StopRequest
+    program: str,
+    jobs: Sequence[Job],
+    options: argparse.Namespace,
+    quality: QualitySettings | None,
+    stop: StopRequest,
 ) -> dict[str, HostRun]:
     """Measure ``jobs`` on every host that was named, or is there; its result file is written after each.
 
@@ -91,7 +96,7 @@ def run_on_hosts(
     """
     with Cluster(options.cluster, options.cluster_tls) as cluster:
         hosts = _chosen(cluster, options.hosts)
-        orders = [_order(job, options) for job in jobs]
+        orders = [_order(job, options, quality) for job in jobs]
         runs = {name: _begun(name, options) for name in hosts}
         say = _Say(program, len(jobs), quiet=options.quiet)
 
@@ -128,7 +133,7 @@ def _chosen(cluster: Cluster, names: Sequence[str] | None) -> dict[str, int]:
     return {name: slots[0] for name, slots in chosen.items()}
 
 
-def _order(job: Job, options: argparse.Namespace) -> Order:
+def _order(job: Job, options: argparse.Namespace, quality: QualitySettings | None) -> Order:
     file = SAMPLE_CLIP if job.input == str(SAMPLE) else None
     if file is None and job.input is not None and Path(job.input).exists():
         file = remote_file(job.input)
@@ -138,8 +143,7 @@ def _order(job: Job, options: argparse.Namespace) -> Order:
         interval_seconds=options.interval,
         stabilization_seconds=options.stabilization,
         cooldown_seconds=options.cooldown,
-        compute_quality=options.compute_quality,
-        codec_comparison=options.codec_comparison,
+        quality=quality,
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
         host_energy=options.host_energy,
@@ -261,7 +265,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
             interval_seconds=order.interval_seconds,
             stabilization_seconds=order.stabilization_seconds,
             cooldown_seconds=order.cooldown_seconds,
-            needs_outputs=order.compute_quality,
+            needs_outputs=order.quality is not None,
             calibrated_idle_watts=order.baseline_watts,
         )
         with (
@@ -274,9 +278,8 @@ def measure_scenario(order: Order) -> Run | WattframeError:
             session = Session(Path(folder) / "run.json", settings, meter, gpus, stop, display)
             session.measure([job], sources, contents)
             meter.stop()
-            if order.compute_quality:
-                scorer = Scorer(ffmpeg, outputs_folder(session.path), codec_comparison=order.codec_comparison)
-                session.score(scorer)
+            if order.quality is not None:
+                session.score(Scorer(ffmpeg, outputs_folder(session.path), order.quality))
             here = session.run.host
             named = here and replace(here, name=own.host_name, prometheus_instance=own.prometheus_instance)
             return replace(session.run, host=named)

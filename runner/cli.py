@@ -40,7 +40,7 @@ from runner.result_files import (
     read_former,
     remaining,
 )
-from runner.score import Scorer
+from runner.score import Scorer, is_scored
 from runner.session import RunSettings, Session
 from runner.source import Source
 from runner.stop import StopRequest
@@ -110,7 +110,9 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
 
     jobs = _arranged(jobs_of(options), options)
     _make_folder(options.output_dir)
-    hosts = run_on_hosts(program, jobs, options, stop)
+    quality = _quality_settings(options)
+    check_settings(quality)
+    hosts = run_on_hosts(program, jobs, options, quality if options.compute_quality else None, stop)
     reports = []
     for one in hosts.values():
         if one.run is not None:
@@ -125,7 +127,10 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
     if problems:
         raise WorkError("; ".join(problems))
     for one in hosts.values():
-        _complain(one.run or Run(run_id="", scenarios=()), 0)
+        unscored = sum(
+            not is_scored(o.quality) for s in (one.run.scenarios if one.run else ()) for o in s.outputs
+        )
+        _complain(one.run or Run(run_id="", scenarios=()), unscored if options.compute_quality else 0)
     return 0
 
 
