@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,9 +120,6 @@ class Cluster:
 
     def __init__(self, address: str, tls: Path | None = None) -> None:
         security = security_of(address, tls)
-        # what goes wrong is raised here; Dask would also tell of every retry
-        for name in ("distributed", "tornado.application", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = Client(address, security=security, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError) as exc:

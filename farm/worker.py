@@ -74,7 +74,6 @@ def run_worker(settings: WorkerSettings) -> None:
         prometheus_instance=settings.prometheus_instance,
     )
     resources = {versions.scores(ffmpeg): settings.jobs, versions.code(): settings.jobs, f"{HOST}{name}": 1}
-    logging.getLogger("distributed").setLevel(logging.WARNING)
 
     async def work() -> None:
         ended = asyncio.Event()
@@ -89,7 +88,7 @@ def run_worker(settings: WorkerSettings) -> None:
             death_timeout=settings.patience_seconds,
             dashboard_address=_PAGES,
             dashboard=False,
-            silence_logs=logging.WARNING,
+            silence_logs=logging.CRITICAL,
             plugins=(own,),
         )
         async with nanny:
@@ -101,5 +100,6 @@ def run_worker(settings: WorkerSettings) -> None:
 
     try:
         asyncio.run(work())
-    except (OSError, TimeoutError) as exc:
-        raise WorkError(f"{settings.address}: no scheduler answers there: {exc}") from exc
+    except (OSError, TimeoutError, RuntimeError, AssertionError) as exc:
+        # the last is Dask's, where it closes what it is about to start again
+        raise WorkError(f"{settings.address}: no scheduler answers there any more") from exc

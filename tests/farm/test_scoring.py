@@ -14,8 +14,13 @@ from typing import Any
 
 import pytest
 
+from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
-from tests.support.farm import ROOT
+from farm import versions
+from farm.cluster import Call, Cluster
+from farm.scoring import Pair, PatientScoring, measure_pair
+from farm.site import RemoteFile, Site, remote_file
+from tests.support.farm import ROOT, free_port
 from tests.support.processes import command_line
 from tests.support.waiting import wait_until
 from wattframe.cli import main
@@ -112,3 +117,42 @@ def test_ctrl_c_ends_the_ffmpeg_of_the_workers(address: str, tmp_path: Path) -> 
     client.send_signal(signal.SIGINT)
     assert client.wait(60) == 130
     wait_until(lambda: not ffmpegs())
+
+
+def test_an_exporter_waits_for_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    """It says so once, and goes on waiting until it is to end."""
+    told: list[str] = []
+    scoring = PatientScoring(f"tcp://127.0.0.1:{free_port()}", None, find_ffmpeg(), told.append)
+
+    def check() -> None:
+        assert told
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        scoring.measure("ref.mkv", "out.mkv", QualitySettings(), check)
+    assert len(told) == 1
+    assert "no scheduler answers there" in told[0]
+
+
+def test_a_file_of_another_content_under_the_same_name_is_refused(
+    address: str, videos: Path, tmp_path: Path
+) -> None:
+    """As a worker sees it whose folder was not brought up to date: here the file changes on its way."""
+    ours = remote_file(str(videos / "20.mp4"))
+    other = RemoteFile(str(videos / "30.mp4"), (videos / "30.mp4").stat().st_size, ours.digest)
+    pair = Pair(remote_file(str(videos / "ref.mkv")), other, QualitySettings())
+    with Cluster(address) as workers:
+        (answer,) = workers.run([Call("quality-other", measure_pair, (pair,), {versions.code(): 1})])
+    assert re.fullmatch(r".*/30\.mp4: is another file on host [ab]", str(answer))
+
+
+def test_the_longest_beginning_of_a_path_decides_where_it_is_here() -> None:
+    paths = (("/media", "/mnt"), ("/media/new", "/fast"))
+    site = Site("ffmpeg", threads=1, nice=0, paths=paths, host_name="a", prometheus_instance=None)
+    names = ("/media/new/a.mp4", "/media/newer/a.mp4", "/media/../etc/a.mp4", "/other/a.mp4")
+    assert [site.local(name) for name in names] == [
+        "/fast/a.mp4",
+        "/mnt/newer/a.mp4",
+        "/mnt/../etc/a.mp4",
+        "/other/a.mp4",
+    ]
