@@ -140,6 +140,11 @@ class Cluster:
         with contextlib.suppress(Exception):
             self._client.close(timeout=2)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the scheduler went away."""
+        return bool(self._client.status != "running")
+
     def resources(self) -> list[dict[str, float]]:
         """What each worker has; empty for one that is not ours."""
         try:
@@ -223,7 +228,7 @@ class Cluster:
             raise
 
     def _submitted(self, call: Call) -> Future[Any]:
-        if self._client.status != "running":
+        if self.is_lost:
             raise self._gone()
         return self._client.submit(
             call.function,
@@ -239,14 +244,14 @@ class Cluster:
         future.add_done_callback(lambda _: done.set())
         while not done.wait(_LOOK_SECONDS):
             check()
-            if self._client.status != "running":
+            if self.is_lost:
                 raise self._gone()
         try:
             return future.result()
         except KilledWorker as exc:
             return exc
         except Exception as exc:
-            if future.status in ("cancelled", "lost") or self._client.status != "running":
+            if future.status in ("cancelled", "lost") or self.is_lost:
                 raise self._gone() from exc
             raise
 

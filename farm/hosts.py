@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,7 +63,7 @@ class Order(Struct, frozen=True, kw_only=True):
     """None: the encodes are not scored."""
     idle_watts: float | None
     max_watts: float | None
-    host_energy: str
+    host_energy: Literal["cpu", "system"]
     baseline_watts: float | None
     """Of the host, where this run has measured it idle."""
 

@@ -129,6 +129,15 @@ class Scoring:
         named = replace(answer.quality, reference=reference, distorted=distorted)
         return replace(answer, quality=replace(named, computation_seconds=time.monotonic() - begun))
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._cluster.is_lost
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._cluster.close()
+
     def _in_parts(self, pair: Pair, check: Callable[[], None]) -> Measurement | None:
         """The pair measured in parts, on several workers; None where one pass is the way."""
         (prepared,) = self._cluster.run([self._call(pair, prepare_pair)], check)
@@ -151,12 +160,12 @@ class Scoring:
 class PatientScoring:
     """Scores on a cluster that may come and go, for whoever runs for long: what cannot be done now waits.
 
-    ``notice`` is told once why.
+    ``notice`` is told why, once for each reason.
     """
 
     def __init__(self, address: str, tls: Path | None, ffmpeg: Path, notice: Callable[[str], None]) -> None:
         security_of(address, tls)
-        self._connect = lambda: Scoring(Cluster(address, tls), ffmpeg, parts=1)
+        self._address, self._tls, self._ffmpeg = address, tls, ffmpeg
         self._notice = notice
         self._problem: str | None = None
         self._scoring: Scoring | None = None
@@ -170,17 +179,29 @@ class PatientScoring:
             try:
                 with self._guard:
                     self._scoring = scoring = self._scoring or self._connect()
-                    self._problem = None
                 return scoring.measure(reference, distorted, settings, check)
             except ClusterError as exc:
                 with self._guard:
-                    self._scoring = None
-                    if self._problem is None:
-                        self._notice(str(exc))
-                    self._problem = str(exc)
+                    self._lose(exc)
             for _ in range(_PATIENCE_STEPS):
                 check()
                 time.sleep(_STEP_SECONDS)
+
+    def _connect(self) -> Scoring:
+        cluster = Cluster(self._address, self._tls)
+        try:
+            return Scoring(cluster, self._ffmpeg, parts=1)
+        except ClusterError:
+            cluster.close()
+            raise
+
+    def _lose(self, exc: ClusterError) -> None:
+        if self._scoring is not None and self._scoring.is_lost:
+            self._scoring.close()
+            self._scoring = None
+        if str(exc) != self._problem:
+            self._notice(str(exc))
+        self._problem = str(exc)
 
 
 def measure_pair(pair: Pair) -> Measurement | WattframeError:

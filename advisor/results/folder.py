@@ -107,8 +107,7 @@ class ResultFolder:
         # a newer run went away: what is shown in its place is read again
         while hollow := [run for run in ordered[::-1][: self._most_runs] if files[_name(run)].hollow]:
             for run in hollow:
-                stamp = files[_name(run)].stamp
-                files[_name(run)] = self._read(_name(run), stamp or OSError("gone"))
+                files[_name(run)] = self._read(_name(run), files[_name(run)].stamp or OSError("gone"))
             ordered = self._hollow_out(files)
         if files != self._files:
             shown, dropped = self._choose(ordered)

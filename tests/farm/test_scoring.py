@@ -119,8 +119,9 @@ def test_ctrl_c_ends_the_ffmpeg_of_the_workers(address: str, tmp_path: Path) -> 
     wait_until(lambda: not ffmpegs())
 
 
-def test_an_exporter_waits_for_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+def test_an_exporter_waits_for_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so once, and goes on waiting until it is to end."""
+    monkeypatch.setattr("farm.cluster._CONNECT_SECONDS", 0.5)
     told: list[str] = []
     scoring = PatientScoring(f"tcp://127.0.0.1:{free_port()}", None, find_ffmpeg(), told.append)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from farm.cluster import Cluster
 from tests.support.waiting import wait_until
 
 __all__ = ["cluster", "free_port", "running", "scheduler", "worker"]
@@ -69,4 +70,6 @@ def cluster(names: Sequence[str] = ("a", "b")) -> Iterator[str]:
         address = stack.enter_context(scheduler())
         for name in names:
             stack.enter_context(worker(address, "--name", name))
+        with Cluster(address) as workers:
+            wait_until(lambda: len(workers.resources()) == len(names))
         yield address

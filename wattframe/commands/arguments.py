@@ -29,6 +29,7 @@ __all__ = [
     "application",
     "named_paths",
     "read_runs",
+    "result_files",
 ]
 
 DEFAULT_RESULTS = Path("test_results")
@@ -76,7 +77,7 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
     """
     runs: list[Run] = []
     problems: list[str] = []
-    for path in _files(paths):
+    for path in result_files(paths):
         try:
             run = read_run(path)
         except ResultFileError as exc:
@@ -93,6 +94,7 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
     return runs, InputError.exit_code if problems else 0
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def result_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files, and those of the folders."""
     for path in paths:
         yield from sorted(path.glob(RESULT_GLOB)) if path.is_dir() else [path]

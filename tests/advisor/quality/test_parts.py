@@ -21,6 +21,7 @@ pytestmark = pytest.mark.ffmpeg
 FFMPEG = str(find_ffmpeg())
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", "20", "-crf")
 OPEN = (*X264, "14", "-x264-params", "open-gop=1")
+GAPS = ("-vf", "select='mod(n\\,7)*mod(n\\,11)'", "-fps_mode", "vfr")
 QUIET = ("-x265-params", "keyint=20:log-level=none")
 
 
