@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import tempfile
 import threading
@@ -104,7 +105,7 @@ def run_on_hosts(
         def measure(name: str) -> None:
             try:
                 _measure(cluster, name, hosts[name], orders, runs[name], say, stop)
-            except (ClusterError, FatalCallError, OSError) as exc:
+            except (ClusterError, OSError) as exc:
                 runs[name].problem = str(exc)
             except KeyboardInterrupt:
                 pass
@@ -174,25 +175,35 @@ def _measure(
     """All scenarios of one host, one after another."""
     done = {(s.name, s.repeat) for s in host_run.run.scenarios} if host_run.run else set()
     check = _Presence(cluster, name, stop)
+    resources = {versions.code(): float(slots), f"{HOST}{name}": 1.0}
+    token = secrets.token_hex(8)
     for number, order in enumerate(orders, 1):
         if (order.job.name, order.job.repeat) in done:
             continue
         run = host_run.run
         baseline = run.baseline if run is not None else None
         order = replace(order, baseline_watts=None if baseline is None else host_mean_watts(baseline))
-        resources = {versions.code(): float(slots), f"{HOST}{name}": 1.0}
-        key = f"measure-{host_run.path.stem}-{number}"
-        call = Call(key, measure_scenario, (order,), resources, _PRIORITY)
-        (answer,) = cluster.run([call], check, again_alone=False)
-        part = answer if isinstance(answer, Run) else None
-        scenarios = part.scenarios if part is not None else (_failed(order.job, answer),)
+        call = Call(f"measure-{token}-{number}", measure_scenario, (order,), resources, _PRIORITY)
+        try:
+            (answer,) = cluster.run([call], check, again_alone=False)
+        except FatalCallError as exc:
+            answer = exc
+        part = answer if isinstance(answer, Run) else Run(run_id="", scenarios=(_failed(order.job, answer),))
+        # the first that was measured says which machine it was
+        about = part if run is None or run.host is None else run
         former = run.scenarios if run is not None else ()
-        begun = run or part or Run(run_id="", scenarios=())
-        host_run.run = replace(
-            begun, run_id=host_run.path.stem, scenarios=(*former, *scenarios), finished=number == len(orders)
+        scenarios = (*former, *part.scenarios)
+        _keep(host_run, replace(about, scenarios=scenarios, finished=False))
+        say(
+            name, number, f"{order.job.name}: {', '.join(s.status for s in part.scenarios) or 'not measured'}"
         )
-        write_run(host_run.run, host_run.path)
-        say(name, number, f"{order.job.name}: {scenarios[0].status if scenarios else 'not measured'}")
+    if host_run.run is not None:
+        _keep(host_run, replace(host_run.run, finished=True))
+
+
+def _keep(host_run: HostRun, run: Run) -> None:
+    host_run.run = replace(run, run_id=host_run.path.stem)
+    write_run(host_run.run, host_run.path)
 
 
 def _failed(job: Job, exc: WattframeError) -> Scenario:

@@ -21,7 +21,13 @@ def batch(tmp_path: Path) -> Path:
     path = tmp_path / "batch.json"
     matrix = {"encoder": ["libx264"], "preset": ["ultrafast"], "bitrate": ["100k", "200k"]}
     document = {"defaults": {"resolution": "64x36"}, "matrix": matrix}
-    document["scenarios"] = [{"name": "idle", "type": "baseline", "duration": 0.3}]
+    unable = {
+        "name": "unable",
+        "encoder": "libx264",
+        "bitrate": "100k",
+        "encoder_options": {"tune": "nobody"},
+    }
+    document["scenarios"] = [unable, {"name": "idle", "type": "baseline", "duration": 0.3}]
     path.write_text(json.dumps(document))
     return path
 
@@ -30,16 +36,16 @@ def test_every_host_measures_the_batch_into_a_file_of_its_own(
     address: str, batch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "results"
-    assert main(["batch", str(batch), "--cluster", address, "--output-dir", str(folder), *SETTINGS]) == 0
+    assert main(["batch", str(batch), "--cluster", address, "--output-dir", str(folder), *SETTINGS]) == 1
     documents = json.loads(capsys.readouterr().out)
     runs = [read_run(Path(document["file"])) for document in documents]
     assert sorted(p.name.rpartition("_")[2] for p in folder.iterdir()) == ["a.json", "b.json"]
     assert [run.host.name for run in runs if run.host] == ["a", "b"]
     for run in runs:
         assert run.finished
-        assert next((s.name, s.status) for s in run.scenarios) == ("idle", "ok")
-        assert [s.status for s in run.scenarios] == ["ok"] * 3
-        windows = [(s.start_time or 0.0, s.end_time or 0.0) for s in run.scenarios]
+        assert [s.status for s in run.scenarios] == ["failed", "ok", "ok", "ok"]
+        assert [s.name for s in run.scenarios][:2] == ["unable", "idle"]
+        windows = [(s.start_time or 0.0, s.end_time or 0.0) for s in run.scenarios[1:]]
         assert all(end <= begin for (_, end), (begin, _) in pairwise(windows))
 
 
@@ -58,17 +64,18 @@ def test_an_interrupted_batch_goes_on_where_each_host_was(
         "b",
         *SETTINGS,
     ]
-    assert main(command) == 0
+    main(command)
     (path,) = folder.glob("*.json")
     document = json.loads(path.read_text())
-    first = document["scenarios"].pop()
+    lost = document["scenarios"].pop(2)
     path.write_text(json.dumps(document | {"finished": False}))
-    assert main([*command, "--resume"]) == 0
+    main([*command, "--resume"])
     assert list(folder.glob("*.json")) == [path]
     run = read_run(path)
-    assert [s.name for s in run.scenarios][-1] == first["name"]
-    assert (run.scenarios[-1].start_time or 0) > first["start_time"]
-    assert run.scenarios[0].start_time == document["scenarios"][0]["start_time"]
+    assert run.finished
+    kept = [s["name"] for s in document["scenarios"] if s["status"] == "ok"]
+    assert [s.name for s in run.scenarios] == [*kept, "unable", lost["name"]]
+    assert run.scenarios[0].start_time == document["scenarios"][1]["start_time"]
 
 
 def test_a_host_that_is_not_there_is_one_line(
