@@ -391,13 +391,7 @@ _OPTIONS = (
     Option(
         "--cache-dir", "QOE_CACHE_DIR", None, folder, "folder of computed scores; unset: the user's cache"
     ),
-    Option(
-        "--workers",
-        "QOE_WORKERS",
-        1,
-        whole_number(1, 256),
-        "pairs that are scored at a time, also on a cluster",
-    ),
+    Option("--workers", "QOE_WORKERS", 1, whole_number(1, 256), "pairs at a time, also on a cluster"),
     Option(
         "--threads", "QOE_THREADS", None, whole_number(1, 1024), "threads of libvmaf a pair; unset: all CPUs"
     ),

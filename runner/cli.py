@@ -127,10 +127,9 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
     if problems:
         raise WorkError("; ".join(problems))
     for one in hosts.values():
-        unscored = sum(
-            not is_scored(o.quality) for s in (one.run.scenarios if one.run else ()) for o in s.outputs
-        )
-        _complain(one.run or Run(run_id="", scenarios=()), unscored if options.compute_quality else 0)
+        if one.run is not None:
+            qualities = [output.quality for s in one.run.scenarios for output in s.outputs]
+            _complain(one.run, sum(not is_scored(q) for q in qualities) if options.compute_quality else 0)
     return 0
 
 

@@ -170,13 +170,15 @@ def quality(
     if cluster is None and parts != "auto":
         raise InputError("needs --cluster ADDRESS", subject="--parts")
     asked, problems = _asked(reference, distorted, pairs, settings)
+    if pairs is None:  # the one reference of all
+        _probe(asked[0], ffmpeg)
     if cluster is not None:
         scored = _score_elsewhere(
             asked, cluster, cluster_tls, parts=_parts(parts), ffmpeg=ffmpeg, frames=bool(plot or frames)
         )
     else:
         share = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
-        scored = _score(asked, jobs=jobs, ffmpeg=ffmpeg, threads=share, strict=pairs is None)
+        scored = _score(asked, jobs=jobs, ffmpeg=ffmpeg, threads=share)
     _show(scored, as_json=json_, extras=len(settings.extra_models) > 0, scenes=frames is not None)
     if plot is not None:
         from wattframe.report.frames import write_plot
@@ -259,17 +261,20 @@ def _write_frames(path: Path, scored: Sequence[Scored]) -> None:
         raise InputError(f"cannot be written: {exc.strerror}", subject=path, field="--frames") from exc
 
 
-def _score(
-    pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: int, strict: bool
-) -> list[Scored]:
-    """Every encode in order. An ffmpeg that cannot be used is an error of the whole; where it is ``strict``,
-    so is a reference."""
+def _probe(pair: OwnPair, ffmpeg: str | None) -> None:
+    """A reference, or an ffmpeg, that cannot be used is an error of the whole."""
     from advisor.quality.probe import probe
     from advisor.video.ffmpeg import chosen_ffmpeg
 
+    chosen_ffmpeg(ffmpeg)
+    probe(pair.reference, pair.settings.raw)
+
+
+def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: int) -> list[Scored]:
+    """Every encode in order. An ffmpeg that cannot be used is an error of the whole."""
+    from advisor.video.ffmpeg import chosen_ffmpeg
+
     program = str(chosen_ffmpeg(ffmpeg))
-    if strict:
-        probe(pairs[0].reference, pairs[0].settings.raw)
     stop = threading.Event()
     together: dict[tuple[Path, bytes], list[int]] = {}
     for place, pair in enumerate(pairs):
