@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -16,13 +17,20 @@ _STEP_SECONDS = 0.2
 class StopRequest:
     """Catches the signals inside ``with``.
 
-    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look.
+    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look. Work that is done
+    for somebody elsewhere ends as soon as it is not ``wanted`` any more.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        self._signalled = False
+        self._wanted = wanted
         self.raising = False
         self._former: dict[signal.Signals, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Whether the work is to end."""
+        return self._signalled or not self._wanted()
 
     def __enter__(self) -> StopRequest:
         for number in _SIGNALS:
@@ -38,7 +46,7 @@ class StopRequest:
             signal.signal(number, former)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self._signalled = True
         if self.raising:
             raise KeyboardInterrupt
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "Command", "main"]
 
 
+_OWN = ("wattframe", "advisor", "runner", "exporters", "farm")
+
+
 class Command(Struct, frozen=True):
     """What the lists say of one command, and a call that works after a first run."""
 
@@ -80,6 +83,9 @@ COMMANDS: dict[str, Command] = {
     "export": Command(
         "Results as a table: CSV or Parquet.", "wattframe export test_results --csv results.csv"
     ),
+    "worker": Command(
+        "Lend this machine to a Dask cluster.", "wattframe worker tcp://127.0.0.1:8786 --name attic"
+    ),
     "calibrate": Command(
         "Measure this machine's idle power.", "wattframe calibrate --seconds 60 --full-load"
     ),
@@ -113,7 +119,13 @@ def _dispatch(name: str, args: list[str]) -> int:
     try:
         module = importlib.import_module(f"wattframe.commands.{name}")
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] in ("wattframe", "advisor", "runner", "exporters"):
+        if exc.name is None or exc.name.partition(".")[0] in (
+            "wattframe",
+            "advisor",
+            "runner",
+            "exporters",
+            "farm",
+        ):
             raise
         raise InputError(f"needs the package {exc.name}: pip install 'wattframe[all]'", subject=name) from exc
     return _call(module.app, args, f"wattframe {name}")

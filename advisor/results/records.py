@@ -277,6 +277,10 @@ class Host(_Record, frozen=True, kw_only=True):
     """The machine that was measured."""
 
     hardware_id: Label | None = None
+    name: Label | None = None
+    """Of one of several that measure together."""
+    prometheus_instance: Label | None = None
+    """The label ``instance`` of the machine's own series."""
     cpu_model: str | None = None
     cores: Count | None = None
     threads: Count | None = None
@@ -372,10 +376,15 @@ def stream_count(scenario: Scenario) -> int:
     return streams_in_name(scenario.name) or 1
 
 
-def result_file_name(when: datetime.datetime | None = None) -> str:
-    """The contract's file name for a run that starts at ``when`` (local time, default now)."""
+def result_file_name(when: datetime.datetime | None = None, host: str | None = None) -> str:
+    """The contract's file name for a run that starts at ``when`` (local time, default now).
+
+    >>> result_file_name(datetime.datetime(2026, 5, 4, 3, 2, 1), "rack 7")
+    'test_results_20260504_030201_rack-7.json'
+    """
     when = when or datetime.datetime.now().astimezone()
-    return f"test_results_{when:%Y%m%d_%H%M%S}.json"
+    suffix = "" if host is None else "_" + re.sub(r"[^A-Za-z0-9.-]+", "-", host)
+    return f"test_results_{when:%Y%m%d_%H%M%S}{suffix}.json"
 
 
 def write_run(run: Run, path: str | os.PathLike[str]) -> None:

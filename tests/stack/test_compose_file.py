@@ -38,6 +38,8 @@ def test_docker_compose_1_29_reads_it() -> None:
         "gpu": ["nvidia"],
         "retrain": ["tools"],
         "runner": ["tools"],
+        "scheduler": ["cluster"],
+        "worker": ["cluster"],
     }
 
 
@@ -49,12 +51,12 @@ def test_the_compose_specification_allows_it() -> None:
 def test_no_two_services_build_the_same_tag() -> None:
     """BuildKit builds in parallel: of two that write one tag, one fails."""
     built = [service["image"] for service in SERVICES.values() if "build" in service]
-    assert len(set(built)) == len(built) == 9
+    assert len(set(built)) == len(built) == 11
 
 
 def test_every_port_is_bound_to_the_address_that_is_set() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 10
+    assert len(ports) == 11
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in ports)
 
 

@@ -268,6 +268,20 @@ def test_runs_are_ordered_by_start_and_not_by_name(tmp_path: Path) -> None:
     assert [run_id[-1] for run_id in results.shown] == ["a", "b"]
 
 
+def test_scenarios_of_runs_too_old_to_be_shown_are_not_held(tmp_path: Path) -> None:
+    """And are read when they are to be shown again, also where they came last to the folder."""
+    for number in (3, 0, 2, 1):
+        put(tmp_path, f"test_results_{number}", "x", start=100.0 * number)
+    results = ResultFolder(tmp_path, runs=1)
+    results.refresh()
+    held = [[s.name for s in run.scenarios if s.name] for run in results.ordered]
+    assert held == [[], [], [], ["x"]]
+    assert [run.start_time for run in results.ordered] == [0.0, 100.0, 200.0, 300.0]
+    (tmp_path / "test_results_3.json").unlink()
+    results.refresh()
+    assert [s.name for s in results.shown["test_results_2"].scenarios] == ["x"]
+
+
 def test_beyond_the_limit_the_oldest_runs_are_left_out_and_counted(tmp_path: Path) -> None:
     for number in range(4):
         put(tmp_path, f"test_results_{number}", "x", "y", start=100.0 * number)
