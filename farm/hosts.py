@@ -282,7 +282,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
         )
         with (
             tempfile.TemporaryDirectory(prefix="wattframe-") as folder,
-            Display(1, quiet=True) as display,
+            Display([job.duration_seconds], quiet=True) as display,
             open_gpus() as gpus,
             meter,
         ):

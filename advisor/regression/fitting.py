@@ -148,8 +148,8 @@ class _Fitting:
             return ()
         name = next(n for n in (_ENERGY, *TARGETS) if not np.isnan(self.y[n]).all())
         bare = FeatureMatrix.learn(self.rows, (LENGTH,))
-        errors = [self._fitted(m.rows(self.rows), name).error_ratio_ for m in (self.matrix, bare)]
-        return (LENGTH,) if errors[0] is not None and errors[1] <= errors[0] else ()
+        given, without = (self._fitted(m.rows(self.rows), name).error_ratio_ for m in (self.matrix, bare))
+        return (LENGTH,) if given is not None and without is not None and without <= given else ()
 
     def _filled(self, name: str, logs: Floats) -> Floats:
         every = np.full(len(self.rows), np.nan)

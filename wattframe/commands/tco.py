@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,7 +76,7 @@ def tco(
             utilisation_ratio=utilisation,
         )
 
-    named = {
+    named: dict[str, Any] = {
         option: _named(runs, name, f"--{option}")
         for option, name in (("scenario", scenario), ("faster", faster), ("slower", slower))
     }
