@@ -286,7 +286,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
             open_gpus() as gpus,
             meter,
         ):
-            stop = StopRequest(is_wanted)
+            stop = StopRequest(wanted=is_wanted)
             session = Session(Path(folder) / "run.json", settings, meter, gpus, stop, display)
             session.measure([job], sources, contents)
             meter.stop()

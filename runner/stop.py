@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -17,20 +18,17 @@ _STEP_SECONDS = 0.2
 class StopRequest:
     """Catches the signals inside ``with``.
 
-    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look. Work that is done
-    for somebody elsewhere ends as soon as it is not ``wanted`` any more.
+    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look. The end is asked for
+    too when ``seconds`` have passed, and as soon as work that is done for somebody elsewhere is not ``wanted``
+    any more.
     """
 
-    def __init__(self, wanted: Callable[[], bool] = lambda: True) -> None:
-        self._signalled = False
-        self._wanted = wanted
+    def __init__(self, *, seconds: float = math.inf, wanted: Callable[[], bool] = lambda: True) -> None:
+        self.interrupted = False
         self.raising = False
+        self._wanted = wanted
+        self._deadline = time.monotonic() + seconds
         self._former: dict[signal.Signals, Any] = {}
-
-    @property
-    def asked(self) -> bool:
-        """Whether the work is to end."""
-        return self._signalled or not self._wanted()
 
     def __enter__(self) -> StopRequest:
         for number in _SIGNALS:
@@ -46,9 +44,19 @@ class StopRequest:
             signal.signal(number, former)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._signalled = True
+        self.interrupted = True
         if self.raising:
             raise KeyboardInterrupt
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the end is asked for without a signal; infinite where nothing limits it."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def asked(self) -> bool:
+        """Whether the work is to end."""
+        return self.interrupted or not self.seconds_left or not self._wanted()
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not past the wish to stop."""
