@@ -18,9 +18,9 @@ _STEP_SECONDS = 0.2
 class StopRequest:
     """Catches the signals inside ``with``.
 
-    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look. The end is asked for
-    too when ``seconds`` have passed, and as soon as work that is done for somebody elsewhere is not ``wanted``
-    any more.
+    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look. The end is asked
+    for too when ``seconds`` have passed, and as soon as work that is done for somebody elsewhere is not
+    ``wanted`` any more.
     """
 
     def __init__(self, *, seconds: float = math.inf, wanted: Callable[[], bool] = lambda: True) -> None:
