@@ -48,7 +48,7 @@ def dashboard_queries() -> list[Query]:
     for name, board in boards().items():
         for panel in panels(board):
             found += [Query(f"{name}: {panel['title']}", target["expr"]) for target in panel["targets"]]
-        for variable in board["templating"]["list"]:
+        for variable in (v for v in board["templating"]["list"] if v["type"] == "query"):
             selector = re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])
             assert selector, variable["query"]["query"]
             found.append(Query(f"{name}: variable {variable['name']}", selector[1]))
