@@ -36,10 +36,12 @@ class Display:
     """Two bars on a terminal, one line a scenario elsewhere, nothing when quiet; all on stderr.
 
     ``seconds`` are the longest times of the scenarios in their order. The upper bar is the run's, with the
-    time that is left if the rest goes as what is done did.
+    time that is left if the rest goes as what is done did; or with what is left of ``limit_seconds``, for a
+    run of which nobody knows how many scenarios it will have.
     """
 
-    def __init__(self, seconds: Sequence[float], *, quiet: bool) -> None:
+    def __init__(self, seconds: Sequence[float], *, quiet: bool, limit_seconds: float | None = None) -> None:
+        self._limit = limit_seconds
         self._quiet = quiet
         self._lengths = seconds
         self._begun = 0
@@ -52,7 +54,7 @@ class Display:
         if not self._quiet and sys.stderr.isatty():
             self._bar = _bar()
             self._bar.start()
-            self._run = self._bar.add_task("whole run", total=sum(self._lengths) or None)
+            self._run = self._bar.add_task("whole run", total=self._limit or sum(self._lengths) or None)
             self._task = self._bar.add_task("", total=None)
         return self
 
@@ -66,13 +68,15 @@ class Display:
         """The scenario that runs now."""
         self._begun += 1
         again = f" (repeat {job.repeat})" if job.repeat > 1 else ""
-        self._show(f"{self._begun}/{len(self._lengths)} {job.name}{again}", job.duration_seconds)
+        of_all = f"/{len(self._lengths)}" if self._lengths else ""
+        length = job.duration_seconds if self._limit is None else None
+        self._show(f"{self._begun}{of_all} {job.name}{again}", length)
         self._run_until(0.0)
 
     def phase(self, text: str) -> None:
         """Work after the scenarios."""
         self._show(text, None)
-        if self._bar is not None and self._run is not None:
+        if self._bar is not None and self._run is not None and self._limit is None:
             self._bar.update(self._run, visible=False)
 
     def _show(self, text: str, seconds: float | None) -> None:
@@ -85,9 +89,14 @@ class Display:
         """Move the run's bar to ``elapsed_seconds`` of the scenario that was begun last."""
         if self._bar is None or self._run is None:
             return
+        spent = self._bar.tasks[self._run].elapsed or 0.0
+        if self._limit is not None:
+            self._bar.update(
+                self._run, completed=spent, description=_whole_run(max(0.0, self._limit - spent))
+            )
+            return
         *before, current = self._lengths[: self._begun]
         done = sum(before) + min(elapsed_seconds, current)
-        spent = self._bar.tasks[self._run].elapsed or 0.0
         left = spent * (sum(self._lengths) - done) / done if done else None
         self._bar.update(self._run, completed=done, description=_whole_run(left))
 

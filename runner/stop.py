@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from types import FrameType, TracebackType
@@ -16,12 +17,14 @@ _STEP_SECONDS = 0.2
 class StopRequest:
     """Catches the signals inside ``with``.
 
-    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look.
+    With ``raising`` set a signal also raises KeyboardInterrupt, for work that cannot look. When ``seconds``
+    have passed, where they are given, the end is asked for too.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, seconds: float = math.inf) -> None:
+        self.interrupted = False
         self.raising = False
+        self._deadline = time.monotonic() + seconds
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -38,9 +41,19 @@ class StopRequest:
             signal.signal(number, former)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.interrupted = True
         if self.raising:
             raise KeyboardInterrupt
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the end is asked for without a signal; infinite where nothing limits it."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def asked(self) -> bool:
+        """Whether work should end."""
+        return self.interrupted or not self.seconds_left
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not past the wish to stop."""

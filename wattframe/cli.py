@@ -40,6 +40,10 @@ COMMANDS: dict[str, Command] = {
         "Run real ffmpeg scenarios and measure them.",
         "wattframe test batch scenarios/codecs.yaml --compute-quality",
     ),
+    "tune": Command(
+        "The best configuration for a video of yours, in minutes.",
+        "wattframe tune samples/bigbuckbunny.mp4 --min-vmaf 90 --budget 2m",
+    ),
     "quality": Command(
         "VMAF, PSNR and SSIM of encodes against their reference.",
         "wattframe quality original.mp4 small.mp4 smaller.mp4 --json",

@@ -1,0 +1,268 @@
+"""The search on one video, or on several together: choose, encode, judge, until it is sure or time is up."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.advice.configuration import OBJECTIVES, Option
+from advisor.advice.curves import Configuration, Place
+from advisor.advice.from_results import options_of
+from advisor.advice.samples import needed
+from advisor.advice.search import Goal, Trial, Verdict, consider
+from advisor.common.statistics import MEASURED_NOISE_RATIO
+from advisor.cost.model import CostModel
+from advisor.errors import WorkError
+from advisor.results import Run
+from wattframe.tuning.clip import Clip, Video, cut, whole
+from wattframe.tuning.encodes import Encode, Encodes
+
+__all__ = ["Outcome", "Search", "Stopped", "objective_of"]
+
+FIRST_SAMPLES = 12
+"""Enough to see how much samples differ; more are taken where the interval is too wide."""
+MOST_SAMPLES = 60
+_MOST_FAILURES = 3
+_USUAL_NOISE_RATIO = 0.03
+_NOISE_DEGREES = 4
+"""How many repeats the usual noise is worth beside those that were measured."""
+Stopped = Callable[[], str | None]
+"""Why the search has to end now, ``budget`` or ``interrupted``; None where it may go on."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """Where a search ended."""
+
+    verdict: Verdict
+    stopped: str
+    """``sure``, ``budget``, ``interrupted`` or ``hopeless``."""
+    trials: tuple[Trial, ...]
+    failures: dict[str, int]
+    """How many encodes failed, by the reason."""
+
+
+class Search:
+    """One goal on one or several videos; `run` goes on from whatever was encoded before."""
+
+    def __init__(
+        self,
+        encodes: Encodes,
+        goal: Goal,
+        options: Sequence[Configuration],
+        videos: Sequence[Video],
+        *,
+        baseline: Configuration | None,
+        model: CostModel,
+        run: Callable[[], Run],
+        folder: Path,
+        stopped: Stopped,
+        seconds_left: Callable[[], float],
+        say: Callable[[str], None],
+        precision: float,
+        encode_whole: bool,
+        earlier: Sequence[Trial] = (),
+        contents: Mapping[str, Mapping[str, float]] | None = None,
+        resolution: str | None = None,
+    ) -> None:
+        self.encodes = encodes
+        self.goal = goal
+        self.options = list(options)
+        self.videos = videos
+        self.baseline = baseline
+        self._model = model
+        self._run = run
+        self._folder = folder
+        self._stopped = stopped
+        self._seconds_left = seconds_left
+        self._say = say
+        self._precision = precision
+        self._earlier = earlier
+        self._contents = contents or {}
+        self._resolution = resolution
+        self._failures: dict[str, int] = {}
+        self._overheads: list[float] = []
+        self.clips = {video.name: whole(video) if encode_whole else self._clip(video) for video in videos}
+        self.prefix = {
+            video.name: f"{Path(video.name).stem}: " if len(videos) > 1 else "" for video in videos
+        }
+
+    def run(self) -> Outcome:
+        """Encode until the answer is sure, hopeless, or something ends the search.
+
+        Raises
+        ------
+        WorkError
+            Every encode fails, or the result file cannot be written.
+        """
+        if self.baseline is not None and not self._known(self.baseline):
+            self._try(self.baseline)
+        while True:
+            trials = self.trials()
+            verdict = self._consider(trials)
+            why = self._stopped() or ("sure" if verdict.next is None else None)
+            if verdict.next is None and verdict.why != "go on":
+                why = verdict.why if why == "sure" else why
+            if why is not None or verdict.next is None:
+                return Outcome(
+                    verdict=verdict, stopped=why or verdict.why, trials=tuple(trials), failures=self._failures
+                )
+            if verdict.leader is not None:
+                self._say(f"leads: {named(verdict.leader)} ({verdict.probability:.0%} sure)")
+            self._try(verdict.next)
+
+    def _consider(self, trials: Sequence[Trial]) -> Verdict:
+        clips = self.clips.values()
+        return consider(
+            self.goal,
+            {video.name: self.megapixels(video) for video in self.videos},
+            self.options,
+            trials,
+            noise=self.noise(),
+            earlier=self._earlier,
+            video_seconds=sum(clip.source.seconds or 0.0 for clip in clips),
+            overhead_seconds=statistics.fmean(self._overheads) if self._overheads else 0.0,
+            seconds_left=self._seconds_left(),
+        )
+
+    def _known(self, configuration: Configuration) -> bool:
+        places = {(e.video, e.configuration) for e in self.current()}
+        return all((video.name, configuration) in places for video in self.videos)
+
+    def current(self) -> list[Encode]:
+        """Encodes of the clips that count, at this size."""
+        names = {video: clip.path.name for video, clip in self.clips.items()}
+        return [
+            e for e in self.encodes.made if names.get(e.video) == e.clip and e.resolution == self._resolution
+        ]
+
+    def _try(self, configuration: Configuration) -> None:
+        """Encode every video, those first that were not yet."""
+        for video in self.videos:
+            if self._stopped() is not None:
+                return
+            began = time.monotonic()
+            encode = self.encodes.make(
+                self.clips[video.name],
+                video.name,
+                configuration,
+                resolution=self._resolution,
+                prefix=self.prefix[video.name],
+                content=dict(self._contents.get(video.name, {})),
+            )
+            if isinstance(encode, str):
+                if self._stopped() is None:
+                    self._failed(configuration, encode)
+                return
+            scenario = self.encodes.scenario(encode)
+            self._overheads.append(max(0.0, time.monotonic() - began - (scenario.duration or 0.0)))
+            self._say(f"  VMAF {encode.vmaf.mean:.2f}, {encode.kbps.mean:.0f} kbit/s")
+            self._widen(video, encode)
+
+    def _failed(self, configuration: Configuration, reason: str) -> None:
+        """Leave the family out: what refuses one CRF refuses the others."""
+        self._say(f"{named(configuration)}: left out: {reason}")
+        self._failures[reason] = self._failures.get(reason, 0) + 1
+        self.options = [o for o in self.options if o.family != configuration.family]
+        if not self.options or (sum(self._failures.values()) >= _MOST_FAILURES and not self.encodes.made):
+            raise WorkError(f"no encode worked: {reason}")
+
+    def _clip(self, video: Video) -> Clip:
+        """The samples that were taken before, else the first ones."""
+        return self._cut(video, self.encodes.notebook.samples.get(video.name, FIRST_SAMPLES))
+
+    def _cut(self, video: Video, count: int) -> Clip:
+        notebook = self.encodes.notebook
+        self.encodes.note(replace(notebook, samples={**notebook.samples, video.name: count}))
+        number = list(notebook.videos).index(video.name)
+        return cut(video, count, self._folder / f"samples_{number}_{count}.mkv")
+
+    def _widen(self, video: Video, encode: Encode) -> None:
+        """Take more samples where the first ones leave VMAF less certain than was asked for."""
+        clip = self.clips[video.name]
+        half = encode.vmaf.half_width
+        if clip.is_whole or half <= self._precision or len(clip.samples) >= MOST_SAMPLES:
+            return
+        if len([e for e in self.current() if e.video == video.name]) > 1:
+            return
+        count = min(needed(half, self._precision, len(clip.samples)), MOST_SAMPLES)
+        self._say(f"VMAF is certain to {half:.2f} with {len(clip.samples)} samples: {count} are taken")
+        self.clips[video.name] = self._cut(video, count)
+        clip.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Delete what was cut."""
+        for clip in self.clips.values():
+            if clip.path.parent == self._folder:
+                clip.path.unlink(missing_ok=True)
+
+    def megapixels(self, video: Video) -> float:
+        """Of a second of video."""
+        media = video.source.media
+        return (media.width or 0) * (media.height or 0) * (media.fps or 25.0) / 1e6
+
+    def trials(self) -> list[Trial]:
+        """What was encoded of the clips that count, repeats together."""
+        groups: dict[tuple[str, Configuration], list[Encode]] = {}
+        for encode in self.current():
+            groups.setdefault((encode.video, encode.configuration), []).append(encode)
+        sizes = {video.name: self.megapixels(video) for video in self.videos}
+        return [
+            Trial(
+                place=Place(video, configuration, sizes[video]),
+                vmaf=repeats[-1].vmaf.mean,
+                kbps=repeats[-1].kbps.mean,
+                seconds=1 / (self.option(repeats).encode_speed_ratio or math.nan),
+                objective=objective_of(self.goal.objective, self.option(repeats), repeats[-1]),
+                repeats=len(repeats),
+            )
+            for (video, configuration), repeats in groups.items()
+        ]
+
+    def option(self, repeats: Sequence[Encode]) -> Option:
+        """Energy, cost, carbon and speed of some repeats."""
+        scenarios = tuple(self.encodes.scenario(encode) for encode in repeats)
+        (option,) = options_of([replace(self._run(), scenarios=scenarios)], self._model, {}).options
+        return option
+
+    def noise(self) -> float:
+        """Of the objective in one encode: what repeats showed, and what is usual as far as they are few."""
+        if self.goal.objective == "bitrate":
+            return 0.003
+        groups: dict[tuple[str, Configuration], list[float]] = {}
+        for encode in self.current():
+            value = objective_of(self.goal.objective, self.option([encode]), encode)
+            groups.setdefault((encode.video, encode.configuration), []).append(math.log(value))
+        squares = sum(statistics.variance(g) * (len(g) - 1) for g in groups.values() if len(g) > 1)
+        degrees = sum(len(g) - 1 for g in groups.values())
+        pooled = (_NOISE_DEGREES * _USUAL_NOISE_RATIO**2 + squares) / (_NOISE_DEGREES + degrees)
+        return max(math.sqrt(pooled), MEASURED_NOISE_RATIO)
+
+
+def named(configuration: Configuration) -> str:
+    """As scenarios are called."""
+    return f"{configuration.encoder} {configuration.preset} crf {configuration.crf:g}"
+
+
+def objective_of(objective: str, option: Option, encode: Encode) -> float:
+    """The figure that is to be least, in its own unit; of ``speed`` seconds for a second of video.
+
+    Raises
+    ------
+    WorkError
+        It is unknown.
+    """
+    if objective == "bitrate":
+        return encode.kbps.mean
+    if objective == "speed":
+        value = option.encode_speed_ratio and 1 / option.encode_speed_ratio
+    else:
+        value = getattr(option, OBJECTIVES[objective])
+    if not value:
+        raise WorkError(f"the {objective} of {option.scenario} is unknown: choose another --objective")
+    return float(value)
