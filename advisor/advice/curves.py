@@ -1,10 +1,10 @@
-"""What an encode that was not made would give: VMAF, bitrate and time over CRF, with what is not known of them.
+"""What an encode that was not made would give: VMAF, bitrate and time over CRF, and how sure that is.
 
 Every figure is a Gaussian process over encoder, preset and the place of the CRF on the encoder's scale. Its
 covariance is a sum over what encodes have in common (the machine, the video, the encoder, the preset, and
-the video under each): a level, a slope and a shape of their own each. So one encode of a video tells something
-of all others of it, most of those that are like it, and encodes of other videos tell what is the same for
-every video. VMAF is taken as the logarithm of what it lacks, in which CRF acts almost straight; bitrate, time
+the video under each): a level, a slope and a shape each. So one encode of a video tells something of all
+others of it, most of those that are like it, and encodes of other videos tell what is the same for every
+video. VMAF is taken as the logarithm of what it lacks, in which CRF acts almost straight; bitrate, time
 and energy as logarithms.
 """
 
@@ -77,7 +77,7 @@ class Curve(Struct, frozen=True, kw_only=True):
 
     usual: dict[str, Usual]
     spreads: tuple[Spread, ...]
-    """Of everything, the video, the encoder, the preset, the encoder on the video, the preset on the video."""
+    """Of everything, a video, an encoder, a preset, an encoder on a video, a preset on a video."""
     noise: float
     """Of one encode."""
     per_pixel: bool = False
@@ -105,13 +105,13 @@ def draws_of(
     Parameters
     ----------
     known
-        Places, the logarithms measured there, and their noise as a multiple of the curve's.
+        Places, the logarithms measured there, and the standard deviations of their noise.
     """
     places = [*(place for place, _, _ in known), *asked]
     mean = np.array([_usual(curve, place) for place in places])
     covariance = _covariance(curve, places)
     count = len(known)
-    noise = np.array([curve.noise * factor for _, _, factor in known])
+    noise = np.array([deviation for _, _, deviation in known])
     measured = np.array([value for _, value, _ in known])
     inner = covariance[:count, :count] + np.diag(noise**2 + _JITTER)
     across = covariance[:count, count:]

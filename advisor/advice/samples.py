@@ -1,7 +1,7 @@
 """Samples that stand for a whole video, and how far what they say may be from the whole's.
 
-The video lies in pieces that begin at key frames. Pieces are put into strata of like difficulty, as long as
-each other; from each stratum two are drawn at random, one from its earlier and one from its later part, so that
+The video lies in pieces that begin at key frames. Pieces are put into strata of like difficulty, as many in
+each; from each stratum two are drawn at random, one from its earlier and one from its later part, so that
 samples are spread over difficulty and over time. The mean over the strata's means has no bias, and the
 differences within the strata say how far it may be off (Cochran, Sampling Techniques, chapter 5).
 """

@@ -1,9 +1,10 @@
 """Which encode to try next, and when the answer is sure enough.
 
 From draws of all curves (`advisor.advice.curves`) follow, for each draw, the CRF that just holds the floor in
-every family (encoder and preset) and what it costs there. The family whose knowledge lowers the objective most
-for each second of its encode is tried next, at the CRF at which it probably would. The search is over when the
-best configuration that was encoded is, in nine of ten draws, within two percent of the best there is.
+every family (encoder and preset) and what it costs there. The family that promises to lower the objective
+most for each second of its encode is tried next, at the CRF at which it probably would. The search is over
+when the best configuration that was encoded is, in nine of ten draws, within two percent of the best there
+is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from advisor.advice.curves import DRAWS, Configuration, Curve, Place, draws_of, 
 from advisor.advice.priors import BITRATE, SECONDS, VMAF, objective_curve
 from advisor.video.encoders import ENCODERS
 
-__all__ = ["CONFIDENCE", "Goal", "Trial", "Verdict", "consider", "crfs", "holds"]
+__all__ = ["CONFIDENCE", "Forecast", "Goal", "Trial", "Verdict", "consider", "crfs", "holds"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -29,6 +30,8 @@ Why = Literal["sure", "hopeless", "budget", "go on"]
 CONFIDENCE = 0.9
 _NEAR = 0.02
 """Differences of the objective below this ratio are not worth an encode."""
+_CLOSE = 0.2
+"""VMAF points above the floor that are not worth another CRF."""
 _MOST_CRFS = 64
 _HOPELESS = 0.02
 """Probability that anything holds the floor below which the search ends without an answer."""
@@ -57,6 +60,16 @@ class Trial(Struct, frozen=True, kw_only=True):
     repeats: int = 1
 
 
+class Forecast(Struct, frozen=True, kw_only=True):
+    """What a trained model predicts of an encode that was not made."""
+
+    place: Place
+    seconds: float | None
+    objective: float | None
+    noise_ratio: float
+    """Relative standard deviation of its errors."""
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
     """What the trials say so far."""
 
@@ -68,7 +81,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What to encode; None when the search is over."""
     why: Why
     next_seconds: float = 0.0
-    """Wall seconds that the next encode probably takes."""
+    """Wall seconds that the next encode probably takes, all videos together."""
     next_vmaf_point_ratio: float | None = None
     """What one more VMAF point costs from the leader on, as a ratio of the objective."""
 
@@ -97,6 +110,7 @@ def consider(
     *,
     noise: float,
     earlier: Sequence[Trial] = (),
+    forecasts: Sequence[Forecast] = (),
     video_seconds: float = 1.0,
     overhead_seconds: float = 0.0,
     seconds_left: float = math.inf,
@@ -114,11 +128,13 @@ def consider(
         Standard deviation of the objective's logarithm in one encode.
     earlier
         Trials of other videos.
+    forecasts
+        What trained models say of these videos.
     video_seconds, overhead_seconds, seconds_left
         Seconds of video in one encode, what follows each encode, and what is left of the budget.
     """
     options = sorted(options)
-    beliefs = _beliefs(goal, videos, options, [*trials, *earlier], noise)
+    beliefs = _beliefs(goal, videos, options, [*trials, *earlier], forecasts, noise)
     by_place = {(trial.place.video, trial.place.configuration): trial for trial in trials}
     measured = np.array([all((v, option) in by_place for v in videos) for option in options])
     for column in np.flatnonzero(measured):
@@ -135,6 +151,8 @@ def consider(
     # where nothing holds yet anything that does is worth more than what the others differ by
     reference = finite + 1 if leader is None else beliefs.value[:, leader]
     gains = np.where(np.isfinite(values), np.clip(reference[:, None] - values, 0, None), 0)
+    if leader is not None and all(by_place[v, options[leader]].vmaf - goal.min_vmaf < _CLOSE for v in videos):
+        gains[:, _family_of(leader, families)] = 0
     probability = 0.0 if leader is None else float((gains.max(axis=1) <= _NEAR).mean())
     seconds = overhead_seconds + video_seconds * beliefs.seconds
     choice = _next(best, gains, measured, seconds, seconds_left)
@@ -144,7 +162,16 @@ def consider(
     if choice is None:
         why: Why = "sure" if settled else "budget"
         return _verdict(options, leader, probability, None, why, beliefs, goal)
-    return _verdict(options, leader, probability, choice, "go on", beliefs, goal, float(seconds[choice]))
+    return _verdict(
+        options,
+        leader,
+        probability,
+        choice,
+        "go on",
+        beliefs,
+        goal,
+        float(video_seconds * beliefs.seconds[choice]),
+    )
 
 
 class _Beliefs(Struct, frozen=True):
@@ -164,23 +191,30 @@ def _beliefs(
     videos: Mapping[str, float],
     options: Sequence[Configuration],
     trials: Sequence[Trial],
+    forecasts: Sequence[Forecast],
     noise: float,
 ) -> _Beliefs:
     asked = [Place(video, option, size) for video, size in videos.items() for option in options]
     shape = (DRAWS, len(videos), len(options))
 
-    def draws(curve: Curve, values: Sequence[float], seed: int) -> Floats:
-        known = [(t.place, v, 1 / math.sqrt(t.repeats)) for t, v in zip(trials, values, strict=True)]
+    def draws(curve: Curve, name: Literal["kbps", "seconds", "objective"], seed: int) -> Floats:
+        known = [(t.place, math.log(getattr(t, name)), curve.noise / math.sqrt(t.repeats)) for t in trials]
+        known += [
+            (f.place, math.log(value), f.noise_ratio)
+            for f in forecasts
+            if (value := getattr(f, name, None)) is not None
+        ]
         return draws_of(curve, known, asked, seed).reshape(shape)
 
-    lacks = draws(VMAF, [lacking(trial.vmaf) for trial in trials], 1)
+    scores = [(t.place, lacking(t.vmaf), VMAF.noise / math.sqrt(t.repeats)) for t in trials]
+    lacks = draws_of(VMAF, scores, asked, 1).reshape(shape)
     for part in _families(options):
         lacks[:, :, part].sort(axis=2)  # VMAF falls with CRF: the nearest draw that does
     vmaf = vmaf_of(lacks)
-    seconds = draws(SECONDS, [math.log(trial.seconds) for trial in trials], 2)
+    seconds = draws(SECONDS, "seconds", 2)
     enough = vmaf >= goal.min_vmaf
     if goal.max_kbps is not None or goal.objective == "bitrate":
-        kbps = draws(BITRATE, [math.log(trial.kbps) for trial in trials], 3)
+        kbps = draws(BITRATE, "kbps", 3)
         if goal.max_kbps is not None:
             enough &= kbps <= math.log(goal.max_kbps)
     if goal.min_speed is not None:
@@ -190,7 +224,7 @@ def _beliefs(
     elif goal.objective == "speed":
         value = seconds
     else:
-        value = draws(objective_curve(noise), [math.log(trial.objective) for trial in trials], 4)
+        value = draws(objective_curve(noise), "objective", 4)
     return _Beliefs(vmaf.min(1), enough.all(1), value.mean(1), np.exp(seconds.mean((0, 1))))
 
 
@@ -198,6 +232,10 @@ def _families(options: Sequence[Configuration]) -> list[slice]:
     """Where each family lies among the sorted options."""
     starts = [i for i, o in enumerate(options) if i == 0 or o.family != options[i - 1].family]
     return [slice(a, b) for a, b in itertools.pairwise([*starts, len(options)])]
+
+
+def _family_of(column: int, families: Sequence[slice]) -> int:
+    return next(i for i, part in enumerate(families) if part.start <= column < part.stop)
 
 
 def _largest_that_holds(flags: Flags) -> NDArray[np.int64]:
@@ -241,8 +279,7 @@ def _settling(
     seconds_left: float,
 ) -> int | None:
     """A larger CRF of the leader's family, where that probably holds too: it is smaller for nothing."""
-    family = next(i for i, part in enumerate(families) if part.start <= leader < part.stop)
-    larger = best[:, family]
+    larger = best[:, _family_of(leader, families)]
     larger = larger[(larger > leader) & ~measured[larger]]
     if len(larger) <= DRAWS / 2:
         return None

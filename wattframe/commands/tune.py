@@ -17,7 +17,7 @@ from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError, WorkError
 from advisor.results.derived import parse_bitrate_kbps
-from wattframe.commands.arguments import DEFAULT_RESULTS, Json, Procfs, Sysfs, application
+from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table, shown
 from wattframe.tuning.answer import Answer, Point
@@ -54,6 +54,9 @@ def main(
         float, typer.Option(min=0.05, max=20, help="VMAF points to which samples may stand for the whole.")
     ] = 0.5,
     whole: Annotated[bool, typer.Option("--whole", help="Encode all of the video, no samples.")] = False,
+    ladder: Annotated[
+        str | None, typer.Option(help="Lines of the rungs of a ladder, such as 1080,720,480.")
+    ] = None,
     for_all: Annotated[
         bool, typer.Option("--for-all", help="One configuration that holds on every video.")
     ] = False,
@@ -61,6 +64,7 @@ def main(
         bool, typer.Option("--resume", help="Go on with the last search on these videos.")
     ] = False,
     output_dir: Annotated[Path, typer.Option(help="For the result file.")] = DEFAULT_RESULTS,
+    models_dir: ModelsDir = Path("models"),
     ffmpeg: Annotated[str | None, typer.Option(help="Binary; else imageio-ffmpeg's, then PATH.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be tried.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
@@ -89,10 +93,12 @@ def main(
         budget=budget,
         precision=precision,
         whole=whole,
+        ladder=ladder,
         for_all=for_all,
         resume=resume,
         month_hours=month_hours,
         output_dir=output_dir,
+        models_dir=models_dir,
         ffmpeg=ffmpeg,
         sysfs=sysfs,
         procfs=procfs,
@@ -192,11 +198,11 @@ def _print_one(answer: Answer) -> None:
         )
         _print_savings(answer, out.print)
     _print_front(answer)
+    _print_ladder(answer)
     share = f"{answer.sampled_seconds:.0f} of {answer.video_seconds:.0f} s in {answer.samples} samples"
     encoded = "all of the video" if answer.sampled_seconds >= answer.video_seconds else share
-    out.print(
-        f"{answer.encodes} encodes of {encoded}, {answer.encoder_cpu_seconds:.0f} CPU seconds: {answer.results}"
-    )
+    effort = f"{answer.encodes} encodes of {encoded}, {answer.encoder_cpu_seconds:.0f} CPU seconds"
+    out.print(f"{effort}: {answer.results}", soft_wrap=True)
 
 
 def _name(point: Point | None) -> str:
@@ -245,3 +251,30 @@ def _print_front(answer: Answer) -> None:
         ],
         title=f"Front of {answer.objective} and VMAF",
     )
+
+
+def _print_ladder(answer: Answer) -> None:
+    ladder = answer.ladder
+    if ladder is None:
+        return
+    above = {switch.from_height: switch.kbps for switch in ladder.switches}
+    print_table(
+        ("rung", "crf", "kbit/s", "VMAF", "up to\nkbit/s"),
+        [
+            (
+                rung.resolution,
+                f"{rung.crf:g}",
+                f"{rung.bitrate_kbps:.0f}",
+                "-" if rung.vmaf is None else f"{rung.vmaf:.2f}",
+                shown(above.get(int(rung.resolution.partition("x")[2]))),
+            )
+            for rung in ladder.rungs
+        ],
+        title=f"Ladder of {ladder.encoder} {ladder.preset}",
+    )
+    for height in ladder.never_best:
+        console().print(f"  {height} lines: another size looks better at every bitrate")
+    if ladder.energy_watt_hours_per_video_hour is not None:
+        console().print(
+            f"  all rungs together: {shown(ladder.energy_watt_hours_per_video_hour)} Wh an hour of video"
+        )

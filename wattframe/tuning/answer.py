@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval
@@ -18,6 +17,7 @@ from advisor.results.derived import core_seconds
 from advisor.video.encoders import ENCODERS
 from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode
+from wattframe.tuning.ladder import Ladder
 from wattframe.tuning.search import Outcome, Search, named
 
 __all__ = ["Answer", "Values", "answer_of", "command"]
@@ -110,7 +110,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     stopped: str
     left_out: dict[str, int]
     results: str
-    ladder: Any = None
+    ladder: Ladder | None = None
 
 
 def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float) -> Answer:
@@ -119,7 +119,7 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
     points = {c: _point(search, video, c) for c in _encoded(search, video)}
     choice = points.get(verdict.leader) if verdict.leader is not None else None
     if choice is not None:
-        choice = _replace(choice, probability_best=verdict.probability)
+        choice = replace(choice, probability_best=verdict.probability)
     baseline = points.get(search.baseline) if search.baseline is not None else None
     made = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
@@ -166,10 +166,6 @@ def command(video: Video, configuration: Configuration, resolution: str | None =
         *filled(encoder.constant_quality, f"{configuration.crf:g}"),
         name,
     ]
-
-
-def _replace(point: Point, **changes: Any) -> Point:
-    return Point(**{**asdict(point), **changes})
 
 
 def _encoded(search: Search, video: Video) -> list[Configuration]:

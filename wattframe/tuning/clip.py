@@ -45,6 +45,12 @@ class Video(Struct, frozen=True, kw_only=True):
         """From the first frame to the end of the last."""
         return self.source.seconds or 0.0
 
+    @property
+    def megapixels(self) -> float:
+        """Of a second of video."""
+        media = self.source.media
+        return (media.width or 0) * (media.height or 0) * (media.fps or 25.0) / 1e6
+
 
 class Clip(Struct, frozen=True, kw_only=True):
     """What every configuration encodes."""

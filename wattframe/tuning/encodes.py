@@ -1,6 +1,6 @@
 """Encodes of a tune: scenarios of an ordinary result file, measured and scored as the runner does it.
 
-What a result file has no place for (VMAF and size of every sample) lies beside it: a later call goes on with it.
+What a result file has no place for (VMAF and size of every sample) lies beside it, for a later call.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -32,8 +32,10 @@ from runner.session import Session
 from runner.spec import Spec
 from wattframe.tuning.clip import Clip
 
-__all__ = ["Encode", "Encodes", "Notebook", "SampleScore"]
+__all__ = ["Encode", "Encodes", "Notebook", "SampleScore", "job_of", "named"]
 
+NO_SCORE = "no VMAF: "
+"""What a failure begins with where only the score is lacking."""
 _LONGEST_SECONDS = 86_400.0
 
 
@@ -113,7 +115,7 @@ class Encodes:
 
     def __init__(self, session: Session, ffmpeg: Path, notebook: Notebook) -> None:
         self._session = session
-        self._ffmpeg = ffmpeg
+        self.ffmpeg = ffmpeg
         self.notebook = notebook
 
     @property
@@ -134,42 +136,53 @@ class Encodes:
         *,
         resolution: str | None = None,
         prefix: str = "",
-        content: dict[str, float] | None = None,
+        loops: int = 1,
+        content: Mapping[str, float] | None = None,
     ) -> Encode | str:
         """Encode, measure and score; where that fails, why.
+
+        ``loops`` is how often the clip is encoded in one go, for a window that is long enough to be measured.
 
         Raises
         ------
         WorkError
             The result file cannot be written.
         """
-        job = job_of(clip, configuration, resolution, prefix)
-        done = [s for s in self._session.run.scenarios if s.name == job.name]
-        job = replace(job, repeat=1 + max((s.repeat for s in done), default=0))
-        sources = {str(clip.path): clip.source}
-        before = len(self._session.run.scenarios)
-        self._session.measure([job], sources, {str(clip.path): content or {}})
-        scorer = _SampleScorer(self._ffmpeg, clip)
-        self._session.score(scorer)
-        new = self._session.run.scenarios[before:]
-        if not new or new[0].status != "ok":
-            return (new[0].error or new[0].status) if new else "interrupted"
+        job = job_of(clip, configuration, resolution, prefix, loops)
+        scorer = _SampleScorer(self.ffmpeg, clip, loops)
+        scenario = self.measure(job, clip, scorer, content)
+        if isinstance(scenario, str):
+            return scenario
         if scorer.scores is None:
-            quality = new[0].outputs[0].quality
-            return f"no VMAF: {quality.reason}" if quality is not None else "interrupted"
+            quality = scenario.outputs[0].quality
+            return f"{NO_SCORE}{quality.reason}" if quality is not None else "interrupted"
         encode = Encode(
             video=video,
             clip=clip.path.name,
             configuration=configuration,
             resolution=resolution,
-            scenario=job.name,
-            repeat=job.repeat,
+            scenario=scenario.name,
+            repeat=scenario.repeat,
             samples=clip.samples,
             scores=scorer.scores,
             of_pieces=clip.of_pieces,
         )
         self.note(replace(self.notebook, encodes=(*self.notebook.encodes, encode)))
         return encode
+
+    def measure(
+        self, job: Job, clip: Clip, scorer: Scorer, content: Mapping[str, float] | None = None
+    ) -> Scenario | str:
+        """Run a job on a clip and score it; the scenario, or why there is none."""
+        done = [s for s in self._session.run.scenarios if s.name == job.name]
+        job = replace(job, repeat=1 + max((s.repeat for s in done), default=0))
+        before = len(self._session.run.scenarios)
+        self._session.measure([job], {str(clip.path): clip.source}, {str(clip.path): content or {}})
+        self._session.score(scorer)
+        new = self._session.run.scenarios[before:]
+        if not new:
+            return "interrupted"
+        return new[0] if new[0].status == "ok" else new[0].error or new[0].status
 
     def note(self, notebook: Notebook) -> None:
         """Keep a notebook, and write it."""
@@ -179,19 +192,30 @@ class Encodes:
         write_atomically(path, msgspec.json.encode(notebook))
 
 
-def job_of(clip: Clip, configuration: Configuration, resolution: str | None = None, prefix: str = "") -> Job:
-    """The runner's job that encodes a clip once, from its beginning to its end."""
+def job_of(
+    clip: Clip,
+    configuration: Configuration,
+    resolution: str | None = None,
+    prefix: str = "",
+    loops: int = 1,
+) -> Job:
+    """The runner's job that encodes a clip from its beginning to its end."""
     spec = Spec(
         encoder=configuration.encoder,
         preset=configuration.preset,
         crf=configuration.crf,
         resolution=resolution,
     )
+    return named(spec, clip, prefix, loops)
+
+
+def named(spec: Spec, clip: Clip, prefix: str = "", loops: int = 1) -> Job:
+    """The job of a spec on a clip."""
     job = resolve(
         spec,
         input_path=str(clip.path),
         duration_seconds=_LONGEST_SECONDS,
-        media_seconds=clip.source.seconds,
+        media_seconds=loops * (clip.source.seconds or 0.0),
     )
     return replace(job, name=f"{prefix}{job.name}")
 
@@ -199,23 +223,23 @@ def job_of(clip: Clip, configuration: Configuration, resolution: str | None = No
 class _SampleScorer(Scorer):
     """Scores one encode of a clip, and keeps the scores of its samples."""
 
-    def __init__(self, ffmpeg: Path, clip: Clip) -> None:
+    def __init__(self, ffmpeg: Path, clip: Clip, loops: int) -> None:
         super().__init__(ffmpeg, Path(), codec_comparison=False)
         self._program = str(ffmpeg)
         self._clip = clip
+        self._loops = loops
         self.scores: tuple[SampleScore, ...] | None = None
 
     def quality(self, scenario: Scenario, output: Output, progress: Callable[[int, int], None]) -> Quality:
-        """As `runner.score.Scorer.quality`, of a clip that is read once."""
+        """As `runner.score.Scorer.quality`, of a clip that is read as often as it was encoded."""
         encode = Path(output.path or "")
+        settings = QualitySettings(reference_loops=self._loops - 1)
         try:
-            measured = measure(
-                self._clip.path, encode, QualitySettings(), ffmpeg=self._program, progress=progress
-            )
+            measured = measure(self._clip.path, encode, settings, ffmpeg=self._program, progress=progress)
         except MediaError as exc:
             return Quality(reason=str(exc), distorted=output.path)
         if is_scored(measured.quality) and measured.quality.vmaf is not None:
-            self.scores = _by_sample(self._clip, measured.frames, _packets(encode))
+            self.scores = _by_sample(self._clip, self._loops, measured.frames, _packets(encode))
         return measured.quality
 
     def close(self) -> None:
@@ -232,20 +256,21 @@ def _packets(encode: Path) -> list[tuple[float, float]]:
 
 
 def _by_sample(
-    clip: Clip, frames: Sequence[Frame], packets: Sequence[tuple[float, float]]
+    clip: Clip, loops: int, frames: Sequence[Frame], packets: Sequence[tuple[float, float]]
 ) -> tuple[SampleScore, ...]:
     """Mean VMAF and bits of every sample of a clip, by the place of its frames in the reference."""
-    last_frames = list(itertools.accumulate(sample.piece.frames for sample in clip.samples))
-    times = clip.source.times
-    # half a frame before the next sample begins: containers round their times
-    step = min(clip.source.steps, default=0.0)
-    ends = [times[last] - step / 2 if last < len(times) else math.inf for last in last_frames]
-    vmaf: list[list[float]] = [[] for _ in last_frames]
-    bits = [0.0 for _ in last_frames]
+    ends = list(itertools.accumulate(sample.piece.frames for sample in clip.samples))
+    source = clip.source
+    end_times = [source.times[end] if end < len(source.times) else math.inf for end in ends]
+    vmaf: list[list[float]] = [[] for _ in ends]
+    bits = [0.0 for _ in ends]
     for frame in frames:
         if frame.vmaf is not None:
-            place = min(bisect.bisect_right(last_frames, frame.reference_number), len(vmaf) - 1)
-            vmaf[place].append(frame.vmaf)
+            number = frame.reference_number % len(source.times)
+            vmaf[min(bisect.bisect_right(ends, number), len(ends) - 1)].append(frame.vmaf)
+    # containers round their times, by less than half of what lies between two frames
+    half_step = min(source.steps, default=0.0) / 2
     for time, size in packets:
-        bits[min(bisect.bisect_right(ends, time), len(bits) - 1)] += size
+        at = (time + half_step) % (source.seconds or math.inf)
+        bits[min(bisect.bisect_right(end_times, at), len(ends) - 1)] += size / loops
     return tuple(SampleScore(sum(v) / len(v) if v else math.nan, b) for v, b in zip(vmaf, bits, strict=True))

@@ -40,10 +40,12 @@ class Request(Struct, frozen=True, kw_only=True):
     budget: str
     precision: float
     whole: bool
+    ladder: str | None
     for_all: bool
     resume: bool
     month_hours: float
     output_dir: Path
+    models_dir: Path
     ffmpeg: str | None
     sysfs: str
     procfs: str
@@ -123,7 +125,7 @@ def options_among(
     for word in words:
         if presets != "auto" and word not in every:
             raise InputError(
-                f"no preset {word!r} of {', '.join(e.name for e in chosen)}, {did_you_mean(word, sorted(every))}",
+                f"none of the encoders has a preset {word!r}, {did_you_mean(word, sorted(every))}",
                 subject="--presets",
             )
     options = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.advice.curves import Configuration
 from advisor.advice.search import Goal
@@ -15,7 +16,7 @@ from advisor.cost.model import CostModel
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
-from advisor.results import RESULT_GLOB
+from advisor.results import RESULT_GLOB, Host
 from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
@@ -24,8 +25,10 @@ from runner.result_files import claimed, content_cache, new_result_path, outputs
 from runner.session import RunSettings, Session
 from runner.stop import StopRequest
 from wattframe.tuning.answer import Answer, answer_of, command
+from wattframe.tuning.beforehand import earlier_trials, forecasts
 from wattframe.tuning.clip import Video, look_at_video
 from wattframe.tuning.encodes import Encodes, Notebook
+from wattframe.tuning.ladder import heights_of, ladder_of, size_of
 from wattframe.tuning.request import Request, configuration_of, options_among, seconds_of
 from wattframe.tuning.search import Search
 
@@ -43,6 +46,8 @@ class _Setting(Struct, frozen=True, kw_only=True):
     options: tuple[Configuration, ...]
     baseline: Configuration | None
     goal: Goal
+    heights: tuple[int, ...]
+    """Of a ladder, the largest first; empty without one."""
     budget_seconds: float
 
 
@@ -52,7 +57,10 @@ def _setting(request: Request) -> _Setting:
     options = options_among(request.encoders, request.presets, able, ffmpeg)
     baseline = None if request.baseline is None else configuration_of(request.baseline, able, ffmpeg)
     budget_seconds = seconds_of(request.budget)
+    heights = () if request.ladder is None else tuple(heights_of(request.ladder))
     videos = tuple(look_at_video(name) for name in request.inputs)
+    for video in videos if heights else ():
+        size_of(video, heights[0])
     return _Setting(
         ffmpeg=ffmpeg,
         able=able,
@@ -65,6 +73,7 @@ def _setting(request: Request) -> _Setting:
             max_kbps=request.max_kbps,
             min_speed=request.min_speed,
         ),
+        heights=heights,
         budget_seconds=budget_seconds,
     )
 
@@ -84,7 +93,8 @@ def plan(request: Request) -> Iterator[str]:
         )
         yield f"{video.name}: {video.seconds:.1f} s, {pieces}"
     families = dict.fromkeys(option.family for option in setting.options)
-    yield f"{len(setting.options)} configurations of {len(families)} encoders and presets, for {setting.budget_seconds:g} s:"
+    count = f"{len(setting.options)} configurations of {len(families)} encoders and presets"
+    yield f"{count}, for {setting.budget_seconds:g} s:"
     for encoder in dict.fromkeys(name for name, _ in families):
         yield f"  {encoder}: {', '.join(preset for name, preset in families if name == encoder)}"
     first = setting.baseline or setting.options[len(setting.options) // 2]
@@ -150,12 +160,15 @@ def _search(
             session.resume(read_former(path))
             notebook = Notebook.read(path)
         encodes = Encodes(session, setting.ffmpeg, notebook)
+        machine = session.run.host or Host()
+        goal = setting.goal
+        earlier = earlier_trials(request.output_dir, machine, goal.objective, model)
         groups = [setting.videos] if request.for_all else [(video,) for video in setting.videos]
         answers = []
         for group in groups:
             search = Search(
                 encodes,
-                setting.goal,
+                goal,
                 setting.options,
                 group,
                 baseline=setting.baseline,
@@ -167,15 +180,41 @@ def _search(
                 say=display.say,
                 precision=request.precision,
                 encode_whole=request.whole,
+                earlier=earlier,
+                forecasts=[
+                    forecast
+                    for video in group
+                    for forecast in forecasts(
+                        request.models_dir,
+                        machine,
+                        video,
+                        setting.options,
+                        goal.objective,
+                        model,
+                        contents.get(video.name, {}),
+                    )
+                ],
                 contents=contents,
+                prefixed=len(setting.videos) > 1,
+                resolutions={video.name: _top(video, setting.heights) for video in group},
             )
             with contextlib.closing(search):
                 outcome = search.run()
-            if not encodes.made and outcome.stopped == "budget":
-                raise WorkError(f"a budget of {request.budget} is too small for one encode")
-            answers += [answer_of(search, outcome, video, path, request.month_hours) for video in group]
+                if not encodes.made and outcome.stopped == "budget":
+                    raise WorkError(f"a budget of {request.budget} is too small for one encode")
+                for video in group:
+                    ladder = None
+                    if setting.heights and outcome.verdict.leader is not None:
+                        ladder = ladder_of(search, video, outcome.verdict.leader, setting.heights)
+                    answer = answer_of(search, outcome, video, path, request.month_hours)
+                    answers.append(replace(answer, ladder=ladder))
         session.finish()
     return answers
+
+
+def _top(video: Video, heights: Sequence[int]) -> str | None:
+    """The size that is searched: of a ladder the largest."""
+    return size_of(video, heights[0]) if heights else None
 
 
 def _stopped(stop: StopRequest) -> str | None:
