@@ -1,13 +1,14 @@
 """`wattframe tune` beside what it stands in for.
 
 - **grid**: three clips (the sample, five drawn scenes, one with grain), of each every one of 3 encoders x 3
-  presets x 10 CRFs, encoded and scored as a whole. The search then looks for the least bitrate and the least energy
-  above four floors: how far what it finds lies above the grid's best, and its share of the grid's CPU time.
+  presets x 10 CRFs, encoded and scored as a whole. The search then looks for the least bitrate and the least
+  energy above four floors: how far what it finds lies above the grid's best, and its share of the grid's
+  CPU time.
 - **crf**: one encoder and preset, encodes until the CRF is settled, beside an interpolated binary search as
-  ab-av1 documents it: the middle of its CRFs first, then where a straight line through the nearest scores above
-  and below meets the floor, until a score lies just above the floor or the next CRF is known to fail.
-- **interval**: choices of samples of a clip of sixty scenes, each encoded and scored: how often the whole's VMAF
-  and bitrate lie in the interval.
+  ab-av1 documents it: the middle of its CRFs first, then where a straight line through the nearest scores
+  above and below meets the floor, until a score lies just above it or the next CRF is known to fail.
+- **interval**: choices of samples of a clip of sixty scenes, each encoded and scored: how often the whole's
+  VMAF and bitrate lie in the interval.
 - **learning**: encodes until the answer is sure, without and with the encodes of the other two clips.
 
 Energy is taken as CPU seconds here: other work shares the machine. Every encode is kept in ``--folder`` and
@@ -31,16 +32,21 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.advice.curves import Configuration, Place
+from advisor.advice.samples import Interval, sampled
 from advisor.advice.search import Goal, Trial, Verdict, consider, crfs, holds
 from advisor.errors import WattframeError
-from advisor.quality.measure import measure_all
+from advisor.quality.measure import measure, measure_all
+from advisor.video.encoders import ENCODERS as ENCODERS_SCALE
 from advisor.video.ffmpeg import file_url, find_ffmpeg
 from benchmarks.figures import Figure, report
 from runner.jobs import SAMPLE
 from wattframe.tuning.answer import command
-from wattframe.tuning.clip import Video, look_at_video
+from wattframe.tuning.clip import Clip, Video, cut, look_at_video, whole
+from wattframe.tuning.encodes import Encode, by_sample, packets_of
+from wattframe.tuning.search import FIRST_SAMPLES
 
 FLOORS = (85.0, 90.0, 93.0, 95.0)
 ENCODERS = {
@@ -69,6 +75,7 @@ _DRAWN = (
     "gradients=s=320x180:r=25:seed=3:speed=0.05",
 )
 _NOISE = 0.03
+_DRAWN_CHOICES = 2000
 CLIPS = ("sample", "scenes", "grain")
 
 
@@ -108,7 +115,21 @@ class Shelf:
         if clip not in self.videos:
             path = self.folder / f"{clip}.mkv"
             if not path.exists():
-                self._run([*_source(clip), "-an", "-c:v", "ffv1", "-y", str(path)])
+                coder = ["-c:v", "ffv1"]
+                if clip == "many":
+                    coder = [
+                        "-c:v",
+                        "libx264",
+                        "-crf",
+                        "10",
+                        "-preset",
+                        "veryfast",
+                        "-g",
+                        "75",
+                        "-sc_threshold",
+                        "0",
+                    ]
+                self._run([*_source(clip), "-an", *coder, "-y", str(path)])
             self.videos[clip] = look_at_video(str(path))
         return self.videos[clip]
 
@@ -168,7 +189,7 @@ def _many() -> list[str]:
     chance = random.Random(5)
     kinds = []
     for number in range(60):
-        source = _DRAWN[number % len(_DRAWN)].replace("s=320x180", "s=192x108")
+        source = _DRAWN[number % len(_DRAWN)].replace("s=320x180", "s=128x72")
         blur = f",gblur=sigma={chance.uniform(0, 3):.2f}"
         noise = f",noise=alls={chance.randint(0, 12)}:allf=t:all_seed={number}"
         kinds.append(f"{source}{blur}{noise}")
@@ -309,7 +330,7 @@ def crf(shelf: Shelf) -> Iterator[Figure]:
                     (made,) = shelf.made(clip, [Configuration(encoder, preset, float(number))])  # noqa: B023
                     return made.vmaf
 
-                highest = 55 if encoder == "libsvtav1" else 46
+                highest = int(ENCODERS_SCALE[encoder].quality_range[1])
                 theirs, encodes = interpolated(floor, 10, highest, score)
                 leader = ours.verdict.leader
                 said = "none" if leader is None else f"{leader.crf:g}, {score(int(leader.crf)) - floor:+.2f}"
@@ -342,6 +363,67 @@ def learning(shelf: Shelf) -> Iterator[Figure]:
         yield Figure(f"{objective}: encodes with other videos", with_others, "", "without", without, goal=1.0)
 
 
+def interval(shelf: Shelf, choices: int) -> Iterator[Figure]:
+    """How often the whole lies in the interval: of the whole encode's own pieces, and of encodes of samples."""
+    video = shelf.video("many")
+    configuration = Configuration("libx264", "veryfast", 32.0)
+    everything = sampled(video.pieces, len(video.pieces))
+    all_of_it = replace(whole(video), samples=tuple(everything), of_pieces=len(everything))
+    pieces = _scored(shelf, video, all_of_it, configuration)
+    truth = pieces.vmaf.mean, pieces.kbps.mean
+    by_piece = dict(zip((s.piece for s in pieces.samples), pieces.scores, strict=True))
+    for count in (8, FIRST_SAMPLES, 24):
+        inside = [0, 0]
+        for seed in range(_DRAWN_CHOICES):
+            samples = tuple(sampled(video.pieces, count, seed))
+            scores = tuple(by_piece[sample.piece] for sample in samples)
+            choice = replace(pieces, samples=samples, scores=scores)
+            inside = [
+                n + _holds(i, t) for n, i, t in zip(inside, (choice.vmaf, choice.kbps), truth, strict=True)
+            ]
+        for name, number in zip(("VMAF", "bitrate"), inside, strict=True):
+            what = f"{count} of {len(everything)} pieces, without encodes: the whole's {name} inside"
+            yield Figure(what, 100 * number / _DRAWN_CHOICES, "%", size=_DRAWN_CHOICES, of="choices")
+    found: list[tuple[Interval, Interval]] = []
+    for seed in range(choices):
+        clip = cut(video, FIRST_SAMPLES, shelf.folder / "samples.mkv", seed)
+        encode = _scored(shelf, video, clip, configuration)
+        found.append((encode.vmaf, encode.kbps))
+    for index, name in enumerate(("VMAF", "bitrate")):
+        share = 100 * statistics.fmean(_holds(pair[index], truth[index]) for pair in found)
+        off = statistics.fmean(pair[index].mean for pair in found) - truth[index]
+        width = statistics.fmean(pair[index].half_width for pair in found)
+        sys.stderr.write(f"{name}: whole {truth[index]:.2f}, mean of choices {off:+.2f}, +- {width:.2f}\n")
+        what = f"{FIRST_SAMPLES} samples encoded: the whole's {name} inside"
+        yield Figure(what, share, "%", goal=87.0, at_least=True, size=choices, of="choices")
+
+
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+def _scored(shelf: Shelf, video: Video, clip: Clip, configuration: Configuration) -> Encode:
+    path = shelf.folder / "encode.mp4"
+    subprocess.run(
+        [
+            *(shelf.ffmpeg, "-v", "error", "-nostdin", "-i", file_url(clip.path)),
+            *(*command(video, configuration)[7:-1], "-y", str(path)),
+        ],
+        check=True,
+    )
+    measured = measure(clip.path, path)
+    return Encode(
+        video=video.name,
+        clip=clip.path.name,
+        configuration=configuration,
+        scenario="",
+        repeat=1,
+        samples=clip.samples,
+        scores=by_sample(clip, 1, measured.frames, packets_of(path)),
+        of_pieces=clip.of_pieces,
+    )
+
+
 def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(description="wattframe tune beside what it stands in for")
@@ -351,8 +433,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     shelf = Shelf(options.folder)
-    work = {"grid": grid, "crf": crf, "learning": learning}[options.which]
-    return report(list(work(shelf)), as_json=options.json)
+    work = {"grid": grid, "crf": crf, "learning": learning}.get(options.which)
+    figures = interval(shelf, options.choices) if work is None else work(shelf)
+    return report(list(figures), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Every size has a curve of VMAF over bitrate. What lies on the upper convex hull of all of them, over the
 logarithm of bitrate, is worth sending; where the hull passes from one size to the next is where a player
-should switch. After De Cock, Li, Manohara and Aaron, "Complexity-based consistent-quality encoding in the cloud", ICIP 2016.
+should switch. After De Cock, Li, Manohara and Aaron, "Complexity-based consistent-quality encoding in the
+cloud", ICIP 2016.
 """
 
 from __future__ import annotations

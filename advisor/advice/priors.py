@@ -1,8 +1,9 @@
 """What is believed of encoders before anything of a video was encoded.
 
 The means are straight lines through encodes of three short clips (two cameras, one drawn) with six encoders,
-two to four presets and four CRFs each; the spreads say how far videos, encoders and presets lie from them.
-They only decide what is tried first: what is answered was measured.
+two to four presets and four CRFs each; spreads say how far videos, encoders and presets lie from them.
+The spreads are those under which these encodes are the most likely, somewhat widened. All of it only decides
+what is tried first: what is answered was measured.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ VMAF = Curve(
         "libvvenc": Usual(2.35, 5.5, 0.2),
     },
     spreads=(
-        Spread(0.1, 0.5, 0.25),
-        Spread(0.6, 0.8, 0.15),
-        Spread(0.15, 0.5, 0.1),
-        Spread(0.2, 0.5, 0.05),
-        Spread(0.1, 0.4, 0.08),
-        Spread(0.05, 0.15, 0.03),
+        Spread(0.1, 0.45, 0.14),
+        Spread(0.6, 1.2, 0.12),
+        Spread(0.1, 0.3, 0.05),
+        Spread(0.12, 0.2, 0.03),
+        Spread(0.06, 0.33, 0.08),
+        Spread(0.07, 0.08, 0.04),
     ),
     noise=0.01,
 )
@@ -46,11 +47,11 @@ BITRATE = Curve(
     },
     spreads=(
         Spread(0.1, 0.3, 0.05),
-        Spread(0.9, 1.2, 0.15),
-        Spread(0.15, 0.5, 0.1),
-        Spread(0.25, 0.4, 0.05),
-        Spread(0.15, 0.5, 0.06),
-        Spread(0.06, 0.15, 0.02),
+        Spread(0.8, 0.9, 0.15),
+        Spread(0.12, 0.3, 0.07),
+        Spread(0.2, 0.25, 0.03),
+        Spread(0.13, 0.35, 0.08),
+        Spread(0.08, 0.5, 0.05),
     ),
     noise=0.01,
     per_pixel=True,
@@ -67,12 +68,12 @@ SECONDS = Curve(
         "libvvenc": Usual(-0.4, -3.2, -3.5),
     },
     spreads=(
-        Spread(1.0),
-        Spread(0.5, 0.4, 0.05),
-        Spread(0.3, 0.4, 0.05),
-        Spread(0.4, 0.2, 0.02),
+        Spread(1, 0.1, 0),
+        Spread(0.5, 0.25, 0.03),
+        Spread(0.25, 0.25, 0.06),
+        Spread(0.35, 0.35, 0.02),
         Spread(0.2, 0.2, 0.03),
-        Spread(0.08, 0.08, 0.02),
+        Spread(0.1, 0.12, 0.05),
     ),
     noise=0.05,
     per_pixel=True,

@@ -2,8 +2,9 @@
 
 The video lies in pieces that begin at key frames. Pieces are put into strata of like difficulty, as many in
 each; from each stratum two are drawn at random, one from its earlier and one from its later part, so that
-samples are spread over difficulty and over time. The mean over the strata's means has no bias, and the
-differences within the strata say how far it may be off (Cochran, Sampling Techniques, chapter 5).
+samples are spread over difficulty and over time. What the strata's samples have, times the pieces that they
+stand for, is what the whole has, and the differences within strata say how far that may be off (Cochran,
+Sampling Techniques, chapter 5).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -46,13 +48,15 @@ class Piece(Struct, frozen=True, kw_only=True):
     """Any figure that rises with how hard the piece is to encode."""
 
 
-class Sample(Struct, frozen=True):
-    """A piece that was drawn, for the stratum that it stands for."""
+class Sample(Struct, frozen=True, kw_only=True):
+    """A piece that was drawn, and the stratum that it stands for."""
 
     piece: Piece
     stratum: int
+    stratum_pieces: int
     stratum_seconds: float
-    """Of all pieces of the stratum."""
+    stratum_difficulty: float
+    """Difficulty times seconds, of all its pieces."""
 
 
 def sampled(pieces: Sequence[Piece], count: int, seed: int = 0) -> list[Sample]:
@@ -63,57 +67,79 @@ def sampled(pieces: Sequence[Piece], count: int, seed: int = 0) -> list[Sample]:
     ordered = sorted(pieces, key=lambda piece: piece.difficulty)
     strata = max(2, count // 2)
     if len(pieces) <= max(4, count):
-        total = sum(piece.seconds for piece in pieces)
-        return [Sample(piece, 0, total) for piece in sorted(pieces, key=_begin)]
+        return _samples(sorted(pieces, key=_begin), 0, pieces)
     chance = random.Random(seed)  # noqa: S311 - a draw, not a secret
     bounds = [round(i * len(ordered) / strata) for i in range(strata + 1)]
     samples = []
     for number, (first, last) in enumerate(itertools.pairwise(bounds)):
         members = sorted(ordered[first:last], key=_begin)
-        seconds = sum(piece.seconds for piece in members)
         middle = len(members) // 2
         drawn = [chance.choice(part) for part in (members[:middle], members[middle:]) if part]
-        samples += [Sample(piece, number, seconds) for piece in drawn]
+        samples += _samples(drawn, number, members)
     return sorted(samples, key=lambda sample: sample.piece.begin_seconds)
+
+
+def _samples(drawn: Sequence[Piece], number: int, members: Sequence[Piece]) -> list[Sample]:
+    return [
+        Sample(
+            piece=piece,
+            stratum=number,
+            stratum_pieces=len(members),
+            stratum_seconds=sum(p.seconds for p in members),
+            stratum_difficulty=sum(p.seconds * p.difficulty for p in members),
+        )
+        for piece in drawn
+    ]
 
 
 def _begin(piece: Piece) -> float:
     return piece.begin_seconds
 
 
-def estimate(samples: Sequence[Sample], values: Sequence[float], whole_pieces: int) -> Interval:
-    """The whole's mean for each second, from the samples' own.
+def estimate(
+    samples: Sequence[Sample], totals: Sequence[float], whole_pieces: int, *, as_difficulty: bool = False
+) -> Interval:
+    """The whole's mean for each second, from what the samples have in all.
 
     Parameters
     ----------
-    values
-        Of each sample: VMAF, bits for each second.
+    totals
+        Of each sample, over its seconds: bits, VMAF times seconds.
     whole_pieces
         Of the whole video; where all were taken nothing is uncertain.
+    as_difficulty
+        Whether totals go by difficulty rather than by length. Of bits, of which some pieces have far more
+        than others, that leaves less uncertain (a ratio estimate over all strata, chapter 6).
     """
     groups: dict[int, list[int]] = {}
     for index, sample in enumerate(samples):
         groups.setdefault(sample.stratum, []).append(index)
-    total = sum(samples[members[0]].stratum_seconds for members in groups.values())
-    mean = variance = 0.0
+    sizes = [s.piece.seconds * (s.piece.difficulty if as_difficulty else 1.0) for s in samples]
+    whole_size = whole_seconds = drawn_size = drawn_total = 0.0
+    for members in groups.values():
+        stratum = samples[members[0]]
+        whole_seconds += stratum.stratum_seconds
+        whole_size += stratum.stratum_difficulty if as_difficulty else stratum.stratum_seconds
+        pieces = stratum.stratum_pieces / len(members)
+        drawn_size += pieces * sum(sizes[i] for i in members)
+        drawn_total += pieces * sum(totals[i] for i in members)
+    ratio = drawn_total / drawn_size
+    mean = ratio * whole_size / whole_seconds
+    if len(samples) >= whole_pieces:
+        return Interval(mean, mean, mean)
     parts: list[tuple[float, int]] = []
     for members in groups.values():
-        weight = samples[members[0]].stratum_seconds / total
-        lengths = [samples[i].piece.seconds for i in members]
-        average = sum(values[i] * s for i, s in zip(members, lengths, strict=True)) / sum(lengths)
-        mean += weight * average
-        count = len(members)
-        if count > 1 and len(samples) < whole_pieces:
-            left = 1 - len(samples) / whole_pieces
-            spread = sum((values[i] - average) ** 2 for i in members) / (count - 1)
-            part = left * weight**2 * spread / count
-            variance += part
-            parts.append((part, count - 1))
-    if not variance:
-        return Interval(mean, mean, mean)
-    # Satterthwaite: few strata with much of the variance leave few degrees of freedom
-    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
-    half = float(stdtrit(degrees, 0.5 + CONFIDENCE / 2)) * math.sqrt(variance)
+        count, pieces = len(members), samples[members[0]].stratum_pieces
+        if count > 1:
+            left = [totals[i] - ratio * sizes[i] for i in members]
+            parts.append((pieces * (pieces - count) * statistics.variance(left) / count, count - 1))
+    variance = sum(part for part, _ in parts)
+    degrees = float(sum(freedom for _, freedom in parts))
+    if as_difficulty and variance:
+        # Satterthwaite: where one stratum has most of the bits, it alone says how much they vary
+        degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    half = math.sqrt(variance) * whole_size / drawn_size / whole_seconds
+    half *= float(stdtrit(degrees, 0.5 + CONFIDENCE / 2)) if degrees else 0.0
     return Interval(mean, mean - half, mean + half)
 
 

@@ -27,6 +27,7 @@ __all__ = ["Clip", "Video", "cut", "look_at_video", "whole"]
 
 PIECE_SECONDS = 3.0
 """The shortest piece: in a shorter one its first frame, always a key frame, weighs too much."""
+_MOST_AHEAD_SECONDS = Fraction(1)
 _MOST_SHARE = 0.5
 """Of a video in samples: beyond it all is encoded, which leaves nothing uncertain."""
 
@@ -87,11 +88,12 @@ def look_at_video(name: str) -> Video:
 
 def whole(video: Video) -> Clip:
     """All of the video."""
-    piece = Piece(begin_seconds=0.0, seconds=video.seconds, frames=len(video.source.times), difficulty=0.0)
+    frames = len(video.source.times)
+    piece = Piece(begin_seconds=0.0, seconds=video.seconds, frames=frames, difficulty=1.0)
     return Clip(
         path=Path(video.name).absolute(),
         source=video.source,
-        samples=(Sample(piece, 0, video.seconds),),
+        samples=tuple(sampled([piece], 1)),
         of_pieces=1,
     )
 
@@ -168,20 +170,20 @@ def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
         copied = sink.add_stream_from_template(stream)
         base = stream.time_base or Fraction(1)
         first = next(packet.pts for packet in container.demux(stream) if packet.size) or 0
-        place, last_dts = 0, -(1 << 62)
+        # frames are decoded before they are shown, by less than this
+        ahead = round(_MOST_AHEAD_SECONDS / base)
+        place = 0
         for piece in pieces:
             begin = first + round(piece.begin_seconds / base)
             end = begin + round(piece.seconds / base)
-            until = begin
-            for packet in _packets(container, stream, begin, end):
-                pts, dts, length = packet.pts or 0, packet.dts, packet.duration or 0
-                until = max(until, pts + length)
-                packet.pts = pts - begin + place
-                last_dts = max(last_dts + 1, packet.pts if dts is None else dts - begin + place)
-                packet.dts = min(last_dts, packet.pts)
+            packets = list(_packets(container, stream, begin, end))
+            shown = sorted(packet.pts or 0 for packet in packets)
+            for packet, decoded in zip(packets, shown, strict=True):
+                packet.pts = (packet.pts or 0) - begin + place
+                packet.dts = decoded - begin + place - ahead
                 packet.stream = copied
                 sink.mux(packet)
-            place += max(until, end) - begin
+            place += max(end, *(p + 1 for p in shown)) - begin
 
 
 def _packets(container: InputContainer, stream: VideoStream, begin: int, end: int) -> Iterator[Packet]:

@@ -32,7 +32,7 @@ from runner.session import Session
 from runner.spec import Spec
 from wattframe.tuning.clip import Clip
 
-__all__ = ["Encode", "Encodes", "Notebook", "SampleScore", "job_of", "named"]
+__all__ = ["Encode", "Encodes", "Notebook", "SampleScore", "by_sample", "job_of", "named", "packets_of"]
 
 NO_SCORE = "no VMAF: "
 """What a failure begins with where only the score is lacking."""
@@ -64,16 +64,15 @@ class Encode(Struct, frozen=True, kw_only=True):
     @property
     def vmaf(self) -> Interval:
         """Of the whole video."""
-        return estimate(self.samples, [score.vmaf for score in self.scores], self.of_pieces)
+        pairs = zip(self.samples, self.scores, strict=True)
+        totals = [score.vmaf * sample.piece.seconds for sample, score in pairs]
+        return estimate(self.samples, totals, self.of_pieces)
 
     @property
     def kbps(self) -> Interval:
         """Of the whole video."""
-        rates = [
-            score.bits / 1000 / sample.piece.seconds
-            for sample, score in zip(self.samples, self.scores, strict=True)
-        ]
-        return estimate(self.samples, rates, self.of_pieces)
+        kilobits = [score.bits / 1000 for score in self.scores]
+        return estimate(self.samples, kilobits, self.of_pieces, as_difficulty=True)
 
 
 class Notebook(Struct, frozen=True, kw_only=True):
@@ -239,14 +238,14 @@ class _SampleScorer(Scorer):
         except MediaError as exc:
             return Quality(reason=str(exc), distorted=output.path)
         if is_scored(measured.quality) and measured.quality.vmaf is not None:
-            self.scores = _by_sample(self._clip, self._loops, measured.frames, _packets(encode))
+            self.scores = by_sample(self._clip, self._loops, measured.frames, packets_of(encode))
         return measured.quality
 
     def close(self) -> None:
         """Nothing was drawn."""
 
 
-def _packets(encode: Path) -> list[tuple[float, float]]:
+def packets_of(encode: Path) -> list[tuple[float, float]]:
     """Seconds at which each packet of an encode is shown, from the first on, and its bits."""
     with av.open(file_url(encode)) as container:
         stream = container.streams.video[0]
@@ -255,7 +254,7 @@ def _packets(encode: Path) -> list[tuple[float, float]]:
     return [(time - packets[0][0], bits) for time, bits in packets]
 
 
-def _by_sample(
+def by_sample(
     clip: Clip, loops: int, frames: Sequence[Frame], packets: Sequence[tuple[float, float]]
 ) -> tuple[SampleScore, ...]:
     """Mean VMAF and bits of every sample of a clip, by the place of its frames in the reference."""
