@@ -231,7 +231,7 @@ def _print_savings(answer: Answer, say: Callable[[str], None]) -> None:
         ]
         figures = ", ".join(f"{shown(value)} {unit}" for value, unit in parts if value is not None)
         if saved.hours:
-            say(f"  saved in {what} ({saved.hours:.2g} h): {figures}")
+            say(f"  saved in {what} ({shown(saved.hours)} h): {figures}")
 
 
 def _print_front(answer: Answer) -> None:

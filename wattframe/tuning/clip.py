@@ -109,15 +109,17 @@ def cut(video: Video, count: int, path: Path, seed: int = 0) -> Clip:
         The file cannot be written.
     """
     samples = sampled(video.pieces, count, seed)
-    if sum(sample.piece.seconds for sample in samples) > _MOST_SHARE * video.seconds:
+    if not samples or sum(sample.piece.seconds for sample in samples) > _MOST_SHARE * video.seconds:
         return whole(video)
     _copy(video, [sample.piece for sample in samples], path)
     source = look_at_file(str(path))
-    # for whoever reads the result file it is a measurement of this video
-    named = replace(source.media, name=video.source.media.name)
-    if source.media.frames != sum(sample.piece.frames for sample in samples):
+    size, size_before = ((m.width, m.height) for m in (source.media, video.source.media))
+    frames = sum(sample.piece.frames for sample in samples)
+    if source.media.frames != frames or size != size_before:  # Matroska does not turn pictures, for one
         path.unlink(missing_ok=True)
         return whole(video)
+    # for whoever reads the result file it is a measurement of this video
+    named = replace(source.media, name=video.source.media.name)
     return Clip(
         path=path,
         source=replace(source, media=named),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -231,6 +233,8 @@ class Search:
 
     def _failed(self, configuration: Configuration, reason: str) -> None:
         """Leave the family out, or where only the score failed what would look worse still."""
+        if os.strerror(errno.ENOSPC) in reason:
+            raise WorkError(f"{self._folder.parent}: the disk is full; what was encoded before is kept")
         self._say(f"{named(configuration)}: left out: {reason}")
         self._failures[reason] = self._failures.get(reason, 0) + 1
         least = configuration.crf if reason.startswith(NO_SCORE) else -math.inf
