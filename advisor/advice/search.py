@@ -145,7 +145,7 @@ def consider(
     rows = np.arange(DRAWS)[:, None]
     values = np.where(exists, beliefs.value[rows, best], np.inf)
     leader = _leader(beliefs, measured)
-    if leader is None and exists.any(axis=1).mean() < _HOPELESS:
+    if leader is None and trials and exists.any(axis=1).mean() < _HOPELESS:
         return Verdict(leader=None, probability=0.0, next=None, why="hopeless")
     finite = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
     # where nothing holds yet anything that does is worth more than what the others differ by
@@ -156,6 +156,8 @@ def consider(
     probability = 0.0 if leader is None else float((gains.max(axis=1) <= _NEAR).mean())
     seconds = overhead_seconds + video_seconds * beliefs.seconds
     choice = _next(best, gains, measured, seconds, seconds_left)
+    if choice is None and not trials:  # what hardly can hold is tried once all the same
+        choice = int(beliefs.holds.mean(axis=0).argmax())
     settled = leader is not None and probability >= CONFIDENCE
     if settled and leader is not None:
         choice = _settling(leader, best, families, measured, seconds, seconds_left)
@@ -208,8 +210,7 @@ def _beliefs(
 
     scores = [(t.place, lacking(t.vmaf), VMAF.noise / math.sqrt(t.repeats)) for t in trials]
     lacks = draws_of(VMAF, scores, asked, 1).reshape(shape)
-    for part in _families(options):
-        lacks[:, :, part].sort(axis=2)  # VMAF falls with CRF: the nearest draw that does
+    _falling(lacks, list(videos), options, trials)
     vmaf = vmaf_of(lacks)
     seconds = draws(SECONDS, "seconds", 2)
     enough = vmaf >= goal.min_vmaf
@@ -226,6 +227,23 @@ def _beliefs(
     else:
         value = draws(objective_curve(noise), "objective", 4)
     return _Beliefs(vmaf.min(1), enough.all(1), value.mean(1), np.exp(seconds.mean((0, 1))))
+
+
+def _falling(
+    lacks: Floats, videos: Sequence[str], options: Sequence[Configuration], trials: Sequence[Trial]
+) -> None:
+    """Let VMAF fall with CRF in every draw, also beside what was measured."""
+    families = _families(options)
+    for part in families:
+        lacks[:, :, part].sort(axis=2)
+    columns = {option: column for column, option in enumerate(options)}
+    for trial in trials:
+        column = columns.get(trial.place.configuration)
+        if column is not None and trial.place.video in videos:
+            video, part = videos.index(trial.place.video), families[_family_of(column, families)]
+            below, above = lacks[:, video, part.start : column], lacks[:, video, column : part.stop]
+            np.minimum(below, lacking(trial.vmaf) + VMAF.noise, out=below)
+            np.maximum(above, lacking(trial.vmaf) - VMAF.noise, out=above)
 
 
 def _families(options: Sequence[Configuration]) -> list[slice]:

@@ -117,7 +117,8 @@ def main(
     else:
         _print(answers)
     if any(answer.stopped == "interrupted" for answer in answers):
-        raise KeyboardInterrupt
+        note("tune", "interrupted: this is the best so far")
+        return 130
     lacking = [answer for answer in answers if answer.choice is None]
     if lacking:
         raise WorkError(

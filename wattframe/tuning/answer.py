@@ -15,12 +15,13 @@ from advisor.advice.search import holds
 from advisor.common.front import front
 from advisor.results.derived import core_seconds
 from advisor.video.encoders import ENCODERS
+from wattframe.report.answer import Tuned
 from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode
 from wattframe.tuning.ladder import Ladder
 from wattframe.tuning.search import Outcome, Search, named
 
-__all__ = ["Answer", "Values", "answer_of", "command"]
+__all__ = ["Answer", "Point", "Values", "answer_of", "command", "tuned_of"]
 
 _NORMAL = 1.645
 """Standard deviations to either side of an interval of 90 %."""
@@ -42,6 +43,8 @@ class Values(Struct, frozen=True, kw_only=True):
 class Point(Struct, frozen=True, kw_only=True):
     """One configuration that was encoded."""
 
+    scenario: str
+    """Its name in the result file."""
     encoder: str
     preset: str
     crf: float
@@ -148,6 +151,22 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
     )
 
 
+def tuned_of(answer: Answer) -> Tuned | None:
+    """The choice as the report of the result file takes it; None without one."""
+    choice = answer.choice
+    if choice is None:
+        return None
+    basis = answer.reason[:1].upper() + answer.reason[1:]
+    if choice.probability_best is not None:
+        basis += f", the best within 2 % with a probability of {choice.probability_best:.0%}"
+    return Tuned(
+        scenario=choice.scenario,
+        baseline=None if answer.baseline is None else answer.baseline.scenario,
+        basis=f"{basis}. Looked for by wattframe tune in {answer.encodes} encodes",
+        min_vmaf=answer.constraints["min_vmaf"] or 0.0,
+    )
+
+
 def command(video: Video, configuration: Configuration, resolution: str | None = None) -> list[str]:
     """ffmpeg for the whole video with its sound, as one would write it."""
     encoder = ENCODERS[configuration.encoder]
@@ -190,6 +209,7 @@ def _point(search: Search, video: Video, configuration: Configuration) -> Point:
 
     vmaf = encode.vmaf
     return Point(
+        scenario=encode.scenario,
         encoder=configuration.encoder,
         preset=configuration.preset,
         crf=configuration.crf,

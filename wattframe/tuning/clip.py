@@ -28,6 +28,7 @@ __all__ = ["Clip", "Video", "cut", "look_at_video", "whole"]
 PIECE_SECONDS = 3.0
 """The shortest piece: in a shorter one its first frame, always a key frame, weighs too much."""
 _MOST_AHEAD_SECONDS = Fraction(1)
+_MARGIN_SECONDS = Fraction(2)
 _MOST_SHARE = 0.5
 """Of a video in samples: beyond it all is encoded, which leaves nothing uncertain."""
 
@@ -185,7 +186,7 @@ def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
                 packet.dts = decoded - begin + place - ahead
                 packet.stream = copied
                 sink.mux(packet)
-            place += max(end, *(p + 1 for p in shown)) - begin
+            place += max((end, *(time + 1 for time in shown))) - begin
 
 
 def _packets(container: InputContainer, stream: VideoStream, begin: int, end: int) -> Iterator[Packet]:
@@ -193,7 +194,8 @@ def _packets(container: InputContainer, stream: VideoStream, begin: int, end: in
 
     What follows a key frame and is shown before it needs the group before, and is left out.
     """
-    container.seek(begin, stream=stream)
+    # transport streams have no index, and a seek in them may end behind
+    container.seek(begin - round(_MARGIN_SECONDS / (stream.time_base or 1)), stream=stream)
     inside = False
     for packet in container.demux(stream):
         if not packet.size or packet.pts is None:

@@ -30,6 +30,8 @@ from runner.result_files import outputs_folder
 from runner.score import Scorer, is_scored
 from runner.session import Session
 from runner.spec import Spec
+from wattframe.report.answer import Tuned
+from wattframe.tuning import NOTEBOOK
 from wattframe.tuning.clip import Clip
 
 __all__ = ["Encode", "Encodes", "Notebook", "SampleScore", "by_sample", "job_of", "named", "packets_of"]
@@ -83,11 +85,13 @@ class Notebook(Struct, frozen=True, kw_only=True):
     samples: dict[str, int] = {}
     """How many were asked for, by the input's name."""
     encodes: tuple[Encode, ...] = ()
+    choices: tuple[Tuned, ...] = ()
+    """Of each video, for the report."""
 
     @classmethod
     def path(cls, results: Path) -> Path:
         """Where the notebook of a result file lies."""
-        return outputs_folder(results) / "tune.json"
+        return outputs_folder(results) / NOTEBOOK
 
     @classmethod
     def read(cls, results: Path) -> Notebook:

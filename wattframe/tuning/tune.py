@@ -24,7 +24,7 @@ from runner.preflight import look_at_content
 from runner.result_files import claimed, content_cache, new_result_path, outputs_folder, read_former
 from runner.session import RunSettings, Session
 from runner.stop import StopRequest
-from wattframe.tuning.answer import Answer, answer_of, command
+from wattframe.tuning.answer import Answer, answer_of, command, tuned_of
 from wattframe.tuning.beforehand import earlier_trials, forecasts
 from wattframe.tuning.clip import Video, look_at_video
 from wattframe.tuning.encodes import Encodes, Notebook
@@ -208,6 +208,8 @@ def _search(
                         ladder = ladder_of(search, video, outcome.verdict.leader, setting.heights)
                     answer = answer_of(search, outcome, video, path, request.month_hours)
                     answers.append(replace(answer, ladder=ladder))
+        choices = [tuned for answer in answers if (tuned := tuned_of(answer)) is not None]
+        encodes.note(replace(encodes.notebook, choices=tuple(choices)))
         session.finish()
     return answers
 
