@@ -290,8 +290,7 @@ def _named(configuration: Configuration) -> str:
 def interpolated(floor: float, low: int, high: int, score: Callable[[int], float]) -> tuple[int | None, int]:
     """An interpolated binary search for the largest CRF that holds; it, and how many encodes it took.
 
-    A score above the floor by less than a tolerance ends it, and the tolerance doubles with every encode from a
-    tenth of a point on.
+    A score above the floor by less than a tolerance ends it; it doubles with every encode, from 0.1 on.
     """
     above: dict[int, float] = {}
     below: dict[int, float] = {}
@@ -364,9 +363,9 @@ def learning(shelf: Shelf) -> Iterator[Figure]:
 
 
 def interval(shelf: Shelf, choices: int) -> Iterator[Figure]:
-    """How often the whole lies in the interval: of the whole encode's own pieces, and of encodes of samples."""
+    """How often the whole lies in the interval: of pieces of a whole encode, and of encodes of samples."""
     video = shelf.video("many")
-    configuration = Configuration("libx264", "veryfast", 32.0)
+    configuration = Configuration("libx264", "veryfast", 22.0)
     everything = sampled(video.pieces, len(video.pieces))
     all_of_it = replace(whole(video), samples=tuple(everything), of_pieces=len(everything))
     pieces = _scored(shelf, video, all_of_it, configuration)
@@ -384,11 +383,16 @@ def interval(shelf: Shelf, choices: int) -> Iterator[Figure]:
         for name, number in zip(("VMAF", "bitrate"), inside, strict=True):
             what = f"{count} of {len(everything)} pieces, without encodes: the whole's {name} inside"
             yield Figure(what, 100 * number / _DRAWN_CHOICES, "%", size=_DRAWN_CHOICES, of="choices")
-    found: list[tuple[Interval, Interval]] = []
-    for seed in range(choices):
+    kept = shelf.folder / "choices.jsonl"
+    lines = kept.read_bytes().splitlines() if kept.exists() else []
+    found = [msgspec.json.decode(line, type=tuple[Interval, Interval]) for line in lines]
+    for seed in range(len(found), choices):
         clip = cut(video, FIRST_SAMPLES, shelf.folder / "samples.mkv", seed)
         encode = _scored(shelf, video, clip, configuration)
         found.append((encode.vmaf, encode.kbps))
+        with kept.open("ab") as file:
+            file.write(msgspec.json.encode(found[-1]) + b"\n")
+    found = found[:choices]
     for index, name in enumerate(("VMAF", "bitrate")):
         share = 100 * statistics.fmean(_holds(pair[index], truth[index]) for pair in found)
         off = statistics.fmean(pair[index].mean for pair in found) - truth[index]

@@ -37,7 +37,7 @@ app = application()
 _MARK = ".wattframe-demo"
 """In a folder that a demo made, and that the next one may clear."""
 PROMETHEUS_PORT = 9090
-TUNED_VMAF, TUNED_SECONDS = 90, 60
+TUNED_VMAF, TUNED_SECONDS = 90, 120
 
 
 class Demo(Struct, frozen=True):

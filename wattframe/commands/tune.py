@@ -185,7 +185,9 @@ def _print_one(answer: Answer) -> None:
         out.print(f"  {shlex.join(choice.command)}", soft_wrap=True)
         if choice.validity:
             out.print(f"  energy not valid: {', '.join(choice.validity)}")
-        points = [("chosen", choice)] + ([("usual", answer.baseline)] if answer.baseline else [])
+        points = [("chosen", choice)]
+        if answer.baseline is not None and answer.baseline.scenario != choice.scenario:
+            points.append(("usual", answer.baseline))
         print_table(
             ("an hour of video", *(name for name, _ in points), *(f"{name} 90 %" for name, _ in points)),
             [
@@ -221,7 +223,10 @@ def _interval(point: Point, field: str) -> str:
 
 
 def _print_savings(answer: Answer, say: Callable[[str], None]) -> None:
-    if answer.savings is None or answer.choice is None:
+    if answer.savings is None or answer.choice is None or answer.baseline is None:
+        return
+    if answer.baseline.scenario == answer.choice.scenario:
+        say("  the same as what was usual")
         return
     for saved, what in ((answer.savings.video, "this video"), (answer.savings.month, "a month")):
         parts = [

@@ -102,6 +102,8 @@ def answer_of(
     if choice is None or (result.choice is None and tuned is None):
         return Answer(sentence=f"No choice: {result.reason}.", basis="", front=front)
     against = named or _default(run, options, choice)
+    if against is choice:
+        against = None
     scenario = next(s for s in run.scenarios if s.name == choice.scenario)
     basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
     if tuned is not None:
