@@ -141,7 +141,7 @@ def _like(encoder: str) -> str:
 
 def _covariance(curve: Curve, places: Sequence[Place]) -> Floats:
     names = [(p.video, p.configuration.encoder, p.configuration.preset) for p in places]
-    groups: list[list[object]] = [
+    groups: list[Sequence[object]] = [
         [0 for _ in names],
         [video for video, _, _ in names],
         [encoder for _, encoder, _ in names],

@@ -229,7 +229,7 @@ def _beliefs(
         value = seconds
     else:
         value = draws(objective_curve(noise), "objective", 4)
-    return _Beliefs(vmaf.min(1), enough.all(1), value.mean(1), np.exp(seconds.mean((0, 1))))
+    return _Beliefs(vmaf.min(1), np.asarray(enough.all(1)), value.mean(1), np.exp(seconds.mean((0, 1))))
 
 
 def _falling(

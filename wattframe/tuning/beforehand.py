@@ -36,10 +36,15 @@ def objective_of(objective: str, option: Option, kbps: float | None) -> float | 
     return value
 
 
-def earlier_trials(folder: Path, machine: Host, objective: str, model: CostModel) -> list[Trial]:
-    """Encodes at constant quality that this machine made and scored before, the newest first."""
+def earlier_trials(folder: Path, machine: Host, objective: str, model: CostModel, *, but: str) -> list[Trial]:
+    """Encodes at constant quality that this machine made and scored before, the newest first.
+
+    ``but`` is the run that is going on.
+    """
     try:
-        runs = [run for run in read_folder(folder) if machine_of(run) == machine.hardware_id]
+        runs = [
+            run for run in read_folder(folder) if machine_of(run) == machine.hardware_id and run.run_id != but
+        ]
     except (WattframeError, OSError):
         return []
     trials: list[Trial] = []

@@ -189,7 +189,9 @@ def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
             place += max((end, *(time + 1 for time in shown))) - begin
 
 
-def _packets(container: InputContainer, stream: VideoStream, begin: int, end: int) -> Iterator[Packet]:
+def _packets(
+    container: InputContainer, stream: VideoStream, begin: int, end: int
+) -> Iterator[Packet[VideoStream]]:
     """Packets from the key frame that is shown at ``begin`` to the one at ``end``.
 
     What follows a key frame and is shown before it needs the group before, and is left out.

@@ -116,13 +116,10 @@ class Search:
         while True:
             trials = self.trials()
             verdict = self._consider(trials)
-            why = self._stopped() or ("sure" if verdict.next is None else None)
-            if verdict.next is None and verdict.why != "go on":
-                why = verdict.why if why == "sure" else why
-            if why is not None or verdict.next is None:
-                return Outcome(
-                    verdict=verdict, stopped=why or verdict.why, trials=tuple(trials), failures=self._failures
-                )
+            stopped = self._stopped()
+            if stopped is not None or verdict.next is None:
+                why = stopped or verdict.why
+                return Outcome(verdict=verdict, stopped=why, trials=tuple(trials), failures=self._failures)
             if verdict.leader is not None:
                 self._say(f"leads: {named(verdict.leader)} ({verdict.probability:.0%} sure)")
             self._try(verdict.next, verdict.next_seconds)

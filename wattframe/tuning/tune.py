@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,6 +20,7 @@ from advisor.energy.meter import open_meter
 from advisor.errors import InputError, WorkError
 from advisor.results import RESULT_GLOB, Host
 from advisor.video.complexity import ContentCache
+from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
 from runner.preflight import look_at_content
@@ -59,8 +62,13 @@ def _setting(request: Request) -> _Setting:
     budget_seconds = seconds_of(request.budget)
     heights = () if request.ladder is None else tuple(heights_of(request.ladder))
     videos = tuple(look_at_video(name) for name in request.inputs)
-    for video in videos if heights else ():
-        size_of(video, heights[0])
+    for video in videos:
+        if heights:
+            size_of(video, heights[0])
+        if video.source.is_variable_rate:
+            options = [o for o in options if not ENCODERS[o.encoder].constant_rate_only]
+    if not options:
+        raise InputError("expected encoders that take a varying frame rate", subject="--encoders")
     return _Setting(
         ffmpeg=ffmpeg,
         able=able,
@@ -162,10 +170,11 @@ def _search(
         encodes = Encodes(session, setting.ffmpeg, notebook)
         machine = session.run.host or Host()
         goal = setting.goal
-        earlier = earlier_trials(request.output_dir, machine, goal.objective, model)
+        earlier = earlier_trials(request.output_dir, machine, goal.objective, model, but=session.run.run_id)
         groups = [setting.videos] if request.for_all else [(video,) for video in setting.videos]
         answers = []
-        for group in groups:
+        for number, group in enumerate(groups):
+            end = time.monotonic() + stop.seconds_left / (len(groups) - number)
             search = Search(
                 encodes,
                 goal,
@@ -175,8 +184,8 @@ def _search(
                 model=model,
                 run=lambda: session.run,
                 folder=outputs_folder(path),
-                stopped=lambda: _stopped(stop),
-                seconds_left=lambda: stop.seconds_left,
+                stopped=partial(_stopped, stop, end),
+                seconds_left=partial(_left, end),
                 say=display.say,
                 precision=request.precision,
                 encode_whole=request.whole,
@@ -219,8 +228,13 @@ def _top(video: Video, heights: Sequence[int]) -> str | None:
     return size_of(video, heights[0]) if heights else None
 
 
-def _stopped(stop: StopRequest) -> str | None:
-    return "interrupted" if stop.interrupted else "budget" if stop.asked else None
+def _stopped(stop: StopRequest, end: float) -> str | None:
+    return "interrupted" if stop.interrupted else "budget" if stop.asked or not _left(end) else None
+
+
+def _left(end: float) -> float:
+    """Seconds until ``end`` of the monotonic clock."""
+    return max(0.0, end - time.monotonic())
 
 
 def _newest(folder: Path, sizes: dict[str, int]) -> Path:
