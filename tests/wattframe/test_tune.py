@@ -43,11 +43,15 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
     drawn = ("-f", "lavfi", "-i", "testsrc2=s=192x108:r=25:d=2")
     ffmpeg(*drawn, "-c:v", "libx264", "-crf", "10", str(folder / "film.mp4"))
-    long = ("-f", "lavfi", "-i", "mandelbrot=s=64x64:r=25")
-    ffmpeg(*long, "-t", "60", "-c:v", "libx264", "-g", "80", "-bf", "3", str(folder / "long.mp4"))
+    long = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25")
+    ffmpeg(*long, "-t", "40", "-c:v", "libx264", "-preset", "fast", "-g", "80", "-bf", "3", str(folder / "long.mp4"))
     ffmpeg(
         "-i", str(folder / "long.mp4"), "-c:v", "mpeg2video", "-bf", "2", "-g", "15", str(folder / "open.ts")
     )
+    phone = ("-vf", "select='not(mod(n,7))+lt(mod(n,200),90)'", "-fps_mode", "vfr")
+    ffmpeg("-i", str(folder / "long.mp4"), *phone, "-g", "40", str(folder / "phone.mkv"))
+    turned = ("-display_rotation", "90", "-i", str(folder / "long.mp4"), "-c", "copy")
+    ffmpeg(*turned, str(folder / "turned.mov"))
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", str(folder / "sound.m4a"))
     ffmpeg(*drawn, "-frames:v", "1", str(folder / "picture.mp4"))
     hdr = "log-level=none:transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"
@@ -212,9 +216,9 @@ def pictures(path: Path, begin: float = 0.0, frames: int | None = None) -> list[
     return [f.to_ndarray(format="gray") for f in inside[:frames]]
 
 
-@pytest.mark.parametrize("name", ["long.mp4", "open.ts"])
+@pytest.mark.parametrize("name", ["long.mp4", "open.ts", "phone.mkv", "turned.mov"])
 def test_samples_are_the_frames_of_the_video_bit_for_bit(place: Path, name: str) -> None:
-    """With B-frames, and where frames before a key frame need the group before it."""
+    """With B-frames, where frames before a key frame need the group before it, at a varying rate, turned."""
     video = look_at_video(name)
     clip = cut(video, 4, place / "samples.mkv", seed=3)
     assert not clip.is_whole

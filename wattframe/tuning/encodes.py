@@ -159,6 +159,8 @@ class Encodes:
         if scorer.scores is None:
             quality = scenario.outputs[0].quality
             return f"{NO_SCORE}{quality.reason}" if quality is not None else "interrupted"
+        if any(math.isnan(score.vmaf) for score in scorer.scores):
+            return f"{NO_SCORE}none of the frames of a sample has one"
         encode = Encode(
             video=video,
             clip=clip.path.name,

@@ -40,6 +40,7 @@ _NOISE_DEGREES = 4
 _WINDOW_SECONDS = 4.0
 """Somewhat more than what a window needs in order to be valid."""
 _MOST_LOOPS = 50
+_MOST_AGAIN = 2
 _MOST_LOOPS_UNSEEN = 3
 """Of an encoder and preset whose speed is only guessed."""
 Stopped = Callable[[], str | None]
@@ -159,9 +160,10 @@ class Search:
             if configuration.family not in {e.configuration.family for e in self.current()}:
                 loops = min(loops, _MOST_LOOPS_UNSEEN)
             encode = self._encode(video, configuration, loops)
-            if encode is not None and self._too_short(encode):
-                window = (self.encodes.scenario(encode).duration or 0.0) / loops
-                encode = self._encode(video, configuration, self._loops(window))
+            for _ in range(_MOST_AGAIN):
+                if encode is not None and self._too_short(encode):
+                    loops = self._loops((self.encodes.scenario(encode).duration or 0.0) / loops)
+                    encode = self._encode(video, configuration, loops)
             if encode is None:
                 return
             self._widen(video, encode)
