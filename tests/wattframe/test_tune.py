@@ -44,7 +44,20 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drawn = ("-f", "lavfi", "-i", "testsrc2=s=192x108:r=25:d=2")
     ffmpeg(*drawn, "-c:v", "libx264", "-crf", "10", str(folder / "film.mp4"))
     long = ("-f", "lavfi", "-i", "testsrc2=s=64x64:r=25")
-    ffmpeg(*long, "-t", "40", "-c:v", "libx264", "-preset", "fast", "-g", "80", "-bf", "3", str(folder / "long.mp4"))
+    ffmpeg(
+        *long,
+        "-t",
+        "40",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "fast",
+        "-g",
+        "80",
+        "-bf",
+        "3",
+        str(folder / "long.mp4"),
+    )
     ffmpeg(
         "-i", str(folder / "long.mp4"), "-c:v", "mpeg2video", "-bf", "2", "-g", "15", str(folder / "open.ts")
     )

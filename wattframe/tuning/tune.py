@@ -161,7 +161,8 @@ def _search(
         sysfs=request.sysfs,
     )
     meter = open_meter(sysfs=request.sysfs, procfs=request.procfs)
-    with Display(None, quiet=request.quiet) as display, open_gpus() as gpus, meter:
+    display = Display((), quiet=request.quiet, limit_seconds=setting.budget_seconds)
+    with display, open_gpus() as gpus, meter:
         session = Session(path, settings, meter, gpus, stop, display)
         notebook = Notebook(videos=sizes)
         if request.resume:
