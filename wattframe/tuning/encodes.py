@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval, Sample, estimate
 from advisor.common.atomic import NO_JSON, write_atomically
-from advisor.errors import InputError, MediaError
+from advisor.errors import FfmpegError, InputError, MediaError
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure
 from advisor.quality.settings import QualitySettings
@@ -27,7 +27,7 @@ from advisor.results import Output, Quality, Scenario
 from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, resolve
 from runner.result_files import outputs_folder
-from runner.score import Scorer, is_scored
+from runner.score import Scorer
 from runner.session import Session
 from runner.spec import Spec
 from wattframe.report.answer import Tuned
@@ -229,21 +229,28 @@ class _SampleScorer(Scorer):
     """Scores one encode of a clip, and keeps the scores of its samples."""
 
     def __init__(self, ffmpeg: Path, clip: Clip, loops: int) -> None:
-        super().__init__(ffmpeg, Path(), codec_comparison=False)
+        # of a clip that is read as often as it was encoded, and not without end
+        self._pair = QualitySettings(reference_loops=loops - 1)
+        super().__init__(ffmpeg, Path(), self._pair)
         self._program = str(ffmpeg)
         self._clip = clip
         self._loops = loops
         self.scores: tuple[SampleScore, ...] | None = None
 
-    def quality(self, scenario: Scenario, output: Output, progress: Callable[[int, int], None]) -> Quality:
-        """As `runner.score.Scorer.quality`, of a clip that is read as often as it was encoded."""
-        encode = Path(output.path or "")
-        settings = QualitySettings(reference_loops=self._loops - 1)
+    def qualities(
+        self, scenario: Scenario, outputs: Sequence[Output], progress: Callable[[int, int], None]
+    ) -> list[Quality | FfmpegError]:
+        """As `runner.score.Scorer.qualities`."""
+        return [self._quality(Path(output.path or ""), progress) for output in outputs]
+
+    def _quality(self, encode: Path, progress: Callable[[int, int], None]) -> Quality | FfmpegError:
         try:
-            measured = measure(self._clip.path, encode, settings, ffmpeg=self._program, progress=progress)
+            measured = measure(self._clip.path, encode, self._pair, ffmpeg=self._program, progress=progress)
+        except FfmpegError as exc:
+            return exc
         except MediaError as exc:
-            return Quality(reason=str(exc), distorted=output.path)
-        if is_scored(measured.quality) and measured.quality.vmaf is not None:
+            return Quality(reason=str(exc), distorted=str(encode))
+        if measured.quality.vmaf is not None:
             self.scores = by_sample(self._clip, self._loops, measured.frames, packets_of(encode))
         return measured.quality
 

@@ -11,6 +11,7 @@ from advisor.advice.curves import Configuration
 from advisor.advice.ladder import LadderPoint, Switch, filled, hull, rungs, switches
 from advisor.advice.search import crfs
 from advisor.errors import InputError, WorkError
+from advisor.quality.settings import QualitySettings
 from advisor.results.derived import energy, output_seconds
 from runner.score import Scorer
 from runner.spec import RungSpec, Spec
@@ -128,7 +129,7 @@ def _encoded(
         spec = Spec(encoder=choice.encoder, preset=choice.preset, ladder=specs)
         clip = search.clips[video.name]
         job = named(spec, clip, search.prefix[video.name])
-        scorer = Scorer(search.encodes.ffmpeg, Path(), codec_comparison=False)
+        scorer = Scorer(search.encodes.ffmpeg, Path(), QualitySettings())
         scenario = search.encodes.measure(job, clip, scorer)
         if isinstance(scenario, str):
             if search.is_stopped:
