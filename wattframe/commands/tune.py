@@ -48,7 +48,7 @@ def main(
         str, typer.Option(help="What was usual: ENCODER:PRESET:CRF, or none.")
     ] = "libx264:medium:23",
     month_hours: Annotated[
-        float, typer.Option("--hours", min=0, help="Hours of such video a month, for what is saved.")
+        float, typer.Option("--hours", min=0, max=1e6, help="Hours of such video a month, for what is saved.")
     ] = 100.0,
     precision: Annotated[
         float, typer.Option(min=0.05, max=20, help="VMAF points to which samples may stand for the whole.")

@@ -122,7 +122,8 @@ class Search:
                 why = stopped or verdict.why
                 return Outcome(verdict=verdict, stopped=why, trials=tuple(trials), failures=self._failures)
             if verdict.leader is not None:
-                self._say(f"leads: {named(verdict.leader)} ({verdict.probability:.0%} sure)")
+                sure = f"{named(verdict.leader)}, {verdict.probability:.0%} sure"
+                self._say(f"leads: {sure}; {self._seconds_left():.0f} s left at most")
             self._try(verdict.next, verdict.next_seconds)
 
     def _consider(self, trials: Sequence[Trial]) -> Verdict:
