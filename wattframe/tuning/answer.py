@@ -25,6 +25,7 @@ __all__ = ["Answer", "Point", "Values", "answer_of", "command", "tuned_of"]
 
 _NORMAL = 1.645
 """Standard deviations to either side of an interval of 90 %."""
+_MP4_LIKE = (".mp4", ".m4v", ".mov")
 _LESS_THAN_BITS = 0.5
 """How much the energy of samples differs, beside how much their bitrates do."""
 
@@ -176,9 +177,13 @@ def command(video: Video, configuration: Configuration, resolution: str | None =
 
     filters = [] if resolution is None else [f"scale={resolution.replace('x', ':')}:flags=bicubic"]
     filters += [encoder.upload] if encoder.upload else []
-    name = f"{Path(video.name).stem}-{configuration.encoder}-{configuration.preset}-{configuration.crf:g}.mp4"
+    path = Path(video.name)
+    # a name with a colon would be a protocol, and MP4 does not take the sound of every other container
+    source = f"file:{path}" if ":" in video.name else video.name
+    suffix = ".mp4" if path.suffix.lower() in _MP4_LIKE else ".mkv"
+    name = f"{path.stem}-{configuration.encoder}-{configuration.preset}-{configuration.crf:g}{suffix}"
     return [
-        *("ffmpeg", *encoder.device, "-i", video.name, "-map", "0:V:0", "-map", "0:a?", "-c:a", "copy"),
+        *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", "-map", "0:a?", "-c:a", "copy"),
         *(["-vf", ",".join(filters)] if filters else []),
         *("-c:v", encoder.name, *filled(encoder.preset, configuration.preset), *encoder.offline),
         *encoder.fixed,
