@@ -38,7 +38,8 @@ from advisor.advice.curves import Configuration, Place
 from advisor.advice.samples import Interval, sampled
 from advisor.advice.search import Goal, Trial, Verdict, consider, crfs, holds
 from advisor.errors import WattframeError
-from advisor.quality.measure import measure, measure_all
+from advisor.quality.frames import Frame
+from advisor.quality.measure import measure_all
 from advisor.video.encoders import ENCODERS as ENCODERS_SCALE
 from advisor.video.ffmpeg import file_url, find_ffmpeg
 from benchmarks.figures import Figure, report
@@ -415,7 +416,12 @@ def _scored(shelf: Shelf, video: Video, clip: Clip, configuration: Configuration
         ],
         check=True,
     )
-    measured = measure(clip.path, path)
+    log = shelf.folder / "vmaf.json"
+    graph = f"libvmaf=log_fmt=json:log_path={log}"
+    pair = ("-i", file_url(path), "-i", file_url(clip.path), "-lavfi", graph, "-f", "null", "-")
+    subprocess.run([shelf.ffmpeg, "-v", "error", "-nostdin", *pair], check=True)
+    scores = [frame["metrics"]["vmaf"] for frame in msgspec.json.decode(log.read_bytes())["frames"]]
+    frames = [_frame(number, vmaf) for number, vmaf in enumerate(scores)]
     return Encode(
         video=video.name,
         clip=clip.path.name,
@@ -423,8 +429,21 @@ def _scored(shelf: Shelf, video: Video, clip: Clip, configuration: Configuration
         scenario="",
         repeat=1,
         samples=clip.samples,
-        scores=by_sample(clip, 1, measured.frames, packets_of(path)),
+        scores=by_sample(clip, 1, frames, packets_of(path)),
         of_pieces=clip.of_pieces,
+    )
+
+
+def _frame(number: int, vmaf: float) -> Frame:
+    return Frame(
+        number=number,
+        time_seconds=0.0,
+        reference_number=number,
+        vmaf=vmaf,
+        psnr_decibels=0.0,
+        psnr_y_decibels=0.0,
+        ssim_ratio=0.0,
+        ssim_y_ratio=0.0,
     )
 
 
