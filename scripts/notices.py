@@ -49,11 +49,14 @@ READ = {
     "matplotlib": "PSF-2.0",
     "mdurl": "MIT",
     "nvidia-ml-py": "BSD-3-Clause",
+    "partd": "BSD-3-Clause",
     "scipy": "BSD-3-Clause",
     "shellingham": "ISC",
     "skops": "MIT",
+    "sortedcontainers": "Apache-2.0",
     "uvloop": "MIT OR Apache-2.0",
     "wcwidth": "MIT",
+    "zict": "BSD-3-Clause",
 }
 # what a wheel carries that is not under the wheel's own licence
 CARRIED = {
