@@ -282,8 +282,6 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
         return _packets(captured, "checked", reason, checks=checks)
     try:
         scores, reason = _compared(request, name, captured, reference)
-    except MediaError as exc:
-        return _packets(captured, "unaligned", exc.problem, checks=checks)
     except WattframeError as exc:
         return _packets(captured, "failed", str(exc), checks=checks)
     return _packets(captured, "unaligned" if reason else "scored", reason, checks=checks, scores=scores)
@@ -295,30 +293,34 @@ def _compared(
     """The scores, or why there are none."""
     times = probe(reference.file).times
     if not times:
-        raise MediaError("the reference has no times", subject=reference.file)
+        return None, "the reference has no times"
     recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
     reach = _reach(request, name)
     reason: str | None = None
     for guess in [0.0] if recorded else reach.guesses:
         apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
-        half = min(_TRY_SECONDS, (reach.high - reach.low) / 2)
+        half = min(_PIECES_SECONDS, (reach.high - reach.low) / 2)
         start = 0.0 if recorded else max(0.0, apart - half)
         first = next((time for time in times if time >= start - _HALF_FRAME_MARGIN), None)
         if first is None:
             reason = "the reference does not reach as far"
             continue
-        quality = _measured(request, captured, reference, start, None)
-        if quality.aligned and not quality.offset_seconds and start and name in request.lags:
-            # where the search begins is not what it found: in a picture that stands every place is as good
-            quality = _measured(request, captured, reference, start, apart - (first - times[0]))
-        elif quality.aligned and not quality.offset_seconds and start:
-            reason = "the picture stands: where it belongs cannot be told"
+        try:
+            quality = _measured(request, captured, reference, start, None)
+            if quality.aligned and not quality.offset_seconds and start:
+                # where the search begins is not what it found: in a picture that stands every place is as good
+                if name not in request.lags:
+                    reason = "the picture stands: where it belongs cannot be told"
+                    continue
+                quality = _measured(request, captured, reference, start, apart - (first - times[0]))
+        except MediaError as exc:
+            reason = exc.problem
             continue
         if quality.aligned:
             at = first - times[0] + (quality.offset_seconds or 0.0)
             lag = at if recorded else captured.shown_from - reference.shown_from - at
             return _scores(quality, lag), None
-        reason = quality.reason
+        reason = quality.reason or "not aligned"
     return None, reason
 
 
