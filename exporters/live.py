@@ -170,7 +170,7 @@ class LiveCollector:
     """
 
     name = "live"
-    poll_seconds = None
+    poll_seconds = 1.0
 
     def __init__(
         self, path: Path, ffmpeg: str, cpu: float | None = None, run: Run | None = None, *, nice: int = 10
