@@ -346,6 +346,11 @@ def accuracy(windows: Sequence[Kept], recordings: Recordings) -> Iterator[Figure
     differences, offsets, lacking = [], [], 0
     for window in windows:
         for name, seen in window.answer.seen.items():
+            if seen.outcome not in ("scored", "checked") or seen.reason:
+                sys.stderr.write(
+                    f"{window.begun:7.1f}-{window.ended:.1f} {window.stream}/{name}: "
+                    f"{seen.outcome}, {seen.reason}\n"
+                )
             if seen.scores is None or seen.scores.vmaf is None:
                 continue
             offsets.append((abs(seen.scores.lag_seconds - delays[f"{window.stream}/{name}"]), window, name))

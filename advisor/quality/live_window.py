@@ -8,11 +8,13 @@ that never answers hurts nobody else, the CPU that it took is known to the kerne
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +28,13 @@ from advisor.errors import MediaError, WattframeError
 from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
 from advisor.quality.live_checks import Checks, check
-from advisor.quality.measure import measure
-from advisor.quality.probe import probe
+from advisor.quality.matching import paired
+from advisor.quality.measure import begun, measure
+from advisor.quality.passes import Work, ffmpeg_command
+from advisor.quality.probe import Media, probe
+from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import QualitySettings
+from advisor.quality.tracks import read_track, track_filters
 from advisor.results import Quality
 
 __all__ = [
@@ -65,7 +71,7 @@ _STEADY_SECONDS, _PIECES_SECONDS = 1.0, 5.0
 """How much a lag that was found changes until the next window: by jitter, and by a piece of a playlist."""
 _PATIENCE_SECONDS = 12.0
 """More than the window itself that a stream is waited for."""
-_HALF_FRAME_MARGIN = 0.0005
+_HALF_FRAME_SECONDS = 0.0005
 _LIMIT_SECONDS, _END_SECONDS, _POLL_MILLISECONDS = 300.0, 5.0, 200
 
 
@@ -278,8 +284,8 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
     if name == REFERENCE or reference is None:
         return _packets(captured, "checked", None, checks=checks)
     if not reference.complete or name in request.absent:
-        reason = "it was not there before" if reference.complete else "the reference did not come"
-        return _packets(captured, "checked", reason, checks=checks)
+        lacking = "it was not there before" if reference.complete else "the reference did not come"
+        return _packets(captured, "checked", lacking, checks=checks)
     try:
         scores, reason = _compared(request, name, captured, reference)
     except WattframeError as exc:
@@ -291,50 +297,68 @@ def _compared(
     request: Request, name: str, captured: Capture, reference: Capture
 ) -> tuple[Scores | None, str | None]:
     """The scores, or why there are none."""
-    times = probe(reference.file).times
-    if not times:
+    source, encode = probe(reference.file), probe(captured.file)
+    if not source.times:
         return None, "the reference has no times"
     recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
     reach = _reach(request, name)
     reason: str | None = None
     for guess in [0.0] if recorded else reach.guesses:
         apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
-        half = min(_PIECES_SECONDS, (reach.high - reach.low) / 2)
-        start = 0.0 if recorded else max(0.0, apart - half)
-        first = next((time for time in times if time >= start - _HALF_FRAME_MARGIN), None)
+        start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
+        first = next((time for time in source.times if time >= start - _HALF_FRAME_SECONDS), None)
         if first is None:
             reason = "the reference does not reach as far"
             continue
         try:
-            quality = _measured(request, captured, reference, start, None)
-            if quality.aligned and not quality.offset_seconds and start:
-                # where the search begins is not what it found: in a picture that stands every place is as good
+            offset = _offset(request, source, encode, start)
+            if start and not offset:
+                # a picture that stands fits everywhere, also where the search begins: the former lag holds
                 if name not in request.lags:
                     reason = "the picture stands: where it belongs cannot be told"
                     continue
-                quality = _measured(request, captured, reference, start, apart - (first - times[0]))
+                offset = apart - (first - source.times[0])
+            quality = measure(
+                reference.file,
+                captured.file,
+                QualitySettings(reference_start=start, offset=offset, crop="none"),
+                ffmpeg=request.ffmpeg,
+                threads=request.threads,
+                nice=request.nice,
+            ).quality
         except MediaError as exc:
             reason = exc.problem
             continue
         if quality.aligned:
-            at = first - times[0] + (quality.offset_seconds or 0.0)
+            at = first - source.times[0] + (quality.offset_seconds or 0.0)
             lag = at if recorded else captured.shown_from - reference.shown_from - at
             return _scores(quality, lag), None
-        reason = quality.reason or "not aligned"
+        reason = quality.reason or "its frames and the reference's do not belong together"
     return None, reason
 
 
-def _measured(
-    request: Request, captured: Capture, reference: Capture, start: float, offset: float | None
-) -> Quality:
-    return measure(
-        reference.file,
-        captured.file,
-        QualitySettings(reference_start=start, offset=offset, crop="none"),
-        ffmpeg=request.ffmpeg,
-        threads=request.threads,
-        nice=request.nice,
-    ).quality
+def _offset(request: Request, source: Media, encode: Media, start: float) -> float:
+    """Where in the reference, from ``start`` on, the rendition begins; 0 also where every place is as good.
+
+    Thumbnails alone: a search among scored frames would score them several times.
+    """
+    settings = QualitySettings(reference_start=start, crop="none")
+    output = begun(source, encode, settings)
+    work = Work(settings, request.ffmpeg, request.threads, request.nice, None)
+    with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
+        folder = Path(name)
+        tracks = {"reference": 0, "output": 1}
+        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for one, n in tracks.items())
+        command = ffmpeg_command(work, source, [output], folder, graph)
+        for one in tracks:
+            command += ["-map", f"[{one}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{one}.raw"]
+        run_ffmpeg(command, folder=folder, nice=request.nice, inputs=(source.path, encode.path))
+        theirs, ours = (read_track(folder, one) for one in tracks)
+    _, shift = paired(output, source, theirs, ours, settings)
+    if not shift:
+        return 0.0
+    track = theirs if shift > 0 else ours
+    return math.copysign(float(track.times[abs(shift)] - track.times[0]), shift)
 
 
 def _scores(quality: Quality, lag: float) -> Scores:

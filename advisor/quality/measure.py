@@ -31,7 +31,7 @@ from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.video.ffmpeg import find_ffmpeg
 
-__all__ = ["Measurement", "measure", "measure_all"]
+__all__ = ["Measurement", "begun", "measure", "measure_all"]
 
 _PASSES = 4
 _BYTES_PER_PIXEL = 140
@@ -104,7 +104,7 @@ def measure_all(
     outputs: dict[int, OutputState] = {}
     for place, path in enumerate(distorted):
         try:
-            outputs[place] = _begun(source, probe(path, work.settings.raw), work.settings)
+            outputs[place] = begun(source, probe(path, work.settings.raw), work.settings)
         except WattframeError as exc:
             outcomes[place] = exc
     for group in _groups(outputs, source):
@@ -136,7 +136,7 @@ def _free_memory_bytes() -> int:
     return max(0, min(free))
 
 
-def _begun(source: Media, encode: Media, settings: QualitySettings) -> OutputState:
+def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputState:
     """The first guess: whole pictures, frames by the times in the containers."""
     crop = crop_by_hand(settings.crop, source) if isinstance(settings.crop, Area) else Crop()
     decided = plan(source, encode, settings, crop)
@@ -232,8 +232,10 @@ def _better(
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=output.media.path)
     unread = source.seconds - float(reference.times[-1] - reference.times[0]) > 1.0
-    if unread and not output.wide and not offset and doubtful(reference.pictures, seen.pictures, pairing):
-        return replace(output, wide=True)
+    if unread and not output.wide:
+        cut_short = bool(offset) and pairing.first + len(pairing.partners) < len(seen.times)
+        if cut_short or (not offset and doubtful(reference.pictures, seen.pictures, pairing)):
+            return replace(output, wide=True)
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
     if settings.crop == "auto" and output.comparison.crop != Crop() and not output.registered:
         changed = replace(_registered(work, changed, source), registered=True)

@@ -17,6 +17,7 @@ __all__ = [
     "VMAF_STEPS",
     "board",
     "tier_stat",
+    "variable",
     "vmaf",
 ]
 

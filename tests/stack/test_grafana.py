@@ -128,11 +128,11 @@ def test_variables_that_are_used_are_defined(name: str) -> None:
     board = BOARDS[name]
     defined = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board["panels"])
-    for variable in ("run", "scenario", "region", "encoder"):
+    for variable in ("run", "scenario", "region", "encoder", "stream"):
         if f"${variable}" in text:
             assert variable in defined
 
 
 def test_the_variables_that_were_asked_for_exist() -> None:
     found = {v["name"] for board in BOARDS.values() for v in board["templating"]["list"]}
-    assert found == {"run", "scenario", "region", "encoder"}
+    assert found == {"run", "scenario", "region", "encoder", "stream"}
