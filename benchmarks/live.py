@@ -85,7 +85,7 @@ class Fault(Struct, frozen=True):
 CHANNELS = [
     Channel("news/reference", 0.0, 1200, "ultrafast"),
     Channel("news/high", 0.5, 400),
-    Channel("news/low", 3.0, 200),
+    Channel("news/low", 3.0, 150),
     Channel("sport/reference", 0.0, 1200, "ultrafast"),
     Channel("sport/high", 6.5, 400),
     Channel("sport/low", 10.0, 200),
