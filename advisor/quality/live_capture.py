@@ -82,18 +82,19 @@ class Capture(Struct, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> float:
-        """From the first frame to the end of the last."""
+        """From the first frame to the end of the last that is sure to have no frame missing before it."""
         return sum(self._steps()) + self.interval
 
     @property
     def bitrate_kbps(self) -> float:
         """Of the video."""
-        return sum(p.size for p in self.packets) * 8 / 1000 / self.seconds
+        span = self.packets[-1].dts - self.packets[0].dts + self.interval
+        return sum(p.size for p in self.packets) * 8 / 1000 / span
 
     @property
     def frame_rate(self) -> float:
         """Frames that came, a second of video."""
-        return len(self.packets) / self.seconds
+        return (len(self._steps()) + 1) / self.seconds
 
     @property
     def missing_frames(self) -> int:
@@ -113,7 +114,8 @@ class Capture(Struct, frozen=True, kw_only=True):
         return max([self.keyframe_age, *(b - a for a, b in itertools.pairwise(keys))])
 
     def _steps(self) -> list[float]:
-        times = sorted({p.pts for p in self.packets})
+        # those behind the last decoding time are there in part: frames are sent in the order of decoding
+        times = sorted({p.pts for p in self.packets if p.pts <= self.packets[-1].dts})
         return [b - a for a, b in itertools.pairwise(times)]
 
 
