@@ -1,12 +1,16 @@
 """Live streams through a real nginx: what is published beside what is true, and what watching costs.
 
     python -m benchmarks.live [--minutes 20] [--every 30] [--cpu 0.5] [--json]
+    python -m benchmarks.live --transports [--json]
 
 Two streams with two renditions each are encoded in real time and sent to nginx by RTMP. Every frame carries
 its number as a row of blocks, and renditions get each frame so many seconds later than the reference, so that
 offsets and pairs are known. All streams are also recorded. In the middle the bitrate of one falls to a fifth,
 one freezes, one turns black, one is killed and begun again, and nginx is killed. Then the recordings of the
 very frames of each window, found by their numbers, are scored by ffmpeg's libvmaf alone.
+
+With ``--transports`` one rendition by each of HLS, DASH, SRT and UDP is looked at in some windows, beside a
+reference by RTMP.
 
 Needs nginx with its RTMP module and Prometheus; with root the encoders of one stream are put in a control
 group, whose energy is compared with its CPU seconds.
@@ -61,6 +65,8 @@ class Channel(Struct):
     delay: float
     kbps: int
     preset: str = "veryfast"
+    sink: tuple[str, ...] = ()
+    """ffmpeg's output; empty: nginx."""
     kind: str = ""
     """The fault it has now."""
     process: subprocess.Popen[bytes] | None = None
@@ -147,19 +153,22 @@ def numbers(path: Path) -> list[int]:
 class Feeder:
     """Gives every encoder its frames at their time, and starts it again when it has ended."""
 
-    def __init__(self, server: RtmpServer, frames: np.ndarray) -> None:
+    def __init__(self, server: RtmpServer, frames: np.ndarray, channels: Sequence[Channel]) -> None:
         self.begun = time.monotonic()
-        self._url, self._frames = server.url, frames
+        self._url, self._frames, self._channels = server.url, frames, channels
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._feed, args=(one,), daemon=True) for one in CHANNELS]
+        self._threads = [threading.Thread(target=self._feed, args=(one,), daemon=True) for one in channels]
         for thread in self._threads:
             thread.start()
 
     def close(self) -> None:
         self._stop.set()
+        for channel in self._channels:  # one whose encoder waits for a reader is not waited for
+            if channel.process is not None:
+                channel.process.kill()
         for thread in self._threads:
             thread.join()
-        for channel in CHANNELS:
+        for channel in self._channels:
             self._end(channel)
 
     def _feed(self, channel: Channel) -> None:
@@ -210,7 +219,8 @@ class Feeder:
             "1",
         )
         rate = ("-b:v", f"{kbps}k", "-maxrate", f"{kbps}k", "-bufsize", f"{kbps}k")
-        command = [FFMPEG, "-loglevel", "quiet", *raw, *x264, *rate, "-f", "flv", self._url(channel.key)]
+        sink = channel.sink or ("-f", "flv", self._url(channel.key))
+        command = [FFMPEG, "-loglevel", "quiet", "-y", *raw, *x264, *rate, *sink]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
         with contextlib.suppress(OSError):
             (group_folder() / "cgroup.procs").write_text(str(process.pid) if "news" in channel.name else "")
@@ -330,15 +340,23 @@ class Recordings:
             for side in sides
         ):
             return None
-        cuts = [
-            f"trim=start_frame={side[0][1]}:end_frame={side[-1][1] + 1},settb=1/{RATE},setpts=N"
-            for side in sides
-        ]
-        graph = f"[0:v]{cuts[0]}[r];[1:v]{cuts[1]}[d];[d][r]libvmaf=model=version=vmaf_v0.6.1"
-        inputs = [part for side in sides for part in ("-i", file_url(side[0][0]))]
-        command = [*(FFMPEG, "-hide_banner", "-nostdin", "-nostats"), *inputs, "-filter_complex", graph]
-        done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True)
-        return float(re.findall(r"VMAF score: ([0-9.]+)", done.stderr)[-1])
+        return libvmaf(sides[0][0][0], sides[1][0][0], *(cut(side[0][1], len(wanted)) for side in sides))
+
+
+def cut(first: int, frames: int) -> str:
+    """So many frames from the first one on, at times that the filters pair by number."""
+    return f"trim=start_frame={first}:end_frame={first + frames},settb=1/{RATE},setpts=N"
+
+
+def libvmaf(
+    reference: Path, rendition: Path, cut: str, rendition_cut: str = f"settb=1/{RATE},setpts=N"
+) -> float:
+    """The score by ffmpeg alone."""
+    graph = f"[0:v]{cut}[r];[1:v]{rendition_cut}[d];[d][r]libvmaf=model=version=vmaf_v0.6.1"
+    inputs = ("-i", file_url(reference), "-i", file_url(rendition))
+    command = [*(FFMPEG, "-hide_banner", "-nostdin", "-nostats"), *inputs, "-filter_complex", graph]
+    done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True)
+    return float(re.findall(r"VMAF score: ([0-9.]+)", done.stderr)[-1])
 
 
 def accuracy(windows: Sequence[Kept], recordings: Recordings) -> Iterator[Figure]:
@@ -486,6 +504,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--every", type=float, default=30.0)
     parser.add_argument("--cpu", type=float, default=0.5)
+    parser.add_argument("--transports", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--keep", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
@@ -497,7 +516,61 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{lacks}\n")
         return 1
     with tempfile.TemporaryDirectory(prefix="wattframe-bench-live-") as name:
-        return report(list(measured(Path(name), options)), as_json=options.json)
+        made = transports(Path(name)) if options.transports else measured(Path(name), options)
+        return report(list(made), as_json=options.json)
+
+
+def transports(folder: Path) -> Iterator[Figure]:
+    """Some windows of a rendition by each transport."""
+    web, srt, udp = free_ports(3)
+    listing = ("-hls_time", "2", "-hls_list_size", "6", "-hls_flags", "delete_segments")
+    pieces = ("-seg_duration", "2", "-window_size", "6", "-streaming", "0")
+    sinks = {
+        "hls": (("-f", "hls", *listing, str(folder / "web" / "a.m3u8")), f"http://127.0.0.1:{web}/a.m3u8"),
+        "dash": (("-f", "dash", *pieces, str(folder / "web" / "a.mpd")), f"http://127.0.0.1:{web}/a.mpd"),
+        "srt": ((), f"srt://127.0.0.1:{srt}"),
+        "udp": (("-f", "mpegts", f"udp://127.0.0.1:{udp}?pkt_size=1316"), f"udp://127.0.0.1:{udp}"),
+    }
+    channels = [Channel("all/reference", 0.0, 1200, "ultrafast")]
+    channels += [Channel(f"all/{name}", 2.0, 300, sink=sink) for name, (sink, _) in sinks.items()]
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(rtmp_server(folder / "nginx"))
+        (folder / "web").mkdir()
+        serve = [sys.executable, "-m", "http.server", str(web), "--bind", "127.0.0.1"]
+        process = stack.enter_context(
+            subprocess.Popen(serve, cwd=folder / "web", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        stack.callback(process.terminate)
+        feeder = Feeder(server, source(folder), channels)
+        stack.callback(feeder.close)
+        time.sleep(12)
+        addresses = {"reference": server.url("all_reference")} | {n: url for n, (_, url) in sinks.items()}
+        lags: dict[str, float] = {}
+        for round_number in range(4):
+            place = folder / f"window{round_number}"
+            place.mkdir()
+            request = Request(
+                addresses=addresses, window_seconds=4, ffmpeg=FFMPEG, lags=lags, search=round_number
+            )
+            # ffmpeg as an SRT server keeps what it has read until somebody calls: it begins with the window
+            listen = ["-f", "mpegts", f"srt://127.0.0.1:{srt}?mode=listener"]
+            quiet = [*QUIET, "-loglevel", "quiet"]
+            with subprocess.Popen([*quiet, "-i", server.url("all_srt"), "-c", "copy", *listen]) as relay:
+                answer = run_window(request, place, stopped=lambda: False).answer
+                relay.kill()
+            assert answer is not None
+            for name, seen in answer.seen.items():
+                sys.stderr.write(f"{round_number} {name}: {seen.outcome} {seen.reason or ''} {seen.scores}\n")
+                if seen.scores is None or seen.scores.vmaf is None:
+                    continue
+                lags[name] = seen.scores.lag_seconds
+                files = [place / "0.mkv", place / f"{list(addresses).index(name)}.mkv"]
+                sides = [numbers(path) for path in files]
+                shared = [number for number in sides[1] if number in sides[0]]
+                offline = libvmaf(*files, *(cut(side.index(shared[0]), len(shared)) for side in sides))
+                what = f"{name}, window {round_number}: "
+                yield Figure(f"{what}VMAF", seen.scores.vmaf, "", "offline", offline)
+                yield Figure(f"{what}offset where the encoder lags 2 s", lags[name], "s")
 
 
 def measured(folder: Path, options: argparse.Namespace) -> Iterator[Figure]:
@@ -512,7 +585,7 @@ def measured(folder: Path, options: argparse.Namespace) -> Iterator[Figure]:
             stack.callback(lambda: wait_until(removed))
             watts = ("--idle-watts", "10", "--max-watts", "50")
             meter = stack.enter_context(served("exporters.docker_stats", "--units", GROUP, *watts))
-        feeder = Feeder(server, frames)
+        feeder = Feeder(server, frames, CHANNELS)
         stack.callback(feeder.close)
         recorder = Recorder(server, folder / "recorded")
         streams = [

@@ -25,6 +25,8 @@ __all__ = ["Capture", "Packet", "Wanted", "capture", "comes_in_pieces", "is_reco
 
 _RETRY_SECONDS = 0.5
 _JUMP_SECONDS = 10.0
+_MOST_WAIT_SECONDS = 20.0
+"""Of video before a key frame; a server that sends what it has kept for hours is cut off there."""
 _END_SECONDS = 5.0
 """What ffmpeg is given to finish its file."""
 _CAUSES = (
@@ -144,8 +146,9 @@ def command(ffmpeg: str, wanted: Wanted) -> list[str]:
     """ffmpeg's, without the address."""
     protocols, formats = PROTOCOLS[scheme_of(wanted.address)]
     bursts = comes_in_pieces(wanted.address) or is_recorded(wanted.address)
-    # elsewhere what comes before the first key frame, which is left out, would count
-    end = ("-t", f"{wanted.span_seconds:.3f}") if bursts else ()
+    # elsewhere what comes before the first key frame counts, although it is left out
+    most = wanted.span_seconds if bursts else wanted.span_seconds + _MOST_WAIT_SECONDS
+    end = ("-t", f"{most:.3f}")
     return [
         *(ffmpeg, "-hide_banner", "-nostats", "-loglevel", "error", "-y"),
         *("-protocol_whitelist", f"pipe,{protocols}", "-format_whitelist", f"concat,{formats}"),
