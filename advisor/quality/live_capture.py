@@ -212,8 +212,9 @@ def _attempt(wanted: Wanted, ffmpeg: str, folder: Path) -> tuple[list[Packet], b
     late.cancel()
     text = said.read_text(errors="replace")
     ended_well = process.returncode in (0, 255)  # 255 after SIGINT
-    # a recorded or segmented one ends by itself, a frame short of the span at the most
-    whole = bool(packets) and packets[-1].dts - packets[0].dts >= 0.9 * wanted.span_seconds
+    # bursts end by themselves, a frame short of the span; a file may end before
+    spanned = packets[-1].dts - packets[0].dts if packets else 0.0
+    whole = spanned >= 0.9 * wanted.span_seconds or (bool(packets) and is_recorded(wanted.address))
     return packets, whole and ended_well, next((cause for cause in _CAUSES if cause in text), None)
 
 

@@ -214,7 +214,9 @@ def begins(request: Request) -> dict[str, tuple[float, float]]:
     """
     window, keys = request.window_seconds, request.keyframe_seconds
     addresses = request.addresses
-    if REFERENCE not in addresses or any(is_recorded(address) for address in addresses.values()):
+    if any(is_recorded(address) for address in addresses.values()):
+        return {name: (0.0, window + 2 * keys * (name == REFERENCE)) for name in addresses}
+    if REFERENCE not in addresses:
         return dict.fromkeys(addresses, (0.0, window))
     reaches = {name: _reach(request, name) for name in addresses if name not in {REFERENCE, *request.absent}}
     opened = {name: keys + reach.high for name, reach in reaches.items()}

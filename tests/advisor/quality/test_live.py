@@ -39,7 +39,7 @@ def test_a_list_is_read_with_its_defaults(tmp_path: Path) -> None:
             "line 5: streams[0].renditions[0].url: expected str, got array",
         ),
         (
-            "streams:\n- name: a\n  renditions:\n  - {name: b, url: 'concat:s3cret|x'}\n",
+            "streams:\n- name: a\n  renditions:\n  - {name: b, url: 'rtsp://user:s3cret@host/1'}\n",
             "line 4: streams[0].renditions[0].url: "
             "expected one of rtmp, rtmps, srt, udp, rtp, http, https, file before the colon of an address",
         ),

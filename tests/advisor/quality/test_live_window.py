@@ -157,12 +157,15 @@ def test_a_stream_that_never_comes_is_nowhere_to_be_read_and_leaves_nothing(tmp_
 
 @pytest.fixture
 def playlists() -> Iterator[str]:
-    """A server whose playlist leads to a file of the machine that reads it."""
+    """A server whose playlist leads to a file of the machine that reads it; another one is plain text."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             text = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/hostname.ts\n#EXT-X-ENDLIST\n"
+            if "text" in self.path:
+                text = b"FAILED TO CONNECT"
             self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
 
@@ -171,34 +174,50 @@ def playlists() -> Iterator[str]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/a.m3u8"
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
 
 
 @pytest.mark.ffmpeg
-def test_a_playlist_from_the_network_opens_no_file(playlists: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "cause"), [("a.m3u8", "not on whitelist"), ("text.m3u8", "Invalid data found")]
+)
+def test_a_playlist_from_the_network_opens_no_file(
+    playlists: str, tmp_path: Path, path: str, cause: str
+) -> None:
     now = time.monotonic()
-    wanted = Wanted(name="0", address=playlists, begin=now, span_seconds=1, deadline=now + 1)
+    wanted = Wanted(name="0", address=f"{playlists}/{path}", begin=now, span_seconds=1, deadline=now + 1)
     captured = capture(wanted, str(find_ffmpeg()), tmp_path)
-    assert (captured.packets, captured.complete) == ((), False)
-    assert "not on whitelist" in (tmp_path / "0.txt").read_text()
+    assert (captured.packets, captured.complete, captured.cause) == ((), False, cause)
 
 
 @pytest.mark.ffmpeg
 def test_a_window_of_files(tmp_path: Path) -> None:
-    """The rendition begins 10 frames later; another is a still picture."""
+    """One rendition begins 10 frames later, one is a still picture, one begins shortly before the clock of
+    its transport stream turns over, and one is sent in twice the size from the middle on.
+    """
     ffmpeg = str(find_ffmpeg())
-    source = "testsrc2=s=160x90:r=25:d=4,format=yuv420p"
+    source, h264 = "testsrc2=s=160x90:r=25:d=4", ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1")
     made = {
         "reference.mkv": [source, "-c:v", "ffv1"],
-        "low.mkv": [f"{source},trim=start_frame=10,setpts=PTS-STARTPTS", "-c:v", "libx264", "-crf", "30"],
-        "still.mkv": ["color=gray:s=160x90:r=25:d=4", "-c:v", "libx264"],
+        "low.mkv": [f"{source},trim=start_frame=10,setpts=PTS-STARTPTS", *h264, "-crf", "30"],
+        "still.mkv": ["color=gray:s=160x90:r=25:d=4", *h264],
+        "turns.ts": [source, *h264, "-output_ts_offset", "95442"],
+        "grows.flv": [f"{source},trim=end=2", *h264],
+        "rest.flv": [
+            f"{source},trim=start=2,scale=320:180,setpts=PTS-STARTPTS",
+            *h264,
+            "-output_ts_offset",
+            "2",
+        ],
     }
     for name, (graph, *encode) in made.items():
         run = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", graph, *encode, str(tmp_path / name)]
         subprocess.run(run, check=True)
-    addresses = {Path(name).stem: f"file:{tmp_path / name}" for name in made}
+    rest = (tmp_path / "rest.flv").read_bytes()[13:]  # behind the head of an FLV
+    (tmp_path / "grows.flv").write_bytes((tmp_path / "grows.flv").read_bytes() + rest)
+    addresses = {Path(name).stem: f"file:{tmp_path / name}" for name in made if name != "rest.flv"}
     folder = tmp_path / "window"
     folder.mkdir()
     request = Request(addresses=addresses, window_seconds=3, ffmpeg=ffmpeg, nice=0)
@@ -209,12 +228,18 @@ def test_a_window_of_files(tmp_path: Path) -> None:
         "reference": "checked",
         "low": "scored",
         "still": "unaligned",
+        "turns": "scored",
+        "grows": "scored",
     }
     low = seen["low"]
     assert low.scores is not None and low.checks is not None  # noqa: PT018
     assert low.scores.lag_seconds == pytest.approx(0.4)
     assert low.scores.vmaf is not None and 30 < low.scores.vmaf < 100  # noqa: PT018
     assert (low.checks.frozen_ratio, low.frame_rate, low.missing_frames) == (0.0, pytest.approx(25), 0)
+    assert (seen["turns"].frame_rate, seen["turns"].missing_frames) == (pytest.approx(25), 0)
+    grows = seen["grows"].scores
+    assert grows is not None
+    assert "the picture of the output changes its size to 320x180" in grows.notes
     assert seen["still"].checks is not None
     assert seen["still"].checks.frozen_ratio == pytest.approx(1.0, abs=0.05)
     assert window.cpu_seconds > 0
