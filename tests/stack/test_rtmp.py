@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from advisor.errors import FfmpegError
+from advisor.quality.live import read_live
 from advisor.results import Run, read_run
 from advisor.video.ffmpeg import find_ffmpeg
 from tests.support.rtmp_server import RtmpServer, free_ports, missing_for_rtmp, rtmp_server
@@ -129,3 +131,23 @@ def test_a_server_killed_half_way_is_a_failed_scenario(server: RtmpServer, tmp_p
     assert scenario.error is not None
     assert scenario.error.startswith("ffmpeg ended with code ")
     assert scenario.power is None
+
+
+def test_what_the_compose_file_transcodes_is_what_its_list_watches(server: RtmpServer) -> None:
+    """The command of the profile live, with the paths and the server of this machine."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    (news,) = read_live(ROOT / "docker" / "live" / "streams.yaml").streams
+    assert news.container == services["transcoder"]["container_name"]
+    host = f"127.0.0.1:{server.rtmp}"
+    command = [part.replace("nginx-rtmp/", f"{host}/") for part in services["transcoder"]["command"]]
+    clip = command.index("-i") + 1
+    command[clip] = str(ROOT / "samples" / "bigbuckbunny.mp4")
+    process = subprocess.Popen([find_ffmpeg(), *command], stderr=subprocess.DEVNULL)
+    try:
+        wanted = {url.rpartition("/")[2] for url in news.addresses.values()}
+        sizes = {"reference": "640x360", "360p": "640x360", "180p": "320x180"}
+        assert wanted == sizes.keys()
+        wait_until(lambda: server.streams() == sizes)
+    finally:
+        process.kill()
+        process.wait()
