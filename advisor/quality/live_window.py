@@ -92,6 +92,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Time without a key frame that is reckoned with."""
     threads: int = 1
     nice: int = 10
+    """Added to the niceness of the process and all that it starts."""
 
 
 class Scores(Struct, frozen=True, kw_only=True):
@@ -326,7 +327,6 @@ def _compared(
                 QualitySettings(reference_start=start, offset=offset, crop="none"),
                 ffmpeg=request.ffmpeg,
                 threads=request.threads,
-                nice=request.nice,
             ).quality
         except MediaError as exc:
             reason = exc.problem
@@ -346,7 +346,7 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
     """
     settings = QualitySettings(reference_start=start, crop="none")
     output = begun(source, encode, settings)
-    work = Work(settings, request.ffmpeg, request.threads, request.nice, None)
+    work = Work(settings, request.ffmpeg, request.threads, 0, None)
     with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
         folder = Path(name)
         tracks = {"reference": 0, "output": 1}
@@ -354,7 +354,7 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
         command = ffmpeg_command(work, source, [output], folder, graph)
         for one in tracks:
             command += ["-map", f"[{one}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{one}.raw"]
-        run_ffmpeg(command, folder=folder, nice=request.nice, inputs=(source.path, encode.path))
+        run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
         theirs, ours = (read_track(folder, one) for one in tracks)
     _, shift = paired(output, source, theirs, ours, settings)
     if not shift:
@@ -379,7 +379,9 @@ def main() -> int:
     # a parent that gives up ends the children of this process too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(sys.argv[1])
-    answer = window(msgspec.json.decode(sys.stdin.buffer.read(), type=Request), folder)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    os.nice(request.nice)
+    answer = window(request, folder)
     (folder / ANSWER).write_bytes(msgspec.json.encode(answer))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import subprocess
 import threading
@@ -125,16 +126,14 @@ def test_an_address_is_no_argument_and_cannot_leave_its_line() -> None:
     assert r"file 'rtmp://user:it'\''s@host/live/key'" in playlist(address).splitlines()
 
 
-def processes_that_say(text: str) -> list[str]:
-    said = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has ended
-            continue
-        if text in line:
-            said.append(line)
-    return said
+def command_lines(folder: Path) -> list[str]:
+    """Of the processes that work in ``folder``, as everybody can read them."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if (process / "cwd").readlink() == folder:
+                lines.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return lines
 
 
 @pytest.mark.ffmpeg
@@ -143,16 +142,17 @@ def test_a_stream_that_never_comes_is_nowhere_to_be_read_and_leaves_nothing(tmp_
     (port,) = free_ports(1)
     address = f"udp://127.0.0.1:{port}?localaddr=127.0.0.1&s3cret=s3cret"
     request = Request(addresses={"x": address}, window_seconds=1, ffmpeg=str(find_ffmpeg()))
-    begun: list[bool] = []
+    seen: list[str] = []
 
     def stopped() -> bool:
-        begun.extend([True] if processes_that_say("0.mkv") else [])
-        assert not processes_that_say("s3cret")
-        return bool(begun)
+        seen.extend(command_lines(tmp_path))
+        return bool(seen)
 
     window = run_window(request, tmp_path, stopped=stopped)
     assert (window.answer, window.problem) == (None, "it was stopped")
-    wait_until(lambda: not processes_that_say(f"{tmp_path}"))
+    assert [line for line in seen if "pipe:0" in line]
+    assert not [line for line in seen if "s3cret" in line or f"{port}" in line]
+    wait_until(lambda: not command_lines(tmp_path))
 
 
 @pytest.fixture
