@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from advisor.errors import MediaError, WattframeError
+from advisor.errors import FfmpegError, MediaError
 from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
 from advisor.quality.live_checks import Checks, check
@@ -71,7 +71,7 @@ _STEADY_SECONDS, _PIECES_SECONDS = 1.0, 5.0
 """How much a lag that was found changes until the next window: by jitter, and by a piece of a playlist."""
 _PATIENCE_SECONDS = 12.0
 """More than the window itself that a stream is waited for."""
-_HALF_FRAME_SECONDS = 0.0005
+_ROUNDING_SECONDS = 0.0005
 _LIMIT_SECONDS, _END_SECONDS, _POLL_MILLISECONDS = 300.0, 5.0, 200
 
 
@@ -158,19 +158,23 @@ def run_window(
     assert process.stdin is not None  # noqa: S101
     with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
         stdin.write(msgspec.json.encode(request))
-    limit, problem, ending = time.monotonic() + limit_seconds, None, signal.SIGTERM
+    limit, problem = time.monotonic() + limit_seconds, None
     handle = os.pidfd_open(process.pid)
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
         while not poll.poll(_POLL_MILLISECONDS):
-            if stopped() or time.monotonic() > limit:
-                problem = "it was stopped" if stopped() else f"it took longer than {limit_seconds:g} s"
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, ending)
-                limit, ending = time.monotonic() + _END_SECONDS, signal.SIGKILL
+            late = time.monotonic() > limit
+            if not late and (problem is not None or not stopped()):
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM if problem is None else signal.SIGKILL)
+            problem = problem or (f"it took longer than {limit_seconds:g} s" if late else "it was stopped")
+            limit = time.monotonic() + _END_SECONDS
     finally:
         os.close(handle)
+    with contextlib.suppress(ProcessLookupError):  # what it left behind, while the number is still its own
+        os.killpg(process.pid, signal.SIGKILL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     cpu = usage.ru_utime + usage.ru_stime
@@ -231,14 +235,7 @@ def window(request: Request, folder: Path) -> Answer:
     """Look at the stream once; leaves what it fetched in ``folder``."""
     captures = _fetched(request, folder)
     reference = captures.get(REFERENCE)
-    seen = {}
-    for name, captured in captures.items():
-        try:
-            seen[name] = _seen(request, name, captured, reference)
-        except WattframeError as exc:
-            # a MediaError names the file, which is the window's own
-            problem = exc.problem if isinstance(exc, MediaError) else str(exc)
-            seen[name] = _packets(captured, "damaged" if isinstance(exc, MediaError) else "failed", problem)
+    seen = {name: _seen(request, name, captured, reference) for name, captured in captures.items()}
     intervals = [one.keyframe_interval for one in captures.values() if one.packets]
     return Answer(seen=seen, keyframe_seconds=min(10.0, max([request.keyframe_seconds / 2, 1.0, *intervals])))
 
@@ -256,8 +253,8 @@ def _fetched(request: Request, folder: Path) -> dict[str, Capture]:
         )
         for n, (name, (begin, span)) in enumerate((name, plan[name]) for name in request.addresses)
     ]
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        done = list(pool.map(lambda one: capture(one, request.ffmpeg, folder), wanted))
+    # not in a with: one that is told to end does not wait for its threads
+    done = ThreadPoolExecutor(len(wanted)).map(lambda one: capture(one, request.ffmpeg, folder), wanted)
     return dict(zip(request.addresses, done, strict=True))
 
 
@@ -283,7 +280,10 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
         return _packets(captured, "unreachable", captured.cause or "nothing came")
     if not captured.complete:
         return _packets(captured, "lost", captured.cause or "ended before the window did")
-    checks = check(captured.file, request.ffmpeg, min(request.window_seconds, captured.seconds))
+    try:
+        checks = check(captured.file, request.ffmpeg, min(request.window_seconds, captured.seconds))
+    except FfmpegError as exc:
+        return _packets(captured, "damaged", str(exc))
     if name == REFERENCE or reference is None:
         return _packets(captured, "checked", None, checks=checks)
     if not reference.complete or name in request.absent:
@@ -291,7 +291,9 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
         return _packets(captured, "checked", lacking, checks=checks)
     try:
         scores, reason = _compared(request, name, captured, reference)
-    except WattframeError as exc:
+    except MediaError as exc:  # by the probe; it names the file, which is the window's own
+        return _packets(captured, "damaged", exc.problem, checks=checks)
+    except FfmpegError as exc:
         return _packets(captured, "failed", str(exc), checks=checks)
     return _packets(captured, "unaligned" if reason else "scored", reason, checks=checks, scores=scores)
 
@@ -309,7 +311,7 @@ def _compared(
     for guess in [0.0] if recorded else reach.guesses:
         apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
         start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
-        first = next((time for time in source.times if time >= start - _HALF_FRAME_SECONDS), None)
+        first = next((time for time in source.times if time >= start - _ROUNDING_SECONDS), None)
         if first is None:
             reason = "the reference does not reach as far"
             continue
@@ -381,7 +383,10 @@ def main() -> int:
     folder = Path(sys.argv[1])
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     os.nice(request.nice)
-    answer = window(request, folder)
+    try:
+        answer = window(request, folder)
+    except SystemExit:  # by the signal; Python's own way out would wait for the threads
+        os._exit(1)
     (folder / ANSWER).write_bytes(msgspec.json.encode(answer))
     return 0
 
