@@ -25,6 +25,7 @@ __all__ = ["Capture", "Packet", "Wanted", "capture", "comes_in_pieces", "is_reco
 
 _RETRY_SECONDS = 0.5
 _JUMP_SECONDS = 10.0
+_MOST_BYTES = 512 << 20
 _MOST_WAIT_SECONDS = 20.0
 """Of video before a key frame; a server that sends what it has kept for hours is cut off there."""
 _END_SECONDS = 5.0
@@ -154,7 +155,7 @@ def command(ffmpeg: str, wanted: Wanted) -> list[str]:
         *("-protocol_whitelist", f"pipe,{protocols}", "-format_whitelist", f"concat,{formats}"),
         *("-analyzeduration", "0", "-fpsprobesize", "0", "-safe", "0", "-f", "concat", "-i", "pipe:0"),
         *("-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", *end, "-max_interleave_delta", "500000"),
-        *("-f", "matroska", f"{wanted.name}.mkv"),
+        *("-fs", str(_MOST_BYTES), "-f", "matroska", f"{wanted.name}.mkv"),
         *("-map", "0:v:0", "-c", "copy", *end, "-f", "framecrc", "-flush_packets", "1", "pipe:1"),
     ]
 
