@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from advisor.errors import InputError
 from advisor.quality.live import REFERENCE, Live, Stream, read_live
@@ -204,12 +203,10 @@ class LiveCollector:
         """The windows, which change now and then, and their age, which always does."""
         now = time.monotonic()
         with self._lock:
-            states = [replace(state) for state in self._states.values()]
+            states = self._states.values()
+            rows = tuple((s.stream, s.seen, s.windows, s.reconnects) for s in states)
+            ages = {s.stream.name: now - s.ended_at for s in states if s.ended_at is not None}
             whole = self._spent, self._problem
-        ages = {state.stream.name: now - state.ended_at for state in states if state.ended_at is not None}
-        rows = tuple(
-            (state.stream, dict(state.seen), dict(state.windows), dict(state.reconnects)) for state in states
-        )
         return {"windows": Part(windows_part, (rows, *whole)), "age": Part(age_part, (rows, ages))}
 
     def _serve(self) -> None:
