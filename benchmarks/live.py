@@ -98,7 +98,7 @@ CHANNELS = [
 ]
 FAULTS = [
     Fault(
-        "bitrate a fifth", ("news/low",), 3, 7.5, "LiveQualityLow", lambda s: s.scores and s.scores.vmaf < 60
+        "bitrate a fifth", ("news/low",), 3, 7.5, "LiveQualityLow", lambda s: s.scores and s.scores.vmaf < 75
     ),
     Fault(
         "frozen",
@@ -106,7 +106,7 @@ FAULTS = [
         5,
         8,
         "LivePictureFrozen",
-        lambda s: s.checks and s.checks.frozen_ratio > 0.9,
+        lambda s: s.checks and s.checks.frozen_ratio > 0.75,
     ),
     Fault(
         "black",
@@ -322,6 +322,7 @@ class Recordings:
     """Where each frame lies in what was recorded."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._where: dict[str, dict[int, tuple[Path, int]]] = {}
         for path in sorted(folder.iterdir()):
             key = path.stem.rpartition("_")[0]
@@ -331,16 +332,24 @@ class Recordings:
 
     def vmaf(self, key: str, reference: str, wanted: Sequence[int]) -> float | None:
         """Of the frames with these numbers, which follow each other; None where one was not recorded."""
-        try:
-            sides = [[self._where[one][number] for number in wanted] for one in (reference, key)]
-        except KeyError:
+        pieces = [self._piece(one, wanted) for one in (reference, key)]
+        cuts = []
+        for piece in pieces:
+            held = [] if piece is None else numbers(piece)
+            if wanted[0] not in held or held[(at := held.index(wanted[0])) :][: len(wanted)] != list(wanted):
+                return None
+            cuts.append(cut(at, len(wanted)))
+        return libvmaf(*pieces, *cuts)  # type: ignore[arg-type]
+
+    def _piece(self, key: str, wanted: Sequence[int]) -> Path | None:
+        """What was recorded around these frames, decoded: a recording is long to read from its beginning."""
+        path, first = self._where.get(key, {}).get(wanted[0], (None, 0))
+        if path is None:
             return None
-        if any(
-            len({path for path, _ in side}) > 1 or side[-1][1] - side[0][1] != len(wanted) - 1
-            for side in sides
-        ):
-            return None
-        return libvmaf(sides[0][0][0], sides[1][0][0], *(cut(side[0][1], len(wanted)) for side in sides))
+        span = ("-ss", f"{max(0.0, first / RATE - 4):.3f}", "-t", f"{len(wanted) / RATE + 8:.3f}")
+        piece = self._folder / f"piece_{key}.mkv"
+        subprocess.run([*QUIET, *span, "-i", file_url(path), "-an", "-c:v", "ffv1", str(piece)], check=True)
+        return piece
 
 
 def cut(first: int, frames: int) -> str:

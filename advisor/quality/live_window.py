@@ -69,6 +69,8 @@ _TRY_SECONDS = 3.5
 """How far a lag is looked for to both sides of a guess, in one comparison."""
 _STEADY_SECONDS, _PIECES_SECONDS = 1.0, 5.0
 """How much a lag that was found changes until the next window: by jitter, and by a piece of a playlist."""
+_LEAST_SHARE = 0.6
+"""Of a window's frames that have to lie in the reference: a few may fit somewhere else by chance."""
 _PATIENCE_SECONDS = 12.0
 """More than the window itself that a stream is waited for."""
 _ROUNDING_SECONDS = 0.0005
@@ -332,6 +334,12 @@ def _compared(
             ).quality
         except MediaError as exc:
             reason = exc.problem
+            continue
+        if (
+            quality.aligned
+            and (quality.frames or 0) < _LEAST_SHARE * captured.frame_rate * request.window_seconds
+        ):
+            reason = "too little of it lies in the reference"
             continue
         if quality.aligned:
             at = first - source.times[0] + (quality.offset_seconds or 0.0)

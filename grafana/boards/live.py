@@ -40,8 +40,8 @@ BOARD = board(
         ),
         stat(
             "Frozen or black",
-            "Renditions whose picture stood in nine tenths of their last window.",
-            query(f"count(qoe_live_frozen_ratio{_MADE} > 0.9) or vector(0)", now=True),
+            "Renditions whose picture stood in three quarters of their last window.",
+            query(f"count(qoe_live_frozen_ratio{_MADE} > 0.75) or vector(0)", now=True),
             unit="none",
             limits=thresholds((1, RED), base=GREEN),
         ),
