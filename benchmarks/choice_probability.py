@@ -54,6 +54,8 @@ class Judged(Struct, frozen=True):
     said: float
     said_before: float
     right: bool
+    video: str = ""
+    """Choices of one video go together; simulated ones are each their own."""
 
 
 def simulated(choices: int, seed: int = 1) -> Iterator[Judged]:
@@ -111,7 +113,8 @@ def _judged(
     at = next(i for i, o in enumerate(held) if o.scenario == answer.choice.scenario)
     said_before = float((draws.argmin(axis=1) == at).mean())
     least = min(held, key=lambda o: true[o.scenario]).scenario
-    return Judged(answer.choice.probability_best, said_before, answer.choice.scenario == least)
+    right = answer.choice.scenario == least
+    return Judged(answer.choice.probability_best, said_before, right, options[0].run_id)
 
 
 def read_ugc(path: Path) -> dict[str, list[Scenario]]:
@@ -189,12 +192,13 @@ def table(judged: Sequence[Judged], what: str) -> list[Figure]:
     figures = []
     for when, said in (("before", [j.said_before for j in judged]), ("now", [j.said for j in judged])):
         for tenth in range(10):
-            some = [(p, j.right) for p, j in zip(said, judged, strict=True) if min(int(p * 10), 9) == tenth]
+            some = [(p, j) for p, j in zip(said, judged, strict=True) if min(int(p * 10), 9) == tenth]
             if len(some) >= FEWEST:
-                mean, right = statistics.fmean(p for p, _ in some), statistics.fmean(r for _, r in some)
+                mean, right = statistics.fmean(p for p, _ in some), statistics.fmean(j.right for _, j in some)
+                chance = _standard_error([j for _, j in some], right)
                 figures.append(
                     Figure(
-                        f"{what}, {when}: said {mean:.0%}, right {right:.0%}",
+                        f"{what}, {when}: said {mean:.0%}, right {right:.0%} +- {chance:.0%}",
                         100 * abs(mean - right),
                         "points",
                         goal=GOAL_POINTS if when == "now" else None,
@@ -203,6 +207,15 @@ def table(judged: Sequence[Judged], what: str) -> list[Figure]:
                     )
                 )
     return figures
+
+
+def _standard_error(judged: Sequence[Judged], share: float) -> float:
+    """Of the share that was right: the choices of one video (or of one simulation) go together."""
+    sums: dict[str, float] = {}
+    for number, one in enumerate(judged):
+        key = f"{number}" if one.video == "simulated" else one.video
+        sums[key] = sums.get(key, 0.0) + one.right - share
+    return math.sqrt(math.fsum(s * s for s in sums.values())) / len(judged)
 
 
 def main() -> int:

@@ -398,6 +398,11 @@ PAIRS: tuple[Pair, ...] = (
     _same("AV1 (SVT) in WebM", "30000/1001", "r.mkv", "d.webm", "-c:v libsvtav1 -preset 10 -crf 55"),
     _same("FLV", "30", "r.mkv", "d.flv"),
     _same("fragmented MP4", "30", "r.mkv", "d.mp4", extra="-movflags frag_keyframe+empty_moov"),
+    _of(
+        "MPEG-2 4:2:2 in MXF",
+        ("-i @ -c:v mpeg2video -pix_fmt yuv422p -q:v 1 r.mxf", f"-i r.mxf -pix_fmt yuv420p {_X264} d.mp4"),
+        Truth(pixel_format="yuv422p"),
+    ),
     Pair("raw H.264 stream", (_REF, f"-i @ {_X264} d.h264"), "r.mkv", "d.h264", Truth()),
     _of(
         "variable rate",
@@ -591,6 +596,19 @@ PAIRS: tuple[Pair, ...] = (
         Truth(reference="crop=480:204:0:32", distorted="crop=480:204:0:32", height=204),
     ),
     _of(
+        "letterbox brought into another shape",
+        (
+            f"-i @ -vf crop=480:204,pad=480:270:0:32 {_LOSSLESS} r.mkv",
+            "-i r.mkv -vf crop=480:204:0:32,scale=320:240:force_original_aspect_ratio=decrease,"
+            f"pad=320:240:0:52,setsar=1 {_X264} d.mp4",
+        ),
+        Truth(
+            reference="crop=480:204:0:32",
+            distorted="crop=320:136:0:52,scale=480:204:flags=bicubic",
+            height=204,
+        ),
+    ),
+    _of(
         "two black lines that a coder added",
         (_REF, f"-i @ -vf pad=480:272:0:0 {_X264} d.mp4"),
         Truth(distorted="crop=480:270:0:0"),
@@ -621,6 +639,30 @@ PAIRS: tuple[Pair, ...] = (
         ),
         Truth(reference="bwdif=1"),
         reference_filter="bwdif=1",
+    ),
+    _of(
+        "telecined, and its film brought back",
+        (
+            "-r 24000/1001 -i @ -vf telecine -c:v libx264 -qp 0 -preset ultrafast r.mp4",
+            f"-i r.mp4 -vf fieldmatch,decimate {_X264} d.mp4",
+        ),
+        Truth(reference="fieldmatch,decimate"),
+        reference_filter="fieldmatch,decimate",
+    ),
+    # the encode's own filters on the reference
+    _of(
+        "a part of the picture, smaller",
+        (_REF, f"-i r.mkv -vf crop=iw-101:200:20:10,scale=190:100:flags=bicubic {_X264} d.mp4"),
+        Truth(
+            reference="crop=iw-101:200:20:10", distorted="scale=378:200:flags=bicubic", width=378, height=200
+        ),
+        reference_filter="crop=iw-101:200:20:10",
+    ),
+    _of(
+        "turned by 90 degrees, and the reference too",
+        (_REF, f"-i r.mkv -vf transpose {_X264} d.mp4"),
+        Truth(reference="transpose", width=HEIGHT, height=WIDTH),
+        reference_filter="transpose",
     ),
     # samples
     _of(

@@ -64,6 +64,7 @@ BENCHES = (
     Bench("rapl_prometheus", ("--speed", "120"), (), (*_NODE, "prometheus")),
     Bench("quality_truth", ("--no-peer",), ()),
     Bench("quality_speed", ("--rounds", "1", "--seconds", "4", "--pairs", "4", "--no-peer"), ()),
+    Bench("quality_ladder", ("--seconds", "1", "--lines", "720"), ()),
     Bench("quality_restart", ("--pairs", "9"), ()),
     Bench("live", ("--minutes", "2.5", "--every", "8"), (), ("nginx", "prometheus")),
     Bench("live_transports", ("--transports",), ("--transports",), ("nginx",), "live"),

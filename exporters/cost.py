@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.cost.model import RegionalModels
+from advisor.cost.model import CostModel, RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
@@ -53,6 +53,11 @@ UNPRICED = _gauge(
 INCOMPLETE = _gauge(
     "cost_incomplete_scenarios",
     "Scenarios of which a figure is absent or too small, by reason; one with several counts under each.",
+    ("reason",),
+)
+INVALID = _gauge(
+    "cost_invalid_scenarios",
+    "Scenarios that are priced although they are not valid, by reason; one with several counts under each.",
     ("reason",),
 )
 FILES_REFUSED = _gauge("cost_files_refused", "Result files that cannot be read.")
@@ -166,10 +171,12 @@ class _RunCosts(Struct, frozen=True):
     """A run priced with a price list, in every region."""
 
     shown: Shown
-    book: RegionalModels
+    planned: Sequence[CostModel]
+    """The models of the mean prices to come, which are others every day and when a price changes."""
     by_region: Sequence[Sequence[ScenarioCost]]
     unpriced: Counter[str]
     incomplete: Counter[str]
+    invalid: Counter[str]
 
 
 class CostCollector:
@@ -209,14 +216,16 @@ class CostCollector:
         """One part for the inputs and one a run."""
         self._reload()
         self._results.refresh()
-        self._runs = {run_id: self._priced(shown) for run_id, shown in self._results.shown.items()}
+        planned = [model.planned() for model in self._book.models]
+        self._runs = {run_id: self._priced(shown, planned) for run_id, shown in self._results.shown.items()}
         now = self._clock()
         if not 0 <= now - self._moment < _RECOMPUTE_SECONDS:
             self._moment = now
         unpriced: Counter[str] = sum((run.unpriced for run in self._runs.values()), Counter())
         incomplete: Counter[str] = sum((run.incomplete for run in self._runs.values()), Counter())
+        invalid: Counter[str] = sum((run.invalid for run in self._runs.values()), Counter())
         refused = len(self._results.broken)
-        inputs = self._book, self._moment, self._refusal is None, refused, unpriced, incomplete
+        inputs = self._book, self._moment, self._refusal is None, refused, unpriced, incomplete, invalid
         runs = {run_id: Part(run_part, (run.shown, run.by_region)) for run_id, run in self._runs.items()}
         return {"": Part(input_part, inputs), **runs}
 
@@ -240,9 +249,9 @@ class CostCollector:
         self._stamps = {path: stamps.get(path) for path in book.files}
         self._book, self._refusal = book, None
 
-    def _priced(self, shown: Shown) -> _RunCosts:
+    def _priced(self, shown: Shown, planned: Sequence[CostModel]) -> _RunCosts:
         former = self._runs.get(shown.run.run_id)
-        if former is not None and former.shown is shown and former.book is self._book:
+        if former is not None and former.shown is shown and former.planned == planned:
             return former
         by_region = [
             price_run(shown.run, model, viewers=self._viewers, scenarios=shown.scenarios)
@@ -251,7 +260,8 @@ class CostCollector:
         unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)
         unpriced["malformed"] = len(shown.run.refused)
         incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
-        return _RunCosts(shown, self._book, by_region, unpriced, incomplete - unpriced)
+        invalid = Counter(reason for priced in by_region[0] for reason in priced.validity)
+        return _RunCosts(shown, planned, by_region, unpriced, incomplete - unpriced, invalid)
 
 
 def input_part(
@@ -261,6 +271,7 @@ def input_part(
     files_refused: int,
     unpriced: Mapping[str, int],
     incomplete: Mapping[str, int],
+    invalid: Mapping[str, int],
 ) -> Iterator[Metric]:
     """The inputs that were used at a moment, and what could not be priced, by reason."""
     prices = [model.prices for model in book.models]
@@ -271,6 +282,7 @@ def input_part(
     yield ALIVE.one(1)
     yield UNPRICED([((reason,), unpriced.get(reason, 0)) for reason in UNPRICED_REASONS])
     yield INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())])
+    yield INVALID([((reason,), count) for reason, count in sorted(invalid.items())])
     yield FILES_REFUSED.one(files_refused)
     yield RELOADED.one(int(reloaded))
     yield PRICE([((region, price.source), value_at(price.schedule, now)) for region, price in electricity])

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.common.booleans import parse_boolean
 from advisor.containers.cgroups import Cgroups
@@ -37,7 +38,7 @@ from exporters.runtime.options import METER_OPTIONS, folder, number
 __all__ = ["EXPORTER", "DockerCollector", "GroupCollector", "Settings", "families", "group_families"]
 
 _ONE = ("container",)
-_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group (docker compose: DOCKER_GID)"
+_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
 UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")
 ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("version", "api_version"))
 ENGINE_CPU = Family(
@@ -301,39 +302,39 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where the sums are kept over a restart."""
 
 
-class DockerCollector:
-    """Publishes what the container sampler last saw.
+class _SampledCollector:
+    """Publishes what a container sampler last saw; its kinds say what is followed.
 
     Parameters
     ----------
     settings
-        Where the engine and the host's file systems are.
+        Where the engine and the host's file systems are, and the sums of the process before.
     open_meter
         Gives the meter of the host's energy; called at the start. EnergyError means that there is none.
     """
 
-    name = "docker"
+    name = ""
     poll_seconds = None
+    publish: Callable[..., Iterator[Metric]]
 
     def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
         self._settings = settings
         self._open_meter = open_meter
-        self._info = info_family(settings.labels)
         self._counts = Counts()
         self._meter: Meter | None = None
         self._sampler: ContainerSampler | None = None
         self._state: StateFile[SavedContainers] | None = None
-        self._watcher: Watcher | None = None
+        self._watcher: Watcher | GroupWatcher | None = None
 
     def start(self) -> None:
-        """Begin to follow the engine and to sample."""
+        """Begin to follow and to sample."""
         settings = self._settings
         interval = settings.interval_seconds
         try:
             self._meter = self._open_meter()
             interval = min(interval, self._meter.interval_seconds)
         except EnergyError as exc:
-            logger().warning("no energy of containers", reason=str(exc))
+            logger().warning(f"no energy of {self.name}", reason=str(exc))
         self._state = None if self._meter is None else self._state_file(self._meter)
         self._sampler = sampler = ContainerSampler(
             self._monitor,
@@ -341,17 +342,21 @@ class DockerCollector:
             state=self._state,
             on_unsaved=lambda exc: warn_unsaved(settings.state, exc),
         )
-        self._watcher = Watcher(
-            settings.address,
-            sampler.post,
-            without_files=sampler.without_files,
-            counts=self._counts,
-            timeout_seconds=settings.engine_timeout_seconds,
-            usage_seconds=max(interval, USAGE_SECONDS),
-            on_state=self._log_state,
-        )
+        self._watcher = self._watch(sampler, interval)
         self._watcher.start()
         sampler.start()
+
+    def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> Watcher | GroupWatcher:
+        """What posts changes to the sampler."""
+        raise NotImplementedError
+
+    def _cgroups(self) -> Cgroups:
+        """Finds the control groups."""
+        raise NotImplementedError
+
+    def _arguments(self) -> tuple[object, ...]:
+        """What ``publish`` is given after the snapshot."""
+        return ()
 
     def close(self) -> None:
         """End all threads."""
@@ -372,15 +377,12 @@ class DockerCollector:
     def parts(self) -> Mapping[str, Part]:
         """The newest snapshot, nothing before the first; WorkError when the sampler has ended or hangs."""
         snapshot = None if self._sampler is None else self._sampler.snapshot()
-        if self._sampler is None or snapshot is None:
-            return {}
-        source = None if self._meter is None else (self._meter.source, self._meter.tier)
-        return {"": Part(families, (snapshot, self._info, source, self._sampler.missed_ticks))}
+        return {} if snapshot is None else {"": Part(self.publish, (snapshot, *self._arguments()))}
 
     def _monitor(self, watch: ExitWatch) -> Monitor:
         settings = self._settings
         return Monitor(
-            Cgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts),
+            self._cgroups(),
             procfs=settings.procfs,
             read_meter=None if self._meter is None else self._meter.read,
             is_local=settings.address.is_local,
@@ -389,17 +391,43 @@ class DockerCollector:
             saved=None if self._state is None else self._state.load(),
         )
 
+
+class DockerCollector(_SampledCollector):
+    """Publishes the containers of one engine."""
+
+    name = "docker"
+    publish = staticmethod(families)
+
+    def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
+        super().__init__(settings, open_meter)
+        self._info = info_family(settings.labels)
+
+    def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> Watcher:
+        settings = self._settings
+        return Watcher(
+            settings.address,
+            sampler.post,
+            without_files=sampler.without_files,
+            counts=self._counts,
+            timeout_seconds=settings.engine_timeout_seconds,
+            usage_seconds=max(interval_seconds, USAGE_SECONDS),
+            on_state=self._log_state,
+        )
+
+    def _cgroups(self) -> Cgroups:
+        settings = self._settings
+        return Cgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
+
+    def _arguments(self) -> tuple[object, ...]:
+        source = None if self._meter is None else (self._meter.source, self._meter.tier)
+        return self._info, source, None if self._sampler is None else self._sampler.missed_ticks
+
     def _log_state(self, problem: str | None) -> None:
         if problem is None:
             logger().info("engine answers", host=self._settings.address.host)
         else:
             advice = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
             logger().warning("engine lost", host=self._settings.address.host, reason=problem, **advice)
-
-
-def _is_set(text: str) -> bool:
-    """As the docker command reads DOCKER_TLS_VERIFY: whatever it holds says yes."""
-    return text != ""
 
 
 def group_families(snapshot: Snapshot) -> Iterator[Metric]:
@@ -425,66 +453,33 @@ def _group_identity(view: ContainerView) -> tuple[str, ...]:
     return view.container.id, labels.get("namespace", ""), labels.get("pod", "")
 
 
-class GroupCollector:
-    """Publishes systemd units and Kubernetes pods, sampled as containers are.
-
-    Parameters
-    ----------
-    settings
-        Where the host's file systems are.
-    groups
-        Which groups are wanted.
-    open_meter
-        Gives the meter of the host's energy; called at the start. EnergyError means that there is none.
-    """
+class GroupCollector(_SampledCollector):
+    """Publishes systemd units and Kubernetes pods, sampled as containers are; ``groups`` says which."""
 
     name = "cgroup"
-    poll_seconds = None
+    publish = staticmethod(group_families)
 
     def __init__(self, settings: Settings, groups: Groups, open_meter: Callable[[], Meter]) -> None:
-        self._settings, self._groups, self._open_meter = settings, groups, open_meter
-        self._counts = Counts()
-        self._cgroups = GroupCgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
-        self._meter: Meter | None = None
-        self._sampler: ContainerSampler | None = None
-        self._watcher: GroupWatcher | None = None
+        super().__init__(settings, open_meter)
+        self._groups = groups
+        self._tree = GroupCgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
+        if not groups.pods:
+            self._tree.prefer_unified(settings.cgroupfs)
 
-    def start(self) -> None:
-        """Begin to look for groups and to sample."""
-        settings = self._settings
-        interval = settings.interval_seconds
-        try:
-            self._meter = self._open_meter()
-            interval = min(interval, self._meter.interval_seconds)
-        except EnergyError as exc:
-            logger().warning("no energy of groups", reason=str(exc))
-        self._sampler = sampler = ContainerSampler(self._monitor, interval)
-        self._watcher = GroupWatcher(self._groups, self._cgroups, sampler.post, self._counts)
-        self._watcher.start()
-        sampler.start()
+    def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> GroupWatcher:
+        return GroupWatcher(self._groups, self._tree, sampler.post, self._counts)
 
-    def close(self) -> None:
-        """End all threads."""
-        if self._watcher is not None:
-            self._watcher.stop()
-        if self._sampler is not None:
-            self._sampler.stop()
-        if self._meter is not None:
-            self._meter.stop()
+    def _cgroups(self) -> Cgroups:
+        return self._tree
 
-    def parts(self) -> Mapping[str, Part]:
-        """The newest snapshot, nothing before the first; WorkError when the sampler has ended or hangs."""
-        snapshot = None if self._sampler is None else self._sampler.snapshot()
-        return {} if snapshot is None else {"": Part(group_families, (snapshot,))}
 
-    def _monitor(self, watch: ExitWatch) -> Monitor:
-        return Monitor(
-            self._cgroups,
-            procfs=self._settings.procfs,
-            read_meter=None if self._meter is None else self._meter.read,
-            watch=watch,
-            counts=self._counts,
-        )
+def _certificates(options: argparse.Namespace) -> str | None:
+    """The folder of the engine's certificates, where the docker command looks for them."""
+    folder: str | None = options.docker_cert_path
+    if folder is None and options.docker_tls_verify:
+        usual = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
+        folder = str(usual) if (usual / "ca.pem").is_file() else None
+    return folder
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -504,7 +499,7 @@ def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector
         raise InputError("needs the package docker: pip install 'wattframe[docker]'")
     settings = Settings(
         address=engine_address(
-            options.docker_host, tls_verify=options.docker_tls_verify, cert_path=options.docker_cert_path
+            options.docker_host, tls_verify=options.docker_tls_verify, cert_path=_certificates(options)
         ),
         engine_timeout_seconds=options.engine_timeout,
         interval_seconds=options.interval,
@@ -520,6 +515,7 @@ def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector
     ]
     groups = _groups(options)
     if groups.units or groups.pods:
+        settings = structs.replace(settings, state=state_path(options, "docker_stats-units"))
         collectors.append(GroupCollector(settings, groups, MeterOpener(options, "docker_stats-groups")))
     return collectors
 
@@ -535,15 +531,18 @@ EXPORTER = Exporter(
             "--docker-tls-verify",
             "DOCKER_TLS_VERIFY",
             False,
-            _is_set,
-            "check the engine's certificate; as for the docker command, any value says yes, 0 and false too",
+            parse_boolean,
+            "use TLS and check the engine's certificate; as the docker command reads it, any text in the "
+            "variable says yes, 0 and false too",
+            parse_env=bool,
         ),
         Option(
             "--docker-cert-path",
             "DOCKER_CERT_PATH",
             None,
             str,
-            "folder with ca.pem, cert.pem and key.pem for TLS",
+            "folder with ca.pem, and cert.pem and key.pem where the engine asks for them; if unset, "
+            "$DOCKER_CONFIG or ~/.docker where the certificate is checked",
         ),
         Option(
             "--engine-timeout",

@@ -24,7 +24,7 @@ from advisor.errors import FfmpegError, InputError
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
-from advisor.quality.queue import QualityJob, QualityOutcome, QualityQueue, perform
+from advisor.quality.queue import Elsewhere, QualityJob, QualityOutcome, QualityQueue, perform
 from advisor.quality.settings import QualitySettings, known_models
 from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.results.folder import ResultFolder, Shown
@@ -392,7 +392,7 @@ _OPTIONS = (
     Option(
         "--cache-dir", "QOE_CACHE_DIR", None, folder, "folder of computed scores; unset: the user's cache"
     ),
-    Option("--workers", "QOE_WORKERS", 1, whole_number(1, 256), "pairs that are scored at a time"),
+    Option("--workers", "QOE_WORKERS", 1, whole_number(1, 256), "pairs at a time, also on a cluster"),
     Option(
         "--threads", "QOE_THREADS", None, whole_number(1, 1024), "threads of libvmaf a pair; unset: all CPUs"
     ),
@@ -407,6 +407,12 @@ _OPTIONS = (
         "use the model for comparing encoders",
     ),
     Option("--xpsnr", "QOE_XPSNR", False, parse_boolean, "also compute XPSNR"),
+    Option(
+        "--cluster", "QOE_CLUSTER", None, str, "scheduler of a Dask cluster that scores in place of this host"
+    ),
+    Option(
+        "--cluster-tls", "QOE_CLUSTER_TLS", None, folder, "folder of ca.pem, cert.pem and key.pem for tls://"
+    ),
     Option("--live", "QOE_LIVE", None, existing_file, "list (YAML) of live streams to watch: streams.yaml"),
     Option(
         "--live-cpu",
@@ -445,11 +451,23 @@ def _queue(options: Namespace) -> QualityQueue | None:
     if not _can_be_written(kept):
         logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
     cache = QualityCache(kept)
+    measuring: dict[str, Any] = {"ffmpeg": ffmpeg, "nice": options.nice, "threads": options.threads}
+    if options.cluster is not None:
+        measuring = {"elsewhere": _on_cluster(options, Path(ffmpeg))}
 
     def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
-        return perform(job, cache, ffmpeg=ffmpeg, nice=options.nice, threads=options.threads, check=check)
+        return perform(job, cache, check=check, **measuring)
 
     return QualityQueue(answer, workers=options.workers)
+
+
+def _on_cluster(options: Namespace, ffmpeg: Path) -> Elsewhere:
+    from farm.scoring import PatientScoring
+
+    def notice(reason: str) -> None:
+        logger().warning("the cluster scores nothing now", reason=reason)
+
+    return PatientScoring(options.cluster, options.cluster_tls, ffmpeg, notice).measure
 
 
 def _build(options: Namespace) -> list[Collector]:
@@ -460,7 +478,9 @@ def _build(options: Namespace) -> list[Collector]:
         raise InputError(
             "--codec-comparison chooses the model itself: leave out one of the two", subject="--model"
         )
-    results = ResultFolder(options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios)
+    results = ResultFolder(
+        options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios, keep_samples=False
+    )
     media = (_SAMPLES,) if options.media_dir is None else options.media_dir
     roots = tuple(path.resolve() for path in (options.results_dir, *media))
     work = Work(_queue(options), roots, settings, options.pairs)

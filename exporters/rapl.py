@@ -78,8 +78,8 @@ READ_ERRORS = Family(
     "rapl_read_errors_total",
     "counter",
     "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move: its "
-    "joules are unknown), gap (powers too far apart to be joined); of redfish also timeout, unreachable, "
-    "tls, auth, http, no_meter, zero.",
+    "joules are unknown), gap (powers too far apart to be joined), zero (a power of 0 tells nothing); of "
+    "redfish also timeout, unreachable, tls, auth, http, no_meter.",
     ("zone", "reason"),
 )
 REJECTED = Family(
@@ -114,7 +114,12 @@ CALIBRATED_IDLE = Family(
 )
 
 _GPU = ("gpu", "uuid")
-GPU_POWER = Family("gpu_power_watts", "gauge", "Power of the board as it says.", _GPU)
+GPU_POWER = Family(
+    "gpu_power_watts",
+    "gauge",
+    "Power of the board as it says, else by its energy over the last interval; absent while it sleeps.",
+    _GPU,
+)
 GPU_ENERGY = Family(
     "gpu_energy_joules_total",
     "counter",
@@ -256,7 +261,7 @@ class GpuCollector:
         self._meter: GpuMeter | None = None
 
     def start(self) -> None:
-        """Ask NVML for the boards and begin to sample them."""
+        """Look for the boards and begin to sample them."""
         self._meter = self._open_gpus()
         self._meter.start()
 
@@ -387,7 +392,7 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     opened = MeterOpener(options, "rapl", estimate=not options.no_estimate)
 
     def opened_gpus() -> GpuMeter:
-        return open_gpus(interval_seconds=options.interval)
+        return open_gpus(sysfs, opened.sensor_rules, interval_seconds=options.interval)
 
     def survey(source: SourceName) -> Survey:
         calibration, problem = None, None

@@ -27,7 +27,8 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-DATASOURCE: Json = {"type": "prometheus", "uid": "wattframe-prometheus"}
+DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
+"""The one that is chosen at the top of a dashboard, so that it works in any Grafana that it is imported into."""
 _COLUMNS = 24
 GREEN, ORANGE, RED, BLUE, NEUTRAL = "green", "orange", "red", "blue", "text"
 

@@ -53,10 +53,25 @@ def parse(program: str, argv: Sequence[str]) -> argparse.Namespace:
             raise InputError(f"expected one of {', '.join(SUBCOMMANDS)}, found {args[0]!r}")
         args.insert(0, "suite")
     options = _parser(program).parse_args(args)
+    if getattr(options, "cluster", None) is not None:
+        _refuse_with_cluster(options)
     if options.duration is None:
         # a fixed amount of video needs no wall clock to end
         options.duration = DEFAULT_DURATION_SECONDS if options.media_duration is None else 86_400.0
     return options
+
+
+def _refuse_with_cluster(options: argparse.Namespace) -> None:
+    """What is of this machine alone has no meaning on others."""
+    usual: dict[str, object] = {"ffmpeg": None, "sensors": None, "redfish": None}
+    usual |= {"sysfs": "/sys", "procfs": "/proc", "keep_outputs": False, "dry_run": False}
+    given = [
+        f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(options, name) != value
+    ]
+    if options.resume not in (None, NEWEST):
+        given.append("--resume FILE")
+    if given:
+        raise InputError(f"cannot be combined with --cluster: {', '.join(given)}")
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -88,8 +103,22 @@ def _parser(program: str) -> argparse.ArgumentParser:
             _scenario_options(sub, several=name == "multi")
         if name == "batch":
             sub.add_argument("file", metavar="FILE", type=Path, help="list or matrix of scenarios")
+            _cluster_options(sub)
         _run_options(sub)
     return parser
+
+
+def _cluster_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--cluster", metavar="ADDRESS", help="measure on the hosts of this Dask cluster, each the whole batch"
+    )
+    group.add_argument(
+        "--hosts", metavar="NAME,...", type=_names, help="of those that lend a worker (default: all)"
+    )
+    group.add_argument(
+        "--cluster-tls", metavar="DIR", type=Path, help="ca.pem, cert.pem and key.pem, for tls:// addresses"
+    )
 
 
 def _scenario_options(parser: argparse.ArgumentParser, *, several: bool) -> None:
@@ -223,6 +252,13 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def _names(text: str) -> list[str]:
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise argparse.ArgumentTypeError("expected names with commas between them")
+    return list(dict.fromkeys(names))
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -39,7 +40,7 @@ from runner.result_files import (
     read_former,
     remaining,
 )
-from runner.score import Scorer
+from runner.score import Scorer, is_scored
 from runner.session import RunSettings, Session
 from runner.source import Source
 from runner.stop import StopRequest
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
 
 
 def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
+    if getattr(options, "cluster", None) is not None:
+        return _run_elsewhere(program, options, stop)
     ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
     check_settings(_quality_settings(options))
@@ -75,12 +78,7 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
         if sources[name].media.path is not None and not sources[name].loops:
             sys.stderr.write(f"{program}: {name}: cannot be read twice: an encode ends where it ends\n")
     refuse_unreadable(jobs, sources, ffmpeg, options.output_dir)
-    jobs = arrange(
-        jobs,
-        repeats=options.repeat,
-        shuffle_seed=options.seed if options.order == "random" else None,
-        baseline_seconds=options.duration if options.with_baseline else None,
-    )
+    jobs = _arranged(jobs, options)
     settings = RunSettings(
         ffmpeg=ffmpeg,
         capabilities=able,
@@ -95,6 +93,44 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     if options.dry_run:
         return _dry_run(jobs, sources, settings, options.output_dir)
     return _measure(program, jobs, sources, settings, options, stop)
+
+
+def _arranged(jobs: Sequence[Job], options: argparse.Namespace) -> list[Job]:
+    return arrange(
+        jobs,
+        repeats=options.repeat,
+        shuffle_seed=options.seed if options.order == "random" else None,
+        baseline_seconds=options.duration if options.with_baseline else None,
+    )
+
+
+def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
+    """The batch on every host of a cluster: a result file for each."""
+    from farm.hosts import run_on_hosts
+
+    jobs = _arranged(jobs_of(options), options)
+    _make_folder(options.output_dir)
+    quality = _quality_settings(options)
+    check_settings(quality)
+    hosts = run_on_hosts(program, jobs, options, quality if options.compute_quality else None, stop)
+    reports = []
+    for one in hosts.values():
+        if one.run is not None:
+            reports.append(_document(one.run, one.path))
+            if not options.json:
+                _report(one.run, one.path, as_json=False)
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")
+    if stop.asked:
+        raise KeyboardInterrupt
+    problems = [f"{name}: {one.problem}" for name, one in hosts.items() if one.problem is not None]
+    if problems:
+        raise WorkError("; ".join(problems))
+    for one in hosts.values():
+        if one.run is not None:
+            qualities = [output.quality for s in one.run.scenarios for output in s.outputs]
+            _complain(one.run, sum(not is_scored(q) for q in qualities) if options.compute_quality else 0)
+    return 0
 
 
 def _without(
@@ -157,12 +193,13 @@ def _measure(
         ContentCache(content_cache()),
         lambda line: sys.stderr.write(f"{program}: {line}\n"),
     )
+    rules = () if options.sensors is None else read_sensor_rules(options.sensors)
     meter = open_meter(
         sysfs=options.sysfs,
         procfs=options.procfs,
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
-        sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
+        sensor_rules=rules,
         redfish=None if options.redfish is None else read_redfish_config(options.redfish),
         host_rule=options.host_energy,
     )
@@ -177,7 +214,11 @@ def _measure(
             here = host(options.procfs, options.sysfs)
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
             sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
-        with Display(len(jobs), quiet=options.quiet) as display, open_gpus() as gpus, meter:
+        with (
+            Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display,
+            open_gpus(options.sysfs, rules) as gpus,
+            meter,
+        ):
             session = Session(path, settings, meter, gpus, stop, display)
             if former is not None:
                 session.resume(former)
@@ -236,14 +277,15 @@ def _result_path(options: argparse.Namespace) -> Path:
 
 def _report(run: Run, path: Path, *, as_json: bool) -> None:
     if as_json:
-        failed = [
-            {"scenario": s.name, "status": s.status, "error": s.error}
-            for s in run.scenarios
-            if s.status != "ok"
-        ]
-        document = {"run_id": run.run_id, "file": str(path), "scenarios": rows(run), "unfinished": failed}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(_document(run, path))).decode() + "\n")
     else:
         where = f"{path}\n" if path.exists() else ""
         sys.stdout.write(f"{summary_table(run)}\n{where}")
     sys.stdout.flush()
+
+
+def _document(run: Run, path: Path) -> dict[str, Any]:
+    unfinished = [
+        {"scenario": s.name, "status": s.status, "error": s.error} for s in run.scenarios if s.status != "ok"
+    ]
+    return {"run_id": run.run_id, "file": str(path), "scenarios": rows(run), "unfinished": unfinished}

@@ -33,21 +33,28 @@ MEASURES = (
 
 
 class Display:
-    """A bar on a terminal, one line a scenario elsewhere, nothing when quiet; all on stderr."""
+    """Two bars on a terminal, one line a scenario elsewhere, nothing when quiet; all on stderr.
 
-    def __init__(self, total: int, *, quiet: bool) -> None:
+    ``seconds`` are the longest times of the scenarios in their order. The upper bar is the run's, with the
+    time that is left if the rest goes as what is done did; or with what is left of ``limit_seconds``, for a
+    run of which nobody knows how many scenarios it will have.
+    """
+
+    def __init__(self, seconds: Sequence[float], *, quiet: bool, limit_seconds: float | None = None) -> None:
+        self._limit = limit_seconds
         self._quiet = quiet
-        self._total = total
-        self._done = 0
+        self._lengths = seconds
+        self._begun = 0
         self._bar: Bar | None = None
+        self._run: TaskID | None = None
         self._task: TaskID | None = None
         self._name = ""
-        self._seconds: float | None = None
 
     def __enter__(self) -> Display:
         if not self._quiet and sys.stderr.isatty():
             self._bar = _bar()
             self._bar.start()
+            self._run = self._bar.add_task("whole run", total=self._limit or sum(self._lengths) or None)
             self._task = self._bar.add_task("", total=None)
         return self
 
@@ -59,25 +66,46 @@ class Display:
 
     def begin(self, job: Job) -> None:
         """The scenario that runs now."""
-        self._done += 1
+        self._begun += 1
         again = f" (repeat {job.repeat})" if job.repeat > 1 else ""
-        self._show(f"{self._done}/{self._total} {job.name}{again}", job.duration_seconds)
+        of_all = f"/{len(self._lengths)}" if self._lengths else ""
+        length = job.duration_seconds if self._limit is None else None
+        self._show(f"{self._begun}{of_all} {job.name}{again}", length)
+        self._run_until(0.0)
 
     def phase(self, text: str) -> None:
-        """Work that is no scenario."""
+        """Work after the scenarios."""
         self._show(text, None)
+        if self._bar is not None and self._run is not None and self._limit is None:
+            self._bar.update(self._run, visible=False)
 
     def _show(self, text: str, seconds: float | None) -> None:
-        self._name, self._seconds = text, seconds
+        self._name = text
         if self._bar is not None and self._task is not None:
             self._bar.reset(self._task, total=seconds, description=_plain(text))
             self._bar.refresh()
+
+    def _run_until(self, elapsed_seconds: float) -> None:
+        """Move the run's bar to ``elapsed_seconds`` of the scenario that was begun last."""
+        if self._bar is None or self._run is None:
+            return
+        spent = self._bar.tasks[self._run].elapsed or 0.0
+        if self._limit is not None:
+            self._bar.update(
+                self._run, completed=spent, description=_whole_run(max(0.0, self._limit - spent))
+            )
+            return
+        *before, current = self._lengths[: self._begun]
+        done = sum(before) + min(elapsed_seconds, current)
+        left = spent * (sum(self._lengths) - done) / done if done else None
+        self._bar.update(self._run, completed=done, description=_whole_run(left))
 
     def notice(self, progress: Progress) -> None:
         """Called at every sample; redraws no more often than that."""
         if self._bar is not None and self._task is not None:
             text = f"{self._name}, {progress.frames} frames" if progress.frames else self._name
             self._bar.update(self._task, completed=progress.elapsed_seconds, description=_plain(text))
+            self._run_until(progress.elapsed_seconds)
             self._bar.refresh()
 
     def advance(self, done: int, total: int) -> None:
@@ -99,6 +127,20 @@ class Display:
         else:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
+
+
+def _whole_run(seconds_left: float | None) -> str:
+    """
+    >>> _whole_run(None), _whole_run(42.4), _whole_run(200.0)
+    ('whole run', 'whole run, 42 s left', 'whole run, 3 min left')
+    """
+    if seconds_left is None:
+        return "whole run"
+    return (
+        f"whole run, {seconds_left:.0f} s left"
+        if seconds_left < 90
+        else f"whole run, {seconds_left / 60:.0f} min left"
+    )
 
 
 def _plain(text: str) -> Any:

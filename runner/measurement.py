@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from advisor.energy.attribution import HostUse, share
 from advisor.energy.gpu import GpuReading
-from advisor.energy.meter import MeterReading, energy_between, host_joules, host_zones
+from advisor.energy.meter import MeterReading, energy_between, host_joules, host_zones, includes_gpus
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
@@ -177,6 +177,7 @@ class Measurement:
             process_energy_joules=process,
             uncertainty_ratio=end.uncertainty_ratio,
             domains=domains,
+            includes_gpus=includes_gpus(domains, end.host_rule),
         )
 
     def gpu_power(self) -> Power | None:
@@ -189,8 +190,9 @@ class Measurement:
             for a, b in itertools.pairwise(self._points)
             if (joules := _gpu_joules(a, b)) and _seconds(a, b) > 0
         ]
+        source = "+".join(sorted({card.meter for card in self._end.gpus}))
         return _power(
-            sum(domains.values()), self.seconds, watts, source="nvml", tier="measured", domains=domains
+            sum(domains.values()), self.seconds, watts, source=source, tier="measured", domains=domains
         )
 
     def samples(self) -> Samples:

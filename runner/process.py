@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError
 from runner.command import Command
 from runner.ffmpeg_log import FfmpegLog, ProcessResult
@@ -73,7 +72,7 @@ class _Process:
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = arguments
         self.popen = subprocess.Popen(
-            [*_death_notice(), *arguments],
+            [*death_notice(), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -268,23 +267,3 @@ def _cpu_seconds(pid: int) -> float:
     # the name in parentheses may hold anything, so count from the last one
     fields = text.rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-
-
-# between the fork and the notice the runner may be gone already: then nothing is to be started
-_IF_PARENT_LIVES = '[ "$PPID" = "$0" ] && exec "$@"'
-
-
-@functools.cache
-def _death_notice() -> tuple[str, ...]:
-    """What makes the kernel kill a process whose parent is gone; empty where there is no such tool.
-
-    ``setpriv`` sets the notice and becomes a shell that becomes ffmpeg: one process, with no wrapper left.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return ()
-    prefix = (setpriv, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", _IF_PARENT_LIVES, str(os.getpid()))
-    probe = subprocess.run(
-        [*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30
-    )
-    return prefix if probe.returncode == 0 else ()

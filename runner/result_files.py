@@ -21,6 +21,7 @@ __all__ = [
     "content_cache",
     "new_result_path",
     "newest",
+    "newest_of_host",
     "outputs_folder",
     "read_former",
     "remaining",
@@ -50,14 +51,16 @@ def remove_if_empty(folder: Path) -> None:
         return
 
 
-def new_result_path(output_dir: Path) -> Path:
+def new_result_path(output_dir: Path, host: str | None = None) -> Path:
     """A file of this moment's name; of a later second's when two runs start together.
+
+    One of several hosts has its name in that of the file, so that files of two can lie in one folder.
 
     The outputs folder is made here, so that no other run takes the name.
     """
     when = datetime.datetime.now().astimezone()
     while True:
-        path = output_dir / result_file_name(when)
+        path = output_dir / result_file_name(when, host)
         try:
             outputs_folder(path).mkdir(parents=True)
         except FileExistsError:
@@ -156,6 +159,16 @@ def read_former(path: Path) -> Run:
     if run.refused:
         raise InputError(run.refused[0].reason, subject=path)
     return run
+
+
+def newest_of_host(folder: Path, name: str) -> Run | None:
+    """The run of the host called ``name`` that was begun last, None when there is none."""
+    runs: list[Run] = []
+    for path in folder.glob(RESULT_GLOB):
+        with contextlib.suppress(ResultFileError):
+            runs.append(read_run(path))
+    own = [run for run in runs if run.host is not None and run.host.name == name]
+    return max(own, key=lambda run: run.start_time or 0.0, default=None)
 
 
 def newest(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, InputError, WattframeError
 from advisor.quality.settings import QualitySettings, shared_filters
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
@@ -110,8 +111,9 @@ class Scorer:
     def _encode_lossless(self, source: str, frames: int, pixels: str, path: Path) -> None:
         pictures = ["-f", "lavfi", "-i", source.removeprefix(LAVFI), "-frames:v", str(frames)]
         lossless = ["-pix_fmt", pixels, "-c:v", "ffv1", "-level", "3", "-slices", "4"]
+        draw = [str(self._ffmpeg), "-nostdin", "-v", "error", "-y"]
         done = subprocess.run(
-            [self._ffmpeg, "-nostdin", "-v", "error", "-y", *pictures, *lossless, file_url(path)],
+            [*death_notice(), *draw, *pictures, *lossless, file_url(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

@@ -54,6 +54,8 @@ _FILE_PARAMETERS = re.compile(
 
 Number = int | float
 Bitrate = str | int | float
+_QUESTIONED_KBPS = 1e6
+"""From which a number without a unit is most likely in bit/s."""
 
 
 class RungSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -222,7 +224,9 @@ def _media_problems(spec: Spec) -> Iterator[str]:
         if not _FILTER_TEXT.fullmatch(spec.filters):
             yield f"filters: expected no quotes, brackets or backslashes, found {spec.filters[:60]!r}"
         for name in (part.partition("=")[0].strip() for part in spec.filters.split(",")):
-            if name not in FILTERS:
+            if name == "scale":
+                yield "filters: expected a new size in resolution, found scale"
+            elif name not in FILTERS:
                 yield f"filters: no filter {name!r}, {did_you_mean(name, FILTERS)}"
     if spec.pixel_format is not None and not _PIXEL_FORMAT.fullmatch(spec.pixel_format):
         yield f"pixel_format: expected a name such as yuv420p10le, found {spec.pixel_format[:60]!r}"
@@ -272,6 +276,8 @@ def _bitrate_problems(field: str, value: Bitrate) -> Iterator[str]:
     kbps = parse_bitrate_kbps(str(value))
     if kbps is None or not 1 <= kbps <= 1e7:
         yield f"{field}: expected kbit/s or text such as 2500k or 5M, found {value!r}"
+    elif kbps >= _QUESTIONED_KBPS and not str(value)[-1:].isalpha():
+        yield f"{field}: {value} kbit/s is more than any video needs: is it in bit/s (then {kbps / 1000:g}k)?"
 
 
 def _has_odd_side(resolution: str | None) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 import typer.main
 import yaml
+from distributed.cli import dask_scheduler
 
 from exporters.catalogue import EXPORTERS
 from exporters.runtime.options import parse_options
@@ -89,6 +90,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     document = {"schema_version": 1, "host": {"hardware_id": "h", "threads": 2}, "scenarios": scenarios}
     (results / "test_results_20260301_120000.json").write_text(json.dumps(document))
+    for name in ("before", "after"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    (tmp_path / "prices.csv").write_text(
+        "timestamp,price_per_kwh\n2023-11-14T00:00:00Z,0.20\n2023-11-15T00:00:00Z,0.30\n"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -129,14 +135,37 @@ def check(words: list[str], page: Path) -> None:
         assert os.access(ROOT / program, os.X_OK), program
     elif program == "docker":
         check_compose(rest)
-    elif program == "cp":
-        assert (ROOT / rest[0]).exists()
+    elif program == "cp" and not rest[0].startswith("tls/"):  # made by the line before
+        source = next(word for word in rest if not word.startswith("-"))
+        assert list(ROOT.glob(source)), source
+    elif program == "kubectl":
+        assert (ROOT / rest[-1] / "kustomization.yaml").exists()
+    elif program.startswith("/opt/wattframe/bin/"):
+        check([program.removeprefix("/opt/wattframe/bin/"), *rest], page)
     elif program == "grep":
         check_pattern(rest, page)
+    elif program == "dask":
+        known = {name for parameter in dask_scheduler.main.params for name in parameter.opts}
+        assert {word for word in rest if word.startswith("-")} <= known
     else:
-        assert program in (".", "curl", "uv", "uvx", "pip", "pipx", "git", "cd"), (
-            f"{program}: no check for it"
-        )
+        assert program in (
+            ".",
+            "cp",
+            "curl",
+            "mkdir",
+            "openssl",
+            "sed",
+            "cosign",
+            "systemctl",
+            "systemd-sysusers",
+            "systemd-tmpfiles",
+            "uv",
+            "uvx",
+            "pip",
+            "pipx",
+            "git",
+            "cd",
+        ), f"{program}: no check for it"
 
 
 def check_wattframe(words: list[str]) -> None:
@@ -169,7 +198,7 @@ def check_module(module: str, arguments: list[str]) -> None:
 
 
 def check_compose(words: list[str]) -> None:
-    assert words[0] in ("compose", "build", "run", "stats")
+    assert words[0] in ("compose", "build", "run", "stats", "inspect")
     if words[:3] == ["compose", "run", "--rm"]:
         assert words[3] in SERVICES
 

@@ -19,7 +19,7 @@ from wattframe.stack.services import exporter_services, parse_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-CONFIG = yaml.safe_load((ROOT / "prometheus.yml").read_text())
+CONFIG = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
 JOBS = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
 ALERTS = {
     rule["alert"]: rule["expr"]
@@ -65,9 +65,9 @@ def _missing_in_the_stack(name: str, entry: ExporterEntry) -> Iterator[str]:
     job = JOBS.get(name, {})
     wanted = [{"targets": [f"{name}:{entry.port}"], "labels": {"service": entry.service}}]
     if job.get("static_configs") != wanted:
-        yield f"prometheus.yml: a job {name} with {wanted}"
+        yield f"prometheus/prometheus.yml: a job {name} with {wanted}"
     if job.get("scrape_interval") != f"{entry.scrape_seconds}s":
-        yield f"prometheus.yml: scrape_interval {entry.scrape_seconds}s for the job {name}"
+        yield f"prometheus/prometheus.yml: scrape_interval {entry.scrape_seconds}s for the job {name}"
 
 
 def _missing_alerts(name: str, entry: ExporterEntry) -> Iterator[str]:
@@ -105,7 +105,12 @@ def test_what_a_new_exporter_lacks_is_named_with_its_place() -> None:
     )
     asked = list(missing("water", entry))
     assert {line.partition(":")[0] for line in asked} == {
-        *("docker-compose.yml", "prometheus.yml", "prometheus/rules/alerts.yml", "exporters/catalogue.py"),
+        *(
+            "docker-compose.yml",
+            "prometheus/prometheus.yml",
+            "prometheus/rules/alerts.yml",
+            "exporters/catalogue.py",
+        ),
         *("grafana/boards/water.py", "docs/EXPORTER_INTEGRATION.md", "README.md", ".env.example"),
     }
     assert "prometheus/rules/alerts.yml: ExporterDown does not watch the job water" in asked

@@ -15,12 +15,13 @@ import pytest
 import advisor
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = {"advisor", "runner", "exporters", "wattframe", "benchmarks", "tests"}
+ROOMS = {"advisor", "runner", "farm", "exporters", "wattframe", "benchmarks", "tests"}
 MAY_IMPORT = {
     "advisor": {"advisor"},
-    "runner": {"runner", "advisor"},
-    "exporters": {"exporters", "advisor"},
-    "wattframe": {"wattframe", "runner", "exporters", "advisor"},
+    "runner": {"runner", "advisor", "farm"},
+    "farm": {"farm", "runner", "advisor"},
+    "exporters": {"exporters", "advisor", "farm"},
+    "wattframe": {"wattframe", "runner", "exporters", "advisor", "farm"},
 }
 # knowledge has no server, no metrics client, no environment and no logging set-up
 FORBIDDEN_IN_ADVISOR = {"prometheus_client", "uvicorn", "starlette", "structlog", "typer", "rich"}
@@ -42,6 +43,17 @@ def test_a_room_imports_only_what_it_may_know(module: Path) -> None:
     assert names & ROOMS <= MAY_IMPORT[room]
     if room == "advisor":
         assert not names & FORBIDDEN_IN_ADVISOR
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.parts[0] != "farm"], ids=str)
+def test_dask_is_of_the_farm_alone_which_is_entered_when_a_cluster_is_named(module: Path) -> None:
+    assert not {"dask", "distributed"} & {name.partition(".")[0] for name in _imports(ROOT / module)}
+    tree = ast.parse((ROOT / module).read_text())
+    at_once = {id(node) for node in tree.body}
+    farm = [
+        n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("farm")
+    ]
+    assert not [node.lineno for node in farm if id(node) in at_once]
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parts[0] == "exporters"], ids=str)

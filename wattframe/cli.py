@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "Command", "main"]
 
 
+_OWN = ("wattframe", "advisor", "runner", "exporters", "farm")
+
+
 class Command(Struct, frozen=True):
     """What the lists say of one command, and a call that works after a first run."""
 
@@ -39,6 +42,10 @@ COMMANDS: dict[str, Command] = {
     "test": Command(
         "Run real ffmpeg scenarios and measure them.",
         "wattframe test batch scenarios/codecs.yaml --compute-quality",
+    ),
+    "tune": Command(
+        "The best configuration for a video of yours, in minutes.",
+        "wattframe tune samples/bigbuckbunny.mp4 --min-vmaf 90 --budget 2m",
     ),
     "quality": Command(
         "VMAF, PSNR and SSIM of encodes against their reference.",
@@ -80,6 +87,9 @@ COMMANDS: dict[str, Command] = {
     "export": Command(
         "Results as a table: CSV or Parquet.", "wattframe export test_results --csv results.csv"
     ),
+    "worker": Command(
+        "Lend this machine to a Dask cluster.", "wattframe worker tcp://127.0.0.1:8786 --name attic"
+    ),
     "calibrate": Command(
         "Measure this machine's idle power.", "wattframe calibrate --seconds 60 --full-load"
     ),
@@ -113,7 +123,13 @@ def _dispatch(name: str, args: list[str]) -> int:
     try:
         module = importlib.import_module(f"wattframe.commands.{name}")
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] in ("wattframe", "advisor", "runner", "exporters"):
+        if exc.name is None or exc.name.partition(".")[0] in (
+            "wattframe",
+            "advisor",
+            "runner",
+            "exporters",
+            "farm",
+        ):
             raise
         raise InputError(f"needs the package {exc.name}: pip install 'wattframe[all]'", subject=name) from exc
     return _call(module.app, args, f"wattframe {name}")

@@ -19,7 +19,7 @@ from runner.preflight import look_at_content
 from runner.result_files import content_cache
 from runner.source import Source, look_at_file
 
-__all__ = ["Planned", "planned_run"]
+__all__ = ["Planned", "planned_run", "planned_scenario"]
 
 _DEFAULT_SECONDS = 60.0
 
@@ -71,7 +71,7 @@ def planned_run(
         if seconds is None:
             wall[job.name] = job.duration_seconds
         content = dict(contents.get(job.input or "", {})) or None
-        scenarios.append(replace(_scenario(job, source, seconds), content=content))
+        scenarios.append(replace(planned_scenario(job, source, seconds), content=content))
     if not scenarios:
         raise InputError("expected at least one scenario that encodes", subject=matrix)
     machine = host() if hardware_id is None else Host(hardware_id=hardware_id)
@@ -97,7 +97,8 @@ def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, floa
     return look_at_content(files, ffmpeg, able, ContentCache(content_cache()), lambda _: None)
 
 
-def _scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Scenario:
+def planned_scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Scenario:
+    """What is known of a job before it runs; ``seconds`` of video."""
     size = f"{source.width}x{source.height}" if source and source.width and source.height else None
     rungs = job.streams[0] if job.streams else ()
     outputs = [

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
+from advisor.errors import InputError
 
 __all__ = ["OBJECTIVES", "Constraints", "FrontPoint", "NextRun", "Option", "Pick", "Recommendation"]
 
@@ -28,6 +29,13 @@ class Constraints(Struct, frozen=True, kw_only=True):
     min_speed: float | None = None
     """Seconds of video per second of wall time; 1 is real time."""
     max_watts: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_vmaf", "min_vmaf_p5"):
+            value = getattr(self, name)
+            if value is not None and 0 < value < 1:
+                problem = f"VMAF goes from 0 to 100, found {value:g}: is it a share (then {100 * value:g})?"
+                raise InputError(problem, subject=name)
 
 
 class Option(Struct, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ class EngineAddress(Struct, frozen=True):
     host: str = DEFAULT_HOST
     tls_verify: bool = False
     cert_path: str | None = None
+    """Folder with ``ca.pem``, and with ``cert.pem`` and ``key.pem`` or neither."""
 
     @property
     def is_local(self) -> bool:
@@ -79,14 +80,13 @@ def engine_address(
             f"expected unix:///PATH or tcp://HOST:PORT, found {host!r}", subject="docker host (DOCKER_HOST)"
         )
     if cert_path is not None and host.startswith("tcp://"):
-        for name in ("ca.pem", "cert.pem", "key.pem"):
+        key = Path(cert_path, "key.pem")
+        own = ("cert.pem", "key.pem") if key.exists() or Path(cert_path, "cert.pem").exists() else ()
+        for name in ("ca.pem", *own):
             if not Path(cert_path, name).is_file():
                 raise InputError("no such file (DOCKER_CERT_PATH)", subject=Path(cert_path, name))
-        if _is_encrypted(Path(cert_path, "key.pem")):
-            raise InputError(
-                "expected a key without a passphrase: nobody is there to type it",
-                subject=Path(cert_path, "key.pem"),
-            )
+        if own and _is_encrypted(key):
+            raise InputError("expected a key without a passphrase: nobody is there to type it", subject=key)
     return EngineAddress(host, tls_verify, cert_path)
 
 
@@ -172,8 +172,9 @@ class Engine:
         from docker.tls import TLSConfig
 
         folder = Path(self._address.cert_path)
+        pair = (str(folder / "cert.pem"), str(folder / "key.pem")) if (folder / "key.pem").exists() else None
         return TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+            client_cert=pair,
             ca_cert=str(folder / "ca.pem"),
             verify=self._address.tls_verify,
         )

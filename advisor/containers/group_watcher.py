@@ -88,6 +88,16 @@ class GroupCgroups(Cgroups):
     paths: Mapping[str, str] = {}
     """Relative path by id; replaced as a whole by the watcher's thread."""
 
+    def prefer_unified(self, cgroupfs: str) -> None:
+        """On a hybrid host, take CPU time from the unified hierarchy.
+
+        systemd makes every unit's group there, and in v1's where accounting is asked for. The kubelet's pods
+        are in v1's alone.
+        """
+        unified = Path(cgroupfs, "unified")
+        if (unified / "cgroup.controllers").is_file():
+            self._roots["cpuacct"] = (str(unified), True)
+
     @property
     def root(self) -> str | None:
         """The folder of the hierarchy that counts CPU time; None where there is none."""

@@ -53,6 +53,9 @@ class Tracked(Struct):
             self.tick = None
         if self.window_cpu is None:
             self.window_cpu = cpu_seconds
+        elif self.cpu is None and cpu_seconds < self.window_cpu:
+            # a unit that was started again while nobody looked: all that its new group has is since
+            self.window_cpu = 0.0
         self.cpu, self.cpu_at = cpu_seconds, at
         return forward
 

@@ -21,11 +21,13 @@ __all__ = [
     "Checked",
     "Checker",
     "Grams",
+    "Kbps",
     "Number",
     "Positive",
     "Pue",
     "Quantity",
     "Ratio",
+    "Years",
     "currency_code",
     "gather",
     "require_number",
@@ -39,6 +41,10 @@ Ratio = Annotated[float, Meta(ge=1e-60, le=1)]
 """Above 0 and up to 1."""
 Grams = Annotated[float, Meta(ge=0, le=3000)]
 """Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
+Kbps = Annotated[float, Meta(ge=1e-60, le=1e6)]
+"""Of what a viewer receives: no stream has a gigabit a second."""
+Years = Annotated[float, Meta(ge=1e-60, le=100)]
+"""Of a machine's life."""
 Pue = Annotated[float, Meta(ge=1, le=3)]
 """Power usage effectiveness."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -60,6 +60,10 @@ class Forecast(Struct, frozen=True, kw_only=True):
     cost_over_budget: str | None = None
     """``no``, ``possible`` (the interval reaches over it) or ``yes``; None without a budget or a figure."""
     co2_over_budget: str | None = None
+    validity: list[str] = []
+    """Why the measurements should not be trusted; then none of the configuration is valid."""
+    left_out: dict[str, int] = {}
+    """Finished measurements that the figures are not of, by reason."""
     missing: list[str] = []
 
 
@@ -71,6 +75,7 @@ def forecast(
     stream_hours_measured: Sequence[float | None],
     budget: Budget | None = None,
     hardware: str | None = None,
+    left_out: Mapping[str, int] | None = None,
 ) -> Forecast:
     """What ``streams`` at once for ``hours_per_month`` take.
 
@@ -126,6 +131,8 @@ def forecast(
         co2_kg_month=co2,
         cost_over_budget=_over(cost, budget.cost),
         co2_over_budget=_over(co2, budget.co2_kg),
+        validity=list(dict.fromkeys(reason for p in repeats for reason in p.validity)),
+        left_out=dict(left_out or {}),
         missing=list(dict.fromkeys(reason for p in repeats for reason in p.missing)),
     )
 

@@ -430,7 +430,16 @@ class RegionalModels(Struct, frozen=True):
         inputs = partial(
             checked_inputs, options, regions, tariff=tariff, carbon=carbon, energy_cost_source=source
         )
-        names = tuple(dict.fromkeys(region.name for region in places)) or (None,)
+        asked: dict[str, str] = {}
+        for name, region in zip(options.region, places, strict=True):
+            if asked.setdefault(region.name, name).casefold() != name.casefold():
+                problem = (
+                    f"expected different regions: {asked[region.name]} and {name} are both {region.name}"
+                )
+                raise PricingError(
+                    f"{problem} (a regions file gives them figures of their own)", field="region"
+                )
+        names = tuple(asked) or (None,)
         prices = gather(*(partial(inputs, region=name) for name in names))
         return cls(tuple(map(CostModel.from_inputs, prices)), rates, tuple(_files(options)))
 

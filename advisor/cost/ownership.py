@@ -12,8 +12,9 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.cost.checks import Checked, Positive, Pue, Quantity, Ratio, require_number
+from advisor.cost.checks import Checked, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour, break_even_viewers
+from advisor.errors import PricingError
 
 __all__ = [
     "CloudOffer",
@@ -35,7 +36,7 @@ class Machine(Checked, frozen=True, kw_only=True):
 
     purchase_price: Quantity
     residual_value: Quantity = 0.0
-    lifetime_years: Positive = 4.0
+    lifetime_years: Years = 4.0
     utilisation_ratio: Ratio = 1.0
     """Hours of use over hours of life."""
     mean_watts: Quantity
@@ -47,12 +48,19 @@ class Machine(Checked, frozen=True, kw_only=True):
     """Hours of video of one stream that an hour of use makes."""
     embodied_kg: Quantity | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.mean_watts < 1:
+            watts = self.mean_watts
+            problem = f"no machine encodes with {watts:g} W: is it in kW (then {1000 * watts:g})?"
+            raise PricingError(problem, field="mean_watts")
+
 
 class Delivery(Checked, frozen=True, kw_only=True):
     """What sending to viewers costs."""
 
     viewers: Positive
-    bitrate_kbps: Positive
+    bitrate_kbps: Kbps
     delivery_cost_per_gb: Quantity
     """Per 10^9 bytes."""
 

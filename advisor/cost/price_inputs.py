@@ -20,7 +20,7 @@ from msgspec.structs import fields, force_setattr, replace
 from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import Checked, Checker, Grams, Positive, Pue, Quantity, currency_code, gather
+from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, currency_code, gather
 from advisor.cost.exchange_rates import converted
 from advisor.cost.regions.pricing import Region, RegionalPricing
 from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
@@ -116,7 +116,7 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
     embodied_maximum_kg: Annotated[Quantity | None, _option("EMBODIED_MAXIMUM_KG", "Its highest figure.")] = (
         None
     )
-    lifetime_years: Annotated[Positive, _option("LIFETIME_YEARS", "Years that the machine is used.")] = 4.0
+    lifetime_years: Annotated[Years, _option("LIFETIME_YEARS", "Years that the machine is used.")] = 4.0
     functional_unit: Annotated[
         FunctionalUnit | None,
         _option("FUNCTIONAL_UNIT", "What the SCI is per: video_minute, watch_hour or gigapixel."),

@@ -27,7 +27,7 @@ def price_run(
     chosen = published(run) if scenarios is None else scenarios
     threads = run.host.threads if run.host is not None else None
     priced = [model.price(s, run_id=run.run_id, host_threads=threads, viewers=viewers) for s in chosen]
-    totals = {s.name: p.cost_total for s, p in zip(chosen, priced, strict=True)}
+    totals = {s.name: p.cost_total for s, p in zip(chosen, priced, strict=True) if not s.validity}
     out = []
     for scenario, cost in zip(chosen, priced, strict=True):
         costs = rung_costs(scenario, chosen, totals)
@@ -50,8 +50,9 @@ def rung_costs(
 ) -> dict[str, float]:
     """What each rung of a ladder adds: the ladder's cost less that of the same ladder without the rung.
 
-    Only where the run measured the ladder without it, with the same settings. Costs are compared for the
-    same seconds of video. What all rungs share (decoding, idle power) is the rest.
+    Only where the run measured the ladder without it, with the same settings, and ``totals`` has both: a
+    difference from what is not valid says nothing. Costs are compared for the same seconds of video. What all
+    rungs share (decoding, idle power) is the rest.
     """
     ladder, total, seconds = rungs(scenario), totals.get(scenario.name), output_seconds(scenario)
     if len(ladder) < 2 or total is None or not seconds:

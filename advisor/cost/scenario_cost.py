@@ -132,6 +132,8 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
     functional_unit: str | None = None
     sci_grams_per_unit: float | None = None
     inputs: PricesUsed
+    validity: list[str] = []
+    """Why the measurement should not be trusted; it is priced all the same."""
     missing: list[str] = []
     missing_by_figure: dict[str, list[str]] = {}
     """The reasons of each figure that is absent."""
@@ -198,6 +200,7 @@ def price_scenario(
         energy_uncertainty_ratio=used.uncertainty_ratio if used is not None else None,
         functional_unit=prices.functional_unit,
         inputs=_inputs(prices, figures, joules),
+        validity=scenario.validity,
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),
         missing_by_figure={n: list(f.reasons) for n, f in figures.items() if f.value is None and f.reasons},
         unpriced=list(figures["cost_total"].reasons),
@@ -378,8 +381,9 @@ def _too_small(work: _Work) -> list[str]:
     if work.used is None:
         return []
     gaps = ["sample_gaps"] if work.used.gap_seconds > 0 else []
-    gpu = work.scenario.encoder_type == "gpu" and work.used.gpu_joules is None
-    return gaps + (["no_gpu_energy"] if gpu else [])
+    power = work.scenario.power
+    has_gpu = work.used.gpu_joules is not None or (power is not None and power.includes_gpus)
+    return gaps + (["no_gpu_energy"] if work.scenario.encoder_type == "gpu" and not has_gpu else [])
 
 
 def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: float | None) -> PricesUsed:

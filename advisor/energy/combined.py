@@ -7,17 +7,20 @@ each, under a name of its own: ``psys_0``, ``psys_0_hwmon``, ``psys_redfish``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import structs
 
-from advisor.energy.source import Clock, SavedZone, Source, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, Source, SourceName, Tier, ZoneReport
 
 __all__ = ["CombinedSource"]
 
 
-class CombinedSource:
-    """The sources in order of preference; the first gives its name and tier."""
+class CombinedSource(Source):
+    """The sources in order of preference; the first gives its name and tier.
+
+    Each of `parts` is saved for itself.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.parts = tuple(sources)
@@ -64,13 +67,6 @@ class CombinedSource:
         """The shortest that any of them allows."""
         intervals = (source.longest_interval_seconds() for source in self.parts)
         return min((seconds for seconds in intervals if seconds is not None), default=None)
-
-    def save(self) -> Mapping[str, SavedZone]:
-        """Each source is saved for itself, see `parts`."""
-        return {}
-
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """Each source is restored for itself, see `parts`."""
 
     def stop(self) -> None:
         """End the threads of those that have one."""

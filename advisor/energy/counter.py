@@ -179,11 +179,6 @@ class EnergyCounter:
             return None
         return self.range_microjoules / _MICROJOULES / self.max_watts
 
-    @property
-    def is_holding(self) -> bool:
-        """Whether the last value is doubtful and waits for those to come."""
-        return self._held is not None
-
     def settled_joules(self, seconds: float) -> float | None:
         """Joules at the time of a value that was held then; None for another time, or while it is held."""
         total = next((total for at, total in self._settled if at == seconds), None)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from advisor.energy.cpu import CpuTimes, cpu_times, utilisation
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, Source, SourceName, Tier, ZoneReport
 from advisor.errors import InputError
 from advisor.machine import CpuInfo, cpu_info
 
@@ -128,7 +128,7 @@ def _is_of(info: CpuInfo, family: _Family) -> bool:
     return same and (not family.steppings or info.stepping in family.steppings)
 
 
-class EstimateSource:
+class EstimateSource(Source):
     """One zone, ``package_0``, whose joules are the model's power over the time between samples."""
 
     name: SourceName = "estimate"
@@ -177,14 +177,6 @@ class EstimateSource:
             ),
         )
 
-    def settled_joules(self, zone: str, seconds: float) -> float | None:
-        """See `Source.settled_joules`: nothing is doubtful here."""
-        return None
-
-    def longest_interval_seconds(self) -> float | None:
-        """Any: the kernel sums the CPU time itself."""
-        return None
-
     def save(self) -> Mapping[str, SavedZone]:
         """See `Source.save`."""
         if self._last is None:
@@ -192,9 +184,6 @@ class EstimateSource:
         seconds, times = self._last
         joules = round(self._joules * 1e6)
         return {ZONE: SavedZone(joules, {}, seconds, times.busy_seconds, times.total_seconds)}
-
-    def stop(self) -> None:
-        """Nothing to end."""
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`: the kernel has summed the CPU time meanwhile."""

@@ -1,19 +1,28 @@
-"""NVIDIA GPUs through NVML: energy, power and use. No library, driver or card is normal and gives no GPUs."""
+"""GPUs: energy, power and use, NVIDIA's through NVML and others through the kernel's sensors (hwmon).
+
+No library, driver or card is normal and gives no GPUs. A card that both know is NVML's.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from msgspec import Struct
 
-from advisor.energy.counter import EnergyCounter
+from advisor.energy.hwmon import SENSORS, Sensor, SensorRule, hwmon_sensors, read_sensor
+from advisor.energy.integrator import Integrator
+from advisor.energy.meter import PowerWindow
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock
+from advisor.energy.zones import ZoneReadError, read_line
 from advisor.results import GpuInfo
 
 __all__ = ["GpuMeter", "GpuReading", "load_nvml", "open_gpus"]
@@ -21,8 +30,7 @@ __all__ = ["GpuMeter", "GpuReading", "load_nvml", "open_gpus"]
 _T = TypeVar("_T")
 # the largest board sold draws 1.2 kW; what is beyond is a driver's mistake
 _MOST_WATTS = 3000.0
-# two power readings further apart than this are not joined: the time between is unknown
-_LONGEST_GAP_SECONDS = 10.0
+_PCI = re.compile(r"([0-9a-f]{4,8})(:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])", re.IGNORECASE)
 
 
 class GpuReading(Struct, frozen=True):
@@ -36,7 +44,10 @@ class GpuReading(Struct, frozen=True):
     """Joules since the meter's first sample, never decreasing."""
     energy_source: str
     """``counter`` (the card's own) or ``power`` (its power, integrated by trapezoids)."""
+    meter: Literal["nvml", "hwmon"]
+    """Who was asked."""
     power_watts: float | None
+    """As the card says, else the mean over the meter's interval by its counter."""
     utilization_ratio: float | None
     encoder_utilization_ratio: float | None
     decoder_utilization_ratio: float | None
@@ -44,8 +55,17 @@ class GpuReading(Struct, frozen=True):
     errors: int
 
 
-class _Gpu:
+class _Card(Protocol):
     """One card and its energy so far."""
+
+    @property
+    def info(self) -> GpuInfo: ...
+
+    def sample(self, clock: Clock) -> GpuReading: ...
+
+
+class _NvmlCard:
+    """A card that NVML knows."""
 
     def __init__(self, nvml: Any, index: int, driver: str | None) -> None:
         self._nvml = nvml
@@ -55,14 +75,18 @@ class _Gpu:
         self._name = _text(nvml.nvmlDeviceGetName(self._handle))
         self._uuid = _text(nvml.nvmlDeviceGetUUID(self._handle))
         self._errors: Counter[str] = Counter()
-        self._counter = EnergyCounter(None, _MOST_WATTS)
-        self._integral = 0.0
-        self._last_power: tuple[float, float] | None = None
         self._has_counter = self._ask(nvml.nvmlDeviceGetTotalEnergyConsumption) is not None
+        self._energy = Integrator(is_counter=self._has_counter, most_watts=_MOST_WATTS)
 
     @property
     def info(self) -> GpuInfo:
         return GpuInfo(name=self._name, uuid=self._uuid, driver=self._driver)
+
+    @property
+    def pci_address(self) -> str | None:
+        """As the kernel writes it, ``0000:01:00.0``."""
+        pci = self._ask(self._nvml.nvmlDeviceGetPciInfo)
+        return None if pci is None else _pci_address(_text(pci.busId))
 
     def _ask(self, question: Callable[[Any], _T]) -> _T | None:
         """The answer, None where this card has none; other failures are counted."""
@@ -77,7 +101,9 @@ class _Gpu:
         nvml = self._nvml
         milliwatts = self._ask(nvml.nvmlDeviceGetPowerUsage)
         watts = None if milliwatts is None else milliwatts / 1e3
-        joules = self._counted(clock) if self._has_counter else self._integrated(watts, clock)
+        energy = self._ask(nvml.nvmlDeviceGetTotalEnergyConsumption) if self._has_counter else milliwatts
+        if energy is not None:
+            self._energy.take((energy * 1000, clock()))
         use = self._ask(nvml.nvmlDeviceGetUtilizationRates)
         encoder = self._ask(nvml.nvmlDeviceGetEncoderUtilization)
         decoder = self._ask(nvml.nvmlDeviceGetDecoderUtilization)
@@ -87,32 +113,80 @@ class _Gpu:
             uuid=self._uuid,
             name=self._name,
             driver=self._driver,
-            joules=joules,
+            joules=None if self._energy.sampled_seconds is None else self._energy.joules,
             energy_source="counter" if self._has_counter else "power",
+            meter="nvml",
             power_watts=watts,
             utilization_ratio=None if use is None else use.gpu / 100,
             # the answer is a percentage and the driver's sampling period
             encoder_utilization_ratio=None if encoder is None else encoder[0] / 100,
             decoder_utilization_ratio=None if decoder is None else decoder[0] / 100,
             memory_used_bytes=None if memory is None else memory.used,
-            errors=self._errors.total() + self._counter.rejected.total(),
+            errors=self._errors.total() + self._energy.errors,
         )
 
-    def _counted(self, clock: Clock) -> float | None:
-        millijoules = self._ask(self._nvml.nvmlDeviceGetTotalEnergyConsumption)
-        if millijoules is not None:
-            self._counter.observe(millijoules * 1000, clock())
-        return None if self._counter.last_good_seconds is None else self._counter.joules
 
-    def _integrated(self, watts: float | None, clock: Clock) -> float | None:
-        if watts is not None:
-            now = clock()
-            if self._last_power is not None:
-                then, before = self._last_power
-                if now - then <= _LONGEST_GAP_SECONDS:
-                    self._integral += (watts + before) / 2 * (now - then)
-            self._last_power = (now, watts)
-        return None if self._last_power is None else self._integral
+class _SensorCard:
+    """A card that the kernel's sensors know: AMD's, Intel's, and NVIDIA's by the free driver."""
+
+    def __init__(self, sensor: Sensor, index: int, interval_seconds: float) -> None:
+        self._sensor, self._index, self._interval = sensor, index, interval_seconds
+        self._energy = sensor.integrator()
+        self._window = PowerWindow()
+        ids = [text.removeprefix("0x") for name in ("vendor", "device") if (text := self._tell(name))]
+        self._name = self._tell("product_name") or " ".join([sensor.driver, ":".join(ids)]).strip()
+        self._uuid = self._tell("unique_id") or Path(sensor.device).name
+
+    @property
+    def info(self) -> GpuInfo:
+        return GpuInfo(name=self._name, uuid=self._uuid, driver=self._sensor.driver)
+
+    def _tell(self, name: str) -> str | None:
+        """A file of the device, None where it has none."""
+        with contextlib.suppress(ZoneReadError):
+            return read_line(f"{self._sensor.device}/{name}") or None
+        return None
+
+    def _count(self, name: str) -> int | None:
+        text = self._tell(name)
+        return int(text) if text is not None and text.isdigit() else None
+
+    def sample(self, clock: Clock) -> GpuReading:
+        energy = self._energy
+        # a question would wake a card that sleeps, which draws next to nothing
+        is_asleep = self._sensor.is_asleep
+        if not is_asleep:
+            energy.take(read_sensor(self._sensor, clock))
+        watts, sampled = energy.watts, energy.sampled_seconds
+        if energy.is_counter and sampled is not None:
+            self._window.add(sampled, energy.joules, self._interval, energy.broken_seconds)
+            watts = self._window.watts(self._interval)
+        busy = None if is_asleep else self._count("gpu_busy_percent")
+        return GpuReading(
+            index=self._index,
+            uuid=self._uuid,
+            name=self._name,
+            driver=self._sensor.driver,
+            joules=None if sampled is None or energy.is_standing else energy.joules,
+            energy_source="counter" if energy.is_counter else "power",
+            meter="hwmon",
+            power_watts=None if is_asleep or energy.is_standing else watts,
+            utilization_ratio=None if busy is None else busy / 100,
+            encoder_utilization_ratio=None,
+            decoder_utilization_ratio=None,
+            memory_used_bytes=None if is_asleep else self._count("mem_info_vram_used"),
+            errors=energy.errors,
+        )
+
+
+def _pci_address(text: str) -> str | None:
+    """The address with a domain of four digits (NVML writes eight), None for another device's name.
+
+    >>> _pci_address("00000000:0A:00.0")
+    '0000:0a:00.0'
+    """
+    match = _PCI.fullmatch(text)
+    return None if match is None else f"{int(match[1], 16):04x}{match[2].lower()}"
 
 
 def _text(value: str | bytes) -> str:
@@ -125,7 +199,9 @@ class GpuMeter:
     Parameters
     ----------
     nvml
-        The module ``pynvml`` after ``nvmlInit``, or what behaves like it; None for no GPUs.
+        The module ``pynvml`` after ``nvmlInit``, or what behaves like it; None for none of its GPUs.
+    sensors
+        Of the domain ``gpu``; those of a card that NVML knows are left out.
     interval_seconds
         Seconds between samples of the thread.
     clock
@@ -133,11 +209,23 @@ class GpuMeter:
     """
 
     def __init__(
-        self, nvml: Any | None, *, interval_seconds: float = 1.0, clock: Clock = time.monotonic
+        self,
+        nvml: Any | None,
+        *,
+        sensors: Iterable[Sensor] = (),
+        interval_seconds: float = 1.0,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._nvml = nvml
         self._clock = clock
-        self._gpus = [] if nvml is None else _cards(nvml)
+        cards = [] if nvml is None else _nvml_cards(nvml)
+        known = {card.pci_address for card in cards} - {None}
+        others = (sensor for sensor in sensors if _pci_address(Path(sensor.device).name) not in known)
+        first = 0 if nvml is None else nvml.nvmlDeviceGetCount()
+        self._gpus: list[_Card] = [
+            *cards,
+            *(_SensorCard(sensor, index, interval_seconds) for index, sensor in enumerate(others, first)),
+        ]
         self._latest: tuple[GpuReading, ...] = ()
         self._lock = threading.Lock()
         self.sampled_seconds: float | None = None
@@ -171,7 +259,8 @@ class GpuMeter:
         self._sampler.stop()
         if self._nvml is not None:
             self._nvml.nvmlShutdown()
-            self._nvml, self._gpus = None, []
+            self._nvml = None
+        self._gpus = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -183,7 +272,7 @@ class GpuMeter:
         self.stop()
 
 
-def _cards(nvml: Any) -> list[_Gpu]:
+def _nvml_cards(nvml: Any) -> list[_NvmlCard]:
     """The cards that answer; one that has fallen off the bus leaves the others standing."""
     try:
         driver = _text(nvml.nvmlSystemGetDriverVersion())
@@ -192,7 +281,7 @@ def _cards(nvml: Any) -> list[_Gpu]:
     cards = []
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
-            cards.append(_Gpu(nvml, index, driver))
+            cards.append(_NvmlCard(nvml, index, driver))
         except nvml.NVMLError:
             continue
     return cards
@@ -211,6 +300,20 @@ def load_nvml() -> ModuleType | None:
     return pynvml  # type: ignore[no-any-return]
 
 
-def open_gpus(*, interval_seconds: float = 1.0) -> GpuMeter:
-    """A meter over this machine's GPUs, with none where there are none."""
-    return GpuMeter(load_nvml(), interval_seconds=interval_seconds)
+def open_gpus(
+    sysfs: str = "/sys", sensor_rules: Sequence[SensorRule] = (), *, interval_seconds: float = 1.0
+) -> GpuMeter:
+    """A meter over this machine's GPUs, with none where there are none.
+
+    Parameters
+    ----------
+    sysfs
+        Root of the kernel's file system.
+    sensor_rules
+        An operator's rules for hwmon sensors, before those that are known.
+    interval_seconds
+        Seconds between samples of the thread.
+    """
+    known = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
+    sensors = [sensor for sensor in known if sensor.domain == "gpu"]
+    return GpuMeter(load_nvml(), sensors=sensors, interval_seconds=interval_seconds)

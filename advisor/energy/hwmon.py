@@ -1,4 +1,4 @@
-"""Power and energy sensors of the kernel's hwmon class: ARM boards, power meters, AMD's socket counters.
+"""Power and energy sensors of the kernel's hwmon class: ARM boards, power meters, AMD's sockets, GPUs.
 
 A sensor is an energy counter (``energy*_input``, microjoules) or a power (``power*_average`` over its own
 interval, ``power*_input`` of the moment, in microwatts; or a voltage and a current of one channel), which is
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,25 +19,34 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct, structs
 
-from advisor.energy.counter import EnergyCounter
+from advisor.energy.integrator import Integrator
 from advisor.energy.patience import Patience
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport
 from advisor.energy.zones import ZoneReadError, read_line
 from advisor.errors import InputError
 
-__all__ = ["SENSORS", "HwmonSource", "SensorRule", "hwmon_sensors", "read_sensor_rules"]
+__all__ = [
+    "SENSORS",
+    "HwmonSource",
+    "Sensor",
+    "SensorRule",
+    "hwmon_sensors",
+    "read_sensor",
+    "read_sensor_rules",
+]
 
 SensorKind: TypeAlias = Literal["counter", "average", "instant", "volts_amperes"]
-Domain: TypeAlias = Literal["package", "core", "uncore", "dram", "psys"]
+Domain: TypeAlias = Literal["package", "core", "uncore", "dram", "psys", "gpu"]
 _FILE = re.compile(r"^(energy|power|in|curr)(\d+)_(input|average|label)$")
 _NUMBER = re.compile(r"(?:socket|chip|node) ?(\d+)", re.IGNORECASE)
 _VALUE = re.compile(r"-?\d{1,20}")
-_MOST_WATTS = 20_000.0
-# powers further apart than this are not joined: what was drawn in between is unknown
-_LONGEST_GAP_SECONDS = 10.0
 # a sensor is integrated at least this often
 _INTEGRATION_SECONDS = 1.0
 _RESCAN_SECONDS = 30.0
+# what counters are believed; the largest GPU sold draws 1.2 kW
+_MOST_WATTS, _MOST_GPU_WATTS = 20_000.0, 3000.0
+# what is switched on draws something: a sensor of these that says 0 tells nothing
+_NEVER_ZERO = frozenset({"package", "psys", "gpu"})
 
 
 class SensorRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,11 +58,14 @@ class SensorRule(Struct, frozen=True, forbid_unknown_fields=True):
     label: str = ".*"
     """Of ``*_label``, or an ACPI meter's ``power1_oem_info``; a sensor without one has its file's name
     (``power1``)."""
+    beside: str = ""
+    """A file that the device must have as well, to tell two kinds of one driver; empty for none."""
 
-    def matches(self, driver: str, label: str) -> bool:
+    def matches(self, driver: str, label: str, place: str) -> bool:
         return bool(
             re.fullmatch(self.driver, driver, re.IGNORECASE)
             and re.fullmatch(self.label, label, re.IGNORECASE)
+            and (not self.beside or Path(place, self.beside).exists())
         )
 
 
@@ -86,6 +97,18 @@ SENSORS: tuple[SensorRule, ...] = (
     SensorRule(r"ina3221x?|ina238", "psys", "VDD_IN|POM_5V_IN|VIN"),
     SensorRule(r"ina3221x?", "package", "VDD_CPU_GPU_CV|VDD_CPU_CV|VDD_CPU|POM_5V_CPU|CPU"),
     SensorRule(r"ina3221x?", "dram", "VDDQ.*|VDDRQ|VDD2_1V8AO"),
+    SensorRule(r"ina3221x?", "gpu", "VDD_GPU_SOC|VDD_GPU|VDD_SYS_GPU|POM_5V_GPU|GPU"),
+    # AMD GPUs: Documentation/gpu/amdgpu/thermal.rst. The power is the SoC's, on APUs with the CPU; only
+    # these have a second voltage (in1, the northbridge's)
+    SensorRule("amdgpu", "package", "PPT|slowPPT|power1", beside="in1_input"),
+    SensorRule("amdgpu", "gpu", "PPT|power1"),
+    # Intel GPUs on a card: Documentation/ABI/testing/sysfs-driver-intel-i915-hwmon and -xe-hwmon. i915's
+    # devices of single tiles (i915_gt0) lie in its own, and xe's pkg in its card
+    SensorRule("i915", "gpu", "energy1"),
+    SensorRule("xe", "gpu", "card|energy1"),
+    SensorRule("xe", "gpu", "pkg"),
+    # NVIDIA GPUs by the free driver, which shuts NVML out: drivers/gpu/drm/nouveau/nouveau_hwmon.c
+    SensorRule("nouveau", "gpu", "power1"),
 )
 """What is known of sensors; the first row that matches counts."""
 
@@ -101,6 +124,21 @@ class Sensor(Struct, frozen=True):
     paths: tuple[str, ...]
     """The file of the value; voltage and current."""
     shown_path: str
+    device: str
+    """The kernel's folder of the device, with its links resolved: a PCI address is its last part."""
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the device is suspended: a question would wake it."""
+        return _text(f"{self.device}/power/runtime_status") == "suspended"
+
+    def integrator(self) -> Integrator:
+        """What adds up its values."""
+        return Integrator(
+            is_counter=self.kind == "counter",
+            most_watts=_MOST_GPU_WATTS if self.domain == "gpu" else _MOST_WATTS,
+            may_be_zero=self.domain not in _NEVER_ZERO,
+        )
 
 
 def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
@@ -129,15 +167,23 @@ def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
 def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sensor]:
     """The sensors under ``sysfs`` that a rule knows, each domain numbered by socket or in order.
 
-    Of one label, an energy counter is taken before a power, and an average before the power of a moment.
+    Of one label, an energy counter is taken before a power, and an average before the power of a moment. Of a
+    GPU, the sensor of the earliest rule is taken, and one whose counter is empty last.
     """
-    chosen: dict[tuple[str, str], Sensor] = {}
+    chosen: dict[tuple[str, str], tuple[tuple[bool, int, int], Sensor]] = {}
     for folder in _devices(sysfs):
-        for sensor in _sensors(sysfs, folder, rules):
-            key = (folder, sensor.label)
-            if key not in chosen or _ORDER.index(sensor.kind) < _ORDER.index(chosen[key].kind):
-                chosen[key] = sensor
-    return _numbered(chosen.values())
+        for rank, sensor in _sensors(sysfs, folder, rules):
+            key = folder, "" if sensor.domain == "gpu" else sensor.label
+            order = _is_empty_counter(sensor), rank, _ORDER.index(sensor.kind)
+            if key not in chosen or order < chosen[key][0]:
+                chosen[key] = order, sensor
+    return _numbered(sensor for _, sensor in chosen.values())
+
+
+def _is_empty_counter(sensor: Sensor) -> bool:
+    """Whether a card that is awake lists a counter that it does not keep (``xe`` on some parts)."""
+    is_gpu_counter = sensor.domain == "gpu" and sensor.kind == "counter"
+    return is_gpu_counter and not sensor.is_asleep and _text(sensor.paths[0]) == "0"
 
 
 _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")
@@ -164,7 +210,8 @@ def _devices(sysfs: str) -> Iterator[str]:
     yield from (f"{root}/{name}" for name in names)
 
 
-def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[Sensor]:
+def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[tuple[int, Sensor]]:
+    """The sensors of one device, and which rule knows them."""
     # ACPI's power meter keeps its files with the device
     places = [place for place in (folder, f"{folder}/device") if Path(place).is_dir()]
     driver = next((name for place in places if (name := _text(f"{place}/name"))), None)
@@ -177,12 +224,12 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[S
                 channels.setdefault((file[1], file[2]), set()).add(file[3])
         for (quantity, number), files in sorted(channels.items()):
             label = _label(place, quantity, number)
-            rule = next((rule for rule in rules if rule.matches(driver, label)), None)
+            rank = next((n for n, rule in enumerate(rules) if rule.matches(driver, label, place)), None)
             value = _value(place, quantity, number, files, channels)
-            if rule is not None and value is not None:
+            if rank is not None and value is not None:
                 kind, paths = value
-                shown = os.path.relpath(paths[0], sysfs)
-                yield Sensor("", rule.domain, driver, label, kind, paths, shown)
+                shown, device = os.path.relpath(paths[0], sysfs), os.path.realpath(places[-1])
+                yield rank, Sensor("", rules[rank].domain, driver, label, kind, paths, shown, device)
 
 
 def _label(place: str, quantity: str, number: str) -> str:
@@ -216,55 +263,8 @@ def _text(path: str) -> str | None:
         return None
 
 
-class _Integrator:
-    """Joules of one sensor so far."""
-
-    def __init__(self, sensor: Sensor) -> None:
-        self.sensor = sensor
-        self.counter = EnergyCounter(None, _MOST_WATTS)
-        self.joules = 0.0
-        self.read_errors: Counter[str] = Counter()
-        self.read_seconds: float | None = None
-        self.lost_seconds: float | None = None
-        """Since when no power is missing."""
-        self._last: tuple[float, float] | None = None
-
-    @property
-    def is_counter(self) -> bool:
-        return self.sensor.kind == "counter"
-
-    @property
-    def sampled_seconds(self) -> float | None:
-        return self.counter.last_good_seconds if self.is_counter else self.read_seconds
-
-    @property
-    def is_standing(self) -> bool:
-        return self.is_counter and self.counter.moved_seconds is None
-
-    def take(self, value: tuple[int, float] | ZoneReadError) -> None:
-        """A counter's microjoules or a power's microwatts, and the time of the read."""
-        if isinstance(value, ZoneReadError):
-            self.read_errors[value.reason] += 1
-            return
-        raw, now = value
-        self.read_seconds = now
-        if self.is_counter:
-            self.counter.observe(raw, now)
-            self.joules = self.counter.joules
-            return
-        watts = max(raw, 0) / 1e6
-        if self._last is not None:
-            then, before = self._last
-            if now - then <= _LONGEST_GAP_SECONDS:
-                self.joules += (watts + before) / 2 * (now - then)
-            else:
-                self.read_errors["gap"] += 1
-                self.lost_seconds = now
-        self._last = now, watts
-
-
-class HwmonSource:
-    """The sensors that `SENSORS` and the operator's rules know.
+class HwmonSource(Source):
+    """The sensors that `SENSORS` and the operator's rules know, but for those of GPUs.
 
     Parameters
     ----------
@@ -275,14 +275,13 @@ class HwmonSource:
     """
 
     name: SourceName = "hwmon"
-    tier: Tier = "measured"
-    uncertainty_ratio: float | None = None
 
     def __init__(self, sysfs: str = "/sys", rules: Sequence[SensorRule] = ()) -> None:
         self._sysfs = sysfs
         self._rules = (*rules, *SENSORS)
         self._patience = Patience()
-        self._zones: dict[str, _Integrator] = {}
+        self._zones: dict[str, Integrator] = {}
+        self._sensors: dict[str, Sensor] = {}
         self._saved: Mapping[str, SavedZone] = {}
         self._scanned_seconds: float | None = None
 
@@ -292,39 +291,41 @@ class HwmonSource:
         if self._scanned_seconds is None or now - self._scanned_seconds >= _RESCAN_SECONDS:
             self._scan()
             self._scanned_seconds = now
-        values = self._patience.each(lambda zone: _read(self._zones[zone].sensor, clock), list(self._zones))
+        values = self._patience.each(lambda zone: read_sensor(self._sensors[zone], clock), list(self._zones))
         for name, zone in self._zones.items():
             zone.take(values.get(name, ZoneReadError("blocked")))
 
     def _scan(self) -> None:
         for sensor in hwmon_sensors(self._sysfs, self._rules):
-            zone = self._zones.get(sensor.zone)
-            if zone is None:
-                zone = self._zones[sensor.zone] = _Integrator(sensor)
+            if sensor.domain == "gpu":
+                continue
+            self._sensors[sensor.zone] = sensor
+            if sensor.zone not in self._zones:
+                zone = self._zones[sensor.zone] = sensor.integrator()
                 saved = self._saved.get(sensor.zone)
                 register = None if saved is None else saved.registers.get(sensor.shown_path)
                 if register is not None:
                     zone.counter.restore(register)
-            zone.sensor = sensor
 
     def report(self) -> tuple[ZoneReport, ...]:
         """Every sensor known."""
         return tuple(
             ZoneReport(
                 name=name,
-                domain=zone.sensor.domain,
-                path=zone.sensor.shown_path,
+                domain=sensor.domain,
+                path=sensor.shown_path,
                 joules=zone.joules,
                 sampled_seconds=zone.sampled_seconds,
                 read_seconds=zone.read_seconds,
-                broken_seconds=zone.counter.broken_seconds if zone.is_counter else zone.lost_seconds,
+                broken_seconds=zone.broken_seconds,
                 standing=zone.is_standing,
-                sensor=f"{zone.sensor.driver} {zone.sensor.label}",
-                kind=zone.sensor.kind,
+                sensor=f"{sensor.driver} {sensor.label}",
+                kind=sensor.kind,
                 read_errors=dict(zone.read_errors),
                 rejected=dict(zone.counter.rejected),
             )
             for name, zone in self._zones.items()
+            for sensor in (self._sensors[name],)
         )
 
     def settled_joules(self, zone: str, seconds: float) -> float | None:
@@ -339,20 +340,18 @@ class HwmonSource:
     def save(self) -> Mapping[str, SavedZone]:
         """See `Source.save`: a power's joules are lost with the time in which nobody read it."""
         return {
-            name: SavedZone(point.published, {zone.sensor.shown_path: point})
+            name: SavedZone(point.published, {self._sensors[name].shown_path: point})
             for name, zone in self._zones.items()
             if zone.is_counter and (point := zone.counter.saved()) is not None
         }
-
-    def stop(self) -> None:
-        """Nothing to end."""
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`."""
         self._saved = zones
 
 
-def _read(sensor: Sensor, clock: Clock) -> tuple[int, float] | ZoneReadError:
+def read_sensor(sensor: Sensor, clock: Clock) -> tuple[int, float] | ZoneReadError:
+    """Microjoules or microwatts, and the middle of the read."""
     before = clock()
     try:
         values = [_number(path) for path in sensor.paths]

@@ -30,11 +30,13 @@ from advisor.errors import EnergyError, InputError
 __all__ = [
     "Meter",
     "MeterReading",
+    "PowerWindow",
     "counters_appear",
     "energy_between",
     "has_moving_host",
     "host_joules",
     "host_zones",
+    "includes_gpus",
     "open_meter",
 ]
 
@@ -95,8 +97,8 @@ def _is_fresh(zone: ZoneReport, now: float, longest_seconds: float) -> bool:
     return now - read <= longest_seconds and now - zone.sampled_seconds <= doubt_seconds
 
 
-class _PowerWindow:
-    """The mean power of one zone over at least the interval, from its good samples alone."""
+class PowerWindow:
+    """The mean power of one counter over at least the interval, from its good samples alone."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, float]] = deque()
@@ -105,9 +107,10 @@ class _PowerWindow:
     def add(
         self, seconds: float, joules: float, interval_seconds: float, broken_seconds: float | None
     ) -> None:
+        """Take the joules of one moment; what was drawn before ``broken_seconds`` is lost."""
         points = self._points
         if broken_seconds != self._broken_seconds and broken_seconds is not None:
-            # what was drawn before is lost: the power is that of the time since
+            # the power is that of the time since
             last = points[-1][1] if points else joules
             points.clear()
             points.append((broken_seconds, last))
@@ -120,6 +123,7 @@ class _PowerWindow:
             points.popleft()
 
     def watts(self, interval_seconds: float) -> float | None:
+        """The mean power; None until the interval has passed once."""
         if len(self._points) < 2:
             return None
         (start, before), (end, after) = self._points[0], self._points[-1]
@@ -170,7 +174,7 @@ class Meter:
         self._wanted_seconds = interval_seconds or DEFAULT_INTERVAL_SECONDS
         self._clock = clock
         self._wall_clock = wall_clock
-        self._windows: dict[str, _PowerWindow] = {}
+        self._windows: dict[str, PowerWindow] = {}
         self._latest: MeterReading | None = None
         self._lock = threading.Lock()
         self._sampler = Sampler("energy sampler", self.read, lambda: self.interval_seconds)
@@ -268,7 +272,7 @@ class Meter:
     def _watts(self, zone: ZoneReport, interval_seconds: float) -> float | None:
         window = self._windows.get(zone.name)
         if window is None:
-            window = self._windows[zone.name] = _PowerWindow()
+            window = self._windows[zone.name] = PowerWindow()
         if zone.sampled_seconds is not None:
             window.add(zone.sampled_seconds, zone.joules, interval_seconds, zone.broken_seconds)
         return window.watts(interval_seconds)
@@ -370,7 +374,8 @@ def open_meter(
     """
     file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs)
     counters, sensors = PowercapSource(sysfs, procfs), HwmonSource(sysfs, sensor_rules)
-    others: list[Source] = [sensors] if hwmon_sensors(sysfs, (*sensor_rules, *SENSORS)) else []
+    known = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
+    others: list[Source] = [sensors] if any(sensor.domain != "gpu" for sensor in known) else []
     if redfish is not None:
         others.append(RedfishSource(RedfishClient(redfish), redfish.interval_seconds))
     estimated = EstimateSource(procfs, idle_watts=idle_watts, max_watts=max_watts)
@@ -454,6 +459,15 @@ def host_joules(joules: Mapping[str, float], rule: HostRule = "cpu") -> float | 
     """
     zones = host_zones(joules, rule)
     return sum(joules[zone] for zone in zones) if zones else None
+
+
+def includes_gpus(zones: Iterable[str], rule: HostRule = "cpu") -> bool:
+    """Whether the machine's joules hold those of its GPUs: where what holds the whole machine tells them.
+
+    >>> includes_gpus(["package_0", "psys_0"]), includes_gpus(["package_0", "psys_0"], "system")
+    (False, True)
+    """
+    return any(zone.startswith("psys") for zone in host_zones(zones, rule))
 
 
 def energy_between(start: MeterReading, end: MeterReading) -> dict[str, float]:

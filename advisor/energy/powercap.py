@@ -15,7 +15,7 @@ from advisor.energy.counter import EnergyCounter
 from advisor.energy.finder import ZoneFinder, powercap_folder
 from advisor.energy.mirrors import MirrorWatch
 from advisor.energy.patience import Patience
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport, wait_seconds
+from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport, wait_seconds
 from advisor.energy.zones import Zone, ZoneReadError, read_microjoules
 
 __all__ = ["HOST_DOMAINS", "PowercapSource", "PowercapStatus", "ZoneStatus", "describe", "slept_seconds"]
@@ -199,7 +199,7 @@ class _Tracked:
         return SavedZone(self.microjoules, saved)
 
 
-class PowercapSource:
+class PowercapSource(Source):
     """The zones under ``sysfs``, each joule once.
 
     Zones may appear, vanish and fail at any time: the tree is looked through again every 10 seconds.
@@ -213,8 +213,6 @@ class PowercapSource:
     """
 
     name: SourceName = "powercap"
-    tier: Tier = "measured"
-    uncertainty_ratio: float | None = None
 
     def __init__(
         self, sysfs: str = "/sys", procfs: str = "/proc", *, slept: Callable[[], float] = slept_seconds
@@ -327,9 +325,6 @@ class PowercapSource:
     def save(self) -> Mapping[str, SavedZone]:
         """See `Source.save`."""
         return {name: zone.save() for name, zone in self._tracked.items()}
-
-    def stop(self) -> None:
-        """Nothing to end."""
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`."""

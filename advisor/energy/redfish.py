@@ -4,7 +4,8 @@ Power comes from the first of these that the chassis has, as published by DMTF:
 
 - ``EnvironmentMetrics``, ``PowerWatts.Reading`` (Redfish 2021.2 and later),
 - ``Power``, ``PowerControl[].PowerConsumedWatts`` (deprecated, and what most services have),
-- ``Sensors``, the one of ``ReadingType`` Power that names the whole (``total_power``, ``TotalPower``...).
+- ``Sensors``, the one of ``ReadingType`` Power that names the whole (``total_power``, ``TotalPower``,
+  ``SystemBoardPwrConsumption``...).
 
 It is the power of a moment, integrated by trapezoids. A service that says 0 or null has no meter: the machine
 that asks draws something.
@@ -14,10 +15,11 @@ Schemas: DSP2046 (Redfish Resource and Schema Guide), Chassis, EnvironmentMetric
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +27,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
+from advisor.energy.source import Clock, Source, SourceName, ZoneReport
+from advisor.energy.zones import ZoneReadError
 from advisor.errors import EnergyError, InputError
 
 __all__ = ["ZONE", "RedfishClient", "RedfishConfig", "RedfishError", "RedfishSource", "read_redfish_config"]
@@ -38,6 +42,12 @@ _MOST_CHASSIS, _MOST_SENSORS = 16, 200
 # chassis that lie in the machine's own; asked only where no other has a meter
 _INNER_TYPES = frozenset({"Card", "Cartridge", "Component", "Module", "StorageEnclosure", "Drawer", "Zone"})
 _PART = re.compile(r"cpu|processor|memory|dimm|gpu|accelerator|psu|supply|fan|storage|drive", re.IGNORECASE)
+_POWER = re.compile(r"power|pwr|watt", re.IGNORECASE)
+# the contexts of what lies in a machine (DSP2046, PhysicalContext)
+_PART_CONTEXTS = frozenset(
+    {"Accelerator", "CPU", "CPUSubsystem", "Fan", "GPU", "GPUSubsystem", "Memory", "MemorySubsystem"}
+    | {"NetworkingDevice", "StorageDevice", "StorageSubsystem"}
+)
 _WHOLE = re.compile(r"total|system|chassis|server|platform|input|consumption", re.IGNORECASE)
 # powers further apart than this many intervals are not joined
 _LONGEST_GAP_INTERVALS = 3.0
@@ -179,9 +189,7 @@ class RedfishClient:
             path = _link(chassis, name)
             if path is not None:
                 yield path, name
-        sensors = [
-            p for p in self._members(_link(chassis, "Sensors")) if re.search("power", p, re.IGNORECASE)
-        ]
+        sensors = [p for p in self._members(_link(chassis, "Sensors")) if _POWER.search(p)]
         for path in sorted(sensors[:_MOST_SENSORS], key=lambda p: not _WHOLE.search(p.rpartition("/")[2])):
             name = path.rpartition("/")[2]
             if _WHOLE.search(name) and not _PART.search(name):
@@ -247,10 +255,19 @@ def _metrics(resource: Mapping[str, Any]) -> object:
 def _power_control(resource: Mapping[str, Any]) -> object:
     """The control of the whole: some services list those of processors and memory after it."""
     controls = resource.get("PowerControl")
-    for control in controls if isinstance(controls, list) else ():
-        if isinstance(control, dict) and not _PART.search(str(control.get("Name", ""))):
-            return control.get("PowerConsumedWatts")
-    return None
+    for control in controls if isinstance(controls, list) else (controls,):
+        if isinstance(control, dict) and "PowerConsumedWatts" in control and not _is_part(control):
+            return control["PowerConsumedWatts"]
+    # Fujitsu's iRMC tells it in its own part
+    fujitsu: object = resource
+    for name in ("Oem", "ts_fujitsu", "ChassisPowerConsumption", "CurrentPowerConsumptionW"):
+        fujitsu = fujitsu.get(name) if isinstance(fujitsu, dict) else None
+    return fujitsu
+
+
+def _is_part(control: Mapping[str, Any]) -> bool:
+    context = control.get("PhysicalContext")
+    return bool(_PART.search(str(control.get("Name", "")))) or context in _PART_CONTEXTS
 
 
 def _sensor(resource: Mapping[str, Any]) -> object:
@@ -261,14 +278,17 @@ _READERS = {"EnvironmentMetrics": _metrics, "Power": _power_control, "Sensor": _
 
 
 def _positive(value: object) -> float:
-    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, str):  # some services write their numbers so
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise _AskError("no_meter")
     if value <= 0:
         raise _AskError("zero")
     return float(value)
 
 
-class RedfishSource:
+class RedfishSource(Source):
     """One zone, ``psys_redfish``, whose power is asked for in a thread of its own.
 
     Parameters
@@ -282,8 +302,6 @@ class RedfishSource:
     """
 
     name: SourceName = "redfish"
-    tier: Tier = "measured"
-    uncertainty_ratio: float | None = None
 
     def __init__(
         self, client: RedfishClient, interval_seconds: float, *, clock: Clock = time.monotonic
@@ -292,10 +310,9 @@ class RedfishSource:
         self._interval = interval_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._joules = 0.0
-        self._last: tuple[float, float] | None = None
-        self._lost_seconds: float | None = None
-        self._errors: Counter[str] = Counter()
+        self._zone = Integrator(
+            is_counter=False, longest_gap_seconds=_LONGEST_GAP_INTERVALS * interval_seconds
+        )
         self._poller = Sampler("redfish", self.poll, lambda: interval_seconds)
 
     def stop(self) -> None:
@@ -306,22 +323,13 @@ class RedfishSource:
     def poll(self) -> None:
         """Ask once, and add what was drawn since the last answer."""
         before = self._clock()
+        value: tuple[int, float] | ZoneReadError
         try:
-            watts = self._client.watts()
+            value = round(self._client.watts() * 1e6), (before + self._clock()) / 2
         except RedfishError as exc:
-            with self._lock:
-                self._errors[exc.reason] += 1
-            return
-        now = (before + self._clock()) / 2
+            value = ZoneReadError(exc.reason)
         with self._lock:
-            if self._last is not None:
-                then, former = self._last
-                if now - then <= _LONGEST_GAP_INTERVALS * self._interval:
-                    self._joules += (watts + former) / 2 * (now - then)
-                else:
-                    self._errors["gap"] += 1
-                    self._lost_seconds = now
-            self._last = now, watts
+            self._zone.take(value)
 
     def sample(self, clock: Clock) -> None:
         """Begin to ask, if that has not begun: the thread does the rest."""
@@ -330,34 +338,18 @@ class RedfishSource:
     def report(self) -> tuple[ZoneReport, ...]:
         """The one zone."""
         with self._lock:
-            at = None if self._last is None else self._last[0]
             return (
                 ZoneReport(
                     name=ZONE,
                     domain="psys",
                     path="redfish",
-                    joules=self._joules,
-                    sampled_seconds=at,
-                    read_seconds=at,
-                    broken_seconds=self._lost_seconds,
+                    joules=self._zone.joules,
+                    sampled_seconds=self._zone.sampled_seconds,
+                    read_seconds=self._zone.read_seconds,
+                    broken_seconds=self._zone.broken_seconds,
                     sensor="redfish",
                     kind="instant",
                     interval_seconds=self._interval,
-                    read_errors=dict(self._errors),
+                    read_errors=dict(self._zone.read_errors),
                 ),
             )
-
-    def settled_joules(self, zone: str, seconds: float) -> float | None:
-        """See `Source.settled_joules`: nothing is doubtful here."""
-        return None
-
-    def longest_interval_seconds(self) -> float | None:
-        """Any: the thread keeps its own time."""
-        return None
-
-    def save(self) -> Mapping[str, SavedZone]:
-        """See `Source.save`: what was drawn while nobody asked is unknown."""
-        return {}
-
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """See `Source.restore`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
@@ -84,34 +85,41 @@ class SavedZone(Struct, frozen=True):
 
 
 class Source(Protocol):
-    """Turns whatever it reads into counters that begin at 0 and never decrease."""
+    """Turns whatever it reads into counters that begin at 0 and never decrease.
+
+    What is not abstract is right for a source that is measured, doubts nothing, may be read at any interval,
+    keeps nothing over a restart and has no thread.
+    """
 
     name: SourceName
-    tier: Tier
-    uncertainty_ratio: float | None
+    tier: Tier = "measured"
+    uncertainty_ratio: float | None = None
 
+    @abstractmethod
     def sample(self, clock: Clock) -> None:
         """Read once; what cannot be read is counted and leaves the rest standing."""
 
+    @abstractmethod
     def report(self) -> tuple[ZoneReport, ...]:
         """Every zone known, as of the last sample."""
         ...
 
     def settled_joules(self, zone: str, seconds: float) -> float | None:
         """Joules of a zone at the time of a value that was doubtful then; None while it still is."""
-        ...
+        return None
 
     def longest_interval_seconds(self) -> float | None:
         """The longest time between samples in which nothing can be lost; None for any."""
-        ...
+        return None
 
     def save(self) -> Mapping[str, SavedZone]:
         """All zones, to go on with after a restart."""
-        ...
+        return {}
 
     def stop(self) -> None:
         """End what runs beside the meter; the next sample begins it again."""
+        return
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """Go on with what another process saved on this boot; called before the first sample."""
-        ...
+        return

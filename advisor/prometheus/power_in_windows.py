@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from advisor.energy.meter import host_joules
+from advisor.energy.meter import host_zones, includes_gpus
 from advisor.errors import PrometheusError
 from advisor.prometheus.answers import QueryResult
 from advisor.prometheus.client import MAX_POINTS, PrometheusClient
@@ -114,8 +114,11 @@ def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
 
 def _scraped(result: QueryResult) -> ScrapedSeries:
     times, values = np.array(result.timestamps), np.array(result.values)
-    if (np.diff(times) <= 0).any():
+    steps = np.diff(times, append=np.inf)
+    if (steps < 0).any():
         raise PrometheusError("the server answered with samples whose times do not ascend")
+    # what was written twice, by two servers or by one that tried again, is one sample
+    times, values = times[steps > 0], values[steps > 0]
     return ScrapedSeries(result.metric, times, values, reach_of(times))
 
 
@@ -226,6 +229,7 @@ def _power(
         stdev_watts=spread.stdev if spread else None,
         total_energy_joules=joules,
         domains={zone: gain.amount for zone, gain in by_zone.items()},
+        includes_gpus=label == "zone" and includes_gpus(by_zone),
     )
     return power, notes
 
@@ -256,10 +260,7 @@ def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
 
 def _counted(zones: Iterable[str], label: str) -> list[str]:
     """Zones by the rule of the meter (each joule once); GPUs stand beside one another."""
-    names = list(zones)
-    if label != "zone":
-        return names
-    return [zone for zone in names if host_joules({name: float(name == zone) for name in names})]
+    return host_zones(zones) if label == "zone" else list(zones)
 
 
 def _spread(gauges: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> GaugeStatistics | None:

@@ -40,6 +40,8 @@ million of them were left out."""
 _TIME_BASE = "settb=1/400000"
 """Below half a millionth of a second the filters that pair frames would round."""
 _XPSNR_WIDTH = 64
+_LEAST_SIDE = 16
+"""SSIM is of blocks of 8x8 samples, also of chroma."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -100,6 +102,11 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
     grey = [media.chroma == "400" for media in (reference, output)]
     chroma: Chroma = "420" if grey == [True, False] else reference.chroma
     area = crop.reference or Area(reference.width, reference.height, 0, 0)
+    if min(area.width, area.height) < _LEAST_SIDE:
+        size = f"{area.width}x{area.height}"
+        raise MediaError(
+            f"expected at least {_LEAST_SIDE} lines and columns, found {size}", subject=reference.path
+        )
     models, lacks = _models(source, settings, area, reference.path)
     xpsnr = settings.xpsnr
     if xpsnr and depth > 8 and area.width % _XPSNR_WIDTH:
@@ -231,24 +238,29 @@ def _sample_format(chroma: Chroma, depth: int) -> str:
 
 
 def filter_graph(
-    comparisons: Sequence[Comparison], *, threads: int, before: str, reference_frames: int | None
+    comparisons: Sequence[Comparison],
+    *,
+    threads: int,
+    before: str,
+    reference_frames: int | None,
+    before_outputs: str = "",
 ) -> str:
     """The graph for ffmpeg: input 0 is the reference, input 1 + n the n-th output.
 
     Its outputs are ``[outN]`` of every comparison, and the thumbnails ``[trackN]`` and those that
     `reference_track` names. Logs go to the working directory under plain names, so that no path needs
-    escaping: ``vmafN.json``, ``psnrN.log``, ``ssimN.log``, ``xpsnrN.log`` and a ``.txt`` for each track.
+    escaping: ``vmafN.json``, ``scoresN.txt`` and a ``.txt`` for each track.
 
     Parameters
     ----------
-    before
-        Filters on the reference before anything else; empty for none.
+    before, before_outputs
+        Filters on the reference, and on each output, before anything else; empty for none.
     reference_frames
         Frames of the reference that are read at most; None for all.
     """
     parts = [_reference(comparisons, before, reference_frames)]
     for n, comparison in enumerate(comparisons):
-        parts += [*_pair(n, comparison), *_metrics(n, comparison.plan, threads)]
+        parts += [*_pair(n, comparison, before_outputs), *_metrics(n, comparison.plan, threads)]
     return ";\n".join(parts)
 
 
@@ -263,10 +275,10 @@ def _reference(comparisons: Sequence[Comparison], before: str, frames: int | Non
     return ";\n".join([f"[0:V:0]{','.join(steps)}{labels}", *tracks])
 
 
-def _pair(n: int, comparison: Comparison) -> Iterator[str]:
+def _pair(n: int, comparison: Comparison, before: str) -> Iterator[str]:
     decided, pairing = comparison.plan, comparison.pairing
     first, partners = pairing.first, pairing.partners
-    yield f"[{n + 1}:V:0]split=2[e{n}][t{n}]"
+    yield f"[{n + 1}:V:0]{before + ',' if before else ''}split=2[e{n}][t{n}]"
     yield f"[t{n}]{track_filters(f'track{n}', comparison.crop.output)}[track{n}]"
     taken = f"trim=start_frame={first}:end_frame={first + len(partners)}"
     yield f"[e{n}]{taken},{_TIME_BASE},setpts=N*{_SLOT},{decided.output_filters}[d{n}_0]"
@@ -344,11 +356,11 @@ def _chosen(pieces: Sequence[tuple[int, int, float]]) -> str:
 
 def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
     names = ["psnr", "ssim", *(["xpsnr"] if decided.xpsnr else [])]
-    steps = [(f"{name}@main{n}=stats_file={name}{n}.log", k) for k, name in enumerate(names)]
+    steps = [(name, k) for k, name in enumerate(names)]
     if decided.models or decided.features:
         steps.append((_libvmaf(n, decided, threads), len(names)))
     for place, (text, k) in enumerate(steps):
-        target = f"out{n}" if place == len(steps) - 1 else f"d{n}_{place + 1}"
+        target = f"d{n}_{place + 1}"
         source = f"[d{n}_{place}]"
         if text.startswith("libvmaf") and decided.chroma == "400":
             # it takes no grey
@@ -358,6 +370,8 @@ def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
             yield f"[g{n}][h{n}]{text}[{target}]"
         else:
             yield f"{source}[r{n}_{k}]{text}[{target}]"
+    # what the filters say of each frame: their logs are rounded, and their averages are of one pass alone
+    yield f"[d{n}_{len(steps)}]metadata=mode=print:file=scores{n}.txt[out{n}]"
 
 
 def _libvmaf(n: int, decided: Plan, threads: int) -> str:

@@ -1,4 +1,4 @@
-"""What one pass of ffmpeg wrote of one output: scores per frame and averages."""
+"""What one pass of ffmpeg wrote of one output: scores per frame."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from advisor.quality.settings import METRICS
 
 __all__ = ["Logs", "complaints", "read_logs", "size_changes"]
 
-_SUMMARY = r"^\[(psnr|ssim|xpsnr)@main{} @ [^\]]*\] (?:\[\w+\] )?(?:PSNR|SSIM|XPSNR)\b(.*)"
 _ERROR = re.compile(r"^((?:\[[^\]]+\] )*)\[error\] (.+)", re.MULTILINE)
 _OF_AN_INPUT = re.compile(r"\[(in#\d|vist#|dec:|[a-z0-9_]+ @ )")
 _OF_AN_OUTPUT = re.compile(r"\[(out#|vost#|vf#|enc:|null @ |rawvideo @ )")
 _NEW_SIZE = re.compile(
     r"input from stream (\d+):\d+ .*filter context - w: (\d+) h: (\d+) .*incoming frame - w: (\d+) h: (\d+)"
 )
-_PAIR = re.compile(r"(\w+): *(inf|nan|-?[0-9.]+)")
 
 
 class Logs(Struct, frozen=True):
@@ -39,8 +37,6 @@ class Logs(Struct, frozen=True):
     features: dict[str, tuple[float | None, ...]]
     """By name in `METRICS`."""
     libvmaf_version: str | None
-    averages: dict[str, dict[str, float]]
-    """What the filters say at their end, by filter and plane: ``averages["psnr"]["y"]``."""
 
 
 class _VmafFrame(Struct):
@@ -62,37 +58,29 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
         A log is missing or broken, for instance because the disk is full.
     """
     try:
-        psnr = (folder / f"psnr{n}.log").read_text()
-        ssim = (folder / f"ssim{n}.log").read_text()
-        averages = {
-            name: _pairs(rest) for name, rest in re.findall(_SUMMARY.format(n), messages, re.MULTILINE)
-        }
-        if plan.luma_only:
-            averages["psnr"]["average"], averages["ssim"]["All"] = (
-                averages["psnr"]["y"],
-                averages["ssim"]["Y"],
-            )
-        wanted = [averages["psnr"]["average"], averages["ssim"]["All"]]
-        xpsnr: tuple[float, ...] = ()
-        if plan.xpsnr:
-            wanted.append(averages["xpsnr"]["y"])
-            xpsnr = _per_frame((folder / f"xpsnr{n}.log").read_text(), r"XPSNR y: *(\S+)")
+        text = (folder / f"scores{n}.txt").read_text()
+        psnr_y, ssim_y = _per_frame(text, "psnr.psnr.y"), _per_frame(text, "ssim.Y")
+        psnr = psnr_y if plan.luma_only else _per_frame(text, "psnr.psnr_avg")
+        ssim = ssim_y if plan.luma_only else _per_frame(text, "ssim.All")
+        xpsnr = _per_frame(text, "xpsnr.xpsnr.y")
         log = _vmaf_log(folder, n, plan)
-        frames = len(_per_frame(psnr, r" psnr_y:(\S+)"))
+        frames = len(psnr)
         logs = Logs(
             vmaf=tuple(_of_libvmaf(log, f"m{index}", frames) for index in range(len(plan.models))),
-            psnr_y_decibels=_per_frame(psnr, r" psnr_y:(\S+)"),
-            psnr_decibels=_per_frame(psnr, rf" psnr_{'y' if plan.luma_only else 'avg'}:(\S+)"),
-            ssim_y_ratio=_per_frame(ssim, r" Y:(\S+)"),
-            ssim_ratio=_per_frame(ssim, rf" {'Y' if plan.luma_only else 'All'}:(\S+)"),
+            psnr_y_decibels=psnr_y,
+            psnr_decibels=psnr,
+            ssim_y_ratio=ssim_y,
+            ssim_ratio=ssim,
             xpsnr_y_decibels=xpsnr,
             features={name: _of_libvmaf(log, METRICS[name], frames) for name in plan.features},
             libvmaf_version=log.version or None,
-            averages=averages,
         )
     except (OSError, msgspec.DecodeError, KeyError, ValueError) as exc:
         raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
-    if any(math.isnan(value) for value in wanted):
+    lists = (psnr_y, ssim_y, ssim, *([xpsnr] if plan.xpsnr else []))
+    if not frames or any(len(values) != frames for values in lists):
+        raise FfmpegError("ffmpeg ended well but its logs are not complete: scores of frames are missing")
+    if any(math.isnan(value) for values in (psnr, *lists) for value in values):
         raise FfmpegError("ffmpeg gave no number for a score")
     return logs
 
@@ -110,12 +98,8 @@ def _of_libvmaf(log: _VmafLog, name: str, frames: int) -> tuple[float | None, ..
     return tuple(values.get(number) for number in range(frames))
 
 
-def _per_frame(text: str, pattern: str) -> tuple[float, ...]:
-    return tuple(float(value) for value in re.findall(pattern, text))
-
-
-def _pairs(text: str) -> dict[str, float]:
-    return {key: float(value) for key, value in _PAIR.findall(text)}
+def _per_frame(text: str, key: str) -> tuple[float, ...]:
+    return tuple(float(value) for value in re.findall(rf"^lavfi\.{re.escape(key)}=(\S+)", text, re.MULTILINE))
 
 
 def complaints(messages: str) -> tuple[str, ...]:

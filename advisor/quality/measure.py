@@ -31,7 +31,7 @@ from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.video.ffmpeg import find_ffmpeg
 
-__all__ = ["Measurement", "begun", "measure", "measure_all"]
+__all__ = ["Measurement", "begun", "better", "measure", "measure_all"]
 
 _PASSES = 4
 _BYTES_PER_PIXEL = 140
@@ -198,9 +198,9 @@ def _pass(
                     output = _damage(output, source, work.settings, (reference, whole))
                 seen = _until(whole, output.limit)
                 theirs = _until(reference, output.reference_limit)
-                better = _better(work, output, source, theirs, seen)
-                if better is not None:
-                    again[place] = better
+                improved = better(work, output, source, theirs, seen)
+                if improved is not None:
+                    again[place] = improved
                     continue
                 logs = read_logs(folder, messages, n, output.comparison.plan)
                 said = [
@@ -217,7 +217,7 @@ def _pass(
     return again
 
 
-def _better(
+def better(
     work: Work, output: OutputState, source: Media, reference: Track, seen: Track
 ) -> OutputState | None:
     """What should be compared instead, None when all is right."""

@@ -20,7 +20,7 @@ from advisor.quality.matching import timing_of_track
 from advisor.quality.pairing import pair_by_times
 from advisor.quality.passes import OutputState
 from advisor.quality.pictures import undecided
-from advisor.quality.pooling import pool, psnr_cap_decibels
+from advisor.quality.pooling import mean_decibels, pool, psnr_cap_decibels
 from advisor.quality.probe import Media
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track
@@ -148,7 +148,7 @@ def _seconds(times: np.ndarray) -> float:
 
 def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Quality:
     cap = psnr_cap_decibels(decided.depth)
-    psnr, ssim = logs.averages["psnr"], logs.averages["ssim"]
+    psnr, psnr_y = mean_decibels(logs.psnr_decibels), mean_decibels(logs.psnr_y_decibels)
     pooled = [
         pool([score for score in scores if score is not None], model)
         for scores, model in zip(logs.vmaf, decided.models, strict=True)
@@ -158,10 +158,10 @@ def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Qu
         reason=f"no VMAF: {decided.lacks_vmaf}" if decided.lacks_vmaf else None,
         vmaf=pooled[0] if pooled else None,
         vmaf_extra={score.model: score for score in pooled[1:] if score.model},
-        psnr_decibels=Psnr(average=min(psnr["average"], cap), y=min(psnr["y"], cap)),
-        lossless=psnr["average"] == math.inf,
-        ssim_ratio=Ssim(all=ssim["All"], y=ssim["Y"]),
-        xpsnr_decibels=min(logs.averages["xpsnr"]["y"], cap) if decided.xpsnr else None,
+        psnr_decibels=Psnr(average=min(psnr, cap), y=min(psnr_y, cap)),
+        lossless=psnr == math.inf,
+        ssim_ratio=Ssim(all=_mean(logs.ssim_ratio), y=_mean(logs.ssim_y_ratio)),
+        xpsnr_decibels=min(mean_decibels(logs.xpsnr_y_decibels, 20), cap) if decided.xpsnr else None,
         metrics={name: _mean(values) for name, values in logs.features.items()},
         notes=notes,
     )
@@ -169,7 +169,7 @@ def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Qu
 
 def _mean(values: Sequence[float | None]) -> float:
     scored = [value for value in values if value is not None]
-    return sum(scored) / len(scored)
+    return math.fsum(scored) / len(scored)
 
 
 def _notes(seen: Seen) -> list[str]:

@@ -14,12 +14,12 @@ from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import FILES_ONLY
 
-__all__ = ["FrameProgress", "OutputState", "Work", "ffmpeg_command", "run_pass"]
+__all__ = ["MARGIN_SECONDS", "Cut", "FrameProgress", "OutputState", "Work", "ffmpeg_command", "run_pass"]
 
 FrameProgress = Callable[[int, int], None]
 """Called with the frames compared so far and the frames to compare."""
 
-_MARGIN_SECONDS, _WIDE_SECONDS = 1.0, 31.0
+MARGIN_SECONDS, _WIDE_SECONDS = 1.0, 31.0
 """Of the reference that are read behind the last partner; more where the output may belong further on."""
 
 
@@ -52,8 +52,42 @@ class OutputState(Struct, frozen=True, eq=False):
     with."""
 
 
-def run_pass(work: Work, source: Media, outputs: Sequence[OutputState], folder: Path) -> str:
+class Cut(Struct, frozen=True):
+    """What of a file is compared, on the file's own clock; None: from its start, to its end."""
+
+    key_seconds: float | None
+    """Of the key frame that decoding begins with."""
+    begin_seconds: float | None
+    """Between the frame before and the first one."""
+    end_seconds: float | None
+    began_seconds: float
+
+    @property
+    def options(self) -> list[str]:
+        """ffmpeg's, in front of ``-i``."""
+        if self.key_seconds is None:
+            return []
+        return ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{self.key_seconds:.6f}"]
+
+    @property
+    def filters(self) -> str:
+        """Leaves the frames, at the times that they have where nothing is cut."""
+        ends = {"start": self.begin_seconds, "end": self.end_seconds}
+        limits = [f"{name}={seconds:.6f}" for name, seconds in ends.items() if seconds is not None]
+        steps = [f"trim={':'.join(limits)}"] if limits else []
+        return ",".join([*steps, f"setpts=PTS-round({self.began_seconds:.6f}/TB)"])
+
+
+def run_pass(
+    work: Work,
+    source: Media,
+    outputs: Sequence[OutputState],
+    folder: Path,
+    cuts: tuple[Cut, Cut] | None = None,
+) -> str:
     """Let ffmpeg compare ``outputs`` with ``source`` and write its logs into ``folder``; what it said.
+
+    ``cuts`` are those of the source and the only output; the output's pairing is then of what they leave.
 
     Raises
     ------
@@ -63,14 +97,15 @@ def run_pass(work: Work, source: Media, outputs: Sequence[OutputState], folder: 
     settings = work.settings
     comparisons = [output.comparison for output in outputs]
     last = max(int(c.pairing.partners[-1]) for c in comparisons)
-    margin = _WIDE_SECONDS if any(output.wide for output in outputs) else _MARGIN_SECONDS
+    margin = _WIDE_SECONDS if any(output.wide for output in outputs) else MARGIN_SECONDS
     graph = filter_graph(
         comparisons,
         threads=max(1, work.threads // len(outputs)),
-        before=settings.reference_filter or "",
-        reference_frames=last + 1 + round(margin * float(source.rate or 25)),
+        before=cuts[0].filters if cuts else settings.reference_filter or "",
+        reference_frames=None if cuts else last + 1 + round(margin * float(source.rate or 25)),
+        before_outputs=cuts[1].filters if cuts else "",
     )
-    command = ffmpeg_command(work, source, outputs, folder, graph)
+    command = ffmpeg_command(work, source, outputs, folder, graph, cuts)
     for n in range(len(outputs)):
         command += ["-map", f"[out{n}]", "-f", "null", "-"]
     tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
@@ -88,7 +123,12 @@ def run_pass(work: Work, source: Media, outputs: Sequence[OutputState], folder: 
 
 
 def ffmpeg_command(
-    work: Work, source: Media, outputs: Sequence[OutputState], folder: Path, graph: str
+    work: Work,
+    source: Media,
+    outputs: Sequence[OutputState],
+    folder: Path,
+    graph: str,
+    cuts: tuple[Cut, Cut] | None = None,
 ) -> list[str]:
     """ffmpeg, its inputs and the graph, which is written to a file: a long one is no argument."""
     settings = work.settings
@@ -96,9 +136,11 @@ def ffmpeg_command(
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
     command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
-    command += ["-progress", "pipe:1", *_input(source, *start, *loops)]
+    of_source, of_output = (cut.options for cut in cuts) if cuts else ([], [])
+    command += ["-progress", "pipe:1", *(["-copyts"] if cuts else [])]
+    command += _input(source, *start, *loops, *of_source)
     for output in outputs:
-        command += _input(output.media)
+        command += _input(output.media, *of_output)
     return [*command, "-/filter_complex", "graph.txt"]
 
 

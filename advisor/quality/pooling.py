@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from advisor.results import Vmaf
 
-__all__ = ["harmonic_mean", "percentile", "pool", "psnr_cap_decibels"]
+__all__ = ["harmonic_mean", "mean_decibels", "percentile", "pool", "psnr_cap_decibels"]
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -30,6 +30,18 @@ def harmonic_mean(values: Sequence[float]) -> float:
     0.980198
     """
     return len(values) / sum(1 / (value + 1) for value in values) - 1
+
+
+def mean_decibels(values: Sequence[float], factor: float = 10.0) -> float:
+    """Decibels of the mean of what they were computed from; infinite when all are.
+
+    ``factor`` is 10 for those of a power (PSNR: of squared errors), 20 for those of a root (XPSNR).
+
+    >>> round(mean_decibels([30.0, 40.0]), 4), mean_decibels([math.inf])
+    (32.5964, inf)
+    """
+    mean = math.fsum(10 ** (-value / factor) for value in values) / len(values)
+    return -factor * math.log10(mean) if mean else math.inf
 
 
 def pool(values: Sequence[float], model: str) -> Vmaf:

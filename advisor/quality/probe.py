@@ -91,6 +91,10 @@ class Media(Struct, frozen=True, kw_only=True):
     """Bits a second of the video packets."""
     times: tuple[float, ...] = ()
     """Of the frames in the order in which they are shown, in seconds from the start of the file."""
+    began_seconds: float = 0.0
+    """The start of the file on its own clock."""
+    key_times: tuple[float, ...] = ()
+    """Of the frames from which it can be decoded, as ``times``."""
     interlaced: bool = False
     suspect: bool = False
     """The container marks a packet as damaged."""
@@ -292,6 +296,7 @@ class _Scan(Struct):
     """The packets that are shown: their times in seconds, bytes and number; and the first picture."""
 
     times: list[float] = []
+    key_times: list[float] = []
     end: float = 0.0
     """Where the last packet ends, by its own duration."""
     size: int = 0
@@ -315,6 +320,8 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
             scan.size += packet.size
             if packet.pts is not None:
                 scan.times.append(packet.pts * base)
+                if packet.is_keyframe:
+                    scan.key_times.append(packet.pts * base)
                 scan.end = max(scan.end, (packet.pts + (packet.duration or 0)) * base)
     except av.FFmpegError as exc:
         if not scan.count:
@@ -359,6 +366,8 @@ def _media(path: Path | str, stream: VideoStream, scan: _Scan, start: int | None
         seconds=span,
         bitrate=scan.size * 8 / span if span else None,
         times=tuple(time - began for time in times) if rate is not None else (),
+        began_seconds=began,
+        key_times=tuple(time - began for time in scan.key_times) if rate is not None else (),
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
         suspect=scan.damaged_after is not None,
         reads_as=source.options,

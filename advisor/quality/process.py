@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, MediaError, WattframeError
 
 __all__ = ["run_ffmpeg"]
@@ -54,7 +55,7 @@ def run_ffmpeg(
     with said.open("wb") as stderr:
         try:
             process = subprocess.Popen(
-                command,
+                [*death_notice(), *command],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

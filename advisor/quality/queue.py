@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,12 +16,17 @@ from advisor.quality.cache import QualityCache, Record, content_key, file_digest
 from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
+if TYPE_CHECKING:
+    from advisor.quality.measure import Measurement
+
 __all__ = ["QualityJob", "QualityOutcome", "QualityQueue", "perform", "stamped"]
 
 ATTEMPTS = 3
 """How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once."""
 
 Stamp = tuple[int, int, int]
+Elsewhere = Callable[[str, str, QualitySettings, Callable[[], None]], "Measurement"]
+"""`advisor.quality.measure.measure` on another machine."""
 Perform = Callable[["QualityJob", Callable[[], None]], "QualityOutcome"]
 
 
@@ -66,8 +72,12 @@ def perform(
     nice: int = 0,
     threads: int | None = None,
     check: Callable[[], None] = lambda: None,
+    elsewhere: Elsewhere | None = None,
 ) -> QualityOutcome:
-    """Answer one job: from the cache, else by measuring. ``check`` is called now and then and may raise."""
+    """Answer one job: from the cache, else by measuring, here or ``elsewhere``.
+
+    ``check`` is called now and then and may raise.
+    """
     try:
         # what was looked at when the job was made, and not what was put or linked in its place since
         if stamped(Path(job.reference), Path(job.distorted), job.settings) != job:
@@ -82,7 +92,7 @@ def perform(
             return _outcome(known, job, cached=True)
         check()
         attempts = known.attempts + 1 if known is not None else 1
-        record = replace(_measured(job, ffmpeg, nice, threads, check), attempts=attempts)
+        record = replace(_measured(job, ffmpeg, nice, threads, check, elsewhere), attempts=attempts)
         cache.put(key, record)
         return _outcome(record, job, cached=False)
 
@@ -92,11 +102,18 @@ def _worth_another_try(record: Record) -> bool:
 
 
 def _measured(
-    job: QualityJob, ffmpeg: str | None, nice: int, threads: int | None, check: Callable[[], None]
+    job: QualityJob,
+    ffmpeg: str | None,
+    nice: int,
+    threads: int | None,
+    check: Callable[[], None],
+    elsewhere: Elsewhere | None,
 ) -> Record:
     from advisor.quality.measure import measure
 
     try:
+        if elsewhere is not None:
+            return Record(quality=elsewhere(job.reference, job.distorted, job.settings, check).quality)
         measured = measure(
             job.reference,
             job.distorted,

@@ -30,29 +30,35 @@ _ERROR = re.compile(r" mse_y:(\S+)")
 
 
 def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
-    """``crop`` and others whose edges lie a few pixels beside, at the edges that have a bar."""
-    media, area = (output, crop.output) if crop.reference is None else (reference, crop.reference)
-    other = crop.output or Area(output.width, output.height, 0, 0)
-    if area is None or (crop.output is not None and crop.reference is not None):
+    """``crop`` and others whose edges lie a few pixels beside, at the edges that have a bar.
+
+    Where both sides have bars the reference's are sharp.
+    """
+    side, media, area, other = "reference", reference, crop.reference, crop.output
+    whole = Area(output.width, output.height, 0, 0)
+    if crop.output is not None:
+        side, media, area, other = "output", output, crop.output, crop.reference
+        whole = Area(reference.width, reference.height, 0, 0)
+    other = other or whole
+    if area is None or area == other:
         return [crop]
-    if crop.reference is None:
-        other = Area(reference.width, reference.height, 0, 0)
     same_size = (area.width, area.height) == (other.width, other.height)
-    across = _spans(area.x, area.width, media.width, same_size)
-    down = _spans(area.y, area.height, media.height, same_size)
+    fewer = area.width < media.width and area.height < media.height
+    across = _spans(area.x, area.width, media.width, same_size, fewer)
+    down = _spans(area.y, area.height, media.height, same_size, fewer)
     areas = [Area(w, h, x, y) for (x, w), (y, h) in itertools.product(across, down)]
-    side = "output" if crop.reference is None else "reference"
     return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
 
 
-def _spans(begin: int, length: int, whole: int, same_size: bool) -> list[tuple[int, int]]:
+def _spans(begin: int, length: int, whole: int, same_size: bool, fewer: bool) -> list[tuple[int, int]]:
     """Beginnings and lengths around those that were found; a side that fills the picture stays."""
     if length == whole:
         return [(begin, length)]
     if same_size:
         moved = [(begin + n, length) for n in range(-_REACH_PIXELS, _REACH_PIXELS + 1)]
     else:
-        steps = range(-_REACH_PIXELS, _REACH_PIXELS + 1, 2)
+        reach = _REACH_PIXELS // 2 if fewer else _REACH_PIXELS  # every one across goes with every one down
+        steps = range(-reach, reach + 1, 2)
         moved = [(begin + n, length - n + m) for n in steps for m in steps]
     return [(b, count) for b, count in moved if b >= 0 and count > 0 and b + count <= whole]
 

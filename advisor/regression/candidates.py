@@ -20,7 +20,7 @@ __all__ = ["COMMITTEE", "PLAIN_SCALE", "HuberRidge", "LogarithmOfWideColumns", "
 Floats = NDArray[np.float64]
 PLAIN_SCALE = frozenset({"line", "parabola"})
 """Models of the target itself; all others are of its logarithm."""
-COMMITTEE = ("log_parabola", "kernel_ridge", "extra_trees", "gradient_boosting")
+COMMITTEE = ("kernel_ridge", "extra_trees", "gradient_boosting")
 """Models that know how one setting's effect depends on another and whose errors cancel. A line does not know;
 it may help the mean of all errors, and yet err most in what a choice between configurations turns on."""
 _HUBER = 1.345

@@ -7,7 +7,7 @@ It is plain data and a few lines of numpy, so a model file keeps it as JSON. Wha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from advisor.regression.features import NUMERIC, Case
 
-__all__ = ["FeatureMatrix"]
+__all__ = ["LENGTH", "FeatureMatrix"]
 
 Floats = NDArray[np.float64]
 _FEWEST_CONTENTS = 5
-_LENGTH = "log_video_seconds"
+LENGTH = "log_video_seconds"
 _SLACK = 0.05
 """How far outside, as a share of the range, a value is still called measured."""
 _ANOTHER_LENGTH = math.log(2)
@@ -46,14 +46,15 @@ class FeatureMatrix(Struct, frozen=True, kw_only=True):
     encoders: tuple[str, ...]
 
     @classmethod
-    def learn(cls, cases: Sequence[Case]) -> FeatureMatrix:
-        """From training cases.
+    def learn(cls, cases: Sequence[Case], without: Collection[str] = ()) -> FeatureMatrix:
+        """From training cases; features ``without`` which it does as if no case had them.
 
         Content features count where at least half of the cases have them, with five values or more: with
         fewer they would only be another name for the video.
         """
         content = {name for c in cases for name in c.numbers if name.startswith("content_")}
-        columns = {n: [c.numbers[n] for c in cases if n in c.numbers] for n in (*NUMERIC, *sorted(content))}
+        names = [name for name in (*NUMERIC, *sorted(content)) if name not in without]
+        columns = {n: [c.numbers[n] for c in cases if n in c.numbers] for n in names}
         columns = {n: v for n, v in columns.items() if v and (n in NUMERIC or _is_content(v, len(cases)))}
         varied = [n for n, v in columns.items() if max(v) - min(v) > 1e-9]
         return cls(
@@ -107,7 +108,7 @@ class FeatureMatrix(Struct, frozen=True, kw_only=True):
         varied: nothing tells what it does. Length is left out, as targets are per second, and on a new
         machine the threads, which are a part of what calibration tells.
         """
-        ignored = {_LENGTH, *(("log_threads",) if new_machine else ())}
+        ignored = {LENGTH, *(("log_threads",) if new_machine else ())}
         if any(abs(c.numbers.get(n, v) - v) > 1e-9 for n, v in self.constant.items() if n not in ignored):
             return None
         return math.hypot(*(self._outside(c, n) for n in self.numeric if n not in ignored))
@@ -129,7 +130,7 @@ class FeatureMatrix(Struct, frozen=True, kw_only=True):
                 notes.append(f"{_words(name)} outside of what was measured")
         for name, value in self.constant.items():
             change = abs(c.numbers.get(name, value) - value)
-            if name == _LENGTH:
+            if name == LENGTH:
                 if change > _ANOTHER_LENGTH:
                     notes.append(f"{_words(name)} outside of what was measured")
             elif change > 1e-9:

@@ -15,10 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from advisor.errors import NotEnoughDataError
 from advisor.regression import interval_bins
-from advisor.regression.feature_matrix import FeatureMatrix
+from advisor.regression.feature_matrix import LENGTH, FeatureMatrix
 from advisor.regression.features import TARGETS, Case
 from advisor.regression.interval_bins import HeldOutRow, IntervalBin
-from advisor.regression.model import TargetModel, TrainedModel, combined, variances
+from advisor.regression.model import TargetModel, TrainedModel, variances
 from advisor.regression.multivariate import MultivariatePredictor, drawn_rows
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, explained, video_variances
 
@@ -37,8 +37,7 @@ _REPEATS_KEPT = 4
 _FOLDS = 5
 _FEWER_FOLDS = 3
 _MACHINES_PLAYED = 6
-_FACTORS = {"energy_joules_per_video_second": {"mean_power_watts": 1.0, "encode_speed_ratio": -1.0}}
-"""Energy of a second of video is power times the time that it takes: two ways to it that err apart."""
+_ENERGY = "energy_joules_per_video_second"
 
 
 def _by_configuration(cases: Sequence[Case]) -> list[list[Case]]:
@@ -112,18 +111,20 @@ class _Fitting:
     ) -> None:
         self.rows, self.repeats, self.seed = rows, repeats, seed
         self.groups = np.array(groups)
-        self.matrix = FeatureMatrix.learn(rows)
-        self.x = self.matrix.rows(rows)
         self.y = {n: np.array([c.targets.get(n, np.nan) for c in rows]) for n in TARGETS}
         self.weights = np.array([c.weight for c in rows])
+        self.matrix = FeatureMatrix.learn(rows)
+        self.without = self._aliases()
+        if self.without:
+            self.matrix = FeatureMatrix.learn(rows, self.without)
+        self.x = self.matrix.rows(rows)
         self.predictors: dict[str, MultivariatePredictor] = {}
         self.kept: dict[str, NDArray[np.int64]] = {}
         self.by_group: Logs = {}
         for name, y in self.y.items():
             has = np.flatnonzero(~np.isnan(y))
             if len(has):
-                predictor = MultivariatePredictor(seed=seed)
-                predictor.fit(self.x[has], y[has], self.groups[has].tolist(), self.weights[has])
+                predictor = self._fitted(self.x, name)
                 self.kept[name] = has[predictor.validated_]
                 self.predictors[name] = predictor
                 self.by_group[name] = self._filled(name, np.log(y[self.kept[name]]) - predictor.residuals_)
@@ -131,6 +132,24 @@ class _Fitting:
         self.as_new: Logs = {name: np.full(len(rows), np.nan) for name in self.predictors}
         for machine in self._machines_played():
             self._play_as_new(machine)
+
+    def _fitted(self, x: Floats, name: str) -> MultivariatePredictor:
+        has = ~np.isnan(self.y[name])
+        return MultivariatePredictor(seed=self.seed).fit(
+            x[has], self.y[name][has], self.groups[has].tolist(), self.weights[has]
+        )
+
+    def _aliases(self) -> tuple[str, ...]:
+        """The length of the video, where held-out videos are predicted no better with it.
+
+        Of few videos each has a length of its own: it is then another name for the video.
+        """
+        if LENGTH not in self.matrix.numeric:
+            return ()
+        name = next(n for n in (_ENERGY, *TARGETS) if not np.isnan(self.y[n]).all())
+        bare = FeatureMatrix.learn(self.rows, (LENGTH,))
+        given, without = (self._fitted(m.rows(self.rows), name).error_ratio_ for m in (self.matrix, bare))
+        return (LENGTH,) if given is not None and without is not None and without <= given else ()
 
     def _filled(self, name: str, logs: Floats) -> Floats:
         every = np.full(len(self.rows), np.nan)
@@ -173,7 +192,7 @@ class _Fitting:
                 # as many as there were when the models were chosen
                 some = some[drawn_rows(len(some), len(self.kept[name]), self.seed)]
                 if len(some) and len(test):
-                    matrix = FeatureMatrix.learn([self.rows[i] for i in some])
+                    matrix = FeatureMatrix.learn([self.rows[i] for i in some], self.without)
                     x = matrix.rows([self.rows[i] for i in some])
                     part = predictor.refitted(x, y[some], self.weights[some])
                     cases = [self.rows[i] for i in test]
@@ -183,8 +202,8 @@ class _Fitting:
     def target_model(self, name: str) -> TargetModel:
         """What is learned of one target."""
         predictor, kept = self.predictors[name], self.kept[name]
-        model = TargetModel(predictor=predictor, factors=self._factors(name))
-        residuals = self._residuals(model, name, self.by_group)
+        model = TargetModel(predictor=predictor)
+        residuals = self._residuals(name, self.by_group)
         model.residuals = residuals[kept]
         held = self._held_out(name, residuals, np.zeros(len(self.rows)))
         errors = np.array([row.error for row in held])
@@ -203,23 +222,8 @@ class _Fitting:
         )
         return model
 
-    def _factors(self, name: str) -> dict[str, float]:
-        """The target's factors, where they are known of the same runs, and of enough of them to err apart."""
-        factors = _FACTORS.get(name, {})
-        has = ~np.isnan(self.y[name])
-        if has.sum() < _FEWEST_ROWS_FOR_DIFFICULTY or not all(
-            other in self.predictors
-            and self.predictors[other].errors_
-            and np.array_equal(has, ~np.isnan(self.y[other]))
-            for other in factors
-        ):
-            return {}
-        return factors
-
-    def _residuals(self, model: TargetModel, name: str, logs: Mapping[str, Floats]) -> Floats:
-        """Of every row; a row that another target did not hold out has the error of its own model."""
-        both = combined(logs, name, model.factors)
-        return np.asarray(np.log(self.y[name]) - np.where(np.isnan(both), logs[name], both))
+    def _residuals(self, name: str, logs: Mapping[str, Floats]) -> Floats:
+        return np.asarray(np.log(self.y[name]) - logs[name])
 
     def _held_out(
         self, name: str, residuals: Floats, stated: Floats, *, new_machine: bool = False
@@ -266,7 +270,7 @@ class _Fitting:
 
     def _learn_videos(self, model: TargetModel, name: str, stated: Floats) -> dict[str, IntervalBin]:
         """What training knows of its videos: what the errors on other configurations of each share."""
-        residuals = self._residuals(model, name, self.by_row)
+        residuals = self._residuals(name, self.by_row)
         if np.isnan(residuals[self.kept[name]]).any():
             return {}
         model.shared_of_known_videos = shared = self._shared(name, residuals)
@@ -285,7 +289,7 @@ class _Fitting:
     def _machine_bins(self, model: TargetModel, name: str, stated: Floats) -> dict[str, IntervalBin]:
         """Errors on each machine as if it were new."""
         differ = len(self.matrix.hardware) > 1
-        residuals = self._residuals(model, name, self.as_new if differ else self.by_group)
+        residuals = self._residuals(name, self.as_new if differ else self.by_group)
         by_machine: dict[str, list[HeldOutRow]] = defaultdict(list)
         for row in self._held_out(name, residuals, stated, new_machine=True):
             by_machine[row.hardware].append(row)

@@ -25,7 +25,7 @@ from advisor.regression.interval_bins import (
 from advisor.regression.predictions import Estimate, Prediction, ScenarioRef
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, corrected, remaining
 
-__all__ = ["TargetModel", "TrainedModel", "combined", "variances"]
+__all__ = ["TargetModel", "TrainedModel", "variances"]
 
 Floats = NDArray[np.float64]
 _LEAST_HALF_WIDTH = 0.002
@@ -41,9 +41,6 @@ class TargetModel(Struct, kw_only=True):
     """All that is learned of one target."""
 
     predictor: Any
-    factors: dict[str, float] = {}
-    """Other targets and the powers in which they multiply to this one. The mean (of logarithms) of that and
-    of what ``predictor`` says is predicted; empty where it alone is."""
     residuals: Any = None
     """Shape (n,): held-out ``log(measured) - log(predicted)`` of the rows ``predictor.validated_``."""
     difficulty: Any = None
@@ -95,13 +92,6 @@ def variances(difficulty: Any, typical_error: float, x: Floats) -> Floats:
         return np.full(len(x), typical**2)
     # the standard deviation of a normal error is 1.2533 times its mean absolute value
     return np.asarray((1.2533 * np.maximum(difficulty.predict(x), 0.1 * typical)) ** 2)
-
-
-def combined(logs: Mapping[str, Floats], name: str, factors: Mapping[str, float]) -> Floats:
-    """Log predictions of a target: its own, or the mean of it and of what its factors multiply to."""
-    if not factors:
-        return logs[name]
-    return np.asarray((logs[name] + sum(power * logs[other] for other, power in factors.items())) / 2)
 
 
 class _Predicted(Struct, frozen=True):
@@ -205,8 +195,7 @@ class TrainedModel(Struct, kw_only=True):
         }
 
     def _logs(self, x: Floats) -> dict[str, Floats]:
-        logs = {name: model.predictor.predict_log(x) for name, model in self.targets.items()}
-        return {name: combined(logs, name, model.factors) for name, model in self.targets.items()}
+        return {name: model.predictor.predict_log(x) for name, model in self.targets.items()}
 
     def _of_another_kind(self, measured: Sequence[_Predicted]) -> set[str]:
         """New machines that draw less than half or more than twice as much as those that are known: nothing

@@ -117,7 +117,8 @@ def predict_runs(
     """Predictions for every scenario of ``runs``, in this process (imports scikit-learn).
 
     Runs that were measured - in ``runs`` themselves or in ``measured`` - correct the predictions of others of
-    the same video or machine; none says anything of itself. ``loaded`` keeps models between calls.
+    the same video or machine, as far as they are valid; none says anything of itself. ``loaded`` keeps models
+    between calls.
 
     Raises
     ------
@@ -126,7 +127,12 @@ def predict_runs(
     """
     from advisor.regression.features import case
 
-    known = [case(s, run) for run in (*runs, *measured) for s in run.scenarios if s.type != "baseline"]
+    known = [
+        case(s, run)
+        for run in (*runs, *measured)
+        for s in run.scenarios
+        if s.type != "baseline" and not s.validity
+    ]
     known = [c for c in known if "mean_power_watts" in c.targets]
     loaded = {} if loaded is None else loaded
     homes = [

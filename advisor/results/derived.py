@@ -45,6 +45,7 @@ __all__ = [
     "stream_hours_per_hour",
     "streams_per_output",
     "trapezoid",
+    "trusted",
     "vmaf_mean",
     "watch_hours",
     "window_energy_joules",
@@ -313,10 +314,16 @@ def _host_energy(scenario: Scenario) -> EnergyUsed | None:
 
 def gpu_energy_joules(scenario: Scenario) -> float | None:
     """Joules of the GPUs over the window, which the host's do not hold; None where no GPU told any."""
-    gpu, seconds = scenario.gpu_power, duration_seconds(scenario)
+    gpu, seconds = _apart_gpu_power(scenario), duration_seconds(scenario)
     if gpu is None or gpu.total_energy_joules is not None:
         return None if gpu is None else gpu.total_energy_joules
     return gpu.mean_watts * seconds if gpu.mean_watts is not None and seconds else None
+
+
+def _apart_gpu_power(scenario: Scenario) -> Power | None:
+    """The GPUs' power, None where the host's holds it."""
+    holds = scenario.power is not None and scenario.power.includes_gpus
+    return None if holds else scenario.gpu_power
 
 
 def window_energy_joules(scenario: Scenario) -> float | None:
@@ -353,8 +360,9 @@ def host_mean_watts(scenario: Scenario) -> float | None:
 
 
 def _gpu_mean_watts(scenario: Scenario) -> float | None:
-    if scenario.gpu_power is not None and scenario.gpu_power.mean_watts is not None:
-        return scenario.gpu_power.mean_watts
+    gpu = _apart_gpu_power(scenario)
+    if gpu is not None and gpu.mean_watts is not None:
+        return gpu.mean_watts
     joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
     return joules / seconds if joules is not None and seconds else None
 
@@ -478,9 +486,14 @@ def published(run: Run) -> list[Scenario]:
     return [group[0] if len(group) == 1 else _representative(group) for group in repeats(run).values()]
 
 
+def trusted(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Those without ``validity`` reasons; all where each has some."""
+    return [s for s in scenarios if not s.validity] or list(scenarios)
+
+
 def _representative(group: Sequence[Scenario]) -> Scenario:
     finished = [s for s in group if s.status == "ok"]
-    candidates = [s for s in finished if not s.validity] or finished or list(group)
+    candidates = trusted(finished) or list(group)
     joules = sorted((used.joules, i) for i, s in enumerate(candidates) if (used := energy(s)) is not None)
     return candidates[joules[(len(joules) - 1) // 2][1]] if joules else candidates[0]
 

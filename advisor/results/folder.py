@@ -7,6 +7,7 @@ folder shows the same runs and the same scenarios.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ class _File(Struct, frozen=True):
 
     stamp: _Stamp | None
     content: Run | Broken
+    hollow: bool = False
+    """Its run is too old to be shown, and its scenarios are not held."""
 
 
 class ResultFolder:
@@ -52,10 +55,12 @@ class ResultFolder:
 
     A file is read again when its size, modification or change time, inode or device is another; one that the
     operating system refused is tried at every look, since that may pass. A file that was deleted is
-    forgotten. A folder that does not exist (yet) is an empty one.
+    forgotten. A folder that does not exist yet is an empty one. One that was there and is gone, also under a
+    mount that outlives it, cannot be listed.
 
-    Shown are the newest ``runs`` runs as far as ``max_scenarios`` goes. Without ``keep_samples`` the series
-    of scenarios whose power block says all are not held in memory: they are nearly all of a result file.
+    Shown are the newest ``runs`` runs as far as ``max_scenarios`` goes; of older ones no scenario is held in
+    memory. Without ``keep_samples`` neither are the series of scenarios whose power block says all: they are
+    nearly all of a result file.
 
     A look that fails changes nothing: what it had read already is read again by the next one.
     Not safe for use from several threads at once.
@@ -77,6 +82,7 @@ class ResultFolder:
         self._ordered: list[Run] = []
         self._shown: dict[str, Shown] = {}
         self._dropped = 0
+        self._was_there = False
 
     def refresh(self) -> None:
         """Look at the folder once.
@@ -84,20 +90,42 @@ class ResultFolder:
         Raises
         ------
         OSError
-            The folder is there and cannot be listed.
+            The folder is there and cannot be listed, or was there and is gone.
         """
-        files = {
-            name: file
-            if (file := self._files.get(name)) is not None and file.stamp is not None and file.stamp == stamp
-            else self._read(name, stamp)
-            for name, stamp in self._scan().items()
-        }
+        files: dict[str, _File] = {}
+        unread = 0
+        for name, stamp in self._scan().items():
+            file = self._files.get(name)
+            if file is None or file.stamp is None or file.stamp != stamp:
+                file = self._read(name, stamp)
+                unread += 1
+            files[name] = file
+            if self._most_runs is not None and unread > self._most_runs:
+                unread = 0
+                self._hollow_out(files)
+        ordered = self._hollow_out(files)
+        # a newer run went away: what is shown in its place is read again
+        while hollow := [run for run in ordered[::-1][: self._most_runs] if files[_name(run)].hollow]:
+            for run in hollow:
+                files[_name(run)] = self._read(_name(run), files[_name(run)].stamp or OSError("gone"))
+            ordered = self._hollow_out(files)
         if files != self._files:
-            runs = [file.content for file in files.values() if isinstance(file.content, Run)]
-            ordered = sorted(runs, key=lambda run: (run.start_time or 0.0, run.run_id))
             shown, dropped = self._choose(ordered)
             self._ordered, self._shown, self._dropped = ordered, shown, dropped
             self._files = files
+
+    def _hollow_out(self, files: dict[str, _File]) -> list[Run]:
+        """Let go of the scenarios of runs that are too old to be shown; all runs, oldest first."""
+        runs = [file.content for file in files.values() if isinstance(file.content, Run)]
+        ordered = sorted(runs, key=lambda run: (run.start_time or 0.0, run.run_id))
+        for place, run in enumerate(ordered[: -self._most_runs] if self._most_runs else []):
+            name = _name(run)
+            if not files[name].hollow:
+                start = run.start_time
+                begun = () if start is None else (Scenario(name="", start_time=start),)
+                ordered[place] = replace(run, scenarios=begun)
+                files[name] = replace(files[name], content=ordered[place], hollow=True)
+        return ordered
 
     def _scan(self) -> dict[str, _Stamp | OSError]:
         """What lies in the folder under the name of a result file."""
@@ -105,6 +133,9 @@ class ResultFolder:
         prefix, suffix = RESULT_GLOB.split("*", 1)
         try:
             with os.scandir(self.folder) as entries:
+                self._was_there = True
+                if self.folder.stat().st_nlink == 0:  # a mount of what was removed is an empty folder
+                    raise OSError(errno.ESTALE, "the folder was removed", str(self.folder))
                 for entry in entries:
                     if not (entry.name.startswith(prefix) and entry.name.endswith(suffix)):
                         continue
@@ -119,6 +150,8 @@ class ResultFolder:
                     times = info.st_mtime_ns, info.st_ctime_ns
                     stamps[entry.name] = (info.st_size, *times, info.st_ino, info.st_dev)
         except (FileNotFoundError, NotADirectoryError):
+            if self._was_there:
+                raise
             return {}
         return stamps
 
@@ -170,8 +203,15 @@ class ResultFolder:
 
     @property
     def ordered(self) -> Sequence[Run]:
-        """All runs that could be read, oldest first; one without any time comes first, ties by id."""
+        """All runs that could be read, oldest first; one without any time comes first, ties by id.
+
+        Those too old to be shown are without their scenarios.
+        """
         return tuple(self._ordered)
+
+
+def _name(run: Run) -> str:
+    return f"{run.run_id}.json"
 
 
 def _without_samples(run: Run) -> Run:

@@ -159,7 +159,8 @@ class Power(_Record, frozen=True, kw_only=True):
     """
 
     source: str | None = None
-    """``powercap``, ``estimate``, ``nvml``, ``prometheus`` or what an earlier suite named."""
+    """``powercap``, ``hwmon``, ``redfish``, ``estimate``, ``nvml``, ``prometheus`` or what an earlier suite
+    named."""
     tier: Literal["measured", "modelled"] | None = None
     mean_watts: NonNegative | None = None
     median_watts: NonNegative | None = None
@@ -174,6 +175,8 @@ class Power(_Record, frozen=True, kw_only=True):
     """Half-width of the source's own uncertainty, as a ratio of the mean; modelled sources state it."""
     domains: dict[str, NonNegative] = {}
     """Joules per zone, for instance ``{"package_0": 512.5, "dram_0": 40.1}``."""
+    includes_gpus: bool = False
+    """Whether the host's joules hold those of its GPUs: a meter of the whole machine told them."""
 
 
 class Samples(_Record, frozen=True, kw_only=True):
@@ -274,6 +277,10 @@ class Host(_Record, frozen=True, kw_only=True):
     """The machine that was measured."""
 
     hardware_id: Label | None = None
+    name: Label | None = None
+    """Of one of several that measure together."""
+    prometheus_instance: Label | None = None
+    """The label ``instance`` of the machine's own series."""
     cpu_model: str | None = None
     cores: Count | None = None
     threads: Count | None = None
@@ -369,10 +376,15 @@ def stream_count(scenario: Scenario) -> int:
     return streams_in_name(scenario.name) or 1
 
 
-def result_file_name(when: datetime.datetime | None = None) -> str:
-    """The contract's file name for a run that starts at ``when`` (local time, default now)."""
+def result_file_name(when: datetime.datetime | None = None, host: str | None = None) -> str:
+    """The contract's file name for a run that starts at ``when`` (local time, default now).
+
+    >>> result_file_name(datetime.datetime(2026, 5, 4, 3, 2, 1), "rack 7")
+    'test_results_20260504_030201_rack-7.json'
+    """
     when = when or datetime.datetime.now().astimezone()
-    return f"test_results_{when:%Y%m%d_%H%M%S}.json"
+    suffix = "" if host is None else "_" + re.sub(r"[^A-Za-z0-9.-]+", "-", host)
+    return f"test_results_{when:%Y%m%d_%H%M%S}{suffix}.json"
 
 
 def write_run(run: Run, path: str | os.PathLike[str]) -> None:

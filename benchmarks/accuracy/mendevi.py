@@ -12,7 +12,7 @@ The third is ``ugc_x265_rapl.csv`` of Katsenou, Wang, Schien, Bull: "Rate-Qualit
 Fronts for Adaptive Video Streaming?", 2024.
 
 Videos of 5 s and more become result files, one a video and machine. Videos are split into folds; each fold is
-predicted by a model that ``retrain_models.py`` made of the others and ``wattframe predict`` used:
+predicted by a model that ``wattframe retrain`` made of the others and ``wattframe predict`` used:
 
 - ``a priori``: nothing of the video is known; beside it what three plain learners make of the same rows;
 - ``one probe``: one run of the same video and machine was measured;
@@ -25,10 +25,11 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
+import io
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -41,8 +42,8 @@ from public_sets import Row, read
 
 from advisor.regression.features import case
 from advisor.results import Host, Run, Scenario, write_run
+from wattframe.cli import main as main_of_wattframe
 
-ROOT = Path(__file__).resolve().parents[2]
 FLOOR_QUANTILE = 0.5
 CALIBRATIONS = 8
 """Runs that are drawn by fold to calibrate a new machine in turn, each alone: one draw decides too much."""
@@ -67,23 +68,25 @@ def write(rows: Iterable[Row], folder: Path, *, known: bool) -> list[Path]:
 
 
 def train(folder: Path, models: Path) -> dict[str, Any]:
-    """What ``retrain_models.py --json`` says."""
-    return call(["retrain_models.py", "--results-dir", str(folder), "--models-dir", str(models), "--json"])
+    """What ``wattframe retrain --json`` says."""
+    return call(["retrain", "--results-dir", str(folder), "--models-dir", str(models), "--json"])
 
 
 def predict(models: Path, files: Sequence[Path], measured: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """What ``wattframe predict --json`` says."""
-    arguments = ["-m", "wattframe", "predict", "--models-dir", str(models), "--json"]
+    arguments = ["predict", "--models-dir", str(models), "--json"]
     arguments += [part for file in files for part in ("--results", str(file))]
     arguments += [part for file in measured for part in ("--measured", str(file))]
     return call(arguments)
 
 
 def call(arguments: Sequence[str]) -> Any:
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    return json.loads(done.stdout)
+    """What a command prints; called in this process, for dozens of them start in each fold."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main_of_wattframe(list(arguments))
+    if code:
+        raise SystemExit(err.getvalue())
+    return json.loads(out.getvalue())
 
 
 class Tally:

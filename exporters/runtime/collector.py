@@ -76,6 +76,8 @@ class Option(Struct, frozen=True):
     default: Any
     parse: Callable[[str], Any]
     help: str
+    parse_env: Callable[[str], Any] | None = None
+    """For a variable's text, where another program reads it otherwise; None for ``parse``."""
 
 
 class Exporter(Struct, frozen=True):

@@ -25,6 +25,11 @@ class MeterOpener:
     estimate
         Whether the estimate may stand in.
 
+    Attributes
+    ----------
+    sensor_rules
+        The operator's, for those who read sensors themselves.
+
     Raises
     ------
     InputError
@@ -34,10 +39,10 @@ class MeterOpener:
     def __init__(self, options: argparse.Namespace, exporter: str, *, estimate: bool = True) -> None:
         self._options, self._estimate = options, estimate
         self._state = state_path(options, exporter)
-        self._rules: tuple[SensorRule, ...] = ()
+        self.sensor_rules: tuple[SensorRule, ...] = ()
         self._redfish: RedfishConfig | None = None
         if options.sensors is not None:
-            self._rules = read_sensor_rules(options.sensors)
+            self.sensor_rules = read_sensor_rules(options.sensors)
         if options.redfish is not None:
             self._redfish = read_redfish_config(options.redfish)
 
@@ -51,7 +56,7 @@ class MeterOpener:
             idle_watts=options.idle_watts,
             max_watts=options.max_watts,
             estimate=self._estimate,
-            sensor_rules=self._rules,
+            sensor_rules=self.sensor_rules,
             redfish=self._redfish,
             host_rule=options.host_energy,
             state=self._state,

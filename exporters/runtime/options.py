@@ -203,9 +203,9 @@ def read_options(
     for option in options:
         name = option.flag.lstrip("-").replace("-", "_")
         text = getattr(given, name)
-        source = option.flag
+        source, parse = option.flag, option.parse
         if text is None and (text := environ.get(option.env) or None) is not None:
-            source = option.env
+            source, parse = option.env, option.parse_env or option.parse
         setattr(out, name, option.default)
         if text is None:
             continue
@@ -213,7 +213,7 @@ def read_options(
             problems.append(f"{source}: expected a value")
             continue
         try:
-            setattr(out, name, option.parse(text))
+            setattr(out, name, parse(text))
         except (ValueError, InputError) as exc:
             problems.append(f"{source}: {exc}, found {text!r}")
     return out, problems

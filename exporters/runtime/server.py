@@ -108,6 +108,17 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+def _url_host(host: str, flow: int = 0, scope: int = 0) -> str:
+    """The host as a URL has it: a link-local address needs its interface, written as RFC 6874 says.
+
+    >>> _url_host("127.0.0.1"), _url_host("::1", 0, 0), _url_host("fe80::1", 0, 1)
+    ('127.0.0.1', '[::1]', '[fe80::1%25lo]')
+    """
+    if ":" not in host:
+        return host
+    return f"[{host}%25{socket.if_indextoname(scope)}]" if scope else f"[{host}]"
+
+
 class Server(uvicorn.Server):
     """uvicorn with our connections, our signals, and a TLS context that can be exchanged."""
 
@@ -142,9 +153,9 @@ class Server(uvicorn.Server):
                 target=self._watch, args=(asyncio.get_running_loop(),), name="web-config", daemon=True
             ).start()
         self.started = True
-        host, port = self._sock.getsockname()[:2]
         scheme = "https" if self._web.context is not None else "http"
-        address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        host, port, *rest = self._sock.getsockname()
+        address = f"{scheme}://{_url_host(host, *rest)}:{port}"
         logs.logger().info("listening", exporter=self._exporter.name, address=address, port=port)
 
     async def listen(self) -> None:

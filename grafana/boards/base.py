@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grafana.panels import DATASOURCE, GREEN, ORANGE, RED, Json, laid_out, query, stat, thresholds
+from grafana.panels import DATASOURCE, GREEN, ORANGE, RED, Json, laid_out, thresholds
 
 __all__ = [
     "ENCODER",
+    "HOST",
     "IN_REGION",
     "OF_RUN",
     "OF_SCENARIOS",
@@ -16,7 +17,9 @@ __all__ = [
     "SCENARIO",
     "VMAF_STEPS",
     "board",
-    "tier_stat",
+    "cost_in_region",
+    "once",
+    "total_in_region",
     "variable",
     "vmaf",
 ]
@@ -24,6 +27,7 @@ __all__ = [
 # One run at a time: no panel mixes runs.
 OF_RUN = '{run_id="$run", scenario=~"$scenario"}'
 IN_REGION = '{run_id="$run", scenario=~"$scenario", region="$region"}'
+_PRICED = "run_id, scenario, currency"
 VMAF_STEPS = thresholds((60, ORANGE), (80, GREEN), base=RED)
 
 
@@ -46,6 +50,21 @@ def variable(name: str, label: str, expr: str, description: str, *, several: boo
     }
 
 
+SOURCE: Json = {
+    "type": "datasource",
+    "name": "datasource",
+    "label": "data source",
+    "description": "The Prometheus that scrapes the exporters.",
+    "query": "prometheus",
+    "regex": "",
+    "refresh": 1,
+    "multi": False,
+    "includeAll": False,
+    "hide": 0,
+    "skipUrlSync": False,
+    "options": [],
+    "current": {},
+}
 RUN = variable("run", "run", "label_values(results_scenario_info, run_id)", "One test run.", several=False)
 ENCODER = variable(
     "encoder",
@@ -63,6 +82,13 @@ SCENARIO = variable(
 )
 REGION = variable(
     "region", "region", "label_values(cost_pue_ratio, region)", "Where the energy is bought.", several=False
+)
+HOST = variable(
+    "host",
+    "host",
+    'label_values(up{job=~"rapl|gpu|docker_stats|node"}, instance)',
+    "What Prometheus scrapes of the hosts.",
+    several=True,
 )
 OF_SCENARIOS = [RUN, ENCODER, SCENARIO]
 
@@ -108,9 +134,14 @@ def board(
                 "url": "",
             }
         ],
-        "templating": {"list": list(variables)},
+        "templating": {"list": [SOURCE, *variables]},
         "panels": laid_out(panels),
     }
+
+
+def once(series: str, labels: str = "run_id, scenario") -> str:
+    """One series a scenario, however many exporters publish the same result files."""
+    return f"max by ({labels}) ({series})"
 
 
 def vmaf(more: str = OF_RUN) -> str:
@@ -118,13 +149,22 @@ def vmaf(more: str = OF_RUN) -> str:
     return f"avg by (run_id, scenario) (qoe_vmaf_score{more})"
 
 
-def tier_stat(width: int = 4) -> Json:
-    return stat(
-        "Power is",
-        "Measured by energy counters, or modelled from CPU utilisation. Modelled watts make every figure that "
-        "follows from them an estimate.",
-        query("max by (source, tier) (rapl_source_info)", "{{tier}} ({{source}})", now=True),
-        unit="none",
-        width=width,
-        text="name",
+def total_in_region(run: str = OF_RUN, region: str = IN_REGION) -> str:
+    """Cost of a scenario where its electricity is bought in the region chosen.
+
+    `cost_total` is of the exporter's first region. Regions differ in electricity alone, which has a series for
+    each: added to the machine's time, alone where no machine is priced, and inside the price of an instance.
+    """
+    machine = once(f"cost_compute{run}", _PRICED)
+    rented = f'cost_scenario_info{run[:-1]}, mode="cloud"}}'
+    return (
+        f"({once(f'cost_energy_load_aware{region}', _PRICED)} + {machine} "
+        f"or {once(f'cost_total_load_aware{region}', _PRICED)} unless on ({_PRICED}) {machine} "
+        f"or {machine} and on (run_id, scenario) {rented})"
     )
+
+
+def cost_in_region(metric: str, run: str = OF_RUN, region: str = IN_REGION) -> str:
+    """A cost per something of the first region, at the prices of the one chosen: both follow the total."""
+    first = once(f"cost_total{run}", _PRICED)
+    return f"{once(f'{metric}{run}', _PRICED)} * {total_in_region(run, region)} / ({first} > 0)"

@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
-from grafana.boards.base import IN_REGION, OF_RUN, OF_SCENARIOS, REGION, board
+from grafana.boards.base import (
+    IN_REGION,
+    OF_RUN,
+    OF_SCENARIOS,
+    REGION,
+    board,
+    cost_in_region,
+    once,
+    total_in_region,
+)
 from grafana.panels import BLUE, GREEN, ORANGE, RED, columns, gauge, level_bars, pie, query, table, thresholds
 
 __all__ = ["BOARD"]
 
+_PRICED = "run_id, scenario, currency"
+_ENERGY = once(f"cost_energy_load_aware{IN_REGION}", _PRICED)
+_MACHINE = once(f"cost_compute{OF_RUN}", _PRICED)
+_GPU = once(f"cost_gpu{OF_RUN}", _PRICED)
 BOARD = board(
     "cost",
     "Cost analysis",
-    "What the scenarios of one run cost, in the cost exporter's one currency.",
+    "What the scenarios of one run cost in the region chosen, in the cost exporter's one currency.",
     [
         columns(
             "Energy and compute",
             "Cost of each scenario: electricity, the machine's wall time, and the GPU's where there is one.",
             {
-                "energy": f"cost_energy{OF_RUN}",
-                "compute": f"cost_compute{OF_RUN}",
-                "gpu": f"cost_gpu{OF_RUN}",
+                "energy": _ENERGY,
+                "machine": f"{_MACHINE} - {_GPU} or {_MACHINE}",
+                "gpu": _GPU,
             },
             unit="none",
         ),
         columns(
             "An hour of video",
             "Total cost for an hour of video of one stream: comparable between scenarios of unequal length.",
-            {"cost": f"cost_per_stream_hour{OF_RUN}"},
+            {"cost": cost_in_region("cost_per_stream_hour")},
             unit="none",
         ),
         level_bars(
             "Total",
             "Of each scenario as it ran.",
-            query(f"sort_desc(cost_total{OF_RUN})", "{{scenario}} ({{currency}})", now=True),
+            query(f"sort_desc({total_in_region()})", "{{scenario}} ({{currency}})", now=True),
             unit="sci",
         ),
         level_bars(
             "Per megapixel",
             "Total cost over the pixels delivered.",
-            query(f"sort_desc(cost_per_pixel{OF_RUN} * 1e6)", "{{scenario}} ({{currency}})", now=True),
+            query(
+                f"sort_desc({cost_in_region('cost_per_pixel')} * 1e6)",
+                "{{scenario}} ({{currency}})",
+                now=True,
+            ),
             unit="sci",
         ),
         level_bars(
             "Per viewer watch hour",
             "Only where the number of viewers is known.",
-            query(f"sort_desc(cost_per_watch_hour{OF_RUN})", "{{scenario}} ({{currency}})", now=True),
+            query(
+                f"sort_desc({cost_in_region('cost_per_watch_hour')})", "{{scenario}} ({{currency}})", now=True
+            ),
             unit="sci",
         ),
         level_bars(
             "Carbon",
             "Emissions of the electricity in the region; making the machine is not in it.",
-            query(f"sort_desc(co2_emissions_kg{IN_REGION} * 1000)", "{{scenario}}", now=True),
+            query(f"sort_desc({once(f'co2_emissions_kg{IN_REGION}')} * 1000)", "{{scenario}}", now=True),
             unit="massg",
         ),
         gauge(
             "Run, in all",
             "Sum over the chosen scenarios of the run.",
-            query(f"sum by (currency) (cost_total{OF_RUN})", "{{currency}}", now=True),
+            query(f"sum by (currency) ({total_in_region()})", "{{currency}}", now=True),
             unit="none",
             limits=thresholds(base=BLUE),
             width=5,
@@ -64,7 +83,8 @@ BOARD = board(
             "Dearest, all month",
             "The scenario that would cost most if it ran for 730 hours, over wattframe:scenario_budget_per_month.",
             query(
-                f"max(cost_monthly_projection{OF_RUN}) / on () wattframe:scenario_budget_per_month", now=True
+                f"max({cost_in_region('cost_monthly_projection')}) / on () wattframe:scenario_budget_per_month",
+                now=True,
             ),
             unit="percentunit",
             limits=thresholds((0.8, ORANGE), (1, RED), base=GREEN),
@@ -75,7 +95,7 @@ BOARD = board(
             "Electricity's share",
             "Of the run's cost. Where it is small, energy decides between codecs and not between placements.",
             query(
-                f"sum(cost_energy{OF_RUN} and on (run_id, scenario) cost_total{OF_RUN}) / sum(cost_total{OF_RUN})",
+                f"sum({_ENERGY} and {total_in_region()}) / sum({total_in_region()})",
                 now=True,
             ),
             unit="percentunit",
@@ -86,7 +106,11 @@ BOARD = board(
         gauge(
             "Energy",
             "Joules of the chosen scenarios of the run, measured and modelled apart.",
-            query(f"sum by (tier) (results_scenario_total_energy_joules{OF_RUN})", "{{tier}}", now=True),
+            query(
+                f"sum by (tier) ({once(f'results_scenario_total_energy_joules{OF_RUN}', 'run_id, scenario, tier')})",
+                "{{tier}}",
+                now=True,
+            ),
             unit="joule",
             limits=thresholds(base=BLUE),
             width=4,
@@ -94,7 +118,7 @@ BOARD = board(
         pie(
             "Distribution",
             "Each scenario's part of the run's cost.",
-            query(f"sum by (scenario) (cost_total{OF_RUN})", "{{scenario}}", now=True),
+            query(f"sum by (scenario) ({total_in_region()})", "{{scenario}}", now=True),
             unit="none",
             height=6,
         ),
@@ -102,17 +126,11 @@ BOARD = board(
             "Comparison",
             "Cost by the clock and by load (CPU time in place of wall time), and carbon, in the region.",
             {
-                "total": (f"max by (run_id, scenario, currency) (cost_total{OF_RUN})", "none"),
-                "by load": (
-                    f"max by (run_id, scenario, currency) (cost_total_load_aware{IN_REGION})",
-                    "none",
-                ),
-                "a month": (f"max by (run_id, scenario, currency) (cost_monthly_projection{OF_RUN})", "none"),
-                "an hour of video": (
-                    f"max by (run_id, scenario, currency) (cost_per_stream_hour{OF_RUN})",
-                    "none",
-                ),
-                "kg CO2e": (f"max by (run_id, scenario, currency) (co2_emissions_kg{IN_REGION})", "masskg"),
+                "total": (total_in_region(), "none"),
+                "by load": (once(f"cost_total_load_aware{IN_REGION}", _PRICED), "none"),
+                "a month": (cost_in_region("cost_monthly_projection"), "none"),
+                "an hour of video": (cost_in_region("cost_per_stream_hour"), "none"),
+                "kg CO2e": (once(f"co2_emissions_kg{IN_REGION}", _PRICED), "masskg"),
             },
             keep=("scenario", "currency"),
             sort="an hour of video",
@@ -123,16 +141,16 @@ BOARD = board(
             "What the figures were made with, and where it is from.",
             {
                 "per kWh": (
-                    "max by (region, price_from) (label_replace(cost_electricity_price_per_kwh, "
+                    'max by (region, price_from) (label_replace(cost_electricity_price_per_kwh{region="$region"}, '
                     '"price_from", "$1", "source", "(.*)"))',
                     "none",
                 ),
                 "g CO2e per kWh": (
                     "max by (region, carbon_from, basis, year) (label_replace("
-                    'cost_grid_carbon_grams_per_kwh, "carbon_from", "$1", "source", "(.*)"))',
+                    'cost_grid_carbon_grams_per_kwh{region="$region"}, "carbon_from", "$1", "source", "(.*)"))',
                     "none",
                 ),
-                "PUE": ("max by (region) (cost_pue_ratio)", "none"),
+                "PUE": ('max by (region) (cost_pue_ratio{region="$region"})', "none"),
             },
             keep=("region", "price_from", "carbon_from", "basis", "year"),
             width=16,
@@ -141,7 +159,12 @@ BOARD = board(
         table(
             "Not priced, and why",
             "Scenarios of the run that lack a cost or an emission. Unknown is absent, never 0.",
-            {"": (f"cost_scenario_unpriced_info{OF_RUN}", "none")},
+            {
+                "": (
+                    once(f"cost_scenario_unpriced_info{IN_REGION}", "run_id, scenario, region, reason"),
+                    "none",
+                )
+            },
             keep=("scenario", "region", "reason"),
             width=8,
             height=6,

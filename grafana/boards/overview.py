@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from exporters.catalogue import EXPORTERS as CATALOGUE
-from grafana.boards.base import REGION, RUN, VMAF_STEPS, board, tier_stat, vmaf
+from grafana.boards.base import REGION, RUN, VMAF_STEPS, board, cost_in_region, vmaf
 from grafana.panels import GREEN, ORANGE, RED, gauge, query, stat, table, thresholds, timeseries
 
 __all__ = ["BOARD"]
 
+# the region's hosts, and those that name none: these are priced in each
+_HOSTS = '{region=~"$region|"}'
+_RUN = '{run_id="$run"}'
 EXPORTERS = f'job=~"{"|".join(CATALOGUE)}"'
 BOARD = board(
     "overview",
@@ -28,23 +31,31 @@ BOARD = board(
             unit="none",
             limits=thresholds((1, ORANGE), (5, RED), base=GREEN),
         ),
-        tier_stat(),
+        stat(
+            "Hosts whose power is",
+            "Measured by energy counters, or modelled from CPU utilisation. Modelled watts make every figure that "
+            "follows from them an estimate.",
+            query(
+                f"count by (tier) (max by (instance, tier) (rapl_source_info{_HOSTS}))", "{{tier}}", now=True
+            ),
+            unit="none",
+        ),
         stat(
             "Power now",
-            "All hosts: packages plus memory, each once.",
-            query("sum(instance:rapl_power_watts:sum)"),
+            "The region's hosts: packages plus memory, each once.",
+            query(f"sum(instance:rapl_power_watts:sum{_HOSTS})"),
             unit="watt",
             sparkline=True,
         ),
         stat(
             "Energy, 24 hours",
-            "All hosts: packages plus memory over the last day.",
-            query("sum(instance:rapl_energy_joules:increase1d) / 3.6e6", now=True),
+            "The region's hosts: packages plus memory over the last day.",
+            query(f"sum(instance:rapl_energy_joules:increase1d{_HOSTS}) / 3.6e6", now=True),
             unit="kwatth",
         ),
         stat(
             "Electricity, 24 hours",
-            "What the region's hosts used, the building's share included, each minute at its own price; in the "
+            "What the region's hosts and GPUs used, the building's share included, each minute at its own price; in the "
             "cost exporter's currency. Hosts that name no region are priced in each.",
             query('region:host_energy_cost:per_day{region="$region"}', now=True),
             unit="none",
@@ -52,8 +63,8 @@ BOARD = board(
         ),
         timeseries(
             "Power by host",
-            "Packages plus memory. The dashed line is the limit of the alert.",
-            query("instance:rapl_power_watts:sum", "{{instance}}"),
+            "Packages plus memory.",
+            query(f"instance:rapl_power_watts:sum{_HOSTS}", "{{instance}}"),
             unit="watt",
             width=16,
             height=9,
@@ -91,7 +102,9 @@ BOARD = board(
                     "joule",
                 ),
                 "cost an hour of video": (
-                    'max by (run_id, scenario) (cost_per_stream_hour{run_id="$run"})',
+                    "max by (run_id, scenario) ("
+                    + cost_in_region("cost_per_stream_hour", _RUN, '{run_id="$run", region="$region"}')
+                    + ")",
                     "none",
                 ),
                 "valid": ('min by (run_id, scenario) (results_scenario_valid{run_id="$run"})', "bool_yes_no"),

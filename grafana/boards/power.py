@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from grafana.boards.base import board, tier_stat
+from grafana.boards.base import HOST, board
 from grafana.panels import GREEN, ORANGE, RED, heading, level_bars, query, stat, thresholds, timeseries
 
 __all__ = ["BOARD"]
 
+_OF_HOST = '{instance=~"$host"}'
 BOARD = board(
     "power",
     "Power",
     "What the hosts, their GPUs and their containers draw.",
     [
-        tier_stat(),
+        stat(
+            "Power is",
+            "Measured by energy counters, or modelled from CPU utilisation. Modelled watts make every figure that "
+            "follows from them an estimate.",
+            query(
+                f"max by (instance, source, tier) (rapl_source_info{_OF_HOST})",
+                "{{instance}} {{tier}} ({{source}})",
+                now=True,
+            ),
+            unit="none",
+            text="name",
+        ),
         stat(
             "Counters readable",
             "1 where an energy counter of the host can be read.",
-            query("min by (instance) (rapl_available)", "{{instance}}", now=True),
+            query('min by (instance) (rapl_available{instance=~"$host"})', "{{instance}}", now=True),
             unit="bool_yes_no",
             limits=thresholds((1, GREEN), base=ORANGE),
         ),
         stat(
             "Energy, 24 hours",
             "The last 24 hours, packages plus memory.",
-            query("instance:rapl_energy_joules:increase1d / 3.6e6", "{{instance}}", now=True),
+            query(
+                'instance:rapl_energy_joules:increase1d{instance=~"$host"} / 3.6e6', "{{instance}}", now=True
+            ),
             unit="kwatth",
         ),
         stat(
             "Estimate's uncertainty",
             "Half-width of the estimate's own uncertainty; no data where power is measured.",
-            query("max by (instance) (rapl_estimate_uncertainty_ratio)", "{{instance}}", now=True),
+            query(
+                'max by (instance) (rapl_estimate_uncertainty_ratio{instance=~"$host"})',
+                "{{instance}}",
+                now=True,
+            ),
             unit="percentunit",
         ),
         stat(
             "Read errors, 1 hour",
             "Failed reads of counters. No energy is lost while some succeed between two wraps.",
             query(
-                "sum by (instance) (increase(rapl_read_errors_total[1h])) or vector(0)",
+                'sum by (instance) (increase(rapl_read_errors_total{instance=~"$host"}[1h])) '
+                'or 0 * max by (instance) (rapl_available{instance=~"$host"})',
                 "{{instance}}",
                 now=True,
             ),
@@ -46,14 +65,19 @@ BOARD = board(
         stat(
             "Wraps, 24 hours",
             "Times that a register came round. Each was added up; none is a reset.",
-            query("sum by (instance) (increase(rapl_counter_wraps_total[1d]))", "{{instance}}", now=True),
+            query(
+                'sum by (instance) (increase(rapl_counter_wraps_total{instance=~"$host"}[1d]))',
+                "{{instance}}",
+                now=True,
+            ),
             unit="none",
         ),
         timeseries(
             "Packages",
             "Watts of each socket, from the joules counted.",
             query(
-                'rate(rapl_energy_joules_total{domain="package"}[$__rate_interval])', "{{instance}} {{zone}}"
+                'rate(rapl_energy_joules_total{instance=~"$host", domain="package"}[$__rate_interval])',
+                "{{instance}} {{zone}}",
             ),
             unit="watt",
             min=0,
@@ -61,7 +85,10 @@ BOARD = board(
         timeseries(
             "Memory",
             "Watts of each socket's memory; beside the package, not inside it.",
-            query('rate(rapl_energy_joules_total{domain="dram"}[$__rate_interval])', "{{instance}} {{zone}}"),
+            query(
+                'rate(rapl_energy_joules_total{instance=~"$host", domain="dram"}[$__rate_interval])',
+                "{{instance}} {{zone}}",
+            ),
             unit="watt",
             min=0,
         ),
@@ -69,7 +96,7 @@ BOARD = board(
             "Inside the packages",
             "Cores and what is beside them on the die. They are part of the package: do not add them to it.",
             query(
-                'rate(rapl_energy_joules_total{domain=~"core|uncore"}[$__rate_interval])',
+                'rate(rapl_energy_joules_total{instance=~"$host", domain=~"core|uncore"}[$__rate_interval])',
                 "{{instance}} {{zone}}",
             ),
             unit="watt",
@@ -78,16 +105,16 @@ BOARD = board(
         timeseries(
             "GPUs",
             "Watts of each GPU; no data without one.",
-            query("gpu_power_watts", "{{instance}} gpu {{gpu}}"),
+            query('gpu_power_watts{instance=~"$host"}', "{{instance}} gpu {{gpu}}"),
             unit="watt",
             min=0,
         ),
         timeseries(
             "GPU utilisation",
             "Of the encoder, the decoder and the whole GPU.",
-            query("gpu_encoder_utilization_ratio", "{{instance}} encoder {{gpu}}"),
-            query("gpu_decoder_utilization_ratio", "{{instance}} decoder {{gpu}}"),
-            query("gpu_utilization_ratio", "{{instance}} gpu {{gpu}}"),
+            query('gpu_encoder_utilization_ratio{instance=~"$host"}', "{{instance}} encoder {{gpu}}"),
+            query('gpu_decoder_utilization_ratio{instance=~"$host"}', "{{instance}} decoder {{gpu}}"),
+            query('gpu_utilization_ratio{instance=~"$host"}', "{{instance}} gpu {{gpu}}"),
             unit="percentunit",
             max=1,
             min=0,
@@ -96,8 +123,8 @@ BOARD = board(
             "Host CPU",
             "Share of CPU time that was not idle.",
             query(
-                '1 - sum by (instance) (rate(node_cpu_seconds_total{mode=~"idle|iowait"}[$__rate_interval])) '
-                "/ count by (instance) (count by (instance, cpu) (node_cpu_seconds_total))",
+                '1 - sum by (instance) (rate(node_cpu_seconds_total{instance=~"$host", mode=~"idle|iowait"}[$__rate_interval])) '
+                '/ count by (instance) (count by (instance, cpu) (node_cpu_seconds_total{instance=~"$host"}))',
                 "{{instance}}",
             ),
             unit="percentunit",
@@ -111,17 +138,17 @@ BOARD = board(
             "what is unattributed it is the hosts'.",
             query(
                 "sum by (instance, container) "
-                '(rate(docker_container_energy_joules_total{policy="active"}[$__rate_interval]))',
+                '(rate(docker_container_energy_joules_total{instance=~"$host", policy="active"}[$__rate_interval]))',
                 "{{instance}} {{container}}",
             ),
             query(
                 "sum by (instance) "
-                '(rate(docker_exited_containers_energy_joules_total{policy="active"}[$__rate_interval]))',
+                '(rate(docker_exited_containers_energy_joules_total{instance=~"$host", policy="active"}[$__rate_interval]))',
                 "{{instance}} ended",
             ),
             query(
                 "sum by (instance) "
-                '(rate(docker_unattributed_energy_joules_total{policy="active"}[$__rate_interval]))',
+                '(rate(docker_unattributed_energy_joules_total{instance=~"$host", policy="active"}[$__rate_interval]))',
                 "{{instance}} unattributed",
             ),
             unit="watt",
@@ -131,7 +158,7 @@ BOARD = board(
         timeseries(
             "Containers' CPU",
             "100 % is one core.",
-            query("docker_container_cpu_percent", "{{instance}} {{container}}"),
+            query('docker_container_cpu_percent{instance=~"$host"}', "{{instance}} {{container}}"),
             unit="percent",
             min=0,
         ),
@@ -140,7 +167,7 @@ BOARD = board(
             "Idle energy shared by CPU time as well (policy full).",
             query(
                 "sort_desc(sum by (instance, container) "
-                '(increase(docker_container_energy_joules_total{policy="full"}[$__range])))',
+                '(increase(docker_container_energy_joules_total{instance=~"$host", policy="full"}[$__range])))',
                 "{{instance}} {{container}}",
                 now=True,
             ),
@@ -149,11 +176,14 @@ BOARD = board(
         timeseries(
             "Containers' memory",
             "Working set: what cannot be taken back without harm.",
-            query("docker_container_memory_working_set_bytes", "{{instance}} {{container}}"),
+            query(
+                'docker_container_memory_working_set_bytes{instance=~"$host"}', "{{instance}} {{container}}"
+            ),
             unit="bytes",
             min=0,
         ),
     ],
+    [HOST],
     since="now-1h",
     refresh="5s",
 )

@@ -30,10 +30,7 @@ BOARD = board(
             "Within the interval",
             "Share of the chosen scenarios. About 90 % is right; 100 % of many means intervals that are too wide.",
             query(
-                f"avg((results_scenario_mean_power_watts{OF_RUN} >= bool on (instance, run_id, scenario) "
-                f"results_scenario_prediction_low_watts{OF_RUN}) * on (instance, run_id, scenario) "
-                f"(results_scenario_mean_power_watts{OF_RUN} <= bool on (instance, run_id, scenario) "
-                f"results_scenario_prediction_high_watts{OF_RUN}))",
+                f"avg(({WATTS['measured']} >= bool {WATTS['low']}) * ({WATTS['measured']} <= bool {WATTS['high']}))",
                 now=True,
             ),
             unit="percentunit",
@@ -56,8 +53,7 @@ BOARD = board(
             "Off by",
             "Predicted over measured, less 1.",
             query(
-                f"results_scenario_predicted_power_watts{OF_RUN} / on (instance, run_id, scenario) "
-                f"results_scenario_mean_power_watts{OF_RUN} - 1",
+                f"{WATTS['predicted']} / {WATTS['measured']} - 1",
                 "{{scenario}}",
                 now=True,
             ),
@@ -70,14 +66,16 @@ BOARD = board(
             "Error of the models",
             "Mean absolute error over the value, in cross-validation by content or machine: on what the model "
             "had not seen.",
-            query("results_model_error_ratio", "{{target}} {{hardware}}", now=True),
+            query(
+                "max by (target, hardware) (results_model_error_ratio)", "{{target}} {{hardware}}", now=True
+            ),
             unit="percentunit",
             limits=thresholds((0.1, ORANGE), (0.3, RED), base=GREEN),
         ),
         table(
             "Models",
             "Which version of which model is in use.",
-            {"": ("results_model_info", "none")},
+            {"": ("max by (model, version, hardware) (results_model_info)", "none")},
             keep=("model", "version", "hardware"),
             width=12,
         ),

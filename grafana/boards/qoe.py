@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.boards.base import OF_RUN, OF_SCENARIOS, VMAF_STEPS, board, vmaf
+from grafana.boards.base import OF_RUN, OF_SCENARIOS, VMAF_STEPS, board, once, vmaf
 from grafana.panels import (
     GREEN,
     ORANGE,
@@ -27,7 +27,7 @@ BOARD = board(
         timeseries(
             "VMAF",
             "Mean over the frames of each output, 0 to 100; appears when it has been computed.",
-            query(f"qoe_vmaf_score{OF_RUN}", "{{scenario}} {{output}}"),
+            query(once(f"qoe_vmaf_score{OF_RUN}", "scenario, output"), "{{scenario}} {{output}}"),
             unit="none",
             limits=VMAF_STEPS,
             min=0,
@@ -36,19 +36,19 @@ BOARD = board(
         timeseries(
             "PSNR",
             "Of the mean squared error, in decibels.",
-            query(f"qoe_psnr_score{OF_RUN}", "{{scenario}} {{output}}"),
+            query(once(f"qoe_psnr_score{OF_RUN}", "scenario, output"), "{{scenario}} {{output}}"),
             unit="dB",
         ),
         level_bars(
             "Quality per watt",
             "VMAF over mean watts. It rewards slow encoders on finite jobs: read it beside joules a second.",
-            query(f"sort_desc(qoe_quality_per_watt{OF_RUN})", "{{scenario}}", now=True),
+            query(f"sort_desc({once(f'qoe_quality_per_watt{OF_RUN}')})", "{{scenario}}", now=True),
             unit="none",
         ),
         level_bars(
             "QoE efficiency",
             "Delivered pixels times VMAF/100, a joule.",
-            query(f"sort_desc(qoe_efficiency_score{OF_RUN})", "{{scenario}}", now=True),
+            query(f"sort_desc({once(f'qoe_efficiency_score{OF_RUN}')})", "{{scenario}}", now=True),
             unit="short",
         ),
         gauge(
@@ -73,7 +73,11 @@ BOARD = board(
         pie(
             "Computation time",
             "Seconds that scoring took, by scenario: never inside a power window.",
-            query(f"sum by (scenario) (qoe_computation_duration_seconds{OF_RUN})", "{{scenario}}", now=True),
+            query(
+                f"sum by (scenario) ({once(f'qoe_computation_duration_seconds{OF_RUN}', 'scenario, output')})",
+                "{{scenario}}",
+                now=True,
+            ),
             unit="s",
         ),
         table(
@@ -110,7 +114,9 @@ BOARD = board(
         stat(
             "Not aligned",
             "Outputs that cannot be compared with their source, of the run.",
-            query('count(qoe_aligned{run_id="$run"} == 0) or vector(0)', now=True),
+            query(
+                'count(max by (scenario, output) (qoe_aligned{run_id="$run"}) == 0) or vector(0)', now=True
+            ),
             unit="none",
             limits=thresholds((1, RED), base=GREEN),
             width=6,

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import itertools
 
-from grafana.boards.base import IN_REGION, OF_RUN, OF_SCENARIOS, REGION, board, vmaf
+from grafana.boards.base import IN_REGION, OF_RUN, OF_SCENARIOS, REGION, board, cost_in_region, vmaf
 from grafana.panels import level_bars, query, scatter, table
 
 __all__ = ["BOARD"]
 
 
+_COST = f"max by (run_id, scenario) ({cost_in_region('cost_per_stream_hour')})"
+
+
 def _at_least(target: int) -> str:
     """Cost of an hour of video where the VMAF is at least this."""
-    return f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN}) and on (run_id, scenario) ({vmaf()} >= {target})"
+    return f"{_COST} and on (run_id, scenario) ({vmaf()} >= {target})"
 
 
 TARGETS = (60, 70, 80, 90, 95)
 BOARD = board(
     "qoe-cost",
     "QoE and cost together",
-    "Which quality costs what, within one run.",
+    "Which quality costs what in the region chosen, within one run.",
     [
         scatter(
             "Quality against cost",
             "Up and to the left is better.",
             (
                 "cost of an hour of video",
-                f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN})",
+                _COST,
                 "none",
             ),
             ("VMAF", vmaf(), "none"),
@@ -71,7 +74,7 @@ BOARD = board(
             {
                 "VMAF": (vmaf(), "none"),
                 "cost an hour of video": (
-                    f"max by (run_id, scenario) (cost_per_stream_hour{OF_RUN})",
+                    _COST,
                     "none",
                 ),
                 "J/s of video": (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from grafana.boards.base import OF_RUN, OF_SCENARIOS, board, vmaf
+from grafana.boards.base import OF_RUN, OF_SCENARIOS, board, once, vmaf
 from grafana.panels import GREEN, ORANGE, RED, columns, level_bars, query, stat, table, thresholds
 
 __all__ = ["BOARD"]
 
+_MEAN = once(f"results_scenario_mean_power_watts{OF_RUN}")
+_NET = once(f"results_scenario_net_power_watts{OF_RUN}")
+_INFO = "codec, preset, resolution, bitrate, fps, streams, output_ladder, tier"
 BOARD = board(
     "results",
     "Results",
@@ -16,9 +19,8 @@ BOARD = board(
             "Baseline against test",
             "Mean power: what the machine draws idle, and what the scenario adds.",
             {
-                "idle": f"results_scenario_mean_power_watts{OF_RUN} - on (instance, run_id, scenario, tier) "
-                f"results_scenario_net_power_watts{OF_RUN}",
-                "added": f"results_scenario_net_power_watts{OF_RUN}",
+                "idle": f"{_MEAN} - {_NET}",
+                "added": _NET,
             },
             unit="watt",
         ),
@@ -40,52 +42,56 @@ BOARD = board(
         level_bars(
             "Joules per frame",
             "Energy of the host over all frames delivered.",
-            query(f"sort(results_scenario_energy_joules_per_frame{OF_RUN})", "{{scenario}}", now=True),
+            query(f"sort({once(f'results_scenario_energy_joules_per_frame{OF_RUN}')})", "{{scenario}}", now=True),
             unit="joule",
         ),
         level_bars(
             "Joules per megapixel",
             "Energy of the host over all pixels delivered: fair between resolutions and ladders.",
-            query(f"sort(results_scenario_energy_joules_per_megapixel{OF_RUN})", "{{scenario}}", now=True),
+            query(f"sort({once(f'results_scenario_energy_joules_per_megapixel{OF_RUN}')})", "{{scenario}}", now=True),
             unit="joule",
         ),
         level_bars(
             "Energy",
             "Of the host over the scenario, idle included. Compare within a run of equal work only.",
-            query(f"results_scenario_total_energy_joules{OF_RUN}", "{{scenario}}", now=True),
+            query(once(f"results_scenario_total_energy_joules{OF_RUN}"), "{{scenario}}", now=True),
             unit="joule",
         ),
         level_bars(
             "Power over the baseline",
             "0 % is as much as idle.",
-            query(f"results_scenario_power_increase_ratio{OF_RUN}", "{{scenario}}", now=True),
+            query(once(f"results_scenario_power_increase_ratio{OF_RUN}"), "{{scenario}}", now=True),
             unit="percentunit",
         ),
         level_bars(
             "CPU time",
             "Of ffmpeg and its children.",
-            query(f"results_scenario_cpu_seconds{OF_RUN}", "{{scenario}}", now=True),
+            query(once(f"results_scenario_cpu_seconds{OF_RUN}"), "{{scenario}}", now=True),
             unit="s",
         ),
         level_bars(
             "Encoding speed",
             "Seconds of video a second; under 1 the scenario could not run live.",
-            query(f"results_scenario_encode_speed_ratio{OF_RUN}", "{{scenario}}", now=True),
+            query(once(f"results_scenario_encode_speed_ratio{OF_RUN}"), "{{scenario}}", now=True),
             unit="none",
             limits=thresholds((1, GREEN), base=RED),
         ),
         table(
             "Scenarios and their ladders",
             "What was asked for. One row a scenario.",
-            {"duration": (f"results_scenario_duration_seconds{OF_RUN} * on (instance, run_id, scenario) group_left "
-                          "(codec, preset, resolution, bitrate, fps, streams, output_ladder, tier) "
-                          f"results_scenario_info{OF_RUN}", "s")},
+            {
+                "duration": (
+                    f"{once(f'results_scenario_duration_seconds{OF_RUN}')} * on (run_id, scenario) "
+                    f"group_left ({_INFO}) {once(f'results_scenario_info{OF_RUN}', f'run_id, scenario, {_INFO}')}",
+                    "s",
+                )
+            },
             keep=("scenario", "codec", "preset", "resolution", "bitrate", "fps", "streams", "output_ladder", "tier"),
         ),
         table(
             "Not valid, and why",
             "Scenarios whose figures should not be trusted. Empty is good.",
-            {"": ('results_scenario_invalid_info{run_id="$run"}', "none")},
+            {"": (once('results_scenario_invalid_info{run_id="$run"}', "scenario, reason"), "none")},
             keep=("scenario", "reason"),
             width=12,
             height=6,

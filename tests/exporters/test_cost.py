@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import math
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +112,20 @@ def test_samples_of_an_earlier_suite_are_integrated() -> None:
     run = "test_results_20260301_080000"
     assert page[of("cost_energy", "earlier suite", run, currency="USD")] == pytest.approx(6400 / 3.6e6 * 0.12)
     assert page[of("cost_compute_load_aware", "earlier suite", run, **labels)] == pytest.approx(104 / 7200)
+
+
+def test_what_is_not_valid_is_priced_and_counted_by_reason(tmp_path: Path) -> None:
+    document = json.loads((RUNS / f"{RUN}.json").read_text())
+    for scenario, reasons in zip(document["scenarios"], (["steal"], ["steal", "thermal"]), strict=False):
+        scenario["validity"] = reasons
+    (tmp_path / f"{RUN}.json").write_text(json.dumps(document))
+    page = samples(render([collector(tmp_path)]))
+    counts = {series: value for series, value in page.items() if series.startswith("cost_invalid_scenarios")}
+    assert counts == {
+        'cost_invalid_scenarios{reason="steal"}': 2,
+        'cost_invalid_scenarios{reason="thermal"}': 1,
+    }
+    assert of("cost_total", "720p", currency="USD") in page
 
 
 def test_a_rung_costs_what_the_ladder_saves_without_it() -> None:
@@ -247,6 +264,22 @@ def test_an_edited_pricing_file_prices_everything_again(tmp_path: Path) -> None:
     mended = samples(render([costs]))
     assert mended["cost_pricing_reload_success"] == 1
     assert mended[series] == pytest.approx(0.0006)
+
+
+def test_what_is_projected_follows_the_calendar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times dearer from May on: no file changes, and the month to come is another."""
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text(
+        "time_zone: UTC\nperiods: [{price_per_kwh: 1.0, months: [5, 6, 7, 8]}]\notherwise_per_kwh: 0.1\n"
+    )
+    of_month = of("cost_monthly_projection", "720p", currency="USD")
+    exporter = collector(tariff=tariff, cpu_cost_per_hour=0)
+    months = []
+    for month in (3, 3, 6):
+        moment = datetime.datetime(2026, month, 1, tzinfo=datetime.UTC).timestamp()
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        months.append(samples(render([exporter]))[of_month])
+    assert months[1:] == [months[0], pytest.approx(10 * months[0])]
 
 
 def test_a_series_named_in_a_pricing_file_is_watched_and_its_age_shown(tmp_path: Path) -> None:

@@ -156,8 +156,35 @@ def test_other_schemes_are_refused_by_name(host: str) -> None:
         EXPORTER.build(options("--docker-host", host))
 
 
-def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "verifies"), [("1", True), ("0", True), ("false", True), ("", False)])
+def test_the_variable_is_read_as_the_docker_command_reads_it(text: str, verifies: bool) -> None:
+    """docker/cli, cli/flags/options.go: os.Getenv("DOCKER_TLS_VERIFY") != ""."""
+    assert options(DOCKER_TLS_VERIFY=text).docker_tls_verify is verifies
+
+
+def test_the_flag_is_true_or_false_as_docker_s_tlsverify() -> None:
+    assert options("--docker-tls-verify").docker_tls_verify is True
+    assert options("--docker-tls-verify", "false", DOCKER_TLS_VERIFY="1").docker_tls_verify is False
+
+
+def test_certificates_are_looked_for_where_the_docker_command_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cli/flags/options.go: $DOCKER_CONFIG, else ~/.docker; a client without a pair of its own shows none."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "cert.pem").write_text("")
+    given = options(DOCKER_HOST="tcp://h:2376", DOCKER_TLS_VERIFY="1")
+    assert EXPORTER.build(given), "no ca.pem: the system's authorities"
     (tmp_path / "ca.pem").write_text("")
+    with pytest.raises(InputError, match=r"key\.pem: no such file"):
+        EXPORTER.build(given)
+    (tmp_path / "cert.pem").unlink()
+    assert EXPORTER.build(given)
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    for name in ("ca.pem", "key.pem"):
+        (tmp_path / name).write_text("")
     given = options("--docker-host", "tcp://h:2376", "--docker-cert-path", str(tmp_path))
     with pytest.raises(InputError, match=r"cert\.pem: no such file"):
         EXPORTER.build(given)
@@ -278,4 +305,4 @@ def test_a_socket_that_may_not_be_used_is_one_line_with_the_remedy(
     collector._log_state("docker engine: permission: [Errno 13] Permission denied")
     (line,) = capsys.readouterr().out.splitlines()
     assert 'event="engine lost"' in line
-    assert "socket's group (docker compose: DOCKER_GID)" in line
+    assert "put it into the socket's group" in line

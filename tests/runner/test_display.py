@@ -76,7 +76,7 @@ def _job(name: str) -> object:
 
 
 def test_without_a_terminal_every_scenario_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with Display(2, quiet=False) as display:
+    with Display([1.0, 60.0], quiet=False) as display:
         display.begin(baseline(1.0))
         display.notice(Progress(0.5, 0))
         display.end(Scenario(name="baseline", duration=1.0))
@@ -88,7 +88,7 @@ def test_without_a_terminal_every_scenario_is_one_line(capsys: pytest.CaptureFix
 
 
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with Display(1, quiet=True) as display:
+    with Display([60.0], quiet=True) as display:
         display.begin(baseline(1.0))
         display.end(Scenario(name="baseline"))
     assert capsys.readouterr().err == ""
@@ -105,7 +105,7 @@ def test_on_a_terminal_a_bar_shows_name_and_frames(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with Display(1, quiet=False) as display:
+    with Display([60.0], quiet=False) as display:
         display.begin(_job("x264 [a]"))  # type: ignore[arg-type]
         display.notice(Progress(30.0, 750))
         display.phase("quality 1/1 x264 [a]")
@@ -115,3 +115,18 @@ def test_on_a_terminal_a_bar_shows_name_and_frames(monkeypatch: pytest.MonkeyPat
     assert "1/1 x264 [a], 750 frames" in shown
     assert "quality 1/1 x264 [a]" in shown
     assert "failed: [red]no[/red]" in shown
+
+
+def test_the_upper_bar_is_the_run_with_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 of 160 s are done after 20 s of the clock: 60 s are left at that pace."""
+    clock = [0.0]
+    monkeypatch.setattr("rich.console.monotonic", lambda: clock[0])
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with Display([100.0, 60.0], quiet=False) as display:
+        display.begin(_job("a"))  # type: ignore[arg-type]
+        clock[0] = 20.0
+        display.notice(Progress(40.0, 750))
+    assert "whole run, 60 s left" in terminal.getvalue()

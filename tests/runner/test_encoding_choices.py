@@ -146,6 +146,7 @@ def test_a_format_means_a_software_encoder_and_that_is_said(
     ("args", "line"),
     [
         (["--filters", "movie=/etc/passwd"], "--filters: no filter 'movie', did you mean"),
+        (["--filters", "yadif,scale=99:99"], "--filters: expected a new size in resolution, found scale"),
         (["--filters", "hflip[a];[a]vflip"], "--filters: expected no quotes, brackets or backslashes"),
         (["--filters", "crop=9:9,drawtext=textfile=/etc/passwd"], "--filters: no filter 'drawtext', "),
         (["--pixel-format", "yuv420p -f nut"], "--pixel-format: expected a name such as yuv420p10le"),

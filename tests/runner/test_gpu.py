@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from advisor.energy.gpu import GpuReading
+from advisor.results import Scenario
+from advisor.results.derived import energy, mean_watts
 from runner.measurement import Measurement
 from tests.support.meters import ScriptedMeter, reading
 
@@ -17,6 +19,7 @@ def _card(index: int, joules: float | None, use: float | None = None) -> GpuRead
         driver="1",
         joules=joules,
         energy_source="counter",
+        meter="nvml",
         power_watts=None,
         utilization_ratio=use,
         encoder_utilization_ratio=None,
@@ -72,3 +75,20 @@ def test_a_card_that_fell_off_the_bus_leaves_no_sum() -> None:
 def test_without_cards_there_is_neither_power_nor_usage() -> None:
     window = _window((), ())
     assert (window.gpu_power(), window.samples().gpu_usage) == (None, [])
+
+
+def test_a_meter_of_the_whole_machine_holds_the_gpus_energy() -> None:
+    """The supply gave 300 J of which the card drew 200: the scenario used 300 J, not 500."""
+    meter = ScriptedMeter([reading(0.0, {"psys_0": 0.0}), reading(2.0, {"psys_0": 300.0})])
+    window = Measurement(meter, 1.0, _Cards((_card(0, 0.0),), (_card(0, 200.0),)))
+    window.open()
+    window.close(0.0)
+    power, gpu_power = window.power(None, None), window.gpu_power()
+    assert power is not None
+    assert gpu_power is not None
+    scenario = Scenario(name="a", duration=window.seconds, power=power, gpu_power=gpu_power)
+    used = energy(scenario)
+    assert used is not None
+    assert used.joules == 300.0
+    assert mean_watts(scenario) == 150.0
+    assert gpu_power.total_energy_joules == 200.0

@@ -60,6 +60,7 @@ def test_rtmp_is_live() -> None:
         ({"bitrate": None, "crf": 52}, "crf: expected 0 to 51 for libx264, found 52"),
         ({"bitrate": None, "crf": float("nan")}, "crf: expected 0 to 51 for libx264, found nan"),
         ({"bitrate": "fast"}, "bitrate: expected kbit/s or text such as 2500k or 5M, found 'fast'"),
+        ({"bitrate": 2_500_000}, "bitrate: 2500000 kbit/s is more than any video needs: is it in bit/s"),
         ({"bitrate": 0}, "bitrate: expected kbit/s or text such as 2500k or 5M, found 0"),
         ({"bitrate": -5}, "bitrate: expected kbit/s or text such as 2500k or 5M, found -5"),
         ({"resolution": "720p"}, "resolution: expected WIDTHxHEIGHT such as 1280x720, found '720p'"),

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
 from runner.ffmpeg_log import ProcessResult
 from runner.jobs import resolve
-from runner.process import EncodeGroup, _death_notice
+from runner.process import EncodeGroup
 from runner.spec import RungSpec, Spec
 from tests.support.waiting import wait_until
 
@@ -193,7 +194,7 @@ def test_nothing_is_left_when_the_runner_fails_inside(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux's setpriv is not installed")
 def test_nothing_is_started_for_a_runner_that_is_gone() -> None:
     """The notice comes too late for a parent that died since the fork; the shell then sees another one."""
-    *prefix, runner = _death_notice()
+    *prefix, runner = death_notice()
     here = subprocess.run([*prefix, runner, "echo", "started"], capture_output=True, text=True, check=False)
     gone = subprocess.run(
         [*prefix, "999999999", "echo", "started"], capture_output=True, text=True, check=False
@@ -230,7 +231,7 @@ def test_the_kernel_ends_ffmpeg_when_its_runner_is_killed(tmp_path: Path) -> Non
 def test_a_program_that_cannot_be_started_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.process._death_notice", tuple)
+    monkeypatch.setattr("runner.process.death_notice", tuple)
     with (
         pytest.raises(FfmpegError, match=r"nothing-here: cannot be run: No such file or directory"),
         EncodeGroup([Command((str(tmp_path / "nothing-here"),), ())]) as group,

@@ -80,7 +80,7 @@ def _session(tmp_path: Path, stop: StopRequest, *, keep: bool) -> Session:
         capabilities=Capabilities(version="9", encoders=frozenset(), filters=frozenset()),
         keep_outputs=keep,
     )
-    display = Display(1, quiet=True)
+    display = Display([60.0], quiet=True)
     return Session(tmp_path / "r.json", settings, ConstantMeter(5.0), _NoGpus(), stop, display)  # type: ignore[arg-type]
 
 

@@ -41,7 +41,7 @@ def _session(path: Path, settings: RunSettings = SETTINGS) -> Session:
         ConstantMeter(5.0),
         _NoGpus(),
         StopRequest(),
-        Display(1, quiet=True),  # type: ignore[arg-type]
+        Display([60.0], quiet=True),  # type: ignore[arg-type]
     )
 
 

@@ -7,6 +7,8 @@ left out. The tests build on each other, in the order that they stand here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import datetime
 import json
 import os
 import shutil
@@ -51,6 +53,9 @@ NO_SERIES = {
     "gpu_decoder_utilization_ratio": "no GPU here",
     "rapl_estimate_uncertainty_ratio": "power is measured here",
     "rapl_read_errors_total": "no read has failed",
+    "rapl_rejected_samples_total": "no value was left out",
+    "results_scenario_net_power_watts": "the machine was too busy for an idle baseline",
+    "results_scenario_power_increase_ratio": "the machine was too busy for an idle baseline",
     "cost_gpu": "no GPU here",
     "gpu_energy_joules_total": "no GPU here",
     "instance:gpu_energy_watts:rate5m": "no GPU here",
@@ -104,7 +109,7 @@ def engine() -> Iterator[DockerEngine]:
     """An engine with all images built."""
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed")
-    with running_engine(network=True) as made:
+    with running_engine(network=True, live_restore=True) as made:
         make_standins(made)
         for image, how in images().items():
             build(made, image, how)
@@ -119,7 +124,13 @@ def stack(engine: DockerEngine, host_folder: Path, counters: PowercapTree) -> It
     hours = [int(time.time()) // 3600 * 3600 + 3600 * step for step in range(-2, 3)]
     rows = [f"{hour},{PRICE}" for hour in hours]
     (pricing / "tariff.csv").write_text("\n".join(["timestamp,price_per_kwh", *rows]) + "\n")
-    prices = {"REGION": REGION, "PRICING_PATH": str(pricing), "TARIFF_FILE": "/pricing/tariff.csv"}
+    addresses = {"PROMETHEUS_URL": "http://prometheus.example:9090"}
+    prices = {
+        **addresses,
+        "REGION": REGION,
+        "PRICING_PATH": str(pricing),
+        "TARIFF_FILE": "/pricing/tariff.csv",
+    }
     made = Stack(engine, host_folder, "wattframe-test", **prices)
     try:
         made.up()
@@ -196,6 +207,168 @@ def test_an_image_holds_no_compiler_and_no_pip(
 def _scenarios(stack: Stack, metric: str) -> list[str]:
     # a set: what a killed Prometheus had scraped last is found for five more minutes
     return sorted({series["metric"]["scenario"] for series in stack.query(metric)})
+
+
+@pytest.mark.parametrize(
+    ("group", "said"), [("9500", "read without capabilities"), ("0", "Permission denied")]
+)
+def test_a_group_on_the_counters_stands_in_for_root(
+    stack: Stack, counters: PowercapTree, group: str, said: str
+) -> None:
+    """Where the host gives the counters to a group, its number is all that a container needs."""
+    program = (
+        "import re\n"
+        "try:\n"
+        "    open('/host/sys/class/powercap/intel-rapl:0/energy_uj').read()\n"
+        "except OSError as exc:\n"
+        "    print(exc.strerror)\n"
+        "else:\n"
+        "    capabilities = re.search(r'CapEff:\\s+(\\w+)', open('/proc/self/status').read())[1]\n"
+        "    print('read', 'with' if int(capabilities, 16) else 'without', 'capabilities')\n"
+    )
+    files = list((stack.folder / "sys").rglob("energy_uj"))
+    before = dict(stack.environment)
+    stack.environment |= {"ENERGY_USER": "10001:10001", "ENERGY_GID": group}
+    try:
+        for file in files:
+            os.chown(file, 0, 9500)
+            file.chmod(0o440)
+        run = ["run", "--rm", "-T", "--no-deps", "--entrypoint", "python3", "rapl", "-c", program]
+        assert stack.try_compose(*run).stdout.strip() == said
+    finally:
+        stack.environment = before
+        for file in files:
+            file.chmod(0o400)
+
+
+@pytest.mark.parametrize("image", images())
+def test_an_image_starts_what_its_name_says(engine: DockerEngine, image: str) -> None:
+    """Without a word from the compose file."""
+    _, _, name = image.removesuffix(":latest").partition("-")
+    run = ["run", "--rm", "--network", "none", image]
+    if name in ("retrain", "runner"):
+        done = subprocess.run(
+            ["docker", "-H", engine.host, *run], capture_output=True, text=True, check=False
+        )
+        assert done.stderr.startswith({"retrain": "wattframe retrain: ", "runner": "wattframe test: "}[name])
+        return
+    container = engine.docker(*run[:1], "--detach", *run[1:])
+    try:
+        kind = {"exporter": "rapl", "gpu-exporter": "rapl"}.get(name, name.removesuffix("-exporter"))
+        words = "" if kind == "nginx-rtmp" else f"exporter={kind.replace('-', '_')} "
+        eventually(lambda: words in _output(engine, container), True, limit_seconds=30)
+        assert engine.docker("inspect", "--format", "{{.State.Running}}", container) == "true"
+    finally:
+        engine.docker("rm", "--force", container)
+
+
+def _output(engine: DockerEngine, container: str) -> str:
+    done = subprocess.run(
+        ["docker", "-H", engine.host, "logs", container], capture_output=True, text=True, check=True
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_proxy_answers_questions_and_refuses_the_rest(stack: Stack) -> None:
+    """Asked from inside the exporter's container, over the socket that it has."""
+    ask = (
+        "import http.client, socket, sys\n"
+        "class Engine(http.client.HTTPConnection):\n"
+        "    def connect(self):\n"
+        "        self.sock = socket.socket(socket.AF_UNIX); self.sock.connect('/run/engine/docker.sock')\n"
+        "for word in sys.argv[1:]:\n"
+        "    method, path = word.split(' ')\n"
+        "    e = Engine('e'); e.request(method, path, body='{}' if method == 'POST' else None)\n"
+        "    print(e.getresponse().status)\n"
+    )
+    own = stack.container("docker_stats")["Id"]
+    allowed = ["GET /version", "GET /v1.41/info", "GET /v1.41/containers/json", f"GET /containers/{own}/json"]
+    refused = [
+        *("POST /containers/create", "POST /v1.41/containers/create", f"POST /containers/{own}/exec"),
+        *("GET /images/json", f"GET /containers/{own}/archive?path=/", f"GET /containers/{own}/export"),
+        *(
+            "DELETE /containers/x",
+            "GET /v1.41/../images/json",
+            "GET /containers/../images/json",
+            "GET /secrets",
+        ),
+    ]
+    said = _inside(stack, "docker_stats", ask, *allowed, *refused).split()
+    assert said == ["200"] * len(allowed) + ["403"] * len(refused)
+
+
+# opens a file of the host by its handle, through any mount of the same file system: no path is needed
+BY_HANDLE = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+kind, handle = int(sys.argv[1]), bytes.fromhex(sys.argv[2])
+class Handle(ctypes.Structure):
+    _fields_ = [("bytes", ctypes.c_uint), ("type", ctypes.c_int), ("handle", ctypes.c_char * 128)]
+h = Handle(len(handle), kind); ctypes.memmove(ctypes.addressof(h) + 8, handle, len(handle))
+said = set()
+for line in open("/proc/self/mountinfo"):
+    try:
+        mount = os.open(line.split()[4], os.O_RDONLY)
+    except OSError:
+        continue
+    fd = libc.syscall(304, mount, ctypes.byref(h), os.O_RDONLY)
+    said.add(os.read(fd, 99).decode() if fd >= 0 else os.strerror(ctypes.get_errno()))
+print(*sorted(said), sep=chr(10))
+"""
+
+
+@pytest.fixture(scope="module")
+def secret(stack: Stack) -> tuple[str, str]:
+    """A file that is in no container: the type of its handle, and the handle."""
+    path = stack.folder / "secret"
+    path.write_text("of the host alone")
+    path.chmod(0o600)
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = (ctypes.c_char * 136)()
+    ctypes.memmove(handle, (128).to_bytes(4, sys.byteorder), 4)
+    mount = ctypes.c_int()
+    if libc.name_to_handle_at(-100, str(path).encode(), handle, ctypes.byref(mount), 0):
+        pytest.skip(f"no handles on this file system: {os.strerror(ctypes.get_errno())}")
+    length, kind = (int.from_bytes(handle.raw[at : at + 4], sys.byteorder) for at in (0, 4))
+    return str(kind), handle.raw[8 : 8 + length].hex()
+
+
+def _inside(stack: Stack, service: str, program: str, *arguments: str) -> str:
+    """What a Python program says that runs in a service's container, as the service runs."""
+    return stack.engine.docker("exec", stack.container(service)["Id"], "python3", "-c", program, *arguments)
+
+
+@pytest.mark.parametrize("service", STARTED)
+def test_a_container_is_refused_the_files_of_the_host(
+    stack: Stack, secret: tuple[str, str], service: str
+) -> None:
+    assert _inside(stack, service, BY_HANDLE, *secret).splitlines() == ["Operation not permitted"]
+
+
+def test_the_runners_container_is_refused_the_files_of_the_host(
+    stack: Stack, secret: tuple[str, str]
+) -> None:
+    done = stack.try_compose(
+        "run", "--rm", "-T", "--no-deps", "--entrypoint", "python3", "runner", "-c", BY_HANDLE, *secret
+    )
+    assert done.stdout.splitlines() == ["Operation not permitted"]
+
+
+def test_without_the_filter_the_capability_opens_them(stack: Stack, secret: tuple[str, str]) -> None:
+    """What the tests above refuse is there: the engine's own filter lets who has the capability do it."""
+    said = stack.engine.docker(
+        *("run", "--rm", "--network", "none", "--user", "0:0", "--cap-drop", "ALL"),
+        *(
+            "--cap-add",
+            "DAC_READ_SEARCH",
+            "--volume",
+            f"{stack.results}:/results:ro",
+            "--entrypoint",
+            "python3",
+        ),
+        *(PYTHON_IMAGE, "-c", BY_HANDLE, *secret),
+    )
+    assert "of the host alone" in said.splitlines()
 
 
 def test_a_run_on_the_host_is_in_prometheus_within_a_minute(stack: Stack, record_property: Any) -> None:
@@ -284,6 +457,81 @@ def test_the_profile_live_receives_streams(stack: Stack) -> None:
     stack.compose("--profile", "live", "rm", "--stop", "--force", "nginx-rtmp")
 
 
+def test_nothing_that_is_asked_over_http_reloads_or_ends_prometheus(stack: Stack) -> None:
+    assert [stack.post("prometheus", f"/-/{verb}")[0] for verb in ("reload", "quit")] == [403, 403]
+
+
+def test_a_configuration_that_was_renamed_into_place_is_taken_at_a_reload(stack: Stack) -> None:
+    changed = stack.prometheus / "changed.yml"
+    text = (stack.prometheus / "prometheus.yml").read_text()
+    changed.write_text(text.replace("evaluation_interval: 15s", "evaluation_interval: 14s"))
+    changed.rename(stack.prometheus / "prometheus.yml")
+    stack.compose("kill", "-s", "HUP", "prometheus")
+    eventually(
+        lambda: "evaluation_interval: 14s" in stack.get("prometheus", "/api/v1/status/config"),
+        True,
+        limit_seconds=20,
+    )
+
+
+def test_links_of_alerts_lead_to_the_address_that_was_set(stack: Stack) -> None:
+    flags = json.loads(stack.get("prometheus", "/api/v1/status/flags"))["data"]
+    assert flags["web.external-url"] == "http://prometheus.example:9090"
+
+
+def test_a_silence_survives_a_kill(stack: Stack) -> None:
+    matcher = {"name": "alertname", "value": "ExporterDown", "isRegex": False, "isEqual": True}
+    now = datetime.datetime.now(datetime.UTC)
+    silence = {
+        "matchers": [matcher],
+        "startsAt": now.isoformat(),
+        "endsAt": (now + datetime.timedelta(hours=1)).isoformat(),
+        "createdBy": "test",
+        "comment": "test",
+    }
+    assert stack.post("alertmanager", "/api/v2/silences", silence)[0] == 200
+    time.sleep(12)  # written every 10 s
+    stack.compose("kill", "alertmanager")
+    stack.up(["alertmanager"])
+    eventually(lambda: stack.health("alertmanager"), "healthy", limit_seconds=60)
+    (kept,) = json.loads(stack.get("alertmanager", "/api/v2/silences"))
+    assert (kept["comment"], kept["status"]["state"]) == ("test", "active")
+
+
+def test_a_results_folder_that_is_removed_is_an_error(stack: Stack) -> None:
+    success = "min by (job) ({__name__=~'(results|cost)_exporter_collector_success'})"
+    kept = stack.folder / "kept"
+    shutil.copytree(stack.results, kept)
+    shutil.rmtree(stack.results)
+    eventually(lambda: {s["value"][1] for s in stack.query(success)}, {"0"}, limit_seconds=90)
+    shutil.copytree(kept, stack.results)
+    stack.compose("restart", "results", "qoe", "cost")  # a mount follows no name
+    eventually(lambda: {s["value"][1] for s in stack.query(success)}, {"1"}, limit_seconds=90)
+
+
+def test_the_engine_is_found_again_after_a_restart_that_leaves_the_containers(stack: Stack) -> None:
+    """Its socket is another file then."""
+    before = stack.engine.socket.stat().st_ino, stack.container("docker_stats")["State"]["Pid"]
+    stack.engine.stop()
+    stack.engine.start()
+    after = stack.engine.socket.stat().st_ino, stack.container("docker_stats")["State"]["Pid"]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+    since = time.time()
+    page = "docker_engine_up 1.0"
+    eventually(
+        lambda: page in _inside(stack, "docker_stats", _PAGE).splitlines() and time.time() > since + 5,
+        True,
+        limit_seconds=60,
+    )
+    assert 'docker_container_cpu_seconds_total{container="' in _inside(stack, "docker_stats", _PAGE)
+
+
+_PAGE = (
+    "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9501/metrics').read().decode())"
+)
+
+
 def test_exporters_end_on_sigterm(stack: Stack) -> None:
     stack.compose("stop", "--timeout", "10", *EXPORTERS)
     codes = {name: stack.container(name)["State"]["ExitCode"] for name in EXPORTERS}
@@ -320,7 +568,7 @@ def worse(engine: DockerEngine, stack: Stack) -> Iterator[Stack]:
         os.chown(folder / "docker.sock", 1234, 1234)
         (folder / "docker.sock").chmod(0o660)
         taken = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
-        changed = {"DOCKER_SOCKET": str(folder / "docker.sock"), "QOE_PORT": str(taken.getsockname()[1])}
+        changed = {"DOCKER_RUN": str(folder), "QOE_PORT": str(taken.getsockname()[1])}
         made = Stack(engine, folder, "wattframe-worse", COST_MODE="nonsense", **changed)
         opened.callback(made.down)
         yield made
@@ -331,7 +579,7 @@ def test_a_port_in_use_is_named_and_the_rest_comes_up(worse: Stack) -> None:
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("ERROR: for qoe ")]
     assert f"127.0.0.1:{worse.environment['QOE_PORT']}: bind: address already in use" in line
-    rest = [service for service in STARTED if service not in ("qoe", "cost")]
+    rest = [service for service in STARTED if service not in ("qoe", "cost", "socket-proxy")]
     wanted = dict.fromkeys(rest, "healthy")
     eventually(lambda: {service: worse.health(service) for service in rest}, wanted, limit_seconds=120)
     up = ["alertmanager", "docker_stats", "node", "prometheus", "rapl", "results"]
@@ -341,8 +589,11 @@ def test_a_port_in_use_is_named_and_the_rest_comes_up(worse: Stack) -> None:
 @pytest.mark.parametrize(
     ("service", "words"),
     [
-        ("rapl", 'event="energy counters" source=estimate advice="no energy counters under /host/sys'),
-        ("docker_stats", 'reason="docker engine: permission: [Errno 13] Permission denied" advice='),
+        ("rapl", 'event="energy counters" reason="no energy counters under /host/sys'),
+        (
+            "docker_stats",
+            'event="engine lost" host=unix:///run/engine/docker.sock reason="docker engine: api: 503',
+        ),
         ("results", 'event="no results yet" folder=/results expected=test_results_*.json'),
         ("cost", "exporters.cost: COST_MODE: expected one of owned, cloud, found 'nonsense'"),
     ],

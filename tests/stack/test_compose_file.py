@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.support.promql import ROOT
 def tool(*command: str) -> str:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    environment = {**os.environ, "COMPOSE_PROJECT_NAME": "wattframe"}
+    environment = {**os.environ, "COMPOSE_PROJECT_NAME": "wattframe", "GRAFANA_PASSWORD": "x"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -37,6 +39,8 @@ def test_docker_compose_1_29_reads_it() -> None:
         "gpu": ["nvidia"],
         "retrain": ["tools"],
         "runner": ["tools"],
+        "scheduler": ["cluster"],
+        "worker": ["cluster"],
     }
 
 
@@ -48,18 +52,18 @@ def test_the_compose_specification_allows_it() -> None:
 def test_no_two_services_build_the_same_tag() -> None:
     """BuildKit builds in parallel: of two that write one tag, one fails."""
     built = [service["image"] for service in SERVICES.values() if "build" in service]
-    assert len(set(built)) == len(built) == 10
+    assert len(set(built)) == len(built) == 12
 
 
 def test_every_port_is_bound_to_the_address_that_is_set() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 10
+    assert len(ports) == 11
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in ports)
 
 
 def test_a_pulled_image_has_its_version() -> None:
     pulled = [service["image"] for service in SERVICES.values() if "build" not in service]
-    assert len(pulled) == 4
+    assert len(pulled) == 5
     assert all(image.rsplit(":", 1)[1].strip("v}")[0].isdigit() for image in pulled), pulled
 
 
@@ -68,7 +72,8 @@ def test_a_service_is_confined(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    filtered = ["seccomp:./docker/seccomp.json"] if "cap_add" in service else []
+    assert service["security_opt"] == ["no-new-privileges:true", *filtered]
     assert "privileged" not in service
     assert service["mem_limit"]
 
@@ -82,9 +87,76 @@ def test_the_images_are_built_alike() -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("Dockerfile.*")), ids=lambda path: path.name)
 def test_an_image_is_started_without_a_shell_as_nobody(path: Path) -> None:
-    last = path.read_text().split("\nFROM ")[-1]
+    _, _, last = path.read_text().partition(" AS image\n")
     assert re.search(r'^ENTRYPOINT \["python", "-m"\]$', last, re.MULTILINE)
     assert re.search(r'^CMD \["exporters\.\w+"\]$', last, re.MULTILINE)
     assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
     assert "HEALTHCHECK" in last
     assert "curl" not in last
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/Dockerfile*")), ids=lambda path: path.name)
+def test_what_a_build_takes_from_debian_has_its_version(path: Path) -> None:
+    for line in re.findall(r"apt-get install (.+)", path.read_text()):
+        packages = [word for word in shlex.split(line.rstrip("\\")) if not word.startswith("-")]
+        assert packages
+        assert all("=" in package for package in packages)
+
+
+def test_grafana_asks_for_a_password() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "GRAFANA_PASSWORD"}
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+    done = subprocess.run(
+        ["docker-compose", "config"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "set GRAFANA_PASSWORD in .env" in done.stderr
+
+
+def test_the_filter_has_neither_handles_nor_namespaces_nor_other_processes() -> None:
+    profile = json.loads((ROOT / "docker" / "seccomp.json").read_text())
+    assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
+    whole = {name for rule in profile["syscalls"] if "args" not in rule for name in rule["names"]}
+    allowed = whole - {"clone3"}
+    assert allowed >= {"openat", "read", "execve", "futex", "exit_group"}
+    assert not allowed & {
+        *("open_by_handle_at", "name_to_handle_at", "mount", "unshare", "setns", "ptrace", "bpf"),
+        *("process_vm_readv", "process_vm_writev", "io_uring_setup", "keyctl", "userfaultfd", "clone"),
+    }
+
+
+def test_nothing_but_the_proxy_is_given_the_engines_socket() -> None:
+    given = {
+        name
+        for name, service in SERVICES.items()
+        for volume in service.get("volumes", [])
+        if "DOCKER_RUN" in volume or "docker.sock" in volume
+    }
+    assert given == {"socket-proxy"}
+    assert SERVICES["socket-proxy"]["network_mode"] == "none"
+    assert "cap_add" not in SERVICES["socket-proxy"]
+
+
+def test_images_are_pinned_by_the_digest_that_the_registry_says(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(
+        '#!/bin/sh\ntest "$1 $2 $3" = "buildx imagetools inspect" && echo "sha256:$6" | tr :/ --\n'
+    )
+    docker.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [ROOT / "scripts" / "pin-images"], env=environment, capture_output=True, text=True, check=True
+    )
+    lines = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert lines["PROMETHEUS_IMAGE"] == "prom/prometheus:v3.5.0@sha256-prom-prometheus-v3.5.0"
+    assert lines.keys() == set(re.findall(r"^(\w+_IMAGE)=", _example(), re.MULTILINE))
+
+
+def _example() -> str:
+    return (ROOT / ".env.example").read_text()
+
+
+def test_every_variable_of_the_file_is_in_the_example() -> None:
+    asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert asked == set(re.findall(r"^(\w+)=", _example(), re.MULTILINE))

@@ -33,7 +33,7 @@ QUERIES = [*dashboard_queries(), *rule_queries()]
 ALERTS = [
     rule for group in yaml.safe_load((RULES / "alerts.yml").read_text())["groups"] for rule in group["rules"]
 ]
-CONFIG = yaml.safe_load((ROOT / "prometheus.yml").read_text())
+CONFIG = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
 
 
 def tool(name: str, *arguments: object) -> str:
@@ -62,7 +62,7 @@ def published() -> set[str]:
 
 @pytest.mark.prometheus
 def test_the_configuration_is_valid() -> None:
-    tool("promtool", "check", "config", "--syntax-only", "prometheus.yml")
+    tool("promtool", "check", "config", "--syntax-only", "prometheus/prometheus.yml")
 
 
 @pytest.mark.prometheus

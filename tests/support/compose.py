@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +25,7 @@ from tests.support.standins import settings
 
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 # Grafana has no stand-in; the rest comes with a profile
-STARTED = [*EXPORTERS, "prometheus", "alertmanager", "node-exporter"]
+STARTED = [*EXPORTERS, "socket-proxy", "prometheus", "alertmanager", "node-exporter"]
 PORTS = {
     **{name: f"{name.upper()}_PORT" for name in (*EXPORTERS, "prometheus", "alertmanager")},
     "nginx-rtmp": "RTMP_PORT",
@@ -39,8 +40,10 @@ class Stack:
         self.folder = folder
         self.project = project
         self.results, self.models = folder / "results", folder / "models"
+        self.prometheus = folder / "prometheus"
         for made in (self.results, self.models):
             made.mkdir(exist_ok=True)
+        shutil.copytree(ROOT / "prometheus", self.prometheus)
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.environment = {
             **os.environ,
@@ -48,9 +51,11 @@ class Stack:
             **{PORTS[name]: str(port) for name, port in self.ports.items()},
             "DOCKER_HOST": engine.host,
             "COMPOSE_PROJECT_NAME": project,
-            "DOCKER_SOCKET": str(engine.socket),
+            "DOCKER_RUN": str(engine.socket.parent),
+            "GRAFANA_PASSWORD": "not-started",
             "RESULTS_PATH": str(self.results),
             "MODELS_PATH": str(self.models),
+            "PROMETHEUS_PATH": str(self.prometheus),
             "HOST_SYS": str(folder / "sys"),
             "TOOLS_UID": "0",
             "TOOLS_GID": "0",
@@ -104,6 +109,17 @@ class Stack:
         """The answer to a GET through the port on the host."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
             return str(answer.read().decode())
+
+    def post(self, service: str, path: str, document: Any = None) -> tuple[int, str]:
+        """Status and answer of a POST."""
+        data = b"" if document is None else json.dumps(document).encode()
+        url = f"http://127.0.0.1:{self.ports[service]}{path}"
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            return exc.code, exc.read().decode()
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Series that the stack's Prometheus finds now."""
@@ -159,9 +175,10 @@ def build(engine: DockerEngine, image: str, how: Mapping[str, Any]) -> None:
     bases = settings()
     arguments = {"PYTHON_IMAGE": bases["PYTHON_IMAGE"], "DEBIAN_IMAGE": bases["DEBIAN_IMAGE"]}
     arguments |= {"LOCK": how["args"]["LOCK"]} if "LOCK" in how["args"] else {}
+    target = ["--target", how["target"]] if "target" in how else []
     context = (ROOT / how["context"]).resolve()
     # the engine of the tests has no default bridge
-    command = ["docker", "-H", engine.host, "build", "--quiet", "--network", "host", "--tag", image]
+    command = ["docker", "-H", engine.host, "build", "--quiet", "--network", "host", "--tag", image, *target]
     for name, value in arguments.items():
         command += ["--build-arg", f"{name}={value}"]
     command += ["--file", str(context / how.get("dockerfile", "Dockerfile")), str(context)]

@@ -37,12 +37,12 @@ def missing_for_engine() -> str | None:
 class DockerEngine:
     """One dockerd with a folder of its own; `start` and `stop` may be called again and again."""
 
-    def __init__(self, folder: Path, *, network: bool = False) -> None:
+    def __init__(self, folder: Path, *, network: bool = False, live_restore: bool = False) -> None:
         self.folder = folder
         self.socket = folder / "docker.sock"
         self.host = f"unix://{self.socket}"
         self.cgroup_parent = f"/wattframe-{uuid.uuid4().hex[:8]}"
-        self._network = network
+        self._network, self._live_restore = network, live_restore
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,6 +60,7 @@ class DockerEngine:
         command = ["dockerd", "--host", self.host, "--pidfile", str(self.folder / "pid")]
         command += ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")]
         command += ["--cgroup-parent", self.cgroup_parent, *network]
+        command += ["--live-restore"] if self._live_restore else []
         with (self.folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 60
@@ -72,7 +73,7 @@ class DockerEngine:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End dockerd as an administrator would; containers end with it."""
+        """End dockerd as an administrator would; containers end with it, unless it restores them."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -125,13 +126,14 @@ class DockerEngine:
 
 
 @contextlib.contextmanager
-def running_engine(*, network: bool = False) -> Iterator[DockerEngine]:
+def running_engine(*, network: bool = False, live_restore: bool = False) -> Iterator[DockerEngine]:
     """A fresh engine without images; removed at the end. Skips the test where there can be none."""
     reason = missing_for_engine()
     if reason is not None:
         pytest.skip(reason)
     # a short path: the address of a unix socket holds 107 characters
-    engine = DockerEngine(Path(tempfile.mkdtemp(prefix="wfd-")), network=network)
+    folder = Path(tempfile.mkdtemp(prefix="wfd-"))
+    engine = DockerEngine(folder, network=network, live_restore=live_restore)
     try:
         engine.start()
         yield engine

@@ -16,6 +16,7 @@ class FakeCard:
     def __init__(self, **answers: Any) -> None:
         self.name: Any = "NVIDIA L4"
         self.uuid = "GPU-0"
+        self.bus_id: Any = b"00000000:0A:00.0"
         self.energy: Any = 5_000_000
         self.power: Any = 72_000
         self.gpu: Any = 35
@@ -50,6 +51,9 @@ class FakeNvml:
 
     def nvmlDeviceGetUUID(self, card: FakeCard) -> Any:
         return _answer(card.uuid)
+
+    def nvmlDeviceGetPciInfo(self, card: FakeCard) -> Any:
+        return SimpleNamespace(busId=_answer(card.bus_id))
 
     def nvmlDeviceGetTotalEnergyConsumption(self, card: FakeCard) -> Any:
         return _answer(card.energy)

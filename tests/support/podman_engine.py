@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -16,13 +17,19 @@ import pytest
 
 from tests.support.docker_engine import base_rootfs
 
-__all__ = ["PodmanEngine", "running_podman"]
+__all__ = ["IMAGE", "PodmanEngine", "RootlessPodman", "running_podman"]
 
 IMAGE = "wattframe-base"
 
 
 class PodmanEngine:
     """One ``podman system service``, and the podman command on the same storage."""
+
+    image: tuple[str, ...] = (IMAGE,)
+    prefix: tuple[str, ...] = ()
+    """What podman is started by."""
+    farewell: tuple[tuple[str, ...], ...] = ()
+    """Commands after the last container."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,6 +46,7 @@ class PodmanEngine:
         # crun takes no host that has controllers of both versions; cgroupfs needs no systemd
         runtime = ["--runtime", shutil.which("runc", path="/usr/sbin:/usr/bin:/sbin") or "runc"]
         self._command = [
+            *self.prefix,
             "podman",
             *storage,
             *runtime,
@@ -49,11 +57,16 @@ class PodmanEngine:
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of podman."""
+        return dict(os.environ)
+
     def start(self) -> None:
         """Serve, and wait until the socket is there."""
         service = [*self._command, "system", "service", "--time", "0", self.host]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(service, stdout=log, stderr=log)
+            self._process = subprocess.Popen(service, stdout=log, stderr=log, env=self.environ)
         deadline = time.monotonic() + 60
         while not self.socket.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -62,7 +75,9 @@ class PodmanEngine:
 
     def podman(self, *arguments: str) -> str:
         """Run the podman command; its output without the last newline."""
-        done = subprocess.run([*self._command, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*self._command, *arguments], capture_output=True, text=True, check=False, env=self.environ
+        )
         if done.returncode:
             raise RuntimeError(f"podman {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.rstrip("\n")
@@ -74,27 +89,57 @@ class PodmanEngine:
         limits = ["--ulimit", f"nofile={files}:{files}", "--ulimit", "nproc=4096:4096"]
         return self.podman(
             *("run", "--detach", "--network", "none", "--name", name),
-            *(*limits, *options, IMAGE, "sh", "-c", script),
+            *(*limits, *options, *self.image, "sh", "-c", script),
         )
 
     def remove(self) -> None:
         """End all containers and the service."""
-        with contextlib.suppress(RuntimeError):
-            self.podman("rm", "--all", "--force", "--time", "0")
+        for last in (("rm", "--all", "--force", "--time", "0"), *self.farewell):
+            with contextlib.suppress(RuntimeError):
+                self.podman(*last)
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class RootlessPodman(PodmanEngine):
+    """Podman of ``nobody``: without rights, control groups or ids of others."""
+
+    prefix = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    # it ends the process that holds the user's namespace
+    farewell = (("system", "migrate"),)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        rootfs = folder / "rootfs"
+        shell = shutil.which("sh") or "/bin/sh"
+        linked = subprocess.run(["ldd", shell], capture_output=True, text=True, check=True).stdout
+        for path in (shell, *re.findall(r"/\S+", linked)):
+            inside = rootfs / ("bin/sh" if path == shell else path.lstrip("/"))
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, inside)
+        for name in ("proc", "dev", "sys", "tmp", "etc", "run"):
+            (rootfs / name).mkdir()
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, 65534, 65534)
+        self.image = ("--rootfs", str(rootfs))
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Folders of the user's own."""
+        return {**os.environ, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}
+
+
 @contextlib.contextmanager
-def running_podman() -> Iterator[PodmanEngine]:
-    """A podman with the base image; skips the test where there can be none."""
+def running_podman(kind: type[PodmanEngine] = PodmanEngine) -> Iterator[PodmanEngine]:
+    """A podman with something to run; skips the test where there can be none."""
     if os.geteuid() != 0 or shutil.which("podman") is None:
         pytest.skip("needs podman, as root")
-    engine = PodmanEngine(Path(tempfile.mkdtemp(prefix="wfp-")))
+    engine = kind(Path(tempfile.mkdtemp(prefix="wfp-")))
     try:
-        engine.podman("import", str(base_rootfs()), IMAGE)
+        if engine.image == (IMAGE,):
+            engine.podman("import", str(base_rootfs()), IMAGE)
         engine.start()
         yield engine
     finally:

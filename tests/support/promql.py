@@ -48,7 +48,7 @@ def dashboard_queries() -> list[Query]:
     for name, board in boards().items():
         for panel in panels(board):
             found += [Query(f"{name}: {panel['title']}", target["expr"]) for target in panel["targets"]]
-        for variable in board["templating"]["list"]:
+        for variable in (v for v in board["templating"]["list"] if v["type"] == "query"):
             selector = re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])
             assert selector, variable["query"]["query"]
             found.append(Query(f"{name}: variable {variable['name']}", selector[1]))
@@ -96,7 +96,7 @@ def known_labels(expr: str) -> set[str]:
     """Labels that series of a query may carry: those of its metrics, of their scrape, and those it makes."""
     published, made = published_labels(), {r["record"]: r["expr"] for r in _rules() if "record" in r}
     found = {"instance", "job", "service", "region", "cpu", "rule_group"} | set(
-        re.findall(r'label_replace\([^"]*"(\w+)"', expr)
+        re.findall(r'"(\w+)", "\$\d"', expr)
     )
     for name in metric_names(expr):
         found |= known_labels(made[name]) if name in made else published.get(name, set())
@@ -111,7 +111,14 @@ def grouping_labels(expr: str) -> set[str]:
 
 def filled_in(expr: str, **variables: str) -> str:
     """The query with Grafana's variables replaced."""
-    values = {"__rate_interval": "1m", "__range": "1h", "run": ".*", "scenario": ".*", "encoder": ".*"}
+    values = {
+        "__rate_interval": "1m",
+        "__range": "1h",
+        "run": ".*",
+        "scenario": ".*",
+        "encoder": ".*",
+        "host": ".*",
+    }
     for name, value in {**values, **variables}.items():
         expr = expr.replace(f"${name}", value)
     return expr

@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["DELL", "HPE_WITHOUT_METER", "LENOVO", "OPENBMC", "OPENBMC_SENSORS", "RedfishService", "redfish"]
+__all__ = [
+    "DELL",
+    "DELL_SENSORS",
+    "DMTF_RACK_SERVER",
+    "HPE_WITHOUT_METER",
+    "LENOVO",
+    "OPENBMC",
+    "OPENBMC_SENSORS",
+    "RedfishService",
+    "power_service",
+    "redfish",
+]
 
 _AUTHORIZATION = "Basic " + base64.b64encode("monitor:s3cret ü".encode()).decode()
 
@@ -114,6 +125,81 @@ OPENBMC_SENSORS = _service(
         "chassis/Sensors/power_total_power": {"Reading": 231.0, "ReadingType": "Power", "ReadingUnits": "W"},
     },
 )
+
+# DMTF's mockup of a rack server (DSP2043, public-rackmount1): all three, with the values it has; the metrics
+# come first, and the deprecated Power tells another moment's
+DMTF_RACK_SERVER = _service(
+    {
+        "1U": {
+            "@odata.type": "#Chassis.v1_15_0.Chassis",
+            "ChassisType": "RackMount",
+            "Power@Redfish.Deprecated": "Please migrate to use /redfish/v1/Chassis/1U/PowerSubsystem",
+            "links": [
+                "ThermalSubsystem",
+                "PowerSubsystem",
+                "EnvironmentMetrics",
+                "Sensors",
+                "Thermal",
+                "Power",
+            ],
+        }
+    },
+    **{
+        "1U/EnvironmentMetrics": {
+            "@odata.type": "#EnvironmentMetrics.v1_0_0.EnvironmentMetrics",
+            "Name": "Chassis Environment Metrics",
+            "TemperatureCelsius": {"Reading": 39, "DataSourceUri": "/redfish/v1/Chassis/1U/Sensors/CPU1Temp"},
+            "PowerWatts": {"Reading": 374, "DataSourceUri": "/redfish/v1/Chassis/1U/Sensors/TotalPower"},
+        },
+        "1U/Power": {
+            "@odata.type": "#Power.v1_7_0.Power",
+            "PowerControl": [
+                {
+                    "@odata.id": "/redfish/v1/Chassis/1U/Power#/PowerControl/0",
+                    "MemberId": "0",
+                    "Name": "System Input Power",
+                    "PowerConsumedWatts": 344,
+                    "PowerRequestedWatts": 800,
+                    "PowerAvailableWatts": 0,
+                    "PowerMetrics": {"IntervalInMin": 30, "AverageConsumedWatts": 319},
+                }
+            ],
+            "PowerSupplies": [{"Name": "Power Supply Bay", "LastPowerOutputWatts": 325}],
+        },
+        "1U/Sensors": _collection(
+            *(f"/redfish/v1/Chassis/1U/Sensors/{n}" for n in ("CPU1Power", "PS1InputPower", "TotalPower"))
+        ),
+        "1U/Sensors/CPU1Power": {"Reading": 90, "ReadingType": "Power", "PhysicalContext": "CPU"},
+        "1U/Sensors/PS1InputPower": {"Reading": 190, "ReadingType": "Power"},
+        "1U/Sensors/TotalPower": {"Reading": 374, "ReadingType": "Power", "PhysicalContext": "Chassis"},
+    },
+)
+# iDRAC by its sensors alone: the power of the board is written Pwr
+DELL_SENSORS = _service(
+    {"System.Embedded.1": {"ChassisType": "RackMount", "links": ["Sensors"]}},
+    **{
+        "System.Embedded.1/Sensors": _collection(
+            *(
+                f"/redfish/v1/Chassis/System.Embedded.1/Sensors/{n}"
+                for n in ("PS1Current1", "PS1Voltage1", "SystemBoardPwrConsumption", "SystemBoardInletTemp")
+            )
+        ),
+        "System.Embedded.1/Sensors/SystemBoardPwrConsumption": {
+            "Reading": 294,
+            "ReadingType": "Power",
+            "ReadingUnits": "W",
+            "PhysicalContext": "SystemBoard",
+        },
+    },
+)
+
+
+def power_service(power_control: object, **fields: object) -> dict[str, dict[str, Any]]:
+    """One chassis that has ``Power`` alone."""
+    return _service(
+        {"1": {"ChassisType": "RackMount", "links": ["Power"]}},
+        **{"1/Power": {"@odata.type": "#Power.v1_2_9.Power", "PowerControl": power_control, **fields}},
+    )
 
 
 class RedfishService:

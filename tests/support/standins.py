@@ -39,6 +39,11 @@ FROM {base}
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY apt /etc/apt
 """
+_HAPROXY = """
+FROM {base}
+RUN apt-get update && apt-get install --yes --no-install-recommends haproxy wget
+ENTRYPOINT ["/usr/bin/env"]
+"""
 _PROGRAMS = """
 FROM {base}
 COPY bin /bin/
@@ -58,6 +63,7 @@ def settings() -> dict[str, str]:
         "PROMETHEUS_IMAGE": "standin-prometheus",
         "ALERTMANAGER_IMAGE": "standin-alertmanager",
         "NODE_EXPORTER_IMAGE": "standin-node-exporter",
+        "SOCKET_PROXY_IMAGE": "standin-haproxy",
     }
 
 
@@ -72,6 +78,7 @@ def make_standins(engine: DockerEngine) -> None:
         engine, PYTHON_IMAGE, _PYTHON.format(base=base), {"pip.conf": _pip_conf()}, {"apt": Path("/etc/apt")}
     )
     _build(engine, DEBIAN_IMAGE, _DEBIAN.format(base=base), {}, {"apt": Path("/etc/apt")})
+    _build(engine, "standin-haproxy", _HAPROXY.format(base=DEBIAN_IMAGE), {})
     for image, (programs, start) in _BINARIES.items():
         with tempfile.TemporaryDirectory() as folder:
             for there, here in programs.items():
@@ -100,4 +107,5 @@ def _build(
             shutil.copytree(folder, Path(context, name), symlinks=False, ignore_dangling_symlinks=True)
         shutil.copy2(CERTIFICATES, Path(context, "ca-certificates.crt"))
         Path(context, "Dockerfile").write_text(dockerfile)
-        engine.docker("build", "--quiet", "--tag", image, context)
+        # the engine of the tests has no default bridge
+        engine.docker("build", "--quiet", "--network", "host", "--tag", image, context)

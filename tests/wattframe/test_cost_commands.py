@@ -352,6 +352,63 @@ def test_only_what_was_measured_alike_is_averaged(call: Any, tmp_path: Path) -> 
     assert "hd: left out 1 measured with other settings" in answer.err
 
 
+def test_a_month_is_of_the_valid_measurements_where_there_are_some(call: Any, tmp_path: Path) -> None:
+    """Three of 1.0 kW, the third throttled and at 1.1: the mean of 0.9 and 1.0 counts."""
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    document["scenarios"][2]["validity"] = ["throttled"]
+    path.write_text(json.dumps(document))
+    answer = call("forecast", path, "--energy-cost-per-kwh", 1, "--cpu-cost-per-hour", 0, "--json")
+    plan = answer.json()[0]
+    left_out = {"not valid: throttled": 1}
+    assert (plan["measurements"], plan["left_out"], plan["validity"]) == (2, left_out, [])
+    assert plan["energy_kwh_month"]["mean"] == pytest.approx(0.95 * 730)
+    assert "hd: left out 1 not valid: throttled" in answer.err
+
+
+def test_a_month_of_what_is_not_valid_says_so(call: Any, tmp_path: Path) -> None:
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    for scenario in document["scenarios"]:
+        scenario["validity"] = ["steal"]
+    path.write_text(json.dumps(document))
+    plan = call("forecast", path, "--json").json()[0]
+    assert (plan["measurements"], plan["left_out"], plan["validity"]) == (3, {}, ["steal"])
+    assert "not valid, used all the same: steal" in " ".join(call("forecast", path).out.split())
+
+
+def spoilt(folder: Path, *names: str) -> Path:
+    """The reference run with scenarios that are not valid."""
+    document = json.loads(RUN.read_text())
+    for scenario in document["scenarios"]:
+        if scenario["name"] in names:
+            scenario["validity"] = ["throttled"]
+    path = folder / RUN.name
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_what_is_not_valid_is_priced_and_named(call: Any, tmp_path: Path) -> None:
+    path = spoilt(tmp_path, "720p")
+    validity = {row["scenario"]: row["validity"] for row in call("cost", path, "--json").json()}
+    assert {name: reasons for name, reasons in validity.items() if reasons} == {"720p": ["throttled"]}
+    assert "Not valid, priced all the same: 720p (throttled)" in call("cost", path).out
+
+
+def test_a_difference_from_what_is_not_valid_is_no_rungs_cost(call: Any, tmp_path: Path) -> None:
+    """One rung's cost is the ladder's less that of another scenario: both have to be valid."""
+    ladder = next(row for row in call("cost", RUN, "--json").json() if row["cost_by_rung"])
+    path = spoilt(tmp_path, ladder["scenario"])
+    assert [row["cost_by_rung"] for row in call("cost", path, "--json").json()] == [{}] * 9
+
+
+def test_ownership_by_what_is_not_valid_says_so(call: Any, tmp_path: Path) -> None:
+    path = spoilt(tmp_path, "720p")
+    answer = call("tco", path, "--purchase-price", 8000, "--scenario", "720p", "--json")
+    assert answer.json()
+    assert "720p is not valid, used all the same: throttled" in answer.err
+
+
 def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
@@ -466,6 +523,33 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
     answer = call("cost", RUN, *arguments)
     assert answer.code == 2
     assert problem in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["recommend", RUN, "--min-vmaf", 0.95], "min_vmaf: VMAF goes from 0 to 100, found 0.95"),
+        (["recommend", RUN, "--max-bitrate-kbps", 2_500_000], "'--max-bitrate-kbps'"),
+        (["recommend", RUN, "--max-watts", 0.2], "'--max-watts'"),
+        (["report", RUN, "--min-vmaf", 0.9], "is it a share (then 90)?"),
+        (["tco", "--purchase-price", 1, "--mean-watts", 0.3], "mean_watts: no machine encodes with 0.3 W"),
+        (["tco", "--purchase-price", 1, "--mean-watts", 300, "--lifetime-years", 35040], "lifetime_years"),
+        (
+            [
+                *("tco", "--purchase-price", 1, "--mean-watts", 300, "--viewers", 1),
+                *("--bitrate-kbps", 2_500_000, "--delivery-cost-per-gb", 0.01),
+            ],
+            "bitrate_kbps: expected a number of at most 1000000",
+        ),
+        (["when", "--hours", 1, "--mean-watts", 0.25], "'--mean-watts'"),
+        (["cost", RUN, "--region", "SE3,SE4"], "SE3 and SE4 are both SWE"),
+    ],
+)
+def test_a_number_in_another_unit_is_questioned(call: Any, arguments: list[Any], problem: str) -> None:
+    answer = call(*arguments)
+    assert answer.code == 2
+    assert problem in answer.err
+    assert answer.err.count("\n") == 1
 
 
 def test_hours_of_a_year_are_no_hours_of_a_month(call: Any) -> None:

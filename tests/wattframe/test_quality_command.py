@@ -153,7 +153,7 @@ def test_further_models_are_an_addition_to_the_document(run: Run) -> None:
             ["ref.mkv", "good.mp4", "--plot", "a.png"],
             "wattframe quality: a.png: --plot: expected a name",
         ),
-        (["ref.mkv"], "wattframe quality: Missing argument"),
+        (["ref.mkv"], "wattframe quality: expected REF DIST..., or --pairs LIST"),
         (
             ["https://a/ref.mkv", "good.mp4"],
             "wattframe quality: https:/a/ref.mkv: expected a file, found a URL",

@@ -35,7 +35,7 @@ from advisor.results import (
     write_run,
 )
 from wattframe import cli
-from wattframe.report.answer import answer_of
+from wattframe.report.answer import Tuned, answer_of
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
@@ -376,6 +376,18 @@ class TestComparison:
     def test_two_runs_begin_with_it(self) -> None:
         text = html_text(page([RunView(run=run_of(encode())), RunView(run=run_of(encode()))], MADE, "1"))
         assert text.index("(median of one scenario)") < text.index("Quality against energy")
+
+    def test_beside_another_run_what_was_tuned_comes_first(self) -> None:
+        """The least bitrate was asked for: not the one of least energy. Nothing is compared."""
+        b = encode("b", joules=180.0, preset="fast")
+        tuned_run, other = run_of(encode("a"), b), run_of(encode("c"))
+        tuned = Tuned(scenario="a", baseline="b", basis="The least bitrate that holds VMAF 85", min_vmaf=85.0)
+        first = RunView(run=tuned_run, answer=answer_of(tuned_run, _model(), 80.0, tuned=tuned))
+        second = RunView(run=other, answer=answer_of(other, _model(), 80.0))
+        text = html_text(page([first, second], MADE, "1"))
+        assert text.index("a instead of b takes") < text.index("c takes the least")
+        assert "The least bitrate that holds VMAF 85." in text
+        assert "no scenario in common" not in text
 
     def test_nothing_in_common_is_said(self) -> None:
         first, second = run_of(encode("a")), run_of(encode("b"))

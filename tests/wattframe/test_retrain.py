@@ -276,6 +276,35 @@ def test_predict_and_recommend_answer_as_the_contract_says(
     assert set(answer) >= {"objective", "constraints", "choice", "reason", "front", "knee", "next_runs"}
 
 
+def test_a_run_that_is_not_valid_corrects_no_prediction(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A probe of 400 W would lift all others of the new machine; throttled, it leaves them unknown."""
+    models = results.parent / "models"
+    retrain(_options(results), _quiet)
+    document = json.loads(next(results.iterdir()).read_text())
+    document["host"] = {"hardware_id": "new"}
+    *_, probe = document["scenarios"]
+    path = tmp_path / "test_results_20260401_000000.json"
+    answers = []
+    for reasons in (["throttled"], []):
+        probe["validity"] = reasons
+        path.write_text(
+            json.dumps({**document, "scenarios": [probe, {**probe, "name": "other", "power": None}]})
+        )
+        assert main(["predict", "--models-dir", str(models), str(path), "--json"]) == 0
+        output = capsys.readouterr()
+        answers.append((json.loads(output.out)[1]["mean_power_watts"] is None, output.err))
+    line = f"wattframe predict: {path.stem}: {probe['name']} corrects nothing, not valid: throttled\n"
+    assert answers == [(True, line), (False, "")]
+    # a file that is refused beside one that was read is told, and told by the exit code
+    (tmp_path / "test_results_20260402_000000.json").write_text("{")
+    assert (
+        main(["predict", "--models-dir", str(models), str(path), "--measured", str(tmp_path), "--json"]) == 2
+    )
+    assert "expected a JSON result file" in capsys.readouterr().err
+
+
 def test_scenarios_of_a_matrix_file_are_predicted_before_they_run(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,6 +381,20 @@ def test_a_card_shows_the_model_and_its_held_out_points(results: Path) -> None:
     assert "coverage unknown" in page
     assert "% inside" not in page
     assert "http:" not in page.replace("http://www.w3.org", "")
+
+
+def test_without_the_package_that_draws_it_there_is_no_card_and_all_else_is_done(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "wattframe.card", raising=False)
+    for name in [name for name in sys.modules if name.startswith("wattframe.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    report = retrain(_options(results), _quiet)
+    assert report.card is None
+    assert report.manifest is not None
+    assert report.manifest.promoted
+    assert "Card: none, it needs matplotlib" in summary(report)
 
 
 def test_a_card_of_many_scenarios_shows_how_often_intervals_hold(tmp_path: Path) -> None:

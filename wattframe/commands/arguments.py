@@ -18,6 +18,8 @@ from wattframe.console import note
 
 __all__ = [
     "DEFAULT_RESULTS",
+    "Cluster",
+    "ClusterTls",
     "Json",
     "ModelsDir",
     "Procfs",
@@ -27,6 +29,7 @@ __all__ = [
     "application",
     "named_paths",
     "read_runs",
+    "result_files",
 ]
 
 DEFAULT_RESULTS = Path("test_results")
@@ -40,6 +43,13 @@ ResultsOption = Annotated[
     typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="The same as PATH, by option."),
 ]
 ModelsDir = Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")]
+Cluster = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Do the work on the Dask cluster of this scheduler.")
+]
+ClusterTls = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of ca.pem, cert.pem and key.pem, for a cluster at tls://."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Sysfs = Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")]
 Procfs = Annotated[str, typer.Option(envvar="PROCFS_ROOT", help="Root of procfs.")]
@@ -67,7 +77,7 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
     """
     runs: list[Run] = []
     problems: list[str] = []
-    for path in _files(paths):
+    for path in result_files(paths):
         try:
             run = read_run(path)
         except ResultFileError as exc:
@@ -84,6 +94,7 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
     return runs, InputError.exit_code if problems else 0
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def result_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files, and those of the folders."""
     for path in paths:
         yield from sorted(path.glob(RESULT_GLOB)) if path.is_dir() else [path]

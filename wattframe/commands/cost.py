@@ -122,6 +122,13 @@ def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
     return lines + [f"{reason}: {REASONS[reason]}" for reason in partly]
 
 
+def _doubts(priced: Sequence[ScenarioCost]) -> list[str]:
+    """The scenarios that are not valid, and why."""
+    names = {one.scenario: ", ".join(one.validity) for one in priced if one.validity}
+    listed = "; ".join(f"{name} ({reasons})" for name, reasons in names.items())
+    return [f"Not valid, priced all the same: {listed}"] if names else []
+
+
 def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[str]:
     """Where the figures are from, why some are absent, which regions are worth a look."""
     lines = {}
@@ -139,7 +146,7 @@ def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[
         {one.energy_tier or "of unknown origin" for one in priced if one.energy_joules is not None}
     )
     text = ["Energy is " + " and ".join(tiers) + "; a month is 730 hours."] if tiers else []
-    text += [*lines.values(), *_absences(priced)]
+    text += [*lines.values(), *_doubts(priced), *_absences(priced)]
     if front:
         best = [region for region, on in front.items() if on]
         text.append(f"No other region is both cheaper and cleaner than: {', '.join(best)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +13,20 @@ import typer
 
 from advisor.errors import InputError
 from advisor.results.frames import COLUMNS, rows_of
-from wattframe.commands.arguments import Results, ResultsOption, application, named_paths, read_runs
+from wattframe.commands.arguments import (
+    Results,
+    ResultsOption,
+    application,
+    named_paths,
+    read_runs,
+    result_files,
+)
 from wattframe.console import note
 
 app = application()
+
+_ROWS_OF_A_GROUP = 10_000
+_Write = Callable[[list[dict[str, Any]]], Any]
 
 
 @app.command()
@@ -27,25 +39,62 @@ def export(
     """Results as a table, one row a scenario: for a spreadsheet, pandas, DuckDB."""
     if csv_ is None and parquet is None:
         raise InputError("expected --csv FILE or --parquet FILE", subject="export")
-    runs, code = read_runs("export", named_paths(paths, results_option))
-    table = rows_of(runs)
-    if csv_ is not None:
-        _write_csv(csv_, table)
-    if parquet is not None:
-        _write_parquet(parquet, table)
+    rows = _Rows(named_paths(paths, results_option))
+    first = next(rows, None)
+    if first is None:
+        raise InputError(rows.problems[-1] if rows.problems else "expected result files, found none")
+    count = 0
+    with contextlib.ExitStack() as files:
+        writers = [
+            files.enter_context(writer(path))
+            for path, writer in ((csv_, _csv_writer), (parquet, _parquet_writer))
+            if path is not None
+        ]
+        for table in itertools.chain([first], rows):
+            count += len(table)
+            for write in writers:
+                write(table)
+    for problem in rows.problems:
+        note("export", problem)
     for path in filter(None, (csv_, parquet)):
-        note("export", f"{len(table)} rows written to {path}")
-    return code
+        note("export", f"{count} rows written to {path}")
+    return rows.code
 
 
-def _write_csv(path: Path, table: Sequence[dict[str, Any]]) -> None:
+class _Rows(Iterator[list[dict[str, Any]]]):
+    """The rows of one file after another, so that a million scenarios take no more memory than a file's.
+
+    ``problems`` names the files that cannot be read; ``code`` is then that of bad input.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.code = 0
+        self.problems: list[str] = []
+        self._files = result_files(paths)
+
+    def __next__(self) -> list[dict[str, Any]]:
+        for path in self._files:
+            try:
+                runs, code = read_runs("export", [path])
+            except InputError as exc:
+                self.problems.append(str(exc))
+                self.code = InputError.exit_code
+                continue
+            self.code = self.code or code
+            return rows_of(runs)
+        raise StopIteration
+
+
+@contextlib.contextmanager
+def _csv_writer(path: Path) -> Iterator[_Write]:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(COLUMNS))
         writer.writeheader()
-        writer.writerows(table)
+        yield writer.writerows
 
 
-def _write_parquet(path: Path, table: Sequence[dict[str, Any]]) -> None:
+@contextlib.contextmanager
+def _parquet_writer(path: Path) -> Iterator[_Write]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -55,4 +104,17 @@ def _write_parquet(path: Path, table: Sequence[dict[str, Any]]) -> None:
         ) from exc
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(table), schema=schema), path)
+    waiting: list[dict[str, Any]] = []
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+
+        def flush() -> None:
+            writer.write_table(pyarrow.Table.from_pylist(waiting, schema=schema))
+            waiting.clear()
+
+        def write(table: list[dict[str, Any]]) -> None:
+            waiting.extend(table)
+            if len(waiting) >= _ROWS_OF_A_GROUP:
+                flush()
+
+        yield write
+        flush()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from advisor.common.near import near
 from advisor.cost.budget_rules import write_rules
@@ -16,7 +18,7 @@ from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
-from advisor.results.derived import machine_of, output_seconds, repeats
+from advisor.results.derived import machine_of, output_seconds, repeats, trusted
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table, shown
@@ -60,8 +62,8 @@ def main(
     runs, code = read_runs("forecast", named_paths(paths, results_option))
     measured = _measured(runs, scenario)
     plans = [
-        _plan(model, machine, found, streams=streams, hours=hours, budget=budget)
-        for machine, found in measured
+        _plan(model, configuration, streams=streams, hours=hours, budget=budget)
+        for configuration in measured
         for model in regional.models
     ]
     if write_rules_to is not None:
@@ -78,22 +80,37 @@ def _limit(value: float | None, option: str) -> float | None:
     return None if value is None else require_number(value, Positive, field=option)
 
 
-def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[tuple[str, list[Scenario]]]:
-    """Finished measurements of each configuration on each machine, with the machine's id."""
+class _Measured(Struct, frozen=True):
+    """The measurements of one configuration on one machine that are used, and why others are not."""
+
+    machine: str
+    scenarios: list[Scenario]
+    left_out: dict[str, int]
+
+
+def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measured]:
+    """Finished measurements of each configuration on each machine; where one is valid, the valid ones."""
     machines: dict[str, list[Scenario]] = {}
     for run in runs:
         machines.setdefault(machine_of(run), []).extend(run.scenarios)
-    found: list[tuple[str, list[Scenario]]] = []
+    measured: list[_Measured] = []
     for machine, scenarios in machines.items():
         for name, group in repeats(Run(run_id=machine, scenarios=tuple(scenarios))).items():
             finished = [s for s in group if s.status == "ok" and s.type != "baseline"]
             if finished and (not names or name in names):
-                found.append((machine, finished))
-            others = sum(s.name == name for s in scenarios) - len(group)
-            if others and finished:
-                note("forecast", f"{name}: left out {others} measured with other settings")
-    _refuse_unknown(names or (), [group[0].name for _, group in found], runs)
-    return found
+                used = trusted(finished)
+                reasons = [
+                    f"not valid: {', '.join(s.validity)}"
+                    for s in finished
+                    if s.validity and not used[0].validity
+                ]
+                others = sum(s.name == name for s in scenarios) - len(group)
+                reasons += ["measured with other settings"] * others
+                measured.append(_Measured(machine, used, dict(Counter(reasons))))
+                for reason, count in measured[-1].left_out.items():
+                    note("forecast", f"{name}: left out {count} {reason}")
+    _refuse_unknown(names or (), [m.scenarios[0].name for m in measured], runs)
+    return measured
 
 
 def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[Run]) -> None:
@@ -105,24 +122,17 @@ def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[
             raise InputError(hint, subject=f"no finished scenario {name!r}")
 
 
-def _plan(
-    model: CostModel,
-    machine: str,
-    found: Sequence[Scenario],
-    *,
-    streams: float,
-    hours: float,
-    budget: Budget,
-) -> Forecast:
-    seconds = [output_seconds(s) for s in found]
+def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
+    seconds = [output_seconds(s) for s in measured.scenarios]
     planned = model.planned()
     return forecast(
-        [planned.price(s) for s in found],
-        hardware=machine,
+        [planned.price(s) for s in measured.scenarios],
+        hardware=measured.machine,
         streams=streams,
         hours_per_month=hours,
         stream_hours_measured=[None if s is None else s / 3600 for s in seconds],
         budget=budget,
+        left_out=measured.left_out,
     )
 
 
@@ -147,7 +157,8 @@ def _caption(plans: Sequence[Forecast]) -> list[str]:
     for plan in plans:
         hours = shown(plan.stream_hours_per_month, 6)
         measured = f"measured {plan.measurements} times, energy {plan.energy_tier or 'of unknown origin'}"
-        lines.append(f"{plan.scenario}: {hours} hours of video; {measured}.")
+        doubts = f"; not valid, used all the same: {', '.join(plan.validity)}" if plan.validity else ""
+        lines.append(f"{plan.scenario}: {hours} hours of video; {measured}{doubts}.")
     for plan in plans:
         price = f"{shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
         grams = f"{shown(plan.carbon_grams_per_kwh)} g/kWh"

@@ -12,7 +12,7 @@ import typer
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.service import predict_runs
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Results, application, read_runs
-from wattframe.console import print_json, print_table
+from wattframe.console import note, print_json, print_table
 from wattframe.planned import planned_run
 
 app = application()
@@ -55,7 +55,7 @@ def predict(
     planned = None
     named = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))
     runs, code = read_runs("predict", named) if named else ([], 0)
-    known, _ = read_runs("predict", measured) if measured else ([], 0)
+    known, code_of_measured = read_runs("predict", measured) if measured else ([], 0)
     if matrix is not None:
         planned = planned_run(
             matrix, input_path=input_, hardware_id=hardware_id, media_seconds=media_duration
@@ -68,13 +68,18 @@ def predict(
         hardware_id=hardware_id if matrix is None else None,
         confidence=confidence,
     )
+    for run in (*runs, *known):
+        for s in run.scenarios:
+            if s.validity and s.type != "baseline" and s.power is not None:
+                reasons = ", ".join(s.validity)
+                note("predict", f"{run.run_id}: {s.name} corrects nothing, not valid: {reasons}")
     if planned is not None:
         predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
     if json_:
         print_json(predictions)
     else:
         _table(predictions)
-    return code
+    return code or code_of_measured
 
 
 def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) -> Prediction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import threading
@@ -16,16 +17,18 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from advisor.errors import InputError, WattframeError
+from advisor.errors import InputError, MediaError, WattframeError
+from advisor.quality.pairs import OwnPair, read_pairs
 from advisor.quality.settings import Area, QualitySettings, RawFormat, check_settings
 from advisor.results import Quality, Vmaf
-from wattframe.commands.arguments import Json, application
+from wattframe.commands.arguments import Cluster, ClusterTls, Json, application
 from wattframe.console import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from advisor.quality.frames import Frame
+    from advisor.quality.measure import Measurement
 
 app = application()
 
@@ -61,9 +64,17 @@ class Scored(Struct, frozen=True):
 
 @app.command()
 def quality(
-    reference: Annotated[Path, typer.Argument(metavar="REF", help="The original.")],
-    distorted: Annotated[list[Path], typer.Argument(metavar="DIST...", help="One or more encodes of it.")],
+    reference: Annotated[
+        Path | None, typer.Argument(metavar="REF", help="The original.", show_default=False)
+    ] = None,
+    distorted: Annotated[
+        list[Path] | None, typer.Argument(metavar="DIST...", help="One or more encodes of it.")
+    ] = None,
     json_: Json = False,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="List (YAML, JSON) or folder of originals and encodes, in place of REF DIST."),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,6 +135,11 @@ def quality(
         ),
     ] = None,
     ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg with libvmaf.")] = None,
+    cluster: Cluster = None,
+    cluster_tls: ClusterTls = None,
+    parts: Annotated[
+        str, typer.Option(help="Parts of a long video on a cluster: a number; auto: where workers are idle.")
+    ] = "auto",
 ) -> None:
     """VMAF, PSNR and SSIM of encodes against their reference.
 
@@ -147,8 +163,22 @@ def quality(
     check_settings(settings)
     _check_suffix(plot, (".svg", ".html"), "--plot")
     _check_suffix(frames, (".csv", ".json"), "--frames")
-    share = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
-    scored = _score(reference, distorted, settings, jobs=jobs, ffmpeg=ffmpeg, threads=share)
+    if cluster is not None and (jobs > 1 or threads is not None):
+        raise InputError(
+            "is the workers' own choice: leave it out with --cluster", subject="--jobs, --threads"
+        )
+    if cluster is None and parts != "auto":
+        raise InputError("needs --cluster ADDRESS", subject="--parts")
+    asked, problems = _asked(reference, distorted, pairs, settings)
+    if pairs is None:  # the one reference of all
+        _probe(asked[0], ffmpeg)
+    if cluster is not None:
+        scored = _score_elsewhere(
+            asked, cluster, cluster_tls, parts=_parts(parts), ffmpeg=ffmpeg, frames=bool(plot or frames)
+        )
+    else:
+        share = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
+        scored = _score(asked, jobs=jobs, ffmpeg=ffmpeg, threads=share)
     _show(scored, as_json=json_, extras=len(settings.extra_models) > 0, scenes=frames is not None)
     if plot is not None:
         from wattframe.report.frames import write_plot
@@ -156,8 +186,33 @@ def quality(
         write_plot(plot, [(_name(s.quality.distorted), _vmaf_points(s)) for s in scored if s.frames])
     if frames is not None:
         _write_frames(frames, scored)
+    if problems:
+        raise InputError("; ".join(problems), subject=pairs)
     if any(s.quality.psnr_decibels is None for s in scored):
         raise typer.Exit(1)
+
+
+def _asked(
+    reference: Path | None, distorted: Sequence[Path] | None, pairs: Path | None, settings: QualitySettings
+) -> tuple[list[OwnPair], list[str]]:
+    """The pairs to score, and what in a list of them cannot be used."""
+    if (pairs is None) == (reference is None) or (reference is not None and not distorted):
+        raise InputError("expected REF DIST..., or --pairs LIST")
+    if pairs is None:
+        return [OwnPair(d.name, reference, d, settings) for d in distorted or () if reference is not None], []
+    listed = read_pairs(pairs, settings)
+    if not listed.pairs:
+        raise InputError("; ".join(listed.problems) or "expected pairs, found none", subject=pairs)
+    return listed.pairs, listed.problems
+
+
+def _parts(text: str) -> int | None:
+    """A number of parts; None for ``auto``."""
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
+        raise InputError(f"expected auto, or a number from 1 to 1000, found {text!r}", subject="--parts")
+    return int(text)
 
 
 def _check_suffix(path: Path | None, suffixes: tuple[str, str], option: str) -> None:
@@ -206,59 +261,125 @@ def _write_frames(path: Path, scored: Sequence[Scored]) -> None:
         raise InputError(f"cannot be written: {exc.strerror}", subject=path, field="--frames") from exc
 
 
-def _score(
-    reference: Path,
-    distorted: Sequence[Path],
-    settings: QualitySettings,
-    *,
-    jobs: int,
-    ffmpeg: str | None,
-    threads: int,
-) -> list[Scored]:
-    """Every encode in order. A reference or an ffmpeg that cannot be used is an error of the whole."""
+def _probe(pair: OwnPair, ffmpeg: str | None) -> None:
+    """A reference, or an ffmpeg, that cannot be used is an error of the whole."""
     from advisor.quality.probe import probe
     from advisor.video.ffmpeg import chosen_ffmpeg
 
-    program = str(chosen_ffmpeg(ffmpeg))
-    probe(reference, settings.raw)
-    stop = threading.Event()
-    each = -(-len(distorted) // jobs)
-    groups = [distorted[at : at + each] for at in range(0, len(distorted), each)]
+    chosen_ffmpeg(ffmpeg)
+    probe(pair.reference, pair.settings.raw)
 
-    def group(paths: Sequence[Path], report: Report) -> list[Scored]:
+
+def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: int) -> list[Scored]:
+    """Every encode in order. An ffmpeg that cannot be used is an error of the whole."""
+    from advisor.video.ffmpeg import chosen_ffmpeg
+
+    program = str(chosen_ffmpeg(ffmpeg))
+    stop = threading.Event()
+    together: dict[tuple[Path, bytes], list[int]] = {}
+    for place, pair in enumerate(pairs):
+        together.setdefault((pair.reference, msgspec.json.encode(pair.settings)), []).append(place)
+    groups = [
+        places[at : at + each]
+        for places in together.values()
+        for each in [-(-len(places) // jobs)]
+        for at in range(0, len(places), each)
+    ]
+
+    def group(places: Sequence[int], report: Report) -> list[Scored]:
         def advance(done: int, total: int) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
             report(done, total)
 
-        return _group(reference, paths, settings, program, threads, advance)
+        return _group([pairs[place] for place in places], program, threads, advance)
 
-    with _progress(groups) as reports, ThreadPoolExecutor(jobs) as pool:
+    with _progress([[pairs[n].distorted for n in g] for g in groups]) as reports:
+        parts = _in_threads(group, groups, reports, workers=jobs, stop=stop)
+    scored = dict(zip(itertools.chain(*groups), itertools.chain(*parts), strict=True))
+    return [scored[place] for place in range(len(pairs))]
+
+
+def _in_threads(
+    work: Callable[..., Any], *arguments: Sequence[Any], workers: int, stop: threading.Event
+) -> list[Any]:
+    """``map`` in threads; an error or Ctrl-C sets ``stop`` for what runs, and what waits is not begun."""
+    with ThreadPoolExecutor(workers) as pool:
         try:
-            return [scored for part in pool.map(group, groups, reports) for scored in part]
+            return list(pool.map(work, *arguments))
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _group(
-    reference: Path,
-    distorted: Sequence[Path],
-    settings: QualitySettings,
-    ffmpeg: str,
-    threads: int,
-    report: Report,
-) -> list[Scored]:
+def _group(pairs: Sequence[OwnPair], ffmpeg: str, threads: int, report: Report) -> list[Scored]:
+    """Of pairs of one reference."""
     from advisor.quality.measure import measure_all
 
-    outcomes = measure_all(reference, distorted, settings, ffmpeg=ffmpeg, threads=threads, progress=report)
-    return [
-        Scored(Quality(aligned=False, reason=str(o), reference=str(reference), distorted=str(path)))
-        if isinstance(o, WattframeError)
-        else Scored(o.quality, o.frames)
-        for path, o in zip(distorted, outcomes, strict=True)
-    ]
+    first, distorted = pairs[0], [pair.distorted for pair in pairs]
+    outcomes: Sequence[Measurement | WattframeError]
+    try:
+        outcomes = measure_all(
+            first.reference, distorted, first.settings, ffmpeg=ffmpeg, threads=threads, progress=report
+        )
+    except MediaError as exc:
+        outcomes = [exc] * len(pairs)
+    return [_scored(pair, outcome) for pair, outcome in zip(pairs, outcomes, strict=True)]
+
+
+def _scored(pair: OwnPair, outcome: Measurement | WattframeError) -> Scored:
+    if not isinstance(outcome, WattframeError):
+        return Scored(outcome.quality, outcome.frames)
+    reference, distorted = str(pair.reference), str(pair.distorted)
+    return Scored(Quality(aligned=False, reason=str(outcome), reference=reference, distorted=distorted))
+
+
+def _score_elsewhere(
+    pairs: Sequence[OwnPair],
+    address: str,
+    tls: Path | None,
+    *,
+    parts: int | None,
+    ffmpeg: str | None,
+    frames: bool,
+) -> list[Scored]:
+    """Every encode in order, on a cluster; what was scored before is not scored again."""
+    from advisor.quality.cache import QualityCache
+    from advisor.video.ffmpeg import chosen_ffmpeg
+    from farm.cluster import Cluster, ClusterError
+    from farm.scoring import Scoring
+
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    with Cluster(address, tls) as workers, progress("{task.completed}/{task.total}") as bars:
+        scoring = Scoring(
+            workers, chosen_ffmpeg(ffmpeg), pairs=len(pairs), parts=parts, cache=QualityCache(_cache_folder())
+        )
+        task = bars.add_task("pairs", total=len(pairs))
+
+        def score(pair: OwnPair) -> Scored:
+            names = str(pair.reference), str(pair.distorted)
+            outcome: Measurement | WattframeError
+            try:
+                outcome = scoring.measure(*names, pair.settings, check, frames=frames)
+            except ClusterError:
+                raise
+            except WattframeError as exc:
+                outcome = exc
+            bars.advance(task)
+            return _scored(pair, outcome)
+
+        return _in_threads(score, pairs, workers=2 * scoring.slots, stop=stop)
+
+
+def _cache_folder() -> Path:
+    """The user's, which the QoE exporter uses too."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wattframe" / "quality"
 
 
 @contextlib.contextmanager

@@ -43,11 +43,13 @@ def recommend(
     min_vmaf_p5: Annotated[
         float | None, typer.Option(min=0, max=100, help="Least 5th percentile of the frames' VMAF.")
     ] = None,
-    max_bitrate_kbps: Annotated[float | None, typer.Option(min=0, help="Highest bitrate, kbit/s.")] = None,
+    max_bitrate_kbps: Annotated[
+        float | None, typer.Option(min=1, max=1e6, help="Highest bitrate, kbit/s.")
+    ] = None,
     min_speed: Annotated[
         float | None, typer.Option(min=0, help="Least seconds of video a second; 1 is real time.")
     ] = None,
-    max_watts: Annotated[float | None, typer.Option(min=0, help="Highest mean power.")] = None,
+    max_watts: Annotated[float | None, typer.Option(min=1, help="Highest mean power, watts.")] = None,
     input_: Annotated[
         str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
     ] = None,

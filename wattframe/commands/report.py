@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 from importlib.metadata import version
@@ -12,11 +13,14 @@ import typer
 
 from advisor.common.atomic import write_atomically
 from advisor.cost.price_inputs import PriceOptions
+from advisor.errors import InputError
+from runner.result_files import outputs_folder
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import print_json
-from wattframe.report.answer import answer_of
+from wattframe.report.answer import Tuned, answer_of
 from wattframe.report.page import RunView, page
+from wattframe.tuning import NOTEBOOK
 
 app = application()
 
@@ -46,8 +50,14 @@ def report(
     if not paths or all(path.is_dir() for path in paths):
         chosen = sorted(chosen, key=lambda run: run.start_time or 0.0)[-runs:]
     model = regional_models("report", prices, one_region=True).models[0]
+    folders = {path if path.is_dir() else path.parent for path in named_paths(paths, results_option)}
     views = [
-        RunView(run=run, model=model, answer=answer_of(run, model, min_vmaf, baseline)) for run in chosen
+        RunView(
+            run=run,
+            model=model,
+            answer=answer_of(run, model, min_vmaf, baseline, _tuned(run.run_id, folders)),
+        )
+        for run in chosen
     ]
     data = page(views, datetime.datetime.now().astimezone(), version("wattframe")).encode()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -57,3 +67,16 @@ def report(
     else:
         sys.stdout.write(f"{output}\n")
     return code
+
+
+def _tuned(run_id: str, folders: set[Path]) -> Tuned | None:
+    """What `wattframe tune` chose, where it made the run, of one video."""
+    for folder in folders:
+        results = folder / f"{run_id}.json"
+        if (outputs_folder(results) / NOTEBOOK).is_file():
+            from wattframe.tuning.encodes import Notebook  # brings numpy
+
+            with contextlib.suppress(InputError):
+                choices = Notebook.read(results).choices
+                return choices[0] if len(choices) == 1 else None
+    return None

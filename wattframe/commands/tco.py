@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ from advisor.results import Run, Scenario
 from advisor.results.derived import published
 from wattframe.commands.arguments import Json, application, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, Viewers, regional_models, takes_prices
-from wattframe.console import console, print_json, print_table, shown
+from wattframe.console import console, note, print_json, print_table, shown
 
 app = application()
 
@@ -76,6 +76,11 @@ def tco(
             utilisation_ratio=utilisation,
         )
 
+    named: dict[str, Any] = {
+        option: _named(runs, name, f"--{option}")
+        for option, name in (("scenario", scenario), ("faster", faster), ("slower", slower))
+    }
+
     def one(model: CostModel) -> TcoAnalysis:
         return model.get_tco_analysis(
             purchase_price,
@@ -87,15 +92,13 @@ def tco(
             maintenance_per_year=maintenance_per_year,
             streams=streams,
             embodied_kg=embodied_kg,
-            scenario=_named(runs, scenario, "--scenario"),
             viewers=viewers,
             bitrate_kbps=bitrate_kbps,
             delivery_cost_per_gb=delivery_cost_per_gb,
             cloud_cost_per_hour=cloud_cost_per_hour,
             cloud_streams=cloud_streams,
             gpu=gpu,
-            faster=_named(runs, faster, "--faster"),
-            slower=_named(runs, slower, "--slower"),
+            **named,
         )
 
     analyses = [one(model) for model in regional.models]
@@ -116,7 +119,10 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
         alike = near(name, [s.name for s in scenarios])
         hint = f"; near are {', '.join(alike)}" if alike else ""
         raise InputError(f"no finished scenario {name!r} in the result files{hint}", subject=option)
-    return max(named, key=lambda s: s.start_time or 0.0)
+    newest = max(named, key=lambda s: s.start_time or 0.0)
+    if newest.validity:
+        note("tco", f"{name} is not valid, used all the same: {', '.join(newest.validity)}")
+    return newest
 
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:

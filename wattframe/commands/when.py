@@ -33,7 +33,7 @@ def when(
     start: Annotated[
         str | None, typer.Option("--from", help="ISO 8601 with offset; else now, or where the series begins.")
     ] = None,
-    mean_watts: Annotated[float | None, typer.Option(help="What it draws, for money and kg.")] = None,
+    mean_watts: Annotated[float | None, typer.Option(min=1, help="Watts, for money and kg.")] = None,
     interruptible: Annotated[
         bool, typer.Option("--interruptible", help="It may stop and go on: separate hours.")
     ] = False,

@@ -19,7 +19,7 @@ from wattframe.report.command import reusable_command
 from wattframe.report.numbers import number
 from wattframe.report.rows import doubts
 
-__all__ = ["VALUES", "Answer", "answer_of"]
+__all__ = ["VALUES", "Answer", "Tuned", "answer_of"]
 
 _CLEAR = 1.645
 """Standard deviations beyond which two energies differ (95 %, one side)."""
@@ -51,43 +51,72 @@ class Answer(Struct, frozen=True, kw_only=True):
     """Names of the scenarios that no other clearly beats."""
     others: dict[str, Option] = {}
     """The choice where something else than energy is to be least, by what that is."""
+    is_tuned: bool = False
+    """Whether `wattframe tune` made the choice."""
 
 
-def answer_of(run: Run, model: CostModel, min_vmaf: float, reference: str | None = None) -> Answer:
+class Tuned(Struct, frozen=True, kw_only=True):
+    """What `wattframe tune` chose in a run."""
+
+    scenario: str
+    baseline: str | None
+    basis: str
+    min_vmaf: float
+
+
+def answer_of(
+    run: Run,
+    model: CostModel,
+    min_vmaf: float,
+    reference: str | None = None,
+    tuned: Tuned | None = None,
+) -> Answer:
     """The scenario of least energy that holds the floor of VMAF, beside ``reference``.
 
     Without ``reference`` it is compared with ffmpeg's default, libx264 at its preset medium, else with the
-    scenario that takes the most energy. Scenarios whose figures are not reliable take part only where all of
-    them are so, and the sentence says it.
+    scenario that takes the most energy. Scenarios whose figures are not reliable take part only where all
+    of them are so, and the sentence says it. Where ``tuned`` says what a search of this run chose, that is
+    the choice.
 
     Raises
-    ------
-    InputError
-        No scenario is called ``reference``.
+        ------
+        InputError
+            No scenario is called ``reference``.
     """
     try:
         options = options_of([run], model, {}).options
     except NotEnoughDataError as exc:
         return Answer(sentence=f"No choice: {exc}.", basis="")
+    names = {option.scenario for option in options}
+    if tuned is not None and tuned.scenario in names:
+        reference = tuned.baseline if reference is None and tuned.baseline in names else reference
+        min_vmaf = tuned.min_vmaf
+    else:
+        tuned = None
     nothing_valid = all(option.validity for option in options)
     recommend = partial(_recommend, options, Constraints(min_vmaf=min_vmaf), nothing_valid)
     result = recommend("energy")
     front = tuple(point.scenario for point in result.front)
     named = _named(options, reference) if reference is not None else None
-    choice = _chosen(options, result)
-    if choice is None or result.choice is None:
+    choice = _chosen(options, result) if tuned is None else _named(options, tuned.scenario)
+    if choice is None or (result.choice is None and tuned is None):
         return Answer(sentence=f"No choice: {result.reason}.", basis="", front=front)
     against = named or _default(run, options, choice)
+    if against is choice:
+        against = None
     scenario = next(s for s in run.scenarios if s.name == choice.scenario)
     basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
-    if result.choice.probability_best is not None:
+    if tuned is not None:
+        basis = [tuned.basis]
+    elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
     left_out = [f"left out {count}: {why}" for why, count in result.left_out.items()]
     return Answer(
-        sentence=f"{'Not reliable: ' * nothing_valid}{_sentence(choice, against)}",
+        sentence=f"{'Not reliable: ' * (nothing_valid or bool(choice.validity))}{_sentence(choice, against)}",
         basis=f"{'; '.join([', '.join(basis), *left_out])}.",
         doubts=tuple(doubts(scenario)),
         choice=choice,
+        is_tuned=tuned is not None,
         reference=against,
         command=reusable_command(scenario.command) if scenario.command else None,
         front=front,

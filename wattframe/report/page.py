@@ -60,6 +60,8 @@ def page(views: Sequence[RunView], made: datetime.datetime, version: str) -> str
     if len(sections) == 2:
         first, second = sections
         comparison = compare(first.run, second.run, first.rows, second.rows)
+        if not comparison.changes and any(view.answer and view.answer.is_tuned for view in views):
+            comparison = None  # an answer was looked for, not a change
     title = f"Wattframe: {views[0].run.run_id}" if len(views) == 1 else f"Wattframe: {len(views)} runs"
     return render(
         "report.html",

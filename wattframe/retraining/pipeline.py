@@ -63,14 +63,23 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
         manifest = msgspec.structs.replace(manifest, reason=reason)
         registry.note(options.models_dir, manifest)
     report.manifest = manifest
-    from wattframe.card import model_card
-
-    card = options.models_dir / home / manifest.version / "card.html"
-    write_atomically(card, model_card(trained, manifest, report.drift_ratio).encode())
-    report.card = str(card)
+    report.card = _card(trained, manifest, options, report.drift_ratio)
     report.deleted = registry.prune(options.models_dir, home, options.keep)
     report.seconds = time.monotonic() - began
     return report
+
+
+def _card(trained: Any, manifest: Manifest, options: RetrainOptions, drift_ratio: float | None) -> str | None:
+    """Write the model's page; None where the extra ``report``, which draws it, is not installed."""
+    try:
+        from wattframe.card import model_card
+    except ModuleNotFoundError as exc:
+        if exc.name not in ("jinja2", "markupsafe", "matplotlib"):
+            raise
+        return None
+    card = options.models_dir / manifest.hardware_id / manifest.version / "card.html"
+    write_atomically(card, model_card(trained, manifest, drift_ratio).encode())
+    return str(card)
 
 
 def _outliers(trained: Any) -> list[LeftOut]:
@@ -99,7 +108,7 @@ def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
     rows = sorted(msgspec.json.encode(c) for c in trained.training)
     targets = {
         name: TargetReport(
-            model=(*model.predictor.chosen_, *(["power_over_speed"] if model.factors else [])),
+            model=model.predictor.chosen_,
             candidate_error_ratios=model.predictor.errors_,
             error_ratios=model.errors,
             coverage_ratios=model.coverage,

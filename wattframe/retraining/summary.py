@@ -66,8 +66,8 @@ def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:
     lines.append(f"{state}: {manifest.reason}")
     if report.drift_ratio is not None:
         lines.append(f"Drift: the new scenarios draw {report.drift_ratio:+.1%} against the former model")
-    if report.card:
-        lines.append(f"Card: {report.card}")
+    card = report.card or "none, it needs matplotlib and jinja2 (pip install 'wattframe[report]')"
+    lines.append(f"Card: {card}")
     if report.deleted:
         lines.append(f"Deleted {len(report.deleted)} old versions")
     return lines

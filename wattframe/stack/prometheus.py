@@ -39,7 +39,7 @@ def configuration(addresses: Mapping[str, str], *, interval_seconds: float | Non
     rules
         Where Prometheus finds the rule files, as a pattern.
     """
-    document: dict[str, Any] = yaml.safe_load(_shipped("prometheus.yml").read_text())
+    document: dict[str, Any] = yaml.safe_load(_shipped("prometheus/prometheus.yml").read_text())
     document.pop("alerting", None)
     document["rule_files"] = [rules]
     jobs = [job for job in document["scrape_configs"] if job["job_name"] in addresses]

@@ -154,6 +154,6 @@ def _spellings(name: str) -> Iterator[str]:
     yield name
     yield name.replace(" ", "")
     yield re.sub(r"(?<=\d)-?[a-f]$", "", name)
-    bidding_zone = re.fullmatch(r"([A-Z]{2})(\d|[-_][A-Z]{2,6}([-_][A-Z]{2,6})?)", name)
+    bidding_zone = re.fullmatch(r"(?:BZN\|)?([A-Z]{2})(\d|([-_(][A-Z][A-Za-z]+\d?\)?)+)", name)
     if bidding_zone:
         yield bidding_zone[1]

@@ -8,6 +8,7 @@ returns None where the document has another shape.
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -117,14 +118,21 @@ def _electricity_maps(document: Any, check: Checker, zone: str | None, with_vat:
 
 
 def _uk_carbon_intensity(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del zone, with_vat
+    del with_vat
     region = document.get("data") if isinstance(document, dict) else None
-    entries = _entries(region, "data") or _entries(document, "data")
+    entries = _entries(document, "data")
+    if entries and "shortname" in entries[0]:
+        region = _region(entries, zone, check)
+    elif entries and "regions" in entries[0]:
+        entries = [{**entry, **_region(entry["regions"], zone, check)} for entry in entries]
+        region = entries[0]
+    entries = _entries(region, "data") or entries
     if not entries or "intensity" not in entries[0]:
         return None
     rows = []
     for i, entry in enumerate(entries):
         intensity = entry["intensity"]
+        # regions have forecasts alone
         value = intensity["forecast"] if intensity.get("actual") is None else intensity["actual"]
         start, end = (_iso(entry[name], check, f"[{i}].{name}") for name in ("from", "to"))
         rows.append(Reading(start, end, value, f"[{i}].intensity"))
@@ -132,6 +140,11 @@ def _uk_carbon_intensity(document: Any, check: Checker, zone: str | None, with_v
     return Readings(
         quantity="carbon", rows=rows, provider="UK Carbon Intensity", zone=name or "GB", basis="direct"
     )
+
+
+def _region(regions: Sequence[Any], zone: str | None, check: Checker) -> Any:
+    name = _chosen([region["shortname"] for region in regions], zone, check)
+    return next(region for region in regions if region["shortname"] == name)
 
 
 def _nord_pool(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
@@ -172,7 +185,8 @@ def _energy_charts(document: Any, check: Checker, zone: str | None, with_vat: bo
         return None
     pairs = zip(times, document["price"], strict=False)
     rows = [Reading(float(moment), None, value, f"price[{i}]") for i, (moment, value) in enumerate(pairs)]
-    currency = _per_mwh(document["unit"], check)
+    # where it says none, its documentation does: all its prices are EUR/MWh
+    currency = "EUR" if document["unit"] == "No Unit" else _per_mwh(document["unit"], check)
     return Readings(quantity="price", rows=rows, provider="Energy-Charts", factor=PER_MWH, currency=currency)
 
 
@@ -187,7 +201,9 @@ def _octopus(document: Any, check: Checker, zone: str | None, with_vat: bool) ->
         if entry.get("payment_method") == "NON_DIRECT_DEBIT":
             continue
         start = _iso(entry["valid_from"], check, f"results[{i}].valid_from")
-        end = None if entry["valid_to"] is None else _iso(entry["valid_to"], check, f"results[{i}].valid_to")
+        # the rate in force has no end yet
+        until = entry["valid_to"]
+        end = math.inf if until is None else _iso(until, check, f"results[{i}].valid_to")
         rows.append(Reading(start, end, entry[column], f"results[{i}].{column}"))
     return Readings(quantity="price", rows=rows, provider="Octopus Energy", factor=PENCE, currency="GBP")
 
@@ -220,10 +236,15 @@ def from_xml(text: str, check: Checker) -> Readings | None:
         root = ElementTree.fromstring(re.sub(r'\sxmlns="[^"]*"', "", text, count=1))  # noqa: S314 - without a document type
     except ElementTree.ParseError as exc:
         raise check.error(f"expected XML: {exc}") from None
+    if root.tag == "Acknowledgement_MarketDocument":
+        raise check.error(f"expected prices, found ENTSO-E's answer: {root.findtext('Reason/text')}")
     if root.tag != "Publication_MarketDocument":
         return None
     order = "classificationSequence_AttributeInstanceComponent.position"
-    series = root.findall("TimeSeries")
+    # a document may hold intraday auctions too
+    series = [
+        s for s in root.findall("TimeSeries") if s.findtext("contract_MarketAgreement.type") in (None, "A01")
+    ]
     # the second auction of a day, where there is one, is another market
     first = min((s.findtext(order) or "1" for s in series), default="1")
     rows: list[Reading] = []

@@ -8,6 +8,7 @@ pages of an API, are one series.
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 from collections import Counter
@@ -196,8 +197,12 @@ def _steps(
     for row, value in sorted(values, key=lambda pair: pair[0].start):
         if not steps or row.start > steps[-1][0].start:
             steps.append((row, value))
-        elif value != steps[-1][1]:
-            raise PricingError("expected one value for a moment, found two", field=row.place)
+        elif steps[-1][1] is None:
+            steps[-1] = (row, value)
+        elif value not in (None, steps[-1][1]):
+            moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
+            problem = f"expected one value for {moment}, found {steps[-1][1]:g} and {value:g}"
+            raise PricingError(problem, field=row.place)
     ends = [row.end for row, _ in steps]
     if not steps or None in ends[:-1]:
         return StepSeries.of([row.start for row, _ in steps], [value for _, value in steps], hold_seconds)

@@ -558,6 +558,21 @@ def test_a_container_that_began_while_nobody_looked_has_all_its_cpu_seconds_in_t
     assert known(world.monitor.tick().energy).containers["full"][JOB.id] == 40.0
 
 
+def test_a_unit_that_was_started_again_while_nobody_looked_has_all_its_new_group_s_cpu_seconds(
+    tmp_path: Path,
+) -> None:
+    """Its group counts from 0 again: 9 s before, and 2 of the 4 busy seconds of the gap."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.pass_time(10.0, package=100.0, busy=9.0)
+    world.tree.cpu(WEB.id, 9.0)
+    world.monitor.tick()
+    world.tree.cpu(WEB.id, 2.0)
+    world.pass_time(10.0, package=80.0, busy=4.0)
+    restarted(world, WEB)
+    assert known(world.monitor.tick().energy).containers["full"][WEB.id] == 140.0
+
+
 def test_nothing_is_shown_before_the_first_window_after_a_restart(tmp_path: Path) -> None:
     """A sum that went back would look like a counter that began again."""
     world = ContainerWorld(tmp_path)

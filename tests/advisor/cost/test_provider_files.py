@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from advisor import CostModel
 from advisor.cost.checks import Checker
@@ -329,6 +331,11 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
         ('{"multiAreaEntries": [{"entryPerArea": {"SE3": 1, "SE4": 2}}]}', "zone: expected one of SE3, SE4"),
         ("<a/>", "expected a format of a provider that is known"),
         ("<a", "expected XML"),
+        (
+            "<Acknowledgement_MarketDocument><Reason><text>No matching data found</text></Reason>"
+            "</Acknowledgement_MarketDocument>",
+            "found ENTSO-E's answer: No matching data found",
+        ),
         ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "without a document type"),
     ],
 )
@@ -342,7 +349,7 @@ def test_what_no_provider_writes_is_refused_in_a_line(tmp_path: Path, text: str,
 
 def test_two_values_for_a_moment_are_refused(tmp_path: Path) -> None:
     awattar(tmp_path, [Step(START, 3600, Fraction(1)), Step(START, 3600, Fraction(2))])
-    with pytest.raises(PricingError, match=r"data\[1\].marketprice: expected one value for a moment"):
+    with pytest.raises(PricingError, match=r"data\[1\].marketprice: expected one value for 2024-12-31T23:00"):
         read_tariff(tmp_path / "prices.json")
 
 
@@ -398,3 +405,145 @@ def test_a_page_without_data_is_named(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(PricingError, match=r"carbon\.json: expected a format of a provider"):
         read_series([path], "carbon", Checker())
+
+
+def test_a_page_that_knows_more_fills_what_another_left_open(tmp_path: Path) -> None:
+    """The same hours asked for twice: first not known, then known."""
+    for number, values in enumerate(([300, None], [None, 200])):
+        entries = [{"carbonIntensity": v, "datetime": iso(START + 3600 * i)} for i, v in enumerate(values)]
+        (tmp_path / f"{number}.json").write_text(json.dumps({"zone": "BE", "history": entries}))
+    carbon = read_series(sorted(tmp_path.iterdir()), "carbon", Checker()).schedule
+    assert [value_at(carbon, START + 3600 * i) for i in range(2)] == [300, 200]
+
+
+def test_intraday_auctions_are_another_market(tmp_path: Path) -> None:
+    """ENTSO-E answers for Spain with both; 40 is the day-ahead price."""
+    series = [
+        f"<TimeSeries><contract_MarketAgreement.type>{kind}</contract_MarketAgreement.type>"
+        "<currency_Unit.name>EUR</currency_Unit.name><price_Measure_Unit.name>MWH</price_Measure_Unit.name>"
+        "<Period><timeInterval><start>2025-10-01T22:00Z</start><end>2025-10-01T23:00Z</end></timeInterval>"
+        f"<resolution>PT60M</resolution><Point><position>1</position><price.amount>{price}</price.amount>"
+        "</Point></Period></TimeSeries>"
+        for kind, price in (("A07", 55), ("A01", 40))
+    ]
+    path = tmp_path / "prices.xml"
+    path.write_text(f"<Publication_MarketDocument>{''.join(series)}</Publication_MarketDocument>")
+    prices = read_tariff(path, Checker(currency="EUR")).schedule
+    assert value_at(prices, datetime.datetime(2025, 10, 1, 22, 30, tzinfo=UTC).timestamp()) == 0.04
+
+
+def test_prices_of_energy_charts_without_a_unit_are_per_megawatt_hour(tmp_path: Path) -> None:
+    """As its documentation says of all; the answer of December 2024 had "No Unit"."""
+    path = tmp_path / "prices.json"
+    document = {"unix_seconds": [1733612400, 1733616000], "price": [93.91, 86.83], "unit": "No Unit"}
+    path.write_text(json.dumps(document))
+    tariff = read_tariff(path, Checker(currency="EUR"))
+    assert (tariff.currency, value_at(tariff.schedule, 1733616000)) == ("EUR", pytest.approx(0.08683))
+
+
+def test_the_rate_in_force_holds_on(tmp_path: Path) -> None:
+    """Octopus gives the current rate of a standard tariff no end; who pays otherwise has another."""
+    rows = [
+        ("2026-01-01", None, "DIRECT_DEBIT", 26.0),
+        ("2026-01-01", None, "NON_DIRECT_DEBIT", 28.0),
+        ("2025-10-01", "2026-01-01", "DIRECT_DEBIT", 24.0),
+    ]
+    results = [
+        {
+            "value_inc_vat": pence,
+            "value_exc_vat": pence,
+            "valid_from": f"{since}T00:00:00Z",
+            "valid_to": until and f"{until}T00:00:00Z",
+            "payment_method": method,
+        }
+        for since, until, method, pence in rows
+    ]
+    (tmp_path / "prices.json").write_text(json.dumps({"results": results}))
+    prices = read_tariff(tmp_path / "prices.json", Checker(currency="GBP")).schedule
+    moments = [
+        datetime.datetime(y, m, 1, tzinfo=UTC).timestamp() for y, m in ((2025, 9), (2025, 12), (2027, 6))
+    ]
+    assert [value_at(prices, moment) for moment in moments] == [None, 0.24, 0.26]
+
+
+@pytest.mark.parametrize("zone", ["London", "North Scotland"])
+def test_one_region_of_the_uk_is_the_one_asked_for(tmp_path: Path, zone: str) -> None:
+    """Regions have forecasts alone; some answers list a region's times, others the regions of each time."""
+    grams = {"London": [116, 110], "North Scotland": [0, 5]}
+    spans = [{"from": f"2025-07-01T0{h}:00Z", "to": f"2025-07-01T0{h + 1}:00Z"} for h in range(2)]
+    by_region = [
+        {
+            "shortname": n,
+            "data": [{**s, "intensity": {"forecast": g}} for s, g in zip(spans, of, strict=True)],
+        }
+        for n, of in grams.items()
+    ]
+    by_time = [
+        {**s, "regions": [{"shortname": n, "intensity": {"forecast": of[h]}} for n, of in grams.items()]}
+        for h, s in enumerate(spans)
+    ]
+    path = tmp_path / "carbon.json"
+    for data in (by_region, by_time):
+        path.write_text(json.dumps({"data": data}))
+        carbon = read_series([path], "carbon", Checker(), zone=zone)
+        start = datetime.datetime(2025, 7, 1, tzinfo=UTC).timestamp()
+        assert [value_at(carbon.schedule, start + 3600 * h) for h in range(2)] == grams[zone]
+        assert carbon.source == f"UK Carbon Intensity, {zone}"
+
+
+ZONES = {"CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens", "UTC": "UTC"}
+# a day and a half before and after the clocks change in Europe
+CHANGES = [
+    int(datetime.datetime(2025, month, day, 1, tzinfo=UTC).timestamp()) for month, day in ((3, 30), (10, 26))
+]
+LOCAL_TABLES = st.fixed_dictionaries(
+    {
+        "clock": st.sampled_from(sorted(ZONES)),
+        "around": st.sampled_from(CHANGES),
+        "minutes": st.sampled_from([15, 30, 60]),
+        "semicolons": st.booleans(),
+        "nord_pool": st.booleans(),
+        "absent": st.sets(st.integers(0, 71), max_size=3),
+        "empty": st.sets(st.integers(0, 71), max_size=3),
+        "seed": st.integers(0, 999),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(table=LOCAL_TABLES, begin=st.integers(0, 70 * 60), minutes=st.integers(1, 300))
+def test_any_table_by_the_clock_on_the_wall_is_priced_as_its_steps_are(
+    tmp_path_factory: pytest.TempPathFactory, table: dict[str, Any], begin: int, minutes: int
+) -> None:
+    """72 hours about a change of the clocks; rows and prices are missing, marks and cells are of any locale.
+
+    Hours that are absent keep out of the hour that comes twice: by the clock alone nobody could tell which.
+    """
+    zone, step = ZoneInfo(ZONES[table["clock"]]), table["minutes"] * 60
+    first, draw = table["around"] - 36 * 3600, random.Random(table["seed"])
+    absent = table["absent"] - set(range(34, 40))
+    steps = [
+        (at, Fraction(draw.randint(-5_000, 90_000), 100)) for at in range(first, first + 72 * 3600, step)
+    ]
+    known = {at: price for at, price in steps if (at - first) // 3600 not in absent | table["empty"]}
+    mark, between = (",", ";") if table["semicolons"] else (".", ",")
+    name, form = "SE3 (EUR)" if table["nord_pool"] else "Day-ahead Price (EUR/MWh)", "%d.%m.%Y %H:%M"
+    lines = [between.join((f"{'Delivery Start' if table['nord_pool'] else 'MTU'} ({table['clock']})", name))]
+    for at, price in steps:
+        if (at - first) // 3600 not in absent:
+            start, end = (datetime.datetime.fromtimestamp(m, zone).strftime(form) for m in (at, at + step))
+            span = start if table["nord_pool"] else f"{start} - {end}"
+            lines.append(between.join((span, decimal(price, mark) if at in known else "n/e")))
+    path = tmp_path_factory.mktemp("tables") / "prices.csv"
+    path.write_text("\n".join(lines), encoding=draw.choice(["utf-8", "utf-8-sig"]))
+    since = first + begin * 60
+    until = min(since + minutes * 60, first + 72 * 3600)
+    pieces = [
+        (max(at, since), min(at + step, until), at) for at, _ in steps if at < until and at + step > since
+    ]
+    exact = None
+    if all(at in known for _, _, at in pieces):
+        exact = sum(((end - start) * known[at] for start, end, at in pieces), Fraction(0)) / 3_600_000
+    scenario = {"power": {"mean_watts": 1000}, "start_time": since, "duration": until - since}
+    cost = CostModel(tariff=path, currency="EUR").price(scenario).cost_energy
+    assert cost == (None if exact is None else pytest.approx(float(exact), rel=1e-9, abs=1e-12))

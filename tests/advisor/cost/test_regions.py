@@ -110,6 +110,7 @@ def test_an_unknown_region_without_anything_near_says_how_countries_go() -> None
     [
         *(("DE", "DEU"), ("de", "DEU"), ("Germany", "DEU"), ("UK", "GBR"), ("south korea", "KOR")),
         *(("SE3", "SWE"), ("DE-LU", "DEU"), ("IT_NORD", "ITA"), ("US-CAL-CISO", "USA"), ("NO2", "NOR")),
+        *(("DK-DK1", "DNK"), ("BZN|NO2", "NOR"), ("IE(SEM)", "IRL"), ("US-MIDA-PJM", "USA")),
         *(("us-east-1a", "us-east-1"), ("us-central1-b", "us-central1"), ("West Europe", "westeurope")),
     ],
 )

@@ -10,17 +10,8 @@ from advisor.energy.hwmon import HwmonSource, hwmon_sensors, read_sensor_rules
 from advisor.energy.meter import Meter, host_joules, open_meter
 from advisor.errors import InputError
 from tests.support.clock import FakeClock
+from tests.support.hwmon_tree import hwmon_device
 from tests.support.powercap_tree import PowercapTree
-
-
-def device(root: Path, number: int, driver: str, *, below: str = "", **files: object) -> Path:
-    """A hwmon device; ``below`` is where its files are (``device`` for ACPI's meters)."""
-    folder = root / f"class/hwmon/hwmon{number}" / below
-    folder.mkdir(parents=True, exist_ok=True)
-    (root / f"class/hwmon/hwmon{number}/name").write_text(f"{driver}\n")
-    for name, value in files.items():
-        (folder / name).write_text(f"{value}\n")
-    return folder
 
 
 def sensors(root: Path) -> dict[str, tuple[str, str]]:
@@ -28,7 +19,7 @@ def sensors(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_amd_s_sockets_are_packages_and_its_cores_are_left_out(tmp_path: Path) -> None:
-    device(
+    hwmon_device(
         tmp_path,
         0,
         "amd_energy",
@@ -45,19 +36,19 @@ def test_grace_s_meters_are_told_by_their_oem_info(tmp_path: Path) -> None:
     )
     for number, label in enumerate(labels):
         files = {"power1_oem_info": label, "power1_average": 50_000_000, "power1_average_interval": 50}
-        device(tmp_path, number, "power_meter", below="device", **files)
+        hwmon_device(tmp_path, number, "power_meter", below="device", **files)
     assert set(sensors(tmp_path)) == {"psys_0", "package_0", "package_1", "core_0", "uncore_0"}
 
 
 def test_an_acpi_meter_without_a_name_is_the_machine_s(tmp_path: Path) -> None:
-    device(tmp_path, 3, "power_meter", below="device", power1_average=217_000_000)
+    hwmon_device(tmp_path, 3, "power_meter", below="device", power1_average=217_000_000)
     assert sensors(tmp_path) == {"psys_0": ("power1", "average")}
 
 
 def test_altra_s_rails_are_packages_and_dram(tmp_path: Path) -> None:
     labels = ("power1 CORE VRD", "power2 SoC", "power3 DIMM VRD1", "power4 DIMM VRD2", "power5 RCA VRD")
     files = {f"power{n}_label": label for n, label in enumerate(labels, start=1)}
-    device(tmp_path, 0, "smpro_hwmon", **files, **{f"power{n}_input": 10_000_000 for n in range(1, 6)})
+    hwmon_device(tmp_path, 0, "smpro_hwmon", **files, **{f"power{n}_input": 10_000_000 for n in range(1, 6)})
     zones = sensors(tmp_path)
     assert [zone for zone in zones if zone.startswith("package")] == ["package_0", "package_1", "package_2"]
     assert [zone for zone in zones if zone.startswith("dram")] == ["dram_0", "dram_1"]
@@ -65,7 +56,7 @@ def test_altra_s_rails_are_packages_and_dram(tmp_path: Path) -> None:
 
 def test_jetson_s_input_is_the_machine_and_voltage_times_current_its_power(tmp_path: Path) -> None:
     """VDD_IN: 5 V and 1 200 mA are 6 W; the GPU's own rail is left out."""
-    device(
+    hwmon_device(
         tmp_path,
         1,
         "ina3221",
@@ -82,7 +73,7 @@ def test_jetson_s_input_is_the_machine_and_voltage_times_current_its_power(tmp_p
 
 
 def test_of_one_sensor_a_counter_comes_before_a_power(tmp_path: Path) -> None:
-    device(
+    hwmon_device(
         tmp_path,
         0,
         "ibmpowernv",
@@ -92,7 +83,7 @@ def test_of_one_sensor_a_counter_comes_before_a_power(tmp_path: Path) -> None:
 
 
 def test_an_unknown_driver_is_left_to_the_operator_s_file(tmp_path: Path) -> None:
-    device(tmp_path, 0, "ina226", power1_label="VCC_12V", power1_input=9_000_000)
+    hwmon_device(tmp_path, 0, "ina226", power1_label="VCC_12V", power1_input=9_000_000)
     assert sensors(tmp_path) == {}
     rules = tmp_path / "sensors.yaml"
     rules.write_text("- {driver: ina2.*, label: VCC_12V, domain: psys}\n")
@@ -115,7 +106,9 @@ def test_a_wrong_operator_s_file_is_one_line(tmp_path: Path, text: str) -> None:
 
 def test_a_sensor_that_fails_is_counted_and_a_long_gap_is_not_bridged(tmp_path: Path) -> None:
     """10 W, a second of nonsense, 10 W after it: 20 J. Then twenty seconds of silence: unknown."""
-    file = device(tmp_path, 0, "power_meter", below="device", power1_average=10_000_000) / "power1_average"
+    file = (
+        hwmon_device(tmp_path, 0, "power_meter", below="device", power1_average=10_000_000) / "power1_average"
+    )
     clock, source = FakeClock(), HwmonSource(str(tmp_path))
 
     def sample(seconds: float, text: str) -> tuple[float, dict[str, int]]:
@@ -132,7 +125,7 @@ def test_a_sensor_that_fails_is_counted_and_a_long_gap_is_not_bridged(tmp_path: 
 
 
 def test_a_machine_with_sensors_alone_is_measured(tmp_path: Path) -> None:
-    device(tmp_path, 0, "power_meter", below="device", power1_average=217_000_000)
+    hwmon_device(tmp_path, 0, "power_meter", below="device", power1_average=217_000_000)
     (tmp_path / "stat").write_text("cpu  1 2 3 4\n")
     meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path))
     assert (meter.source, meter.tier) == ("hwmon", "measured")
@@ -144,8 +137,8 @@ def test_a_package_known_twice_is_counted_once_and_the_machine_beside_it(tmp_pat
     tree = PowercapTree(tmp_path)
     tree.add("intel-rapl:0", "package-0")
     tree.add("intel-rapl:1", "psys")
-    device(tmp_path, 0, "amd_energy", energy1_label="Esocket0", energy1_input=1000)
-    device(tmp_path, 1, "power_meter", below="device", power1_average=100_000_000)
+    hwmon_device(tmp_path, 0, "amd_energy", energy1_label="Esocket0", energy1_input=1000)
+    hwmon_device(tmp_path, 1, "power_meter", below="device", power1_average=100_000_000)
     meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path), sleep=lambda _: tree.nudge())
     reading = meter.read()
     assert set(reading.joules) == {"package_0", "psys_0", "psys_0_hwmon"}

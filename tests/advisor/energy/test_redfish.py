@@ -21,11 +21,14 @@ from tests.support.certificates import certificates
 from tests.support.clock import FakeClock
 from tests.support.redfish_service import (
     DELL,
+    DELL_SENSORS,
+    DMTF_RACK_SERVER,
     HPE_WITHOUT_METER,
     LENOVO,
     OPENBMC,
     OPENBMC_SENSORS,
     RedfishService,
+    power_service,
     redfish,
 )
 
@@ -40,13 +43,73 @@ def client(service: RedfishService, **options: Any) -> RedfishClient:
 
 @pytest.mark.parametrize(
     ("resources", "watts"),
-    [(DELL, 464.0), (LENOVO, 258.0), (OPENBMC, 232.5), (OPENBMC_SENSORS, 231.0)],
-    ids=["dell", "lenovo", "openbmc", "openbmc-sensors"],
+    [
+        (DELL, 464.0),
+        (DELL_SENSORS, 294.0),
+        (DMTF_RACK_SERVER, 374.0),
+        (LENOVO, 258.0),
+        (OPENBMC, 232.5),
+        (OPENBMC_SENSORS, 231.0),
+    ],
+    ids=["dell", "dell-sensors", "dmtf", "lenovo", "openbmc", "openbmc-sensors"],
 )
 def test_the_power_of_the_whole_is_found(resources: dict[str, dict[str, Any]], watts: float) -> None:
     """Not that of a processor, a supply, a backplane or a GPU beside it."""
     with redfish(resources) as service:
         assert client(service).watts() == watts
+
+
+@pytest.mark.parametrize(
+    ("power_control", "watts"),
+    [
+        ([{"PhysicalContext": "CPU", "PowerConsumedWatts": 120}, {"PowerConsumedWatts": 310}], 310.0),
+        ([{"Name": "Server Power Control", "PowerConsumedWatts": "176"}], 176.0),
+        ({"PowerConsumedWatts": 52.5}, 52.5),
+        ([{"PhysicalContext": "PowerSupply", "PowerConsumedWatts": 88}], 88.0),
+        (
+            [{"PowerCapacityWatts": 1600, "PowerConsumedWatts": 93, "PowerLimit": {"LimitInWatts": None}}],
+            93.0,
+        ),
+        ([{"Name": "Power Limit"}, {"Name": "Chassis Power Control", "PowerConsumedWatts": 6100}], 6100.0),
+    ],
+    ids=[
+        "a processor told by its context",
+        "a number in a text",
+        "no list",
+        "measured at the supplies",
+        "iLO 4: without a name",
+        "a limit alone before it",
+    ],
+)
+def test_power_controls_as_services_write_them(power_control: object, watts: float) -> None:
+    with redfish(power_service(power_control)) as service:
+        assert client(service).watts() == watts
+
+
+def test_fujitsu_s_part_of_its_own_is_read() -> None:
+    """iRMC of an RX2530 M7: 150 W in all, of which its supplies say 80 and 70 W."""
+    own = {
+        "ChassisPowerConsumption": {"CurrentPowerConsumptionW": 150, "Designation": "Total Power"},
+        "ChassisPowerSensors": [{"Designation": "PSU1 Power", "CurrentPowerConsumptionW": 80}],
+    }
+    with redfish(power_service(None, Oem={"ts_fujitsu": own})) as service:
+        assert client(service).watts() == 150.0
+
+
+@pytest.mark.parametrize(
+    ("power_control", "reason"),
+    [
+        ([{"PhysicalContext": "CPU", "PowerConsumedWatts": 120}], "no_meter"),
+        ([{"PhysicalContext": "CPU", "PowerConsumedWatts": 1}, {"PowerConsumedWatts": None}], "no_meter"),
+        ([{"Name": "System Power Control", "PowerConsumedWatts": "N/A"}], "no_meter"),
+        ([{"Name": "System Power Control", "PowerConsumedWatts": True}], "no_meter"),
+        ([{"PhysicalContext": "PowerSupply", "PowerConsumedWatts": 0, "PowerMetrics": []}], "zero"),
+        (None, "no_meter"),
+    ],
+)
+def test_a_part_s_power_never_stands_in_for_the_whole_s(power_control: object, reason: str) -> None:
+    with redfish(power_service(power_control)) as service, pytest.raises(RedfishError, match=reason):
+        client(service).watts()
 
 
 def test_where_the_meter_is_is_asked_once(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_packages_and_dram_are_added_and_psys_is_not() -> None:
     assert one.power.domains == pytest.approx({"package_0": 6000, "dram_0": 240, "psys_0": 9000})
 
 
+def test_psys_alone_holds_the_gpus() -> None:
+    """9 000 J of the whole machine: a GPU's joules beside them are not added again."""
+    (alone,) = _power(_joules(150.0, zone="psys_0"))
+    (beside,) = _power(PACKAGE, _joules(150.0, zone="psys_0"))
+    assert alone.power is not None
+    assert alone.power.includes_gpus
+    assert beside.power is not None
+    assert not beside.power.includes_gpus
+
+
 def test_each_window_is_read_by_the_series_that_are_near_it() -> None:
     """The dram zone comes 300 s later: the first window is the package's alone."""
     late = TIMES[TIMES > 300]

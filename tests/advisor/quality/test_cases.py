@@ -10,7 +10,7 @@ import pytest
 from advisor.errors import FfmpegError
 from advisor.quality import compute_quality
 from advisor.video.ffmpeg import find_ffmpeg, vmaf_models
-from benchmarks.quality_pairs import PAIRS, Pair, base, make, true_vmaf
+from benchmarks.quality_pairs import PAIRS, Pair, base, ffmpeg_run, make, true_vmaf
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -27,6 +27,7 @@ LONG = {
     "HDR (HLG)",
     "HEVC in MKV",
     "MKV and MP4, 30",
+    "MPEG-2 4:2:2 in MXF",
     "MPEG-4 in AVI",
     "VVC in MP4",
     "every tenth frame dropped",
@@ -102,6 +103,35 @@ def test_frames_that_do_not_belong_together_get_no_score(pair: Pair, ffmpeg: str
     assert quality.aligned is False
     assert quality.reason
     assert (quality.vmaf, quality.psnr_decibels, quality.ssim_ratio) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("made", "copied"),
+    [
+        pytest.param(
+            "-c:v prores_ks -profile:v 4 -pix_fmt yuva444p10le r.mov", "d.mkv", id="alpha beside its colours"
+        ),
+        pytest.param("-c:v utvideo -pix_fmt gbrp r.avi", "d.avi", id="RGB in AVI"),
+        pytest.param("-c:v tiff -pix_fmt rgb24 r.mov", "d.mkv", id="TIFF in MOV"),
+    ],
+)
+def test_a_lossless_copy_is_lossless(made: str, copied: str, ffmpeg: str, folder: Path) -> None:
+    ffmpeg_run(ffmpeg, ["-i", "base.mkv", "-frames:v", "12", *made.split()], folder)
+    reference = made.split()[-1]
+    ffmpeg_run(ffmpeg, ["-i", reference, "-c:v", "ffv1", copied], folder)
+    quality = compute_quality(folder / reference, folder / copied, ffmpeg=ffmpeg)
+    assert (quality.lossless, quality.frames, quality.notes) == (True, 12, [])
+
+
+def test_a_cut_in_the_middle_of_a_group_is_compared_from_its_first_shown_frame(
+    ffmpeg: str, folder: Path
+) -> None:
+    """The edit list hides the frames in front, which the decoder needs."""
+    coder = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-bf", "2"]
+    ffmpeg_run(ffmpeg, ["-i", "base.mkv", *coder, "r.mp4"], folder)
+    ffmpeg_run(ffmpeg, ["-ss", "0.6", "-i", "r.mp4", "-c", "copy", "d.mp4"], folder)
+    quality = compute_quality(folder / "r.mp4", folder / "d.mp4", ffmpeg=ffmpeg)
+    assert (quality.lossless, quality.frames, quality.offset_seconds) == (True, 35, 0.6)
 
 
 @pytest.mark.parametrize("pair", _cases(HDR))

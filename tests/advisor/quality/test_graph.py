@@ -291,6 +291,11 @@ def test_a_metric_that_libvmaf_cannot_give_costs_no_other_score(
     assert [note.partition(":")[0] for note in found.notes] == [f"no {name}" for name in lacking]
 
 
+def test_pictures_without_a_block_of_ssim_in_their_chroma_are_refused() -> None:
+    with pytest.raises(MediaError, match=r"r\.mkv: expected at least 16 lines and columns, found 320x14"):
+        decided(media(width=320, height=14), HD)
+
+
 def test_both_sides_are_cropped_before_anything_is_scaled() -> None:
     crop = Crop(Area(1920, 800, 0, 140), Area(1280, 534, 0, 93))
     one = decided(HD, media(width=1280, height=720), crop)

@@ -18,6 +18,8 @@ from advisor.quality.measure import Measurement, measure, measure_all
 from advisor.quality.pooling import harmonic_mean, percentile, pool
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
+from tests.support.processes import command_line
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -102,8 +104,10 @@ def test_ssim_and_xpsnr_are_those_of_the_filters_alone(videos: Path) -> None:
     assert xpsnr
     found = quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4", xpsnr=True)
     assert found.ssim_ratio is not None
-    assert (found.ssim_ratio.y, found.ssim_ratio.all) == (float(ssim[1]), float(ssim[2]))
-    assert found.xpsnr_decibels == float(xpsnr[1])
+    # the filters round what they say of each frame and of all
+    assert found.ssim_ratio.y == pytest.approx(float(ssim[1]), abs=1e-6)
+    assert found.ssim_ratio.all == pytest.approx(float(ssim[2]), abs=1e-6)
+    assert found.xpsnr_decibels == pytest.approx(float(xpsnr[1]), abs=1e-4)
 
 
 def test_pooling_is_of_the_frames(videos: Path) -> None:
@@ -400,3 +404,19 @@ def test_what_a_comparison_holds_in_memory_does_not_grow_with_the_length(tmp_pat
         )
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] - peaks[0] < 30
+
+
+def test_ffmpeg_ends_with_whoever_measures(tmp_path: Path) -> None:
+    """One that is killed cannot clean up."""
+    script, pid_file = tmp_path / "ffmpeg", tmp_path / "pid"
+    script.write_text(f"#!/bin/sh\necho $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 1000\n")
+    script.chmod(0o755)
+    code = (
+        "from pathlib import Path; from advisor.quality.process import run_ffmpeg\n"
+        f"run_ffmpeg([{str(script)!r}], folder=Path({str(tmp_path)!r}), inputs=[])"
+    )
+    measuring = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[3])
+    wait_until(pid_file.exists)
+    measuring.kill()
+    measuring.wait()
+    wait_until(lambda: not command_line(int(pid_file.read_text())))

@@ -58,6 +58,19 @@ def test_bars_of_the_output_are_tried_on_its_side() -> None:
     assert len(crops) == 9
 
 
+def test_beside_bars_of_another_shape_the_output_s_edges_are_tried() -> None:
+    """The encode blurs what is sharp in the reference."""
+    both = Crop(Area(1920, 804, 0, 138), Area(640, 270, 0, 105))
+    crops = areas_around(both, HD, media(640, 480))
+    assert all(crop.reference == both.reference for crop in crops)
+    assert len(crops) == 25
+
+
+def test_around_a_window_fewer_are_tried() -> None:
+    crops = areas_around(Crop(output=Area(640, 360, 80, 60)), HD, media(800, 480))
+    assert len(crops) == 81
+
+
 def test_bars_on_both_sides_are_taken_as_they_are() -> None:
     both = Crop(Area(1920, 804, 0, 138), Area(1920, 804, 0, 138))
     assert areas_around(both, HD, HD) == [both]

@@ -26,8 +26,6 @@ from advisor.regression.residual_kriging import ResidualAt, SharedVariances, cor
 from advisor.regression.service import Request, answer, models_stamp, predict_files, predict_runs
 from advisor.results import Host, InputMedia, Power, Run, Scenario, write_run
 
-POWER_AND_SPEED = ("mean_power_watts", "encode_speed_ratio")
-
 
 def _case(name: str, watts: float, **more: Any) -> Case:
     given: dict[str, Any] = {
@@ -144,45 +142,6 @@ def test_the_order_of_the_cases_decides_nothing() -> None:
     ]
     asked = [_case("x", 1.0, video="v1"), _case("y", 1.0, video="new")]
     assert train(cases).predict(asked) == train([cases[i] for i in chance.permutation(80)]).predict(asked)
-
-
-def test_energy_is_learned_on_two_ways_where_time_is_known_too(tmp_path: Path) -> None:
-    """Joules a second of video are watts over speed; the mean of logarithms is the root of the product."""
-    chance = np.random.default_rng(8)
-    cases = []
-    for i in range(150):
-        rate, watts, speed = chance.uniform(6, 9), *np.exp(0.05 * chance.normal(size=2))
-        targets = {"mean_power_watts": 40 * watts * rate, "encode_speed_ratio": 90 * speed / rate**2}
-        targets["energy_joules_per_video_second"] = (
-            targets["mean_power_watts"] / targets["encode_speed_ratio"]
-        )
-        numbers = {"log_bitrate_kbps": float(rate)}
-        cases.append(_case(f"s{i}", 1.0, video=f"v{i % 30}", numbers=numbers, targets=targets))
-    made = train(cases)
-    asked = [_case("x", 1.0, video="new", numbers={"log_bitrate_kbps": 7.7}, video_seconds=1.0)]
-    (found,) = made.predict(asked)
-    x = made.matrix.rows(asked)
-    own, watts, speed = (
-        model.predictor.predict(x)[0]
-        for model in (made.targets[name] for name in ("energy_joules_per_video_second", *POWER_AND_SPEED))
-    )
-    assert found.total_energy_joules is not None
-    assert found.total_energy_joules.mean == pytest.approx(math.sqrt(own * watts / speed))
-    # 5 % twice are 7.1 %: 5.6 % in the mean, of single runs
-    assert made.targets["energy_joules_per_video_second"].errors["plain"] == pytest.approx(0.056, abs=0.012)
-    assert loads(dumps(made), tmp_path).predict(asked) == [found]
-
-
-def test_energy_goes_its_own_way_where_a_run_has_no_speed() -> None:
-    cases = [
-        _case(f"s{i}", 10.0 + i % 7, numbers={"log_bitrate_kbps": 6 + i / 50}, video=f"v{i % 9}")
-        for i in range(150)
-    ]
-    with_speed = [
-        msgspec.structs.replace(c, targets=c.targets | {"encode_speed_ratio": 2.0}) for c in cases[1:]
-    ]
-    made = train([cases[0], *with_speed])
-    assert made.targets["energy_joules_per_video_second"].factors == {}
 
 
 def test_one_calibration_run_moves_a_new_machine_to_its_level(trained: TrainedModel) -> None:
@@ -330,7 +289,7 @@ def test_a_half_written_folder_is_refused_in_words(stored: Path, damage: Any, sa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"features_version": 99}, "expected features version 4, found 99"),
+        ({"features_version": 99}, "expected features version 5, found 99"),
         ({"library_versions": {"scikit-learn": "0.1.2"}}, "made with scikit-learn 0.1.2"),
         ({"feature_names": ("other",)}, "its features are not those of its manifest"),
     ],

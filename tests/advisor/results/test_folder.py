@@ -174,16 +174,37 @@ def test_other_names_are_not_looked_at(tmp_path: Path) -> None:
     assert (names(results), dict(results.broken)) == ({}, {})
 
 
-def test_a_folder_that_comes_and_goes_is_an_empty_one(tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    results = ResultFolder(folder)
+def test_a_folder_that_is_not_there_yet_is_an_empty_one(tmp_path: Path) -> None:
+    results = ResultFolder(tmp_path / "later")
     assert names(results) == {}
-    folder.mkdir()
-    path = put(folder, "test_results_a", "one")
+    (tmp_path / "later").mkdir()
+    put(tmp_path / "later", "test_results_a", "one")
     assert names(results) == {"test_results_a": ["one"]}
-    path.unlink()
+
+
+def test_a_folder_that_is_gone_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    put(folder, "test_results_a", "one")
+    results = ResultFolder(folder)
+    results.refresh()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError):
+        results.refresh()
+    (tmp_path / "elsewhere").rename(folder)
+    assert names(results) == {"test_results_a": ["one"]}
+
+
+def test_a_folder_that_was_removed_behind_a_mount_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container sees the removed folder itself: it can be listed, is empty, and has no name left."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     folder.rmdir()
-    assert names(results) == {}
+    with pytest.raises(OSError, match="the folder was removed"):
+        ResultFolder(".").refresh()
 
 
 def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
@@ -245,6 +266,20 @@ def test_runs_are_ordered_by_start_and_not_by_name(tmp_path: Path) -> None:
     put(tmp_path, "test_results_b", "x", start=400.0)
     results.refresh()
     assert [run_id[-1] for run_id in results.shown] == ["a", "b"]
+
+
+def test_scenarios_of_runs_too_old_to_be_shown_are_not_held(tmp_path: Path) -> None:
+    """And are read when they are to be shown again, also where they came last to the folder."""
+    for number in (3, 0, 2, 1):
+        put(tmp_path, f"test_results_{number}", "x", start=100.0 * number)
+    results = ResultFolder(tmp_path, runs=1)
+    results.refresh()
+    held = [[s.name for s in run.scenarios if s.name] for run in results.ordered]
+    assert held == [[], [], [], ["x"]]
+    assert [run.start_time for run in results.ordered] == [0.0, 100.0, 200.0, 300.0]
+    (tmp_path / "test_results_3.json").unlink()
+    results.refresh()
+    assert [s.name for s in results.shown["test_results_2"].scenarios] == ["x"]
 
 
 def test_beyond_the_limit_the_oldest_runs_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Joules of one sensor: of an energy counter, or of a power that is integrated by trapezoids."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.zones import ZoneReadError
+
+__all__ = ["Integrator"]
+
+
+class Integrator:
+    """Joules so far.
+
+    Parameters
+    ----------
+    is_counter
+        Whether values are microjoules so far; else they are the microwatts of a moment.
+    most_watts
+        What a counter's part cannot exceed.
+    longest_gap_seconds
+        Powers further apart are not joined: what was drawn in between is unknown.
+    may_be_zero
+        Whether a power of 0 is one; else it tells nothing and counts as ``zero``.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_counter: bool,
+        most_watts: float = 20_000.0,
+        longest_gap_seconds: float = 10.0,
+        may_be_zero: bool = True,
+    ) -> None:
+        self.is_counter = is_counter
+        self.counter = EnergyCounter(None, most_watts)
+        self.joules = 0.0
+        self.read_errors: Counter[str] = Counter()
+        self.read_seconds: float | None = None
+        """Monotonic time of the last value."""
+        self.watts: float | None = None
+        """The last power; None for a counter, and where the last read gave none."""
+        self._longest_gap_seconds, self._may_be_zero = longest_gap_seconds, may_be_zero
+        self._last: tuple[float, float] | None = None
+        self._lost_seconds: float | None = None
+
+    @property
+    def sampled_seconds(self) -> float | None:
+        """Monotonic time of the last value that was counted."""
+        return self.counter.last_good_seconds if self.is_counter else self.read_seconds
+
+    @property
+    def broken_seconds(self) -> float | None:
+        """Since when no energy is missing; None when none ever was."""
+        return self.counter.broken_seconds if self.is_counter else self._lost_seconds
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether a counter never moved."""
+        return self.is_counter and self.counter.moved_seconds is None
+
+    @property
+    def errors(self) -> int:
+        """Values that could not be read or were left out."""
+        return self.read_errors.total() + self.counter.rejected.total()
+
+    def take(self, value: tuple[int, float] | ZoneReadError) -> None:
+        """One value and the monotonic time of its read, or why there is none."""
+        self.watts = None
+        if isinstance(value, ZoneReadError):
+            self.read_errors[value.reason] += 1
+            return
+        raw, now = value
+        if self.is_counter:
+            self.read_seconds = now
+            self.counter.observe(raw, now)
+            self.joules = self.counter.joules
+        elif raw <= 0 and not self._may_be_zero:
+            self.read_errors["zero"] += 1
+        else:
+            self.read_seconds = now
+            self._integrate(max(raw, 0) / 1e6, now)
+
+    def _integrate(self, watts: float, now: float) -> None:
+        self.watts = watts
+        if self._last is not None:
+            then, before = self._last
+            if now - then <= self._longest_gap_seconds:
+                self.joules += (watts + before) / 2 * (now - then)
+            else:
+                self.read_errors["gap"] += 1
+                self._lost_seconds = now
+        self._last = now, watts

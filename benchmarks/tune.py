@@ -1,0 +1,446 @@
+"""`wattframe tune` beside what it stands in for.
+
+- **grid**: three clips (the sample, five drawn scenes, one with grain), of each every one of 3 encoders x 3
+  presets x 10 CRFs, encoded and scored as a whole. The search then looks for the least bitrate and the least
+  energy above four floors: how far what it finds lies above the grid's best, and its share of the grid's
+  CPU time.
+- **crf**: one encoder and preset, encodes until the CRF is settled, beside an interpolated binary search as
+  ab-av1 documents it: the middle of its CRFs first, then where a straight line through the nearest scores
+  above and below meets the floor, until a score lies just above it or the next CRF is known to fail.
+- **interval**: choices of samples of a clip of sixty scenes, each encoded and scored: how often the whole's
+  VMAF and bitrate lie in the interval.
+- **learning**: encodes until the answer is sure, without and with the encodes of the other two clips.
+
+Energy is taken as CPU seconds here: other work shares the machine. Every encode is kept in ``--folder`` and
+made once. ::
+
+    python -m benchmarks.tune grid|crf|interval|learning [--folder DIR] [--choices 200] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.advice.curves import Configuration, Place
+from advisor.advice.samples import Interval, sampled
+from advisor.advice.search import Goal, Trial, Verdict, consider, crfs, holds
+from advisor.errors import WattframeError
+from advisor.quality.measure import measure, measure_all
+from advisor.video.encoders import ENCODERS as ENCODERS_SCALE
+from advisor.video.ffmpeg import file_url, find_ffmpeg
+from benchmarks.figures import Figure, report
+from runner.jobs import SAMPLE
+from wattframe.tuning.answer import command
+from wattframe.tuning.clip import Clip, Video, cut, look_at_video, whole
+from wattframe.tuning.encodes import Encode, by_sample, packets_of
+from wattframe.tuning.search import FIRST_SAMPLES
+
+FLOORS = (85.0, 90.0, 93.0, 95.0)
+ENCODERS = {
+    "libx264": (("veryfast", "medium", "slow"), range(18, 38, 2)),
+    "libx265": (("superfast", "fast", "medium"), range(18, 38, 2)),
+    "libsvtav1": (("12", "9", "6"), range(24, 64, 4)),
+}
+GRID = [
+    Configuration(encoder, preset, float(crf))
+    for encoder, (presets, numbers) in ENCODERS.items()
+    for preset in presets
+    for crf in numbers
+]
+OPTIONS = [
+    Configuration(encoder, preset, crf)
+    for encoder, (presets, _) in ENCODERS.items()
+    for preset in presets
+    for crf in crfs(encoder)
+]
+ALONE = (("libx264", "medium"), ("libx265", "fast"), ("libsvtav1", "9"))
+_DRAWN = (
+    "mandelbrot=s=320x180:r=25:start_scale=0.3",
+    "testsrc2=s=320x180:r=25",
+    "sierpinski=s=320x180:r=25:type=triangle:seed=1:jump=40",
+    "cellauto=s=320x180:r=25:rule=110:seed=2",
+    "gradients=s=320x180:r=25:seed=3:speed=0.05",
+)
+_NOISE = 0.03
+_DRAWN_CHOICES = 2000
+CLIPS = ("sample", "scenes", "grain")
+
+
+class Made(Struct, frozen=True):
+    """One encode of one clip."""
+
+    clip: str
+    encoder: str
+    preset: str
+    crf: float
+    vmaf: float
+    """0 where the pictures are too bad to be told apart."""
+    kbps: float
+    cpu_seconds: float
+
+    @property
+    def configuration(self) -> Configuration:
+        """What was encoded."""
+        return Configuration(self.encoder, self.preset, self.crf)
+
+
+class Shelf:
+    """Clips and their encodes in a folder; what is there already is not made again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ffmpeg = find_ffmpeg()
+        self._file = folder / "made.jsonl"
+        lines = self._file.read_bytes().splitlines() if self._file.exists() else []
+        made = [msgspec.json.decode(line, type=Made) for line in lines]
+        self._made = {(m.clip, m.configuration): m for m in made}
+        self.videos: dict[str, Video] = {}
+
+    def video(self, clip: str) -> Video:
+        """A clip, drawn when it is first asked for."""
+        if clip not in self.videos:
+            path = self.folder / f"{clip}.mkv"
+            if not path.exists():
+                coder = ["-c:v", "ffv1"]
+                if clip == "many":
+                    coder = [
+                        "-c:v",
+                        "libx264",
+                        "-crf",
+                        "10",
+                        "-preset",
+                        "veryfast",
+                        "-g",
+                        "75",
+                        "-sc_threshold",
+                        "0",
+                    ]
+                self._run([*_source(clip), "-an", *coder, "-y", str(path)])
+            self.videos[clip] = look_at_video(str(path))
+        return self.videos[clip]
+
+    def made(self, clip: str, wanted: Sequence[Configuration]) -> list[Made]:
+        """Encodes of a clip; those that are lacking are scored in one pass."""
+        lacking = [c for c in dict.fromkeys(wanted) if (clip, c) not in self._made]
+        video = self.video(clip)
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            paths = [Path(name) / f"{number}.mp4" for number in range(len(lacking))]
+            used = [self._encode(video, c, path) for c, path in zip(lacking, paths, strict=True)]
+            outcomes = measure_all(video.name, paths) if paths else []
+            for configuration, path, seconds, outcome in zip(lacking, paths, used, outcomes, strict=True):
+                if isinstance(outcome, WattframeError):
+                    raise outcome
+                vmaf = outcome.quality.vmaf
+                made = Made(
+                    clip,
+                    configuration.encoder,
+                    configuration.preset,
+                    configuration.crf,
+                    0.0 if vmaf is None else vmaf.mean,
+                    path.stat().st_size * 8 / 1000 / video.seconds,
+                    seconds,
+                )
+                self._made[clip, configuration] = made
+                with self._file.open("ab") as file:
+                    file.write(msgspec.json.encode(made) + b"\n")
+        return [self._made[clip, c] for c in wanted]
+
+    def _encode(self, video: Video, configuration: Configuration, path: Path) -> float:
+        """CPU seconds of the command that a tune would print."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._run([*command(video, configuration)[1:-1], "-y", str(path)])
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        subprocess.run([self.ffmpeg, "-v", "error", "-nostdin", *arguments], check=True)
+
+
+def _source(clip: str) -> list[str]:
+    if clip == "sample":
+        return ["-i", file_url(SAMPLE), "-vf", "scale=480:270:flags=bicubic,format=yuv420p"]
+    if clip == "grain":
+        grain = "scale=320:180:flags=bicubic,noise=alls=14:allf=t:all_seed=7,format=yuv420p"
+        return ["-i", file_url(SAMPLE), "-vf", grain]
+    seconds = {"scenes": 2, "many": 3}[clip]
+    drawn = _DRAWN if clip == "scenes" else _many()
+    inputs = [part for source in drawn for part in ("-f", "lavfi", "-t", str(seconds), "-i", source)]
+    chains = "".join(f"[{n}:v]format=yuv420p,setsar=1[s{n}];" for n in range(len(drawn)))
+    joined = "".join(f"[s{n}]" for n in range(len(drawn)))
+    return [*inputs, "-filter_complex", f"{chains}{joined}concat=n={len(drawn)}[v]", "-map", "[v]"]
+
+
+def _many() -> list[str]:
+    """Sixty scenes, from still to restless."""
+    chance = random.Random(5)
+    kinds = []
+    for number in range(60):
+        source = _DRAWN[number % len(_DRAWN)].replace("s=320x180", "s=128x72")
+        blur = f",gblur=sigma={chance.uniform(0, 3):.2f}"
+        noise = f",noise=alls={chance.randint(0, 12)}:allf=t:all_seed={number}"
+        kinds.append(f"{source}{blur}{noise}")
+    chance.shuffle(kinds)
+    return kinds
+
+
+class Search(Struct, frozen=True):
+    """What a search came to."""
+
+    verdict: Verdict
+    encodes: int
+    cpu_seconds: float
+
+
+def search(
+    shelf: Shelf,
+    clip: str,
+    goal: Goal,
+    options: Sequence[Configuration],
+    earlier: Sequence[Trial] = (),
+) -> Search:
+    """The loop of `wattframe tune` over encodes of the shelf."""
+    made: list[Made] = []
+    repeats: dict[Configuration, int] = {}
+    video = shelf.video(clip)
+    while True:
+        trials = [_trial(shelf, m, goal, repeats[m.configuration]) for m in made]
+        verdict = consider(
+            goal,
+            {clip: video.megapixels},
+            options,
+            trials,
+            noise=0.003 if goal.objective == "bitrate" else _NOISE,
+            earlier=earlier,
+            video_seconds=video.seconds,
+            overhead_seconds=1.0,
+        )
+        if verdict.next is None:
+            total = sum(m.cpu_seconds * repeats[m.configuration] for m in made)
+            return Search(verdict, sum(repeats.values()), total)
+        repeats[verdict.next] = repeats.get(verdict.next, 0) + 1
+        if repeats[verdict.next] == 1:
+            made += shelf.made(clip, [verdict.next])
+        if not made[-1].vmaf:
+            worst = made.pop().configuration
+            options = [o for o in options if o.family != worst.family or o.crf < worst.crf]
+
+
+def _trial(shelf: Shelf, made: Made, goal: Goal, repeats: int = 1) -> Trial:
+    video = shelf.video(made.clip)
+    seconds = made.cpu_seconds / video.seconds
+    return Trial(
+        place=Place(made.clip, made.configuration, video.megapixels),
+        vmaf=made.vmaf,
+        kbps=made.kbps,
+        seconds=seconds / (os.cpu_count() or 1),
+        objective=made.kbps if goal.objective == "bitrate" else seconds,
+        repeats=repeats,
+    )
+
+
+def grid(shelf: Shelf) -> Iterator[Figure]:
+    """The search beside the truth."""
+    for clip in CLIPS:
+        everything = [m for family in _families(GRID) for m in shelf.made(clip, family)]
+        total = sum(m.cpu_seconds for m in everything)
+        for objective in ("bitrate", "energy"):
+            for floor in FLOORS:
+                goal = Goal(objective=objective, min_vmaf=floor)
+                truth = [t for t in (_trial(shelf, m, goal) for m in everything) if holds(t, goal)]
+                found = search(shelf, clip, goal, OPTIONS)
+                what = f"{clip}, {objective}, VMAF {floor:g}"
+                if not truth or found.verdict.leader is None:
+                    sys.stderr.write(f"{what}: grid {len(truth)} hold, found {found.verdict.leader}\n")
+                    continue
+                best = min(truth, key=lambda t: t.objective)
+                (chosen,) = shelf.made(clip, [found.verdict.leader])
+                ratio = _trial(shelf, chosen, goal).objective / best.objective
+                sys.stderr.write(
+                    f"{what}: {_named(chosen.configuration)} VMAF {chosen.vmaf:.2f} after {found.encodes} "
+                    f"encodes, {found.cpu_seconds / total:.1%} of the CPU; {ratio - 1:+.1%} to the grid's "
+                    f"{_named(best.place.configuration)} VMAF {best.vmaf:.2f}\n"
+                )
+                yield Figure(f"{what}: above the grid's best", 100 * (ratio - 1), "%", goal=2.0)
+                share = 100 * found.cpu_seconds / total
+                yield Figure(f"{what}: of the grid's CPU time", share, "%", goal=20.0)
+
+
+def _families(options: Sequence[Configuration]) -> list[list[Configuration]]:
+    return [[o for o in options if o.family == family] for family in dict.fromkeys(o.family for o in options)]
+
+
+def _named(configuration: Configuration) -> str:
+    return f"{configuration.encoder} {configuration.preset} crf {configuration.crf:g}"
+
+
+def interpolated(floor: float, low: int, high: int, score: Callable[[int], float]) -> tuple[int | None, int]:
+    """An interpolated binary search for the largest CRF that holds; it, and how many encodes it took.
+
+    A score above the floor by less than a tolerance ends it; it doubles with every encode, from 0.1 on.
+    """
+    above: dict[int, float] = {}
+    below: dict[int, float] = {}
+    crf, encodes = (low + high) // 2, 0
+    while True:
+        vmaf = score(crf)
+        encodes += 1
+        (above if vmaf >= floor else below)[crf] = vmaf
+        if 0 <= vmaf - floor < 0.1 * 2 ** (encodes - 1):
+            return crf, encodes
+        good, bad = max(above, default=None), min(below, default=None)
+        if bad == low:
+            return None, encodes
+        if good == high or (good is not None and bad is not None and bad - good == 1):
+            return good, encodes
+        if good is None:
+            crf = low
+        elif bad is None:
+            crf = high
+        else:
+            share = (above[good] - floor) / (above[good] - below[bad])
+            crf = min(max(good + round((bad - good) * share), good + 1), bad - 1)
+
+
+def crf(shelf: Shelf) -> Iterator[Figure]:
+    """One encoder and preset: encodes and the distance from the floor."""
+    totals = [0, 0]
+    for clip in CLIPS:
+        for encoder, preset in ALONE:
+            family = [o for o in OPTIONS if o.family == (encoder, preset)]
+            for floor in FLOORS:
+                goal = Goal(objective="bitrate", min_vmaf=floor)
+                ours = search(shelf, clip, goal, family)
+
+                def score(number: int) -> float:
+                    (made,) = shelf.made(clip, [Configuration(encoder, preset, float(number))])  # noqa: B023
+                    return made.vmaf
+
+                highest = int(ENCODERS_SCALE[encoder].quality_range[1])
+                theirs, encodes = interpolated(floor, 10, highest, score)
+                leader = ours.verdict.leader
+                said = "none" if leader is None else f"{leader.crf:g}, {score(int(leader.crf)) - floor:+.2f}"
+                other = "none" if theirs is None else f"{theirs}, {score(theirs) - floor:+.2f}"
+                what = f"{clip}, {encoder} {preset}, VMAF {floor:g}"
+                sys.stderr.write(f"{what}: {ours.encodes} ({said}) beside {encodes} ({other})\n")
+                totals = [totals[0] + ours.encodes, totals[1] + encodes]
+                yield Figure(f"{what}: encodes", ours.encodes, "", "interpolated", encodes, goal=1.0)
+    yield Figure("all: encodes", totals[0], "", "interpolated", totals[1], goal=1.0)
+
+
+def learning(shelf: Shelf) -> Iterator[Figure]:
+    """Encodes without and with those of the other clips."""
+    for objective in ("bitrate", "energy"):
+        counts: list[tuple[int, int]] = []
+        for clip in CLIPS:
+            for floor in FLOORS:
+                goal = Goal(objective=objective, min_vmaf=floor)
+                others = [_trial(shelf, m, goal) for c in CLIPS if c != clip for m in shelf.made(c, GRID)]
+                counts.append(
+                    (
+                        search(shelf, clip, goal, OPTIONS).encodes,
+                        search(shelf, clip, goal, OPTIONS, others).encodes,
+                    )
+                )
+                sys.stderr.write(
+                    f"{clip}, {objective}, VMAF {floor:g}: {counts[-1][0]} and {counts[-1][1]}\n"
+                )
+        without, with_others = (statistics.fmean(c) for c in zip(*counts, strict=True))
+        yield Figure(f"{objective}: encodes with other videos", with_others, "", "without", without, goal=1.0)
+
+
+def interval(shelf: Shelf, choices: int) -> Iterator[Figure]:
+    """How often the whole lies in the interval: of pieces of a whole encode, and of encodes of samples."""
+    video = shelf.video("many")
+    configuration = Configuration("libx264", "veryfast", 22.0)
+    everything = sampled(video.pieces, len(video.pieces))
+    all_of_it = replace(whole(video), samples=tuple(everything), of_pieces=len(everything))
+    pieces = _scored(shelf, video, all_of_it, configuration)
+    truth = pieces.vmaf.mean, pieces.kbps.mean
+    by_piece = dict(zip((s.piece for s in pieces.samples), pieces.scores, strict=True))
+    for count in (8, FIRST_SAMPLES, 24):
+        inside = [0, 0]
+        for seed in range(_DRAWN_CHOICES):
+            samples = tuple(sampled(video.pieces, count, seed))
+            scores = tuple(by_piece[sample.piece] for sample in samples)
+            choice = replace(pieces, samples=samples, scores=scores)
+            inside = [
+                n + _holds(i, t) for n, i, t in zip(inside, (choice.vmaf, choice.kbps), truth, strict=True)
+            ]
+        for name, number in zip(("VMAF", "bitrate"), inside, strict=True):
+            what = f"{count} of {len(everything)} pieces, without encodes: the whole's {name} inside"
+            yield Figure(what, 100 * number / _DRAWN_CHOICES, "%", size=_DRAWN_CHOICES, of="choices")
+    kept = shelf.folder / "choices.jsonl"
+    lines = kept.read_bytes().splitlines() if kept.exists() else []
+    found = [msgspec.json.decode(line, type=tuple[Interval, Interval]) for line in lines]
+    for seed in range(len(found), choices):
+        clip = cut(video, FIRST_SAMPLES, shelf.folder / "samples.mkv", seed)
+        encode = _scored(shelf, video, clip, configuration)
+        found.append((encode.vmaf, encode.kbps))
+        with kept.open("ab") as file:
+            file.write(msgspec.json.encode(found[-1]) + b"\n")
+    found = found[:choices]
+    for index, name in enumerate(("VMAF", "bitrate")):
+        share = 100 * statistics.fmean(_holds(pair[index], truth[index]) for pair in found)
+        off = statistics.fmean(pair[index].mean for pair in found) - truth[index]
+        width = statistics.fmean(pair[index].half_width for pair in found)
+        sys.stderr.write(f"{name}: whole {truth[index]:.2f}, mean of choices {off:+.2f}, +- {width:.2f}\n")
+        what = f"{FIRST_SAMPLES} samples encoded: the whole's {name} inside"
+        yield Figure(what, share, "%", goal=87.0, at_least=True, size=choices, of="choices")
+
+
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+def _scored(shelf: Shelf, video: Video, clip: Clip, configuration: Configuration) -> Encode:
+    path = shelf.folder / "encode.mp4"
+    subprocess.run(
+        [
+            *(shelf.ffmpeg, "-v", "error", "-nostdin", "-i", file_url(clip.path)),
+            *(*command(video, configuration)[7:-1], "-y", str(path)),
+        ],
+        check=True,
+    )
+    measured = measure(clip.path, path)
+    return Encode(
+        video=video.name,
+        clip=clip.path.name,
+        configuration=configuration,
+        scenario="",
+        repeat=1,
+        samples=clip.samples,
+        scores=by_sample(clip, 1, measured.frames, packets_of(path)),
+        of_pieces=clip.of_pieces,
+    )
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description="wattframe tune beside what it stands in for")
+    parser.add_argument("which", choices=("grid", "crf", "interval", "learning"))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "wattframe-tune")
+    parser.add_argument("--choices", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    shelf = Shelf(options.folder)
+    work = {"grid": grid, "crf": crf, "learning": learning}.get(options.which)
+    figures = interval(shelf, options.choices) if work is None else work(shelf)
+    return report(list(figures), as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,299 @@
+"""A matrix of scenarios on several hosts: each measures itself, one scenario at a time, nothing beside it."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.energy.gpu import open_gpus
+from advisor.energy.meter import open_meter
+from advisor.errors import InputError, WattframeError
+from advisor.quality.settings import QualitySettings
+from advisor.results import Run, Scenario, write_run
+from advisor.results.derived import host_mean_watts
+from advisor.video.complexity import ContentCache
+from advisor.video.ffmpeg import capabilities
+from farm import versions
+from farm.cluster import HOST, Call, Cluster, ClusterError, FatalCallError, is_wanted
+from farm.site import RemoteFile, file_here, remote_file, site
+from runner.display import Display
+from runner.jobs import SAMPLE, Job
+from runner.preflight import look_at_content, look_at_inputs, missing, unsuitable
+from runner.result_files import (
+    content_cache,
+    new_result_path,
+    newest_of_host,
+    outputs_folder,
+    remove_if_empty,
+)
+from runner.score import Scorer
+from runner.session import RunSettings, Session
+from runner.stop import StopRequest
+
+__all__ = ["HostRun", "run_on_hosts"]
+
+_GONE_SECONDS = 60.0
+"""A host that no worker lends for so long is given up."""
+_CHECK_SECONDS = 5.0
+_PRIORITY = 10
+SAMPLE_CLIP = RemoteFile("the sample clip")
+"""Every installation has it, each in its own place."""
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """One scenario as it travels."""
+
+    job: Job
+    input: RemoteFile | None
+    """None for what is no file."""
+    interval_seconds: float
+    stabilization_seconds: float
+    cooldown_seconds: float
+    quality: QualitySettings | None
+    """None: the encodes are not scored."""
+    idle_watts: float | None
+    max_watts: float | None
+    host_energy: Literal["cpu", "system"]
+    baseline_watts: float | None
+    """Of the host, where this run has measured it idle."""
+
+
+class HostRun(Struct):
+    """What became of one host."""
+
+    path: Path
+    run: Run | None = None
+    problem: str | None = None
+    """Why the rest was not measured."""
+
+
+def run_on_hosts(
+    program: str,
+    jobs: Sequence[Job],
+    options: argparse.Namespace,
+    quality: QualitySettings | None,
+    stop: StopRequest,
+) -> dict[str, HostRun]:
+    """Measure ``jobs`` on every host that was named, or is there; its result file is written after each.
+
+    A host that goes, or fails, costs its own scenarios and no others.
+
+    Raises
+    ------
+    InputError
+        A host that was named is not there, or lends itself twice; an input cannot be read.
+    ClusterError
+        There is no worker of this version.
+    """
+    with Cluster(options.cluster, options.cluster_tls) as cluster:
+        hosts = _chosen(cluster, options.hosts)
+        orders = [_order(job, options, quality) for job in jobs]
+        runs = {name: _begun(name, options) for name in hosts}
+        say = _Say(program, len(jobs), quiet=options.quiet)
+
+        def measure(name: str) -> None:
+            try:
+                _measure(cluster, name, hosts[name], orders, runs[name], say, stop)
+            except (ClusterError, OSError) as exc:
+                runs[name].problem = str(exc)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                remove_if_empty(outputs_folder(runs[name].path))
+
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            waiting = [pool.submit(measure, name) for name in hosts]
+            for one in waiting:
+                one.result()
+    return runs
+
+
+def _chosen(cluster: Cluster, names: Sequence[str] | None) -> dict[str, int]:
+    """The hosts to measure on, and the calls that each takes at a time."""
+    cluster.slots(versions.code(), "code ")
+    there = cluster.hosts(versions.code())
+    for name in names or ():
+        if name not in there:
+            raise InputError(
+                f"expected hosts of {', '.join(sorted(there))}; found {name!r}", subject="--hosts"
+            )
+    chosen = {name: there[name] for name in names or sorted(there)}
+    for name, slots in chosen.items():
+        if len(slots) > 1:
+            raise InputError(f"host {name} has {len(slots)} workers: expected one", subject="--cluster")
+    return {name: slots[0] for name, slots in chosen.items()}
+
+
+def _order(job: Job, options: argparse.Namespace, quality: QualitySettings | None) -> Order:
+    file = SAMPLE_CLIP if job.input == str(SAMPLE) else None
+    if file is None and job.input is not None and Path(job.input).exists():
+        file = remote_file(job.input)
+    return Order(
+        job=job,
+        input=file,
+        interval_seconds=options.interval,
+        stabilization_seconds=options.stabilization,
+        cooldown_seconds=options.cooldown,
+        quality=quality,
+        idle_watts=options.idle_watts,
+        max_watts=options.max_watts,
+        host_energy=options.host_energy,
+        baseline_watts=None,
+    )
+
+
+def _begun(name: str, options: argparse.Namespace) -> HostRun:
+    """A new file, or with ``--resume`` the newest that this host has in the folder."""
+    if options.resume is not None:
+        former = newest_of_host(options.output_dir, name)
+        if former is not None:
+            finished = tuple(s for s in former.scenarios if s.status == "ok")
+            return HostRun(options.output_dir / f"{former.run_id}.json", replace(former, scenarios=finished))
+    return HostRun(new_result_path(options.output_dir, host=name))
+
+
+def _measure(
+    cluster: Cluster,
+    name: str,
+    slots: int,
+    orders: Sequence[Order],
+    host_run: HostRun,
+    say: Callable[[str, int, str], None],
+    stop: StopRequest,
+) -> None:
+    """All scenarios of one host, one after another."""
+    done = {(s.name, s.repeat) for s in host_run.run.scenarios} if host_run.run else set()
+    check = _Presence(cluster, name, stop)
+    resources = {versions.code(): float(slots), f"{HOST}{name}": 1.0}
+    token = secrets.token_hex(8)
+    for number, order in enumerate(orders, 1):
+        if (order.job.name, order.job.repeat) in done:
+            continue
+        run = host_run.run
+        baseline = run.baseline if run is not None else None
+        order = replace(order, baseline_watts=None if baseline is None else host_mean_watts(baseline))
+        call = Call(f"measure-{token}-{number}", measure_scenario, (order,), resources, _PRIORITY)
+        try:
+            (answer,) = cluster.run([call], check, again_alone=False)
+        except FatalCallError as exc:
+            answer = exc
+        part = answer if isinstance(answer, Run) else Run(run_id="", scenarios=(_failed(order.job, answer),))
+        # the first that was measured says which machine it was
+        about = part if run is None or run.host is None else run
+        former = run.scenarios if run is not None else ()
+        scenarios = (*former, *part.scenarios)
+        _keep(host_run, replace(about, scenarios=scenarios, finished=False))
+        say(
+            name, number, f"{order.job.name}: {', '.join(s.status for s in part.scenarios) or 'not measured'}"
+        )
+    if host_run.run is not None:
+        _keep(host_run, replace(host_run.run, finished=True))
+
+
+def _keep(host_run: HostRun, run: Run) -> None:
+    host_run.run = replace(run, run_id=host_run.path.stem)
+    write_run(host_run.run, host_run.path)
+
+
+def _failed(job: Job, exc: WattframeError) -> Scenario:
+    return Scenario(
+        name=job.name,
+        type=job.type,
+        repeat=job.repeat,
+        status="failed",
+        error=str(exc),
+        start_time=time.time(),
+    )
+
+
+class _Presence:
+    """Raises when the user wants the end, or when a host is gone for long."""
+
+    def __init__(self, cluster: Cluster, name: str, stop: StopRequest) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._stop = stop
+        self._seen = self._looked = time.monotonic()
+
+    def __call__(self) -> None:
+        if self._stop.asked:
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        if now - self._looked < _CHECK_SECONDS:
+            return
+        self._looked = now
+        if self._name in self._cluster.hosts(versions.code()):
+            self._seen = now
+        elif now - self._seen > _GONE_SECONDS:
+            raise ClusterError(f"host {self._name} is gone")
+
+
+class _Say:
+    """One line for each scenario that is on disk."""
+
+    def __init__(self, program: str, total: int, *, quiet: bool) -> None:
+        self._program = program
+        self._total = total
+        self._quiet = quiet
+        self._guard = threading.Lock()
+
+    def __call__(self, name: str, number: int, text: str) -> None:
+        with self._guard:
+            if not self._quiet:
+                sys.stderr.write(f"{self._program}: {name}: {number}/{self._total} {text}\n")
+
+
+def measure_scenario(order: Order) -> Run | WattframeError:
+    """Runs on a worker that has the machine for itself: a run of one scenario."""
+    own = site()
+    ffmpeg = Path(own.ffmpeg)
+    try:
+        job = order.job
+        if order.input is not None:
+            job = replace(job, input=str(SAMPLE) if order.input == SAMPLE_CLIP else file_here(order.input))
+        able = capabilities(ffmpeg)
+        sources = look_at_inputs([job], ffmpeg)
+        problems = {**missing([job], ffmpeg, able), **unsuitable([job], sources, ffmpeg)}
+        if problems:
+            return InputError(problems[job])
+        contents = look_at_content(sources, ffmpeg, able, ContentCache(content_cache()), lambda _line: None)
+        meter = open_meter(
+            idle_watts=order.idle_watts, max_watts=order.max_watts, host_rule=order.host_energy
+        )
+        settings = RunSettings(
+            ffmpeg=ffmpeg,
+            capabilities=able,
+            interval_seconds=order.interval_seconds,
+            stabilization_seconds=order.stabilization_seconds,
+            cooldown_seconds=order.cooldown_seconds,
+            needs_outputs=order.quality is not None,
+            calibrated_idle_watts=order.baseline_watts,
+        )
+        with (
+            tempfile.TemporaryDirectory(prefix="wattframe-") as folder,
+            Display([job.duration_seconds], quiet=True) as display,
+            open_gpus() as gpus,
+            meter,
+        ):
+            stop = StopRequest(wanted=is_wanted)
+            session = Session(Path(folder) / "run.json", settings, meter, gpus, stop, display)
+            session.measure([job], sources, contents)
+            meter.stop()
+            if order.quality is not None:
+                session.score(Scorer(ffmpeg, outputs_folder(session.path), order.quality))
+            here = session.run.host
+            named = here and replace(here, name=own.host_name, prometheus_instance=own.prometheus_instance)
+            return replace(session.run, host=named)
+    except WattframeError as exc:
+        return exc

@@ -1,0 +1,156 @@
+"""The search against laws whose best is known, and its ends."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from advisor.advice.curves import Configuration, Place
+from advisor.advice.search import Forecast, Goal, Trial, consider, crfs, holds
+from tests.support.encoder_laws import FAMILIES, OPTIONS, Found, Law
+
+GOAL = Goal(objective="bitrate", min_vmaf=93)
+ALONE = [Configuration("libx264", "medium", crf) for crf in crfs("libx264")]
+
+
+def trial(crf: float, vmaf: float, kbps: float = 1000.0, seconds: float = 0.1, **changes: object) -> Trial:
+    place = Place("video", Configuration("libx264", "medium", crf), 23.0)
+    made = Trial(place=place, vmaf=vmaf, kbps=kbps, seconds=seconds, objective=kbps)
+    return replace(made, **changes)
+
+
+def judge(trials: list[Trial], goal: Goal = GOAL, **options: object):
+    return consider(goal, {"video": 23.0}, ALONE, trials, noise=0.003, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("objective", ["bitrate", "energy"])
+def test_nine_of_ten_answers_are_within_two_percent_of_the_best(objective: str) -> None:
+    """As is said of them; and no search takes more encodes than a sixth of what there is to try."""
+    near = []
+    for seed in range(12):
+        goal = Goal(objective=objective, min_vmaf=90)
+        law = Law(seed)
+        best = law.best(goal)
+        found = Found(law, goal, most=len(OPTIONS) // 6)
+        assert best is not None
+        near.append(found.above(best) <= 0.02)
+    assert sum(near) >= 11
+
+
+def test_a_floor_that_nothing_reaches_ends_the_search_early() -> None:
+    law = Law(3)
+    found = Found(law, Goal(objective="energy", min_vmaf=min(100.0, law.ceiling + 0.5)))
+    assert (found.verdict.leader, found.verdict.why) == (None, "hopeless")
+    assert found.encodes <= 3 * len(FAMILIES)
+
+
+def test_scores_that_stop_rising_end_the_search() -> None:
+    """Of a screen recording: 97.08 at CRF 27, 97.34 at 11, 97.44 at 1, and a floor of 98."""
+    saturated = [trial(27, 97.08, 500), trial(11, 97.34, 2000), trial(1, 97.44, 9000)]
+    saturated.append(trial(0, 97.44, 20_000))
+    assert judge(saturated, replace(GOAL, min_vmaf=98)).why == "hopeless"
+
+
+def test_an_encoder_that_ignores_the_crf_is_no_endless_search() -> None:
+    """Every encode the same: 96.19 at 2377 kbit/s. The first that was made is as good as any."""
+    same = [trial(crf, 96.19, 2377) for crf in (20, 28, 37, 45, 51)]
+    verdict = judge(same)
+    assert verdict.next is None
+    assert verdict.leader is not None
+
+
+def test_a_crf_between_two_that_are_known_is_settled() -> None:
+    verdict = judge([trial(24, 95.0, 800), trial(26, 92.0, 600)])
+    assert verdict.next == Configuration("libx264", "medium", 25.0)
+    done = judge([trial(24, 95.0, 800), trial(25, 93.6, 690), trial(26, 92.0, 600)])
+    assert (done.why, done.leader) == ("sure", Configuration("libx264", "medium", 25.0))
+
+
+def test_a_score_just_above_the_floor_is_enough() -> None:
+    assert judge([trial(24, 93.1, 800)]).why == "sure"
+
+
+def test_a_larger_crf_that_holds_is_taken_for_nothing() -> None:
+    """Energy hardly depends on the CRF, and 96 instead of 93 is bitrate for nothing."""
+    goal = Goal(objective="energy", min_vmaf=93)
+    verdict = judge([trial(20, 97.0, 2000), trial(24, 95.9, 1400)], goal)
+    assert verdict.next is not None
+    assert verdict.next.crf > 24
+
+
+def test_what_breaks_a_limit_does_not_lead() -> None:
+    limited = replace(GOAL, max_kbps=900)
+    assert not holds(trial(20, 97.0, 1000), limited)
+    assert not holds(trial(20, 97.0, 800, seconds=0.51), replace(limited, min_speed=2))
+    assert holds(trial(20, 97.0, 800, seconds=0.5), replace(limited, min_speed=2))
+    assert judge([trial(20, 97.0, 1000)], limited).leader is None
+
+
+def test_what_does_not_fit_into_the_time_left_is_not_tried() -> None:
+    verdict = judge([trial(20, 97.0, 2000, seconds=1.0)], video_seconds=30.0, seconds_left=10.0)
+    assert (verdict.why, verdict.next) == ("budget", None)
+    assert verdict.leader is not None
+
+
+def test_one_configuration_for_all_holds_on_each() -> None:
+    """At CRF 28 only the easy video holds; at 24 both do."""
+    easy = [
+        replace(t, place=replace(t.place, video="easy")) for t in (trial(24, 97.0, 500), trial(28, 95.0, 300))
+    ]
+    hard = [trial(24, 93.1, 2000), trial(28, 88.0, 1300)]
+    verdict = consider(GOAL, {"video": 23.0, "easy": 23.0}, ALONE, [*easy, *hard], noise=0.003)
+    assert verdict.leader == Configuration("libx264", "medium", 24.0)
+
+
+def test_encodes_of_another_video_save_encodes() -> None:
+    goal = Goal(objective="bitrate", min_vmaf=90)
+
+    def encodes(earlier: list[Trial]) -> int:
+        law, trials = Law(4), {}
+        for count in range(40):
+            verdict = consider(
+                goal, {"video": 23.0}, OPTIONS, list(trials.values()), noise=0.003, earlier=earlier
+            )
+            if verdict.next is None:
+                return count
+            trials[verdict.next] = law.trial(verdict.next, goal)
+        raise AssertionError("the search does not end")
+
+    others = [Law(4).trial(option, goal) for option in OPTIONS[::3]]
+    known = [replace(t, place=replace(t.place, video="another"), kbps=t.kbps * 2) for t in others]
+    known = [replace(t, objective=t.kbps) for t in known]
+    assert encodes(known) < encodes([])
+
+
+def test_a_forecast_decides_what_is_tried_first() -> None:
+    """A model that knows this machine's preset slow to be the quickest is believed until it was encoded."""
+    goal = Goal(objective="speed", min_vmaf=50)
+    options = [Configuration("libx264", p, crf) for p in ("ultrafast", "slow") for crf in (20.0, 30.0, 40.0)]
+    models = [
+        Forecast(
+            place=Place("video", Configuration("libx264", preset, 30.0), 23.0),
+            seconds=seconds,
+            objective=None,
+            noise_ratio=0.05,
+        )
+        for preset, seconds in (("ultrafast", 1.0), ("slow", 0.01))
+    ]
+    without, told = (
+        consider(goal, {"video": 23.0}, options, [], noise=0.03, forecasts=f).next for f in ((), models)
+    )
+    assert without is not None
+    assert told is not None
+    assert (without.preset, told.preset) == ("ultrafast", "slow")
+
+
+def test_the_next_point_of_vmaf_has_a_price() -> None:
+    """10 % more bitrate for each CRF and a point each: one more point costs about 10 %."""
+    trials = [trial(crf, 93.1 - (crf - 24), 1000 * 1.1 ** (24 - crf)) for crf in (20, 22, 23, 24, 25)]
+    ratio = judge(trials).next_vmaf_point_ratio
+    assert ratio == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize(("encoder", "count"), [("libx264", 52), ("libsvtav1", 63), ("av1_vaapi", 64)])
+def test_crfs_cover_the_scale_of_an_encoder(encoder: str, count: int) -> None:
+    assert len(crfs(encoder)) == pytest.approx(count, abs=1)
+    assert crfs(encoder)[0] in (0.0, 1.0)

@@ -1,0 +1,286 @@
+"""``wattframe tune``: the best configuration for a video of one's own, measured on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from advisor.advice.configuration import OBJECTIVES
+from advisor.common.near import did_you_mean
+from advisor.cost.model import CostModel
+from advisor.cost.price_inputs import PriceOptions
+from advisor.errors import InputError, WorkError
+from advisor.results.derived import parse_bitrate_kbps
+from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
+from wattframe.console import console, note, print_json, print_table, shown
+from wattframe.tuning.answer import Answer, Point
+from wattframe.tuning.request import Request
+from wattframe.tuning.tune import plan, tune
+
+app = application()
+
+_OBJECTIVES = (*OBJECTIVES, "speed")
+
+
+@app.command()
+@takes_prices(*EMISSIONS_OF_MAKING)
+def main(
+    inputs: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="One video or several.")],
+    min_vmaf: Annotated[float, typer.Option(min=0, max=100, help="Least mean VMAF.")] = 93.0,
+    objective: Annotated[str, typer.Option(help="energy, cost, carbon, bitrate or speed.")] = "energy",
+    encoders: Annotated[
+        str | None, typer.Option(help="With commas; else libx264, libx265 and libsvtav1.")
+    ] = None,
+    presets: Annotated[str, typer.Option(help="auto, or presets with commas.")] = "auto",
+    max_bitrate: Annotated[str | None, typer.Option(help="Highest bitrate, such as 6M.")] = None,
+    min_speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Least seconds of video a second; 1 is real time.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Longest search: 90s, 10m, 1h.")] = "10m",
+    baseline: Annotated[
+        str, typer.Option(help="What was usual: ENCODER:PRESET:CRF, or none.")
+    ] = "libx264:medium:23",
+    month_hours: Annotated[
+        float, typer.Option("--hours", min=0, max=1e6, help="Hours of such video a month, for what is saved.")
+    ] = 100.0,
+    precision: Annotated[
+        float, typer.Option(min=0.05, max=20, help="VMAF points to which samples may stand for the whole.")
+    ] = 0.5,
+    whole: Annotated[bool, typer.Option("--whole", help="Encode all of the video, no samples.")] = False,
+    ladder: Annotated[
+        str | None, typer.Option(help="Lines of the rungs of a ladder, such as 1080,720,480.")
+    ] = None,
+    for_all: Annotated[
+        bool, typer.Option("--for-all", help="One configuration that holds on every video.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the last search on these videos.")
+    ] = False,
+    output_dir: Annotated[Path, typer.Option(help="For the result file.")] = DEFAULT_RESULTS,
+    models_dir: ModelsDir = Path("models"),
+    ffmpeg: Annotated[str | None, typer.Option(help="Binary; else imageio-ffmpeg's, then PATH.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be tried.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    sysfs: Sysfs = "/sys",
+    procfs: Procfs = "/proc",
+    json_: Json = False,
+    *,
+    prices: PriceOptions,
+) -> int:
+    """The configuration of least energy, cost, carbon, bitrate or time that holds VMAF, for a video of yours.
+
+    Samples of the video are encoded, measured and scored until the answer is sure or the budget is spent.
+    """
+    if objective not in _OBJECTIVES:
+        raise InputError(did_you_mean(objective, _OBJECTIVES), subject=f"--objective {objective!r}")
+    model = regional_models("tune", prices, one_region=True).models[0]
+    request = Request(
+        inputs=tuple(dict.fromkeys(inputs)),
+        objective=objective,
+        min_vmaf=min_vmaf,
+        max_kbps=_kbps(max_bitrate),
+        min_speed=min_speed,
+        encoders=encoders,
+        presets=presets,
+        baseline=None if baseline == "none" else baseline,
+        budget=budget,
+        precision=precision,
+        whole=whole,
+        ladder=ladder,
+        for_all=for_all,
+        resume=resume,
+        month_hours=month_hours,
+        output_dir=output_dir,
+        models_dir=models_dir,
+        ffmpeg=ffmpeg,
+        sysfs=sysfs,
+        procfs=procfs,
+        quiet=quiet,
+    )
+    # under a parent that ignores the end of its children the kernel would forget their CPU time
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _require_prices(objective, model)
+    if dry_run:
+        for line in plan(request):
+            console().print(line)
+        return 0
+    answers = tune(request, model, lambda line: note("tune", line))
+    if json_:
+        print_json(msgspec.to_builtins(answers[0] if len(answers) == 1 else answers))
+    else:
+        _print(answers)
+    if any(answer.stopped == "interrupted" for answer in answers):
+        note("tune", "interrupted: this is the best so far")
+        return 130
+    lacking = [answer for answer in answers if answer.choice is None]
+    if lacking:
+        raise WorkError(
+            f"{lacking[0].input}: {lacking[0].reason}; what was encoded is in {lacking[0].results}"
+        )
+    return 0
+
+
+def _kbps(text: str | None) -> float | None:
+    kbps = None if text is None else parse_bitrate_kbps(text)
+    if text is not None and not kbps:
+        raise InputError(f"expected a bitrate such as 6M or 2500k, found {text!r}", subject="--max-bitrate")
+    return kbps
+
+
+def _require_prices(objective: str, model: CostModel) -> None:
+    prices = model.planned().prices
+    if objective == "carbon" and prices.carbon is None:
+        raise InputError("carbon needs --region or --carbon-grams-per-kwh", subject="--objective")
+
+
+_FIGURES: Sequence[tuple[str, str, str]] = (
+    ("energy_watt_hours_per_video_hour", "Wh", "energy"),
+    ("cost_per_video_hour", "{currency}", "cost"),
+    ("carbon_grams_per_video_hour", "g CO2e", "carbon"),
+    ("bitrate_kbps", "kbit/s", "bitrate"),
+    ("encode_speed_ratio", "x real time", "speed"),
+    ("vmaf", "", "VMAF"),
+)
+"""Value, unit and name, of an hour of video."""
+
+
+def _print(answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        _print_one(answer)
+    chosen = [answer for answer in answers if answer.choice is not None]
+    if len(answers) > 1:
+        print_table(
+            ("video", "configuration", "VMAF", "kbit/s", "Wh an hour", "encodes"),
+            [
+                (
+                    answer.input,
+                    _name(answer.choice),
+                    f"{answer.choice.values.vmaf.mean:.2f}",
+                    f"{answer.choice.bitrate_kbps:.0f}",
+                    shown(_mean(answer.choice, "energy_watt_hours_per_video_hour")),
+                    str(answer.encodes),
+                )
+                for answer in chosen
+                if answer.choice is not None
+            ],
+            text=("configuration",),
+        )
+
+
+def _print_one(answer: Answer) -> None:
+    out, choice = console(), answer.choice
+    if choice is None:
+        out.print(f"{answer.input}: {answer.reason}")
+    else:
+        sure = "" if choice.probability_best is None else f", {choice.probability_best:.0%} sure"
+        out.print(f"{answer.input}: {_name(choice)}", style="bold")
+        out.print(f"  {answer.reason}{sure}; stopped: {answer.stopped}")
+        out.print(f"  {shlex.join(choice.command)}", soft_wrap=True)
+        if choice.validity:
+            out.print(f"  energy not valid: {', '.join(choice.validity)}")
+        points = [("chosen", choice)]
+        if answer.baseline is not None and answer.baseline.scenario != choice.scenario:
+            points.append(("usual", answer.baseline))
+        print_table(
+            ("an hour of video", *(name for name, _ in points), *(f"{name} 90 %" for name, _ in points)),
+            [
+                (
+                    f"{label}, {unit.format(currency=choice.currency)}" if unit else label,
+                    *(shown(_mean(point, field)) for _, point in points),
+                    *(_interval(point, field) for _, point in points),
+                )
+                for field, unit, label in _FIGURES
+            ],
+        )
+        _print_savings(answer, out.print)
+    _print_front(answer)
+    _print_ladder(answer)
+    share = f"{answer.sampled_seconds:.0f} of {answer.video_seconds:.0f} s in {answer.samples} samples"
+    encoded = "all of the video" if answer.sampled_seconds >= answer.video_seconds else share
+    effort = f"{answer.encodes} encodes of {encoded}, {answer.encoder_cpu_seconds:.0f} CPU seconds"
+    out.print(f"{effort}: {answer.results}", soft_wrap=True)
+
+
+def _name(point: Point | None) -> str:
+    return "-" if point is None else f"{point.encoder} {point.preset} crf {point.crf:g}"
+
+
+def _mean(point: Point, field: str) -> float | None:
+    interval = getattr(point.values, field)
+    return None if interval is None else float(interval.mean)
+
+
+def _interval(point: Point, field: str) -> str:
+    interval = getattr(point.values, field)
+    return "-" if interval is None else f"{shown(interval.low)} to {shown(interval.high)}"
+
+
+def _print_savings(answer: Answer, say: Callable[[str], None]) -> None:
+    if answer.savings is None or answer.choice is None or answer.baseline is None:
+        return
+    if answer.baseline.scenario == answer.choice.scenario:
+        say("  the same as what was usual")
+        return
+    for saved, what in ((answer.savings.video, "this video"), (answer.savings.month, "a month")):
+        parts = [
+            (saved.energy_watt_hours, "Wh"),
+            (saved.cost, str(answer.choice.currency)),
+            (saved.carbon_grams, "g CO2e"),
+            (saved.gigabytes, "GB"),
+        ]
+        figures = ", ".join(f"{shown(value)} {unit}" for value, unit in parts if value is not None)
+        if saved.hours:
+            say(f"  saved in {what} ({shown(saved.hours)} h): {figures}")
+
+
+def _print_front(answer: Answer) -> None:
+    if len(answer.front) < 2:
+        return
+    print_table(
+        ("configuration", answer.objective, "VMAF", "holds", "next\nVMAF point"),
+        [
+            (
+                f"{row.encoder} {row.preset} crf {row.crf:g}",
+                shown(row.objective_value),
+                f"{row.vmaf:.2f}",
+                "yes" if row.holds else "no",
+                "-" if row.next_vmaf_point_ratio is None else f"{row.next_vmaf_point_ratio:+.1%}",
+            )
+            for row in answer.front
+        ],
+        title=f"Front of {answer.objective} and VMAF",
+    )
+
+
+def _print_ladder(answer: Answer) -> None:
+    ladder = answer.ladder
+    if ladder is None:
+        return
+    above = {switch.from_height: switch.kbps for switch in ladder.switches}
+    print_table(
+        ("rung", "crf", "kbit/s", "VMAF", "up to\nkbit/s"),
+        [
+            (
+                rung.resolution,
+                f"{rung.crf:g}",
+                f"{rung.bitrate_kbps:.0f}",
+                "-" if rung.vmaf is None else f"{rung.vmaf:.2f}",
+                shown(above.get(int(rung.resolution.partition("x")[2]))),
+            )
+            for rung in ladder.rungs
+        ],
+        title=f"Ladder of {ladder.encoder} {ladder.preset}",
+    )
+    for height in ladder.never_best:
+        console().print(f"  {height} lines: another size looks better at every bitrate")
+    if ladder.energy_watt_hours_per_video_hour is not None:
+        console().print(
+            f"  all rungs together: {shown(ladder.energy_watt_hours_per_video_hour)} Wh an hour of video"
+        )

@@ -1,0 +1,313 @@
+"""What a search says: the configuration with its command, what it saves, the front, the next VMAF point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.advice.curves import Configuration
+from advisor.advice.samples import Interval
+from advisor.advice.search import holds
+from advisor.common.front import front
+from advisor.results.derived import core_seconds
+from advisor.video.encoders import ENCODERS
+from wattframe.report.answer import Tuned
+from wattframe.tuning.clip import Video
+from wattframe.tuning.encodes import Encode
+from wattframe.tuning.ladder import Ladder
+from wattframe.tuning.search import Outcome, Search, named
+
+__all__ = ["Answer", "Point", "Values", "answer_of", "command", "tuned_of"]
+
+_NORMAL = 1.645
+"""Standard deviations to either side of an interval of 90 %."""
+_MP4_LIKE = (".mp4", ".m4v", ".mov")
+_LESS_THAN_BITS = 0.5
+"""How much the energy of samples differs, beside how much their bitrates do."""
+
+
+class Values(Struct, frozen=True, kw_only=True):
+    """What a configuration takes and gives, of the whole video, with 90 % intervals; unknown is None."""
+
+    energy_watt_hours_per_video_hour: Interval | None
+    cost_per_video_hour: Interval | None
+    carbon_grams_per_video_hour: Interval | None
+    bitrate_kbps: Interval
+    encode_speed_ratio: Interval | None
+    vmaf: Interval
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """One configuration that was encoded."""
+
+    scenario: str
+    """Its name in the result file."""
+    encoder: str
+    preset: str
+    crf: float
+    resolution: str | None
+    bitrate_kbps: float
+    values: Values
+    tier: str | None
+    """``measured`` or ``modelled`` energy."""
+    currency: str | None
+    repeats: int
+    validity: tuple[str, ...]
+    """Why its energy should not be trusted."""
+    command: list[str]
+    probability_best: float | None = None
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """What is saved against the baseline; negative where more is needed."""
+
+    hours: float
+    energy_watt_hours: float | None
+    cost: float | None
+    carbon_grams: float | None
+    gigabytes: float | None
+
+
+class Savings(Struct, frozen=True, kw_only=True):
+    """For this video, and for as much video as a month brings."""
+
+    video: Saved
+    month: Saved
+    ratios: dict[str, float]
+    """By figure: 0.3 is 30 % less than the baseline."""
+
+
+class FrontRow(Struct, frozen=True, kw_only=True):
+    """A configuration that no other beats in both the objective and VMAF."""
+
+    encoder: str
+    preset: str
+    crf: float
+    objective_value: float
+    vmaf: float
+    holds: bool
+    next_vmaf_point_ratio: float | None
+    """What one more point costs from here to the next of the front, as a ratio of the objective."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The document of one search."""
+
+    input: str
+    objective: str
+    constraints: dict[str, float | None]
+    choice: Point | None
+    reason: str
+    baseline: Point | None
+    savings: Savings | None
+    front: tuple[FrontRow, ...]
+    next_vmaf_point_ratio: float | None
+    samples: int
+    sampled_seconds: float
+    video_seconds: float
+    encodes: int
+    encoder_cpu_seconds: float
+    stopped: str
+    left_out: dict[str, int]
+    results: str
+    ladder: Ladder | None = None
+
+
+def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float) -> Answer:
+    """What the search says of one of its videos."""
+    verdict, goal = outcome.verdict, search.goal
+    points = {c: _point(search, video, c) for c in _encoded(search, video)}
+    choice = points.get(verdict.leader) if verdict.leader is not None else None
+    if choice is not None:
+        choice = replace(choice, probability_best=verdict.probability)
+    baseline = points.get(search.baseline) if search.baseline is not None else None
+    made = [e for e in search.encodes.made if e.video == video.name]
+    clip = search.clips[video.name]
+    return Answer(
+        input=video.name,
+        objective=goal.objective,
+        constraints={
+            "min_vmaf": goal.min_vmaf,
+            "max_bitrate_kbps": goal.max_kbps,
+            "min_speed": goal.min_speed,
+        },
+        choice=choice,
+        reason=_reason(search, outcome, points),
+        baseline=baseline,
+        savings=_savings(choice, baseline, video, month_hours) if choice and baseline else None,
+        front=_front(search, outcome, video),
+        next_vmaf_point_ratio=verdict.next_vmaf_point_ratio,
+        samples=len(clip.samples),
+        sampled_seconds=sum(sample.piece.seconds for sample in clip.samples),
+        video_seconds=video.seconds,
+        encodes=len(made),
+        encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in made),
+        stopped="sure" if outcome.stopped == "hopeless" else outcome.stopped,
+        left_out=outcome.failures,
+        results=str(results),
+    )
+
+
+def tuned_of(answer: Answer) -> Tuned | None:
+    """The choice as the report of the result file takes it; None without one."""
+    choice = answer.choice
+    if choice is None:
+        return None
+    basis = answer.reason[:1].upper() + answer.reason[1:]
+    if choice.probability_best is not None:
+        basis += f", the best within 2 % with a probability of {choice.probability_best:.0%}"
+    return Tuned(
+        scenario=choice.scenario,
+        baseline=None if answer.baseline is None else answer.baseline.scenario,
+        basis=f"{basis}. Looked for by wattframe tune in {answer.encodes} encodes",
+        min_vmaf=answer.constraints["min_vmaf"] or 0.0,
+    )
+
+
+def command(video: Video, configuration: Configuration, resolution: str | None = None) -> list[str]:
+    """ffmpeg for the whole video with its sound, as one would write it."""
+    encoder = ENCODERS[configuration.encoder]
+
+    def filled(template: Sequence[str], value: str) -> list[str]:
+        return [part.replace("{}", value) for part in template]
+
+    filters = [] if resolution is None else [f"scale={resolution.replace('x', ':')}:flags=bicubic"]
+    filters += [encoder.upload] if encoder.upload else []
+    path = Path(video.name)
+    # a name with a colon would be a protocol, and MP4 does not take the sound of every other container
+    source = f"file:{path}" if ":" in video.name else video.name
+    suffix = ".mp4" if path.suffix.lower() in _MP4_LIKE else ".mkv"
+    name = f"{path.stem}-{configuration.encoder}-{configuration.preset}-{configuration.crf:g}{suffix}"
+    return [
+        *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", "-map", "0:a?", "-c:a", "copy"),
+        *(["-vf", ",".join(filters)] if filters else []),
+        *("-c:v", encoder.name, *filled(encoder.preset, configuration.preset), *encoder.offline),
+        *encoder.fixed,
+        *filled(encoder.constant_quality, f"{configuration.crf:g}"),
+        name,
+    ]
+
+
+def _encoded(search: Search, video: Video) -> list[Configuration]:
+    return list(dict.fromkeys(t.place.configuration for t in search.trials() if t.place.video == video.name))
+
+
+def _repeats(search: Search, video: Video, configuration: Configuration) -> list[Encode]:
+    return [e for e in search.current() if e.video == video.name and e.configuration == configuration]
+
+
+def _point(search: Search, video: Video, configuration: Configuration) -> Point:
+    repeats = _repeats(search, video, configuration)
+    option, encode = search.option(repeats), repeats[-1]
+    kbps = encode.kbps
+    noise = _NORMAL * search.noise() / math.sqrt(len(repeats))
+    relative = math.hypot(noise, _LESS_THAN_BITS * kbps.half_width / kbps.mean)
+
+    def interval(value: float | None, factor: float = 1.0) -> Interval | None:
+        if value is None:
+            return None
+        return Interval(value * factor, value * factor * (1 - relative), value * factor * (1 + relative))
+
+    vmaf = encode.vmaf
+    return Point(
+        scenario=encode.scenario,
+        encoder=configuration.encoder,
+        preset=configuration.preset,
+        crf=configuration.crf,
+        resolution=encode.resolution,
+        bitrate_kbps=kbps.mean,
+        values=Values(
+            # J for a second are W, and W for an hour are Wh
+            energy_watt_hours_per_video_hour=interval(option.energy_joules_per_video_second),
+            cost_per_video_hour=interval(option.cost_per_video_hour),
+            carbon_grams_per_video_hour=interval(option.carbon_grams_per_video_hour),
+            bitrate_kbps=Interval(kbps.mean, max(0.0, kbps.low), kbps.high),
+            encode_speed_ratio=interval(option.encode_speed_ratio),
+            vmaf=Interval(vmaf.mean, max(0.0, vmaf.low), min(100.0, vmaf.high)),
+        ),
+        tier=option.tier,
+        currency=option.currency,
+        repeats=len(repeats),
+        validity=option.validity,
+        command=command(video, configuration, encode.resolution),
+    )
+
+
+def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]) -> str:
+    goal = search.goal
+    asked = [f"VMAF {goal.min_vmaf:g}"]
+    asked += [f"at most {goal.max_kbps:.0f} kbit/s"] if goal.max_kbps is not None else []
+    asked += [f"{goal.min_speed:g} x real time"] if goal.min_speed is not None else []
+    if outcome.verdict.leader is not None:
+        return f"the least {goal.objective} that holds {' and '.join(asked)}"
+    nearest = max(points.items(), key=lambda item: item[1].values.vmaf.mean, default=None)
+    said = "nothing was encoded"
+    if nearest is not None:
+        reached = nearest[1].values
+        said = f"the highest is VMAF {reached.vmaf.mean:.2f} with {named(nearest[0])}, "
+        said += f"{reached.bitrate_kbps.mean:.0f} kbit/s"
+    found = (
+        "no configuration holds" if outcome.stopped == "hopeless" else "no configuration was found that holds"
+    )
+    return f"{found} {' and '.join(asked)}: {said}"
+
+
+_FIGURES = (
+    *("energy_watt_hours_per_video_hour", "cost_per_video_hour", "carbon_grams_per_video_hour"),
+    "bitrate_kbps",
+)
+
+
+def _savings(choice: Point, baseline: Point, video: Video, month_hours: float) -> Savings:
+    pairs = {name: (getattr(choice.values, name), getattr(baseline.values, name)) for name in _FIGURES}
+    less = {name: b.mean - a.mean for name, (a, b) in pairs.items() if a is not None and b is not None}
+
+    def saved(hours: float) -> Saved:
+        energy, cost, carbon, kbps = (less.get(name) for name in _FIGURES)
+        return Saved(
+            hours=hours,
+            energy_watt_hours=None if energy is None else energy * hours,
+            cost=None if cost is None else cost * hours,
+            carbon_grams=None if carbon is None else carbon * hours,
+            gigabytes=None if kbps is None else kbps * hours * 3600 / 8e6,
+        )
+
+    ratios = {name: less[name] / pairs[name][1].mean for name in less if pairs[name][1].mean}
+    return Savings(video=saved(video.seconds / 3600), month=saved(month_hours), ratios=ratios)
+
+
+def _front(search: Search, outcome: Outcome, video: Video) -> tuple[FrontRow, ...]:
+    trials = [t for t in outcome.trials if t.place.video == video.name]
+    best = front(
+        trials,
+        lambda a, b: (
+            a is not b
+            and a.objective <= b.objective
+            and a.vmaf >= b.vmaf
+            and (a.objective, -a.vmaf) != (b.objective, -b.vmaf)
+        ),
+    )
+    best.sort(key=lambda trial: trial.vmaf)
+    rows = []
+    for trial, above in zip(best, [*best[1:], None], strict=True):
+        points = above.vmaf - trial.vmaf if above is not None else 0.0
+        ratio = None
+        if above is not None and points > 0:
+            ratio = (above.objective / trial.objective) ** (1 / points) - 1
+        configuration = trial.place.configuration
+        rows.append(
+            FrontRow(
+                encoder=configuration.encoder,
+                preset=configuration.preset,
+                crf=configuration.crf,
+                objective_value=trial.objective,
+                vmaf=trial.vmaf,
+                holds=holds(trial, search.goal),
+                next_vmaf_point_ratio=ratio,
+            )
+        )
+    return tuple(rows)

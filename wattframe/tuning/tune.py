@@ -1,0 +1,247 @@
+"""From a request to its answers: look at the videos, open the session, search, tell."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from advisor.advice.curves import Configuration
+from advisor.advice.search import Goal
+from advisor.cost.model import CostModel
+from advisor.energy.gpu import open_gpus
+from advisor.energy.meter import open_meter
+from advisor.errors import InputError, WorkError
+from advisor.results import RESULT_GLOB, Host
+from advisor.video.complexity import ContentCache
+from advisor.video.encoders import ENCODERS
+from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
+from runner.display import Display
+from runner.preflight import look_at_content
+from runner.result_files import claimed, content_cache, new_result_path, outputs_folder, read_former
+from runner.session import RunSettings, Session
+from runner.stop import StopRequest
+from wattframe.tuning.answer import Answer, answer_of, command, tuned_of
+from wattframe.tuning.beforehand import earlier_trials, forecasts
+from wattframe.tuning.clip import Video, look_at_video
+from wattframe.tuning.encodes import Encodes, Notebook
+from wattframe.tuning.ladder import heights_of, ladder_of, size_of
+from wattframe.tuning.request import Request, configuration_of, options_among, seconds_of
+from wattframe.tuning.search import Search
+
+__all__ = ["plan", "tune"]
+
+Say = Callable[[str], object]
+
+
+class _Setting(Struct, frozen=True, kw_only=True):
+    """What a request comes to on this machine."""
+
+    ffmpeg: Path
+    able: Capabilities
+    videos: tuple[Video, ...]
+    options: tuple[Configuration, ...]
+    baseline: Configuration | None
+    goal: Goal
+    heights: tuple[int, ...]
+    """Of a ladder, the largest first; empty without one."""
+    budget_seconds: float
+
+
+def _setting(request: Request) -> _Setting:
+    ffmpeg = chosen_ffmpeg(request.ffmpeg)
+    able = capabilities(ffmpeg)
+    options = options_among(request.encoders, request.presets, able, ffmpeg)
+    baseline = None if request.baseline is None else configuration_of(request.baseline, able, ffmpeg)
+    budget_seconds = seconds_of(request.budget)
+    heights = () if request.ladder is None else tuple(heights_of(request.ladder))
+    videos = tuple(look_at_video(name) for name in request.inputs)
+    for video in videos:
+        if heights:
+            size_of(video, heights[0])
+        if video.source.is_variable_rate:
+            options = [o for o in options if not ENCODERS[o.encoder].constant_rate_only]
+    if not options:
+        raise InputError("expected encoders that take a varying frame rate", subject="--encoders")
+    return _Setting(
+        ffmpeg=ffmpeg,
+        able=able,
+        videos=videos,
+        options=tuple(options),
+        baseline=baseline,
+        goal=Goal(
+            objective=request.objective,
+            min_vmaf=request.min_vmaf,
+            max_kbps=request.max_kbps,
+            min_speed=request.min_speed,
+        ),
+        heights=heights,
+        budget_seconds=budget_seconds,
+    )
+
+
+def plan(request: Request) -> Iterator[str]:
+    """What a tune would do, in lines.
+
+    Raises
+    ------
+    InputError
+        As `tune`.
+    """
+    setting = _setting(request)
+    for video in setting.videos:
+        pieces = (
+            f"{len(video.pieces)} pieces" if len(video.pieces) > 1 else "cannot be cut: encoded as a whole"
+        )
+        yield f"{video.name}: {video.seconds:.1f} s, {pieces}"
+    families = dict.fromkeys(option.family for option in setting.options)
+    count = f"{len(setting.options)} configurations of {len(families)} encoders and presets"
+    yield f"{count}, for {setting.budget_seconds:g} s:"
+    for encoder in dict.fromkeys(name for name, _ in families):
+        yield f"  {encoder}: {', '.join(preset for name, preset in families if name == encoder)}"
+    first = setting.baseline or setting.options[len(setting.options) // 2]
+    yield f"First: {shlex.join(command(setting.videos[0], first))}"
+
+
+def tune(request: Request, model: CostModel, say: Say) -> list[Answer]:
+    """Search, and answer for every video; with ``for_all`` each answer has the same choice.
+
+    Raises
+    ------
+    InputError
+        A video, an encoder or an option that cannot be used.
+    WorkError
+        No encode worked, or the result file cannot be written.
+    """
+    setting = _setting(request)
+    for video in setting.videos:
+        if video.source.is_variable_rate:
+            say(f"{video.name}: its frame rate varies: every frame keeps its time")
+    try:
+        request.output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(
+            f"expected a folder that can be made: {exc.strerror}", subject=request.output_dir
+        ) from exc
+    sizes = {video.name: Path(video.name).stat().st_size for video in setting.videos}
+    path = _newest(request.output_dir, sizes) if request.resume else new_result_path(request.output_dir)
+    with StopRequest(seconds=setting.budget_seconds) as stop, claimed(path):
+        return _search(request, setting, model, path, sizes, stop, say)
+
+
+def _search(
+    request: Request,
+    setting: _Setting,
+    model: CostModel,
+    path: Path,
+    sizes: dict[str, int],
+    stop: StopRequest,
+    say: Say,
+) -> list[Answer]:
+    contents = look_at_content(
+        {video.name: video.source for video in setting.videos},
+        setting.ffmpeg,
+        setting.able,
+        ContentCache(content_cache()),
+        say,
+    )
+    settings = RunSettings(
+        ffmpeg=setting.ffmpeg,
+        capabilities=setting.able,
+        # nothing has to settle where no energy counts
+        stabilization_seconds=0.0 if setting.goal.objective == "bitrate" else 1.0,
+        needs_outputs=True,
+        procfs=request.procfs,
+        sysfs=request.sysfs,
+    )
+    meter = open_meter(sysfs=request.sysfs, procfs=request.procfs)
+    display = Display((), quiet=request.quiet, limit_seconds=setting.budget_seconds)
+    with display, open_gpus() as gpus, meter:
+        session = Session(path, settings, meter, gpus, stop, display)
+        notebook = Notebook(videos=sizes)
+        if request.resume:
+            session.resume(read_former(path))
+            notebook = Notebook.read(path)
+        encodes = Encodes(session, setting.ffmpeg, notebook)
+        machine = session.run.host or Host()
+        goal = setting.goal
+        earlier = earlier_trials(request.output_dir, machine, goal.objective, model, but=session.run.run_id)
+        groups = [setting.videos] if request.for_all else [(video,) for video in setting.videos]
+        answers = []
+        for number, group in enumerate(groups):
+            end = time.monotonic() + stop.seconds_left / (len(groups) - number)
+            search = Search(
+                encodes,
+                goal,
+                setting.options,
+                group,
+                baseline=setting.baseline,
+                model=model,
+                run=lambda: session.run,
+                folder=outputs_folder(path),
+                stopped=partial(_stopped, stop, end),
+                seconds_left=partial(_left, end),
+                say=display.say,
+                precision=request.precision,
+                encode_whole=request.whole,
+                earlier=earlier,
+                forecasts=[
+                    forecast
+                    for video in group
+                    for forecast in forecasts(
+                        request.models_dir,
+                        machine,
+                        video,
+                        setting.options,
+                        goal.objective,
+                        model,
+                        contents.get(video.name, {}),
+                    )
+                ],
+                contents=contents,
+                prefixed=len(setting.videos) > 1,
+                resolutions={video.name: _top(video, setting.heights) for video in group},
+            )
+            with contextlib.closing(search):
+                outcome = search.run()
+                if not encodes.made and outcome.stopped == "budget":
+                    raise WorkError(f"a budget of {request.budget} is too small for one encode")
+                for video in group:
+                    ladder = None
+                    if setting.heights and outcome.verdict.leader is not None:
+                        ladder = ladder_of(search, video, outcome.verdict.leader, setting.heights)
+                    answer = answer_of(search, outcome, video, path, request.month_hours)
+                    answers.append(replace(answer, ladder=ladder))
+        choices = [tuned for answer in answers if (tuned := tuned_of(answer)) is not None]
+        encodes.note(replace(encodes.notebook, choices=tuple(choices)))
+        session.finish()
+    return answers
+
+
+def _top(video: Video, heights: Sequence[int]) -> str | None:
+    """The size that is searched: of a ladder the largest."""
+    return size_of(video, heights[0]) if heights else None
+
+
+def _stopped(stop: StopRequest, end: float) -> str | None:
+    return "interrupted" if stop.interrupted else "budget" if stop.asked or not _left(end) else None
+
+
+def _left(end: float) -> float:
+    """Seconds until ``end`` of the monotonic clock."""
+    return max(0.0, end - time.monotonic())
+
+
+def _newest(folder: Path, sizes: dict[str, int]) -> Path:
+    """The result file of the last tune on these videos."""
+    for path in sorted(folder.glob(RESULT_GLOB), reverse=True):
+        with contextlib.suppress(InputError):
+            if Notebook.read(path).videos == sizes:
+                return path
+    raise InputError(f"expected the result file of a tune on these videos in {folder}", subject="--resume")
