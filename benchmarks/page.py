@@ -14,7 +14,7 @@ __all__ = ["refresh", "section", "table"]
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
-_MODULES = {"runner_matrix": "runner_overhead"}
+_MODULES = {"runner_matrix": "runner_overhead", "live_transports": "live"}
 """Benchmarks that are another one's module with other arguments."""
 
 

@@ -66,6 +66,8 @@ BENCHES = (
     Bench("quality_speed", ("--rounds", "1", "--seconds", "4", "--pairs", "4", "--no-peer"), ()),
     Bench("quality_ladder", ("--seconds", "1", "--lines", "720"), ()),
     Bench("quality_restart", ("--pairs", "9"), ()),
+    Bench("live", ("--minutes", "2.5", "--every", "8"), (), ("nginx", "prometheus")),
+    Bench("live_transports", ("--transports",), ("--transports",), ("nginx",), "live"),
     Bench("runner_overhead", ("--rounds", "1", "--duration", "10"), (), ("/usr/bin/time",)),
     Bench(
         "runner_matrix", (*_MATRIX, "--duration", "2"), (*_MATRIX, "--duration", "80"), (), "runner_overhead"

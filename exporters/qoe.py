@@ -30,10 +30,11 @@ from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.results.folder import ResultFolder, Shown
 from advisor.scoring import scores
 from advisor.video.ffmpeg import chosen_ffmpeg
-from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters import live
+from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, whole_number
+from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, number, whole_number
 
 __all__ = ["EXPORTER", "QoeCollector", "Work"]
 
@@ -412,6 +413,14 @@ _OPTIONS = (
     Option(
         "--cluster-tls", "QOE_CLUSTER_TLS", None, folder, "folder of ca.pem, cert.pem and key.pem for tls://"
     ),
+    Option("--live", "QOE_LIVE", None, existing_file, "list (YAML) of live streams to watch: streams.yaml"),
+    Option(
+        "--live-cpu",
+        "QOE_LIVE_CPU",
+        None,
+        number(0, 1024, above=True),
+        "CPU seconds a second for live streams; unset: the list's, or 0.5",
+    ),
 )
 
 
@@ -461,7 +470,7 @@ def _on_cluster(options: Namespace, ffmpeg: Path) -> Elsewhere:
     return PatientScoring(options.cluster, options.cluster_tls, ffmpeg, notice).measure
 
 
-def _build(options: Namespace) -> list[QoeCollector]:
+def _build(options: Namespace) -> list[Collector]:
     settings = QualitySettings(
         model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr
     )
@@ -475,7 +484,17 @@ def _build(options: Namespace) -> list[QoeCollector]:
     media = (_SAMPLES,) if options.media_dir is None else options.media_dir
     roots = tuple(path.resolve() for path in (options.results_dir, *media))
     work = Work(_queue(options), roots, settings, options.pairs)
-    return [QoeCollector(results, options.results_dir, work)]
+    return [QoeCollector(results, options.results_dir, work), *_live(options)]
+
+
+def _live(options: Namespace) -> list[Collector]:
+    if options.live is None:
+        return []
+    try:
+        ffmpeg = str(chosen_ffmpeg(options.ffmpeg))
+    except FfmpegError as exc:
+        raise InputError(str(exc), subject="--live") from exc
+    return [live.LiveCollector(options.live, ffmpeg, options.live_cpu, nice=options.nice)]
 
 
 EXPORTER = Exporter(
@@ -484,7 +503,7 @@ EXPORTER = Exporter(
     port=9503,
     options=_OPTIONS,
     build=_build,
-    families=declared(globals()),
+    families=(*declared(globals()), *live.FAMILIES),
 )
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ LINES += [Line(Path("help"), command.example) for command in cli.COMMANDS.values
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The repository's folders beside a folder of results: what a reader has after a first run."""
-    for name in ("samples", "scenarios", "prometheus.yml", ".env.example"):
+    for name in ("docker", "samples", "scenarios", "prometheus.yml", ".env.example"):
         (tmp_path / name).symlink_to(ROOT / name)
     results = tmp_path / "test_results"
     results.mkdir()

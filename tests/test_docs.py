@@ -101,14 +101,14 @@ def test_every_alert_threshold_and_recorded_series_is_documented() -> None:
 
 def test_thresholds_in_the_docs_are_those_of_the_rules() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text()
-    written = dict(re.findall(r"\| `(wattframe:[^`]+)` \| (\d+) \|", page))
+    written = dict(re.findall(r"\| `(wattframe:[^`]+)` \| ([\d.]+) \|", page))
     for group in yaml.safe_load((RULES / "limits.yml").read_text())["groups"]:
         for rule in group["rules"]:
-            factors = re.fullmatch(r"vector\((\d+)(?: \* (\d+))?\)", rule["expr"])
+            factors = re.fullmatch(r"vector\(([\d.]+)(?: \* (\d+))?\)", rule["expr"])
             assert factors
             labels = ",".join(f'{name}="{value}"' for name, value in rule.get("labels", {}).items())
             series = rule["record"] + (f"{{{labels}}}" if labels else "")
-            assert int(written[series]) == int(factors[1]) * int(factors[2] or 1)
+            assert float(written[series]) == float(factors[1]) * int(factors[2] or 1)
 
 
 @pytest.mark.parametrize("package", ["advisor", "wattframe"])

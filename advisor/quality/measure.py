@@ -232,8 +232,10 @@ def better(
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=output.media.path)
     unread = source.seconds - float(reference.times[-1] - reference.times[0]) > 1.0
-    if unread and not output.wide and not offset and doubtful(reference.pictures, seen.pictures, pairing):
-        return replace(output, wide=True)
+    if unread and not output.wide:
+        cut_short = bool(offset) and pairing.first + len(pairing.partners) < len(seen.times)
+        if cut_short or (not offset and doubtful(reference.pictures, seen.pictures, pairing)):
+            return replace(output, wide=True)
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
     if settings.crop == "auto" and output.comparison.crop != Crop() and not output.registered:
         changed = replace(_registered(work, changed, source), registered=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.boards import cost, overview, power, predictions, qoe, qoe_cost, results
+from grafana.boards import cost, live, overview, power, predictions, qoe, qoe_cost, results
 from grafana.panels import Json
 
 __all__ = ["BOARDS"]
@@ -12,6 +12,7 @@ BOARDS: dict[str, Json] = {
     "power": power.BOARD,
     "results": results.BOARD,
     "qoe": qoe.BOARD,
+    "live": live.BOARD,
     "cost": cost.BOARD,
     "predictions": predictions.BOARD,
     "qoe_cost": qoe_cost.BOARD,

@@ -20,6 +20,7 @@ __all__ = [
     "cost_in_region",
     "once",
     "total_in_region",
+    "variable",
     "vmaf",
 ]
 

@@ -35,6 +35,7 @@ def test_docker_compose_1_29_reads_it() -> None:
     assert services.keys() - profiles.keys() == {*STARTED, "grafana"}
     assert profiles == {
         "nginx-rtmp": ["live"],
+        "transcoder": ["live"],
         "gpu": ["nvidia"],
         "retrain": ["tools"],
         "runner": ["tools"],
@@ -51,7 +52,7 @@ def test_the_compose_specification_allows_it() -> None:
 def test_no_two_services_build_the_same_tag() -> None:
     """BuildKit builds in parallel: of two that write one tag, one fails."""
     built = [service["image"] for service in SERVICES.values() if "build" in service]
-    assert len(set(built)) == len(built) == 11
+    assert len(set(built)) == len(built) == 12
 
 
 def test_every_port_is_bound_to_the_address_that_is_set() -> None:

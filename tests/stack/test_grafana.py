@@ -128,7 +128,7 @@ def test_variables_that_are_used_are_defined(name: str) -> None:
     board = BOARDS[name]
     defined = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board["panels"])
-    for variable in ("run", "scenario", "region", "encoder", "host"):
+    for variable in ("run", "scenario", "region", "encoder", "host", "stream"):
         if f"${variable}" in text:
             assert variable in defined
 
@@ -144,4 +144,4 @@ def test_a_board_works_in_any_grafana(name: str) -> None:
 
 def test_the_variables_that_were_asked_for_exist() -> None:
     found = {v["name"] for board in BOARDS.values() for v in board["templating"]["list"]}
-    assert found >= {"run", "scenario", "region", "encoder"}
+    assert found >= {"run", "scenario", "region", "encoder", "stream"}

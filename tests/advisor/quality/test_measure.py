@@ -223,13 +223,18 @@ def test_looped_input_is_reproduced_frame_by_frame(videos: Path, tmp_path: Path)
     assert short.reason == "the reference ends before the output: 1.00 against 2.50 s"
 
 
-def test_an_output_of_a_later_part_is_found_in_a_long_reference(tmp_path: Path) -> None:
-    """Six seconds in, three seconds long: the first pass reads no further than the fourth second."""
+@pytest.mark.parametrize(("begin", "seconds"), [(6, 3), (5, 7)])
+def test_an_output_of_a_later_part_is_found_in_a_long_reference(
+    tmp_path: Path, begin: int, seconds: int
+) -> None:
+    """Three seconds from the sixth on: the first pass reads no further than the fourth. Seven from the
+    fifth on: it reads up to the eighth, and finds the beginning of what goes on behind that.
+    """
     source = ("-f", "lavfi", "-i", "mandelbrot=s=160x90:r=10:end_scale=0.01:end_pts=60")
     ffmpeg(tmp_path, *source, "-t", "12", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "long.mkv")
-    ffmpeg(tmp_path, "-ss", "6", "-i", "long.mkv", "-t", "3", "-c:v", "libx264", "part.mp4")
+    ffmpeg(tmp_path, "-ss", f"{begin}", "-i", "long.mkv", "-t", f"{seconds}", "-c:v", "libx264", "part.mp4")
     found = quality.compute_quality(tmp_path / "long.mkv", tmp_path / "part.mp4")
-    assert (found.aligned, found.frames, found.offset_seconds) == (True, 30, pytest.approx(6.0))
+    assert (found.aligned, found.frames, found.offset_seconds) == (True, 10 * seconds, pytest.approx(begin))
 
 
 def test_a_cut_input_is_reproduced(videos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,403 @@
+"""One window of one live stream: all its addresses fetched together, laid side by side, scored and checked.
+
+It is done by a process of its own, ``python -m advisor.quality.live_window FOLDER``, with a `Request` as JSON
+on stdin; its `Answer` is ``answer.json`` in the folder. So a stream that makes a decoder crash or a server
+that never answers hurts nobody else, the CPU that it took is known to the kernel, and no memory stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from advisor.errors import FfmpegError, MediaError
+from advisor.quality.live import REFERENCE
+from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
+from advisor.quality.live_checks import Checks, check
+from advisor.quality.matching import paired
+from advisor.quality.measure import begun, measure
+from advisor.quality.passes import Work, ffmpeg_command
+from advisor.quality.probe import Media, probe
+from advisor.quality.process import run_ffmpeg
+from advisor.quality.settings import QualitySettings
+from advisor.quality.tracks import read_track, track_filters
+from advisor.results import Quality
+
+__all__ = [
+    "ANSWER",
+    "OUTCOMES",
+    "Answer",
+    "Request",
+    "Scores",
+    "Seen",
+    "Window",
+    "begins",
+    "run_window",
+    "window",
+]
+
+ANSWER = "answer.json"
+Outcome = Literal["scored", "unaligned", "checked", "lost", "unreachable", "damaged", "failed"]
+OUTCOMES: dict[Outcome, str] = {
+    "scored": "compared with the reference",
+    "unaligned": "its frames and the reference's do not belong together",
+    "checked": "there was no reference, or it did not come",
+    "lost": "it came and ended too early",
+    "unreachable": "nothing came",
+    "damaged": "it cannot be decoded",
+    "failed": "the measurement itself failed",
+}
+"""What can come of a window, and what that means."""
+
+_LAG_SECONDS = ((-2.0, 11.0), (9.0, 22.0), (-13.0, 0.0))
+"""Where an unknown lag is looked for, one range after the other."""
+_TRY_SECONDS = 3.5
+"""How far a lag is looked for to both sides of a guess, in one comparison."""
+_STEADY_SECONDS, _PIECES_SECONDS = 1.0, 5.0
+"""How much a lag that was found changes until the next window: by jitter, and by a piece of a playlist."""
+_LEAST_SHARE = 0.6
+"""Of a window's frames that have to lie in the reference: a few may fit somewhere else by chance."""
+_PATIENCE_SECONDS = 12.0
+"""More than the window itself that a stream is waited for."""
+_ROUNDING_SECONDS = 0.0005
+_LIMIT_SECONDS, _END_SECONDS, _POLL_MILLISECONDS = 300.0, 5.0, 200
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is to be done."""
+
+    addresses: dict[str, str]
+    """By name; what is called `REFERENCE` is compared with."""
+    window_seconds: Annotated[float, Meta(gt=0)]
+    ffmpeg: str
+    lags: dict[str, float] = {}
+    """Seconds by which renditions were last found to be behind the reference."""
+    absent: frozenset[str] = frozenset()
+    """Those that did not come the last time: they are looked for, and the others do not wait for them."""
+    search: int = 0
+    """Which range to look in for the lags that are not known: counts windows without success."""
+    keyframe_seconds: float = 3.0
+    """Time without a key frame that is reckoned with."""
+    threads: int = 1
+    nice: int = 10
+    """Added to the niceness of the process and all that it starts."""
+
+
+class Scores(Struct, frozen=True, kw_only=True):
+    """A rendition against the reference."""
+
+    vmaf: float | None
+    psnr_decibels: float | None
+    ssim_ratio: float | None
+    lag_seconds: float
+    """By how much its frames come later than the same ones of the reference."""
+    frames: int
+    notes: list[str] = []
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What a window showed of one address. None is not known."""
+
+    outcome: Outcome
+    reason: str | None = None
+    up: bool = False
+    """Video came to the end of the window."""
+    scores: Scores | None = None
+    checks: Checks | None = None
+    bitrate_kbps: float | None = None
+    frame_rate: float | None = None
+    missing_frames: int | None = None
+    keyframe_age_seconds: float | None = None
+    reconnects: int = 0
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """By name, in the order of the addresses."""
+
+    seen: dict[str, Seen]
+    keyframe_seconds: float
+
+
+class Window(Struct, frozen=True):
+    """What the process of a window came to."""
+
+    answer: Answer | None
+    """None: it failed, for this ``problem``."""
+    cpu_seconds: float
+    """Of it and all that it started."""
+    problem: str | None = None
+
+
+def run_window(
+    request: Request, folder: Path, *, stopped: Callable[[], bool], limit_seconds: float = _LIMIT_SECONDS
+) -> Window:
+    """`window` in a process of its own, which is ended when ``stopped`` says so or the time is up.
+
+    ``folder`` is empty and the caller's, who removes it.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "advisor.quality.live_window", str(folder.absolute())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).resolve().parents[2],
+        process_group=0,
+    )
+    assert process.stdin is not None  # noqa: S101
+    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+        stdin.write(msgspec.json.encode(request))
+    limit, problem = time.monotonic() + limit_seconds, None
+    handle = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        while not poll.poll(_POLL_MILLISECONDS):
+            late = time.monotonic() > limit
+            if not late and (problem is not None or not stopped()):
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM if problem is None else signal.SIGKILL)
+            problem = problem or (f"it took longer than {limit_seconds:g} s" if late else "it was stopped")
+            limit = time.monotonic() + _END_SECONDS
+    finally:
+        os.close(handle)
+    with contextlib.suppress(ProcessLookupError):  # what it left behind, while the number is still its own
+        os.killpg(process.pid, signal.SIGKILL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    try:
+        return Window(msgspec.json.decode((folder / ANSWER).read_bytes(), type=Answer), cpu)
+    except (OSError, msgspec.DecodeError):
+        return Window(None, cpu, problem or f"its process ended with code {process.returncode}")
+
+
+class _Reach(Struct, frozen=True):
+    """Where the lag of a rendition is looked for, in seconds."""
+
+    low: float
+    high: float
+
+    @property
+    def guesses(self) -> list[float]:
+        """Middles of parts that one comparison can search."""
+        if self.high - self.low <= 2 * _PIECES_SECONDS:
+            return [(self.low + self.high) / 2]
+        return [self.low + _TRY_SECONDS, self.high - _TRY_SECONDS]
+
+
+def _reach(request: Request, name: str) -> _Reach:
+    lag = request.lags.get(name)
+    if lag is None:
+        return _Reach(*_LAG_SECONDS[request.search % len(_LAG_SECONDS)])
+    pieces = any(comes_in_pieces(request.addresses[one]) for one in (name, REFERENCE))
+    spread = _PIECES_SECONDS if pieces else _STEADY_SECONDS
+    return _Reach(lag - spread, lag + spread)
+
+
+def begins(request: Request) -> dict[str, tuple[float, float]]:
+    """When each address is opened, in seconds from now, and the seconds of video that are wanted of it.
+
+    A rendition that lags is opened later, so that both hold the same pictures; the reference begins with a
+    key frame before it and goes on behind it.
+
+    >>> begins(Request(addresses={"reference": "udp://a", "x": "udp://b"}, window_seconds=4, ffmpeg="",
+    ...                lags={"x": 6.0}, keyframe_seconds=2))
+    {'reference': (0.0, 10.0), 'x': (9.0, 4.0)}
+    """
+    window, keys = request.window_seconds, request.keyframe_seconds
+    addresses = request.addresses
+    if any(is_recorded(address) for address in addresses.values()):
+        return {name: (0.0, window + 2 * keys * (name == REFERENCE)) for name in addresses}
+    if REFERENCE not in addresses:
+        return dict.fromkeys(addresses, (0.0, window))
+    reaches = {name: _reach(request, name) for name in addresses if name not in {REFERENCE, *request.absent}}
+    opened = {name: keys + reach.high for name, reach in reaches.items()}
+    earliest = min([0.0, *opened.values()])
+    widest = max([0.0, *(reach.high - reach.low for reach in reaches.values())])
+    plan = {name: (opened.get(name, earliest) - earliest, window) for name in addresses}
+    return plan | {REFERENCE: (-earliest, window + 2 * keys + widest)}
+
+
+def window(request: Request, folder: Path) -> Answer:
+    """Look at the stream once; leaves what it fetched in ``folder``."""
+    captures = _fetched(request, folder)
+    reference = captures.get(REFERENCE)
+    seen = {name: _seen(request, name, captured, reference) for name, captured in captures.items()}
+    intervals = [one.keyframe_interval for one in captures.values() if one.packets]
+    return Answer(seen=seen, keyframe_seconds=min(10.0, max([request.keyframe_seconds / 2, 1.0, *intervals])))
+
+
+def _fetched(request: Request, folder: Path) -> dict[str, Capture]:
+    plan = begins(request)
+    now = time.monotonic()
+    wanted = [
+        Wanted(
+            name=f"{n}",
+            address=request.addresses[name],
+            begin=now + begin,
+            span_seconds=span,
+            deadline=now + begin + span + _PATIENCE_SECONDS,
+        )
+        for n, (name, (begin, span)) in enumerate((name, plan[name]) for name in request.addresses)
+    ]
+    # not in a with: one that is told to end does not wait for its threads
+    done = ThreadPoolExecutor(len(wanted)).map(lambda one: capture(one, request.ffmpeg, folder), wanted)
+    return dict(zip(request.addresses, done, strict=True))
+
+
+def _packets(captured: Capture, outcome: Outcome, reason: str | None, **more: object) -> Seen:
+    """What the packets tell."""
+    if not captured.packets:
+        return Seen(outcome=outcome, reason=reason, reconnects=captured.reconnects)
+    return Seen(
+        outcome=outcome,
+        reason=reason,
+        up=captured.complete,
+        bitrate_kbps=captured.bitrate_kbps,
+        frame_rate=captured.frame_rate,
+        missing_frames=captured.missing_frames,
+        keyframe_age_seconds=captured.keyframe_age,
+        reconnects=captured.reconnects,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _seen(request: Request, name: str, captured: Capture, reference: Capture | None) -> Seen:
+    if not captured.packets:
+        return _packets(captured, "unreachable", captured.cause or "nothing came")
+    if not captured.complete:
+        return _packets(captured, "lost", captured.cause or "ended before the window did")
+    try:
+        checks = check(captured.file, request.ffmpeg, min(request.window_seconds, captured.seconds))
+    except FfmpegError as exc:
+        return _packets(captured, "damaged", str(exc))
+    if name == REFERENCE or reference is None:
+        return _packets(captured, "checked", None, checks=checks)
+    if not reference.complete or name in request.absent:
+        lacking = "it was not there before" if reference.complete else "the reference did not come"
+        return _packets(captured, "checked", lacking, checks=checks)
+    try:
+        scores, reason = _compared(request, name, captured, reference)
+    except MediaError as exc:  # by the probe; it names the file, which is the window's own
+        return _packets(captured, "damaged", exc.problem, checks=checks)
+    except FfmpegError as exc:
+        return _packets(captured, "failed", str(exc), checks=checks)
+    return _packets(captured, "unaligned" if reason else "scored", reason, checks=checks, scores=scores)
+
+
+def _compared(
+    request: Request, name: str, captured: Capture, reference: Capture
+) -> tuple[Scores | None, str | None]:
+    """The scores, or why there are none."""
+    source, encode = probe(reference.file), probe(captured.file)
+    if not source.times:
+        return None, "the reference has no times"
+    recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
+    reach = _reach(request, name)
+    reason: str | None = None
+    for guess in [0.0] if recorded else reach.guesses:
+        apart = 0.0 if recorded else captured.shown_from - guess - reference.shown_from
+        start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
+        first = next((time for time in source.times if time >= start - _ROUNDING_SECONDS), None)
+        if first is None:
+            reason = "the reference does not reach as far"
+            continue
+        try:
+            offset = _offset(request, source, encode, start)
+            if start and not offset:
+                # a picture that stands fits everywhere, also where the search begins: the former lag holds
+                if name not in request.lags:
+                    reason = "the picture stands: where it belongs cannot be told"
+                    continue
+                offset = apart - (first - source.times[0])
+            quality = measure(
+                reference.file,
+                captured.file,
+                QualitySettings(reference_start=start, offset=offset, crop="none"),
+                ffmpeg=request.ffmpeg,
+                threads=request.threads,
+            ).quality
+        except MediaError as exc:
+            reason = exc.problem
+            continue
+        if (
+            quality.aligned
+            and (quality.frames or 0) < _LEAST_SHARE * captured.frame_rate * request.window_seconds
+        ):
+            reason = "too little of it lies in the reference"
+            continue
+        if quality.aligned:
+            at = first - source.times[0] + (quality.offset_seconds or 0.0)
+            lag = at if recorded else captured.shown_from - reference.shown_from - at
+            return _scores(quality, lag), None
+        reason = quality.reason or "its frames and the reference's do not belong together"
+    return None, reason
+
+
+def _offset(request: Request, source: Media, encode: Media, start: float) -> float:
+    """Where in the reference, from ``start`` on, the rendition begins; 0 also where every place is as good.
+
+    Thumbnails alone: a search among scored frames would score them several times.
+    """
+    settings = QualitySettings(reference_start=start, crop="none")
+    output = begun(source, encode, settings)
+    work = Work(settings, request.ffmpeg, request.threads, 0, None)
+    with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
+        folder = Path(name)
+        tracks = {"reference": 0, "output": 1}
+        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for one, n in tracks.items())
+        command = ffmpeg_command(work, source, [output], folder, graph)
+        for one in tracks:
+            command += ["-map", f"[{one}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{one}.raw"]
+        run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
+        theirs, ours = (read_track(folder, one) for one in tracks)
+    _, shift = paired(output, source, theirs, ours, settings)
+    if not shift:
+        return 0.0
+    track = theirs if shift > 0 else ours
+    return math.copysign(float(track.times[abs(shift)] - track.times[0]), shift)
+
+
+def _scores(quality: Quality, lag: float) -> Scores:
+    return Scores(
+        vmaf=quality.vmaf.mean if quality.vmaf else None,
+        psnr_decibels=quality.psnr_decibels.average if quality.psnr_decibels else None,
+        ssim_ratio=quality.ssim_ratio.all if quality.ssim_ratio else None,
+        lag_seconds=lag,
+        frames=quality.frames or 0,
+        notes=list(quality.notes),
+    )
+
+
+def main() -> int:
+    """Answer the request on stdin."""
+    # a parent that gives up ends the children of this process too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    folder = Path(sys.argv[1])
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    os.nice(request.nice)
+    try:
+        answer = window(request, folder)
+    except SystemExit:  # by the signal; Python's own way out would wait for the threads
+        os._exit(1)
+    (folder / ANSWER).write_bytes(msgspec.json.encode(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
