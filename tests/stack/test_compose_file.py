@@ -52,7 +52,7 @@ def test_the_compose_specification_allows_it() -> None:
 def test_no_two_services_build_the_same_tag() -> None:
     """BuildKit builds in parallel: of two that write one tag, one fails."""
     built = [service["image"] for service in SERVICES.values() if "build" in service]
-    assert len(set(built)) == len(built) == 12
+    assert len(set(built)) == len(built) == 11
 
 
 def test_every_port_is_bound_to_the_address_that_is_set() -> None:
@@ -62,7 +62,8 @@ def test_every_port_is_bound_to_the_address_that_is_set() -> None:
 
 
 def test_a_pulled_image_has_its_version() -> None:
-    pulled = [service["image"] for service in SERVICES.values() if "build" not in service]
+    built = {service["image"] for service in SERVICES.values() if "build" in service}
+    pulled = [service["image"] for service in SERVICES.values() if service["image"] not in built]
     assert len(pulled) == 5
     assert all(image.rsplit(":", 1)[1].strip("v}")[0].isdigit() for image in pulled), pulled
 
