@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON
+from advisor.common.regular_file import read_regular
 from advisor.energy.source import SavedZone, SourceName
 
 __all__ = ["SAVE_SECONDS", "SavedMeter", "StateFile", "boot_id", "state_file"]
@@ -58,7 +59,7 @@ class StateFile(Generic[_T]):
     def load(self) -> _T | None:
         """What was saved on this boot; None where there is no such file, or it is malformed."""
         try:
-            envelope = msgspec.json.decode(self.path.read_bytes(), type=_Envelope)
+            envelope = msgspec.json.decode(read_regular(self.path), type=_Envelope)
             if (envelope.boot_id, envelope.place) != (self._boot_id, self._place):
                 return None
             return msgspec.json.decode(envelope.state, type=self._kind)

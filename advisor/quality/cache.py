@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
@@ -73,7 +74,7 @@ class QualityCache:
         """The record, None when there is none or what lies there is broken."""
         if key not in self._known:
             try:
-                data = self._path(key).read_bytes()
+                data = read_regular(self._path(key))
                 self._known[key] = msgspec.json.decode(data, type=Record)
             except (OSError, *NO_JSON):
                 return None

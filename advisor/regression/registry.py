@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON, sync_folder, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -302,12 +303,12 @@ def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LA
 
 
 def _load(folder: Path) -> Loaded:
-    from advisor.regression.model_file import check_versions, loads
+    from advisor.regression.model_file import MODEL_BYTES, check_versions, loads
 
     manifest = _read_manifest(folder)
     path = folder / _MODEL_FILE
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MODEL_BYTES)
     except OSError as exc:
         raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     if manifest.features_version != FEATURES_VERSION:
@@ -328,7 +329,7 @@ def _load(folder: Path) -> Loaded:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / _MANIFEST_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.json.decode(read_regular(path), type=Manifest)
     except OSError as exc:
         raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     except NO_JSON as exc:

@@ -16,13 +16,12 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import ResultFileError
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
 from advisor.results.derived import published, repeats
 
 __all__ = ["Broken", "ResultFolder", "Shown"]
-
-_Stamp = tuple[int, ...]
 
 
 class Broken(Struct, frozen=True):
@@ -42,9 +41,9 @@ class Shown(Struct, frozen=True):
 
 
 class _File(Struct, frozen=True):
-    """What a file held when it had the stamp; None is a stamp that no file has, so it is read again."""
+    """What a file held when it had the stamp; with None it is read again."""
 
-    stamp: _Stamp | None
+    stamp: Stamp | None
     content: Run | Broken
     hollow: bool = False
     """Its run is too old to be shown, and its scenarios are not held."""
@@ -127,9 +126,9 @@ class ResultFolder:
                 files[name] = replace(files[name], content=ordered[place], hollow=True)
         return ordered
 
-    def _scan(self) -> dict[str, _Stamp | OSError]:
+    def _scan(self) -> dict[str, Stamp | OSError | None]:
         """What lies in the folder under the name of a result file."""
-        stamps: dict[str, _Stamp | OSError] = {}
+        stamps: dict[str, Stamp | OSError | None] = {}
         prefix, suffix = RESULT_GLOB.split("*", 1)
         try:
             with os.scandir(self.folder) as entries:
@@ -147,15 +146,14 @@ class ResultFolder:
                     except OSError as exc:
                         stamps[entry.name] = exc
                         continue
-                    times = info.st_mtime_ns, info.st_ctime_ns
-                    stamps[entry.name] = (info.st_size, *times, info.st_ino, info.st_dev)
+                    stamps[entry.name] = stamp_of(info)
         except (FileNotFoundError, NotADirectoryError):
             if self._was_there:
                 raise
             return {}
         return stamps
 
-    def _read(self, name: str, stamp: _Stamp | OSError) -> _File:
+    def _read(self, name: str, stamp: Stamp | OSError | None) -> _File:
         path = self.folder / name
         if isinstance(stamp, OSError):
             return _File(None, Broken(path, f"{path}: cannot be read: {stamp.strerror or stamp}"))

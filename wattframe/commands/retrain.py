@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from advisor.common.exit import printable
+from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from advisor.prometheus.client import Connection
 from advisor.regression import registry
@@ -153,7 +154,7 @@ def _token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_regular(path).decode().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"cannot be read: {exc}", subject=path, field="--prometheus-token-file") from exc
 
