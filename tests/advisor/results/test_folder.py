@@ -34,11 +34,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are read, in order."""
     seen: list[str] = []
 
-    def counted(path: Path) -> Run:
+    def counted(path: Path, *, keep_samples: bool) -> Run:
         seen.append(path.stem)
-        return read_run(path)
+        return read_run(path, keep_samples=keep_samples)
 
     monkeypatch.setattr(folder_module, "read_run", counted)
+    monkeypatch.setattr("advisor.common.regular_file._TICK_NS", 0)
     return seen
 
 
@@ -118,7 +119,7 @@ def test_what_the_operating_system_refused_is_tried_at_the_next_look(
     put(tmp_path, "test_results_a", "one")
     results = ResultFolder(tmp_path)
 
-    def refuse(path: Path) -> Run:
+    def refuse(path: Path, *, keep_samples: bool) -> Run:
         cause = OSError(number, os.strerror(number))
         raise ResultFileError(f"cannot be read: {cause.strerror}", subject=path) from cause
 
@@ -141,11 +142,11 @@ def test_a_look_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch:
         put(tmp_path, run_id, "one")
     left = [2]
 
-    def exhausted(path: Path) -> Run:
+    def exhausted(path: Path, *, keep_samples: bool) -> Run:
         left[0] -= 1
         if left[0] == 0:
             raise MemoryError
-        return read_run(path)
+        return read_run(path, keep_samples=keep_samples)
 
     with monkeypatch.context() as trouble:
         trouble.setattr(folder_module, "read_run", exhausted)
@@ -296,9 +297,9 @@ def test_a_file_that_goes_while_it_is_read_is_broken_until_the_next_look(
     path = put(tmp_path, "test_results_a", "one")
     results = ResultFolder(tmp_path)
 
-    def late(path: Path) -> Run:
+    def late(path: Path, *, keep_samples: bool) -> Run:
         path.unlink()
-        return read_run(path)
+        return read_run(path, keep_samples=keep_samples)
 
     monkeypatch.setattr(folder_module, "read_run", late)
     results.refresh()
@@ -315,8 +316,8 @@ def test_a_file_changed_while_it_is_read_is_read_again(
     put(tmp_path, "test_results_a", "one")
     results = ResultFolder(tmp_path)
 
-    def overtaken(path: Path) -> Run:
-        run = read_run(path)
+    def overtaken(path: Path, *, keep_samples: bool) -> Run:
+        run = read_run(path, keep_samples=keep_samples)
         put(tmp_path, "test_results_a", "two")
         return run
 
