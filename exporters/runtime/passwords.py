@@ -106,16 +106,21 @@ class Passwords:
                 self._sent_away.setdefault(last.digest, last.since)
         try:
             return await turn
-        finally:
+        except asyncio.CancelledError:
             self._waiting = [other for other in self._waiting if other is not place]
+            if turn.done() and not turn.cancelled() and turn.result():
+                self._next()  # it had the turn already
+            raise
 
     def _next(self) -> None:
         """Give the turn to the first who waits."""
         waiting = [place for place in self._waiting if not place.turn.done()]
         self._busy = bool(waiting)
         if waiting:
-            self._sent_away.pop(waiting[0].digest, None)
-            waiting[0].turn.set_result(True)
+            first = waiting.pop(0)
+            self._sent_away.pop(first.digest, None)
+            first.turn.set_result(True)
+        self._waiting = waiting
 
     def _forget(self) -> None:
         """Make room: guesses go, passwords that were right stay unless they are as many."""
