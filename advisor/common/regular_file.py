@@ -7,9 +7,9 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
-__all__ = ["DOCUMENT_BYTES", "Stamp", "check_regular", "read_regular", "stamp_of"]
+__all__ = ["DOCUMENT_BYTES", "Stamp", "check_regular", "open_regular", "read_regular", "stamp_of"]
 
 DOCUMENT_BYTES = 8 << 20
 """No configuration, manifest, list or secret is larger."""
@@ -30,17 +30,22 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES)
     OSError
         It cannot be read, is no regular file, or holds more than ``most_bytes``.
     """
+    with open_regular(path) as file:
+        _check_size(os.fstat(file.fileno()).st_size, most_bytes)
+        content = file.read(most_bytes + 1)
+    _check_size(len(content), most_bytes)  # it may have grown
+    return content
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read from; see `read_regular`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        info = os.fstat(descriptor)
-        _check_kind(info)
-        _check_size(info.st_size, most_bytes)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read(most_bytes + 1)
-        _check_size(len(content), most_bytes)  # it may have grown
-        return content
-    finally:
+        _check_kind(os.fstat(descriptor))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
+        raise
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from advisor.common.atomic import NO_JSON
+from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
 from advisor.energy.source import SavedZone, SourceName
 
@@ -75,11 +75,9 @@ class StateFile(Generic[_T]):
             The file cannot be written; what was saved before is gone too, as it is out of date.
         """
         envelope = _Envelope(self._boot_id, self._place, msgspec.Raw(msgspec.json.encode(state)))
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(msgspec.json.encode(envelope))
-            temporary.replace(self.path)
+            write_atomically(self.path, msgspec.json.encode(envelope), durable=False)
         except OSError:
             with contextlib.suppress(OSError):
                 self.path.unlink()
