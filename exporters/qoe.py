@@ -47,6 +47,8 @@ _REST, _MOST_REST_SECONDS = 40.0, 60.0
 # a runner that wrote nothing for so long, longer than its scenarios last, was killed
 _LONGEST_SILENCE_SECONDS = 3600.0
 _MOST_PROBLEMS = 20
+_PASSING = ("missing", "refused")
+"""What another file, or another place of a link, ends."""
 _KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
 
 VMAF = Family(
@@ -253,7 +255,7 @@ class QoeCollector:
         ]
         now = time.monotonic()
         again_at = now + min(_REST * (now - begun), _MOST_REST_SECONDS)
-        if all(e.job is None and e.kind != "missing" for p in published for e in p.entries):
+        if all(e.job is None and e.kind not in _PASSING for p in published for e in p.entries):
             again_at = math.inf
         self._looked[run_id] = _Looked(shown, published, again_at)
         return published

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -68,7 +70,7 @@ def scenario(name: str, **more: object) -> dict[str, object]:
     return {"name": name, "duration": 60, "start_time": 1.7e9, "end_time": 1.7e9 + 60, "power": power, **more}
 
 
-def document(*scenarios: dict[str, object], version: int | None = 1, **more: object) -> bytes:
+def document(scenarios: list[Any], version: int | None = 1, **more: object) -> bytes:
     known = {} if version is None else {"schema_version": version}
     return json.dumps({**known, "scenarios": scenarios, **more}).encode()
 
@@ -77,26 +79,37 @@ def samples(count: int) -> dict[str, object]:
     return {"timestamps": [1.7e9 + 0.1 * i for i in range(count)], "power_watts": [50.5] * count}
 
 
+def filled(part: bytes, count: int, **given: object) -> bytes:
+    """A document in which ``count`` times ``part`` stands in the place of the word HERE."""
+    return document(**given).replace(b'"HERE"', b",".join([part] * count))
+
+
+def unknown(version: int | None) -> bytes:
+    return filled(b"[0]", 31_000_000, version=version, scenarios=[scenario("a", more=["HERE"])])
+
+
+def names(letters: int) -> bytes:
+    return document([scenario(f"{i:05d}{'n' * (letters - 5)}") for i in range(10_000)])
+
+
 INPUTS: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
-    "17 MB of samples": lambda: document(scenario("a", samples=samples(850_000))),
-    "17 MB of samples of ten": lambda: document(
-        *(scenario(f"{i}", samples=samples(85_000)) for i in range(10))
+    "17 MB of samples": lambda: document([scenario("a", samples=samples(850_000))]),
+    "17 MB of samples in ten": lambda: document(
+        [scenario(f"{i}", samples=samples(85_000)) for i in range(10)]
     ),
-    "126 MB of an unknown field": lambda: document(scenario("a", more=[[0]] * 25_000_000)),
-    "126 MB of an unknown field, earlier": lambda: document(
-        scenario("a", more=[[0]] * 25_000_000), version=None
-    ),
-    "126 MB beside": lambda: document(scenario("a"), more=[0] * 40_000_000),
-    "5 MB of names": lambda: document(*(scenario(f"{i:05d}{'n' * 495}") for i in range(10_000))),
-    "10 MB of names": lambda: document(*(scenario(f"{i:05d}{'n' * 995}") for i in range(10_000))),
-    "10 000 honest scenarios": lambda: document(*(scenario(f"scenario {i}") for i in range(10_000))),
-    "126 MB of empty scenarios": lambda: b'{"schema_version":1,"scenarios":[' + b"{}," * 42_000_000 + b"{}]}",
-    "126 MB of outputs": lambda: document(scenario("a", outputs=[{}] * 31_000_000)),
+    "100 files of 1 MB of samples": lambda: document([scenario("a", samples=samples(50_000))]),
+    "126 MB of an unknown field": lambda: unknown(1),
+    "126 MB of one, earlier format": lambda: unknown(None),
+    "126 MB beside the scenarios": lambda: filled(b"0", 63_000_000, scenarios=[scenario("a")], more=["HERE"]),
+    "126 MB of empty scenarios": lambda: filled(b"{}", 42_000_000, scenarios=["HERE"]),
+    "126 MB of empty outputs": lambda: filled(b"{}", 42_000_000, scenarios=[scenario("a", outputs=["HERE"])]),
+    "5 MB of names": lambda: names(500),
+    "10 MB of names": lambda: names(1000),
+    "10 000 honest scenarios": lambda: document([scenario(f"scenario {i}") for i in range(10_000)]),
     "a path of 20 MB": lambda: document(
-        scenario("a", input={"path": "i.mp4"}, outputs=[{"path": "/p" * 10_000_000}])
+        [scenario("a", input={"path": "i.mp4"}, outputs=[{"path": "/p" * 10_000_000}])]
     ),
-    "100 files of 1 MB of samples": lambda: document(scenario("a", samples=samples(50_000))),
 }
 
 
@@ -104,7 +117,7 @@ def measured(service: str, data: bytes, copies: int, folder: Path) -> dict[str, 
     """One exporter beside one input."""
     results = folder / "results"
     results.mkdir()
-    (results / f"{HONEST}.json").write_bytes(document(scenario("honest")))
+    (results / f"{HONEST}.json").write_bytes(document([scenario("honest")]))
     for number in range(copies if data else 0):
         (results / f"{BAD[:-3]}{number:03d}.json").write_bytes(data)
     limit = limit_bytes(service)
@@ -145,7 +158,7 @@ def measured(service: str, data: bytes, copies: int, folder: Path) -> dict[str, 
                 "honest": not killed and honest,
                 "killed": killed,
                 "seconds_to_end": round(seconds, 2),
-                "log": [line for line in log.splitlines() if "refused" in line or "failed" in line][-1:],
+                "refused": re.findall(r'reason="?[^:]*:? ?(.{0,120})', log)[-1:],
             }
 
 

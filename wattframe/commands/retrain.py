@@ -72,7 +72,8 @@ def command(
     if rollback:
         home = hardware_id or registry.choose_hardware(models_dir, None)
         manifest = registry.rollback(models_dir, home)
-        sys.stdout.write(f"Version {manifest.version} of {home} is in service: {manifest.reason}\n")
+        line = f"Version {manifest.version} of {home} is in service: {manifest.reason}"
+        sys.stdout.write(f"{printable(line)}\n")
         return 0
     connection = None
     if prometheus_url:
@@ -134,7 +135,7 @@ def _tell(report: RetrainReport, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
     else:
-        sys.stdout.write(summary(report))
+        sys.stdout.write(printable(summary(report)))
     sys.stdout.flush()
 
 

@@ -352,3 +352,18 @@ def test_json_of_another_kind_beside_is_broken_not_fatal(tmp_path: Path) -> None
     results = ResultFolder(tmp_path)
     assert names(results) == {"test_results_5": ["good"]}
     assert len(results.broken) == 5
+
+
+def test_of_more_runs_than_memory_the_newest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten scenarios are thought to take 20 kB; a fifth of 250 kB holds two such runs."""
+    monkeypatch.setattr(folder_module, "memory_bytes", lambda: (250_000, 0))
+    for letter in "abc":
+        put(tmp_path, f"test_results_{letter}", *map(str, range(10)))
+    results = ResultFolder(tmp_path)
+    assert set(names(results)) == {"test_results_b", "test_results_c"}
+    assert "left beside newer files" in results.broken["test_results_a"].reason
+    (tmp_path / "test_results_c.json").unlink()
+    assert set(names(results)) == {"test_results_a", "test_results_b"}
+    assert dict(results.broken) == {}
