@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 __all__ = ["repeated_keys"]
 
 _MOST_VALUES = 1_000_000
@@ -37,30 +39,37 @@ def repeated_keys(data: bytes) -> list[str]:
     return list(_places(data)) if counts else []
 
 
+class _Level(Struct):
+    """An object or an array that is open."""
+
+    names: set[bytes] | None
+    """Those that an object has so far; None for an array."""
+    newest: bytes = b""
+    index: int = -1
+    """Of the part of an array that began last, counting objects and arrays."""
+
+    @property
+    def step(self) -> str:
+        if self.names is None:
+            return f"[{self.index}]"
+        return f".{self.newest[:100].decode(errors='replace')}"
+
+
 def _places(data: bytes) -> Iterator[str]:
-    # of each object that is open its names and the newest of them, of each array the number of its parts
-    levels: list[list[set[bytes] | bytes | int]] = []
+    levels: list[_Level] = []
     for token in _TOKEN.finditer(data):
         name, colon = token.groups()
-        if colon is not None:
-            names = levels[-1][0]
+        if colon is not None and (names := levels[-1].names) is not None:
             if b"\\" in name:
                 name = json.loads(b'"%b"' % name).encode(errors="replace")
-            levels[-1][1] = name
-            if isinstance(names, set):
-                if name in names:
-                    yield "".join(map(_step, levels)).lstrip(".")
-                names.add(name)
+            levels[-1].newest = name
+            if name in names:
+                yield "".join(level.step for level in levels).lstrip(".")
+            names.add(name)
         elif name is None:
-            mark = token[0]
-            if mark in b"]}":
+            if token[0] in b"]}":
                 levels.pop()
                 continue
-            if levels and levels[-1][0] == 0:
-                levels[-1][1] = int(levels[-1][1]) + 1
-            levels.append([set(), b""] if mark == b"{" else [0, -1])
-
-
-def _step(level: list[set[bytes] | bytes | int]) -> str:
-    newest = level[1]
-    return f".{newest[:100].decode(errors='replace')}" if isinstance(newest, bytes) else f"[{newest}]"
+            if levels:
+                levels[-1].index += 1
+            levels.append(_Level(set() if token[0] == b"{" else None))

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import HTTPError
-from urllib3.response import HTTPResponse
+from urllib3.response import BaseHTTPResponse
 
 from advisor.common.control_group import memory_bytes
 from advisor.errors import InputError, PrometheusError
@@ -351,8 +351,8 @@ def _check_headers(connection: Connection) -> None:
 class _Adapter(HTTPAdapter):
     """Leaves the body of a redirection unread, which nobody needs and may be of any size."""
 
-    def build_response(self, req: requests.PreparedRequest, resp: HTTPResponse) -> requests.Response:
-        response: requests.Response = super().build_response(req, resp)  # type: ignore[no-untyped-call]
+    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
+        response: requests.Response = super().build_response(req, resp)
         if response.is_redirect:
             response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
             resp.close()

@@ -57,13 +57,11 @@ class Family:
                 raise ValueError(f"{self.name}: expected {len(self.labels)} label values, got {values!r}")
             if number is None:
                 continue
-            values = [
-                value if len(value) <= _MOST_LETTERS else f"{value[:_MOST_LETTERS]}..." for value in values
-            ]
+            labels = [_bounded(value) for value in values]
             if isinstance(family, InfoMetricFamily):
-                family.add_metric(values, {})
+                family.add_metric(labels, {})
             else:
-                family.add_metric(values, number)
+                family.add_metric(labels, number)
         return family
 
     def one(self, value: float | None) -> Metric:

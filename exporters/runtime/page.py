@@ -214,7 +214,7 @@ def _too_large(most_bytes: int) -> str:
     return f"the page would hold more than {most_bytes >> 20} MiB"
 
 
-def _beyond(rendered: Mapping[str, _Rendered], most_bytes: int) -> set[str]:
+def _beyond(rendered: dict[str, _Rendered], most_bytes: int) -> set[str]:
     """The parts that do not fit onto the page beside those behind them, which are newer."""
     left, beyond = most_bytes, set()
     for key, part in reversed(rendered.items()):
@@ -225,7 +225,7 @@ def _beyond(rendered: Mapping[str, _Rendered], most_bytes: int) -> set[str]:
     return beyond
 
 
-def _page(rendered: Mapping[str, _Rendered], most_bytes: int) -> Page:
+def _page(rendered: dict[str, _Rendered], most_bytes: int) -> Page:
     """The page of all parts but those with a series that an earlier one has, and those beyond the limit."""
     shown, refused, beyond = [], [], _beyond(rendered, most_bytes)
     seen: set[int] = set()

@@ -94,7 +94,7 @@ class Passwords:
             return True
         now = time.monotonic()
         since = self._sent_away.get(digest, now)
-        turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         place = _Place(address not in self._trusted, since, digest, turn)
         self._waiting = sorted([*self._waiting, place], key=lambda place: (place.is_stranger, place.since))
         if len(self._waiting) > _MOST_WAITING - 1:  # one is being checked
