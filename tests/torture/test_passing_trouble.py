@@ -333,6 +333,8 @@ def disturb(chance: random.Random, source: Source, results: Path, sources: Seque
         for _ in range(chance.randrange(3)):
             page(source)
             change(chance, results)
+    # a renewal that trouble cut in two is done again
+    put_pair(results.parent, chance.randrange(2))
 
 
 def healed(heal: Callable[[], None]) -> None:
