@@ -12,7 +12,7 @@ __all__ = ["repeated_keys"]
 
 _MOST_VALUES = 1_000_000
 """Of which the decoder makes 40 MB at most."""
-_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]', re.DOTALL)
 
 
 def repeated_keys(data: bytes) -> list[str]:
@@ -40,36 +40,39 @@ def repeated_keys(data: bytes) -> list[str]:
 
 
 class _Level(Struct):
-    """An object or an array that is open."""
+    """An object that is open."""
 
-    names: set[bytes] | None
-    """Those that an object has so far; None for an array."""
+    names: set[bytes]
     newest: bytes = b""
+    is_array: bool = False
+    """Whether the value of the newest name is one."""
     index: int = -1
-    """Of the part of an array that began last, counting objects and arrays."""
+    """Of the object in that array that began last."""
 
     @property
     def step(self) -> str:
-        if self.names is None:
-            return f"[{self.index}]"
-        return f".{self.newest[:100].decode(errors='replace')}"
+        name = self.newest[:100].decode(errors="replace")
+        return f"{name}[{self.index}]" if self.is_array and self.index >= 0 else name
 
 
 def _places(data: bytes) -> Iterator[str]:
+    """Looks at names and braces alone: a file may hold any number of numbers and of arrays."""
     levels: list[_Level] = []
     for token in _TOKEN.finditer(data):
         name, colon = token.groups()
-        if colon is not None and (names := levels[-1].names) is not None:
+        if colon is not None:
+            level = levels[-1]
             if b"\\" in name:
                 name = json.loads(b'"%b"' % name).encode(errors="replace")
-            levels[-1].newest = name
-            if name in names:
-                yield "".join(level.step for level in levels).lstrip(".")
-            names.add(name)
+            level.newest, level.index = name, -1
+            level.is_array = data[token.end() : token.end() + 100].lstrip()[:1] == b"["
+            if name in level.names:
+                yield ".".join(level.step for level in levels)
+            level.names.add(name)
         elif name is None:
-            if token[0] in b"]}":
+            if token[0] == b"}":
                 levels.pop()
                 continue
             if levels:
                 levels[-1].index += 1
-            levels.append(_Level(set() if token[0] == b"{" else None))
+            levels.append(_Level(set()))

@@ -45,7 +45,7 @@ _MOST_TOLERATED_BYTES = 32 << 20
 """Of a file that only Python's own, far hungrier reader takes."""
 _LARGE_BYTES = 4 << 20
 """From here on a file is skimmed first: its list of scenarios alone may take many times its size."""
-_OBJECTS_A_SCENARIO = 20
+_OBJECTS_A_SCENARIO, _QUOTES_A_SCENARIO = 20, 400
 _SHARE = 0.3
 """Of the memory there is: what one file may take while it is read."""
 _LEAST, _LARGEST = 1e-60, 1e15
@@ -219,6 +219,7 @@ def _skim(data: bytes, subject: str) -> None:
     try:
         # each takes eight times its bytes even if nothing of it is kept
         _check_count(data.count(b"{") // _OBJECTS_A_SCENARIO, subject)
+        _check_count(data.count(b'"') // _QUOTES_A_SCENARIO, subject)
         count = len(_skim_decoder.decode(data).scenarios)
     except msgspec.ValidationError as exc:
         raise _head_error(exc, subject) from exc

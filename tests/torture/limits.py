@@ -158,7 +158,7 @@ def measured(service: str, data: bytes, copies: int, folder: Path) -> dict[str, 
                 "honest": not killed and honest,
                 "killed": killed,
                 "seconds_to_end": round(seconds, 2),
-                "refused": re.findall(r'reason="?[^:]*:? ?(.{0,120})', log)[-1:],
+                "refused": re.findall(r'reason="?([^"]{0,160})', log)[-1:],
             }
 
 
