@@ -259,7 +259,11 @@ def in_its_place(make: Callable[[Path], None]) -> Callable[[Path], Callable[[], 
 
     def trouble(path: Path) -> Callable[[], None]:
         back = away(path)
-        make(path)
+        try:
+            make(path)
+        except OSError:  # the first trouble is in the way
+            back()
+            raise
 
         def heal() -> None:
             path.unlink(missing_ok=True)
