@@ -57,7 +57,9 @@ class Family:
                 raise ValueError(f"{self.name}: expected {len(self.labels)} label values, got {values!r}")
             if number is None:
                 continue
-            labels = [_bounded(value) for value in values]
+            labels: Sequence[str] = values
+            if max(map(len, values), default=0) > _MOST_LETTERS:
+                labels = [_bounded(value) for value in values]
             if isinstance(family, InfoMetricFamily):
                 family.add_metric(labels, {})
             else:
