@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.common.regular_file import Stamp, stamp_of
 from advisor.cost.model import CostModel, RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
 from advisor.cost.run_cost import price_run
@@ -201,7 +202,7 @@ class CostCollector:
         self._viewers = viewers
         self._clock = clock
         self._book = RegionalModels.load(options)
-        self._stamps: dict[Path, _Stamp] = {}
+        self._stamps: dict[Path, Stamp | None] = {}
         self._refusal: str | None = None
         self._moment = float("-inf")
         self._runs: dict[str, _RunCosts] = {}
@@ -236,7 +237,7 @@ class CostCollector:
         these are tried at every look.
         """
         stamps = {path: _stamp(path) for path in self._book.files}
-        if stamps == self._stamps and self._refusal is None:
+        if stamps == self._stamps and None not in stamps.values() and self._refusal is None:
             return
         try:
             book = RegionalModels.load(self._options)
@@ -247,7 +248,9 @@ class CostCollector:
             return
         # a file that is named for the first time has no stamp yet: the next look reads once more
         self._stamps = {path: stamps.get(path) for path in book.files}
-        self._book, self._refusal = book, None
+        self._refusal = None
+        if book != self._book:
+            self._book = book
 
     def _priced(self, shown: Shown, planned: Sequence[CostModel]) -> _RunCosts:
         former = self._runs.get(shown.run.run_id)
@@ -297,15 +300,11 @@ def input_part(
     yield AGE([((name,), age) for name, age in book.ages_seconds(now).items()])
 
 
-_Stamp = tuple[int, ...] | None
-
-
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: Path) -> Stamp | None:
     try:
-        info = path.stat()
+        return stamp_of(path.stat())
     except OSError:
         return None
-    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev
 
 
 def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[Metric]:

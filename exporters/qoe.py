@@ -6,6 +6,7 @@ newest run first, and kept on disk by content, so that a restart computes nothin
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -42,9 +43,13 @@ _OUTPUT = (*IDENTITY, "codec", "encoder", "output")
 _VMAF = (*_OUTPUT, "model")
 _TIERED = (*IDENTITY, "codec", "encoder", "tier")
 _POLL_SECONDS = 2.0
+_REST, _MOST_REST_SECONDS = 40.0, 60.0
+"""Files rest so many times as long as it took to look at them, up to a bound."""
 # a runner that wrote nothing for so long, longer than its scenarios last, was killed
 _LONGEST_SILENCE_SECONDS = 3600.0
 _MOST_PROBLEMS = 20
+_PASSING = ("missing", "refused")
+"""What another file, or another place of a link, ends."""
 _KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
 
 VMAF = Family(
@@ -141,6 +146,14 @@ class Published(Struct, frozen=True):
     run: Run | None = None
 
 
+class _Looked(Struct, frozen=True):
+    """What a look at a run's files gave, and when they are looked at again (monotonic seconds)."""
+
+    shown: Shown
+    published: list[Published]
+    again_at: float
+
+
 class QoeCollector:
     """Publishes the quality of a folder of result files and of a list of pairs.
 
@@ -167,7 +180,7 @@ class QoeCollector:
         self._work = work
         self._clock = clock
         self._told: set[str] = set()
-        self._settled: dict[str, tuple[Shown, list[Published]]] = {}
+        self._looked: dict[str, _Looked] = {}
         self._resting: tuple[object, dict[str, Part]] | None = None
         """What was given for these runs, in all of which no file can make a difference any more."""
 
@@ -188,7 +201,7 @@ class QoeCollector:
         inputs = list(shown.values()), len(self._results.broken), dict(queue.counts) if queue else {}
         if self._resting is not None and self._resting[0] == inputs:
             return self._resting[1]
-        self._settled = {run_id: kept for run_id, kept in self._settled.items() if run_id in shown}
+        self._looked = {run_id: kept for run_id, kept in self._looked.items() if run_id in shown}
         published = {run_id: self._of_run(one) for run_id, one in shown.items()}
         pairs, problems = self._of_pairs()
         if pairs:
@@ -198,7 +211,7 @@ class QoeCollector:
         self._tell(answers, problems)
         runs = {run_id: Part(run_part, (of_run,)) for run_id, of_run in answers.items()}
         parts = {**runs, "": Part(whole_part, self._whole(answers, problems))}
-        rests = self._work.pairs is None and len(self._settled) == len(shown)
+        rests = self._work.pairs is None and all(one.again_at == math.inf for one in self._looked.values())
         self._resting = (inputs, parts) if rests else None
         return parts
 
@@ -223,11 +236,14 @@ class QoeCollector:
         self._told = reasons
 
     def _of_run(self, shown: Shown) -> list[Published]:
-        """What is known of a run. One in which no file can make a difference is looked at once."""
-        run_id, work = shown.run.run_id, self._work
-        settled = self._settled.get(run_id)
-        if settled is not None and settled[0] is shown:
-            return settled[1]
+        """What is known of a run. One in which no file can make a difference is looked at once.
+
+        The files of others, which may come, go or change, are looked for the more seldom the longer it takes.
+        """
+        run_id, work, begun = shown.run.run_id, self._work, time.monotonic()
+        looked = self._looked.get(run_id)
+        if looked is not None and looked.shown is shown and begun < looked.again_at:
+            return looked.published
         published = [
             Published(
                 run_id,
@@ -238,8 +254,11 @@ class QoeCollector:
             )
             for scenario in shown.scenarios
         ]
-        if all(e.job is None and e.kind != "missing" for p in published for e in p.entries):
-            self._settled[run_id] = shown, published
+        now = time.monotonic()
+        again_at = now + min(_REST * (now - begun), _MOST_REST_SECONDS)
+        if all(e.job is None and e.kind not in _PASSING for p in published for e in p.entries):
+            again_at = math.inf
+        self._looked[run_id] = _Looked(shown, published, again_at)
         return published
 
     def _goes_on(self, run: Run) -> bool:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-__all__ = ["NO_JSON", "sync_folder", "write_atomically"]
+__all__ = ["NO_JSON", "locked", "sync_folder", "write_atomically"]
 
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are no document of the type: brackets nested by the thousand end the
 decoder's recursion."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace ``path``: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    The temporary file's name cannot be known before, so no link lies in its place. Without ``durable``
+    nothing waits for the disk: after a crash of the machine either content may be there, or none.
 
     Raises
     ------
@@ -30,12 +36,33 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             # mkstemp makes 0600; the exporters' containers read results as another user
             os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """One process at a time; the lock goes with its process, whatever ends it. No link is followed.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process has it, and this one does not ``wait``.
+    OSError
+        ``path`` is a link, or cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,16 +1,26 @@
-"""Reading whole files that somebody else wrote: regular ones alone, and of bounded size."""
+"""Files of others: read whole, regular ones alone and of bounded size; and how to see that they changed."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+import time
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
-__all__ = ["read_regular"]
+__all__ = ["DOCUMENT_BYTES", "Stamp", "check_regular", "open_regular", "read_regular", "stamp_of"]
+
+DOCUMENT_BYTES = 8 << 20
+"""No configuration, manifest, list or secret is larger."""
+_TICK_NS = 100_000_000
+"""More than the kernel's clock stands still: two changes within it may have one time."""
+
+Stamp: TypeAlias = tuple[int, ...]
+"""Of one state of a file: as long as it is the same, so is the content."""
 
 
-def read_regular(path: Path, most_bytes: int) -> bytes:
+def read_regular(path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES) -> bytes:
     """The content of a file.
 
     A pipe is not waited for, a device is not read: both could hold a reader up for ever.
@@ -20,21 +30,52 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     OSError
         It cannot be read, is no regular file, or holds more than ``most_bytes``.
     """
+    with open_regular(path) as file:
+        _check_size(os.fstat(file.fileno()).st_size, most_bytes)
+        content = file.read(most_bytes + 1)
+    _check_size(len(content), most_bytes)  # it may have grown
+    return content
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read from; see `read_regular`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError(errno.EINVAL, "expected a regular file")
-        _check_size(info.st_size, most_bytes)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            content = file.read()
-        _check_size(len(content), most_bytes)  # it may have grown
-        return content
-    finally:
+        _check_kind(os.fstat(descriptor))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
+        raise
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """For a file that a library opens by its name.
+
+    Raises
+    ------
+    OSError
+        It is not there or no regular file.
+    """
+    _check_kind(Path(path).stat())
+
+
+def _check_kind(info: os.stat_result) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError(errno.EINVAL, "expected a regular file")
 
 
 def _check_size(size: int, most_bytes: int) -> None:
     if size > most_bytes:
-        most, found = most_bytes >> 20, size >> 20
-        raise OSError(errno.EFBIG, f"expected at most {most} MiB, found {found} MiB")
+        most, found = most_bytes / (1 << 20), size / (1 << 20)
+        raise OSError(errno.EFBIG, f"expected at most {most:.4g} MiB, found {found:.4g} MiB")
+
+
+def stamp_of(info: os.stat_result) -> Stamp | None:
+    """The state of a file by what the kernel says of it; take it before the file is read.
+
+    None for a file that changed a moment ago: it may change again without its times telling. What was read
+    of it then is good for once.
+    """
+    if abs(time.time_ns() - info.st_ctime_ns) < _TICK_NS:
+        return None
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
+from advisor.common.regular_file import read_regular
 from advisor.containers import records
 from advisor.containers.records import ApiUsage, Container, EngineInfo, EngineKind, Event
 from advisor.errors import EngineError, InputError
@@ -93,7 +94,7 @@ def engine_address(
 def _is_encrypted(path: Path) -> bool:
     """Whether the library would ask the terminal for a passphrase, and wait."""
     try:
-        return b"ENCRYPTED" in path.read_bytes()
+        return b"ENCRYPTED" in read_regular(path)
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
 

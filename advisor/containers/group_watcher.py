@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from advisor.common.regular_file import read_regular
 from advisor.containers.cgroups import Cgroups, Location
 from advisor.containers.changes import Change, EngineUp, Inspected, Listed, Started
 from advisor.containers.counts import Counts
@@ -52,7 +53,7 @@ class Kubelet(Struct, frozen=True):
 
         headers = {}
         if self.token_file is not None:
-            headers["Authorization"] = f"Bearer {Path(self.token_file).read_text().strip()}"
+            headers["Authorization"] = f"Bearer {read_regular(self.token_file).decode().strip()}"
         with requests.Session() as session:
             session.trust_env = False
             answer = session.get(

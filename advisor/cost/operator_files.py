@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
+from advisor.common.regular_file import read_regular
 from advisor.cost.checks import Checker
 from advisor.errors import PricingError
 
 __all__ = ["read_text", "read_yaml"]
 
+_MOST_BYTES = 32 << 20
+"""A year of prices each five minutes, in a wordy JSON."""
+
 
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a file, or a `PricingError` that names it."""
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_regular(path, _MOST_BYTES).decode("utf-8-sig")
     except OSError as exc:
         raise PricingError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     except UnicodeDecodeError as exc:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.energy.cpu import CpuTimes, utilisation
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
 from advisor.energy.source import SourceName, Tier
@@ -84,7 +85,7 @@ def load_calibration(
     """
     path = calibration_path(models_dir, hardware_id)
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:

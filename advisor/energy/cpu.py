@@ -7,6 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.common.control_group import group_folders
+
 __all__ = ["CpuTimes", "cpu_times", "parse_cpu_times", "quota_cores", "utilisation"]
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -68,37 +70,8 @@ def utilisation(before: CpuTimes, after: CpuTimes) -> float:
 
 def quota_cores(procfs: str = "/proc", sysfs: str = "/sys") -> float | None:
     """The CPU limit of this process's control group in cores, the tightest above it; None for no limit."""
-    limits: list[float] = []
-    for mount, place in _cpu_groups(Path(procfs), Path(sysfs)):
-        folder = mount / place.lstrip("/")
-        # inside a container the group's own path is not visible and its files are at the mount itself
-        levels = [folder, *folder.parents] if folder.is_dir() else [mount]
-        for level in levels:
-            limit = _limit(level)
-            if limit is not None:
-                limits.append(limit)
-            if level == mount:
-                break
-    return min(limits, default=None)
-
-
-def _cpu_groups(procfs: Path, sysfs: Path) -> list[tuple[Path, str]]:
-    """Where the CPU controller is mounted, version 2 and 1, and this process's path in it."""
-    try:
-        lines = (procfs / "self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    root = sysfs / "fs/cgroup"
-    groups = []
-    for line in lines:
-        _, controllers, place = [*line.split(":", 2), "", ""][:3]
-        if not controllers:
-            unified = root / "unified"
-            groups.append((unified if unified.is_dir() else root, place))
-        elif "cpu" in controllers.split(","):
-            mounts = [root / controllers, root / "cpu"]
-            groups.append((next((m for m in mounts if m.is_dir()), mounts[-1]), place))
-    return groups
+    limits = [_limit(folder) for folder in group_folders("cpu", procfs, sysfs)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _limit(folder: Path) -> float | None:

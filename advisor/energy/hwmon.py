@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct, structs
 
+from advisor.common.regular_file import read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport
@@ -152,7 +153,7 @@ def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
     from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
-        rules = msgspec.convert(parse_yaml(path.read_bytes()), list[SensorRule])
+        rules = msgspec.convert(parse_yaml(read_regular(path)), list[SensorRule])
         for rule in rules:
             re.compile(rule.driver), re.compile(rule.label)
     except OSError as exc:

@@ -27,6 +27,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from advisor.common.regular_file import read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, ZoneReport
@@ -84,7 +85,7 @@ def read_redfish_config(path: Path) -> RedfishConfig:
     from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
-        config = msgspec.convert(parse_yaml(path.read_bytes()), RedfishConfig)
+        config = msgspec.convert(parse_yaml(read_regular(path)), RedfishConfig)
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
     except (YamlError, msgspec.ValidationError) as exc:
@@ -211,7 +212,7 @@ class RedfishClient:
         password = config.password
         try:
             if config.password_file is not None:
-                password = Path(config.password_file).read_text().strip()
+                password = read_regular(config.password_file).decode().strip()
             # no redirect: credentials go to the one service that the operator named
             answer = self._session.get(
                 f"{config.url.rstrip('/')}{path}",

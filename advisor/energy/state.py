@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from advisor.common.atomic import NO_JSON
+from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.energy.source import SavedZone, SourceName
 
 __all__ = ["SAVE_SECONDS", "SavedMeter", "StateFile", "boot_id", "state_file"]
@@ -58,7 +59,7 @@ class StateFile(Generic[_T]):
     def load(self) -> _T | None:
         """What was saved on this boot; None where there is no such file, or it is malformed."""
         try:
-            envelope = msgspec.json.decode(self.path.read_bytes(), type=_Envelope)
+            envelope = msgspec.json.decode(read_regular(self.path), type=_Envelope)
             if (envelope.boot_id, envelope.place) != (self._boot_id, self._place):
                 return None
             return msgspec.json.decode(envelope.state, type=self._kind)
@@ -74,11 +75,9 @@ class StateFile(Generic[_T]):
             The file cannot be written; what was saved before is gone too, as it is out of date.
         """
         envelope = _Envelope(self._boot_id, self._place, msgspec.Raw(msgspec.json.encode(state)))
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(msgspec.json.encode(envelope))
-            temporary.replace(self.path)
+            write_atomically(self.path, msgspec.json.encode(envelope), durable=False)
         except OSError:
             with contextlib.suppress(OSError):
                 self.path.unlink()

@@ -7,8 +7,11 @@ down, too slow, a refusal in Prometheus' own words, an HTML page of some proxy, 
 from __future__ import annotations
 
 import math
+import queue
 import re
+import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -16,8 +19,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import msgspec
 import requests
 from msgspec import Meta, Struct
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
 
+from advisor.common.control_group import memory_bytes
 from advisor.errors import InputError, PrometheusError
 from advisor.prometheus.answers import QueryResult, read_answer, reason
 
@@ -28,6 +35,11 @@ MAX_POINTS = 11_000
 _LONG_QUERY = 1_500
 _MOST_BYTES = 512 << 20
 """Of one answer; the largest that is asked for, 11 000 points of a thousand series, has a third of it."""
+_DECODED_RATIO = 24
+"""Of the memory there is to the bytes of an answer: an answer of many short samples grows by 16."""
+_CHUNK_BYTES = 1 << 18
+_GZIP = 31
+"""zlib's window of 32 KiB, as gzip."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _MOST_WAIT_SECONDS = 30.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -187,28 +199,67 @@ class PrometheusClient:
         raise AssertionError("unreachable")
 
     def _once(self, url: str, parameters: Mapping[str, str]) -> bytes:
+        """One request and its answer, redirections included, in the time there is.
+
+        In a thread of its own: a name that is looked up, or a server that drips one byte of a header at a
+        time, never trips the socket's own time-out. One that is late is left behind.
+        """
         limit = self.connection.timeout_seconds
-        deadline = time.monotonic() + limit
+        request, deadline = self._request(url, parameters), time.monotonic() + limit
+        answer: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answer.put(self._answer(request, deadline))
+            except Exception as exc:  # raised again where it is waited for
+                answer.put(exc)
+
         self.requests_sent += 1
+        threading.Thread(target=ask, name="prometheus", daemon=True).start()
         try:
-            with self._session.send(self._request(url, parameters), timeout=limit, stream=True) as response:
-                body = bytearray()
-                # a server that drips one byte at a time never trips the socket's own time-out
-                for chunk in response.iter_content(1 << 18):
-                    body += chunk
-                    if len(body) > _MOST_BYTES:
-                        raise self._error(f"answered with more than {_MOST_BYTES >> 20} MiB")
-                    if time.monotonic() > deadline:
-                        raise _TryAgainError(f"did not finish its answer within {limit:g} s")
+            outcome = answer.get(timeout=limit)
+        except queue.Empty:
+            outcome = self._late()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _late(self) -> _TryAgainError:
+        return _TryAgainError(f"did not answer within {self.connection.timeout_seconds:g} s")
+
+    def _answer(self, request: requests.PreparedRequest, deadline: float) -> bytes:
+        try:
+            with self._session.send(
+                request, timeout=self.connection.timeout_seconds, stream=True
+            ) as response:
+                body = self._body(response, deadline)
         except requests.Timeout as exc:
-            raise _TryAgainError(f"did not answer within {limit:g} s") from exc
+            raise self._late() from exc
         except requests.exceptions.SSLError as exc:
             raise self._error(f"TLS failed: {_innermost(exc)}") from exc
-        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as exc:
+        except (requests.ConnectionError, HTTPError) as exc:
             raise _TryAgainError(f"cannot be reached: {_innermost(exc)}") from exc
         except (requests.RequestException, OSError) as exc:
             raise self._error(f"cannot be asked: {_innermost(exc)}") from exc
-        return self._judged(response, bytes(body))
+        return self._judged(response, body)
+
+    def _body(self, response: requests.Response, deadline: float) -> bytes:
+        """The body, unpacked as it comes: a few bytes may stand for any number of them."""
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise self._error(f"answered in the encoding {encoding!r}, which was not asked for")
+        unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        most, body = min(_MOST_BYTES, memory_bytes()[0] // _DECODED_RATIO), bytearray()
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+            try:
+                body += chunk if unpack is None else unpack.decompress(chunk, most + 1 - len(body))
+            except zlib.error as exc:
+                raise self._error(f"answered with damaged gzip: {exc}") from exc
+            if len(body) > most:
+                raise self._error(f"answered with more than {most >> 20} MiB")
+            if time.monotonic() > deadline:
+                raise self._late()
+        return bytes(body)
 
     def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:
         if len(parameters["query"]) > _LONG_QUERY:
@@ -297,6 +348,17 @@ def _check_headers(connection: Connection) -> None:
             raise InputError("expected a header's name", subject=f"header {name!r}")
 
 
+class _Adapter(HTTPAdapter):
+    """Leaves the body of a redirection unread, which nobody needs and may be of any size."""
+
+    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
+        response: requests.Response = super().build_response(req, resp)
+        if response.is_redirect:
+            response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
+            resp.close()
+        return response
+
+
 class _Session(requests.Session):
     """Sent on to another host, the operator's own headers stay behind, as requests does with credentials."""
 
@@ -313,6 +375,8 @@ class _Session(requests.Session):
 
 def _session(connection: Connection) -> requests.Session:
     session = _Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
     session.own_headers = ("X-Scope-OrgID", *connection.headers)
     # ~/.netrc would replace the operator's own credentials, and proxies are for the outside world
     session.trust_env = False

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import doubtful
+from advisor.quality.bounds import bounds
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.graph import Comparison, plan, reference_track
 from advisor.quality.logs import complaints, read_logs, size_changes
@@ -108,7 +110,8 @@ def measure_all(
         except WattframeError as exc:
             outcomes[place] = exc
     for group in _groups(outputs, source):
-        measured = _measured(work, source, {place: outputs[place] for place in group})
+        within = bounds(source, [outputs[place].media for place in group], work.threads)
+        measured = _measured(replace(work, bounds=within), source, {place: outputs[place] for place in group})
         for place, outcome in measured.items():
             outcomes[place] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
@@ -117,23 +120,9 @@ def measure_all(
 def _groups(outputs: dict[int, OutputState], source: Media) -> list[list[int]]:
     """Places of outputs that share a pass: as many as fit into a part of the memory that is free."""
     each = max(1, _BYTES_PER_PIXEL * source.width * source.height)
-    most = max(1, int(_free_memory_bytes() * _MEMORY_SHARE / each))
+    most = max(1, int(memory_bytes()[1] * _MEMORY_SHARE / each))
     places = list(outputs)
     return [places[at : at + most] for at in range(0, len(places), most)]
-
-
-def _free_memory_bytes() -> int:
-    """What the machine has, or less where a container is given less."""
-    free = [1 << 30]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current"))
-        if limit.strip() != "max":
-            free.append(int(limit) - int(used))
-    except (OSError, ValueError):
-        pass
-    return max(0, min(free))
 
 
 def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputState:
@@ -263,7 +252,8 @@ def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
         command = [*ffmpeg_command(work, source, [output], folder, graph)]
         for n in range(len(crops)):
             command += ["-map", f"[area{n}]", "-f", "null", "-"]
-        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=(source.path, output.media.path))
+        inputs = source.path, output.media.path
+        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=inputs, bounds=work.bounds)
         return _cropped(output, source, work.settings, best_of(folder, crops))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from advisor.quality.queue import QualityJob, stamped
 from advisor.quality.settings import QualitySettings, check_settings, shared_filters
@@ -167,7 +168,7 @@ def _in_list(path: Path, settings: QualitySettings) -> Pairs:
     from advisor.common.yaml_text import parse_yaml
 
     try:
-        document: Any = parse_yaml(path.read_bytes())
+        document: Any = parse_yaml(read_regular(path))
     except (OSError, ValueError) as exc:
         return Pairs([], [f"expected a YAML or JSON list of pairs: {exc}"])
     if not isinstance(document or [], list):

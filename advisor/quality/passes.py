@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.quality.bounds import Bounds
 from advisor.quality.graph import Comparison, filter_graph, reference_track
 from advisor.quality.probe import Media
 from advisor.quality.process import run_ffmpeg
@@ -31,6 +32,7 @@ class Work(Struct, frozen=True):
     threads: int
     nice: int
     progress: FrameProgress | None
+    bounds: Bounds | None = None
 
 
 class OutputState(Struct, frozen=True, eq=False):
@@ -94,13 +96,14 @@ def run_pass(
     MediaError, FfmpegError
         As `run_ffmpeg`.
     """
-    settings = work.settings
+    settings, bounds = work.settings, work.bounds
+    threads = work.threads if bounds is None else bounds.threads
     comparisons = [output.comparison for output in outputs]
     last = max(int(c.pairing.partners[-1]) for c in comparisons)
     margin = _WIDE_SECONDS if any(output.wide for output in outputs) else MARGIN_SECONDS
     graph = filter_graph(
         comparisons,
-        threads=max(1, work.threads // len(outputs)),
+        threads=max(1, threads // len(outputs)),
         before=cuts[0].filters if cuts else settings.reference_filter or "",
         reference_frames=None if cuts else last + 1 + round(margin * float(source.rate or 25)),
         before_outputs=cuts[1].filters if cuts else "",
@@ -119,6 +122,7 @@ def run_pass(
         nice=work.nice,
         inputs=(source.path, *(output.media.path for output in outputs)),
         progress=None if progress is None else partial(_told, progress, total),
+        bounds=work.bounds,
     )
 
 
@@ -136,11 +140,13 @@ def ffmpeg_command(
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
     command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
+    # decoders keep a picture for each thread too
+    fewer = ["-threads", str(work.bounds.threads)] if work.bounds and work.bounds.reduced else []
     of_source, of_output = (cut.options for cut in cuts) if cuts else ([], [])
     command += ["-progress", "pipe:1", *(["-copyts"] if cuts else [])]
-    command += _input(source, *start, *loops, *of_source)
+    command += _input(source, *fewer, *start, *loops, *of_source)
     for output in outputs:
-        command += _input(output.media, *of_output)
+        command += _input(output.media, *fewer, *of_output)
     return [*command, "-/filter_complex", "graph.txt"]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, MediaError, WattframeError
+from advisor.quality.bounds import Bounds
 
 __all__ = ["run_ffmpeg"]
 
@@ -30,6 +33,7 @@ def run_ffmpeg(
     inputs: Sequence[str],
     nice: int = 0,
     progress: Callable[[int], object] | None = None,
+    bounds: Bounds | None = None,
 ) -> str:
     """Run ``command`` in ``folder`` and return what it said on stderr.
 
@@ -43,13 +47,15 @@ def run_ffmpeg(
         Added to the process's niceness.
     progress
         Called with the number of frames done.
+    bounds
+        Memory and time that it may take.
 
     Raises
     ------
     MediaError
         ffmpeg could not read or decode one of the inputs.
     FfmpegError
-        It could not be started, refused the graph, crashed or was killed.
+        It could not be started, refused the graph, crashed, was killed or took too long.
     """
     said = folder / _SAID
     with said.open("wb") as stderr:
@@ -66,16 +72,39 @@ def run_ffmpeg(
             )
         except OSError as exc:
             raise FfmpegError(f"{command[0]}: cannot be run: {exc.strerror}") from exc
-        with process:
+        with process, _bounded(process, bounds) as late:
             try:
                 _watch(process, nice, progress)
             except BaseException:
                 process.kill()
                 raise
+    if bounds is not None and late.is_set():
+        raise FfmpegError(f"ffmpeg was ended: it took longer than {bounds.seconds:.0f} s")
     text = _messages(said)
     if process.returncode:
         raise _failure(process.returncode, text, inputs)
     return text
+
+
+@contextlib.contextmanager
+def _bounded(process: subprocess.Popen[str], bounds: Bounds | None) -> Iterator[threading.Event]:
+    """Hold the process to its bounds; the event says that its time was over."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(bounds.seconds if bounds is not None else 0.0, end)
+    timer.daemon = True
+    if bounds is not None:
+        with contextlib.suppress(ProcessLookupError):  # has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (bounds.memory_bytes, bounds.memory_bytes))
+        timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _messages(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ __all__ = ["QualityJob", "QualityOutcome", "QualityQueue", "perform", "stamped"]
 ATTEMPTS = 3
 """How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once."""
 
-Stamp = tuple[int, int, int]
+_RETRY_SECONDS, _MOST_RETRY_SECONDS = 10.0, 600.0
+Stamp = tuple[int, ...]
 Elsewhere = Callable[[str, str, QualitySettings, Callable[[], None]], "Measurement"]
 """`advisor.quality.measure.measure` on another machine."""
 Perform = Callable[["QualityJob", Callable[[], None]], "QualityOutcome"]
@@ -48,6 +50,8 @@ class QualityOutcome(Struct, frozen=True):
     kind: str = "scored"
     """``scored``, ``unaligned``, ``damaged`` (a file cannot be used) or ``failed`` (ffmpeg ended badly)."""
     cached: bool = False
+    passing: bool = False
+    """A failure that another try may not have: of the operating system, or of an ffmpeg that was killed."""
 
 
 class Stopped(Exception):  # noqa: N818 -- not an error: the queue is closing
@@ -61,7 +65,7 @@ def stamped(reference: Path, distorted: Path, settings: QualitySettings) -> Qual
 
 def _stamp(path: Path) -> Stamp:
     info = path.stat()
-    return info.st_size, info.st_mtime_ns, info.st_ino
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
 
 
 def perform(
@@ -84,7 +88,7 @@ def perform(
             return QualityOutcome(failure="was exchanged while it waited", kind="damaged")
         digests = file_digest(job.reference), file_digest(job.distorted)
     except OSError as exc:
-        return QualityOutcome(failure=f"cannot be read: {exc.strerror}", kind="damaged")
+        return QualityOutcome(failure=f"cannot be read: {exc.strerror}", kind="damaged", passing=True)
     key = content_key(*digests, job.settings)
     with cache.only_one(key):
         known = cache.get(key)
@@ -134,7 +138,8 @@ def _measured(
 
 def _outcome(record: Record, job: QualityJob, *, cached: bool) -> QualityOutcome:
     if record.quality is None:
-        return QualityOutcome(failure=record.failure, kind=record.failure_kind or "failed", cached=cached)
+        kind, again = record.failure_kind or "failed", _worth_another_try(record)
+        return QualityOutcome(failure=record.failure, kind=kind, cached=cached, passing=again)
     quality = replace(record.quality, reference=job.reference, distorted=job.distorted)
     return QualityOutcome(quality, kind="scored" if quality.aligned else "unaligned", cached=cached)
 
@@ -148,10 +153,15 @@ class QualityQueue:
         Answers one job; is given a function that raises when the queue closes. Called from several threads.
     workers
         Jobs at a time.
+    retry_seconds
+        After which a failure that may pass is tried again, and then ever more seldom.
     """
 
-    def __init__(self, perform: Perform, *, workers: int) -> None:
+    def __init__(self, perform: Perform, *, workers: int, retry_seconds: float = _RETRY_SECONDS) -> None:
         self._perform = perform
+        self._retry_seconds = retry_seconds
+        self._retries: dict[QualityJob, tuple[int, float]] = {}
+        """How often a job failed that may yet succeed, and when it is tried again (monotonic seconds)."""
         self._wanted: list[QualityJob] = []
         self._running: set[QualityJob] = set()
         self._outcomes: dict[QualityJob, QualityOutcome] = {}
@@ -187,7 +197,8 @@ class QualityQueue:
             self._waits = not begin
             wanted = dict.fromkeys(jobs)
             self._outcomes = {job: outcome for job, outcome in self._outcomes.items() if job in wanted}
-            self._wanted = [job for job in wanted if job not in self._outcomes]
+            self._retries = {job: retry for job, retry in self._retries.items() if job in wanted}
+            self._wanted = [job for job in wanted if job not in self._outcomes or job in self._retries]
             self._changed.notify_all()
 
     def outcome(self, job: QualityJob) -> QualityOutcome | None:
@@ -196,9 +207,9 @@ class QualityQueue:
 
     @property
     def pending(self) -> int:
-        """Jobs that wait or run."""
+        """Jobs that wait for their first answer."""
         with self._changed:
-            return len(self._wanted)
+            return sum(job not in self._outcomes for job in self._wanted)
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -207,17 +218,20 @@ class QualityQueue:
             except Stopped:
                 return
             except Exception as exc:  # one bad pair must not end the worker
-                outcome = QualityOutcome(failure=f"{type(exc).__name__}: {exc}", kind="failed")
+                outcome = QualityOutcome(failure=f"{type(exc).__name__}: {exc}", kind="failed", passing=True)
             self._done(job, outcome)
 
     def _next(self) -> QualityJob | None:
         with self._changed:
             while not self._closing:
-                job = next((job for job in self._wanted if job not in self._running), None)
-                if job is not None and not self._waits:
+                now = time.monotonic()
+                idle = [job for job in self._wanted if job not in self._running and not self._waits]
+                waits = [max(0.0, self._retries.get(job, (0, now))[1] - now) for job in idle]
+                if 0.0 in waits:
+                    job = idle[waits.index(0.0)]
                     self._running.add(job)
                     return job
-                self._changed.wait()
+                self._changed.wait(min(waits, default=None))
             return None
 
     def _done(self, job: QualityJob, outcome: QualityOutcome) -> None:
@@ -225,7 +239,12 @@ class QualityQueue:
             self._running.discard(job)
             self.counts["cached" if outcome.cached else outcome.kind] += 1
             if job in self._wanted:
-                self._wanted.remove(job)
+                count, _ = self._retries.pop(job, (0, 0.0))
+                if outcome.passing:
+                    wait = min(self._retry_seconds * 2.0**count, _MOST_RETRY_SECONDS)
+                    self._retries[job] = count + 1, time.monotonic() + wait
+                else:
+                    self._wanted.remove(job)
                 self._outcomes[job] = outcome
             self._changed.notify_all()
 

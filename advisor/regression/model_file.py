@@ -24,9 +24,10 @@ from advisor.regression.candidates import HuberRidge, LogarithmOfWideColumns
 from advisor.regression.model import TrainedModel
 from advisor.regression.multivariate import MultivariatePredictor
 
-__all__ = ["TRUSTED", "check_trees", "check_versions", "dumps", "library_versions", "loads"]
+__all__ = ["MODEL_BYTES", "TRUSTED", "check_trees", "check_versions", "dumps", "library_versions", "loads"]
 
-_MOST_BYTES = 1 << 30
+MODEL_BYTES = 1 << 30
+"""Of a model unpacked."""
 _MOST_DEPTH = 12
 """How deep a forest lies in lists, pipelines and attributes; a document of another shape is not ours."""
 _LIBRARIES = ("scikit-learn", "numpy", "scipy", "skops")
@@ -100,8 +101,8 @@ def _check_size(data: bytes) -> None:
     """An archive of a few bytes may stand for any number of them."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
-    if size > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES >> 20} MiB when unpacked")
+    if size > MODEL_BYTES:
+        raise ValueError(f"more than {MODEL_BYTES >> 20} MiB when unpacked")
 
 
 def check_trees(document: object) -> None:

@@ -11,7 +11,6 @@ Reading manifests needs neither numpy nor scikit-learn.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -24,7 +23,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from advisor.common.atomic import NO_JSON, sync_folder, write_atomically
+from advisor.common.atomic import NO_JSON, locked, sync_folder, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -129,15 +129,24 @@ def versions(models_dir: str | os.PathLike[str], hardware_id: str) -> list[str]:
 
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """One writer at a time; the lock goes with its process, whatever ends it."""
+    """One writer at a time, in a folder that is no link: who may write beside it could lead elsewhere."""
+    _refuse_link(home)
     home.mkdir(parents=True, exist_ok=True)
-    with (home / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(home / ".lock"))
+        except OSError as exc:
+            raise ModelError(f"cannot be locked: {exc.strerror}", subject=home / ".lock") from exc
         for left in home.glob(".new-*"):  # of a writer that was killed
             shutil.rmtree(left, ignore_errors=True)
         for left in home.glob(".latest-*"):
             left.unlink(missing_ok=True)
         yield
+
+
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise ModelError("expected a folder, found a link: nothing is written through it", subject=folder)
 
 
 def save(models_dir: str | os.PathLike[str], trained: TrainedModel, manifest: Manifest) -> Manifest:
@@ -174,6 +183,7 @@ def promote(models_dir: str | os.PathLike[str], hardware_id: str, version: str, 
 
 
 def _promote(home: Path, version: str, reason: str) -> Manifest:
+    _refuse_link(home / version)
     manifest = _read_manifest(home / version)
     promoted = msgspec.structs.replace(manifest, promoted=True, reason=reason)
     write_atomically(home / version / _MANIFEST_FILE, _json(promoted))
@@ -188,6 +198,7 @@ def note(models_dir: str | os.PathLike[str], manifest: Manifest) -> None:
     """Replace the manifest of a stored version, for instance with the reason why it stays out of service."""
     home = _home(models_dir, manifest.hardware_id)
     with _locked(home):
+        _refuse_link(home / manifest.version)
         write_atomically(home / manifest.version / _MANIFEST_FILE, _json(manifest))
 
 
@@ -302,12 +313,12 @@ def load(models_dir: str | os.PathLike[str], hardware_id: str, version: str = LA
 
 
 def _load(folder: Path) -> Loaded:
-    from advisor.regression.model_file import check_versions, loads
+    from advisor.regression.model_file import MODEL_BYTES, check_versions, loads
 
     manifest = _read_manifest(folder)
     path = folder / _MODEL_FILE
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MODEL_BYTES)
     except OSError as exc:
         raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     if manifest.features_version != FEATURES_VERSION:
@@ -328,7 +339,7 @@ def _load(folder: Path) -> Loaded:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / _MANIFEST_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.json.decode(read_regular(path), type=Manifest)
     except OSError as exc:
         raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     except NO_JSON as exc:

@@ -16,13 +16,17 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.common.control_group import memory_bytes
+from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import ResultFileError
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
 from advisor.results.derived import published, repeats
+from advisor.results.reading import held_bytes
 
 __all__ = ["Broken", "ResultFolder", "Shown"]
 
-_Stamp = tuple[int, ...]
+_SHARE = 0.2
+"""Of the memory there is: what the runs of a folder may take."""
 
 
 class Broken(Struct, frozen=True):
@@ -42,12 +46,18 @@ class Shown(Struct, frozen=True):
 
 
 class _File(Struct, frozen=True):
-    """What a file held when it had the stamp; None is a stamp that no file has, so it is read again."""
+    """What a file held when it had the stamp; with None it is read again."""
 
-    stamp: _Stamp | None
+    stamp: Stamp | None
     content: Run | Broken
     hollow: bool = False
     """Its run is too old to be shown, and its scenarios are not held."""
+    held_bytes: int = 0
+    """What its run takes in memory, or would."""
+
+    def is_read_at(self, left_bytes: int) -> bool:
+        """Whether a run that was too large fits by now."""
+        return isinstance(self.content, Broken) and 0 < self.held_bytes <= left_bytes
 
 
 class ResultFolder:
@@ -93,21 +103,25 @@ class ResultFolder:
             The folder is there and cannot be listed, or was there and is gone.
         """
         files: dict[str, _File] = {}
-        unread = 0
-        for name, stamp in self._scan().items():
+        budget, unread = int(_SHARE * memory_bytes()[0]), 0
+        left = budget
+        for name, stamp in sorted(self._scan().items(), reverse=True):  # the newest first
             file = self._files.get(name)
-            if file is None or file.stamp is None or file.stamp != stamp:
+            if file is None or file.stamp is None or file.stamp != stamp or file.is_read_at(left):
                 file = self._read(name, stamp)
                 unread += 1
-            files[name] = file
+            files[name] = file = self._within(left, file)
+            if isinstance(file.content, Run):
+                left -= file.held_bytes
             if self._most_runs is not None and unread > self._most_runs:
                 unread = 0
                 self._hollow_out(files)
+                left = budget - sum(f.held_bytes for f in files.values() if isinstance(f.content, Run))
         ordered = self._hollow_out(files)
         # a newer run went away: what is shown in its place is read again
         while hollow := [run for run in ordered[::-1][: self._most_runs] if files[_name(run)].hollow]:
             for run in hollow:
-                files[_name(run)] = self._read(_name(run), files[_name(run)].stamp or OSError("gone"))
+                files[_name(run)] = self._read(_name(run), files[_name(run)].stamp)
             ordered = self._hollow_out(files)
         if files != self._files:
             shown, dropped = self._choose(ordered)
@@ -124,12 +138,12 @@ class ResultFolder:
                 start = run.start_time
                 begun = () if start is None else (Scenario(name="", start_time=start),)
                 ordered[place] = replace(run, scenarios=begun)
-                files[name] = replace(files[name], content=ordered[place], hollow=True)
+                files[name] = replace(files[name], content=ordered[place], hollow=True, held_bytes=0)
         return ordered
 
-    def _scan(self) -> dict[str, _Stamp | OSError]:
+    def _scan(self) -> dict[str, Stamp | OSError | None]:
         """What lies in the folder under the name of a result file."""
-        stamps: dict[str, _Stamp | OSError] = {}
+        stamps: dict[str, Stamp | OSError | None] = {}
         prefix, suffix = RESULT_GLOB.split("*", 1)
         try:
             with os.scandir(self.folder) as entries:
@@ -147,15 +161,14 @@ class ResultFolder:
                     except OSError as exc:
                         stamps[entry.name] = exc
                         continue
-                    times = info.st_mtime_ns, info.st_ctime_ns
-                    stamps[entry.name] = (info.st_size, *times, info.st_ino, info.st_dev)
+                    stamps[entry.name] = stamp_of(info)
         except (FileNotFoundError, NotADirectoryError):
             if self._was_there:
                 raise
             return {}
         return stamps
 
-    def _read(self, name: str, stamp: _Stamp | OSError) -> _File:
+    def _read(self, name: str, stamp: Stamp | OSError | None) -> _File:
         path = self.folder / name
         if isinstance(stamp, OSError):
             return _File(None, Broken(path, f"{path}: cannot be read: {stamp.strerror or stamp}"))
@@ -163,11 +176,20 @@ class ResultFolder:
             path = self.folder / name.encode("utf-8", "backslashreplace").decode()
             return _File(stamp, Broken(path, f"{path}: expected a name in UTF-8"))
         try:
-            run = read_run(path)
+            run = read_run(path, keep_samples=self._keep_samples)
         except ResultFileError as exc:
             passing = isinstance(exc.__cause__, OSError)
             return _File(None if passing else stamp, Broken(path, str(exc)))
-        return _File(stamp, run if self._keep_samples else _without_samples(run))
+        return _File(stamp, run, held_bytes(run))
+
+    def _within(self, left_bytes: int, file: _File) -> _File:
+        """``file``, refused where its run takes more memory than the newer ones have left."""
+        if not isinstance(file.content, Run) or file.held_bytes <= left_bytes:
+            return file
+        path = self.folder / f"{file.content.run_id}.json"
+        held, left = file.held_bytes >> 20, left_bytes >> 20
+        reason = f"{path}: takes {held} MiB in memory, {left} MiB are left beside newer files"
+        return replace(file, content=Broken(path, reason))
 
     def _choose(self, ordered: Sequence[Run]) -> tuple[dict[str, Shown], int]:
         """The runs that are shown, oldest first, and how many scenarios the limit left out."""
@@ -212,14 +234,3 @@ class ResultFolder:
 
 def _name(run: Run) -> str:
     return f"{run.run_id}.json"
-
-
-def _without_samples(run: Run) -> Run:
-    return replace(run, scenarios=tuple(_spare(s) for s in run.scenarios))
-
-
-def _spare(scenario: Scenario) -> Scenario:
-    power = scenario.power
-    if power is None or power.total_energy_joules is None or power.mean_watts is None:
-        return scenario  # its energy follows from the samples
-    return scenario if scenario.samples is None else replace(scenario, samples=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON
+from advisor.common.control_group import memory_bytes
+from advisor.common.json_keys import repeated_keys
 from advisor.common.regular_file import read_regular
 from advisor.errors import InputError, PricingError, ResultFileError
 from advisor.results.earlier import from_earlier, kind_of_json
@@ -28,7 +31,7 @@ from advisor.results.records import (
     stream_count,
 )
 
-__all__ = ["RunFolder", "as_scenario", "parse_run", "read_folder", "read_run"]
+__all__ = ["RunFolder", "as_scenario", "held_bytes", "parse_run", "read_folder", "read_run"]
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +44,10 @@ _MOST_SCENARIOS = 100_000
 _MOST_TOLERATED_BYTES = 32 << 20
 """Of a file that only Python's own, far hungrier reader takes."""
 _LARGE_BYTES = 4 << 20
-"""From here on a file is skimmed first, as a hundred bytes of memory may be made of each two of it."""
+"""From here on a file is skimmed first: its list of scenarios alone may take many times its size."""
+_OBJECTS_A_SCENARIO, _QUOTES_A_SCENARIO = 20, 400
+_SHARE = 0.3
+"""Of the memory there is: what one file may take while it is read."""
 _LEAST, _LARGEST = 1e-60, 1e15
 """No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
 
@@ -62,22 +68,23 @@ _head_decoder = msgspec.json.Decoder(_Head)
 T = TypeVar("T")
 
 
-def read_run(path: str | os.PathLike[str]) -> Run:
+def read_run(path: str | os.PathLike[str], *, keep_samples: bool = True) -> Run:
     """Read one result file.
 
-    Malformed scenarios are left out and listed in ``refused``; the others are kept.
+    Malformed scenarios are left out and listed in ``refused``; the others are kept. Without ``keep_samples``
+    the series of scenarios whose power block says all are left out: they are nearly all of a result file.
 
     Raises
     ------
     ResultFileError
-        The file cannot be read, is not JSON, or is no result file at all.
+        The file cannot be read, is not JSON, is no result file at all, or takes more memory than there is.
     """
     path = Path(path)
     try:
-        data = read_regular(path, _MOST_BYTES)
+        data = read_regular(path, min(_MOST_BYTES, _budget()))
     except OSError as exc:
         raise ResultFileError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
-    return parse_run(data, run_id=path.stem, subject=str(path))
+    return parse_run(data, run_id=path.stem, subject=str(path), keep_samples=keep_samples)
 
 
 class RunFolder(Struct, frozen=True):
@@ -132,13 +139,15 @@ def read_folder(path: str | os.PathLike[str]) -> RunFolder:
     return RunFolder(tuple(sorted(runs, key=lambda run: run.start_time or 0.0)), refused)
 
 
-def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
+def parse_run(data: bytes, *, run_id: str, subject: str | None = None, keep_samples: bool = True) -> Run:
     """Turn the bytes of a result file into a `Run`; see `read_run`."""
     subject = subject or run_id
     if len(data) > _LARGE_BYTES:
         _skim(data, subject)
+    repeated: dict[int, str] = {}
     try:
         head = _head_decoder.decode(data)
+        repeated = _repeated(data, subject)
     except NO_JSON as exc:
         head = _tolerant_head(data, subject, exc)
     _check_count(len(head.scenarios), subject)
@@ -148,13 +157,19 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
             subject=subject,
             field="schema_version",
         )
+    earlier, left = head.schema_version is None, _budget() - len(data)
     scenarios: list[Scenario] = []
     refused: list[Refused] = []
     room = _MOST_OUTPUTS
     for index, raw in enumerate(head.scenarios):
         try:
-            scenario = _scenario(bytes(raw), room, earlier=head.schema_version is None)
+            weight = _decoded_bytes(raw, typed=not earlier)
+            _check(weight, left, repeated.get(index))
+            scenario = _scenario(bytes(raw), room, earlier=earlier)
+            if not keep_samples:
+                scenario = _without_samples(scenario)
             room -= len(scenario.outputs)
+            left -= _held_bytes(scenario)
             scenarios.append(scenario)
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as exc:
             reason = _place(exc, index)
@@ -171,6 +186,23 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None) -> Run:
     )
 
 
+def _repeated(data: bytes, subject: str) -> dict[int, str]:
+    """Names that are there twice, of which readers would take one or the other, by scenario.
+
+    Raises
+    ------
+    ResultFileError
+        It is one of the file as a whole.
+    """
+    repeated: dict[int, str] = {}
+    for place in repeated_keys(data):
+        inside = re.match(r"scenarios\[(\d+)\]", place)
+        if inside is None:
+            raise ResultFileError("expected each name once, found it twice", subject=subject, field=place)
+        repeated.setdefault(int(inside[1]), place[inside.end() :])
+    return repeated
+
+
 class _Anything(Struct, frozen=True, gc=False):
     """An object of which nothing is kept."""
 
@@ -185,6 +217,9 @@ _skim_decoder = msgspec.json.Decoder(_Skimmed)
 def _skim(data: bytes, subject: str) -> None:
     """Refuse a large file that is no list of scenarios before much memory is made of it."""
     try:
+        # each takes eight times its bytes even if nothing of it is kept
+        _check_count(data.count(b"{") // _OBJECTS_A_SCENARIO, subject)
+        _check_count(data.count(b'"') // _QUOTES_A_SCENARIO, subject)
         count = len(_skim_decoder.decode(data).scenarios)
     except msgspec.ValidationError as exc:
         raise _head_error(exc, subject) from exc
@@ -202,6 +237,46 @@ def _check_count(count: int, subject: str) -> None:
         )
 
 
+def _budget() -> int:
+    return int(_SHARE * memory_bytes()[0])
+
+
+def _decoded_bytes(raw: msgspec.Raw | bytes, *, typed: bool) -> int:
+    """At most so much memory is made of a piece of JSON, as structs or as anything."""
+    data = bytes(raw)
+    values, arrays, objects = data.count(b","), data.count(b"["), data.count(b"{")
+    if typed:
+        return len(data) + 40 * values + 100 * arrays + 600 * objects
+    return 4 * len(data) + 40 * values + 100 * arrays + 250 * objects + 120 * data.count(b":")
+
+
+def _held_bytes(scenario: Scenario) -> int:
+    samples = scenario.samples
+    values = 0 if samples is None else len(samples.timestamps) + len(samples.power_watts)
+    return 2000 + 1000 * len(scenario.outputs) + 40 * values
+
+
+def _check(weight: int, left: int, repeated: str | None = None) -> None:
+    """Refuse what takes more memory than is left, and what has a name twice."""
+    if repeated is not None:
+        raise ValueError(f"Expected each name once, found it twice - at `${repeated}`")
+    if weight > left:
+        sizes = f"takes up to {weight >> 20} MiB, {max(left, 0) >> 20} MiB are left"
+        raise ValueError(f"Expected what fits into memory: {sizes}")
+
+
+def held_bytes(run: Run) -> int:
+    """About what a run takes in memory."""
+    return sum(map(_held_bytes, run.scenarios))
+
+
+def _without_samples(scenario: Scenario) -> Scenario:
+    power = scenario.power
+    if power is None or power.total_energy_joules is None or power.mean_watts is None:
+        return scenario  # its energy follows from the samples
+    return scenario if scenario.samples is None else msgspec.structs.replace(scenario, samples=None)
+
+
 def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
     """The head of a file that the strict decoder refused.
 
@@ -210,6 +285,10 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
     """
     if isinstance(cause, msgspec.ValidationError):
         raise _head_error(cause, subject) from cause
+    try:
+        _check(_decoded_bytes(data, typed=False), _budget())
+    except ValueError as exc:
+        raise ResultFileError(_plain(str(exc)), subject=subject) from cause
     try:
         document = json.loads(data, parse_constant=str)
         raw: dict[str, Any] = {
@@ -263,6 +342,7 @@ def _without_nulls(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as exc:
+        _check(_decoded_bytes(raw, typed=False), _budget())
         try:
             return msgspec.convert(_dropped_nulls(msgspec.json.decode(raw)), kind)
         except msgspec.ValidationError:

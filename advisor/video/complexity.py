@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.errors import FfmpegError
 from advisor.video.ffmpeg import FILES_ONLY, Capabilities, file_url, run
 
@@ -118,7 +119,7 @@ class ContentCache:
 
 def _read(path: Path) -> dict[str, dict[str, float]]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, float]])
+        return msgspec.json.decode(read_regular(path), type=dict[str, dict[str, float]])
     except (OSError, *NO_JSON):
         return {}
 

@@ -73,7 +73,8 @@ class App:
             loading = path == "/-/ready" and not self._scraper.ready
             return _text(503, "loading\n", _RETRY) if loading else _text(200, "OK")
         accept, encoding, authorization = _wishes(scope["headers"])
-        admitted = await self._web.passwords.admits(authorization)
+        address, _ = scope.get("client") or ("", 0)
+        admitted = await self._web.passwords.admits(authorization, address)
         if admitted is None:
             return _text(429, "too many wrong passwords\n", _RETRY)
         if not admitted:

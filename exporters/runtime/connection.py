@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "TlsListener"]
 
 HEADER_BYTES = 16_384
 REQUEST_SECONDS = 10.0
@@ -20,9 +23,15 @@ ANSWER_SECONDS = 30.0
 """For an answer that does not fit into the kernel's buffers to be taken by the client."""
 IDLE_SECONDS = 50
 """Longer than most scrape intervals, so that Prometheus keeps its connection."""
+HANDSHAKE_SECONDS = 10.0
+_ACCEPT_AGAIN_SECONDS = 0.1
 MAX_CONNECTIONS = 512
 MAX_PIPELINED = 100
 _PIECE_BYTES = 16_384
+
+
+_REQUEST_LINE_BYTES, _FIELD_BYTES = 16, 4
+"""What stands around an address and around a field: method, version, colon, spaces, line ends."""
 
 
 class _RefusedError(Exception):
@@ -72,8 +81,24 @@ class Connection(HttpToolsProtocol):
             self._limit_answer()
 
     def _limit_answer(self) -> None:
+        """The client takes what is written within a time, or is left."""
         if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+            self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self._not_taken)
+
+    def _not_taken(self) -> None:
+        self._answer_timer = None
+        if self._owes or self.transport.is_closing():
+            self.transport.abort()
+
+    @property
+    def _owes(self) -> bool:
+        """Whether the client has yet to take something."""
+        return self._busy or self.transport.get_write_buffer_size() > 0
+
+    def _look_whether_taken(self) -> None:
+        if self._answer_timer is not None and not self._owes and not self.transport.is_closing():
+            self._answer_timer.cancel()
+            self._answer_timer = None
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -85,6 +110,7 @@ class Connection(HttpToolsProtocol):
         return self.scheme == "http"
 
     def data_received(self, data: bytes) -> None:
+        self._look_whether_taken()
         for start in range(0, len(data), _PIECE_BYTES):
             if self._ending:
                 return
@@ -105,15 +131,15 @@ class Connection(HttpToolsProtocol):
             self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._too_late)
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
+        self._count(len(url) + _REQUEST_LINE_BYTES)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name + value)
+        self._count(len(name) + len(value) + _FIELD_BYTES)
         super().on_header(name, value)
 
-    def _count(self, data: bytes) -> None:
-        self._header_bytes += len(data)
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
         if self._header_bytes > HEADER_BYTES:
             self._refusal = (431, "request header too large")
             raise _RefusedError
@@ -137,9 +163,11 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._owes:
             self._limit_answer()
-        elif self._ending and not self._busy:
+        if self.transport.is_closing():
+            return
+        if self._ending and not self._busy:
             self._end()
 
     def send_400_response(self, msg: str) -> None:
@@ -171,13 +199,59 @@ class Connection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._answer_timer is not None and not self.transport.is_closing():
-            self._answer_timer.cancel()
-            self._answer_timer = None
+        self._look_whether_taken()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, also one whose client did not take all of its last answer."""
         self.transport.abort()
+
+
+class TlsListener:
+    """Accepts clients over TLS; who has yet to shake hands counts among the connections.
+
+    asyncio's own server tells of a client when its handshake is done: any number could wait before it.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        connection: Callable[[], Connection],
+        state: ServerState,
+    ) -> None:
+        sock.setblocking(False)
+        self._sock, self._context, self._connection, self._state = sock, context, connection, state
+        self._shaking: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._accept())
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = await self._loop.sock_accept(self._sock)
+            except OSError:  # gone again, or no descriptor is free
+                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
+                continue
+            if len(self._state.connections) + len(self._shaking) >= MAX_CONNECTIONS:
+                client.close()
+                continue
+            task = self._loop.create_task(self._shake(client))
+            self._shaking.add(task)
+            task.add_done_callback(self._shaking.discard)
+
+    async def _shake(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                self._connection, client, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+
+    def close(self) -> None:
+        """Accept no more; handshakes go on."""
+        self._task.cancel()
+        self._loop.call_soon(self._sock.close)
+
+    async def wait_closed(self) -> None:
+        """As asyncio's servers have it."""
 
 
 def _peer_names(transport: asyncio.BaseTransport) -> list[str]:

@@ -25,6 +25,10 @@ IDENTITY = ("run_id", "scenario")
 _SUFFIX = {"counter": "_total", "info": "_info", "gauge": ""}
 
 
+_MOST_LETTERS = 1000
+"""Of a label's value, as names have at most; paths and reasons of others' making may have any number."""
+
+
 class Family:
     """One metric family: ``name`` as on the wire (with ``_total`` or ``_info``), kind, help and label names.
 
@@ -53,10 +57,13 @@ class Family:
                 raise ValueError(f"{self.name}: expected {len(self.labels)} label values, got {values!r}")
             if number is None:
                 continue
+            labels: Sequence[str] = values
+            if max(map(len, values), default=0) > _MOST_LETTERS:
+                labels = [_bounded(value) for value in values]
             if isinstance(family, InfoMetricFamily):
-                family.add_metric(values, {})
+                family.add_metric(labels, {})
             else:
-                family.add_metric(values, number)
+                family.add_metric(labels, number)
         return family
 
     def one(self, value: float | None) -> Metric:
@@ -72,6 +79,10 @@ class Family:
 
     def __repr__(self) -> str:
         return f"Family({self.name!r}, {self.kind!r})"
+
+
+def _bounded(value: str) -> str:
+    return value if len(value) <= _MOST_LETTERS else f"{value[:_MOST_LETTERS]}..."
 
 
 def declared(module: Mapping[str, object]) -> tuple[Family, ...]:

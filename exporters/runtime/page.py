@@ -15,6 +15,7 @@ from msgspec import Struct
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from advisor.common.control_group import memory_bytes
 from exporters.runtime.collector import Part
 from exporters.runtime.families import Metric
 
@@ -23,6 +24,9 @@ __all__ = ["END", "Page", "PageBuilder", "compressed", "text_of"]
 END = b"# EOF\n"
 """The last line of OpenMetrics."""
 _LEVEL = 3
+_MOST_BYTES = 96 << 20
+"""Less than the ``body_size_limit`` of prometheus.yml."""
+_MEMORY_RATIO = 8
 _GZIP = 31
 """zlib's window of 32 KiB, as gzip."""
 
@@ -58,6 +62,11 @@ class _Rendered(Struct, frozen=True):
     series: array[int] = array("q")
     """A hash of each series' name and labels."""
     error: str | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Of its lines."""
+        return sum(map(len, self.lines.values()))
 
 
 class Page:
@@ -122,9 +131,18 @@ class PageBuilder:
         Whose families these are.
     owners
         Family to collector, shared by all builders of an exporter: a family belongs to one of them.
+    most_bytes
+        Of a page as text; parts beyond it are left out, the first ones first.
     """
 
-    def __init__(self, collector: str = "", owners: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        collector: str = "",
+        owners: dict[str, str] | None = None,
+        *,
+        most_bytes: int | None = None,
+    ) -> None:
+        self._most_bytes = most_bytes or min(_MOST_BYTES, memory_bytes()[0] // _MEMORY_RATIO)
         self._collector = collector
         self._owners = {} if owners is None else owners
         self._rendered: dict[str, _Rendered] = {}
@@ -138,7 +156,7 @@ class PageBuilder:
             kept = former.get(key)
             rendered[key] = kept if kept is not None and kept.part.same(part) else self._render(part)
         if list(former) != list(rendered) or any(former[k] is not new for k, new in rendered.items()):
-            self._page = _page(rendered)
+            self._page = _page(rendered, self._most_bytes)
         # a failure that was not the part's own may pass: it is rendered again
         self._rendered = {k: new for k, new in rendered.items() if not isinstance(new, _Passing)}
         return self._page
@@ -164,6 +182,8 @@ class PageBuilder:
             if owner != self._collector:
                 raise ValueError(f"the family {family.name} is the {owner} collector's")
             lines[family.name] = text_of([family], openmetrics=False).split(b"\n", 2)[2]
+            if sum(map(len, lines.values())) > self._most_bytes:
+                raise ValueError(_too_large(self._most_bytes))
             heads[family.name] = family.name, family.type, family.documentation
             series.extend(_series(lines[family.name]))
         return _Rendered(part, heads, lines, series)
@@ -190,14 +210,31 @@ def _series(lines: bytes) -> Iterator[int]:
         yield hash(labels)
 
 
-def _page(rendered: Mapping[str, _Rendered]) -> Page:
-    """The page of all parts but those with a series that an earlier one has."""
-    shown, refused = [], []
+def _too_large(most_bytes: int) -> str:
+    return f"the page would hold more than {most_bytes >> 20} MiB"
+
+
+def _beyond(rendered: dict[str, _Rendered], most_bytes: int) -> set[str]:
+    """The parts that do not fit onto the page beside those behind them, which are newer."""
+    left, beyond = most_bytes, set()
+    for key, part in reversed(rendered.items()):
+        if part.bytes <= left:
+            left -= part.bytes
+        elif key:  # what is said of the whole stays
+            beyond.add(key)
+    return beyond
+
+
+def _page(rendered: dict[str, _Rendered], most_bytes: int) -> Page:
+    """The page of all parts but those with a series that an earlier one has, and those beyond the limit."""
+    shown, refused, beyond = [], [], _beyond(rendered, most_bytes)
     seen: set[int] = set()
     for key, part in rendered.items():
         error = part.error
         if error is None and not seen.isdisjoint(part.series):
             error = "another part has series with the same labels"
+        if key in beyond:
+            error = _too_large(most_bytes)
         if error is not None:
             refused.append(f"{key}: {error}" if key else error)
             continue

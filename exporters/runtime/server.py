@@ -22,7 +22,7 @@ from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
 from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
-from exporters.runtime.connection import Connection
+from exporters.runtime.connection import Connection, TlsListener
 from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web_config import Web
@@ -32,7 +32,6 @@ __all__ = ["Server", "bind", "configured", "main"]
 _BACKLOG = 1024
 _GRACE_SECONDS = 1
 """For answers in flight, of the two seconds that an exporter has to end."""
-_HANDSHAKE_SECONDS = 10.0
 _RELOAD_SECONDS = 1.0
 _SWITCH_SECONDS = 0.001
 
@@ -166,14 +165,19 @@ class Server(uvicorn.Server):
         """
         web, former = self._web, self.servers
         sans = web.tls.allowed_sans if web.tls is not None else ()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self.config, self.server_state, sans),
-            sock=self._sock.dup(),
-            ssl=web.context,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=None if web.context is None else _HANDSHAKE_SECONDS,
-        )
-        self.servers = [server]
+        sock = self._sock.dup()
+
+        def connection() -> Connection:
+            return Connection(self.config, self.server_state, sans)
+
+        server: asyncio.Server | TlsListener
+        if web.context is None:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(connection, sock=sock, backlog=_BACKLOG)
+        else:
+            sock.listen(_BACKLOG)
+            server = TlsListener(sock, web.context, connection, self.server_state)
+        self.servers = [cast(asyncio.Server, server)]
         for server in former:
             server.close()
 

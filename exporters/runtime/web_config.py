@@ -19,7 +19,6 @@ from exporters.runtime.passwords import Passwords
 
 __all__ = ["Tls", "Web", "WebConfig", "read_web_config", "ssl_context"]
 
-_MOST_BYTES = 1 << 20
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {
     "": ssl.CERT_NONE,
@@ -131,7 +130,7 @@ class Web:
 
 def _content(path: Path) -> bytes:
     try:
-        return read_regular(path, _MOST_BYTES)
+        return read_regular(path)
     except OSError as exc:
         raise InputError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -277,3 +278,45 @@ def test_one_client_too_many_is_told_to_come_back(monkeypatch: pytest.MonkeyPatc
 def test_an_upgrade_is_not_offered() -> None:
     data = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n"
     assert run(lambda listener: exchange(listener, data)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_many_small_fields_are_a_large_header_too() -> None:
+    """The limit counts what is sent: 4 000 fields of five bytes each are 20 000, their letters 8 000."""
+    fields = b"a:b\r\n"
+    assert requests(b"GET /health HTTP/1.1\r\n" + fields * 2600 + b"\r\n").startswith(b"HTTP/1.1 200")
+    assert requests(b"GET /health HTTP/1.1\r\n" + fields * 4000 + b"\r\n").startswith(b"HTTP/1.1 431")
+
+
+def requests(data: bytes) -> bytes:
+    """What is answered to it."""
+
+    async def scenario(listener: Listener) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(data)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    answer: bytes = run(scenario)
+    return answer
+
+
+def test_a_client_that_reads_a_little_now_and_then_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is for the whole answer, and does not begin anew with each piece that is taken."""
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.5)
+
+    async def scenario(listener: Listener) -> None:
+        client = reluctant(listener)
+        loop = asyncio.get_running_loop()
+        client.sendall(SCRAPE)
+        end = loop.time() + 20
+        with contextlib.suppress(ConnectionError):
+            while listener.connections and loop.time() < end:
+                await asyncio.sleep(0.05)
+                with contextlib.suppress(BlockingIOError):
+                    client.recv(20_000)
+        assert not listener.connections
+        client.close()
+
+    run(scenario)

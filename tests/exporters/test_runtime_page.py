@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -214,3 +215,23 @@ def test_a_new_page_has_ready_what_was_asked_of_the_former() -> None:
     page = builder.build({"a": part("a", 1)})
     page.prepare(former)
     assert (list(page._packed), list(page._text)) == ([True], [])
+
+
+def rows(part: str, count: int) -> list[Metric]:
+    size = Family("x_size", "gauge", "Size.", ("part", "name"))
+    return [size([((part, f"{number:0100d}"), 1.0) for number in range(count)])]
+
+
+def test_a_page_has_a_limit_and_keeps_the_newest_parts() -> None:
+    """The whole's part stays; what is beyond is named, and what fits is shown."""
+    builder = PageBuilder(most_bytes=3000)
+    parts = {"": Part(rows, ("", 1)), **{name: Part(rows, (name, 10)) for name in ("old", "new", "newest")}}
+    page = builder.build(parts)
+    shown = set(re.findall('part="(.*?)"', page.text(False).decode()))
+    assert shown == {"", "new", "newest"}
+    assert page.error == "old: the page would hold more than 0 MiB"
+
+
+def test_a_label_has_an_end() -> None:
+    family = Family("x_path", "gauge", "A path.", ("path",))
+    assert family([(("p" * 2_000_000,), 1.0)]).samples[0].labels["path"] == "p" * 1000 + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import os
 import signal
@@ -251,6 +252,28 @@ def test_plain_http_to_a_tls_port_does_no_harm(locked: Served, certificates: Pat
         sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"200 OK" not in sock.recv(100)
     assert get(locked, client(certificates), "/health")[0] == 200
+
+
+def test_clients_that_never_shake_hands_are_counted(locked: Served, certificates: Path) -> None:
+    """The 513th is sent away at once, and once they have gone there is room again."""
+    with contextlib.ExitStack() as held:
+        silent = [
+            held.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=10))
+            for _ in range(512)
+        ]
+        last = held.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=10))
+        assert last.recv(1) == b""
+        silent[0].settimeout(0.1)
+        with pytest.raises(TimeoutError):  # those before are waited for
+            silent[0].recv(1)
+
+    def answers() -> bool:
+        try:
+            return get(locked, client(certificates), "/health")[0] == 200
+        except OSError:
+            return False
+
+    wait_until(answers)
 
 
 def test_a_handshake_that_stops_does_not_hold_up_the_end(locked: Served) -> None:

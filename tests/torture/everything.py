@@ -2,9 +2,10 @@
 
 The five exporters run under their supervisor on a machine whose truth is known: energy registers that this
 script drives, result files that it writes, containers of a real engine. Every second all five are scraped;
-files change, containers come and go. Every 20 seconds all of it rests until each page says what is true, and
-then one exporter is killed. Each number is compared with the truth, each series that must be there is looked
-for, and memory is watched. Prints one JSON document; ends with 1 when something was wrong.
+files change, vanish, and are pipes and devices for a while, containers come and go, and one exporter after
+another is out of descriptors for three seconds. Every 20 seconds all of it rests until each page says what is
+true, and then one exporter is killed. Each number is compared with the truth, each series that must be there
+is looked for, and memory is watched. Prints one JSON document; ends with 1 when something was wrong.
 
 No check depends on how fast the machine is: between rests a page may lag behind, but it never goes back to
 what it had left behind; at a rest it has to arrive at the truth, however long that takes.
@@ -18,6 +19,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import statistics
@@ -37,6 +39,7 @@ from tests.support.exporter_client import samples
 from tests.support.powercap_tree import PowercapTree
 
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
+TROUBLE_ORDER = ("rapl", "cost", "docker_stats", "results", "qoe")
 PRICE_PER_KWH = 0.12
 ROUND_SECONDS = 20.0
 """From one rest to the next."""
@@ -121,12 +124,18 @@ class Files(Actor):
     def act(self) -> None:
         run, other, chance = self.chance.choice(RUNS), self.chance.choice(RUNS), self.chance.random()
         path, versions = self.folder / f"{run}.json", self._versions[run]
-        if chance < 0.55 or not path.exists():
+        if chance < 0.02:
+            self._take_folder_away()
+        elif chance < 0.55 or not path.is_file():
             versions.append(self._new())
             write_run(self._content(self._serial), path)
         elif chance < 0.65:
             versions.append(None)
             path.unlink()
+            if chance < 0.58:  # whoever opens it waits for ever
+                os.mkfifo(path)
+            elif chance < 0.6:
+                path.symlink_to("/dev/zero")
         elif chance < 0.75:
             versions.append(None)
             with path.open("r+b") as file:
@@ -146,6 +155,16 @@ class Files(Actor):
                 versions.append(self._serial)
                 file.write(data[len(data) // 2 :])
         self.changes += 1
+
+    def _take_folder_away(self) -> None:
+        held = {run: versions[-1] for run, versions in self._versions.items()}
+        for versions in self._versions.values():
+            versions.append(None)
+        elsewhere = self.folder.rename(self.folder.with_name("elsewhere"))
+        time.sleep(self.chance.uniform(0.0, 2.0))
+        for run, serial in held.items():
+            self._versions[run].append(serial)
+        elsewhere.rename(self.folder)
 
     def _new(self) -> int:
         self._serial += 1
@@ -521,6 +540,7 @@ def _watch(watch: Watch, resting: Sequence[Actor], supervisor: int, rounds: int)
             watch.killed(name)
             kills[name] += 1
         end = time.monotonic() + ROUND_SECONDS
+        _take_descriptors(watch, supervisor, TROUBLE_ORDER[number % len(TROUBLE_ORDER)])
         while (now := time.monotonic()) < end:
             watch.look()
             time.sleep(max(0.0, now + 1.0 - time.monotonic()))
@@ -529,6 +549,17 @@ def _watch(watch: Watch, resting: Sequence[Actor], supervisor: int, rounds: int)
                 turns.enter_context(actor.turn)
             watch.settle()
     return kills
+
+
+def _take_descriptors(watch: Watch, supervisor: int, name: str) -> None:
+    """For three seconds an exporter cannot open a file or take a connection; then it goes on."""
+    pid = child(supervisor, name)
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    watch.killed(name)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    time.sleep(3.0)
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _summary(

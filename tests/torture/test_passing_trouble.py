@@ -1,8 +1,8 @@
 """Trouble that passes: whatever could not be read for a while, the page is then that of a fresh start.
 
 Each exporter of files runs beside a random hand that takes a file's permission, its place, its content or all
-descriptors of the process away, changes something else meanwhile, and puts everything back as it was, times
-included. Short by default, long with --long.
+descriptors of the process away, or puts a pipe, a device or a file without end there, changes something else
+meanwhile, and puts everything back as it was, times included. Short by default, long with --long.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import random
 import resource
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from exporters.cost import CostCollector
 from exporters.predictions import Predictor
 from exporters.qoe import QoeCollector, Work
 from exporters.results import ResultsCollector
-from exporters.runtime import Collector
+from exporters.runtime import Collector, Family, Metric, Part
 from exporters.runtime.scrape import Source
+from exporters.runtime.web_config import Web
 from tests.support.exporter_client import samples
 from tests.support.users import nobody, open_folder
 from tests.support.waiting import wait_until
@@ -53,8 +55,14 @@ def put_run(folder: Path, number: int, names: Sequence[str]) -> None:
         }
         for name in names
     ]
-    path = folder / f"test_results_{number:02d}.json"
-    path.write_text(json.dumps({"schema_version": 1, "scenarios": scenarios}))
+    data = json.dumps({"schema_version": 1, "scenarios": scenarios}).encode()
+    rewrite(folder / f"test_results_{number:02d}.json", data)
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """In place; a pipe that lies there would hold up whoever writes."""
+    if path.is_file() or not path.exists():
+        path.write_bytes(data)
 
 
 def put_model(models: Path, version: str, error: float) -> None:
@@ -156,6 +164,63 @@ def qoe_world(folder: Path) -> tuple[Make, list[Path]]:
     return make, [pairs, results / "encode.mp4"]
 
 
+class WebCollector:
+    """The web configuration as a page: who is let in, and with which certificate."""
+
+    name = "web"
+    poll_seconds = 1.0
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._web: Web | None = None
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def parts(self) -> dict[str, Part]:
+        self._web = self._web or Web(self._path)
+        self._web.reload()
+        tls = self._web.tls
+        names = sorted(self._web.passwords.users)
+        assert tls is not None
+        assert self._web.context is not None
+        # what is in force is told by its authority, which is the certificate itself here
+        return {"": Part(in_force, (tuple(names), *map(str, self._web.context.get_ca_certs())))}
+
+
+IN_FORCE = Family("web_in_force", "gauge", "What is in force.", ("what",))
+
+
+def in_force(names: Sequence[str], *certificates: str) -> list[Metric]:
+    return [IN_FORCE([((what,), 1.0) for what in (*names, *certificates)])]
+
+
+def web_world(folder: Path) -> tuple[Make, list[Path]]:
+    new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    for number in range(2):
+        command = f"{new} -subj /CN=server{number} -keyout {number}.key -out {number}.crt"
+        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+        (folder / f"{number}.key").chmod(0o644)
+    tls = "{cert_file: tls.crt, key_file: tls.key, client_ca_file: tls.crt}"
+    config = folder / "web.yml"
+    config.write_text(
+        f"tls_server_config: {tls[:-1]}, client_auth_type: VerifyClientCertIfGiven}}\n"
+        f"basic_auth_users: {{alice: '$2b$04${'a' * 53}'}}\n"
+    )
+    put_pair(folder, 0)
+    return lambda: WebCollector(config), [config, folder / "tls.crt", folder / "tls.key"]
+
+
+def put_pair(folder: Path, number: int) -> None:
+    """Renew the certificate, where there is one: written in place, as a careless script does."""
+    if (folder / f"{number}.crt").exists():
+        for kind in ("crt", "key"):
+            rewrite(folder / f"tls.{kind}", (folder / f"{number}.{kind}").read_bytes())
+
+
 def forbidden(path: Path) -> Callable[[], None]:
     mode = path.stat().st_mode & 0o777
     path.chmod(0)
@@ -189,6 +254,39 @@ def torn(path: Path) -> Callable[[], None]:
     return heal
 
 
+def in_its_place(make: Callable[[Path], None]) -> Callable[[Path], Callable[[], None]]:
+    """Something else lies where the file was: what hangs, never ends, or leads nowhere."""
+
+    def trouble(path: Path) -> Callable[[], None]:
+        back = away(path)
+        try:
+            make(path)
+        except OSError:  # the first trouble is in the way
+            back()
+            raise
+
+        def heal() -> None:
+            path.unlink(missing_ok=True)
+            back()
+
+        return heal
+
+    return trouble
+
+
+def sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+TROUBLES = (
+    in_its_place(os.mkfifo),
+    in_its_place(sparse),
+    in_its_place(lambda path: path.symlink_to("/dev/zero")),
+    in_its_place(lambda path: path.symlink_to(path.name)),
+)
+
+
 def no_descriptors(path: Path) -> Callable[[], None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -202,7 +300,7 @@ def page(source: Source) -> dict[str, float] | None:
     return None if shown is None else samples(shown.text(False).decode())
 
 
-@pytest.mark.parametrize("world", [results_world, cost_world, qoe_world])
+@pytest.mark.parametrize("world", [results_world, cost_world, qoe_world, web_world])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_trouble_the_page_is_that_of_a_fresh_start(
     request: pytest.FixtureRequest,
@@ -220,7 +318,7 @@ def test_after_trouble_the_page_is_that_of_a_fresh_start(
         collector.start()
         source = Source(collector, {})
         try:
-            for _ in range(400 if request.config.getoption("--long") else 30):
+            for _ in range(250 if request.config.getoption("--long") else 30):
                 disturb(chance, source, results, sources)
                 change(chance, results)
                 assert_as_fresh(source, make)
@@ -234,11 +332,13 @@ def disturb(chance: random.Random, source: Source, results: Path, sources: Seque
     with contextlib.ExitStack() as heals:
         for place in chance.sample(places, chance.choice([1, 1, 2])):
             with contextlib.suppress(OSError):  # the first trouble may be in the second one's way
-                trouble = chance.choice([forbidden, listed_only, away, torn, no_descriptors])
+                trouble = chance.choice([forbidden, listed_only, away, torn, no_descriptors, *TROUBLES])
                 heals.callback(healed, trouble(place))
         for _ in range(chance.randrange(3)):
             page(source)
             change(chance, results)
+    # a renewal that trouble cut in two is done again
+    put_pair(results.parent, chance.randrange(2))
 
 
 def healed(heal: Callable[[], None]) -> None:
@@ -251,6 +351,8 @@ def change(chance: random.Random, results: Path) -> None:
     """Something else happens meanwhile, where it can."""
     with contextlib.suppress(OSError):
         number = chance.randrange(6)
+        if chance.random() < 0.3:
+            put_pair(results.parent, number % 2)
         if chance.random() < 0.4:
             (results / f"test_results_{number:02d}.json").unlink(missing_ok=True)
         else:

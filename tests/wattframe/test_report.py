@@ -418,6 +418,14 @@ class TestPage:
             assert root.get("role") == "img"
             assert root.get("aria-label")
 
+    def test_a_name_does_not_turn_what_follows(self) -> None:
+        """U+202E shows what follows from right to left: a file called exe.mp4 as another."""
+        name = "clip\u202e4pm.exe\u2066"
+        text = text_of(run_of(encode(name, encoder=name), host=Host(cpu_model=name)), model=_model())
+        assert "\u202e" not in text
+        assert "\u2066" not in text
+        assert "clip\\u202e4pm.exe\\u2066" in text
+
     def test_hostile_names_stay_text(self) -> None:
         nasty = encode(NASTY, encoder=NASTY, preset=NASTY, validity=[NASTY], error=NASTY, command=[NASTY] * 3)
         failed = encode("f", status="failed", error=NASTY)

@@ -6,7 +6,6 @@ It uses the commands that a user would, says each before it runs, and checks wha
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shlex
 import shutil
@@ -22,6 +21,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from advisor.common.atomic import locked
 from advisor.errors import InputError, PrometheusError, WorkError
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import enrich
@@ -155,9 +155,9 @@ def _call(*arguments: object) -> None:
 def _only_one(folder: Path) -> Iterator[None]:
     """A second demo in this folder would clear what the first one is serving."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(folder.parent / f".{folder.name}.lock", wait=False))
         except BlockingIOError:
             raise WorkError("another demo is running in this folder") from None
         yield

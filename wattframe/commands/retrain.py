@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from advisor.common.exit import printable
+from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from advisor.prometheus.client import Connection
 from advisor.regression import registry
@@ -71,7 +72,8 @@ def command(
     if rollback:
         home = hardware_id or registry.choose_hardware(models_dir, None)
         manifest = registry.rollback(models_dir, home)
-        sys.stdout.write(f"Version {manifest.version} of {home} is in service: {manifest.reason}\n")
+        line = f"Version {manifest.version} of {home} is in service: {manifest.reason}"
+        sys.stdout.write(f"{printable(line)}\n")
         return 0
     connection = None
     if prometheus_url:
@@ -133,7 +135,7 @@ def _tell(report: RetrainReport, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
     else:
-        sys.stdout.write(summary(report))
+        sys.stdout.write(printable(summary(report)))
     sys.stdout.flush()
 
 
@@ -153,7 +155,7 @@ def _token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return read_regular(path).decode().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"cannot be read: {exc}", subject=path, field="--prometheus-token-file") from exc
 

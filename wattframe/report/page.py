@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
+from advisor.common.exit import printable
 from advisor.cost.model import CostModel
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run
@@ -78,7 +79,13 @@ def page(views: Sequence[RunView], made: datetime.datetime, version: str) -> str
 def render(name: str, **values: Any) -> str:
     """A template of this package, everything in it escaped, with its style and its script inlined."""
     environment = Environment(
-        loader=_TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=_TEMPLATES,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # a name that turns the direction of what follows would show another one
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters |= {"number": number, "change": change}
     style, script = (_TEMPLATES.get_source(environment, part)[0] for part in ("page.css", "page.js"))

@@ -51,7 +51,9 @@ def configuration(addresses: Mapping[str, str], *, interval_seconds: float | Non
     document["scrape_configs"] = jobs
     if interval_seconds is not None:
         every = f"{round(interval_seconds * 1000)}ms"
-        document["global"] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
+        document["global"] |= dict.fromkeys(
+            ("scrape_interval", "scrape_timeout", "evaluation_interval"), every
+        )
     return yaml.safe_dump(document, sort_keys=False)
 
 

@@ -48,7 +48,7 @@ def test_anchors_and_merges_of_a_usual_size_are_taken() -> None:
         ("[" * 10_000, "too deep"),
         ("a: \x00", "special characters are not allowed at character 4"),
         (b"a: \xff", "invalid start byte"),
-        ("x" * (9 << 20), "expected at most 8 MiB, found 9"),
+        ("x" * (3 << 20), "expected at most 2 MiB, found 3"),
         ("a: 1\n---\nb: 2", "line 2: but found another document"),
     ],
 )

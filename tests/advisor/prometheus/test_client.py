@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import math
+import socket
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -209,6 +214,80 @@ def test_a_server_that_does_not_answer_in_time_is_left(server: Server) -> None:
     ):
         client.query("up")
     leave.set()
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n", b" "),
+        (b"HTTP/1.1 302 Found\r\nlocation: /\r\n", b"a: b\r\n"),
+    ],
+    ids=["status", "headers", "body", "redirection"],
+)
+def test_a_server_that_drips_is_left_in_time(begin: bytes, drop: bytes) -> None:
+    """Each drop comes well within the socket's own time-out, the answer never ends."""
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(begin)
+            while not over.wait(0.05):
+                connection.sendall(drop)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with pytest.raises(PrometheusError, match=r"within 0\.4 s"):
+                PrometheusClient(url, timeout_seconds=0.4, retries=0).query("up")
+        finally:
+            over.set()
+
+
+def _zeros(count: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = bytes(1 << 20)
+    return b"".join(packer.compress(block) for _ in range(count >> 20)) + packer.flush()
+
+
+def test_the_body_of_a_redirection_is_left_alone(server: Server, client: PrometheusClient) -> None:
+    packed = _zeros(1 << 30)
+    replies = iter([(302, {"Location": f"{server.url}/x", "Content-Encoding": "gzip"}, packed), vector()])
+    server.reply = lambda _: next(replies)
+    tracemalloc.start()
+    try:
+        assert client.query("up") == []
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_unpacks_to_more_than_is_taken_is_refused_before_it_is_there(
+    server: Server, client: PrometheusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advisor.prometheus.client._MOST_BYTES", 8 << 20)
+    server.reply = lambda _: (200, {"Content-Encoding": "gzip"}, _zeros(256 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(PrometheusError, match="more than 8 MiB"):
+            client.query("up")
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_server_that_packs_without_being_asked_is_understood(
+    server: Server, client: PrometheusClient
+) -> None:
+    status, headers, body = vector({"metric": {}, "value": [1, "2"]})
+    server.reply = lambda _: (status, {**headers, "Content-Encoding": "gzip"}, gzip.compress(body))
+    assert client.query("up")[0].values == [2.0]
+    server.reply = lambda _: (status, {**headers, "Content-Encoding": "br"}, body)
+    with pytest.raises(PrometheusError, match="encoding 'br', which was not asked for"):
+        client.query("up")
 
 
 def test_plain_http_on_a_tls_port_is_named() -> None:

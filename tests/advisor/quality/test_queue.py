@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.errors import FfmpegError
 from advisor.quality.cache import QualityCache, Record, content_key, file_digest
 from advisor.quality.entries import answered, entries_of, with_scores
 from advisor.quality.pairs import read_pairs
@@ -41,9 +42,11 @@ def queues() -> Iterator[Callable[..., QualityQueue]]:
     opened: list[QualityQueue] = []
 
     def open_queue(
-        answer: Callable[[QualityJob, Callable[[], None]], QualityOutcome], workers: int = 1
+        answer: Callable[[QualityJob, Callable[[], None]], QualityOutcome],
+        workers: int = 1,
+        retry_seconds: float = 10.0,
     ) -> QualityQueue:
-        opened.append(QualityQueue(answer, workers=workers))
+        opened.append(QualityQueue(answer, workers=workers, retry_seconds=retry_seconds))
         opened[-1].start()
         return opened[-1]
 
@@ -423,3 +426,45 @@ def test_an_answer_without_scores_keeps_its_reason(tmp_path: Path, pair: tuple[P
     found = answered(entry, lambda job: unaligned)
     assert (found.kind, found.reason, found.job) == ("unaligned", "it lags", None)
     assert answered(entry, lambda job: None) is entry
+
+
+def test_a_failure_that_may_pass_is_tried_again_and_shown_meanwhile(
+    queues: Callable[..., QualityQueue],
+) -> None:
+    tries: list[str] = []
+
+    def answer(job: QualityJob, check: Callable[[], None]) -> QualityOutcome:
+        tries.append(job.distorted)
+        if len(tries) < 3:
+            return QualityOutcome(failure="cannot be read", kind="damaged", passing=True)
+        return QualityOutcome(kind="scored")
+
+    queue = queues(answer, retry_seconds=0.01)
+    (job,) = _jobs(1)
+    seen: set[str] = set()
+
+    def scored() -> bool:
+        queue.want([job])
+        outcome = queue.outcome(job)
+        seen.update([outcome.kind] if outcome is not None else [])
+        return outcome is not None and outcome.kind == "scored"
+
+    until(scored)
+    assert tries == ["d0"] * 3
+    assert seen <= {"damaged", "scored"}
+
+
+def test_a_score_whose_ffmpeg_was_killed_is_tried_three_times(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the documentation says; the record on disk counts."""
+    tries: list[str] = []
+
+    def killed(*_: object, **__: object) -> None:
+        tries.append("killed")
+        raise FfmpegError("ffmpeg was ended by SIGKILL")
+
+    monkeypatch.setattr("advisor.quality.measure.measure", killed)
+    job, cache = stamped(*pair, QualitySettings()), QualityCache(tmp_path / "cache")
+    assert [perform(job, cache).passing for _ in range(4)] == [True, True, False, False]
+    assert len(tries) == 3

@@ -150,3 +150,33 @@ def test_versions_are_numbers_and_not_words(tmp_path: Path, trained: TrainedMode
     assert registry.versions(tmp_path, "lab-1") == ["9999", "10000"]
     assert registry.rollback(tmp_path, "lab-1").version == "9999"
     assert registry.save(tmp_path, trained, _manifest(trained)).version == "10001"
+
+
+@pytest.mark.parametrize("place", [".lock", "", "0001"])
+def test_nothing_is_written_through_a_link(tmp_path: Path, trained: TrainedModel, place: str) -> None:
+    """Who may write models must not make the trainer overwrite what only the trainer may write."""
+    models, precious = tmp_path / "models", tmp_path / "precious"
+    registry.save(models, trained, _manifest(trained))
+    home = models / "lab-1"
+    if place == ".lock":
+        precious.write_text("kept")
+        (home / ".lock").unlink()
+        (home / ".lock").symlink_to(precious)
+    else:
+        (home / place).rename(precious)
+        (home / place).symlink_to(precious)
+    before = sorted(path.relative_to(precious) for path in precious.rglob("*"))
+    content = {path: path.read_bytes() for path in (precious, *precious.rglob("*")) if path.is_file()}
+    with pytest.raises(ModelError, match=r"link|cannot be locked"):
+        registry.promote(models, "lab-1", "0001", reason="")
+    assert sorted(path.relative_to(precious) for path in precious.rglob("*")) == before
+    assert {path: path.read_bytes() for path in content} == content
+
+
+def test_a_temporary_name_cannot_be_known_before(tmp_path: Path, trained: TrainedModel) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    made = registry.save(tmp_path / "models", trained, _manifest(trained))
+    (tmp_path / "models" / "lab-1" / made.version / ".manifest.json.tmp").symlink_to(precious)
+    registry.promote(tmp_path / "models", "lab-1", made.version, reason="")
+    assert precious.read_text() == "kept"

@@ -34,11 +34,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that are read, in order."""
     seen: list[str] = []
 
-    def counted(path: Path) -> Run:
+    def counted(path: Path, *, keep_samples: bool) -> Run:
         seen.append(path.stem)
-        return read_run(path)
+        return read_run(path, keep_samples=keep_samples)
 
     monkeypatch.setattr(folder_module, "read_run", counted)
+    monkeypatch.setattr("advisor.common.regular_file._TICK_NS", 0)
     return seen
 
 
@@ -118,7 +119,7 @@ def test_what_the_operating_system_refused_is_tried_at_the_next_look(
     put(tmp_path, "test_results_a", "one")
     results = ResultFolder(tmp_path)
 
-    def refuse(path: Path) -> Run:
+    def refuse(path: Path, *, keep_samples: bool) -> Run:
         cause = OSError(number, os.strerror(number))
         raise ResultFileError(f"cannot be read: {cause.strerror}", subject=path) from cause
 
@@ -141,11 +142,11 @@ def test_a_look_that_fails_half_way_changes_nothing(tmp_path: Path, monkeypatch:
         put(tmp_path, run_id, "one")
     left = [2]
 
-    def exhausted(path: Path) -> Run:
+    def exhausted(path: Path, *, keep_samples: bool) -> Run:
         left[0] -= 1
         if left[0] == 0:
             raise MemoryError
-        return read_run(path)
+        return read_run(path, keep_samples=keep_samples)
 
     with monkeypatch.context() as trouble:
         trouble.setattr(folder_module, "read_run", exhausted)
@@ -296,9 +297,9 @@ def test_a_file_that_goes_while_it_is_read_is_broken_until_the_next_look(
     path = put(tmp_path, "test_results_a", "one")
     results = ResultFolder(tmp_path)
 
-    def late(path: Path) -> Run:
+    def late(path: Path, *, keep_samples: bool) -> Run:
         path.unlink()
-        return read_run(path)
+        return read_run(path, keep_samples=keep_samples)
 
     monkeypatch.setattr(folder_module, "read_run", late)
     results.refresh()
@@ -315,8 +316,8 @@ def test_a_file_changed_while_it_is_read_is_read_again(
     put(tmp_path, "test_results_a", "one")
     results = ResultFolder(tmp_path)
 
-    def overtaken(path: Path) -> Run:
-        run = read_run(path)
+    def overtaken(path: Path, *, keep_samples: bool) -> Run:
+        run = read_run(path, keep_samples=keep_samples)
         put(tmp_path, "test_results_a", "two")
         return run
 
@@ -351,3 +352,18 @@ def test_json_of_another_kind_beside_is_broken_not_fatal(tmp_path: Path) -> None
     results = ResultFolder(tmp_path)
     assert names(results) == {"test_results_5": ["good"]}
     assert len(results.broken) == 5
+
+
+def test_of_more_runs_than_memory_the_newest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten scenarios are thought to take 20 kB; a fifth of 250 kB holds two such runs."""
+    monkeypatch.setattr(folder_module, "memory_bytes", lambda: (250_000, 0))
+    for letter in "abc":
+        put(tmp_path, f"test_results_{letter}", *map(str, range(10)))
+    results = ResultFolder(tmp_path)
+    assert set(names(results)) == {"test_results_b", "test_results_c"}
+    assert "left beside newer files" in results.broken["test_results_a"].reason
+    (tmp_path / "test_results_c.json").unlink()
+    assert set(names(results)) == {"test_results_a", "test_results_b"}
+    assert dict(results.broken) == {}

@@ -218,7 +218,7 @@ def test_a_file_of_unreasonable_size_is_refused_unread(tmp_path: Path) -> None:
     ("element", "mebibytes", "said"),
     [
         (b"1,", 6, r"scenarios\[0\]: expected object, got int"),
-        (b"{},", 6, "scenarios: expected at most 100000, found 2097153"),
+        (b"{},", 6, "scenarios: expected at most 100000, found 104857"),
         (b"1,", 1, "scenarios: expected at most 100000, found 524289"),
         (b"NaN,", 33, "expected a JSON result file: JSON is malformed"),
     ],
@@ -593,3 +593,48 @@ def test_a_frame_has_a_row_a_scenario_with_what_follows_from_it(tmp_path: Path) 
     assert (row["energy_joules_per_video_second"], row["mean_power_watts"]) == (2.5, 10.0)
     assert str(row["start_time"]) == "1970-01-01 00:00:00+00:00"
     assert math.isnan(row["vmaf"])
+
+
+def test_a_name_that_is_twice_refuses_its_scenario_alone() -> None:
+    """Of two values one reader takes the first, another the last."""
+    text = """{"schema_version": 1, "scenarios": [
+        {"name": "a", "duration": 1}, {"name": "b", "power": {"mean_watts": 1, "mean_\\u0077atts": 2}},
+        {"name": "c", "outputs": [{"frames": 1}, {"frames": 1, "x": {"y": 1, "y": 1}}]}]}"""
+    run = parse_run(text.encode(), run_id="r")
+    assert [s.name for s in run.scenarios] == ["a"]
+    assert [refused.reason for refused in run.refused] == [
+        "scenarios[1].power.mean_watts: expected each name once, found it twice",
+        "scenarios[2].outputs[1].x.y: expected each name once, found it twice",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"schema_version": 1, "scenarios": [], "scenarios": []}', "scenarios"),
+        ('{"scenarios": [], "tool": {"name": "a", "name": "b"}}', "tool.name"),
+    ],
+)
+def test_a_name_of_the_file_that_is_twice_refuses_the_file(text: str, field: str) -> None:
+    with pytest.raises(ResultFileError, match=f"{field}: expected each name once, found it twice"):
+        parse_run(text.encode(), run_id="r")
+
+
+def test_what_fits_into_memory_is_read_beside_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 MiB there are, and three tenths of them for one file: 400 000 samples take 40 bytes each or more."""
+    monkeypatch.setattr("advisor.results.reading.memory_bytes", lambda: (64 << 20, 64 << 20))
+    large = {"timestamps": list(range(400_000)), "power_watts": [50] * 400_000}
+    document = {"schema_version": 1, "scenarios": [{"name": "a", "samples": large}, {"name": "b"}]}
+    run = parse_run(json.dumps(document).encode(), run_id="r")
+    assert [s.name for s in run.scenarios] == ["b"]
+    assert run.refused[0].reason.startswith("scenarios[0]: expected what fits into memory: takes up to ")
+
+
+def test_without_samples_each_scenario_has_the_memory_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.results.reading.memory_bytes", lambda: (64 << 20, 64 << 20))
+    samples = {"timestamps": list(range(60_000)), "power_watts": [50] * 60_000}
+    power = {"mean_watts": 50, "total_energy_joules": 100, "tier": "measured"}
+    scenarios = [{"name": f"{i}", "samples": samples, "power": power} for i in range(8)]
+    data = json.dumps({"schema_version": 1, "scenarios": scenarios}).encode()
+    assert len(parse_run(data, run_id="r", keep_samples=False).scenarios) == 8
+    assert len(parse_run(data, run_id="r").scenarios) < 8

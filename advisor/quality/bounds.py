@@ -1,0 +1,56 @@
+"""What memory and time a comparison may take, from what was probed: no video takes the machine down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from advisor.common.control_group import memory_bytes
+from advisor.errors import FfmpegError
+from advisor.quality.probe import Media
+
+__all__ = ["Bounds", "bounds"]
+
+_BYTES_PER_PIXEL, _BYTES_PER_PIXEL_AND_THREAD = 90, 27
+"""Of ffmpeg with libvmaf, by output and by thread: 8192x8192 took 7 GiB with one thread, 17 with eight."""
+_SHARE = 0.8
+_LEAST_BYTES = 1 << 30
+"""Programs, libraries and stacks, whatever the pictures."""
+_LEAST_SECONDS, _SLOWEST_PIXELS_PER_SECOND = 600.0, 1e6
+
+
+class Bounds(Struct, frozen=True):
+    """Of one ffmpeg process."""
+
+    threads: int
+    memory_bytes: int
+    """Its data, as the kernel enforces it; twice of what it is thought to take."""
+    seconds: float
+    """What a machine takes that is far slower than any."""
+    reduced: bool
+    """Whether there are fewer threads than were asked for."""
+
+
+def bounds(source: Media, outputs: Sequence[Media], threads: int) -> Bounds:
+    """The bounds of comparing ``outputs`` with ``source`` with at most so many threads.
+
+    Raises
+    ------
+    FfmpegError
+        Not even with one thread there is memory enough.
+    """
+    free = memory_bytes()[1]
+    largest = max((source, *outputs), key=lambda media: media.width * media.height)
+    pixels = largest.width * largest.height
+    frames = max(media.frames for media in (source, *outputs))
+    base = pixels * _BYTES_PER_PIXEL * len(outputs)
+    fitting = int((free * _SHARE - base) / (pixels * _BYTES_PER_PIXEL_AND_THREAD))
+    if fitting < 1:
+        takes, there = (base + pixels * _BYTES_PER_PIXEL_AND_THREAD) / (1 << 30), free / (1 << 30)
+        size = f"{largest.width}x{largest.height}"
+        raise FfmpegError(f"{size} takes about {takes:.1f} GiB of memory, {there:.1f} GiB are free")
+    used = min(threads, fitting)
+    takes_bytes = base + used * pixels * _BYTES_PER_PIXEL_AND_THREAD
+    seconds = _LEAST_SECONDS + frames * pixels * len(outputs) / _SLOWEST_PIXELS_PER_SECOND
+    return Bounds(used, max(_LEAST_BYTES, 2 * takes_bytes), seconds, used < threads)
