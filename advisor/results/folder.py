@@ -55,6 +55,11 @@ class _File(Struct, frozen=True):
     held_bytes: int = 0
     """What its run takes in memory, or would."""
 
+    @property
+    def run_bytes(self) -> int:
+        """What is held in memory of it."""
+        return self.held_bytes if isinstance(self.content, Run) else 0
+
     def is_read_at(self, left_bytes: int) -> bool:
         """Whether a run that was too large fits by now."""
         return isinstance(self.content, Broken) and 0 < self.held_bytes <= left_bytes
@@ -103,25 +108,25 @@ class ResultFolder:
             The folder is there and cannot be listed, or was there and is gone.
         """
         files: dict[str, _File] = {}
-        budget, unread = int(_SHARE * memory_bytes()[0]), 0
-        left = budget
+        budget, held, unread = int(_SHARE * memory_bytes()[0]), 0, 0
         for name, stamp in sorted(self._scan().items(), reverse=True):  # the newest first
             file = self._files.get(name)
+            left = budget - held
             if file is None or file.stamp is None or file.stamp != stamp or file.is_read_at(left):
                 file = self._read(name, stamp)
                 unread += 1
             files[name] = file = self._within(left, file)
-            if isinstance(file.content, Run):
-                left -= file.held_bytes
+            held += file.run_bytes
             if self._most_runs is not None and unread > self._most_runs:
                 unread = 0
                 self._hollow_out(files)
-                left = budget - sum(f.held_bytes for f in files.values() if isinstance(f.content, Run))
+                held = sum(file.run_bytes for file in files.values())
         ordered = self._hollow_out(files)
         # a newer run went away: what is shown in its place is read again
         while hollow := [run for run in ordered[::-1][: self._most_runs] if files[_name(run)].hollow]:
             for run in hollow:
-                files[_name(run)] = self._read(_name(run), files[_name(run)].stamp)
+                left = budget - sum(file.run_bytes for file in files.values())
+                files[_name(run)] = self._within(left, self._read(_name(run), files[_name(run)].stamp))
             ordered = self._hollow_out(files)
         if files != self._files:
             shown, dropped = self._choose(ordered)
@@ -180,7 +185,7 @@ class ResultFolder:
         except ResultFileError as exc:
             passing = isinstance(exc.__cause__, OSError)
             return _File(None if passing else stamp, Broken(path, str(exc)))
-        return _File(stamp, run, held_bytes(run))
+        return _File(stamp, run, held_bytes=held_bytes(run))
 
     def _within(self, left_bytes: int, file: _File) -> _File:
         """``file``, refused where its run takes more memory than the newer ones have left."""
