@@ -161,3 +161,16 @@ def _example() -> str:
 def test_every_variable_of_the_file_is_in_the_example() -> None:
     asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
     assert asked == set(re.findall(r"^(\w+)=", _example(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("Dockerfile.*")), ids=lambda path: path.name)
+def test_what_an_image_copies_is_in_the_build(path: Path) -> None:
+    """A folder that .dockerignore leaves out is found missing only when somebody builds."""
+    let_in = tuple(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    copied = [
+        words
+        for line in re.findall(r"^COPY (?!--)(.+) \S+$", path.read_text(), re.MULTILINE)
+        for words in line.split()
+    ]
+    assert [source for source in copied if not source.startswith(let_in)] == []
+    assert all((ROOT / source.partition("$")[0]).exists() for source in copied)
