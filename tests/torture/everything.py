@@ -124,9 +124,7 @@ class Files(Actor):
     def act(self) -> None:
         run, other, chance = self.chance.choice(RUNS), self.chance.choice(RUNS), self.chance.random()
         path, versions = self.folder / f"{run}.json", self._versions[run]
-        if chance < 0.02:
-            self._take_folder_away()
-        elif chance < 0.55 or not path.is_file():
+        if chance < 0.55 or not path.is_file():
             versions.append(self._new())
             write_run(self._content(self._serial), path)
         elif chance < 0.65:
@@ -155,16 +153,6 @@ class Files(Actor):
                 versions.append(self._serial)
                 file.write(data[len(data) // 2 :])
         self.changes += 1
-
-    def _take_folder_away(self) -> None:
-        held = {run: versions[-1] for run, versions in self._versions.items()}
-        for versions in self._versions.values():
-            versions.append(None)
-        elsewhere = self.folder.rename(self.folder.with_name("elsewhere"))
-        time.sleep(self.chance.uniform(0.0, 2.0))
-        for run, serial in held.items():
-            self._versions[run].append(serial)
-        elsewhere.rename(self.folder)
 
     def _new(self) -> int:
         self._serial += 1

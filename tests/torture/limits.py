@@ -127,6 +127,7 @@ def measured(service: str, data: bytes, copies: int, folder: Path) -> dict[str, 
     environment = {
         **os.environ,
         "RESULTS_RUNS": "1000",
+        "RESULTS_MAX_SCENARIOS": "20000",
         "QOE_CACHE_DIR": str(folder),
         "MODELS_DIR": str(folder),
     }

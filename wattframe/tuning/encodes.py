@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval, Sample, estimate
 from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.common.regular_file import read_regular
 from advisor.errors import FfmpegError, InputError, MediaError
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure
@@ -39,6 +40,8 @@ __all__ = ["Encode", "Encodes", "Notebook", "SampleScore", "by_sample", "job_of"
 NO_SCORE = "no VMAF: "
 """What a failure begins with where only the score is lacking."""
 _LONGEST_SECONDS = 86_400.0
+
+_MOST_BYTES = 64 << 20
 
 
 class SampleScore(Struct, frozen=True):
@@ -104,7 +107,7 @@ class Notebook(Struct, frozen=True, kw_only=True):
         """
         path = cls.path(results)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Notebook)
+            return msgspec.json.decode(read_regular(path, _MOST_BYTES), type=Notebook)
         except OSError as exc:
             raise InputError(
                 f"expected the result file of a tune: {exc.strerror}: {path}", subject=results

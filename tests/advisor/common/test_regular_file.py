@@ -170,6 +170,8 @@ _OWN = {
     "advisor/containers/exits.py",
     "advisor/cost/regions/table.py",
     "advisor/quality/completeness.py",
+    "advisor/quality/live_capture.py",
+    "advisor/quality/live_window.py",
     "advisor/quality/logs.py",
     "advisor/quality/process.py",
     "advisor/quality/registration.py",
@@ -177,6 +179,7 @@ _OWN = {
     "runner/process.py",
     "runner/result_files.py",
     "runner/validity.py",
+    "wattframe/commands/demo.py",
     "wattframe/stack/prometheus.py",
     "wattframe/stack/supervisor.py",
 }
