@@ -110,7 +110,8 @@ def _package(name: str, version: str) -> Package:
         raise SystemExit(f"{name} {version} is not installed here") from None
     if metadata["Version"] != version:
         raise SystemExit(f"{name}: {metadata['Version']} is installed, {version} is locked")
-    said = metadata["License-Expression"] or READ.get(canonicalize_name(name)) or metadata["License"] or ""
+    read = READ.get(canonicalize_name(name))
+    said = metadata.get("License-Expression") or read or metadata.get("License") or ""
     if not re.fullmatch(r"[\w.+()-]+( (AND|OR|WITH) [\w.+()-]+)*", said):
         raise SystemExit(f"{name}: read its licence and add it to READ in scripts/notices.py")
     return Package(name, version, said)

@@ -298,7 +298,8 @@ def _roots(cgroupfs: str) -> dict[str, tuple[str, bool]]:
         return roots
     for folder in sorted(base.iterdir()) if base.is_dir() else ():
         for name in folder.name.split(","):
-            if name in ("cpuacct", "cpu", "memory", "blkio") and folder.is_dir():
+            # an empty folder is none where a controller is mounted: containers leave such behind
+            if name in ("cpuacct", "cpu", "memory", "blkio") and folder.is_dir() and any(folder.iterdir()):
                 roots["io" if name == "blkio" else name] = (str(folder), False)
     return roots
 

@@ -215,7 +215,7 @@ def begins(request: Request) -> dict[str, tuple[float, float]]:
     A rendition that lags is opened later, so that both hold the same pictures; the reference begins with a
     key frame before it and goes on behind it.
 
-    >>> begins(Request(addresses={"reference": "udp://a", "x": "udp://b"}, window_seconds=4, ffmpeg="",
+    >>> begins(Request(addresses={"reference": "udp://a", "x": "udp://b"}, window_seconds=4.0, ffmpeg="",
     ...                lags={"x": 6.0}, keyframe_seconds=2))
     {'reference': (0.0, 10.0), 'x': (9.0, 4.0)}
     """
@@ -230,7 +230,7 @@ def begins(request: Request) -> dict[str, tuple[float, float]]:
     earliest = min([0.0, *opened.values()])
     widest = max([0.0, *(reach.high - reach.low for reach in reaches.values())])
     plan = {name: (opened.get(name, earliest) - earliest, window) for name in addresses}
-    return plan | {REFERENCE: (-earliest, window + 2 * keys + widest)}
+    return plan | {REFERENCE: (abs(earliest), window + 2 * keys + widest)}
 
 
 def window(request: Request, folder: Path) -> Answer:

@@ -223,21 +223,29 @@ class TlsListener:
         self._sock, self._context, self._connection, self._state = sock, context, connection, state
         self._shaking: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._accept())
+        self._pause: asyncio.TimerHandle | None = None
+        self._look()
 
-    async def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = await self._loop.sock_accept(self._sock)
-            except OSError:  # gone again, or no descriptor is free
-                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
-                continue
-            if len(self._state.connections) + len(self._shaking) >= MAX_CONNECTIONS:
-                client.close()
-                continue
-            task = self._loop.create_task(self._shake(client))
-            self._shaking.add(task)
-            task.add_done_callback(self._shaking.discard)
+    def _look(self) -> None:
+        self._loop.add_reader(self._sock, self._accept)
+
+    def _accept(self) -> None:
+        # at once and not in a task: one that is cancelled would take a client along that it has just accepted
+        try:
+            client, _ = self._sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # taken by another listener, or gone again
+            return
+        except OSError:  # no descriptor is free
+            self._loop.remove_reader(self._sock)
+            self._pause = self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._look)
+            return
+        if len(self._state.connections) + len(self._shaking) >= MAX_CONNECTIONS:
+            client.close()
+            return
+        client.setblocking(False)
+        task = self._loop.create_task(self._shake(client))
+        self._shaking.add(task)
+        task.add_done_callback(self._shaking.discard)
 
     async def _shake(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -247,8 +255,10 @@ class TlsListener:
 
     def close(self) -> None:
         """Accept no more; handshakes go on."""
-        self._task.cancel()
-        self._loop.call_soon(self._sock.close)
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
 
     async def wait_closed(self) -> None:
         """As asyncio's servers have it."""

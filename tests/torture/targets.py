@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import requests
+import urllib3
 from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
@@ -265,10 +266,7 @@ class _Answer:
 
     def __init__(self, data: bytes) -> None:
         self.headers: dict[str, str] = {}
-        self._data = data
-
-    def iter_content(self, _size: int) -> Iterator[bytes]:
-        yield self._data
+        self.raw = urllib3.HTTPResponse(io.BytesIO(data), preload_content=False)
 
     def __enter__(self) -> _Answer:
         return self

@@ -76,7 +76,7 @@ def test_a_tampered_file_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advisor.regression.model_file._MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("advisor.regression.model_file.MODEL_BYTES", 1 << 20)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros.npy", bytes(2 << 20))
