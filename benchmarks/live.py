@@ -332,10 +332,13 @@ class Recordings:
 
     def vmaf(self, key: str, reference: str, wanted: Sequence[int]) -> float | None:
         """Of the frames with these numbers, which follow each other; None where one was not recorded."""
-        pieces = [self._piece(one, wanted) for one in (reference, key)]
+        try:
+            pieces = [self._piece(one, wanted) for one in (reference, key)]
+            shown = [[] if piece is None else numbers(piece) for piece in pieces]
+        except subprocess.CalledProcessError:  # nothing can be decoded there: a stream was broken off
+            return None
         cuts = []
-        for piece in pieces:
-            held = [] if piece is None else numbers(piece)
+        for held in shown:
             if wanted[0] not in held or held[(at := held.index(wanted[0])) :][: len(wanted)] != list(wanted):
                 return None
             cuts.append(cut(at, len(wanted)))
