@@ -263,8 +263,12 @@ def test_an_encode_that_was_written_again_is_scored_again(
     exporter.parts()
     until(lambda: queue.pending == 0)
     (tmp_path / "a.mp4").write_bytes(b"another encode")
-    exporter.parts()
-    until(lambda: len(perform.asked) == 2)
+
+    def is_asked_again() -> bool:
+        exporter.parts()
+        return len(perform.asked) == 2
+
+    until(is_asked_again)
 
 
 def test_a_deleted_run_is_gone(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:

@@ -25,6 +25,7 @@ class CgroupTree:
             (unified / "cgroup.controllers").write_text(f"{listed}\n")
         for controller in ("cpuacct", "cpu", "memory", "io"):
             self.base(controller).mkdir(exist_ok=True)
+            (self.base(controller) / "cgroup.procs").touch()
         if layout != "v2":  # distributions link the single names to the joint folder
             (root / "cpu").symlink_to("cpu,cpuacct")
             (root / "cpuacct").symlink_to("cpu,cpuacct")

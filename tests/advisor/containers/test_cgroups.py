@@ -175,6 +175,19 @@ def test_any_other_place_is_found_by_looking_through_the_tree(tmp_path: Path, la
     assert cgroups.cpu_seconds(location) == 1.0
 
 
+def test_an_empty_folder_is_no_controller(tmp_path: Path) -> None:
+    """What a container with systemd inside may leave beside the mounts of a host."""
+    tree = CgroupTree(tmp_path / "cgroup", "v1")
+    tree.add(ID, cpu_seconds=2.0)
+    for name in ("cpu", "cpuacct"):
+        (tree.root / name).unlink()
+    (tree.root / "cpu,cpuacct").rename(tree.root / "cpu")
+    (tree.root / "cpuacct").symlink_to("cpu")
+    (tree.root / "cpu,cpuacct").mkdir()
+    cgroups, location = found(tree)
+    assert cgroups.cpu_seconds(location) == 2.0
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_only_the_cgroupfs_driver_has_parents_of_containers_alone(tmp_path: Path, layout: Layout) -> None:
     """system.slice holds services as well: what it gained says nothing of containers."""
