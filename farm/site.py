@@ -8,6 +8,7 @@ from pathlib import Path
 from distributed import Worker, WorkerPlugin, get_worker
 from msgspec import Struct
 
+from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import MediaError
 from advisor.quality.cache import file_digest
 
@@ -84,7 +85,7 @@ def remote_file(path: str) -> RemoteFile:
     place = Path(path).absolute()
     if "%" in place.name and not place.exists():  # numbered pictures
         return RemoteFile(str(place))
-    return RemoteFile(str(place), place.stat().st_size, _digest(*_stamp(place)))
+    return RemoteFile(str(place), place.stat().st_size, _digest(place))
 
 
 def file_here(file: RemoteFile) -> str:
@@ -99,7 +100,7 @@ def file_here(file: RemoteFile) -> str:
     if not file.digest:
         return path
     try:
-        there = Path(path).stat().st_size == file.size_bytes and _digest(*_stamp(Path(path))) == file.digest
+        there = Path(path).stat().st_size == file.size_bytes and _digest(Path(path)) == file.digest
     except OSError as exc:
         raise MediaError(f"is not on host {site().host_name}: {exc.strerror}", subject=file.path) from exc
     if not there:
@@ -107,11 +108,11 @@ def file_here(file: RemoteFile) -> str:
     return path
 
 
-def _stamp(path: Path) -> tuple[str, int, int, int]:
-    info = path.stat()
-    return str(path), info.st_size, info.st_mtime_ns, info.st_ino
+def _digest(path: Path) -> str:
+    stamp = stamp_of(path.stat())
+    return file_digest(str(path)) if stamp is None else _digest_at(str(path), stamp)
 
 
 @functools.lru_cache(maxsize=4096)
-def _digest(path: str, _size: int, _mtime_ns: int, _inode: int) -> str:
+def _digest_at(path: str, _stamp: Stamp) -> str:
     return file_digest(path)

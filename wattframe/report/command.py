@@ -33,21 +33,12 @@ def reusable_command(arguments: Sequence[str]) -> str:
     ... ).partition(" -map ")[0])
     ffmpeg -i a.mp4 -filter_complex '[0:V:0]scale=w=640:h=-2[o0]'
     """
-    once = [_LOOP_TIMES.sub("null", word) for word in arguments[1:]]
-    kept = once if once == list(arguments[1:]) else list(_without(once, _LOOP_OPTIONS))
-    return shlex.join(["ffmpeg", *_kept([word.replace("]null,", "]") for word in kept])])
+    measured = list(arguments[1:])
+    once = [_LOOP_TIMES.sub("null", word).replace("]null,", "]") for word in measured]
+    return shlex.join(["ffmpeg", *_kept(once, _OPTIONS if once == measured else _OPTIONS | _LOOP_OPTIONS)])
 
 
-def _without(words: Sequence[str], options: set[str]) -> Iterator[str]:
-    rest = iter(words)
-    for word in rest:
-        if word in options:
-            next(rest, None)
-        else:
-            yield word
-
-
-def _kept(rest: list[str]) -> Iterator[str]:
+def _kept(rest: list[str], left_out: set[str]) -> Iterator[str]:
     outputs = sum(before == "-f" and word != "lavfi" for before, word in itertools.pairwise(rest))
     plain = "[0:V:0]null[o0]" in rest
     written = 0
@@ -55,7 +46,7 @@ def _kept(rest: list[str]) -> Iterator[str]:
         word = rest.pop(0)
         if word in _SWITCHES:
             continue
-        if (word in _OPTIONS and rest) or (word == "-filter_complex" and plain):
+        if (word in left_out and rest) or (word == "-filter_complex" and plain):
             rest.pop(0)
         elif word == "-i" and rest:
             yield from (word, _name(rest.pop(0)))
