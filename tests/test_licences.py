@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from tests.support.script_module import script_module
+
 ROOT = Path(__file__).resolve().parents[1]
 GPL = re.compile(r"libx264|libx265|libxvid|libpostproc")
 
@@ -23,12 +24,7 @@ pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the ima
 
 @pytest.fixture(scope="module")
 def notices() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("notices", ROOT / "scripts" / "notices.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("notices")
 
 
 def test_notices_and_bills_are_what_the_locks_say(notices: ModuleType) -> None:

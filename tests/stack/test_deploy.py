@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ import yaml
 from exporters.catalogue import EXPORTERS
 from tests.support.compose import SERVICES, image_name
 from tests.support.promql import DASHBOARDS, ROOT, rule_queries
+from tests.support.script_module import script_module
 
 UNITS = ROOT / "deploy" / "systemd"
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -149,12 +149,7 @@ def test_every_exporter_is_deployed_with_its_image_its_port_and_its_memory() -> 
 
 @pytest.fixture(scope="module")
 def kubernetes() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kubernetes_files", ROOT / "scripts" / "kubernetes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("kubernetes")
 
 
 def test_rules_and_dashboards_are_those_of_the_stack(kubernetes: ModuleType) -> None:
