@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -15,8 +17,12 @@ __all__ = ["Bounds", "bounds"]
 _BYTES_PER_PIXEL, _BYTES_PER_PIXEL_AND_THREAD = 90, 27
 """Of ffmpeg with libvmaf, by output and by thread: 8192x8192 took 7 GiB with one thread, 17 with eight."""
 _SHARE = 0.8
-_LEAST_BYTES = 1 << 30
-"""Programs, libraries and stacks, whatever the pictures."""
+_PROGRAM_BYTES = 512 << 20
+"""Program and libraries, whatever the pictures."""
+_THREADS_PER_FILE, _MOST_DECODING_THREADS = 12, 16
+"""ffmpeg's own for reading, decoding, filtering and writing one file; and its most for decoding one."""
+_STACK_BYTES = 8 << 20
+"""Of one thread, where the system does not say it: the kernel counts all of it, used or not."""
 _LEAST_SECONDS, _SLOWEST_PIXELS_PER_SECOND = 600.0, 1e6
 
 
@@ -53,4 +59,15 @@ def bounds(source: Media, outputs: Sequence[Media], threads: int) -> Bounds:
     used = min(threads, fitting)
     takes_bytes = base + used * pixels * _BYTES_PER_PIXEL_AND_THREAD
     seconds = _LEAST_SECONDS + frames * pixels * len(outputs) / _SLOWEST_PIXELS_PER_SECOND
-    return Bounds(used, max(_LEAST_BYTES, 2 * takes_bytes), seconds, used < threads)
+    return Bounds(
+        used, _PROGRAM_BYTES + _stack_bytes(len(outputs), used) + 2 * takes_bytes, seconds, used < threads
+    )
+
+
+def _stack_bytes(outputs: int, threads: int) -> int:
+    """Stacks of all threads: each of libvmaf, and of each file those that decode it, by the processors."""
+    processors = len(os.sched_getaffinity(0))
+    per_file = _THREADS_PER_FILE + min(processors, _MOST_DECODING_THREADS)
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    count = (outputs + 1) * per_file + max(threads, outputs) + processors
+    return count * (_STACK_BYTES if stack == resource.RLIM_INFINITY else stack)

@@ -49,6 +49,14 @@ def _run(tmp_path: Path, code: str, within: Bounds) -> str:
     return run_ffmpeg([sys.executable, "-c", code], folder=tmp_path, inputs=[], bounds=within)
 
 
+def test_the_memory_has_room_for_the_stacks_of_a_large_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 threads of libvmaf, 64 that filter and twice 16 that decode, of 8 MiB each, are 1.25 GiB."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr("resource.getrlimit", lambda _: (8 << 20, -1))
+    small = replace(FRAMES, width=320, height=180)
+    assert bounds(small, [small], 64).memory_bytes > (64 + 64 + 32) * (8 << 20)
+
+
 def test_the_kernel_holds_the_child_to_its_memory(tmp_path: Path) -> None:
     """256 MiB may be taken, 512 MiB not."""
     within = Bounds(threads=1, memory_bytes=384 << 20, seconds=60.0, reduced=False)

@@ -162,14 +162,28 @@ def test_a_measurement_travels_between_processes(videos: Path) -> None:
     assert pickle.loads(pickle.dumps(measure)) is measure  # noqa: S301
 
 
+def counted(folder: Path) -> tuple[Path, Path]:
+    """ffmpeg, and a file that gets a line at each call."""
+    program, calls = folder / "counted", folder / "calls"
+    program.write_text(f'#!/bin/sh\necho >> {calls}\nexec {find_ffmpeg()} "$@"\n')
+    program.chmod(0o755)
+    return program, calls
+
+
+def test_a_ladder_of_ten_is_one_pass(videos: Path, tmp_path: Path) -> None:
+    """Its threads' stacks alone are a gigabyte to the kernel that holds ffmpeg to its bounds."""
+    program, calls = counted(tmp_path)
+    outputs = [videos / "enc.mp4"] * 10
+    measured = measure_all(videos / "ref.mkv", outputs, ffmpeg=str(program))
+    assert all(isinstance(one, Measurement) for one in measured)
+    assert calls.read_text().count("\n") == 1
+
+
 def test_several_outputs_share_a_pass_and_score_what_each_scores_alone(videos: Path, tmp_path: Path) -> None:
     """One of them is no video, one another video: neither costs the others anything."""
     (tmp_path / "no.mp4").write_text("no video")
     ffmpeg(tmp_path, "-f", "lavfi", "-i", "mandelbrot=s=320x180:r=30", "-frames:v", "30", "other.mp4")
-    calls = tmp_path / "calls"
-    program = tmp_path / "counted"
-    program.write_text(f'#!/bin/sh\necho >> {calls}\nexec {find_ffmpeg()} "$@"\n')
-    program.chmod(0o755)
+    program, calls = counted(tmp_path)
     outputs = [videos / "enc.mp4", tmp_path / "no.mp4", tmp_path / "other.mp4", videos / "copy.nut"]
     encode, no_video, other, copy = measure_all(videos / "ref.mkv", outputs, ffmpeg=str(program))
     assert isinstance(encode, Measurement)
