@@ -24,7 +24,9 @@ from typing import Any
 import pytest
 import yaml
 
+from advisor.video.ffmpeg import find_ffmpeg
 from exporters.catalogue import EXPORTERS
+from tests.support.certificates import certificates
 from tests.support.compose import (
     STARTED,
     Stack,
@@ -448,13 +450,75 @@ def test_a_run_inside_the_stack_writes_its_results(stack: Stack) -> None:
     path.unlink()
 
 
-def test_the_profile_live_receives_streams(stack: Stack) -> None:
-    stack.compose("--profile", "live", "up", "--detach", "--no-build", "nginx-rtmp")
-    eventually(lambda: stack.health("nginx-rtmp"), "healthy", limit_seconds=60)
-    with socket.create_connection(("127.0.0.1", stack.ports["nginx-rtmp"]), timeout=10) as rtmp:
-        rtmp.sendall(b"\x03" + bytes(1536))  # RTMP's first handshake packets, C0 and C1
-        assert rtmp.recv(1) == b"\x03"  # S0: version 3
-    stack.compose("--profile", "live", "rm", "--stop", "--force", "nginx-rtmp")
+def test_the_profile_live_is_measured_end_to_end(stack: Stack, record_property: Any) -> None:
+    """Two renditions of a looped clip: scored, their container's watts shared out, and priced by hand."""
+    stack.environment["QOE_LIVE"] = "/live/streams.yaml"
+    stack.compose("--profile", "live", "up", "--detach", "--no-build", "nginx-rtmp", "transcoder", "qoe")
+    try:
+        eventually(lambda: stack.health("nginx-rtmp"), "healthy", limit_seconds=60)
+        scores = "qoe_live_vmaf_score and qoe_live_aligned == 1"
+        renditions = ["180p", "360p"]
+        eventually(
+            lambda: sorted(s["metric"]["rendition"] for s in stack.query(scores)),
+            renditions,
+            limit_seconds=300,
+        )
+        vmaf = {name: stack.value(f'qoe_live_vmaf_score{{rendition="{name}"}}') for name in renditions}
+        record_property("VMAF of the renditions", str(vmaf))
+        assert 10 < vmaf["180p"] < vmaf["360p"] <= 100
+        watts_of = 'stream:live_energy_watts:rate5m{stream="demo"}'
+        priced = f"{watts_of} > 0 and {watts_of} < {1.05 * WATTS}"
+        eventually(
+            lambda: sorted(s["metric"]["policy"] for s in stack.query(priced)),
+            ["active", "full"],
+            limit_seconds=180,
+        )
+        labels = '{stream="demo",policy="full"}'
+        watts = stack.value(f"stream:live_energy_watts:rate5m{labels}")
+        pue = stack.value("cost_pue_ratio")
+        hourly = stack.value(f"stream:live_energy_cost:per_hour{labels}")
+        record_property("watts of the stream, and its cost an hour", f"{watts:.2f} W, {hourly:.6f}")
+        # a rule may have been evaluated between the two questions
+        assert hourly == pytest.approx(watts / 1000 * PRICE * pue, rel=0.2)
+        halves = stack.query('stream:live_energy_watts:per_rendition{stream="demo",policy="full"}')
+        assert [float(s["value"][1]) for s in halves] == [pytest.approx(watts / 2, rel=0.2)] * len(halves)
+    finally:
+        del stack.environment["QOE_LIVE"]
+        stack.compose("--profile", "live", "rm", "--stop", "--force", "nginx-rtmp", "transcoder")
+        stack.compose("up", "--detach", "--no-build", "qoe")
+
+
+def test_the_profile_cluster_scores_what_one_machine_scores(stack: Stack) -> None:
+    """A scheduler and two workers with certificates of the test's own; asked from a container beside them."""
+    tls = stack.folder / "tls"
+    tls.mkdir()
+    for path in (tls, *certificates(tls).iterdir()):
+        path.chmod(0o755)
+    videos = stack.folder / "videos"
+    videos.mkdir(mode=0o755)
+    clip = ROOT / "samples" / "bigbuckbunny.mp4"
+    ffmpeg = [str(find_ffmpeg()), "-loglevel", "error", "-i", str(clip), "-t", "1", "-an"]
+    subprocess.run([*ffmpeg, "-c:v", "ffv1", str(videos / "reference.mkv")], check=True)
+    subprocess.run([*ffmpeg, "-c:v", "libx264", "-crf", "35", str(videos / "encode.mp4")], check=True)
+    stack.environment |= {"CLUSTER_TLS_PATH": str(tls), "SAMPLES_PATH": str(videos)}
+    compose = ("--profile", "cluster")
+    ask = ("quality", "/samples/reference.mkv", "/samples/encode.mp4", "--json")
+    cluster = ("--cluster", "tls://scheduler:8786", "--cluster-tls", "/tls")
+    run = (*compose, "run", "--rm", "-T", "--no-deps", "--entrypoint", "wattframe", "worker")
+    try:
+        stack.compose(*compose, "up", "--detach", "--no-build", "scheduler", "worker")
+        by_farm = json.loads(_object(stack.compose(*run, *ask, *cluster)))
+        alone = json.loads(_object(stack.compose(*run, *ask)))
+        assert by_farm["vmaf"]["mean"] == alone["vmaf"]["mean"] > 0
+        assert len(stack.compose(*compose, "ps", "--quiet", "worker").split()) == 2
+    finally:
+        stack.compose(*compose, "rm", "--stop", "--force", "scheduler", "worker")
+        del stack.environment["CLUSTER_TLS_PATH"], stack.environment["SAMPLES_PATH"]
+
+
+def _object(text: str) -> str:
+    """The JSON object between the lines that compose wrote."""
+    return text[text.index("{") : text.rindex("}") + 1]
 
 
 def test_nothing_that_is_asked_over_http_reloads_or_ends_prometheus(stack: Stack) -> None:

@@ -29,6 +29,7 @@ STARTED = [*EXPORTERS, "socket-proxy", "prometheus", "alertmanager", "node-expor
 PORTS = {
     **{name: f"{name.upper()}_PORT" for name in (*EXPORTERS, "prometheus", "alertmanager")},
     "nginx-rtmp": "RTMP_PORT",
+    "scheduler": "CLUSTER_PORT",
 }
 
 
