@@ -463,8 +463,6 @@ class GroupCollector(_SampledCollector):
         super().__init__(settings, open_meter)
         self._groups = groups
         self._tree = GroupCgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
-        if not groups.pods:
-            self._tree.prefer_unified(settings.cgroupfs)
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> GroupWatcher:
         return GroupWatcher(self._groups, self._tree, sampler.post, self._counts)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.common.regular_file import read_regular
 from advisor.containers.cgroups import Cgroups, Location
@@ -84,30 +84,53 @@ class Groups(Struct, frozen=True, kw_only=True):
 
 
 class GroupCgroups(Cgroups):
-    """Control groups that are found by their path, as nobody but the tree names them."""
+    """Control groups that are found by their path, as nobody but the tree names them.
 
-    paths: Mapping[str, str] = {}
-    """Relative path by id; replaced as a whole by the watcher's thread."""
+    A hybrid host has two hierarchies that count CPU time. systemd makes every unit's group in the unified
+    one, and in v1's where accounting is asked for; the kubelet's pods, and what a runtime or a person made,
+    are in v1's.
+    """
 
-    def prefer_unified(self, cgroupfs: str) -> None:
-        """On a hybrid host, take CPU time from the unified hierarchy.
+    def __init__(
+        self,
+        cgroupfs: str = "/sys/fs/cgroup",
+        procfs: str = "/proc",
+        sysfs: str = "/sys",
+        *,
+        counts: Counts | None = None,
+    ) -> None:
+        super().__init__(cgroupfs, procfs, sysfs, counts=counts)
+        unified = str(Path(cgroupfs, "unified"))
+        hierarchies = [self._roots["cpuacct"]] if self.readable else []
+        if Path(unified, "cgroup.controllers").is_file() and (unified, True) not in hierarchies:
+            hierarchies.append((unified, True))
+        self._hierarchies = hierarchies
+        self._places: Mapping[str, tuple[str, tuple[str, bool]]] = {}
 
-        systemd makes every unit's group there, and in v1's where accounting is asked for. The kubelet's pods
-        are in v1's alone.
-        """
-        unified = Path(cgroupfs, "unified")
-        if (unified / "cgroup.controllers").is_file():
-            self._roots["cpuacct"] = (str(unified), True)
-
-    @property
-    def root(self) -> str | None:
-        """The folder of the hierarchy that counts CPU time; None where there is none."""
-        return self._roots["cpuacct"][0] if self.readable else None
+    def find(self, groups: Groups, pods: Mapping[str, Pod]) -> dict[str, Container]:
+        """What there is now of ``groups``, by id; ``pods`` by uid have names."""
+        found: dict[str, Container] = {}
+        places: dict[str, tuple[str, tuple[str, bool]]] = {}
+        looks = [(Groups(units=groups.units), self._hierarchies[::-1])]
+        looks += [(Groups(pods=groups.pods), self._hierarchies)]
+        for wanted, hierarchies in looks:
+            for hierarchy in hierarchies:
+                listed = find_groups(hierarchy[0], units=wanted.units, pods=wanted.pods, names=pods)
+                for path, group in listed.items():
+                    # a group of both hierarchies, or inside one that counts already, is counted once
+                    if not any(path == p or path.startswith(f"{p}/") for p, _ in places.values()):
+                        found[group.id], places[group.id] = group, (path, hierarchy)
+        self._places = places
+        return found
 
     def locate(self, container_id: str, pid: int | None = None) -> Location | None:
-        """Where the files of a group are that was listed."""
-        relative = self.paths.get(container_id)
-        return None if relative is None else self.location(relative)
+        """Where the files of a group are that was found."""
+        if container_id not in self._places:
+            return None
+        relative, (root, is_unified) = self._places[container_id]
+        location = self.location(relative)
+        unified = location.unified - {"cpuacct"} | ({"cpuacct"} if is_unified else set())
+        return structs.replace(location, cpuacct=f"{root}/{relative}", unified=unified)
 
 
 class GroupWatcher:
@@ -118,7 +141,7 @@ class GroupWatcher:
     groups
         Which are wanted.
     cgroups
-        Where they are; its paths are kept current.
+        Where they are; told to look.
     post
         Takes each change.
     counts
@@ -156,14 +179,11 @@ class GroupWatcher:
 
     def look(self) -> None:
         """List what there is now, and tell what is new or has another name."""
-        root = self._cgroups.root
-        if root is None:
+        if not self._cgroups.readable:
             return
         with self._lock:
             self._ask()
-            paths = find_groups(root, units=self._groups.units, pods=self._groups.pods, names=self._pods)
-            self._cgroups.paths = {group.id: path for path, group in paths.items()}
-            groups = {group.id: group for group in paths.values()}
+            groups = self._cgroups.find(self._groups, self._pods)
             before, self._known = self._known, groups
         for id, group in groups.items():
             if before is not None and id not in before:

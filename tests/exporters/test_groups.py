@@ -68,6 +68,27 @@ def test_on_a_hybrid_host_units_are_counted_by_the_unified_hierarchy(tmp_path: P
     assert 'cgroup_cpu_seconds_total{group="nginx.service"} 4.0' in page
 
 
+def test_on_a_hybrid_host_each_group_is_counted_once_wherever_it_is(tmp_path: Path) -> None:
+    """A unit of both hierarchies, one that was made by hand under v1, a pod of the kubelet's under v1."""
+    pod = f"kubepods/burstable/pod{UID}"
+    for folder, nanoseconds in {"system.slice/a.service": 9, "hand.slice": 5, pod: 7}.items():
+        (tmp_path / "cpuacct" / folder).mkdir(parents=True)
+        (tmp_path / "cpuacct" / folder / "cpuacct.usage").write_text(f"{nanoseconds}000000000\n")
+    (tmp_path / "unified/system.slice/a.service").mkdir(parents=True)
+    (tmp_path / "unified/cgroup.controllers").write_text("\n")
+    (tmp_path / "unified/system.slice/a.service/cpu.stat").write_text("usage_usec 4000000\n")
+    folder = str(tmp_path)
+    settings = Settings(address=EngineAddress(), cgroupfs=folder, procfs=folder, sysfs=folder)
+    groups = Groups(units=(".*service", "hand.slice"), pods=True)
+    page = render([GroupCollector(settings, groups, no_meter)]).decode()
+    counted = {line for line in page.splitlines() if line.startswith("cgroup_cpu_seconds_total{")}
+    assert counted == {
+        'cgroup_cpu_seconds_total{group="a.service"} 4.0',
+        'cgroup_cpu_seconds_total{group="hand.slice"} 5.0',
+        f'cgroup_cpu_seconds_total{{group="{UID}"}} 7.0',
+    }
+
+
 class HeldMeter(ConstantMeter):
     """1 000 W by the real clock, as the collector asks it."""
 
