@@ -1,0 +1,66 @@
+"""What each image installs is what its programs import."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _room(folder: str) -> list[str]:
+    """All its modules, those included that are loaded when they are needed."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if path.stem[0] != "_"]
+
+
+PROGRAMS = {
+    "exporter": [
+        *("exporters.rapl", "exporters.docker_stats"),
+        *(*_room("advisor/energy"), *_room("advisor/containers")),
+    ],
+    "results": ["exporters.results", *_room("advisor/results"), *_room("advisor/regression")],
+    "qoe": ["exporters.qoe", "exporters.live", *_room("advisor/quality"), *_room("advisor/video")],
+    "cost": ["exporters.cost", *_room("advisor/cost")],
+    "tools": [
+        *("retrain_models", "run_tests", "distributed.cli.dask_scheduler"),
+        *(module for room in ("advisor", "runner", "farm", "wattframe") for module in _room(room)),
+    ],
+}
+# what the environment of the tests has and an image has not is refused, as a module that is not there
+_IMPORT = """
+import importlib, json, sys
+missing, modules = map(json.loads, sys.argv[1:])
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refused())
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("lock", PROGRAMS)
+def test_an_image_has_all_that_its_programs_import(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    installed = {_normal(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE)}
+    missing = [
+        module
+        for module, distributions in packages_distributions().items()
+        if not {_normal(name) for name in distributions} & (installed | {"wattframe"})
+    ]
+    assert "pytest" in missing
+    command = [sys.executable, "-c", _IMPORT, json.dumps(missing), json.dumps(PROGRAMS[lock])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
