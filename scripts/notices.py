@@ -24,7 +24,7 @@ IMAGES = {
     "results": ("results-exporter",),
     "qoe": ("qoe-exporter",),
     "cost": ("cost-exporter",),
-    "tools": ("retrain", "runner"),
+    "tools": ("retrain", "runner", "worker"),
 }
 """The images of each lock in requirements/, without the prefix."""
 INSIDE = {

@@ -248,11 +248,12 @@ def test_an_image_starts_what_its_name_says(engine: DockerEngine, image: str) ->
     """Without a word from the compose file."""
     _, _, name = image.removesuffix(":latest").partition("-")
     run = ["run", "--rm", "--network", "none", image]
-    if name in ("retrain", "runner"):
+    if name in ("retrain", "runner", "worker"):
         done = subprocess.run(
             ["docker", "-H", engine.host, *run], capture_output=True, text=True, check=False
         )
-        assert done.stderr.startswith({"retrain": "wattframe retrain: ", "runner": "wattframe test: "}[name])
+        command = {"runner": "test"}.get(name, name)
+        assert done.stderr.startswith(f"wattframe {command}: ")
         return
     container = engine.docker(*run[:1], "--detach", *run[1:])
     try:
