@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import Power, Run, Scenario, read_folder, read_run
+from advisor.results import Power, Run, RunFolder, Scenario, read_folder, read_run
 from advisor.results.derived import (
     bitrates_kbps,
     delivered_megabits,
@@ -138,7 +138,7 @@ def _runs(results: object) -> Iterable[Run]:
     elif isinstance(results, (str, PathLike)):
         path = Path(results)
         yield from read_folder(path) if path.is_dir() else [read_run(path)]
-    elif isinstance(results, Iterable):
+    elif isinstance(results, (Sequence, Iterator, RunFolder)):
         for one in results:
             yield from _runs(one)
     else:

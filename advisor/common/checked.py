@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Literal, SupportsFloat, get_args, get_origin
+from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 
-__all__ = ["checked"]
+__all__ = ["Checked", "checked", "field_types"]
 
 _PLAINLY = (
     (r", got.*|`|(?<=\d)\.0$", ""),
@@ -55,8 +57,10 @@ def checked(
     Traceback (most recent call last):
     advisor.errors.InputError: prices.yaml: pue[1]: expected a number, found 'x'
     """
-    # decimals and numpy's scalars are numbers too
-    if not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat):
+    # numpy's scalars and decimals are numbers too
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    elif not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat):
         value = float(value)
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))
@@ -72,6 +76,21 @@ def checked(
             fields = getattr(kind, "__struct_fields__", ()) if not place else ()
             problem, place = did_you_mean(name[1], fields), f"{place}.{name[1]}"
         raise error(problem, subject=subject, field=f"{field}{place}".lstrip(".") or None) from None
+
+
+@functools.cache
+def field_types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The type of each field, with its limits."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hints[name] for name in kind.__struct_fields__}
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A struct whose fields are checked against their types also where Python code makes it."""
+
+    def __post_init__(self) -> None:
+        for name, kind in field_types(type(self)).items():
+            force_setattr(self, name, checked(getattr(self, name), kind, field=name))
 
 
 def _plainly(message: str, kind: Any) -> str:

@@ -8,7 +8,7 @@ electricity is then not shown as money, while energy and carbon are.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.cost.carbon import Embodied
-from advisor.cost.checks import Checker, gather, require_number
+from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
@@ -25,6 +25,7 @@ from advisor.cost.ownership import CloudOffer, Machine, Preset, TcoAnalysis, ana
 from advisor.cost.ownership_inputs import delivery, flat_price, preset, streams_made, watts_in_use
 from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
+    BUILT_IN_PRICES,
     DEFAULT_CPU_COST_PER_HOUR,
     DEFAULT_ENERGY_COST_PER_KWH,
     Mode,
@@ -229,7 +230,9 @@ class CostModel:
         (7200000.0, 0.1)
         """
         if viewers is not None:
-            require_number(viewers, field="viewers")
+            viewers = require_number(viewers, field="viewers")
+        if host_threads is not None:
+            host_threads = int(require_number(host_threads, Threads, field="host_threads"))
         measured = as_scenario(scenario)
 
         def at(prices: PriceInputs) -> ScenarioCost:
@@ -400,11 +403,12 @@ class RegionalModels(Struct, frozen=True):
     """Everything that was read, to be watched."""
 
     @classmethod
-    def load(cls, options: PriceOptions) -> RegionalModels:
+    def load(cls, options: PriceOptions, *, defaults: Collection[str] = BUILT_IN_PRICES) -> RegionalModels:
         """Read the files that ``options`` name and build the models.
 
         Without a region, a tariff and a price, electricity costs the documented default, and its source says
-        ``default``. A region brings its own price, or none.
+        ``default``. A region brings its own price, or none. ``defaults`` are the built-in prices that there
+        is a use for: in another currency than USD they need exchange rates.
 
         Raises
         ------
@@ -426,7 +430,10 @@ class RegionalModels(Struct, frozen=True):
         rates, tariff, carbon, regions = gather(*steps)
         regions.rates = rates
         places = gather(*(partial(regions.region, name) for name in options.region))
-        options, source = _with_defaults(options, rates, priced=tariff is not None or bool(places))
+        wanted = set(defaults)
+        if tariff is not None or places:
+            wanted.discard("energy_cost_per_kwh")
+        options, source = _with_defaults(options, rates, wanted)
         inputs = partial(
             checked_inputs, options, regions, tariff=tariff, carbon=carbon, energy_cost_source=source
         )
@@ -460,16 +467,16 @@ class RegionalModels(Struct, frozen=True):
         return ages
 
 
-def _with_defaults(options: PriceOptions, rates: Rates | None, *, priced: bool) -> tuple[PriceOptions, str]:
-    """The documented prices where nothing is given, in the options' currency and with a source.
-
-    ``priced`` is whether a tariff or a region is there to price electricity.
-    """
+def _with_defaults(
+    options: PriceOptions, rates: Rates | None, wanted: Collection[str]
+) -> tuple[PriceOptions, str]:
+    """The documented prices where nothing is given, in the options' currency and with a source."""
     source = "operator"
-    if options.energy_cost_per_kwh is None and not priced:
+    if options.energy_cost_per_kwh is None and "energy_cost_per_kwh" in wanted:
         price = _default(DEFAULT_ENERGY_COST_PER_KWH, "energy_cost_per_kwh", options.currency, rates)
         options, source = replace(options, energy_cost_per_kwh=price), "default"
-    if options.cpu_cost_per_hour is None and options.host_cost_per_hour is None:
+    unpriced = options.cpu_cost_per_hour is None and options.host_cost_per_hour is None
+    if unpriced and "cpu_cost_per_hour" in wanted:
         if options.mode == "owned":
             price = _default(DEFAULT_CPU_COST_PER_HOUR, "cpu_cost_per_hour", options.currency, rates)
             options = replace(options, cpu_cost_per_hour=price)

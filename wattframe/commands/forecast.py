@@ -16,6 +16,7 @@ from advisor.cost.checks import Positive, require_number
 from advisor.cost.forecast import Budget, Forecast, Interval, forecast
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
+from advisor.cost.scenario_cost import REASONS
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import machine_of, output_seconds, repeats, trusted
@@ -164,6 +165,7 @@ def _caption(plans: Sequence[Forecast]) -> list[str]:
         grams = f"{shown(plan.carbon_grams_per_kwh)} g/kWh"
         sources = f"{plan.price_source or 'unknown'}), {grams} ({plan.carbon_source or 'unknown'})"
         lines.append(f"{plan.region or 'no region'}: {price} ({sources}")
+    lines += [f"{reason}: {REASONS[reason]}" for plan in plans for reason in plan.missing]
     return list(dict.fromkeys(lines))
 
 
