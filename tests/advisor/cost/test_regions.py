@@ -131,7 +131,7 @@ def test_half_a_name_is_no_region(name: str) -> None:
 @pytest.mark.parametrize("name", [None, ["DEU", "FRA"], 3])
 def test_something_else_than_a_name_is_refused(name: Any) -> None:
     with pytest.raises(PricingError, match="region: expected a text"):
-        CostModel(region=name)
+        RegionalPricing().region(name)
 
 
 def test_a_regions_tariff_has_its_standing_charge(tmp_path: Path) -> None:
