@@ -57,11 +57,7 @@ def checked(
     Traceback (most recent call last):
     advisor.errors.InputError: prices.yaml: pue[1]: expected a number, found 'x'
     """
-    # numpy's scalars and decimals are numbers too
-    if getattr(value, "shape", None) == ():
-        value = value.item()
-    elif not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat):
-        value = float(value)
+    value = _with_plain_numbers(value)
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as exc:
@@ -91,6 +87,16 @@ class Checked(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         for name, kind in field_types(type(self)).items():
             force_setattr(self, name, checked(getattr(self, name), kind, field=name))
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    """numpy's scalars and decimals are numbers too."""
+    if isinstance(value, dict):
+        return {name: _with_plain_numbers(item) for name, item in value.items()}
+    if getattr(value, "shape", None) == ():
+        return value.item()
+    is_number = isinstance(value, SupportsFloat) and not isinstance(value, (bool, int, float, str))
+    return float(value) if is_number else value
 
 
 def _plainly(message: str, kind: Any) -> str:

@@ -502,7 +502,11 @@ def _files(options: PriceOptions) -> Iterator[Path]:
         yield path
         if path.suffix.lower() in (".yaml", ".yml"):
             for names in _series_names(read_yaml(path)[0]):
-                yield from series_paths(path.parent, names)
+                files = series_paths(path.parent, names)
+                yield from files
+                if "*" in str(names):
+                    # another day's file may come to lie beside them
+                    yield from {file.parent for file in files}
 
 
 def _series_names(document: Any) -> Iterator[str | list[str]]:

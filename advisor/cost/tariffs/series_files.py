@@ -152,7 +152,7 @@ def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     try:
         table = [(lines.line_num, cells) for cells in lines][1 if named else 0 :]
     except csv.Error as exc:
-        raise check.error(f"expected CSV: {exc}", f"line {lines.line_num + 1}") from None
+        raise check.error(f"expected CSV: {exc}", f"line {lines.line_num}") from None
     columns = [name.strip() for name in table[0][1]] if table else []
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
