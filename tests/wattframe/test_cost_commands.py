@@ -350,6 +350,9 @@ def test_only_what_was_measured_alike_is_averaged(call: Any, tmp_path: Path) -> 
     plans = [(plan["hardware"], plan["measurements"]) for plan in answer.json()]
     assert plans == [("unknown", 3), ("other-8t", 1)]
     assert "hd: left out 1 measured with other settings" in answer.err
+    table = call("forecast", tmp_path).out
+    assert re.search(r"^hd +other-8t +kWh", table, re.MULTILINE)
+    assert "hd on other-8t: 730 hours of video; measured 1 times" in table
 
 
 def test_a_month_is_of_the_valid_measurements_where_there_are_some(call: Any, tmp_path: Path) -> None:
