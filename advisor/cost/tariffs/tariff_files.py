@@ -28,6 +28,7 @@ Exactly one of the four. Every minute of every kind of day must have exactly one
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -138,11 +139,14 @@ def parse_tariff(
     elif isinstance(spec, FlatSpec):
         flat = check.price(spec.price_per_kwh, f"{dotted}price_per_kwh", allow_negative=spec.allow_negative)
         price = replace(price, schedule=Flat(flat))
-    return _with_fees(price, spec)
+    return _with_fees(price, spec, check, dotted)
 
 
 def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
     """What the next kilowatt-hour costs at the site's consumption."""
+    limits = [tier.up_to_kwh for tier in spec.tiers]
+    if any(after <= before for before, after in itertools.pairwise(limits)):
+        raise check.error("expected each up_to_kwh above the one before it", f"{dotted}tiers")
     for index, tier in enumerate(spec.tiers):
         field = f"{dotted}tiers[{index}].price_per_kwh"
         price = check.price(tier.price_per_kwh, field, allow_negative=spec.allow_negative)
@@ -151,8 +155,15 @@ def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
     raise check.error("expected a last tier without up_to_kwh", f"{dotted}tiers")
 
 
-def _with_fees(price: SourcedSchedule, spec: TariffSpec) -> SourcedSchedule:
-    vat = 1 + spec.vat_percent / 100
-    if spec.fees_per_kwh or spec.vat_percent:
-        price = replace(price, schedule=scaled(price.schedule, vat, spec.fees_per_kwh * vat))
+def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted: str) -> SourcedSchedule:
+    percent = spec.vat_percent
+    if 0 < percent < 1 and not check.accept_unusual:
+        problem = f"{percent:g} % is no VAT: is it a share (then {100 * percent:g})?"
+        raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}vat_percent")
+    # fees are in the currency of what they are on
+    check = replace(check, currency=price.currency or check.currency)
+    fees = check.price(spec.fees_per_kwh, f"{dotted}fees_per_kwh", allow_negative=True)
+    vat = 1 + percent / 100
+    if fees or percent:
+        price = replace(price, schedule=scaled(price.schedule, vat, fees * vat))
     return replace(price, per_hour=spec.standing_charge_per_day * vat / 24)

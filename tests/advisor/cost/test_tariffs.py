@@ -385,6 +385,23 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ),
         ("t.csv", "timestamp,price_per_kwh\n", "expected values, found none"),
         ("t.csv", f"timestamp,price_per_kwh\n1,{'0' * 200_000}\n", "line 2: expected CSV: field larger"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 0.19", "line 2, vat_percent: .* a share .then 19"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 190", "line 2, vat_percent: .* of at most 100"),
+        (
+            "t.yaml",
+            "price_per_kwh: 0.1\nfees_per_kwh: 9",
+            "line 2, fees_per_kwh: .* in hundredths .then 0.09",
+        ),
+        (
+            "t.yaml",
+            "kwh_per_month: 7\ntiers: [{up_to_kwh: 9, price_per_kwh: 1}, {up_to_kwh: 5, price_per_kwh: 2}]",
+            "line 2, tiers: expected each up_to_kwh above the one before it",
+        ),
+        (
+            "t.yaml",
+            "kwh_per_month: 7\ntiers: [{price_per_kwh: 1}, {up_to_kwh: 5, price_per_kwh: 2}]",
+            "line 2, tiers: expected each up_to_kwh above the one before it",
+        ),
         ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
         ("t.json", "{}", "expected a format of a provider that is known"),
     ],
