@@ -117,11 +117,15 @@ def options_of(
     if measured and not complete:
         raise NotEnoughDataError(
             f"no configuration was run on all of {len(inputs)} inputs ({', '.join(inputs[:5])}): "
-            "choose one with --input"
+            "compare one of them (--input)"
         )
     if len(complete) < len(groups):
         left = len(groups) - len(complete)
         notes.append(f"{left} configurations left out: not run on all of {len(inputs)} inputs")
+    if len(inputs) > 1:
+        notes.append(
+            f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
+        )
     if not accept_invalid:
         complete = [{name: _valid(repeats, notes) for name, repeats in by.items()} for by in complete]
     noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
