@@ -372,6 +372,11 @@ class CostModel:
             **machine,
         )
         prices = self.planned().prices
+        if price_per_kwh is None and prices.electricity is not None:
+            standing = prices.electricity.per_hour
+            if "standing_charge_per_hour" not in machine:
+                owned = replace(owned, standing_charge_per_hour=standing)
+            gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
         price, pue, presets, cloud = flat_price(prices, price_per_kwh), prices.pue_ratio, None, None
         if faster is not None and slower is not None:
             presets = preset(faster, owned, price, pue), preset(slower, owned, price, pue)
