@@ -9,13 +9,16 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from advisor.common import checked as checking
 from advisor.errors import PricingError
+
+if TYPE_CHECKING:
+    from advisor.cost.exchange_rates import Rates
 
 __all__ = [
     "Checked",
@@ -156,6 +159,8 @@ class Checker(Struct, frozen=True):
     accept_unusual: bool = False
     lines: Mapping[str, int] = {}
     """The line of each field of a file."""
+    rates: Rates | None = None
+    """Of currencies, where the operator gave some."""
 
     def error(self, problem: str, field: str | None = None) -> PricingError:
         """An error that names the subject, and the line of the field or of what it is in."""

@@ -7,6 +7,7 @@ electricity is then not shown as money, while energy and carbon are.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -420,20 +421,23 @@ class RegionalModels(Struct, frozen=True):
         PricingError
             The files, regions or figures that cannot be used.
         """
-        check = Checker(None, options.currency, options.accept_unusual_prices)
-        tariff_file, carbon_file, rates_file = options.tariff, options.carbon_series, options.exchange_rates
+        rates_file, rates = options.exchange_rates, None
+        with contextlib.suppress(PricingError):  # said below, with all else that is wrong
+            rates = read_rates(rates_file) if rates_file else None
+        check = Checker(None, options.currency, options.accept_unusual_prices, rates=rates)
+        tariff_file, carbon_file = options.tariff, options.carbon_series
         steps: tuple[Callable[[], Any], ...] = (
-            lambda: rates_file and read_rates(rates_file),
+            lambda: rates_file and rates is None and read_rates(rates_file),
             lambda: tariff_file and read_tariff(tariff_file, check),
             lambda: carbon_file and read_series([carbon_file], "carbon", check),
             lambda: RegionalPricing(
                 options.regions_file,
                 currency=options.currency,
+                rates=rates,
                 accept_unusual_prices=options.accept_unusual_prices,
             ),
         )
-        rates, tariff, carbon, regions = gather(*steps)
-        regions.rates = rates
+        _, tariff, carbon, regions = gather(*steps)
         places = gather(*(partial(regions.region, name) for name in options.region))
         wanted = set(defaults)
         if tariff is not None or places:

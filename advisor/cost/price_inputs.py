@@ -289,7 +289,7 @@ def _electricity(
     place: Region | None,
     regions: RegionalPricing,
 ) -> SourcedSchedule | None:
-    check = Checker(None, options.currency, options.accept_unusual_prices)
+    check = Checker(None, options.currency, options.accept_unusual_prices, rates=regions.rates)
     if options.energy_cost_per_kwh is not None and tariff is not None:
         raise check.error("expected a price per kWh or a tariff, not both", "energy_cost_per_kwh")
     if options.energy_cost_per_kwh is not None:

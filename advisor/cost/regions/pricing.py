@@ -63,7 +63,7 @@ class RegionalPricing:
                 field="operator_file",
             )
         if operator_file is not None:
-            check = Checker(None, self.currency, accept_unusual_prices)
+            check = Checker(None, self.currency, accept_unusual_prices, rates=self.rates)
             self._regions |= read_regions(operator_file, check)
         self._names: dict[str, str] = {}
         for code, country in countries().items():

@@ -18,7 +18,7 @@
     hold_seconds: 3600               # how long a value holds at most
     zone: SE3                        # of a file with several
 
-    fees_per_kwh: 0.09               # of each of the four: on top of every price,
+    fees_per_kwh: 0.09               # of each of the four: on top of every price, in the tariff's currency,
     vat_percent: 19                  # and on top of both
     standing_charge_per_day: 0.50    # whatever is used
     allow_negative: true             # a market may pay for taking
@@ -40,6 +40,7 @@ from msgspec.structs import replace
 
 from advisor.common.near import did_you_mean
 from advisor.cost.checks import Checker, Positive, Quantity, currency_code
+from advisor.cost.exchange_rates import converted
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, scaled
 from advisor.cost.tariffs.series_files import SERIES_SUFFIXES, read_series, series_paths
@@ -132,6 +133,9 @@ def parse_tariff(
         if code is not None and series.currency not in (None, code):
             raise check.error(f"its file is in {series.currency}", f"{dotted}currency")
         price = replace(series, source=spec.source or series.source, currency=series.currency or code)
+        if spec.fees_per_kwh or spec.standing_charge_per_day:
+            # they are in the tariff's currency, whatever its file is in
+            price = converted(price, check.currency, check.rates, check.subject)
     elif isinstance(spec, TimeOfUseSpec):
         price = replace(price, schedule=time_of_use(spec, check, dotted))
     elif isinstance(spec, TiersSpec):
@@ -160,8 +164,6 @@ def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted:
     if 0 < percent < 1 and not check.accept_unusual:
         problem = f"{percent:g} % is no VAT: is it a share (then {100 * percent:g})?"
         raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}vat_percent")
-    # fees are in the currency of what they are on
-    check = replace(check, currency=price.currency or check.currency)
     fees = check.price(spec.fees_per_kwh, f"{dotted}fees_per_kwh", allow_negative=True)
     vat = 1 + percent / 100
     if fees or percent:

@@ -14,9 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from advisor import CostModel, RegionalPricing
 from advisor.cost.checks import Checker
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.tariffs.schedule import SourcedSchedule, value_at
 from advisor.cost.tariffs.series_files import read_series
 from advisor.cost.tariffs.tariff_files import read_tariff
@@ -539,6 +542,29 @@ def test_one_zone_of_a_document_is_the_one_asked_for(tmp_path: Path, zone: str, 
     tariff = read_tariff(tmp_path / "tariff.yaml", Checker(currency="EUR"))
     start = datetime.datetime(2025, 10, 1, 22, tzinfo=UTC).timestamp()
     assert (tariff.source, value_at(tariff.schedule, start)) == (f"ENTSO-E, {zone}", pytest.approx(price))
+
+
+@pytest.mark.parametrize("in_a_region", [False, True])
+def test_fees_are_in_the_currency_of_the_tariff_and_not_of_the_market(
+    tmp_path: Path, in_a_region: bool
+) -> None:
+    """0.27 EUR at 11.6 SEK are 3.132 SEK; with 0.74 SEK of fees and 25 % VAT 4.84 a kWh, 1 SEK an hour."""
+    (tmp_path / "prices.xml").write_text(entsoe_document(entsoe_series(0, "EUR", "SE4", 270)))
+    tariff = "{series: prices.xml, fees_per_kwh: 0.74, vat_percent: 25, standing_charge_per_day: 19.2}"
+    (tmp_path / "tariff.yaml").write_text(tariff)
+    (tmp_path / "regions.yaml").write_text(f"regions: {{lab: {{tariff: {tariff}}}}}")
+    (tmp_path / "rates.yaml").write_text("{base: EUR, date: 2025-10-01, rates: {SEK: 11.6}}")
+    files = {"regions_file": tmp_path / "regions.yaml", "region": "lab"} if in_a_region else {}
+    files = files or {"tariff": tmp_path / "tariff.yaml"}
+    options = PriceOptions(
+        **files, currency="SEK", cpu_cost_per_hour=0, exchange_rates=tmp_path / "rates.yaml"
+    )
+    model = RegionalModels.load(options).models[0]
+    start = datetime.datetime(2025, 10, 1, 22, tzinfo=UTC).timestamp()
+    hour = {"start_time": start, "duration": 3600, "power": {"mean_watts": 1000}}
+    assert model.compute_energy_cost(hour) == pytest.approx(4.84 + 1)
+    with pytest.raises(PricingError, match="its price is in EUR: give exchange rates"):
+        RegionalModels.load(replace(options, exchange_rates=None))
 
 
 OTHER_ZONES: list[tuple[str, str, str]] = [
