@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from advisor.common.checked import Checked
 from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
+from advisor.cost.checks import Number, Quantity
 from advisor.errors import InputError
 
 __all__ = ["OBJECTIVES", "Constraints", "FrontPoint", "NextRun", "Option", "Pick", "Recommendation"]
@@ -20,17 +22,21 @@ OBJECTIVES: dict[str, str] = {
 """Each objective and the value of an option that it minimises."""
 
 
-class Constraints(Struct, frozen=True, kw_only=True):
+Vmaf = Annotated[float, Meta(ge=0, le=100)]
+
+
+class Constraints(Checked, frozen=True, kw_only=True):
     """What a configuration must hold; None asks for nothing."""
 
-    min_vmaf: float | None = None
-    min_vmaf_p5: float | None = None
-    max_bitrate_kbps: float | None = None
-    min_speed: float | None = None
+    min_vmaf: Vmaf | None = None
+    min_vmaf_p5: Vmaf | None = None
+    max_bitrate_kbps: Annotated[float, Meta(ge=1, le=1e6)] | None = None
+    min_speed: Quantity | None = None
     """Seconds of video per second of wall time; 1 is real time."""
-    max_watts: float | None = None
+    max_watts: Annotated[float, Meta(ge=1, le=1e60)] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("min_vmaf", "min_vmaf_p5"):
             value = getattr(self, name)
             if value is not None and 0 < value < 1:
@@ -38,7 +44,7 @@ class Constraints(Struct, frozen=True, kw_only=True):
                 raise InputError(problem, subject=name)
 
 
-class Option(Struct, frozen=True, kw_only=True):
+class Option(Checked, frozen=True, kw_only=True):
     """One configuration and what is known of it; unknown values are None.
 
     ``noise_ratio`` is the relative standard deviation of energy, cost and carbon that is this option's own,
@@ -50,21 +56,21 @@ class Option(Struct, frozen=True, kw_only=True):
     scenario: str
     basis: Literal["measured", "predicted"]
     tier: str | None = None
-    energy_joules_per_video_second: float | None = None
-    cost_per_video_hour: float | None = None
-    carbon_grams_per_video_hour: float | None = None
-    bitrate_kbps: float | None = None
-    vmaf: float | None = None
-    vmaf_p5: float | None = None
-    encode_speed_ratio: float | None = None
-    mean_power_watts: float | None = None
-    net_energy_joules_per_video_second: float | None = None
+    energy_joules_per_video_second: Number | None = None
+    cost_per_video_hour: Number | None = None
+    carbon_grams_per_video_hour: Number | None = None
+    bitrate_kbps: Number | None = None
+    vmaf: Number | None = None
+    vmaf_p5: Number | None = None
+    encode_speed_ratio: Number | None = None
+    mean_power_watts: Number | None = None
+    net_energy_joules_per_video_second: Number | None = None
     """Above idle, for reading beside the gross figure."""
     currency: str | None = None
-    noise_ratio: float = SINGLE_RUN_NOISE_RATIO
+    noise_ratio: Quantity = SINGLE_RUN_NOISE_RATIO
     noise_degrees: int | None = None
     """Degrees of freedom of the repeats that told ``noise_ratio``; None where it is stated."""
-    shared_noise_ratio: float = 0.0
+    shared_noise_ratio: Quantity = 0.0
     repeats: int = 1
     family: str = ""
     """Encoder, preset and resolution: what one curve of quality over bitrate is made of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import Power, Run, Scenario, read_folder, read_run
+from advisor.results import Power, Run, RunFolder, Scenario, read_folder, read_run
 from advisor.results.derived import (
     bitrates_kbps,
     delivered_megabits,
@@ -117,11 +117,15 @@ def options_of(
     if measured and not complete:
         raise NotEnoughDataError(
             f"no configuration was run on all of {len(inputs)} inputs ({', '.join(inputs[:5])}): "
-            "choose one with --input"
+            "compare one of them (--input)"
         )
     if len(complete) < len(groups):
         left = len(groups) - len(complete)
         notes.append(f"{left} configurations left out: not run on all of {len(inputs)} inputs")
+    if len(inputs) > 1:
+        notes.append(
+            f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
+        )
     if not accept_invalid:
         complete = [{name: _valid(repeats, notes) for name, repeats in by.items()} for by in complete]
     noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
@@ -138,7 +142,7 @@ def _runs(results: object) -> Iterable[Run]:
     elif isinstance(results, (str, PathLike)):
         path = Path(results)
         yield from read_folder(path) if path.is_dir() else [read_run(path)]
-    elif isinstance(results, Iterable):
+    elif isinstance(results, (Sequence, Iterator, RunFolder)):
         for one in results:
             yield from _runs(one)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,9 @@ from advisor.advice.configuration import (
 )
 from advisor.advice.knee import heights_above_chord, knee_of, scaled
 from advisor.advice.probability import plausible_values, probabilities_of_least
+from advisor.common.checked import checked
 from advisor.common.front import front as not_dominated
+from advisor.cost.checks import Positive
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class TranscodingRecommender:
     ) -> None:
         self.weights = _weights(objective)
         self.objective = "+".join(self.weights)
-        self.constraints = constraints or Constraints()
+        self.constraints: Constraints = checked(constraints or {}, Constraints, field="constraints")
         self.seed = seed
         self.accept_invalid = accept_invalid
         self.options: list[Option] = []
@@ -170,7 +172,7 @@ class TranscodingRecommender:
         """Relative standard deviation of `value` that is the option's own."""
         return option.noise_ratio * self._noisy_share
 
-    def recommend(self, options: Sequence[Option] | None = None) -> Recommendation:
+    def recommend(self, options: Iterable[Option] | None = None) -> Recommendation:
         """The best option that holds the constraints; without a floor of quality the knee of the front.
 
         Parameters
@@ -183,7 +185,7 @@ class TranscodingRecommender:
         InputError
             Something else than an `Option` is among them.
         """
-        options = self.options if options is None else options
+        options = self.options if options is None else list(options)
         for option in options:
             if not isinstance(option, Option):
                 raise InputError(f"expected advisor.Option, got {type(option).__name__}", subject="options")
@@ -371,12 +373,11 @@ class TranscodingRecommender:
 
 
 def _weights(objective: str | Mapping[str, float]) -> dict[str, float]:
-    weights = {objective: 1.0} if isinstance(objective, str) else dict(objective)
-    for name, weight in weights.items():
+    named = {objective: 1.0} if isinstance(objective, str) else objective
+    weights: dict[str, float] = checked(named, dict[str, Positive], field="objective")
+    for name in weights:
         if name not in OBJECTIVES:
             raise InputError(f"expected one of {', '.join(OBJECTIVES)}, got {name!r}", subject="objective")
-        if not (weight > 0 and math.isfinite(weight)):
-            raise InputError(f"expected a positive weight, got {weight!r}", subject="objective", field=name)
     if not weights:
         raise InputError(f"expected one of {', '.join(OBJECTIVES)}", subject="objective")
     return weights

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, Literal, SupportsFloat, get_args, get_origin
+from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 
-__all__ = ["checked"]
+__all__ = ["Checked", "checked", "field_types"]
 
 _PLAINLY = (
     (r", got.*|`|(?<=\d)\.0$", ""),
@@ -55,9 +57,7 @@ def checked(
     Traceback (most recent call last):
     advisor.errors.InputError: prices.yaml: pue[1]: expected a number, found 'x'
     """
-    # decimals and numpy's scalars are numbers too
-    if not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat):
-        value = float(value)
+    value = _with_plain_numbers(value)
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as exc:
@@ -72,6 +72,31 @@ def checked(
             fields = getattr(kind, "__struct_fields__", ()) if not place else ()
             problem, place = did_you_mean(name[1], fields), f"{place}.{name[1]}"
         raise error(problem, subject=subject, field=f"{field}{place}".lstrip(".") or None) from None
+
+
+@functools.cache
+def field_types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The type of each field, with its limits."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hints[name] for name in kind.__struct_fields__}
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A struct whose fields are checked against their types also where Python code makes it."""
+
+    def __post_init__(self) -> None:
+        for name, kind in field_types(type(self)).items():
+            force_setattr(self, name, checked(getattr(self, name), kind, field=name))
+
+
+def _with_plain_numbers(value: Any) -> Any:
+    """numpy's scalars and decimals are numbers too."""
+    if isinstance(value, dict):
+        return {name: _with_plain_numbers(item) for name, item in value.items()}
+    if getattr(value, "shape", None) == ():
+        return value.item()
+    is_number = isinstance(value, SupportsFloat) and not isinstance(value, (bool, int, float, str))
+    return float(value) if is_number else value
 
 
 def _plainly(message: str, kind: Any) -> str:

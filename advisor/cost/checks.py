@@ -9,13 +9,16 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from advisor.common.checked import checked
+from advisor.common import checked as checking
 from advisor.errors import PricingError
+
+if TYPE_CHECKING:
+    from advisor.cost.exchange_rates import Rates
 
 __all__ = [
     "Checked",
@@ -27,6 +30,7 @@ __all__ = [
     "Pue",
     "Quantity",
     "Ratio",
+    "Threads",
     "Years",
     "currency_code",
     "gather",
@@ -43,6 +47,8 @@ Grams = Annotated[float, Meta(ge=0, le=3000)]
 """Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
 Kbps = Annotated[float, Meta(ge=1e-60, le=1e6)]
 """Of what a viewer receives: no stream has a gigabit a second."""
+Threads = Annotated[float, Meta(ge=1, le=1e6)]
+"""CPUs of a machine."""
 Years = Annotated[float, Meta(ge=1e-60, le=100)]
 """Of a machine's life."""
 Pue = Annotated[float, Meta(ge=1, le=3)]
@@ -91,7 +97,7 @@ def require_number(value: object, kind: Any = Quantity, *, field: str, subject: 
     Traceback (most recent call last):
     advisor.errors.PricingError: prices.yaml: price_per_kwh: expected a number of 0 or more, found -1
     """
-    number: float = checked(value, kind, field=field, subject=subject, error=PricingError)
+    number: float = checking.checked(value, kind, field=field, subject=subject, error=PricingError)
     return number
 
 
@@ -131,23 +137,17 @@ def gather(*steps: Callable[[], T]) -> list[T]:
     return results
 
 
-class Checked(Struct, frozen=True):
-    """A struct whose fields are checked against their types also where Python code makes it."""
+class Checked(checking.Checked, frozen=True):
+    """The same for money and carbon: all that is wrong in one `PricingError`."""
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
+        kinds = checking.field_types(type(self))
         steps = (
-            functools.partial(checked, getattr(self, name), kind, field=name, error=PricingError)
-            for name, kind in hints.items()
+            functools.partial(checking.checked, getattr(self, name), kind, field=name, error=PricingError)
+            for name, kind in kinds.items()
         )
-        for name, value in zip(hints, gather(*steps), strict=True):
+        for name, value in zip(kinds, gather(*steps), strict=True):
             force_setattr(self, name, value)
-
-
-@functools.cache
-def _hints(kind: type[Struct]) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {name: hints[name] for name in kind.__struct_fields__}
 
 
 class Checker(Struct, frozen=True):
@@ -159,6 +159,8 @@ class Checker(Struct, frozen=True):
     accept_unusual: bool = False
     lines: Mapping[str, int] = {}
     """The line of each field of a file."""
+    rates: Rates | None = None
+    """Of currencies, where the operator gave some."""
 
     def error(self, problem: str, field: str | None = None) -> PricingError:
         """An error that names the subject, and the line of the field or of what it is in."""
@@ -171,7 +173,7 @@ class Checker(Struct, frozen=True):
     def convert(self, value: Any, kind: Any, field: str = "") -> Any:
         """See `advisor.common.checked.checked`."""
         try:
-            return checked(value, kind, field=field, error=PricingError)
+            return checking.checked(value, kind, field=field, error=PricingError)
         except PricingError as exc:
             raise self.error(exc.problem, exc.field) from None
 

@@ -17,6 +17,8 @@ from advisor.errors import PricingError
 __all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast"]
 
 CONFIDENCE = 0.95
+_OF_A_MONTH = ("cost_total", "facility_kwh_per_stream_hour", "co2_operational_kg")
+"""Figures of a scenario that a month's are made of."""
 
 
 class Interval(Struct, frozen=True):
@@ -133,8 +135,15 @@ def forecast(
         co2_over_budget=_over(co2, budget.co2_kg),
         validity=list(dict.fromkeys(reason for p in repeats for reason in p.validity)),
         left_out=dict(left_out or {}),
-        missing=list(dict.fromkeys(reason for p in repeats for reason in p.missing)),
+        missing=list(dict.fromkeys(reason for p in repeats for reason in _lacking(p))),
     )
+
+
+def _lacking(priced: ScenarioCost) -> list[str]:
+    """Why the figures of a month are absent or too small; other figures' reasons are theirs."""
+    elsewhere = {reason for reasons in priced.missing_by_figure.values() for reason in reasons}
+    ours = {reason for figure in _OF_A_MONTH for reason in priced.missing_by_figure.get(figure, ())}
+    return [reason for reason in priced.missing if reason in ours or reason not in elsewhere]
 
 
 def _facility_kwh(priced: ScenarioCost) -> float | None:

@@ -7,8 +7,9 @@ electricity is then not shown as money, while energy and carbon are.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.cost.carbon import Embodied
-from advisor.cost.checks import Checker, gather, require_number
+from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
@@ -25,6 +26,7 @@ from advisor.cost.ownership import CloudOffer, Machine, Preset, TcoAnalysis, ana
 from advisor.cost.ownership_inputs import delivery, flat_price, preset, streams_made, watts_in_use
 from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
+    BUILT_IN_PRICES,
     DEFAULT_CPU_COST_PER_HOUR,
     DEFAULT_ENERGY_COST_PER_KWH,
     Mode,
@@ -229,7 +231,9 @@ class CostModel:
         (7200000.0, 0.1)
         """
         if viewers is not None:
-            require_number(viewers, field="viewers")
+            viewers = require_number(viewers, field="viewers")
+        if host_threads is not None:
+            host_threads = int(require_number(host_threads, Threads, field="host_threads"))
         measured = as_scenario(scenario)
 
         def at(prices: PriceInputs) -> ScenarioCost:
@@ -369,6 +373,11 @@ class CostModel:
             **machine,
         )
         prices = self.planned().prices
+        if price_per_kwh is None and prices.electricity is not None:
+            standing = prices.electricity.per_hour
+            if "standing_charge_per_hour" not in machine:
+                owned = replace(owned, standing_charge_per_hour=standing)
+            gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
         price, pue, presets, cloud = flat_price(prices, price_per_kwh), prices.pue_ratio, None, None
         if faster is not None and slower is not None:
             presets = preset(faster, owned, price, pue), preset(slower, owned, price, pue)
@@ -400,33 +409,40 @@ class RegionalModels(Struct, frozen=True):
     """Everything that was read, to be watched."""
 
     @classmethod
-    def load(cls, options: PriceOptions) -> RegionalModels:
+    def load(cls, options: PriceOptions, *, defaults: Collection[str] = BUILT_IN_PRICES) -> RegionalModels:
         """Read the files that ``options`` name and build the models.
 
         Without a region, a tariff and a price, electricity costs the documented default, and its source says
-        ``default``. A region brings its own price, or none.
+        ``default``. A region brings its own price, or none. ``defaults`` are the built-in prices that there
+        is a use for: in another currency than USD they need exchange rates.
 
         Raises
         ------
         PricingError
             The files, regions or figures that cannot be used.
         """
-        check = Checker(None, options.currency, options.accept_unusual_prices)
-        tariff_file, carbon_file, rates_file = options.tariff, options.carbon_series, options.exchange_rates
+        rates_file, rates = options.exchange_rates, None
+        with contextlib.suppress(PricingError):  # said below, with all else that is wrong
+            rates = read_rates(rates_file) if rates_file else None
+        check = Checker(None, options.currency, options.accept_unusual_prices, rates=rates)
+        tariff_file, carbon_file = options.tariff, options.carbon_series
         steps: tuple[Callable[[], Any], ...] = (
-            lambda: rates_file and read_rates(rates_file),
+            lambda: rates_file and rates is None and read_rates(rates_file),
             lambda: tariff_file and read_tariff(tariff_file, check),
             lambda: carbon_file and read_series([carbon_file], "carbon", check),
             lambda: RegionalPricing(
                 options.regions_file,
                 currency=options.currency,
+                rates=rates,
                 accept_unusual_prices=options.accept_unusual_prices,
             ),
         )
-        rates, tariff, carbon, regions = gather(*steps)
-        regions.rates = rates
+        _, tariff, carbon, regions = gather(*steps)
         places = gather(*(partial(regions.region, name) for name in options.region))
-        options, source = _with_defaults(options, rates, priced=tariff is not None or bool(places))
+        wanted = set(defaults)
+        if tariff is not None or places:
+            wanted.discard("energy_cost_per_kwh")
+        options, source = _with_defaults(options, rates, wanted)
         inputs = partial(
             checked_inputs, options, regions, tariff=tariff, carbon=carbon, energy_cost_source=source
         )
@@ -460,16 +476,16 @@ class RegionalModels(Struct, frozen=True):
         return ages
 
 
-def _with_defaults(options: PriceOptions, rates: Rates | None, *, priced: bool) -> tuple[PriceOptions, str]:
-    """The documented prices where nothing is given, in the options' currency and with a source.
-
-    ``priced`` is whether a tariff or a region is there to price electricity.
-    """
+def _with_defaults(
+    options: PriceOptions, rates: Rates | None, wanted: Collection[str]
+) -> tuple[PriceOptions, str]:
+    """The documented prices where nothing is given, in the options' currency and with a source."""
     source = "operator"
-    if options.energy_cost_per_kwh is None and not priced:
+    if options.energy_cost_per_kwh is None and "energy_cost_per_kwh" in wanted:
         price = _default(DEFAULT_ENERGY_COST_PER_KWH, "energy_cost_per_kwh", options.currency, rates)
         options, source = replace(options, energy_cost_per_kwh=price), "default"
-    if options.cpu_cost_per_hour is None and options.host_cost_per_hour is None:
+    unpriced = options.cpu_cost_per_hour is None and options.host_cost_per_hour is None
+    if unpriced and "cpu_cost_per_hour" in wanted:
         if options.mode == "owned":
             price = _default(DEFAULT_CPU_COST_PER_HOUR, "cpu_cost_per_hour", options.currency, rates)
             options = replace(options, cpu_cost_per_hour=price)
@@ -495,7 +511,11 @@ def _files(options: PriceOptions) -> Iterator[Path]:
         yield path
         if path.suffix.lower() in (".yaml", ".yml"):
             for names in _series_names(read_yaml(path)[0]):
-                yield from series_paths(path.parent, names)
+                files = series_paths(path.parent, names)
+                yield from files
+                if "*" in str(names):
+                    # another day's file may come to lie beside them
+                    yield from {file.parent for file in files}
 
 
 def _series_names(document: Any) -> Iterator[str | list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,7 +21,9 @@ _MOST_BYTES = 32 << 20
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a file, or a `PricingError` that names it."""
     try:
-        return read_regular(path, _MOST_BYTES).decode("utf-8-sig")
+        content = read_regular(path, _MOST_BYTES)
+        # what Excel calls Unicode text says so in its first two bytes
+        return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
     except OSError as exc:
         raise PricingError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     except UnicodeDecodeError as exc:

@@ -44,6 +44,8 @@ class Machine(Checked, frozen=True, kw_only=True):
     idle_watts: Quantity = 0.0
     """While not in use; 0 is a machine that is switched off."""
     maintenance_per_year: Quantity = 0.0
+    standing_charge_per_hour: Quantity = 0.0
+    """What the tariff takes for each hour of life, whatever is used."""
     streams: Positive = 1.0
     """Hours of video of one stream that an hour of use makes."""
     embodied_kg: Quantity | None = None
@@ -257,7 +259,8 @@ def hourly_cost(machine: Machine, price: float, pue: float, delivery: Delivery |
             utilisation_ratio=machine.utilisation_ratio,
         ),
         maintenance=machine.maintenance_per_year / HOURS_PER_YEAR / machine.utilisation_ratio,
-        electricity=_kwh_per_hour(machine, pue) * price,
+        electricity=_kwh_per_hour(machine, pue) * price
+        + machine.standing_charge_per_hour / machine.utilisation_ratio,
         delivery=0.0 if delivery is None else delivery.viewers * delivery.per_viewer_hour,
     )
 
@@ -310,6 +313,7 @@ _MACHINE_INPUTS = {
     "mean_watts": math.inf,
     "idle_watts": math.inf,
     "maintenance_per_year": math.inf,
+    "standing_charge_per_hour": math.inf,
 }
 
 

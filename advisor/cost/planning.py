@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from advisor.cost.formulas import HOURS_PER_MONTH
 from advisor.cost.price_inputs import PriceInputs
-from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, average, covered
+from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, covered
 
 __all__ = ["planning_prices"]
 
@@ -20,8 +20,8 @@ def planning_prices(prices: PriceInputs, now: float) -> PriceInputs:
     """Prices for comparing and for the months to come: what changes over time counts with its mean.
 
     What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
-    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers; one
-    with a hole there is unknown. The sources say of what time the means are.
+    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers, its
+    holes left out. The sources say of what time the means are.
     """
     electricity, carbon = _mean(prices.electricity, now), _mean(prices.carbon, now)
     if electricity is prices.electricity and carbon is prices.carbon:
@@ -36,19 +36,24 @@ def _mean(given: SourcedSchedule | None, now: float) -> SourcedSchedule | None:
     if span is not None:
         end = span[1] if math.isfinite(span[1]) else now
         start = max(span[0], end - _MONTH_SECONDS)
-    mean = average(given.schedule, start, end) if end > start else None
-    if mean is None:
+    pieces = list(given.schedule.pieces(start, end))
+    known = [(until - since, value) for since, until, value in pieces if value is not None]
+    seconds = sum(length for length, _ in known)
+    if not seconds:
         return None
-    return replace(given, schedule=Flat(mean), source=f"{given.source}; {_told(start, end, now)}")
+    mean = sum(length * value for length, value in known) / seconds
+    told = _told(seconds, end - start - seconds, end, now)
+    return replace(given, schedule=Flat(mean), source=f"{given.source}; {told}")
 
 
-def _told(start: float, end: float, now: float) -> str:
+def _told(seconds: float, hole_seconds: float, end: float, now: float) -> str:
     """How long the mean is over, and how old it is.
 
-    >>> _told(1704074400.0, 1704085200.0, 1704085200.0 + 790 * 86400)
-    'mean of 3 h up to 2024-01-01 05:00 UTC, 790 days ago'
+    >>> _told(10800.0, 7200.0, 1704085200.0, 1704085200.0 + 790 * 86400)
+    'mean of 3 h (2 h without a value) up to 2024-01-01 05:00 UTC, 790 days ago'
     """
     last = datetime.datetime.fromtimestamp(end, datetime.UTC)
     days = int((now - end) // 86_400)
     age = f", {days} days ago" if days > 0 else ""
-    return f"mean of {(end - start) / 3600:.4g} h up to {last:%Y-%m-%d %H:%M} UTC{age}"
+    holes = f" ({hole_seconds / 3600:.4g} h without a value)" if hole_seconds > 0 else ""
+    return f"mean of {seconds / 3600:.4g} h{holes} up to {last:%Y-%m-%d %H:%M} UTC{age}"

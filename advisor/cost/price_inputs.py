@@ -28,6 +28,7 @@ from advisor.cost.tariffs.tariff_files import parse_tariff, read_tariff
 from advisor.errors import InputError, PricingError
 
 __all__ = [
+    "BUILT_IN_PRICES",
     "DEFAULT_CPU_COST_PER_HOUR",
     "DEFAULT_ENERGY_COST_PER_KWH",
     "PRICE_OPTIONS",
@@ -45,6 +46,8 @@ TariffLike = SourcedSchedule | Schedule | Mapping[str, Any] | str | os.PathLike[
 
 DEFAULT_ENERGY_COST_PER_KWH = 0.12
 DEFAULT_CPU_COST_PER_HOUR = 0.50
+BUILT_IN_PRICES = ("energy_cost_per_kwh", "cpu_cost_per_hour")
+"""The options that have a default, in USD."""
 
 
 def _option(env: str, help: str, per: str | None = None) -> Meta:
@@ -258,7 +261,7 @@ def checked_inputs(
     if regions.currency != options.currency:
         problem = f"the regions are in {regions.currency}, the model in {options.currency}"
         raise PricingError(problem, field="currency")
-    place = regions.region(region) if isinstance(region, str) else region
+    place = region if region is None or isinstance(region, Region) else regions.region(region)
     machine = (
         options.host_cost_per_hour
         if options.instance_cost_per_hour is None
@@ -286,7 +289,7 @@ def _electricity(
     place: Region | None,
     regions: RegionalPricing,
 ) -> SourcedSchedule | None:
-    check = Checker(None, options.currency, options.accept_unusual_prices)
+    check = Checker(None, options.currency, options.accept_unusual_prices, rates=regions.rates)
     if options.energy_cost_per_kwh is not None and tariff is not None:
         raise check.error("expected a price per kWh or a tariff, not both", "energy_cost_per_kwh")
     if options.energy_cost_per_kwh is not None:

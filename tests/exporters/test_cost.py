@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -280,6 +281,22 @@ def test_what_is_projected_follows_the_calendar(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(time, "time", lambda moment=moment: moment)
         months.append(samples(render([exporter]))[of_month])
     assert months[1:] == [months[0], pytest.approx(10 * months[0])]
+
+
+def test_the_next_days_file_of_a_series_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Yesterday's prices do not reach the run; today's come to lie beside them, long after."""
+    monkeypatch.setattr("advisor.common.regular_file._TICK_NS", 0)
+    day = 1772434800 - 1772434800 % 3600
+    rows = "timestamp,price_per_kwh\n{},0.1\n{},0.2\n"
+    (tmp_path / "day-1.csv").write_text(rows.format(day - 7200, day - 3600))
+    tariff = tmp_path / "tariff.yaml"
+    tariff.write_text("series: day-*.csv\n")
+    os.utime(tmp_path, (day, day))
+    costs = collector(tariff=tariff)
+    name = of("cost_energy", "720p", currency="USD")
+    assert name not in samples(render([costs]))
+    (tmp_path / "day-2.csv").write_text(rows.format(day, day + 3600))
+    assert samples(render([costs]))[name] == pytest.approx(0.002 * 0.1)
 
 
 def test_a_series_named_in_a_pricing_file_is_watched_and_its_age_shown(tmp_path: Path) -> None:

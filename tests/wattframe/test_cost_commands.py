@@ -350,6 +350,9 @@ def test_only_what_was_measured_alike_is_averaged(call: Any, tmp_path: Path) -> 
     plans = [(plan["hardware"], plan["measurements"]) for plan in answer.json()]
     assert plans == [("unknown", 3), ("other-8t", 1)]
     assert "hd: left out 1 measured with other settings" in answer.err
+    table = call("forecast", tmp_path).out
+    assert re.search(r"^hd +other-8t +kWh", table, re.MULTILINE)
+    assert "hd on other-8t: 730 hours of video; measured 1 times" in table
 
 
 def test_a_month_is_of_the_valid_measurements_where_there_are_some(call: Any, tmp_path: Path) -> None:
@@ -578,6 +581,29 @@ def test_when_to_run_a_job(call: Any, tmp_path: Path) -> None:
     assert answer["saving"] == pytest.approx(0.58)
     assert "96.7% (0.58 USD)" in call("when", *arguments).out
     assert "nothing given changes over time" in call("when", "--hours", 2).err
+
+
+def test_prices_in_euros_need_no_rates_where_nothing_is_in_dollars(call: Any, tmp_path: Path) -> None:
+    """Neither command prices the machine's time: its built-in price in USD is nothing to them."""
+    path = tmp_path / "day.json"
+    hours = [
+        {"start_timestamp": 3_600_000 * i, "end_timestamp": 3_600_000 * (i + 1), "marketprice": price}
+        for i, price in enumerate((80, -20, 40))
+    ]
+    path.write_text(json.dumps({"data": [{**hour, "unit": "Eur/MWh"} for hour in hours]}))
+    prices = ("--tariff", path, "--currency", "EUR")
+    answer = call("when", "--hours", 1, "--mean-watts", 1000, *prices, "--json").json()[0]
+    assert (answer["unit"], answer["saving"]) == ("EUR/kWh", pytest.approx(0.1))
+    owned = call(
+        "tco", "--purchase-price", 8760, "--lifetime-years", 1, "--mean-watts", 300, *prices, "--json"
+    )
+    assert owned.json()[0]["per_hour"]["electricity"] == pytest.approx(0.3 * (0.08 - 0.02 + 0.04) / 3)
+
+
+def test_a_month_that_cannot_be_priced_says_why(call: Any, tmp_path: Path) -> None:
+    answer = call("forecast", hour_file(tmp_path, EVENING), "--region", "IND")
+    assert "no_price: no price of electricity is known for the region" in answer.out
+    assert "no_viewers" not in answer.out
 
 
 def test_numbers_are_whole_at_eighty_columns(

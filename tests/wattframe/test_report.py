@@ -321,6 +321,15 @@ class TestAnswer:
         run = run_of(encode("a", input=inputs[0]), encode("b", input=inputs[1], preset="fast"))
         assert "no configuration was run on all of 2 inputs" in answer_of(run, _model(), 80.0).sentence
 
+    def test_what_was_set_aside_before_the_choice_is_said(self) -> None:
+        """A setting that ran on one of two inputs takes less energy on that one, and is no choice."""
+        inputs = [InputMedia(name=name) for name in ("a.mp4", "b.mp4")]
+        both = [encode(video.name or "", input=video) for video in inputs]
+        run = run_of(*both, encode("easy", input=inputs[0], preset="ultrafast"))
+        answer = answer_of(run, _model(), 80.0)
+        assert "1 configurations left out: not run on all of 2 inputs" in answer.basis
+        assert "over 2 inputs: the mean of energies and costs" in answer.basis
+
     def test_what_is_not_reliable_does_not_compete(self) -> None:
         """svt 10 would win: of the others x264 medium takes less than x264 slow."""
         answer = answer_of(self.run(validity=["throttled"]), _model(), 80.0)

@@ -16,6 +16,7 @@ from advisor.cost.checks import Positive, require_number
 from advisor.cost.forecast import Budget, Forecast, Interval, forecast
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
+from advisor.cost.scenario_cost import REASONS
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import machine_of, output_seconds, repeats, trusted
@@ -137,17 +138,19 @@ def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float
 
 
 def _table(plans: Sequence[Forecast]) -> None:
+    several = len({plan.hardware for plan in plans}) > 1
     rows = []
     for plan in plans:
+        machine = (plan.hardware or "-",) if several else ()
         figures = (
             (plan.currency, plan.cost_month, plan.cost_over_budget),
             ("kWh", plan.energy_kwh_month, None),
             ("kg CO2e", plan.co2_kg_month, plan.co2_over_budget),
         )
         for unit, figure, verdict in figures:
-            rows.append((plan.scenario, plan.region or "-", unit, _range(figure), verdict or ""))
-    headings = ("scenario", "region", "of", "mean", "over budget")
-    print_table(headings, rows, text=("region", "of"), title="a month")
+            rows.append((plan.scenario, *machine, plan.region or "-", unit, _range(figure), verdict or ""))
+    headings = ("scenario", *(("machine",) if several else ()), "region", "of", "mean", "over budget")
+    print_table(headings, rows, text=("machine", "region", "of"), title="a month")
     for line in _caption(plans):
         console().print(line)
 
@@ -158,12 +161,14 @@ def _caption(plans: Sequence[Forecast]) -> list[str]:
         hours = shown(plan.stream_hours_per_month, 6)
         measured = f"measured {plan.measurements} times, energy {plan.energy_tier or 'of unknown origin'}"
         doubts = f"; not valid, used all the same: {', '.join(plan.validity)}" if plan.validity else ""
-        lines.append(f"{plan.scenario}: {hours} hours of video; {measured}{doubts}.")
+        machine = f" on {plan.hardware}" if len({other.hardware for other in plans}) > 1 else ""
+        lines.append(f"{plan.scenario}{machine}: {hours} hours of video; {measured}{doubts}.")
     for plan in plans:
         price = f"{shown(plan.electricity_price_per_kwh)} {plan.currency}/kWh"
         grams = f"{shown(plan.carbon_grams_per_kwh)} g/kWh"
         sources = f"{plan.price_source or 'unknown'}), {grams} ({plan.carbon_source or 'unknown'})"
         lines.append(f"{plan.region or 'no region'}: {price} ({sources}")
+    lines += [f"{reason}: {REASONS[reason]}" for plan in plans for reason in plan.missing]
     return list(dict.fromkeys(lines))
 
 

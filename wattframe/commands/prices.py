@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
 import typer
 
 from advisor.cost.model import RegionalModels
-from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOption, PriceOptions
+from advisor.cost.price_inputs import BUILT_IN_PRICES, PRICE_OPTIONS, PriceOption, PriceOptions
 from advisor.errors import InputError
 from wattframe.console import note
 
-__all__ = ["EMISSIONS_OF_MAKING", "Viewers", "regional_models", "takes_prices"]
+__all__ = ["EMISSIONS_OF_MAKING", "MACHINE_TIME", "Viewers", "regional_models", "takes_prices"]
 
 Viewers = Annotated[
     float | None, typer.Option(min=0, help="How many watch; else each scenario's own number.")
@@ -23,6 +23,10 @@ Command = Callable[..., int]
 _OLD_SECONDS = 180 * 86_400
 """Older exchange rates, prices and intensities are used, and said to be old."""
 
+MACHINE_TIME = (
+    *("mode", "cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
+)
+"""Options of commands that price what was measured."""
 EMISSIONS_OF_MAKING = (
     *("embodied_kg", "embodied_minimum_kg", "embodied_maximum_kg", "lifetime_years", "functional_unit"),
 )
@@ -60,14 +64,21 @@ def _flag(option: PriceOption) -> Parameter:
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def regional_models(command: str, prices: PriceOptions, *, one_region: bool = False) -> RegionalModels:
+def regional_models(
+    command: str,
+    prices: PriceOptions,
+    *,
+    one_region: bool = False,
+    defaults: Collection[str] = BUILT_IN_PRICES,
+) -> RegionalModels:
     """The models of the regions, with a note for the person where what they rest on is old.
 
-    ``one_region`` is for a command that prices in one region alone.
+    ``one_region`` is for a command that prices in one region alone; ``defaults`` are the built-in prices that
+    it has a use for.
     """
     if one_region and len(prices.region) > 1:
         raise InputError(f"expected one region, found {', '.join(prices.region)}", subject="--region")
-    models = RegionalModels.load(prices)
+    models = RegionalModels.load(prices, defaults=defaults)
     for name, seconds in models.ages_seconds(time.time()).items():
         if seconds > _OLD_SECONDS:
             note(command, f"{name.replace('_', ' ')}: the newest is {seconds / 86_400:.0f} days old")

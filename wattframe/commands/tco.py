@@ -16,17 +16,20 @@ from advisor.errors import InputError
 from advisor.results import Run, Scenario
 from advisor.results.derived import published
 from wattframe.commands.arguments import Json, application, read_runs
-from wattframe.commands.prices import EMISSIONS_OF_MAKING, Viewers, regional_models, takes_prices
+from wattframe.commands.prices import (
+    EMISSIONS_OF_MAKING,
+    MACHINE_TIME,
+    Viewers,
+    regional_models,
+    takes_prices,
+)
 from wattframe.console import console, note, print_json, print_table, shown
 
 app = application()
 
 
 @app.command()
-@takes_prices(
-    *("mode", *EMISSIONS_OF_MAKING),
-    *("cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
-)
+@takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def tco(
     purchase_price: Annotated[float, typer.Option(help="What the machine costs.")],
     results: Annotated[
@@ -59,7 +62,7 @@ def tco(
     prices: PriceOptions,
 ) -> int:
     """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
-    regional = regional_models("tco", prices)
+    regional = regional_models("tco", prices, defaults=("energy_cost_per_kwh",))
     runs, code = read_runs("tco", results) if results else ([], 0)
     gpu = None
     if gpu_purchase_price is not None:

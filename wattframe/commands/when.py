@@ -16,17 +16,14 @@ from advisor.cost.tariffs.schedule import SourcedSchedule, covered
 from advisor.cost.when_to_run import Hours, best_hours, best_window
 from advisor.errors import InputError
 from wattframe.commands.arguments import Json, application
-from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
+from wattframe.commands.prices import EMISSIONS_OF_MAKING, MACHINE_TIME, regional_models, takes_prices
 from wattframe.console import console, print_json, print_table, shown
 
 app = application()
 
 
 @app.command()
-@takes_prices(
-    *("mode", "cpu_cost_per_hour", "gpu_cost_per_hour", "instance_cost_per_hour", "host_cost_per_hour"),
-    *EMISSIONS_OF_MAKING,
-)
+@takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def when(
     hours: Annotated[float, typer.Option(help="How long the job takes.")],
     within: Annotated[float, typer.Option(help="Hours from the start in which it has to be done.")] = 24.0,
@@ -42,7 +39,7 @@ def when(
     prices: PriceOptions,
 ) -> int:
     """The cheapest and the cleanest hours for a job, and what waiting for them saves."""
-    model = regional_models("when", prices, one_region=True).models[0]
+    model = regional_models("when", prices, one_region=True, defaults=()).models[0]
     kwh = None
     if mean_watts is not None:
         kwh = mean_watts * hours * 3600 * model.prices.pue_ratio / JOULES_PER_KWH

@@ -84,9 +84,10 @@ def answer_of(
             No scenario is called ``reference``.
     """
     try:
-        options = options_of([run], model, {}).options
+        given = options_of([run], model, {})
     except NotEnoughDataError as exc:
         return Answer(sentence=f"No choice: {exc}.", basis="")
+    options = given.options
     names = {option.scenario for option in options}
     if tuned is not None and tuned.scenario in names:
         reference = tuned.baseline if reference is None and tuned.baseline in names else reference
@@ -110,7 +111,7 @@ def answer_of(
         basis = [tuned.basis]
     elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
-    left_out = [f"left out {count}: {why}" for why, count in result.left_out.items()]
+    left_out = [*given.notes, *(f"left out {count}: {why}" for why, count in result.left_out.items())]
     return Answer(
         sentence=f"{'Not reliable: ' * (nothing_valid or bool(choice.validity))}{_sentence(choice, against)}",
         basis=f"{'; '.join([', '.join(basis), *left_out])}.",

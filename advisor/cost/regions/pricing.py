@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from advisor.common.checked import checked
 from advisor.common.near import near
 from advisor.cost.checks import Checker, currency_code
 from advisor.cost.exchange_rates import Rates, converted, read_rates
@@ -62,7 +63,7 @@ class RegionalPricing:
                 field="operator_file",
             )
         if operator_file is not None:
-            check = Checker(None, self.currency, accept_unusual_prices)
+            check = Checker(None, self.currency, accept_unusual_prices, rates=self.rates)
             self._regions |= read_regions(operator_file, check)
         self._names: dict[str, str] = {}
         for code, country in countries().items():
@@ -91,7 +92,8 @@ class RegionalPricing:
         >>> [regions.region(name).name for name in ("SE3", "germany", "West Europe", "us-central1-a")]
         ['SWE', 'DEU', 'westeurope', 'us-central1']
         """
-        for written in _spellings(name.strip().rpartition("/")[2]):
+        name = checked(name, str, field="region", error=PricingError)
+        for written in _spellings(name.strip()):
             known = self._names.get(written.casefold())
             if known is not None:
                 return self._regions[known]
@@ -152,8 +154,13 @@ def _one_value(schedule: Schedule, name: str, field: str) -> float:
 
 def _spellings(name: str) -> Iterator[str]:
     yield name
+    # "America/Jamaica" is the time zone of other places too: only a provider may stand before a slash
+    name = re.sub(r"^((aws|azure|gcp|country|operator)/|BZN\|)", "", name, flags=re.IGNORECASE)
+    yield name
     yield name.replace(" ", "")
     yield re.sub(r"(?<=\d)-?[a-f]$", "", name)
-    bidding_zone = re.fullmatch(r"(?:BZN\|)?([A-Z]{2})(\d|([-_(][A-Z][A-Za-z]+\d?\)?)+)", name)
+    # in small letters "us-east" is half a provider's region and no zone of a country
+    bidding_zone = re.fullmatch(r"([A-Z]{2})([-_(][A-Z][A-Za-z]+\d?\)?)+", name)
+    bidding_zone = bidding_zone or re.fullmatch(r"([A-Za-z]{2})\d", name)
     if bidding_zone:
         yield bidding_zone[1]

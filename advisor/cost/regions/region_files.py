@@ -107,7 +107,7 @@ def _with_price(base: Region, spec: RegionSpec, check: Checker, field: str) -> R
     else:
         return base
     source, currency = spec.price_source or tariff.source, tariff.currency or check.currency
-    return replace(base, price=SourcedSchedule(tariff.schedule, source, currency, "operator"))
+    return replace(base, price=replace(tariff, source=source, currency=currency, basis="operator"))
 
 
 def _with_carbon(base: Region, spec: RegionSpec, check: Checker, field: str) -> Region:

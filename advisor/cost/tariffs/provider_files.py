@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from advisor.cost.checks import Checker, require_number
+from advisor.errors import PricingError
 
 __all__ = ["Quantity", "Reading", "Readings", "Row", "from_json", "from_table", "from_xml", "unix_seconds"]
 
@@ -35,6 +36,8 @@ class Reading(NamedTuple):
     end: float | None
     value: object
     place: str
+    provisional: bool = False
+    """A forecast or an estimate: what was measured goes before it, and so does a later one."""
 
 
 class Readings(Struct, frozen=True, kw_only=True):
@@ -81,8 +84,10 @@ def from_json(document: Any, check: Checker, zone: str | None, with_vat: bool) -
     shapes = (_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus)
     try:
         return next(filter(None, (shape(document, check, zone, with_vat) for shape in shapes)), None)
-    except (KeyError, TypeError, AttributeError, IndexError) as exc:
-        raise check.error(f"expected the fields of its provider, found none such as {exc}") from None
+    except PricingError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as exc:
+        raise check.error(f"expected the fields of its provider, found otherwise: {exc}") from None
 
 
 def _entries(document: Any, *names: str) -> list[Any]:
@@ -103,10 +108,11 @@ def _electricity_maps(document: Any, check: Checker, zone: str | None, with_vat:
     entries = _entries(document, "history", "data", "forecast")
     if not entries or "carbonIntensity" not in entries[0]:
         return None
-    rows = [
-        Reading(_iso(e["datetime"], check, f"[{i}].datetime"), None, e["carbonIntensity"], f"[{i}]")
-        for i, e in enumerate(entries)
-    ]
+    forecast, rows = "forecast" in document, []
+    for i, entry in enumerate(entries):
+        moment = _iso(entry["datetime"], check, f"[{i}].datetime")
+        provisional = forecast or entry.get("isEstimated") is True
+        rows.append(Reading(moment, None, entry["carbonIntensity"], f"[{i}]", provisional))
     first = entries[0]
     return Readings(
         quantity="carbon",
@@ -133,9 +139,10 @@ def _uk_carbon_intensity(document: Any, check: Checker, zone: str | None, with_v
     for i, entry in enumerate(entries):
         intensity = entry["intensity"]
         # regions have forecasts alone
-        value = intensity["forecast"] if intensity.get("actual") is None else intensity["actual"]
+        forecast = intensity.get("actual") is None
+        value = intensity["forecast" if forecast else "actual"]
         start, end = (_iso(entry[name], check, f"[{i}].{name}") for name in ("from", "to"))
-        rows.append(Reading(start, end, value, f"[{i}].intensity"))
+        rows.append(Reading(start, end, value, f"[{i}].intensity", forecast))
     name = region.get("shortname") if isinstance(region, dict) else None
     return Readings(
         quantity="carbon", rows=rows, provider="UK Carbon Intensity", zone=name or "GB", basis="direct"
@@ -169,12 +176,13 @@ def _awattar(document: Any, check: Checker, zone: str | None, with_vat: bool) ->
     if not entries or "marketprice" not in entries[0]:
         return None
     currency = _per_mwh(entries[0]["unit"], check)
-    rows = [
-        Reading(
-            e["start_timestamp"] / 1000, e["end_timestamp"] / 1000, e["marketprice"], f"data[{i}].marketprice"
+    rows = []
+    for i, entry in enumerate(entries):
+        start, end = (
+            unix_seconds(str(entry[name] / 1000), check, f"data[{i}].{name}")
+            for name in ("start_timestamp", "end_timestamp")
         )
-        for i, e in enumerate(entries)
-    ]
+        rows.append(Reading(start, end, entry["marketprice"], f"data[{i}].marketprice"))
     return Readings(quantity="price", rows=rows, provider="aWATTar", factor=PER_MWH, currency=currency)
 
 
@@ -183,8 +191,10 @@ def _energy_charts(document: Any, check: Checker, zone: str | None, with_vat: bo
     times = _entries(document, "unix_seconds")
     if not times or "price" not in document:
         return None
-    pairs = zip(times, document["price"], strict=False)
-    rows = [Reading(float(moment), None, value, f"price[{i}]") for i, (moment, value) in enumerate(pairs)]
+    rows = [
+        Reading(unix_seconds(str(moment), check, f"unix_seconds[{i}]"), None, value, f"price[{i}]")
+        for i, (moment, value) in enumerate(zip(times, document["price"], strict=True))
+    ]
     # where it says none, its documentation does: all its prices are EUR/MWh
     currency = "EUR" if document["unit"] == "No Unit" else _per_mwh(document["unit"], check)
     return Readings(quantity="price", rows=rows, provider="Energy-Charts", factor=PER_MWH, currency=currency)
@@ -196,9 +206,10 @@ def _octopus(document: Any, check: Checker, zone: str | None, with_vat: bool) ->
     if not entries or "valid_from" not in entries[0]:
         return None
     column = "value_inc_vat" if with_vat else "value_exc_vat"
+    methods = {entry.get("payment_method") for entry in entries}
     rows = []
     for i, entry in enumerate(entries):
-        if entry.get("payment_method") == "NON_DIRECT_DEBIT":
+        if entry.get("payment_method") == "NON_DIRECT_DEBIT" and len(methods) > 1:
             continue
         start = _iso(entry["valid_from"], check, f"results[{i}].valid_from")
         # the rate in force has no end yet
@@ -226,7 +237,7 @@ def _chosen(zones: Sequence[str], zone: str | None, check: Checker) -> str:
     return zone
 
 
-def from_xml(text: str, check: Checker) -> Readings | None:
+def from_xml(text: str, check: Checker, zone: str | None) -> Readings | None:
     """What an XML document of ENTSO-E's transparency platform says (Publication_MarketDocument)."""
     from xml.etree import ElementTree
 
@@ -245,18 +256,23 @@ def from_xml(text: str, check: Checker) -> Readings | None:
     series = [
         s for s in root.findall("TimeSeries") if s.findtext("contract_MarketAgreement.type") in (None, "A01")
     ]
+    domain = "out_Domain.mRID"
+    zones = list(dict.fromkeys(s.findtext(domain, "") for s in series))
+    zone = _chosen(zones, zone, check) if any(zones) else None
     # the second auction of a day, where there is one, is another market
     first = min((s.findtext(order) or "1" for s in series), default="1")
     rows: list[Reading] = []
-    currency = zone = None
+    currencies: dict[str, None] = {}
     for number, one in enumerate(series, 1):
-        if (one.findtext(order) or "1") != first:
+        if (one.findtext(order) or "1") != first or zone not in (None, one.findtext(domain)):
             continue
-        currency = one.findtext("currency_Unit.name")
-        zone = one.findtext("out_Domain.mRID")
-        _per_mwh(f"{currency}/{one.findtext('price_Measure_Unit.name')}", check)
+        unit = f"{one.findtext('currency_Unit.name')}/{one.findtext('price_Measure_Unit.name')}"
+        currencies[_per_mwh(unit, check)] = None
         for period in one.findall("Period"):
             rows += _period(period, f"TimeSeries {number}", check)
+    if len(currencies) > 1:
+        raise check.error(f"expected one currency, found {', '.join(currencies)}", "currency_Unit.name")
+    currency = next(iter(currencies), None)
     return Readings(
         quantity="price", rows=rows, provider="ENTSO-E", factor=PER_MWH, currency=currency, zone=zone
     )
@@ -314,22 +330,21 @@ def from_table(
         return Readings(
             quantity="carbon", rows=readings, provider="UK Carbon Intensity", zone="GB", basis="direct"
         )
-    basis = basis or "lifecycle"
+    basis = "direct" if basis == "direct" else "lifecycle"
     intensity = column(
         r"^carbon intensity.*\(direct" if basis == "direct" else r"^carbon intensity.*\((lca|life)"
     )
     if intensity is None:
         return None
     name = column("^zone id")
-    zones = dict.fromkeys(row.cells[name] for row in rows) if name else {}
-    if len(zones) > 1:
-        zone = _chosen(list(zones), zone, check)
-        rows = [row for row in rows if row.cells[name or ""] == zone]
+    zones = list(dict.fromkeys(row.cells[name] for row in rows)) if name else []
+    zone = _chosen(zones, zone, check) if zones else None
+    rows = [row for row in rows if name is None or row.cells[name] == zone]
     return Readings(
         quantity="carbon",
         rows=list(local.readings(rows, time, intensity)),
         provider="Electricity Maps",
-        zone=zone or next(iter(zones), None),
+        zone=zone,
         basis=basis,
     )
 
@@ -350,9 +365,9 @@ def _entsoe_table(
     written = unit[1] if unit else ""
     if code and rows and "/" in written:
         written = f"{rows[0].cells[code]}/{written.partition('/')[2]}"
-    if area:
-        zone = _chosen(list(dict.fromkeys(row.cells[area] for row in rows)), zone, check)
-        rows = [row for row in rows if row.cells[area] == zone]
+    zones = list(dict.fromkeys(row.cells[area] for row in rows)) if area else []
+    zone = _chosen(zones, zone, check) if zones else None
+    rows = [row for row in rows if area is None or row.cells[area] == zone]
     if sequence:
         # the second auction of a day, where there is one, is another market
         rows = [row for row in rows if not re.search(r"[2-9]$", row.cells[sequence])]
@@ -381,7 +396,8 @@ class _LocalClock:
             place = f"line {row.line}, {value}"
             start, _, end = row.cells[time].partition(" - ")
             clock, fold = self._parsed(start, f"line {row.line}, {time}")
-            text = row.cells[value] or (row.cells[otherwise] if otherwise else "")
+            provisional = otherwise is not None and not row.cells[value]
+            text = row.cells[otherwise if otherwise is not None and provisional else value]
             moment = self._unix(clock, fold or 0)
             if moment <= before and fold is None:
                 moment = self._unix(clock, 1)
@@ -393,11 +409,12 @@ class _LocalClock:
                 raise self._check.error(f"expected a time after the one before it, found {start!r}", place)
             before = moment
             if not end:
-                yield Reading(moment, None, text, place)
+                yield Reading(moment, None, text, place, provisional)
                 continue
             length = (self._parsed(end, place)[0] - clock).total_seconds()
             # the last quarter before clocks go back ends an hour earlier on the wall
-            yield Reading(moment, moment + (length if length > 0 else length + 3600), text, place)
+            until = moment + (length if length > 0 else length + 3600)
+            yield Reading(moment, until, text, place, provisional)
 
     def _unix(self, clock: datetime.datetime, fold: int) -> float:
         return clock.replace(tzinfo=self._zone, fold=fold).timestamp()

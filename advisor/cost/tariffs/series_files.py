@@ -10,7 +10,9 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +38,8 @@ __all__ = ["SERIES_SUFFIXES", "read_series", "series_paths"]
 
 SERIES_SUFFIXES = (".csv", ".json", ".xml")
 _COLUMNS: dict[Quantity, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
+_BASES = ("direct", "lifecycle")
+"""What providers give; a series of the operator's own is of the basis that he says."""
 _OWN = ""
 """Provider of the operator's own files."""
 
@@ -95,7 +99,9 @@ def read_series(
         negative = allow_negative or given.provider != _OWN
         values += [(row, _value(row, given, cell, negative)) for row in given.rows]
     subject = paths[0] if len(paths) == 1 else paths[0].parent
-    if quantity == "carbon" and values:
+    if not values:
+        raise PricingError("expected values, found none", subject=subject)
+    if quantity == "carbon":
         # an hour of a grid may be that clean, all of them are not
         highest = max(value or 0.0 for _, value in values)
         replace(check, subject=subject, lines={}).grams(highest, "carbon_grams_per_kwh")
@@ -113,7 +119,7 @@ def _parse(
     text, readings = read_text(path), None
     start = text.lstrip()[:1]
     if start == "<":
-        readings = from_xml(text, check)
+        readings = from_xml(text, check, zone)
     elif start in ("{", "["):
         try:
             document = json.loads(text)
@@ -129,30 +135,40 @@ def _parse(
         raise check.error("expected a format of a provider that is known, or timestamp and value as CSV")
     if readings.quantity != quantity:
         raise check.error(f"expected a series of {quantity}, found one of {readings.quantity}")
+    if zone not in (None, readings.zone):
+        raise check.error(f"expected {zone}, found {readings.zone or 'a file without zones'}", "zone")
+    if basis in _BASES and readings.basis not in (None, basis):
+        raise check.error(f"expected {basis} intensities, found {readings.basis} ones")
     return readings
 
 
 def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     """A CSV file with a comma, a semicolon or a tab between its cells; every row as long as its header."""
+    # Excel may begin with a line that says what parts the cells
+    named = re.match(r"sep=([,;\t])\r?\n", text)
     header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
+    delimiter = named[1] if named else max(",;\t", key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = [name.strip() for name in next(lines, [])]
+    try:
+        table = [(lines.line_num, cells) for cells in lines][1 if named else 0 :]
+    except csv.Error as exc:
+        raise check.error(f"expected CSV: {exc}", f"line {lines.line_num}") from None
+    columns = [name.strip() for name in table[0][1]] if table else []
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
     rows = []
-    for cells in lines:
+    for line, cells in table[1:]:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(columns):
             problem = f"expected {len(columns)} cells as in the header, found {len(cells)}"
             comma = delimiter == "," and len(cells) > len(columns)
             hint = " (a decimal comma needs a semicolon between the cells)" if comma else ""
-            raise check.error(problem + hint, f"line {lines.line_num}")
+            raise check.error(problem + hint, f"line {line}")
         # where the comma is not what parts the cells, it is a decimal comma
         texts = cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
-        rows.append(Row(lines.line_num, dict(zip(columns, texts, strict=True))))
+        rows.append(Row(line, dict(zip(columns, texts, strict=True))))
     return columns, rows
 
 
@@ -170,6 +186,10 @@ def _own_table(columns: Sequence[str], rows: Sequence[Row], quantity: Quantity, 
         )
         for row in rows
     ]
+    for before, after in itertools.pairwise(readings):
+        if after.start <= before.start:
+            line = after.place.partition(",")[0]
+            raise check.error("expected a time after the one before it", f"{line}, timestamp")
     return Readings(quantity=quantity, rows=readings, provider=_OWN)
 
 
@@ -195,13 +215,16 @@ def _steps(
     # pages of an API overlap
     steps: list[tuple[Reading, float | None]] = []
     for row, value in sorted(values, key=lambda pair: pair[0].start):
-        if not steps or row.start > steps[-1][0].start:
+        before, known = steps[-1] if steps else (row, None)
+        if not steps or row.start > before.start:
             steps.append((row, value))
-        elif steps[-1][1] is None:
+        elif value is None or (row.provisional and known is not None and not before.provisional):
+            continue
+        elif known is None or before.provisional:
             steps[-1] = (row, value)
-        elif value not in (None, steps[-1][1]):
+        elif value != known:
             moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
-            problem = f"expected one value for {moment}, found {steps[-1][1]:g} and {value:g}"
+            problem = f"expected one value for {moment}, found {known:g} and {value:g}"
             raise PricingError(problem, field=row.place)
     ends = [row.end for row, _ in steps]
     if not steps or None in ends[:-1]:

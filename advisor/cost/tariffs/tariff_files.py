@@ -18,7 +18,7 @@
     hold_seconds: 3600               # how long a value holds at most
     zone: SE3                        # of a file with several
 
-    fees_per_kwh: 0.09               # of each of the four: on top of every price,
+    fees_per_kwh: 0.09               # of each of the four: on top of every price, in the tariff's currency,
     vat_percent: 19                  # and on top of both
     standing_charge_per_day: 0.50    # whatever is used
     allow_negative: true             # a market may pay for taking
@@ -28,6 +28,7 @@ Exactly one of the four. Every minute of every kind of day must have exactly one
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ from msgspec.structs import replace
 
 from advisor.common.near import did_you_mean
 from advisor.cost.checks import Checker, Positive, Quantity, currency_code
+from advisor.cost.exchange_rates import converted
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, scaled
 from advisor.cost.tariffs.series_files import SERIES_SUFFIXES, read_series, series_paths
@@ -131,6 +133,9 @@ def parse_tariff(
         if code is not None and series.currency not in (None, code):
             raise check.error(f"its file is in {series.currency}", f"{dotted}currency")
         price = replace(series, source=spec.source or series.source, currency=series.currency or code)
+        if spec.fees_per_kwh or spec.standing_charge_per_day:
+            # they are in the tariff's currency, whatever its file is in
+            price = converted(price, check.currency, check.rates, check.subject)
     elif isinstance(spec, TimeOfUseSpec):
         price = replace(price, schedule=time_of_use(spec, check, dotted))
     elif isinstance(spec, TiersSpec):
@@ -138,11 +143,14 @@ def parse_tariff(
     elif isinstance(spec, FlatSpec):
         flat = check.price(spec.price_per_kwh, f"{dotted}price_per_kwh", allow_negative=spec.allow_negative)
         price = replace(price, schedule=Flat(flat))
-    return _with_fees(price, spec)
+    return _with_fees(price, spec, check, dotted)
 
 
 def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
     """What the next kilowatt-hour costs at the site's consumption."""
+    limits = [tier.up_to_kwh for tier in spec.tiers]
+    if any(after <= before for before, after in itertools.pairwise(limits)):
+        raise check.error("expected each up_to_kwh above the one before it", f"{dotted}tiers")
     for index, tier in enumerate(spec.tiers):
         field = f"{dotted}tiers[{index}].price_per_kwh"
         price = check.price(tier.price_per_kwh, field, allow_negative=spec.allow_negative)
@@ -151,8 +159,13 @@ def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
     raise check.error("expected a last tier without up_to_kwh", f"{dotted}tiers")
 
 
-def _with_fees(price: SourcedSchedule, spec: TariffSpec) -> SourcedSchedule:
-    vat = 1 + spec.vat_percent / 100
-    if spec.fees_per_kwh or spec.vat_percent:
-        price = replace(price, schedule=scaled(price.schedule, vat, spec.fees_per_kwh * vat))
+def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted: str) -> SourcedSchedule:
+    percent = spec.vat_percent
+    if 0 < percent < 1 and not check.accept_unusual:
+        problem = f"{percent:g} % is no VAT: is it a share (then {100 * percent:g})?"
+        raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}vat_percent")
+    fees = check.price(spec.fees_per_kwh, f"{dotted}fees_per_kwh", allow_negative=True)
+    vat = 1 + percent / 100
+    if fees or percent:
+        price = replace(price, schedule=scaled(price.schedule, vat, fees * vat))
     return replace(price, per_hour=spec.standing_charge_per_day * vat / 24)

@@ -89,7 +89,7 @@ class TariffSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A market may pay for taking."""
     fees_per_kwh: Number = 0.0
     """Network, levies and taxes on top of each price."""
-    vat_percent: Quantity = 0.0
+    vat_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
     """On top of prices and fees."""
     standing_charge_per_day: Quantity = 0.0
     """What the connection costs whatever is used, VAT on top."""

@@ -171,7 +171,10 @@ def test_several_inputs_are_combined_where_all_were_run() -> None:
     (a,) = found.options
     assert (a.energy_joules_per_video_second, a.vmaf) == (pytest.approx(20.0), 85.0)
     assert a.noise_ratio == pytest.approx(0.05 / math.sqrt(2))
-    assert found.notes == ["1 configurations left out: not run on all of 2 inputs"]
+    assert found.notes == [
+        "1 configurations left out: not run on all of 2 inputs",
+        "over 2 inputs: the mean of energies and costs, the worst quality and speed",
+    ]
     assert [o.scenario for o in options_of(_run(*scenarios), input_name="easy").options] == ["a", "b"]
     with pytest.raises(NotEnoughDataError, match="no configuration was run on all of 2 inputs"):
         options_of(_run(scenarios[1], scenarios[2]))

@@ -6,6 +6,7 @@ import math
 import statistics
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,36 @@ def _option(name: str, joules: float | None, vmaf: float | None = None, **more: 
         run_id="r", scenario=name, **{"basis": "measured"} | more,
         energy_joules_per_video_second=joules, vmaf=vmaf,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: Constraints(min_vmaf="ninety"), "min_vmaf: expected a number, found 'ninety'"),
+        (lambda: Constraints(min_vmaf=200), "min_vmaf: expected a number of at most 100, found 200"),
+        (lambda: Constraints(max_watts=-1), "max_watts: expected a number of 1 or more"),
+        (
+            lambda: _option("a", float("nan")),
+            "energy_joules_per_video_second: expected a number",
+        ),
+        (lambda: _option("a", 1.0, basis="guessed"), "basis: expected one of measured, predicted"),
+        (lambda: _option("a", 1.0, noise_ratio=-0.1), "noise_ratio: expected a number of 0 or more"),
+        (lambda: TranscodingRecommender(None), "objective: expected a mapping, found None"),  # type: ignore[arg-type]
+        (lambda: TranscodingRecommender({"cost": "much"}), "objective.*: expected a number"),  # type: ignore[dict-item]
+        (lambda: TranscodingRecommender("energy", 90), "constraints: expected a mapping"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_is_given(make: Any, problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        make()
+
+
+def test_numbers_of_other_libraries_and_plain_mappings_are_taken() -> None:
+    floor = {"min_vmaf": np.float64(85)}
+    recommender = TranscodingRecommender("energy", floor)  # type: ignore[arg-type]
+    answer = recommender.recommend(_option(o.scenario, np.float64(o.vmaf), o.vmaf) for o in LADDER)
+    assert answer.choice is not None
+    assert answer.choice.scenario == "mid"
 
 
 LADDER = [_option("low", 10.0, 70.0), _option("mid", 14.0, 90.0), _option("high", 40.0, 95.0)]

@@ -89,15 +89,25 @@ def test_a_tariff_counts_with_its_mean_over_a_month() -> None:
 
 
 def test_a_series_counts_with_the_last_month_that_it_covers() -> None:
-    """Two months at 100 and two at 300 g/kWh, long ago: 300. A day alone: its mean. A hole: unknown."""
+    """Two months at 100 and two at 300 g/kWh, long ago: 300. A day alone: its mean."""
     month = 730 * 3600.0
     long = StepSeries.of([0, 2 * month, 4 * month - 1], [100, 300, 300], hold_seconds=2 * month)
     day = StepSeries.of([0, 43_200], [0.1, 0.2])
     prices = planning_prices(CostModel(tariff=day, carbon_grams_per_kwh=long).prices, 1.8e9)
     assert flat_value(prices.carbon) == 300
     assert flat_value(prices.electricity) == pytest.approx(0.15)
-    hole = CostModel(tariff=StepSeries.of([0, 10, 20], [0.1, None, 0.1])).prices
-    assert planning_prices(hole, 0.0).electricity is None
+
+
+def test_a_hole_is_left_out_of_the_mean_and_said() -> None:
+    """Four hours at 0.1, one without a price, one at 0.4: 0.8 / 5; nothing but holes is unknown."""
+    hours = [3600 * i for i in range(6)]
+    prices = CostModel(tariff=StepSeries.of(hours, [0.1, 0.1, None, 0.1, 0.1, 0.4])).prices
+    planned = planning_prices(prices, 21_600.0).electricity
+    assert flat_value(planned) == pytest.approx(0.16)
+    assert planned is not None
+    assert planned.source == "operator; mean of 5 h (1 h without a value) up to 1970-01-01 06:00 UTC"
+    empty = CostModel(tariff=StepSeries.of([0, 10], [None, None])).prices
+    assert planning_prices(empty, 0.0).electricity is None
 
 
 def test_what_is_unknown_stays_unknown() -> None:
@@ -107,6 +117,7 @@ def test_what_is_unknown_stays_unknown() -> None:
     assert plan.cost_month == Interval(pytest.approx(1.0))
     assert plan.measurements == 1
     assert "no_energy" in plan.missing
+    assert "no_viewers" not in plan.missing
     empty = forecast([none], streams=1, hours_per_month=1, stream_hours_measured=[None])
     assert (empty.cost_month, empty.cost_over_budget) == (None, None)
 

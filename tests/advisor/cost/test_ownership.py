@@ -230,3 +230,15 @@ def test_without_a_price_of_power_there_is_no_analysis() -> None:
 def test_a_machine_that_costs_nothing_has_no_shares() -> None:
     done = analyse(Machine(purchase_price=0, mean_watts=0), price_per_kwh=0.1)
     assert (done.total_per_hour, done.shares, done.sensitivity, done.moves_most) == (0.0, {}, {}, None)
+
+
+def test_a_standing_charge_is_paid_whether_the_machine_is_used_or_not() -> None:
+    """1 kW at 0.1 and 24 a day: 1.1 an hour; used half the time 0.1 + 1 / 0.5."""
+    model = CostModel(tariff={"price_per_kwh": 0.1, "standing_charge_per_day": 24})
+    always = model.get_tco_analysis(0, mean_watts=1000)
+    half = model.get_tco_analysis(0, mean_watts=1000, utilisation_ratio=0.5, cloud_cost_per_hour=4.1)
+    assert always.per_hour.electricity == pytest.approx(1.1)
+    assert half.per_hour.electricity == pytest.approx(2.1)
+    # 4.1 of the cloud = 0.1 + 1 / u
+    assert half.break_even_utilisation_cloud == pytest.approx(0.25)
+    assert model.get_tco_analysis(0, mean_watts=1000, price_per_kwh=0.2).total_per_hour == pytest.approx(0.2)

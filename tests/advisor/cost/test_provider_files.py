@@ -8,15 +8,18 @@ import random
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from advisor import CostModel
+from advisor import CostModel, RegionalPricing
 from advisor.cost.checks import Checker
+from advisor.cost.model import RegionalModels
+from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.tariffs.schedule import SourcedSchedule, value_at
 from advisor.cost.tariffs.series_files import read_series
 from advisor.cost.tariffs.tariff_files import read_tariff
@@ -329,6 +332,16 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
         ('{"data": [{"carbonIntensity": 1, "datetime": "2025-01-01T00:00Z"}]}', "expected a series of price"),
         ('{"data": [{"carbonIntensity": 1, "datetime": "yesterday"}]}', r"\[0\].datetime: expected ISO 8601"),
         ('{"multiAreaEntries": [{"entryPerArea": {"SE3": 1, "SE4": 2}}]}', "zone: expected one of SE3, SE4"),
+        (
+            '{"unix_seconds": [0, 900], "price": [1], "unit": "EUR/MWh"}',
+            "expected the fields of its provider",
+        ),
+        ('{"unix_seconds": ["x"], "price": [1], "unit": "EUR/MWh"}', r"unix_seconds\[0\]: expected ISO"),
+        (
+            '{"data": [{"marketprice": 1, "unit": "EUR/MWh", "start_timestamp": 1e300, "end_timestamp": 1}]}',
+            r"data\[0\].start_timestamp: expected",
+        ),
+        ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a format of a provider that is known"),
         ("<a", "expected XML"),
         (
@@ -489,6 +502,160 @@ def test_one_region_of_the_uk_is_the_one_asked_for(tmp_path: Path, zone: str) ->
         start = datetime.datetime(2025, 7, 1, tzinfo=UTC).timestamp()
         assert [value_at(carbon.schedule, start + 3600 * h) for h in range(2)] == grams[zone]
         assert carbon.source == f"UK Carbon Intensity, {zone}"
+
+
+def entsoe_series(hours: int, currency: str, zone: str, *prices: float) -> str:
+    """Hourly prices from so many hours after 2025-10-01T22:00Z on, as one TimeSeries."""
+    start = datetime.datetime(2025, 10, 1, 22, tzinfo=UTC) + datetime.timedelta(hours=hours)
+    ends = (start, start + datetime.timedelta(hours=len(prices)))
+    since, until = (moment.strftime("%Y-%m-%dT%H:%MZ") for moment in ends)
+    points = "".join(
+        f"<Point><position>{i}</position><price.amount>{price}</price.amount></Point>"
+        for i, price in enumerate(prices, 1)
+    )
+    return (
+        f"<TimeSeries><out_Domain.mRID>{zone}</out_Domain.mRID><currency_Unit.name>{currency}"
+        "</currency_Unit.name><price_Measure_Unit.name>MWH</price_Measure_Unit.name><Period><timeInterval>"
+        f"<start>{since}</start><end>{until}</end></timeInterval><resolution>PT60M</resolution>{points}"
+        "</Period></TimeSeries>"
+    )
+
+
+def entsoe_document(*series: str) -> str:
+    return f"<Publication_MarketDocument>{''.join(series)}</Publication_MarketDocument>"
+
+
+def test_a_market_that_changed_its_currency_is_not_read_in_the_newer_one(tmp_path: Path) -> None:
+    """As Bulgaria's did on 1 January 2026; 100 BGN are not 100 EUR."""
+    path = tmp_path / "prices.xml"
+    path.write_text(entsoe_document(entsoe_series(0, "BGN", "BG", 100), entsoe_series(1, "EUR", "BG", 50)))
+    with pytest.raises(PricingError, match="expected one currency, found BGN, EUR"):
+        read_tariff(path)
+
+
+@pytest.mark.parametrize(("zone", "price"), [("BE", 0.1), ("FR", 0.05)])
+def test_one_zone_of_a_document_is_the_one_asked_for(tmp_path: Path, zone: str, price: float) -> None:
+    (tmp_path / "prices.xml").write_text(
+        entsoe_document(entsoe_series(0, "EUR", "BE", 100), entsoe_series(0, "EUR", "FR", 50))
+    )
+    (tmp_path / "tariff.yaml").write_text(f"series: prices.xml\nzone: {zone}\n")
+    tariff = read_tariff(tmp_path / "tariff.yaml", Checker(currency="EUR"))
+    start = datetime.datetime(2025, 10, 1, 22, tzinfo=UTC).timestamp()
+    assert (tariff.source, value_at(tariff.schedule, start)) == (f"ENTSO-E, {zone}", pytest.approx(price))
+
+
+@pytest.mark.parametrize("in_a_region", [False, True])
+def test_fees_are_in_the_currency_of_the_tariff_and_not_of_the_market(
+    tmp_path: Path, in_a_region: bool
+) -> None:
+    """0.27 EUR at 11.6 SEK are 3.132 SEK; with 0.74 SEK of fees and 25 % VAT 4.84 a kWh, 1 SEK an hour."""
+    (tmp_path / "prices.xml").write_text(entsoe_document(entsoe_series(0, "EUR", "SE4", 270)))
+    tariff = "{series: prices.xml, fees_per_kwh: 0.74, vat_percent: 25, standing_charge_per_day: 19.2}"
+    (tmp_path / "tariff.yaml").write_text(tariff)
+    (tmp_path / "regions.yaml").write_text(f"regions: {{lab: {{tariff: {tariff}}}}}")
+    (tmp_path / "rates.yaml").write_text("{base: EUR, date: 2025-10-01, rates: {SEK: 11.6}}")
+    files = {"regions_file": tmp_path / "regions.yaml", "region": "lab"} if in_a_region else {}
+    files = files or {"tariff": tmp_path / "tariff.yaml"}
+    options = PriceOptions(
+        **files, currency="SEK", cpu_cost_per_hour=0, exchange_rates=tmp_path / "rates.yaml"
+    )
+    model = RegionalModels.load(options).models[0]
+    start = datetime.datetime(2025, 10, 1, 22, tzinfo=UTC).timestamp()
+    hour = {"start_time": start, "duration": 3600, "power": {"mean_watts": 1000}}
+    assert model.compute_energy_cost(hour) == pytest.approx(4.84 + 1)
+    with pytest.raises(PricingError, match="its price is in EUR: give exchange rates"):
+        RegionalModels.load(replace(options, exchange_rates=None))
+
+
+OTHER_ZONES: list[tuple[str, str, str]] = [
+    ("p.xml", entsoe_document(entsoe_series(0, "EUR", "BE", 100)), "expected one of BE, found 'FR'"),
+    (
+        "p.json",
+        '{"zone": "DE", "history": [{"carbonIntensity": 300, "datetime": "2025-01-01T00:00Z"}]}',
+        "found DE",
+    ),
+    (
+        "p.json",
+        '{"data": [{"from": "2025-01-01T00:00Z", "to": "2025-01-01T00:30Z", "intensity": {"forecast": 1}}]}',
+        "expected FR, found GB",
+    ),
+    (
+        "p.json",
+        '{"data": [{"start_timestamp": 0, "end_timestamp": 3600000, "marketprice": 1, "unit": "EUR/MWh"}]}',
+        "found a file without zones",
+    ),
+    (
+        "p.csv",
+        "Datetime (UTC),Zone id,Carbon intensity gCO2eq/kWh (direct)\n2025-01-01 00:00,DE,5\n",
+        "of DE",
+    ),
+    ("p.csv", "timestamp,price_per_kwh\n0,1\n3600,1\n", "found a file without zones"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "problem"), OTHER_ZONES)
+def test_a_file_of_another_zone_is_not_taken_for_the_one_asked_for(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    quantity: Literal["price", "carbon"] = "carbon" if "arbon" in text or "intensity" in text else "price"
+    with pytest.raises(PricingError, match=f"zone: .*{problem}"):
+        read_series(
+            [path], quantity, Checker(currency="EUR"), zone="FR", basis="direct" if name == "p.csv" else None
+        )
+
+
+def test_life_cycle_intensities_are_not_called_direct(tmp_path: Path) -> None:
+    """Gas emits about 490 g/kWh over its life cycle and 370 at the stack."""
+    entry = {"datetime": "2025-01-01T00:00Z", "carbonIntensity": 490, "emissionFactorType": "lifecycle"}
+    (tmp_path / "carbon.json").write_text(json.dumps({"zone": "DE", "history": [entry]}))
+    regions = tmp_path / "regions.yaml"
+    regions.write_text("regions: {lab: {carbon_series: carbon.json, carbon_basis: direct}}\n")
+    with pytest.raises(PricingError, match="expected direct intensities, found lifecycle ones"):
+        RegionalPricing(regions)
+
+
+@pytest.mark.parametrize("measured_first", [True, False])
+def test_what_was_measured_goes_before_its_forecast(tmp_path: Path, measured_first: bool) -> None:
+    """Pages asked for day by day overlap: a forecast of 120 for an hour that came to 95, then one of 80."""
+
+    def page(*grams: tuple[int | None, int]) -> str:
+        spans = [
+            {
+                "from": f"2025-07-01T0{hour}:00Z",
+                "to": f"2025-07-01T0{hour + 1}:00Z",
+                "intensity": {"actual": actual, "forecast": forecast},
+            }
+            for hour, (actual, forecast) in enumerate(grams)
+        ]
+        return json.dumps({"data": spans})
+
+    pages = [page((None, 120), (None, 70)), page((95, 110), (None, 80))]
+    for number, text in enumerate(reversed(pages) if measured_first else pages):
+        (tmp_path / f"{number}.json").write_text(text)
+    carbon = read_series(sorted(tmp_path.iterdir()), "carbon", Checker()).schedule
+    start = datetime.datetime(2025, 7, 1, tzinfo=UTC).timestamp()
+    later = 70 if measured_first else 80
+    assert [value_at(carbon, start + 3600 * hour) for hour in range(2)] == [95, later]
+
+
+def test_an_estimate_gives_way_to_what_was_measured(tmp_path: Path) -> None:
+    entry = {"datetime": "2025-01-01T00:00Z", "zone": "FR"}
+    for number, (grams, estimated) in enumerate(((60, True), (48, False), (61, True))):
+        entries = [{**entry, "carbonIntensity": grams, "isEstimated": estimated}]
+        (tmp_path / f"{number}.json").write_text(json.dumps({"zone": "FR", "history": entries}))
+    carbon = read_series(sorted(tmp_path.iterdir()), "carbon", Checker(), hold_seconds=3600).schedule
+    assert value_at(carbon, datetime.datetime(2025, 1, 1, tzinfo=UTC).timestamp()) == 48
+
+
+def test_the_only_way_of_paying_is_read(tmp_path: Path) -> None:
+    """A page that was filtered holds the rates of those who do not pay by direct debit alone."""
+    entry = {"value_exc_vat": 20.0, "value_inc_vat": 21.0, "valid_from": iso(START), "valid_to": None}
+    document = {"results": [{**entry, "payment_method": "NON_DIRECT_DEBIT"}]}
+    (tmp_path / "prices.json").write_text(json.dumps(document))
+    prices = read_tariff(tmp_path / "prices.json", Checker(currency="GBP")).schedule
+    assert value_at(prices, START) == pytest.approx(0.21)
 
 
 ZONES = {"CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens", "UTC": "UTC"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import advisor
-from advisor import RegionalPricing
+from advisor import CostModel, RegionalPricing
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.regions.table import countries, table
 from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries, value_at
@@ -111,12 +112,35 @@ def test_an_unknown_region_without_anything_near_says_how_countries_go() -> None
         *(("DE", "DEU"), ("de", "DEU"), ("Germany", "DEU"), ("UK", "GBR"), ("south korea", "KOR")),
         *(("SE3", "SWE"), ("DE-LU", "DEU"), ("IT_NORD", "ITA"), ("US-CAL-CISO", "USA"), ("NO2", "NOR")),
         *(("DK-DK1", "DNK"), ("BZN|NO2", "NOR"), ("IE(SEM)", "IRL"), ("US-MIDA-PJM", "USA")),
+        *(("se3", "SWE"), ("BZN|BE", "BEL"), ("aws/us-east-1", "us-east-1"), ("country/FR", "FRA")),
         *(("us-east-1a", "us-east-1"), ("us-central1-b", "us-central1"), ("West Europe", "westeurope")),
     ],
 )
 def test_what_people_write_finds_its_region(written: str, name: str) -> None:
     """Two letters, English names, bidding zones, zones of a region, names as portals show them."""
     assert RegionalPricing().region(written).name == name
+
+
+@pytest.mark.parametrize("name", ["America/Jamaica", "US/Georgia", "DE/LU", "us-east", "sa-east"])
+def test_half_a_name_is_no_region(name: str) -> None:
+    """Georgia of the US is not the country, a time zone holds in several, sa-east is not Saudi Arabia."""
+    with pytest.raises(UnknownRegionError):
+        RegionalPricing().region(name)
+
+
+@pytest.mark.parametrize("name", [None, ["DEU", "FRA"], 3])
+def test_something_else_than_a_name_is_refused(name: Any) -> None:
+    with pytest.raises(PricingError, match="region: expected a text"):
+        RegionalPricing().region(name)
+
+
+def test_a_regions_tariff_has_its_standing_charge(tmp_path: Path) -> None:
+    """An hour of 1 kW: (0.10 + 0.05) x 1.2 = 0.18, and 24 a day x 1.2 / 24 hours = 1.2."""
+    tariff = "{price_per_kwh: 0.10, fees_per_kwh: 0.05, vat_percent: 20, standing_charge_per_day: 24}"
+    path = tmp_path / "regions.yaml"
+    path.write_text(f"regions: {{lab: {{tariff: {tariff}}}}}\n")
+    model = CostModel(region="lab", regions=RegionalPricing(path))
+    assert model.compute_energy_cost({"duration": 3600, "power": {"mean_watts": 1000}}) == pytest.approx(1.38)
 
 
 def test_every_country_has_two_letters_and_a_name() -> None:

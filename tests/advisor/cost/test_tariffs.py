@@ -376,14 +376,32 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.yaml", "series: t.yaml\nallow_negative: maybe", "allow_negative: expected true or false"),
         ("t.csv", "when,price_per_kwh\n1,1\n", "timestamp: expected the columns"),
         ("t.csv", "timestamp,price_per_kwh\n1,0.1\n", "expected two rows or more"),
-        ("t.csv", "timestamp,price_per_kwh\n1,0.1\n1,0.2\n", "row 2: expected a time after"),
+        ("t.csv", "timestamp,price_per_kwh\n1,0.1\n1,0.2\n", "line 3, timestamp: expected a time after"),
         ("t.csv", "timestamp,price_per_kwh\n1,0.1\n2,-0.2\n", "line 3, price_per_kwh: .* found '-0.2'"),
         (
             "t.csv",
             "timestamp,price_per_kwh\n2026-01-01T00:00:00,0.1\n",
             "line 2, timestamp: expected ISO 8601",
         ),
-        ("t.csv", "timestamp,price_per_kwh\n", "expected as many times as values"),
+        ("t.csv", "timestamp,price_per_kwh\n", "expected values, found none"),
+        ("t.csv", f"timestamp,price_per_kwh\n1,{'0' * 200_000}\n", "line 2: expected CSV: field larger"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 0.19", "line 2, vat_percent: .* a share .then 19"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 190", "line 2, vat_percent: .* of at most 100"),
+        (
+            "t.yaml",
+            "price_per_kwh: 0.1\nfees_per_kwh: 9",
+            "line 2, fees_per_kwh: .* in hundredths .then 0.09",
+        ),
+        (
+            "t.yaml",
+            "kwh_per_month: 7\ntiers: [{up_to_kwh: 9, price_per_kwh: 1}, {up_to_kwh: 5, price_per_kwh: 2}]",
+            "line 2, tiers: expected each up_to_kwh above the one before it",
+        ),
+        (
+            "t.yaml",
+            "kwh_per_month: 7\ntiers: [{price_per_kwh: 1}, {up_to_kwh: 5, price_per_kwh: 2}]",
+            "line 2, tiers: expected each up_to_kwh above the one before it",
+        ),
         ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
         ("t.json", "{}", "expected a format of a provider that is known"),
     ],
@@ -460,6 +478,22 @@ def test_a_table_that_is_misread_easily_is_refused_by_line(tmp_path: Path, text:
     path.write_text(text)
     with pytest.raises(PricingError, match=problem):
         read_tariff(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("timestamp\tprice_per_kwh\r\n0\t0,25\r\n3600\t0,3\r\n", "utf-16"),
+        ("sep=;\r\ntimestamp;price_per_kwh\r\n0;0,25\r\n3600;0,3\r\n", "utf-8-sig"),
+        ("sep=,\ntimestamp,price_per_kwh\n0,0.25\n3600,0.3\n", "utf-8"),
+    ],
+)
+def test_what_excel_writes_is_read(tmp_path: Path, text: str, encoding: str) -> None:
+    """Unicode text is UTF-16 with tabs; the other forms may begin with the mark between their cells."""
+    path = tmp_path / "prices.csv"
+    path.write_bytes(text.encode(encoding))
+    prices = read_tariff(path).schedule
+    assert [value_at(prices, moment) for moment in (0, 3600)] == [0.25, 0.3]
 
 
 def test_decimal_commas_between_semicolons_are_read(tmp_path: Path) -> None:
