@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from msgspec import structs
 
 from advisor.energy.counter import Bounds
 from advisor.energy.zones import ZoneReadError, read_line, read_positive
@@ -35,6 +36,8 @@ _MOBILE = (
     (re.compile(r"\b(?:i[3579]|ultra \d|ryzen\b.*?)[ -]\w*\d{3,5}hx\b", re.IGNORECASE), 330.0),
 )
 _DRAM_WATTS, _PSYS_WATTS = (150.0, 600.0), (500.0, 4000.0)
+# AMD's parts, of which mobile ones leap ahead for a read, have these registers, and limits for none of them
+_LEAPING_DOMAINS = ("package", "core")
 
 
 def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
@@ -54,7 +57,7 @@ def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
         return _bounds(_ORDINARY_MARGIN * limit, _POSSIBLE_MARGIN * limit)
     by_cpu = _by_cpu(domain, info)
     if nominal is None:
-        return by_cpu
+        return structs.replace(by_cpu, may_leap=domain in _LEAPING_DOMAINS and not _lists_limits(path))
     ordinary = max(_ORDINARY_MARGIN * nominal, min(by_cpu.ordinary_watts, _LIFTED_MARGIN * nominal))
     return _bounds(ordinary, max(_LIFTED_MARGIN * nominal, by_cpu.possible_watts))
 
@@ -80,6 +83,18 @@ def _limits(path: str, full_scale_watts: float) -> tuple[float | None, float | N
     highest = max([*given, *parts], default=None)
     is_lifted = any(watts is not None and watts >= full_scale_watts for watts in limits)
     return (None if is_lifted else highest), highest
+
+
+def _lists_limits(path: str) -> bool:
+    """Whether the zone, or the package in which it lies, says any limit."""
+    folder, _, entry = path.rpartition("/")
+    files = [
+        f"{place}/constraint_{number}_{what}_uw"
+        for place in (path, folder, f"{folder}/{entry.rpartition(':')[0]}")
+        for number in range(3)
+        for what in ("power_limit", "max_power")
+    ]
+    return any(read_positive(file) is not None for file in files)
 
 
 def _is_switched_off(path: str) -> bool:

@@ -71,7 +71,10 @@ class _Register:
     def __init__(self, zone: Zone, saved: SavedZone | None) -> None:
         self.zone = zone
         self.counter = EnergyCounter(
-            zone.range_microjoules, zone.bounds.possible_watts, zone.bounds.ordinary_watts
+            zone.range_microjoules,
+            zone.bounds.possible_watts,
+            zone.bounds.ordinary_watts,
+            may_leap=zone.bounds.may_leap,
         )
         saved_register = None if saved is None else saved.registers.get(zone.entry)
         self.restored_seconds = None if saved_register is None else saved_register.seconds
@@ -160,7 +163,13 @@ class _Tracked:
         self.microjoules += step
         for register in self.registers:
             # one that could not be read will bring this step once more when it can
-            passed_on = register.counter.microjoules if register in fresh else register.passed_on + step
+            passed_on = register.passed_on + step
+            if register is serving:
+                passed_on = register.counter.microjoules
+            elif register in fresh:
+                # it goes on with what the serving one has not published yet
+                own = register.counter
+                passed_on = own.microjoules + own.pending_microjoules - serving.counter.pending_microjoules
             register.passed_on = max(passed_on, register.passed_on)
 
     def _latest(
@@ -285,6 +294,8 @@ class PowercapSource(Source):
                 path=zone.register.zone.shown_path,
                 joules=zone.microjoules / 1e6,
                 sampled_seconds=zone.counter.last_good_seconds,
+                sure_joules=zone.microjoules / 1e6 + zone.counter.sure_joules - zone.counter.joules,
+                sure_seconds=zone.counter.sure_seconds,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",
