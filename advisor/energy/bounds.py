@@ -14,6 +14,7 @@ __all__ = ["part_bounds"]
 # firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit", or anything else
 # that no part of the domain draws
 _NO_LIMIT_WATTS = {"package": 1500.0, "core": 1500.0, "uncore": 1500.0, "dram": 600.0, "psys": 4000.0}
+_MOST_MARGIN = 2.0
 # limits hold on average over their window of a second and more
 _ORDINARY_MARGIN, _POSSIBLE_MARGIN = 1.5, 3.0
 # boards that lift the limits let a part draw several times its nominal power (65 W parts: 250-300 W)
@@ -52,6 +53,10 @@ def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     info
         The machine's processors.
     """
+    return structs.replace(_part_bounds(path, domain, info), most_watts=_MOST_MARGIN * _NO_LIMIT_WATTS[domain])
+
+
+def _part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     limit, nominal = _limits(path, _NO_LIMIT_WATTS[domain])
     if limit is not None:
         return _bounds(_ORDINARY_MARGIN * limit, _POSSIBLE_MARGIN * limit)

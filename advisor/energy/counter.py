@@ -8,12 +8,14 @@ is left out, and nothing is lost. When they go on from it for long enough, it be
 between the two is counted where the part can have drawn it, else lost and counted as lost.
 
 A register that may leap shows false values that its part could have drawn. Of such a one a value is published
-when those that follow for some seconds did not deny it; at once only while its power is steady.
+when those that follow for some seconds did not deny it; at once only as far as its power was steady, and,
+after the first that was denied, as far as it never drew less.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -36,6 +38,8 @@ _RECENT_MARGIN = 1.5
 _LEAST_ALLOWED_WATTS = 5.0
 # a doubtful rise is real when what follows it draws at least this share of it
 _SUSTAINED = 0.5
+# nothing that is held for so long is decided any more
+_LONGEST_HELD_SECONDS = 60.0
 # false values in a row that a doubtful line may have before it is given up
 _MOST_IGNORED = 3
 # a power that was proven gives room for one a little above it
@@ -96,6 +100,8 @@ class Bounds(Struct, frozen=True):
     """Believed at once."""
     possible_watts: float
     """Believed when the values that follow confirm it."""
+    most_watts: float = math.inf
+    """What no part of the domain draws, whatever values say: their unit is another one."""
     may_leap: bool = False
     """Whether registers of the kind are known to show false values."""
 
@@ -131,6 +137,8 @@ class EnergyCounter:
         ``max_watts``.
     may_leap
         Whether values within these watts may be false, too. One that was caught with a false value may.
+    most_watts
+        What is never believed.
     """
 
     def __init__(
@@ -140,6 +148,7 @@ class EnergyCounter:
         ordinary_watts: float | None = None,
         *,
         may_leap: bool = False,
+        most_watts: float = math.inf,
     ) -> None:
         self.range_microjoules = range_microjoules
         self.wraps = 0
@@ -156,7 +165,7 @@ class EnergyCounter:
         """Whether what was restored could not be gone on from."""
         self._max_watts = max_watts
         self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
-        self._may_leap = may_leap
+        self._may_leap, self._most_watts = may_leap, most_watts
         self._proven_watts = 0.0
         self._published = 0
         self._base: _Point | None = None
@@ -165,6 +174,7 @@ class EnergyCounter:
         self._sure: _Point | None = None
         """The newest point that no later value can deny."""
         self._sure_published = 0
+        self._least_watts = math.inf
         self._former: _Point | None = None
         self._held: _Held | None = None
         self._leapt_seconds: float | None = None
@@ -174,7 +184,7 @@ class EnergyCounter:
     def bound(self, bounds: Bounds) -> None:
         """What the part can draw is known better now."""
         self._max_watts, self._ordinary_watts = bounds.possible_watts, bounds.ordinary_watts
-        self._may_leap = bounds.may_leap
+        self._may_leap, self._most_watts = bounds.may_leap, bounds.most_watts
 
     @property
     def max_watts(self) -> float:
@@ -295,6 +305,11 @@ class EnergyCounter:
         held.points.append(structs.replace(value, total=point.total + step))
         if self._is_confirmed(held):
             self._adopt(held, base)
+        elif held.seconds > _LONGEST_HELD_SECONDS and held.is_moving:
+            self.rejected[held.kind] += len(held.points)
+            self._held = None
+        elif held.seconds > _LONGEST_HELD_SECONDS:
+            del held.points[1]
         return True
 
     def _reject_held_point(self, false: _Point, before: _Point) -> None:
@@ -308,6 +323,9 @@ class EnergyCounter:
             return False
         strict = is_impossible or held.kind == "out_of_range" or self._leapt_seconds is not None
         if held.seconds < (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
+            return False
+        first, end = held.points[0], held.points[-1]
+        if _watts(end.total - first.total, first, end) > self._most_watts:
             return False
         *former, last = held.steps_watts()
         usual = statistics.median([held.jump_watts, *former]) * _RECENT_MARGIN
@@ -434,7 +452,9 @@ class EnergyCounter:
     def _advance(self, base: _Point, value: _Point) -> None:
         self._count_wraps(base, value)
         if value.seconds - base.seconds >= _SHORTEST_JUDGED_SECONDS / 2:
-            self._recent.append(_watts(value.total - base.total, base, value))
+            watts = _watts(value.total - base.total, base, value)
+            self._recent.append(watts)
+            self._least_watts = min(self._least_watts, watts)
         if self._leapt_seconds is not None and value.seconds - self._leapt_seconds > _LEAPER_SECONDS:
             self._leapt_seconds = None
         self._line.append(base)
@@ -454,11 +474,16 @@ class EnergyCounter:
         self._sure_published = max(self._sure_published, sure.total)
         pending = base.total - sure.total
         if pending > 0:
-            recent = list(self._recent)[-_STEADY_STEPS:]
-            least_watts = min(recent) if len(recent) == _STEADY_STEPS else 0.0
-            least = least_watts * _seconds(sure, base) * _MICROJOULES
+            least = self._steady_watts() * _seconds(sure, base) * _MICROJOULES
             pending = min(pending, int(least)) if pending <= least * _ORDINARY_MARGIN else 0
         self._published = max(self._published, sure.total + pending)
+
+    def _steady_watts(self) -> float:
+        """What the part draws at least: of late; ever, where the register was caught with a false value."""
+        recent = list(self._recent)[-_STEADY_STEPS:]
+        if len(recent) < _STEADY_STEPS:
+            return 0.0
+        return min(recent) if self._leapt_seconds is None else self._least_watts
 
     def _make_sure(self, base: _Point) -> _Point:
         """The newest point of the line that was followed by values for long enough."""

@@ -392,7 +392,7 @@ def open_meter(
     source: Source = CombinedSource([counters, *others]) if others else counters
     if not has_moving_host(counters, sleep=sleep):
         sensors.sample(time.monotonic)
-        if any(zone.domain in HOST_DOMAINS and not zone.standing for zone in sensors.report()):
+        if any(_gives_host(zone) for zone in sensors.report()):
             source = CombinedSource([*others, counters])
         elif redfish is not None:
             source = CombinedSource([*reversed(others), counters])
@@ -408,6 +408,10 @@ def open_meter(
         on_unsaved=on_unsaved,
         host_rule=host_rule,
     )
+
+
+def _gives_host(zone: ZoneReport) -> bool:
+    return zone.domain in HOST_DOMAINS and not zone.standing and zone.sampled_seconds is not None
 
 
 def _parts(source: Source) -> tuple[Source, ...]:

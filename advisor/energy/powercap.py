@@ -75,6 +75,7 @@ class _Register:
             zone.bounds.possible_watts,
             zone.bounds.ordinary_watts,
             may_leap=zone.bounds.may_leap,
+            most_watts=zone.bounds.most_watts,
         )
         saved_register = None if saved is None else saved.registers.get(zone.entry)
         self.restored_seconds = None if saved_register is None else saved_register.seconds
