@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from msgspec import structs
 
 from advisor.energy.counter import Bounds
@@ -53,7 +54,9 @@ def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     info
         The machine's processors.
     """
-    return structs.replace(_part_bounds(path, domain, info), most_watts=_MOST_MARGIN * _NO_LIMIT_WATTS[domain])
+    return structs.replace(
+        _part_bounds(path, domain, info), most_watts=_MOST_MARGIN * _NO_LIMIT_WATTS[domain]
+    )
 
 
 def _part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:

@@ -48,7 +48,7 @@ _PROVEN_MARGIN = 1.25
 _LONGEST_STEADY_SECONDS, _STEADY_MARGIN, _STEADY_WATTS = 10.0, 1.5, 10.0
 # how far back the counted line is kept to return to, and how long one that was given up
 _LINE_SECONDS, _FORMER_SECONDS = 5.0, 60.0
-# steps of about one power, after which one more of it is no leap
+# steps of about one power, after which one more of it is no leap, and what is about one
 _STEADY_STEPS, _ORDINARY_MARGIN = 3, 1.1
 # two reads may see one refresh in the wrong order
 _JITTER_MICROJOULES = 1_000_000
@@ -158,7 +158,8 @@ class EnergyCounter:
         self.last_good_seconds: float | None = None
         """Monotonic time of the last value on the counted line."""
         self.moved_seconds: float | None = None
-        """Monotonic time of the last value that was another one; None when none ever was."""
+        """Monotonic time of the last value that was another one, on the line or beyond the range; None when
+        none ever was."""
         self.broken_seconds: float | None = None
         """Since when the energy is known without a break: what was drawn just before is lost."""
         self.began_again = False
@@ -200,6 +201,11 @@ class EnergyCounter:
     def joules(self) -> float:
         """Joules since the first value; never decreases."""
         return self._published / _MICROJOULES
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether the last values are beside the counted line."""
+        return self._held is not None
 
     @property
     def pending_microjoules(self) -> int:
@@ -303,6 +309,8 @@ class EnergyCounter:
             self._reject_held_point(held.points.pop(), point)
         held.ignored = 0
         held.points.append(structs.replace(value, total=point.total + step))
+        if held.kind == "out_of_range" and held.is_moving:
+            self.moved_seconds = value.seconds
         if self._is_confirmed(held):
             self._adopt(held, base)
         elif held.seconds > _LONGEST_HELD_SECONDS and held.is_moving:
@@ -475,7 +483,8 @@ class EnergyCounter:
         pending = base.total - sure.total
         if pending > 0:
             least = self._steady_watts() * _seconds(sure, base) * _MICROJOULES
-            pending = min(pending, int(least)) if pending <= least * _ORDINARY_MARGIN else 0
+            is_steady = self._leapt_seconds is not None or pending <= least * _ORDINARY_MARGIN
+            pending = min(pending, int(least)) if is_steady else 0
         self._published = max(self._published, sure.total + pending)
 
     def _steady_watts(self) -> float:

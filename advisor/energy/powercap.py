@@ -163,14 +163,14 @@ class _Tracked:
         step = max(serving.counter.microjoules - serving.passed_on, 0)
         self.microjoules += step
         for register in self.registers:
-            # one that could not be read will bring this step once more when it can
+            # one that could not be read, or is in doubt, will bring this step once more when it can
             passed_on = register.passed_on + step
+            own, lead = register.counter, serving.counter
             if register is serving:
-                passed_on = register.counter.microjoules
-            elif register in fresh:
+                passed_on = own.microjoules
+            elif register in fresh and not (own.is_holding or lead.is_holding):
                 # it goes on with what the serving one has not published yet
-                own = register.counter
-                passed_on = own.microjoules + own.pending_microjoules - serving.counter.pending_microjoules
+                passed_on = own.microjoules + own.pending_microjoules - lead.pending_microjoules
             register.passed_on = max(passed_on, register.passed_on)
 
     def _latest(

@@ -197,5 +197,7 @@ def test_containers_that_the_runtime_put_elsewhere_are_their_pod_s(tmp_path: Pat
 def test_pods_of_a_node_that_is_a_container_are_found(tmp_path: Path) -> None:
     """kind: the node's kubelet keeps its pods below kubelet.slice, with its name in front of theirs."""
     node = f"system.slice/docker-{'e' * 64}.scope/kubelet.slice/kubelet-kubepods.slice"
-    base = tree(tmp_path, f"{node}/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod{SYSTEMD}.slice")
+    base = tree(
+        tmp_path, f"{node}/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod{SYSTEMD}.slice"
+    )
     assert {group.id for group in find_groups(str(base), pods=True).values()} == {UID}
