@@ -15,6 +15,7 @@ __all__ = ["part_bounds"]
 # firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit", or anything else
 # that no part of the domain draws
 _NO_LIMIT_WATTS = {"package": 1500.0, "core": 1500.0, "uncore": 1500.0, "dram": 600.0, "psys": 4000.0}
+# beyond so many times that, values are in another unit
 _MOST_MARGIN = 2.0
 # limits hold on average over their window of a second and more
 _ORDINARY_MARGIN, _POSSIBLE_MARGIN = 1.5, 3.0

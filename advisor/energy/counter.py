@@ -467,7 +467,11 @@ class EnergyCounter:
             self._leapt_seconds = None
         self._line.append(base)
         self._take(value)
-        while value.seconds - self._line[0].seconds > _LINE_SECONDS and len(self._line) > 1:
+        # the sure point stays, however old it is: after a gap it is all there is to return to
+        oldest = min(
+            value.seconds - _LINE_SECONDS, value.seconds if self._sure is None else self._sure.seconds
+        )
+        while len(self._line) > 1 and self._line[0].seconds < oldest:
             self._line.popleft()
 
     def _take(self, value: _Point) -> None:

@@ -179,8 +179,10 @@ def test_a_pattern_that_is_none_is_refused() -> None:
 
 
 def test_containers_that_the_runtime_put_elsewhere_are_their_pod_s(tmp_path: Path) -> None:
-    """spin's shim 180 and kubernetes 106514: the pod's slice is empty, its container lies at the root or below
-    the runtime's unit; each is a group of its own with the pod's name."""
+    """spin's shim 180, kubernetes 106514: the pod's slice is empty, its container at the root or in a unit.
+
+    Each is a group of its own with the pod's name.
+    """
     slice_, container = f"kubepods-burstable-pod{SYSTEMD}.slice", "c" * 64
     base = tree(
         tmp_path,

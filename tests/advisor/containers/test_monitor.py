@@ -502,7 +502,7 @@ def test_a_thousand_containers_come_and_go(tmp_path: Path) -> None:
 
 
 def test_joules_that_are_certain_seconds_later_belong_to_who_ran_then(tmp_path: Path) -> None:
-    """80 J in the second of 1 s of CPU of 1.1 s; the meter is sure of them when the container is long gone."""
+    """80 J in the second of 1 s of CPU of 1.1 s; the meter is sure of them when it is long gone."""
     world = ContainerWorld(tmp_path)
     running(world, WEB)
     for _ in range(3):

@@ -173,6 +173,21 @@ def test_a_saved_value_is_one_that_nothing_denies() -> None:
     assert watched(later, [(s, s * 6_000_000) for s in range(30, 36)])[-1] == 35 * 6.0
 
 
+def test_two_leaps_right_after_a_gap_are_left_out() -> None:
+    """50 W; after a gap of 30 s two reads are 696 J ahead, as 150 W over the gap allow."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    watched(counter, [(s, s * 50_000_000) for s in range(10)])
+    saved = counter.saved()
+    assert saved is not None
+    later = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    later.restore(saved)
+    values = [(40, 2_696_000_000), (41, 2_746_000_000), *((s, s * 50_000_000) for s in range(42, 50))]
+    joules = watched(later, values)
+    assert all(published <= second * 50.0 for (second, _), published in zip(values, joules, strict=True))
+    assert joules[-1] >= 43 * 50.0
+    assert later.rejected == {"too_fast": 1}
+
+
 def test_a_leap_small_enough_to_be_believed_is_taken_back() -> None:
     """100 J ahead at once is possible; back on the line a second later it is owed, not counted."""
     values = [(0, 0), (1, 6_000_000), (2, 112_000_000), *((s, s * 6_000_000) for s in range(3, 30))]

@@ -183,7 +183,7 @@ def test_a_meter_that_says_all_ones_is_no_meter(tmp_path: Path) -> None:
 
 
 def test_what_a_device_has_multiplied_is_not_multiplied_again(tmp_path: Path) -> None:
-    """nut 2960: an INA219 on battery, -40 mA and 4 228 mV beside its own 176 mW: one sensor by a broad rule."""
+    """nut 2960: an INA219 on battery, -40 mA and 4 228 mV beside its own 176 mW: one sensor."""
     files = {"in0_input": -4, "in1_input": 4228, "power1_input": 176_000, "curr1_input": -40}
     hwmon_device(tmp_path, 2, "ina219", **files)
     assert sensors(tmp_path) == {}

@@ -356,7 +356,7 @@ def test_published_joules_never_decrease_and_end_at_the_truth(
 
 
 def test_a_register_beyond_its_range_is_seen_to_move_at_the_start(tmp_path: Path) -> None:
-    """A range of 1 J and a register at 500 J: it takes seconds to prove the range wrong, and none to see it move."""
+    """A range of 1 J and a register at 500 J: to prove the range wrong takes seconds, to see it move none."""
     tree = PowercapTree(tmp_path)
     register = tree.add("intel-rapl:0", "package-0", range_uj=None, start_uj=500_000_000)
     (register.folder / "max_energy_range_uj").write_text("1000000\n")

@@ -137,7 +137,7 @@ def test_raplcap_4_a_limit_below_what_is_drawn(machine: Tree) -> None:
 
 
 def test_s_tui_29_and_raplcap_13_a_register_in_another_unit_is_unknown(machine: Tree) -> None:
-    """An N3060 of 6 W whose register adds 4.5 kJ a second (its unit is 2^ESU): no power at all, and counted."""
+    """An N3060 of 6 W whose register adds 4.5 kJ a second (its unit is 2^ESU): no power, counted."""
     register = machine.tree.add("intel-rapl:0", "package-0", range_uj=137_438_953_471, limits_uw={})
     for second in range(180):
         machine.run(1)
