@@ -486,9 +486,12 @@ class EnergyCounter:
         self._sure_published = max(self._sure_published, sure.total)
         pending = base.total - sure.total
         if pending > 0:
-            least = self._steady_watts() * _seconds(sure, base) * _MICROJOULES
+            # the sure point may have been false at its own time: later ones say less then
+            points = (sure, *(point for point in self._line if point.seconds > sure.seconds))
+            watts = self._steady_watts() * _MICROJOULES
+            least = min(point.total + int(watts * _seconds(point, base)) for point in points) - sure.total
             is_steady = self._leapt_seconds is not None or pending <= least * _ORDINARY_MARGIN
-            pending = min(pending, int(least)) if is_steady else 0
+            pending = min(pending, max(least, 0)) if is_steady else 0
         self._published = max(self._published, sure.total + pending)
 
     def _steady_watts(self) -> float:
