@@ -60,7 +60,7 @@ def laptop(days: float, seed: int) -> Figure:
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         root = Path(folder)
         (root / "cpuinfo").write_text("\n".join(CPU.format(core) for core in range(8)))
-        register = PowercapTree(root).add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ)
+        register = PowercapTree(root).add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, limits_uw={})
         source = PowercapSource(folder, folder, slept=lambda: slept)
         meter = Meter(source, procfs=folder, clock=clock)
         meter.read()

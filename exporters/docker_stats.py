@@ -385,6 +385,7 @@ class _SampledCollector:
             self._cgroups(),
             procfs=settings.procfs,
             read_meter=None if self._meter is None else self._meter.read,
+            settle=None if self._meter is None else self._meter.settle,
             is_local=settings.address.is_local,
             watch=watch,
             counts=self._counts,

@@ -6,6 +6,11 @@ kubelet's, of either driver::
     kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice      systemd
     kubepods/burstable/pod<uid>                                                    cgroupfs
 
+A runtime that was told the other driver than the kubelet puts containers elsewhere, each a group beside its
+pod's, which stays empty::
+
+    kubepods-burstable-pod<uid>.slice:cri-containerd:<id>
+
 A group's counter holds all that ever ran below it, so that what is inside one that is counted is not counted
 again. The kubelet tells names by uid where its read-only pages can be asked.
 """
@@ -23,9 +28,11 @@ from advisor.containers.records import Container
 
 __all__ = ["Pod", "find_groups", "read_pods"]
 
-_POD = re.compile(
-    r"^(?:kubepods(?:-\w+)?-)?pod([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12}|[0-9a-f]{32})(?:\.slice)?$"
-)
+_UID = r"([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12}|[0-9a-f]{32})"
+# of a node that is a container itself, slices bear its kubelet's in front
+_POD = re.compile(rf"^(?:[\w-]+-)?pod{_UID}(?:\.slice)?$")
+# where a runtime with the other driver takes the slice's name for a folder's
+_MISPLACED = re.compile(rf"^kubepods(?:-\w+)?-pod{_UID}\.slice:[\w-]+:[0-9a-f]{{64}}$")
 _UNIT = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}\.(?:service|scope|slice)$")
 _MOST_DEPTH = 6
 
@@ -83,13 +90,15 @@ def _walk(
 def _group(
     path: str, folder: str, patterns: Sequence[re.Pattern[str]], pods: bool, names: Mapping[str, Pod]
 ) -> Container | None:
-    pod = _POD.match(folder) if pods and "kubepods" in path else None
-    if pod is not None:
-        uid = pod[1].replace("_", "-").lower()
+    pod = misplaced = None
+    if pods and "kubepods" in path:
+        pod, misplaced = _POD.match(folder), _MISPLACED.match(folder)
+    if (match := pod or misplaced) is not None:
+        uid = match[1].replace("_", "-").lower()
         told = names.get(uid) or names.get(uid.replace("-", ""))
         name = f"{told.namespace}/{told.name}" if told is not None else uid
         labels = {"namespace": told.namespace, "pod": told.name} if told is not None else {}
-        return Container(id=uid, name=name, image="", labels=labels)
+        return Container(id=uid if pod is not None else path, name=name, image="", labels=labels)
     if _UNIT.match(folder) and any(pattern.fullmatch(folder) for pattern in patterns):
         return Container(id=path, name=folder, image="")
     return None

@@ -8,6 +8,7 @@ window; the other files are read every few seconds.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
@@ -45,6 +46,8 @@ YOUNG_SECONDS = 2.0
 MOST_YOUNG = 100
 """Hundreds that start at once must not keep the sampler busy."""
 CLOCK_SLACK_SECONDS = 0.1
+LONGEST_DOUBT_SECONDS = 20.0
+"""Joules of a moment are known a few seconds after it; for longer nobody waits."""
 UNKNOWN_ROUNDS = 2
 """One round without an answer may be a container that ends."""
 
@@ -79,6 +82,15 @@ class Snapshot(Struct, frozen=True):
     counts: Mapping[tuple[str, str], int]
 
 
+class _Window(Struct):
+    """CPU seconds until a reading of the meter, whose joules may not be certain yet."""
+
+    reading: MeterReading
+    running: dict[str, float]
+    """By container id."""
+    exited: float
+
+
 class Monitor:
     """Follows the containers of one engine.
 
@@ -90,6 +102,8 @@ class Monitor:
         Root of the process file system, for networks and the engine's own processes.
     read_meter
         Takes a fresh reading of the host's meter; None where energy cannot be known. EnergyError is counted.
+    settle
+        Gives a reading with what is known by now of the joules at its moment; None where that is final.
     is_local
         Whether the engine is certainly on this host. Else energy is shared only once a container's files were
         seen here: the joules of this machine are not those of another one's containers.
@@ -109,13 +123,16 @@ class Monitor:
         *,
         procfs: str = "/proc",
         read_meter: Callable[[], MeterReading] | None = None,
+        settle: Callable[[MeterReading], MeterReading] | None = None,
         is_local: bool = True,
         watch: ExitWatch | None = None,
         counts: Counts | None = None,
         saved: SavedContainers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._procfs, self._read_meter, self._is_here = procfs, read_meter, is_local
+        self._procfs, self._is_here = procfs, is_local
+        self._read_meter, self._settle_reading = read_meter, settle or (lambda reading: reading)
+        self._open: deque[_Window] = deque()
         self._watch, self._clock = watch, clock
         self._counts = counts or Counts()
         self._parents = Parents(cgroups)
@@ -216,6 +233,7 @@ class Monitor:
         if not self._has_energy:
             return None
         energy, (busy, total) = self._ledger.energy(), self._windows.cpu_seconds
+        open_cpu = {id: sum(w.running.get(id, 0.0) for w in self._open) for id in self._tracked}
         return SavedContainers(
             zone_joules=dict(self._windows.joules),
             cpu_busy_seconds=busy,
@@ -223,7 +241,8 @@ class Monitor:
             host_joules=energy.host,
             containers={
                 id: SavedContainer(
-                    one.window_cpu, {policy: kept.get(id, 0.0) for policy, kept in energy.containers.items()}
+                    one.window_cpu - open_cpu[id],
+                    {policy: kept.get(id, 0.0) for policy, kept in energy.containers.items()},
                 )
                 for id, one in self._tracked.items()
                 if one.window_cpu is not None
@@ -281,6 +300,8 @@ class Monitor:
         if self._watch is not None:
             self._watch.discard(id)
         self._ledger.retire(id)
+        for window in self._open:
+            window.exited += window.running.pop(id, 0.0)
         self._ended.append((id, one))
 
     def _use(self, usages: Mapping[str, ApiUsage]) -> None:
@@ -334,16 +355,28 @@ class Monitor:
         return self._new_usages or not waiting
 
     def _close(self, reading: MeterReading) -> None:
-        window = self._windows.close(reading)
-        if window is not None:
-            running = {id: one.window_seconds for id, one in self._tracked.items()}
-            self._ledger.close(window, running, self._exited_seconds)
-            self._has_energy = True
+        running = {id: one.window_seconds for id, one in self._tracked.items()}
+        self._open.append(_Window(reading, running, self._exited_seconds))
+        self._share()
         for one in self._tracked.values():
             one.window_cpu = one.cpu
         self._exited_seconds = 0.0
         self._new_usages = False
         self._window_start = self._clock()
+
+    def _share(self) -> None:
+        """Give the joules of every window that are certain by now to those that ran in it."""
+        now = self._open[-1].reading.monotonic_seconds
+        while self._open:
+            window = self._open[0]
+            reading = self._settle_reading(window.reading)
+            if not reading.is_settled and now - reading.monotonic_seconds <= LONGEST_DOUBT_SECONDS:
+                return
+            self._open.popleft()
+            use = self._windows.close(reading)
+            if use is not None:
+                self._ledger.close(use, window.running, window.exited)
+                self._has_energy = True
 
     def _read_details(self) -> None:
         now = self._clock()

@@ -38,9 +38,11 @@ class MeterWindows:
         used = dict.fromkeys(self.joules, 0.0)
         for zone, joules in reading.joules.items():
             last = self.joules.get(zone, 0.0)
-            # a zone that appears later, or whose counter begins again, has counted from 0 since
-            used[zone] = joules - last if joules >= last else joules
-            self.joules[zone] = joules
+            if joules < last / 2:
+                # a zone whose counter begins again has counted from 0 since; less is a step taken back
+                last = self.joules[zone] = 0.0
+            used[zone] = max(joules - last, 0.0)
+            self.joules[zone] = max(joules, last)
         total = host_joules(used, reading.host_rule)
         if total is None:
             return None

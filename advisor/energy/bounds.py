@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec import structs
+
 from advisor.energy.counter import Bounds
 from advisor.energy.zones import ZoneReadError, read_line, read_positive
 from advisor.machine import CpuInfo
@@ -13,6 +15,8 @@ __all__ = ["part_bounds"]
 # firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit", or anything else
 # that no part of the domain draws
 _NO_LIMIT_WATTS = {"package": 1500.0, "core": 1500.0, "uncore": 1500.0, "dram": 600.0, "psys": 4000.0}
+# beyond so many times that, values are in another unit
+_MOST_MARGIN = 2.0
 # limits hold on average over their window of a second and more
 _ORDINARY_MARGIN, _POSSIBLE_MARGIN = 1.5, 3.0
 # boards that lift the limits let a part draw several times its nominal power (65 W parts: 250-300 W)
@@ -35,6 +39,8 @@ _MOBILE = (
     (re.compile(r"\b(?:i[3579]|ultra \d|ryzen\b.*?)[ -]\w*\d{3,5}hx\b", re.IGNORECASE), 330.0),
 )
 _DRAM_WATTS, _PSYS_WATTS = (150.0, 600.0), (500.0, 4000.0)
+# AMD's parts, of which mobile ones leap ahead for a read, have these registers, and limits for none of them
+_LEAPING_DOMAINS = ("package", "core")
 
 
 def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
@@ -49,12 +55,18 @@ def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     info
         The machine's processors.
     """
+    return structs.replace(
+        _part_bounds(path, domain, info), most_watts=_MOST_MARGIN * _NO_LIMIT_WATTS[domain]
+    )
+
+
+def _part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     limit, nominal = _limits(path, _NO_LIMIT_WATTS[domain])
     if limit is not None:
         return _bounds(_ORDINARY_MARGIN * limit, _POSSIBLE_MARGIN * limit)
     by_cpu = _by_cpu(domain, info)
     if nominal is None:
-        return by_cpu
+        return structs.replace(by_cpu, may_leap=domain in _LEAPING_DOMAINS and not _lists_limits(path))
     ordinary = max(_ORDINARY_MARGIN * nominal, min(by_cpu.ordinary_watts, _LIFTED_MARGIN * nominal))
     return _bounds(ordinary, max(_LIFTED_MARGIN * nominal, by_cpu.possible_watts))
 
@@ -80,6 +92,18 @@ def _limits(path: str, full_scale_watts: float) -> tuple[float | None, float | N
     highest = max([*given, *parts], default=None)
     is_lifted = any(watts is not None and watts >= full_scale_watts for watts in limits)
     return (None if is_lifted else highest), highest
+
+
+def _lists_limits(path: str) -> bool:
+    """Whether the zone, or the package in which it lies, says any limit."""
+    folder, _, entry = path.rpartition("/")
+    files = [
+        f"{place}/constraint_{number}_{what}_uw"
+        for place in (path, folder, f"{folder}/{entry.rpartition(':')[0]}")
+        for number in range(3)
+        for what in ("power_limit", "max_power")
+    ]
+    return any(read_positive(file) is not None for file in files)
 
 
 def _is_switched_off(path: str) -> bool:

@@ -136,6 +136,7 @@ def measure_point(
         sleep(seconds / steps)
         readings.append(meter.read())
         progress(step / steps)
+    readings = meter.settled(readings, sleep=sleep)
     start, end = readings[0], readings[-1]
     duration = end.monotonic_seconds - start.monotonic_seconds
     watts = _watts(start, end)

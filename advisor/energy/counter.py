@@ -6,13 +6,19 @@ Each value either continues the line that is counted or is doubtful. A doubtful 
 until later values say which line is the register's. When they go on from the line before it, it was false and
 is left out, and nothing is lost. When they go on from it for long enough, it becomes the line, and what lay
 between the two is counted where the part can have drawn it, else lost and counted as lost.
+
+A register that may leap shows false values that its part could have drawn. Of such a one a value is published
+when those that follow for some seconds did not deny it; at once only as far as its power was steady, and,
+after the first that was denied, as far as it never drew less.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections import Counter, deque
+from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
@@ -32,15 +38,18 @@ _RECENT_MARGIN = 1.5
 _LEAST_ALLOWED_WATTS = 5.0
 # a doubtful rise is real when what follows it draws at least this share of it
 _SUSTAINED = 0.5
+# nothing that is held for so long is decided any more
+_LONGEST_HELD_SECONDS = 60.0
 # false values in a row that a doubtful line may have before it is given up
 _MOST_IGNORED = 3
 # a power that was proven gives room for one a little above it
 _PROVEN_MARGIN = 1.25
 # for how long, and how far, power is expected to be like it was, where a register seems to come round
 _LONGEST_STEADY_SECONDS, _STEADY_MARGIN, _STEADY_WATTS = 10.0, 1.5, 10.0
-# how far back the counted line is kept to return to, how densely, and how long one that was given up
-_LINE_SECONDS, _LINE_STEP_SECONDS = 5.0, 0.2
-_FORMER_SECONDS = 60.0
+# how far back the counted line is kept to return to, and how long one that was given up
+_LINE_SECONDS, _FORMER_SECONDS = 5.0, 60.0
+# steps of about one power, after which one more of it is no leap, and what is about one
+_STEADY_STEPS, _ORDINARY_MARGIN = 3, 1.1
 # two reads may see one refresh in the wrong order
 _JITTER_MICROJOULES = 1_000_000
 # how long a register is judged strictly after a false value
@@ -91,6 +100,10 @@ class Bounds(Struct, frozen=True):
     """Believed at once."""
     possible_watts: float
     """Believed when the values that follow confirm it."""
+    most_watts: float = math.inf
+    """What no part of the domain draws, whatever values say: their unit is another one."""
+    may_leap: bool = False
+    """Whether registers of the kind are known to show false values."""
 
 
 class SavedRegister(Struct, frozen=True):
@@ -102,7 +115,7 @@ class SavedRegister(Struct, frozen=True):
     microjoules: int
     """Counted until the value."""
     published: int
-    """More than that after a false step that was counted and is owed."""
+    """More than that where it was published before those that follow the value, or is owed."""
     proven_watts: float
 
 
@@ -122,10 +135,20 @@ class EnergyCounter:
     ordinary_watts
         What is believed at once; a step between the two is held until later values confirm it. None for
         ``max_watts``.
+    may_leap
+        Whether values within these watts may be false, too. One that was caught with a false value may.
+    most_watts
+        What is never believed.
     """
 
     def __init__(
-        self, range_microjoules: int | None, max_watts: float, ordinary_watts: float | None = None
+        self,
+        range_microjoules: int | None,
+        max_watts: float,
+        ordinary_watts: float | None = None,
+        *,
+        may_leap: bool = False,
+        most_watts: float = math.inf,
     ) -> None:
         self.range_microjoules = range_microjoules
         self.wraps = 0
@@ -133,20 +156,26 @@ class EnergyCounter:
         self.rejected: Counter[str] = Counter()
         """Values left out, by reason: ``backwards``, ``too_fast`` and ``out_of_range``."""
         self.last_good_seconds: float | None = None
-        """Monotonic time of the last value that was counted."""
+        """Monotonic time of the last value on the counted line."""
         self.moved_seconds: float | None = None
-        """Monotonic time of the last value that added something; None when none ever did."""
+        """Monotonic time of the last value that was another one, on the line or beyond the range; None when
+        none ever was."""
         self.broken_seconds: float | None = None
         """Since when the energy is known without a break: what was drawn just before is lost."""
         self.began_again = False
         """Whether what was restored could not be gone on from."""
         self._max_watts = max_watts
         self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
+        self._may_leap, self._most_watts = may_leap, most_watts
         self._proven_watts = 0.0
         self._published = 0
         self._base: _Point | None = None
         self._line: deque[_Point] = deque()
         """Points of the counted line before the base, a few seconds of them."""
+        self._sure: _Point | None = None
+        """The newest point that no later value can deny."""
+        self._sure_published = 0
+        self._least_watts = math.inf
         self._former: _Point | None = None
         self._held: _Held | None = None
         self._leapt_seconds: float | None = None
@@ -156,6 +185,7 @@ class EnergyCounter:
     def bound(self, bounds: Bounds) -> None:
         """What the part can draw is known better now."""
         self._max_watts, self._ordinary_watts = bounds.possible_watts, bounds.ordinary_watts
+        self._may_leap, self._most_watts = bounds.may_leap, bounds.most_watts
 
     @property
     def max_watts(self) -> float:
@@ -173,6 +203,26 @@ class EnergyCounter:
         return self._published / _MICROJOULES
 
     @property
+    def is_holding(self) -> bool:
+        """Whether the last values are beside the counted line."""
+        return self._held is not None
+
+    @property
+    def pending_microjoules(self) -> int:
+        """Counted and not yet published; below 0 for what is owed."""
+        return 0 if self._base is None else self._base.total - self._published
+
+    @property
+    def sure_seconds(self) -> float | None:
+        """Monotonic time of the newest value that no later one can deny; None before the first."""
+        return None if self._sure is None else self._sure.seconds
+
+    @property
+    def sure_joules(self) -> float:
+        """Joules at `sure_seconds`; never decreases."""
+        return self._sure_published / _MICROJOULES
+
+    @property
     def wrap_seconds(self) -> float | None:
         """The shortest time in which the register can come round, None when it has no known range."""
         if self.range_microjoules is None:
@@ -180,17 +230,17 @@ class EnergyCounter:
         return self.range_microjoules / _MICROJOULES / self.max_watts
 
     def settled_joules(self, seconds: float) -> float | None:
-        """Joules at the time of a value that was held then; None for another time, or while it is held."""
+        """Joules at the time of a value that was doubtful then; None for another time, or while it is."""
         total = next((total for at, total in self._settled if at == seconds), None)
         return None if total is None else total / _MICROJOULES
 
     def saved(self) -> SavedRegister | None:
         """What another process needs to go on from here; None before the first value."""
-        base = self._base
-        if base is None:
+        sure = self._sure
+        if sure is None:
             return None
         return SavedRegister(
-            base.raw, base.seconds, base.slept_seconds, base.total, self._published, self._proven_watts
+            sure.raw, sure.seconds, sure.slept_seconds, sure.total, self._published, self._proven_watts
         )
 
     def restore(self, saved: SavedRegister) -> None:
@@ -199,8 +249,8 @@ class EnergyCounter:
         Where the register was set back meanwhile, counting begins at 0 again: to go on from less than what
         was published last would look as if all of it had been drawn once more.
         """
-        self._base = _Point(saved.raw, saved.seconds, saved.slept_seconds, saved.microjoules)
-        self._published = saved.published
+        self._base = self._sure = _Point(saved.raw, saved.seconds, saved.slept_seconds, saved.microjoules)
+        self._published = self._sure_published = saved.published
         self._proven_watts = saved.proven_watts
 
     def observe(self, raw_microjoules: int, now_seconds: float, slept_seconds: float = 0.0) -> bool:
@@ -217,11 +267,16 @@ class EnergyCounter:
         """
         value = _Point(raw_microjoules, now_seconds, slept_seconds, 0)
         if self._base is None:
-            self._rebase(structs.replace(value, total=self._published))
+            self._sure = structs.replace(value, total=self._published)
+            self._take(self._sure)
             return True
         if not (self._continue_held(value) or self._continue_line(value)):
             self._hold(value)
         return self._held is None
+
+    @property
+    def _is_doubted(self) -> bool:
+        return self._may_leap or self._leapt_seconds is not None
 
     def _allowed_watts(self) -> float:
         if self._leapt_seconds is None or not self._recent:
@@ -254,8 +309,15 @@ class EnergyCounter:
             self._reject_held_point(held.points.pop(), point)
         held.ignored = 0
         held.points.append(structs.replace(value, total=point.total + step))
+        if held.kind == "out_of_range" and held.is_moving:
+            self.moved_seconds = value.seconds
         if self._is_confirmed(held):
             self._adopt(held, base)
+        elif held.seconds > _LONGEST_HELD_SECONDS and held.is_moving:
+            self.rejected[held.kind] += len(held.points)
+            self._held = None
+        elif held.seconds > _LONGEST_HELD_SECONDS:
+            del held.points[1]
         return True
 
     def _reject_held_point(self, false: _Point, before: _Point) -> None:
@@ -269,6 +331,9 @@ class EnergyCounter:
             return False
         strict = is_impossible or held.kind == "out_of_range" or self._leapt_seconds is not None
         if held.seconds < (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
+            return False
+        first, end = held.points[0], held.points[-1]
+        if _watts(end.total - first.total, first, end) > self._most_watts:
             return False
         *former, last = held.steps_watts()
         usual = statistics.median([held.jump_watts, *former]) * _RECENT_MARGIN
@@ -287,9 +352,12 @@ class EnergyCounter:
             self.rejected["too_fast"] += 1
             if base.raw - value.raw > _JITTER_MICROJOULES:
                 self._leapt_seconds = value.seconds
-            base, step = earlier, value.raw - earlier.raw
+            step = value.raw - earlier.raw
             if self._recent:
                 self._recent.pop()
+            denied = [point for point in (*self._line, base) if point.seconds > earlier.seconds]
+            self._spread(denied, earlier, value, step)
+            base = earlier
             self._line = deque(point for point in self._line if point.seconds < base.seconds)
         self._deny(base, value, step)
         self._advance(base, structs.replace(value, total=base.total + step))
@@ -297,6 +365,8 @@ class EnergyCounter:
 
     def _earlier_point(self, base: _Point, value: _Point) -> _Point | None:
         """The newest point that a value below the base goes on from: what was counted since was false."""
+        if value.raw == 0:  # a read that failed, and not a register just where it once was set back to
+            return None
         former = self._former
         if former is not None and value.seconds - former.seconds > _FORMER_SECONDS:
             self._former = former = None
@@ -309,15 +379,19 @@ class EnergyCounter:
         return None
 
     def _deny(self, base: _Point, value: _Point, step: int) -> None:
-        """What was held was false: its times lie on the line from ``base`` to ``value``."""
+        """What was held was false."""
         held, self._held = self._held, None
         if held is None:
             return
         self.rejected[held.kind] += len(held.points)
         if held.kind == "too_fast":
             self._leapt_seconds = value.seconds
+        self._spread(held.points, base, value, step)
+
+    def _spread(self, false: Iterable[_Point], base: _Point, value: _Point, step: int) -> None:
+        """The times of false values lie on the line from ``base`` to ``value``."""
         span = value.seconds - base.seconds
-        for point in held.points:
+        for point in false:
             share = (point.seconds - base.seconds) / span if span > 0 else 0.0
             self._settled.append((point.seconds, base.total + int(step * share)))
 
@@ -368,44 +442,79 @@ class EnergyCounter:
             self.rejected[held.kind] += 1
         jump = held.jump if is_counted else -self._unsure(base)
         if not is_counted and self.last_good_seconds is None:
-            jump, self._published, self.began_again = -base.total, 0, True
-        self._settled.extend((point.seconds, point.total + jump) for point in held.points)
+            jump, self._published, self._sure_published, self.began_again = -base.total, 0, 0, True
+        self._settled.extend((point.seconds, point.total) for point in (*self._line, base))
         self._held = None
         self._recent.append(steady_watts)
-        last = held.points[-1]
-        self._rebase(structs.replace(last, total=last.total + jump))
+        *line, last = (structs.replace(point, total=point.total + jump) for point in held.points)
+        self._line = deque(line)
+        self._sure = structs.replace(base, total=base.total + min(jump, 0))
+        self._take(last)
         self._former = base if held.kind == "too_fast" else None
 
     def _unsure(self, base: _Point) -> int:
-        """Microjoules of the last step, where a register that leaps was set back right after a high one."""
-        if self._leapt_seconds is None or not (self._line and self._recent):
-            return 0
-        before = self._line[-1]
-        usual = statistics.median(self._recent) * _RECENT_MARGIN
-        step = base.total - before.total
-        return step if _watts(step, before, base) > max(usual, _LEAST_ALLOWED_WATTS) else 0
-
-    def _rebase(self, value: _Point) -> None:
-        self._line.clear()
-        self._take(value)
+        """Microjoules of the last values before a set-back, which no later one can confirm."""
+        sure = base if self._sure is None else self._sure
+        return max(base.total - max(sure.total, self._published), 0)
 
     def _advance(self, base: _Point, value: _Point) -> None:
         self._count_wraps(base, value)
         if value.seconds - base.seconds >= _SHORTEST_JUDGED_SECONDS / 2:
-            self._recent.append(_watts(value.total - base.total, base, value))
-        if not self._line or base.seconds - self._line[-1].seconds >= _LINE_STEP_SECONDS:
-            self._line.append(base)
-        while value.seconds - self._line[0].seconds > _LINE_SECONDS and len(self._line) > 1:
-            self._line.popleft()
+            watts = _watts(value.total - base.total, base, value)
+            self._recent.append(watts)
+            self._least_watts = min(self._least_watts, watts)
         if self._leapt_seconds is not None and value.seconds - self._leapt_seconds > _LEAPER_SECONDS:
             self._leapt_seconds = None
+        self._line.append(base)
         self._take(value)
+        # the sure point stays, however old it is: after a gap it is all there is to return to
+        oldest = min(
+            value.seconds - _LINE_SECONDS, value.seconds if self._sure is None else self._sure.seconds
+        )
+        while len(self._line) > 1 and self._line[0].seconds < oldest:
+            self._line.popleft()
 
     def _take(self, value: _Point) -> None:
-        self._base = value
-        if value.total > self._published:
-            self._published, self.moved_seconds = value.total, value.seconds
-        self.last_good_seconds = value.seconds
+        if self._base is not None and value.raw != self._base.raw:
+            self.moved_seconds = value.seconds
+        self._base, self.last_good_seconds = value, value.seconds
+        self._publish(value)
+
+    def _publish(self, base: _Point) -> None:
+        """What no later value can deny, and what a part draws at least."""
+        sure = self._make_sure(base)
+        self._sure_published = max(self._sure_published, sure.total)
+        pending = base.total - sure.total
+        if pending > 0:
+            # the sure point may have been false at its own time: later ones say less then
+            points = (sure, *(point for point in self._line if point.seconds > sure.seconds))
+            watts = self._steady_watts() * _MICROJOULES
+            least = min(point.total + int(watts * _seconds(point, base)) for point in points) - sure.total
+            is_steady = self._leapt_seconds is not None or pending <= least * _ORDINARY_MARGIN
+            pending = min(pending, max(least, 0)) if is_steady else 0
+        self._published = max(self._published, sure.total + pending)
+
+    def _steady_watts(self) -> float:
+        """What the part draws at least: of late; ever, where the register was caught with a false value."""
+        recent = list(self._recent)[-_STEADY_STEPS:]
+        if len(recent) < _STEADY_STEPS:
+            return 0.0
+        return min(recent) if self._leapt_seconds is None else self._least_watts
+
+    def _make_sure(self, base: _Point) -> _Point:
+        """The newest point of the line that was followed by values for long enough."""
+        sure = self._sure or base
+        wait_seconds = 0.0
+        if self._is_doubted:
+            wait_seconds = _CONFIRM_SECONDS if self._leapt_seconds is None else _CONFIRM_DOUBTFUL_SECONDS
+        for point in (*self._line, base):
+            if point.seconds > base.seconds - wait_seconds:
+                break
+            if point.seconds > sure.seconds:
+                self._settled.append((point.seconds, point.total))
+                sure = point
+        self._sure = sure if self._is_doubted else base
+        return self._sure
 
     def _is_out_of_range(self, value: _Point) -> bool:
         return self.range_microjoules is not None and value.raw > self.range_microjoules

@@ -223,10 +223,13 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[t
         for name in os.listdir(place):  # noqa: PTH208
             if (file := _FILE.match(name)) is not None:
                 channels.setdefault((file[1], file[2]), set()).add(file[3])
+        has_power = any(quantity in ("power", "energy") for quantity, _ in channels)
         for (quantity, number), files in sorted(channels.items()):
             label = _label(place, quantity, number)
             rank = next((n for n, rule in enumerate(rules) if rule.matches(driver, label, place)), None)
             value = _value(place, quantity, number, files, channels)
+            if value is not None and value[0] == "volts_amperes" and has_power:
+                continue  # the device has multiplied them
             if rank is not None and value is not None:
                 kind, paths = value
                 shown, device = os.path.relpath(paths[0], sysfs), os.path.realpath(places[-1])
@@ -317,6 +320,8 @@ class HwmonSource(Source):
                 path=sensor.shown_path,
                 joules=zone.joules,
                 sampled_seconds=zone.sampled_seconds,
+                sure_joules=zone.counter.sure_joules if zone.is_counter else None,
+                sure_seconds=zone.counter.sure_seconds if zone.is_counter else None,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.broken_seconds,
                 standing=zone.is_standing,

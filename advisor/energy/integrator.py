@@ -18,7 +18,7 @@ class Integrator:
     is_counter
         Whether values are microjoules so far; else they are the microwatts of a moment.
     most_watts
-        What a counter's part cannot exceed.
+        What no part exceeds; a power beyond it is nonsense.
     longest_gap_seconds
         Powers further apart are not joined: what was drawn in between is unknown.
     may_be_zero
@@ -41,6 +41,7 @@ class Integrator:
         """Monotonic time of the last value."""
         self.watts: float | None = None
         """The last power; None for a counter, and where the last read gave none."""
+        self._most_watts = most_watts
         self._longest_gap_seconds, self._may_be_zero = longest_gap_seconds, may_be_zero
         self._last: tuple[float, float] | None = None
         self._lost_seconds: float | None = None
@@ -78,6 +79,9 @@ class Integrator:
             self.joules = self.counter.joules
         elif raw <= 0 and not self._may_be_zero:
             self.read_errors["zero"] += 1
+        elif raw > self._most_watts * 1e6:
+            # firmware without a reading says all ones: 4.29 MW
+            self.counter.rejected["too_fast"] += 1
         else:
             self.read_seconds = now
             self._integrate(max(raw, 0) / 1e6, now)

@@ -274,7 +274,10 @@ class Meter:
         if window is None:
             window = self._windows[zone.name] = PowerWindow()
         if zone.sampled_seconds is not None:
-            window.add(zone.sampled_seconds, zone.joules, interval_seconds, zone.broken_seconds)
+            seconds, joules = zone.sure_seconds, zone.sure_joules
+            if seconds is None or joules is None:
+                seconds, joules = zone.sampled_seconds, zone.joules
+            window.add(seconds, joules, interval_seconds, zone.broken_seconds)
         return window.watts(interval_seconds)
 
     def settled(
@@ -289,26 +292,30 @@ class Meter:
         A doubtful value adds nothing until those after it confirm it. Where the last reading has one, this
         waits for them, at most ``longest_seconds``, and puts what they say into the readings.
         """
-        if readings and not readings[-1].is_settled:
-            end = self._clock() + longest_seconds
-            while not self.read().is_settled and self._clock() < end:
-                sleep(_SETTLE_POLL_SECONDS)
-        with self._lock:
-            return [self._settle(reading) for reading in readings]
+        end = self._clock() + longest_seconds
+        while readings and not self.settle(readings[-1]).is_settled and self._clock() < end:
+            sleep(_SETTLE_POLL_SECONDS)
+            self.read()
+        return [self.settle(reading) for reading in readings]
 
-    def _settle(self, reading: MeterReading) -> MeterReading:
+    def settle(self, reading: MeterReading) -> MeterReading:
+        """The reading with what is known by now of the joules at its moment."""
         if reading.is_settled:
             return reading
         joules = dict(reading.joules)
-        zones = []
-        for zone in reading.zones:
-            if not zone.is_settled and zone.read_seconds is not None and zone.is_shown:
-                settled = self._source.settled_joules(zone.name, zone.read_seconds)
-                if settled is not None:
-                    zone = structs.replace(zone, joules=settled, sampled_seconds=zone.read_seconds)
-                    joules |= {zone.name: settled} if zone.name in joules else {}
-            zones.append(zone)
-        return structs.replace(reading, joules=joules, zones=tuple(zones))
+        with self._lock:
+            zones = tuple(self._settle(zone) for zone in reading.zones)
+        joules |= {zone.name: zone.joules for zone in zones if zone.is_shown and zone.name in joules}
+        return structs.replace(reading, joules=joules, zones=zones)
+
+    def _settle(self, zone: ZoneReport) -> ZoneReport:
+        seconds = zone.read_seconds
+        if zone.is_settled or seconds is None or not zone.is_shown:
+            return zone
+        settled = self._source.settled_joules(zone.name, seconds)
+        if settled is None:
+            return zone
+        return structs.replace(zone, joules=settled, sampled_seconds=seconds, sure_seconds=seconds)
 
 
 def _moment(shown: Sequence[ZoneReport], began: float, now: float) -> float:
@@ -385,7 +392,7 @@ def open_meter(
     source: Source = CombinedSource([counters, *others]) if others else counters
     if not has_moving_host(counters, sleep=sleep):
         sensors.sample(time.monotonic)
-        if any(zone.domain in HOST_DOMAINS and not zone.standing for zone in sensors.report()):
+        if any(_gives_host(zone) for zone in sensors.report()):
             source = CombinedSource([*others, counters])
         elif redfish is not None:
             source = CombinedSource([*reversed(others), counters])
@@ -401,6 +408,10 @@ def open_meter(
         on_unsaved=on_unsaved,
         host_rule=host_rule,
     )
+
+
+def _gives_host(zone: ZoneReport) -> bool:
+    return zone.domain in HOST_DOMAINS and not zone.standing and zone.sampled_seconds is not None
 
 
 def _parts(source: Source) -> tuple[Source, ...]:

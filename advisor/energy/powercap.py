@@ -71,7 +71,11 @@ class _Register:
     def __init__(self, zone: Zone, saved: SavedZone | None) -> None:
         self.zone = zone
         self.counter = EnergyCounter(
-            zone.range_microjoules, zone.bounds.possible_watts, zone.bounds.ordinary_watts
+            zone.range_microjoules,
+            zone.bounds.possible_watts,
+            zone.bounds.ordinary_watts,
+            may_leap=zone.bounds.may_leap,
+            most_watts=zone.bounds.most_watts,
         )
         saved_register = None if saved is None else saved.registers.get(zone.entry)
         self.restored_seconds = None if saved_register is None else saved_register.seconds
@@ -159,8 +163,14 @@ class _Tracked:
         step = max(serving.counter.microjoules - serving.passed_on, 0)
         self.microjoules += step
         for register in self.registers:
-            # one that could not be read will bring this step once more when it can
-            passed_on = register.counter.microjoules if register in fresh else register.passed_on + step
+            # one that could not be read, or is in doubt, will bring this step once more when it can
+            passed_on = register.passed_on + step
+            own, lead = register.counter, serving.counter
+            if register is serving:
+                passed_on = own.microjoules
+            elif register in fresh and not (own.is_holding or lead.is_holding):
+                # it goes on with what the serving one has not published yet
+                passed_on = own.microjoules + own.pending_microjoules - lead.pending_microjoules
             register.passed_on = max(passed_on, register.passed_on)
 
     def _latest(
@@ -285,6 +295,8 @@ class PowercapSource(Source):
                 path=zone.register.zone.shown_path,
                 joules=zone.microjoules / 1e6,
                 sampled_seconds=zone.counter.last_good_seconds,
+                sure_joules=zone.microjoules / 1e6 + zone.counter.sure_joules - zone.counter.joules,
+                sure_seconds=zone.counter.sure_seconds,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",

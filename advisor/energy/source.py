@@ -35,8 +35,11 @@ class ZoneReport(Struct, frozen=True):
     joules: float
     sampled_seconds: float | None
     """Monotonic time of the last value that was counted; None when there was none."""
+    sure_joules: float | None = None
+    sure_seconds: float | None = None
+    """Joules at a moment, where the values since may still be denied; None where none can be."""
     read_seconds: float | None = None
-    """Monotonic time of the last value; later than ``sampled_seconds`` while that value is doubtful."""
+    """Monotonic time of the last value; later than ``sampled_seconds`` while that value is held."""
     broken_seconds: float | None = None
     """Since when no energy is missing; None when none ever was."""
     role: str = "counted"
@@ -69,7 +72,8 @@ class ZoneReport(Struct, frozen=True):
     @property
     def is_settled(self) -> bool:
         """Whether the last value is counted."""
-        return self.read_seconds is None or self.sampled_seconds == self.read_seconds
+        counted = self.sampled_seconds if self.sure_seconds is None else self.sure_seconds
+        return self.read_seconds is None or counted == self.read_seconds
 
 
 class SavedZone(Struct, frozen=True):

@@ -12,7 +12,7 @@ import pytest
 
 from advisor.containers.engine import EngineAddress
 from advisor.containers.group_watcher import Groups
-from advisor.energy.meter import Meter
+from advisor.energy.meter import Meter, MeterReading
 from advisor.errors import EnergyError
 from exporters.docker_stats import GroupCollector, Settings
 from tests.support.exporter_client import page_of, render
@@ -96,6 +96,10 @@ class HeldMeter(ConstantMeter):
 
     def __init__(self) -> None:
         super().__init__(1000.0)
+
+    def settle(self, reading: MeterReading) -> MeterReading:
+        """It is always sure."""
+        return reading
 
     def stop(self) -> None:
         """Nothing to end."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec import structs
+
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container
 from advisor.containers.state import SavedContainers
 from advisor.energy.meter import MeterReading
+from advisor.energy.source import ZoneReport
 from advisor.errors import EnergyError
 from tests.support.cgroup_tree import CgroupTree, Layout
 from tests.support.clock import FakeClock
@@ -37,6 +40,9 @@ class ContainerWorld:
         self.joules: dict[str, float] = {"package_0": 0.0, "dram_0": 0.0}
         self.busy: float | None = 0.0
         self.meter_fails = False
+        self.doubtful_seconds = 0.0
+        """How long after a reading its joules are certain."""
+        self._history: dict[float, dict[str, float]] = {}
         self._folder, self._has_meter, self._is_local = folder, has_meter, is_local
         self.open_monitor(None)
 
@@ -47,6 +53,7 @@ class ContainerWorld:
             Cgroups(str(self.tree.root), str(self.procfs), sysfs, counts=self.counts),
             procfs=str(self.procfs),
             read_meter=self.read_meter if self._has_meter else None,
+            settle=self.settle,
             is_local=self._is_local,
             counts=self.counts,
             saved=saved,
@@ -56,15 +63,27 @@ class ContainerWorld:
     def read_meter(self) -> MeterReading:
         if self.meter_fails:
             raise EnergyError("nothing to read")
+        now = self.clock.seconds
+        self._history[now] = dict(self.joules)
+        sure = max((at for at in self._history if at <= now - self.doubtful_seconds), default=now)
+        zones = () if sure == now else (ZoneReport("package_0", "package", "", 0.0, now, 0.0, sure, now),)
         return MeterReading(
-            unix_seconds=self.clock.seconds,
-            monotonic_seconds=self.clock.seconds,
-            joules=dict(self.joules),
+            unix_seconds=now,
+            monotonic_seconds=now,
+            joules=self._history[sure],
+            zones=zones,
             power_watts={},
             cpu_busy_seconds=self.busy,
             cpu_total_seconds=None if self.busy is None else 4 * self.clock.seconds,
             uncertainty_ratio=None,
         )
+
+    def settle(self, reading: MeterReading) -> MeterReading:
+        """As `Meter.settle` does."""
+        at = reading.monotonic_seconds
+        if self.clock.seconds - at < self.doubtful_seconds:
+            return reading
+        return structs.replace(reading, joules=self._history[at], zones=())
 
     def pass_time(
         self, seconds: float, *, package: float = 0.0, dram: float = 0.0, busy: float = 0.0

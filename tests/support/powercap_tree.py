@@ -8,12 +8,15 @@ whole microjoules; files show it modulo the range, as the hardware does.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-__all__ = ["PowercapTree", "Register"]
+__all__ = ["INTEL_LIMITS", "PowercapTree", "Register"]
 
 LARGE_RANGE_UJ = 262_143_328_850
 SMALL_RANGE_UJ = 65_532_610_987
+INTEL_LIMITS: Mapping[str, int] = MappingProxyType({"constraint_0_max_power_uw": 400_000_000})
 
 
 class Register:
@@ -113,9 +116,12 @@ class PowercapTree:
         *,
         range_uj: int | None = LARGE_RANGE_UJ,
         start_uj: int = 0,
-        limits_uw: dict[str, int] | None = None,
+        limits_uw: Mapping[str, int] = INTEL_LIMITS,
     ) -> Register:
-        """Add a zone: ``entry`` as in ``intel-rapl:0:1``, ``name`` what its name file says."""
+        """Add a zone: ``entry`` as in ``intel-rapl:0:1``, ``name`` what its name file says.
+
+        AMD's parts list no limits (``{}``).
+        """
         folder = self.folder(entry)
         folder.mkdir(parents=True)
         kind = entry.partition(":")[0]
@@ -124,7 +130,7 @@ class PowercapTree:
         (folder / "name").write_text(f"{name}\n")
         if range_uj is not None:
             (folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
-        for limit, value in (limits_uw or {}).items():
+        for limit, value in limits_uw.items():
             (folder / limit).write_text(f"{value}\n")
         register = Register(folder, range_uj, start_uj)
         register.show()

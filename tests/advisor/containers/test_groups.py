@@ -176,3 +176,30 @@ def test_a_kubelet_elsewhere_is_not_asked_in_clear() -> None:
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="expected a regular expression"):
         unit_patterns(["("])
+
+
+def test_containers_that_the_runtime_put_elsewhere_are_their_pod_s(tmp_path: Path) -> None:
+    """spin's shim 180, kubernetes 106514: the pod's slice is empty, its container at the root or in a unit.
+
+    Each is a group of its own with the pod's name.
+    """
+    slice_, container = f"kubepods-burstable-pod{SYSTEMD}.slice", "c" * 64
+    base = tree(
+        tmp_path,
+        f"kubepods.slice/kubepods-burstable.slice/{slice_}",
+        f"{slice_}:cri-containerd:{container}",
+        f"system.slice/containerd.service/{slice_}:cri-containerd:{'d' * 64}",
+    )
+    groups = find_groups(str(base), pods=True, names={UID: Pod(UID, "shop", "cart")})
+    assert len(groups) == len({group.id for group in groups.values()}) == 3
+    assert {group.name for group in groups.values()} == {"shop/cart"}
+    assert {group.labels["pod"] for group in groups.values()} == {"cart"}
+
+
+def test_pods_of_a_node_that_is_a_container_are_found(tmp_path: Path) -> None:
+    """kind: the node's kubelet keeps its pods below kubelet.slice, with its name in front of theirs."""
+    node = f"system.slice/docker-{'e' * 64}.scope/kubelet.slice/kubelet-kubepods.slice"
+    base = tree(
+        tmp_path, f"{node}/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod{SYSTEMD}.slice"
+    )
+    assert {group.id for group in find_groups(str(base), pods=True).values()} == {UID}

@@ -501,6 +501,56 @@ def test_a_thousand_containers_come_and_go(tmp_path: Path) -> None:
     assert holds(energy)
 
 
+def test_joules_that_are_certain_seconds_later_belong_to_who_ran_then(tmp_path: Path) -> None:
+    """80 J in the second of 1 s of CPU of 1.1 s; the meter is sure of them when it is long gone."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    for _ in range(3):
+        world.pass_time(1.0, package=6.0, busy=0.1)
+        world.monitor.tick()
+    world.doubtful_seconds = 3.0
+    world.pass_time(1.0, package=80.0, busy=1.1)
+    world.tree.cpu(WEB.id, 1.0)
+    world.tree.parent_cpu(1.0)
+    early = known(world.monitor.tick().energy)
+    world.tree.remove(WEB.id)
+    world.monitor.apply(Ended(WEB.id))
+    for _ in range(4):
+        world.pass_time(1.0, package=6.0, busy=0.1)
+        energy = known(world.monitor.tick().energy)
+    assert early.host == 18.0
+    assert energy.host == 18.0 + 80.0 + 6.0
+    assert energy.exited["full"] == pytest.approx(80.0 / 1.1)
+    assert holds(energy)
+
+
+def test_windows_whose_joules_are_not_certain_yet_are_shared_after_a_restart(tmp_path: Path) -> None:
+    """60 J of 1 s of CPU in 2; the process ends before the meter is sure of them."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.pass_time(1.0, package=6.0, busy=0.1)
+    world.monitor.tick()
+    world.doubtful_seconds = 3.0
+    world.pass_time(1.0, package=60.0, busy=2.0)
+    world.tree.cpu(WEB.id, 1.0)
+    world.monitor.tick()
+    restarted(world, WEB)
+    world.doubtful_seconds = 0.0
+    energy = known(world.monitor.tick().energy)
+    assert energy.host == 66.0
+    assert energy.containers["full"][WEB.id] == 30.0
+    assert holds(energy)
+
+
+def test_a_counter_that_takes_a_step_back_was_not_begun_again(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    for joules in (1000.0, -50.0, 100.0):
+        world.pass_time(1.0, package=joules, busy=1.0)
+        energy = known(world.monitor.tick().energy)
+    assert energy.host == 1050.0
+
+
 def restarted(world: ContainerWorld, *containers: Container) -> None:
     """Another process takes over the same host from what the first saved; the engine lists ``containers``."""
     saved = world.monitor.save()

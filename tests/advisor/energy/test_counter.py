@@ -51,7 +51,8 @@ def test_a_jump_above_what_the_part_can_draw_is_rejected() -> None:
     """5 000 J within a second from a part of at most 400 W; 600 J within two seconds are believed."""
     counter = observed(EnergyCounter(RANGE_UJ, 400), (0, 0.0), (5_000_000_000, 1.0), (600_000_000, 2.0))
     assert counter.rejected == {"too_fast": 1}
-    assert counter.joules == 600.0
+    assert counter.settled_joules(1.0) == 300.0
+    assert observed(counter, (1_800_000_000, 8.0)).joules == 600.0
 
 
 def test_backwards_without_a_range_is_no_wrap() -> None:
@@ -121,17 +122,70 @@ def watched(counter: EnergyCounter, values: list[tuple[float, int]]) -> list[flo
 
 
 def test_a_value_that_leaps_ahead_adds_nothing_at_any_moment() -> None:
-    """6 W; the second and third second read 700 J ahead."""
+    """6 W; the second and third second read 700 J ahead. Then its last values wait until it is steady."""
     values = [(0, 0), (1, 6_000_000), (2, 712_000_000), (3, 718_000_000), (4, 24_000_000), (5, 30_000_000)]
     counter = EnergyCounter(RANGE_UJ, 400, 150)
-    assert watched(counter, values) == [0.0, 6.0, 6.0, 6.0, 24.0, 30.0]
+    assert watched(counter, [*values, (6, 36_000_000)]) == [0.0, 6.0, 6.0, 6.0, 6.0, 30.0, 36.0]
     assert counter.rejected == {"too_fast": 2}
 
 
 def test_leaps_of_another_size_each_second_add_nothing() -> None:
     """Three false values in a row, none of which goes on from the one before."""
     values = [(0, 0), (1, 6_000_000), (2, 512_000_000), (3, 318_000_000), (4, 900_000_000), (5, 30_000_000)]
-    assert watched(EnergyCounter(RANGE_UJ, 400, 150), values)[-1] == 30.0
+    joules = watched(EnergyCounter(RANGE_UJ, 400, 150), [*values, (6, 36_000_000), (7, 42_000_000)])
+    assert joules == [0.0, 6.0, 6.0, 6.0, 6.0, 6.0, 36.0, 42.0]
+
+
+def test_a_leap_that_the_part_could_have_drawn_is_never_published_where_registers_leap() -> None:
+    """6 W, and 100 J ahead in one second of three: what a second read adds waits for those after it."""
+    values = [(s, s * 6_000_000 + (100_000_000 if s % 3 == 2 else 0)) for s in range(60)]
+    joules = watched(EnergyCounter(RANGE_UJ, 400, 150, may_leap=True), values)
+    assert all(published <= second * 6.0 for second, published in enumerate(joules))
+    assert joules[57] >= 51 * 6.0
+
+
+def test_a_rise_of_a_register_that_may_leap_is_published_two_values_later() -> None:
+    """6 W, then 80 W: 2 s late, and at once when that is what it draws."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    values = [(s, (s * 6 + max(s - 4, 0) * 74) * 1_000_000) for s in range(9)]
+    assert watched(counter, values) == [0.0, 0.0, 0.0, 18.0, 24.0, 24.0, 24.0, 264.0, 344.0]
+
+
+def test_what_a_register_that_leaps_showed_just_before_a_set_back_is_lost() -> None:
+    """6 W; 100 J ahead in the tenth second and set back in the next: nobody can tell the two apart."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    values = [(s, 10**9 + s * 6_000_000) for s in range(10)]
+    values += [(10, 10**9 + 160_000_000), *((s, (s - 10) * 6_000_000) for s in range(11, 20))]
+    joules = watched(counter, values)
+    assert all(published <= second * 6.0 for second, published in enumerate(joules))
+    assert joules[-1] >= 17 * 6.0
+    assert counter.rejected == {"backwards": 1}
+
+
+def test_a_saved_value_is_one_that_nothing_denies() -> None:
+    """Saved while 100 J ahead: another process goes on from what was certain."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    watched(counter, [*((s, s * 6_000_000) for s in range(10)), (10, 160_000_000)])
+    saved = counter.saved()
+    assert saved is not None
+    later = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    later.restore(saved)
+    assert watched(later, [(s, s * 6_000_000) for s in range(30, 36)])[-1] == 35 * 6.0
+
+
+def test_two_leaps_right_after_a_gap_are_left_out() -> None:
+    """50 W; after a gap of 30 s two reads are 696 J ahead, as 150 W over the gap allow."""
+    counter = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    watched(counter, [(s, s * 50_000_000) for s in range(10)])
+    saved = counter.saved()
+    assert saved is not None
+    later = EnergyCounter(RANGE_UJ, 400, 150, may_leap=True)
+    later.restore(saved)
+    values = [(40, 2_696_000_000), (41, 2_746_000_000), *((s, s * 50_000_000) for s in range(42, 50))]
+    joules = watched(later, values)
+    assert all(published <= second * 50.0 for (second, _), published in zip(values, joules, strict=True))
+    assert joules[-1] >= 43 * 50.0
+    assert later.rejected == {"too_fast": 1}
 
 
 def test_a_leap_small_enough_to_be_believed_is_taken_back() -> None:
@@ -144,7 +198,8 @@ def test_a_leap_small_enough_to_be_believed_is_taken_back() -> None:
 def test_a_register_that_was_caught_is_judged_by_what_it_drew_lately() -> None:
     """After one leap was denied, 100 J in a second beside 6 W wait for what follows."""
     values = [(0, 0), (1, 6_000_000), (2, 712_000_000), (3, 18_000_000), (4, 118_000_000), (5, 30_000_000)]
-    assert watched(EnergyCounter(RANGE_UJ, 400, 150), values) == [0.0, 6.0, 6.0, 18.0, 18.0, 30.0]
+    joules = watched(EnergyCounter(RANGE_UJ, 400, 150), [*values, (6, 36_000_000)])
+    assert joules == [0.0, 6.0, 6.0, 6.0, 6.0, 30.0, 36.0]
 
 
 def test_a_first_value_that_was_ahead_costs_the_time_until_it_is_clear() -> None:

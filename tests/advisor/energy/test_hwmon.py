@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.energy.hwmon import HwmonSource, hwmon_sensors, read_sensor_rules
+from advisor.energy.hwmon import HwmonSource, SensorRule, hwmon_sensors, read_sensor_rules
 from advisor.energy.meter import Meter, host_joules, open_meter
 from advisor.errors import InputError
 from tests.support.clock import FakeClock
@@ -166,3 +166,35 @@ def test_one_rule_says_which_joules_are_the_machine_s(
 def test_a_reading_says_by_which_rule_it_is_read(tmp_path: Path) -> None:
     meter = Meter(HwmonSource(str(tmp_path)), procfs=str(tmp_path), host_rule="system")
     assert meter.read().host_rule == "system"
+
+
+def test_a_meter_that_says_all_ones_is_no_meter(tmp_path: Path) -> None:
+    """lm-sensors 460: power_meter shows 4.29 MW for "no reading"; the estimate serves, and it is counted."""
+    device = hwmon_device(tmp_path, 0, "power_meter", below="device", power1_average=4_294_967_295_000)
+    source = HwmonSource(str(tmp_path))
+    source.sample(lambda: 1.0)
+    assert source.report()[0].sampled_seconds is None
+    assert source.report()[0].rejected == {"too_fast": 1}
+    (tmp_path / "stat").write_text("cpu 1 0 0 9 0 0 0 0\n")
+    meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path), sleep=lambda seconds: None)
+    assert meter.tier == "modelled"
+    (device / "power1_average").write_text("212000000\n")
+    assert open_meter(sysfs=str(tmp_path), procfs=str(tmp_path)).source == "hwmon"
+
+
+def test_what_a_device_has_multiplied_is_not_multiplied_again(tmp_path: Path) -> None:
+    """nut 2960: an INA219 on battery, -40 mA and 4 228 mV beside its own 176 mW: one sensor."""
+    files = {"in0_input": -4, "in1_input": 4228, "power1_input": 176_000, "curr1_input": -40}
+    hwmon_device(tmp_path, 2, "ina219", **files)
+    assert sensors(tmp_path) == {}
+    rules = (SensorRule("ina219", "psys"),)
+    assert [(s.zone, s.label, s.kind) for s in hwmon_sensors(str(tmp_path), rules)] == [
+        ("psys_0", "power1", "instant")
+    ]
+
+
+@pytest.mark.parametrize("driver", ["n6000bmc", "wormhole", "blackhole", "occ", "p9-occ"])
+def test_drivers_in_other_units_are_left_out(tmp_path: Path, driver: str) -> None:
+    """linux-dfl 25 and tt-kmd 5 show milliwatts, openbmc 2136 watts: none is taken without a word."""
+    hwmon_device(tmp_path, 0, driver, power1_input=27_320, power1_label="Board Power")
+    assert sensors(tmp_path) == {}

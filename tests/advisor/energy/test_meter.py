@@ -353,3 +353,13 @@ def test_published_joules_never_decrease_and_end_at_the_truth(
     end = bench.meter.read()
     assert end.joules["package_0"] == pytest.approx(bench.package.joules, abs=2e-6)
     assert end.joules["dram_0"] == pytest.approx(bench.dram.joules, abs=2e-6)
+
+
+def test_a_register_beyond_its_range_is_seen_to_move_at_the_start(tmp_path: Path) -> None:
+    """A range of 1 J and a register at 500 J: to prove the range wrong takes seconds, to see it move none."""
+    tree = PowercapTree(tmp_path)
+    register = tree.add("intel-rapl:0", "package-0", range_uj=None, start_uj=500_000_000)
+    (register.folder / "max_energy_range_uj").write_text("1000000\n")
+    assert (
+        open_meter(sysfs=str(tmp_path), sleep=lambda seconds: register.add(12.0 * seconds)).tier == "measured"
+    )

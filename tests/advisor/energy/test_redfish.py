@@ -242,3 +242,27 @@ def test_a_mistake_in_the_file_is_one_line_that_names_it(tmp_path: Path, text: s
         read_redfish_config(written(tmp_path, text))
     assert problem in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("power_control", "watts"),
+    [
+        # check_redfish 163: iDRAC tells no status
+        ([{"MemberId": "PowerControl",
+           "Name": "System Power Control", "PowerConsumedWatts": 464, "PowerCapacityWatts": 1800}], 464.0),
+        # ibm-openbmc 288: a limit that is null beside the power
+        ([{"MemberId": "0", "Name": "Chassis Power Control", "PowerConsumedWatts": 232.0,
+           "PowerLimit": {"LimitInWatts": None}, "Status": {"Health": "OK", "State": "Enabled"}}], 232.0),
+    ],
+)  # fmt: skip
+def test_power_controls_of_reports(power_control: object, watts: float) -> None:
+    with redfish(power_service(power_control)) as service:
+        assert client(service).watts() == watts
+
+
+def test_telegraf_9575_a_supply_without_an_output_hides_nothing() -> None:
+    """R720: the supply's output is null and its input the rating, 900 W; 154 W are drawn."""
+    supplies = [{"Name": "PS1 Status", "LastPowerOutputWatts": None, "PowerInputWatts": 900}]
+    control = [{"Name": "System Power Control", "PowerConsumedWatts": 154}]
+    with redfish(power_service(control, PowerSupplies=supplies)) as service:
+        assert client(service).watts() == 154.0

