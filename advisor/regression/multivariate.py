@@ -25,7 +25,7 @@ from advisor.regression.interval_bins import (
 )
 from advisor.regression.linear import one_feature
 
-__all__ = ["MultivariatePredictor", "drawn_rows"]
+__all__ = ["MultivariatePredictor", "clearly_better", "drawn_rows"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -255,8 +255,8 @@ def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margi
     committee = tuple(name for name in COMMITTEE if name in residuals)
     if len(committee) < _FEWEST_MEMBERS:
         return (simplest,)
-    together = _losses(np.mean([residuals[name] for name in committee], axis=0), weights, codes)
-    return (simplest,) if _clearly_less(losses[simplest], together, weights, codes) else committee
+    together = np.mean([residuals[name] for name in committee], axis=0)
+    return (simplest,) if clearly_better(residuals[simplest], together, weights, codes) else committee
 
 
 def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
@@ -268,9 +268,11 @@ def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
     return np.abs(residuals) + np.abs(residuals - shared[codes])
 
 
-def _clearly_less(losses: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
-    """Whether losses are less by more than chance among the groups would make them (two standard errors)."""
-    apart = weights * (others - losses)
+def clearly_better(residuals: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
+    """Whether held-out errors are less than ``others`` of the same rows by more than chance among the groups
+    would make them (two standard errors). ``codes`` number the groups from 0.
+    """
+    apart = weights * (_losses(others, weights, codes) - _losses(residuals, weights, codes))
     mean = float(apart.sum() / weights.sum())
     by_group = np.bincount(codes, apart - weights * mean)
     return mean > 2 * math.sqrt(float((by_group**2).sum())) / float(weights.sum())

@@ -81,6 +81,17 @@ def test_constant_targets_are_predicted_as_they_are() -> None:
     assert model.predict([[99.0]])[0] == pytest.approx(45)
 
 
+def test_a_kernel_does_not_swing_beyond_the_rows_that_it_was_fitted_to() -> None:
+    """Trees say beyond their rows what they say at the edge, and so does it: of a video whose frame rate no
+    other has, kernels were off by a factor of 8 000.
+    """
+    x, y = _law(200)
+    kernel = candidates(200, 2)["kernel_ridge"].fit(x, np.log(y))
+    edge = x.max(axis=0)
+    far = kernel.predict([[edge[0] + 7, 0.0], [0.0, edge[1] + 7]])
+    assert far.tolist() == pytest.approx(kernel.predict([[edge[0], 0.0], [0.0, edge[1]]]).tolist())
+
+
 def test_few_rows_let_only_simple_models_compete() -> None:
     model = MultivariatePredictor().fit(*_law(8))
     assert set(model.errors_) == {"mean", "line", "log_linear", "power_law"}
