@@ -261,11 +261,13 @@ def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margi
 
 def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
     """Error of each value, and of its comparison with others of its group: what all of a video share tells
-    nothing of which of its configurations is best. Of logarithms, for errors as shares of what was measured
-    would favour predictions that are too low.
+    nothing of which of its configurations is best. As factors, up and down alike: half as much and twice as
+    much are both off by 1. Errors as shares of what was measured would favour predictions that are too low.
     """
     shared = np.bincount(codes, weights * residuals) / np.bincount(codes, weights)
-    return np.abs(residuals) + np.abs(residuals - shared[codes])
+    apart = np.abs([residuals, residuals - shared[codes]])
+    # far beyond any use, and safe from overflow
+    return np.asarray(np.expm1(np.minimum(apart, 50)).sum(axis=0))
 
 
 def clearly_better(residuals: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
