@@ -105,6 +105,12 @@ class _Fitting:
     it, ``as_new`` from models that saw neither the group nor any row of its machine.
     """
 
+    matrix: FeatureMatrix
+    x: Floats
+    predictors: dict[str, MultivariatePredictor]
+    kept: dict[str, NDArray[np.int64]]
+    by_group: Logs
+
     def __init__(
         self, rows: Sequence[Case], repeats: Sequence[Sequence[Case]], groups: Sequence[str], seed: int
     ) -> None:
@@ -115,12 +121,12 @@ class _Fitting:
         self.without: tuple[str, ...] = ()
         self._learn()
         if LENGTH in self.matrix.numeric:
-            known = (self.matrix, self.x, self.predictors, self.kept, self.by_group)
+            with_length = (self.matrix, self.x, self.predictors, self.kept, self.by_group)
             self.without = (LENGTH,)
             self._learn()
-            if any(self._clearly_better(name, known[-1][name]) for name in self.predictors):
+            if any(self._clearly_better(name, with_length[-1][name]) for name in self.predictors):
                 self.without = ()
-                self.matrix, self.x, self.predictors, self.kept, self.by_group = known
+                self.matrix, self.x, self.predictors, self.kept, self.by_group = with_length
         self.by_row = {name: self._by_row(name) for name in self.predictors}
         self.as_new: Logs = {name: np.full(len(rows), np.nan) for name in self.predictors}
         for machine in self._machines_played():
@@ -130,9 +136,7 @@ class _Fitting:
         """Choose and fit the models of every target."""
         self.matrix = FeatureMatrix.learn(self.rows, self.without)
         self.x = self.matrix.rows(self.rows)
-        self.predictors: dict[str, MultivariatePredictor] = {}
-        self.kept: dict[str, NDArray[np.int64]] = {}
-        self.by_group: Logs = {}
+        self.predictors, self.kept, self.by_group = {}, {}, {}
         for name, y in self.y.items():
             has = np.flatnonzero(~np.isnan(y))
             if len(has):
