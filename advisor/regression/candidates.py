@@ -13,7 +13,7 @@ from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 __all__ = ["COMMITTEE", "PLAIN_SCALE", "HuberRidge", "LogarithmOfWideColumns", "candidates"]
 
@@ -124,8 +124,11 @@ def _flexible(rows: int, columns: int, seed: int) -> dict[str, BaseEstimator]:
     kernel = Nystroem(
         gamma=_KERNEL_SPREAD / columns, n_components=min(_KERNEL_CENTRES, rows // 2), random_state=seed
     )
+    # beyond the rows that it was fitted to a kernel swings by any factor: it says what it says at their edge,
+    # as trees do
+    edges = MinMaxScaler(clip=True)
     return {
-        "kernel_ridge": make_pipeline(StandardScaler(), kernel, HuberRidge(_KERNEL_ALPHAS)),
+        "kernel_ridge": make_pipeline(edges, StandardScaler(), kernel, HuberRidge(_KERNEL_ALPHAS)),
         "extra_trees": ExtraTreesRegressor(
             60,
             min_samples_leaf=max(4, rows // _MOST_LEAVES),

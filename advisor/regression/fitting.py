@@ -19,7 +19,7 @@ from advisor.regression.feature_matrix import LENGTH, FeatureMatrix
 from advisor.regression.features import TARGETS, Case
 from advisor.regression.interval_bins import HeldOutRow, IntervalBin
 from advisor.regression.model import TargetModel, TrainedModel, variances
-from advisor.regression.multivariate import MultivariatePredictor, drawn_rows
+from advisor.regression.multivariate import MultivariatePredictor, clearly_better, drawn_rows
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, explained, video_variances
 
 __all__ = ["TrainedModel", "train", "validation_groups"]
@@ -37,7 +37,6 @@ _REPEATS_KEPT = 4
 _FOLDS = 5
 _FEWER_FOLDS = 3
 _MACHINES_PLAYED = 6
-_ENERGY = "energy_joules_per_video_second"
 
 
 def _by_configuration(cases: Sequence[Case]) -> list[list[Case]]:
@@ -106,6 +105,12 @@ class _Fitting:
     it, ``as_new`` from models that saw neither the group nor any row of its machine.
     """
 
+    matrix: FeatureMatrix
+    x: Floats
+    predictors: dict[str, MultivariatePredictor]
+    kept: dict[str, NDArray[np.int64]]
+    by_group: Logs
+
     def __init__(
         self, rows: Sequence[Case], repeats: Sequence[Sequence[Case]], groups: Sequence[str], seed: int
     ) -> None:
@@ -113,43 +118,44 @@ class _Fitting:
         self.groups = np.array(groups)
         self.y = {n: np.array([c.targets.get(n, np.nan) for c in rows]) for n in TARGETS}
         self.weights = np.array([c.weight for c in rows])
-        self.matrix = FeatureMatrix.learn(rows)
-        self.without = self._aliases()
-        if self.without:
-            self.matrix = FeatureMatrix.learn(rows, self.without)
-        self.x = self.matrix.rows(rows)
-        self.predictors: dict[str, MultivariatePredictor] = {}
-        self.kept: dict[str, NDArray[np.int64]] = {}
-        self.by_group: Logs = {}
-        for name, y in self.y.items():
-            has = np.flatnonzero(~np.isnan(y))
-            if len(has):
-                predictor = self._fitted(self.x, name)
-                self.kept[name] = has[predictor.validated_]
-                self.predictors[name] = predictor
-                self.by_group[name] = self._filled(name, np.log(y[self.kept[name]]) - predictor.residuals_)
+        self.without: tuple[str, ...] = ()
+        self._learn()
+        if LENGTH in self.matrix.numeric:
+            with_length = (self.matrix, self.x, self.predictors, self.kept, self.by_group)
+            self.without = (LENGTH,)
+            self._learn()
+            if any(self._clearly_better(name, with_length[-1][name]) for name in self.predictors):
+                self.without = ()
+                self.matrix, self.x, self.predictors, self.kept, self.by_group = with_length
         self.by_row = {name: self._by_row(name) for name in self.predictors}
         self.as_new: Logs = {name: np.full(len(rows), np.nan) for name in self.predictors}
         for machine in self._machines_played():
             self._play_as_new(machine)
 
-    def _fitted(self, x: Floats, name: str) -> MultivariatePredictor:
-        has = ~np.isnan(self.y[name])
-        return MultivariatePredictor(seed=self.seed).fit(
-            x[has], self.y[name][has], self.groups[has].tolist(), self.weights[has]
-        )
+    def _learn(self) -> None:
+        """Choose and fit the models of every target."""
+        self.matrix = FeatureMatrix.learn(self.rows, self.without)
+        self.x = self.matrix.rows(self.rows)
+        self.predictors, self.kept, self.by_group = {}, {}, {}
+        for name, y in self.y.items():
+            has = np.flatnonzero(~np.isnan(y))
+            if len(has):
+                predictor = MultivariatePredictor(seed=self.seed).fit(
+                    self.x[has], y[has], self.groups[has].tolist(), self.weights[has]
+                )
+                self.kept[name] = has[predictor.validated_]
+                self.predictors[name] = predictor
+                self.by_group[name] = self._filled(name, np.log(y[self.kept[name]]) - predictor.residuals_)
 
-    def _aliases(self) -> tuple[str, ...]:
-        """The length of the video, where held-out videos are predicted no better with it.
+    def _clearly_better(self, name: str, logs: Floats) -> bool:
+        """Whether held-out videos are predicted better by ``logs`` than by what was learned last.
 
-        Of few videos each has a length of its own: it is then another name for the video.
+        It is asked of the length: of few videos each has one of its own, which is another name for the video.
         """
-        if LENGTH not in self.matrix.numeric:
-            return ()
-        name = next(n for n in (_ENERGY, *TARGETS) if not np.isnan(self.y[n]).all())
-        bare = FeatureMatrix.learn(self.rows, (LENGTH,))
-        given, without = (self._fitted(m.rows(self.rows), name).error_ratio_ for m in (self.matrix, bare))
-        return (LENGTH,) if given is not None and without is not None and without <= given else ()
+        both = np.flatnonzero(~np.isnan(logs) & ~np.isnan(self.by_group[name]))
+        residuals, others = (np.log(self.y[name][both]) - v[both] for v in (logs, self.by_group[name]))
+        codes = np.unique(self.groups[both], return_inverse=True)[1]
+        return clearly_better(residuals, others, self.weights[both], codes)
 
     def _filled(self, name: str, logs: Floats) -> Floats:
         every = np.full(len(self.rows), np.nan)

@@ -25,7 +25,7 @@ from advisor.regression.interval_bins import (
 )
 from advisor.regression.linear import one_feature
 
-__all__ = ["MultivariatePredictor", "drawn_rows"]
+__all__ = ["MultivariatePredictor", "clearly_better", "drawn_rows"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -255,22 +255,26 @@ def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margi
     committee = tuple(name for name in COMMITTEE if name in residuals)
     if len(committee) < _FEWEST_MEMBERS:
         return (simplest,)
-    together = _losses(np.mean([residuals[name] for name in committee], axis=0), weights, codes)
-    return (simplest,) if _clearly_less(losses[simplest], together, weights, codes) else committee
+    together = np.mean([residuals[name] for name in committee], axis=0)
+    return (simplest,) if clearly_better(residuals[simplest], together, weights, codes) else committee
 
 
 def _losses(residuals: Floats, weights: Floats, codes: Ints) -> Floats:
     """Error of each value, and of its comparison with others of its group: what all of a video share tells
-    nothing of which of its configurations is best. Of logarithms, for errors as shares of what was measured
-    would favour predictions that are too low.
+    nothing of which of its configurations is best. As factors, up and down alike: half as much and twice as
+    much are both off by 1. Errors as shares of what was measured would favour predictions that are too low.
     """
     shared = np.bincount(codes, weights * residuals) / np.bincount(codes, weights)
-    return np.abs(residuals) + np.abs(residuals - shared[codes])
+    apart = np.abs([residuals, residuals - shared[codes]])
+    # far beyond any use, and safe from overflow
+    return np.asarray(np.expm1(np.minimum(apart, 50)).sum(axis=0))
 
 
-def _clearly_less(losses: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
-    """Whether losses are less by more than chance among the groups would make them (two standard errors)."""
-    apart = weights * (others - losses)
+def clearly_better(residuals: Floats, others: Floats, weights: Floats, codes: Ints) -> bool:
+    """Whether held-out errors are less than ``others`` of the same rows by more than chance among the groups
+    would make them (two standard errors). ``codes`` number the groups from 0.
+    """
+    apart = weights * (_losses(others, weights, codes) - _losses(residuals, weights, codes))
     mean = float(apart.sum() / weights.sum())
     by_group = np.bincount(codes, apart - weights * mean)
     return mean > 2 * math.sqrt(float((by_group**2).sum())) / float(weights.sum())

@@ -50,7 +50,7 @@ __all__ = [
 
 Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
-FEATURES_VERSION = 5
+FEATURES_VERSION = 6
 """Counts changes of what features and model files mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
 _MANIFEST_FILE = "manifest.json"

@@ -92,6 +92,25 @@ def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: TrainedMod
     assert found.notes == ("machine new was never measured: give a calibration run of it, best of these: x",)
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_length_of_the_video_counts_where_it_tells_more_than_chance(tells: bool) -> None:
+    """Of eight videos each has a length of its own and is so much harder than the others, which has nothing
+    to do with it; or a second of ramping up is lost in each.
+    """
+    harder = [-0.35, 0.35, -0.2, -0.3, -0.15, 0.3, 0.1, 0.25]
+    cases = [
+        _case(
+            f"{video} {rate}",
+            10 * 2 ** (rate - 6) * (1 - 1 / seconds if tells else math.exp(harder[video])),
+            video=f"{video}",
+            numbers={"log_bitrate_kbps": float(rate), "log_video_seconds": math.log(seconds)},
+        )
+        for video, seconds in enumerate([2, 3, 4, 6, 9, 14, 20, 30])
+        for rate in range(6, 11)
+    ]
+    assert ("log_video_seconds" in train(cases).matrix.columns) is tells
+
+
 def test_outside_of_what_was_measured_the_interval_widens(trained: TrainedModel) -> None:
     """Bitrates from e^6 to e^9 were measured: e^12 is a span beyond, where watts may change as they did."""
     inside, outside = trained.predict([_case("x", 1.0, numbers={"log_bitrate_kbps": r}) for r in (9.0, 12.0)])
@@ -289,7 +308,7 @@ def test_a_half_written_folder_is_refused_in_words(stored: Path, damage: Any, sa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"features_version": 99}, "expected features version 5, found 99"),
+        ({"features_version": 99}, "expected features version 6, found 99"),
         ({"library_versions": {"scikit-learn": "0.1.2"}}, "made with scikit-learn 0.1.2"),
         ({"feature_names": ("other",)}, "its features are not those of its manifest"),
     ],

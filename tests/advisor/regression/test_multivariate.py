@@ -10,7 +10,7 @@ import advisor
 from advisor.errors import InputError
 from advisor.regression.candidates import HuberRidge, candidates
 from advisor.regression.interval_bins import conformal_quantile, mean_ratio_error, student_half_width
-from advisor.regression.multivariate import MultivariatePredictor
+from advisor.regression.multivariate import MultivariatePredictor, clearly_better
 
 
 def _law(rows: int, noise: float = 0.05, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -79,6 +79,29 @@ def test_constant_targets_are_predicted_as_they_are() -> None:
     model = MultivariatePredictor().fit(np.arange(30.0)[:, None], [45.0] * 30)
     assert model.chosen_ == ("mean",)
     assert model.predict([[99.0]])[0] == pytest.approx(45)
+
+
+def test_a_kernel_does_not_swing_beyond_the_rows_that_it_was_fitted_to() -> None:
+    """Trees say beyond their rows what they say at the edge, and so does it: of a video whose frame rate no
+    other has, kernels were off by a factor of 8 000.
+    """
+    x, y = _law(200)
+    kernel = candidates(200, 2)["kernel_ridge"].fit(x, np.log(y))
+    edge = x.max(axis=0)
+    far = kernel.predict([[edge[0] + 7, 0.0], [0.0, edge[1] + 7]])
+    assert far.tolist() == pytest.approx(kernel.predict([[edge[0], 0.0], [0.0, edge[1]]]).tolist())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_errors_are_compared_as_factors_up_and_down_alike(sign: int) -> None:
+    """One of 40 videos off by exp 3, a factor of 20, is 19 / 40 = 0.48 on the average; all off by exp 0.3
+    are 0.35. As logarithms they would be 0.075 and 0.3, three standard errors apart.
+    """
+    rare, common = np.zeros(40), np.full(40, 0.3 * sign)
+    rare[7] = 3.0 * sign
+    videos, weights = np.arange(40), np.ones(40)
+    assert not clearly_better(rare, common, weights, videos)
+    assert clearly_better(common / 2, common, weights, videos)
 
 
 def test_few_rows_let_only_simple_models_compete() -> None:
