@@ -15,8 +15,8 @@ __all__ = ["bytes_missing"]
 _SEGMENT_ID = 0x18538067
 _EBML_ID = 0x1A45DFA3
 _BOXES = (
-    *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid", b"meta"),
-    *(b"sidx", b"ssix", b"emsg", b"prft", b"mfra", b"pdin"),
+    *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid"),
+    *(b"meta", b"sidx", b"ssix", b"emsg", b"prft", b"mfra", b"pdin"),
 )
 """At the top of an ISO file. Behind the last of them cameras put data of their own, which are no boxes."""
 
