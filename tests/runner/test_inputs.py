@@ -102,6 +102,24 @@ def test_a_variable_rate_goes_on_where_the_input_begins_again(
     assert s.outputs[0].duration == pytest.approx(10.0, abs=0.04)
 
 
+@pytest.mark.parametrize("start", ["0.013", "3600"], ids=["back", "ahead"])
+def test_joined_transport_streams_last_as_long_as_both(
+    run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path, start: str
+) -> None:
+    """Twice 24 frames at 24 a second; 3 s are one and a half passes, with a new clock in each."""
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=24:d=1", "-c:v", "libx264", "-preset", "ultrafast"]
+    for name, begin in (("1.ts", "0"), ("2.ts", start)):
+        command = [ffmpeg, "-v", "error", *source, "-output_ts_offset", begin, tmp_path / name]
+        subprocess.run(command, check=True)
+    joined = tmp_path / "a.ts"
+    joined.write_bytes((tmp_path / "1.ts").read_bytes() + (tmp_path / "2.ts").read_bytes())
+    s = run_one(joined, media=3)
+    assert (s.input and s.input.duration, s.input and s.input.fps) == (pytest.approx(2.0), 24.0)
+    assert s.encode is not None
+    assert s.encode.frames == 72
+    assert s.outputs[0].duration == pytest.approx(3.0, abs=0.001)
+
+
 def test_where_a_file_with_a_gap_begins_again_there_is_no_gap(
     run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path
 ) -> None:
