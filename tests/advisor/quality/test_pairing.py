@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
-from advisor.quality.pictures import pair_by_pictures, shifted_by_pictures
+from advisor.quality.pictures import are_limited, pair_by_pictures, shifted_by_pictures
 
 
 def timing(times: Sequence[float], rate: Fraction | int | None) -> Timing:
@@ -111,3 +111,19 @@ def test_another_video_is_found_nowhere() -> None:
         0,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    ("untagged", "limited"),
+    [
+        pytest.param(range(0, 256, 5), True, id="the same levels once expanded"),
+        # (0 - 16) * 255 / 219 and so on, as ffmpeg expands what was full range already
+        pytest.param(
+            [min(255, max(0, round((n - 16) * 255 / 219))) for n in range(0, 256, 5)], False, id="full"
+        ),
+        pytest.param([117] * 52, False, id="levels that tell nothing"),
+    ],
+)
+def test_levels_tell_the_range_that_no_tag_does(untagged: Sequence[int], limited: bool) -> None:
+    full = greys([117] * 52 if len(set(untagged)) == 1 else range(0, 256, 5))
+    assert are_limited(greys(untagged), full) is limited
