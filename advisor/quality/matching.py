@@ -45,7 +45,7 @@ def reference_timing(source: Media, encode: Media, settings: QualitySettings) ->
 
 def timing_of_track(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
     """When a track's frames are shown; ``settings`` for a reference, whose filter may change the rate."""
-    if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) <= 0):
+    if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) < 0):
         return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
     if settings is not None and settings.reference_filter is not None:
         return Timing(track.times, nominal_rate(list(track.times), None))

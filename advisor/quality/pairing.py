@@ -129,6 +129,7 @@ def _nearest(reference: Timing, output: Timing) -> np.ndarray:
     )
     earlier = np.maximum(later - 1, 0)
     nearer = np.where(wanted - times[earlier] < times[later] - wanted, earlier, later)
+    nearer = np.searchsorted(times, times[nearer])  # of frames that share a time ffmpeg keeps the first
     frame = 1 / float(min(reference.rate or 25, output.rate or 25))
     return np.where(wanted > times[-1] + 0.6 * frame, -1, nearer)
 

@@ -40,6 +40,12 @@ def test_a_frame_that_was_dropped_has_no_partner() -> None:
     assert partners(even(10, 25), output, "time") == [[0, 1, 2, 3, 5, 6, 7, 8, 9]]
 
 
+def test_of_frames_that_share_a_time_the_first_is_shown() -> None:
+    """ffmpeg drops the second, where it drops one."""
+    reference, output = timing([0, 0.04, 0.08, 0.08, 0.16, 0.2], 25), timing([0, 0.04, 0.08, 0.16, 0.2], 25)
+    assert partners(reference, output, "time") == [[0, 1, 2, 4, 5]]
+
+
 def test_the_fps_filter_takes_the_last_frame_of_each_place() -> None:
     """50 to 25: frames 1 and 2 are both nearest to place 1, and the later is shown (ffmpeg's fps, near)."""
     assert partners(even(10, 50), even(5, 25), "fps")[0] == [0, 2, 4, 6, 8]
