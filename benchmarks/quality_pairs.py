@@ -462,6 +462,32 @@ PAIRS: tuple[Pair, ...] = (
     _tagged("bt2020 on the output", "", "colorspace=bt2020nc:color_primaries=bt2020"),
     _tagged("limited range on the output", "", "range=tv"),
     _tagged("full range on the output", "", "range=pc"),
+    _of(
+        "full range made limited, which no tag says",
+        (
+            "-i @ -vf scale=out_range=pc -color_range pc -c:v libx264 -qp 0 -preset ultrafast r.mkv",
+            f"-i r.mkv -vf scale=out_range=tv -color_range tv {_X264} d.mp4",
+        ),
+        Truth(pixel_format="yuvj420p", distorted="scale=in_range=tv:out_range=pc"),
+    ),
+    _of(
+        "limited, which no tag says, made full range",
+        (
+            "-i @ -c:v libx264 -qp 0 -preset ultrafast t.mp4",
+            "-i t.mp4 -c:v libx264 -qp 0 -preset ultrafast r.mp4",
+            f"-i r.mp4 -vf scale=in_range=tv:out_range=pc -color_range pc {_X264} d.mp4",
+        ),
+        Truth(distorted="scale=in_range=pc:out_range=tv"),
+    ),
+    _of(
+        "full range, which no tag says",
+        (
+            "-i @ -vf scale=out_range=pc -color_range pc -c:v libx264 -qp 0 -preset ultrafast r.mkv",
+            "-i r.mkv -pix_fmt yuvj420p -f rawvideo x.yuv",
+            f"-f rawvideo -video_size 480x270 -pixel_format yuv420p -framerate 25 -i x.yuv {_X264} d.mp4",
+        ),
+        Truth(pixel_format="yuvj420p", distorted="setparams=range=pc"),
+    ),
     _tagged("primaries that differ", "color_primaries=bt709", "color_primaries=smpte170m"),
     _of(
         "Y4M beside a tagged file",
@@ -503,6 +529,16 @@ PAIRS: tuple[Pair, ...] = (
             f"-enc_time_base 1/1000 {_LOSSLESS} r.mkv",
             f"-i r.mkv -r 25 {_LOSSLESS} shown.mkv",
             f"-i r.mkv -r 25 {_X264} d.mp4",
+        ),
+        Truth(reference_file="shown.mkv"),
+    ),
+    _of(
+        "a screen that stands between, made even by -r",
+        (
+            "-i @ -vf settb=1/1000,setpts='if(eq(N\\,0)\\,0\\,1500+N*17+floor(N/9)*200)' "
+            f"-fps_mode passthrough -enc_time_base 1/1000 {_LOSSLESS} r.mkv",
+            f"-i r.mkv -r 30 {_LOSSLESS} shown.mkv",
+            f"-i r.mkv -r 30 {_X264} d.mp4",
         ),
         Truth(reference_file="shown.mkv"),
     ),

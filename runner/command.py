@@ -148,8 +148,10 @@ def _times(job: Job, source: Source | None) -> list[str]:
     if source is None or source.seconds is None:
         return ["setpts=PTS-STARTPTS"]
     usual, longest = statistics.median(source.steps), _LONGEST_STEP_RATIO * max(source.steps)
+    # a frame with the time of the one before follows it at once, so that those behind keep theirs
     step = (
-        f"if(gt(PTS,PREV_INPTS)*lte((PTS-PREV_INPTS)*TB,{longest:.6f}),PTS-PREV_INPTS,round({usual:.6f}/TB))"
+        f"if(gte(PTS,PREV_INPTS)*lte((PTS-PREV_INPTS)*TB,{longest:.6f}),max(1,PTS-PREV_INPTS),"
+        f"round({usual:.6f}/TB))"
     )
     last = f"round({source.seconds - source.times[-1]:.6f}/TB)"
     step = f"if(mod(N,{len(source.times)}),{step},{last})"

@@ -128,12 +128,14 @@ def _read_frames(name: str) -> _Frames:
     import av
     from av.stream import Disposition
 
+    from advisor.quality.probe import demuxed
+
     files_only = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
     with av.open(file_url(name), metadata_errors="replace", options=files_only) as container:
         stream = next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
         packets = [
             (tick, packet.duration or 0, packet.size)
-            for packet in container.demux(stream)
+            for packet in demuxed(container, stream)
             if packet.size
             and not packet.is_discard
             # AVI has no times of showing; those of decoding have the same distances

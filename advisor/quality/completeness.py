@@ -14,6 +14,11 @@ __all__ = ["bytes_missing"]
 
 _SEGMENT_ID = 0x18538067
 _EBML_ID = 0x1A45DFA3
+_BOXES = (
+    *(b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid"),
+    *(b"meta", b"sidx", b"ssix", b"emsg", b"prft", b"mfra", b"pdin"),
+)
+"""At the top of an ISO file. Behind the last of them cameras put data of their own, which are no boxes."""
 
 
 def bytes_missing(path: Path | str) -> int:
@@ -26,7 +31,7 @@ def bytes_missing(path: Path | str) -> int:
     with file.open("rb") as stream:
         head = stream.read(12)
         stream.seek(0)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"styp"):
+        if head[4:8] in _BOXES:
             return max(0, _end_of_boxes(stream, size) - size)
         if int.from_bytes(head[:4], "big") == _EBML_ID:
             return max(0, _end_of_segment(stream) - size)
@@ -44,7 +49,7 @@ def _end_of_boxes(stream: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if length < 8:  # 0: up to the end of the file
+        if length < 8 or head[4:8] not in _BOXES:  # 0: up to the end of the file
             return size
         place += length
     return place

@@ -32,7 +32,7 @@ from advisor.quality.settings import (
 )
 from advisor.quality.tracks import track_filters
 
-__all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan", "reference_track"]
+__all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan", "range_taken", "reference_track"]
 
 _SLOT = 1 << 20
 """Ticks between two frames of the output in the graph; the reference's frames lie between them, also where a
@@ -79,8 +79,15 @@ def reference_track(n: int, crop: Crop) -> str:
     return "reference" if crop.reference is None else f"reference{n}"
 
 
-def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop) -> Plan:
+def plan(
+    reference: Media, output: Media, settings: QualitySettings, crop: Crop, *, limited: bool = False
+) -> Plan:
     """Decide how to compare.
+
+    Parameters
+    ----------
+    limited
+        Whether the side that does not say its range is of limited range, as its pictures show.
 
     Raises
     ------
@@ -90,7 +97,7 @@ def plan(reference: Media, output: Media, settings: QualitySettings, crop: Crop)
         Settings that cannot be.
     """
     check_settings(settings)
-    source, encode, notes = _agreed(reference, output)
+    source, encode, notes = _agreed(reference, output, limited)
     if source.hdr != encode.hdr:
         sides = " and ".join(
             f"the {name} is {colour.hdr or 'not HDR'}"
@@ -169,11 +176,23 @@ def _models(
         return (), exc.problem
 
 
-def _agreed(reference: Media, output: Media) -> tuple[Colour, Colour, list[str]]:
+def range_taken(reference: Media, output: Media) -> str | None:
+    """Which side does not say its range and is taken for full range, as the other one is."""
+    sides = {"reference": reference, "output": output}
+    if any(_kind(media) != "yuv" for media in sides.values()):
+        return None
+    ranges = {name: media.colour.range for name, media in sides.items()}
+    return next((name for name, limits in ranges.items() if limits is None and "pc" in ranges.values()), None)
+
+
+def _agreed(reference: Media, output: Media, limited: bool) -> tuple[Colour, Colour, list[str]]:
     """The colours of both sides, with what one does not say taken from the other; and what is to be noted."""
     source, encode = _own(reference), _own(output)
     notes = []
     alike = _kind(reference) == _kind(output)
+    if limited and (side := range_taken(reference, output)) is not None:
+        notes.append(f"the {side} does not say its colour range; its pictures are of limited range")
+        source, encode = (replace(one, range=one.range or "tv") for one in (source, encode))
     for what in ("range", "matrix") if alike and _kind(reference) == "yuv" else ():
         theirs, ours = getattr(source, what), getattr(encode, what)
         if (theirs is None) != (ours is None) and (what == "matrix" or "pc" in (theirs, ours)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
@@ -41,17 +40,16 @@ def reference_timing(source: Media, encode: Media, settings: QualitySettings) ->
         loops = math.ceil(encode.seconds / max(source.seconds, 0.01)) + 1
     if loops:
         times = np.concatenate([times + source.seconds * n for n in range(loops + 1)])
-    return Timing(times, source.rate)
+    return Timing(times, source.rate, source.frame_seconds)
 
 
 def timing_of_track(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
     """When a track's frames are shown; ``settings`` for a reference, whose filter may change the rate."""
-    if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) <= 0):
+    if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) < 0):
         return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
-    rate: Fraction | None = media.rate
     if settings is not None and settings.reference_filter is not None:
-        rate = nominal_rate(list(track.times), None)
-    return Timing(track.times, rate)
+        return Timing(track.times, nominal_rate(list(track.times), None))
+    return Timing(track.times, media.rate, media.frame_seconds)
 
 
 def given_shift(reference: Timing, output: Timing, settings: QualitySettings) -> int | None:

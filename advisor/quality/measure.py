@@ -20,12 +20,13 @@ from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import doubtful
 from advisor.quality.bounds import bounds
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
-from advisor.quality.graph import Comparison, plan, reference_track
+from advisor.quality.graph import Comparison, plan, range_taken, reference_track
 from advisor.quality.logs import complaints, read_logs, size_changes
 from advisor.quality.matching import frame_times, given_shift, paired, reference_timing
 from advisor.quality.outcome import Measurement, Seen, finished
 from advisor.quality.pairing import Timing, pair_by_times
 from advisor.quality.passes import FrameProgress, OutputState, Work, ffmpeg_command, run_pass
+from advisor.quality.pictures import are_limited
 from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.registration import areas_around, best_of, registration_graph
@@ -130,7 +131,9 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     crop = crop_by_hand(settings.crop, source) if isinstance(settings.crop, Area) else Crop()
     decided = plan(source, encode, settings, crop)
     timing = reference_timing(source, encode, settings)
-    theirs = Timing(frame_times(encode), encode.rate)
+    if encode.frames == 1 < len(timing.times):
+        raise MediaError(f"is a single picture, the reference has {source.frames}", subject=encode.path)
+    theirs = Timing(frame_times(encode), encode.rate, encode.frame_seconds)
     shift = given_shift(timing, theirs, settings) or 0
     pairings = pair_by_times(timing, theirs, shift)
     if not pairings:
@@ -213,6 +216,8 @@ def better(
     settings = work.settings
     if not len(seen.times) or not len(reference.times):
         raise MediaError("holds no picture that can be decoded", subject=output.media.path)
+    if not output.limited and _is_limited(output, source, reference, seen):
+        return _cropped(replace(output, limited=True), source, settings, output.comparison.crop)
     if settings.crop == "auto" and output.comparison.crop == Crop():
         crop = crop_by_bars(source, output.media, (reference.inside_bars, seen.inside_bars))
         if crop != Crop():
@@ -233,8 +238,18 @@ def better(
     return changed
 
 
+def _is_limited(output: OutputState, source: Media, reference: Track, seen: Track) -> bool:
+    """Whether a side was taken for full range because the other is, and its pictures say otherwise."""
+    side, pairing = range_taken(source, output.media), output.comparison.pairing
+    if side is None:
+        return False
+    theirs = reference.pictures[pairing.partners[pairing.partners < len(reference.pictures)]]
+    ours = seen.pictures[pairing.first : pairing.first + len(pairing.partners)]
+    return are_limited(theirs, ours) if side == "reference" else are_limited(ours, theirs)
+
+
 def _cropped(output: OutputState, source: Media, settings: QualitySettings, crop: Crop) -> OutputState:
-    decided = plan(source, output.media, settings, crop)
+    decided = plan(source, output.media, settings, crop, limited=output.limited)
     return replace(output, comparison=replace(output.comparison, plan=decided, crop=crop))
 
 
@@ -243,7 +258,7 @@ def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
     crops = areas_around(output.comparison.crop, source, output.media)
     if len(crops) == 1:
         return output
-    plans = [plan(source, output.media, work.settings, crop) for crop in crops]
+    plans = [plan(source, output.media, work.settings, crop, limited=output.limited) for crop in crops]
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
         folder = Path(name)
         graph = registration_graph(plans, output.comparison.pairing)

@@ -8,12 +8,12 @@ ever chosen: a frame is not moved because its neighbour looks better, since enco
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = ["Pairing", "Timing", "pair_by_times"]
 
@@ -30,6 +30,8 @@ class Timing(Struct, frozen=True, eq=False):
     """Seconds, one for each frame, in the order in which they are shown."""
     rate: Fraction | None
     """Nominal frames a second; None when the file has no timestamps."""
+    frame_seconds: float | None = None
+    """What every frame says to last; None: until the next one."""
 
     @property
     def fixed(self) -> bool:
@@ -75,8 +77,8 @@ def pair_by_times(reference: Timing, output: Timing, shift: int = 0) -> list[Pai
     frames = len(reference.times) - max(shift, 0), len(output.times) - max(-shift, 0)
     if min(frames) <= 0:
         return []
-    source = Timing(reference.times[max(shift, 0) :], reference.rate)
-    encode = Timing(output.times[max(-shift, 0) :], output.rate)
+    source = replace(reference, times=reference.times[max(shift, 0) :])
+    encode = replace(output, times=output.times[max(-shift, 0) :])
     pairings = []
     for rule, partners in _rules(source, encode):
         inside = _leading(partners)
@@ -107,7 +109,8 @@ def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]
     if output.fixed:
         for phase in (0.0, float(reference.times[0])):
             yield "fps", _by_fps_filter(reference, output, phase)
-        for duration in _durations(reference):
+        stated = [] if reference.frame_seconds is None else [reference.frame_seconds]
+        for duration in (*stated, None, 1 / float(reference.rate)):
             yield "rate", _by_output_rate(reference, output, duration)
     if filled or not same_rate:
         yield "time", _nearest(reference, output)
@@ -126,6 +129,7 @@ def _nearest(reference: Timing, output: Timing) -> np.ndarray:
     )
     earlier = np.maximum(later - 1, 0)
     nearer = np.where(wanted - times[earlier] < times[later] - wanted, earlier, later)
+    nearer = np.searchsorted(times, times[nearer])  # of frames that share a time ffmpeg keeps the first
     frame = 1 / float(min(reference.rate or 25, output.rate or 25))
     return np.where(wanted > times[-1] + 0.6 * frame, -1, nearer)
 
@@ -157,17 +161,6 @@ def _by_fps_filter(reference: Timing, output: Timing, phase: float) -> np.ndarra
 def _last_slots(reference: Timing, output: Timing) -> int:
     """Places of the output's grid that the reference's last frame fills."""
     return round(float((output.rate or 25) / (reference.rate or 25)))
-
-
-def _durations(reference: Timing) -> Sequence[float | None]:
-    """How long a frame may say that it lasts, the likeliest first; None: until the next one.
-
-    Matroska's times are in milliseconds, to which ffmpeg rounds the nominal duration down.
-    """
-    nominal = 1 / float(reference.rate or 25)
-    rounded = math.floor(nominal * 1000 + _TIE) / 1000
-    in_milliseconds = np.allclose(reference.times * 1000, np.round(reference.times * 1000), atol=1e-3)
-    return (rounded, None, nominal) if in_milliseconds else (None, nominal)
 
 
 def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -> np.ndarray:

@@ -47,6 +47,8 @@ class OutputState(Struct, frozen=True, eq=False):
     """The reference is read further on than the last partner."""
     registered: bool = False
     """The edges of the crop were tried."""
+    limited: bool = False
+    """The side that does not say its range is of limited range."""
     examined: bool = False
     """Both files were decoded to see where they are damaged."""
     offset_frames: int = 0

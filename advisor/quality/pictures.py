@@ -9,7 +9,7 @@ import numpy as np
 
 from advisor.quality.pairing import Pairing
 
-__all__ = ["errors", "pair_by_pictures", "shifted_by_pictures", "undecided"]
+__all__ = ["are_limited", "errors", "pair_by_pictures", "shifted_by_pictures", "undecided"]
 
 _CLEARLY = {"later": 0.97, "earlier": 0.8}
 """With less than this share of its error, where they differ, a rule takes the place of one before it. Coders
@@ -25,6 +25,8 @@ _SURE = 1.0
 _BESIDE = {-1: 1.02, 1: 1.06}
 """With less than this share of its error at the frame before or behind, a place cannot be told from that one.
 Coders that are starved of bits lag, so the frame behind has to be worse by more."""
+_LEVELS_FRAMES = 500
+"""At most about so many are looked at for their levels."""
 _COARSE = 12
 """Side of the pictures that offsets are looked for with."""
 
@@ -43,6 +45,20 @@ def errors(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
         for at in range(0, len(output), step)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def are_limited(pictures: np.ndarray, full: np.ndarray) -> bool:
+    """Whether ``pictures``, whose file says no range, are of limited range, beside others of ``full`` range.
+
+    Their thumbnails were made as ffmpeg takes them, limited. So they have the levels of the others where they
+    are, and darker blacks and brighter whites where they are not.
+    """
+    levels, others = (
+        np.percentile(some[:: 1 + len(some) // _LEVELS_FRAMES], np.arange(101)) for some in (pictures, full)
+    )
+    as_full = np.clip((others - 16) * 255 / 219, 0, 255)
+    apart, apart_as_full = (float(np.mean(np.square(levels - one))) for one in (others, as_full))
+    return apart + _FLOOR < 0.5 * (apart_as_full + _FLOOR)
 
 
 def pair_by_pictures(pairings: Sequence[Pairing], reference: np.ndarray, output: np.ndarray) -> Pairing:

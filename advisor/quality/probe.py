@@ -8,12 +8,16 @@ from __future__ import annotations
 import itertools
 import re
 import statistics
-from collections.abc import Sequence
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import av
+import av.logging
+import msgspec
 from av.stream import Discard
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,10 +28,11 @@ from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["Colour", "Media", "intact_frames", "nominal_rate", "probe", "seen_through"]
+__all__ = ["Colour", "Media", "demuxed", "intact_frames", "nominal_rate", "probe", "seen_through"]
 
 Chroma = Literal["400", "420", "422", "444"]
 
@@ -36,7 +41,8 @@ _PICTURE_SUFFIXES = (
     *(".bmp", ".dpx", ".exr", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff"),
     ".webp",
 )
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
+_PQ = 16
+_HDR_TRANSFERS = {_PQ: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
 _RANGES: dict[int, Literal["tv", "pc"]] = {1: "tv", 2: "pc"}  # AVCOL_RANGE_MPEG and _JPEG
 # ITU-T H.273, matrix coefficients; 5 and 6 have the same numbers
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
@@ -46,6 +52,15 @@ _SIZING = ("crop", "pad", "transpose")
 _REORDER = 16
 """Frames by which the order of decoding and that of showing may differ."""
 _INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
+_CROPPING = re.compile(r"Frame cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
+_DOLBY_VISION_5 = re.compile(r"DOVI configuration record: .*profile: 5,")
+"""Its colours are PQ, and no tag of the video says so."""
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
+_JUMPS = (-0.1, 10.0)
+"""Seconds by which a time may differ from the one that is due."""
+_DESCRIBING = threading.Lock()
+_SAME_SHARE = 0.95
+"""Of the packets, that last equally long; the last one often lasts longer, or says nothing."""
 _STANDARD_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),
     *(Fraction(n) for n in (5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)),
@@ -95,6 +110,8 @@ class Media(Struct, frozen=True, kw_only=True):
     """The start of the file on its own clock."""
     key_times: tuple[float, ...] = ()
     """Of the frames from which it can be decoded, as ``times``."""
+    frame_seconds: float | None = None
+    """What the packets say to last; None where they do not say the same."""
     interlaced: bool = False
     suspect: bool = False
     """The container marks a packet as damaged."""
@@ -116,7 +133,7 @@ def probe(path: Path | str, raw: RawFormat | None = None) -> Media:
     with _open(path, source) as container:
         stream = _video(container, path)
         scan = _scan(container, stream, path)
-        media = _media(path, stream, scan, container.start_time, source)
+        media = _media(path, stream, scan, container.start_time, source, _described(container, stream))
         _refuse_truncated(media, scan, _declared(container, stream), stream.frames)
     return media
 
@@ -133,7 +150,7 @@ def intact_frames(media: Media) -> int:
         keys: set[int] = set()
         times: list[int] = []
         guessed = 1 << 62
-        for number, packet in enumerate(container.demux(stream)):
+        for number, packet in enumerate(demuxed(container, stream)):
             if packet.is_corrupt and packet.pts is not None:
                 marked.append((number, packet.pts))
             if packet.is_keyframe:
@@ -152,6 +169,24 @@ def intact_frames(media: Media) -> int:
             around = range(max(0, number - _REORDER), len(times))
             guessed = min(guessed, next((n for n in around if times[n] >= time), len(times)))
     return min(guessed, len(times))
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
+    """The packets of a stream; where transport streams were joined, at the times that ffmpeg gives them.
+
+    It takes out jumps of their clock, ahead or back (``-dts_delta_threshold``).
+    """
+    base, shift, due = float(stream.time_base or 1), 0, None
+    jumps = container.format.flags & _TS_DISCONT
+    for packet in container.demux(stream):
+        if jumps and packet.dts is not None:
+            if due is not None and not _JUMPS[0] < (packet.dts + shift - due) * base < _JUMPS[1]:
+                shift = due - packet.dts
+            packet.dts += shift
+            due = packet.dts + (packet.duration or 0)
+            if packet.pts is not None:
+                packet.pts += shift
+        yield packet
 
 
 def seen_through(media: Media, filters: str) -> Media:
@@ -299,6 +334,8 @@ class _Scan(Struct):
     key_times: list[float] = []
     end: float = 0.0
     """Where the last packet ends, by its own duration."""
+    durations: Counter[int] = msgspec.field(default_factory=Counter)
+    """In units of the stream's time base, and how many packets say so."""
     size: int = 0
     count: int = 0
     damaged_after: int | None = None
@@ -309,7 +346,7 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
     scan = _Scan()
     base = float(stream.time_base or 1)
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             if scan.frame is None:
                 scan.frame = _first_picture(packet)
             if not packet.size or packet.is_discard:
@@ -318,6 +355,7 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
                 scan.damaged_after = scan.count
             scan.count += 1
             scan.size += packet.size
+            scan.durations[packet.duration or 0] += 1
             if packet.pts is not None:
                 scan.times.append(packet.pts * base)
                 if packet.is_keyframe:
@@ -341,16 +379,36 @@ def _first_picture(packet: Any) -> Any:
         return None
 
 
-def _media(path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, source: _Source) -> Media:
+def _described(container: InputContainer, stream: VideoStream) -> str:
+    """What ffmpeg prints of a stream: PyAV has no other way to what belongs to it beside its parameters."""
+    with _DESCRIBING:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.INFO)
+        try:
+            text: str = container.dumps_format()  # type: ignore[attr-defined]  # PyAV's stubs lack it
+        finally:
+            av.logging.set_level(level)
+    parts = re.split(r"^  Stream #\d+:(\d+)", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True)).get(str(stream.index), "")
+
+
+def _media(
+    path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, source: _Source, described: str
+) -> Media:
     frame, times = scan.frame, scan.times
     interval = _interval(times) if len(times) == scan.count else None
     rate = None if interval is None else _rate(interval, stream.guessed_rate)
     span = times[-1] - times[0] + (interval or 0) if times else 0.0
-    width, height = frame.width, frame.height
+    cropping = _CROPPING.search(described)  # ffmpeg cuts what the container says, the decoder does not
+    left, right, top, bottom = map(int, cropping.groups()) if cropping else (0, 0, 0, 0)
+    width, height = frame.width - left - right, frame.height - top - bottom
     aspect = width / height * float(stream.sample_aspect_ratio or 1)
     if frame.rotation % 180:
         width, height, aspect = height, width, 1 / aspect
     form = frame.format
+    colour = _colour(stream.codec_context, frame)
+    if colour.transfer is None and _DOLBY_VISION_5.search(described):
+        colour = replace(colour, transfer=_PQ)
     began = (start or 0) / 1_000_000
     return Media(
         path=str(path),
@@ -359,7 +417,7 @@ def _media(path: Path | str, stream: VideoStream, scan: _Scan, start: int | None
         depth=max(component.bits for component in form.components),
         chroma=_chroma(form),
         rgb=form.is_rgb,
-        colour=_colour(stream.codec_context, frame),
+        colour=colour,
         display_aspect=aspect,
         rate=rate,
         frames=scan.count,
@@ -368,11 +426,17 @@ def _media(path: Path | str, stream: VideoStream, scan: _Scan, start: int | None
         times=tuple(time - began for time in times) if rate is not None else (),
         began_seconds=began,
         key_times=tuple(time - began for time in scan.key_times) if rate is not None else (),
+        frame_seconds=_said_by_most(scan.durations, scan.count, float(stream.time_base or 1)),
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
         suspect=scan.damaged_after is not None,
         reads_as=source.options,
         opens=source.url,
     )
+
+
+def _said_by_most(durations: Counter[int], count: int, base: float) -> float | None:
+    ((ticks, times),) = durations.most_common(1)
+    return ticks * base if ticks and times >= _SAME_SHARE * count else None
 
 
 def _colour(context: Any, frame: Any) -> Colour:

@@ -102,6 +102,41 @@ def test_a_variable_rate_goes_on_where_the_input_begins_again(
     assert s.outputs[0].duration == pytest.approx(10.0, abs=0.04)
 
 
+def test_frames_that_share_a_time_are_kept_and_make_nothing_longer(
+    run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path
+) -> None:
+    """50 frames at 25 a second, of which every fifth has the time of the one before; 3.2 s are 80 frames."""
+    steady = make_video(ffmpeg, tmp_path / "steady.mp4", range(0, 250, 5), encode=ENCODE_IN_ORDER)
+    with av.open(steady.path) as source, av.open(tmp_path / "a.mkv", "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            packet.stream, packet.time_base, packet.duration = stream, Fraction(1, 1000), 40
+            packet.pts = packet.dts = 40 * (number - (number % 5 == 4))
+            target.mux(packet)
+    s = run_one(tmp_path / "a.mkv", media=3.2)
+    assert s.encode is not None
+    assert s.encode.frames == pytest.approx(80, abs=1)
+    assert s.outputs[0].duration == pytest.approx(3.2, abs=0.05)
+
+
+@pytest.mark.parametrize("start", ["0.013", "3600"], ids=["back", "ahead"])
+def test_joined_transport_streams_last_as_long_as_both(
+    run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path, start: str
+) -> None:
+    """Twice 24 frames at 24 a second; 3 s are one and a half passes, with a new clock in each."""
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=24:d=1", "-c:v", "libx264", "-preset", "ultrafast"]
+    for name, begin in (("1.ts", "0"), ("2.ts", start)):
+        command = [ffmpeg, "-v", "error", *source, "-output_ts_offset", begin, tmp_path / name]
+        subprocess.run(command, check=True)
+    joined = tmp_path / "a.ts"
+    joined.write_bytes((tmp_path / "1.ts").read_bytes() + (tmp_path / "2.ts").read_bytes())
+    s = run_one(joined, media=3)
+    assert (s.input and s.input.duration, s.input and s.input.fps) == (pytest.approx(2.0), 24.0)
+    assert s.encode is not None
+    assert s.encode.frames == 72
+    assert s.outputs[0].duration == pytest.approx(3.0, abs=0.001)
+
+
 def test_where_a_file_with_a_gap_begins_again_there_is_no_gap(
     run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ SEGMENT = b"\x18\x53\x80\x67"
         pytest.param(FTYP + box(b"mdat", 20, bytes(8)), 4, id="MP4, four bytes short"),
         pytest.param(FTYP + box(b"mdat", 1, (50).to_bytes(8, "big")), 34, id="MP4, box of 64 bits"),
         pytest.param(FTYP + box(b"mdat", 0, bytes(8)), 0, id="MP4, box up to the end"),
+        pytest.param(FTYP + box(b"mdat", 16, bytes(8)) + b"@ABCDEFG", 0, id="MP4, other data behind it"),
         pytest.param(EBML + SEGMENT + b"\x84" + bytes(4), 0, id="Matroska, whole"),
         pytest.param(EBML + SEGMENT + b"\x84" + bytes(1), 3, id="Matroska, three bytes short"),
         pytest.param(EBML + SEGMENT + b"\x40\x64" + bytes(1), 99, id="Matroska, length in two bytes"),

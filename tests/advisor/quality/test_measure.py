@@ -121,6 +121,13 @@ def test_pooling_is_of_the_frames(videos: Path) -> None:
     assert [vmaf.p1, vmaf.p5] == pytest.approx(list(np.percentile(scores, [1, 5])))
 
 
+def test_a_still_beside_a_video_has_no_score(videos: Path, tmp_path: Path) -> None:
+    """The cover that some files begin with, for instance."""
+    ffmpeg(videos, "-i", "ref.mkv", "-frames:v", "1", "-c:v", "ffv1", str(tmp_path / "still.mkv"))
+    with pytest.raises(MediaError, match="is a single picture"):
+        quality.compute_quality(videos / "ref.mkv", tmp_path / "still.mkv")
+
+
 def test_percentile_and_harmonic_mean_by_hand() -> None:
     assert percentile([4.0, 1.0, 3.0, 2.0], 50) == 2.5
     assert percentile([7.0], 5) == 7.0

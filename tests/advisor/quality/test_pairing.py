@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
-from advisor.quality.pictures import pair_by_pictures, shifted_by_pictures
+from advisor.quality.pictures import are_limited, pair_by_pictures, shifted_by_pictures
 
 
 def timing(times: Sequence[float], rate: Fraction | int | None) -> Timing:
@@ -38,6 +38,12 @@ def test_videos_of_one_rate_without_gaps_are_paired_one_by_one() -> None:
 def test_a_frame_that_was_dropped_has_no_partner() -> None:
     output = timing([n / 25 for n in range(10) if n != 4], 25)
     assert partners(even(10, 25), output, "time") == [[0, 1, 2, 3, 5, 6, 7, 8, 9]]
+
+
+def test_of_frames_that_share_a_time_the_first_is_shown() -> None:
+    """ffmpeg drops the second, where it drops one."""
+    reference, output = timing([0, 0.04, 0.08, 0.08, 0.16, 0.2], 25), timing([0, 0.04, 0.08, 0.16, 0.2], 25)
+    assert partners(reference, output, "time") == [[0, 1, 2, 4, 5]]
 
 
 def test_the_fps_filter_takes_the_last_frame_of_each_place() -> None:
@@ -111,3 +117,19 @@ def test_another_video_is_found_nowhere() -> None:
         0,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    ("untagged", "limited"),
+    [
+        pytest.param(range(0, 256, 5), True, id="the same levels once expanded"),
+        # (0 - 16) * 255 / 219 and so on, as ffmpeg expands what was full range already
+        pytest.param(
+            [min(255, max(0, round((n - 16) * 255 / 219))) for n in range(0, 256, 5)], False, id="full"
+        ),
+        pytest.param([117] * 52, False, id="levels that tell nothing"),
+    ],
+)
+def test_levels_tell_the_range_that_no_tag_does(untagged: Sequence[int], limited: bool) -> None:
+    full = greys([117] * 52 if len(set(untagged)) == 1 else range(0, 256, 5))
+    assert are_limited(greys(untagged), full) is limited

@@ -15,6 +15,7 @@ from advisor.errors import InputError, MediaError
 from advisor.quality.probe import Colour, intact_frames, probe, seen_through
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import find_ffmpeg
+from tests.support.boxes import add_to_the_sample_entry, clean_aperture, dolby_vision_5
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -56,6 +57,45 @@ def test_a_turned_phone_video_is_seen_upright(tmp_path: Path) -> None:
     found = probe(tmp_path / "a.mp4")
     assert (found.width, found.height) == (72, 128)
     assert found.display_aspect == pytest.approx(72 / 128)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size"),
+    [((), (96, 64)), (("-display_rotation", "90"), (64, 96))],
+)
+def test_the_picture_is_what_the_container_leaves_of_it(
+    tmp_path: Path, rotation: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    """ffmpeg cuts a clean aperture out before it turns the picture."""
+    video(tmp_path, "whole.mp4")
+    ffmpeg(tmp_path, *rotation, "-i", "whole.mp4", "-c", "copy", "a.mp4")
+    add_to_the_sample_entry(tmp_path / "a.mp4", clean_aperture(96, 64))
+    found = probe(tmp_path / "a.mp4")
+    assert (found.width, found.height) == size
+    assert found.display_aspect == pytest.approx(size[0] / size[1])
+
+
+def test_dolby_vision_without_tags_is_hdr(tmp_path: Path) -> None:
+    video(tmp_path, "a.mp4")
+    add_to_the_sample_entry(tmp_path / "a.mp4", dolby_vision_5())
+    assert probe(tmp_path / "a.mp4").colour.hdr == "PQ"
+
+
+@pytest.mark.parametrize("start", ["0.013", "3600"], ids=["back", "ahead"])
+def test_joined_transport_streams_follow_each_other(tmp_path: Path, start: str) -> None:
+    """Twice 50 frames at 25 a second; the second clock begins again, or an hour later."""
+    one = video(tmp_path, "1.ts")
+    other = video(tmp_path, "2.ts", *_H264, "-output_ts_offset", start)
+    (tmp_path / "a.ts").write_bytes(one.read_bytes() + other.read_bytes())
+    found = probe(tmp_path / "a.ts")
+    assert (found.rate, found.frames, found.seconds) == (Fraction(25), 100, pytest.approx(4.0))
+
+
+def test_what_frames_say_to_last(tmp_path: Path) -> None:
+    """Matroska has one duration for all, of 25 frames a second, however long they are shown."""
+    times = ("-vf", "settb=1/1000,setpts=N*17", "-fps_mode", "passthrough", "-enc_time_base", "1/1000")
+    assert probe(video(tmp_path, "a.mkv", *times, "-c:v", "ffv1")).frame_seconds == pytest.approx(0.04)
+    assert probe(video(tmp_path, "a.mp4")).frame_seconds == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize(
