@@ -40,6 +40,7 @@ from tests.support.docker_engine import DockerEngine, import_base_image, missing
 from tests.support.exporter_client import samples
 from tests.support.powercap_tree import PowercapTree
 from tests.support.proxy import Mode, Proxy
+from tests.support.small_disk import SmallDisk, small_disk
 
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
 PRICE_PER_KWH = 0.12
@@ -531,7 +532,7 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
         if engine is not None:
             engines.append(Proxy(socket.AF_UNIX, str(folder / "engine.sock"), str(engine.socket)))
             held.callback(engines[0].close)
-        held.enter_context(small_disk(folder / "disk"))
+        disk = held.enter_context(small_disk(folder / "disk"))
         host = f"unix://{folder}/engine.sock"
         supervisor, ports = held.enter_context(stack(folder, sysfs, host))
         for actor in actors[1:]:
@@ -542,7 +543,7 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
         for network in networks.values():
             held.callback(network.close)
         watch = Watch({n: p.address[1] for n, p in networks.items()}, registers, files, containers)
-        world = World(watch, folder, supervisor.pid, networks, engines)
+        world = World(watch, folder, supervisor.pid, networks, engines, disk)
         kills = _watch(world, actors[1:], max(1, round(seconds / ROUND_SECONDS)))
         for actor in actors:
             actor.stop.set()
@@ -550,18 +551,6 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
             actor.join(60)
         alive = supervisor.poll() is None
     return {**_summary(watch, files, containers, kills, seconds, alive), "troubles": dict(world.troubles)}
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of 1 MiB at ``folder``; skipped where nothing may be mounted."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 class World:
@@ -574,8 +563,9 @@ class World:
         supervisor: int,
         networks: dict[str, Proxy],
         engines: Sequence[Proxy],
+        disk: SmallDisk | None,
     ) -> None:
-        self.watch, self.folder, self.supervisor = watch, folder, supervisor
+        self.watch, self.folder, self.supervisor, self.disk = watch, folder, supervisor, disk
         self.networks, self.engines = networks, engines
         self.troubles: Counter[str] = Counter()
 
@@ -623,14 +613,13 @@ def forbidden_registers(world: World, _: str) -> Iterator[None]:
 @contextlib.contextmanager
 def full_disk(world: World, _: str) -> Iterator[None]:
     """Nothing is lost: what is kept there is for the next start."""
-    filling = world.folder / "disk/filling"
-    with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
-        for _ in range(1 << 10):
-            file.write(bytes(1 << 10))
+    if world.disk is not None:
+        world.disk.fill()
     try:
         yield
     finally:
-        filling.unlink()
+        if world.disk is not None:
+            world.disk.free()
 
 
 def scraper_network(mode: Mode) -> Trouble:
