@@ -32,6 +32,11 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "samples/bigbuckbunny.mp4"
 RUN = json.dumps({"schema_version": 1, "scenarios": [{"name": "a", "duration": 1}]}).encode()
+LACKING = {
+    "schema_version": 1,
+    "scenarios": [{"name": "a", "duration": 60, "start_time": 1.7e9, "end_time": 1.7e9 + 60}],
+}
+"""A scenario without power: Prometheus is asked for it."""
 Place = Callable[[Path, Path], list[str]]
 Record = Callable[[str, str], None]
 
@@ -260,14 +265,43 @@ def test_a_command_ends_whatever_its_ffmpeg_does(
 def test_retraining_ends_while_prometheus_says_nothing(
     silent: Silent, tmp_path: Path, record_property: Record
 ) -> None:
-    lacking = {"name": "a", "duration": 60, "start_time": 1.7e9, "end_time": 1.7e9 + 60}
-    document = {"schema_version": 1, "scenarios": [lacking]}
-    (tmp_path / "test_results_1.json").write_text(json.dumps(document))
+    (tmp_path / "test_results_1.json").write_text(json.dumps(LACKING))
     url = f"http://127.0.0.1:{silent.address[1]}"
     words = ("retrain_models.py", "--results-dir", tmp_path, "--models-dir", tmp_path)
     with command(tmp_path, *words, "--prometheus-url", url) as process:
         wait_until(silent.is_asked)
         assert ended(process, "retrain, Prometheus says nothing", record_property) == -signal.SIGTERM
+
+
+def test_the_first_process_of_a_container_ends(
+    silent: Silent, tmp_path: Path, record_property: Record
+) -> None:
+    """It hears no signal that it does not handle; without Docker's --init the command is that one."""
+    space = ["unshare", "--pid", "--fork", "--kill-child"]
+    if os.geteuid() or subprocess.run([*space, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a process space of one's own needs root")
+    (tmp_path / "test_results_1.json").write_text(json.dumps(LACKING))
+    url = f"http://127.0.0.1:{silent.address[1]}"
+    words = [
+        "retrain_models.py",
+        "--results-dir",
+        tmp_path,
+        "--models-dir",
+        tmp_path,
+        "--prometheus-url",
+        url,
+    ]
+    command = [*space, sys.executable, *map(str, words)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            wait_until(silent.is_asked)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            begun = time.monotonic()
+            os.kill(int(children), signal.SIGTERM)
+            assert process.wait(60) == 128 + signal.SIGTERM
+            record_property("retrain, first process", f"ended after {time.monotonic() - begun:.2f} s")
+        finally:
+            process.kill()
 
 
 def test_retraining_ends_while_a_file_hangs(tmp_path: Path, record_property: Record) -> None:
