@@ -455,15 +455,16 @@ def test_after_trouble_the_page_is_that_of_a_fresh_start(
 
 def disturb(chance: random.Random, source: Source, results: Path, here: World) -> None:
     """One trouble or two, some looks while it lasts, and everything put back."""
-    places = [results, *here.sources, *sorted(results.glob("*.json"))]
+    runs = sorted(results.glob("*.json"))
+    places = [results, *chance.sample(runs, min(1, len(runs))), *here.sources]
     troubles = [forbidden, listed_only, away, torn, no_descriptors, *TROUBLES, *here.troubles]
     with contextlib.ExitStack() as heals:
         for place in chance.sample(places, chance.choice([1, 1, 2])):
             with contextlib.suppress(OSError):  # the first trouble may be in the second one's way
                 heals.callback(healed, chance.choice(troubles)(place))
         for _ in range(chance.randrange(3)):
-            page(source)
             change(chance, results, here)
+            page(source)
     here.renew(chance)
 
 
@@ -477,7 +478,7 @@ def change(chance: random.Random, results: Path, here: World) -> None:
     """Something else happens meanwhile, where it can."""
     with contextlib.suppress(OSError):
         number = chance.randrange(6)
-        if chance.random() < 0.3:
+        if chance.random() < 0.5:
             here.change(chance)
         if chance.random() < 0.4:
             (results / f"test_results_{number:02d}.json").unlink(missing_ok=True)
