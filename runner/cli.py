@@ -71,9 +71,7 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     return _measure(program, jobs, sources, settings, options, stop)
 
 
-def _prepared(
-    program: str, options: argparse.Namespace
-) -> tuple[list[Job], dict[str, Source], RunSettings]:
+def _prepared(program: str, options: argparse.Namespace) -> tuple[list[Job], dict[str, Source], RunSettings]:
     """What will run, looked at and found good."""
     ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
