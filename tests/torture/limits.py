@@ -227,6 +227,13 @@ def answers(*, megabytes: int) -> Callable[[dict[str, str]], Reply]:
     return lambda _: (status, headers, body.replace(b'"HERE"', b"[" + samples[:-1] + b"]"))
 
 
+def empty(*, megabytes: int) -> Callable[[dict[str, str]], Reply]:
+    """A good answer of series without anything."""
+    status, headers, body = vector({"metric": "HERE"}, kind="matrix")
+    series = b",".join([b"{}"] * ((megabytes << 20) // 3))
+    return lambda _: (status, headers, body.replace(b'{"metric": "HERE"}', series))
+
+
 def unpacks(query: dict[str, str]) -> Reply:
     """4 MB that stand for 4 GiB, and are reached by a redirection with as much."""
     headers = {"Content-Encoding": "gzip"}
@@ -245,7 +252,9 @@ def drips(_: dict[str, str]) -> Reply:
 
 SERVERS: dict[str, Callable[[], Callable[[dict[str, str]], Reply]]] = {
     "Prometheus answers 126 MB": lambda: answers(megabytes=126),
+    "Prometheus answers 168 MB": lambda: answers(megabytes=168),
     "Prometheus answers 500 MB": lambda: answers(megabytes=500),
+    "Prometheus answers 126 MB of empty series": lambda: empty(megabytes=126),
     "Prometheus' 4 MB unpack to 4 GiB": lambda: unpacks,
     "Prometheus stops within its answer": lambda: drips,
 }
