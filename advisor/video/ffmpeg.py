@@ -205,7 +205,9 @@ def run(
             raise FfmpegError(f"{path}: gave no answer within {timeout_seconds:g} s") from exc
         finally:
             process.kill()
-        printed, said = (reader.content() for reader in readers)
+            for reader in readers:
+                reader.join()
+        printed, said = (reader.content for reader in readers)
     if process.returncode:
         last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         raise FfmpegError(f"{path}: ended with code {process.returncode}: {last[0]}")
@@ -218,18 +220,14 @@ class _Reader(threading.Thread):
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(name="ffmpeg reader", daemon=True)
         self._stream = stream
-        self._head, self._tail = b"", b""
+        self.content = b""
         self.start()
 
     def run(self) -> None:
-        self._head = self._stream.read(_MOST_BYTES)
+        head, tail = self._stream.read(_MOST_BYTES), b""
         while chunk := self._stream.read(_MOST_BYTES):
-            self._tail = (self._tail + chunk)[-_MOST_BYTES:]
-
-    def content(self) -> bytes:
-        """All of it, once the pipe has ended."""
-        self.join()
-        return self._head + self._tail
+            tail = (tail + chunk)[-_MOST_BYTES:]
+        self.content = head + tail
 
 
 def _names(listing: str, pattern: str) -> frozenset[str]:
