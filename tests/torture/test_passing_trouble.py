@@ -13,6 +13,7 @@ import json
 import os
 import random
 import resource
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -327,7 +328,15 @@ def socket_world(folder: Path, held: contextlib.ExitStack) -> World:
     def make() -> Collector:
         return Names(settings, no_meter)
 
-    return World(make, [engine.socket], change=change, troubles=(ended, silent, confused))
+    def renew(_: random.Random) -> None:
+        """Another trouble may have put the socket of before in the place of the new one."""
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(str(engine.socket)):
+                engine.stop()
+                engine.start()
+
+    sources, troubles = [engine.socket], (ended, silent, confused)
+    return World(make, sources, change=change, renew=renew, troubles=troubles)
 
 
 def forbidden(path: Path) -> Callable[[], None]:
