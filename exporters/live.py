@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import InputError
 from advisor.quality.live import REFERENCE, Live, Stream, read_live
 from advisor.quality.live_window import OUTCOMES, Request, Seen, Window, run_window
@@ -177,7 +178,7 @@ class LiveCollector:
         self._path, self._ffmpeg, self._cpu, self._nice = path, ffmpeg, cpu, nice
         self._run = run or (lambda request, folder, stopped: run_window(request, folder, stopped=stopped))
         self._live = read_live(path)
-        self._stamp = self._stamped()
+        self._stamp: Stamp | None = None
         self._budget = CpuBudget(cpu or self._live.cpu)
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -217,23 +218,18 @@ class LiveCollector:
             except Exception as exc:  # a thread that ends would end all watching
                 logger().error("live streams", error=f"{type(exc).__name__}")
 
-    def _stamped(self) -> tuple[int, ...] | None:
-        try:
-            info = self._path.stat()
-        except OSError:
-            return None
-        return info.st_mtime_ns, info.st_size, info.st_ino
-
     def _reread(self) -> None:
-        stamp = self._stamped()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+        """Take a changed list; one that could not be read is tried again at every tick."""
         try:
+            stamp = stamp_of(self._path.stat())
+            if stamp is not None and stamp == self._stamp:
+                return
             live, problem = read_live(self._path), None
-        except InputError as exc:
-            live, problem = self._live, str(exc)
-            logger().warning("live streams stay as they were", reason=problem)
+        except (OSError, InputError) as exc:
+            stamp, live, problem = None, self._live, str(exc)
+            if problem != self._problem:
+                logger().warning("live streams stay as they were", reason=problem)
+        self._stamp = stamp
         with self._lock:
             self._problem = problem
             if live != self._live:

@@ -200,9 +200,9 @@ class RaplCollector:
 
     def close(self) -> None:
         """End the samplers."""
-        self._watch.stop()
         if self._meter is not None:
             self._meter[0].stop()
+        self._watch.stop()
 
     def _open(self) -> Meter:
         meter = self._open_meter()

@@ -65,6 +65,14 @@ def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> in
 def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
     if getattr(options, "cluster", None) is not None:
         return _run_elsewhere(program, options, stop)
+    jobs, sources, settings = stop.obey(lambda: _prepared(program, options))
+    if options.dry_run:
+        return _dry_run(jobs, sources, settings, options.output_dir)
+    return _measure(program, jobs, sources, settings, options, stop)
+
+
+def _prepared(program: str, options: argparse.Namespace) -> tuple[list[Job], dict[str, Source], RunSettings]:
+    """What will run, looked at and found good."""
     ffmpeg = chosen_ffmpeg(options.ffmpeg)
     able = capabilities(ffmpeg)
     check_settings(_quality_settings(options))
@@ -90,9 +98,7 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
         procfs=options.procfs,
         sysfs=options.sysfs,
     )
-    if options.dry_run:
-        return _dry_run(jobs, sources, settings, options.output_dir)
-    return _measure(program, jobs, sources, settings, options, stop)
+    return jobs, sources, settings
 
 
 def _arranged(jobs: Sequence[Job], options: argparse.Namespace) -> list[Job]:
@@ -186,12 +192,14 @@ def _measure(
         if source.hdr is not None:
             sys.stderr.write(f"{program}: {name}: VMAF has no model for HDR ({source.hdr})\n")
     # before the first window: it is work for the processor
-    contents = look_at_content(
-        sources,
-        settings.ffmpeg,
-        settings.capabilities,
-        ContentCache(content_cache()),
-        lambda line: sys.stderr.write(f"{program}: {line}\n"),
+    contents = stop.obey(
+        lambda: look_at_content(
+            sources,
+            settings.ffmpeg,
+            settings.capabilities,
+            ContentCache(content_cache()),
+            lambda line: sys.stderr.write(f"{program}: {line}\n"),
+        )
     )
     rules = () if options.sensors is None else read_sensor_rules(options.sensors)
     meter = open_meter(

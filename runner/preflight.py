@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from advisor.common.death_notice import death_notice
 from advisor.common.near import did_you_mean
 from advisor.errors import FfmpegError, InputError
 from advisor.results import InputMedia, Run, parse_run
@@ -157,7 +158,7 @@ def _complaint(ffmpeg: Path, arguments: Sequence[str]) -> str | None:
     """ffmpeg's first two error lines, which name the cause; None when it ends well."""
     try:
         done = subprocess.run(
-            [ffmpeg, *arguments],
+            [*death_notice(), ffmpeg, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,

@@ -247,9 +247,10 @@ class EncodeGroup:
         for process in self._processes:
             process.signal(number)
 
-    def end(self, patience_seconds: float = 5.0) -> None:
+    def end(self, patience_seconds: float = 1.0) -> None:
         """End all: SIGTERM first, SIGKILL to what does not follow in time."""
         self.send(signal.SIGTERM)
+        self.send(signal.SIGCONT)  # one that was stopped hears nothing else
         deadline = time.monotonic() + patience_seconds
         while self.running and (left := deadline - time.monotonic()) > 0:
             self.step(left)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.common.death_notice import death_notice
 from advisor.errors import InputError
 from advisor.results import InputMedia
 from advisor.video.ffmpeg import MEDIA_FORMATS, file_url
@@ -178,7 +179,7 @@ def _lavfi(name: str, ffmpeg: Path) -> Source:
     arguments = ["-hide_banner", "-nostdin", "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
     try:
         done = subprocess.run(
-            [ffmpeg, *arguments, "-frames:v", "1", "-f", "null", "-"],
+            [*death_notice(), ffmpeg, *arguments, "-frames:v", "1", "-f", "null", "-"],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             encoding="utf-8",

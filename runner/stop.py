@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["StopRequest"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STEP_SECONDS = 0.2
+_T = TypeVar("_T")
 
 
 class StopRequest:
@@ -57,6 +60,32 @@ class StopRequest:
     def asked(self) -> bool:
         """Whether the work is to end."""
         return self.interrupted or not self.seconds_left or not self._wanted()
+
+    def obey(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` returns, or raises; it is done in a thread that a signal leaves behind.
+
+        For work that may hang in the kernel, as with a file of a server that is gone: no handler of a signal
+        would ever run there.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            A signal came first.
+        """
+        outcome: Future[_T] = Future()
+
+        def do() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as exc:  # raised again where it is waited for
+                outcome.set_exception(exc)
+
+        threading.Thread(target=do, name="preparation", daemon=True).start()
+        while not outcome.done():
+            if self.interrupted:
+                raise KeyboardInterrupt
+            wait([outcome], _STEP_SECONDS)
+        return outcome.result()
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not past the wish to stop."""

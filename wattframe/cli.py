@@ -7,6 +7,8 @@ imported only when its command is called, so that ``wattframe cost`` does not pa
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -104,6 +106,9 @@ COMMANDS: dict[str, Command] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    if os.getpid() == 1:
+        # the first process of a container hears no signal that it does not handle
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     name = args[0] if args else "--help"
     program = f"wattframe {name}" if name in COMMANDS else "wattframe"
     return guarded(program, lambda: _dispatch(name, args[1:]))

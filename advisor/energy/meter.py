@@ -209,9 +209,9 @@ class Meter:
     def stop(self) -> None:
         """End the thread and save the state; the counters stay."""
         self._sampler.stop()
-        self._source.stop()
         with self._lock:
             self._save()
+        self._source.stop()  # the last: a meter over the network may not answer
 
     def _save(self) -> None:
         if self._state is None:

@@ -226,7 +226,11 @@ class RedfishClient:
                     raise _AskError("auth")
                 if answer.status_code != requests.codes.ok:
                     raise _AskError("http")
-                body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
+                body, deadline = bytearray(), time.monotonic() + config.timeout_seconds
+                while chunk := answer.raw.read1(_MOST_BYTES + 1 - len(body), decode_content=True):
+                    body += chunk
+                    if time.monotonic() > deadline:  # a service that drips never trips the socket's own
+                        raise _AskError("timeout")
         except SSLError:
             raise _AskError("tls") from None
         except Timeout:

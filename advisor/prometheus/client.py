@@ -35,8 +35,10 @@ MAX_POINTS = 11_000
 _LONG_QUERY = 1_500
 _MOST_BYTES = 512 << 20
 """Of one answer; the largest that is asked for, 11 000 points of a thousand series, has a third of it."""
-_DECODED_RATIO = 24
-"""Of the memory there is to the bytes of an answer: an answer of many short samples grows by 16."""
+_BYTES_A_COMMA, _BYTES_A_STRING, _BYTES_A_BRACE = 80, 60, 350
+"""What decoding takes: two commas and a string are a sample, a brace is a series. Empty series alone take a
+hundred times their size."""
+_SHARE_OF_MEMORY = 0.8
 _CHUNK_BYTES = 1 << 18
 _GZIP = 31
 """zlib's window of 32 KiB, as gzip."""
@@ -249,7 +251,8 @@ class PrometheusClient:
         if encoding not in ("identity", "gzip"):
             raise self._error(f"answered in the encoding {encoding!r}, which was not asked for")
         unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
-        most, body = min(_MOST_BYTES, memory_bytes()[0] // _DECODED_RATIO), bytearray()
+        free = int(memory_bytes()[1] * _SHARE_OF_MEMORY)
+        most, body = min(_MOST_BYTES, free // 4), bytearray()
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
             try:
                 body += chunk if unpack is None else unpack.decompress(chunk, most + 1 - len(body))
@@ -259,6 +262,8 @@ class PrometheusClient:
                 raise self._error(f"answered with more than {most >> 20} MiB")
             if time.monotonic() > deadline:
                 raise self._late()
+        if _decoded_bytes(body) > free:
+            raise self._error(f"answered with {len(body) >> 20} MiB that take more memory than there is")
         return bytes(body)
 
     def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:
@@ -278,6 +283,13 @@ class PrometheusClient:
 
     def _error(self, problem: str) -> PrometheusError:
         return PrometheusError(f"{self.url}: {problem}")
+
+
+def _decoded_bytes(body: bytearray) -> int:
+    """About the memory that it takes to decode an answer, itself included."""
+    strings = body.count(b'"') // 2
+    commas, braces = body.count(b","), body.count(b"{")
+    return 2 * len(body) + commas * _BYTES_A_COMMA + strings * _BYTES_A_STRING + braces * _BYTES_A_BRACE
 
 
 class _TryAgainError(Exception):

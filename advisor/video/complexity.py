@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.common.atomic import NO_JSON, write_atomically
+from advisor.common.death_notice import death_notice
 from advisor.common.regular_file import read_regular
 from advisor.errors import FfmpegError
 from advisor.video.ffmpeg import FILES_ONLY, Capabilities, file_url, run
@@ -72,9 +73,9 @@ def _probe(path: Path | str, ffmpeg: Path, able: Capabilities) -> tuple[int, str
     output = [*(coder if "libx264" in able.encoders else []), "-f", "null", "-"]
     graph = f"scale=-2:'min({_LINES},ih)',format=yuv420p,siti=print_summary=1"
     source = [*FILES_ONLY, "-t", f"{_SECONDS:g}", "-i", file_url(path), "-map", "0:v:0", "-an", "-sn"]
-    call = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "verbose"]
+    call = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "verbose", *source, "-vf", graph, *output]
     try:
-        _, said = run(ffmpeg, [*call, *source, "-vf", graph, *output], timeout_seconds=_TIMEOUT_SECONDS)
+        _, said = run(ffmpeg, call, timeout_seconds=_TIMEOUT_SECONDS, before=death_notice())
     except FfmpegError as exc:
         raise FfmpegError(f"{path}: its content cannot be measured: {exc}") from exc
     coded = _CODED.search(said)

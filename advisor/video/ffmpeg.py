@@ -6,8 +6,8 @@ import functools
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -180,41 +180,54 @@ def run_text(path: Path, arguments: Sequence[str]) -> str:
     return printed.decode("utf-8", "replace")
 
 
-def run(path: Path, arguments: Sequence[str], *, timeout_seconds: float) -> tuple[bytes, str]:
+def run(
+    path: Path, arguments: Sequence[str], *, timeout_seconds: float, before: Sequence[str] = ()
+) -> tuple[bytes, str]:
     """What a call of ffmpeg prints on stdout, and what it says on stderr; `FfmpegError` when it fails.
 
-    Of either the first and the last megabyte: a damaged video may have a line for every packet.
+    Of either the first and the last megabyte: a damaged video may have a line for every packet. ``before`` is
+    what stands before the call.
     """
     try:
         process = subprocess.Popen(
-            [path, *arguments],
+            [*before, path, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
     except OSError as exc:
         raise FfmpegError(f"{path}: cannot be run: {exc.strerror}") from exc
-    with process, ThreadPoolExecutor(2) as readers:
-        outputs = [readers.submit(_ends_of, s) for s in (process.stdout, process.stderr) if s is not None]
+    with process:
+        readers = [_Reader(stream) for stream in (process.stdout, process.stderr) if stream is not None]
         try:
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired as exc:
             raise FfmpegError(f"{path}: gave no answer within {timeout_seconds:g} s") from exc
         finally:
             process.kill()
-        printed, said = (output.result() for output in outputs)
+            for reader in readers:
+                reader.join()
+        printed, said = (reader.content for reader in readers)
     if process.returncode:
         last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         raise FfmpegError(f"{path}: ended with code {process.returncode}: {last[0]}")
     return printed, said.decode("utf-8", "replace")
 
 
-def _ends_of(stream: IO[bytes]) -> bytes:
-    """The first and the last `_MOST_BYTES` of what comes through a pipe."""
-    head, tail = stream.read(_MOST_BYTES), b""
-    while chunk := stream.read(_MOST_BYTES):
-        tail = (tail + chunk)[-_MOST_BYTES:]
-    return head + tail
+class _Reader(threading.Thread):
+    """Keeps the first and the last `_MOST_BYTES` of what comes through a pipe; no exit waits for it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(name="ffmpeg reader", daemon=True)
+        self._stream = stream
+        self.content = b""
+        self.start()
+
+    def run(self) -> None:
+        head, tail = self._stream.read(_MOST_BYTES), b""
+        while chunk := self._stream.read(_MOST_BYTES):
+            tail = (tail + chunk)[-_MOST_BYTES:]
+        self.content = head + tail
 
 
 def _names(listing: str, pattern: str) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 Only a file system can do that: this is the smallest one, spoken to the kernel over ``/dev/fuse`` (protocol:
 ``include/uapi/linux/fuse.h``). Non-blocking reads and time-outs do not help against it; a thread that reads
-waits until `HangingFile.release` or the end of the block.
+waits until `HangingFile.release` or the end of the block. Of signals only one that kills ends such a wait, as
+with a file of an NFS server that is gone: a handler does not run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import stat
 import struct
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +31,7 @@ _MNT_DETACH = 2
 _ROOT, _FILE = 1, 2
 _NAME = "energy_uj"
 _HEADER = struct.Struct("<IIQQIIII")
+_SIGKILL_BIT = 1 << 8
 
 
 class HangingFile:
@@ -39,7 +42,8 @@ class HangingFile:
         self._device, self._content = device, content
         self._lock = threading.Lock()
         self._hangs = False
-        self._waiting: list[tuple[int, slice]] = []
+        self._waiting: dict[int, tuple[slice, int]] = {}
+        """By the number of the request: what is read, and by which thread."""
 
     def hang(self) -> None:
         """From now on reads wait."""
@@ -48,8 +52,8 @@ class HangingFile:
     def release(self) -> None:
         """Every read that waits is answered, and so are those to come."""
         with self._lock:
-            self._hangs, waiting, self._waiting = False, self._waiting, []
-        for unique, part in waiting:
+            self._hangs, waiting, self._waiting = False, self._waiting, {}
+        for unique, (part, _) in waiting.items():
             self._answer(unique, self._content()[part])
 
     @property
@@ -66,18 +70,18 @@ class HangingFile:
                 if exc.errno in (errno.EINTR, errno.ENOENT):
                     continue
                 return
-            _, opcode, unique, node, *_ = _HEADER.unpack_from(data)
-            self._handle(opcode, unique, node, data[_HEADER.size :])
+            _, opcode, unique, node, _, _, thread, _ = _HEADER.unpack_from(data)
+            self._handle(opcode, unique, node, thread, data[_HEADER.size :])
 
-    def _handle(self, opcode: int, unique: int, node: int, body: bytes) -> None:
+    def _handle(self, opcode: int, unique: int, node: int, thread: int, body: bytes) -> None:
         if opcode in (_FORGET, _BATCH_FORGET):  # these want no answer
             return
-        if opcode == _INTERRUPT:  # the reader is being killed
-            self._answer(struct.unpack_from("<Q", body)[0], error=errno.EINTR)
+        if opcode == _INTERRUPT:
+            self._interrupt(unique, struct.unpack_from("<Q", body)[0])
             return
         if opcode == _READ:
             _, offset, size = struct.unpack_from("<QQI", body)
-            self._read(unique, slice(offset, offset + size))
+            self._read(unique, slice(offset, offset + size), thread)
         elif opcode == _INIT:
             self._answer(unique, struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 1, 1, 4096, 1, 1, 0, 0))
         elif opcode == _LOOKUP and body == f"{_NAME}\0".encode():
@@ -91,16 +95,35 @@ class HangingFile:
         else:
             self._answer(unique, error=errno.ENOENT if opcode == _LOOKUP else errno.ENOSYS)
 
-    def _read(self, unique: int, part: slice) -> None:
+    def _read(self, unique: int, part: slice, thread: int) -> None:
         with self._lock:
             if self._hangs:
-                self._waiting.append((unique, part))
+                self._waiting[unique] = part, thread
                 return
         self._answer(unique, self._content()[part])
+
+    def _interrupt(self, unique: int, read: int) -> None:
+        """Let the reader go that is being killed; for any other the kernel is told to ask again."""
+        _, thread = self._waiting.get(read, (None, 0))
+        if thread and not _is_killed(thread):
+            time.sleep(0.01)
+            self._answer(unique, error=errno.EAGAIN)
+            return
+        self._waiting.pop(read, None)
+        self._answer(read, error=errno.EINTR)
 
     def _answer(self, unique: int, body: bytes = b"", *, error: int = 0) -> None:
         with contextlib.suppress(OSError):  # whoever asked has gone
             os.write(self._device, struct.pack("<IiQ", 16 + len(body), -error, unique) + body)
+
+
+def _is_killed(thread: int) -> bool:
+    try:
+        lines = Path(f"/proc/{thread}/status").read_text().splitlines()
+    except OSError:
+        return True
+    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(number & _SIGKILL_BIT for number in pending)
 
 
 def _attributes(node: int) -> bytes:

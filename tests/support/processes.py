@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-__all__ = ["command_line", "ffmpegs_of"]
+__all__ = ["MARK", "command_line", "ffmpegs_of", "marked"]
+
+MARK = "WATTFRAME_TEST_MARK"
+"""A variable of the environment: whatever is started inherits it."""
 
 
 def command_line(pid: int) -> bytes:
@@ -13,6 +17,17 @@ def command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def marked(value: str) -> list[int]:
+    """The processes that live and have ``value`` in `MARK`."""
+    wanted = f"{MARK}={value}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
 
 
 def ffmpegs_of(folder: Path) -> list[int]:

@@ -203,7 +203,7 @@ def power_service(power_control: object, **fields: object) -> dict[str, dict[str
 
 
 class RedfishService:
-    """What it answers; ``mode`` is ``ok``, ``hang``, ``garbage``, ``huge``, ``redirect`` or ``error``."""
+    """What it answers; ``mode`` is ``ok``, or what goes wrong, such as ``hang``, ``drip`` or ``garbage``."""
 
     def __init__(self, resources: Mapping[str, dict[str, Any]], url: str) -> None:
         self.resources = {path: json.loads(json.dumps(body)) for path, body in resources.items()}
@@ -271,4 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        step = 1 if self.service.mode == "drip" else len(body) or 1
+        for place in range(0, len(body), step):
+            self.wfile.write(body[place : place + step])
+            if self.service.mode == "drip":
+                self.service.released.wait(0.05)

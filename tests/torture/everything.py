@@ -2,10 +2,12 @@
 
 The five exporters run under their supervisor on a machine whose truth is known: energy registers that this
 script drives, result files that it writes, containers of a real engine. Every second all five are scraped;
-files change, vanish, and are pipes and devices for a while, containers come and go, and one exporter after
-another is out of descriptors for three seconds. Every 20 seconds all of it rests until each page says what is
-true, and then one exporter is killed. Each number is compared with the truth, each series that must be there
-is looked for, and memory is watched. Prints one JSON document; ends with 1 when something was wrong.
+files change, vanish, and are pipes and devices for a while, and containers come and go. Every 20 seconds one
+trouble comes for three: an exporter has no descriptors, files or registers may not be read, the disk is full,
+the network between an exporter and its scraper or the engine cuts, says nothing or is slow. Then all of it
+rests until each page says what is true, and one exporter is killed. Each number is compared with the truth,
+each series that must be there is looked for, and memory is watched. Prints one JSON document; ends with 1
+when something was wrong.
 
 No check depends on how fast the machine is: between rests a page may lag behind, but it never goes back to
 what it had left behind; at a rest it has to arrive at the truth, however long that takes.
@@ -37,10 +39,12 @@ from exporters.catalogue import EXPORTERS
 from tests.support.docker_engine import DockerEngine, import_base_image, missing_for_engine
 from tests.support.exporter_client import samples
 from tests.support.powercap_tree import PowercapTree
+from tests.support.proxy import Mode, Proxy
+from tests.support.small_disk import SmallDisk, small_disk
 
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
-TROUBLE_ORDER = ("rapl", "cost", "docker_stats", "results", "qoe")
 PRICE_PER_KWH = 0.12
+TROUBLE_SECONDS = 3.0
 ROUND_SECONDS = 20.0
 """From one rest to the next."""
 SETTLE_SECONDS = 120.0
@@ -268,6 +272,7 @@ class Watch:
         self.rss: dict[str, list[tuple[float, int]]] = {name: [] for name in EXPORTERS}
         self._ports, self._registers, self._files, self._containers = ports, registers, files, containers
         self._starting = set(EXPORTERS)
+        self._troubled: set[str] = set()
         self._place: Counter[tuple[str, str]] = Counter()
         """Which of a run's versions an exporter showed last."""
         self._busy_seconds = 0.0
@@ -277,12 +282,30 @@ class Watch:
         """From now on the exporter may be silent until it has shown everything once."""
         self._starting.add(name)
 
+    @contextlib.contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """These are not looked at in the block, and afterwards are as after a kill."""
+        self._troubled.update(names)
+        try:
+            yield
+        finally:
+            self._troubled.difference_update(names)
+            self._starting.update(names)
+
     def look(self) -> dict[str, Page]:
         """Scrape all once; the pages of those that answered."""
-        pages = {name: page for name in EXPORTERS if (page := self._scrape(name)) is not None}
+        asked = [name for name in EXPORTERS if name not in self._troubled]
+        pages = {name: page for name in asked if (page := self._scrape(name)) is not None}
         for name, page in pages.items():
             self._check(name, page)
         return pages
+
+    def pass_time(self, seconds: float) -> None:
+        """Scrape every second."""
+        end = time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            self.look()
+            time.sleep(max(0.0, now + 1.0 - time.monotonic()))
 
     def settle(self) -> None:
         """While files and containers rest: every page arrives at the truth; then the joules are compared."""
@@ -464,13 +487,15 @@ def stack(
         ports = dict(zip(EXPORTERS, (p.getsockname()[1] for p in probes), strict=True))
     command = [sys.executable, "-m", "wattframe", "up", "--json", "--prometheus", "none"]
     command += [f"--results-dir={folder / 'results'}", f"--models-dir={folder / 'models'}"]
-    command += [f"--state-dir={folder / 'state'}", *(f"--port={n}={p}" for n, p in ports.items())]
+    command += [f"--state-dir={folder / 'disk/state'}", *(f"--port={n}={p}" for n, p in ports.items())]
+    if os.geteuid() == 0:  # root who has to obey permissions
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
     environment = {
         **os.environ,
         "SYSFS_ROOT": str(sysfs),
         "DOCKER_HOST": docker_host,
         "ENERGY_COST_PER_KWH": str(PRICE_PER_KWH),
-        "QOE_CACHE_DIR": str(folder / "cache"),
+        "QOE_CACHE_DIR": str(folder / "disk/cache"),
     }
     with (
         (folder / "up.log").open("w") as log,
@@ -497,57 +522,175 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
     """Everything for ``seconds``; what was found."""
     sysfs, results = folder / "sys", folder / "results"
     results.mkdir()
+    (folder / "disk").mkdir()
     registers, files = Registers(sysfs, seed), Files(results, seed)
     containers = None if engine is None else Containers(engine, seed)
     actors: list[Actor] = [registers, files, *([containers] if containers is not None else [])]
     registers.start()
-    host = engine.host if engine is not None else f"unix://{folder}/nobody.sock"
-    with stack(folder, sysfs, host) as (supervisor, ports):
+    with contextlib.ExitStack() as held:
+        engines = []
+        if engine is not None:
+            engines.append(Proxy(socket.AF_UNIX, str(folder / "engine.sock"), str(engine.socket)))
+            held.callback(engines[0].close)
+        disk = held.enter_context(small_disk(folder / "disk"))
+        host = f"unix://{folder}/engine.sock"
+        supervisor, ports = held.enter_context(stack(folder, sysfs, host))
         for actor in actors[1:]:
             actor.start()
-        watch = Watch(ports, registers, files, containers)
-        kills = _watch(watch, actors[1:], supervisor.pid, max(1, round(seconds / ROUND_SECONDS)))
+        networks = {
+            name: Proxy(socket.AF_INET, ("127.0.0.1", 0), ("127.0.0.1", port)) for name, port in ports.items()
+        }
+        for network in networks.values():
+            held.callback(network.close)
+        watch = Watch({n: p.address[1] for n, p in networks.items()}, registers, files, containers)
+        world = World(watch, folder, supervisor.pid, networks, engines, disk)
+        kills = _watch(world, actors[1:], max(1, round(seconds / ROUND_SECONDS)))
         for actor in actors:
             actor.stop.set()
         for actor in actors:
             actor.join(60)
         alive = supervisor.poll() is None
-    return _summary(watch, files, containers, kills, seconds, alive)
+    return {**_summary(watch, files, containers, kills, seconds, alive), "troubles": dict(world.troubles)}
 
 
-def _watch(watch: Watch, resting: Sequence[Actor], supervisor: int, rounds: int) -> Counter[str]:
+class World:
+    """What troubles can be made of."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        folder: Path,
+        supervisor: int,
+        networks: dict[str, Proxy],
+        engines: Sequence[Proxy],
+        disk: SmallDisk | None,
+    ) -> None:
+        self.watch, self.folder, self.supervisor, self.disk = watch, folder, supervisor, disk
+        self.networks, self.engines = networks, engines
+        self.troubles: Counter[str] = Counter()
+
+
+Trouble = Callable[[World, str], contextlib.AbstractContextManager[None]]
+"""For a block; the name is that of the exporter whose turn it is."""
+
+
+@contextlib.contextmanager
+def no_descriptors(world: World, name: str) -> Iterator[None]:
+    pid = child(world.supervisor, name)
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    with world.watch.without(name):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextlib.contextmanager
+def forbidden_results(world: World, _: str) -> Iterator[None]:
+    with world.watch.without(*_RUN_FAMILIES):
+        (world.folder / "results").chmod(0)
+        try:
+            yield
+        finally:
+            (world.folder / "results").chmod(0o755)
+
+
+@contextlib.contextmanager
+def forbidden_registers(world: World, _: str) -> Iterator[None]:
+    files = list((world.folder / "sys").rglob("energy_uj"))
+    with world.watch.without("rapl", "docker_stats"):
+        for file in files:
+            file.chmod(0)
+        try:
+            yield
+        finally:
+            for file in files:
+                file.chmod(0o644)
+
+
+@contextlib.contextmanager
+def full_disk(world: World, _: str) -> Iterator[None]:
+    """Nothing is lost: what is kept there is for the next start."""
+    if world.disk is not None:
+        world.disk.fill()
+    try:
+        yield
+    finally:
+        if world.disk is not None:
+            world.disk.free()
+
+
+def scraper_network(mode: Mode) -> Trouble:
+    """Ten requests, each exporter's share of them, come or go badly."""
+
+    @contextlib.contextmanager
+    def trouble(world: World, _: str) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            for proxy in world.networks.values():
+                for _ in range(10):
+                    client = held.enter_context(socket.create_connection(proxy.address))
+                    client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                held.enter_context(proxy.network(mode))
+            held.enter_context(world.watch.without(*EXPORTERS))
+            yield
+
+    trouble.__name__ = f"scraper_{mode}"
+    return trouble
+
+
+def engine_network(mode: Mode) -> Trouble:
+    @contextlib.contextmanager
+    def trouble(world: World, _: str) -> Iterator[None]:
+        with world.watch.without("docker_stats"), world.engines[0].network(mode):
+            yield
+
+    trouble.__name__ = f"engine_{mode}"
+    return trouble
+
+
+TROUBLES: Sequence[Trouble] = (
+    no_descriptors,
+    forbidden_results,
+    engine_network("cut"),
+    full_disk,
+    scraper_network("cut"),
+    no_descriptors,
+    forbidden_registers,
+    engine_network("silent"),
+    scraper_network("silent"),
+    no_descriptors,
+    engine_network("slow"),
+    scraper_network("slow"),
+)
+
+
+def _watch(world: World, resting: Sequence[Actor], rounds: int) -> Counter[str]:
     """Scrape every second, let ``resting`` rest at the end of each round, and kill one exporter between two.
 
     Returns how often each was killed.
     """
     kills: Counter[str] = Counter()
+    watch = world.watch
+    troubles = [trouble for trouble in TROUBLES if world.engines or not trouble.__name__.startswith("engine")]
     for number in range(rounds):
         if number:
             name = KILL_ORDER[number % len(KILL_ORDER) - 1]
-            os.kill(child(supervisor, name), signal.SIGKILL)
+            os.kill(child(world.supervisor, name), signal.SIGKILL)
             watch.killed(name)
             kills[name] += 1
         end = time.monotonic() + ROUND_SECONDS
-        _take_descriptors(watch, supervisor, TROUBLE_ORDER[number % len(TROUBLE_ORDER)])
-        while (now := time.monotonic()) < end:
-            watch.look()
-            time.sleep(max(0.0, now + 1.0 - time.monotonic()))
+        trouble = troubles[number % len(troubles)]
+        with trouble(world, (*KILL_ORDER[2:], *KILL_ORDER[:2])[number % len(KILL_ORDER)]):
+            watch.pass_time(TROUBLE_SECONDS)
+        world.troubles[trouble.__name__] += 1
+        watch.pass_time(end - time.monotonic())
         with contextlib.ExitStack() as turns:
             for actor in resting:
                 turns.enter_context(actor.turn)
             watch.settle()
     return kills
-
-
-def _take_descriptors(watch: Watch, supervisor: int, name: str) -> None:
-    """For three seconds an exporter cannot open a file or take a connection; then it goes on."""
-    pid = child(supervisor, name)
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    watch.killed(name)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
-    time.sleep(3.0)
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _summary(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,47 +11,22 @@ from advisor.energy.calibration import Calibration, LoadPoint, load_calibration,
 from advisor.quality.cache import QualityCache, Record
 from advisor.results import Run, Scenario, read_run, write_run
 from tests.support.exporter_client import ask, samples, served, wait_until
+from tests.support.small_disk import SmallDisk, small_disk
 
 RUN = "test_results_20260301_080000"
 
 
-class SmallDisk:
-    """A file system of one MiB."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._filler = folder / "filler"
-
-    def fill(self) -> None:
-        """Leave not a byte."""
-        with self._filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
-
-    def free(self) -> None:
-        """Take back what `fill` took."""
-        self._filler.unlink()
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root and the right to mount")
-    try:
-        yield SmallDisk(folder)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk") as disk:
+        if disk is None:
+            pytest.skip("mounting a small disk needs root and the right to mount")
+        yield disk
 
 
 def run_of(names: int) -> Run:
     return Run(run_id=RUN, scenarios=tuple(Scenario(name=f"{i} {'x' * 200}") for i in range(names)))
-
-
-def left(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {"filler"}
 
 
 def test_a_result_file_keeps_its_former_content(disk: SmallDisk) -> None:
@@ -64,7 +36,7 @@ def test_a_result_file_keeps_its_former_content(disk: SmallDisk) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_run(run_of(30), path)
     assert read_run(path).scenarios == run_of(3).scenarios
-    assert left(disk.folder) == {path.name}
+    assert disk.names() == {path.name}
     disk.free()
     write_run(run_of(30), path)
     assert len(read_run(path).scenarios) == 30
@@ -84,7 +56,7 @@ def test_a_calibration_keeps_its_former_content(disk: SmallDisk) -> None:
     with pytest.raises(OSError, match="No space left"):
         save_calibration(former, disk.folder)
     assert load_calibration(disk.folder, "host") == former
-    assert left(path.parent) == {path.name}
+    assert {p.name for p in path.parent.iterdir()} == {path.name}
 
 
 def test_a_score_that_cannot_be_kept_is_still_known(disk: SmallDisk) -> None:
@@ -93,7 +65,7 @@ def test_a_score_that_cannot_be_kept_is_still_known(disk: SmallDisk) -> None:
     disk.fill()
     assert not cache.put("b", Record(failure="x" * 10_000))
     assert cache.get("b") == Record(failure="x" * 10_000)
-    assert left(disk.folder / "cache") == {"a.json"}
+    assert {p.name for p in (disk.folder / "cache").iterdir()} == {"a.json"}
 
 
 def test_an_exporter_on_a_full_disk_goes_on_and_sees_what_comes(disk: SmallDisk) -> None:

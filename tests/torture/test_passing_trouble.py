@@ -2,7 +2,8 @@
 
 Each exporter of files runs beside a random hand that takes a file's permission, its place, its content or all
 descriptors of the process away, or puts a pipe, a device or a file without end there, changes something else
-meanwhile, and puts everything back as it was, times included. Short by default, long with --long.
+meanwhile, and puts everything back as it was, times included; an engine's socket goes and comes too. Short
+by default, long with --long.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import random
 import resource
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +21,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Struct
 
+from advisor.containers.engine import engine_address
 from advisor.cost.price_inputs import PriceOptions
+from advisor.energy.meter import Meter
+from advisor.errors import EnergyError
 from advisor.quality.settings import QualitySettings
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport
@@ -28,17 +34,33 @@ from advisor.regression.service import Answer
 from advisor.results import read_run
 from advisor.results.folder import ResultFolder
 from exporters.cost import CostCollector
+from exporters.docker_stats import DockerCollector, Settings
+from exporters.live import LiveCollector
 from exporters.predictions import Predictor
 from exporters.qoe import QoeCollector, Work
 from exporters.results import ResultsCollector
 from exporters.runtime import Collector, Family, Metric, Part
 from exporters.runtime.scrape import Source
 from exporters.runtime.web_config import Web
+from tests.support.cgroup_tree import CgroupTree
+from tests.support.engine_fake import FakeEngine
 from tests.support.exporter_client import samples
 from tests.support.users import nobody, open_folder
 from tests.support.waiting import wait_until
 
 Make = Callable[[], Collector]
+
+
+class World(Struct):
+    """How an exporter is made, what it reads beside the results, and what else changes it."""
+
+    make: Make
+    sources: list[Path]
+    change: Callable[[random.Random], object] = lambda _: None
+    renew: Callable[[random.Random], object] = lambda _: None
+    """Done again after each trouble: what trouble cut in two."""
+    troubles: Sequence[Callable[[Path], Callable[[], None]]] = ()
+    """Of its own."""
 
 
 def put_run(folder: Path, number: int, names: Sequence[str]) -> None:
@@ -117,7 +139,7 @@ def oracle(models_dir: Path, files: Sequence[Path]) -> Answer:
     return Answer(predictions=predictions)
 
 
-def results_world(folder: Path) -> tuple[Make, list[Path]]:
+def results_world(folder: Path, _: contextlib.ExitStack) -> World:
     results, models = folder / "results", folder / "models"
     put_model(models, "0001", 0.05)
 
@@ -125,10 +147,12 @@ def results_world(folder: Path) -> tuple[Make, list[Path]]:
         predictor = Predictor(models, results, oracle, retry_seconds=0.01)
         return ResultsCollector(ResultFolder(results, runs=10, max_scenarios=100), predictor)
 
-    return make, [models, models / "intel-1", models / "intel-1" / "0001" / "manifest.json"]
+    home = models / "intel-1"
+    inside = [home / "latest", home / "0001", home / "0001" / "manifest.json"]
+    return World(make, [models, home, *inside])
 
 
-def cost_world(folder: Path) -> tuple[Make, list[Path]]:
+def cost_world(folder: Path, _: contextlib.ExitStack) -> World:
     results, prices = folder / "results", folder / "prices"
     prices.mkdir()
     (prices / "tariff.yaml").write_text("series: series.csv\n")
@@ -136,9 +160,11 @@ def cost_world(folder: Path) -> tuple[Make, list[Path]]:
     (prices / "series.csv").write_text(f"timestamp,price_per_kwh\n{series}")
     (prices / "regions.yaml").write_text("regions: {here: {price_per_kwh: 0.1, carbon_grams_per_kwh: 100}}\n")
     (prices / "rates.yaml").write_text("base: EUR\ndate: 2026-01-01\nrates: {USD: 1.1}\n")
+    (prices / "carbon.csv").write_text("timestamp,carbon_grams_per_kwh\n1600000000,100\n1700000010,300\n")
     options = PriceOptions(
         region=("here",),
         tariff=prices / "tariff.yaml",
+        carbon_series=prices / "carbon.csv",
         regions_file=prices / "regions.yaml",
         exchange_rates=prices / "rates.yaml",
     )
@@ -147,10 +173,10 @@ def cost_world(folder: Path) -> tuple[Make, list[Path]]:
         folder = ResultFolder(results, runs=10, max_scenarios=100)
         return CostCollector(folder, options, clock=lambda: 1.8e9)
 
-    return make, [prices, *sorted(prices.iterdir())]
+    return World(make, [prices, *sorted(prices.iterdir())])
 
 
-def qoe_world(folder: Path) -> tuple[Make, list[Path]]:
+def qoe_world(folder: Path, _: contextlib.ExitStack) -> World:
     results = folder / "results"
     pairs = folder / "pairs.yaml"
     for name in ("clip.mp4", "encode.mp4"):
@@ -161,7 +187,7 @@ def qoe_world(folder: Path) -> tuple[Make, list[Path]]:
         listed = ResultFolder(results, runs=10, max_scenarios=100)
         return QoeCollector(listed, results, Work(None, (results.resolve(),), QualitySettings(), pairs))
 
-    return make, [pairs, results / "encode.mp4"]
+    return World(make, [pairs, results / "encode.mp4", results / "clip.mp4"])
 
 
 class WebCollector:
@@ -198,7 +224,7 @@ def in_force(names: Sequence[str], *certificates: str) -> list[Metric]:
     return [IN_FORCE([((what,), 1.0) for what in (*names, *certificates)])]
 
 
-def web_world(folder: Path) -> tuple[Make, list[Path]]:
+def web_world(folder: Path, _: contextlib.ExitStack) -> World:
     new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
     for number in range(2):
         command = f"{new} -subj /CN=server{number} -keyout {number}.key -out {number}.crt"
@@ -210,15 +236,107 @@ def web_world(folder: Path) -> tuple[Make, list[Path]]:
         f"tls_server_config: {tls[:-1]}, client_auth_type: VerifyClientCertIfGiven}}\n"
         f"basic_auth_users: {{alice: '$2b$04${'a' * 53}'}}\n"
     )
-    put_pair(folder, 0)
-    return lambda: WebCollector(config), [config, folder / "tls.crt", folder / "tls.key"]
 
-
-def put_pair(folder: Path, number: int) -> None:
-    """Renew the certificate, where there is one: written in place, as a careless script does."""
-    if (folder / f"{number}.crt").exists():
+    def renew(chance: random.Random) -> None:
+        """Written in place, as a careless script does."""
+        number = chance.randrange(2)
         for kind in ("crt", "key"):
             rewrite(folder / f"tls.{kind}", (folder / f"{number}.{kind}").read_bytes())
+
+    renew(random.Random(0))
+    sources = [config, folder / "tls.crt", folder / "tls.key"]
+    return World(lambda: WebCollector(config), sources, change=renew, renew=renew)
+
+
+class StreamList(LiveCollector):
+    """The list of live streams as a page; no window is made."""
+
+    poll_seconds = 1.0
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def parts(self) -> dict[str, Part]:
+        self._reread()
+        return {"": Part(in_force, (tuple(self._states), self._problem or ""))}
+
+
+def live_world(folder: Path, _: contextlib.ExitStack) -> World:
+    path = folder / "streams.yaml"
+
+    def put(chance: random.Random) -> None:
+        name = f"stream {chance.randrange(10)}"
+        text = f"streams: [{{name: {name}, reference: a.mp4, renditions: [{{name: b, url: c.mp4}}]}}]\n"
+        rewrite(path, text.encode())
+
+    put(random.Random(0))
+    return World(lambda: StreamList(path, "ffmpeg"), [path], change=put)
+
+
+class Names(DockerCollector):
+    """The containers that an engine is said to have, as a page."""
+
+    poll_seconds = 1.0
+
+    def parts(self) -> dict[str, Part]:
+        assert self._sampler is not None
+        snapshot = self._sampler.snapshot()
+        views = () if snapshot is None else snapshot.containers
+        up = snapshot is not None and snapshot.engine is not None
+        return {"": Part(in_force, (tuple(view.container.name for view in views), f"up {up}"))}
+
+
+def no_meter() -> Meter:
+    raise EnergyError("none")
+
+
+def socket_world(folder: Path, held: contextlib.ExitStack) -> World:
+    tree = CgroupTree(folder / "cgroup", "v2")
+    engine = FakeEngine(folder)
+    engine.start()
+    held.callback(engine.stop)
+    settings = Settings(
+        address=engine_address(engine.host),
+        interval_seconds=0.05,
+        cgroupfs=str(tree.root),
+        procfs=str(folder),
+    )
+
+    def change(chance: random.Random) -> None:
+        container = f"{chance.randrange(5):064x}"
+        if container in engine.containers:
+            engine.remove(container, tell=chance.random() < 0.5)
+        else:
+            tree.add(container)
+            engine.add(container, f"name {chance.randrange(10**9)}", tell=chance.random() < 0.5)
+
+    def ended(_: Path) -> Callable[[], None]:
+        engine.stop()
+        return engine.start
+
+    def silent(_: Path) -> Callable[[], None]:
+        engine.hang()
+        return engine.resume
+
+    def confused(_: Path) -> Callable[[], None]:
+        engine.mode = random.choice(["error", "garbage", "truncated"])
+        return engine.resume
+
+    def make() -> Collector:
+        return Names(settings, no_meter)
+
+    def renew(_: random.Random) -> None:
+        """Another trouble may have put the socket of before in the place of the new one."""
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(str(engine.socket)):
+                engine.stop()
+                engine.start()
+
+    sources, troubles = [engine.socket], (ended, silent, confused)
+    return World(make, sources, change=change, renew=renew, troubles=troubles)
 
 
 def forbidden(path: Path) -> Callable[[], None]:
@@ -300,45 +418,63 @@ def page(source: Source) -> dict[str, float] | None:
     return None if shown is None else samples(shown.text(False).decode())
 
 
-@pytest.mark.parametrize("world", [results_world, cost_world, qoe_world, web_world])
+WORLDS = (results_world, cost_world, qoe_world, web_world, live_world, socket_world)
+
+
+@pytest.fixture
+def quick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for seconds until an engine is asked again."""
+    for name, seconds in {
+        "ROUND_SECONDS": 0.2,
+        "SHORTEST_RETRY_SECONDS": 0.02,
+        "LONGEST_RETRY_SECONDS": 0.1,
+        "LIST_EVERY_ROUNDS": 1,
+    }.items():
+        monkeypatch.setattr(f"advisor.containers.watcher.{name}", seconds)
+
+
+# the SDK leaves the socket of a refused connection to the garbage collector
+@pytest.mark.filterwarnings("ignore:.*unclosed.*socket:ResourceWarning")
+@pytest.mark.usefixtures("quick_engine")
+@pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_trouble_the_page_is_that_of_a_fresh_start(
     request: pytest.FixtureRequest,
-    world: Callable[[Path], tuple[Make, list[Path]]],
+    world: Callable[[Path, contextlib.ExitStack], World],
     seed: int,
 ) -> None:
     chance = random.Random(seed)
-    with open_folder() as folder:
+    with open_folder() as folder, contextlib.ExitStack() as held:
         results = folder / "results"
         results.mkdir()
         for number in range(5):
             put_run(results, number, ["a", "b"])
-        make, sources = world(folder)
-        collector = make()
+        here = world(folder, held)
+        collector = here.make()
         collector.start()
         source = Source(collector, {})
         try:
             for _ in range(250 if request.config.getoption("--long") else 30):
-                disturb(chance, source, results, sources)
-                change(chance, results)
-                assert_as_fresh(source, make)
+                disturb(chance, source, results, here)
+                change(chance, results, here)
+                assert_as_fresh(source, here.make)
         finally:
             collector.close()
 
 
-def disturb(chance: random.Random, source: Source, results: Path, sources: Sequence[Path]) -> None:
+def disturb(chance: random.Random, source: Source, results: Path, here: World) -> None:
     """One trouble or two, some looks while it lasts, and everything put back."""
-    places = [results, *sources, *sorted(results.glob("*.json"))]
+    runs = sorted(results.glob("*.json"))
+    places = [results, *chance.sample(runs, min(1, len(runs))), *here.sources]
+    troubles = [forbidden, listed_only, away, torn, no_descriptors, *TROUBLES, *here.troubles]
     with contextlib.ExitStack() as heals:
         for place in chance.sample(places, chance.choice([1, 1, 2])):
             with contextlib.suppress(OSError):  # the first trouble may be in the second one's way
-                trouble = chance.choice([forbidden, listed_only, away, torn, no_descriptors, *TROUBLES])
-                heals.callback(healed, trouble(place))
+                heals.callback(healed, chance.choice(troubles)(place))
         for _ in range(chance.randrange(3)):
+            change(chance, results, here)
             page(source)
-            change(chance, results)
-    # a renewal that trouble cut in two is done again
-    put_pair(results.parent, chance.randrange(2))
+    here.renew(chance)
 
 
 def healed(heal: Callable[[], None]) -> None:
@@ -347,12 +483,12 @@ def healed(heal: Callable[[], None]) -> None:
         heal()
 
 
-def change(chance: random.Random, results: Path) -> None:
+def change(chance: random.Random, results: Path, here: World) -> None:
     """Something else happens meanwhile, where it can."""
     with contextlib.suppress(OSError):
         number = chance.randrange(6)
-        if chance.random() < 0.3:
-            put_pair(results.parent, number % 2)
+        if chance.random() < 0.5:
+            here.change(chance)
         if chance.random() < 0.4:
             (results / f"test_results_{number:02d}.json").unlink(missing_ok=True)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -9,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -469,6 +472,48 @@ def test_watching_retrains_when_results_come_and_outlives_failures(
         )
     assert told == ["0001"]
     assert "holds no test_results_*.json" in notes[0]
+
+
+def _watched(
+    options: RetrainOptions, monkeypatch: pytest.MonkeyPatch, *meanwhile: Callable[[], object]
+) -> list[str]:
+    """What is noted and told (a version) while these things happen, three looks apart."""
+    events: list[str] = []
+    steps = iter([step for one in meanwhile for step in (one, lambda: None, lambda: None)])
+
+    def pause(_: float) -> None:
+        try:
+            next(steps)()
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("wattframe.retraining.pipeline.time.sleep", pause)
+    with pytest.raises(KeyboardInterrupt):
+        watch(options, 1.0, events.append, lambda r: events.append(r.manifest.version if r.manifest else ""))
+    return events
+
+
+def test_watching_tries_again_what_a_full_disk_prevented(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = registry.save
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(registry, "save", Mock(side_effect=full))
+    events = _watched(
+        _options(results), monkeypatch, lambda: monkeypatch.setattr(registry, "save", save), lambda: None
+    )
+    assert [event for event in events if "training on" not in event] == [str(full), "0001"]
+
+
+def test_watching_reads_again_a_file_that_may_be_read_now(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its mode changes, and with it the time of change."""
+    late = _write(results, _scenario(9), stamp="20260102_000000")
+    reports: list[int] = []
+    monkeypatch.setattr("wattframe.retraining.pipeline._succeeds", lambda *_: reports.append(1) or True)
+    _watched(_options(results), monkeypatch, lambda: late.chmod(0o600))
+    assert len(reports) == 2
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ from advisor.prometheus.client import Connection
 from advisor.results import Host, Run, Scenario, write_run
 from tests.support.prometheus_fake import Reply, Server, vector
 from wattframe.cli import main
-from wattframe.retraining import RetrainOptions, retrain
+from wattframe.retraining import RetrainOptions, RetrainReport, retrain, watch
 
 BASE = 1_767_571_200
 SERIES = {"__name__": "rapl_energy_joules_total", "instance": "a", "zone": "package_0"}
@@ -156,3 +156,27 @@ def test_every_option_is_documented() -> None:
     flags = [flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")]
     assert len(flags) > 15
     assert [flag for flag in flags if f"`{flag}" not in page and f"{flag}`" not in page] == []
+
+
+def test_watching_waits_for_a_server_that_was_away(
+    server: Server, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file changes when it comes back; what lacked power is trained on then, and not once more."""
+    server.reply = lambda _: (400, {}, b"starting")
+    looks = iter(range(10))
+
+    def pause(_: float) -> None:
+        look = next(looks, None)
+        if look is None:
+            raise KeyboardInterrupt
+        if look == 4:
+            server.reply = _history
+
+    monkeypatch.setattr("wattframe.retraining.pipeline.time.sleep", pause)
+    reports: list[RetrainReport] = []
+    options = RetrainOptions(
+        results_dir=results, models_dir=results.parent / "models", prometheus=Connection(url=server.url)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        watch(options, 1.0, lambda _: None, reports.append)
+    assert [len(report.enriched) for report in reports] == [6]

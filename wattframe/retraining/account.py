@@ -59,6 +59,8 @@ class RetrainReport(Struct, kw_only=True):
     enriched: list[EnrichedRow] = []
     requests: int = 0
     from_cache: int = 0
+    unanswered: str | None = None
+    """Why Prometheus was not asked to the end."""
     skipped: list[LeftOut] = []
     noted: list[LeftOut] = []
     """Scenarios that were trained on with less weight, or that look odd."""

@@ -114,6 +114,7 @@ class _Enricher:
             # what was measured by the runner itself is still worth training on
             self._note(f"not enriched: {done.failure}")
             self._failures.append(done.failure)
+            self._report.unanswered = done.failure
         _account(done, self._report)
         return done.runs, {(s.run_id, s.scenario, s.repeat): s.reason for s in done.skipped}
 

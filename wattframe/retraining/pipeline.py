@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from advisor.common.atomic import write_atomically
-from advisor.errors import NotEnoughDataError, WattframeError
+from advisor.errors import NotEnoughDataError, PrometheusError, WattframeError
+from advisor.prometheus.client import PrometheusClient
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
@@ -26,6 +27,8 @@ from wattframe.retraining.summary import not_valid_sentence
 
 __all__ = ["retrain", "watch"]
 
+_MOST_LOOKS_BETWEEN = 64
+"""Between two tries of what failed."""
 _MOST_OF_A_VIDEO = 200
 _NORMAL_DIFFERENCE = 1.0483
 """Standard deviations of a normal distribution to the median absolute difference of two draws of it."""
@@ -161,17 +164,47 @@ def watch(
     tell: Callable[[RetrainReport], None],
     progress: Progress | None = None,
 ) -> None:
-    """Retrain whenever result files appear or change, until interrupted; failures are noted and outlived."""
+    """Retrain whenever result files appear or change, until interrupted; failures are noted and outlived.
+
+    What failed is tried again, ever more seldom: trouble passes, as that of a full disk. A Prometheus that is
+    away is waited for.
+    """
     before: object = None
+    failures = rest = 0
     while True:
         stamp = _stamp(options.results_dir)
         if stamp != before:
-            before = stamp
-            try:
-                tell(retrain(options, note, progress))
-            except WattframeError as exc:
-                note(str(exc))
+            before, failures, due = stamp, 0, True
+        else:
+            due = failures > 0 and rest == 0 and _prometheus_answers(options)
+        rest = max(0, rest - 1)
+        if due:
+            failures = 0 if _succeeds(options, note, tell, progress) else failures + 1
+            rest = min(2**failures, _MOST_LOOKS_BETWEEN)
         time.sleep(every_seconds)
+
+
+def _succeeds(
+    options: RetrainOptions, note: Note, tell: Callable[[RetrainReport], None], progress: Progress | None
+) -> bool:
+    try:
+        report = retrain(options, note, progress)
+    except (WattframeError, OSError) as exc:
+        note(str(exc))
+        return False
+    tell(report)
+    return report.unanswered is None
+
+
+def _prometheus_answers(options: RetrainOptions) -> bool:
+    """Whether it does, or nobody has to ask it."""
+    if options.prometheus is not None:
+        try:
+            with PrometheusClient(options.prometheus) as client:
+                client.query("vector(1)")
+        except PrometheusError:
+            return False
+    return True
 
 
 def _stamp(folder: Path) -> object:
@@ -179,5 +212,5 @@ def _stamp(folder: Path) -> object:
     for path in folder.glob(RESULT_GLOB):
         with contextlib.suppress(OSError):  # renamed or deleted between listing and looking
             info = path.stat()
-            stamps.append((path.name, info.st_size, info.st_mtime_ns))
+            stamps.append((path.name, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
     return sorted(stamps)

@@ -144,12 +144,14 @@ def _search(
     stop: StopRequest,
     say: Say,
 ) -> list[Answer]:
-    contents = look_at_content(
-        {video.name: video.source for video in setting.videos},
-        setting.ffmpeg,
-        setting.able,
-        ContentCache(content_cache()),
-        say,
+    contents = stop.obey(
+        lambda: look_at_content(
+            {video.name: video.source for video in setting.videos},
+            setting.ffmpeg,
+            setting.able,
+            ContentCache(content_cache()),
+            say,
+        )
     )
     settings = RunSettings(
         ffmpeg=setting.ffmpeg,

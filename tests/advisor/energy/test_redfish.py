@@ -132,6 +132,7 @@ def test_a_chassis_can_be_named() -> None:
     ("mode", "reason"),
     [
         ("hang", "timeout"),
+        ("drip", "timeout"),
         ("garbage", "malformed"),
         ("huge", "malformed"),
         ("redirect", "http"),

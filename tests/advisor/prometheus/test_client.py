@@ -311,6 +311,30 @@ def test_a_certificate_file_that_is_missing_is_named() -> None:
         client.query("up")
 
 
+@pytest.mark.parametrize(
+    ("part", "is_taken"),
+    [
+        (b'{"metric":{"a":"b"},"values":[[1767571200.123,"12345.678"]]}', True),
+        (b'{"metric":{},"values":[%s]}' % b",".join([b'[1,"1"]'] * 50_000), False),
+        (b"{}", False),
+        (b"1", False),
+    ],
+)
+def test_an_answer_that_takes_more_memory_than_there_is_is_refused(
+    server: Server, client: PrometheusClient, monkeypatch: pytest.MonkeyPatch, part: bytes, is_taken: bool
+) -> None:
+    """400 KB where 12 MiB are free: decoded, the shortest samples are 26 times larger, empty series 111."""
+    monkeypatch.setattr("advisor.prometheus.client.memory_bytes", lambda: (12 << 20, 12 << 20))
+    results = b",".join([part] * (400_000 // (len(part) + 1) or 1))
+    body = b'{"status":"success","data":{"resultType":"matrix","result":[%s]}}' % results
+    server.reply = lambda _: (200, {}, body)
+    if is_taken:
+        assert len(client.query("up")) > 6000
+    else:
+        with pytest.raises(PrometheusError, match="take more memory than there is"):
+            client.query("up")
+
+
 @pytest.mark.parametrize("url", ["localhost:9090", "ftp://host", "http://", "http://host:port", ""])
 def test_what_is_no_http_address_is_bad_input(url: str) -> None:
     with pytest.raises(InputError, match="Prometheus URL: expected an address like"):
