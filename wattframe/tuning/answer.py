@@ -119,12 +119,12 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float) -> Answer:
     """What the search says of one of its videos."""
-    verdict, goal = outcome.verdict, search.goal
+    verdict, goal = outcome.verdict, search.task.goal
     points = {c: _point(search, video, c) for c in _encoded(search, video)}
     choice = points.get(verdict.leader) if verdict.leader is not None else None
     if choice is not None:
         choice = replace(choice, probability_best=verdict.probability)
-    baseline = points.get(search.baseline) if search.baseline is not None else None
+    baseline = points.get(search.task.baseline) if search.task.baseline is not None else None
     made = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
     return Answer(
@@ -238,7 +238,7 @@ def _point(search: Search, video: Video, configuration: Configuration) -> Point:
 
 
 def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]) -> str:
-    goal = search.goal
+    goal = search.task.goal
     asked = [f"VMAF {goal.min_vmaf:g}"]
     asked += [f"at most {goal.max_kbps:.0f} kbit/s"] if goal.max_kbps is not None else []
     asked += [f"{goal.min_speed:g} x real time"] if goal.min_speed is not None else []
@@ -306,7 +306,7 @@ def _front(search: Search, outcome: Outcome, video: Video) -> tuple[FrontRow, ..
                 crf=configuration.crf,
                 objective_value=trial.objective,
                 vmaf=trial.vmaf,
-                holds=holds(trial, search.goal),
+                holds=holds(trial, search.task.goal),
                 next_vmaf_point_ratio=ratio,
             )
         )

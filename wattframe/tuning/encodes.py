@@ -24,7 +24,7 @@ from advisor.errors import FfmpegError, InputError, MediaError
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure
 from advisor.quality.settings import QualitySettings
-from advisor.results import Output, Quality, Scenario
+from advisor.results import Output, Quality, Run, Scenario
 from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, resolve
 from runner.result_files import outputs_folder
@@ -119,10 +119,31 @@ class Notebook(Struct, frozen=True, kw_only=True):
 class Encodes:
     """Makes encodes within one session and remembers them."""
 
-    def __init__(self, session: Session, ffmpeg: Path, notebook: Notebook) -> None:
+    def __init__(
+        self,
+        session: Session,
+        ffmpeg: Path,
+        notebook: Notebook,
+        contents: Mapping[str, Mapping[str, float]],
+    ) -> None:
         self._session = session
         self.ffmpeg = ffmpeg
         self.notebook = notebook
+        self._contents = contents
+
+    @property
+    def run(self) -> Run:
+        """The result file so far."""
+        return self._session.run
+
+    @property
+    def folder(self) -> Path:
+        """For what is cut and encoded."""
+        return outputs_folder(self._session.path)
+
+    def prefix(self, video: str) -> str:
+        """What the names of a video's scenarios begin with; nothing where it is alone."""
+        return f"{Path(video).stem}: " if len(self.notebook.videos) > 1 else ""
 
     @property
     def made(self) -> tuple[Encode, ...]:
@@ -132,7 +153,7 @@ class Encodes:
     def scenario(self, encode: Encode) -> Scenario:
         """Its figures."""
         key = encode.scenario, encode.repeat
-        return next(s for s in self._session.run.scenarios if (s.name, s.repeat) == key)
+        return next(s for s in self.run.scenarios if (s.name, s.repeat) == key)
 
     def make(
         self,
@@ -141,9 +162,7 @@ class Encodes:
         configuration: Configuration,
         *,
         resolution: str | None = None,
-        prefix: str = "",
         loops: int = 1,
-        content: Mapping[str, float] | None = None,
     ) -> Encode | str:
         """Encode, measure and score; where that fails, why.
 
@@ -154,9 +173,9 @@ class Encodes:
         WorkError
             The result file cannot be written.
         """
-        job = job_of(clip, configuration, resolution, prefix, loops)
+        job = job_of(clip, configuration, resolution, self.prefix(video), loops)
         scorer = _SampleScorer(self.ffmpeg, clip, loops)
-        scenario = self.measure(job, clip, scorer, content)
+        scenario = self.measure(job, clip, scorer, video)
         if isinstance(scenario, str):
             return scenario
         if scorer.scores is None:
@@ -178,14 +197,14 @@ class Encodes:
         self.note(replace(self.notebook, encodes=(*self.notebook.encodes, encode)))
         return encode
 
-    def measure(
-        self, job: Job, clip: Clip, scorer: Scorer, content: Mapping[str, float] | None = None
-    ) -> Scenario | str:
+    def measure(self, job: Job, clip: Clip, scorer: Scorer, video: str) -> Scenario | str:
         """Run a job on a clip and score it; the scenario, or why there is none."""
         done = [s for s in self._session.run.scenarios if s.name == job.name]
         job = replace(job, repeat=1 + max((s.repeat for s in done), default=0))
         before = len(self._session.run.scenarios)
-        self._session.measure([job], {str(clip.path): clip.source}, {str(clip.path): content or {}})
+        self._session.measure(
+            [job], {str(clip.path): clip.source}, {str(clip.path): self._contents.get(video, {})}
+        )
         self._session.score(scorer)
         new = self._session.run.scenarios[before:]
         if not new:

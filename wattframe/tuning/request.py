@@ -47,6 +47,8 @@ class Request(Struct, frozen=True, kw_only=True):
     output_dir: Path
     models_dir: Path
     ffmpeg: str | None
+    sensors: Path | None
+    redfish: Path | None
     sysfs: str
     procfs: str
     quiet: bool
