@@ -35,6 +35,8 @@ _MISSED = 0.01
 _CLOSE = 0.2
 """VMAF points above the floor that are not worth another CRF."""
 _MOST_CRFS = 64
+_LAST = 1 / 3
+"""Probability that the largest CRF of all holds above which it is tried at once."""
 _HOPELESS = 0.02
 """Probability that anything holds the floor below which the search ends without an answer."""
 
@@ -157,7 +159,7 @@ def consider(
         gains[:, _family_of(leader, families)] = 0
     probability = 0.0 if leader is None else float((gains.max(axis=1) <= _NEAR).mean())
     seconds = overhead_seconds + video_seconds * beliefs.seconds
-    choice = _next(best, gains, measured, seconds, seconds_left)
+    choice = _next(best, gains, families, measured, seconds, seconds_left)
     if choice is None and not trials:  # what hardly can hold is tried once all the same
         choice = int(beliefs.holds.mean(axis=0).argmax())
     missed = float(gains.max(axis=1).mean())
@@ -271,7 +273,12 @@ def _leader(beliefs: _Beliefs, measured: Flags) -> int | None:
 
 
 def _next(
-    best: NDArray[np.int64], gains: Floats, measured: Flags, seconds: Floats, seconds_left: float
+    best: NDArray[np.int64],
+    gains: Floats,
+    families: Sequence[slice],
+    measured: Flags,
+    seconds: Floats,
+    seconds_left: float,
 ) -> int | None:
     """The option whose family promises most for its time; one that was measured only to measure it again."""
     choices: dict[int, float] = {}
@@ -280,14 +287,17 @@ def _next(
         if not len(promising):
             continue
         unknown = promising[~measured[promising]]
-        choice = _middle(unknown if len(unknown) else promising)
+        choice = _probe(unknown if len(unknown) else promising, families[family])
         if seconds[choice] <= seconds_left:
             choices[choice] = float(gain.mean() / seconds[choice])
     return max(choices, key=lambda choice: choices[choice], default=None)
 
 
-def _middle(columns: NDArray[np.int64]) -> int:
-    """Their median, always one of them."""
+def _probe(columns: NDArray[np.int64], family: slice) -> int:
+    """Their median; or the family's last, where that is likely: if it holds nothing larger is to be tried."""
+    last = family.stop - 1
+    if (columns == last).mean() > _LAST:
+        return last
     return int(np.sort(columns)[len(columns) // 2])
 
 
@@ -304,7 +314,7 @@ def _settling(
     larger = larger[(larger > leader) & ~measured[larger]]
     if len(larger) <= DRAWS / 2:
         return None
-    choice = _middle(larger)
+    choice = _probe(larger, families[_family_of(leader, families)])
     return choice if seconds[choice] <= seconds_left else None
 
 
