@@ -295,7 +295,7 @@ def _next(
 
 def _probe(columns: NDArray[np.int64], family: slice) -> int:
     """Their median; or the family's last, where that is likely: if it holds nothing larger is to be tried."""
-    last = family.stop - 1
+    last: int = family.stop - 1
     if (columns == last).mean() > _LAST:
         return last
     return int(np.sort(columns)[len(columns) // 2])

@@ -109,6 +109,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     samples: int
     sampled_seconds: float
     video_seconds: float
+    video_bitrate_kbps: float
+    """Of the video as it is."""
     encodes: int
     encoder_cpu_seconds: float
     stopped: str
@@ -144,6 +146,7 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
         samples=len(clip.samples),
         sampled_seconds=sum(sample.piece.seconds for sample in clip.samples),
         video_seconds=video.seconds,
+        video_bitrate_kbps=video.kbps,
         encodes=len(made),
         encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in made),
         stopped="sure" if outcome.stopped == "hopeless" else outcome.stopped,
@@ -182,13 +185,14 @@ def command(video: Video, configuration: Configuration, resolution: str | None =
     source = f"file:{path}" if ":" in video.name else video.name
     suffix = ".mp4" if path.suffix.lower() in _MP4_LIKE else ".mkv"
     name = f"{path.stem}-{configuration.encoder}-{configuration.preset}-{configuration.crf:g}{suffix}"
+    sound = [part for number in video.sound for part in ("-map", f"0:{number}")]
     return [
-        *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", "-map", "0:a?", "-c:a", "copy"),
+        *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", *sound, "-c:a", "copy"),
         *(["-vf", ",".join(filters)] if filters else []),
         *("-c:v", encoder.name, *filled(encoder.preset, configuration.preset), *encoder.offline),
         *encoder.fixed,
         *filled(encoder.constant_quality, f"{configuration.crf:g}"),
-        name,
+        f"./{name}" if name.startswith("-") else name,
     ]
 
 

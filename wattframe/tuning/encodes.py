@@ -20,7 +20,7 @@ from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval, Sample, estimate
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
-from advisor.errors import FfmpegError, InputError, MediaError
+from advisor.errors import FfmpegError, InputError, MediaError, WorkError
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure
 from advisor.quality.settings import QualitySettings
@@ -115,6 +115,11 @@ class Notebook(Struct, frozen=True, kw_only=True):
         except NO_JSON as exc:
             raise InputError(f"expected what a tune wrote: {exc}", subject=path) from exc
 
+    def with_scenarios_of(self, run: Run) -> Notebook:
+        """Without the encodes whose figures the result file does not have any more."""
+        scenarios = {(s.name, s.repeat) for s in run.scenarios}
+        return replace(self, encodes=tuple(e for e in self.encodes if (e.scenario, e.repeat) in scenarios))
+
 
 class Encodes:
     """Makes encodes within one session and remembers them."""
@@ -143,7 +148,10 @@ class Encodes:
 
     def prefix(self, video: str) -> str:
         """What the names of a video's scenarios begin with; nothing where it is alone."""
-        return f"{Path(video).stem}: " if len(self.notebook.videos) > 1 else ""
+        stems = [Path(name).stem for name in self.notebook.videos]
+        if len(stems) == 1:
+            return ""
+        return f"{Path(video).stem if stems.count(Path(video).stem) == 1 else video}: "
 
     @property
     def made(self) -> tuple[Encode, ...]:
@@ -212,11 +220,20 @@ class Encodes:
         return new[0] if new[0].status == "ok" else new[0].error or new[0].status
 
     def note(self, notebook: Notebook) -> None:
-        """Keep a notebook, and write it."""
+        """Keep a notebook, and write it.
+
+        Raises
+        ------
+        WorkError
+            It cannot be written.
+        """
         self.notebook = notebook
         path = Notebook.path(self._session.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, msgspec.json.encode(notebook))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, msgspec.json.encode(notebook))
+        except OSError as exc:
+            raise WorkError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
 
 
 def job_of(

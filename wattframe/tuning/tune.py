@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
 from runner.preflight import look_at_content
-from runner.result_files import claimed, new_result_path, read_former
+from runner.result_files import claimed, new_result_path, read_former, refuse_other_machine
 from runner.session import EnergySources, RunSettings, open_session
 from runner.stop import StopRequest
 from wattframe.tuning.answer import Answer, answer_of, command, tuned_of
@@ -33,7 +32,7 @@ from wattframe.tuning.ladder import heights_of, ladder_of, size_of
 from wattframe.tuning.request import Request, configuration_of, options_among, seconds_of
 from wattframe.tuning.search import Deadline, Search, Task
 
-__all__ = ["plan", "tune"]
+__all__ = ["Plan", "plan", "tune"]
 
 Say = Callable[[str], object]
 
@@ -84,8 +83,28 @@ def _setting(request: Request) -> _Setting:
     )
 
 
-def plan(request: Request) -> Iterator[str]:
-    """What a tune would do, in lines.
+class PlannedVideo(Struct, frozen=True, kw_only=True):
+    """One input of a plan."""
+
+    input: str
+    seconds: float
+    pieces: int
+    """Into which it can be cut; 0: it is encoded as a whole."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a tune would do."""
+
+    videos: list[PlannedVideo]
+    presets: dict[str, list[str]]
+    """By encoder."""
+    configurations: int
+    budget_seconds: float
+    first_command: list[str]
+
+
+def plan(request: Request) -> Plan:
+    """What a tune would do.
 
     Raises
     ------
@@ -93,18 +112,20 @@ def plan(request: Request) -> Iterator[str]:
         As `tune`.
     """
     setting = _setting(request)
-    for video in setting.videos:
-        pieces = (
-            f"{len(video.pieces)} pieces" if len(video.pieces) > 1 else "cannot be cut: encoded as a whole"
-        )
-        yield f"{video.name}: {video.seconds:.1f} s, {pieces}"
-    families = dict.fromkeys(option.family for option in setting.options)
-    count = f"{len(setting.options)} configurations of {len(families)} encoders and presets"
-    yield f"{count}, for {setting.budget_seconds:g} s:"
-    for encoder in dict.fromkeys(name for name, _ in families):
-        yield f"  {encoder}: {', '.join(preset for name, preset in families if name == encoder)}"
+    presets: dict[str, list[str]] = {}
+    for encoder, preset in dict.fromkeys(option.family for option in setting.options):
+        presets.setdefault(encoder, []).append(preset)
     first = setting.baseline or setting.options[len(setting.options) // 2]
-    yield f"First: {shlex.join(command(setting.videos[0], first))}"
+    return Plan(
+        videos=[
+            PlannedVideo(input=video.name, seconds=video.seconds, pieces=len(video.pieces))
+            for video in setting.videos
+        ],
+        presets=presets,
+        configurations=len(setting.options),
+        budget_seconds=setting.budget_seconds,
+        first_command=command(setting.videos[0], first),
+    )
 
 
 def tune(request: Request, model: CostModel, say: Say) -> list[Answer]:
@@ -164,8 +185,10 @@ def _search(
     ):
         notebook = Notebook(videos=sizes)
         if request.resume:
-            session.resume(read_former(path))
-            notebook = Notebook.read(path)
+            former = read_former(path)
+            refuse_other_machine(former, session.run.host or Host(), path)
+            session.resume(former)
+            notebook = Notebook.read(path).with_scenarios_of(session.run)
         encodes = Encodes(session, setting.ffmpeg, notebook, contents)
         machine, objective = session.run.host or Host(), setting.goal.objective
         earlier = earlier_trials(request.output_dir, machine, objective, model, but=session.run.run_id)
