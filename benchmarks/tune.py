@@ -40,7 +40,6 @@ from advisor.advice.search import Goal, Trial, Verdict, consider, crfs, holds
 from advisor.errors import WattframeError
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure_all
-from advisor.video.encoders import ENCODERS as ENCODERS_SCALE
 from advisor.video.ffmpeg import file_url, find_ffmpeg
 from benchmarks.figures import Figure, report
 from runner.jobs import SAMPLE
@@ -67,7 +66,9 @@ OPTIONS = [
     for preset in presets
     for crf in crfs(encoder)
 ]
-ALONE = (("libx264", "medium"), ("libx265", "fast"), ("libsvtav1", "9"))
+ALONE = (("libx264", "medium", 46), ("libx265", "fast", 46), ("libsvtav1", "9", 55))
+"""Encoder, preset and the highest CRF that ab-av1 tries by default (its change log, 0.6.0; ``--help``)."""
+_LOWEST = 10
 _DRAWN = (
     "mandelbrot=s=320x180:r=25:start_scale=0.3",
     "testsrc2=s=320x180:r=25",
@@ -116,21 +117,9 @@ class Shelf:
         if clip not in self.videos:
             path = self.folder / f"{clip}.mkv"
             if not path.exists():
-                coder = ["-c:v", "ffv1"]
-                if clip == "many":
-                    coder = [
-                        "-c:v",
-                        "libx264",
-                        "-crf",
-                        "10",
-                        "-preset",
-                        "veryfast",
-                        "-g",
-                        "75",
-                        "-sc_threshold",
-                        "0",
-                    ]
-                self._run([*_source(clip), "-an", *coder, "-y", str(path)])
+                cut = "libx264 -crf 10 -preset veryfast -g 75 -sc_threshold 0"
+                coder = cut.split() if clip == "many" else ["ffv1"]
+                self._run([*_source(clip), "-an", "-c:v", *coder, "-y", str(path)])
             self.videos[clip] = look_at_video(str(path))
         return self.videos[clip]
 
@@ -320,8 +309,10 @@ def crf(shelf: Shelf) -> Iterator[Figure]:
     """One encoder and preset: encodes and the distance from the floor."""
     totals = [0, 0]
     for clip in CLIPS:
-        for encoder, preset in ALONE:
-            family = [o for o in OPTIONS if o.family == (encoder, preset)]
+        for encoder, preset, highest in ALONE:
+            # both look among the same CRFs
+            numbers = range(_LOWEST, highest + 1)
+            family = [o for o in OPTIONS if o.family == (encoder, preset) and o.crf in numbers]
             for floor in FLOORS:
                 goal = Goal(objective="bitrate", min_vmaf=floor)
                 ours = search(shelf, clip, goal, family)
@@ -330,8 +321,7 @@ def crf(shelf: Shelf) -> Iterator[Figure]:
                     (made,) = shelf.made(clip, [Configuration(encoder, preset, float(number))])  # noqa: B023
                     return made.vmaf
 
-                highest = int(ENCODERS_SCALE[encoder].quality_range[1])
-                theirs, encodes = interpolated(floor, 10, highest, score)
+                theirs, encodes = interpolated(floor, _LOWEST, highest, score)
                 leader = ours.verdict.leader
                 said = "none" if leader is None else f"{leader.crf:g}, {score(int(leader.crf)) - floor:+.2f}"
                 other = "none" if theirs is None else f"{theirs}, {score(theirs) - floor:+.2f}"
