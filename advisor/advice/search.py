@@ -141,9 +141,13 @@ def consider(
     beliefs = _beliefs(goal, videos, options, [*trials, *earlier], forecasts, noise)
     by_place = {(trial.place.video, trial.place.configuration): trial for trial in trials}
     measured = np.array([all((v, option) in by_place for v in videos) for option in options])
+    families = _families(options)
+    for column, option in enumerate(options):
+        if any(t.vmaf < goal.min_vmaf for v in videos if (t := by_place.get((v, option))) is not None):
+            # nor does any larger CRF
+            beliefs.holds[:, column : families[_family_of(column, families)].stop] = False
     for column in np.flatnonzero(measured):
         beliefs.holds[:, column] = all(holds(by_place[v, options[column]], goal) for v in videos)
-    families = _families(options)
     best = np.column_stack([_largest_that_holds(beliefs.holds[:, part]) + part.start for part in families])
     exists = np.column_stack([beliefs.holds[:, part].any(axis=1) for part in families])
     rows = np.arange(DRAWS)[:, None]
