@@ -142,12 +142,14 @@ def consider(
     by_place = {(trial.place.video, trial.place.configuration): trial for trial in trials}
     measured = np.array([all((v, option) in by_place for v in videos) for option in options])
     families = _families(options)
-    for column, option in enumerate(options):
-        if any(t.vmaf < goal.min_vmaf for v in videos if (t := by_place.get((v, option))) is not None):
-            # nor does any larger CRF
-            beliefs.holds[:, column : families[_family_of(column, families)].stop] = False
-    for column in np.flatnonzero(measured):
-        beliefs.holds[:, column] = all(holds(by_place[v, options[column]], goal) for v in videos)
+    for part in families:
+        for column in range(part.start, part.stop):
+            tried = [by_place[place] for v in videos if (place := (v, options[column])) in by_place]
+            if any(trial.vmaf < goal.min_vmaf for trial in tried):
+                # nor does any larger CRF hold
+                beliefs.holds[:, column : part.stop] = False
+            elif measured[column]:
+                beliefs.holds[:, column] = all(holds(trial, goal) for trial in tried)
     best = np.column_stack([_largest_that_holds(beliefs.holds[:, part]) + part.start for part in families])
     exists = np.column_stack([beliefs.holds[:, part].any(axis=1) for part in families])
     rows = np.arange(DRAWS)[:, None]
@@ -170,18 +172,14 @@ def consider(
     settled = leader is not None and probability >= CONFIDENCE and missed <= _MISSED
     if settled and leader is not None:
         choice = _settling(leader, best, families, measured, seconds, seconds_left)
-    if choice is None:
-        why: Why = "sure" if settled else "budget"
-        return _verdict(options, leader, probability, None, why, beliefs, goal)
-    return _verdict(
-        options,
-        leader,
-        probability,
-        choice,
-        "go on",
-        beliefs,
-        goal,
-        float(video_seconds * beliefs.seconds[choice]),
+    ended: Why = "sure" if settled else "budget"
+    return Verdict(
+        leader=None if leader is None else options[leader],
+        probability=probability,
+        next=None if choice is None else options[choice],
+        why=ended if choice is None else "go on",
+        next_seconds=0.0 if choice is None else float(video_seconds * beliefs.seconds[choice]),
+        next_vmaf_point_ratio=None if leader is None else _next_point_ratio(beliefs, leader),
     )
 
 
@@ -322,26 +320,9 @@ def _settling(
     return choice if seconds[choice] <= seconds_left else None
 
 
-def _verdict(
-    options: Sequence[Configuration],
-    leader: int | None,
-    probability: float,
-    choice: int | None,
-    why: Why,
-    beliefs: _Beliefs,
-    goal: Goal,
-    seconds: float = 0.0,
-) -> Verdict:
-    ratio = None
-    if leader is not None:
-        better = beliefs.vmaf >= beliefs.vmaf[:, [leader]] + 1
-        price = np.where(better, beliefs.value, np.inf).min(axis=1) - beliefs.value[:, leader]
-        ratio = float(np.expm1(np.median(price))) if np.isfinite(np.median(price)) else None
-    return Verdict(
-        leader=None if leader is None else options[leader],
-        probability=probability,
-        next=None if choice is None else options[choice],
-        why=why,
-        next_seconds=seconds,
-        next_vmaf_point_ratio=ratio,
-    )
+def _next_point_ratio(beliefs: _Beliefs, leader: int) -> float | None:
+    """What one more VMAF point costs, as a ratio of the leader's objective; None where nothing reaches it."""
+    better = beliefs.vmaf >= beliefs.vmaf[:, [leader]] + 1
+    price = np.where(better, beliefs.value, np.inf).min(axis=1) - beliefs.value[:, leader]
+    median = float(np.median(price))
+    return math.expm1(median) if math.isfinite(median) else None
