@@ -68,7 +68,7 @@ def test_bits_that_go_by_difficulty_are_certain() -> None:
 @pytest.mark.parametrize("count", [12, 24])
 @pytest.mark.parametrize("as_difficulty", [False, True])
 def test_the_whole_lies_inside_as_often_as_is_said(count: int, as_difficulty: bool) -> None:
-    """90 % of 400 choices, within four points: VMAF falls with difficulty, and bits rise with it.
+    """90 % of 800 choices, within four points: VMAF falls with difficulty, and bits rise with it.
 
     Both bend and have scatter; ten of the 120 pieces have up to half of the bits.
     """
@@ -79,12 +79,12 @@ def test_the_whole_lies_inside_as_often_as_is_said(count: int, as_difficulty: bo
     totals = bits if as_difficulty else vmaf
     truth = sum(totals.values()) / 360
     inside = 0
-    for seed in range(400):
+    for seed in range(800):
         drawn = sampled(population, count, seed)
         of_drawn = [totals[sample.piece] for sample in drawn]
         interval = estimate(drawn, of_drawn, 120, as_difficulty=as_difficulty)
         inside += interval.low <= truth <= interval.high
-    assert inside / 400 == pytest.approx(0.9, abs=0.04)
+    assert inside / 800 == pytest.approx(0.9, abs=0.04)
 
 
 def test_more_samples_narrow_the_interval_by_their_root() -> None:
