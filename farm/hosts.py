@@ -11,18 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.energy.gpu import open_gpus
-from advisor.energy.meter import open_meter
+from advisor.energy.hwmon import read_sensor_rules
 from advisor.errors import InputError, WattframeError
 from advisor.quality.settings import QualitySettings
 from advisor.results import Run, Scenario, write_run
 from advisor.results.derived import host_mean_watts
-from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import capabilities
 from farm import versions
 from farm.cluster import HOST, Call, Cluster, ClusterError, FatalCallError, is_wanted
@@ -30,15 +27,9 @@ from farm.site import RemoteFile, file_here, remote_file, site
 from runner.display import Display
 from runner.jobs import SAMPLE, Job
 from runner.preflight import look_at_content, look_at_inputs, missing, unsuitable
-from runner.result_files import (
-    content_cache,
-    new_result_path,
-    newest_of_host,
-    outputs_folder,
-    remove_if_empty,
-)
+from runner.result_files import new_result_path, newest_of_host, outputs_folder, remove_if_empty
 from runner.score import Scorer
-from runner.session import RunSettings, Session
+from runner.session import EnergySources, RunSettings, open_session
 from runner.stop import StopRequest
 
 __all__ = ["HostRun", "run_on_hosts"]
@@ -62,9 +53,7 @@ class Order(Struct, frozen=True, kw_only=True):
     cooldown_seconds: float
     quality: QualitySettings | None
     """None: the encodes are not scored."""
-    idle_watts: float | None
-    max_watts: float | None
-    host_energy: Literal["cpu", "system"]
+    energy: EnergySources
     baseline_watts: float | None
     """Of the host, where this run has measured it idle."""
 
@@ -98,7 +87,13 @@ def run_on_hosts(
     """
     with Cluster(options.cluster, options.cluster_tls) as cluster:
         hosts = _chosen(cluster, options.hosts)
-        orders = [_order(job, options, quality) for job in jobs]
+        energy = EnergySources(
+            idle_watts=options.idle_watts,
+            max_watts=options.max_watts,
+            sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
+            host_rule=options.host_energy,
+        )
+        orders = [_order(job, options, energy, quality) for job in jobs]
         runs = {name: _begun(name, options) for name in hosts}
         say = _Say(program, len(jobs), quiet=options.quiet)
 
@@ -135,7 +130,9 @@ def _chosen(cluster: Cluster, names: Sequence[str] | None) -> dict[str, int]:
     return {name: slots[0] for name, slots in chosen.items()}
 
 
-def _order(job: Job, options: argparse.Namespace, quality: QualitySettings | None) -> Order:
+def _order(
+    job: Job, options: argparse.Namespace, energy: EnergySources, quality: QualitySettings | None
+) -> Order:
     file = SAMPLE_CLIP if job.input == str(SAMPLE) else None
     if file is None and job.input is not None and Path(job.input).exists():
         file = remote_file(job.input)
@@ -146,9 +143,7 @@ def _order(job: Job, options: argparse.Namespace, quality: QualitySettings | Non
         stabilization_seconds=options.stabilization,
         cooldown_seconds=options.cooldown,
         quality=quality,
-        idle_watts=options.idle_watts,
-        max_watts=options.max_watts,
-        host_energy=options.host_energy,
+        energy=energy,
         baseline_watts=None,
     )
 
@@ -267,10 +262,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
         problems = {**missing([job], ffmpeg, able), **unsuitable([job], sources, ffmpeg)}
         if problems:
             return InputError(problems[job])
-        contents = look_at_content(sources, ffmpeg, able, ContentCache(content_cache()), lambda _line: None)
-        meter = open_meter(
-            idle_watts=order.idle_watts, max_watts=order.max_watts, host_rule=order.host_energy
-        )
+        contents = look_at_content(sources, ffmpeg, able, lambda _line: None)
         settings = RunSettings(
             ffmpeg=ffmpeg,
             capabilities=able,
@@ -283,13 +275,10 @@ def measure_scenario(order: Order) -> Run | WattframeError:
         with (
             tempfile.TemporaryDirectory(prefix="wattframe-") as folder,
             Display([job.duration_seconds], quiet=True) as display,
-            open_gpus() as gpus,
-            meter,
         ):
-            stop = StopRequest(wanted=is_wanted)
-            session = Session(Path(folder) / "run.json", settings, meter, gpus, stop, display)
-            session.measure([job], sources, contents)
-            meter.stop()
+            path, stop = Path(folder) / "run.json", StopRequest(wanted=is_wanted)
+            with open_session(path, settings, order.energy, stop, display) as session:
+                session.measure([job], sources, contents)
             if order.quality is not None:
                 session.score(Scorer(ffmpeg, outputs_folder(session.path), order.quality))
             here = session.run.host

@@ -63,7 +63,7 @@ def parse(program: str, argv: Sequence[str]) -> argparse.Namespace:
 
 def _refuse_with_cluster(options: argparse.Namespace) -> None:
     """What is of this machine alone has no meaning on others."""
-    usual: dict[str, object] = {"ffmpeg": None, "sensors": None, "redfish": None}
+    usual: dict[str, object] = {"ffmpeg": None, "redfish": None}
     usual |= {"sysfs": "/sys", "procfs": "/proc", "keep_outputs": False, "dry_run": False}
     given = [
         f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(options, name) != value

@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from advisor.common.exit import guarded
-from advisor.energy.calibration import load_calibration
-from advisor.energy.gpu import open_gpus
 from advisor.energy.hwmon import read_sensor_rules
-from advisor.energy.meter import open_meter
 from advisor.energy.redfish import read_redfish_config
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
 from advisor.quality.settings import QualitySettings, check_settings
 from advisor.results import Run
-from advisor.video.complexity import ContentCache
 from advisor.video.encoders import ALIASES
 from advisor.video.ffmpeg import capabilities, chosen_ffmpeg
 from runner.arguments import NEWEST, parse
@@ -33,7 +28,6 @@ from runner.jobs import Job, arrange, jobs_of
 from runner.preflight import look_at_content, look_at_inputs, missing, refuse_unreadable, unsuitable
 from runner.result_files import (
     claimed,
-    content_cache,
     new_result_path,
     newest,
     outputs_folder,
@@ -41,7 +35,7 @@ from runner.result_files import (
     remaining,
 )
 from runner.score import Scorer, is_scored
-from runner.session import RunSettings, Session
+from runner.session import EnergySources, RunSettings, Session, open_session
 from runner.source import Source
 from runner.stop import StopRequest
 
@@ -197,23 +191,10 @@ def _measure(
             sources,
             settings.ffmpeg,
             settings.capabilities,
-            ContentCache(content_cache()),
             lambda line: sys.stderr.write(f"{program}: {line}\n"),
         )
     )
-    rules = () if options.sensors is None else read_sensor_rules(options.sensors)
-    meter = open_meter(
-        sysfs=options.sysfs,
-        procfs=options.procfs,
-        idle_watts=options.idle_watts,
-        max_watts=options.max_watts,
-        sensor_rules=rules,
-        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
-        host_rule=options.host_energy,
-    )
-    # a calibration is of packages and dram
-    if meter.source == "powercap" and options.host_energy == "cpu":
-        settings = replace(settings, calibrated_idle_watts=_calibrated_idle_watts(options))
+    energy = _energy_sources(options)
     path = _result_path(options)
     with claimed(path):
         former = None if options.resume is None else read_former(path)
@@ -222,16 +203,11 @@ def _measure(
             here = host(options.procfs, options.sysfs)
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
             sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
-        with (
-            Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display,
-            open_gpus(options.sysfs, rules) as gpus,
-            meter,
-        ):
-            session = Session(path, settings, meter, gpus, stop, display)
-            if former is not None:
-                session.resume(former)
-            session.measure(jobs, sources, contents)
-            meter.stop()
+        with Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display:
+            with open_session(path, settings, energy, stop, display) as session:
+                if former is not None:
+                    session.resume(former)
+                session.measure(jobs, sources, contents)
             unscored = _score(session, settings, options, stop) if options.compute_quality else 0
             session.finish()
     _report(session.run, path, as_json=options.json)
@@ -251,10 +227,15 @@ def _complain(run: Run, unscored: int) -> None:
         raise WorkError(f"{unscored} encodes could not be scored; the result file has the reasons")
 
 
-def _calibrated_idle_watts(options: argparse.Namespace) -> float | None:
-    hardware_id = host(options.procfs, options.sysfs).hardware_id or ""
-    calibration = load_calibration(options.models_dir, hardware_id, source="powercap")
-    return None if calibration is None else calibration.idle.mean_watts
+def _energy_sources(options: argparse.Namespace) -> EnergySources:
+    return EnergySources(
+        idle_watts=options.idle_watts,
+        max_watts=options.max_watts,
+        sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
+        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
+        host_rule=options.host_energy,
+        models_dir=options.models_dir,
+    )
 
 
 def _score(session: Session, settings: RunSettings, options: argparse.Namespace, stop: StopRequest) -> int:

@@ -20,6 +20,7 @@ from advisor.video.ffmpeg import Capabilities, run_text
 from runner.command import commands, hardware_trial, trial
 from runner.describe import scenario_record
 from runner.jobs import Job
+from runner.result_files import content_cache
 from runner.source import Source, look_at_source
 
 __all__ = [
@@ -175,13 +176,13 @@ def look_at_content(
     sources: Mapping[str, Source],
     ffmpeg: Path,
     able: Capabilities,
-    cache: ContentCache,
     say: Callable[[str], object],
 ) -> dict[str, Mapping[str, float]]:
     """How hard each file among the inputs is to encode; where that cannot be told, it is said and left out.
 
     Some seconds of one core for a file that was never seen: before the windows, never inside.
     """
+    cache = ContentCache(content_cache())
     contents: dict[str, Mapping[str, float]] = {}
     for name, source in sources.items():
         if source.media.path is None:

@@ -24,6 +24,7 @@ __all__ = [
     "newest_of_host",
     "outputs_folder",
     "read_former",
+    "refuse_other_machine",
     "remaining",
     "remove_if_empty",
 ]
@@ -117,11 +118,7 @@ def remaining(
     InputError
         The file is of another machine, or holds another scenario under a job's name.
     """
-    theirs = former.host.hardware_id if former.host else None
-    if theirs is not None and theirs != here.hardware_id:
-        raise InputError(
-            f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
-        )
+    refuse_other_machine(former, here, path)
     done = {(s.name, s.repeat): s for s in former.scenarios if s.status == "ok"}
     unfinished = []
     for job in jobs:
@@ -135,6 +132,15 @@ def remaining(
                 field=f"scenario {job.name!r}",
             )
     return unfinished
+
+
+def refuse_other_machine(former: Run, here: Host, path: Path) -> None:
+    """Raise InputError where the run in ``path`` was made elsewhere: two machines are not one run."""
+    theirs = former.host.hardware_id if former.host else None
+    if theirs is not None and theirs != here.hardware_id:
+        raise InputError(
+            f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
+        )
 
 
 def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path, source: Source | None) -> bool:

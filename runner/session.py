@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 import time
@@ -11,7 +12,12 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.energy.gpu import GpuMeter
+from advisor.energy.calibration import load_calibration
+from advisor.energy.gpu import GpuMeter, open_gpus
+from advisor.energy.hwmon import SensorRule
+from advisor.energy.meter import open_meter
+from advisor.energy.redfish import RedfishConfig
+from advisor.energy.source import HostRule
 from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
 from advisor.results import Quality, Run, Scenario, Tool, write_run
@@ -27,7 +33,7 @@ from runner.score import Scorer, is_scored, unscored, with_quality
 from runner.source import Source
 from runner.stop import StopRequest
 
-__all__ = ["RunSettings", "Session"]
+__all__ = ["EnergySources", "RunSettings", "Session", "open_session"]
 
 
 class RunSettings(Struct, frozen=True, kw_only=True):
@@ -47,6 +53,49 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     """Measured once for this kind of machine; a baseline of the run itself goes before it."""
     procfs: str = "/proc"
     sysfs: str = "/sys"
+
+
+class EnergySources(Struct, frozen=True, kw_only=True):
+    """What an operator says of a machine's meters; see `advisor.energy.meter.open_meter`."""
+
+    idle_watts: float | None = None
+    max_watts: float | None = None
+    """With ``idle_watts`` the ends of the estimate's curve."""
+    sensor_rules: tuple[SensorRule, ...] = ()
+    redfish: RedfishConfig | None = None
+    host_rule: HostRule = "cpu"
+    models_dir: Path | None = None
+    """Where the machine's calibration lies; None for none."""
+
+
+@contextlib.contextmanager
+def open_session(
+    path: Path, settings: RunSettings, energy: EnergySources, stop: StopRequest, display: Display
+) -> Iterator[Session]:
+    """A session with this machine's meter and GPUs; behind it they are closed, and encodes can be scored.
+
+    Raises
+    ------
+    InputError, EnergyError
+        As `open_meter`; or a calibration that cannot be read.
+    """
+    meter = open_meter(
+        sysfs=settings.sysfs,
+        procfs=settings.procfs,
+        idle_watts=energy.idle_watts,
+        max_watts=energy.max_watts,
+        sensor_rules=energy.sensor_rules,
+        redfish=energy.redfish,
+        host_rule=energy.host_rule,
+    )
+    # a calibration is of packages and dram
+    if energy.models_dir is not None and meter.source == "powercap" and energy.host_rule == "cpu":
+        hardware_id = host(settings.procfs, settings.sysfs).hardware_id or ""
+        calibration = load_calibration(energy.models_dir, hardware_id, source="powercap")
+        if calibration is not None:
+            settings = replace(settings, calibrated_idle_watts=calibration.idle.mean_watts)
+    with open_gpus(settings.sysfs, energy.sensor_rules) as gpus, meter:
+        yield Session(path, settings, meter, gpus, stop, display)
 
 
 class Session:

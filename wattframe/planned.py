@@ -11,12 +11,10 @@ from msgspec.structs import replace
 from advisor.errors import FfmpegError, InputError
 from advisor.machine import host
 from advisor.results import Host, InputMedia, Output, Run, Scenario
-from advisor.video.complexity import ContentCache
 from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
 from runner.jobs import Job, resolve
 from runner.preflight import look_at_content
-from runner.result_files import content_cache
 from runner.source import Source, look_at_file
 
 __all__ = ["Planned", "planned_run", "planned_scenario"]
@@ -94,7 +92,7 @@ def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, floa
     except FfmpegError:
         return {}
     # what cannot be measured is told by the prediction itself: its content is not known
-    return look_at_content(files, ffmpeg, able, ContentCache(content_cache()), lambda _: None)
+    return look_at_content(files, ffmpeg, able, lambda _: None)
 
 
 def planned_scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Scenario:

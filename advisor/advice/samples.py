@@ -1,14 +1,17 @@
 """Samples that stand for a whole video, and how far what they say may be from the whole's.
 
-The video lies in pieces that begin at key frames. Pieces are put into strata of like difficulty, as many in
-each; from each stratum two are drawn at random, one from its earlier and one from its later part, so that
-samples are spread over difficulty and over time. What the strata's samples have, times the pieces that they
-stand for, is what the whole has, and the differences within strata say how far that may be off (Cochran,
-Sampling Techniques, chapter 5).
+The video lies in pieces that begin at key frames. Pieces are put into strata of like difficulty, those of
+difficult pieces smaller: every stratum has as much of the root of difficulty. That lies between as many
+pieces in each, which would be best for VMAF, and as many bits in each, of which few pieces may have most
+(Cochran, Sampling Techniques, 5A.6 and 5A.7). From each stratum two pieces are drawn at random, one from its
+earlier and one from its later part, so that samples are spread over difficulty and over time. What the
+strata's samples have, times the pieces that they stand for, is what the whole has, and the differences within
+strata say how far that may be off (chapter 5).
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import random
@@ -60,23 +63,29 @@ class Sample(Struct, frozen=True, kw_only=True):
 
 
 def sampled(pieces: Sequence[Piece], count: int, seed: int = 0) -> list[Sample]:
-    """About ``count`` of the pieces, at least four, in the order of time; all where there are no more.
-
-    A stratum that is left with a single piece joins its neighbour.
-    """
+    """About ``count`` of the pieces, at least four, in the order of time; all where there are no more."""
     ordered = sorted(pieces, key=lambda piece: piece.difficulty)
     strata = max(2, count // 2)
     if len(pieces) <= max(4, count):
         return _samples(sorted(pieces, key=_begin), 0, pieces)
     chance = random.Random(seed)  # noqa: S311 - a draw, not a secret
-    bounds = [round(i * len(ordered) / strata) for i in range(strata + 1)]
     samples = []
-    for number, (first, last) in enumerate(itertools.pairwise(bounds)):
+    for number, (first, last) in enumerate(itertools.pairwise(_bounds(ordered, strata))):
         members = sorted(ordered[first:last], key=_begin)
         middle = len(members) // 2
         drawn = [chance.choice(part) for part in (members[:middle], members[middle:]) if part]
         samples += _samples(drawn, number, members)
     return sorted(samples, key=lambda sample: sample.piece.begin_seconds)
+
+
+def _bounds(ordered: Sequence[Piece], strata: int) -> list[int]:
+    """Where each stratum begins, and the end; two pieces at least in each."""
+    roots = list(itertools.accumulate(math.sqrt(piece.difficulty) * piece.seconds for piece in ordered))
+    bounds = [0]
+    for number in range(1, strata):
+        share = bisect.bisect_left(roots, roots[-1] * number / strata) + 1
+        bounds.append(min(max(share, bounds[-1] + 2), len(ordered) - 2 * (strata - number)))
+    return [*bounds, len(ordered)]
 
 
 def _samples(drawn: Sequence[Piece], number: int, members: Sequence[Piece]) -> list[Sample]:
@@ -134,12 +143,12 @@ def estimate(
             left = [totals[i] - ratio * sizes[i] for i in members]
             parts.append((pieces * (pieces - count) * statistics.variance(left) / count, count - 1))
     variance = sum(part for part, _ in parts)
-    degrees = float(sum(freedom for _, freedom in parts))
-    if as_difficulty and variance:
-        # Satterthwaite: where one stratum has most of the bits, it alone says how much they vary
-        degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    if not variance:
+        return Interval(mean, mean, mean)
+    # Satterthwaite: where one stratum varies most, it alone says how much
+    degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts)
     half = math.sqrt(variance) * whole_size / drawn_size / whole_seconds
-    half *= float(stdtrit(degrees, 0.5 + CONFIDENCE / 2)) if degrees else 0.0
+    half *= float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
     return Interval(mean, mean - half, mean + half)
 
 

@@ -35,6 +35,8 @@ _MISSED = 0.01
 _CLOSE = 0.2
 """VMAF points above the floor that are not worth another CRF."""
 _MOST_CRFS = 64
+_LAST = 1 / 3
+"""Probability that the largest CRF of all holds above which it is tried at once."""
 _HOPELESS = 0.02
 """Probability that anything holds the floor below which the search ends without an answer."""
 
@@ -139,9 +141,15 @@ def consider(
     beliefs = _beliefs(goal, videos, options, [*trials, *earlier], forecasts, noise)
     by_place = {(trial.place.video, trial.place.configuration): trial for trial in trials}
     measured = np.array([all((v, option) in by_place for v in videos) for option in options])
-    for column in np.flatnonzero(measured):
-        beliefs.holds[:, column] = all(holds(by_place[v, options[column]], goal) for v in videos)
     families = _families(options)
+    for part in families:
+        for column in range(part.start, part.stop):
+            tried = [by_place[place] for v in videos if (place := (v, options[column])) in by_place]
+            if any(trial.vmaf < goal.min_vmaf for trial in tried):
+                # nor does any larger CRF hold
+                beliefs.holds[:, column : part.stop] = False
+            elif measured[column]:
+                beliefs.holds[:, column] = all(holds(trial, goal) for trial in tried)
     best = np.column_stack([_largest_that_holds(beliefs.holds[:, part]) + part.start for part in families])
     exists = np.column_stack([beliefs.holds[:, part].any(axis=1) for part in families])
     rows = np.arange(DRAWS)[:, None]
@@ -157,25 +165,21 @@ def consider(
         gains[:, _family_of(leader, families)] = 0
     probability = 0.0 if leader is None else float((gains.max(axis=1) <= _NEAR).mean())
     seconds = overhead_seconds + video_seconds * beliefs.seconds
-    choice = _next(best, gains, measured, seconds, seconds_left)
+    choice = _next(best, gains, families, measured, seconds, seconds_left)
     if choice is None and not trials:  # what hardly can hold is tried once all the same
         choice = int(beliefs.holds.mean(axis=0).argmax())
     missed = float(gains.max(axis=1).mean())
     settled = leader is not None and probability >= CONFIDENCE and missed <= _MISSED
     if settled and leader is not None:
         choice = _settling(leader, best, families, measured, seconds, seconds_left)
-    if choice is None:
-        why: Why = "sure" if settled else "budget"
-        return _verdict(options, leader, probability, None, why, beliefs, goal)
-    return _verdict(
-        options,
-        leader,
-        probability,
-        choice,
-        "go on",
-        beliefs,
-        goal,
-        float(video_seconds * beliefs.seconds[choice]),
+    ended: Why = "sure" if settled else "budget"
+    return Verdict(
+        leader=None if leader is None else options[leader],
+        probability=probability,
+        next=None if choice is None else options[choice],
+        why=ended if choice is None else "go on",
+        next_seconds=0.0 if choice is None else float(video_seconds * beliefs.seconds[choice]),
+        next_vmaf_point_ratio=None if leader is None else _next_point_ratio(beliefs, leader),
     )
 
 
@@ -271,7 +275,12 @@ def _leader(beliefs: _Beliefs, measured: Flags) -> int | None:
 
 
 def _next(
-    best: NDArray[np.int64], gains: Floats, measured: Flags, seconds: Floats, seconds_left: float
+    best: NDArray[np.int64],
+    gains: Floats,
+    families: Sequence[slice],
+    measured: Flags,
+    seconds: Floats,
+    seconds_left: float,
 ) -> int | None:
     """The option whose family promises most for its time; one that was measured only to measure it again."""
     choices: dict[int, float] = {}
@@ -280,14 +289,17 @@ def _next(
         if not len(promising):
             continue
         unknown = promising[~measured[promising]]
-        choice = _middle(unknown if len(unknown) else promising)
+        choice = _probe(unknown if len(unknown) else promising, families[family])
         if seconds[choice] <= seconds_left:
             choices[choice] = float(gain.mean() / seconds[choice])
     return max(choices, key=lambda choice: choices[choice], default=None)
 
 
-def _middle(columns: NDArray[np.int64]) -> int:
-    """Their median, always one of them."""
+def _probe(columns: NDArray[np.int64], family: slice) -> int:
+    """Their median; or the family's last, where that is likely: if it holds nothing larger is to be tried."""
+    last: int = family.stop - 1
+    if (columns == last).mean() > _LAST:
+        return last
     return int(np.sort(columns)[len(columns) // 2])
 
 
@@ -304,30 +316,13 @@ def _settling(
     larger = larger[(larger > leader) & ~measured[larger]]
     if len(larger) <= DRAWS / 2:
         return None
-    choice = _middle(larger)
+    choice = _probe(larger, families[_family_of(leader, families)])
     return choice if seconds[choice] <= seconds_left else None
 
 
-def _verdict(
-    options: Sequence[Configuration],
-    leader: int | None,
-    probability: float,
-    choice: int | None,
-    why: Why,
-    beliefs: _Beliefs,
-    goal: Goal,
-    seconds: float = 0.0,
-) -> Verdict:
-    ratio = None
-    if leader is not None:
-        better = beliefs.vmaf >= beliefs.vmaf[:, [leader]] + 1
-        price = np.where(better, beliefs.value, np.inf).min(axis=1) - beliefs.value[:, leader]
-        ratio = float(np.expm1(np.median(price))) if np.isfinite(np.median(price)) else None
-    return Verdict(
-        leader=None if leader is None else options[leader],
-        probability=probability,
-        next=None if choice is None else options[choice],
-        why=why,
-        next_seconds=seconds,
-        next_vmaf_point_ratio=ratio,
-    )
+def _next_point_ratio(beliefs: _Beliefs, leader: int) -> float | None:
+    """What one more VMAF point costs, as a ratio of the leader's objective; None where nothing reaches it."""
+    better = beliefs.vmaf >= beliefs.vmaf[:, [leader]] + 1
+    price = np.where(better, beliefs.value, np.inf).min(axis=1) - beliefs.value[:, leader]
+    median = float(np.median(price))
+    return math.expm1(median) if math.isfinite(median) else None

@@ -35,8 +35,10 @@ def batch(tmp_path: Path) -> Path:
 def test_every_host_measures_the_batch_into_a_file_of_its_own(
     address: str, batch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "results"
-    assert main(["batch", str(batch), "--cluster", address, "--output-dir", str(folder), *SETTINGS]) == 1
+    folder, rules = tmp_path / "results", tmp_path / "sensors.yaml"
+    rules.write_text("- {driver: ina999, label: VCC, domain: psys}")
+    command = ["batch", str(batch), "--cluster", address, "--output-dir", str(folder)]
+    assert main([*command, "--sensors", str(rules), *SETTINGS]) == 1
     documents = json.loads(capsys.readouterr().out)
     runs = [read_run(Path(document["file"])) for document in documents]
     assert sorted(p.name.rpartition("_")[2] for p in folder.iterdir()) == ["a.json", "b.json"]
@@ -76,6 +78,16 @@ def test_an_interrupted_batch_goes_on_where_each_host_was(
     kept = [s["name"] for s in document["scenarios"] if s["status"] == "ok"]
     assert [s.name for s in run.scenarios] == [*kept, "unable", lost["name"]]
     assert run.scenarios[0].start_time == document["scenarios"][1]["start_time"]
+
+
+def test_rules_for_sensors_that_cannot_be_read_are_one_line(
+    address: str, batch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "sensors.yaml"
+    rules.write_text("- {driver: ina, domain: kitchen}")
+    command = ["batch", str(batch), "--cluster", address, "--output-dir", str(tmp_path)]
+    assert main([*command, "--sensors", str(rules)]) == 2
+    assert capsys.readouterr().err.startswith(f"run_tests.py: {rules}: expected a list of driver, label")
 
 
 def test_a_host_that_is_not_there_is_one_line(

@@ -13,15 +13,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from advisor.energy.hwmon import SensorRule
 from advisor.errors import WorkError
 from advisor.results import Power, Run, Scenario, read_run
+from advisor.results.derived import host_mean_watts
 from advisor.video.ffmpeg import Capabilities
 from runner.cli import main
 from runner.display import Display
+from runner.jobs import baseline
 from runner.result_files import new_result_path
-from runner.session import RunSettings, Session
+from runner.session import EnergySources, RunSettings, Session, open_session
 from runner.stop import StopRequest
+from tests.support.hwmon_tree import hwmon_device
 from tests.support.meters import ConstantMeter
 
 SETTINGS = RunSettings(
@@ -161,3 +166,19 @@ def test_a_baseline_that_cannot_be_trusted_gives_no_idle_power(tmp_path: Path) -
     assert session.idle_watts == 7.0
     session.run = Run(run_id="r", scenarios=(disturbed, msgspec.structs.replace(disturbed, validity=[])))
     assert session.idle_watts == 9.0
+
+
+def test_a_session_measures_by_the_rules_of_an_operator(tmp_path: Path) -> None:
+    """A board of which nobody knows: one label is the machine's power, by the operator's word."""
+    sysfs = tmp_path / "sys"
+    hwmon_device(sysfs, 0, "ina999", power1_label="VCC_12V", power1_input=20_000_000)
+    rules = (SensorRule("ina.*", "psys", "VCC_12V"),)
+    settings = replace(SETTINGS, sysfs=str(sysfs), stabilization_seconds=0.0)
+    path, energy = tmp_path / "r.json", EnergySources(sensor_rules=rules)
+    with (
+        Display((), quiet=True) as display,
+        open_session(path, settings, energy, StopRequest(), display) as session,
+    ):
+        session.measure([baseline(0.6)], {}, {})
+    (idle,) = session.run.scenarios
+    assert host_mean_watts(idle) == pytest.approx(20.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from tests.support.waiting import wait_until
 from wattframe.cli import main
 from wattframe.tuning.answer import command
 from wattframe.tuning.clip import Clip, cut, look_at_video
-from wattframe.tuning.encodes import Notebook, by_sample
+from wattframe.tuning.encodes import Encodes, Notebook, by_sample
 from wattframe.tuning.ladder import heights_of, size_of
 
 pytestmark = pytest.mark.ffmpeg
@@ -98,7 +99,9 @@ def tune(place: Path, capsys: pytest.CaptureFixture[str]) -> Tune:
     return call
 
 
-def test_the_answer_its_result_file_and_its_report(tune: Tune, place: Path) -> None:
+def test_the_answer_its_result_file_and_its_report(
+    tune: Tune, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The largest CRF that holds the floor, in a file that every other command reads."""
     answer = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:20", "--region", "eu-west-1")
     choice, baseline = answer["choice"], answer["baseline"]
@@ -123,6 +126,12 @@ def test_the_answer_its_result_file_and_its_report(tune: Tune, place: Path) -> N
     again = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:20", "--resume")
     assert (again["encodes"], again["results"]) == (answer["encodes"], answer["results"])
     assert again["choice"]["scenario"] == choice["scenario"]
+
+    document = json.loads(Path(answer["results"]).read_text())
+    document["host"]["hardware_id"] = "another machine"
+    Path(answer["results"]).write_text(json.dumps(document))
+    assert main(["tune", "film.mp4", *QUICK, "--resume"]) == 2
+    assert "found another machine" in capsys.readouterr().err
 
 
 def test_one_configuration_for_several_videos(tune: Tune, place: Path) -> None:
@@ -219,6 +228,15 @@ def test_a_dry_run_encodes_nothing(place: Path, capsys: pytest.CaptureFixture[st
     assert not (place / "test_results").exists()
 
 
+def test_a_plan_is_one_document(tune: Tune) -> None:
+    """One file by two names is one video, and the usual encoders without the preset are left out."""
+    plan = tune("film.mp4", "./film.mp4", "--dry-run", "--presets", "medium", "--budget", "90s")
+    assert plan["videos"] == [{"input": "film.mp4", "seconds": 2.0, "pieces": 0}]
+    assert plan["presets"] == {"libx264": ["medium"], "libx265": ["medium"]}
+    assert (plan["configurations"], plan["budget_seconds"]) == (104, 90.0)
+    assert plan["first_command"][:3] == ["ffmpeg", "-i", "film.mp4"]
+
+
 def pictures(path: Path, begin: float = 0.0, frames: int | None = None) -> list[np.ndarray]:
     """Decoded frames from ``begin`` seconds after the first one on."""
     with av.open(str(path)) as container:
@@ -290,10 +308,65 @@ def test_the_command_encodes_the_whole_video_with_its_sound(place: Path) -> None
     video = look_at_video("film.mp4")
     words = command(video, Configuration("libvpx-vp9", "4", 31.0), "96x54")
     assert words == [
-        *("ffmpeg", "-i", "film.mp4", "-map", "0:V:0", "-map", "0:a?", "-c:a", "copy"),
+        *("ffmpeg", "-i", "film.mp4", "-map", "0:V:0", "-c:a", "copy"),
         *("-vf", "scale=96:54:flags=bicubic", "-c:v", "libvpx-vp9", "-cpu-used", "4", "-deadline", "good"),
         *("-row-mt", "1", "-crf", "31", "-b:v", "0", "film-libvpx-vp9-4-31.mp4"),
     ]
+
+
+def test_sound_of_a_coding_that_ffmpeg_cannot_copy_is_left_out(place: Path) -> None:
+    """A phone's second track of sound, ``apac``: ffmpeg ends before the first frame where it is mapped."""
+    tones = ("-f", "lavfi", "-i", "sine=d=2", "-map", "0", "-map", "1", "-map", "1", "-c:v", "copy")
+    ffmpeg("-i", "film.mp4", *tones, "-c:a", "aac", "phone.mp4")
+    data = Path("phone.mp4").read_bytes()
+    begin = data.rindex(b"mp4a")
+    described = data.index(b"esds", begin)
+    coded = data[:begin] + b"apac" + data[begin + 4 : described] + b"free" + data[described + 4 :]
+    Path("phone.mp4").write_bytes(coded)
+    words = command(look_at_video("phone.mp4"), Configuration("libx264", "ultrafast", 40.0))
+    assert words[3:7] == ["-map", "0:V:0", "-map", "0:1"]
+    ffmpeg(*words[1:])
+    with av.open(words[-1]) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+
+
+def test_a_name_that_looks_like_an_option_is_none(place: Path) -> None:
+    (place / "-y.mp4").symlink_to(place / "film.mp4")
+    words = command(look_at_video("-y.mp4"), Configuration("libx264", "ultrafast", 40.0))
+    assert words[-1] == "./-y-libx264-ultrafast-40.mp4"
+    ffmpeg(*words[1:])
+
+
+def test_the_bitrate_of_a_video_is_without_its_sound(place: Path) -> None:
+    """As the elementary stream is long; AAC takes another 69 kbit/s."""
+    ffmpeg("-i", "film.mp4", "-f", "lavfi", "-i", "sine=d=2", "-c:v", "copy", "-c:a", "aac", "loud.mp4")
+    ffmpeg("-i", "film.mp4", "-map", "0:v", "-c", "copy", "film.h264")
+    bits = (place / "film.h264").stat().st_size * 8
+    assert look_at_video("loud.mp4").kbps == pytest.approx(bits / 1000 / 2, rel=0.01)
+
+
+def test_a_full_disk_leaves_no_part_of_the_samples(place: Path) -> None:
+    path = place / "samples.mkv"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            cut(look_at_video("long.mp4"), 4, path, seed=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, former)
+    assert not path.exists()
+
+
+def test_videos_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+    notebook = Notebook(videos={"a/film.mp4": 1, "b/film.mp4": 1, "c/other.mp4": 1})
+    encodes = Encodes(_NoSession(), Path("ffmpeg"), notebook, {})  # type: ignore[arg-type]
+    assert [encodes.prefix(name) for name in notebook.videos] == ["a/film.mp4: ", "b/film.mp4: ", "other: "]
+
+
+class _NoSession:
+    """Nothing is encoded."""
 
 
 def test_rungs_keep_the_shape_and_have_even_sides(place: Path) -> None:

@@ -22,7 +22,7 @@ from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, take
 from wattframe.console import console, note, print_json, print_table, shown
 from wattframe.tuning.answer import Answer, Point
 from wattframe.tuning.request import Request
-from wattframe.tuning.tune import plan, tune
+from wattframe.tuning.tune import Plan, plan, tune
 
 app = application()
 
@@ -68,6 +68,8 @@ def main(
     ffmpeg: Annotated[str | None, typer.Option(help="Binary; else imageio-ffmpeg's, then PATH.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be tried.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    sensors: Annotated[Path | None, typer.Option(metavar="FILE", help="Rules for hwmon sensors.")] = None,
+    redfish: Annotated[Path | None, typer.Option(metavar="FILE", help="The machine's meter.")] = None,
     sysfs: Sysfs = "/sys",
     procfs: Procfs = "/proc",
     json_: Json = False,
@@ -82,7 +84,7 @@ def main(
         raise InputError(did_you_mean(objective, _OBJECTIVES), subject=f"--objective {objective!r}")
     model = regional_models("tune", prices, one_region=True).models[0]
     request = Request(
-        inputs=tuple(dict.fromkeys(inputs)),
+        inputs=_distinct(inputs),
         objective=objective,
         min_vmaf=min_vmaf,
         max_kbps=_kbps(max_bitrate),
@@ -100,6 +102,8 @@ def main(
         output_dir=output_dir,
         models_dir=models_dir,
         ffmpeg=ffmpeg,
+        sensors=sensors,
+        redfish=redfish,
         sysfs=sysfs,
         procfs=procfs,
         quiet=quiet,
@@ -108,8 +112,7 @@ def main(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _require_prices(objective, model)
     if dry_run:
-        for line in plan(request):
-            console().print(line)
+        _print_plan(plan(request), as_json=json_)
         return 0
     answers = tune(request, model, lambda line: note("tune", line))
     if json_:
@@ -125,6 +128,14 @@ def main(
             f"{lacking[0].input}: {lacking[0].reason}; what was encoded is in {lacking[0].results}"
         )
     return 0
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The first name of each file."""
+    files: dict[Path, str] = {}
+    for name in names:
+        files.setdefault(Path(name).resolve(), name)
+    return tuple(files.values())
 
 
 def _kbps(text: str | None) -> float | None:
@@ -149,6 +160,22 @@ _FIGURES: Sequence[tuple[str, str, str]] = (
     ("vmaf", "", "VMAF"),
 )
 """Value, unit and name, of an hour of video."""
+
+
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        print_json(msgspec.to_builtins(plan))
+        return
+    out = console()
+    for video in plan.videos:
+        cut = f"{video.pieces} pieces" if video.pieces > 1 else "cannot be cut: encoded as a whole"
+        out.print(f"{video.input}: {video.seconds:.1f} s, {cut}", soft_wrap=True)
+    families = sum(len(presets) for presets in plan.presets.values())
+    count = f"{plan.configurations} configurations of {families} encoders and presets"
+    out.print(f"{count}, for {plan.budget_seconds:g} s:")
+    for encoder, presets in plan.presets.items():
+        out.print(f"  {encoder}: {', '.join(presets)}")
+    out.print(f"First: {shlex.join(plan.first_command)}", soft_wrap=True)
 
 
 def _print(answers: Sequence[Answer]) -> None:
@@ -177,12 +204,15 @@ def _print(answers: Sequence[Answer]) -> None:
 def _print_one(answer: Answer) -> None:
     out, choice = console(), answer.choice
     if choice is None:
-        out.print(f"{answer.input}: {answer.reason}")
+        out.print(f"{answer.input}: {answer.reason}", soft_wrap=True)
     else:
         sure = "" if choice.probability_best is None else f", {choice.probability_best:.0%} sure"
         out.print(f"{answer.input}: {_name(choice)}", style="bold")
         out.print(f"  {answer.reason}{sure}; stopped: {answer.stopped}")
         out.print(f"  {shlex.join(choice.command)}", soft_wrap=True)
+        if choice.bitrate_kbps > answer.video_bitrate_kbps:
+            now = shown(answer.video_bitrate_kbps)
+            out.print(f"  more bits than the {now} kbit/s that the video has now")
         if choice.validity:
             out.print(f"  energy not valid: {', '.join(choice.validity)}")
         points = [("chosen", choice)]

@@ -109,6 +109,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     samples: int
     sampled_seconds: float
     video_seconds: float
+    video_bitrate_kbps: float
+    """Of the video as it is."""
     encodes: int
     encoder_cpu_seconds: float
     stopped: str
@@ -119,12 +121,12 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float) -> Answer:
     """What the search says of one of its videos."""
-    verdict, goal = outcome.verdict, search.goal
+    verdict, goal = outcome.verdict, search.task.goal
     points = {c: _point(search, video, c) for c in _encoded(search, video)}
     choice = points.get(verdict.leader) if verdict.leader is not None else None
     if choice is not None:
         choice = replace(choice, probability_best=verdict.probability)
-    baseline = points.get(search.baseline) if search.baseline is not None else None
+    baseline = points.get(search.task.baseline) if search.task.baseline is not None else None
     made = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
     return Answer(
@@ -144,6 +146,7 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
         samples=len(clip.samples),
         sampled_seconds=sum(sample.piece.seconds for sample in clip.samples),
         video_seconds=video.seconds,
+        video_bitrate_kbps=video.kbps,
         encodes=len(made),
         encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in made),
         stopped="sure" if outcome.stopped == "hopeless" else outcome.stopped,
@@ -182,13 +185,14 @@ def command(video: Video, configuration: Configuration, resolution: str | None =
     source = f"file:{path}" if ":" in video.name else video.name
     suffix = ".mp4" if path.suffix.lower() in _MP4_LIKE else ".mkv"
     name = f"{path.stem}-{configuration.encoder}-{configuration.preset}-{configuration.crf:g}{suffix}"
+    sound = [part for number in video.sound for part in ("-map", f"0:{number}")]
     return [
-        *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", "-map", "0:a?", "-c:a", "copy"),
+        *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", *sound, "-c:a", "copy"),
         *(["-vf", ",".join(filters)] if filters else []),
         *("-c:v", encoder.name, *filled(encoder.preset, configuration.preset), *encoder.offline),
         *encoder.fixed,
         *filled(encoder.constant_quality, f"{configuration.crf:g}"),
-        name,
+        f"./{name}" if name.startswith("-") else name,
     ]
 
 
@@ -238,7 +242,7 @@ def _point(search: Search, video: Video, configuration: Configuration) -> Point:
 
 
 def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]) -> str:
-    goal = search.goal
+    goal = search.task.goal
     asked = [f"VMAF {goal.min_vmaf:g}"]
     asked += [f"at most {goal.max_kbps:.0f} kbit/s"] if goal.max_kbps is not None else []
     asked += [f"{goal.min_speed:g} x real time"] if goal.min_speed is not None else []
@@ -306,7 +310,7 @@ def _front(search: Search, outcome: Outcome, video: Video) -> tuple[FrontRow, ..
                 crf=configuration.crf,
                 objective_value=trial.objective,
                 vmaf=trial.vmaf,
-                holds=holds(trial, search.goal),
+                holds=holds(trial, search.task.goal),
                 next_vmaf_point_ratio=ratio,
             )
         )

@@ -93,7 +93,7 @@ def forecasts(
     options: Sequence[Configuration],
     objective: str,
     model: CostModel,
-    content: Mapping[str, float],
+    contents: Mapping[str, Mapping[str, float]],
 ) -> list[Forecast]:
     """What the models of this machine predict of one CRF of every family; nothing where there are none."""
     if not any(models_dir.glob("*/latest")):
@@ -104,7 +104,9 @@ def forecasts(
         option: planned_scenario(job_of(clip, option), video.source.media, video.seconds)
         for option in families.values()
     }
-    scenarios = tuple(replace(s, content=dict(content) or None) for s in planned.values())
+    scenarios = tuple(
+        replace(s, content=dict(contents.get(video.name, {})) or None) for s in planned.values()
+    )
     run = Run(run_id="planned", scenarios=scenarios, host=machine)
     predicted = {o.scenario: o for o in options_of([run], model, models_dir=models_dir).options}
     return [

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 from av.stream import Discard, Disposition
@@ -39,6 +39,10 @@ class Video(Struct, frozen=True, kw_only=True):
     name: str
     """As the user wrote it."""
     source: Source
+    kbps: float
+    """Of the video alone, as it was coded."""
+    sound: tuple[int, ...]
+    """Numbers of the streams of sound whose coding is known: others cannot be copied."""
     pieces: tuple[Piece, ...] = ()
     """Empty where it cannot be cut."""
 
@@ -84,7 +88,19 @@ def look_at_video(name: str) -> Video:
         raise InputError(f"expected SDR video: VMAF has no model for HDR ({source.hdr})", subject=name)
     if len(source.times) < 2:
         raise InputError("expected a video, found a single picture", subject=name)
-    return Video(name=name, source=source, pieces=tuple(_pieces(name, source)))
+    with _opened(name) as container:
+        sound = tuple(s.index for s in container.streams.audio if s.codec_context is not None)
+        stream = _video_stream(container)
+        base = stream.time_base
+        packets = [_Packet(p.pts, p.size, p.is_keyframe) for p in container.demux(stream) if p.size]
+    kilobits = sum(packet.size for packet in packets) / 125
+    return Video(
+        name=name,
+        source=source,
+        kbps=kilobits / source.seconds if source.seconds else 0.0,
+        sound=sound,
+        pieces=tuple(_pieces(packets, base, source)),
+    )
 
 
 def whole(video: Video) -> Clip:
@@ -112,7 +128,11 @@ def cut(video: Video, count: int, path: Path, seed: int = 0) -> Clip:
     samples = sampled(video.pieces, count, seed)
     if not samples or sum(sample.piece.seconds for sample in samples) > _MOST_SHARE * video.seconds:
         return whole(video)
-    _copy(video, [sample.piece for sample in samples], path)
+    try:
+        _copy(video, [sample.piece for sample in samples], path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     source = look_at_file(str(path))
     size, size_before = ((m.width, m.height) for m in (source.media, video.source.media))
     frames = sum(sample.piece.frames for sample in samples)
@@ -129,12 +149,14 @@ def cut(video: Video, count: int, path: Path, seed: int = 0) -> Clip:
     )
 
 
-def _pieces(name: str, source: Source) -> list[Piece]:
+class _Packet(NamedTuple):
+    pts: int | None
+    size: int
+    is_keyframe: bool
+
+
+def _pieces(packets: Sequence[_Packet], base: Fraction | None, source: Source) -> list[Piece]:
     """Runs of whole groups, each at least `PIECE_SECONDS` long; none where packets do not say their times."""
-    with _opened(name) as container:
-        stream = _video_stream(container)
-        base = stream.time_base
-        packets = [(p.pts, p.size, p.is_keyframe) for p in container.demux(stream) if p.size]
     keys = [i for i, (pts, _, is_key) in enumerate(packets) if is_key]
     if base is None or any(pts is None for pts, _, _ in packets) or len(keys) < 2 or keys[0] != 0:
         return []

@@ -20,11 +20,11 @@ from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval, Sample, estimate
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
-from advisor.errors import FfmpegError, InputError, MediaError
+from advisor.errors import FfmpegError, InputError, MediaError, WorkError
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure
 from advisor.quality.settings import QualitySettings
-from advisor.results import Output, Quality, Scenario
+from advisor.results import Output, Quality, Run, Scenario
 from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, resolve
 from runner.result_files import outputs_folder
@@ -115,14 +115,43 @@ class Notebook(Struct, frozen=True, kw_only=True):
         except NO_JSON as exc:
             raise InputError(f"expected what a tune wrote: {exc}", subject=path) from exc
 
+    def with_scenarios_of(self, run: Run) -> Notebook:
+        """Without the encodes whose figures the result file does not have any more."""
+        scenarios = {(s.name, s.repeat) for s in run.scenarios}
+        return replace(self, encodes=tuple(e for e in self.encodes if (e.scenario, e.repeat) in scenarios))
+
 
 class Encodes:
     """Makes encodes within one session and remembers them."""
 
-    def __init__(self, session: Session, ffmpeg: Path, notebook: Notebook) -> None:
+    def __init__(
+        self,
+        session: Session,
+        ffmpeg: Path,
+        notebook: Notebook,
+        contents: Mapping[str, Mapping[str, float]],
+    ) -> None:
         self._session = session
         self.ffmpeg = ffmpeg
         self.notebook = notebook
+        self._contents = contents
+
+    @property
+    def run(self) -> Run:
+        """The result file so far."""
+        return self._session.run
+
+    @property
+    def folder(self) -> Path:
+        """For what is cut and encoded."""
+        return outputs_folder(self._session.path)
+
+    def prefix(self, video: str) -> str:
+        """What the names of a video's scenarios begin with; nothing where it is alone."""
+        stems = [Path(name).stem for name in self.notebook.videos]
+        if len(stems) == 1:
+            return ""
+        return f"{Path(video).stem if stems.count(Path(video).stem) == 1 else video}: "
 
     @property
     def made(self) -> tuple[Encode, ...]:
@@ -132,7 +161,7 @@ class Encodes:
     def scenario(self, encode: Encode) -> Scenario:
         """Its figures."""
         key = encode.scenario, encode.repeat
-        return next(s for s in self._session.run.scenarios if (s.name, s.repeat) == key)
+        return next(s for s in self.run.scenarios if (s.name, s.repeat) == key)
 
     def make(
         self,
@@ -141,9 +170,7 @@ class Encodes:
         configuration: Configuration,
         *,
         resolution: str | None = None,
-        prefix: str = "",
         loops: int = 1,
-        content: Mapping[str, float] | None = None,
     ) -> Encode | str:
         """Encode, measure and score; where that fails, why.
 
@@ -154,9 +181,9 @@ class Encodes:
         WorkError
             The result file cannot be written.
         """
-        job = job_of(clip, configuration, resolution, prefix, loops)
+        job = job_of(clip, configuration, resolution, self.prefix(video), loops)
         scorer = _SampleScorer(self.ffmpeg, clip, loops)
-        scenario = self.measure(job, clip, scorer, content)
+        scenario = self.measure(job, clip, scorer, video)
         if isinstance(scenario, str):
             return scenario
         if scorer.scores is None:
@@ -178,14 +205,14 @@ class Encodes:
         self.note(replace(self.notebook, encodes=(*self.notebook.encodes, encode)))
         return encode
 
-    def measure(
-        self, job: Job, clip: Clip, scorer: Scorer, content: Mapping[str, float] | None = None
-    ) -> Scenario | str:
+    def measure(self, job: Job, clip: Clip, scorer: Scorer, video: str) -> Scenario | str:
         """Run a job on a clip and score it; the scenario, or why there is none."""
         done = [s for s in self._session.run.scenarios if s.name == job.name]
         job = replace(job, repeat=1 + max((s.repeat for s in done), default=0))
         before = len(self._session.run.scenarios)
-        self._session.measure([job], {str(clip.path): clip.source}, {str(clip.path): content or {}})
+        self._session.measure(
+            [job], {str(clip.path): clip.source}, {str(clip.path): self._contents.get(video, {})}
+        )
         self._session.score(scorer)
         new = self._session.run.scenarios[before:]
         if not new:
@@ -193,11 +220,20 @@ class Encodes:
         return new[0] if new[0].status == "ok" else new[0].error or new[0].status
 
     def note(self, notebook: Notebook) -> None:
-        """Keep a notebook, and write it."""
+        """Keep a notebook, and write it.
+
+        Raises
+        ------
+        WorkError
+            It cannot be written.
+        """
         self.notebook = notebook
         path = Notebook.path(self._session.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, msgspec.json.encode(notebook))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, msgspec.json.encode(notebook))
+        except OSError as exc:
+            raise WorkError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
 
 
 def job_of(

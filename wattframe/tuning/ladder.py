@@ -128,9 +128,9 @@ def _encoded(
         specs = [RungSpec(resolution=s, crf=p.crf) for s, p in zip(sizes, chosen, strict=True)]
         spec = Spec(encoder=choice.encoder, preset=choice.preset, ladder=specs)
         clip = search.clips[video.name]
-        job = named(spec, clip, search.prefix[video.name])
+        job = named(spec, clip, search.encodes.prefix(video.name))
         scorer = Scorer(search.encodes.ffmpeg, Path(), QualitySettings())
-        scenario = search.encodes.measure(job, clip, scorer)
+        scenario = search.encodes.measure(job, clip, scorer, video.name)
         if isinstance(scenario, str):
             if search.is_stopped:
                 return None

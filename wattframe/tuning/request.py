@@ -47,6 +47,8 @@ class Request(Struct, frozen=True, kw_only=True):
     output_dir: Path
     models_dir: Path
     ffmpeg: str | None
+    sensors: Path | None
+    redfish: Path | None
     sysfs: str
     procfs: str
     quiet: bool
@@ -104,7 +106,7 @@ def options_among(
     Parameters
     ----------
     encoders
-        Names with commas; None: the usual ones that this ffmpeg has.
+        Names with commas; None: the usual ones that this ffmpeg has and that have one of the presets.
     presets
         ``auto``, or names with commas; each encoder takes those on its own scale.
 
@@ -131,7 +133,7 @@ def options_among(
     options = []
     for encoder in chosen:
         own = _spread(encoder) if presets == "auto" else [w for w in words if w in encoder.presets]
-        if not own:
+        if not own and encoders is not None:
             raise InputError(
                 f"expected one of {encoder.name}'s {', '.join(encoder.presets)}, found {presets!r}",
                 subject="--presets",

@@ -7,8 +7,8 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,12 +21,12 @@ from advisor.advice.search import Forecast, Goal, Trial, Verdict, consider
 from advisor.common.statistics import MEASURED_NOISE_RATIO
 from advisor.cost.model import CostModel
 from advisor.errors import WorkError
-from advisor.results import Run
+from runner.stop import StopRequest
 from wattframe.tuning.beforehand import objective_of
 from wattframe.tuning.clip import Clip, Video, cut, whole
 from wattframe.tuning.encodes import NO_SCORE, Encode, Encodes
 
-__all__ = ["Outcome", "Search", "Stopped", "named"]
+__all__ = ["Deadline", "Outcome", "Search", "Task", "named"]
 
 FIRST_SAMPLES = 12
 """Enough to see how much samples differ; more are taken where the interval is too wide."""
@@ -43,8 +43,45 @@ _MOST_LOOPS = 50
 _MOST_AGAIN = 2
 _MOST_LOOPS_UNSEEN = 3
 """Of an encoder and preset whose speed is only guessed."""
-Stopped = Callable[[], str | None]
-"""Why the search has to end now, ``budget`` or ``interrupted``; None where it may go on."""
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """What is looked for, and what is known beforehand."""
+
+    goal: Goal
+    options: tuple[Configuration, ...]
+    """What may be tried."""
+    videos: tuple[Video, ...]
+    """The configuration must hold on all of them."""
+    baseline: Configuration | None
+    """What was usual: encoded first."""
+    precision: float
+    """VMAF points to which samples may stand for the whole."""
+    encode_whole: bool
+    sizes: dict[str, str | None]
+    """What each video is scaled to, by its name; None for its own size."""
+    earlier: tuple[Trial, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
+
+
+class Deadline:
+    """The end of a search: after ``seconds``, or when the user or the whole budget asks for it."""
+
+    def __init__(self, stop: StopRequest, seconds: float) -> None:
+        self._stop = stop
+        self._end = time.monotonic() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the budget is spent."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def reached(self) -> Literal["budget", "interrupted"] | None:
+        """Why the search has to end now; None where it may go on."""
+        if self._stop.interrupted:
+            return "interrupted"
+        return "budget" if self._stop.asked or not self.seconds_left else None
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -64,45 +101,20 @@ class Search:
     def __init__(
         self,
         encodes: Encodes,
-        goal: Goal,
-        options: Sequence[Configuration],
-        videos: Sequence[Video],
-        *,
-        baseline: Configuration | None,
+        task: Task,
         model: CostModel,
-        run: Callable[[], Run],
-        folder: Path,
-        stopped: Stopped,
-        seconds_left: Callable[[], float],
-        say: Callable[[str], None],
-        precision: float,
-        encode_whole: bool,
-        earlier: Sequence[Trial] = (),
-        forecasts: Sequence[Forecast] = (),
-        contents: Mapping[str, Mapping[str, float]] | None = None,
-        prefixed: bool = False,
-        resolutions: Mapping[str, str | None] | None = None,
+        deadline: Deadline,
+        say: Callable[[str], object],
     ) -> None:
         self.encodes = encodes
-        self.goal = goal
-        self.options = list(options)
-        self.videos = videos
-        self.baseline = baseline
+        self.task = task
+        self._options = list(task.options)
         self._model = model
-        self._run = run
-        self._folder = folder
-        self._stopped = stopped
-        self._seconds_left = seconds_left
+        self._deadline = deadline
         self._say = say
-        self._precision = precision
-        self._earlier = earlier
-        self._forecasts = forecasts
-        self._contents = contents or {}
-        self._resolutions = resolutions or {}
         self._failures: dict[str, int] = {}
         self._overheads: list[float] = []
-        self.clips = {video.name: whole(video) if encode_whole else self._clip(video) for video in videos}
-        self.prefix = {video.name: f"{Path(video.name).stem}: " if prefixed else "" for video in videos}
+        self.clips = {v.name: whole(v) if task.encode_whole else self._clip(v) for v in task.videos}
 
     def run(self) -> Outcome:
         """Encode until the answer is sure, hopeless, or something ends the search.
@@ -112,38 +124,39 @@ class Search:
         WorkError
             Every encode fails, or the result file cannot be written.
         """
-        if self.baseline is not None and not self._known(self.baseline):
-            self._try(self.baseline)
+        baseline = self.task.baseline
+        if baseline is not None and not self._known(baseline):
+            self._try(baseline)
         while True:
             trials = self.trials()
             verdict = self._consider(trials)
-            stopped = self._stopped()
+            stopped = self._deadline.reached
             if stopped is not None or verdict.next is None:
                 why = stopped or verdict.why
                 return Outcome(verdict=verdict, stopped=why, trials=tuple(trials), failures=self._failures)
             if verdict.leader is not None:
                 sure = f"{named(verdict.leader)}, {verdict.probability:.0%} sure"
-                self._say(f"leads: {sure}; {self._seconds_left():.0f} s left at most")
+                self._say(f"leads: {sure}; {self._deadline.seconds_left:.0f} s left at most")
             self._try(verdict.next, verdict.next_seconds)
 
     def _consider(self, trials: Sequence[Trial]) -> Verdict:
         clips = self.clips.values()
         return consider(
-            self.goal,
-            {video.name: video.megapixels for video in self.videos},
-            self.options,
+            self.task.goal,
+            {video.name: video.megapixels for video in self.task.videos},
+            self._options,
             trials,
-            noise=_BITRATE_NOISE_RATIO if self.goal.objective == "bitrate" else self.noise(),
-            earlier=self._earlier,
-            forecasts=self._forecasts,
+            noise=_BITRATE_NOISE_RATIO if self.task.goal.objective == "bitrate" else self.noise(),
+            earlier=self.task.earlier,
+            forecasts=self.task.forecasts,
             video_seconds=sum(clip.source.seconds or 0.0 for clip in clips),
             overhead_seconds=statistics.fmean(self._overheads) if self._overheads else 0.0,
-            seconds_left=self._seconds_left(),
+            seconds_left=self._deadline.seconds_left,
         )
 
     def _known(self, configuration: Configuration) -> bool:
         places = {(e.video, e.configuration) for e in self.current()}
-        return all((video.name, configuration) in places for video in self.videos)
+        return all((video.name, configuration) in places for video in self.task.videos)
 
     def current(self) -> list[Encode]:
         """Encodes of the clips that count, at this size."""
@@ -151,13 +164,13 @@ class Search:
         return [
             e
             for e in self.encodes.made
-            if names.get(e.video) == e.clip and e.resolution == self._resolutions.get(e.video)
+            if names.get(e.video) == e.clip and e.resolution == self.task.sizes.get(e.video)
         ]
 
     def _try(self, configuration: Configuration, expected_seconds: float = _WINDOW_SECONDS) -> None:
         """Encode every video; what was too quick to be measured again, several times in one go."""
-        for video in self.videos:
-            loops = self._loops(expected_seconds / len(self.videos))
+        for video in self.task.videos:
+            loops = self._loops(expected_seconds / len(self.task.videos))
             if configuration.family not in {e.configuration.family for e in self.current()}:
                 loops = min(loops, _MOST_LOOPS_UNSEEN)
             encode = self._encode(video, configuration, loops)
@@ -172,7 +185,7 @@ class Search:
     @property
     def is_stopped(self) -> bool:
         """Whether nothing more may be encoded."""
-        return self._stopped() is not None
+        return self._deadline.reached is not None
 
     def encode_at(self, video: Video, configuration: Configuration, resolution: str | None) -> Encode | None:
         """One encode at another size, from before where there is one; None where the search has to stop.
@@ -206,13 +219,11 @@ class Search:
             self.clips[video.name],
             video.name,
             configuration,
-            resolution=resolution or self._resolutions.get(video.name),
-            prefix=self.prefix[video.name],
+            resolution=resolution or self.task.sizes.get(video.name),
             loops=loops,
-            content=self._contents.get(video.name),
         )
         if isinstance(encode, str):
-            if self._stopped() is None:
+            if not self.is_stopped:
                 self._failed(configuration, encode)
             return None
         seconds = self.encodes.scenario(encode).duration or 0.0
@@ -223,24 +234,27 @@ class Search:
     def _too_short(self, encode: Encode) -> bool:
         """Whether only the length of its window keeps it from being an answer."""
         short = "too_short" in self.encodes.scenario(encode).validity
-        return short and self.goal.objective != "bitrate" and encode.vmaf.mean >= self.goal.min_vmaf
+        goal = self.task.goal
+        return short and goal.objective != "bitrate" and encode.vmaf.mean >= goal.min_vmaf
 
     def _loops(self, window_seconds: float) -> int:
         """How often a clip is encoded in one go, where one time takes ``window_seconds``."""
-        if self.goal.objective == "bitrate":
+        if self.task.goal.objective == "bitrate":
             return 1
         return max(1, min(_MOST_LOOPS, math.ceil(_WINDOW_SECONDS / max(window_seconds, 0.01))))
 
     def _failed(self, configuration: Configuration, reason: str) -> None:
         """Leave the family out, or where only the score failed what would look worse still."""
         if os.strerror(errno.ENOSPC) in reason:
-            raise WorkError(f"{self._folder.parent}: the disk is full; what was encoded before is kept")
+            raise WorkError(
+                f"{self.encodes.folder.parent}: the disk is full; what was encoded before is kept"
+            )
         self._say(f"{named(configuration)}: left out: {reason}")
         self._failures[reason] = self._failures.get(reason, 0) + 1
         least = configuration.crf if reason.startswith(NO_SCORE) else -math.inf
         family = configuration.family
-        self.options = [o for o in self.options if o.family != family or o.crf < least]
-        if not self.options or (sum(self._failures.values()) >= _MOST_FAILURES and not self.encodes.made):
+        self._options = [o for o in self._options if o.family != family or o.crf < least]
+        if not self._options or (sum(self._failures.values()) >= _MOST_FAILURES and not self.encodes.made):
             raise WorkError(f"no encode worked: {reason}")
 
     def _clip(self, video: Video) -> Clip:
@@ -251,17 +265,17 @@ class Search:
         notebook = self.encodes.notebook
         self.encodes.note(replace(notebook, samples={**notebook.samples, video.name: count}))
         number = list(notebook.videos).index(video.name)
-        return cut(video, count, self._folder / f"samples_{number}_{count}.mkv")
+        return cut(video, count, self.encodes.folder / f"samples_{number}_{count}.mkv")
 
     def _widen(self, video: Video, encode: Encode) -> None:
         """Take more samples where the first ones leave VMAF less certain than was asked for."""
         clip = self.clips[video.name]
         half = encode.vmaf.half_width
-        if clip.is_whole or half <= self._precision or len(clip.samples) >= MOST_SAMPLES:
+        if clip.is_whole or half <= self.task.precision or len(clip.samples) >= MOST_SAMPLES:
             return
         if len([e for e in self.current() if e.video == video.name]) > 1:
             return
-        count = min(needed(half, self._precision, len(clip.samples)), MOST_SAMPLES)
+        count = min(needed(half, self.task.precision, len(clip.samples)), MOST_SAMPLES)
         self._say(f"VMAF is certain to {half:.2f} with {len(clip.samples)} samples: {count} are taken")
         self.clips[video.name] = self._cut(video, count)
         clip.path.unlink(missing_ok=True)
@@ -269,7 +283,7 @@ class Search:
     def close(self) -> None:
         """Delete what was cut."""
         for clip in self.clips.values():
-            if clip.path.parent == self._folder:
+            if clip.path.parent == self.encodes.folder:
                 clip.path.unlink(missing_ok=True)
 
     def trials(self) -> list[Trial]:
@@ -277,7 +291,7 @@ class Search:
         groups: dict[tuple[str, Configuration], list[Encode]] = {}
         for encode in self.current():
             groups.setdefault((encode.video, encode.configuration), []).append(encode)
-        sizes = {video.name: video.megapixels for video in self.videos}
+        sizes = {video.name: video.megapixels for video in self.task.videos}
         return [
             Trial(
                 place=Place(video, configuration, sizes[video]),
@@ -293,14 +307,14 @@ class Search:
     def option(self, repeats: Sequence[Encode]) -> Option:
         """Energy, cost, carbon and speed of some repeats."""
         scenarios = tuple(self.encodes.scenario(encode) for encode in repeats)
-        (option,) = options_of([replace(self._run(), scenarios=scenarios)], self._model, {}).options
+        (option,) = options_of([replace(self.encodes.run, scenarios=scenarios)], self._model, {}).options
         return option
 
     def _objective(self, repeats: Sequence[Encode]) -> float:
         option = self.option(repeats)
-        value = objective_of(self.goal.objective, option, repeats[-1].kbps.mean)
+        value = objective_of(self.task.goal.objective, option, repeats[-1].kbps.mean)
         if not value:
-            raise WorkError(f"the {self.goal.objective} of {option.scenario} is unknown: choose another")
+            raise WorkError(f"the {self.task.goal.objective} of {option.scenario} is unknown: choose another")
         return value
 
     def noise(self) -> float:

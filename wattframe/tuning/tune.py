@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,17 +13,16 @@ from msgspec.structs import replace
 from advisor.advice.curves import Configuration
 from advisor.advice.search import Goal
 from advisor.cost.model import CostModel
-from advisor.energy.gpu import open_gpus
-from advisor.energy.meter import open_meter
+from advisor.energy.hwmon import read_sensor_rules
+from advisor.energy.redfish import read_redfish_config
 from advisor.errors import InputError, WorkError
 from advisor.results import RESULT_GLOB, Host
-from advisor.video.complexity import ContentCache
 from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
 from runner.preflight import look_at_content
-from runner.result_files import claimed, content_cache, new_result_path, outputs_folder, read_former
-from runner.session import RunSettings, Session
+from runner.result_files import claimed, new_result_path, read_former, refuse_other_machine
+from runner.session import EnergySources, RunSettings, open_session
 from runner.stop import StopRequest
 from wattframe.tuning.answer import Answer, answer_of, command, tuned_of
 from wattframe.tuning.beforehand import earlier_trials, forecasts
@@ -33,9 +30,9 @@ from wattframe.tuning.clip import Video, look_at_video
 from wattframe.tuning.encodes import Encodes, Notebook
 from wattframe.tuning.ladder import heights_of, ladder_of, size_of
 from wattframe.tuning.request import Request, configuration_of, options_among, seconds_of
-from wattframe.tuning.search import Search
+from wattframe.tuning.search import Deadline, Search, Task
 
-__all__ = ["plan", "tune"]
+__all__ = ["Plan", "plan", "tune"]
 
 Say = Callable[[str], object]
 
@@ -86,8 +83,28 @@ def _setting(request: Request) -> _Setting:
     )
 
 
-def plan(request: Request) -> Iterator[str]:
-    """What a tune would do, in lines.
+class PlannedVideo(Struct, frozen=True, kw_only=True):
+    """One input of a plan."""
+
+    input: str
+    seconds: float
+    pieces: int
+    """Into which it can be cut; 0: it is encoded as a whole."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a tune would do."""
+
+    videos: list[PlannedVideo]
+    presets: dict[str, list[str]]
+    """By encoder."""
+    configurations: int
+    budget_seconds: float
+    first_command: list[str]
+
+
+def plan(request: Request) -> Plan:
+    """What a tune would do.
 
     Raises
     ------
@@ -95,18 +112,20 @@ def plan(request: Request) -> Iterator[str]:
         As `tune`.
     """
     setting = _setting(request)
-    for video in setting.videos:
-        pieces = (
-            f"{len(video.pieces)} pieces" if len(video.pieces) > 1 else "cannot be cut: encoded as a whole"
-        )
-        yield f"{video.name}: {video.seconds:.1f} s, {pieces}"
-    families = dict.fromkeys(option.family for option in setting.options)
-    count = f"{len(setting.options)} configurations of {len(families)} encoders and presets"
-    yield f"{count}, for {setting.budget_seconds:g} s:"
-    for encoder in dict.fromkeys(name for name, _ in families):
-        yield f"  {encoder}: {', '.join(preset for name, preset in families if name == encoder)}"
+    presets: dict[str, list[str]] = {}
+    for encoder, preset in dict.fromkeys(option.family for option in setting.options):
+        presets.setdefault(encoder, []).append(preset)
     first = setting.baseline or setting.options[len(setting.options) // 2]
-    yield f"First: {shlex.join(command(setting.videos[0], first))}"
+    return Plan(
+        videos=[
+            PlannedVideo(input=video.name, seconds=video.seconds, pieces=len(video.pieces))
+            for video in setting.videos
+        ],
+        presets=presets,
+        configurations=len(setting.options),
+        budget_seconds=setting.budget_seconds,
+        first_command=command(setting.videos[0], first),
+    )
 
 
 def tune(request: Request, model: CostModel, say: Say) -> list[Answer]:
@@ -144,15 +163,8 @@ def _search(
     stop: StopRequest,
     say: Say,
 ) -> list[Answer]:
-    contents = stop.obey(
-        lambda: look_at_content(
-            {video.name: video.source for video in setting.videos},
-            setting.ffmpeg,
-            setting.able,
-            ContentCache(content_cache()),
-            say,
-        )
-    )
+    sources = {video.name: video.source for video in setting.videos}
+    contents = stop.obey(lambda: look_at_content(sources, setting.ffmpeg, setting.able, say))
     settings = RunSettings(
         ffmpeg=setting.ffmpeg,
         capabilities=setting.able,
@@ -162,55 +174,44 @@ def _search(
         procfs=request.procfs,
         sysfs=request.sysfs,
     )
-    meter = open_meter(sysfs=request.sysfs, procfs=request.procfs)
-    display = Display((), quiet=request.quiet, limit_seconds=setting.budget_seconds)
-    with display, open_gpus() as gpus, meter:
-        session = Session(path, settings, meter, gpus, stop, display)
+    energy = EnergySources(
+        sensor_rules=() if request.sensors is None else read_sensor_rules(request.sensors),
+        redfish=None if request.redfish is None else read_redfish_config(request.redfish),
+        models_dir=request.models_dir,
+    )
+    with (
+        Display((), quiet=request.quiet, limit_seconds=setting.budget_seconds) as display,
+        open_session(path, settings, energy, stop, display) as session,
+    ):
         notebook = Notebook(videos=sizes)
         if request.resume:
-            session.resume(read_former(path))
-            notebook = Notebook.read(path)
-        encodes = Encodes(session, setting.ffmpeg, notebook)
-        machine = session.run.host or Host()
-        goal = setting.goal
-        earlier = earlier_trials(request.output_dir, machine, goal.objective, model, but=session.run.run_id)
+            former = read_former(path)
+            refuse_other_machine(former, session.run.host or Host(), path)
+            session.resume(former)
+            notebook = Notebook.read(path).with_scenarios_of(session.run)
+        encodes = Encodes(session, setting.ffmpeg, notebook, contents)
+        machine, objective = session.run.host or Host(), setting.goal.objective
+        earlier = earlier_trials(request.output_dir, machine, objective, model, but=session.run.run_id)
         groups = [setting.videos] if request.for_all else [(video,) for video in setting.videos]
         answers = []
         for number, group in enumerate(groups):
-            end = time.monotonic() + stop.seconds_left / (len(groups) - number)
-            search = Search(
-                encodes,
-                goal,
-                setting.options,
-                group,
+            expected = [
+                forecasts(request.models_dir, machine, video, setting.options, objective, model, contents)
+                for video in group
+            ]
+            task = Task(
+                goal=setting.goal,
+                options=setting.options,
+                videos=group,
                 baseline=setting.baseline,
-                model=model,
-                run=lambda: session.run,
-                folder=outputs_folder(path),
-                stopped=partial(_stopped, stop, end),
-                seconds_left=partial(_left, end),
-                say=display.say,
                 precision=request.precision,
                 encode_whole=request.whole,
-                earlier=earlier,
-                forecasts=[
-                    forecast
-                    for video in group
-                    for forecast in forecasts(
-                        request.models_dir,
-                        machine,
-                        video,
-                        setting.options,
-                        goal.objective,
-                        model,
-                        contents.get(video.name, {}),
-                    )
-                ],
-                contents=contents,
-                prefixed=len(setting.videos) > 1,
-                resolutions={video.name: _top(video, setting.heights) for video in group},
+                sizes={video.name: _top(video, setting.heights) for video in group},
+                earlier=tuple(earlier),
+                forecasts=tuple(itertools.chain(*expected)),
             )
-            with contextlib.closing(search):
+            deadline = Deadline(stop, stop.seconds_left / (len(groups) - number))
+            with contextlib.closing(Search(encodes, task, model, deadline, display.say)) as search:
                 outcome = search.run()
                 if not encodes.made and outcome.stopped == "budget":
                     raise WorkError(f"a budget of {request.budget} is too small for one encode")
@@ -229,15 +230,6 @@ def _search(
 def _top(video: Video, heights: Sequence[int]) -> str | None:
     """The size that is searched: of a ladder the largest."""
     return size_of(video, heights[0]) if heights else None
-
-
-def _stopped(stop: StopRequest, end: float) -> str | None:
-    return "interrupted" if stop.interrupted else "budget" if stop.asked or not _left(end) else None
-
-
-def _left(end: float) -> float:
-    """Seconds until ``end`` of the monotonic clock."""
-    return max(0.0, end - time.monotonic())
 
 
 def _newest(folder: Path, sizes: dict[str, int]) -> Path:

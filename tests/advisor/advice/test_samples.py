@@ -17,10 +17,16 @@ def pieces(difficulties: list[float], seconds: float = 3.0) -> list[Piece]:
 
 
 def test_samples_are_spread_over_difficulty_and_time() -> None:
-    """Of 20 easy pieces before 20 hard ones four: two of each, one from each half of their time."""
-    drawn = sampled(pieces([1.0] * 20 + [9.0] * 20), 4, seed=5)
-    assert [sample.piece.difficulty for sample in drawn] == [1.0, 1.0, 9.0, 9.0]
-    assert [sample.piece.begin_seconds // 30 for sample in drawn] == [0, 1, 2, 3]
+    """Of 36 easy pieces before 4 hard ones four, two of each: the roots are 36 x 1 and 4 x 9."""
+    drawn = sampled(pieces([1.0] * 36 + [81.0] * 4), 4, seed=5)
+    assert [sample.piece.difficulty for sample in drawn] == [1.0, 1.0, 81.0, 81.0]
+    assert [sample.piece.begin_seconds // 54 for sample in drawn] == [0, 1, 2, 2]
+    assert [sample.stratum_pieces for sample in drawn] == [36, 36, 4, 4]
+
+
+def test_the_few_pieces_with_most_of_the_bits_are_all_taken() -> None:
+    drawn = sampled(pieces([1.0] * 30 + [1000.0] + [2.0] * 30 + [900.0]), 8, seed=1)
+    assert sum(sample.piece.difficulty >= 900 for sample in drawn) == 2
 
 
 def test_of_few_pieces_all_are_taken_and_nothing_is_uncertain() -> None:
@@ -59,19 +65,26 @@ def test_bits_that_go_by_difficulty_are_certain() -> None:
     assert (bits.low, bits.mean, bits.high) == pytest.approx((mean, mean, mean))
 
 
-@pytest.mark.parametrize("count", [8, 24])
-def test_the_whole_lies_inside_as_often_as_is_said(count: int) -> None:
-    """90 % of 800 choices, within three points; VMAF falls with difficulty, and bends, and has scatter."""
+@pytest.mark.parametrize("count", [12, 24])
+@pytest.mark.parametrize("as_difficulty", [False, True])
+def test_the_whole_lies_inside_as_often_as_is_said(count: int, as_difficulty: bool) -> None:
+    """90 % of 800 choices, within four points: VMAF falls with difficulty, and bits rise with it.
+
+    Both bend and have scatter; ten of the 120 pieces have up to half of the bits.
+    """
     chance = random.Random(count)
-    population = pieces([chance.lognormvariate(0, 0.8) for _ in range(120)])
-    scores = {p: 100 - 8 * p.difficulty**0.5 + chance.gauss(0, 2) for p in population}
-    truth = sum(scores.values()) / len(scores)
+    population = pieces([chance.lognormvariate(0, 1.3) for _ in range(120)])
+    vmaf = {p: 3 * (100 - 5 * min(4.0, p.difficulty**0.5) + chance.gauss(0, 2)) for p in population}
+    bits = {p: 3 * p.difficulty**0.9 * chance.lognormvariate(0, 0.3) for p in population}
+    totals = bits if as_difficulty else vmaf
+    truth = sum(totals.values()) / 360
     inside = 0
     for seed in range(800):
         drawn = sampled(population, count, seed)
-        interval = estimate(drawn, [scores[s.piece] * s.piece.seconds for s in drawn], 120)
+        of_drawn = [totals[sample.piece] for sample in drawn]
+        interval = estimate(drawn, of_drawn, 120, as_difficulty=as_difficulty)
         inside += interval.low <= truth <= interval.high
-    assert inside / 800 == pytest.approx(0.9, abs=0.03)
+    assert inside / 800 == pytest.approx(0.9, abs=0.04)
 
 
 def test_more_samples_narrow_the_interval_by_their_root() -> None:

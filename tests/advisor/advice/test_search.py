@@ -66,6 +66,32 @@ def test_a_crf_between_two_that_are_known_is_settled() -> None:
     assert (done.why, done.leader) == ("sure", Configuration("libx264", "medium", 25.0))
 
 
+def test_beyond_a_crf_that_just_failed_nothing_is_tried() -> None:
+    """92.97 beside a floor of 93 is within the noise of a score, and yet no larger CRF holds."""
+    done = judge([trial(33, 93.91, 690), trial(35, 93.46, 600), trial(36, 93.22, 560), trial(37, 92.97, 525)])
+    assert (done.why, done.leader) == ("sure", Configuration("libx264", "medium", 36.0))
+
+
+def test_a_search_goes_on_where_the_nearest_is_far_above_the_floor() -> None:
+    """Of a film: 95.67 at CRF 24, 96.60 at 16, 97.75 at 10 with three times the bits, and a floor of 97."""
+    verdict = judge(
+        [trial(24, 95.67, 1000), trial(16, 96.6, 2000), trial(10, 97.75, 6890)], replace(GOAL, min_vmaf=97)
+    )
+    assert verdict.next is not None
+    assert 10 < verdict.next.crf < 16
+
+
+def test_scores_that_jump_end_the_search() -> None:
+    """Of a film: 92.62 at CRF 32 and 84.10 at 19, 95.54 at 10 and 96.05 at 12; a floor of 95."""
+    scores = {10: 95.54, 11: 96.0, 12: 96.05, 13: 95.97, 14: 95.88, 15: 84.59, 19: 84.1, 32: 92.62}
+    goal, trials = replace(GOAL, min_vmaf=95), [trial(32, 92.62, 500), trial(19, 84.1, 2000)]
+    while (verdict := judge(trials, goal)).next is not None:
+        crf = verdict.next.crf
+        trials.append(trial(crf, scores.get(int(crf), 97 - crf / 10), 7000 * 0.93**crf))
+        assert len(trials) <= 9
+    assert verdict.leader is not None
+
+
 def test_a_score_just_above_the_floor_is_enough() -> None:
     assert judge([trial(24, 93.1, 800)]).why == "sure"
 
