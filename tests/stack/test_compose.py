@@ -435,7 +435,12 @@ def _why_empty(stack: Stack, place: str, expr: str) -> str | None:
     """Why a query has no data; None when nothing explains it."""
     missing = [name for name in sorted(metric_names(expr)) if not stack.query(name)]
     if missing:
-        return "; ".join(NO_SERIES[name] for name in missing) if set(missing) <= NO_SERIES.keys() else None
+        live = ("qoe_live_", "stream:", "maker:")
+        reasons = [
+            "the profile live is not up yet" if name.startswith(live) else NO_SERIES.get(name)
+            for name in missing
+        ]
+        return "; ".join(reasons) if all(reasons) else None
     return next((reason for part, reason in FALSE_HERE.items() if part in place), None)
 
 
