@@ -45,7 +45,8 @@ from advisor.video.ffmpeg import file_url, find_ffmpeg
 from benchmarks.figures import Figure, quantile, report, resident_mib
 from benchmarks.peers import Client
 from tests.support.exporter_client import samples, served
-from tests.support.rtmp_server import RtmpServer, free_ports, missing_for_rtmp, rtmp_server
+from tests.support.ports import free_ports
+from tests.support.rtmp_server import RtmpServer, missing_for_rtmp, rtmp_server
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent

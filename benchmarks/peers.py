@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from benchmarks.figures import Figure, cpu_seconds, quantile, resident_mib
+from tests.support.ports import free_port
 
 __all__ = [
     "LIBRARY",
@@ -24,7 +25,6 @@ __all__ = [
     "Taken",
     "beside",
     "client_library",
-    "free_port",
     "nginx",
     "node_exporter",
     "race",
@@ -165,13 +165,6 @@ def beside(
         )
         for what, value, other, goal in rows:
             yield Figure(what, value * 1e3, "ms", peer, other * 1e3, goal, size=size, of=of)
-
-
-def free_port() -> int:
-    """A port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(port: int) -> None:

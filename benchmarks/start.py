@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.figures import Figure, quantile, report, resident_mib
-from benchmarks.peers import LIBRARY, NODE_EXPORTER, Client, free_port, wait_for
+from benchmarks.peers import LIBRARY, NODE_EXPORTER, Client, wait_for
+from tests.support.ports import free_port
 
 EXPORTERS = ("rapl", "docker_stats", "results", "qoe", "cost")
 GOAL_BYTES = 48e6

@@ -17,7 +17,7 @@ __all__ = ["Bounds", "bounds"]
 _BYTES_PER_PIXEL, _BYTES_PER_PIXEL_AND_THREAD = 90, 27
 """Of ffmpeg with libvmaf, by output and by thread: 8192x8192 took 7 GiB with one thread, 17 with eight."""
 _SHARE = 0.8
-_PROGRAM_BYTES = 512 << 20
+_PROGRAM_BYTES = 1 << 30
 """Program and libraries, whatever the pictures."""
 _THREADS_PER_FILE, _MOST_DECODING_THREADS = 12, 16
 """ffmpeg's own for reading, decoding, filtering and writing one file; and its most for decoding one."""

@@ -20,7 +20,8 @@ from farm import versions
 from farm.cluster import Call, Cluster
 from farm.scoring import Pair, PatientScoring, measure_pair
 from farm.site import RemoteFile, Site, remote_file
-from tests.support.farm import ROOT, free_port
+from tests.support.farm import ROOT
+from tests.support.ports import free_port
 from tests.support.processes import command_line
 from tests.support.waiting import wait_until
 from wattframe.cli import main

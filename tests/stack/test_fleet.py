@@ -24,8 +24,8 @@ from msgspec import Struct
 from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
 from advisor.results import Output, Power, Quality, Run, Scenario, Vmaf, write_run
-from tests.support.compose import free_ports
 from tests.support.exporter_client import served
+from tests.support.ports import free_ports
 from tests.support.promql import RULES, boards, filled_in, panels
 from tests.support.waiting import wait_until
 
@@ -273,7 +273,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         client = opened.enter_context(PrometheusClient(f"http://127.0.0.1:{port}"))
 
         fleet = Fleet(client)
-        wait_until(fleet.is_settled)
+        # groups begin at a moment of their interval that follows from the name of the file
+        wait_until(fleet.is_settled, limit_seconds=180)
         time.sleep(2)
         yield fleet
 

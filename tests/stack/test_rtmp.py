@@ -15,7 +15,8 @@ from advisor.errors import FfmpegError
 from advisor.quality.live import read_live
 from advisor.results import Run, read_run
 from advisor.video.ffmpeg import find_ffmpeg
-from tests.support.rtmp_server import RtmpServer, free_ports, missing_for_rtmp, rtmp_server
+from tests.support.ports import free_ports
+from tests.support.rtmp_server import RtmpServer, missing_for_rtmp, rtmp_server
 from tests.support.videos import make_video
 from tests.support.waiting import wait_until
 

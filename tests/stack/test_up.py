@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from msgspec import Struct
 from advisor.prometheus.client import PrometheusClient
 from advisor.results import Output, Power, Quality, Run, Scenario, Vmaf, write_run
 from exporters.catalogue import EXPORTERS
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -31,14 +31,6 @@ class Up(Struct, frozen=True):
     process: subprocess.Popen[bytes]
     addresses: dict[str, str]
     state: Path
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import enrich
 from advisor.results import Run, Scenario
 from tests.stack.test_fleet import Page, serving
-from tests.support.compose import free_ports
+from tests.support.ports import free_ports
 from tests.support.promql import FOREIGN, ROOT, dashboard_queries, metric_names, recorded, rule_queries
 from tests.support.waiting import wait_until
 

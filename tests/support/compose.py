@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ import yaml
 
 from exporters.catalogue import EXPORTERS
 from tests.support.docker_engine import DockerEngine
+from tests.support.ports import free_ports
 from tests.support.promql import ROOT
 from tests.support.standins import settings
 
@@ -131,15 +131,6 @@ class Stack:
         """The value of the one series that is found, NaN where there is none."""
         found = self.query(expr)
         return float(found[0]["value"][1]) if found else float("nan")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def readable_folder() -> Path:

@@ -10,18 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from farm.cluster import Cluster
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-__all__ = ["cluster", "free_port", "running", "scheduler", "worker"]
+__all__ = ["cluster", "running", "scheduler", "worker"]
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from xml.etree import ElementTree
 
 from msgspec import Struct
 
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 __all__ = ["RtmpServer", "free_ports", "missing_for_rtmp", "rtmp_server"]
@@ -100,18 +100,6 @@ class RtmpServer(Struct):
         self.process.wait()
         for child in children:
             os.kill(int(child), signal.SIGKILL)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
+from tests.support.ports import free_port
 from wattframe.commands import up as command
 from wattframe.stack import prometheus
 from wattframe.stack.services import Service, check_ports, exporter_services, parse_ports
@@ -38,12 +39,6 @@ ANSWERING = """
     print("serving", flush=True)
     server.serve_forever()
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def service(name: str, code: str, *args: str, port: int | None = None) -> Service:

@@ -16,7 +16,7 @@ from advisor.quality.live_capture import Capture, Packet, Wanted, capture, comma
 from advisor.quality.live_checks import read_checks
 from advisor.quality.live_window import Request, begins, run_window
 from advisor.video.ffmpeg import find_ffmpeg
-from tests.support.rtmp_server import free_ports
+from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 FRAMECRC = b"""#software: Lavf63.1.102
