@@ -337,6 +337,17 @@ class TestAnswer:
         assert answer.choice.scenario == "x264 medium"
         assert "left out 1: not valid: throttled" in answer.basis
 
+    def test_beside_a_choice_that_is_not_reliable_nothing_else_is_called_the_least(self) -> None:
+        """Tune chose what takes a third of the energy and so of its cost; only what was usual is valid."""
+        run = run_of(
+            encode("chosen", joules=100.0, preset="fast", validity=["other_load"]),
+            encode("usual", joules=300.0),
+        )
+        tuned = Tuned(scenario="chosen", baseline="usual", basis="The least energy", min_vmaf=80.0)
+        answer = answer_of(run, _model(), 80.0, tuned=tuned)
+        assert answer.sentence.startswith("Not reliable: ")
+        assert (answer.others["cost"].scenario, answer.others["carbon"].scenario) == ("chosen", "chosen")
+
     def test_where_nothing_is_reliable_the_sentence_says_it_first(self) -> None:
         run = run_of(
             *(

@@ -87,7 +87,8 @@ def main(
 def _show(demo: Demo, keep: bool) -> None:
     began = time.monotonic()
     _prepare(demo)
-    with _served(demo) as services:
+    with contextlib.ExitStack() as serving:
+        services = serving.enter_context(_served(demo))
         prometheus = services.get("prometheus")
         if prometheus:
             _wait_for_targets(prometheus)
@@ -108,6 +109,8 @@ def _show(demo: Demo, keep: bool) -> None:
         _call(
             "recommend", "--results-dir", demo.results, "--objective", "energy", "--min-vmaf", "80", *region
         )
+        if not keep:  # its encodes are short, and what serves would be load beside them
+            serving.close()
         _say("Look for the best configuration of the sample clip")
         floor = ("--min-vmaf", TUNED_VMAF, "--budget", f"{TUNED_SECONDS}s")
         _call("tune", SAMPLE, *floor, "--output-dir", demo.results, "--models-dir", demo.models, *region)

@@ -106,6 +106,8 @@ def answer_of(
     if against is choice:
         against = None
     scenario = next(s for s in run.scenarios if s.name == choice.scenario)
+    # beside a choice that is not valid, what else is least is asked of all as well
+    recommend = partial(_recommend, options, Constraints(min_vmaf=min_vmaf), bool(choice.validity))
     basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
     if tuned is not None:
         basis = [tuned.basis]
@@ -130,9 +132,9 @@ def answer_of(
 
 
 def _recommend(
-    options: Sequence[Option], constraints: Constraints, nothing_valid: bool, objective: str
+    options: Sequence[Option], constraints: Constraints, accept_invalid: bool, objective: str
 ) -> Recommendation:
-    return TranscodingRecommender(objective, constraints, accept_invalid=nothing_valid).recommend(options)
+    return TranscodingRecommender(objective, constraints, accept_invalid=accept_invalid).recommend(options)
 
 
 def _chosen(options: Sequence[Option], result: Recommendation) -> Option | None:
