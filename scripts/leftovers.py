@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _VARIABLE = "WATTFRAME_TEST_RUN"
+# what ends by itself, as what an engine starts to clean up after a container, was not forgotten
+_ENDING_SECONDS = 30.0
 
 
 def _marked(mark: bytes) -> Iterator[int]:
@@ -36,7 +39,9 @@ def _ancestors() -> set[int]:
 
 def main() -> int:
     mark = f"{_VARIABLE}={os.environ[_VARIABLE]}".encode()
-    left = set(_marked(mark)) - _ancestors()
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while (left := set(_marked(mark)) - _ancestors()) and time.monotonic() < deadline:
+        time.sleep(0.2)
     for pid in sorted(left):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
