@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 from msgspec import Struct, structs
@@ -91,46 +91,42 @@ class GroupCgroups(Cgroups):
     are in v1's.
     """
 
-    def __init__(
-        self,
-        cgroupfs: str = "/sys/fs/cgroup",
-        procfs: str = "/proc",
-        sysfs: str = "/sys",
-        *,
-        counts: Counts | None = None,
-    ) -> None:
-        super().__init__(cgroupfs, procfs, sysfs, counts=counts)
-        unified = str(Path(cgroupfs, "unified"))
-        hierarchies = [self._roots["cpuacct"]] if self.readable else []
-        if Path(unified, "cgroup.controllers").is_file() and (unified, True) not in hierarchies:
-            hierarchies.append((unified, True))
-        self._hierarchies = hierarchies
-        self._places: Mapping[str, tuple[str, tuple[str, bool]]] = {}
+    _places: Mapping[str, tuple[str, tuple[str, bool]]] = {}
+    """Path and hierarchy by id; replaced as a whole by the watcher's thread."""
 
     def find(self, groups: Groups, pods: Mapping[str, Pod]) -> dict[str, Container]:
         """What there is now of ``groups``, by id; ``pods`` by uid have names."""
         found: dict[str, Container] = {}
         places: dict[str, tuple[str, tuple[str, bool]]] = {}
-        looks = [(Groups(units=groups.units), self._hierarchies[::-1])]
-        looks += [(Groups(pods=groups.pods), self._hierarchies)]
-        for wanted, hierarchies in looks:
-            for hierarchy in hierarchies:
-                listed = find_groups(hierarchy[0], units=wanted.units, pods=wanted.pods, names=pods)
-                for path, group in listed.items():
-                    # a group of both hierarchies, or inside one that counts already, is counted once
-                    if not any(path == p or path.startswith(f"{p}/") for p, _ in places.values()):
-                        found[group.id], places[group.id] = group, (path, hierarchy)
+        counted: set[str] = set()
+        hierarchies = self._hierarchies()
+        looks = [(groups.units, False, place) for place in reversed(hierarchies) if groups.units]
+        looks += [((), True, place) for place in hierarchies if groups.pods]
+        for units, has_pods, place in looks:
+            for path, group in find_groups(place[0], units=units, pods=has_pods, names=pods).items():
+                # a group of both hierarchies, or inside one that counts already, is counted once
+                if counted.isdisjoint((path, *map(str, PurePosixPath(path).parents))):
+                    counted.add(path)
+                    found[group.id], places[group.id] = group, (path, place)
         self._places = places
         return found
 
     def locate(self, container_id: str, pid: int | None = None) -> Location | None:
         """Where the files of a group are that was found."""
-        if container_id not in self._places:
+        place = self._places.get(container_id)
+        if place is None:
             return None
-        relative, (root, is_unified) = self._places[container_id]
+        relative, (root, is_unified) = place
         location = self.location(relative)
         unified = location.unified - {"cpuacct"} | ({"cpuacct"} if is_unified else set())
         return structs.replace(location, cpuacct=f"{root}/{relative}", unified=unified)
+
+    def _hierarchies(self) -> list[tuple[str, bool]]:
+        """Those that count CPU time: of a hybrid host v1's, then the unified one beside it."""
+        root, is_unified = self._roots["cpuacct"]
+        beside = Path(root).parent / "unified"
+        is_hybrid = not is_unified and (beside / "cgroup.controllers").is_file()
+        return [(root, is_unified), *([(str(beside), True)] if is_hybrid else [])]
 
 
 class GroupWatcher:
