@@ -42,12 +42,16 @@ class HangingFile:
         self._device, self._content = device, content
         self._lock = threading.Lock()
         self._hangs = False
+        self._changed_at = 0
+        """Seconds since 1970."""
         self._waiting: dict[int, tuple[slice, int]] = {}
         """By the number of the request: what is read, and by which thread."""
 
     def hang(self) -> None:
-        """From now on reads wait."""
-        self._hangs = True
+        """From now on reads wait; the file counts as changed, so that whoever has read it reads it again."""
+        with self._lock:
+            self._hangs = True
+            self._changed_at += 1
 
     def release(self) -> None:
         """Every read that waits is answered, and so are those to come."""
@@ -85,9 +89,9 @@ class HangingFile:
         elif opcode == _INIT:
             self._answer(unique, struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 1, 1, 4096, 1, 1, 0, 0))
         elif opcode == _LOOKUP and body == f"{_NAME}\0".encode():
-            self._answer(unique, struct.pack("<QQQQII", _FILE, 0, 0, 0, 0, 0) + _attributes(_FILE))
+            self._answer(unique, struct.pack("<QQQQII", _FILE, 0, 0, 0, 0, 0) + _attributes(_FILE, self._changed_at))
         elif opcode == _GETATTR:
-            self._answer(unique, struct.pack("<QII", 0, 0, 0) + _attributes(node))
+            self._answer(unique, struct.pack("<QII", 0, 0, 0) + _attributes(node, self._changed_at))
         elif opcode == _OPEN:
             self._answer(unique, struct.pack("<QII", 0, _DIRECT_IO, 0))
         elif opcode in (_RELEASE, _FLUSH):
@@ -126,9 +130,10 @@ def _is_killed(thread: int) -> bool:
     return any(number & _SIGKILL_BIT for number in pending)
 
 
-def _attributes(node: int) -> bytes:
+def _attributes(node: int, changed_at: int) -> bytes:
     mode = stat.S_IFDIR | 0o755 if node == _ROOT else stat.S_IFREG | 0o444
-    return struct.pack("<QQQQQQIIIIIIIIII", node, 4096, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+    times = (0, changed_at, changed_at)
+    return struct.pack("<QQQQQQIIIIIIIIII", node, 4096, 8, *times, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
 @contextlib.contextmanager
