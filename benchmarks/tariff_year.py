@@ -69,7 +69,9 @@ def measure(turns: int) -> Iterator[Figure]:
     stamps = list(range(begin, end + 1, STEP))
     watts = [100 + (index * 7919) % 211 for index in range(len(stamps))]
     model = CostModel(tariff=time_of_use(TARIFF))
-    ours, seconds = timed(lambda: model.compute_energy_cost(power_watts=watts, timestamps=stamps), turns)
+    samples = {"timestamps": stamps, "power_watts": watts}
+    scenario = {"name": "year", "duration": end - begin, "samples": samples}
+    ours, seconds = timed(lambda: model.compute_energy_cost(scenario), turns)
     loop, loop_seconds = timed(lambda: plain(stamps, watts), turns)
     truth, count = exact(stamps, watts), len(stamps)
     errors = [abs(float(Fraction(cost) / truth - 1)) for cost in (ours, loop)]
