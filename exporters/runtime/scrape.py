@@ -20,7 +20,7 @@ __all__ = ["MOST_SECONDS", "Scraper", "Source", "own_families", "process_familie
 
 MOST_SECONDS = 30.0
 """A page older than this is not shown: its collector hangs, and what it shows may be gone."""
-_REST, _MOST_REST_SECONDS = 40.0, 2.0
+_REST, _MOST_REST_SECONDS = 25.0, 2.0
 """A collector rests so many times as long as it took to find nothing new, up to a bound."""
 _CLOSE_SECONDS = 0.4
 _JOINED_BYTES = 65_536
