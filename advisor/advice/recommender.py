@@ -355,7 +355,7 @@ class TranscodingRecommender:
         pool = [*options, *unsure]
         values, draws = np.array([self._required(o) for o in pool]), self._draws(pool)
         at = next(i for i, o in enumerate(pool) if o is choice)
-        if not values[at]:
+        if abs(values[at]) < np.finfo(float).tiny:  # nothing is a share of nothing
             return ()
         gains = np.maximum(values[at] - draws, 0).mean(axis=0)
         rivals = np.delete(values[: len(options)], at)

@@ -64,7 +64,7 @@ def run(scenario: Callable[[Listener], Awaitable[Any]]) -> Any:
             while not server.started:
                 await asyncio.sleep(0.01)
             try:
-                return await asyncio.wait_for(scenario(Listener(server, sock.getsockname()[1])), 20)
+                return await asyncio.wait_for(scenario(Listener(server, sock.getsockname()[1])), 120)
             finally:
                 server.should_exit = True
                 await serving
@@ -244,7 +244,9 @@ def test_empty_lines_do_not_keep_a_connection(monkeypatch: pytest.MonkeyPatch) -
             writer.write(b"\r\n")
             await asyncio.sleep(0.05)
         writer.close()
-        return await reader.read()
+        with contextlib.suppress(ConnectionResetError):  # a line was under way when the server closed
+            return await reader.read()
+        return b""
 
     assert run(drip) == b""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 __all__ = ["wait_until"]
 
 
-def wait_until(condition: Callable[[], object], *, limit_seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], *, limit_seconds: float = 120.0) -> None:
     """Return as soon as ``condition`` holds; fail when it never does."""
     end = time.monotonic() + limit_seconds
     while not condition():

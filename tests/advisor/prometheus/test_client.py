@@ -266,13 +266,17 @@ def test_the_body_of_a_redirection_is_left_alone(server: Server, client: Prometh
 
 
 def test_what_unpacks_to_more_than_is_taken_is_refused_before_it_is_there(
-    server: Server, client: PrometheusClient, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("advisor.prometheus.client._MOST_BYTES", 8 << 20)
-    server.reply = lambda _: (200, {"Content-Encoding": "gzip"}, _zeros(256 << 20))
+    packed = _zeros(256 << 20)
+    server.reply = lambda _: (200, {"Content-Encoding": "gzip"}, packed)
     tracemalloc.start()
     try:
-        with pytest.raises(PrometheusError, match="more than 8 MiB"):
+        with (
+            PrometheusClient(server.url, timeout_seconds=60, retries=0) as client,
+            pytest.raises(PrometheusError, match="more than 8 MiB"),
+        ):
             client.query("up")
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
