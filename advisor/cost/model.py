@@ -22,8 +22,8 @@ from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.ownership import CloudOffer, Machine, Preset, TcoAnalysis, analyse
-from advisor.cost.ownership_inputs import delivery, flat_price, preset, streams_made, watts_in_use
+from advisor.cost.ownership import CloudOffer, Delivery, Machine, Preset, TcoAnalysis, analyse
+from advisor.cost.ownership_inputs import flat_price, preset
 from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
@@ -41,7 +41,7 @@ from advisor.cost.tariffs.schedule import Schedule, SourcedSchedule, flat_value
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import PricingError
-from advisor.results import Scenario, as_scenario
+from advisor.results import Scenario, as_scenario, derived
 
 __all__ = ["CostModel", "RegionalModels"]
 
@@ -365,32 +365,44 @@ class CostModel:
         >>> round(analysis.total_per_hour, 4), analysis.moves_most
         (0.4926, 'lifetime_years')
         """
-        measured = None if scenario is None else as_scenario(scenario)
-        owned = Machine(
-            purchase_price=purchase_price,
-            mean_watts=watts_in_use(measured, mean_watts),
-            streams=streams_made(measured, streams),
-            **machine,
-        )
+        if scenario is not None:
+            measured = as_scenario(scenario)
+            mean_watts = derived.mean_watts(measured) if mean_watts is None else mean_watts
+            streams = derived.stream_hours_per_hour(measured) if streams is None else streams
+            viewers = measured.viewers if viewers is None else viewers
+            bitrate_kbps = derived.delivered_kbps(measured) if bitrate_kbps is None else bitrate_kbps
+        if mean_watts is None:
+            raise PricingError("expected the power in use, or a scenario that has it", field="mean_watts")
+        made = 1.0 if streams is None else streams
+        owned = Machine(purchase_price=purchase_price, mean_watts=mean_watts, streams=made, **machine)
         prices = self.planned().prices
         if price_per_kwh is None and prices.electricity is not None:
             standing = prices.electricity.per_hour
             if "standing_charge_per_hour" not in machine:
                 owned = replace(owned, standing_charge_per_hour=standing)
             gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
-        price, pue, presets, cloud = flat_price(prices, price_per_kwh), prices.pue_ratio, None, None
+        price, pue = flat_price(prices, price_per_kwh), prices.pue_ratio
+        presets = cloud = delivery = None
         if faster is not None and slower is not None:
             presets = preset(faster, owned, price, pue), preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
             cloud = CloudOffer(
                 cloud_cost_per_hour=cloud_cost_per_hour, cloud_streams=cloud_streams or owned.streams
             )
+        if viewers is not None and delivery_cost_per_gb is not None:
+            if bitrate_kbps is None:
+                raise PricingError(
+                    "expected it beside viewers and the cost of delivery", field="bitrate_kbps"
+                )
+            delivery = Delivery(
+                viewers=viewers, bitrate_kbps=bitrate_kbps, delivery_cost_per_gb=delivery_cost_per_gb
+            )
         return analyse(
             owned,
             price_per_kwh=price,
             pue_ratio=pue,
             grams_per_kwh=flat_value(prices.carbon),
-            delivery=delivery(measured, viewers, bitrate_kbps, delivery_cost_per_gb),
+            delivery=delivery,
             delivery_cost_per_gb=delivery_cost_per_gb,
             cloud=cloud,
             gpu=gpu,

@@ -7,13 +7,12 @@ the building (idle hours included), and delivery to viewers. docs/cost.md has th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.cost.checks import Checked, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
-from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour, break_even_viewers
+from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
 from advisor.errors import PricingError
 
 __all__ = [
@@ -28,7 +27,8 @@ __all__ = [
     "hourly_cost",
 ]
 
-_STEP = 0.1
+_ENDS = (0.9, 1.1)
+"""Of each input in turn, to see how the total swings."""
 
 
 class Machine(Checked, frozen=True, kw_only=True):
@@ -73,7 +73,11 @@ class Delivery(Checked, frozen=True, kw_only=True):
         >>> round(Delivery(viewers=1, bitrate_kbps=4000, delivery_cost_per_gb=0.01).per_viewer_hour, 6)
         0.018
         """
-        return self.bitrate_kbps * 1000 / 8 * 3600 / 1e9 * self.delivery_cost_per_gb
+        return _gb_per_hour(self.bitrate_kbps) * self.delivery_cost_per_gb
+
+
+def _gb_per_hour(kbps: float) -> float:
+    return kbps * 1000 / 8 * 3600 / 1e9
 
 
 class CloudOffer(Checked, frozen=True, kw_only=True):
@@ -97,12 +101,12 @@ class Preset(Checked, frozen=True, kw_only=True):
         >>> round(fast.viewers_to_prefer(slow, delivery_cost_per_gb=0.01))  # 0.18 GB an hour less
         100
         """
-        return break_even_viewers(
-            slower.cost_per_stream_hour - self.cost_per_stream_hour,
-            (self.bitrate_kbps - slower.bitrate_kbps) * 1000 / 8 * 3600,
-            require_number(delivery_cost_per_gb, field="delivery_cost_per_gb") / 1e9,
-            1.0,
-        )
+        dearer = slower.cost_per_stream_hour - self.cost_per_stream_hour
+        saved_gb_per_hour = _gb_per_hour(self.bitrate_kbps - slower.bitrate_kbps)
+        if dearer <= 0:
+            return 0.0 if saved_gb_per_hour >= 0 else None
+        saved = saved_gb_per_hour * require_number(delivery_cost_per_gb, field="delivery_cost_per_gb")
+        return dearer / saved if saved > 0 else None
 
 
 class HourlyCost(Struct, frozen=True, kw_only=True):
@@ -273,48 +277,29 @@ def _shares(hour: HourlyCost) -> dict[str, float]:
 
 def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> dict[str, float]:
     """The swing of the total for each input, one at a time, within what the input may be."""
-    base = hourly_cost(machine, price, pue, delivery).total
-    if not base:
+    hour = hourly_cost(machine, price, pue, delivery)
+    if not hour.total:
         return {}
-    swings: dict[str, float] = {}
-
-    def swing(
-        name: str,
-        value: float,
-        total: Callable[[float], float],
-        lowest: float = 0.0,
-        highest: float = math.inf,
-    ) -> None:
-        ends = [total(max(value * (1 - _STEP), lowest)), base, total(min(value * (1 + _STEP), highest))]
-        swings[name] = (max(ends) - min(ends)) / base
-
-    for name, highest in _MACHINE_INPUTS.items():
-        most = machine.purchase_price if name == "residual_value" else highest
-        swing(
-            name,
-            getattr(machine, name),
-            lambda v, n=name: hourly_cost(_with(machine, n, v), price, pue, delivery).total,  # type: ignore[misc]
-            highest=most,
-        )
-    swing("price_per_kwh", price, lambda v: hourly_cost(machine, v, pue, delivery).total)
-    swing("pue_ratio", pue, lambda v: hourly_cost(machine, price, v, delivery).total, lowest=1.0)
-    if delivery is not None:
-        # viewers, their bitrate and the price of a gigabyte all scale the same product
-        swing("delivery", 1.0, lambda v: base + (v - 1) * hourly_cost(machine, price, pue, delivery).delivery)
+    least = {"mean_watts": min(machine.mean_watts, 1.0)}
+    most = {"utilisation_ratio": 1.0, "residual_value": machine.purchase_price, "lifetime_years": 100.0}
+    ends: dict[str, list[float]] = {}
+    for name in _MACHINE_INPUTS:
+        values = [getattr(machine, name) * factor for factor in _ENDS]
+        values = [min(max(v, least.get(name, 0.0)), most.get(name, math.inf)) for v in values]
+        ends[name] = [hourly_cost(_with(machine, name, v), price, pue, delivery).total for v in values]
+    ends["price_per_kwh"] = [hourly_cost(machine, price * f, pue, delivery).total for f in _ENDS]
+    ends["pue_ratio"] = [hourly_cost(machine, price, max(pue * f, 1.0), delivery).total for f in _ENDS]
+    # viewers, their bitrate and the price of a gigabyte all scale the same product
+    ends["delivery"] = [hour.machine + factor * hour.delivery for factor in _ENDS]
+    swings = {name: abs(high - low) / hour.total for name, (low, high) in ends.items()}
     ranked = sorted(swings.items(), key=lambda item: -item[1])
-    return {name: value for name, value in ranked if value > 0}
+    return {name: swing for name, swing in ranked if swing > 0}
 
 
-_MACHINE_INPUTS = {
-    "purchase_price": math.inf,
-    "residual_value": math.inf,
-    "lifetime_years": math.inf,
-    "utilisation_ratio": 1.0,
-    "mean_watts": math.inf,
-    "idle_watts": math.inf,
-    "maintenance_per_year": math.inf,
-    "standing_charge_per_hour": math.inf,
-}
+_MACHINE_INPUTS = (
+    *("purchase_price", "residual_value", "lifetime_years", "utilisation_ratio", "mean_watts"),
+    *("idle_watts", "maintenance_per_year", "standing_charge_per_hour"),
+)
 
 
 def _with(machine: Machine, name: str, value: float) -> Machine:
