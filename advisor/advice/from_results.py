@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from advisor.advice.configuration import Option
-from advisor.advice.noise import Noise, is_short, joules_per_video_second, learned_noise
+from advisor.advice.noise import Noise, is_short, learned_noise
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.scenario_cost import price_scenario
@@ -25,6 +25,7 @@ from advisor.results.derived import (
     bitrates_kbps,
     delivered_megabits,
     energy,
+    joules_per_video_second,
     machine_of,
     mean_watts,
     net_energy_joules,
@@ -120,8 +121,8 @@ def options_of(
             "compare one of them (--input)"
         )
     if len(complete) < len(groups):
-        left = len(groups) - len(complete)
-        notes.append(f"{left} configurations left out: not run on all of {len(inputs)} inputs")
+        incomplete = len(groups) - len(complete)
+        notes.append(f"{incomplete} configurations left out: not run on all of {len(inputs)} inputs")
     if len(inputs) > 1:
         notes.append(
             f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
@@ -194,9 +195,9 @@ def _one_tier(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured
     tiers = {_tier(m) for m in measured if mean_watts(m.scenario) is not None}
     if len(tiers) < 2:
         return list(measured)
-    kept = "measured" if "measured" in tiers else "modelled"
-    notes.append(f"only {kept} power is compared")
-    return [m for m in measured if mean_watts(m.scenario) is None or _tier(m) == kept]
+    chosen_tier = "measured" if "measured" in tiers else "modelled"
+    notes.append(f"only {chosen_tier} power is compared")
+    return [m for m in measured if mean_watts(m.scenario) is None or _tier(m) == chosen_tier]
 
 
 def _tier(m: _Measured) -> str | None:
@@ -312,15 +313,15 @@ def _predicted(m: _Measured, p: Prediction, prices: PriceInputs, own_error_ratio
     )
     option = _of_scenario(m.run, stand_in, prices)
     doubt = _doubt(joules or watts, p.confidence)
-    own = doubt if own_error_ratio is None else min(own_error_ratio, doubt)
+    own_error = doubt if own_error_ratio is None else min(own_error_ratio, doubt)
     return msgspec.structs.replace(
         option,
         basis="predicted",
         tier=p.tier,
         encode_speed_ratio=option.encode_speed_ratio
         or (p.encode_speed_ratio.mean if p.encode_speed_ratio else None),
-        noise_ratio=own,
-        shared_noise_ratio=math.sqrt(doubt**2 - own**2),
+        noise_ratio=own_error,
+        shared_noise_ratio=math.sqrt(doubt**2 - own_error**2),
     )
 
 

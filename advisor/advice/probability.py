@@ -74,9 +74,9 @@ def plausible_values(
         return np.asarray(np.exp(logs + deviations[rows] * normal + shift))
     rows, spreads, centres = _population(logs[measured], deviations[:, measured], rng)
     true = logs + deviations[rows] * normal
-    kept = spreads[:, None] ** 2 / (spreads[:, None] ** 2 + deviations[rows][:, measured] ** 2)
-    drawn = centres[:, None] + kept * (logs[measured] - centres[:, None])
-    true[:, measured] = drawn + np.sqrt(kept) * deviations[rows][:, measured] * normal[:, measured]
+    shrinkage = spreads[:, None] ** 2 / (spreads[:, None] ** 2 + deviations[rows][:, measured] ** 2)
+    drawn = centres[:, None] + shrinkage * (logs[measured] - centres[:, None])
+    true[:, measured] = drawn + np.sqrt(shrinkage) * deviations[rows][:, measured] * normal[:, measured]
     return np.asarray(np.exp(true + shift))
 
 

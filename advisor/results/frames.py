@@ -10,6 +10,7 @@ from advisor.results.derived import (
     bitrates_kbps,
     duration_seconds,
     energy,
+    joules_per_video_second,
     machine_of,
     mean_watts,
     net_energy_joules,
@@ -49,8 +50,7 @@ def rows_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def _row(run: Run, s: Scenario) -> dict[str, Any]:
-    used, video = energy(s), output_seconds(s)
-    joules = used.joules if used else None
+    used = energy(s)
     return {
         "run_id": run.run_id,
         "hardware_id": machine_of(run),
@@ -72,14 +72,14 @@ def _row(run: Run, s: Scenario) -> dict[str, Any]:
         "threads": s.threads,
         "streams": None if s.type == "baseline" else stream_count(s),
         "duration_seconds": duration_seconds(s),
-        "video_seconds": video,
+        "video_seconds": output_seconds(s),
         "encode_speed_ratio": s.encode.speed if s.encode else None,
         "cpu_seconds": s.cpu_seconds,
         "power_tier": used.tier if used else None,
         "mean_power_watts": mean_watts(s),
-        "energy_joules": joules,
+        "energy_joules": used.joules if used else None,
         "net_energy_joules": None if s.type == "baseline" else net_energy_joules(s, run),
-        "energy_joules_per_video_second": joules / video if joules is not None and video else None,
+        "energy_joules_per_video_second": joules_per_video_second(s),
         "vmaf": vmaf_mean(s),
         "psnr_decibels": s.psnr_score,
         "ssim_ratio": s.ssim_score,

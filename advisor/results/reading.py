@@ -157,19 +157,19 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None, keep_samp
             subject=subject,
             field="schema_version",
         )
-    earlier, left = head.schema_version is None, _budget() - len(data)
+    earlier, bytes_left = head.schema_version is None, _budget() - len(data)
     scenarios: list[Scenario] = []
     refused: list[Refused] = []
     room = _MOST_OUTPUTS
     for index, raw in enumerate(head.scenarios):
         try:
             weight = _decoded_bytes(raw, typed=not earlier)
-            _check(weight, left, repeated.get(index))
+            _check(weight, bytes_left, repeated.get(index))
             scenario = _scenario(bytes(raw), room, earlier=earlier)
             if not keep_samples:
                 scenario = _without_samples(scenario)
             room -= len(scenario.outputs)
-            left -= _held_bytes(scenario)
+            bytes_left -= _held_bytes(scenario)
             scenarios.append(scenario)
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as exc:
             reason = _place(exc, index)
@@ -364,9 +364,9 @@ def _contradictions(s: Scenario) -> Iterator[str]:
     if s.samples is not None:
         length = len(s.samples.timestamps)
         for name in ("power_watts", "cpu_usage_cores", "gpu_usage"):
-            found = len(getattr(s.samples, name))
-            if found not in (0, length):
-                yield f"Expected {length} values, one a timestamp, got {found} - at `$.samples.{name}`"
+            count = len(getattr(s.samples, name))
+            if count not in (0, length):
+                yield f"Expected {length} values, one a timestamp, got {count} - at `$.samples.{name}`"
     for number in _numbers(s):
         if not math.isfinite(number):
             yield f"Expected finite numbers, got {number}"
@@ -409,8 +409,12 @@ def _place(exc: Exception, index: int) -> str:
 
 def _no_number(reason: str, scenario: bytes) -> str:
     """A hint where text was found that `_tolerant_head` may have made of a number."""
-    found = [name for name in ("NaN", "Infinity") if f'"{name}"'.encode() in scenario]
-    return f" ({' and '.join(found)} is no number of JSON)" if found and reason.endswith("got str") else ""
+    constants = [name for name in ("NaN", "Infinity") if f'"{name}"'.encode() in scenario]
+    return (
+        f" ({' and '.join(constants)} is no number of JSON)"
+        if constants and reason.endswith("got str")
+        else ""
+    )
 
 
 def _plain(message: str) -> str:
@@ -434,8 +438,8 @@ def as_scenario(value: object) -> Scenario:
     if isinstance(value, Scenario):
         return value
     if not isinstance(value, Mapping):
-        found = type(value).__name__
-        raise PricingError(f"expected a scenario as result files hold it, found {found}", field="scenario")
+        kind = type(value).__name__
+        raise PricingError(f"expected a scenario as result files hold it, found {kind}", field="scenario")
     plain = msgspec.to_builtins(value, enc_hook=_plain_value, str_keys=True)
     _refuse_non_finite(plain, "scenario")
     text = json.dumps({"scenarios": [{"name": "scenario", **plain}]})

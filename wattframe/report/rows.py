@@ -14,10 +14,10 @@ from advisor.results import Run, Scenario
 from advisor.results.derived import (
     bitrates_kbps,
     energy,
+    joules_per_video_second,
     mean_watts,
     net_energy_joules,
     output_ladder,
-    output_seconds,
     reached_kbps,
     vmaf_mean,
 )
@@ -84,7 +84,7 @@ def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
 
 def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
     idle = scenario.type == "baseline"
-    used, video = energy(scenario), output_seconds(scenario)
+    used = energy(scenario)
     return Row(
         scenario=scenario,
         name=scenario.name,
@@ -96,7 +96,7 @@ def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
         tier=used.tier if used else None,
         joules=used.joules if used else None,
         net_joules=None if idle else net_energy_joules(scenario, run),
-        joules_per_video_second=used.joules / video if used and video else None,
+        joules_per_video_second=joules_per_video_second(scenario),
         vmaf=vmaf_mean(scenario),
         cost=None if idle else cost,
         remarks=tuple(_remarks(scenario, None if idle else cost)),
