@@ -414,11 +414,15 @@ def _retry_after(response: requests.Response) -> float:
 
 def _innermost(exc: BaseException) -> str:
     """The short reason inside the layers of requests and urllib3."""
-    seen: BaseException = exc
+    innermost: BaseException = exc
     while True:
-        inner = getattr(seen, "reason", None) or seen.__cause__ or (seen.args[0] if seen.args else None)
-        if not isinstance(inner, BaseException) or inner is seen:
+        inner = (
+            getattr(innermost, "reason", None)
+            or innermost.__cause__
+            or (innermost.args[0] if innermost.args else None)
+        )
+        if not isinstance(inner, BaseException) or inner is innermost:
             break
-        seen = inner
-    text = getattr(seen, "strerror", None) or str(seen) or type(seen).__name__
+        innermost = inner
+    text = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
     return re.sub(r"^<[^>]*>: ", "", str(text))
