@@ -22,8 +22,16 @@ from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.ownership import CloudOffer, Delivery, Machine, Preset, TcoAnalysis, analyse
-from advisor.cost.ownership_inputs import flat_price, preset
+from advisor.cost.ownership import (
+    CloudOffer,
+    Delivery,
+    Machine,
+    Preset,
+    TcoAnalysis,
+    analyse,
+    flat_price,
+    preset,
+)
 from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
@@ -373,8 +381,8 @@ class CostModel:
             bitrate_kbps = derived.delivered_kbps(measured) if bitrate_kbps is None else bitrate_kbps
         if mean_watts is None:
             raise PricingError("expected the power in use, or a scenario that has it", field="mean_watts")
-        made = 1.0 if streams is None else streams
-        owned = Machine(purchase_price=purchase_price, mean_watts=mean_watts, streams=made, **machine)
+        streams_made = 1.0 if streams is None else streams
+        owned = Machine(purchase_price=purchase_price, mean_watts=mean_watts, streams=streams_made, **machine)
         prices = self.planned().prices
         if price_per_kwh is None and prices.electricity is not None:
             standing = prices.electricity.per_hour
@@ -474,11 +482,11 @@ class RegionalModels(Struct, frozen=True):
     def ages_seconds(self, now: float) -> dict[str, float]:
         """How old what was read is, by input: series since their last value, rates since their day."""
         ages = {}
-        given = {
+        schedules_by_input = {
             "electricity_price": [model.prices.electricity for model in self.models],
             "carbon_intensity": [model.prices.carbon for model in self.models],
         }
-        for name, schedules in given.items():
+        for name, schedules in schedules_by_input.items():
             moments = [schedule.newest_unix_seconds for schedule in schedules if schedule is not None]
             dated = [moment for moment in moments if moment is not None]
             if dated:
@@ -518,8 +526,8 @@ def _default(usd: float, field: str, currency: str, rates: Rates | None) -> floa
 
 
 def _files(options: PriceOptions) -> Iterator[Path]:
-    named = (options.tariff, options.carbon_series, options.regions_file, options.exchange_rates)
-    for path in filter(None, named):
+    paths = (options.tariff, options.carbon_series, options.regions_file, options.exchange_rates)
+    for path in filter(None, paths):
         yield path
         if path.suffix.lower() in (".yaml", ".yml"):
             for names in _series_names(read_yaml(path)[0]):

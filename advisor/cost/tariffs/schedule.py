@@ -97,14 +97,14 @@ class StepSeries(Struct, frozen=True):
         usual = [hold_seconds] * len(times) if hold_seconds is not None else _usual_steps(steps)
         longest = 1.0 if hold_seconds is not None else _LONGEST_STEP
         moments: list[float] = []
-        held: list[float | None] = []
+        held_values: list[float | None] = []
         for moment, value, step, hold in zip(times, values, [*steps, 0.0], usual, strict=True):
             moments.append(moment)
-            held.append(value)
+            held_values.append(value)
             if step > hold * longest and value is not None:
                 moments.append(moment + hold)
-                held.append(None)
-        return cls(tuple(moments), tuple(held), usual[-1])
+                held_values.append(None)
+        return cls(tuple(moments), tuple(held_values), usual[-1])
 
     def pieces(self, start: float, end: float) -> Iterator[Piece]:
         """One piece for each value that holds within the window."""
