@@ -114,12 +114,14 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
     return measured
 
 
-def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[Run]) -> None:
-    known = {s.name for run in runs for s in run.scenarios}
+def _refuse_unknown(wanted: Sequence[str], measured_names: Sequence[str], runs: Sequence[Run]) -> None:
+    all_names = {s.name for run in runs for s in run.scenarios}
     for name in wanted:
-        if name not in found:
-            alike = near(name, known)
-            hint = f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(known))}"
+        if name not in measured_names:
+            alike = near(name, all_names)
+            hint = (
+                f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(all_names))}"
+            )
             raise InputError(hint, subject=f"no finished scenario {name!r}")
 
 

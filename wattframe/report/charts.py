@@ -218,11 +218,11 @@ def thinned(series: list[tuple[float, float]], most: int) -> list[tuple[float, f
     if len(series) <= most:
         return series
     size = -(-len(series) * 2 // most)
-    kept: list[tuple[float, float]] = []
+    extremes: list[tuple[float, float]] = []
     for first in range(0, len(series), size):
         stretch = series[first : first + size]
-        kept += sorted({min(stretch, key=lambda p: p[1]), max(stretch, key=lambda p: p[1])})
-    return kept
+        extremes += sorted({min(stretch, key=lambda p: p[1]), max(stretch, key=lambda p: p[1])})
+    return extremes
 
 
 def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None:

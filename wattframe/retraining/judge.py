@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from advisor.errors import ModelError
@@ -10,16 +9,9 @@ from advisor.regression import registry
 from advisor.regression.registry import Manifest
 from wattframe.retraining.account import RetrainOptions, RetrainReport
 
-__all__ = ["former_version", "judged"]
+__all__ = ["judged"]
 
 _FEWEST_NEW = 5
-
-
-def former_version(models_dir: Path, home: str) -> str | None:
-    try:
-        return registry.latest_manifest(models_dir, home).version
-    except ModelError:
-        return None
 
 
 def judged(
@@ -69,8 +61,8 @@ def _on_new_rows(
     if model is None or not model.predictor.errors_:
         return None, None, 0, None
     rows = [c for c in trained.training if name in c.targets]
-    held = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.residuals, strict=True)]
-    new = [(c, e) for c, e in held if c.run_id not in manifest.runs]
+    held_out = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.residuals, strict=True)]
+    new = [(c, e) for c, e in held_out if c.run_id not in manifest.runs]
     predicted = former.predict([c for c, _ in new]) if new else []
     pairs = [
         (e, np.log(c.targets[name] / p.mean_power_watts.mean))

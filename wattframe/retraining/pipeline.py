@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 
 from advisor.common.atomic import write_atomically
-from advisor.errors import NotEnoughDataError, PrometheusError, WattframeError
+from advisor.errors import ModelError, NotEnoughDataError, PrometheusError, WattframeError
 from advisor.prometheus.client import PrometheusClient
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
 from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
-from wattframe.retraining.judge import former_version, judged
+from wattframe.retraining.judge import judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
 from wattframe.retraining.summary import not_valid_sentence
 
@@ -56,7 +56,8 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     trained = train(cases)
     report.noted += _outliers(trained)
     manifest = _manifest(trained, home, report)
-    report.former = former_version(options.models_dir, home)
+    with contextlib.suppress(ModelError):
+        report.former = registry.latest_manifest(options.models_dir, home).version
     manifest = registry.save(options.models_dir, trained, manifest)
     better, reason = judged(options, trained, manifest, report)
     if better or options.force:
