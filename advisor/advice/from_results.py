@@ -20,19 +20,7 @@ from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import Power, Run, RunFolder, Scenario, read_folder, read_run
-from advisor.results.derived import (
-    bitrates_kbps,
-    delivered_megabits,
-    energy,
-    joules_per_video_second,
-    machine_of,
-    mean_watts,
-    net_energy_joules,
-    output_seconds,
-    settings_of,
-    vmaf_mean,
-)
+from advisor.results import Power, Run, RunFolder, Scenario, derived, read_folder, read_run
 
 __all__ = ["OptionSet", "options_of"]
 
@@ -111,7 +99,7 @@ def options_of(
     groups: dict[tuple[object, ...], dict[str, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     for m in measured:
         outputs = tuple(o.resolution for o in m.scenario.outputs)
-        settings = settings_of(m.scenario, but=("type", "input", "viewers"))
+        settings = derived.settings_of(m.scenario, but=("type", "input", "viewers"))
         groups[*settings, outputs][_input(m.scenario)].append(m)
     inputs = sorted({_input(m.scenario) for m in measured})
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
@@ -157,7 +145,7 @@ def _predicted_runs(
     lacking = [
         run
         for run in runs
-        if any(energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
+        if any(derived.energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
     ]
     if models_dir is None or not lacking:
         return {}, None
@@ -167,7 +155,7 @@ def _predicted_runs(
     try:
         predictions = predict_runs(models_dir, lacking, measured=[run for run in runs if run not in lacking])
         manifest = registry.latest_manifest(
-            models_dir, registry.choose_hardware(models_dir, machine_of(lacking[-1]))
+            models_dir, registry.choose_hardware(models_dir, derived.machine_of(lacking[-1]))
         )
     except ModelError as exc:
         notes.append(f"nothing predicted: {exc}")
@@ -182,22 +170,22 @@ def _input(s: Scenario) -> str:
 
 def _one_machine(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """The machine of the newest run; figures of different machines do not compare."""
-    machines = {machine_of(m.run) for m in measured}
+    machines = {derived.machine_of(m.run) for m in measured}
     if len(machines) < 2:
         return list(measured)
-    newest = machine_of(max(measured, key=lambda m: m.run.start_time or 0.0).run)
+    newest = derived.machine_of(max(measured, key=lambda m: m.run.start_time or 0.0).run)
     notes.append(f"only the scenarios of {newest} are compared, of {len(machines)} machines")
-    return [m for m in measured if machine_of(m.run) == newest]
+    return [m for m in measured if derived.machine_of(m.run) == newest]
 
 
 def _one_tier(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """Measured power before modelled; what has no power of its own stays, for its prediction."""
-    tiers = {_tier(m) for m in measured if mean_watts(m.scenario) is not None}
+    tiers = {_tier(m) for m in measured if derived.mean_watts(m.scenario) is not None}
     if len(tiers) < 2:
         return list(measured)
     chosen_tier = "measured" if "measured" in tiers else "modelled"
     notes.append(f"only {chosen_tier} power is compared")
-    return [m for m in measured if mean_watts(m.scenario) is None or _tier(m) == chosen_tier]
+    return [m for m in measured if derived.mean_watts(m.scenario) is None or _tier(m) == chosen_tier]
 
 
 def _tier(m: _Measured) -> str | None:
@@ -216,7 +204,7 @@ def _valid(repeats: list[_Measured], notes: list[str]) -> list[_Measured]:
 
 
 def _is_measured(m: _Measured) -> bool:
-    return mean_watts(m.scenario) is not None and energy(m.scenario) is not None
+    return derived.mean_watts(m.scenario) is not None and derived.energy(m.scenario) is not None
 
 
 def _option(
@@ -238,8 +226,8 @@ def _option(
 def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     """What one scenario says of itself."""
     cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
-    used, net = energy(s), net_energy_joules(s, run)
-    seconds, megabits = output_seconds(s), delivered_megabits(s)
+    used, net = derived.energy(s), derived.net_energy_joules(s, run)
+    seconds, megabits = derived.output_seconds(s), derived.delivered_megabits(s)
     kilograms = cost.co2_per_stream_hour_kg
     reached = megabits * 1000 / seconds if megabits and seconds else None
     return Option(
@@ -247,15 +235,15 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
         scenario=s.name,
         basis="measured",
         tier=used.tier if used else None,
-        energy_joules_per_video_second=joules_per_video_second(s),
+        energy_joules_per_video_second=derived.joules_per_video_second(s),
         net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
         cost_per_video_hour=cost.cost_per_stream_hour,
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
-        bitrate_kbps=reached or sum(bitrates_kbps(s)) or None,
-        vmaf=vmaf_mean(s),
+        bitrate_kbps=reached or sum(derived.bitrates_kbps(s)) or None,
+        vmaf=derived.vmaf_mean(s),
         vmaf_p5=_lowest_p5(s),
         encode_speed_ratio=s.encode.speed if s.encode else None,
-        mean_power_watts=mean_watts(s),
+        mean_power_watts=derived.mean_watts(s),
         currency=cost.currency,
         family=" ".join(part for part in (s.encoder, s.preset, s.resolution) if part),
         validity=tuple(s.validity),

@@ -13,17 +13,7 @@ from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
 from advisor.cost.power_curve import load_curve, weighted_total
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
-from advisor.results import Scenario
-from advisor.results.derived import (
-    EnergyUsed,
-    core_seconds,
-    delivered_pixels,
-    duration_seconds,
-    energy,
-    output_seconds,
-    stream_count,
-    watch_hours,
-)
+from advisor.results import Scenario, derived
 
 __all__ = ["REASONS", "UNPRICED_REASONS", "PricesUsed", "ScenarioCost", "ValueOrReasons", "price_scenario"]
 
@@ -144,7 +134,7 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
 class _Work(Struct, frozen=True):
     scenario: Scenario
     prices: PriceInputs
-    used: EnergyUsed | None
+    used: derived.EnergyUsed | None
     hours: ValueOrReasons
     """Wall hours."""
     stream_hours: float | None
@@ -180,8 +170,8 @@ def price_scenario(
     viewers
         How many watch; the scenario's own number where this is None.
     """
-    used = energy(scenario)
-    video = output_seconds(scenario)
+    used = derived.energy(scenario)
+    video = derived.output_seconds(scenario)
     work = _Work(
         scenario,
         prices,
@@ -219,7 +209,7 @@ def price_scenario(
 
 
 def _hours(scenario: Scenario) -> ValueOrReasons:
-    seconds = duration_seconds(scenario)
+    seconds = derived.duration_seconds(scenario)
     if seconds is None:
         return ValueOrReasons(None, ("no_duration",))
     return ValueOrReasons(seconds / 3600) if seconds > 0 else ValueOrReasons(None, ("zero_duration",))
@@ -242,9 +232,9 @@ def _money(work: _Work) -> dict[str, ValueOrReasons]:
         "cost_energy_load_aware": energy,
         "cost_compute_load_aware": by_load,
         "cost_total_load_aware": total_by_load,
-        "cost_per_pixel": work.of_video(total, delivered_pixels(scenario), "no_pixels"),
+        "cost_per_pixel": work.of_video(total, derived.delivered_pixels(scenario), "no_pixels"),
         "cost_per_watch_hour": _per_watch_hour(work, total),
-        "cost_per_stream": total.times(1 / max(stream_count(scenario), 1), ""),
+        "cost_per_stream": total.times(1 / max(derived.stream_count(scenario), 1), ""),
         "cost_per_stream_hour": work.per_stream_hour(total),
         "rate_per_hour": rate,
         "monthly_projection": rate.times(HOURS_PER_MONTH, ""),
@@ -304,7 +294,7 @@ def _machine_cost(work: _Work, *, load_aware: bool = False) -> ValueOrReasons:
         return _sum(ValueOrReasons(None, ("no_rate",)), gpu)
     used = hours
     if load_aware:
-        seconds = core_seconds(work.scenario)
+        seconds = derived.core_seconds(work.scenario)
         used = ValueOrReasons(None, ("no_cpu_time",)) if seconds is None else ValueOrReasons(seconds / 3600)
     return _sum(used.times(rate, ""), gpu)
 
@@ -322,7 +312,7 @@ def _per_watch_hour(work: _Work, total: ValueOrReasons) -> ValueOrReasons:
     if not work.viewers:
         nobody = ValueOrReasons(None, ("no_viewers" if work.viewers is None else "zero_viewers",))
         return work.of_video(nobody, None, "")
-    return work.of_video(total, watch_hours(work.scenario, work.viewers), "no_video_time")
+    return work.of_video(total, derived.watch_hours(work.scenario, work.viewers), "no_video_time")
 
 
 def _carbon(work: _Work) -> dict[str, ValueOrReasons]:
@@ -360,9 +350,9 @@ def _sci(work: _Work, operational: ValueOrReasons, embodied: ValueOrReasons) -> 
         given = embodied if work.prices.embodied is not None else ValueOrReasons(None, ("no_embodied",))
         return _sum(operational, given)
     delivered, size_of_unit, reason = {
-        "video_minute": (output_seconds(work.scenario), 60, "no_video_time"),
-        "gigapixel": (delivered_pixels(work.scenario), 1e9, "no_pixels"),
-        "watch_hour": (watch_hours(work.scenario, work.viewers or 0), 1, "no_viewers"),
+        "video_minute": (derived.output_seconds(work.scenario), 60, "no_video_time"),
+        "gigapixel": (derived.delivered_pixels(work.scenario), 1e9, "no_pixels"),
+        "watch_hour": (derived.watch_hours(work.scenario, work.viewers or 0), 1, "no_viewers"),
     }[unit]
     units = delivered / size_of_unit if delivered else None
     score = sci_grams_per_unit(operational.value * 1000, embodied.value * 1000, units)

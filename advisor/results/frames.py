@@ -6,20 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError
-from advisor.results.derived import (
-    bitrates_kbps,
-    duration_seconds,
-    energy,
-    joules_per_video_second,
-    machine_of,
-    mean_watts,
-    net_energy_joules,
-    output_ladder,
-    output_seconds,
-    reached_kbps,
-    stream_count,
-    vmaf_mean,
-)
+from advisor.results import derived
 from advisor.results.records import Run, Scenario
 
 if TYPE_CHECKING:
@@ -50,10 +37,10 @@ def rows_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def _row(run: Run, s: Scenario) -> dict[str, Any]:
-    used = energy(s)
+    used = derived.energy(s)
     return {
         "run_id": run.run_id,
-        "hardware_id": machine_of(run),
+        "hardware_id": derived.machine_of(run),
         "scenario": s.name,
         "type": s.type,
         "status": s.status,
@@ -64,23 +51,23 @@ def _row(run: Run, s: Scenario) -> dict[str, Any]:
         "encoder_type": s.encoder_type,
         "preset": s.preset,
         "resolution": s.resolution,
-        "output_ladder": output_ladder(s) or None,
-        "asked_bitrate_kbps": sum(bitrates_kbps(s)) or None,
-        "reached_bitrate_kbps": reached_kbps(s),
+        "output_ladder": derived.output_ladder(s) or None,
+        "asked_bitrate_kbps": sum(derived.bitrates_kbps(s)) or None,
+        "reached_bitrate_kbps": derived.reached_kbps(s),
         "crf": s.crf,
         "fps": s.fps,
         "threads": s.threads,
-        "streams": None if s.type == "baseline" else stream_count(s),
-        "duration_seconds": duration_seconds(s),
-        "video_seconds": output_seconds(s),
+        "streams": None if s.type == "baseline" else derived.stream_count(s),
+        "duration_seconds": derived.duration_seconds(s),
+        "video_seconds": derived.output_seconds(s),
         "encode_speed_ratio": s.encode.speed if s.encode else None,
         "cpu_seconds": s.cpu_seconds,
         "power_tier": used.tier if used else None,
-        "mean_power_watts": mean_watts(s),
+        "mean_power_watts": derived.mean_watts(s),
         "energy_joules": used.joules if used else None,
-        "net_energy_joules": None if s.type == "baseline" else net_energy_joules(s, run),
-        "energy_joules_per_video_second": joules_per_video_second(s),
-        "vmaf": vmaf_mean(s),
+        "net_energy_joules": None if s.type == "baseline" else derived.net_energy_joules(s, run),
+        "energy_joules_per_video_second": derived.joules_per_video_second(s),
+        "vmaf": derived.vmaf_mean(s),
         "psnr_decibels": s.psnr_score,
         "ssim_ratio": s.ssim_score,
         "validity": "; ".join(s.validity),
