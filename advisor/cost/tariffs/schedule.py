@@ -118,10 +118,6 @@ class StepSeries(Struct, frozen=True):
             yield start, until, self.values[index - 1] if index else None
             start, index = until, min(index + 1, count)
 
-    def age_seconds(self, now: float) -> float:
-        """How long ago the value that holds at ``now`` began; after the end, the last one."""
-        return now - self.times[max(bisect_right(self.times, now) - 1, 0)]
-
 
 def _usual_steps(steps: Sequence[float]) -> list[float]:
     """For each value the median of the steps around it: markets changed from hours to quarters of an hour."""
@@ -162,11 +158,6 @@ class SourcedSchedule(Struct, frozen=True):
     """The year, or the months, that it stands for."""
     per_hour: float = 0.0
     """Of a price: what an hour costs whatever is used."""
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether it is one value at all times."""
-        return isinstance(self.schedule, Flat)
 
     @property
     def newest_unix_seconds(self) -> float | None:
