@@ -21,17 +21,17 @@ from advisor.errors import PricingError
 
 __all__ = [
     "Asked",
-    "Quantity",
     "Reading",
     "Readings",
-    "Row",
+    "SeriesKind",
+    "TableRow",
     "from_json",
     "from_table",
     "from_xml",
     "unix_seconds",
 ]
 
-Quantity = Literal["price", "carbon"]
+SeriesKind = Literal["price", "carbon"]
 _PER_MWH, _PENCE = 1e-3, 1e-2
 _CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
 """What the columns of European providers call the clock on the wall, summer time included."""
@@ -52,7 +52,7 @@ class Reading(NamedTuple):
 class Readings(Struct, frozen=True):
     """The values of a file and what they are."""
 
-    quantity: Quantity
+    quantity: SeriesKind
     provider: str
     rows: list[Reading]
     zone: str | None = None
@@ -72,7 +72,7 @@ def _prices(
     return Readings("price", provider, list(rows), zone, currency=currency, factor=factor)
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row of a CSV file."""
 
     line: int
@@ -304,7 +304,7 @@ def _period(period: Any, place: str, asked: Asked) -> Iterator[Reading]:
         yield Reading(start + (position - 1) * step, until, amount, f"{place}, Point {position}")
 
 
-def from_table(columns: Sequence[str], rows: Sequence[Row], asked: Asked) -> Readings | None:
+def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -> Readings | None:
     """What a CSV file of a provider says."""
     lowered = {column.casefold(): column for column in columns}
 
@@ -339,7 +339,9 @@ def from_table(columns: Sequence[str], rows: Sequence[Row], asked: Asked) -> Rea
     return Readings("carbon", "Electricity Maps", readings, place, basis)
 
 
-def _of_one_zone(rows: Sequence[Row], column: str | None, asked: Asked) -> tuple[Sequence[Row], str | None]:
+def _of_one_zone(
+    rows: Sequence[TableRow], column: str | None, asked: Asked
+) -> tuple[Sequence[TableRow], str | None]:
     """The rows of the zone that is asked for, by the column that names it."""
     zones = list(dict.fromkeys(row.cells[column] for row in rows)) if column else []
     if column is None or not zones:
@@ -351,7 +353,7 @@ def _of_one_zone(rows: Sequence[Row], column: str | None, asked: Asked) -> tuple
 def _entsoe_table(
     column: Callable[[str], str | None],
     time: str,
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     local: _LocalClock,
     asked: Asked,
 ) -> Readings | None:
@@ -377,7 +379,7 @@ class _LocalClock:
         self._zone, self._check = zone, check
 
     def readings(
-        self, rows: Sequence[Row], time: str, value: str, otherwise: str | None = None
+        self, rows: Sequence[TableRow], time: str, value: str, otherwise: str | None = None
     ) -> Iterator[Reading]:
         """A reading for each row; ``time`` may hold a span, ``otherwise`` fills an empty ``value``."""
         before = float("-inf")

@@ -23,10 +23,10 @@ from advisor.cost.checks import Checker, Grams, Number
 from advisor.cost.operator_files import read_text
 from advisor.cost.tariffs.provider_files import (
     Asked,
-    Quantity,
     Reading,
     Readings,
-    Row,
+    SeriesKind,
+    TableRow,
     from_json,
     from_table,
     from_xml,
@@ -38,7 +38,7 @@ from advisor.errors import PricingError
 __all__ = ["SERIES_SUFFIXES", "read_series", "series_paths"]
 
 SERIES_SUFFIXES = (".csv", ".json", ".xml")
-_COLUMNS: dict[Quantity, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
+_COLUMNS: dict[SeriesKind, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
 _BASES = ("direct", "lifecycle")
 """What providers give; a series of the operator's own is of the basis that he says."""
 _OWN = ""
@@ -58,7 +58,7 @@ def series_paths(folder: Path, names: str | Sequence[str]) -> list[Path]:
 
 def read_series(
     paths: Sequence[Path],
-    quantity: Quantity,
+    quantity: SeriesKind,
     check: Checker,
     *,
     hold_seconds: float | None = None,
@@ -117,7 +117,7 @@ def read_series(
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _parse(path: Path, quantity: Quantity, asked: Asked) -> Readings:
+def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
     text, check, zone, basis = read_text(path), asked.check, asked.zone, asked.basis
     start = text.lstrip()[:1]
     if start == "<":
@@ -142,7 +142,7 @@ def _parse(path: Path, quantity: Quantity, asked: Asked) -> Readings:
     return readings
 
 
-def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
+def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
     """A CSV file with a comma, a semicolon or a tab between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
     separator_line = re.match(r"sep=([,;\t])\r?\n", text)
@@ -168,11 +168,13 @@ def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
             raise check.error(problem + hint, f"line {line}")
         # where the comma is not what parts the cells, it is a decimal comma
         texts = cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
-        rows.append(Row(line, dict(zip(columns, texts, strict=True))))
+        rows.append(TableRow(line, dict(zip(columns, texts, strict=True))))
     return columns, rows
 
 
-def _own_table(columns: Sequence[str], rows: Sequence[Row], quantity: Quantity, check: Checker) -> Readings:
+def _own_table(
+    columns: Sequence[str], rows: Sequence[TableRow], quantity: SeriesKind, check: Checker
+) -> Readings:
     column = _COLUMNS[quantity]
     for needed in ("timestamp", column):
         if needed not in columns:
