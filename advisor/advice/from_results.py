@@ -227,9 +227,7 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     """What one scenario says of itself."""
     cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
     used, net = derived.energy(s), derived.net_energy_joules(s, run)
-    seconds, megabits = derived.output_seconds(s), derived.delivered_megabits(s)
-    kilograms = cost.co2_per_stream_hour_kg
-    reached = megabits * 1000 / seconds if megabits and seconds else None
+    seconds, kilograms = derived.output_seconds(s), cost.co2_per_stream_hour_kg
     return Option(
         run_id=run.run_id,
         scenario=s.name,
@@ -239,7 +237,7 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
         net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
         cost_per_video_hour=cost.cost_per_stream_hour,
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
-        bitrate_kbps=reached or sum(derived.bitrates_kbps(s)) or None,
+        bitrate_kbps=derived.reached_kbps(s) or sum(derived.bitrates_kbps(s)) or None,
         vmaf=derived.vmaf_mean(s),
         vmaf_p5=_lowest_p5(s),
         encode_speed_ratio=s.encode.speed if s.encode else None,

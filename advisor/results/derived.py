@@ -173,22 +173,22 @@ def delivered_megabits(scenario: Scenario) -> float | None:
     >>> delivered_megabits(Scenario(name="a", bitrate="2500k", video_seconds=60.0))
     150.0
     """
-    if scenario.type == "baseline":
-        return None
+    megabits, rates, seconds = _megabits_of_files(scenario), bitrates_kbps(scenario), output_seconds(scenario)
+    return megabits or (sum(rates) * seconds / 1000 if rates and seconds else None)
+
+
+def _megabits_of_files(scenario: Scenario) -> float | None:
+    """By the sizes of all outputs, where they are known."""
     sizes = [output.size_bytes for output in scenario.outputs]
-    if sizes and all(sizes):
-        return sum(size or 0 for size in sizes) * 8 * streams_per_output(scenario) / 1e6 or None
-    rates, seconds = bitrates_kbps(scenario), output_seconds(scenario)
-    return sum(rates) * seconds / 1000 if rates and seconds else None
+    if scenario.type == "baseline" or not sizes or not all(sizes):
+        return None
+    return sum(size or 0 for size in sizes) * 8 * streams_per_output(scenario) / 1e6 or None
 
 
 def reached_kbps(scenario: Scenario) -> float | None:
     """Bitrate of the files, summed over the rungs of a ladder, averaged over streams."""
-    sizes = [(o.size_bytes, o.duration) for o in scenario.outputs]
-    if not sizes or any(size is None or not seconds for size, seconds in sizes):
-        return None
-    total = sum(size * 8 / seconds / 1000 for size, seconds in sizes if size is not None and seconds)
-    return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
+    megabits, seconds = _megabits_of_files(scenario), output_seconds(scenario)
+    return megabits * 1000 / seconds if megabits and seconds else None
 
 
 def delivered_kbps(scenario: Scenario) -> float | None:
@@ -196,14 +196,11 @@ def delivered_kbps(scenario: Scenario) -> float | None:
 
     Which rung of a ladder viewers take is not known.
     """
-    files = [o for o in scenario.outputs if o.size_bytes is not None and o.duration]
     rungs = {(o.resolution, o.bitrate) for o in scenario.outputs}
     asked = bitrates_kbps(scenario)
     if len(rungs) > 1 or len(asked) > 1:
         return None
-    if files and len(files) == len(scenario.outputs):
-        return sum(o.size_bytes or 0 for o in files) * 8 / 1000 / sum(o.duration or 0.0 for o in files)
-    return asked[0] if asked else None
+    return reached_kbps(scenario) or next(iter(asked), None)
 
 
 def stream_hours_per_hour(scenario: Scenario) -> float | None:
