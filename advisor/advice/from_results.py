@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from advisor.advice.configuration import Option
+from advisor.advice.configuration import VALUES, Option
 from advisor.advice.noise import Noise, is_short, learned_noise
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceInputs
@@ -252,18 +252,11 @@ def _lowest_p5(s: Scenario) -> float | None:
     return _if_all(min, [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs])
 
 
-_AVERAGED = (
-    *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
-    *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
-    "mean_power_watts",
-)
-
-
 def _averaged(measured: Sequence[_Measured], prices: PriceInputs, noise: Mapping[bool, Noise]) -> Option:
     """The mean of repeats, under the name of the newest."""
     options = [_of_scenario(m.run, m.scenario, prices) for m in measured]
     newest = max(range(len(options)), key=lambda i: measured[i].scenario.start_time or 0.0)
-    means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in _AVERAGED}
+    means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in VALUES}
     single = noise[is_short(measured[newest].scenario)]
     stated = max((m.scenario.power.uncertainty_ratio or 0.0) if m.scenario.power else 0.0 for m in measured)
     repeated = single.ratio / math.sqrt(len(options))
@@ -319,27 +312,13 @@ def _doubt(estimate: Estimate | None, confidence: float) -> float:
     return math.log(estimate.high / estimate.low) / 2 / quantile
 
 
-_GEOMETRIC = (
-    *("energy_joules_per_video_second", "cost_per_video_hour", "carbon_grams_per_video_hour"),
-    "bitrate_kbps",
-)
-_WORST: dict[str, Callable[[list[float]], float]] = {
-    "vmaf": min,
-    "vmaf_p5": min,
-    "encode_speed_ratio": min,
-    "mean_power_watts": max,
-}
-
-
 def _combined(options: Sequence[Option]) -> Option:
     """One configuration over several inputs."""
     if len(options) == 1:
         return options[0]
-    rules: dict[str, Callable[[list[float]], float]] = {
-        **dict.fromkeys(_GEOMETRIC, _mean_over_inputs),
-        **_WORST,
+    values = {
+        name: _if_all(combine, [getattr(o, name) for o in options]) for name, combine in _OVER_INPUTS.items()
     }
-    values = {name: _if_all(rule, [getattr(o, name) for o in options]) for name, rule in rules.items()}
     degrees = [o.noise_degrees for o in options]
     return msgspec.structs.replace(
         options[-1],
@@ -357,3 +336,14 @@ def _combined(options: Sequence[Option]) -> Option:
 def _mean_over_inputs(values: Sequence[float]) -> float:
     """Geometric, so that no input counts for more than another; plain where one is not positive."""
     return statistics.geometric_mean(values) if min(values) > 0 else statistics.fmean(values)
+
+
+_OVER_INPUTS: dict[str, Callable[[list[float]], float]] = {
+    "energy_joules_per_video_second": _mean_over_inputs,
+    "cost_per_video_hour": _mean_over_inputs,
+    "carbon_grams_per_video_hour": _mean_over_inputs,
+    "bitrate_kbps": _mean_over_inputs,
+    **dict.fromkeys(("vmaf", "vmaf_p5", "encode_speed_ratio"), min),
+    "mean_power_watts": max,
+}
+"""What several inputs come to: the mean of what adds up, the worst of what must hold."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from advisor.advice.configuration import (
     OBJECTIVES,
+    VALUES,
     Constraints,
     FrontPoint,
     NextRun,
@@ -50,11 +51,6 @@ _LEAST_GAIN = 1e-4
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
 Floats = NDArray[np.float64]
-_VALUES = (
-    *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
-    *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
-    *("mean_power_watts", "currency"),
-)
 
 
 class TranscodingRecommender:
@@ -404,7 +400,7 @@ def _pick(option: Option, least: Mapping[int, float], knees: Mapping[int, float]
         scenario=option.scenario,
         basis=option.basis,
         tier=option.tier,
-        values={name: getattr(option, name) for name in _VALUES},
+        values={name: getattr(option, name) for name in (*VALUES, "currency")},
         validity=option.validity,
         probability_best=least.get(id(option)),
         probability_knee=knees.get(id(option)),

@@ -15,7 +15,7 @@ from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
-from advisor.results.derived import duration_seconds, energy, idle_watts, mean_watts
+from advisor.results.derived import duration_seconds, energy, idle_watts, machine_of, mean_watts, settings_of
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
 __all__ = ["Note", "Progress", "load", "why_nothing"]
@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 def load(
     options: RetrainOptions, report: RetrainReport, note: Note, progress: Progress | None = None
-) -> tuple[list[Case], str | None]:
+) -> tuple[list[Case], str]:
     """Every usable scenario as a case, and the newest run's machine.
 
     Runs are read in groups and dropped again, so that memory holds one group and the cases.
@@ -41,7 +41,7 @@ def load(
         raise InputError("expected a folder of result files", subject=options.results_dir)
     cases: list[Case] = []
     identities: set[int] = set()
-    newest: tuple[float, str | None] = (-1.0, None)
+    newest = (-1.0, "unknown")
     with contextlib.ExitStack() as stack:
         enricher = None
         if options.prometheus is not None:
@@ -51,9 +51,8 @@ def load(
             filled, reasons = enricher.fill(runs) if enricher else (runs, {})
             for run in filled:
                 report.files += 1
-                hardware_id = run.host.hardware_id if run.host else None
                 report.noted += _spoilt_idle(run)
-                newest = max(newest, (run.start_time or 0.0, hardware_id), key=lambda pair: pair[0])
+                newest = max(newest, (run.start_time or 0.0, machine_of(run)), key=lambda pair: pair[0])
                 cases += _cases(run, report, identities, reasons)
     cases = _of_one_tier(cases, report)
     report.noted += _contradictions(cases)
@@ -196,9 +195,7 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
 
 def _identity(s: Scenario, run: Run) -> int:
     """Equal for copies; one of them may have been scored or enriched since it was copied."""
-    machine = run.host.hardware_id if run.host else None
-    settings = (s.encoder, s.preset, s.bitrate, s.crf, s.resolution, s.fps, s.streams)
-    return hash((machine, s.name, s.repeat, s.start_time, s.duration, settings))
+    return hash((machine_of(run), s.name, s.repeat, s.start_time, s.duration, settings_of(s)))
 
 
 def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:
