@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -198,6 +199,7 @@ def analyse(
     sensitivity = _sensitivity(machine, price, pue, delivery)
     offer = None if cloud is None else cloud.cloud_cost_per_hour / cloud.cloud_streams
     per_stream = hour.machine / machine.streams
+    utilisation = partial(break_even_utilisation, price_per_kwh=price, pue_ratio=pue)
     return TcoAnalysis(
         currency=currency,
         region=region,
@@ -215,13 +217,9 @@ def analyse(
         sensitivity=sensitivity,
         moves_most=next(iter(sensitivity), None),
         cloud_per_stream_hour=offer,
-        break_even_utilisation_cloud=None
-        if offer is None
-        else break_even_utilisation(machine, offer, price_per_kwh=price, pue_ratio=pue),
+        break_even_utilisation_cloud=None if offer is None else utilisation(machine, offer),
         gpu_per_stream_hour=None if gpu is None else hourly_cost(gpu, price, pue).machine / gpu.streams,
-        break_even_utilisation_gpu=None
-        if gpu is None
-        else break_even_utilisation(gpu, per_stream, price_per_kwh=price, pue_ratio=pue),
+        break_even_utilisation_gpu=None if gpu is None else utilisation(gpu, per_stream),
         break_even_viewers=None
         if presets is None or delivery_cost_per_gb is None
         else presets[0].viewers_to_prefer(presets[1], delivery_cost_per_gb),
