@@ -63,7 +63,6 @@ class Connection(Struct, frozen=True, kw_only=True):
     password: str | None = None
     bearer_token: str | None = None
     tenant: str | None = None
-    verify: bool = True
     ca_file: str | None = None
     client_cert: tuple[str, str] | None = None
     timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
@@ -402,7 +401,7 @@ def _session(connection: Connection) -> requests.Session:
         session.auth = _Bearer(connection.bearer_token)
     elif connection.username is not None:
         session.auth = HTTPBasicAuth(connection.username.encode(), (connection.password or "").encode())
-    session.verify = connection.ca_file if connection.ca_file and connection.verify else connection.verify
+    session.verify = connection.ca_file or True
     session.cert = connection.client_cert
     return session
 
