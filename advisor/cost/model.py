@@ -17,21 +17,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.cost import ownership
 from advisor.cost.carbon import Embodied
 from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.ownership import (
-    CloudOffer,
-    Delivery,
-    Machine,
-    Preset,
-    TcoAnalysis,
-    analyse,
-    flat_price,
-    preset,
-)
 from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
@@ -335,12 +326,12 @@ class CostModel:
         delivery_cost_per_gb: float | None = None,
         cloud_cost_per_hour: float | None = None,
         cloud_streams: float | None = None,
-        gpu: Machine | None = None,
-        faster: ScenarioLike | Preset | None = None,
-        slower: ScenarioLike | Preset | None = None,
+        gpu: ownership.Machine | None = None,
+        faster: ScenarioLike | ownership.Preset | None = None,
+        slower: ScenarioLike | ownership.Preset | None = None,
         price_per_kwh: float | None = None,
         **machine: Any,
-    ) -> TcoAnalysis:
+    ) -> ownership.TcoAnalysis:
         """Total cost of ownership of a machine, with this model's electricity, PUE and carbon intensity.
 
         Parameters
@@ -382,19 +373,21 @@ class CostModel:
         if mean_watts is None:
             raise PricingError("expected the power in use, or a scenario that has it", field="mean_watts")
         streams_made = 1.0 if streams is None else streams
-        owned = Machine(purchase_price=purchase_price, mean_watts=mean_watts, streams=streams_made, **machine)
+        owned = ownership.Machine(
+            purchase_price=purchase_price, mean_watts=mean_watts, streams=streams_made, **machine
+        )
         prices = self.planned().prices
         if price_per_kwh is None and prices.electricity is not None:
             standing = prices.electricity.per_hour
             if "standing_charge_per_hour" not in machine:
                 owned = replace(owned, standing_charge_per_hour=standing)
             gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
-        price, pue = flat_price(prices, price_per_kwh), prices.pue_ratio
+        price, pue = ownership.flat_price(prices, price_per_kwh), prices.pue_ratio
         presets = cloud = delivery = None
         if faster is not None and slower is not None:
-            presets = preset(faster, owned, price, pue), preset(slower, owned, price, pue)
+            presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
-            cloud = CloudOffer(
+            cloud = ownership.CloudOffer(
                 cloud_cost_per_hour=cloud_cost_per_hour, cloud_streams=cloud_streams or owned.streams
             )
         if viewers is not None and delivery_cost_per_gb is not None:
@@ -402,10 +395,10 @@ class CostModel:
                 raise PricingError(
                     "expected it beside viewers and the cost of delivery", field="bitrate_kbps"
                 )
-            delivery = Delivery(
+            delivery = ownership.Delivery(
                 viewers=viewers, bitrate_kbps=bitrate_kbps, delivery_cost_per_gb=delivery_cost_per_gb
             )
-        return analyse(
+        return ownership.analyse(
             owned,
             price_per_kwh=price,
             pue_ratio=pue,
