@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "Command", "main"]
 
-
 _OWN = ("wattframe", "advisor", "runner", "exporters", "farm")
 
 
@@ -128,13 +127,7 @@ def _dispatch(name: str, args: list[str]) -> int:
     try:
         module = importlib.import_module(f"wattframe.commands.{name}")
     except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] in (
-            "wattframe",
-            "advisor",
-            "runner",
-            "exporters",
-            "farm",
-        ):
+        if exc.name is None or exc.name.partition(".")[0] in _OWN:
             raise
         raise InputError(f"needs the package {exc.name}: pip install 'wattframe[all]'", subject=name) from exc
     return _call(module.app, args, f"wattframe {name}")

@@ -138,6 +138,7 @@ def progress(*columns: ProgressColumn | str) -> Progress:
         *(name, BarColumn(), *columns, TimeRemainingColumn()),
         console=terminal,
         transient=True,
+        redirect_stdout=False,  # it may be a pipe
         disable=not terminal.is_terminal,
     )
 

@@ -13,6 +13,8 @@ from advisor.machine import host
 from advisor.results import Host, InputMedia, Output, Run, Scenario
 from advisor.video.ffmpeg import capabilities, find_ffmpeg
 from runner.batch import read_batch
+from runner.command import commands
+from runner.describe import scenario_record
 from runner.jobs import Job, resolve
 from runner.preflight import look_at_content
 from runner.source import Source, look_at_file
@@ -95,28 +97,16 @@ def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, floa
     return look_at_content(files, ffmpeg, able, lambda _: None)
 
 
-def planned_scenario(job: Job, source: InputMedia | None, seconds: float | None) -> Scenario:
+def planned_scenario(job: Job, media: InputMedia | None, seconds: float | None) -> Scenario:
     """What is known of a job before it runs; ``seconds`` of video."""
-    size = f"{source.width}x{source.height}" if source and source.width and source.height else None
-    rungs = job.streams[0] if job.streams else ()
+    source = Source(media=media) if media is not None else None
+    scenario = scenario_record(
+        job, commands(job, ffmpeg=Path("ffmpeg"), folder=Path(), source=source), source
+    )
+    size = f"{media.width}x{media.height}" if media and media.width and media.height else None
     outputs = [
         Output(resolution=rung.resolution or size, bitrate=rung.bitrate, duration=seconds)
         for stream in job.streams
         for rung in stream
     ]
-    rates = [rung.bitrate for rung in rungs if rung.bitrate]
-    return Scenario(
-        name=job.name,
-        type=job.type,
-        encoder=job.encoder,
-        encoder_type=job.table.kind,
-        preset=job.preset,
-        bitrate=",".join(rates) or None,
-        crf=rungs[0].crf if rungs else None,
-        resolution=(rungs[0].resolution if rungs else None) or size,
-        fps=float(job.fps) if job.fps else (source.fps if source else None),
-        threads=job.threads,
-        streams=len(job.streams),
-        input=source,
-        outputs=outputs,
-    )
+    return replace(scenario, outputs=outputs)

@@ -7,19 +7,20 @@ Herglotz et al., "The Bjontegaard Bible", 2022). With bitrates it is BD-rate, wi
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from msgspec import Struct
-from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+from scipy.interpolate import PchipInterpolator
 
+from advisor.advice.configuration import Option
 from advisor.errors import InputError, NotEnoughDataError
 
-__all__ = ["BjontegaardDelta", "bjontegaard_delta"]
+__all__ = ["BjontegaardDelta", "PairDelta", "bjontegaard_delta", "pair_deltas"]
 
-Method = Literal["pchip", "akima"]
 _FEWEST_POINTS = 4
 _LITTLE_OVERLAP = 0.5
 
@@ -33,14 +34,13 @@ class BjontegaardDelta(Struct, frozen=True):
     """Share of the joint range of qualities that both curves reach."""
     quality_low: float
     quality_high: float
-    method: str
+    method: str = "pchip"
+    """Piecewise cubic and monotone (Fritsch and Carlson)."""
     note: str = ""
 
 
 def bjontegaard_delta(
-    reference: Sequence[tuple[float, float]],
-    test: Sequence[tuple[float, float]],
-    method: Method = "pchip",
+    reference: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]
 ) -> BjontegaardDelta:
     """Compare two curves of (cost, quality) points.
 
@@ -49,33 +49,25 @@ def bjontegaard_delta(
     reference, test
         At least four points each; cost positive (kbit/s, joules), quality in any unit (dB, VMAF). Points are
         sorted by quality; cost need not rise with it.
-    method
-        ``pchip`` or ``akima``.
 
     Raises
     ------
     InputError
-        A value is not finite or a cost not positive, or the method is not known.
+        A value is not finite or a cost not positive.
     NotEnoughDataError
         Fewer than four different qualities, or no quality that both reach.
     """
-    if method not in ("pchip", "akima"):
-        raise InputError(f"expected pchip or akima, got {method!r}", subject="method")
     (q1, c1), (q2, c2) = _curve(reference, "reference"), _curve(test, "test")
     low, high = max(q1[0], q2[0]), min(q1[-1], q2[-1])
     if high <= low:
         raise NotEnoughDataError(
             f"the curves reach no quality in common ({q1[0]:g} to {q1[-1]:g}, {q2[0]:g} to {q2[-1]:g})"
         )
-    make = PchipInterpolator if method == "pchip" else Akima1DInterpolator
-    areas = [
-        float(make(q, c).antiderivative()(high) - make(q, c).antiderivative()(low))
-        for q, c in ((q1, c1), (q2, c2))
-    ]
+    areas = [float(PchipInterpolator(q, c).integrate(low, high)) for q, c in ((q1, c1), (q2, c2))]
     overlap = (high - low) / (max(q1[-1], q2[-1]) - min(q1[0], q2[0]))
     note = f"the curves share only {overlap:.0%} of their qualities" if overlap < _LITTLE_OVERLAP else ""
     ratio = math.exp((areas[1] - areas[0]) / (high - low)) - 1
-    return BjontegaardDelta(ratio, float(overlap), float(low), float(high), method, note)
+    return BjontegaardDelta(ratio, float(overlap), float(low), float(high), note=note)
 
 
 def _curve(points: Sequence[tuple[float, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -91,3 +83,45 @@ def _curve(points: Sequence[tuple[float, float]], name: str) -> tuple[np.ndarray
         )
     qualities = np.array(sorted(by_quality))
     return qualities, np.log([by_quality[q] for q in qualities])
+
+
+class PairDelta(Struct, frozen=True, kw_only=True):
+    """Two curves at equal VMAF: BD-rate and BD-energy of ``test`` against ``reference``."""
+
+    reference: str
+    test: str
+    bd_rate: BjontegaardDelta | None
+    bd_energy: BjontegaardDelta | None
+    reason: str = ""
+
+
+def pair_deltas(options: Sequence[Option]) -> list[PairDelta]:
+    """Every pair of families with four or more points each, by name."""
+    families: dict[str, list[Option]] = defaultdict(list)
+    for option in options:
+        if option.family and option.vmaf is not None:
+            families[option.family].append(option)
+    curves = {name: points for name, points in sorted(families.items()) if len(points) >= 4}
+    return [_pair(a, curves[a], b, curves[b]) for a, b in itertools.combinations(curves, 2)]
+
+
+def _pair(reference: str, ours: Sequence[Option], test: str, theirs: Sequence[Option]) -> PairDelta:
+    deltas: dict[str, BjontegaardDelta | None] = {}
+    reasons: list[str] = []
+    for name in ("bitrate_kbps", "energy_joules_per_video_second"):
+        try:
+            deltas[name] = bjontegaard_delta(_rates(ours, name), _rates(theirs, name))
+        except NotEnoughDataError as exc:
+            deltas[name] = None
+            reasons.append(str(exc))
+    return PairDelta(
+        reference=reference,
+        test=test,
+        bd_rate=deltas["bitrate_kbps"],
+        bd_energy=deltas["energy_joules_per_video_second"],
+        reason="; ".join(dict.fromkeys(reasons)),
+    )
+
+
+def _rates(options: Sequence[Option], name: str) -> list[tuple[float, float]]:
+    return [(getattr(o, name), o.vmaf or 0.0) for o in options if getattr(o, name)]

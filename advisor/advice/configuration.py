@@ -11,7 +11,7 @@ from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
 from advisor.cost.checks import Number, Quantity
 from advisor.errors import InputError
 
-__all__ = ["OBJECTIVES", "Constraints", "FrontPoint", "NextRun", "Option", "Pick", "Recommendation"]
+__all__ = ["OBJECTIVES", "VALUES", "Constraints", "FrontPoint", "NextRun", "Option", "Pick", "Recommendation"]
 
 OBJECTIVES: dict[str, str] = {
     "cost": "cost_per_video_hour",
@@ -20,6 +20,12 @@ OBJECTIVES: dict[str, str] = {
     "bitrate": "bitrate_kbps",
 }
 """Each objective and the value of an option that it minimises."""
+VALUES = (
+    *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
+    *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
+    "mean_power_watts",
+)
+"""What is known of an option."""
 
 
 Vmaf = Annotated[float, Meta(ge=0, le=100)]

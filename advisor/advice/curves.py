@@ -115,11 +115,9 @@ def draws_of(
     measured = np.array([value for _, value, _ in known])
     inner = covariance[:count, :count] + np.diag(noise**2 + _JITTER)
     across = covariance[:count, count:]
-    root = np.linalg.cholesky(inner) if count else inner
-    half = np.linalg.solve(root, across) if count else across
-    centre = mean[count:]
-    if count:
-        centre = centre + half.T @ np.linalg.solve(root, measured - mean[:count])
+    root = np.linalg.cholesky(inner)
+    half = np.linalg.solve(root, across)
+    centre = mean[count:] + half.T @ np.linalg.solve(root, measured - mean[:count])
     left = covariance[count:, count:] - half.T @ half + _JITTER * np.eye(len(asked))
     normal = np.random.default_rng(seed).standard_normal((DRAWS, len(asked)))
     return np.asarray(centre + normal @ np.linalg.cholesky(left).T)

@@ -12,26 +12,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from advisor.advice.configuration import Option
-from advisor.advice.noise import Noise, is_short, joules_per_video_second, learned_noise
+from advisor.advice.configuration import VALUES, Option
+from advisor.advice.noise import Noise, is_short, learned_noise
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.scenario_cost import price_scenario
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import Power, Run, RunFolder, Scenario, read_folder, read_run
-from advisor.results.derived import (
-    bitrates_kbps,
-    delivered_megabits,
-    energy,
-    machine_of,
-    mean_watts,
-    net_energy_joules,
-    output_seconds,
-    settings_of,
-    vmaf_mean,
-)
+from advisor.results import Power, Run, RunFolder, Scenario, derived, read_folder, read_run
 
 __all__ = ["OptionSet", "options_of"]
 
@@ -110,7 +99,7 @@ def options_of(
     groups: dict[tuple[object, ...], dict[str, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     for m in measured:
         outputs = tuple(o.resolution for o in m.scenario.outputs)
-        settings = settings_of(m.scenario, but=("type", "input", "viewers"))
+        settings = derived.settings_of(m.scenario, but=("type", "input", "viewers"))
         groups[*settings, outputs][_input(m.scenario)].append(m)
     inputs = sorted({_input(m.scenario) for m in measured})
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
@@ -120,8 +109,8 @@ def options_of(
             "compare one of them (--input)"
         )
     if len(complete) < len(groups):
-        left = len(groups) - len(complete)
-        notes.append(f"{left} configurations left out: not run on all of {len(inputs)} inputs")
+        incomplete = len(groups) - len(complete)
+        notes.append(f"{incomplete} configurations left out: not run on all of {len(inputs)} inputs")
     if len(inputs) > 1:
         notes.append(
             f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
@@ -156,7 +145,7 @@ def _predicted_runs(
     lacking = [
         run
         for run in runs
-        if any(energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
+        if any(derived.energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
     ]
     if models_dir is None or not lacking:
         return {}, None
@@ -166,7 +155,7 @@ def _predicted_runs(
     try:
         predictions = predict_runs(models_dir, lacking, measured=[run for run in runs if run not in lacking])
         manifest = registry.latest_manifest(
-            models_dir, registry.choose_hardware(models_dir, machine_of(lacking[-1]))
+            models_dir, registry.choose_hardware(models_dir, derived.machine_of(lacking[-1]))
         )
     except ModelError as exc:
         notes.append(f"nothing predicted: {exc}")
@@ -181,22 +170,22 @@ def _input(s: Scenario) -> str:
 
 def _one_machine(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """The machine of the newest run; figures of different machines do not compare."""
-    machines = {machine_of(m.run) for m in measured}
+    machines = {derived.machine_of(m.run) for m in measured}
     if len(machines) < 2:
         return list(measured)
-    newest = machine_of(max(measured, key=lambda m: m.run.start_time or 0.0).run)
+    newest = derived.machine_of(max(measured, key=lambda m: m.run.start_time or 0.0).run)
     notes.append(f"only the scenarios of {newest} are compared, of {len(machines)} machines")
-    return [m for m in measured if machine_of(m.run) == newest]
+    return [m for m in measured if derived.machine_of(m.run) == newest]
 
 
 def _one_tier(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
     """Measured power before modelled; what has no power of its own stays, for its prediction."""
-    tiers = {_tier(m) for m in measured if mean_watts(m.scenario) is not None}
+    tiers = {_tier(m) for m in measured if derived.mean_watts(m.scenario) is not None}
     if len(tiers) < 2:
         return list(measured)
-    kept = "measured" if "measured" in tiers else "modelled"
-    notes.append(f"only {kept} power is compared")
-    return [m for m in measured if mean_watts(m.scenario) is None or _tier(m) == kept]
+    chosen_tier = "measured" if "measured" in tiers else "modelled"
+    notes.append(f"only {chosen_tier} power is compared")
+    return [m for m in measured if derived.mean_watts(m.scenario) is None or _tier(m) == chosen_tier]
 
 
 def _tier(m: _Measured) -> str | None:
@@ -215,7 +204,7 @@ def _valid(repeats: list[_Measured], notes: list[str]) -> list[_Measured]:
 
 
 def _is_measured(m: _Measured) -> bool:
-    return mean_watts(m.scenario) is not None and energy(m.scenario) is not None
+    return derived.mean_watts(m.scenario) is not None and derived.energy(m.scenario) is not None
 
 
 def _option(
@@ -237,24 +226,22 @@ def _option(
 def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     """What one scenario says of itself."""
     cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
-    used, net = energy(s), net_energy_joules(s, run)
-    seconds, megabits = output_seconds(s), delivered_megabits(s)
-    kilograms = cost.co2_per_stream_hour_kg
-    reached = megabits * 1000 / seconds if megabits and seconds else None
+    used, net = derived.energy(s), derived.net_energy_joules(s, run)
+    seconds, kilograms = derived.output_seconds(s), cost.co2_per_stream_hour_kg
     return Option(
         run_id=run.run_id,
         scenario=s.name,
         basis="measured",
         tier=used.tier if used else None,
-        energy_joules_per_video_second=joules_per_video_second(s),
+        energy_joules_per_video_second=derived.joules_per_video_second(s),
         net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
         cost_per_video_hour=cost.cost_per_stream_hour,
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
-        bitrate_kbps=reached or sum(bitrates_kbps(s)) or None,
-        vmaf=vmaf_mean(s),
+        bitrate_kbps=derived.reached_kbps(s) or sum(derived.bitrates_kbps(s)) or None,
+        vmaf=derived.vmaf_mean(s),
         vmaf_p5=_lowest_p5(s),
         encode_speed_ratio=s.encode.speed if s.encode else None,
-        mean_power_watts=mean_watts(s),
+        mean_power_watts=derived.mean_watts(s),
         currency=cost.currency,
         family=" ".join(part for part in (s.encoder, s.preset, s.resolution) if part),
         validity=tuple(s.validity),
@@ -265,18 +252,11 @@ def _lowest_p5(s: Scenario) -> float | None:
     return _if_all(min, [o.quality.vmaf.p5 if o.quality and o.quality.vmaf else None for o in s.outputs])
 
 
-_AVERAGED = (
-    *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
-    *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
-    "mean_power_watts",
-)
-
-
 def _averaged(measured: Sequence[_Measured], prices: PriceInputs, noise: Mapping[bool, Noise]) -> Option:
     """The mean of repeats, under the name of the newest."""
     options = [_of_scenario(m.run, m.scenario, prices) for m in measured]
     newest = max(range(len(options)), key=lambda i: measured[i].scenario.start_time or 0.0)
-    means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in _AVERAGED}
+    means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in VALUES}
     single = noise[is_short(measured[newest].scenario)]
     stated = max((m.scenario.power.uncertainty_ratio or 0.0) if m.scenario.power else 0.0 for m in measured)
     repeated = single.ratio / math.sqrt(len(options))
@@ -312,15 +292,15 @@ def _predicted(m: _Measured, p: Prediction, prices: PriceInputs, own_error_ratio
     )
     option = _of_scenario(m.run, stand_in, prices)
     doubt = _doubt(joules or watts, p.confidence)
-    own = doubt if own_error_ratio is None else min(own_error_ratio, doubt)
+    own_error = doubt if own_error_ratio is None else min(own_error_ratio, doubt)
     return msgspec.structs.replace(
         option,
         basis="predicted",
         tier=p.tier,
         encode_speed_ratio=option.encode_speed_ratio
         or (p.encode_speed_ratio.mean if p.encode_speed_ratio else None),
-        noise_ratio=own,
-        shared_noise_ratio=math.sqrt(doubt**2 - own**2),
+        noise_ratio=own_error,
+        shared_noise_ratio=math.sqrt(doubt**2 - own_error**2),
     )
 
 
@@ -332,27 +312,13 @@ def _doubt(estimate: Estimate | None, confidence: float) -> float:
     return math.log(estimate.high / estimate.low) / 2 / quantile
 
 
-_GEOMETRIC = (
-    *("energy_joules_per_video_second", "cost_per_video_hour", "carbon_grams_per_video_hour"),
-    "bitrate_kbps",
-)
-_WORST: dict[str, Callable[[list[float]], float]] = {
-    "vmaf": min,
-    "vmaf_p5": min,
-    "encode_speed_ratio": min,
-    "mean_power_watts": max,
-}
-
-
 def _combined(options: Sequence[Option]) -> Option:
     """One configuration over several inputs."""
     if len(options) == 1:
         return options[0]
-    rules: dict[str, Callable[[list[float]], float]] = {
-        **dict.fromkeys(_GEOMETRIC, _mean_over_inputs),
-        **_WORST,
+    values = {
+        name: _if_all(combine, [getattr(o, name) for o in options]) for name, combine in _OVER_INPUTS.items()
     }
-    values = {name: _if_all(rule, [getattr(o, name) for o in options]) for name, rule in rules.items()}
     degrees = [o.noise_degrees for o in options]
     return msgspec.structs.replace(
         options[-1],
@@ -370,3 +336,14 @@ def _combined(options: Sequence[Option]) -> Option:
 def _mean_over_inputs(values: Sequence[float]) -> float:
     """Geometric, so that no input counts for more than another; plain where one is not positive."""
     return statistics.geometric_mean(values) if min(values) > 0 else statistics.fmean(values)
+
+
+_OVER_INPUTS: dict[str, Callable[[list[float]], float]] = {
+    "energy_joules_per_video_second": _mean_over_inputs,
+    "cost_per_video_hour": _mean_over_inputs,
+    "carbon_grams_per_video_hour": _mean_over_inputs,
+    "bitrate_kbps": _mean_over_inputs,
+    **dict.fromkeys(("vmaf", "vmaf_p5", "encode_speed_ratio"), min),
+    "mean_power_watts": max,
+}
+"""What several inputs come to: the mean of what adds up, the worst of what must hold."""

@@ -53,14 +53,16 @@ def filled(points: Sequence[LadderPoint]) -> list[LadderPoint]:
 
 def hull(points: Sequence[LadderPoint]) -> list[LadderPoint]:
     """The points of the upper convex hull that rises with bitrate, from the lowest bitrate on."""
-    kept: list[LadderPoint] = []
+    hull_points: list[LadderPoint] = []
     for point in sorted(points, key=lambda p: (p.kbps, -p.vmaf)):
-        if kept and point.vmaf <= kept[-1].vmaf:
+        if hull_points and point.vmaf <= hull_points[-1].vmaf:
             continue
-        while len(kept) > 1 and _slope(kept[-2], point) >= _slope(kept[-2], kept[-1]):
-            kept.pop()
-        kept.append(point)
-    return kept
+        while len(hull_points) > 1 and _slope(hull_points[-2], point) >= _slope(
+            hull_points[-2], hull_points[-1]
+        ):
+            hull_points.pop()
+        hull_points.append(point)
+    return hull_points
 
 
 def _slope(a: LadderPoint, b: LadderPoint) -> float:
@@ -83,7 +85,7 @@ def rungs(hull_points: Sequence[LadderPoint], top: LadderPoint, heights: Sequenc
     """
     chosen = [top]
     for height in sorted((h for h in heights if h < top.height), reverse=True):
-        own = [p for p in hull_points if p.height == height and p.kbps < chosen[-1].kbps]
-        if own:
-            chosen.append(max(own, key=lambda point: point.vmaf))
+        of_height = [p for p in hull_points if p.height == height and p.kbps < chosen[-1].kbps]
+        if of_height:
+            chosen.append(max(of_height, key=lambda point: point.vmaf))
     return chosen

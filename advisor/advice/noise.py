@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
 from advisor.results import Scenario
-from advisor.results.derived import energy, output_seconds
+from advisor.results.derived import joules_per_video_second
 
-__all__ = ["Noise", "is_short", "joules_per_video_second", "learned_noise"]
+__all__ = ["Noise", "is_short", "learned_noise"]
 
 _SHORT_SECONDS = 5.0
 _SHORT_NOISE_RATIO = 0.25
@@ -32,12 +32,6 @@ class Noise(Struct, frozen=True):
 def is_short(s: Scenario) -> bool:
     """Whether starting and ending are a large part of the scenario."""
     return s.duration is not None and s.duration < _SHORT_SECONDS
-
-
-def joules_per_video_second(s: Scenario) -> float | None:
-    """Joules of the machine for each second of video, over all streams."""
-    used, seconds = energy(s), output_seconds(s)
-    return used.joules / seconds if used and seconds else None
 
 
 def learned_noise(groups: Sequence[Sequence[Scenario]]) -> dict[bool, Noise]:

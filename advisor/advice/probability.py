@@ -64,19 +64,16 @@ def plausible_values(
     normal = rng.standard_normal((DRAWS, count))
     common = {name: rng.standard_normal(DRAWS) for name in sorted(set(basis))}
     shift = shared * np.column_stack([common[name] for name in basis])
-    if not (values > 0).all():
+    measured = np.array([name == "measured" for name in basis])
+    if measured.sum() < 2 or not (values > 0).all():
         rows = rng.integers(len(scales), size=DRAWS)
         return np.asarray(values * np.exp(deviations[rows] * normal + shift))
     logs = np.log(values)
-    measured = np.array([name == "measured" for name in basis])
-    if measured.sum() < 2:
-        rows = rng.integers(len(scales), size=DRAWS)
-        return np.asarray(np.exp(logs + deviations[rows] * normal + shift))
     rows, spreads, centres = _population(logs[measured], deviations[:, measured], rng)
     true = logs + deviations[rows] * normal
-    kept = spreads[:, None] ** 2 / (spreads[:, None] ** 2 + deviations[rows][:, measured] ** 2)
-    drawn = centres[:, None] + kept * (logs[measured] - centres[:, None])
-    true[:, measured] = drawn + np.sqrt(kept) * deviations[rows][:, measured] * normal[:, measured]
+    shrinkage = spreads[:, None] ** 2 / (spreads[:, None] ** 2 + deviations[rows][:, measured] ** 2)
+    drawn = centres[:, None] + shrinkage * (logs[measured] - centres[:, None])
+    true[:, measured] = drawn + np.sqrt(shrinkage) * deviations[rows][:, measured] * normal[:, measured]
     return np.asarray(np.exp(true + shift))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from advisor.advice.configuration import (
     OBJECTIVES,
+    VALUES,
     Constraints,
     FrontPoint,
     NextRun,
@@ -50,11 +51,6 @@ _LEAST_GAIN = 1e-4
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
 Floats = NDArray[np.float64]
-_VALUES = (
-    *("energy_joules_per_video_second", "net_energy_joules_per_video_second", "cost_per_video_hour"),
-    *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
-    *("mean_power_watts", "currency"),
-)
 
 
 class TranscodingRecommender:
@@ -190,11 +186,11 @@ class TranscodingRecommender:
             if not isinstance(option, Option):
                 raise InputError(f"expected advisor.Option, got {type(option).__name__}", subject="options")
         reasons = [self._left_out(o) for o in options]
-        known = [o for o, reason in zip(options, reasons, strict=True) if not reason]
-        verdicts = [(o, *self._verdict(o)) for o in known]
+        comparable = [o for o, reason in zip(options, reasons, strict=True) if not reason]
+        verdicts = [(o, *self._verdict(o)) for o in comparable]
         feasible = [o for o, holds, _ in verdicts if holds]
         front = self._front(feasible)
-        choice, reason = self._choice(options, known, feasible, front)
+        choice, reason = self._choice(options, comparable, feasible, front)
         least = dict(zip(map(id, feasible), probabilities_of_least(self._draws(feasible)), strict=True))
         knee = knee_of(front, [self._required(o) for o in front])
         knees = self._knee_probabilities(front)
@@ -253,20 +249,23 @@ class TranscodingRecommender:
     def _choice(
         self,
         options: Sequence[Option],
-        known: Sequence[Option],
+        comparable: Sequence[Option],
         feasible: Sequence[Option],
         front: Sequence[Option],
     ) -> tuple[Option | None, str]:
         if not options:
             return None, "there is nothing to choose from"
-        if not known:
+        if not comparable:
             invalid = all(o.validity for o in options) and not self.accept_invalid
             problem = "no scenario is valid" if invalid else f"{self.objective} is not known of any"
             return None, f"{problem} of {len(options)} scenarios"
-        if not self._floor and all(o.vmaf is None for o in known):
-            return None, "quality is not known and no floor was given: the least would be the worst picture"
+        if not self._floor and all(o.vmaf is None for o in comparable):
+            return (
+                None,
+                "quality is not known and no floor was given: the least would be the worst picture",
+            )
         if not feasible:
-            return None, f"none of {len(known)} scenarios holds the constraints"
+            return None, f"none of {len(comparable)} scenarios holds the constraints"
         best = min(feasible, key=lambda o: (self._required(o), -(o.vmaf or 0.0)))
         if self._floor:
             return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
@@ -373,8 +372,8 @@ class TranscodingRecommender:
 
 
 def _weights(objective: str | Mapping[str, float]) -> dict[str, float]:
-    named = {objective: 1.0} if isinstance(objective, str) else objective
-    weights: dict[str, float] = checked(named, dict[str, Positive], field="objective")
+    given_weights = {objective: 1.0} if isinstance(objective, str) else objective
+    weights: dict[str, float] = checked(given_weights, dict[str, Positive], field="objective")
     for name in weights:
         if name not in OBJECTIVES:
             raise InputError(f"expected one of {', '.join(OBJECTIVES)}, got {name!r}", subject="objective")
@@ -401,7 +400,7 @@ def _pick(option: Option, least: Mapping[int, float], knees: Mapping[int, float]
         scenario=option.scenario,
         basis=option.basis,
         tier=option.tier,
-        values={name: getattr(option, name) for name in _VALUES},
+        values={name: getattr(option, name) for name in (*VALUES, "currency")},
         validity=option.validity,
         probability_best=least.get(id(option)),
         probability_knee=knees.get(id(option)),

@@ -140,8 +140,8 @@ def estimate(
     for members in groups.values():
         count, pieces = len(members), samples[members[0]].stratum_pieces
         if count > 1:
-            left = [totals[i] - ratio * sizes[i] for i in members]
-            parts.append((pieces * (pieces - count) * statistics.variance(left) / count, count - 1))
+            residuals = [totals[i] - ratio * sizes[i] for i in members]
+            parts.append((pieces * (pieces - count) * statistics.variance(residuals) / count, count - 1))
     variance = sum(part for part, _ in parts)
     if not variance:
         return Interval(mean, mean, mean)

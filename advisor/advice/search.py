@@ -207,13 +207,15 @@ def _beliefs(
     shape = (DRAWS, len(videos), len(options))
 
     def draws(curve: Curve, name: Literal["kbps", "seconds", "objective"], seed: int) -> Floats:
-        known = [(t.place, math.log(getattr(t, name)), curve.noise / math.sqrt(t.repeats)) for t in trials]
-        known += [
+        measured_values = [
+            (t.place, math.log(getattr(t, name)), curve.noise / math.sqrt(t.repeats)) for t in trials
+        ]
+        measured_values += [
             (f.place, math.log(value), f.noise_ratio)
             for f in forecasts
             if (value := getattr(f, name, None)) is not None
         ]
-        return draws_of(curve, known, asked, seed).reshape(shape)
+        return draws_of(curve, measured_values, asked, seed).reshape(shape)
 
     scores = [(t.place, lacking(t.vmaf), VMAF.noise / math.sqrt(t.repeats)) for t in trials]
     lacks = draws_of(VMAF, scores, asked, 1).reshape(shape)

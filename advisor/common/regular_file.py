@@ -6,10 +6,9 @@ import errno
 import os
 import stat
 import time
-from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-__all__ = ["DOCUMENT_BYTES", "Stamp", "check_regular", "open_regular", "read_regular", "stamp_of"]
+__all__ = ["DOCUMENT_BYTES", "Stamp", "open_regular", "read_regular", "stamp_of"]
 
 DOCUMENT_BYTES = 8 << 20
 """No configuration, manifest, list or secret is larger."""
@@ -46,17 +45,6 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
-
-
-def check_regular(path: str | os.PathLike[str]) -> None:
-    """For a file that a library opens by its name.
-
-    Raises
-    ------
-    OSError
-        It is not there or no regular file.
-    """
-    _check_kind(Path(path).stat())
 
 
 def _check_kind(info: os.stat_result) -> None:

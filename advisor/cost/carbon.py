@@ -12,7 +12,7 @@ from advisor.cost.checks import Checked, Positive, Quantity, Ratio
 from advisor.cost.formulas import HOURS_PER_YEAR
 from advisor.errors import PricingError
 
-__all__ = ["Embodied", "FunctionalUnit", "functional_units", "sci_grams_per_unit"]
+__all__ = ["Embodied", "FunctionalUnit", "sci_grams_per_unit"]
 
 FunctionalUnit = Literal["video_minute", "watch_hour", "gigapixel"]
 
@@ -44,25 +44,6 @@ class Embodied(Checked, frozen=True):
         lifetime_seconds = self.lifetime_years * HOURS_PER_YEAR * 3600
         kg = self.kg if total_kg is None else total_kg
         return kg * min(used_seconds / lifetime_seconds, 1.0) * self.reserved_share
-
-
-def functional_units(
-    unit: FunctionalUnit,
-    *,
-    output_seconds: float | None = None,
-    pixels: float | None = None,
-    watch_hours: float | None = None,
-) -> float | None:
-    """How many functional units were delivered; None when that is unknown.
-
-    >>> functional_units("video_minute", output_seconds=90)
-    1.5
-    """
-    if unit == "video_minute":
-        return None if output_seconds is None else output_seconds / 60
-    if unit == "gigapixel":
-        return None if pixels is None else pixels / 1e9
-    return watch_hours
 
 
 def sci_grams_per_unit(operational: float, embodied: float, functional_units: float | None) -> float | None:

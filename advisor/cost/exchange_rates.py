@@ -61,13 +61,13 @@ class _RatesFile(Struct, frozen=True, forbid_unknown_fields=True):
 def read_rates(path: str | os.PathLike[str]) -> Rates:
     """Read ``base``, ``date``, ``rates`` (and a ``source`` to remember) from a YAML file."""
     document, check = read_yaml(path)
-    given: _RatesFile = check.convert(document, _RatesFile)
-    base = currency_code(given.base, subject=path, field="base")
+    rates_file: _RatesFile = check.convert(document, _RatesFile)
+    base = currency_code(rates_file.base, subject=path, field="base")
     per_base = {
         currency_code(code, subject=path, field="rates"): check.convert(units, Positive, f"rates.{code}")
-        for code, units in given.rates.items()
+        for code, units in rates_file.rates.items()
     }
-    return Rates(base, given.date, per_base, str(path))
+    return Rates(base, rates_file.date, per_base, str(path))
 
 
 def converted(
@@ -77,16 +77,16 @@ def converted(
 
     A price without a currency is in the one that is wanted.
     """
-    given = price.currency or wanted
-    if given == wanted:
+    currency = price.currency or wanted
+    if currency == wanted:
         return replace(price, currency=wanted)
     if rates is None:
         raise PricingError(
-            f"its price is in {given}: give exchange rates (with their date) to have it in {wanted}, "
+            f"its price is in {currency}: give exchange rates (with their date) to have it in {wanted}, "
             "or your own price",
             subject=subject or price.source,
             field="price_per_kwh",
         )
-    factor = rates.factor(given, wanted)
+    factor = rates.factor(currency, wanted)
     schedule = scaled(price.schedule, factor)
     return replace(price, schedule=schedule, currency=wanted, per_hour=price.per_hour * factor)

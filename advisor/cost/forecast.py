@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from advisor.common.statistics import summarise
 from advisor.cost.checks import Positive, require_number
-from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.errors import PricingError
 
@@ -74,14 +73,13 @@ def forecast(
     *,
     streams: float,
     hours_per_month: float,
-    stream_hours_measured: Sequence[float | None],
     budget: Budget | None = None,
     hardware: str | None = None,
     left_out: Mapping[str, int] | None = None,
 ) -> Forecast:
     """What ``streams`` at once for ``hours_per_month`` take.
 
-    Every repeat gives a figure per hour of video of one stream; the load is the streams' hours. The interval
+    Every repeat has its figures per hour of video of one stream; the load is the streams' hours. The interval
     is that of the mean of the repeats (Student's t), wider by the source's own uncertainty where energy is
     modelled, because that does not average out.
 
@@ -89,28 +87,22 @@ def forecast(
     ----------
     repeats
         Measurements of one configuration, priced in one region with `advisor.cost.planning.planning_prices`.
-    stream_hours_measured
-        Hours of video over all streams that each repeat made.
     """
-    if not repeats or len(repeats) != len(stream_hours_measured):
-        raise PricingError("expected measurements, and hours of video for each", field="repeats")
+    if not repeats:
+        raise PricingError("expected measurements, found none", field="repeats")
     load = require_number(streams, Positive, field="streams")
     load *= require_number(hours_per_month, Positive, field="hours")
-    pairs = [(p, hours) for p, hours in zip(repeats, stream_hours_measured, strict=True) if hours]
 
-    def month(
-        of: Callable[[ScenarioCost], float | None], energy_part: Callable[[ScenarioCost], float]
-    ) -> Interval | None:
-        rates = [(value / hours, p, hours) for p, hours in pairs if (value := of(p)) is not None]
+    def month(figure: str, energy_share: Callable[[ScenarioCost], float] = lambda _: 1.0) -> Interval | None:
+        rates = [(rate, p) for p in repeats if (rate := getattr(p, figure)) is not None]
         if not rates:
             return None
-        widths = [(p.energy_uncertainty_ratio or 0.0) * abs(energy_part(p)) / hours for _, p, hours in rates]
-        return _interval([value * load for value, _, _ in rates], statistics.fmean(widths) * load)
+        widths = [(p.energy_uncertainty_ratio or 0.0) * abs(rate * energy_share(p)) for rate, p in rates]
+        return _interval([rate * load for rate, _ in rates], statistics.fmean(widths) * load)
 
     first = repeats[0]
-    cost = month(lambda p: p.cost_total, lambda p: p.cost_energy or 0.0)
-    kwh = month(_facility_kwh, lambda p: _facility_kwh(p) or 0.0)
-    co2 = month(lambda p: p.co2_operational_kg, lambda p: p.co2_operational_kg or 0.0)
+    cost = month("cost_per_stream_hour", lambda p: (p.cost_energy or 0.0) / (p.cost_total or 1.0))
+    kwh, co2 = month("facility_kwh_per_stream_hour"), month("co2_per_stream_hour_kg")
     budget = budget or Budget()
     tiers = {p.energy_tier for p in repeats}
     return Forecast(
@@ -122,7 +114,7 @@ def forecast(
         streams=streams,
         hours_per_month=hours_per_month,
         stream_hours_per_month=load,
-        measurements=sum(p.cost_total is not None for p, _ in pairs),
+        measurements=sum(p.cost_per_stream_hour is not None for p in repeats),
         energy_tier="modelled" if "modelled" in tiers else first.energy_tier,
         electricity_price_per_kwh=first.inputs.electricity_price_per_kwh,
         price_source=first.inputs.price_source,
@@ -144,11 +136,6 @@ def _lacking(priced: ScenarioCost) -> list[str]:
     elsewhere = {reason for reasons in priced.missing_by_figure.values() for reason in reasons}
     ours = {reason for figure in _OF_A_MONTH for reason in priced.missing_by_figure.get(figure, ())}
     return [reason for reason in priced.missing if reason in ours or reason not in elsewhere]
-
-
-def _facility_kwh(priced: ScenarioCost) -> float | None:
-    joules = priced.facility_energy_joules
-    return None if joules is None else joules / JOULES_PER_KWH
 
 
 def _interval(values: Sequence[float], systematic: float) -> Interval | None:

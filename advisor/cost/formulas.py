@@ -11,35 +11,12 @@ from collections.abc import Mapping
 from advisor.cost.checks import Positive, Ratio, require_number
 from advisor.errors import PricingError
 
-__all__ = [
-    "HOURS_PER_MONTH",
-    "HOURS_PER_YEAR",
-    "JOULES_PER_KWH",
-    "amortised_per_hour",
-    "break_even_viewers",
-    "split_price",
-]
+__all__ = ["HOURS_PER_MONTH", "HOURS_PER_YEAR", "JOULES_PER_KWH", "amortised_per_hour", "split_price"]
 
 JOULES_PER_KWH = 3.6e6
 HOURS_PER_MONTH = 730.0
 """8 760 hours a year over 12 months: what cloud price lists use."""
 HOURS_PER_YEAR = 8760.0
-
-
-def break_even_viewers(
-    extra_encode_cost: float, saved_bytes_per_hour: float, price_per_byte: float, hours: float
-) -> float | None:
-    """Viewers from which a dearer encode pays for itself in bytes that are not delivered.
-
-    None when it saves no bytes: it never does. 0 when it is not dearer.
-
-    >>> round(break_even_viewers(0.40, saved_bytes_per_hour=90e6, price_per_byte=0.02e-9, hours=1), 2)
-    222.22
-    """
-    if extra_encode_cost <= 0:
-        return 0.0 if saved_bytes_per_hour >= 0 else None
-    saved = saved_bytes_per_hour * price_per_byte * hours
-    return extra_encode_cost / saved if saved > 0 else None
 
 
 def amortised_per_hour(
@@ -48,11 +25,8 @@ def amortised_per_hour(
     *,
     residual_value: float = 0.0,
     utilisation_ratio: float = 1.0,
-    maintenance_per_hour: float = 0.0,
 ) -> float:
     """Currency per hour of use of a host that was bought.
-
-    ``maintenance_per_hour`` is per hour of use.
 
     >>> round(amortised_per_hour(8000, 4), 3), round(amortised_per_hour(8000, 4, utilisation_ratio=0.5), 3)
     (0.228, 0.457)
@@ -63,7 +37,7 @@ def amortised_per_hour(
         raise PricingError(f"expected at most the purchase price, found {residual:g}", field="residual_value")
     hours = require_number(lifetime_years, Positive, field="lifetime_years") * HOURS_PER_YEAR
     used = hours * require_number(utilisation_ratio, Ratio, field="utilisation_ratio")
-    return (bought - residual) / used + require_number(maintenance_per_hour, field="maintenance_per_hour")
+    return (bought - residual) / used
 
 
 def split_price(total: float, weights: Mapping[str, float]) -> dict[str, float]:

@@ -17,13 +17,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.cost import ownership
 from advisor.cost.carbon import Embodied
 from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.exchange_rates import Rates, read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.ownership import CloudOffer, Machine, Preset, TcoAnalysis, analyse
-from advisor.cost.ownership_inputs import delivery, flat_price, preset, streams_made, watts_in_use
 from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
@@ -41,7 +40,7 @@ from advisor.cost.tariffs.schedule import Schedule, SourcedSchedule, flat_value
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import PricingError
-from advisor.results import Scenario, as_scenario
+from advisor.results import Scenario, as_scenario, derived
 
 __all__ = ["CostModel", "RegionalModels"]
 
@@ -327,12 +326,12 @@ class CostModel:
         delivery_cost_per_gb: float | None = None,
         cloud_cost_per_hour: float | None = None,
         cloud_streams: float | None = None,
-        gpu: Machine | None = None,
-        faster: ScenarioLike | Preset | None = None,
-        slower: ScenarioLike | Preset | None = None,
+        gpu: ownership.Machine | None = None,
+        faster: ScenarioLike | ownership.Preset | None = None,
+        slower: ScenarioLike | ownership.Preset | None = None,
         price_per_kwh: float | None = None,
         **machine: Any,
-    ) -> TcoAnalysis:
+    ) -> ownership.TcoAnalysis:
         """Total cost of ownership of a machine, with this model's electricity, PUE and carbon intensity.
 
         Parameters
@@ -365,12 +364,17 @@ class CostModel:
         >>> round(analysis.total_per_hour, 4), analysis.moves_most
         (0.4926, 'lifetime_years')
         """
-        measured = None if scenario is None else as_scenario(scenario)
-        owned = Machine(
-            purchase_price=purchase_price,
-            mean_watts=watts_in_use(measured, mean_watts),
-            streams=streams_made(measured, streams),
-            **machine,
+        if scenario is not None:
+            measured = as_scenario(scenario)
+            mean_watts = derived.mean_watts(measured) if mean_watts is None else mean_watts
+            streams = derived.stream_hours_per_hour(measured) if streams is None else streams
+            viewers = measured.viewers if viewers is None else viewers
+            bitrate_kbps = derived.delivered_kbps(measured) if bitrate_kbps is None else bitrate_kbps
+        if mean_watts is None:
+            raise PricingError("expected the power in use, or a scenario that has it", field="mean_watts")
+        streams_made = 1.0 if streams is None else streams
+        owned = ownership.Machine(
+            purchase_price=purchase_price, mean_watts=mean_watts, streams=streams_made, **machine
         )
         prices = self.planned().prices
         if price_per_kwh is None and prices.electricity is not None:
@@ -378,19 +382,28 @@ class CostModel:
             if "standing_charge_per_hour" not in machine:
                 owned = replace(owned, standing_charge_per_hour=standing)
             gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
-        price, pue, presets, cloud = flat_price(prices, price_per_kwh), prices.pue_ratio, None, None
+        price, pue = ownership.flat_price(prices, price_per_kwh), prices.pue_ratio
+        presets = cloud = delivery = None
         if faster is not None and slower is not None:
-            presets = preset(faster, owned, price, pue), preset(slower, owned, price, pue)
+            presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
-            cloud = CloudOffer(
+            cloud = ownership.CloudOffer(
                 cloud_cost_per_hour=cloud_cost_per_hour, cloud_streams=cloud_streams or owned.streams
             )
-        return analyse(
+        if viewers is not None and delivery_cost_per_gb is not None:
+            if bitrate_kbps is None:
+                raise PricingError(
+                    "expected it beside viewers and the cost of delivery", field="bitrate_kbps"
+                )
+            delivery = ownership.Delivery(
+                viewers=viewers, bitrate_kbps=bitrate_kbps, delivery_cost_per_gb=delivery_cost_per_gb
+            )
+        return ownership.analyse(
             owned,
             price_per_kwh=price,
             pue_ratio=pue,
             grams_per_kwh=flat_value(prices.carbon),
-            delivery=delivery(measured, viewers, bitrate_kbps, delivery_cost_per_gb),
+            delivery=delivery,
             delivery_cost_per_gb=delivery_cost_per_gb,
             cloud=cloud,
             gpu=gpu,
@@ -462,11 +475,11 @@ class RegionalModels(Struct, frozen=True):
     def ages_seconds(self, now: float) -> dict[str, float]:
         """How old what was read is, by input: series since their last value, rates since their day."""
         ages = {}
-        given = {
+        schedules_by_input = {
             "electricity_price": [model.prices.electricity for model in self.models],
             "carbon_intensity": [model.prices.carbon for model in self.models],
         }
-        for name, schedules in given.items():
+        for name, schedules in schedules_by_input.items():
             moments = [schedule.newest_unix_seconds for schedule in schedules if schedule is not None]
             dated = [moment for moment in moments if moment is not None]
             if dated:
@@ -506,8 +519,8 @@ def _default(usd: float, field: str, currency: str, rates: Rates | None) -> floa
 
 
 def _files(options: PriceOptions) -> Iterator[Path]:
-    named = (options.tariff, options.carbon_series, options.regions_file, options.exchange_rates)
-    for path in filter(None, named):
+    paths = (options.tariff, options.carbon_series, options.regions_file, options.exchange_rates)
+    for path in filter(None, paths):
         yield path
         if path.suffix.lower() in (".yaml", ".yml"):
             for names in _series_names(read_yaml(path)[0]):

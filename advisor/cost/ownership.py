@@ -7,14 +7,19 @@ the building (idle hours included), and delivery to viewers. docs/cost.md has th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.cost.checks import Checked, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
-from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour, break_even_viewers
+from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
+from advisor.cost.price_inputs import PriceInputs
+from advisor.cost.tariffs.schedule import flat_value
 from advisor.errors import PricingError
+from advisor.results import Scenario, as_scenario, derived
 
 __all__ = [
     "CloudOffer",
@@ -25,10 +30,13 @@ __all__ = [
     "TcoAnalysis",
     "analyse",
     "break_even_utilisation",
+    "flat_price",
     "hourly_cost",
+    "preset",
 ]
 
-_STEP = 0.1
+_ENDS = (0.9, 1.1)
+"""Of each input in turn, to see how the total swings."""
 
 
 class Machine(Checked, frozen=True, kw_only=True):
@@ -73,7 +81,11 @@ class Delivery(Checked, frozen=True, kw_only=True):
         >>> round(Delivery(viewers=1, bitrate_kbps=4000, delivery_cost_per_gb=0.01).per_viewer_hour, 6)
         0.018
         """
-        return self.bitrate_kbps * 1000 / 8 * 3600 / 1e9 * self.delivery_cost_per_gb
+        return _gb_per_hour(self.bitrate_kbps) * self.delivery_cost_per_gb
+
+
+def _gb_per_hour(kbps: float) -> float:
+    return kbps * 1000 / 8 * 3600 / 1e9
 
 
 class CloudOffer(Checked, frozen=True, kw_only=True):
@@ -97,12 +109,12 @@ class Preset(Checked, frozen=True, kw_only=True):
         >>> round(fast.viewers_to_prefer(slow, delivery_cost_per_gb=0.01))  # 0.18 GB an hour less
         100
         """
-        return break_even_viewers(
-            slower.cost_per_stream_hour - self.cost_per_stream_hour,
-            (self.bitrate_kbps - slower.bitrate_kbps) * 1000 / 8 * 3600,
-            require_number(delivery_cost_per_gb, field="delivery_cost_per_gb") / 1e9,
-            1.0,
-        )
+        dearer = slower.cost_per_stream_hour - self.cost_per_stream_hour
+        saved_gb_per_hour = _gb_per_hour(self.bitrate_kbps - slower.bitrate_kbps)
+        if dearer <= 0:
+            return 0.0 if saved_gb_per_hour >= 0 else None
+        saved = saved_gb_per_hour * require_number(delivery_cost_per_gb, field="delivery_cost_per_gb")
+        return dearer / saved if saved > 0 else None
 
 
 class HourlyCost(Struct, frozen=True, kw_only=True):
@@ -187,6 +199,7 @@ def analyse(
     sensitivity = _sensitivity(machine, price, pue, delivery)
     offer = None if cloud is None else cloud.cloud_cost_per_hour / cloud.cloud_streams
     per_stream = hour.machine / machine.streams
+    utilisation = partial(break_even_utilisation, price_per_kwh=price, pue_ratio=pue)
     return TcoAnalysis(
         currency=currency,
         region=region,
@@ -204,13 +217,9 @@ def analyse(
         sensitivity=sensitivity,
         moves_most=next(iter(sensitivity), None),
         cloud_per_stream_hour=offer,
-        break_even_utilisation_cloud=None
-        if offer is None
-        else break_even_utilisation(machine, offer, price_per_kwh=price, pue_ratio=pue),
+        break_even_utilisation_cloud=None if offer is None else utilisation(machine, offer),
         gpu_per_stream_hour=None if gpu is None else hourly_cost(gpu, price, pue).machine / gpu.streams,
-        break_even_utilisation_gpu=None
-        if gpu is None
-        else break_even_utilisation(gpu, per_stream, price_per_kwh=price, pue_ratio=pue),
+        break_even_utilisation_gpu=None if gpu is None else utilisation(gpu, per_stream),
         break_even_viewers=None
         if presets is None or delivery_cost_per_gb is None
         else presets[0].viewers_to_prefer(presets[1], delivery_cost_per_gb),
@@ -273,48 +282,29 @@ def _shares(hour: HourlyCost) -> dict[str, float]:
 
 def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> dict[str, float]:
     """The swing of the total for each input, one at a time, within what the input may be."""
-    base = hourly_cost(machine, price, pue, delivery).total
-    if not base:
+    hour = hourly_cost(machine, price, pue, delivery)
+    if not hour.total:
         return {}
-    swings: dict[str, float] = {}
-
-    def swing(
-        name: str,
-        value: float,
-        total: Callable[[float], float],
-        lowest: float = 0.0,
-        highest: float = math.inf,
-    ) -> None:
-        ends = [total(max(value * (1 - _STEP), lowest)), base, total(min(value * (1 + _STEP), highest))]
-        swings[name] = (max(ends) - min(ends)) / base
-
-    for name, highest in _MACHINE_INPUTS.items():
-        most = machine.purchase_price if name == "residual_value" else highest
-        swing(
-            name,
-            getattr(machine, name),
-            lambda v, n=name: hourly_cost(_with(machine, n, v), price, pue, delivery).total,  # type: ignore[misc]
-            highest=most,
-        )
-    swing("price_per_kwh", price, lambda v: hourly_cost(machine, v, pue, delivery).total)
-    swing("pue_ratio", pue, lambda v: hourly_cost(machine, price, v, delivery).total, lowest=1.0)
-    if delivery is not None:
-        # viewers, their bitrate and the price of a gigabyte all scale the same product
-        swing("delivery", 1.0, lambda v: base + (v - 1) * hourly_cost(machine, price, pue, delivery).delivery)
+    least = {"mean_watts": min(machine.mean_watts, 1.0)}
+    most = {"utilisation_ratio": 1.0, "residual_value": machine.purchase_price, "lifetime_years": 100.0}
+    ends: dict[str, list[float]] = {}
+    for name in _MACHINE_INPUTS:
+        values = [getattr(machine, name) * factor for factor in _ENDS]
+        values = [min(max(v, least.get(name, 0.0)), most.get(name, math.inf)) for v in values]
+        ends[name] = [hourly_cost(_with(machine, name, v), price, pue, delivery).total for v in values]
+    ends["price_per_kwh"] = [hourly_cost(machine, price * f, pue, delivery).total for f in _ENDS]
+    ends["pue_ratio"] = [hourly_cost(machine, price, max(pue * f, 1.0), delivery).total for f in _ENDS]
+    # viewers, their bitrate and the price of a gigabyte all scale the same product
+    ends["delivery"] = [hour.machine + factor * hour.delivery for factor in _ENDS]
+    swings = {name: abs(high - low) / hour.total for name, (low, high) in ends.items()}
     ranked = sorted(swings.items(), key=lambda item: -item[1])
-    return {name: value for name, value in ranked if value > 0}
+    return {name: swing for name, swing in ranked if swing > 0}
 
 
-_MACHINE_INPUTS = {
-    "purchase_price": math.inf,
-    "residual_value": math.inf,
-    "lifetime_years": math.inf,
-    "utilisation_ratio": 1.0,
-    "mean_watts": math.inf,
-    "idle_watts": math.inf,
-    "maintenance_per_year": math.inf,
-    "standing_charge_per_hour": math.inf,
-}
+_MACHINE_INPUTS = (
+    *("purchase_price", "residual_value", "lifetime_years", "utilisation_ratio", "mean_watts"),
+    *("idle_watts", "maintenance_per_year", "standing_charge_per_hour"),
+)
 
 
 def _with(machine: Machine, name: str, value: float) -> Machine:
@@ -323,3 +313,36 @@ def _with(machine: Machine, name: str, value: float) -> Machine:
     if name == "purchase_price":
         changed["residual_value"] = min(machine.residual_value, value)
     return replace(machine, **changed)
+
+
+def flat_price(prices: PriceInputs, given: float | None) -> float:
+    """One price of electricity for years to come."""
+    if given is not None:
+        return given
+    price = flat_value(prices.electricity)
+    if price is not None:
+        return price
+    problem = "no price is known"
+    place = f"region {prices.region}" if prices.region else None
+    raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")
+
+
+def preset(
+    given: Scenario | Mapping[str, Any] | Preset, machine: Machine, price_per_kwh: float, pue_ratio: float
+) -> Preset:
+    """A way to encode on the machine: at the power, the speed and the bitrate that a scenario measured."""
+    if isinstance(given, Preset):
+        return given
+    scenario = as_scenario(given)
+    measured = {
+        "mean power": derived.mean_watts(scenario),
+        "hours of video an hour": derived.stream_hours_per_hour(scenario),
+        "bitrate (a ladder has several)": derived.delivered_kbps(scenario),
+    }
+    for name, value in measured.items():
+        if value is None:
+            raise PricingError(f"its {name} is not known", subject=f"scenario {scenario.name}")
+    watts, streams, kbps = (value or 0.0 for value in measured.values())
+    busy = replace(machine, mean_watts=watts, streams=streams)
+    cost = hourly_cost(busy, price_per_kwh, pue_ratio).machine / streams
+    return Preset(cost_per_stream_hour=cost, bitrate_kbps=kbps)

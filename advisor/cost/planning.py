@@ -37,13 +37,13 @@ def _mean(given: SourcedSchedule | None, now: float) -> SourcedSchedule | None:
         end = span[1] if math.isfinite(span[1]) else now
         start = max(span[0], end - _MONTH_SECONDS)
     pieces = list(given.schedule.pieces(start, end))
-    known = [(until - since, value) for since, until, value in pieces if value is not None]
-    seconds = sum(length for length, _ in known)
+    stretches = [(until - since, value) for since, until, value in pieces if value is not None]
+    seconds = sum(length for length, _ in stretches)
     if not seconds:
         return None
-    mean = sum(length * value for length, value in known) / seconds
-    told = _told(seconds, end - start - seconds, end, now)
-    return replace(given, schedule=Flat(mean), source=f"{given.source}; {told}")
+    mean = sum(length * value for length, value in stretches) / seconds
+    about_mean = _told(seconds, end - start - seconds, end, now)
+    return replace(given, schedule=Flat(mean), source=f"{given.source}; {about_mean}")
 
 
 def _told(seconds: float, hole_seconds: float, end: float, now: float) -> str:

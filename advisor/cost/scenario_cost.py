@@ -8,22 +8,12 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.cost.carbon import functional_units, sci_grams_per_unit
+from advisor.cost.carbon import sci_grams_per_unit
 from advisor.cost.formulas import HOURS_PER_MONTH, JOULES_PER_KWH
 from advisor.cost.power_curve import load_curve, weighted_total
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
-from advisor.results import Scenario
-from advisor.results.derived import (
-    EnergyUsed,
-    core_seconds,
-    delivered_pixels,
-    duration_seconds,
-    energy,
-    output_seconds,
-    stream_count,
-    watch_hours,
-)
+from advisor.results import Scenario, derived
 
 __all__ = ["REASONS", "UNPRICED_REASONS", "PricesUsed", "ScenarioCost", "ValueOrReasons", "price_scenario"]
 
@@ -144,13 +134,23 @@ class ScenarioCost(Struct, frozen=True, kw_only=True):
 class _Work(Struct, frozen=True):
     scenario: Scenario
     prices: PriceInputs
-    used: EnergyUsed | None
+    used: derived.EnergyUsed | None
     hours: ValueOrReasons
     """Wall hours."""
     stream_hours: float | None
     """Hours of video over all streams."""
     host_threads: int | None
     viewers: float | None
+
+    def of_video(self, figure: ValueOrReasons, amount: float | None, unknown: str) -> ValueOrReasons:
+        """``figure`` over an amount of video. An idle run makes none: that is no reason for anything."""
+        if self.scenario.type == "baseline":
+            return ValueOrReasons(None)
+        return figure.times(1 / amount if amount else None, unknown)
+
+    def per_stream_hour(self, figure: ValueOrReasons) -> ValueOrReasons:
+        """``figure`` over the hours of video of all streams."""
+        return self.of_video(figure, self.stream_hours, "no_video_time")
 
 
 def price_scenario(
@@ -170,8 +170,8 @@ def price_scenario(
     viewers
         How many watch; the scenario's own number where this is None.
     """
-    used = energy(scenario)
-    video = output_seconds(scenario)
+    used = derived.energy(scenario)
+    video = derived.output_seconds(scenario)
     work = _Work(
         scenario,
         prices,
@@ -209,7 +209,7 @@ def price_scenario(
 
 
 def _hours(scenario: Scenario) -> ValueOrReasons:
-    seconds = duration_seconds(scenario)
+    seconds = derived.duration_seconds(scenario)
     if seconds is None:
         return ValueOrReasons(None, ("no_duration",))
     return ValueOrReasons(seconds / 3600) if seconds > 0 else ValueOrReasons(None, ("zero_duration",))
@@ -224,7 +224,6 @@ def _money(work: _Work) -> dict[str, ValueOrReasons]:
         energy = _over_time(work, prices.electricity, "no_price", "outside_tariff")
     total, total_by_load = (_total_cost(energy, part, prices) for part in (compute, by_load))
     rate = total.times(1 / hours.value if hours.value else None, "no_duration")
-    per_hour = 1 / work.stream_hours if work.stream_hours else None
     return {
         "cost_total": total,
         "cost_energy": energy,
@@ -233,10 +232,10 @@ def _money(work: _Work) -> dict[str, ValueOrReasons]:
         "cost_energy_load_aware": energy,
         "cost_compute_load_aware": by_load,
         "cost_total_load_aware": total_by_load,
-        "cost_per_pixel": _per_pixel(scenario, total),
+        "cost_per_pixel": work.of_video(total, derived.delivered_pixels(scenario), "no_pixels"),
         "cost_per_watch_hour": _per_watch_hour(work, total),
-        "cost_per_stream": total.times(1 / max(stream_count(scenario), 1), ""),
-        "cost_per_stream_hour": _of_video(work, total.times(per_hour, "no_video_time")),
+        "cost_per_stream": total.times(1 / max(derived.stream_count(scenario), 1), ""),
+        "cost_per_stream_hour": work.per_stream_hour(total),
         "rate_per_hour": rate,
         "monthly_projection": rate.times(HOURS_PER_MONTH, ""),
     }
@@ -295,7 +294,7 @@ def _machine_cost(work: _Work, *, load_aware: bool = False) -> ValueOrReasons:
         return _sum(ValueOrReasons(None, ("no_rate",)), gpu)
     used = hours
     if load_aware:
-        seconds = core_seconds(work.scenario)
+        seconds = derived.core_seconds(work.scenario)
         used = ValueOrReasons(None, ("no_cpu_time",)) if seconds is None else ValueOrReasons(seconds / 3600)
     return _sum(used.times(rate, ""), gpu)
 
@@ -309,25 +308,11 @@ def _gpu_cost(work: _Work) -> ValueOrReasons:
     return ValueOrReasons(None, ("no_gpu_rate",))
 
 
-def _per_pixel(scenario: Scenario, total: ValueOrReasons) -> ValueOrReasons:
-    if scenario.type == "baseline":
-        return ValueOrReasons(None)
-    pixels = delivered_pixels(scenario)
-    return total.times(1 / pixels if pixels else None, "no_pixels")
-
-
-def _of_video(work: _Work, figure: ValueOrReasons) -> ValueOrReasons:
-    """An idle run makes no video: that is no reason for anything to be missing."""
-    return ValueOrReasons(None) if work.scenario.type == "baseline" else figure
-
-
 def _per_watch_hour(work: _Work, total: ValueOrReasons) -> ValueOrReasons:
-    if work.scenario.type == "baseline":
-        return ValueOrReasons(None)
     if not work.viewers:
-        return ValueOrReasons(None, ("no_viewers" if work.viewers is None else "zero_viewers",))
-    watched = watch_hours(work.scenario, work.viewers)
-    return total.times(1 / watched if watched else None, "no_video_time")
+        nobody = ValueOrReasons(None, ("no_viewers" if work.viewers is None else "zero_viewers",))
+        return work.of_video(nobody, None, "")
+    return work.of_video(total, derived.watch_hours(work.scenario, work.viewers), "no_video_time")
 
 
 def _carbon(work: _Work) -> dict[str, ValueOrReasons]:
@@ -336,17 +321,16 @@ def _carbon(work: _Work) -> dict[str, ValueOrReasons]:
     making = work.prices.embodied
     kgs = (None, None, None) if making is None else (making.kg, making.minimum_kg, making.maximum_kg)
     embodied = [_making(work, kg) for kg in kgs]
-    per_hour = 1 / work.stream_hours if work.stream_hours else None
     used = ValueOrReasons(None, work.hours.reasons or ("no_energy",))
     if work.used is not None and work.hours.value is not None:
         used = ValueOrReasons(work.used.joules * work.prices.pue_ratio / JOULES_PER_KWH)
     return {
-        "facility_kwh_per_stream_hour": _of_video(work, used.times(per_hour, "no_video_time")),
+        "facility_kwh_per_stream_hour": work.per_stream_hour(used),
         "co2_operational_kg": operational,
         "co2_embodied_kg": embodied[0],
         "co2_embodied_minimum_kg": embodied[1],
         "co2_embodied_maximum_kg": embodied[2],
-        "co2_per_stream_hour_kg": _of_video(work, operational.times(per_hour, "no_video_time")),
+        "co2_per_stream_hour_kg": work.per_stream_hour(operational),
         "sci_grams_per_unit": _sci(work, operational, embodied[0]),
     }
 
@@ -365,13 +349,12 @@ def _sci(work: _Work, operational: ValueOrReasons, embodied: ValueOrReasons) -> 
     if operational.value is None or embodied.value is None:
         given = embodied if work.prices.embodied is not None else ValueOrReasons(None, ("no_embodied",))
         return _sum(operational, given)
-    units = functional_units(
-        unit,
-        output_seconds=output_seconds(work.scenario),
-        pixels=delivered_pixels(work.scenario),
-        watch_hours=watch_hours(work.scenario, work.viewers) if work.viewers else None,
-    )
-    reason = {"video_minute": "no_video_time", "gigapixel": "no_pixels", "watch_hour": "no_viewers"}[unit]
+    delivered, size_of_unit, reason = {
+        "video_minute": (derived.output_seconds(work.scenario), 60, "no_video_time"),
+        "gigapixel": (derived.delivered_pixels(work.scenario), 1e9, "no_pixels"),
+        "watch_hour": (derived.watch_hours(work.scenario, work.viewers or 0), 1, "no_viewers"),
+    }[unit]
+    units = delivered / size_of_unit if delivered else None
     score = sci_grams_per_unit(operational.value * 1000, embodied.value * 1000, units)
     return ValueOrReasons(score, () if score is not None else (reason,))
 

@@ -50,7 +50,6 @@ class _Answer(Struct):
 
 
 class _Refusal(Struct):
-    status: str = ""
     error: str = ""
 
 

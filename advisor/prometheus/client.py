@@ -63,7 +63,6 @@ class Connection(Struct, frozen=True, kw_only=True):
     password: str | None = None
     bearer_token: str | None = None
     tenant: str | None = None
-    verify: bool = True
     ca_file: str | None = None
     client_cert: tuple[str, str] | None = None
     timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
@@ -402,7 +401,7 @@ def _session(connection: Connection) -> requests.Session:
         session.auth = _Bearer(connection.bearer_token)
     elif connection.username is not None:
         session.auth = HTTPBasicAuth(connection.username.encode(), (connection.password or "").encode())
-    session.verify = connection.ca_file if connection.ca_file and connection.verify else connection.verify
+    session.verify = connection.ca_file or True
     session.cert = connection.client_cert
     return session
 
@@ -414,11 +413,15 @@ def _retry_after(response: requests.Response) -> float:
 
 def _innermost(exc: BaseException) -> str:
     """The short reason inside the layers of requests and urllib3."""
-    seen: BaseException = exc
+    innermost: BaseException = exc
     while True:
-        inner = getattr(seen, "reason", None) or seen.__cause__ or (seen.args[0] if seen.args else None)
-        if not isinstance(inner, BaseException) or inner is seen:
+        inner = (
+            getattr(innermost, "reason", None)
+            or innermost.__cause__
+            or (innermost.args[0] if innermost.args else None)
+        )
+        if not isinstance(inner, BaseException) or inner is innermost:
             break
-        seen = inner
-    text = getattr(seen, "strerror", None) or str(seen) or type(seen).__name__
+        innermost = inner
+    text = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
     return re.sub(r"^<[^>]*>: ", "", str(text))

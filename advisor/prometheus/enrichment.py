@@ -20,7 +20,7 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
-from advisor.prometheus.power_in_windows import SOURCE, PowerInWindow, ask_power
+from advisor.prometheus.power_in_windows import PowerInWindow, ask_power
 from advisor.prometheus.window_statistics import TimeSpan
 from advisor.results import Run, Scenario
 from advisor.results.derived import duration_seconds, energy, host_mean_watts
@@ -164,25 +164,25 @@ def enrich(
     )
     requests_before = client.requests_sent
     source = f"{client.url} {selector}"
-    seen = cache.get(source, spans) if cache else {}
-    from_cache = len(seen)
-    missing = [span for span in spans if span not in seen]
+    answers_by_span = cache.get(source, spans) if cache else {}
+    from_cache = len(answers_by_span)
+    missing = [span for span in spans if span not in answers_by_span]
     settled = (time.time() if now is None else now) - _SETTLED_SECONDS
     failure = None
     try:
         for answers in ask_power(missing, client, selector=selector):
-            seen |= answers
+            answers_by_span |= answers
             if cache:
                 final = {t: o for t, o in answers.items() if o.power is not None and t.end < settled}
                 cache.put(source, final)
             if progress:
-                progress(len(seen), len(spans))
+                progress(len(answers_by_span), len(spans))
     except PrometheusError as exc:
         failure = str(exc)
         lost = PowerInWindow(reason=f"no power, and {failure}")
-        seen |= dict.fromkeys((span for span in missing if span not in seen), lost)
+        answers_by_span |= dict.fromkeys((span for span in missing if span not in answers_by_span), lost)
     return msgspec.structs.replace(
-        _account(runs, seen),
+        _account(runs, answers_by_span),
         requests=client.requests_sent - requests_before,
         from_cache=from_cache,
         failure=failure,
@@ -203,48 +203,25 @@ def _account(runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]) -> Enr
     skipped: list[Skipped] = []
     filled = []
     for run in runs:
-        answers = {i: _answer(s, seen) for i, s in enumerate(run.scenarios) if lacks_power(s)}
-        with_power = [_filled(s, answers.get(i)) for i, s in enumerate(run.scenarios)]
-        filled.append(_with_idle(run, with_power))
-        for index, answer in answers.items():
-            scenario = filled[-1].scenarios[index]
-            if answer.power is None:
-                reason = answer.reason or "Prometheus saw no power"
-                skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
-            else:
-                enriched.append(Enriched(run.run_id, scenario, answer))
+        scenarios = []
+        for scenario in run.scenarios:
+            if lacks_power(scenario):
+                span = _span(scenario)
+                answer = seen[span] if isinstance(span, TimeSpan) else PowerInWindow(reason=span)
+                scenario = _filled(scenario, answer)
+                if answer.power is None:
+                    reason = answer.reason or "Prometheus saw no power"
+                    skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
+                else:
+                    enriched.append(Enriched(run.run_id, scenario, answer))
+            scenarios.append(scenario)
+        filled.append(msgspec.structs.replace(run, scenarios=tuple(scenarios)))
     return Enrichment(tuple(filled), tuple(enriched), tuple(skipped))
 
 
-def _answer(scenario: Scenario, seen: Mapping[TimeSpan, PowerInWindow]) -> PowerInWindow:
-    span = _span(scenario)
-    return seen[span] if isinstance(span, TimeSpan) else PowerInWindow(reason=span)
-
-
-def _filled(scenario: Scenario, answer: PowerInWindow | None) -> Scenario:
-    if answer is None or answer.power is None:
+def _filled(scenario: Scenario, answer: PowerInWindow) -> Scenario:
+    if answer.power is None:
         return scenario
     return msgspec.structs.replace(
         scenario, power=answer.power, gpu_power=scenario.gpu_power or answer.gpu_power
-    )
-
-
-def _with_idle(run: Run, scenarios: Sequence[Scenario]) -> Run:
-    """The run with idle power and net energy where its baseline tells them."""
-    filled = msgspec.structs.replace(run, scenarios=tuple(scenarios))
-    idle = host_mean_watts(filled.baseline) if filled.baseline else None
-    if idle is None:
-        return filled
-    return msgspec.structs.replace(filled, scenarios=tuple(_net(s, idle) for s in scenarios))
-
-
-def _net(scenario: Scenario, idle: float) -> Scenario:
-    power = scenario.power
-    if power is None or power.source != SOURCE or scenario.type == "baseline":
-        return scenario
-    seconds = duration_seconds(scenario)
-    total = power.total_energy_joules
-    net = None if total is None or seconds is None else total - idle * seconds
-    return msgspec.structs.replace(
-        scenario, power=msgspec.structs.replace(power, idle_watts=idle, net_energy_joules=net)
     )

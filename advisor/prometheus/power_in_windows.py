@@ -31,10 +31,8 @@ from advisor.prometheus.window_statistics import (
 )
 from advisor.results import Power
 
-__all__ = ["SOURCE", "PowerInWindow", "TierTimes", "ask_power", "power_in_window"]
+__all__ = ["PowerInWindow", "TierTimes", "ask_power", "power_in_window"]
 
-SOURCE = "prometheus"
-"""``Power.source`` of what is made here."""
 _JOULES, _WATTS = "rapl_energy_joules_total", "rapl_power_watts"
 _GPU_JOULES, _GPU_WATTS = "gpu_energy_joules_total", "gpu_power_watts"
 _HOST_CPU, _CONTAINER_CPU = "docker_engine_cpu_percent", "docker_container_cpu_seconds_total"
@@ -152,7 +150,11 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
     containers = _container_cpu_seconds(families[_CONTAINER_CPU], span)
     instances = sorted({s.metric.get("instance", "") for s in (*families[_JOULES], *families[_WATTS])})
     if len(instances) != 1:
-        return PowerInWindow(reason=_not_one_machine(instances), container_cpu_seconds=containers)
+        reason = f"Prometheus has no {_JOULES} or {_WATTS} around this window"
+        if instances:
+            machines = f"{len(instances)} machines were measured then ({', '.join(instances)})"
+            reason = f"{machines}: choose one by a selector"
+        return PowerInWindow(reason=reason, container_cpu_seconds=containers)
     tier = _tier(tiers.get(instances[0], ()), span)
     power, notes = _power(span, families[_JOULES], families[_WATTS], "zone", tier)
     if power is None:
@@ -169,12 +171,6 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
     )
 
 
-def _not_one_machine(instances: Sequence[str]) -> str:
-    if not instances:
-        return f"Prometheus has no {_JOULES} or {_WATTS} around this window"
-    return f"{len(instances)} machines were measured then ({', '.join(instances)}): choose one by a selector"
-
-
 def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> dict[str, float]:
     """By container, where the samples cover the span."""
     used: dict[str, float] = defaultdict(float)
@@ -187,11 +183,11 @@ def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> d
 
 def _tier(named: Sequence[tuple[str, Floats]], span: TimeSpan) -> Tier | None:
     """The tier inside a span; modelled as soon as a part of it was."""
-    seen = {tier for tier, _ in named}
-    if len(seen) > 1:
+    tiers = {tier for tier, _ in named}
+    if len(tiers) > 1:
         low, high = span.start - _TIER_SLACK_SECONDS, span.end + _TIER_SLACK_SECONDS
-        seen = {tier for tier, times in named if ((times >= low) & (times <= high)).any()}
-    return "modelled" if "modelled" in seen else "measured" if "measured" in seen else None
+        tiers = {tier for tier, times in named if ((times >= low) & (times <= high)).any()}
+    return "modelled" if "modelled" in tiers else "measured" if "measured" in tiers else None
 
 
 def _power(
@@ -220,7 +216,7 @@ def _power(
     if not math.isfinite(joules):
         return None, ("the samples around this window add up to no number",)
     power = Power(
-        source=SOURCE,
+        source="prometheus",
         tier=tier,
         mean_watts=joules / span.seconds,
         median_watts=spread.median if spread else None,

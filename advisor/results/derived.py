@@ -9,6 +9,7 @@ import itertools
 import re
 import statistics
 from collections.abc import Callable, Collection, Sequence
+from typing import Literal
 
 from msgspec import Struct, structs
 
@@ -28,6 +29,7 @@ __all__ = [
     "gpu_energy_joules",
     "host_mean_watts",
     "idle_watts",
+    "joules_per_video_second",
     "machine_of",
     "mean_watts",
     "net_energy_joules",
@@ -51,6 +53,7 @@ __all__ = [
     "window_energy_joules",
 ]
 
+Part = Literal["power", "gpu_power"]
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
 
@@ -170,22 +173,22 @@ def delivered_megabits(scenario: Scenario) -> float | None:
     >>> delivered_megabits(Scenario(name="a", bitrate="2500k", video_seconds=60.0))
     150.0
     """
-    if scenario.type == "baseline":
-        return None
+    megabits, rates, seconds = _megabits_of_files(scenario), bitrates_kbps(scenario), output_seconds(scenario)
+    return megabits or (sum(rates) * seconds / 1000 if rates and seconds else None)
+
+
+def _megabits_of_files(scenario: Scenario) -> float | None:
+    """By the sizes of all outputs, where they are known."""
     sizes = [output.size_bytes for output in scenario.outputs]
-    if sizes and all(sizes):
-        return sum(size or 0 for size in sizes) * 8 * streams_per_output(scenario) / 1e6 or None
-    rates, seconds = bitrates_kbps(scenario), output_seconds(scenario)
-    return sum(rates) * seconds / 1000 if rates and seconds else None
+    if scenario.type == "baseline" or not sizes or not all(sizes):
+        return None
+    return sum(size or 0 for size in sizes) * 8 * streams_per_output(scenario) / 1e6 or None
 
 
 def reached_kbps(scenario: Scenario) -> float | None:
     """Bitrate of the files, summed over the rungs of a ladder, averaged over streams."""
-    sizes = [(o.size_bytes, o.duration) for o in scenario.outputs]
-    if not sizes or any(size is None or not seconds for size, seconds in sizes):
-        return None
-    total = sum(size * 8 / seconds / 1000 for size, seconds in sizes if size is not None and seconds)
-    return total * streams_per_output(scenario) / max(stream_count(scenario), 1)
+    megabits, seconds = _megabits_of_files(scenario), output_seconds(scenario)
+    return megabits * 1000 / seconds if megabits and seconds else None
 
 
 def delivered_kbps(scenario: Scenario) -> float | None:
@@ -193,14 +196,11 @@ def delivered_kbps(scenario: Scenario) -> float | None:
 
     Which rung of a ladder viewers take is not known.
     """
-    files = [o for o in scenario.outputs if o.size_bytes is not None and o.duration]
     rungs = {(o.resolution, o.bitrate) for o in scenario.outputs}
     asked = bitrates_kbps(scenario)
     if len(rungs) > 1 or len(asked) > 1:
         return None
-    if files and len(files) == len(scenario.outputs):
-        return sum(o.size_bytes or 0 for o in files) * 8 / 1000 / sum(o.duration or 0.0 for o in files)
-    return asked[0] if asked else None
+    return reached_kbps(scenario) or next(iter(asked), None)
 
 
 def stream_hours_per_hour(scenario: Scenario) -> float | None:
@@ -312,6 +312,12 @@ def _host_energy(scenario: Scenario) -> EnergyUsed | None:
     return None
 
 
+def joules_per_video_second(scenario: Scenario) -> float | None:
+    """Joules of the machine for each second of video, over all streams."""
+    used, seconds = energy(scenario), output_seconds(scenario)
+    return used.joules / seconds if used and seconds else None
+
+
 def gpu_energy_joules(scenario: Scenario) -> float | None:
     """Joules of the GPUs over the window, which the host's do not hold; None where no GPU told any."""
     gpu, seconds = _apart_gpu_power(scenario), duration_seconds(scenario)
@@ -373,16 +379,19 @@ def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     None where the run has baselines of which none is valid: the scenario's own figure came from them.
     With GPUs that told their energy it holds theirs too, and is None where that is unknown.
     """
-    host = _idle_watts(scenario, run, "power", host_mean_watts)
+    return _with_gpus(scenario, lambda part: _idle_watts(scenario, run, part))
+
+
+def _with_gpus(scenario: Scenario, figure: Callable[[Part], float | None]) -> float | None:
+    """The host's figure, plus that of the GPUs where they told their energy."""
+    host = figure("power")
     if host is None or gpu_energy_joules(scenario) is None:
         return host
-    gpu = _idle_watts(scenario, run, "gpu_power", _gpu_mean_watts)
-    return None if gpu is None else host + gpu
+    gpus = figure("gpu_power")
+    return None if gpus is None else host + gpus
 
 
-def _idle_watts(
-    scenario: Scenario, run: Run | None, part: str, mean: Callable[[Scenario], float | None]
-) -> float | None:
+def _idle_watts(scenario: Scenario, run: Run | None, part: Part) -> float | None:
     power: Power | None = getattr(scenario, part)
     if _idle_is_spoilt(run):
         return None
@@ -391,7 +400,7 @@ def _idle_watts(
     baseline = run.baseline if run is not None else None
     if baseline is None or _tier(getattr(baseline, part)) != _tier(power):
         return None  # what is modelled less what is measured would be neither
-    return mean(baseline)
+    return host_mean_watts(baseline) if part == "power" else _gpu_mean_watts(baseline)
 
 
 def _tier(power: Power | None) -> str | None:
@@ -411,25 +420,18 @@ def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
 
 def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | None:
     """Energy above idle over the window."""
-    host, gpu = _host_net_joules(scenario, run), gpu_energy_joules(scenario)
-    if host is None or gpu is None:
-        return host
-    idle = _idle_watts(scenario, run, "gpu_power", _gpu_mean_watts)
-    net = _net_joules(scenario.gpu_power, gpu, idle, duration_seconds(scenario), run)
-    return None if net is None else host + net
+    return _with_gpus(scenario, lambda part: _net_joules(scenario, run, part))
 
 
-def _host_net_joules(scenario: Scenario, run: Run | None) -> float | None:
-    total, idle = _host_energy(scenario), _idle_watts(scenario, run, "power", host_mean_watts)
-    seconds = total.covered_seconds if total is not None else None
-    return _net_joules(scenario.power, total.joules if total is not None else None, idle, seconds, run)
-
-
-def _net_joules(
-    power: Power | None, joules: float | None, idle: float | None, seconds: float | None, run: Run | None
-) -> float | None:
+def _net_joules(scenario: Scenario, run: Run | None, part: Part) -> float | None:
+    power: Power | None = getattr(scenario, part)
     if power is not None and power.net_energy_joules is not None and not _idle_is_spoilt(run):
         return power.net_energy_joules
+    joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
+    if part == "power":
+        host = _host_energy(scenario)
+        joules, seconds = (host.joules, host.covered_seconds) if host is not None else (None, None)
+    idle = _idle_watts(scenario, run, part)
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 
 

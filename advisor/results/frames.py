@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError
-from advisor.results.derived import (
-    bitrates_kbps,
-    duration_seconds,
-    energy,
-    machine_of,
-    mean_watts,
-    net_energy_joules,
-    output_ladder,
-    output_seconds,
-    reached_kbps,
-    stream_count,
-    vmaf_mean,
-)
+from advisor.results import derived
 from advisor.results.records import Run, Scenario
 
 if TYPE_CHECKING:
@@ -26,65 +14,54 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "frame_of", "rows_of"]
 
-COLUMNS: dict[str, type] = {
-    **dict.fromkeys(("run_id", "hardware_id", "scenario", "type", "status"), str),
-    "repeat": int,
-    "start_time": float,
-    **dict.fromkeys(("input", "encoder", "encoder_type", "preset", "resolution", "output_ladder"), str),
-    **dict.fromkeys(("asked_bitrate_kbps", "reached_bitrate_kbps", "crf", "fps"), float),
-    **dict.fromkeys(("threads", "streams"), int),
-    **dict.fromkeys(("duration_seconds", "video_seconds", "encode_speed_ratio", "cpu_seconds"), float),
-    "power_tier": str,
-    **dict.fromkeys(("mean_power_watts", "energy_joules", "net_energy_joules"), float),
-    "energy_joules_per_video_second": float,
-    **dict.fromkeys(("vmaf", "psnr_decibels", "ssim_ratio"), float),
-    "validity": str,
+_FIGURES: dict[str, tuple[type, Callable[[Run, Scenario], Any]]] = {
+    "run_id": (str, lambda run, s: run.run_id),
+    "hardware_id": (str, lambda run, s: derived.machine_of(run)),
+    "scenario": (str, lambda run, s: s.name),
+    "type": (str, lambda run, s: s.type),
+    "status": (str, lambda run, s: s.status),
+    "repeat": (int, lambda run, s: s.repeat),
+    "start_time": (float, lambda run, s: s.start_time),
+    "input": (str, lambda run, s: (s.input.name or s.input.path) if s.input else None),
+    "encoder": (str, lambda run, s: s.encoder),
+    "encoder_type": (str, lambda run, s: s.encoder_type),
+    "preset": (str, lambda run, s: s.preset),
+    "resolution": (str, lambda run, s: s.resolution),
+    "output_ladder": (str, lambda run, s: derived.output_ladder(s) or None),
+    "asked_bitrate_kbps": (float, lambda run, s: sum(derived.bitrates_kbps(s)) or None),
+    "reached_bitrate_kbps": (float, lambda run, s: derived.reached_kbps(s)),
+    "crf": (float, lambda run, s: s.crf),
+    "fps": (float, lambda run, s: s.fps),
+    "threads": (int, lambda run, s: s.threads),
+    "streams": (int, lambda run, s: None if s.type == "baseline" else derived.stream_count(s)),
+    "duration_seconds": (float, lambda run, s: derived.duration_seconds(s)),
+    "video_seconds": (float, lambda run, s: derived.output_seconds(s)),
+    "encode_speed_ratio": (float, lambda run, s: s.encode.speed if s.encode else None),
+    "cpu_seconds": (float, lambda run, s: s.cpu_seconds),
+    "power_tier": (str, lambda run, s: used.tier if (used := derived.energy(s)) else None),
+    "mean_power_watts": (float, lambda run, s: derived.mean_watts(s)),
+    "energy_joules": (float, lambda run, s: used.joules if (used := derived.energy(s)) else None),
+    "net_energy_joules": (
+        float,
+        lambda run, s: None if s.type == "baseline" else derived.net_energy_joules(s, run),
+    ),
+    "energy_joules_per_video_second": (float, lambda run, s: derived.joules_per_video_second(s)),
+    "vmaf": (float, lambda run, s: derived.vmaf_mean(s)),
+    "psnr_decibels": (float, lambda run, s: s.psnr_score),
+    "ssim_ratio": (float, lambda run, s: s.ssim_score),
+    "validity": (str, lambda run, s: "; ".join(s.validity)),
 }
+COLUMNS = {name: kind for name, (kind, _) in _FIGURES.items()}
 """Columns of the table with their types, in order. What is not known is empty (null in Parquet)."""
 
 
 def rows_of(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """One row a scenario, each with every one of `COLUMNS`; None is unknown."""
-    return [_row(run, scenario) for run in runs for scenario in run.scenarios]
-
-
-def _row(run: Run, s: Scenario) -> dict[str, Any]:
-    used, video = energy(s), output_seconds(s)
-    joules = used.joules if used else None
-    return {
-        "run_id": run.run_id,
-        "hardware_id": machine_of(run),
-        "scenario": s.name,
-        "type": s.type,
-        "status": s.status,
-        "repeat": s.repeat,
-        "start_time": s.start_time,
-        "input": (s.input.name or s.input.path) if s.input else None,
-        "encoder": s.encoder,
-        "encoder_type": s.encoder_type,
-        "preset": s.preset,
-        "resolution": s.resolution,
-        "output_ladder": output_ladder(s) or None,
-        "asked_bitrate_kbps": sum(bitrates_kbps(s)) or None,
-        "reached_bitrate_kbps": reached_kbps(s),
-        "crf": s.crf,
-        "fps": s.fps,
-        "threads": s.threads,
-        "streams": None if s.type == "baseline" else stream_count(s),
-        "duration_seconds": duration_seconds(s),
-        "video_seconds": video,
-        "encode_speed_ratio": s.encode.speed if s.encode else None,
-        "cpu_seconds": s.cpu_seconds,
-        "power_tier": used.tier if used else None,
-        "mean_power_watts": mean_watts(s),
-        "energy_joules": joules,
-        "net_energy_joules": None if s.type == "baseline" else net_energy_joules(s, run),
-        "energy_joules_per_video_second": joules / video if joules is not None and video else None,
-        "vmaf": vmaf_mean(s),
-        "psnr_decibels": s.psnr_score,
-        "ssim_ratio": s.ssim_score,
-        "validity": "; ".join(s.validity),
-    }
+    return [
+        {name: figure(run, scenario) for name, (_, figure) in _FIGURES.items()}
+        for run in runs
+        for scenario in run.scenarios
+    ]
 
 
 def frame_of(runs: Iterable[Run]) -> DataFrame:

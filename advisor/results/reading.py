@@ -157,23 +157,24 @@ def parse_run(data: bytes, *, run_id: str, subject: str | None = None, keep_samp
             subject=subject,
             field="schema_version",
         )
-    earlier, left = head.schema_version is None, _budget() - len(data)
+    earlier, bytes_left = head.schema_version is None, _budget() - len(data)
     scenarios: list[Scenario] = []
     refused: list[Refused] = []
     room = _MOST_OUTPUTS
     for index, raw in enumerate(head.scenarios):
         try:
             weight = _decoded_bytes(raw, typed=not earlier)
-            _check(weight, left, repeated.get(index))
+            _check(weight, bytes_left, repeated.get(index))
             scenario = _scenario(bytes(raw), room, earlier=earlier)
             if not keep_samples:
                 scenario = _without_samples(scenario)
             room -= len(scenario.outputs)
-            left -= _held_bytes(scenario)
+            bytes_left -= _held_bytes(scenario)
             scenarios.append(scenario)
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as exc:
-            reason = _place(exc, index)
-            refused.append(Refused(index, _name_of(raw), reason + _no_number(reason, bytes(raw))))
+            message, place = _plain(exc)
+            reason = f"scenarios[{index}]{place}: {message}{_no_number(message, bytes(raw))}"
+            refused.append(Refused(index, _name_of(raw), reason))
     return Run(
         run_id=run_id,
         scenarios=tuple(scenarios),
@@ -288,7 +289,7 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
     try:
         _check(_decoded_bytes(data, typed=False), _budget())
     except ValueError as exc:
-        raise ResultFileError(_plain(str(exc)), subject=subject) from cause
+        raise ResultFileError(_plain(exc)[0], subject=subject) from cause
     try:
         document = json.loads(data, parse_constant=str)
         raw: dict[str, Any] = {
@@ -304,8 +305,8 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
 
 
 def _head_error(exc: Exception, subject: str) -> ResultFileError:
-    message, _, place = str(exc).partition(" - at `$.")
-    return ResultFileError(_plain(message), subject=subject, field=place.rstrip("`") or None)
+    message, place = _plain(exc)
+    return ResultFileError(message, subject=subject, field=place.lstrip(".") or None)
 
 
 def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
@@ -333,8 +334,8 @@ def _part(raw: msgspec.Raw, kind: type[T], name: str, subject: str) -> T | None:
     try:
         return _without_nulls(bytes(raw), kind)
     except (*NO_JSON, ValueError) as exc:
-        message, _, place = str(exc).partition(" - at `$")
-        raise ResultFileError(_plain(message), subject=subject, field=f"{name}{place.rstrip('`')}") from exc
+        message, place = _plain(exc)
+        raise ResultFileError(message, subject=subject, field=f"{name}{place}") from exc
 
 
 def _without_nulls(raw: bytes, kind: type[T]) -> T:
@@ -364,9 +365,9 @@ def _contradictions(s: Scenario) -> Iterator[str]:
     if s.samples is not None:
         length = len(s.samples.timestamps)
         for name in ("power_watts", "cpu_usage_cores", "gpu_usage"):
-            found = len(getattr(s.samples, name))
-            if found not in (0, length):
-                yield f"Expected {length} values, one a timestamp, got {found} - at `$.samples.{name}`"
+            count = len(getattr(s.samples, name))
+            if count not in (0, length):
+                yield f"Expected {length} values, one a timestamp, got {count} - at `$.samples.{name}`"
     for number in _numbers(s):
         if not math.isfinite(number):
             yield f"Expected finite numbers, got {number}"
@@ -400,24 +401,23 @@ class _Named(Struct):
     name: Any = None
 
 
-def _place(exc: Exception, index: int) -> str:
-    """``scenarios[2].fps: expected float, got str`` from what msgspec says of ``$.fps``."""
-    message, _, place = str(exc).partition(" - at `$")
-    place = place.rstrip("`")
-    return f"scenarios[{index}]{place}: {_plain(message)}"
-
-
 def _no_number(reason: str, scenario: bytes) -> str:
     """A hint where text was found that `_tolerant_head` may have made of a number."""
-    found = [name for name in ("NaN", "Infinity") if f'"{name}"'.encode() in scenario]
-    return f" ({' and '.join(found)} is no number of JSON)" if found and reason.endswith("got str") else ""
+    constants = [name for name in ("NaN", "Infinity") if f'"{name}"'.encode() in scenario]
+    return (
+        f" ({' and '.join(constants)} is no number of JSON)"
+        if constants and reason.endswith("got str")
+        else ""
+    )
 
 
-def _plain(message: str) -> str:
+def _plain(exc: Exception) -> tuple[str, str]:
+    """What msgspec says in plain words, and the place, such as ``.fps``, that it means by ``$.fps``."""
+    message, _, place = str(exc).partition(" - at `$")
     message = message.replace("`", "").replace(
         f"str matching regex {RESOLUTION_PATTERN!r}", "WIDTHxHEIGHT such as 1280x720"
     )
-    return message[:1].lower() + message[1:]
+    return message[:1].lower() + message[1:], place.rstrip("`")
 
 
 def as_scenario(value: object) -> Scenario:
@@ -434,8 +434,8 @@ def as_scenario(value: object) -> Scenario:
     if isinstance(value, Scenario):
         return value
     if not isinstance(value, Mapping):
-        found = type(value).__name__
-        raise PricingError(f"expected a scenario as result files hold it, found {found}", field="scenario")
+        kind = type(value).__name__
+        raise PricingError(f"expected a scenario as result files hold it, found {kind}", field="scenario")
     plain = msgspec.to_builtins(value, enc_hook=_plain_value, str_keys=True)
     _refuse_non_finite(plain, "scenario")
     text = json.dumps({"scenarios": [{"name": "scenario", **plain}]})

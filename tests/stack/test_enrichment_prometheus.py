@@ -18,6 +18,7 @@ from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import ObservationCache, enrich
 from advisor.results import Power, Run, Scenario, write_run
+from advisor.results.derived import idle_watts, net_energy_joules
 from wattframe.cli import main
 
 pytestmark = [
@@ -176,10 +177,9 @@ def test_the_baselines_power_becomes_every_scenarios_idle_power(client: Promethe
     """34 W idle (30 + 4 of dram); the load of 70 W over 60 s is 4200 J net."""
     idle = _window("idle", 402, 432, type="baseline")
     done = enrich([_run(idle, _load(3))], client, selector='instance="a"')
-    power = done.runs[0].scenarios[1].power
-    assert power is not None
-    assert power.idle_watts == pytest.approx(34.0)
-    assert power.net_energy_joules == pytest.approx(4200, rel=1e-3)
+    run = done.runs[0]
+    assert idle_watts(run.scenarios[1], run) == pytest.approx(34.0)
+    assert net_energy_joules(run.scenarios[1], run) == pytest.approx(4200, rel=1e-3)
 
 
 def test_what_was_modelled_stays_modelled(client: PrometheusClient) -> None:

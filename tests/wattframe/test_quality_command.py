@@ -17,7 +17,6 @@ import pytest
 
 from advisor.video.ffmpeg import find_ffmpeg
 from wattframe.cli import main
-from wattframe.report.frames import thinned
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -234,13 +233,6 @@ def test_a_page_holds_the_same_drawing(run: Run, tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("<!doctype html>")
     assert ">good.mp4</text>" in text
-
-
-def test_a_long_plot_keeps_the_worst_frame() -> None:
-    """10 000 frames, drawn by the worst of each 13: the single bad one is still there."""
-    points = thinned([(n, 3.0 if n == 7777 else 90.0) for n in range(10_000)])
-    assert len(points) == 770
-    assert [point for point in points if point[1] < 90.0] == [(7777, 3.0)]
 
 
 def test_a_program_of_its_own_prints_the_same(videos: Path, run: Run) -> None:

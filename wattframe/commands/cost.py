@@ -117,8 +117,8 @@ def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
     for (words, reason), names in scenarios.items():
         listed = "all" if len(names) == len({one.scenario for one in priced}) else ", ".join(names)
         lines.append(f"No figure for {words} ({listed}): {reason}: {REASONS[reason]}")
-    told = {reason for _, reason in scenarios}
-    partly = dict.fromkeys(reason for one in priced for reason in one.missing if reason not in told)
+    explained = {reason for _, reason in scenarios}
+    partly = dict.fromkeys(reason for one in priced for reason in one.missing if reason not in explained)
     return lines + [f"{reason}: {REASONS[reason]}" for reason in partly]
 
 

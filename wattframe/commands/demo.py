@@ -30,6 +30,7 @@ from advisor.results.derived import energy, mean_watts, vmaf_mean
 from exporters.catalogue import EXPORTERS
 from runner.jobs import SAMPLE
 from wattframe.commands.arguments import application
+from wattframe.console import print_table, shown
 from wattframe.stack.services import check_ports, exporter_services, installed, parse_ports
 
 app = application()
@@ -245,16 +246,12 @@ def _show_enrichment(url: str, run: Run, demo: Demo) -> None:
     _call("retrain", "--results-dir", folder, "--models-dir", models, "--prometheus-url", url)
     with PrometheusClient(url) as client:
         again = enrich([stripped], client).runs[0]
-    sys.stdout.write(f"\n  {'mean watts':<34} {'runner':>8} {'Prometheus':>11} {'apart':>7}\n")
+    rows = []
     for measured, enriched in zip(run.scenarios, again.scenarios, strict=True):
-        watts, seen = mean_watts(measured), mean_watts(enriched)
-        if watts is None or seen is None:
-            sys.stdout.write(
-                f"  {measured.name[:34]:<34} {'unknown' if watts is None else f'{watts:8.2f}'}\n"
-            )
-            continue
-        apart = seen / watts - 1
-        sys.stdout.write(f"  {measured.name[:34]:<34} {watts:8.2f} {seen:11.2f} {apart:+7.1%}\n")
+        watts, enriched_watts = mean_watts(measured), mean_watts(enriched)
+        apart = f"{enriched_watts / watts - 1:+.1%}" if watts and enriched_watts else "-"
+        rows.append((measured.name, shown(watts), shown(enriched_watts), apart))
+    print_table(("mean watts", "runner", "Prometheus", "apart"), rows)
 
 
 def _check(run: Run, demo: Demo) -> None:

@@ -39,10 +39,12 @@ def export(
     """Results as a table, one row a scenario: for a spreadsheet, pandas, DuckDB."""
     if csv_ is None and parquet is None:
         raise InputError("expected --csv FILE or --parquet FILE", subject="export")
-    rows = _Rows(named_paths(paths, results_option))
-    first = next(rows, None)
+    problems: list[str] = []
+    codes: list[int] = []
+    tables = _tables(named_paths(paths, results_option), problems, codes)
+    first = next(tables, None)
     if first is None:
-        raise InputError(rows.problems[-1] if rows.problems else "expected result files, found none")
+        raise InputError(problems[-1] if problems else "expected result files, found none")
     count = 0
     with contextlib.ExitStack() as files:
         writers = [
@@ -50,39 +52,31 @@ def export(
             for path, writer in ((csv_, _csv_writer), (parquet, _parquet_writer))
             if path is not None
         ]
-        for table in itertools.chain([first], rows):
+        for table in itertools.chain([first], tables):
             count += len(table)
             for write in writers:
                 write(table)
-    for problem in rows.problems:
+    for problem in problems:
         note("export", problem)
     for path in filter(None, (csv_, parquet)):
         note("export", f"{count} rows written to {path}")
-    return rows.code
+    return max(codes)
 
 
-class _Rows(Iterator[list[dict[str, Any]]]):
+def _tables(paths: Sequence[Path], problems: list[str], codes: list[int]) -> Iterator[list[dict[str, Any]]]:
     """The rows of one file after another, so that a million scenarios take no more memory than a file's.
 
-    ``problems`` names the files that cannot be read; ``code`` is then that of bad input.
+    ``problems`` gets the files that cannot be read, ``codes`` the exit codes of what was wrong.
     """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.code = 0
-        self.problems: list[str] = []
-        self._files = result_files(paths)
-
-    def __next__(self) -> list[dict[str, Any]]:
-        for path in self._files:
-            try:
-                runs, code = read_runs("export", [path])
-            except InputError as exc:
-                self.problems.append(str(exc))
-                self.code = InputError.exit_code
-                continue
-            self.code = self.code or code
-            return rows_of(runs)
-        raise StopIteration
+    for path in result_files(paths):
+        try:
+            runs, code = read_runs("export", [path])
+        except InputError as exc:
+            problems.append(str(exc))
+            codes.append(exc.exit_code)
+            continue
+        codes.append(code)
+        yield rows_of(runs)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.scenario_cost import REASONS
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
-from advisor.results.derived import machine_of, output_seconds, repeats, trusted
+from advisor.results.derived import machine_of, repeats, trusted
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table, shown
@@ -114,24 +114,24 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
     return measured
 
 
-def _refuse_unknown(wanted: Sequence[str], found: Sequence[str], runs: Sequence[Run]) -> None:
-    known = {s.name for run in runs for s in run.scenarios}
+def _refuse_unknown(wanted: Sequence[str], measured_names: Sequence[str], runs: Sequence[Run]) -> None:
+    all_names = {s.name for run in runs for s in run.scenarios}
     for name in wanted:
-        if name not in found:
-            alike = near(name, known)
-            hint = f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(known))}"
+        if name not in measured_names:
+            alike = near(name, all_names)
+            hint = (
+                f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(all_names))}"
+            )
             raise InputError(hint, subject=f"no finished scenario {name!r}")
 
 
 def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
-    seconds = [output_seconds(s) for s in measured.scenarios]
     planned = model.planned()
     return forecast(
         [planned.price(s) for s in measured.scenarios],
         hardware=measured.machine,
         streams=streams,
         hours_per_month=hours,
-        stream_hours_measured=[None if s is None else s / 3600 for s in seconds],
         budget=budget,
         left_out=measured.left_out,
     )

@@ -53,9 +53,9 @@ def predict(
     never their own. What was never measured (machine, encoder) is flagged and gets no figures.
     """
     planned = None
-    named = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))
-    runs, code = read_runs("predict", named) if named else ([], 0)
-    known, code_of_measured = read_runs("predict", measured) if measured else ([], 0)
+    result_paths = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))
+    runs, code = read_runs("predict", result_paths) if result_paths else ([], 0)
+    measured_runs, code_of_measured = read_runs("predict", measured) if measured else ([], 0)
     if matrix is not None:
         planned = planned_run(
             matrix, input_path=input_, hardware_id=hardware_id, media_seconds=media_duration
@@ -64,11 +64,11 @@ def predict(
     predictions = predict_runs(
         models_dir,
         runs,
-        measured=known,
+        measured=measured_runs,
         hardware_id=hardware_id if matrix is None else None,
         confidence=confidence,
     )
-    for run in (*runs, *known):
+    for run in (*runs, *measured_runs):
         for s in run.scenarios:
             if s.validity and s.type != "baseline" and s.power is not None:
                 reasons = ", ".join(s.validity)

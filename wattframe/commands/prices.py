@@ -45,9 +45,11 @@ def takes_prices(*without: str) -> Callable[[Command], Command]:
             prices = PriceOptions(**{flag.name: given.pop(flag.name) for flag in flags})
             return command(prices=prices, **given)
 
-        own = [p for p in signature(command, eval_str=True).parameters.values() if p.name != "prices"]
-        run.__signature__ = Signature([*own, *flags])  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in [*own, *flags]}
+        own_parameters = [
+            p for p in signature(command, eval_str=True).parameters.values() if p.name != "prices"
+        ]
+        run.__signature__ = Signature([*own_parameters, *flags])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in [*own_parameters, *flags]}
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         return run
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +23,7 @@ from wattframe.commands.arguments import Cluster, ClusterTls, Json, application
 from wattframe.console import note, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from advisor.quality.frames import Frame
     from advisor.quality.measure import Measurement
@@ -51,8 +49,6 @@ _FIELDS = (
 )
 _WORST_SCENES = 3
 _HEADINGS = {"ms_ssim": "MS-SSIM", "vif": "VIF", "cambi": "CAMBI"}
-
-Report = Callable[[int, int], None]
 
 
 class Scored(Struct, frozen=True):
@@ -183,7 +179,12 @@ def quality(
     if plot is not None:
         from wattframe.report.frames import write_plot
 
-        write_plot(plot, [(_name(s.quality.distorted), _vmaf_points(s)) for s in scored if s.frames])
+        encodes = []
+        for one in scored:
+            points = [(frame.number, frame.vmaf) for frame in one.frames if frame.vmaf is not None]
+            if one.frames:
+                encodes.append((_name(one.quality.distorted), points))
+        write_plot(plot, encodes)
     if frames is not None:
         _write_frames(frames, scored)
     if problems:
@@ -245,10 +246,6 @@ def _raw(size: str | None, rate: str | None, pixel_format: str | None) -> RawFor
     )
 
 
-def _vmaf_points(scored: Scored) -> list[tuple[int, float]]:
-    return [(frame.number, frame.vmaf) for frame in scored.frames if frame.vmaf is not None]
-
-
 def _write_frames(path: Path, scored: Sequence[Scored]) -> None:
     from advisor.common.atomic import write_atomically
     from advisor.quality.frames import frames_as_csv, frames_as_json
@@ -286,16 +283,21 @@ def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: 
         for at in range(0, len(places), each)
     ]
 
-    def group(places: Sequence[int], report: Report) -> list[Scored]:
-        def advance(done: int, total: int) -> None:
-            if stop.is_set():
-                raise KeyboardInterrupt
-            report(done, total)
+    with progress("{task.completed}/{task.total}") as bars:
+        tasks = []
+        for first, *others in groups:
+            more = f" and {len(others)} more" if others else ""
+            tasks.append(bars.add_task(f"{pairs[first].distorted.name}{more}", total=None))
 
-        return _group([pairs[place] for place in places], program, threads, advance)
+        def group(places: Sequence[int], task: TaskID) -> list[Scored]:
+            def advance(done: int, total: int) -> None:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                bars.update(task, completed=done, total=total)
 
-    with _progress([[pairs[n].distorted for n in g] for g in groups]) as reports:
-        parts = _in_threads(group, groups, reports, workers=jobs, stop=stop)
+            return _group([pairs[place] for place in places], program, threads, advance)
+
+        parts = _in_threads(group, groups, tasks, workers=jobs, stop=stop)
     scored = dict(zip(itertools.chain(*groups), itertools.chain(*parts), strict=True))
     return [scored[place] for place in range(len(pairs))]
 
@@ -313,7 +315,9 @@ def _in_threads(
             raise
 
 
-def _group(pairs: Sequence[OwnPair], ffmpeg: str, threads: int, report: Report) -> list[Scored]:
+def _group(
+    pairs: Sequence[OwnPair], ffmpeg: str, threads: int, report: Callable[[int, int], None]
+) -> list[Scored]:
     """Of pairs of one reference."""
     from advisor.quality.measure import measure_all
 
@@ -380,19 +384,6 @@ def _score_elsewhere(
 def _cache_folder() -> Path:
     """The user's, which the QoE exporter uses too."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wattframe" / "quality"
-
-
-@contextlib.contextmanager
-def _progress(groups: Sequence[Sequence[Path]]) -> Iterator[list[Report]]:
-    """A function per group that moves its bar."""
-    with progress("{task.completed}/{task.total}") as bars:
-        names = [f"{g[0].name} and {len(g) - 1} more" if len(g) > 1 else g[0].name for g in groups]
-        tasks = [bars.add_task(name, total=None) for name in names]
-        yield [partial(_advance, bars, task) for task in tasks]
-
-
-def _advance(bars: Progress, task: TaskID, done: int, total: int) -> None:
-    bars.update(task, completed=done, total=total)
 
 
 def _show(scored: Sequence[Scored], *, as_json: bool, extras: bool, scenes: bool) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from advisor.advice.bjontegaard import pair_deltas
 from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
-from advisor.advice.encoder_deltas import pair_deltas
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError

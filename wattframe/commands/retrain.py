@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from advisor.common.exit import printable
@@ -16,10 +13,11 @@ from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from advisor.prometheus.client import Connection
 from advisor.regression import registry
+from wattframe.commands.arguments import Json, ModelsDir, application
+from wattframe.console import print_json, progress
 from wattframe.retraining import RetrainOptions, RetrainReport, retrain, summary, watch
-from wattframe.retraining.load import Progress
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = application()
 
 
 @app.command()
@@ -27,9 +25,7 @@ def command(
     results_dir: Annotated[Path, typer.Option(envvar="RESULTS_DIR", help="Folder of result files.")] = Path(
         "test_results"
     ),
-    models_dir: Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")] = Path(
-        "models"
-    ),
+    models_dir: ModelsDir = Path("models"),
     prometheus_url: Annotated[
         str | None, typer.Option(envvar="PROMETHEUS_URL", help="Where scenarios without power find it.")
     ] = None,
@@ -66,7 +62,7 @@ def command(
         float | None,
         typer.Option("--watch", min=0.1, help="Look for new results every so many seconds, until Ctrl-C."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the account as one JSON document.")] = False,
+    json_: Json = False,
 ) -> int:
     """Enrich results from Prometheus, fit models, validate, promote."""
     if rollback:
@@ -98,45 +94,24 @@ def command(
         margin=margin,
         force=force,
     )
-    with _bar() as progress:
+
+    def tell(report: RetrainReport) -> None:
+        if json_:
+            print_json(report)
+        else:
+            sys.stdout.write(printable(summary(report)))
+        sys.stdout.flush()
+
+    with progress("{task.completed}/{task.total}") as bars:
+        task = bars.add_task("asking Prometheus", total=None, visible=False)
+
+        def answered(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total, visible=done < total)
+
         if watch_seconds is not None:
-            watch(options, watch_seconds, _note, lambda report: _tell(report, json_), progress)
-        _tell(retrain(options, _note, progress), json_)
+            watch(options, watch_seconds, _note, tell, answered)
+        tell(retrain(options, _note, answered))
     return 0
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Progress | None]:
-    """A bar of the windows that Prometheus has answered, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("asking Prometheus"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task("windows", total=None)
-
-    def progress(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-        if done == total:
-            bar.stop()
-
-    try:
-        yield progress
-    finally:
-        bar.stop()
-
-
-def _tell(report: RetrainReport, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
-    else:
-        sys.stdout.write(printable(summary(report)))
-    sys.stdout.flush()
 
 
 def _note(line: str) -> None:

@@ -79,7 +79,7 @@ def tco(
             utilisation_ratio=utilisation,
         )
 
-    named: dict[str, Any] = {
+    chosen_scenarios: dict[str, Any] = {
         option: _named(runs, name, f"--{option}")
         for option, name in (("scenario", scenario), ("faster", faster), ("slower", slower))
     }
@@ -101,7 +101,7 @@ def tco(
             cloud_cost_per_hour=cloud_cost_per_hour,
             cloud_streams=cloud_streams,
             gpu=gpu,
-            **named,
+            **chosen_scenarios,
         )
 
     analyses = [one(model) for model in regional.models]
@@ -117,12 +117,12 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
     if name is None:
         return None
     scenarios = [s for run in runs for s in published(run) if s.status == "ok"]
-    named = [s for s in scenarios if s.name == name]
-    if not named:
+    of_that_name = [s for s in scenarios if s.name == name]
+    if not of_that_name:
         alike = near(name, [s.name for s in scenarios])
         hint = f"; near are {', '.join(alike)}" if alike else ""
         raise InputError(f"no finished scenario {name!r} in the result files{hint}", subject=option)
-    newest = max(named, key=lambda s: s.start_time or 0.0)
+    newest = max(of_that_name, key=lambda s: s.start_time or 0.0)
     if newest.validity:
         note("tco", f"{name} is not valid, used all the same: {', '.join(newest.validity)}")
     return newest

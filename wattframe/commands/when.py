@@ -12,7 +12,7 @@ from advisor.cost.checks import Checker
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.tariffs.provider_files import unix_seconds
-from advisor.cost.tariffs.schedule import SourcedSchedule, covered
+from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, covered
 from advisor.cost.when_to_run import Hours, best_hours, best_window
 from advisor.errors import InputError
 from wattframe.commands.arguments import Json, application
@@ -59,7 +59,7 @@ def when(
 
 def _span(given: SourcedSchedule, start: str | None, within: float) -> tuple[float, float] | None:
     """From when to when to look; None for what never changes."""
-    if given.is_flat:
+    if isinstance(given.schedule, Flat):
         return None
     first, last = covered(given.schedule) or (float("-inf"), float("inf"))
     now = time.time()

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from advisor.energy.cpu import CpuTimes, cpu_times
 from advisor.energy.gpu import open_gpus
@@ -77,7 +77,6 @@ def machine(
     sleep(seconds)
     after, busy_after = read_machine_state(procfs, sysfs), cpu_times(procfs)
     this = host(procfs, sysfs)
-    rates = _rates(before, after, busy_before, busy_after, seconds)
     findings: dict[str, Any] = {
         "hardware_id": this.hardware_id,
         "cpu_model": this.cpu_model,
@@ -85,21 +84,15 @@ def machine(
         "threads": this.threads,
         "virtual": this.virtual,
         "governors": sorted(set(after.governors)),
-        **rates,
+        **_rates(before, after, busy_before, busy_after, seconds),
         "thermal_events": after.thermal_events,
     }
-    return {**findings, "advice": _machine_advice(findings, rates)}
-
-
-class _Rates(TypedDict):
-    busy_cores: float | None
-    steal_ratio: float | None
-    throttled_ratio: float | None
+    return {**findings, "advice": _machine_advice(findings)}
 
 
 def _rates(
     before: MachineState, after: MachineState, start: CpuTimes | None, end: CpuTimes | None, seconds: float
-) -> _Rates:
+) -> dict[str, float | None]:
     busy = steal = throttled = None
     if start is not None and end is not None and end.total_seconds > start.total_seconds:
         busy = (end.busy_seconds - start.busy_seconds) / seconds
@@ -110,8 +103,9 @@ def _rates(
     return {"busy_cores": busy, "steal_ratio": steal, "throttled_ratio": throttled}
 
 
-def _machine_advice(findings: dict[str, Any], rates: _Rates) -> list[str]:
+def _machine_advice(findings: dict[str, Any]) -> list[str]:
     advice = []
+    busy_cores, steal_ratio = findings["busy_cores"], findings["steal_ratio"]
     if findings["virtual"]:
         advice.append(
             "a virtual machine: its neighbours share the CPU; for figures to publish measure on bare metal"
@@ -121,13 +115,13 @@ def _machine_advice(findings: dict[str, Any], rates: _Rates) -> list[str]:
         advice.append(
             f"frequency governor {', '.join(odd)}: 'cpupower frequency-set -g performance' is steadier"
         )
-    if rates["busy_cores"] is not None and rates["busy_cores"] > OTHER_LOAD_CORES:
-        advice.append(f"{rates['busy_cores']:.2f} cores are busy now: stop what runs before measuring")
-    if rates["steal_ratio"] is not None and rates["steal_ratio"] > STEAL_RATIO:
+    if busy_cores is not None and busy_cores > OTHER_LOAD_CORES:
+        advice.append(f"{busy_cores:.2f} cores are busy now: stop what runs before measuring")
+    if steal_ratio is not None and steal_ratio > STEAL_RATIO:
         advice.append(
-            f"the hypervisor takes {rates['steal_ratio']:.1%} of the CPU time: windows will be marked 'steal'"
+            f"the hypervisor takes {steal_ratio:.1%} of the CPU time: windows will be marked 'steal'"
         )
-    if rates["throttled_ratio"]:
+    if findings["throttled_ratio"]:
         advice.append("this control group has a CPU limit that holds it back now: raise cpu.max")
     if findings["thermal_events"]:
         advice.append(
@@ -138,17 +132,17 @@ def _machine_advice(findings: dict[str, Any], rates: _Rates) -> list[str]:
 
 def ffmpeg(explicit: str | None = None) -> dict[str, Any]:
     """The binary that would be used, and which of the encoders and models it has."""
-    nothing: dict[str, Any] = {
-        "path": None,
-        "version": None,
-        "encoders": [],
-        "unavailable": {},
-        "vmaf_models": [],
-    }
     try:
         path = find_ffmpeg(explicit)
         able, models = capabilities(path), vmaf_models(path)
     except WattframeError as exc:
+        nothing: dict[str, Any] = {
+            "path": None,
+            "version": None,
+            "encoders": [],
+            "unavailable": {},
+            "vmaf_models": [],
+        }
         return {**nothing, "advice": [str(exc)]}
     listed = [encoder for encoder in ENCODERS.values() if encoder.name in able.encoders]
     problems = {e.name: p for e in listed if e.kind == "gpu" and (p := device_problem(e, path)) is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from msgspec import Struct
 from advisor.advice.configuration import Option, Recommendation
 from advisor.advice.from_results import options_of
 from advisor.advice.recommender import Constraints, TranscodingRecommender
+from advisor.common.near import near
 from advisor.cost.model import CostModel
 from advisor.errors import InputError, NotEnoughDataError
 from advisor.results import Run
@@ -145,8 +145,8 @@ def _named(options: Sequence[Option], name: str) -> Option:
     option = next((o for o in options if o.scenario == name), None)
     if option is None:
         names = [o.scenario for o in options]
-        near = difflib.get_close_matches(name, names, 3, 0.4) or names
-        raise InputError(f"expected one of {', '.join(near)}; found {name!r}", subject="--baseline")
+        expected = ", ".join(near(name, names) or names)
+        raise InputError(f"expected one of {expected}; found {name!r}", subject="--baseline")
     return option
 
 

@@ -209,20 +209,20 @@ def _series(samples: Samples | None) -> list[tuple[float, float]]:
     return thinned(sorted((t, w) for t, w in pairs if w is not None), _MOST_POINTS)
 
 
-def thinned(series: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+def thinned(series: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
     """At most ``most`` points that keep every peak: the lowest and highest of each stretch, in order.
 
     >>> thinned([(0, 1.0), (1, 9.0), (2, 2.0), (3, 3.0), (4, 0.5), (5, 2.0)], 4)
     [(0, 1.0), (1, 9.0), (3, 3.0), (4, 0.5)]
     """
     if len(series) <= most:
-        return series
+        return list(series)
     size = -(-len(series) * 2 // most)
-    kept: list[tuple[float, float]] = []
+    extremes: list[tuple[float, float]] = []
     for first in range(0, len(series), size):
         stretch = series[first : first + size]
-        kept += sorted({min(stretch, key=lambda p: p[1]), max(stretch, key=lambda p: p[1])})
-    return kept
+        extremes += sorted({min(stretch, key=lambda p: p[1]), max(stretch, key=lambda p: p[1])})
+    return extremes
 
 
 def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None:

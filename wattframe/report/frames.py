@@ -7,10 +7,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
+from wattframe.report.charts import thinned
 from wattframe.report.drawing import COLOURS, chart, drawing, one_line, scale
 from wattframe.report.page import render
 
-__all__ = ["thinned", "write_plot"]
+__all__ = ["write_plot"]
 
 FrameScores = tuple[str, Sequence[tuple[int, float]]]
 """The name of an encode, and frame number and VMAF of each of its frames."""
@@ -18,7 +19,7 @@ FrameScores = tuple[str, Sequence[tuple[int, float]]]
 _MOST_POINTS = 800
 _DASHES = ("-", "--", ":", "-.")
 _TITLE = "VMAF over frames"
-_CAPTION = "A long video is drawn by the worst frame of each step, so that no dip is lost."
+_CAPTION = "A long video is drawn by the worst and the best frame of each step, so that no dip is lost."
 
 
 def write_plot(path: Path, encodes: Sequence[FrameScores]) -> None:
@@ -26,7 +27,7 @@ def write_plot(path: Path, encodes: Sequence[FrameScores]) -> None:
 
     def draw(axes: Axes, narrow: bool) -> None:
         for index, (name, points) in enumerate(encodes):
-            thin = thinned(points)
+            thin = thinned(points, _MOST_POINTS)
             axes.plot(
                 [frame for frame, _ in thin],
                 [score for _, score in thin],
@@ -49,13 +50,3 @@ def write_plot(path: Path, encodes: Sequence[FrameScores]) -> None:
     else:
         text = drawing("frames", _TITLE, draw, height, narrow=False, alone=True)
     path.write_text(text, encoding="utf-8")
-
-
-def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most `_MOST_POINTS`, the worst frame of each step.
-
-    >>> thinned([(0, 90.0), (1, 80.0)])
-    [(0, 90.0), (1, 80.0)]
-    """
-    step = -(-len(points) // _MOST_POINTS)
-    return [min(points[i : i + step], key=lambda point: point[1]) for i in range(0, len(points), step)]

@@ -10,17 +10,7 @@ from advisor.cost.model import CostModel
 from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import REASONS as UNPRICED
 from advisor.cost.scenario_cost import ScenarioCost
-from advisor.results import Run, Scenario
-from advisor.results.derived import (
-    bitrates_kbps,
-    energy,
-    mean_watts,
-    net_energy_joules,
-    output_ladder,
-    output_seconds,
-    reached_kbps,
-    vmaf_mean,
-)
+from advisor.results import Run, Scenario, derived
 from runner.validity import REASONS as DOUBTS
 
 __all__ = ["Row", "doubts", "rows_of", "shared"]
@@ -60,7 +50,7 @@ class Row(Struct, frozen=True, kw_only=True):
     @property
     def asked_kbps(self) -> float | None:
         """The bitrates asked for, summed over a ladder."""
-        return sum(bitrates_kbps(self.scenario)) or None
+        return sum(derived.bitrates_kbps(self.scenario)) or None
 
     @property
     def cost_per_video_hour(self) -> float | None:
@@ -84,27 +74,27 @@ def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
 
 def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
     idle = scenario.type == "baseline"
-    used, video = energy(scenario), output_seconds(scenario)
+    used = derived.energy(scenario)
     return Row(
         scenario=scenario,
         name=scenario.name,
         encoder=scenario.encoder or ("idle" if idle else "unknown"),
         setting=_setting(scenario),
-        reached_kbps=reached_kbps(scenario),
+        reached_kbps=derived.reached_kbps(scenario),
         speed=scenario.encode.speed if scenario.encode else None,
-        watts=mean_watts(scenario),
+        watts=derived.mean_watts(scenario),
         tier=used.tier if used else None,
         joules=used.joules if used else None,
-        net_joules=None if idle else net_energy_joules(scenario, run),
-        joules_per_video_second=used.joules / video if used and video else None,
-        vmaf=vmaf_mean(scenario),
+        net_joules=None if idle else derived.net_energy_joules(scenario, run),
+        joules_per_video_second=derived.joules_per_video_second(scenario),
+        vmaf=derived.vmaf_mean(scenario),
         cost=None if idle else cost,
         remarks=tuple(_remarks(scenario, None if idle else cost)),
     )
 
 
 def _setting(scenario: Scenario) -> str:
-    size = output_ladder(scenario).replace(",", ", ") or scenario.resolution
+    size = derived.output_ladder(scenario).replace(",", ", ") or scenario.resolution
     parts = [scenario.preset, f"crf {scenario.crf:g}" if scenario.crf is not None else None]
     parts += [f"{scenario.threads} threads" if scenario.threads else None]
     parts += [f"{scenario.streams} streams" if (scenario.streams or 1) > 1 else None]

@@ -11,8 +11,6 @@ from advisor.regression.registry import Manifest
 
 __all__ = ["EnrichedRow", "LeftOut", "RetrainOptions", "RetrainReport"]
 
-_PROMOTION_MARGIN = 0.05
-
 
 class RetrainOptions(Struct, frozen=True, kw_only=True):
     """What a retraining is asked to do."""
@@ -23,7 +21,7 @@ class RetrainOptions(Struct, frozen=True, kw_only=True):
     selector: str = ""
     hardware_id: str | None = None
     keep: int = 5
-    margin: float = _PROMOTION_MARGIN
+    margin: float = 0.05
     force: bool = False
     """Promote whatever the comparison says."""
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from advisor.errors import ModelError
 from advisor.regression import registry
+from advisor.regression.features import Case
 from advisor.regression.registry import Manifest
 from wattframe.retraining.account import RetrainOptions, RetrainReport
 
-__all__ = ["former_version", "judged"]
+if TYPE_CHECKING:
+    from advisor.regression.model import TrainedModel  # brings scikit-learn
+
+__all__ = ["held_out", "judged"]
 
 _FEWEST_NEW = 5
 
 
-def former_version(models_dir: Path, home: str) -> str | None:
-    try:
-        return registry.latest_manifest(models_dir, home).version
-    except ModelError:
-        return None
+def held_out(trained: TrainedModel, target: str) -> list[tuple[Case, float]]:
+    """The cases of a target that were predicted by a model without them, and its errors as logarithms."""
+    model = trained.targets[target]
+    cases = [c for c in trained.training if target in c.targets]
+    return [(cases[i], float(e)) for i, e in zip(model.predictor.validated_, model.residuals, strict=True)]
 
 
 def judged(
@@ -68,9 +71,7 @@ def _on_new_rows(
     model = trained.targets.get(name)
     if model is None or not model.predictor.errors_:
         return None, None, 0, None
-    rows = [c for c in trained.training if name in c.targets]
-    held = [(rows[k], e) for k, e in zip(model.predictor.validated_, model.residuals, strict=True)]
-    new = [(c, e) for c, e in held if c.run_id not in manifest.runs]
+    new = [(c, e) for c, e in held_out(trained, name) if c.run_id not in manifest.runs]
     predicted = former.predict([c for c, _ in new]) if new else []
     pairs = [
         (e, np.log(c.targets[name] / p.mean_power_watts.mean))

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from advisor.errors import InputError, ResultFileError
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
-from advisor.results.derived import duration_seconds, energy, idle_watts, mean_watts
+from advisor.results.derived import duration_seconds, energy, idle_watts, machine_of, mean_watts, settings_of
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
 __all__ = ["Note", "Progress", "load", "why_nothing"]
@@ -31,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 def load(
     options: RetrainOptions, report: RetrainReport, note: Note, progress: Progress | None = None
-) -> tuple[list[Case], str | None]:
+) -> tuple[list[Case], str]:
     """Every usable scenario as a case, and the newest run's machine.
 
     Runs are read in groups and dropped again, so that memory holds one group and the cases.
@@ -39,8 +40,8 @@ def load(
     if not options.results_dir.is_dir():
         raise InputError("expected a folder of result files", subject=options.results_dir)
     cases: list[Case] = []
-    seen: set[int] = set()
-    newest: tuple[float, str | None] = (-1.0, None)
+    identities: set[int] = set()
+    newest = (-1.0, "unknown")
     with contextlib.ExitStack() as stack:
         enricher = None
         if options.prometheus is not None:
@@ -50,10 +51,9 @@ def load(
             filled, reasons = enricher.fill(runs) if enricher else (runs, {})
             for run in filled:
                 report.files += 1
-                named = run.host.hardware_id if run.host else None
                 report.noted += _spoilt_idle(run)
-                newest = max(newest, (run.start_time or 0.0, named), key=lambda pair: pair[0])
-                cases += _cases(run, report, seen, reasons)
+                newest = max(newest, (run.start_time or 0.0, machine_of(run)), key=lambda pair: pair[0])
+                cases += _cases(run, report, identities, reasons)
     cases = _of_one_tier(cases, report)
     report.noted += _contradictions(cases)
     return cases, newest[1]
@@ -80,42 +80,33 @@ _Key = tuple[str, str, int]
 """Of a scenario: its run, name and repeat."""
 
 
-class _Enricher:
+class _Enricher(Struct):
     """Asks Prometheus for the scenarios without power, until it has failed twice in a row."""
 
-    def __init__(
-        self,
-        client: PrometheusClient,
-        options: RetrainOptions,
-        report: RetrainReport,
-        note: Note,
-        progress: Progress | None,
-    ) -> None:
-        self._client = client
-        self._selector = options.selector
-        self._cache = ObservationCache(options.models_dir / ".observed.sqlite")
-        self._report = report
-        self._note = note
-        self._progress = progress
-        self._failures: list[str] = []
+    client: PrometheusClient
+    options: RetrainOptions
+    report: RetrainReport
+    note: Note
+    progress: Progress | None
+    failures: int = 0
 
     def fill(self, runs: Sequence[Run]) -> tuple[Sequence[Run], Mapping[_Key, str]]:
         """The runs with the power that could be had, and why it could not for the others."""
         lacking = [(run.run_id, s.name, s.repeat) for run in runs for s in run.scenarios if lacks_power(s)]
         if not lacking:
             return runs, {}
-        if len(self._failures) == _MOST_FAILURES:
-            return runs, dict.fromkeys(lacking, f"no power, and {self._failures[-1]}")
-        self._note(f"asking {self._client.connection.shown_url} for {len(lacking)} scenarios without power")
-        done = enrich(runs, self._client, selector=self._selector, cache=self._cache, progress=self._progress)
+        if self.failures == _MOST_FAILURES:
+            return runs, dict.fromkeys(lacking, f"no power, and {self.report.unanswered}")
+        self.note(f"asking {self.client.connection.shown_url} for {len(lacking)} scenarios without power")
+        cache = ObservationCache(self.options.models_dir / ".observed.sqlite")
+        done = enrich(runs, self.client, selector=self.options.selector, cache=cache, progress=self.progress)
         if done.failure is None:
-            self._failures.clear()
+            self.failures = 0
         else:
             # what was measured by the runner itself is still worth training on
-            self._note(f"not enriched: {done.failure}")
-            self._failures.append(done.failure)
-            self._report.unanswered = done.failure
-        _account(done, self._report)
+            self.note(f"not enriched: {done.failure}")
+            self.failures, self.report.unanswered = self.failures + 1, done.failure
+        _account(done, self.report)
         return done.runs, {(s.run_id, s.scenario, s.repeat): s.reason for s in done.skipped}
 
 
@@ -204,9 +195,7 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
 
 def _identity(s: Scenario, run: Run) -> int:
     """Equal for copies; one of them may have been scored or enriched since it was copied."""
-    machine = run.host.hardware_id if run.host else None
-    settings = (s.encoder, s.preset, s.bitrate, s.crf, s.resolution, s.fps, s.streams)
-    return hash((machine, s.name, s.repeat, s.start_time, s.duration, settings))
+    return hash((machine_of(run), s.name, s.repeat, s.start_time, s.duration, settings_of(s)))
 
 
 def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:
@@ -216,9 +205,13 @@ def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:
         return list(cases)
     rank = {"measured": 0, "modelled": 1, None: 2}
     chosen = min(count, key=lambda tier: (-count[tier], rank[tier]))
-    named = {None: "power of unknown origin", "measured": "measured power", "modelled": "modelled power"}
+    descriptions = {
+        None: "power of unknown origin",
+        "measured": "measured power",
+        "modelled": "modelled power",
+    }
     report.skipped += [
-        LeftOut(c.run_id, c.scenario, f"{named[c.tier]}; the others have {named[chosen]}")
+        LeftOut(c.run_id, c.scenario, f"{descriptions[c.tier]}; the others have {descriptions[chosen]}")
         for c in cases
         if c.tier != chosen
     ]

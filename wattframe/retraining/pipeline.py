@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -15,13 +16,13 @@ from typing import Any
 import msgspec
 
 from advisor.common.atomic import write_atomically
-from advisor.errors import NotEnoughDataError, PrometheusError, WattframeError
+from advisor.errors import ModelError, NotEnoughDataError, PrometheusError, WattframeError
 from advisor.prometheus.client import PrometheusClient
 from advisor.regression import registry
 from advisor.regression.registry import Manifest, TargetReport
 from advisor.results import RESULT_GLOB
 from wattframe.retraining.account import LeftOut, RetrainOptions, RetrainReport
-from wattframe.retraining.judge import former_version, judged
+from wattframe.retraining.judge import held_out, judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
 from wattframe.retraining.summary import not_valid_sentence
 
@@ -47,7 +48,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     began = time.monotonic()
     report = RetrainReport()
     cases, hardware = load(options, report, note, progress)
-    home = options.hardware_id or hardware or "unknown"
+    home = options.hardware_id or hardware
     if not cases:
         raise NotEnoughDataError(f"nothing could be trained: {why_nothing(options, report)}")
     note(f"training on {len(cases)} scenarios")
@@ -56,7 +57,8 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
     trained = train(cases)
     report.noted += _outliers(trained)
     manifest = _manifest(trained, home, report)
-    report.former = former_version(options.models_dir, home)
+    with contextlib.suppress(ModelError):
+        report.former = registry.latest_manifest(options.models_dir, home).version
     manifest = registry.save(options.models_dir, trained, manifest)
     better, reason = judged(options, trained, manifest, report)
     if better or options.force:
@@ -87,20 +89,17 @@ def _card(trained: Any, manifest: Manifest, options: RetrainOptions, drift_ratio
 
 def _outliers(trained: Any) -> list[LeftOut]:
     """Rows whose held-out error is far beyond that of the others."""
-    import numpy as np
-
     outliers = []
-    for name, model in trained.targets.items():
-        errors, kept = model.residuals, model.predictor.validated_
-        typical = float(np.median(np.abs(errors)))
+    for name in trained.targets:
+        errors = held_out(trained, name)
+        typical = statistics.median(abs(error) for _, error in errors) if errors else 0.0
         if len(errors) < 20 or typical <= 0:
             continue
-        rows = [c for c in trained.training if name in c.targets]
-        for i in np.flatnonzero(np.abs(errors) > max(10 * typical, 0.2)):
-            c, ratio = rows[kept[i]], float(np.expm1(errors[i]))
-            side = "above" if ratio > 0 else "below"
-            reason = f"outlier: {name} is {abs(ratio):.0%} {side} similar runs"
-            outliers.append(LeftOut(c.run_id, c.scenario, reason))
+        for case, error in errors:
+            if abs(error) > max(10 * typical, 0.2):
+                ratio, side = math.expm1(error), "above" if error > 0 else "below"
+                reason = f"outlier: {name} is {abs(ratio):.0%} {side} similar runs"
+                outliers.append(LeftOut(case.run_id, case.scenario, reason))
     return outliers
 
 
@@ -116,7 +115,7 @@ def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
             error_ratios=model.errors,
             coverage_ratios=model.coverage,
             rows=len(model.residuals),
-            own_error_ratio=_own_error(trained, name, model),
+            own_error_ratio=_own_error(trained, name),
         )
         for name, model in trained.targets.items()
     }
@@ -141,17 +140,16 @@ def _manifest(trained: Any, home: str, report: RetrainReport) -> Manifest:
     )
 
 
-def _own_error(trained: Any, name: str, model: Any) -> float | None:
+def _own_error(trained: Any, name: str) -> float | None:
     """Standard deviation of held-out errors that configurations of one video do not have in common.
 
     By the differences of every two of a video (the estimator of Shamos, which outliers hardly move); None
     where no video has two.
     """
-    rows = [c for c in trained.training if name in c.targets]
     errors: dict[str, list[float]] = {}
-    for row, error in zip(model.predictor.validated_, model.residuals, strict=True):
-        if rows[row].video is not None:
-            errors.setdefault(rows[row].video, []).append(float(error))
+    for case, error in held_out(trained, name):
+        if case.video is not None:
+            errors.setdefault(case.video, []).append(error)
     groups = [group[:_MOST_OF_A_VIDEO] for group in errors.values()]
     differences = [abs(a - b) for group in groups for a, b in itertools.combinations(group, 2)]
     return _NORMAL_DIFFERENCE * statistics.median(differences) if differences else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from advisor.regression.registry import Manifest
-from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainReport
+from wattframe.retraining.account import LeftOut, RetrainReport
 
 __all__ = ["not_valid_sentence", "summary"]
 
@@ -18,7 +18,8 @@ def summary(report: RetrainReport) -> str:
         + (f" ({report.requests} requests, {report.from_cache} from the cache)" if report.enriched else ""),
         *_listed(
             [
-                "; ".join([f"{e.scenario}: {_watts(e)}, {e.tier or 'tier unknown'}", *e.notes])
+                f"{e.scenario}: {e.mean_power_watts:.2f} W, {e.total_energy_joules:.1f} J, "
+                + "; ".join([e.tier or "tier unknown", *e.notes])
                 for e in report.enriched
             ]
         ),
@@ -43,10 +44,6 @@ def not_valid_sentence(not_valid: Mapping[str, int]) -> str:
     """
     counts = ", ".join(f"{reason} {count}" for reason, count in not_valid.items())
     return f"Not valid, trained on with a quarter of the weight: {counts}"
-
-
-def _watts(row: EnrichedRow) -> str:
-    return f"{row.mean_power_watts:.2f} W, {row.total_energy_joules:.1f} J"
 
 
 def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:

@@ -12,7 +12,7 @@ import ctypes
 import http.client
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,7 +53,6 @@ class Supervisor:
         self._say = say
         self._policy = policy or Policy()
         self._children: dict[str, asyncio.subprocess.Process] = {}
-        self._stop = asyncio.Event()
 
     def run(self, ready: Callable[[], None]) -> int:
         """Serve until SIGINT or SIGTERM; ``ready`` is called once when every service answers.
@@ -68,33 +67,23 @@ class Supervisor:
         return asyncio.run(self._run(ready))
 
     async def _run(self, ready: Callable[[], None]) -> int:
-        loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(self._serve(ready))
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
         try:
-            for service in self._services:
-                await self._start(service)
-            if not await self._or_stop(self._all_answer()):
-                return 0
-            ready()
-            return 1 if await self._or_stop(self._keep_all()) else 0
+            await serving
+        except asyncio.CancelledError:
+            return 0
         finally:
             await self._end_all()
+        return 1
 
-    async def _or_stop(self, work: Coroutine[None, None, None]) -> bool:
-        """Do ``work`` until it is done or a signal comes; whether it was done."""
-        doing, stopped = asyncio.create_task(work), asyncio.create_task(self._stopped())
-        await asyncio.wait({doing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        done = doing.done()
-        for task in (doing, stopped):
-            task.cancel()
-        await asyncio.gather(doing, stopped, return_exceptions=True)
-        if done:
-            doing.result()
-        return done and not self._stop.is_set()
-
-    async def _stopped(self) -> None:
-        await self._stop.wait()
+    async def _serve(self, ready: Callable[[], None]) -> None:
+        for service in self._services:
+            await self._start(service)
+        await self._all_answer()
+        ready()
+        await asyncio.gather(*(self._keep(service) for service in self._services))
 
     async def _start(self, service: Service) -> asyncio.subprocess.Process:
         with self.log(service.name).open("ab") as log:
@@ -132,9 +121,6 @@ class Supervisor:
                 kind = InputError if child.returncode == InputError.exit_code else WorkError
                 raise kind(f"{service.name} ended with code {child.returncode} while starting: {why}")
             await asyncio.sleep(0.1)
-
-    async def _keep_all(self) -> None:
-        await asyncio.gather(*(self._keep(service) for service in self._services))
 
     async def _keep(self, service: Service) -> None:
         loop = asyncio.get_running_loop()

@@ -70,7 +70,7 @@ class RegionalPricing:
             written = (country.alpha_2, country.name, *country.also)
             self._names |= {name.casefold(): code for name in written}
         # what the operator calls a region goes before what it may also be
-        self._names |= {known.casefold(): known for known in self._regions}
+        self._names |= {region_name.casefold(): region_name for region_name in self._regions}
 
     def names(self, provider: str | None = None) -> list[str]:
         """Every region known, or those of ``aws``, ``azure``, ``gcp``, ``country`` or ``operator``."""
@@ -94,9 +94,9 @@ class RegionalPricing:
         """
         name = checked(name, str, field="region", error=PricingError)
         for written in _spellings(name.strip()):
-            known = self._names.get(written.casefold())
-            if known is not None:
-                return self._regions[known]
+            region_name = self._names.get(written.casefold())
+            if region_name is not None:
+                return self._regions[region_name]
         alike = dict.fromkeys(self._names[written] for written in near(name, self._names))
         hint = f"near are {', '.join(alike)}" if alike else "countries go by their letters, such as DEU or DE"
         raise UnknownRegionError(hint, subject=f"no region {name!r}")
@@ -104,9 +104,11 @@ class RegionalPricing:
     def search(self, word: str) -> list[Region]:
         """The regions whose name, provider or country has ``word`` in it."""
         wanted = word.casefold()
-        named = {known for written, known in self._names.items() if wanted in written}
-        named |= {self._names[w.casefold()] for w in _spellings(word) if w.casefold() in self._names}
-        among = named | {n for n, r in self._regions.items() if r.country in named or r.provider == wanted}
+        matching = {region_name for written, region_name in self._names.items() if wanted in written}
+        matching |= {self._names[w.casefold()] for w in _spellings(word) if w.casefold() in self._names}
+        among = matching | {
+            n for n, r in self._regions.items() if r.country in matching or r.provider == wanted
+        }
         return [self._regions[name] for name in sorted(among)]
 
     def price_schedule(self, name: str) -> Schedule:

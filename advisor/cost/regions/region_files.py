@@ -64,9 +64,9 @@ class RegionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> dict[str, Region]:
     """The regions of an operator's file; ``check`` has the currency of prices that do not say theirs."""
     document, check = read_yaml(path, check)
-    given: _RegionsFile = check.convert(document, _RegionsFile)
-    if given.currency is not None:
-        check = replace(check, currency=currency_code(given.currency, subject=path))
+    regions_file: _RegionsFile = check.convert(document, _RegionsFile)
+    if regions_file.currency is not None:
+        check = replace(check, currency=currency_code(regions_file.currency, subject=path))
     regions: dict[str, Region] = {}
 
     def add(name: str, entry: Any) -> None:
@@ -75,7 +75,7 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
         base = _base(name, spec, {**table(), **regions}, check, field)
         regions[base.name] = _with_carbon(_with_price(base, spec, check, field), spec, check, field)
 
-    gather(*(partial(add, name, entry) for name, entry in given.regions.items()))
+    gather(*(partial(add, name, entry) for name, entry in regions_file.regions.items()))
     return regions
 
 

@@ -20,7 +20,6 @@ class Region(Struct, frozen=True, kw_only=True):
     name: str
     provider: str
     country: str | None = None
-    subdivision: str | None = None
     price: SourcedSchedule | None = None
     """Per kWh."""
     carbon: SourcedSchedule | None = None
@@ -74,7 +73,6 @@ def _region(row: Mapping[str, str]) -> Region:
         name=row["region"],
         provider=row["provider"],
         country=row["country"] or None,
-        subdivision=row["subdivision"] or None,
         price=_figure(row, "price_usd_per_kwh", "price", "period", "USD"),
         carbon=_figure(row, "carbon_grams_per_kwh", "carbon", "year"),
         pue_ratio=float(pue) if pue else None,

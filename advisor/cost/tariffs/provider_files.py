@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -19,11 +19,20 @@ from msgspec import Struct
 from advisor.cost.checks import Checker, require_number
 from advisor.errors import PricingError
 
-__all__ = ["Quantity", "Reading", "Readings", "Row", "from_json", "from_table", "from_xml", "unix_seconds"]
+__all__ = [
+    "Asked",
+    "Reading",
+    "Readings",
+    "SeriesKind",
+    "TableRow",
+    "from_json",
+    "from_table",
+    "from_xml",
+    "unix_seconds",
+]
 
-Quantity = Literal["price", "carbon"]
-PER_MWH = 1e-3
-PENCE = 1e-2
+SeriesKind = Literal["price", "carbon"]
+_PER_MWH, _PENCE = 1e-3, 1e-2
 _CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
 """What the columns of European providers call the clock on the wall, summer time included."""
 
@@ -40,20 +49,30 @@ class Reading(NamedTuple):
     """A forecast or an estimate: what was measured goes before it, and so does a later one."""
 
 
-class Readings(Struct, frozen=True, kw_only=True):
+class Readings(Struct, frozen=True):
     """The values of a file and what they are."""
 
-    quantity: Quantity
-    rows: list[Reading]
+    quantity: SeriesKind
     provider: str
-    factor: float = 1.0
-    """What a value is multiplied by to be per kWh, in whole units of the currency."""
-    currency: str | None = None
+    rows: list[Reading]
     zone: str | None = None
     basis: str | None = None
+    currency: str | None = None
+    factor: float = 1.0
+    """What a value is multiplied by to be per kWh, in whole units of the currency."""
 
 
-class Row(NamedTuple):
+def _prices(
+    provider: str,
+    rows: Iterable[Reading],
+    currency: str | None,
+    zone: str | None = None,
+    factor: float = _PER_MWH,
+) -> Readings:
+    return Readings("price", provider, list(rows), zone, currency=currency, factor=factor)
+
+
+class TableRow(NamedTuple):
     """A row of a CSV file."""
 
     line: int
@@ -79,15 +98,38 @@ def unix_seconds(text: str, check: Checker, field: str) -> float:
     return seconds
 
 
-def from_json(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
+class Asked(Struct, frozen=True):
+    """What is read of a file that may hold more, and what checks it."""
+
+    check: Checker
+    zone: str | None = None
+    basis: str | None = None
+    with_vat: bool = True
+    """Of prices that come both ways."""
+
+    def moment(self, text: Any, place: str) -> float:
+        """See `unix_seconds`."""
+        return unix_seconds(str(text), self.check, place)
+
+    def chosen(self, zones: Sequence[str]) -> str:
+        """The zone to read of those in the file."""
+        if self.zone is None and len(zones) == 1:
+            return zones[0]
+        if self.zone is None or self.zone not in zones:
+            found = "" if self.zone is None else f", found {self.zone!r}"
+            raise self.check.error(f"expected one of {', '.join(sorted(zones))}{found}", "zone")
+        return self.zone
+
+
+def from_json(document: Any, asked: Asked) -> Readings | None:
     """What a JSON document of a provider says."""
     shapes = (_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus)
     try:
-        return next(filter(None, (shape(document, check, zone, with_vat) for shape in shapes)), None)
+        return next(filter(None, (shape(document, asked) for shape in shapes)), None)
     except PricingError:
         raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as exc:
-        raise check.error(f"expected the fields of its provider, found otherwise: {exc}") from None
+        raise asked.check.error(f"expected the fields of its provider, found otherwise: {exc}") from None
 
 
 def _entries(document: Any, *names: str) -> list[Any]:
@@ -99,38 +141,27 @@ def _entries(document: Any, *names: str) -> list[Any]:
     return []
 
 
-def _iso(text: Any, check: Checker, place: str) -> float:
-    return unix_seconds(str(text), check, place)
-
-
-def _electricity_maps(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del zone, with_vat
+def _electricity_maps(document: Any, asked: Asked) -> Readings | None:
     entries = _entries(document, "history", "data", "forecast")
     if not entries or "carbonIntensity" not in entries[0]:
         return None
     forecast, rows = "forecast" in document, []
     for i, entry in enumerate(entries):
-        moment = _iso(entry["datetime"], check, f"[{i}].datetime")
+        moment = asked.moment(entry["datetime"], f"[{i}].datetime")
         provisional = forecast or entry.get("isEstimated") is True
         rows.append(Reading(moment, None, entry["carbonIntensity"], f"[{i}]", provisional))
     first = entries[0]
-    return Readings(
-        quantity="carbon",
-        rows=rows,
-        provider="Electricity Maps",
-        zone=document.get("zone") or first.get("zone"),
-        basis=first.get("emissionFactorType", "lifecycle"),
-    )
+    zone, basis = document.get("zone") or first.get("zone"), first.get("emissionFactorType", "lifecycle")
+    return Readings("carbon", "Electricity Maps", rows, zone, basis)
 
 
-def _uk_carbon_intensity(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del with_vat
+def _uk_carbon_intensity(document: Any, asked: Asked) -> Readings | None:
     region = document.get("data") if isinstance(document, dict) else None
     entries = _entries(document, "data")
     if entries and "shortname" in entries[0]:
-        region = _region(entries, zone, check)
+        region = _region(entries, asked)
     elif entries and "regions" in entries[0]:
-        entries = [{**entry, **_region(entry["regions"], zone, check)} for entry in entries]
+        entries = [{**entry, **_region(entry["regions"], asked)} for entry in entries]
         region = entries[0]
     entries = _entries(region, "data") or entries
     if not entries or "intensity" not in entries[0]:
@@ -141,82 +172,72 @@ def _uk_carbon_intensity(document: Any, check: Checker, zone: str | None, with_v
         # regions have forecasts alone
         forecast = intensity.get("actual") is None
         value = intensity["forecast" if forecast else "actual"]
-        start, end = (_iso(entry[name], check, f"[{i}].{name}") for name in ("from", "to"))
+        start, end = (asked.moment(entry[name], f"[{i}].{name}") for name in ("from", "to"))
         rows.append(Reading(start, end, value, f"[{i}].intensity", forecast))
     name = region.get("shortname") if isinstance(region, dict) else None
-    return Readings(
-        quantity="carbon", rows=rows, provider="UK Carbon Intensity", zone=name or "GB", basis="direct"
-    )
+    return Readings("carbon", "UK Carbon Intensity", rows, name or "GB", "direct")
 
 
-def _region(regions: Sequence[Any], zone: str | None, check: Checker) -> Any:
-    name = _chosen([region["shortname"] for region in regions], zone, check)
+def _region(regions: Sequence[Any], asked: Asked) -> Any:
+    name = asked.chosen([region["shortname"] for region in regions])
     return next(region for region in regions if region["shortname"] == name)
 
 
-def _nord_pool(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del with_vat
+def _nord_pool(document: Any, asked: Asked) -> Readings | None:
     entries = _entries(document, "multiAreaEntries")
     if not entries:
         return None
-    zone = _chosen(list(entries[0]["entryPerArea"]), zone, check)
+    zone = asked.chosen(list(entries[0]["entryPerArea"]))
     rows = []
     for i, entry in enumerate(entries):
-        start, end = (_iso(entry[f"delivery{name}"], check, f"[{i}]") for name in ("Start", "End"))
+        start, end = (asked.moment(entry[f"delivery{name}"], f"[{i}]") for name in ("Start", "End"))
         rows.append(Reading(start, end, entry["entryPerArea"][zone], f"[{i}].{zone}"))
-    currency = document["currency"]
-    return Readings(
-        quantity="price", rows=rows, provider="Nord Pool", factor=PER_MWH, currency=currency, zone=zone
-    )
+    return _prices("Nord Pool", rows, document["currency"], zone)
 
 
-def _awattar(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del zone, with_vat
+def _awattar(document: Any, asked: Asked) -> Readings | None:
     entries = _entries(document, "data")
     if not entries or "marketprice" not in entries[0]:
         return None
-    currency = _per_mwh(entries[0]["unit"], check)
-    rows = []
+    rows, currency = [], _per_mwh(entries[0]["unit"], asked.check)
     for i, entry in enumerate(entries):
         start, end = (
-            unix_seconds(str(entry[name] / 1000), check, f"data[{i}].{name}")
+            asked.moment(entry[name] / 1000, f"data[{i}].{name}")
             for name in ("start_timestamp", "end_timestamp")
         )
         rows.append(Reading(start, end, entry["marketprice"], f"data[{i}].marketprice"))
-    return Readings(quantity="price", rows=rows, provider="aWATTar", factor=PER_MWH, currency=currency)
+    return _prices("aWATTar", rows, currency)
 
 
-def _energy_charts(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del zone, with_vat
+def _energy_charts(document: Any, asked: Asked) -> Readings | None:
     times = _entries(document, "unix_seconds")
     if not times or "price" not in document:
         return None
     rows = [
-        Reading(unix_seconds(str(moment), check, f"unix_seconds[{i}]"), None, value, f"price[{i}]")
+        Reading(asked.moment(moment, f"unix_seconds[{i}]"), None, value, f"price[{i}]")
         for i, (moment, value) in enumerate(zip(times, document["price"], strict=True))
     ]
     # where it says none, its documentation does: all its prices are EUR/MWh
-    currency = "EUR" if document["unit"] == "No Unit" else _per_mwh(document["unit"], check)
-    return Readings(quantity="price", rows=rows, provider="Energy-Charts", factor=PER_MWH, currency=currency)
+    currency = "EUR" if document["unit"] == "No Unit" else _per_mwh(document["unit"], asked.check)
+    return _prices("Energy-Charts", rows, currency)
 
 
-def _octopus(document: Any, check: Checker, zone: str | None, with_vat: bool) -> Readings | None:
-    del zone
+def _octopus(document: Any, asked: Asked) -> Readings | None:
     entries = _entries(document, "results")
     if not entries or "valid_from" not in entries[0]:
         return None
-    column = "value_inc_vat" if with_vat else "value_exc_vat"
+    column = "value_inc_vat" if asked.with_vat else "value_exc_vat"
     methods = {entry.get("payment_method") for entry in entries}
     rows = []
     for i, entry in enumerate(entries):
         if entry.get("payment_method") == "NON_DIRECT_DEBIT" and len(methods) > 1:
             continue
-        start = _iso(entry["valid_from"], check, f"results[{i}].valid_from")
+        start = asked.moment(entry["valid_from"], f"results[{i}].valid_from")
         # the rate in force has no end yet
         until = entry["valid_to"]
-        end = math.inf if until is None else _iso(until, check, f"results[{i}].valid_to")
+        end = math.inf if until is None else asked.moment(until, f"results[{i}].valid_to")
         rows.append(Reading(start, end, entry[column], f"results[{i}].{column}"))
-    return Readings(quantity="price", rows=rows, provider="Octopus Energy", factor=PENCE, currency="GBP")
+    return _prices("Octopus Energy", rows, "GBP", factor=_PENCE)
 
 
 def _per_mwh(unit: str, check: Checker) -> str:
@@ -227,20 +248,11 @@ def _per_mwh(unit: str, check: Checker) -> str:
     return match[1].upper()
 
 
-def _chosen(zones: Sequence[str], zone: str | None, check: Checker) -> str:
-    """The zone to read of a file."""
-    if zone is None and len(zones) == 1:
-        return zones[0]
-    if zone is None or zone not in zones:
-        asked = "" if zone is None else f", found {zone!r}"
-        raise check.error(f"expected one of {', '.join(sorted(zones))}{asked}", "zone")
-    return zone
-
-
-def from_xml(text: str, check: Checker, zone: str | None) -> Readings | None:
+def from_xml(text: str, asked: Asked) -> Readings | None:
     """What an XML document of ENTSO-E's transparency platform says (Publication_MarketDocument)."""
     from xml.etree import ElementTree
 
+    check = asked.check
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise check.error("expected XML without a document type")
     try:
@@ -258,7 +270,7 @@ def from_xml(text: str, check: Checker, zone: str | None) -> Readings | None:
     ]
     domain = "out_Domain.mRID"
     zones = list(dict.fromkeys(s.findtext(domain, "") for s in series))
-    zone = _chosen(zones, zone, check) if any(zones) else None
+    zone = asked.chosen(zones) if any(zones) else None
     # the second auction of a day, where there is one, is another market
     first = min((s.findtext(order) or "1" for s in series), default="1")
     rows: list[Reading] = []
@@ -269,23 +281,20 @@ def from_xml(text: str, check: Checker, zone: str | None) -> Readings | None:
         unit = f"{one.findtext('currency_Unit.name')}/{one.findtext('price_Measure_Unit.name')}"
         currencies[_per_mwh(unit, check)] = None
         for period in one.findall("Period"):
-            rows += _period(period, f"TimeSeries {number}", check)
+            rows += _period(period, f"TimeSeries {number}", asked)
     if len(currencies) > 1:
         raise check.error(f"expected one currency, found {', '.join(currencies)}", "currency_Unit.name")
-    currency = next(iter(currencies), None)
-    return Readings(
-        quantity="price", rows=rows, provider="ENTSO-E", factor=PER_MWH, currency=currency, zone=zone
-    )
+    return _prices("ENTSO-E", rows, next(iter(currencies), None), zone)
 
 
-def _period(period: Any, place: str, check: Checker) -> Iterator[Reading]:
+def _period(period: Any, place: str, asked: Asked) -> Iterator[Reading]:
     """A position that is left out has the price of the one before it (curve type A03)."""
     start, end = (
-        _iso(period.findtext(f"timeInterval/{name}"), check, f"{place}, {name}") for name in ("start", "end")
+        asked.moment(period.findtext(f"timeInterval/{name}"), f"{place}, {name}") for name in ("start", "end")
     )
     resolution = re.fullmatch(r"PT(\d+)(M|H)", period.findtext("resolution") or "")
     if resolution is None:
-        raise check.error("expected a resolution such as PT15M", place)
+        raise asked.check.error("expected a resolution such as PT15M", place)
     step = int(resolution[1]) * (60 if resolution[2] == "M" else 3600)
     points = sorted(
         (int(p.findtext("position")), p.findtext("price.amount")) for p in period.findall("Point")
@@ -295,9 +304,7 @@ def _period(period: Any, place: str, check: Checker) -> Iterator[Reading]:
         yield Reading(start + (position - 1) * step, until, amount, f"{place}, Point {position}")
 
 
-def from_table(
-    columns: Sequence[str], rows: Sequence[Row], check: Checker, zone: str | None, basis: str | None
-) -> Readings | None:
+def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -> Readings | None:
     """What a CSV file of a provider says."""
     lowered = {column.casefold(): column for column in columns}
 
@@ -308,56 +315,49 @@ def from_table(
     if time is None:
         return None
     clock = re.search(r"\((\w+)", time)
-    local = _LocalClock(ZoneInfo(_CLOCKS.get(clock[1].upper() if clock else "", "UTC")), check)
+    local = _LocalClock(ZoneInfo(_CLOCKS.get(clock[1].upper() if clock else "", "UTC")), asked.check)
     if time.startswith("MTU"):
-        return _entsoe_table(column, time, rows, local, check, zone)
+        return _entsoe_table(column, time, rows, local, asked)
     if time.startswith("Delivery"):
         areas = {
             match[1]: match[0] for name in columns if (match := re.fullmatch(r"(\S+) \(([A-Z]{3})\)", name))
         }
-        zone = _chosen(list(areas), zone, check)
-        return Readings(
-            quantity="price",
-            rows=list(local.readings(rows, time, areas[zone])),
-            provider="Nord Pool",
-            factor=PER_MWH,
-            currency=areas[zone][-4:-1],
-            zone=zone,
-        )
+        zone = asked.chosen(list(areas))
+        return _prices("Nord Pool", local.readings(rows, time, areas[zone]), areas[zone][-4:-1], zone)
     actual = column(r"^actual carbon intensity")
     if actual is not None:
         readings = list(local.readings(rows, time, actual, column(r"^forecast carbon intensity")))
-        return Readings(
-            quantity="carbon", rows=readings, provider="UK Carbon Intensity", zone="GB", basis="direct"
-        )
-    basis = "direct" if basis == "direct" else "lifecycle"
+        return Readings("carbon", "UK Carbon Intensity", readings, "GB", "direct")
+    basis = "direct" if asked.basis == "direct" else "lifecycle"
     intensity = column(
         r"^carbon intensity.*\(direct" if basis == "direct" else r"^carbon intensity.*\((lca|life)"
     )
     if intensity is None:
         return None
-    name = column("^zone id")
-    zones = list(dict.fromkeys(row.cells[name] for row in rows)) if name else []
-    zone = _chosen(zones, zone, check) if zones else None
-    rows = [row for row in rows if name is None or row.cells[name] == zone]
-    return Readings(
-        quantity="carbon",
-        rows=list(local.readings(rows, time, intensity)),
-        provider="Electricity Maps",
-        zone=zone,
-        basis=basis,
-    )
+    rows, place = _of_one_zone(rows, column("^zone id"), asked)
+    readings = list(local.readings(rows, time, intensity))
+    return Readings("carbon", "Electricity Maps", readings, place, basis)
+
+
+def _of_one_zone(
+    rows: Sequence[TableRow], column: str | None, asked: Asked
+) -> tuple[Sequence[TableRow], str | None]:
+    """The rows of the zone that is asked for, by the column that names it."""
+    zones = list(dict.fromkeys(row.cells[column] for row in rows)) if column else []
+    if column is None or not zones:
+        return rows, None
+    zone = asked.chosen(zones)
+    return [row for row in rows if row.cells[column] == zone], zone
 
 
 def _entsoe_table(
     column: Callable[[str], str | None],
     time: str,
-    rows: Sequence[Row],
+    rows: Sequence[TableRow],
     local: _LocalClock,
-    check: Checker,
-    zone: str | None,
+    asked: Asked,
 ) -> Readings | None:
-    price, area, sequence = column(r"day-ahead price"), column("^area$"), column("^sequence$")
+    price, sequence = column(r"day-ahead price"), column("^sequence$")
     if price is None:
         return None
     unit = re.search(r"[\[(](.*)[\])]", price)
@@ -365,20 +365,11 @@ def _entsoe_table(
     written = unit[1] if unit else ""
     if code and rows and "/" in written:
         written = f"{rows[0].cells[code]}/{written.partition('/')[2]}"
-    zones = list(dict.fromkeys(row.cells[area] for row in rows)) if area else []
-    zone = _chosen(zones, zone, check) if zones else None
-    rows = [row for row in rows if area is None or row.cells[area] == zone]
+    rows, zone = _of_one_zone(rows, column("^area$"), asked)
     if sequence:
         # the second auction of a day, where there is one, is another market
         rows = [row for row in rows if not re.search(r"[2-9]$", row.cells[sequence])]
-    return Readings(
-        quantity="price",
-        rows=list(local.readings(rows, time, price)),
-        provider="ENTSO-E",
-        factor=PER_MWH,
-        currency=_per_mwh(written, check),
-        zone=zone,
-    )
+    return _prices("ENTSO-E", local.readings(rows, time, price), _per_mwh(written, asked.check), zone)
 
 
 class _LocalClock:
@@ -388,7 +379,7 @@ class _LocalClock:
         self._zone, self._check = zone, check
 
     def readings(
-        self, rows: Sequence[Row], time: str, value: str, otherwise: str | None = None
+        self, rows: Sequence[TableRow], time: str, value: str, otherwise: str | None = None
     ) -> Iterator[Reading]:
         """A reading for each row; ``time`` may hold a span, ``otherwise`` fills an empty ``value``."""
         before = float("-inf")

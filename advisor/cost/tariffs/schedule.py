@@ -97,14 +97,14 @@ class StepSeries(Struct, frozen=True):
         usual = [hold_seconds] * len(times) if hold_seconds is not None else _usual_steps(steps)
         longest = 1.0 if hold_seconds is not None else _LONGEST_STEP
         moments: list[float] = []
-        held: list[float | None] = []
+        held_values: list[float | None] = []
         for moment, value, step, hold in zip(times, values, [*steps, 0.0], usual, strict=True):
             moments.append(moment)
-            held.append(value)
+            held_values.append(value)
             if step > hold * longest and value is not None:
                 moments.append(moment + hold)
-                held.append(None)
-        return cls(tuple(moments), tuple(held), usual[-1])
+                held_values.append(None)
+        return cls(tuple(moments), tuple(held_values), usual[-1])
 
     def pieces(self, start: float, end: float) -> Iterator[Piece]:
         """One piece for each value that holds within the window."""
@@ -117,10 +117,6 @@ class StepSeries(Struct, frozen=True):
             until = min(self.times[index] if index < count else last, end)
             yield start, until, self.values[index - 1] if index else None
             start, index = until, min(index + 1, count)
-
-    def age_seconds(self, now: float) -> float:
-        """How long ago the value that holds at ``now`` began; after the end, the last one."""
-        return now - self.times[max(bisect_right(self.times, now) - 1, 0)]
 
 
 def _usual_steps(steps: Sequence[float]) -> list[float]:
@@ -162,11 +158,6 @@ class SourcedSchedule(Struct, frozen=True):
     """The year, or the months, that it stands for."""
     per_hour: float = 0.0
     """Of a price: what an hour costs whatever is used."""
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether it is one value at all times."""
-        return isinstance(self.schedule, Flat)
 
     @property
     def newest_unix_seconds(self) -> float | None:

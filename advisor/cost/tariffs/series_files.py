@@ -22,10 +22,11 @@ from msgspec.structs import replace
 from advisor.cost.checks import Checker, Grams, Number
 from advisor.cost.operator_files import read_text
 from advisor.cost.tariffs.provider_files import (
-    Quantity,
+    Asked,
     Reading,
     Readings,
-    Row,
+    SeriesKind,
+    TableRow,
     from_json,
     from_table,
     from_xml,
@@ -37,7 +38,7 @@ from advisor.errors import PricingError
 __all__ = ["SERIES_SUFFIXES", "read_series", "series_paths"]
 
 SERIES_SUFFIXES = (".csv", ".json", ".xml")
-_COLUMNS: dict[Quantity, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
+_COLUMNS: dict[SeriesKind, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
 _BASES = ("direct", "lifecycle")
 """What providers give; a series of the operator's own is of the basis that he says."""
 _OWN = ""
@@ -57,7 +58,7 @@ def series_paths(folder: Path, names: str | Sequence[str]) -> list[Path]:
 
 def read_series(
     paths: Sequence[Path],
-    quantity: Quantity,
+    quantity: SeriesKind,
     check: Checker,
     *,
     hold_seconds: float | None = None,
@@ -90,7 +91,10 @@ def read_series(
     """
     values: list[tuple[Reading, float | None]] = []
     cells = [replace(check, subject=path, lines={}) for path in paths]
-    parsed = [_parse(Path(str(cell.subject)), quantity, cell, zone, basis, with_vat) for cell in cells]
+    parsed = [
+        _parse(path, quantity, Asked(cell, zone, basis, with_vat))
+        for path, cell in zip(paths, cells, strict=True)
+    ]
     first = parsed[0]
     for cell, given in zip(cells, parsed, strict=True):
         if (given.provider, given.currency, given.zone) != (first.provider, first.currency, first.zone):
@@ -113,24 +117,20 @@ def read_series(
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _parse(
-    path: Path, quantity: Quantity, check: Checker, zone: str | None, basis: str | None, with_vat: bool
-) -> Readings:
-    text, readings = read_text(path), None
+def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
+    text, check, zone, basis = read_text(path), asked.check, asked.zone, asked.basis
     start = text.lstrip()[:1]
     if start == "<":
-        readings = from_xml(text, check, zone)
+        readings = from_xml(text, asked)
     elif start in ("{", "["):
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as exc:
             raise check.error(f"expected JSON: {exc}") from None
-        readings = from_json(document, check, zone, with_vat)
+        readings = from_json(document, asked)
     else:
         columns, rows = _table(text, check)
-        readings = from_table(columns, rows, check, zone, basis)
-        if readings is None:
-            readings = _own_table(columns, rows, quantity, check)
+        readings = from_table(columns, rows, asked) or _own_table(columns, rows, quantity, check)
     if readings is None:
         raise check.error("expected a format of a provider that is known, or timestamp and value as CSV")
     if readings.quantity != quantity:
@@ -142,15 +142,15 @@ def _parse(
     return readings
 
 
-def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
+def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
     """A CSV file with a comma, a semicolon or a tab between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
-    named = re.match(r"sep=([,;\t])\r?\n", text)
+    separator_line = re.match(r"sep=([,;\t])\r?\n", text)
     header = text.partition("\n")[0]
-    delimiter = named[1] if named else max(",;\t", key=header.count)
+    delimiter = separator_line[1] if separator_line else max(",;\t", key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        table = [(lines.line_num, cells) for cells in lines][1 if named else 0 :]
+        table = [(lines.line_num, cells) for cells in lines][1 if separator_line else 0 :]
     except csv.Error as exc:
         raise check.error(f"expected CSV: {exc}", f"line {lines.line_num}") from None
     columns = [name.strip() for name in table[0][1]] if table else []
@@ -168,11 +168,13 @@ def _table(text: str, check: Checker) -> tuple[list[str], list[Row]]:
             raise check.error(problem + hint, f"line {line}")
         # where the comma is not what parts the cells, it is a decimal comma
         texts = cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
-        rows.append(Row(line, dict(zip(columns, texts, strict=True))))
+        rows.append(TableRow(line, dict(zip(columns, texts, strict=True))))
     return columns, rows
 
 
-def _own_table(columns: Sequence[str], rows: Sequence[Row], quantity: Quantity, check: Checker) -> Readings:
+def _own_table(
+    columns: Sequence[str], rows: Sequence[TableRow], quantity: SeriesKind, check: Checker
+) -> Readings:
     column = _COLUMNS[quantity]
     for needed in ("timestamp", column):
         if needed not in columns:
@@ -190,7 +192,7 @@ def _own_table(columns: Sequence[str], rows: Sequence[Row], quantity: Quantity, 
         if after.start <= before.start:
             line = after.place.partition(",")[0]
             raise check.error("expected a time after the one before it", f"{line}, timestamp")
-    return Readings(quantity=quantity, rows=readings, provider=_OWN)
+    return Readings(quantity, _OWN, readings)
 
 
 def _value(row: Reading, given: Readings, check: Checker, allow_negative: bool) -> float | None:
@@ -215,16 +217,16 @@ def _steps(
     # pages of an API overlap
     steps: list[tuple[Reading, float | None]] = []
     for row, value in sorted(values, key=lambda pair: pair[0].start):
-        before, known = steps[-1] if steps else (row, None)
+        before, former_value = steps[-1] if steps else (row, None)
         if not steps or row.start > before.start:
             steps.append((row, value))
-        elif value is None or (row.provisional and known is not None and not before.provisional):
+        elif value is None or (row.provisional and former_value is not None and not before.provisional):
             continue
-        elif known is None or before.provisional:
+        elif former_value is None or before.provisional:
             steps[-1] = (row, value)
-        elif value != known:
+        elif value != former_value:
             moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
-            problem = f"expected one value for {moment}, found {known:g} and {value:g}"
+            problem = f"expected one value for {moment}, found {former_value:g} and {value:g}"
             raise PricingError(problem, field=row.place)
     ends = [row.end for row, _ in steps]
     if not steps or None in ends[:-1]:

@@ -92,11 +92,11 @@ def read_tariff(path: str | os.PathLike[str], check: Checker | None = None) -> S
 
     ``check`` has the currency that a tariff without its own is in.
     """
-    path, given = Path(path), check or Checker()
+    path, options = Path(path), check or Checker()
     if path.suffix.lower() in SERIES_SUFFIXES:
-        return parse_tariff({"series": path.name}, replace(given, subject=path), folder=path.parent)
+        return parse_tariff({"series": path.name}, replace(options, subject=path), folder=path.parent)
     if path.suffix.lower() in (".yaml", ".yml"):
-        document, cells = read_yaml(path, given)
+        document, cells = read_yaml(path, options)
         return parse_tariff(document, cells, folder=path.parent)
     raise PricingError("expected a file that ends in .yaml, .yml, .csv, .json or .xml", subject=path)
 

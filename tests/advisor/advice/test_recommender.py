@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import advisor
+from advisor.advice.bjontegaard import pair_deltas
 from advisor.advice.configuration import Constraints, Option
-from advisor.advice.encoder_deltas import pair_deltas
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.errors import InputError
 

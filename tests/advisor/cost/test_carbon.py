@@ -24,12 +24,6 @@ def test_sci_is_absent_without_functional_units() -> None:
     assert carbon.sci_grams_per_unit(10, 5, 3) == 5
 
 
-def test_functional_units_are_unknown_when_their_quantity_is() -> None:
-    assert carbon.functional_units("gigapixel", pixels=2.5e9) == 2.5
-    assert carbon.functional_units("watch_hour", watch_hours=7) == 7
-    assert carbon.functional_units("video_minute") is None
-
-
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
@@ -48,10 +42,3 @@ def test_functional_units_are_unknown_when_their_quantity_is() -> None:
 def test_what_cannot_be_is_refused_by_name(call: Callable[[], Any], problem: str) -> None:
     with pytest.raises(PricingError, match=problem):
         call()
-
-
-def test_a_dearer_preset_that_saves_nothing_never_pays() -> None:
-    assert formulas.break_even_viewers(1.0, 0.0, 1e-11, 1.0) is None
-    assert formulas.break_even_viewers(1.0, -5.0, 1e-11, 1.0) is None
-    assert formulas.break_even_viewers(0.0, 5.0, 1e-11, 1.0) == 0.0
-    assert formulas.break_even_viewers(-1.0, -5.0, 1e-11, 1.0) is None

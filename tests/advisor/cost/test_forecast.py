@@ -23,7 +23,7 @@ def priced(
     joules: float, *, tier: str = "measured", uncertainty: float | None = None, name: str = "hd"
 ) -> ScenarioCost:
     power = Power(tier=tier, total_energy_joules=joules, uncertainty_ratio=uncertainty)  # type: ignore[arg-type]
-    scenario = Scenario(name=name, duration=3600.0, power=power)
+    scenario = Scenario(name=name, duration=3600.0, video_seconds=3600.0, power=power)
     return CostModel(1.0, 0.0, carbon_grams_per_kwh=500.0).price(scenario)
 
 
@@ -33,7 +33,6 @@ def month(*joules: float, budget: Budget | None = None, **options: object) -> Fo
         repeats,
         streams=2,
         hours_per_month=365,
-        stream_hours_measured=[1.0] * len(repeats),
         budget=budget,
     )
 
@@ -112,32 +111,32 @@ def test_a_hole_is_left_out_of_the_mean_and_said() -> None:
 
 def test_what_is_unknown_stays_unknown() -> None:
     """A repeat without energy brings nothing; no figure is made of nothing."""
-    none = CostModel(1.0, 0.0).price(Scenario(name="hd", duration=3600.0))
-    plan = forecast([none, priced(3.6e6)], streams=1, hours_per_month=1, stream_hours_measured=[1.0, 1.0])
+    none = CostModel(1.0, 0.0).price(Scenario(name="hd", duration=3600.0, video_seconds=3600.0))
+    plan = forecast([none, priced(3.6e6)], streams=1, hours_per_month=1)
     assert plan.cost_month == Interval(pytest.approx(1.0))
     assert plan.measurements == 1
     assert "no_energy" in plan.missing
     assert "no_viewers" not in plan.missing
-    empty = forecast([none], streams=1, hours_per_month=1, stream_hours_measured=[None])
+    empty = forecast([none], streams=1, hours_per_month=1)
     assert (empty.cost_month, empty.cost_over_budget) == (None, None)
 
 
 @pytest.mark.parametrize(("streams", "hours"), [(0, 730), (1, 0), (-1, 730), (float("nan"), 1)])
 def test_a_load_that_cannot_be_is_refused(streams: float, hours: float) -> None:
     with pytest.raises(PricingError, match=r"streams|hours"):
-        forecast([priced(1.0)], streams=streams, hours_per_month=hours, stream_hours_measured=[1.0])
+        forecast([priced(1.0)], streams=streams, hours_per_month=hours)
 
 
-def test_measurements_and_their_hours_belong_together() -> None:
+def test_without_measurements_there_is_no_forecast() -> None:
     with pytest.raises(PricingError, match="repeats: expected measurements"):
-        forecast([priced(1.0)], streams=1, hours_per_month=1, stream_hours_measured=[])
+        forecast([], streams=1, hours_per_month=1)
 
 
 NASTY = 'tricky "name" \\ {{ .Value }}'
 
 
 def test_rules_hold_the_planned_hours_and_escape_names() -> None:
-    plan = forecast([priced(3.6e6, name=NASTY)], streams=4, hours_per_month=100, stream_hours_measured=[1.0])
+    plan = forecast([priced(3.6e6, name=NASTY)], streams=4, hours_per_month=100)
     document = budget_rules([plan, plan], Budget(cost=50.0, co2_kg=2.0))
     cost, co2 = document["groups"][0]["rules"]
     selector = r'{scenario="tricky \"name\" \\ {{ .Value }}",currency="USD"}'
@@ -153,7 +152,7 @@ def test_promtool_accepts_the_rules_and_fires_them(tmp_path: Path) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed")
     plans = [
-        forecast([priced(3.6e6, name=name)], streams=4, hours_per_month=100, stream_hours_measured=[1.0])
+        forecast([priced(3.6e6, name=name)], streams=4, hours_per_month=100)
         for name in (NASTY, "cheap", "dear")
     ]
     path = tmp_path / "rules.yml"

@@ -134,6 +134,23 @@ def test_from_how_many_viewers_a_slower_preset_pays() -> None:
     assert slow.viewers_to_prefer(fast, 0.01) is None
 
 
+@pytest.mark.parametrize(
+    ("cost", "kbps", "viewers"),
+    [(2, 3000, None), (2, 3001, None), (1, 2999, 0), (0.5, 3000, 0), (0.5, 3001, None)],
+)
+def test_a_preset_that_sends_no_less_never_pays(cost: float, kbps: float, viewers: float | None) -> None:
+    """Beside 1 an hour at 3 000 kbit/s; one that is not dearer pays from nobody on."""
+    usual = Preset(cost_per_stream_hour=1, bitrate_kbps=3000)
+    assert usual.viewers_to_prefer(Preset(cost_per_stream_hour=cost, bitrate_kbps=kbps), 0.01) == viewers
+
+
+def test_inputs_swing_only_as_far_as_they_may() -> None:
+    """No machine draws less than 1 W, and none lasts more than 100 years."""
+    done = analyse(Machine(purchase_price=1, mean_watts=1.05, lifetime_years=95), price_per_kwh=0.1)
+    assert done.sensitivity["mean_watts"] == pytest.approx(0.155 / 1.05 * done.shares["electricity"])
+    assert done.sensitivity["lifetime_years"] == pytest.approx((1 / 0.9 - 0.95) * done.shares["capital"])
+
+
 def scenario(name: str, watts: float, size_bytes: int) -> Scenario:
     return Scenario(
         name=name,

@@ -277,7 +277,6 @@ def test_a_series_holds_each_value_and_knows_nothing_beyond() -> None:
         (1200, 1500, None),
     ]
     assert average(series, 0, 900) is None
-    assert series.age_seconds(1000.0) == 100.0
 
 
 def test_a_hole_makes_the_whole_sum_unknown() -> None:
