@@ -25,7 +25,7 @@ from advisor.errors import FfmpegError, InputError
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
-from advisor.quality.queue import Elsewhere, QualityJob, QualityOutcome, QualityQueue, perform
+from advisor.quality.queue import Measure, QualityJob, QualityOutcome, QualityQueue, perform
 from advisor.quality.settings import QualitySettings, known_models
 from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.results.folder import ResultFolder, Shown
@@ -480,7 +480,7 @@ def _queue(options: Namespace) -> QualityQueue | None:
     return QualityQueue(answer, workers=options.workers)
 
 
-def _on_cluster(options: Namespace, ffmpeg: Path) -> Elsewhere:
+def _on_cluster(options: Namespace, ffmpeg: Path) -> Measure:
     from farm.scoring import PatientScoring
 
     def notice(reason: str) -> None:

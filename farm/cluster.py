@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from distributed import Client, Future, KilledWorker, Security, get_worker
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.errors import InputError, WorkError
 
@@ -93,10 +94,10 @@ def security_of(address: str, tls: Path | None) -> Security:
     for file in files.values():
         if not file.is_file():
             raise InputError("no such file", subject=file, field="--cluster-tls")
-    own = {
+    certificates = {
         f"tls_{role}_{name}": str(files[name]) for role in ("client", "worker") for name in ("cert", "key")
     }
-    return Security(require_encryption=True, tls_ca_file=str(files["ca"]), **own)
+    return Security(require_encryption=True, tls_ca_file=str(files["ca"]), **certificates)
 
 
 def is_loopback(host: str) -> bool:
@@ -148,9 +149,8 @@ class Cluster:
     def resources(self) -> list[dict[str, float]]:
         """What each worker has; empty for one that is not ours."""
         try:
-            return [
-                dict(w["resources"]) for w in self._client.scheduler_info(n_workers=-1)["workers"].values()
-            ]
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            return [dict(worker["resources"]) for worker in workers]
         except (OSError, KeyError) as exc:
             raise self._gone() from exc
 
@@ -211,33 +211,25 @@ class Cluster:
             if isinstance(answers[place], KilledWorker):
                 if not again_alone:
                     raise FatalCallError("ended every worker that it ran on")
-                again = Call(f"{call.key}-alone", *(getattr(call, f) for f in Call.__struct_fields__[1:]))
                 with self._gate.alone(check):
-                    (answers[place],) = self._answers([again], check)
+                    (answers[place],) = self._answers([replace(call, key=f"{call.key}-alone")], check)
                 if isinstance(answers[place], KilledWorker):
                     raise FatalCallError("ended every worker that it ran on")
         return answers
 
     def _answers(self, calls: Sequence[Call], check: Callable[[], None]) -> list[Any]:
-        futures = [self._submitted(call) for call in calls]
+        futures = []
+        for call in calls:
+            if self.is_lost:
+                raise self._gone()
+            more = {"resources": call.resources, "priority": call.priority, "pure": True}
+            futures.append(self._client.submit(call.function, *call.arguments, key=call.key, **more))
         try:
             return [self._answer(future, check) for future in futures]
         except BaseException:
             with contextlib.suppress(Exception):
                 self._client.cancel(futures, force=True)
             raise
-
-    def _submitted(self, call: Call) -> Future[Any]:
-        if self.is_lost:
-            raise self._gone()
-        return self._client.submit(
-            call.function,
-            *call.arguments,
-            key=call.key,
-            resources=call.resources,
-            priority=call.priority,
-            pure=True,
-        )
 
     def _answer(self, future: Future[Any], check: Callable[[], None]) -> Any:
         done = threading.Event()

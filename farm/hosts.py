@@ -15,15 +15,15 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.energy.hwmon import read_sensor_rules
 from advisor.errors import InputError, WattframeError
 from advisor.quality.settings import QualitySettings
-from advisor.results import Run, Scenario, write_run
+from advisor.results import Run, write_run
 from advisor.results.derived import host_mean_watts
 from advisor.video.ffmpeg import capabilities
 from farm import versions
 from farm.cluster import HOST, Call, Cluster, ClusterError, FatalCallError, is_wanted
 from farm.site import RemoteFile, file_here, remote_file, site
+from runner.describe import failed_scenario
 from runner.display import Display
 from runner.jobs import SAMPLE, Job
 from runner.preflight import look_at_content, look_at_inputs, missing, unsuitable
@@ -62,7 +62,7 @@ class HostRun(Struct):
     """What became of one host."""
 
     path: Path
-    run: Run | None = None
+    run: Run
     problem: str | None = None
     """Why the rest was not measured."""
 
@@ -71,6 +71,7 @@ def run_on_hosts(
     program: str,
     jobs: Sequence[Job],
     options: argparse.Namespace,
+    energy: EnergySources,
     quality: QualitySettings | None,
     stop: StopRequest,
 ) -> dict[str, HostRun]:
@@ -87,15 +88,14 @@ def run_on_hosts(
     """
     with Cluster(options.cluster, options.cluster_tls) as cluster:
         hosts = _chosen(cluster, options.hosts)
-        energy = EnergySources(
-            idle_watts=options.idle_watts,
-            max_watts=options.max_watts,
-            sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
-            host_rule=options.host_energy,
-        )
         orders = [_order(job, options, energy, quality) for job in jobs]
         runs = {name: _begun(name, options) for name in hosts}
-        say = _Say(program, len(jobs), quiet=options.quiet)
+        guard = threading.Lock()
+
+        def say(name: str, number: int, text: str) -> None:
+            with guard:
+                if not options.quiet:
+                    sys.stderr.write(f"{program}: {name}: {number}/{len(jobs)} {text}\n")
 
         def measure(name: str) -> None:
             try:
@@ -155,7 +155,7 @@ def _begun(name: str, options: argparse.Namespace) -> HostRun:
         if former is not None:
             finished = tuple(s for s in former.scenarios if s.status == "ok")
             return HostRun(options.output_dir / f"{former.run_id}.json", replace(former, scenarios=finished))
-    return HostRun(new_result_path(options.output_dir, host=name))
+    return HostRun(new_result_path(options.output_dir, host=name), Run(run_id="", scenarios=()))
 
 
 def _measure(
@@ -168,31 +168,30 @@ def _measure(
     stop: StopRequest,
 ) -> None:
     """All scenarios of one host, one after another."""
-    done = {(s.name, s.repeat) for s in host_run.run.scenarios} if host_run.run else set()
-    check = _Presence(cluster, name, stop)
+    done = {(s.name, s.repeat) for s in host_run.run.scenarios}
+    check = _presence(cluster, name, stop)
     resources = {versions.code(): float(slots), f"{HOST}{name}": 1.0}
     token = secrets.token_hex(8)
     for number, order in enumerate(orders, 1):
         if (order.job.name, order.job.repeat) in done:
             continue
-        run = host_run.run
-        baseline = run.baseline if run is not None else None
+        run, baseline = host_run.run, host_run.run.baseline
         order = replace(order, baseline_watts=None if baseline is None else host_mean_watts(baseline))
         call = Call(f"measure-{token}-{number}", measure_scenario, (order,), resources, _PRIORITY)
         try:
             (answer,) = cluster.run([call], check, again_alone=False)
         except FatalCallError as exc:
             answer = exc
-        part = answer if isinstance(answer, Run) else Run(run_id="", scenarios=(_failed(order.job, answer),))
+        if isinstance(answer, Run):
+            part = answer
+        else:
+            part = Run(run_id="", scenarios=(failed_scenario(order.job, str(answer)),))
         # the first that was measured says which machine it was
-        about = part if run is None or run.host is None else run
-        former = run.scenarios if run is not None else ()
-        scenarios = (*former, *part.scenarios)
-        _keep(host_run, replace(about, scenarios=scenarios, finished=False))
-        say(
-            name, number, f"{order.job.name}: {', '.join(s.status for s in part.scenarios) or 'not measured'}"
-        )
-    if host_run.run is not None:
+        about = part if run.host is None else run
+        _keep(host_run, replace(about, scenarios=(*run.scenarios, *part.scenarios), finished=False))
+        statuses = ", ".join(scenario.status for scenario in part.scenarios)
+        say(name, number, f"{order.job.name}: {statuses or 'not measured'}")
+    if host_run.run.scenarios:
         _keep(host_run, replace(host_run.run, finished=True))
 
 
@@ -201,58 +200,30 @@ def _keep(host_run: HostRun, run: Run) -> None:
     write_run(host_run.run, host_run.path)
 
 
-def _failed(job: Job, exc: WattframeError) -> Scenario:
-    return Scenario(
-        name=job.name,
-        type=job.type,
-        repeat=job.repeat,
-        status="failed",
-        error=str(exc),
-        start_time=time.time(),
-    )
+def _presence(cluster: Cluster, name: str, stop: StopRequest) -> Callable[[], None]:
+    """A check that raises when the user wants the end, or when a host is gone for long."""
+    seen = looked = time.monotonic()
 
-
-class _Presence:
-    """Raises when the user wants the end, or when a host is gone for long."""
-
-    def __init__(self, cluster: Cluster, name: str, stop: StopRequest) -> None:
-        self._cluster = cluster
-        self._name = name
-        self._stop = stop
-        self._seen = self._looked = time.monotonic()
-
-    def __call__(self) -> None:
-        if self._stop.asked:
+    def check() -> None:
+        nonlocal seen, looked
+        if stop.asked:
             raise KeyboardInterrupt
         now = time.monotonic()
-        if now - self._looked < _CHECK_SECONDS:
+        if now - looked < _CHECK_SECONDS:
             return
-        self._looked = now
-        if self._name in self._cluster.hosts(versions.code()):
-            self._seen = now
-        elif now - self._seen > _GONE_SECONDS:
-            raise ClusterError(f"host {self._name} is gone")
+        looked = now
+        if name in cluster.hosts(versions.code()):
+            seen = now
+        elif now - seen > _GONE_SECONDS:
+            raise ClusterError(f"host {name} is gone")
 
-
-class _Say:
-    """One line for each scenario that is on disk."""
-
-    def __init__(self, program: str, total: int, *, quiet: bool) -> None:
-        self._program = program
-        self._total = total
-        self._quiet = quiet
-        self._guard = threading.Lock()
-
-    def __call__(self, name: str, number: int, text: str) -> None:
-        with self._guard:
-            if not self._quiet:
-                sys.stderr.write(f"{self._program}: {name}: {number}/{self._total} {text}\n")
+    return check
 
 
 def measure_scenario(order: Order) -> Run | WattframeError:
     """Runs on a worker that has the machine for itself: a run of one scenario."""
-    own = site()
-    ffmpeg = Path(own.ffmpeg)
+    machine = site()
+    ffmpeg = Path(machine.ffmpeg)
     try:
         job = order.job
         if order.input is not None:
@@ -281,8 +252,8 @@ def measure_scenario(order: Order) -> Run | WattframeError:
                 session.measure([job], sources, contents)
             if order.quality is not None:
                 session.score(Scorer(ffmpeg, outputs_folder(session.path), order.quality))
-            here = session.run.host
-            named = here and replace(here, name=own.host_name, prometheus_instance=own.prometheus_instance)
-            return replace(session.run, host=named)
+            names = {"name": machine.host_name, "prometheus_instance": machine.prometheus_instance}
+            host = session.run.host
+            return replace(session.run, host=host and replace(host, **names))
     except WattframeError as exc:
         return exc

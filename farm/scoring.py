@@ -16,15 +16,7 @@ from msgspec.structs import replace
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.cache import QualityCache, Record, content_key
 from advisor.quality.measure import Measurement, measure
-from advisor.quality.parts import (
-    Part,
-    PartResult,
-    Prepared,
-    combine,
-    measure_part,
-    parts,
-    prepare,
-)
+from advisor.quality.parts import Part, PartResult, Prepared, combine, measure_part, parts, prepare
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import file_url
 from farm import versions
@@ -76,7 +68,7 @@ class Scoring:
         parts: int | None = None,
         cache: QualityCache | None = None,
     ) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         scores = versions.scores(ffmpeg)
         cluster.slots(versions.code(), "code ")
         self.slots = cluster.slots(scores, "scores ")
@@ -108,18 +100,17 @@ class Scoring:
         try:
             pair = Pair(remote_file(reference), remote_file(distorted), settings)
         except OSError as exc:
-            problem = (
-                "no such file" if isinstance(exc, FileNotFoundError) else f"cannot be read: {exc.strerror}"
-            )
+            missing = isinstance(exc, FileNotFoundError)
+            problem = "no such file" if missing else f"cannot be read: {exc.strerror}"
             raise MediaError(problem, subject=exc.filename) from exc
-        known = self._cache.get(pair.content) if self._cache and pair.content and not frames else None
-        if known is not None and known.quality is not None:
-            return Measurement(replace(known.quality, reference=reference, distorted=distorted), ())
+        record = self._cache.get(pair.content) if self._cache and pair.content and not frames else None
+        if record is not None and record.quality is not None:
+            return Measurement(replace(record.quality, reference=reference, distorted=distorted), ())
         begun = time.monotonic()
         try:
             answer = self._in_parts(pair, check) if self._parts > 1 else None
             if answer is None:
-                (answer,) = self._cluster.run([self._call(pair, measure_pair)], check)
+                (answer,) = self.cluster.run([self._call(pair, measure_pair)], check)
         except FatalCallError as exc:
             raise FfmpegError(f"{distorted}: {exc}") from exc
         if isinstance(answer, WattframeError):
@@ -129,23 +120,14 @@ class Scoring:
         named = replace(answer.quality, reference=reference, distorted=distorted)
         return replace(answer, quality=replace(named, computation_seconds=time.monotonic() - begun))
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the connection has ended."""
-        return self._cluster.is_lost
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._cluster.close()
-
     def _in_parts(self, pair: Pair, check: Callable[[], None]) -> Measurement | None:
         """The pair measured in parts, on several workers; None where one pass is the way."""
-        (prepared,) = self._cluster.run([self._call(pair, prepare_pair)], check)
+        (prepared,) = self.cluster.run([self._call(pair, prepare_pair)], check)
         cut = parts(prepared, self._parts) if isinstance(prepared, Prepared) else []
         if not cut:
             return None
         calls = [self._call(pair, measure_part_of, prepared, part) for part in cut]
-        results = self._cluster.run(calls, check)
+        results = self.cluster.run(calls, check)
         if not all(isinstance(result, PartResult) for result in results):
             return None
         return combine(prepared, cut, results)
@@ -196,8 +178,8 @@ class PatientScoring:
             raise
 
     def _lose(self, exc: ClusterError) -> None:
-        if self._scoring is not None and self._scoring.is_lost:
-            self._scoring.close()
+        if self._scoring is not None and self._scoring.cluster.is_lost:
+            self._scoring.cluster.close()
             self._scoring = None
         if str(exc) != self._problem:
             self._notice(str(exc))
@@ -229,8 +211,8 @@ def measure_part_of(pair: Pair, prepared: Prepared, part: Part) -> PartResult | 
 
 
 def _means() -> dict[str, Any]:
-    own = site()
-    return {"ffmpeg": own.ffmpeg, "threads": own.threads, "nice": own.nice, "progress": _end_unless_wanted}
+    here = site()
+    return {"ffmpeg": here.ffmpeg, "threads": here.threads, "nice": here.nice, "progress": _end_unless_wanted}
 
 
 def _on_files(pair: Pair, work: Callable[[str, str], _T]) -> _T | WattframeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from distributed import Worker, WorkerPlugin, get_worker
+from distributed import WorkerPlugin, get_worker
 from msgspec import Struct
 
 from advisor.common.regular_file import Stamp, stamp_of
@@ -59,9 +59,6 @@ class Site(WorkerPlugin):
         self.paths = paths
         self.host_name = host_name
         self.prometheus_instance = prometheus_instance
-
-    def setup(self, worker: Worker) -> None:
-        """Called by Dask in the worker's process."""
 
     def local(self, path: str) -> str:
         """``path`` as this machine names it: the longest beginning that is known decides."""

@@ -65,7 +65,7 @@ def run_worker(settings: WorkerSettings) -> None:
     there = where.hostname or ""
     ffmpeg = find_ffmpeg(settings.ffmpeg)
     name = settings.name or platform.node()
-    own = Site(
+    plugin = Site(
         str(ffmpeg),
         threads=max(1, len(os.sched_getaffinity(0)) // settings.jobs),
         nice=settings.nice,
@@ -89,7 +89,7 @@ def run_worker(settings: WorkerSettings) -> None:
             dashboard_address=_PAGES,
             dashboard=False,
             silence_logs=logging.CRITICAL,
-            plugins=(own,),
+            plugins=(plugin,),
         )
         async with nanny:
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from advisor.errors import InputError
 from advisor.quality.settings import METRICS
@@ -304,30 +304,16 @@ def spec_of(options: argparse.Namespace) -> Spec:
     ladder = None if options.ladder is None else [_rung(part) for part in options.ladder.split(",")]
     unsaid = options.bitrate is None and options.crf is None and ladder is None and bitrates is None
     streams = (1 if bitrates is not None else 2) if several else 1
+    apart = {"input", "duration", "media_duration", "bitrate", "ladder", "bitrates", "streams"}
+    fields = {*Spec.__struct_fields__} - apart
+    named: dict[str, Any] = {name: value for name, value in vars(options).items() if name in fields}
+    named |= {"type": "multi" if several else "single", "encoder_options": dict(options.encoder_option)}
     return Spec(
-        name=options.name,
-        type="multi" if several else "single",
-        encoder=options.encoder,
-        preset=options.preset,
+        **named,
         bitrate="2500k" if unsaid else options.bitrate,
-        crf=options.crf,
         ladder=ladder,
         bitrates=bitrates,
         streams=options.streams if several and options.streams is not None else streams,
-        resolution=options.resolution,
-        fps=options.fps,
-        filters=options.filters,
-        pixel_format=options.pixel_format,
-        encoder_options=dict(options.encoder_option),
-        passes=options.passes,
-        audio=options.audio,
-        audio_bitrate=options.audio_bitrate,
-        hardware_decoding=options.hardware_decoding,
-        threads=options.threads,
-        realtime=options.realtime,
-        rtmp=options.rtmp,
-        sink=options.sink,
-        viewers=options.viewers,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from advisor.common.exit import guarded
 from advisor.energy.hwmon import read_sensor_rules
@@ -35,7 +36,7 @@ from runner.result_files import (
     remaining,
 )
 from runner.score import Scorer, is_scored
-from runner.session import EnergySources, RunSettings, Session, open_session
+from runner.session import EnergySources, RunSettings, open_session
 from runner.source import Source
 from runner.stop import StopRequest
 
@@ -112,10 +113,11 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
     _make_folder(options.output_dir)
     quality = _quality_settings(options)
     check_settings(quality)
-    hosts = run_on_hosts(program, jobs, options, quality if options.compute_quality else None, stop)
+    energy = replace(_energy_sources(options), models_dir=None)  # a calibration is of this machine
+    hosts = run_on_hosts(program, jobs, options, energy, quality if options.compute_quality else None, stop)
     reports = []
     for one in hosts.values():
-        if one.run is not None:
+        if one.run.scenarios:
             reports.append(_document(one.run, one.path))
             if not options.json:
                 _report(one.run, one.path, as_json=False)
@@ -127,9 +129,8 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
     if problems:
         raise WorkError("; ".join(problems))
     for one in hosts.values():
-        if one.run is not None:
-            qualities = [output.quality for s in one.run.scenarios for output in s.outputs]
-            _complain(one.run, sum(not is_scored(q) for q in qualities) if options.compute_quality else 0)
+        qualities = [output.quality for s in one.run.scenarios for output in s.outputs]
+        _complain(one.run, sum(not is_scored(q) for q in qualities) if options.compute_quality else 0)
     return 0
 
 
@@ -199,16 +200,19 @@ def _measure(
     with claimed(path):
         former = None if options.resume is None else read_former(path)
         if former is not None:
-            asked = len(jobs)
+            total = len(jobs)
             here = host(options.procfs, options.sysfs)
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
-            sys.stderr.write(f"{program}: {path}: {asked - len(jobs)} finished before, {len(jobs)} to run\n")
+            sys.stderr.write(f"{program}: {path}: {total - len(jobs)} finished before, {len(jobs)} to run\n")
         with Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display:
             with open_session(path, settings, energy, stop, display) as session:
                 if former is not None:
                     session.resume(former)
                 session.measure(jobs, sources, contents)
-            unscored = _score(session, settings, options, stop) if options.compute_quality else 0
+            unscored = 0
+            if options.compute_quality and not stop.asked:
+                scorer = Scorer(settings.ffmpeg, outputs_folder(path), _quality_settings(options))
+                unscored = session.score(scorer)
             session.finish()
     _report(session.run, path, as_json=options.json)
     if stop.asked:
@@ -236,13 +240,6 @@ def _energy_sources(options: argparse.Namespace) -> EnergySources:
         host_rule=options.host_energy,
         models_dir=options.models_dir,
     )
-
-
-def _score(session: Session, settings: RunSettings, options: argparse.Namespace, stop: StopRequest) -> int:
-    if stop.asked:
-        return 0
-    folder = outputs_folder(session.path)
-    return session.score(Scorer(settings.ffmpeg, folder, _quality_settings(options)))
 
 
 def _quality_settings(options: argparse.Namespace) -> QualitySettings:

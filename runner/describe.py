@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from runner.ffmpeg_log import ProcessResult
 from runner.jobs import Job, Rung
 from runner.source import Source
 
-__all__ = ["encode_stats", "outputs", "scenario_record"]
+__all__ = ["encode_stats", "failed_scenario", "outputs", "scenario_record"]
 
 
 def scenario_record(job: Job, planned: Sequence[Command], source: Source | None) -> Scenario:
@@ -24,13 +26,17 @@ def scenario_record(job: Job, planned: Sequence[Command], source: Source | None)
         return Scenario(name=job.name, type=job.type, repeat=job.repeat, streams=0)
     rungs = [rung for stream in job.streams for rung in stream]
     qualities = {rung.crf for rung in rungs}
+
+    def pixels(resolution: str | None) -> int:
+        return math.prod(parse_resolution(resolution) or (0,))
+
     return Scenario(
         name=job.name,
         type=job.type,
         repeat=job.repeat,
         bitrate=_asked_bitrate(job),
         crf=qualities.pop() if len(qualities) == 1 else None,
-        resolution=max((_resolution(rung, source) for rung in rungs), key=_pixels),
+        resolution=max((_resolution(rung, source) for rung in rungs), key=pixels),
         fps=_rate(job, source),
         encoder=job.encoder,
         encoder_type=job.table.kind,
@@ -50,6 +56,18 @@ def scenario_record(job: Job, planned: Sequence[Command], source: Source | None)
     )
 
 
+def failed_scenario(job: Job, error: str) -> Scenario:
+    """The record of a job that could not even be begun."""
+    return Scenario(
+        name=job.name,
+        type=job.type,
+        repeat=job.repeat,
+        status="failed",
+        error=error,
+        start_time=time.time(),
+    )
+
+
 def _rate(job: Job, source: Source | None) -> float | None:
     if job.fps is not None:
         return float(job.fps)
@@ -59,19 +77,13 @@ def _rate(job: Job, source: Source | None) -> float | None:
 def _asked_bitrate(job: Job) -> str | None:
     """The bitrates of one stream's rungs; of all streams where they differ."""
     streams = job.streams if len(set(job.streams)) > 1 else job.streams[:1]
-    asked = [rung.bitrate for stream in streams for rung in stream if rung.bitrate is not None]
-    return ",".join(asked) or None
+    return ",".join(rung.bitrate for stream in streams for rung in stream if rung.bitrate) or None
 
 
 def _resolution(rung: Rung, source: Source | None) -> str | None:
     if rung.resolution is not None or source is None or source.media.width is None:
         return rung.resolution
     return f"{source.media.width}x{source.media.height}"
-
-
-def _pixels(resolution: str | None) -> int:
-    size = parse_resolution(resolution)
-    return size[0] * size[1] if size else 0
 
 
 def outputs(job: Job, command: Command, result: ProcessResult, source: Source | None) -> Iterator[Output]:

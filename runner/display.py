@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,18 @@ from runner.measure import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
-    from rich.progress import TaskID
 
 __all__ = ["ConfigurationRow", "Display", "rows", "summary_table"]
 
-MEASURES = (
-    "duration_seconds",
-    "mean_watts",
-    "energy_joules",
-    "net_energy_joules",
-    "cpu_seconds",
-    "speed",
-    "vmaf",
-)
+_MEASURES: dict[str, Callable[[Scenario], float | None]] = {
+    "duration_seconds": lambda s: s.duration,
+    "mean_watts": lambda s: s.power.mean_watts if s.power else None,
+    "energy_joules": lambda s: s.power.total_energy_joules if s.power else None,
+    "net_energy_joules": lambda s: s.power.net_energy_joules if s.power else None,
+    "cpu_seconds": lambda s: s.cpu_seconds,
+    "speed": lambda s: s.encode.speed if s.encode else None,
+    "vmaf": vmaf_mean,
+}
 
 
 class Display:
@@ -45,23 +44,20 @@ class Display:
         self._quiet = quiet
         self._lengths = seconds
         self._begun = 0
-        self._bar: Bar | None = None
-        self._run: TaskID | None = None
-        self._task: TaskID | None = None
         self._name = ""
+        self._draws = not quiet and sys.stderr.isatty()
+        self._bar = _bar(draws=self._draws)
+        self._run = self._bar.add_task("whole run", total=limit_seconds or sum(seconds) or None)
+        self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Display:
-        if not self._quiet and sys.stderr.isatty():
-            self._bar = _bar()
-            self._bar.start()
-            self._run = self._bar.add_task("whole run", total=self._limit or sum(self._lengths) or None)
-            self._task = self._bar.add_task("", total=None)
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
+        if self._draws:  # rich 14 ends a bar that was never drawn with an empty line
             self._bar.stop()
 
     def begin(self, job: Job) -> None:
@@ -76,43 +72,37 @@ class Display:
     def phase(self, text: str) -> None:
         """Work after the scenarios."""
         self._show(text, None)
-        if self._bar is not None and self._run is not None and self._limit is None:
+        if self._limit is None:
             self._bar.update(self._run, visible=False)
 
     def _show(self, text: str, seconds: float | None) -> None:
         self._name = text
-        if self._bar is not None and self._task is not None:
-            self._bar.reset(self._task, total=seconds, description=_plain(text))
-            self._bar.refresh()
+        self._bar.reset(self._task, total=seconds, description=_plain(text))
+        self._bar.refresh()
 
     def _run_until(self, elapsed_seconds: float) -> None:
         """Move the run's bar to ``elapsed_seconds`` of the scenario that was begun last."""
-        if self._bar is None or self._run is None:
-            return
         spent = self._bar.tasks[self._run].elapsed or 0.0
+        left: float | None
         if self._limit is not None:
-            self._bar.update(
-                self._run, completed=spent, description=_whole_run(max(0.0, self._limit - spent))
-            )
-            return
-        *before, current = self._lengths[: self._begun]
-        done = sum(before) + min(elapsed_seconds, current)
-        left = spent * (sum(self._lengths) - done) / done if done else None
+            done, left = spent, max(0.0, self._limit - spent)
+        else:
+            lengths = self._lengths[: self._begun]
+            done = sum(lengths[:-1]) + min([elapsed_seconds, *lengths[-1:]])
+            left = spent * (sum(self._lengths) - done) / done if done else None
         self._bar.update(self._run, completed=done, description=_whole_run(left))
 
     def notice(self, progress: Progress) -> None:
         """Called at every sample; redraws no more often than that."""
-        if self._bar is not None and self._task is not None:
-            text = f"{self._name}, {progress.frames} frames" if progress.frames else self._name
-            self._bar.update(self._task, completed=progress.elapsed_seconds, description=_plain(text))
-            self._run_until(progress.elapsed_seconds)
-            self._bar.refresh()
+        text = f"{self._name}, {progress.frames} frames" if progress.frames else self._name
+        self._bar.update(self._task, completed=progress.elapsed_seconds, description=_plain(text))
+        self._run_until(progress.elapsed_seconds)
+        self._bar.refresh()
 
     def advance(self, done: int, total: int) -> None:
         """How far a phase is."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
-            self._bar.refresh()
+        self._bar.update(self._task, completed=done, total=total)
+        self._bar.refresh()
 
     def end(self, scenario: Scenario) -> None:
         """What became of the scenario, in a line."""
@@ -120,11 +110,9 @@ class Display:
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        if self._quiet:
-            return
-        if self._bar is not None:
+        if self._draws:
             self._bar.console.print(_plain(text), highlight=False, soft_wrap=True)
-        else:
+        elif not self._quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
@@ -136,11 +124,8 @@ def _whole_run(seconds_left: float | None) -> str:
     """
     if seconds_left is None:
         return "whole run"
-    return (
-        f"whole run, {seconds_left:.0f} s left"
-        if seconds_left < 90
-        else f"whole run, {seconds_left / 60:.0f} min left"
-    )
+    left = f"{seconds_left:.0f} s" if seconds_left < 90 else f"{seconds_left / 60:.0f} min"
+    return f"whole run, {left} left"
 
 
 def _plain(text: str) -> Any:
@@ -149,18 +134,19 @@ def _plain(text: str) -> Any:
     return text if not text.count("[") else Text(text).markup
 
 
-def _bar() -> Bar:
+def _bar(*, draws: bool) -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
+    from rich.progress import Progress as Bar
 
     # drawn at each sample and not by a thread of its own: the runner must not load what it measures
-    return RichProgress(
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         auto_refresh=False,
+        disable=not draws,
     )
 
 
@@ -202,16 +188,10 @@ def rows(run: Run) -> list[ConfigurationRow]:
 
 
 def _row(name: str, finished: Sequence[Scenario]) -> ConfigurationRow:
-    values: dict[str, list[float | None]] = {
-        "duration_seconds": [s.duration for s in finished],
-        "mean_watts": [s.power.mean_watts if s.power else None for s in finished],
-        "energy_joules": [s.power.total_energy_joules if s.power else None for s in finished],
-        "net_energy_joules": [s.power.net_energy_joules if s.power else None for s in finished],
-        "cpu_seconds": [s.cpu_seconds for s in finished],
-        "speed": [s.encode.speed if s.encode else None for s in finished],
-        "vmaf": [vmaf_mean(s) for s in finished],
+    measures = {
+        name: summarise([value for s in finished if (value := measure(s)) is not None])
+        for name, measure in _MEASURES.items()
     }
-    measures = {key: summarise([v for v in series if v is not None]) for key, series in values.items()}
     return ConfigurationRow(name, len(finished), sum(not s.validity for s in finished), measures)
 
 
@@ -222,7 +202,7 @@ def summary_table(run: Run) -> str:
     """Means with the 95 % interval where a configuration was repeated; empty cells are unknown."""
     lines = [list(_HEADS)]
     for row in rows(run):
-        cells = [_cell(row.measures[key]) for key in MEASURES]
+        cells = [_cell(summary) for summary in row.measures.values()]
         lines.append([row.scenario, str(row.finished), str(row.valid), *cells])
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEADS))]
     return "\n".join(

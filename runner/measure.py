@@ -11,17 +11,19 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.energy.gpu import GpuMeter
+from advisor.energy.meter import Meter
 from advisor.results import Output, Scenario
+from advisor.video.ffmpeg import Capabilities
 from runner.command import commands
 from runner.describe import encode_stats, outputs, scenario_record
-from runner.ffmpeg_log import ProcessResult
 from runner.jobs import Job
-from runner.measurement import EnergyMeter, GpuReader, Measurement
+from runner.measurement import Measurement
 from runner.process import EncodeGroup
 from runner.source import Source
 from runner.validity import MachineState, WindowConditions, read_machine_state, reasons
 
-__all__ = ["Laboratory", "Progress", "measure"]
+__all__ = ["Laboratory", "Progress", "RunSettings", "measure"]
 
 LEAST_PATIENCE_SECONDS = 60.0
 """How long ffmpeg may take to finish its files after it was asked to end."""
@@ -34,26 +36,42 @@ class Progress(Struct, frozen=True):
     frames: int
 
 
+class RunSettings(Struct, frozen=True, kw_only=True):
+    """How a run goes, beside what it runs."""
+
+    ffmpeg: Path
+    capabilities: Capabilities
+    interval_seconds: float = 0.5
+    """Between power samples; a short window is sampled more often."""
+    stabilization_seconds: float = 1.0
+    """Idle time before each window, so that what went before has settled."""
+    cooldown_seconds: float = 0.0
+    """Idle time after each window."""
+    keep_outputs: bool = False
+    needs_outputs: bool = False
+    """Whether something after the windows wants the encodes."""
+    calibrated_idle_watts: float | None = None
+    """Measured once for this kind of machine; a baseline of the run itself goes before it."""
+    procfs: str = "/proc"
+    sysfs: str = "/sys"
+
+
 class Laboratory(Struct, frozen=True, kw_only=True):
     """What every scenario of a run shares."""
 
-    meter: EnergyMeter
-    ffmpeg: Path
+    settings: RunSettings
+    meter: Meter
     folder: Path
     """Where encodes are written."""
-    interval_seconds: float
-    """Between power samples; a short window is sampled more often."""
     stopping: Callable[[], bool]
     """Whether the user asked for the end."""
     notice: Callable[[Progress], None]
-    gpus: GpuReader | None = None
-    procfs: str = "/proc"
-    sysfs: str = "/sys"
+    gpus: GpuMeter | None = None
 
     def state(self) -> MachineState:
         """The machine at this moment, and what the runner itself has used."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        state = read_machine_state(self.procfs, self.sysfs)
+        state = read_machine_state(self.settings.procfs, self.settings.sysfs)
         return replace(state, runner_cpu_seconds=usage.ru_utime + usage.ru_stime)
 
 
@@ -68,8 +86,9 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     FfmpegError
         The binary cannot be started at all.
     """
-    planned = commands(job, ffmpeg=laboratory.ffmpeg, folder=laboratory.folder, source=source)
-    interval_seconds = min(laboratory.interval_seconds, job.duration_seconds / 4)
+    settings = laboratory.settings
+    planned = commands(job, ffmpeg=settings.ffmpeg, folder=laboratory.folder, source=source)
+    interval_seconds = min(settings.interval_seconds, job.duration_seconds / 4)
     measurement = Measurement(laboratory.meter, interval_seconds, laboratory.gpus)
     before = laboratory.state()
     with EncodeGroup(planned) as group:
@@ -80,11 +99,12 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
         measurement.close(encoder_cpu_seconds)
         results, error = group.results, end.error or group.failure
     after = laboratory.state()
+    first, last = measurement.ends
     scenario = replace(
         scenario_record(job, planned, source),
         duration=measurement.seconds,
-        start_time=measurement.start_unix,
-        end_time=measurement.end_unix,
+        start_time=first.unix_seconds,
+        end_time=last.unix_seconds,
         cpu_seconds=encoder_cpu_seconds if job.streams else None,
     )
     if end.aborted:
@@ -94,6 +114,8 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     encoded = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
     if not end.asked and (shortfall := _shortfall(job, source, encoded)) is not None:
         return replace(scenario, status="failed", error=shortfall)
+    host_busy_seconds, host_total_seconds = measurement.host_cpu_seconds
+    slowest_seconds = min((stream[0].duration or 0.0 for stream in encoded), default=None)
     return replace(
         scenario,
         outputs=[output for stream in encoded for output in stream],
@@ -102,11 +124,22 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
         samples=measurement.samples(),
         encode=encode_stats(results, encoded, measurement.seconds) if job.streams else None,
         validity=reasons(
-            replace(
-                _conditions(measurement, results, before, after),
+            WindowConditions(
+                window_seconds=measurement.seconds,
+                wall_clock_seconds=last.unix_seconds - first.unix_seconds,
+                samples=measurement.sample_count,
+                longest_gap_seconds=measurement.longest_gap_seconds,
                 interval_seconds=interval_seconds,
+                energy_lost=measurement.energy_lost,
+                host_busy_seconds=host_busy_seconds,
+                host_total_seconds=host_total_seconds,
                 encoder_cpu_seconds=encoder_cpu_seconds,
-                realtime_seconds=_slowest_seconds(encoded) if job.realtime else None,
+                before=before,
+                after=after,
+                realtime_seconds=slowest_seconds if job.realtime else None,
+                dropped_frames=sum(result.dropped_frames or 0 for result in results),
+                decode_errors=sum(result.decode_errors for result in results),
+                stopped=any(result.stopped for result in results),
             )
         ),
     )
@@ -121,30 +154,6 @@ def _shortfall(job: Job, source: Source | None, encoded: Sequence[Sequence[Outpu
     if seconds >= job.media_seconds - tolerance:
         return None
     return f"the input gave {seconds:.2f} of {job.media_seconds:g} s of video"
-
-
-def _slowest_seconds(encoded: Sequence[Sequence[Output]]) -> float:
-    """Seconds of video that the slowest stream made."""
-    return min(stream[0].duration or 0.0 for stream in encoded)
-
-
-def _conditions(
-    measurement: Measurement, results: Sequence[ProcessResult], before: MachineState, after: MachineState
-) -> WindowConditions:
-    return WindowConditions(
-        window_seconds=measurement.seconds,
-        wall_clock_seconds=measurement.end_unix - measurement.start_unix,
-        samples=measurement.sample_count,
-        longest_gap_seconds=measurement.longest_gap_seconds,
-        energy_lost=measurement.energy_lost,
-        host_busy_seconds=measurement.host_busy_seconds,
-        host_total_seconds=measurement.host_total_seconds,
-        before=before,
-        after=after,
-        dropped_frames=sum(result.dropped_frames or 0 for result in results),
-        decode_errors=sum(result.decode_errors for result in results),
-        stopped=any(result.stopped for result in results),
-    )
 
 
 class _End(Struct):
@@ -164,6 +173,7 @@ def _drive(
     start = time.monotonic()
     due = start + interval_seconds
     deadline = start + job.duration_seconds
+    patience_seconds = max(LEAST_PATIENCE_SECONDS, 2 * min(job.duration_seconds, 3600.0))
     while group.running or (not job.streams and not end.asked):
         group.step(min(due, deadline) - time.monotonic())
         now = time.monotonic()
@@ -172,19 +182,15 @@ def _drive(
         elif group.failure is not None:
             end.error = group.failure
         elif now >= deadline and end.asked:
-            end.error = f"ffmpeg did not end within {_patience(job):g} s of being asked to"
+            end.error = f"ffmpeg did not end within {patience_seconds:g} s of being asked to"
         if end.aborted or end.error:
             group.end()
             break
         if now >= deadline:
             group.ask_to_end()
-            end.asked, deadline = True, now + _patience(job)
+            end.asked, deadline = True, now + patience_seconds
         if now >= due:
             measurement.sample(group.cpu_seconds())
             due += interval_seconds * (1 + (now - due) // interval_seconds)
             laboratory.notice(Progress(now - start, group.frames))
     return end
-
-
-def _patience(job: Job) -> float:
-    return max(LEAST_PATIENCE_SECONDS, 2 * min(job.duration_seconds, 3600.0))

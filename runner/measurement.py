@@ -7,37 +7,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct, structs
 
 from advisor.energy.attribution import HostUse, share
-from advisor.energy.gpu import GpuReading
-from advisor.energy.meter import MeterReading, energy_between, host_joules, host_zones, includes_gpus
+from advisor.energy.gpu import GpuMeter, GpuReading
+from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, host_zones, includes_gpus
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
-__all__ = ["EnergyMeter", "GpuReader", "Measurement"]
-
-
-class EnergyMeter(Protocol):
-    """What the runner needs of a meter."""
-
-    @property
-    def source(self) -> str: ...
-
-    @property
-    def tier(self) -> str: ...
-
-    def read(self) -> MeterReading: ...
-
-    def settled(self, readings: Sequence[MeterReading]) -> list[MeterReading]: ...
-
-
-class GpuReader(Protocol):
-    """What the runner needs of the GPUs' meter."""
-
-    def read(self) -> tuple[GpuReading, ...]: ...
+__all__ = ["Measurement"]
 
 
 class _Point(Struct, frozen=True):
@@ -54,7 +34,7 @@ class Measurement:
     nothing is lost with it.
     """
 
-    def __init__(self, meter: EnergyMeter, interval_seconds: float, gpus: GpuReader | None = None) -> None:
+    def __init__(self, meter: Meter, interval_seconds: float, gpus: GpuMeter | None = None) -> None:
         self._meter = meter
         self._gpus = gpus
         self._interval = interval_seconds
@@ -90,23 +70,14 @@ class Measurement:
         return self._last
 
     @property
-    def _ends(self) -> tuple[MeterReading, MeterReading]:
+    def ends(self) -> tuple[MeterReading, MeterReading]:
+        """The first and the last reading."""
         return self._points[0].reading, self._end.reading
-
-    @property
-    def start_unix(self) -> float:
-        """Unix seconds of the first reading."""
-        return self._ends[0].unix_seconds
-
-    @property
-    def end_unix(self) -> float:
-        """Unix seconds of the last reading."""
-        return self._ends[1].unix_seconds
 
     @property
     def seconds(self) -> float:
         """Length by the monotonic clock."""
-        start, end = self._ends
+        start, end = self.ends
         return end.monotonic_seconds - start.monotonic_seconds
 
     @property
@@ -117,25 +88,24 @@ class Measurement:
     @property
     def longest_gap_seconds(self) -> float:
         """The longest time between two readings."""
-        times = [p.reading.monotonic_seconds for p in self._points] + [self._ends[1].monotonic_seconds]
+        times = [p.reading.monotonic_seconds for p in self._points] + [self.ends[1].monotonic_seconds]
         return max(b - a for a, b in itertools.pairwise(times))
 
     @property
-    def host_busy_seconds(self) -> float | None:
-        """CPU seconds that the machine spent on anything."""
-        start, end = self._ends
-        return _difference(start.cpu_busy_seconds, end.cpu_busy_seconds)
-
-    @property
-    def host_total_seconds(self) -> float | None:
-        """CPU seconds that there were: elapsed time times CPUs."""
-        start, end = self._ends
-        return _difference(start.cpu_total_seconds, end.cpu_total_seconds)
+    def host_cpu_seconds(self) -> tuple[float | None, float | None]:
+        """What the machine spent on anything, and what there was: elapsed time times CPUs."""
+        start, end = self.ends
+        pairs = (
+            (start.cpu_busy_seconds, end.cpu_busy_seconds),
+            (start.cpu_total_seconds, end.cpu_total_seconds),
+        )
+        busy, total = (None if a is None or b is None else b - a for a, b in pairs)
+        return busy, total
 
     @property
     def energy_lost(self) -> bool:
         """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
-        start, end = self._ends
+        start, end = self.ends
         # a twin bears its zone's name, and a meter over the network has an interval of its own
         counted = [z for z in end.zones if z.role == "counted" and z.interval_seconds is None]
         read = {z.name: z.sampled_seconds or 0.0 for z in counted}
@@ -155,7 +125,7 @@ class Measurement:
         process_cpu_seconds
             CPU seconds of the scenario's processes, for their share of the active energy.
         """
-        start, end = self._ends
+        start, end = self.ends
         domains = energy_between(start, end)
         total = None if self.energy_lost else host_joules(domains, end.host_rule)
         if total is None or self.seconds <= 0:
@@ -164,7 +134,7 @@ class Measurement:
         net = None if idle_watts is None else total - idle_watts * self.seconds
         process = None
         if process_cpu_seconds is not None:
-            host = HostUse(total, self.host_busy_seconds, self.host_total_seconds)
+            host = HostUse(total, *self.host_cpu_seconds)
             process = share(host, process_cpu_seconds, "active")
         return _power(
             total,
@@ -227,10 +197,6 @@ def _cores(a: _Point, b: _Point) -> float:
     seconds = _seconds(a, b)
     # an exact total at the end may be a tick below what running processes were seen to have used
     return max(0.0, (b.cpu_seconds - a.cpu_seconds) / seconds) if seconds > 0 else 0.0
-
-
-def _difference(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
 
 
 def _gpu_joules(start: _Point, end: _Point) -> dict[str, float]:

@@ -46,10 +46,8 @@ def outputs_folder(result_path: Path) -> Path:
 
 def remove_if_empty(folder: Path) -> None:
     """Remove a folder that nothing was left in."""
-    try:
+    with contextlib.suppress(OSError):
         folder.rmdir()
-    except OSError:
-        return
 
 
 def new_result_path(output_dir: Path, host: str | None = None) -> Path:
@@ -136,10 +134,12 @@ def remaining(
 
 def refuse_other_machine(former: Run, here: Host, path: Path) -> None:
     """Raise InputError where the run in ``path`` was made elsewhere: two machines are not one run."""
-    theirs = former.host.hardware_id if former.host else None
-    if theirs is not None and theirs != here.hardware_id:
+    hardware_id = former.host.hardware_id if former.host else None
+    if hardware_id is not None and hardware_id != here.hardware_id:
         raise InputError(
-            f"expected a run of this machine ({here.hardware_id}), found {theirs}", subject=path, field="host"
+            f"expected a run of this machine ({here.hardware_id}), found {hardware_id}",
+            subject=path,
+            field="host",
         )
 
 
@@ -169,12 +169,8 @@ def read_former(path: Path) -> Run:
 
 def newest_of_host(folder: Path, name: str) -> Run | None:
     """The run of the host called ``name`` that was begun last, None when there is none."""
-    runs: list[Run] = []
-    for path in folder.glob(RESULT_GLOB):
-        with contextlib.suppress(ResultFileError):
-            runs.append(read_run(path))
-    own = [run for run in runs if run.host is not None and run.host.name == name]
-    return max(own, key=lambda run: run.start_time or 0.0, default=None)
+    runs = [run for run in _readable(folder).values() if run.host is not None and run.host.name == name]
+    return max(runs, key=lambda run: run.start_time or 0.0, default=None)
 
 
 def newest(folder: Path) -> Path:
@@ -185,11 +181,16 @@ def newest(folder: Path) -> Path:
     InputError
         There is none.
     """
-    starts: dict[Path, float] = {}
-    for path in sorted(folder.glob(RESULT_GLOB)):
-        # a file of another tool may lie here too
-        with contextlib.suppress(ResultFileError):
-            starts[path] = read_run(path).start_time or 0.0
+    starts = {path: run.start_time or 0.0 for path, run in _readable(folder).items()}
     if not starts:
         raise InputError(f"expected a result file in {folder} to go on with", subject="--resume")
     return max(starts, key=lambda path: starts[path])
+
+
+def _readable(folder: Path) -> dict[Path, Run]:
+    runs: dict[Path, Run] = {}
+    for path in sorted(folder.glob(RESULT_GLOB)):
+        # a file of another tool may lie here too
+        with contextlib.suppress(ResultFileError):
+            runs[path] = read_run(path)
+    return runs

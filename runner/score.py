@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, InputError, WattframeError
 from advisor.quality.settings import QualitySettings, shared_filters
 from advisor.results import InputMedia, Output, Quality, Run, Scenario
-from advisor.video.ffmpeg import file_url
+from advisor.video.ffmpeg import file_url, run
 from runner.source import LAVFI
 
 if TYPE_CHECKING:
@@ -34,24 +33,18 @@ def unscored(run: Run) -> Iterator[tuple[int, int]]:
     """Places of the outputs that lie on disk without a score: index of the scenario, index of the output."""
     for index, scenario in enumerate(run.scenarios):
         for place, output in enumerate(scenario.outputs):
-            if scenario.status == "ok" and not is_scored(output.quality) and _file(output) is not None:
+            lies_there = output.path is not None and Path(output.path).is_file()
+            if scenario.status == "ok" and not is_scored(output.quality) and lies_there:
                 yield index, place
 
 
 def with_quality(run: Run, index: int, place: int, quality: Quality, *, keep_path: bool) -> Run:
     """``run`` with the quality of one output, and without its path where the file is not kept."""
-    scenario = run.scenarios[index]
-    outputs = list(scenario.outputs)
-    output = outputs[place]
-    outputs[place] = replace(output, quality=quality, path=output.path if keep_path else None)
-    scenarios = list(run.scenarios)
-    scenarios[index] = _pooled(replace(scenario, outputs=outputs))
+    scenarios, outputs = list(run.scenarios), list(run.scenarios[index].outputs)
+    path = outputs[place].path if keep_path else None
+    outputs[place] = replace(outputs[place], quality=quality, path=path)
+    scenarios[index] = _pooled(replace(scenarios[index], outputs=outputs))
     return replace(run, scenarios=tuple(scenarios))
-
-
-def _file(output: Output) -> Path | None:
-    path = None if output.path is None else Path(output.path)
-    return path if path is not None and path.is_file() else None
 
 
 class Scorer:
@@ -78,10 +71,10 @@ class Scorer:
         try:
             reference, loops = self._reference(scenario, outputs)
             settings = replace(self._settings, reference_loops=loops, reference_filter=shared)
-            found = measure_all(reference, paths, settings, ffmpeg=str(self._ffmpeg), progress=progress)
+            outcomes = measure_all(reference, paths, settings, ffmpeg=str(self._ffmpeg), progress=progress)
         except (InputError, FfmpegError) as exc:
             return [_answer(exc, path, notes) for path in paths]
-        return [_answer(one, path, notes) for one, path in zip(found, paths, strict=True)]
+        return [_answer(one, path, notes) for one, path in zip(outcomes, paths, strict=True)]
 
     def _reference(self, scenario: Scenario, outputs: Sequence[Output]) -> tuple[str, int]:
         """The reference and how often it is repeated, exactly as the encode read it."""
@@ -111,18 +104,11 @@ class Scorer:
     def _encode_lossless(self, source: str, frames: int, pixels: str, path: Path) -> None:
         pictures = ["-f", "lavfi", "-i", source.removeprefix(LAVFI), "-frames:v", str(frames)]
         lossless = ["-pix_fmt", pixels, "-c:v", "ffv1", "-level", "3", "-slices", "4"]
-        draw = [str(self._ffmpeg), "-nostdin", "-v", "error", "-y"]
-        done = subprocess.run(
-            [*death_notice(), *draw, *pictures, *lossless, file_url(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            last_line = done.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise FfmpegError(f"the reference could not be drawn: {last_line[0]}")
+        call = ["-nostdin", "-v", "error", "-y", *pictures, *lossless, file_url(path)]
+        try:
+            run(self._ffmpeg, call, before=death_notice())
+        except FfmpegError as exc:
+            raise FfmpegError(f"the reference could not be drawn: {exc}") from exc
 
     def close(self) -> None:
         """Delete what was drawn."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import itertools
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,44 +14,24 @@ from msgspec.structs import replace
 from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import GpuMeter, open_gpus
 from advisor.energy.hwmon import SensorRule
-from advisor.energy.meter import open_meter
+from advisor.energy.meter import Meter, open_meter
 from advisor.energy.redfish import RedfishConfig
 from advisor.energy.source import HostRule
 from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
 from advisor.results import Quality, Run, Scenario, Tool, write_run
 from advisor.results.derived import host_mean_watts
-from advisor.video.ffmpeg import Capabilities
 from runner.command import Target, commands
+from runner.describe import failed_scenario
 from runner.display import Display
 from runner.jobs import Job
-from runner.measure import Laboratory, measure
-from runner.measurement import EnergyMeter
+from runner.measure import Laboratory, RunSettings, measure
 from runner.result_files import outputs_folder
 from runner.score import Scorer, is_scored, unscored, with_quality
 from runner.source import Source
 from runner.stop import StopRequest
 
 __all__ = ["EnergySources", "RunSettings", "Session", "open_session"]
-
-
-class RunSettings(Struct, frozen=True, kw_only=True):
-    """How a run goes, beside what it runs."""
-
-    ffmpeg: Path
-    capabilities: Capabilities
-    interval_seconds: float = 0.5
-    stabilization_seconds: float = 1.0
-    """Idle time before each window, so that what went before has settled."""
-    cooldown_seconds: float = 0.0
-    """Idle time after each window."""
-    keep_outputs: bool = False
-    needs_outputs: bool = False
-    """Whether something after the windows wants the encodes."""
-    calibrated_idle_watts: float | None = None
-    """Measured once for this kind of machine; a baseline of the run itself goes before it."""
-    procfs: str = "/proc"
-    sysfs: str = "/sys"
 
 
 class EnergySources(Struct, frozen=True, kw_only=True):
@@ -105,7 +84,7 @@ class Session:
         self,
         path: Path,
         settings: RunSettings,
-        meter: EnergyMeter,
+        meter: Meter,
         gpus: GpuMeter,
         stop: StopRequest,
         display: Display,
@@ -113,15 +92,12 @@ class Session:
         self.path = path
         self._settings = settings
         self._laboratory = Laboratory(
+            settings=settings,
             meter=meter,
             gpus=gpus if gpus.infos else None,
-            ffmpeg=settings.ffmpeg,
             folder=outputs_folder(path),
-            interval_seconds=settings.interval_seconds,
             stopping=lambda: stop.asked,
             notice=display.notice,
-            procfs=settings.procfs,
-            sysfs=settings.sysfs,
         )
         self._stop = stop
         self._display = display
@@ -222,23 +198,11 @@ class Session:
         try:
             scenario = measure(job, self._laboratory, source, self.idle_watts)
         except FfmpegError as exc:
-            now = time.time()
-            scenario = Scenario(
-                name=job.name,
-                type=job.type,
-                repeat=job.repeat,
-                status="failed",
-                error=str(exc),
-                start_time=now,
-            )
+            scenario = failed_scenario(job, str(exc))
         finally:
             self._remove_pass_logs(job)
-        if scenario.status != "ok" or not (self._settings.keep_outputs or self._settings.needs_outputs):
-            scenario = self._without_files(scenario, job)
-        return scenario
-
-    def _without_files(self, scenario: Scenario, job: Job) -> Scenario:
-        """Delete what the job encoded; the outputs stay described."""
+        if scenario.status == "ok" and (self._settings.keep_outputs or self._settings.needs_outputs):
+            return scenario
         for target in self._targets(job):
             if target.path is not None:
                 target.path.unlink(missing_ok=True)
@@ -251,7 +215,7 @@ class Session:
                     file.unlink(missing_ok=True)
 
     def _targets(self, job: Job) -> Iterator[Target]:
-        for command in commands(job, ffmpeg=self._laboratory.ffmpeg, folder=self._laboratory.folder):
+        for command in commands(job, ffmpeg=self._settings.ffmpeg, folder=self._laboratory.folder):
             yield from command.targets
 
     @property

@@ -21,5 +21,5 @@ def existing_or_shipped(path: Path) -> Path:
     >>> existing_or_shipped(Path("scenarios/codecs.yaml")).is_file()
     True
     """
-    own = path.exists() or path.is_absolute() or not shipped(str(path)).is_file()
-    return path if own else shipped(str(path))
+    packed = shipped(str(path))
+    return packed if not path.exists() and not path.is_absolute() and packed.is_file() else path

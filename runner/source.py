@@ -103,7 +103,7 @@ def look_at_file(name: str) -> Source:
     rate = float(media.rate) if media.rate else None
     if source.is_variable_rate and frames.seconds:
         rate = media.frames / frames.seconds
-    known = InputMedia(
+    described = InputMedia(
         path=str(Path(name).absolute()),
         name=Path(name).name,
         width=media.width,
@@ -113,7 +113,7 @@ def look_at_file(name: str) -> Source:
         frames=media.frames,
         loops=-1 if frames.can_seek else 0,
     )
-    return replace(source, media=known)
+    return replace(source, media=described)
 
 
 class _Frames(Struct, frozen=True):

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from advisor.common.near import did_you_mean
 from advisor.errors import InputError
-from advisor.results.derived import parse_bitrate_kbps, parse_resolution
+from advisor.results.derived import parse_bitrate_kbps
 from advisor.video.encoders import ENCODERS, Encoder, find_encoder
 
 __all__ = ["Bitrate", "RungSpec", "Spec", "frame_rate", "is_text", "refuse", "spec_problems"]
@@ -160,7 +160,7 @@ def _encoder_problems(spec: Spec) -> Iterator[str]:
     for place, rung in _places(spec):
         if rung.crf is not None and not low <= rung.crf <= high:
             yield f"{place}crf: expected {low:g} to {high:g} for {encoder.name}, found {rung.crf:g}"
-        if encoder.even_sides and _has_odd_side(rung.resolution):
+        if encoder.even_sides and any(side % 2 for side in _size(rung.resolution or "") or ()):
             yield f"{place}resolution: expected even sides for {encoder.name}, found {rung.resolution!r}"
     yield from _pass_problems(spec, encoder)
     yield from _option_problems(spec)
@@ -264,11 +264,11 @@ def _shape_problems(spec: Spec) -> Iterator[str]:
 
 def _rung_problems(place: str, rung: RungSpec, *, needs_rate: bool) -> Iterator[str]:
     if needs_rate and (rung.bitrate is None) == (rung.crf is None):
-        found = "neither" if rung.crf is None else "both"
-        yield f"{place}bitrate: expected either a bitrate or a crf, found {found}"
+        given = "neither" if rung.crf is None else "both"
+        yield f"{place}bitrate: expected either a bitrate or a crf, found {given}"
     if rung.bitrate is not None:
         yield from _bitrate_problems(f"{place}bitrate", rung.bitrate)
-    if rung.resolution is not None and not _is_resolution(rung.resolution):
+    if rung.resolution is not None and _size(rung.resolution) is None:
         yield f"{place}resolution: expected WIDTHxHEIGHT such as 1280x720, found {rung.resolution!r}"
 
 
@@ -280,16 +280,9 @@ def _bitrate_problems(field: str, value: Bitrate) -> Iterator[str]:
         yield f"{field}: {value} kbit/s is more than any video needs: is it in bit/s (then {kbps / 1000:g}k)?"
 
 
-def _has_odd_side(resolution: str | None) -> bool:
-    valid = resolution is not None and _is_resolution(resolution)
-    return valid and any(side % 2 for side in parse_resolution(resolution) or ())
-
-
-def _is_resolution(text: str) -> bool:
-    width, separator, height = text.partition("x")
-    if not (separator and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        return False
-    size = parse_resolution(text)
-    return (
-        size is not None and all(16 <= side <= _MAX_SIDE for side in size) and f"{size[0]}x{size[1]}" == text
-    )
+def _size(resolution: str) -> list[int] | None:
+    """Width and height; None where they are not written as plain numbers, or no encoder takes them."""
+    if not re.fullmatch(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}", resolution):
+        return None
+    size = [int(side) for side in resolution.split("x")]
+    return size if all(16 <= side <= _MAX_SIDE for side in size) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.common.control_group import group_folders
 from advisor.energy.cpu import cpu_times
 
 __all__ = ["REASONS", "MachineState", "WindowConditions", "read_machine_state", "reasons"]
@@ -145,30 +146,16 @@ def read_machine_state(procfs: str = "/proc", sysfs: str = "/sys") -> MachineSta
     governors = sorted(cpus.glob("cpufreq/policy*/scaling_governor"))
     return MachineState(
         steal_seconds=times.steal_seconds if times else None,
-        throttled_seconds=_throttled_seconds(Path(procfs), Path(sysfs)),
+        throttled_seconds=_throttled_seconds(procfs, sysfs),
         thermal_events=sum(thermal) if thermal else None,
         governors=tuple(_text(path) for path in governors),
     )
 
 
-def _throttled_seconds(procfs: Path, sysfs: Path) -> float | None:
+def _throttled_seconds(procfs: str, sysfs: str) -> float | None:
     """Time that this process's control group, or one above it, was held back by its CPU limit."""
-    most: float | None = None
-    for line in _text(procfs / "self/cgroup").splitlines():
-        _, controllers, place = [*line.split(":", 2), "", ""][:3]
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = sysfs / "fs/cgroup" / controllers
-        folder = mount / place.lstrip("/")
-        # inside a container the group's own path may not be visible: its files are then at the mount itself
-        levels = [folder, *folder.parents] if folder.is_dir() else [mount]
-        for level in levels:
-            seconds = _throttled(_text(level / "cpu.stat"))
-            if seconds is not None:
-                most = max(most or 0.0, seconds)
-            if level == mount:
-                break
-    return most
+    levels = [_throttled(_text(folder / "cpu.stat")) for folder in group_folders("cpu", procfs, sysfs)]
+    return max((seconds for seconds in levels if seconds is not None), default=None)
 
 
 def _throttled(cpu_stat: str) -> float | None:

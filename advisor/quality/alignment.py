@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -63,14 +64,39 @@ class Verdict(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class _Pairs(Struct, frozen=True, eq=False):
+    """Pictures that a pairing lays side by side."""
+
+    reference: np.ndarray
+    shown: np.ndarray
+    partners: np.ndarray
+    used: np.ndarray
+    """Errors against the partner; the next two against its neighbours."""
+    ahead: np.ndarray
+    behind: np.ndarray
+    variances: np.ndarray
+    """Of the partners."""
+
+
 class _Part(Struct, frozen=True, eq=False):
-    """Some frames that follow each other, and their errors against the partner and its neighbours."""
+    """Some frames that follow each other, with their errors."""
 
     begin: int
     end: int
     used: np.ndarray
     ahead: np.ndarray
     behind: np.ndarray
+    variance: float
+    """Of the partners, the mean."""
+
+    @property
+    def error(self) -> float:
+        """Mean against the partners."""
+        return float(np.mean(self.used))
+
+    @property
+    def shows_nothing_alike(self) -> bool:
+        return self.error > _NOTHING_ALIKE and self.error > _NOTHING_SHARE * self.variance
 
 
 def judge(
@@ -87,36 +113,26 @@ def judge(
     rate
         The reference's frames a second.
     """
-    shown = output[pairing.first : pairing.first + len(pairing.partners)]
+    pairs = _pairs(reference, output, pairing)
     seconds = times[pairing.first :] - times[0]
-    errors_by_side = _sides(reference, shown, pairing.partners)
-    reason = _shifted(errors_by_side, seconds)
-    if reason is not None:
-        return Verdict(reason)
-    return _in_doubt(reference, shown, pairing.partners, list(_parts(errors_by_side)), seconds, rate)
+    reason = _shifted(pairs, seconds)
+    return Verdict(reason) if reason is not None else _in_doubt(pairs, seconds, rate)
 
 
 def doubtful(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
     """Whether a part of the output is so unlike its partners that another pairing should be looked for."""
-    shown = output[pairing.first : pairing.first + len(pairing.partners)]
-    sides = _sides(reference, shown, pairing.partners)
-    if _shifted(sides, np.zeros(len(shown))) is not None:
+    pairs = _pairs(reference, output, pairing)
+    if _shifted(pairs, np.zeros(len(pairs.shown))) is not None:
         return True
-    variances = _variances(reference[pairing.partners])
-    usual = float(np.median(sides["used"]))
-    return any(_may_be_elsewhere(part, variances, usual) for part in _parts(sides))
+    usual = float(np.median(pairs.used))
+    return any(_may_be_elsewhere(part, usual) for part in _parts(pairs))
 
 
 def uneven(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> bool:
     """Whether a part that may belong elsewhere fits far worse than another, which then fits by chance."""
-    shown = output[pairing.first : pairing.first + len(pairing.partners)]
-    variances = _variances(reference[pairing.partners])
-    parts = list(_parts(_sides(reference, shown, pairing.partners)))
-    least = min(float(np.mean(part.used)) for part in parts)
-    return any(
-        np.mean(part.used) > _UNUSUAL * (least + _FLOOR) and _may_be_elsewhere(part, variances, math.inf)
-        for part in parts
-    )
+    parts = _parts(_pairs(reference, output, pairing))
+    most = _UNUSUAL * (min(part.error for part in parts) + _FLOOR)
+    return any(part.error > most and _may_be_elsewhere(part, math.inf) for part in parts)
 
 
 def begins_with_a_still(output: np.ndarray, frames: int) -> bool:
@@ -126,45 +142,50 @@ def begins_with_a_still(output: np.ndarray, frames: int) -> bool:
     return bool(np.quantile(errors(lead, lead[:1]), 0.7) < 4 * _STILL)
 
 
-def _sides(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray) -> dict[str, np.ndarray]:
-    last = len(reference) - 1
-    return {
-        "used": errors(reference[partners], shown),
-        "ahead": errors(reference[np.minimum(partners + 1, last)], shown),
-        "behind": errors(reference[np.maximum(partners - 1, 0)], shown),
-    }
+def _pairs(reference: np.ndarray, output: np.ndarray, pairing: Pairing) -> _Pairs:
+    partners, last = pairing.partners, len(reference) - 1
+    shown, theirs = output[pairing.first : pairing.first + len(partners)], reference[partners]
+    return _Pairs(
+        reference,
+        shown,
+        partners,
+        used=errors(theirs, shown),
+        ahead=errors(reference[np.minimum(partners + 1, last)], shown),
+        behind=errors(reference[np.maximum(partners - 1, 0)], shown),
+        variances=theirs.reshape(len(theirs), -1).var(axis=1, dtype=np.float32),
+    )
 
 
-def _windows(sides: dict[str, np.ndarray]) -> Iterator[_Part]:
+def _windows(pairs: _Pairs) -> list[_Part]:
     """Parts that overlap by half: what begins to lag in the middle of one fills another."""
-    count = len(sides["used"])
+    count = len(pairs.used)
     begins = [*range(0, count - _WINDOW, _WINDOW // 2), max(0, count - _WINDOW)]
-    for begin in dict.fromkeys(begins):
-        yield _part(sides, begin, min(count, begin + _WINDOW))
+    return [_part(pairs, begin, min(count, begin + _WINDOW)) for begin in dict.fromkeys(begins)]
 
 
-def _parts(sides: dict[str, np.ndarray]) -> Iterator[_Part]:
+def _parts(pairs: _Pairs) -> list[_Part]:
     """Parts that follow each other."""
-    count = len(sides["used"])
+    count = len(pairs.used)
     pieces = max(1, count // _PART)
-    for n in range(pieces):
-        yield _part(sides, round(count * n / pieces), round(count * (n + 1) / pieces))
+    borders = [round(count * n / pieces) for n in range(pieces + 1)]
+    return [_part(pairs, begin, end) for begin, end in itertools.pairwise(borders)]
 
 
-def _part(sides: dict[str, np.ndarray], begin: int, end: int) -> _Part:
-    return _Part(begin, end, *(sides[name][begin:end] for name in ("used", "ahead", "behind")))
+def _part(pairs: _Pairs, begin: int, end: int) -> _Part:
+    used, ahead, behind = (side[begin:end] for side in (pairs.used, pairs.ahead, pairs.behind))
+    return _Part(begin, end, used, ahead, behind, float(np.mean(pairs.variances[begin:end])))
 
 
-def _shifted(sides: dict[str, np.ndarray], seconds: np.ndarray) -> str | None:
+def _shifted(pairs: _Pairs, seconds: np.ndarray) -> str | None:
     """Why the pairing is off by a frame, None when neither neighbour fits better."""
-    parts = list(_windows(sides))
+    parts = _windows(pairs)
     for part in parts:
         for name in ("ahead", "behind"):
             side = getattr(part, name)
             if _share(side, part.used) < _CLEAR[name] and _mostly_less(side, part.used):
                 return f"{_side_words(name)} (around {seconds[part.begin]:.1f} s)"
     for name in ("ahead", "behind"):
-        begin = _shifted_from(parts, sides, name)
+        begin = _shifted_from(parts, pairs, name)
         if begin is not None:
             return f"{_side_words(name)} (around {seconds[begin]:.1f} s)"
     telling = [part for part in parts if _tells(part)]
@@ -174,12 +195,13 @@ def _shifted(sides: dict[str, np.ndarray], seconds: np.ndarray) -> str | None:
     return None
 
 
-def _shifted_from(parts: Sequence[_Part], sides: dict[str, np.ndarray], name: str) -> int | None:
+def _shifted_from(parts: Sequence[_Part], pairs: _Pairs, name: str) -> int | None:
     """The first of some frames from which on a neighbour fits better, and at first by far."""
     fits = [_share(getattr(p, name), p.used) < 1 and _mostly_less(getattr(p, name), p.used) for p in parts]
     begin = next((part.begin for part, fit in zip(parts[::-1], fits[::-1], strict=True) if not fit), 0)
     side, used = (
-        np.convolve(sides[which][begin:], np.ones(_SHORT) / _SHORT, "valid") for which in (name, "used")
+        np.convolve(errors_[begin:], np.ones(_SHORT) / _SHORT, "valid")
+        for errors_ in (getattr(pairs, name), pairs.used)
     )
     clear = np.flatnonzero(side + _FLOOR < _SHORTLY_CLEAR * (used + _FLOOR))
     return begin + int(clear[0]) if fits[-1] and len(clear) else None
@@ -214,49 +236,32 @@ def _mostly_less(side: np.ndarray, used: np.ndarray) -> bool:
     return bool(np.sum(side < _SAME * used) > 2 * np.sum(_SAME * side > used))
 
 
-def _variances(pictures: np.ndarray) -> np.ndarray:
-    variances: np.ndarray = pictures.reshape(len(pictures), -1).var(axis=1, dtype=np.float32)
-    return variances
-
-
-def _may_be_elsewhere(part: _Part, variances: np.ndarray, usual: float) -> bool:
-    error = float(np.mean(part.used))
-    share = error / (float(np.mean(variances[part.begin : part.end])) + _FLOOR)
-    if error < _UNLIKE or (share < _UNLIKE_SHARE and error < _UNUSUAL * usual):
+def _may_be_elsewhere(part: _Part, usual: float) -> bool:
+    share = part.error / (part.variance + _FLOOR)
+    if part.error < _UNLIKE or (share < _UNLIKE_SHARE and part.error < _UNUSUAL * usual):
         return False
     return min(_share(part.ahead, part.used), _share(part.behind, part.used)) < _SURE
 
 
-def _in_doubt(
-    reference: np.ndarray,
-    shown: np.ndarray,
-    partners: np.ndarray,
-    parts: Sequence[_Part],
-    seconds: np.ndarray,
-    rate: float,
-) -> Verdict:
+def _in_doubt(pairs: _Pairs, seconds: np.ndarray, rate: float) -> Verdict:
     """Try every doubtful part at all places around its own, and then turned."""
-    variances = _variances(reference[partners])
+    parts, usual = _parts(pairs), float(np.median(pairs.used))
     held: list[_Part] = []
-    usual = float(np.median(np.concatenate([part.used for part in parts])))
     for part in parts:
-        if not _may_be_elsewhere(part, variances, usual):
+        if not _may_be_elsewhere(part, usual):
             continue
-        pictures, places = shown[part.begin : part.end], partners[part.begin : part.end]
-        here = float(np.mean(part.used))
-        if _stands_still(reference, shown, partners, part):
+        if _stands_still(pairs, part):
             held.append(part)
             continue
-        shift, error = _best_place(reference, pictures, places, round(_AROUND_SECONDS * rate))
+        shift, error = _best_place(pairs, part, round(_AROUND_SECONDS * rate))
         near = _BEFORE if -_LAG_FRAMES <= shift < 0 else _BESIDE if 0 <= shift <= _BLUR_FRAMES else _ELSEWHERE
-        variance = float(np.mean(variances[part.begin : part.end])) + _FLOOR
-        clear = error + _FLOOR < near * (here + _FLOOR)
-        if clear and error < _NOTHING_SHARE * variance:
+        clear = error + _FLOOR < near * (part.error + _FLOOR)
+        if clear and error < _NOTHING_SHARE * (part.variance + _FLOOR):
             side = "ahead of" if shift > 0 else "behind"
             where = f"(around {seconds[part.begin]:.1f} s)"
             return Verdict(f"the output is about {abs(shift)} frames {side} the reference {where}")
-        if here > _NOTHING_ALIKE and here > _NOTHING_SHARE * variance:
-            return Verdict(_nothing_alike(reference, shown, partners, parts, variances, part, seconds))
+        if part.shows_nothing_alike:
+            return Verdict(_nothing_alike(pairs, parts, part, seconds))
     if not held:
         return Verdict()
     count = sum(part.end - part.begin for part in held)
@@ -265,38 +270,25 @@ def _in_doubt(
     )
 
 
-def _nothing_alike(
-    reference: np.ndarray,
-    shown: np.ndarray,
-    partners: np.ndarray,
-    parts: Sequence[_Part],
-    variances: np.ndarray,
-    part: _Part,
-    seconds: np.ndarray,
-) -> str:
+def _nothing_alike(pairs: _Pairs, parts: Sequence[_Part], part: _Part, seconds: np.ndarray) -> str:
     """What is the matter with a part that shows nothing of its partners."""
-    pictures, theirs = shown[part.begin : part.end], reference[partners[part.begin : part.end]]
-    here = float(np.mean(part.used))
+    pictures = pairs.shown[part.begin : part.end]
+    theirs = pairs.reference[pairs.partners[part.begin : part.end]]
     for words, turn in _TURNS.items():
-        if float(np.mean(errors(theirs, turn(pictures)))) < 0.3 * here:
+        if float(np.mean(errors(theirs, turn(pictures)))) < 0.3 * part.error:
             return f"the output {words} against the reference"
-    unlike = [
-        p
-        for p in parts
-        if np.mean(p.used) > _NOTHING_ALIKE
-        and np.mean(p.used) > _NOTHING_SHARE * np.mean(variances[p.begin : p.end])
-    ]
-    if sum(p.end - p.begin for p in unlike) > 0.8 * len(shown):
+    unlike = [p for p in parts if p.shows_nothing_alike]
+    if sum(p.end - p.begin for p in unlike) > 0.8 * len(pairs.shown):
         return "the output shows another video than the reference"
     last = min(unlike[-1].end, len(seconds) - 1)
     span = f"from {seconds[part.begin]:.1f} to {seconds[last]:.1f} s"
     return f"the output shows pictures {span} that the reference has nowhere near"
 
 
-def _best_place(
-    reference: np.ndarray, pictures: np.ndarray, places: np.ndarray, reach: int
-) -> tuple[int, float]:
+def _best_place(pairs: _Pairs, part: _Part, reach: int) -> tuple[int, float]:
     """By how many frames of the reference the part fits best, and its error there."""
+    reference, pictures = pairs.reference, pairs.shown[part.begin : part.end]
+    places = pairs.partners[part.begin : part.end]
     low, high = max(-reach, -int(places[0])), min(reach, len(reference) - 1 - int(places[-1]))
     chosen = np.unique(np.linspace(0, len(pictures) - 1, 4).astype(int))
     wanted, there = pictures[chosen, ::4, ::4].astype(np.float32), places[chosen]
@@ -309,16 +301,16 @@ def _best_place(
     return best, float(np.mean(errors(reference[places + best], pictures)))
 
 
-def _stands_still(reference: np.ndarray, shown: np.ndarray, partners: np.ndarray, part: _Part) -> bool:
+def _stands_still(pairs: _Pairs, part: _Part) -> bool:
     """Whether the part goes on showing a picture that stood at its right place when the output halted."""
-    here, pictures = float(np.mean(part.used)), shown[part.begin : part.end]
-    still = max(4 * _STILL, 0.1 * here)
+    shown, pictures = pairs.shown, pairs.shown[part.begin : part.end]
+    still = max(4 * _STILL, 0.1 * part.error)
     if len(pictures) < 2 or np.median(errors(pictures[:-1], pictures[1:])) > still:
         return False
     last = part.end - 1
     held = errors(shown[max(0, last - _HELD_FRAMES) : last], shown[last : last + 1])
     moving = np.flatnonzero(held > still)
     begin = last - len(held) + (int(moving[-1]) + 1 if len(moving) else 0)
-    if begin > part.begin and np.mean(part.used[: begin - part.begin]) > here:  # it is not what stands still
-        return False
-    return bool(errors(reference[partners[begin : begin + 1]], shown[begin : begin + 1])[0] < 0.5 * here)
+    if begin > part.begin and np.mean(part.used[: begin - part.begin]) > part.error:
+        return False  # it is not what stands still
+    return bool(pairs.used[begin] < 0.5 * part.error)

@@ -70,7 +70,7 @@ class QualityCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._known: dict[str, Record] = {}
+        self._records: dict[str, Record] = {}
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
@@ -84,19 +84,19 @@ class QualityCache:
 
     def get(self, key: str) -> Record | None:
         """The record, None when there is none or what lies there is broken."""
-        if key not in self._known:
+        if key not in self._records:
             try:
                 data = read_regular(self._path(key))
-                self._known[key] = msgspec.json.decode(data, type=Record)
+                self._records[key] = msgspec.json.decode(data, type=Record)
             except (OSError, *NO_JSON):
                 return None
-        return self._known[key]
+        return self._records[key]
 
     def put(self, key: str, record: Record) -> bool:
         """Keep ``record``; whether it is on disk."""
         if record.quality is not None:  # the names belong to the pair that was asked for, not to its content
             record = replace(record, quality=replace(record.quality, reference=None, distorted=None))
-        self._known[key] = record
+        self._records[key] = record
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path(key), msgspec.json.encode(record))

@@ -41,7 +41,7 @@ def entries_of(
     entries = []
     for label, output in zip(output_labels(scenario.outputs), scenario.outputs, strict=True):
         if output.quality is not None:
-            entries.append(_known(label, output.quality))
+            entries.append(_scored(label, output.quality))
             continue
         try:
             entries.append(Entry(label, job=job_of(run, scenario, output, folder, roots, settings)))
@@ -62,7 +62,7 @@ def _whole(scenario: Scenario) -> Quality | None:
     )
 
 
-def _known(label: str, quality: Quality) -> Entry:
+def _scored(label: str, quality: Quality) -> Entry:
     if quality.vmaf is not None:
         return Entry(label, quality=quality)
     kinds = {False: "unaligned", True: "no_model", None: "failed"}
@@ -85,7 +85,7 @@ def answered(entry: Entry, outcome_of: Callable[[QualityJob], QualityOutcome | N
         return entry
     if outcome.quality is None:
         return replace(entry, job=None, kind=outcome.kind, reason=outcome.failure)
-    return _known(entry.output, outcome.quality)
+    return _scored(entry.output, outcome.quality)
 
 
 def with_scores(scenario: Scenario, entries: Sequence[Entry]) -> Scenario | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from advisor.quality.logs import Logs
 from advisor.quality.pairing import Pairing
@@ -72,27 +72,23 @@ def frame_rows(
     shown = reference.pictures[pairing.partners]
     changes = np.concatenate([[np.inf], errors(shown[:-1], shown[1:])])
     start = float(output.times[0])
-    rows = []
-    for n, number in enumerate(numbers):
-        rows.append(
-            Frame(
-                number=number,
-                time_seconds=round(float(output.times[number]) - start, 6),
-                reference_number=int(pairing.partners[n]),
-                vmaf=logs.vmaf[0][n] if logs.vmaf else None,
-                psnr_decibels=min(logs.psnr_decibels[n], cap_decibels),
-                psnr_y_decibels=min(logs.psnr_y_decibels[n], cap_decibels),
-                ssim_ratio=logs.ssim_ratio[n],
-                ssim_y_ratio=logs.ssim_y_ratio[n],
-                xpsnr_y_decibels=min(logs.xpsnr_y_decibels[n], cap_decibels)
-                if logs.xpsnr_y_decibels
-                else None,
-                **{name: values[n] for name, values in logs.features.items()},
-                vmaf_extra={model: logs.vmaf[k][n] for k, model in enumerate(models) if k},
-                begins_scene=bool(changes[n] > _CUT),
-            )
+    return tuple(
+        Frame(
+            number=number,
+            time_seconds=round(float(output.times[number]) - start, 6),
+            reference_number=int(pairing.partners[n]),
+            vmaf=logs.vmaf[0][n] if logs.vmaf else None,
+            psnr_decibels=min(logs.psnr_decibels[n], cap_decibels),
+            psnr_y_decibels=min(logs.psnr_y_decibels[n], cap_decibels),
+            ssim_ratio=logs.ssim_ratio[n],
+            ssim_y_ratio=logs.ssim_y_ratio[n],
+            xpsnr_y_decibels=min(logs.xpsnr_y_decibels[n], cap_decibels) if logs.xpsnr_y_decibels else None,
+            **{name: values[n] for name, values in logs.features.items()},
+            vmaf_extra={model: logs.vmaf[k][n] for k, model in enumerate(models) if k},
+            begins_scene=bool(changes[n] > _CUT),
         )
-    return tuple(rows)
+        for n, number in enumerate(numbers)
+    )
 
 
 def worst_scenes(frames: Sequence[Frame], most: int = 5) -> list[Scene]:
@@ -139,19 +135,14 @@ def frames_as_csv(outputs: Sequence[tuple[str, Sequence[Frame]]]) -> str:
     models = list(dict.fromkeys(m for _, frames in outputs for f in frames[:1] for m in f.vmaf_extra))
     names = [field for field in Frame.__struct_fields__ if field != "vmaf_extra"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["distorted", *names, *models])
+    columns = ["distorted", *names, *models]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for name, frames in outputs:
         for frame in frames:
-            cells = [_cell(getattr(frame, field)) for field in names]
-            writer.writerow([name, *cells, *(_cell(frame.vmaf_extra.get(model)) for model in models)])
+            row = asdict(frame) | frame.vmaf_extra | {"begins_scene": int(frame.begins_scene)}
+            writer.writerow(row | {"distorted": name})
     return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return int(value) if isinstance(value, bool) else value
 
 
 def frames_as_json(outputs: Sequence[tuple[str, Sequence[Frame]]]) -> bytes:

@@ -99,21 +99,17 @@ def plan(
     check_settings(settings)
     source, encode, notes = _agreed(reference, output, limited)
     if source.hdr != encode.hdr:
-        sides = " and ".join(
-            f"the {name} is {colour.hdr or 'not HDR'}"
-            for name, colour in (("reference", source), ("output", encode))
-        )
+        sides = f"the reference is {source.hdr or 'not HDR'} and the output is {encode.hdr or 'not HDR'}"
         raise MediaError(f"cannot be compared: {sides}", subject=output.path)
     # VMAF knows 8, 10 and 12 bits
     depth = min(12, max(8, reference.depth + reference.depth % 2, output.depth + output.depth % 2))
     grey = [media.chroma == "400" for media in (reference, output)]
     chroma: Chroma = "420" if grey == [True, False] else reference.chroma
     area = crop.reference or Area(reference.width, reference.height, 0, 0)
+    size = f"{area.width}x{area.height}"
     if min(area.width, area.height) < _LEAST_SIDE:
-        size = f"{area.width}x{area.height}"
-        raise MediaError(
-            f"expected at least {_LEAST_SIDE} lines and columns, found {size}", subject=reference.path
-        )
+        problem = f"expected at least {_LEAST_SIDE} lines and columns, found {size}"
+        raise MediaError(problem, subject=reference.path)
     models, lacks = _models(source, settings, area, reference.path)
     xpsnr = settings.xpsnr
     if xpsnr and depth > 8 and area.width % _XPSNR_WIDTH:
@@ -123,11 +119,7 @@ def plan(
             f"no multiple of {_XPSNR_WIDTH}"
         )
     problems = {name: metric_problem(name, area.width, area.height) for name in settings.metrics}
-    notes += [
-        f"no {name}: {problem}, found {area.width}x{area.height}"
-        for name, problem in problems.items()
-        if problem
-    ]
+    notes += [f"no {name}: {problem}, found {size}" for name, problem in problems.items() if problem]
     # grey and RGB are full range, and give way to what the other side is
     target = encode if reference.rgb or grey == [True, False] else source
     side = _Side(
@@ -374,21 +366,18 @@ def _chosen(pieces: Sequence[tuple[int, int, float]]) -> str:
 
 
 def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
-    names = ["psnr", "ssim", *(["xpsnr"] if decided.xpsnr else [])]
-    steps = [(name, k) for k, name in enumerate(names)]
+    steps = ["psnr", "ssim", *(["xpsnr"] if decided.xpsnr else [])]
     if decided.models or decided.features:
-        steps.append((_libvmaf(n, decided, threads), len(names)))
-    for place, (text, k) in enumerate(steps):
-        target = f"d{n}_{place + 1}"
-        source = f"[d{n}_{place}]"
+        steps.append(_libvmaf(n, decided, threads))
+    for k, text in enumerate(steps):
+        source, theirs = f"[d{n}_{k}]", f"[r{n}_{k}]"
         if text.startswith("libvmaf") and decided.chroma == "400":
             # it takes no grey
             grey = f"scale=in_range=pc:out_range=tv,format={_sample_format('420', decided.depth)}"
             yield f"{source}{grey}[g{n}]"
-            yield f"[r{n}_{k}]{grey}[h{n}]"
-            yield f"[g{n}][h{n}]{text}[{target}]"
-        else:
-            yield f"{source}[r{n}_{k}]{text}[{target}]"
+            yield f"{theirs}{grey}[h{n}]"
+            source, theirs = f"[g{n}]", f"[h{n}]"
+        yield f"{source}{theirs}{text}[d{n}_{k + 1}]"
     # what the filters say of each frame: their logs are rounded, and their averages are of one pass alone
     yield f"[d{n}_{len(steps)}]metadata=mode=print:file=scores{n}.txt[out{n}]"
 

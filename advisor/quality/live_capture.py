@@ -163,27 +163,23 @@ def command(ffmpeg: str, wanted: Wanted) -> list[str]:
 def capture(wanted: Wanted, ffmpeg: str, folder: Path) -> Capture:
     """Fetch ``wanted`` into ``folder``; a stream that ends or jumps is asked again until the deadline."""
     time.sleep(max(0.0, wanted.begin - time.monotonic()))
-    result = Capture(file=folder / f"{wanted.name}.mkv")
-    for attempt in itertools.count():
+    reconnects = 0
+    while True:
         packets, complete, cause = _attempt(wanted, ffmpeg, folder)
-        result = Capture(
-            file=result.file, packets=tuple(packets), complete=complete, reconnects=attempt, cause=cause
-        )
         if complete or time.monotonic() + _RETRY_SECONDS > wanted.deadline:
             break
         time.sleep(_RETRY_SECONDS)
-    return result
+        reconnects += 1
+    file = folder / f"{wanted.name}.mkv"
+    return Capture(file=file, packets=tuple(packets), complete=complete, reconnects=reconnects, cause=cause)
 
 
 def _attempt(wanted: Wanted, ffmpeg: str, folder: Path) -> tuple[list[Packet], bool, str | None]:
     said = folder / f"{wanted.name}.txt"
     with said.open("wb") as stderr:
+        pipe = subprocess.PIPE
         process = subprocess.Popen(
-            command(ffmpeg, wanted),
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
+            command(ffmpeg, wanted), cwd=folder, stdin=pipe, stdout=pipe, stderr=stderr
         )
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
     late = threading.Timer(max(0.1, wanted.deadline - time.monotonic()), process.kill)

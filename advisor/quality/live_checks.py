@@ -18,7 +18,7 @@ _LONGEST_SECONDS = 60.0
 
 
 class Checks(Struct, frozen=True, kw_only=True):
-    """Shares of the time are 0 to 1; None is what cannot be said."""
+    """Shares of the time are 0 to 1; None is what cannot be log."""
 
     frozen_ratio: float
     """The picture stands for half a second or longer."""
@@ -42,46 +42,32 @@ def check(path: Path, ffmpeg: str, seconds: float) -> Checks:
     command = [
         *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info", "-threads", "1", *FILES_ONLY),
         *("-t", f"{seconds:.3f}", "-i", file_url(path)),
-        *(
-            "-map",
-            "0:V:0",
-            "-vf",
-            _VIDEO,
-            "-f",
-            "null",
-            "-",
-            "-map",
-            "0:a:0?",
-            "-af",
-            _AUDIO,
-            "-f",
-            "null",
-            "-",
-        ),
+        *("-map", "0:V:0", "-vf", _VIDEO, "-f", "null", "-"),
+        *("-map", "0:a:0?", "-af", _AUDIO, "-f", "null", "-"),
     ]
-    _, said = run(Path(ffmpeg), command, timeout_seconds=_LONGEST_SECONDS)
-    return read_checks(said, seconds)
+    _, log = run(Path(ffmpeg), command, timeout_seconds=_LONGEST_SECONDS)
+    return read_checks(log, seconds)
 
 
-def read_checks(said: str, seconds: float) -> Checks:
+def read_checks(log: str, seconds: float) -> Checks:
     """From what the filters said of ``seconds`` of video and sound."""
-    size = re.findall(r"^ *Stream #0:\d+.*: Video: .*?, (\d+)x(\d+)", said, re.MULTILINE)
-    block = re.findall(r"block mean: ([0-9.]+)", said)
+    size = re.findall(r"^ *Stream #0:\d+.*: Video: .*?, (\d+)x(\d+)", log, re.MULTILINE)
+    block = re.findall(r"block mean: ([0-9.]+)", log)
     width, height = (int(side) for side in size[-1]) if size else (0, 0)
     return Checks(
-        frozen_ratio=_share(said, "freeze", seconds),
-        black_ratio=_share(said, "black", seconds),
+        frozen_ratio=_share(log, "freeze", seconds),
+        black_ratio=_share(log, "black", seconds),
         blockiness=float(block[-1]) if block else None,
-        silence_ratio=_share(said, "silence", seconds) if ": Audio: " in said else None,
+        silence_ratio=_share(log, "silence", seconds) if ": Audio: " in log else None,
         width=width,
         height=height,
     )
 
 
-def _share(said: str, what: str, seconds: float) -> float:
+def _share(log: str, what: str, seconds: float) -> float:
     """Of the time between each start and its end; what has no end goes on to the last frame."""
     total, begun = 0.0, None
-    for mark, time in re.findall(rf"{what}_(start|end): *(-?[0-9.]+)", said):
+    for mark, time in re.findall(rf"{what}_(start|end): *(-?[0-9.]+)", log):
         if mark == "start":
             begun = float(time)
         elif begun is not None:

@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, MediaError
 from advisor.quality.live import REFERENCE
@@ -92,7 +93,6 @@ class Request(Struct, frozen=True, kw_only=True):
     """Which range to look in for the lags that are not known: counts windows without success."""
     keyframe_seconds: float = 3.0
     """Time without a key frame that is reckoned with."""
-    threads: int = 1
     nice: int = 10
     """Added to the niceness of the process and all that it starts."""
 
@@ -142,9 +142,7 @@ class Window(Struct, frozen=True):
     problem: str | None = None
 
 
-def run_window(
-    request: Request, folder: Path, *, stopped: Callable[[], bool], limit_seconds: float = _LIMIT_SECONDS
-) -> Window:
+def run_window(request: Request, folder: Path, *, stopped: Callable[[], bool]) -> Window:
     """`window` in a process of its own, which is ended when ``stopped`` says so or the time is up.
 
     ``folder`` is empty and the caller's, who removes it.
@@ -160,7 +158,7 @@ def run_window(
     assert process.stdin is not None  # noqa: S101
     with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
         stdin.write(msgspec.json.encode(request))
-    limit, problem = time.monotonic() + limit_seconds, None
+    limit, problem = time.monotonic() + _LIMIT_SECONDS, None
     handle = os.pidfd_open(process.pid)
     try:
         poll = select.poll()
@@ -171,7 +169,7 @@ def run_window(
                 continue
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM if problem is None else signal.SIGKILL)
-            problem = problem or (f"it took longer than {limit_seconds:g} s" if late else "it was stopped")
+            problem = problem or (f"it took longer than {_LIMIT_SECONDS:g} s" if late else "it was stopped")
             limit = time.monotonic() + _END_SECONDS
     finally:
         os.close(handle)
@@ -260,44 +258,40 @@ def _fetched(request: Request, folder: Path) -> dict[str, Capture]:
     return dict(zip(request.addresses, done, strict=True))
 
 
-def _packets(captured: Capture, outcome: Outcome, reason: str | None, **more: object) -> Seen:
-    """What the packets tell."""
+def _seen(request: Request, name: str, captured: Capture, reference: Capture | None) -> Seen:
     if not captured.packets:
-        return Seen(outcome=outcome, reason=reason, reconnects=captured.reconnects)
-    return Seen(
-        outcome=outcome,
-        reason=reason,
+        cause = captured.cause or "nothing came"
+        return Seen(outcome="unreachable", reason=cause, reconnects=captured.reconnects)
+    seen = Seen(
+        outcome="lost",
+        reason=captured.cause or "ended before the window did",
         up=captured.complete,
         bitrate_kbps=captured.bitrate_kbps,
         frame_rate=captured.frame_rate,
         missing_frames=captured.missing_frames,
         keyframe_age_seconds=captured.keyframe_age,
         reconnects=captured.reconnects,
-        **more,  # type: ignore[arg-type]
     )
-
-
-def _seen(request: Request, name: str, captured: Capture, reference: Capture | None) -> Seen:
-    if not captured.packets:
-        return _packets(captured, "unreachable", captured.cause or "nothing came")
     if not captured.complete:
-        return _packets(captured, "lost", captured.cause or "ended before the window did")
+        return seen
     try:
         checks = check(captured.file, request.ffmpeg, min(request.window_seconds, captured.seconds))
     except FfmpegError as exc:
-        return _packets(captured, "damaged", str(exc))
+        return replace(seen, outcome="damaged", reason=str(exc))
+    seen = replace(seen, outcome="checked", reason=None, checks=checks)
     if name == REFERENCE or reference is None:
-        return _packets(captured, "checked", None, checks=checks)
-    if not reference.complete or name in request.absent:
-        lacking = "it was not there before" if reference.complete else "the reference did not come"
-        return _packets(captured, "checked", lacking, checks=checks)
+        return seen
+    if not reference.complete:
+        return replace(seen, reason="the reference did not come")
+    if name in request.absent:
+        return replace(seen, reason="it was not there before")
     try:
         scores, reason = _compared(request, name, captured, reference)
     except MediaError as exc:  # by the probe; it names the file, which is the window's own
-        return _packets(captured, "damaged", exc.problem, checks=checks)
+        return replace(seen, outcome="damaged", reason=exc.problem)
     except FfmpegError as exc:
-        return _packets(captured, "failed", str(exc), checks=checks)
-    return _packets(captured, "unaligned" if reason else "scored", reason, checks=checks, scores=scores)
+        return replace(seen, outcome="failed", reason=str(exc))
+    return replace(seen, outcome="unaligned" if reason else "scored", reason=reason, scores=scores)
 
 
 def _compared(
@@ -330,7 +324,7 @@ def _compared(
                 captured.file,
                 QualitySettings(reference_start=start, offset=offset, crop="none"),
                 ffmpeg=request.ffmpeg,
-                threads=request.threads,
+                threads=1,
             ).quality
         except MediaError as exc:
             reason = exc.problem
@@ -356,7 +350,7 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
     """
     settings = QualitySettings(reference_start=start, crop="none")
     output = begun(source, encode, settings)
-    work = Work(settings, request.ffmpeg, request.threads, 0, None)
+    work = Work(settings, request.ffmpeg, 1, 0, None)
     with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
         folder = Path(name)
         tracks = {"reference": 0, "output": 1}
@@ -365,11 +359,11 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
         for one in tracks:
             command += ["-map", f"[{one}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{one}.raw"]
         run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
-        theirs, ours = (read_track(folder, one) for one in tracks)
-    _, shift = paired(output, source, theirs, ours, settings)
+        source_track, encode_track = (read_track(folder, one) for one in tracks)
+    _, shift = paired(output, source, source_track, encode_track, settings)
     if not shift:
         return 0.0
-    track = theirs if shift > 0 else ours
+    track = source_track if shift > 0 else encode_track
     return math.copysign(float(track.times[abs(shift)] - track.times[0]), shift)
 
 

@@ -63,7 +63,9 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
         psnr = psnr_y if plan.luma_only else _per_frame(text, "psnr.psnr_avg")
         ssim = ssim_y if plan.luma_only else _per_frame(text, "ssim.All")
         xpsnr = _per_frame(text, "xpsnr.xpsnr.y")
-        log = _vmaf_log(folder, n, plan)
+        log = _VmafLog("", [])
+        if plan.models or plan.features:
+            log = msgspec.json.decode((folder / f"vmaf{n}.json").read_bytes(), type=_VmafLog)
         frames = len(psnr)
         logs = Logs(
             vmaf=tuple(_of_libvmaf(log, f"m{index}", frames) for index in range(len(plan.models))),
@@ -83,12 +85,6 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
     if any(math.isnan(value) for values in (psnr, *lists) for value in values):
         raise FfmpegError("ffmpeg gave no number for a score")
     return logs
-
-
-def _vmaf_log(folder: Path, n: int, plan: Plan) -> _VmafLog:
-    if not plan.models and not plan.features:
-        return _VmafLog("", [])
-    return msgspec.json.decode((folder / f"vmaf{n}.json").read_bytes(), type=_VmafLog)
 
 
 def _of_libvmaf(log: _VmafLog, name: str, frames: int) -> tuple[float | None, ...]:

@@ -62,26 +62,29 @@ def given_shift(reference: Timing, output: Timing, settings: QualitySettings) ->
 
 
 def paired(
-    output: OutputState, source: Media, reference: Track, seen: Track, settings: QualitySettings
+    output: OutputState, source: Media, reference: Track, track: Track, settings: QualitySettings
 ) -> tuple[Pairing | None, int]:
     """The pairing that times and pictures agree on, and the frames by which the beginnings are apart."""
-    ours, theirs = timing_of_track(reference, source, settings), timing_of_track(seen, output.media, None)
-    given = given_shift(ours, theirs, settings)
-    pairings = pair_by_times(ours, theirs, given or 0)
-    best = pair_by_pictures(pairings, reference.pictures, seen.pictures) if pairings else None
-    if given is not None or (best is not None and not doubtful(reference.pictures, seen.pictures, best)):
+    source_timing, encode_timing = (
+        timing_of_track(reference, source, settings),
+        timing_of_track(track, output.media, None),
+    )
+    given = given_shift(source_timing, encode_timing, settings)
+    pairings = pair_by_times(source_timing, encode_timing, given or 0)
+    best = pair_by_pictures(pairings, reference.pictures, track.pictures) if pairings else None
+    if given is not None or (best is not None and not doubtful(reference.pictures, track.pictures, best)):
         return best, given or 0
-    rate, frames = float(ours.rate or 25), min(len(ours.times), len(theirs.times))
+    rate, frames = float(source_timing.rate or 25), min(len(source_timing.times), len(encode_timing.times))
     for start in (*([best] if best is not None else []), Pairing("index", 0, np.arange(frames))):
         reach = round(_OFFSET_SECONDS * rate)
-        shift, sure = shifted_by_pictures(reference.pictures, seen.pictures, start, reach)
+        shift, sure = shifted_by_pictures(reference.pictures, track.pictures, start, reach)
         if shift < 0:  # as a number of the output's frames
-            shift = -round(-shift / rate * float(theirs.rate or rate))
-        moved = pair_by_times(ours, theirs, shift) if shift else []
+            shift = -round(-shift / rate * float(encode_timing.rate or rate))
+        moved = pair_by_times(source_timing, encode_timing, shift) if shift else []
         if moved:
-            there = pair_by_pictures(moved, reference.pictures, seen.pictures)
-            fits = judge(reference.pictures, seen.pictures, there, seen.times, rate).reason is None
-            if fits and (not sure or uneven(reference.pictures, seen.pictures, there)):
+            there = pair_by_pictures(moved, reference.pictures, track.pictures)
+            fits = judge(reference.pictures, track.pictures, there, track.times, rate).reason is None
+            if fits and (not sure or uneven(reference.pictures, track.pictures, there)):
                 seconds = f"{abs(shift) / rate:.2f} s {'later' if shift > 0 else 'earlier'}"
                 raise MediaError(
                     f"begins about {seconds} than the reference, and its pictures do not tell exactly where: "

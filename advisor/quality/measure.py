@@ -130,12 +130,12 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     """The first guess: whole pictures, frames by the times in the containers."""
     crop = crop_by_hand(settings.crop, source) if isinstance(settings.crop, Area) else Crop()
     decided = plan(source, encode, settings, crop)
-    timing = reference_timing(source, encode, settings)
-    if encode.frames == 1 < len(timing.times):
+    source_timing = reference_timing(source, encode, settings)
+    if encode.frames == 1 < len(source_timing.times):
         raise MediaError(f"is a single picture, the reference has {source.frames}", subject=encode.path)
-    theirs = Timing(frame_times(encode), encode.rate, encode.frame_seconds)
-    shift = given_shift(timing, theirs, settings) or 0
-    pairings = pair_by_times(timing, theirs, shift)
+    encode_timing = Timing(frame_times(encode), encode.rate, encode.frame_seconds)
+    shift = given_shift(source_timing, encode_timing, settings) or 0
+    pairings = pair_by_times(source_timing, encode_timing, shift)
     if not pairings:
         raise MediaError("has no frame in common with the reference", subject=encode.path)
     return OutputState(
@@ -183,25 +183,27 @@ def _pass(
         sizes = size_changes(messages)
         for n, (place, output) in enumerate(outputs.items()):
             try:
-                reference = read_track(folder, reference_track(n, output.comparison.crop))
-                whole = read_track(folder, f"track{n}")
+                tracks = (
+                    read_track(folder, reference_track(n, output.comparison.crop)),
+                    read_track(folder, f"track{n}"),
+                )
                 doubt = broken or output.media.suspect or source.suspect
                 if doubt and not output.examined:
-                    output = _damage(output, source, work.settings, (reference, whole))
-                seen = _until(whole, output.limit)
-                theirs = _until(reference, output.reference_limit)
-                improved = better(work, output, source, theirs, seen)
+                    output = _damage(output, source, work.settings, tracks)
+                reference = _until(tracks[0], output.reference_limit)
+                track = _until(tracks[1], output.limit)
+                improved = better(work, output, source, reference, track)
                 if improved is not None:
                     again[place] = improved
                     continue
                 logs = read_logs(folder, messages, n, output.comparison.plan)
-                said = [
+                notes = [
                     f"the picture of the {which} changes its size to {sizes[number]}"
                     for which, number in (("reference", 0), ("output", n + 1))
                     if number in sizes
                 ]
-                said += [f"ffmpeg said: {line}" for line in broken[:1]]
-                measurement = finished(Seen(output, source, theirs, seen, logs, work.settings), said)
+                notes += [f"ffmpeg said: {line}" for line in broken[:1]]
+                measurement = finished(Seen(output, source, reference, track, logs, work.settings), notes)
                 quality = replace(measurement.quality, computation_seconds=time.monotonic() - begun)
                 outcomes[place] = replace(measurement, quality=quality)
             except (MediaError, FfmpegError, InputError) as exc:
@@ -210,25 +212,25 @@ def _pass(
 
 
 def better(
-    work: Work, output: OutputState, source: Media, reference: Track, seen: Track
+    work: Work, output: OutputState, source: Media, reference: Track, track: Track
 ) -> OutputState | None:
     """What should be compared instead, None when all is right."""
     settings = work.settings
-    if not len(seen.times) or not len(reference.times):
+    if not len(track.times) or not len(reference.times):
         raise MediaError("holds no picture that can be decoded", subject=output.media.path)
-    if not output.limited and _is_limited(output, source, reference, seen):
+    if not output.limited and _is_limited(output, source, reference, track):
         return _cropped(replace(output, limited=True), source, settings, output.comparison.crop)
     if settings.crop == "auto" and output.comparison.crop == Crop():
-        crop = crop_by_bars(source, output.media, (reference.inside_bars, seen.inside_bars))
+        crop = crop_by_bars(source, output.media, (reference.inside_bars, track.inside_bars))
         if crop != Crop():
             return _cropped(output, source, settings, crop)
-    pairing, offset = paired(output, source, reference, seen, settings)
+    pairing, offset = paired(output, source, reference, track, settings)
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=output.media.path)
     unread = source.seconds - float(reference.times[-1] - reference.times[0]) > 1.0
     if unread and not output.wide:
-        cut_short = bool(offset) and pairing.first + len(pairing.partners) < len(seen.times)
-        if cut_short or (not offset and doubtful(reference.pictures, seen.pictures, pairing)):
+        cut_short = bool(offset) and pairing.first + len(pairing.partners) < len(track.times)
+        if cut_short or (not offset and doubtful(reference.pictures, track.pictures, pairing)):
             return replace(output, wide=True)
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
     if settings.crop == "auto" and output.comparison.crop != Crop() and not output.registered:
@@ -238,13 +240,13 @@ def better(
     return changed
 
 
-def _is_limited(output: OutputState, source: Media, reference: Track, seen: Track) -> bool:
+def _is_limited(output: OutputState, source: Media, reference: Track, track: Track) -> bool:
     """Whether a side was taken for full range because the other is, and its pictures say otherwise."""
     side, pairing = range_taken(source, output.media), output.comparison.pairing
     if side is None:
         return False
     theirs = reference.pictures[pairing.partners[pairing.partners < len(reference.pictures)]]
-    ours = seen.pictures[pairing.first : pairing.first + len(pairing.partners)]
+    ours = track.pictures[pairing.first : pairing.first + len(pairing.partners)]
     return are_limited(theirs, ours) if side == "reference" else are_limited(ours, theirs)
 
 
@@ -276,21 +278,19 @@ def _damage(
     output: OutputState, source: Media, settings: QualitySettings, tracks: tuple[Track, Track]
 ) -> OutputState:
     """Where the pictures of either file can no longer be decoded as they were meant."""
-    reference, seen = tracks
+    reference, track = tracks
     limit, reference_limit = intact_frames(output.media), None
     as_it_is = not (settings.reference_loops or settings.reference_filter or settings.reference_start)
-    if as_it_is and limit >= len(seen.times):
+    if as_it_is and limit >= len(track.times):
         reference_limit = intact_frames(source)
         reference_limit = reference_limit if reference_limit < len(reference.times) else None
     return replace(
         output,
-        limit=limit if limit < len(seen.times) else None,
+        limit=limit if limit < len(track.times) else None,
         reference_limit=reference_limit,
         examined=True,
     )
 
 
 def _until(track: Track, limit: int | None) -> Track:
-    if limit is None or limit >= len(track.times):
-        return track
     return replace(track, times=track.times[:limit], pictures=track.pictures[:limit])

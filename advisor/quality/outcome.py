@@ -48,8 +48,8 @@ class Seen(Struct, frozen=True, eq=False):
     settings: QualitySettings
 
 
-def finished(seen: Seen, said: Sequence[str]) -> Measurement:
-    """The measurement; ``said`` are notes on what ffmpeg said.
+def finished(seen: Seen, complaints: Sequence[str]) -> Measurement:
+    """The measurement; ``complaints`` are notes on what ffmpeg said.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def finished(seen: Seen, said: Sequence[str]) -> Measurement:
     )
     if reason is not None:
         return Measurement(quality, ())
-    notes = [*output.comparison.plan.notes, *notes, *_notes(seen), *said]
+    notes = [*output.comparison.plan.notes, *notes, *_notes(seen), *complaints]
     decided = output.comparison.plan
     cap = psnr_cap_decibels(decided.depth)
     rows = frame_rows(pairing, seen.reference, seen.track, seen.logs, decided.models, cap)
@@ -88,12 +88,16 @@ def finished(seen: Seen, said: Sequence[str]) -> Measurement:
 
 
 def _undecided(seen: Seen) -> bool:
-    ours = timing_of_track(seen.reference, seen.source, seen.settings)
-    theirs = timing_of_track(seen.track, seen.output.media, None)
-    if ours.rate is None or theirs.rate is None or ours.rate == theirs.rate:
+    source_timing = timing_of_track(seen.reference, seen.source, seen.settings)
+    encode_timing = timing_of_track(seen.track, seen.output.media, None)
+    if source_timing.rate is None or encode_timing.rate is None or source_timing.rate == encode_timing.rate:
         return False
     pairing = seen.output.comparison.pairing
-    others = [p for p in pair_by_times(ours, theirs, seen.output.offset_frames) if p.rule in ("fps", "rate")]
+    others = [
+        p
+        for p in pair_by_times(source_timing, encode_timing, seen.output.offset_frames)
+        if p.rule in ("fps", "rate")
+    ]
     return undecided(pairing, others, seen.reference.pictures, seen.track.pictures)
 
 
@@ -188,13 +192,10 @@ def _notes(seen: Seen) -> list[str]:
         notes.append(f"compared: {crop['reference']} of the reference, {crop['output']} of the output")
     notes += _dropped(seen)
     whole = not seen.settings.reference_loops and not seen.settings.reference_start
-    left = float(seen.reference.times[-1] - seen.reference.times[pairing.partners[-1]])
-    left = max(
-        left,
-        source.seconds
-        - float(seen.reference.times[pairing.partners[-1]] - seen.reference.times[0])
-        - 1 / float(source.rate or 25),
-    )
+    times = seen.reference.times
+    used_seconds = float(times[pairing.partners[-1]] - times[0])
+    whole_seconds = max(float(times[-1] - times[0]), source.seconds - 1 / float(source.rate or 25))
+    left = whole_seconds - used_seconds
     if whole and not output.offset_frames and pairing.rule != "index" and left > 0.1:
         notes.append(f"the output ends {left:.2f} s before the reference")
     notes += _fields(seen)

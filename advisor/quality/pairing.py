@@ -81,17 +81,11 @@ def pair_by_times(reference: Timing, output: Timing, shift: int = 0) -> list[Pai
     encode = replace(output, times=output.times[max(-shift, 0) :])
     pairings = []
     for rule, partners in _rules(source, encode):
-        inside = _leading(partners)
-        if inside:
-            partners = partners[:inside] + max(shift, 0)
-            pairings.append(Pairing(rule, max(-shift, 0), partners.astype(np.int64)))
+        lacking = np.flatnonzero(partners < 0)
+        inside = partners[: lacking[0]] if len(lacking) else partners
+        if len(inside):
+            pairings.append(Pairing(rule, max(-shift, 0), inside.astype(np.int64) + max(shift, 0)))
     return pairings
-
-
-def _leading(partners: np.ndarray) -> int:
-    """Frames up to the first without a partner."""
-    lacking = np.flatnonzero(partners < 0)
-    return int(lacking[0]) if len(lacking) else len(partners)
 
 
 def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]]:
@@ -122,11 +116,7 @@ def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]
 def _nearest(reference: Timing, output: Timing) -> np.ndarray:
     """The frame that is nearest in time, of two as near the later; none further away than one frame."""
     wanted, times = output.times - output.times[0], reference.times - reference.times[0]
-    later = (
-        np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
-        if len(times) > 1
-        else np.zeros(len(wanted), int)
-    )
+    later = np.clip(np.searchsorted(times, wanted), min(1, len(times) - 1), len(times) - 1)
     earlier = np.maximum(later - 1, 0)
     nearer = np.where(wanted - times[earlier] < times[later] - wanted, earlier, later)
     nearer = np.searchsorted(times, times[nearer])  # of frames that share a time ffmpeg keeps the first
@@ -137,9 +127,8 @@ def _nearest(reference: Timing, output: Timing) -> np.ndarray:
 def _held(reference: Timing, output: Timing, wanted: np.ndarray) -> np.ndarray:
     """The frame that is on the screen at each time."""
     times = reference.times - reference.times[0]
-    partners = np.searchsorted(times, wanted + _JITTER_SECONDS / 2, side="right") - 1
+    partners = np.maximum(np.searchsorted(times, wanted + _JITTER_SECONDS / 2, side="right") - 1, 0)
     frame = 1 / float(min(reference.rate or 25, output.rate or 25))
-    partners = np.maximum(partners, 0)
     return np.where(wanted > times[-1] + 1.6 * frame, -1, partners)
 
 
@@ -155,12 +144,8 @@ def _by_fps_filter(reference: Timing, output: Timing, phase: float) -> np.ndarra
     places = np.floor(times * float(output.rate or 25) + 0.5 + _TIE).astype(np.int64)
     slots = _slots(output) + places[0]
     partners = np.searchsorted(places, slots, side="right") - 1
-    return np.where(slots > places[-1] + max(1, _last_slots(reference, output)), -1, partners)
-
-
-def _last_slots(reference: Timing, output: Timing) -> int:
-    """Places of the output's grid that the reference's last frame fills."""
-    return round(float((output.rate or 25) / (reference.rate or 25)))
+    last = round(float((output.rate or 25) / (reference.rate or 25)))  # that its last frame fills
+    return np.where(slots > places[-1] + max(1, last), -1, partners)
 
 
 def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -> np.ndarray:

@@ -158,10 +158,11 @@ def read_pairs(path: Path, settings: QualitySettings) -> Pairs:
     those below it every video belongs to the one named ``reference`` (``reference.mkv``, ...) beside it, or
     else to that of the nearest folder above.
     """
-    found = _in_folder(path, settings) if path.is_dir() else _in_list(path, settings)
-    twice = {name for name, count in Counter(pair.name for pair in found.pairs).items() if count > 1}
-    named = [f"{name}: expected names that differ, found two" for name in sorted(twice)]
-    return Pairs([pair for pair in found.pairs if pair.name not in twice], [*found.problems, *named])
+    listed = _in_folder(path, settings) if path.is_dir() else _in_list(path, settings)
+    counts = Counter(pair.name for pair in listed.pairs)
+    problems = [f"{n}: expected names that differ, found two" for n in sorted(counts) if counts[n] > 1]
+    pairs = [pair for pair in listed.pairs if counts[pair.name] == 1]
+    return Pairs(pairs, [*listed.problems, *problems])
 
 
 def _in_list(path: Path, settings: QualitySettings) -> Pairs:
@@ -173,37 +174,37 @@ def _in_list(path: Path, settings: QualitySettings) -> Pairs:
         return Pairs([], [f"expected a YAML or JSON list of pairs: {exc}"])
     if not isinstance(document or [], list):
         return Pairs([], ["expected a list of pairs"])
-    found = Pairs([], [])
+    listed = Pairs([], [])
     for index, entry in enumerate(document or []):
         try:
-            found.pairs.append(_own(msgspec.convert(entry, _Line), path.parent, settings))
+            listed.pairs.append(_own(msgspec.convert(entry, _Line), path.parent, settings))
         except msgspec.ValidationError as exc:
             message, _, place = str(exc).partition(" - at `$")
-            found.problems.append(f"pairs[{index}]{place.rstrip('`')}: {message.replace('`', '')}")
+            listed.problems.append(f"pairs[{index}]{place.rstrip('`')}: {message.replace('`', '')}")
         except InputError as exc:
-            found.problems.append(f"pairs[{index}].{exc.subject}: {exc.problem}")
-    return found
+            listed.problems.append(f"pairs[{index}].{exc.subject}: {exc.problem}")
+    return listed
 
 
 def _in_folder(root: Path, settings: QualitySettings) -> Pairs:
-    found = Pairs([], [])
+    listed = Pairs([], [])
     references: dict[Path, Path | None] = {}
     for place, folders, names in os.walk(root):
         folders.sort()
         folder, videos = Path(place), [n for n in sorted(names) if _is_video(n)]
-        own = [name for name in videos if Path(name).stem.lower() == _REFERENCE]
-        if len(own) > 1:
-            found.problems.append(
-                f"{_below(root, folder)}: expected one {_REFERENCE}, found {', '.join(own)}"
+        here = [name for name in videos if Path(name).stem.lower() == _REFERENCE]
+        if len(here) > 1:
+            listed.problems.append(
+                f"{_below(root, folder)}: expected one {_REFERENCE}, found {', '.join(here)}"
             )
         above = references.get(folder.parent) if folder != root else None
-        reference = references[folder] = folder / own[0] if len(own) == 1 else None if own else above
-        encodes = [folder / name for name in videos if name not in own]
-        if reference is None and encodes and not own:
-            found.problems.append(f"{_below(root, folder)}: expected a video named {_REFERENCE}, found none")
+        reference = references[folder] = folder / here[0] if len(here) == 1 else None if here else above
+        encodes = [folder / name for name in videos if name not in here]
+        if reference is None and encodes and not here:
+            listed.problems.append(f"{_below(root, folder)}: expected a video named {_REFERENCE}, found none")
         if reference is not None:
-            found.pairs.extend(OwnPair(_below(root, e), reference, e, settings) for e in encodes)
-    return found
+            listed.pairs.extend(OwnPair(_below(root, e), reference, e, settings) for e in encodes)
+    return listed
 
 
 def _is_video(name: str) -> bool:

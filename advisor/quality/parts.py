@@ -220,12 +220,11 @@ def _cut(media: Media, span: Span) -> Cut:
 def combine(prepared: Prepared, cut: Sequence[Part], results: Sequence[PartResult]) -> Measurement | None:
     """What one pass would have given; None where only one pass can tell."""
     source, output = prepared.source, prepared.output
-    if not all(_as_told(prepared, part, result) for part, result in zip(cut, results, strict=True)):
+    answers = list(zip(cut, results, strict=True))
+    if not all(_as_told(prepared, *answer) for answer in answers) or not all(map(_agree, pairwise(answers))):
         return None
-    if not all(map(_agree, pairwise(zip(cut, results, strict=True)))):
-        return None
-    reference = _joined([(r.reference, p.reference) for p, r in zip(cut, results, strict=True)])
-    seen = _joined([(r.output, p.output) for p, r in zip(cut, results, strict=True)])
+    reference = _joined([(result.reference, part.reference) for part, result in answers])
+    seen = _joined([(result.output, part.output) for part, result in answers])
     logs = _joined_logs(cut, [result.logs for result in results])
     try:
         if better(Work(prepared.settings, "", 1, 0, None), output, source, reference, seen) is not None:
@@ -237,30 +236,26 @@ def combine(prepared: Prepared, cut: Sequence[Part], results: Sequence[PartResul
 
 def _as_told(prepared: Prepared, part: Part, result: PartResult) -> bool:
     """Whether ffmpeg compared the frames that it was to compare, and all went well."""
-    return (
-        result.clean
-        and all(
-            len(track.times) == span.high - span.low
-            and np.allclose(track.times, media.times[span.low : span.high], rtol=0, atol=1e-4)
-            for track, span, media in (
-                (result.reference, part.reference, prepared.source),
-                (result.output, part.output, prepared.output.media),
-            )
-        )
-        and len(result.logs.psnr_decibels) == part.pairs.high - part.pairs.low
+    sides = (
+        (result.reference, part.reference, prepared.source),
+        (result.output, part.output, prepared.output.media),
     )
+    all_frames = all(
+        len(track.times) == span.high - span.low
+        and np.allclose(track.times, media.times[span.low : span.high], rtol=0, atol=1e-4)
+        for track, span, media in sides
+    )
+    return result.clean and all_frames and len(result.logs.psnr_decibels) == part.pairs.high - part.pairs.low
 
 
 def _agree(beside: tuple[tuple[Part, PartResult], tuple[Part, PartResult]]) -> bool:
     """Whether two parts that follow each other say the same of the frames that both compared."""
     (before, one), (behind, other) = beside
     low, high = behind.pairs.low, before.pairs.high
+    shared = slice(low - before.pairs.low, high - before.pairs.low)
     return all(
-        a[low - before.pairs.low : high - before.pairs.low] == b[: high - low]
-        for a, b in (
-            (one.logs.psnr_decibels, other.logs.psnr_decibels),
-            (one.logs.ssim_ratio, other.logs.ssim_ratio),
-        )
+        getattr(one.logs, name)[shared] == getattr(other.logs, name)[: high - low]
+        for name in ("psnr_decibels", "ssim_ratio")
     )
 
 
@@ -290,13 +285,10 @@ def _joined_logs(cut: Sequence[Part], logs: Sequence[Logs]) -> Logs:
         )
 
     first = logs[0]
-    return Logs(
+    lists = ("psnr_y_decibels", "psnr_decibels", "ssim_y_ratio", "ssim_ratio", "xpsnr_y_decibels")
+    return replace(
+        first,
         vmaf=tuple(joined([log.vmaf[model] for log in logs]) for model in range(len(first.vmaf))),
-        psnr_y_decibels=joined([log.psnr_y_decibels for log in logs]),
-        psnr_decibels=joined([log.psnr_decibels for log in logs]),
-        ssim_y_ratio=joined([log.ssim_y_ratio for log in logs]),
-        ssim_ratio=joined([log.ssim_ratio for log in logs]),
-        xpsnr_y_decibels=joined([log.xpsnr_y_decibels for log in logs]),
         features={name: joined([log.features[name] for log in logs]) for name in first.features},
-        libvmaf_version=first.libvmaf_version,
+        **{name: joined([getattr(log, name) for log in logs]) for name in lists},
     )

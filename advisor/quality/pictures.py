@@ -65,19 +65,15 @@ def pair_by_pictures(pairings: Sequence[Pairing], reference: np.ndarray, output:
     """The first of ``pairings``, or a later one whose pictures fit clearly better where the two differ."""
     best, *others = pairings
     for other in others:
-        begin = max(best.first, other.first)
-        end = min(best.first + len(best.partners), other.first + len(other.partners))
-        ours = best.partners[begin - best.first : end - best.first]
-        theirs = other.partners[begin - other.first : end - other.first]
-        differing = np.flatnonzero(ours != theirs)
-        if not len(differing):
+        frames, ours, theirs = _differing(best, other)
+        if not len(frames):
             if _goes_on(best, other, reference, output):
                 best = other
             continue
-        shown = output[begin + differing]
-        mine, its = errors(reference[ours[differing]], shown), errors(reference[theirs[differing]], shown)
+        shown = output[frames]
+        mine, its = errors(reference[ours], shown), errors(reference[theirs], shown)
         better, worse = np.sum(its < 0.99 * mine), np.sum(mine < 0.99 * its)
-        side = "later" if np.sum(theirs[differing]) > np.sum(ours[differing]) else "earlier"
+        side = "later" if np.sum(theirs) > np.sum(ours) else "earlier"
         clear = np.sum(its) + _FLOOR < _CLEARLY[side] * (np.sum(mine) + _FLOOR)
         if clear and better > 2 * worse:
             best = other
@@ -89,22 +85,28 @@ def undecided(
 ) -> bool:
     """Whether another rule chooses other frames than ``chosen``, and the output does not tell which."""
     for other in pairings:
-        begin = max(chosen.first, other.first)
-        end = min(chosen.first + len(chosen.partners), other.first + len(other.partners))
-        ours = chosen.partners[begin - chosen.first : end - chosen.first]
-        theirs = other.partners[begin - other.first : end - other.first]
-        differing = np.flatnonzero(ours != theirs)
-        if len(differing) < max(2, _FEW * len(ours)):
+        frames, ours, theirs = _differing(chosen, other)
+        if len(frames) < max(2, _FEW * min(len(chosen.partners), len(other.partners))):
             continue
-        mine, its = reference[ours[differing]], reference[theirs[differing]]
+        mine, its = reference[ours], reference[theirs]
         if np.mean(errors(mine, its)) < _ALIKE:
             continue
-        shown = output[begin + differing]
+        shown = output[frames]
         better = errors(its, shown) - errors(mine, shown)
         spread = float(np.std(better)) / math.sqrt(len(better)) + 1e-9
         if float(np.mean(better)) < _SURE * spread:
             return True
     return False
+
+
+def _differing(one: Pairing, other: Pairing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The output's frames that both pair, and differently; and their partners in the two."""
+    begin = max(one.first, other.first)
+    end = min(one.first + len(one.partners), other.first + len(other.partners))
+    ours = one.partners[begin - one.first : end - one.first]
+    theirs = other.partners[begin - other.first : end - other.first]
+    places = np.flatnonzero(ours != theirs)
+    return begin + places, ours[places], theirs[places]
 
 
 def _goes_on(best: Pairing, longer: Pairing, reference: np.ndarray, output: np.ndarray) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import av
 import av.logging
 import msgspec
-from av.stream import Discard
+from av.stream import Discard, Disposition
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -305,7 +305,7 @@ def _problem(exc: Exception) -> str:
 
 def _video(container: InputContainer, path: Path | str) -> VideoStream:
     # cover art is a video stream of one picture
-    streams = [s for s in container.streams.video if not _attached(s)]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         others = {str(s.type) for s in container.streams if s not in container.streams.video}
         kinds = " and ".join(sorted(others)) or "no"
@@ -321,10 +321,6 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
         if other.index != stream.index:
             other.discard = Discard.all
     return stream
-
-
-def _attached(stream: VideoStream) -> bool:
-    return bool(stream.disposition & stream.disposition.__class__.attached_pic)
 
 
 class _Scan(Struct):
@@ -410,6 +406,8 @@ def _media(
     if colour.transfer is None and _DOLBY_VISION_5.search(described):
         colour = replace(colour, transfer=_PQ)
     began = (start or 0) / 1_000_000
+    ((ticks, count),) = scan.durations.most_common(1)
+    alike = count >= _SAME_SHARE * scan.count
     return Media(
         path=str(path),
         width=width,
@@ -426,17 +424,12 @@ def _media(
         times=tuple(time - began for time in times) if rate is not None else (),
         began_seconds=began,
         key_times=tuple(time - began for time in scan.key_times) if rate is not None else (),
-        frame_seconds=_said_by_most(scan.durations, scan.count, float(stream.time_base or 1)),
+        frame_seconds=ticks * float(stream.time_base or 1) if ticks and alike else None,
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
         suspect=scan.damaged_after is not None,
         reads_as=source.options,
         opens=source.url,
     )
-
-
-def _said_by_most(durations: Counter[int], count: int, base: float) -> float | None:
-    ((ticks, times),) = durations.most_common(1)
-    return ticks * base if ticks and times >= _SAME_SHARE * count else None
 
 
 def _colour(context: Any, frame: Any) -> Colour:

@@ -18,7 +18,7 @@ from advisor.quality.bounds import Bounds
 
 __all__ = ["run_ffmpeg"]
 
-_SAID = "said.txt"
+_LOG = "ffmpeg.txt"
 _MOST_LINES = 5000
 
 _ERROR = re.compile(r"^((?:\[[^\]]+\] )*)\[(?:error|fatal|panic)\] (.+)", re.MULTILINE)
@@ -35,7 +35,7 @@ def run_ffmpeg(
     progress: Callable[[int], object] | None = None,
     bounds: Bounds | None = None,
 ) -> str:
-    """Run ``command`` in ``folder`` and return what it said on stderr.
+    """Run ``command`` in ``folder`` and return what it log on stderr.
 
     The command has the options ``-progress pipe:1 -loglevel level+info``.
 
@@ -57,8 +57,8 @@ def run_ffmpeg(
     FfmpegError
         It could not be started, refused the graph, crashed, was killed or took too long.
     """
-    said = folder / _SAID
-    with said.open("wb") as stderr:
+    log = folder / _LOG
+    with log.open("wb") as stderr:
         try:
             process = subprocess.Popen(
                 [*death_notice(), *command],
@@ -80,7 +80,7 @@ def run_ffmpeg(
                 raise
     if bounds is not None and late.is_set():
         raise FfmpegError(f"ffmpeg was ended: it took longer than {bounds.seconds:.0f} s")
-    text = _messages(said)
+    text = _messages(log)
     if process.returncode:
         raise _failure(process.returncode, text, inputs)
     return text
@@ -128,13 +128,13 @@ def _watch(process: subprocess.Popen[str], nice: int, progress: Callable[[int], 
             progress(int(value))
 
 
-def _failure(code: int, said: str, inputs: Sequence[str]) -> WattframeError:
+def _failure(code: int, log: str, inputs: Sequence[str]) -> WattframeError:
     if code < 0 or (code > 128 and code - 128 in (signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)):
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
         why = ": out of memory?" if number == signal.SIGKILL else ""
         return FfmpegError(f"ffmpeg was ended by {name}{why}")
-    errors = _ERROR.findall(said)
+    errors = _ERROR.findall(log)
     for where, line in errors:
         about = _INPUT.search(where)
         if about is not None and int(about[1]) < len(inputs):

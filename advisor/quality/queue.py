@@ -27,9 +27,11 @@ ATTEMPTS = 3
 
 _RETRY_SECONDS, _MOST_RETRY_SECONDS = 10.0, 600.0
 Stamp = tuple[int, ...]
-Elsewhere = Callable[[str, str, QualitySettings, Callable[[], None]], "Measurement"]
-"""`advisor.quality.measure.measure` on another machine."""
-Perform = Callable[["QualityJob", Callable[[], None]], "QualityOutcome"]
+Check = Callable[[], None]
+"""Is called now and then, and may raise to end the work."""
+Measure = Callable[[str, str, QualitySettings, Check], "Measurement"]
+"""`advisor.quality.measure.measure`, perhaps on another machine."""
+Perform = Callable[["QualityJob", Check], "QualityOutcome"]
 
 
 class QualityJob(Struct, frozen=True):
@@ -75,13 +77,10 @@ def perform(
     ffmpeg: str | None = None,
     nice: int = 0,
     threads: int | None = None,
-    check: Callable[[], None] = lambda: None,
-    elsewhere: Elsewhere | None = None,
+    check: Check = lambda: None,
+    elsewhere: Measure | None = None,
 ) -> QualityOutcome:
-    """Answer one job: from the cache, else by measuring, here or ``elsewhere``.
-
-    ``check`` is called now and then and may raise.
-    """
+    """Answer one job: from the cache, else by measuring, here or ``elsewhere``."""
     try:
         # what was looked at when the job was made, and not what was put or linked in its place since
         if stamped(Path(job.reference), Path(job.distorted), job.settings) != job:
@@ -91,12 +90,13 @@ def perform(
         return QualityOutcome(failure=f"cannot be read: {exc.strerror}", kind="damaged", passing=True)
     key = content_key(*digests, job.settings)
     with cache.only_one(key):
-        known = cache.get(key)
-        if known is not None and not _worth_another_try(known):
-            return _outcome(known, job, cached=True)
+        former = cache.get(key)
+        if former is not None and not _worth_another_try(former):
+            return _outcome(former, job, cached=True)
         check()
-        attempts = known.attempts + 1 if known is not None else 1
-        record = replace(_measured(job, ffmpeg, nice, threads, check, elsewhere), attempts=attempts)
+        attempts = former.attempts + 1 if former is not None else 1
+        record = _record(job, elsewhere or _here(ffmpeg, nice, threads), check)
+        record = replace(record, attempts=attempts)
         cache.put(key, record)
         return _outcome(record, job, cached=False)
 
@@ -105,35 +105,32 @@ def _worth_another_try(record: Record) -> bool:
     return record.failure_kind == "failed" and record.attempts < ATTEMPTS
 
 
-def _measured(
-    job: QualityJob,
-    ffmpeg: str | None,
-    nice: int,
-    threads: int | None,
-    check: Callable[[], None],
-    elsewhere: Elsewhere | None,
-) -> Record:
+def _here(ffmpeg: str | None, nice: int, threads: int | None) -> Measure:
     from advisor.quality.measure import measure
 
-    try:
-        if elsewhere is not None:
-            return Record(quality=elsewhere(job.reference, job.distorted, job.settings, check).quality)
-        measured = measure(
-            job.reference,
-            job.distorted,
-            job.settings,
+    def measured(reference: str, distorted: str, settings: QualitySettings, check: Check) -> Measurement:
+        return measure(
+            reference,
+            distorted,
+            settings,
             ffmpeg=ffmpeg,
             nice=nice,
             threads=threads,
             progress=lambda _done, _total: check(),
         )
+
+    return measured
+
+
+def _record(job: QualityJob, measure: Measure, check: Check) -> Record:
+    try:
+        return Record(quality=measure(job.reference, job.distorted, job.settings, check).quality)
     except InputError as exc:
         # without paths: the record serves every copy of these files
         which = {job.reference: "the reference ", job.distorted: "the output "}.get(exc.subject or "", "")
         return Record(failure=f"{which}{exc.problem}", failure_kind="damaged")
     except WattframeError as exc:
         return Record(failure=str(exc), failure_kind="failed")
-    return Record(quality=measured.quality)
 
 
 def _outcome(record: Record, job: QualityJob, *, cached: bool) -> QualityOutcome:

@@ -122,8 +122,8 @@ def check_settings(settings: QualitySettings) -> None:
     if settings.reference_loops < -1:
         raise InputError(f"expected -1 or more, found {settings.reference_loops}", subject="reference_loops")
     if not 0 <= settings.reference_start < float("inf"):
-        found = settings.reference_start
-        raise InputError(f"expected seconds from 0 up, found {found}", subject="reference_start")
+        problem = f"expected seconds from 0 up, found {settings.reference_start}"
+        raise InputError(problem, subject="reference_start")
     if settings.reference_start and settings.reference_loops:
         # ffmpeg repeats the whole file at times that overlap with the part that it began with
         raise InputError("cannot be combined with reference_loops", subject="reference_start")

@@ -10,6 +10,7 @@ This is work for the processor: it belongs outside of every window in which powe
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -53,33 +54,27 @@ def measure_content(path: Path | str, ffmpeg: Path, able: Capabilities) -> dict[
     FfmpegError
         ffmpeg cannot be run, fails, or takes longer than two minutes.
     """
-    bits, said = _probe(path, ffmpeg, able)
-    counted = _SITI.search(said)
-    if counted is None:
-        return {}
-    frames, spatial, temporal = int(counted[1]), float(counted[2]), float(counted[3])
-    found = {"spatial_information": spatial, "temporal_information": temporal}
-    size = _SIZE.search(said.partition("Output #0")[2])
-    if bits and frames and size:
-        found["probe_bits_per_pixel"] = bits / (frames * int(size[1]) * int(size[2]))
-    return found
-
-
-def _probe(path: Path | str, ffmpeg: Path, able: Capabilities) -> tuple[int, str]:
-    """Bits of the probe encode, 0 without the encoder for it; and what ffmpeg said."""
     if "siti" not in able.filters:
-        return 0, ""
+        return {}
+    encodes = "libx264" in able.encoders
     coder = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", _QUALITY, "-threads", "1"]
-    output = [*(coder if "libx264" in able.encoders else []), "-f", "null", "-"]
+    output = [*(coder if encodes else []), "-f", "null", "-"]
     graph = f"scale=-2:'min({_LINES},ih)',format=yuv420p,siti=print_summary=1"
     source = [*FILES_ONLY, "-t", f"{_SECONDS:g}", "-i", file_url(path), "-map", "0:v:0", "-an", "-sn"]
     call = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "verbose", *source, "-vf", graph, *output]
     try:
-        _, said = run(ffmpeg, call, timeout_seconds=_TIMEOUT_SECONDS, before=death_notice())
+        _, log = run(ffmpeg, call, timeout_seconds=_TIMEOUT_SECONDS, before=death_notice())
     except FfmpegError as exc:
         raise FfmpegError(f"{path}: its content cannot be measured: {exc}") from exc
-    coded = _CODED.search(said)
-    return 8 * int(coded[1]) if coded is not None and "libx264" in able.encoders else 0, said
+    counted = _SITI.search(log)
+    if counted is None:
+        return {}
+    frames, spatial, temporal = int(counted[1]), float(counted[2]), float(counted[3])
+    content = {"spatial_information": spatial, "temporal_information": temporal}
+    coded, size = _CODED.search(log), _SIZE.search(log.partition("Output #0")[2])
+    if encodes and coded and frames and size:
+        content["probe_bits_per_pixel"] = 8 * int(coded[1]) / (frames * int(size[1]) * int(size[2]))
+    return content
 
 
 class ContentCache:
@@ -91,7 +86,7 @@ class ContentCache:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known = _read(path)
+        self._measured = _read(path)
 
     def measure(self, video: Path | str, ffmpeg: Path, able: Capabilities) -> Content:
         """`measure_content`, unless it is known.
@@ -101,21 +96,17 @@ class ContentCache:
         FfmpegError
         """
         key = _key(Path(video))
-        if key not in self._known:
-            found = measure_content(video, ffmpeg, able)
-            if not found:
-                return found
+        if key not in self._measured:
+            content = measure_content(video, ffmpeg, able)
+            if not content:
+                return content
             # others may have written since
-            self._known = _read(self._path) | {key: found}
-            self._write()
-        return self._known[key]
-
-    def _write(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path, msgspec.json.format(msgspec.json.encode(self._known), indent=1))
-        except OSError:
-            return
+            self._measured = _read(self._path) | {key: content}
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                text = msgspec.json.format(msgspec.json.encode(self._measured), indent=1)
+                write_atomically(self._path, text)
+        return self._measured[key]
 
 
 def _read(path: Path) -> dict[str, dict[str, float]]:

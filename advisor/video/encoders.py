@@ -6,7 +6,6 @@ do not compare: SVT-AV1's 8 is no more "the same" as x264's ``medium`` than liba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -121,7 +120,7 @@ def _vaapi(name: str, quality_option: str, worst_quality: float) -> Encoder:
     )
 
 
-_TABLE: Sequence[Encoder] = (
+_TABLE = (
     Encoder(name="libx264", presets=_X26X, default_preset="medium", even_sides=True, two_pass=True),
     Encoder(
         name="libx265",

@@ -83,22 +83,16 @@ def find_ffmpeg(explicit: str | None = None) -> Path:
     FfmpegError
         There is none, or ``explicit`` is no executable file.
     """
+    program = shutil.which(explicit) if explicit is not None else _bundled() or shutil.which("ffmpeg")
+    if program is not None:
+        return Path(program).absolute()
     if explicit is not None:
-        found = shutil.which(explicit)
-        if found is None:
-            raise FfmpegError(f"{explicit}: expected the path of an executable ffmpeg")
-        return Path(found).absolute()
-    bundled = _bundled()
-    if bundled is not None:
-        return bundled
-    found = shutil.which("ffmpeg")
-    if found is None:
-        raise FfmpegError("no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH")
-    return Path(found).absolute()
+        raise FfmpegError(f"{explicit}: expected the path of an executable ffmpeg")
+    raise FfmpegError("no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH")
 
 
-def chosen_ffmpeg(explicit: str | None, option: str = "--ffmpeg") -> Path:
-    """`find_ffmpeg` for what a user may have named by ``option``.
+def chosen_ffmpeg(explicit: str | None) -> Path:
+    """`find_ffmpeg` for what a user may have named by ``--ffmpeg``.
 
     Raises
     ------
@@ -114,20 +108,17 @@ def chosen_ffmpeg(explicit: str | None, option: str = "--ffmpeg") -> Path:
     except FfmpegError as exc:
         if explicit is None:
             raise
-        raise InputError(str(exc), subject=option) from exc
+        raise InputError(str(exc), subject="--ffmpeg") from exc
     return path
 
 
-def _bundled() -> Path | None:
+def _bundled() -> str | None:
     try:
         import imageio_ffmpeg
-    except ImportError:
+
+        return shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe()))
+    except (ImportError, RuntimeError):  # not there, or without a binary for this platform
         return None
-    try:
-        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:  # the package without a binary for this platform
-        return None
-    return None if found is None else Path(found).absolute()
 
 
 def file_url(path: Path | str) -> str:
@@ -181,7 +172,7 @@ def run_text(path: Path, arguments: Sequence[str]) -> str:
 
 
 def run(
-    path: Path, arguments: Sequence[str], *, timeout_seconds: float, before: Sequence[str] = ()
+    path: Path, arguments: Sequence[str], *, timeout_seconds: float | None = None, before: Sequence[str] = ()
 ) -> tuple[bytes, str]:
     """What a call of ffmpeg prints on stdout, and what it says on stderr; `FfmpegError` when it fails.
 

@@ -15,8 +15,9 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.results import Scenario
+from advisor.video.ffmpeg import capabilities
 from runner.jobs import Job, resolve
-from runner.measure import Laboratory, measure
+from runner.measure import Laboratory, RunSettings, measure
 from runner.preflight import look_at_inputs, unsuitable
 from runner.source import look_at_source
 from runner.spec import RungSpec, Spec
@@ -39,10 +40,9 @@ def _job(path: Path, **fields: Any) -> Job:
 @pytest.fixture
 def run_one(ffmpeg: Path, tmp_path: Path) -> Callable[..., Scenario]:
     laboratory = Laboratory(
+        settings=RunSettings(ffmpeg=ffmpeg, capabilities=capabilities(ffmpeg), interval_seconds=0.1),
         meter=ConstantMeter(1.0),
-        ffmpeg=ffmpeg,
         folder=tmp_path,
-        interval_seconds=0.1,
         stopping=lambda: False,
         notice=lambda progress: None,
     )

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from advisor.results import InputMedia, Run, Scenario, parse_run, write_run
+from advisor.video.ffmpeg import capabilities
 from runner.jobs import baseline, resolve
-from runner.measure import Laboratory, Progress, measure
+from runner.measure import Laboratory, Progress, RunSettings, measure
 from runner.preflight import look_at_inputs
 from runner.source import Source
 from runner.spec import RungSpec, Spec
@@ -25,10 +26,9 @@ pytestmark = pytest.mark.ffmpeg
 @pytest.fixture
 def laboratory(ffmpeg: Path, tmp_path: Path) -> Laboratory:
     return Laboratory(
+        settings=RunSettings(ffmpeg=ffmpeg, capabilities=capabilities(ffmpeg), interval_seconds=0.1),
         meter=ConstantMeter(50.0),
-        ffmpeg=ffmpeg,
         folder=tmp_path,
-        interval_seconds=0.1,
         stopping=lambda: False,
         notice=lambda progress: None,
     )
@@ -40,7 +40,7 @@ def run_one(laboratory: Laboratory, clip: Path) -> Callable[..., Scenario]:
         duration, media = fields.pop("duration", 60), fields.pop("media", None)
         spec = Spec(**({"name": "s", "preset": "ultrafast", "input": str(clip)} | fields))
         job = resolve(spec, input_path=None, duration_seconds=duration, media_seconds=media)
-        sources = look_at_inputs([job], laboratory.ffmpeg)
+        sources = look_at_inputs([job], laboratory.settings.ffmpeg)
         return measure(job, laboratory, sources.get(job.input or ""), idle)
 
     return run_one
@@ -167,7 +167,9 @@ def test_ffmpeg_that_does_not_end_is_a_failure(
     deaf = laboratory.folder / "ffmpeg"
     deaf.write_text("#!/bin/sh\nexec sleep 1000\n")
     deaf.chmod(0o755)
-    s = run_one(bitrate="100k", duration=0.2, laboratory=msgspec.structs.replace(laboratory, ffmpeg=deaf))
+    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=deaf)
+    waits = msgspec.structs.replace(laboratory, settings=settings)
+    s = run_one(bitrate="100k", duration=0.2, laboratory=waits)
     assert (s.status, s.error) == ("failed", "ffmpeg did not end within 0.4 s of being asked to")
 
 
@@ -189,10 +191,9 @@ def test_an_input_damaged_in_the_middle_is_said(
         media_seconds=1.4,
     )
     laboratory = Laboratory(
+        settings=RunSettings(ffmpeg=ffmpeg, capabilities=capabilities(ffmpeg), interval_seconds=0.1),
         meter=ConstantMeter(1.0),
-        ffmpeg=ffmpeg,
         folder=tmp_path,
-        interval_seconds=0.1,
         stopping=lambda: False,
         notice=lambda progress: None,
     )

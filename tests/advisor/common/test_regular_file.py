@@ -108,7 +108,7 @@ READERS: dict[str, Read] = {
     "digest": file_digest,
     "manifest": _manifest,
     "calibration": _calibration,
-    "complexity": lambda path: _said([] if ContentCache(path)._known else ["none"]),
+    "complexity": lambda path: _said([] if ContentCache(path)._measured else ["none"]),
     "state": _state,
     "score": _score,
 }

@@ -15,7 +15,7 @@ import pytest
 from advisor import quality
 from advisor.errors import FfmpegError, MediaError
 from advisor.quality.measure import Measurement, measure, measure_all
-from advisor.quality.pooling import harmonic_mean, percentile, pool
+from advisor.quality.pooling import harmonic_mean, pool
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import find_ffmpeg
 from tests.support.processes import command_line
@@ -128,9 +128,11 @@ def test_a_still_beside_a_video_has_no_score(videos: Path, tmp_path: Path) -> No
         quality.compute_quality(videos / "ref.mkv", tmp_path / "still.mkv")
 
 
-def test_percentile_and_harmonic_mean_by_hand() -> None:
-    assert percentile([4.0, 1.0, 3.0, 2.0], 50) == 2.5
-    assert percentile([7.0], 5) == 7.0
+def test_percentiles_and_harmonic_mean_by_hand() -> None:
+    pooled = pool([4.0, 1.0, 3.0, 2.0], "m")
+    # of three steps between four values 0.03 and 0.15 are gone
+    assert [pooled.p1, pooled.p5] == pytest.approx([1.03, 1.15])
+    assert pool([7.0], "m").p5 == 7.0
     # 1/2 and 1/4 of (1 + 1) and (3 + 1): 2 / 0.75 - 1
     assert harmonic_mean([1.0, 3.0]) == pytest.approx(5 / 3)
     assert pool([50.0, 100.0], "m").mean == 75.0
