@@ -267,3 +267,10 @@ def test_telegraf_9575_a_supply_without_an_output_hides_nothing() -> None:
     control = [{"Name": "System Power Control", "PowerConsumedWatts": 154}]
     with redfish(power_service(control, PowerSupplies=supplies)) as service:
         assert client(service).watts() == 154.0
+
+
+def test_ocp_profile_60_a_power_beside_the_controls_is_the_whole_s() -> None:
+    """The profile, and services by it, put PowerConsumedWatts at the top of Power."""
+    body = {"Name": "Power", "PowerConsumedWatts": 93, "PowerSupplies": [{"LastPowerOutputWatts": 50}]}
+    with redfish(power_service(None) | {"/redfish/v1/Chassis/1/Power": body}) as service:
+        assert client(service).watts() == 93.0
