@@ -178,6 +178,7 @@ class EnergyCounter:
         self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
         self._doubt, self._most_watts = doubt, most_watts
         self._proven_watts = 0.0
+        self._restored_seconds: float | None = None
         self._published = 0
         self._base: _Point | None = None
         self._line: deque[_Point] = deque()
@@ -218,6 +219,11 @@ class EnergyCounter:
     def is_holding(self) -> bool:
         """Whether the last values are beside the counted line."""
         return self._held is not None
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether nothing is sure since it was restored: a process that was killed may have shown more."""
+        return self._sure is not None and self._sure.seconds == self._restored_seconds
 
     @property
     def pending_microjoules(self) -> int:
@@ -263,7 +269,7 @@ class EnergyCounter:
         """
         self._base = self._sure = _Point(saved.raw, saved.seconds, saved.slept_seconds, saved.microjoules)
         self._published = self._sure_published = saved.published
-        self._proven_watts = saved.proven_watts
+        self._proven_watts, self._restored_seconds = saved.proven_watts, saved.seconds
 
     def observe(self, raw_microjoules: int, now_seconds: float, slept_seconds: float = 0.0) -> bool:
         """Take one value; returns whether it was counted.

@@ -301,7 +301,7 @@ class PowercapSource(Source):
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",
                 duplicate_of=mirrors.get(name),
-                held_back=name in held_back,
+                held_back=name in held_back or zone.counter.is_resuming,
                 standing=zone.standing,
                 present=zone.is_present,
                 range_joules=_joules(zone.counter.range_microjoules),
