@@ -89,7 +89,9 @@ class HangingFile:
         elif opcode == _INIT:
             self._answer(unique, struct.pack("<IIIIHHIIHHI28x", 7, 31, 4096, 0, 1, 1, 4096, 1, 1, 0, 0))
         elif opcode == _LOOKUP and body == f"{_NAME}\0".encode():
-            self._answer(unique, struct.pack("<QQQQII", _FILE, 0, 0, 0, 0, 0) + _attributes(_FILE, self._changed_at))
+            self._answer(
+                unique, struct.pack("<QQQQII", _FILE, 0, 0, 0, 0, 0) + _attributes(_FILE, self._changed_at)
+            )
         elif opcode == _GETATTR:
             self._answer(unique, struct.pack("<QII", 0, 0, 0) + _attributes(node, self._changed_at))
         elif opcode == _OPEN:
