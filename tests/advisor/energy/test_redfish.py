@@ -35,10 +35,9 @@ from tests.support.redfish_service import (
 PASSWORD = "s3cret ü"
 
 
-def client(service: RedfishService, **options: Any) -> RedfishClient:
-    return RedfishClient(
-        RedfishConfig(url=service.url, username="monitor", password=PASSWORD, timeout_seconds=0.5, **options)
-    )
+def client(service: RedfishService, timeout_seconds: float = 60.0, **options: Any) -> RedfishClient:
+    access = {"url": service.url, "username": "monitor", "password": PASSWORD}
+    return RedfishClient(RedfishConfig(**access, timeout_seconds=timeout_seconds, **options))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_a_service_that_misbehaves_is_told_apart(mode: str, reason: str) -> None
     with redfish(DELL) as service:
         service.mode = mode
         with pytest.raises(RedfishError) as told:
-            client(service).watts()
+            client(service, timeout_seconds=0.5 if reason == "timeout" else 60.0).watts()
     assert told.value.reason == reason
 
 
