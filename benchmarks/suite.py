@@ -62,6 +62,7 @@ BENCHES = (
     Bench("rapl_cpu", ("--minutes", "0.5"), (), _NODE),
     Bench("rapl_accuracy", ("--hours", "1"), (), _NODE),
     Bench("rapl_prometheus", ("--speed", "120"), (), (*_NODE, "prometheus")),
+    Bench("runner_exporter", ("--seconds", "20")),
     Bench("quality_truth", ("--no-peer",), ()),
     Bench("quality_speed", ("--rounds", "1", "--seconds", "4", "--pairs", "4", "--no-peer"), ()),
     Bench("quality_ladder", ("--seconds", "1", "--lines", "720"), ()),

@@ -101,8 +101,9 @@ class Cgroups:
             return None
         root, unified = self._roots["cpuacct"]
         relative = (
-            self._by_template(root, container_id)
-            or self._by_process(root, unified, container_id, pid)
+            # its process first: another folder of its name may have been left behind, or be counted elsewhere
+            self._by_process(root, unified, container_id, pid)
+            or self._by_template(root, container_id)
             or self._by_walking(root, container_id)
         )
         return None if relative is None else self.location(relative)

@@ -66,7 +66,8 @@ def _part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
         return _bounds(_ORDINARY_MARGIN * limit, _POSSIBLE_MARGIN * limit)
     by_cpu = _by_cpu(domain, info)
     if nominal is None:
-        return structs.replace(by_cpu, may_leap=domain in _LEAPING_DOMAINS and not _lists_limits(path))
+        may_leap = domain in _LEAPING_DOMAINS and not _lists_limits(path)
+        return structs.replace(by_cpu, doubt="everything" if may_leap else "rises")
     ordinary = max(_ORDINARY_MARGIN * nominal, min(by_cpu.ordinary_watts, _LIFTED_MARGIN * nominal))
     return _bounds(ordinary, max(_LIFTED_MARGIN * nominal, by_cpu.possible_watts))
 

@@ -7,9 +7,10 @@ until later values say which line is the register's. When they go on from the li
 is left out, and nothing is lost. When they go on from it for long enough, it becomes the line, and what lay
 between the two is counted where the part can have drawn it, else lost and counted as lost.
 
-A register that may leap shows false values that its part could have drawn. Of such a one a value is published
-when those that follow for some seconds did not deny it; at once only as far as its power was steady, and,
-after the first that was denied, as far as it never drew less.
+A false value may be one that its part could have drawn. Where registers are known to leap, a value is
+published when those that follow for some seconds did not deny it; at once only as far as its power was
+steady, and, after the first that was denied, as far as it never drew less. Of other registers the same holds
+for a step above what was drawn just before.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import math
 import statistics
 from collections import Counter, deque
 from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct, structs
 
-__all__ = ["Bounds", "EnergyCounter", "SavedRegister"]
+__all__ = ["Bounds", "Doubt", "EnergyCounter", "SavedRegister"]
 
 _MICROJOULES = 1_000_000
 # registers are refreshed about every millisecond and tests step by hand: below a second the limit would
@@ -48,13 +50,16 @@ _PROVEN_MARGIN = 1.25
 _LONGEST_STEADY_SECONDS, _STEADY_MARGIN, _STEADY_WATTS = 10.0, 1.5, 10.0
 # how far back the counted line is kept to return to, and how long one that was given up
 _LINE_SECONDS, _FORMER_SECONDS = 5.0, 60.0
+# a rise by less is none
+_RISE_WATTS = 5.0
 # steps of about one power, after which one more of it is no leap, and what is about one
 _STEADY_STEPS, _ORDINARY_MARGIN = 3, 1.1
 # two reads may see one refresh in the wrong order
 _JITTER_MICROJOULES = 1_000_000
 # how long a register is judged strictly after a false value
 _LEAPER_SECONDS = 600.0
-_KEPT_TOTALS = 256
+# a window of so many samples can be told afterwards
+_KEPT_TOTALS = 1024
 
 
 class _Point(Struct, frozen=True):
@@ -93,6 +98,11 @@ class _Held(Struct):
         return [_watts(b.total - a.total, a, b) for a, b in itertools.pairwise(self.points)]
 
 
+Doubt = Literal["nothing", "rises", "everything"]
+"""Steps that wait for the values that follow them: those above what was drawn lately, or all of them, where
+registers of the kind are known to show false values."""
+
+
 class Bounds(Struct, frozen=True):
     """Power of one zone in watts, on average over a second."""
 
@@ -102,8 +112,8 @@ class Bounds(Struct, frozen=True):
     """Believed when the values that follow confirm it."""
     most_watts: float = math.inf
     """What no part of the domain draws, whatever values say: their unit is another one."""
-    may_leap: bool = False
-    """Whether registers of the kind are known to show false values."""
+    doubt: Doubt = "rises"
+    """Which values within these watts may be false."""
 
 
 class SavedRegister(Struct, frozen=True):
@@ -135,8 +145,8 @@ class EnergyCounter:
     ordinary_watts
         What is believed at once; a step between the two is held until later values confirm it. None for
         ``max_watts``.
-    may_leap
-        Whether values within these watts may be false, too. One that was caught with a false value may.
+    doubt
+        Which values within these watts may be false, too. Of a register that was caught, every value may.
     most_watts
         What is never believed.
     """
@@ -147,7 +157,7 @@ class EnergyCounter:
         max_watts: float,
         ordinary_watts: float | None = None,
         *,
-        may_leap: bool = False,
+        doubt: Doubt = "nothing",
         most_watts: float = math.inf,
     ) -> None:
         self.range_microjoules = range_microjoules
@@ -166,8 +176,9 @@ class EnergyCounter:
         """Whether what was restored could not be gone on from."""
         self._max_watts = max_watts
         self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
-        self._may_leap, self._most_watts = may_leap, most_watts
+        self._doubt, self._most_watts = doubt, most_watts
         self._proven_watts = 0.0
+        self._restored_seconds: float | None = None
         self._published = 0
         self._base: _Point | None = None
         self._line: deque[_Point] = deque()
@@ -179,13 +190,15 @@ class EnergyCounter:
         self._former: _Point | None = None
         self._held: _Held | None = None
         self._leapt_seconds: float | None = None
+        self._rise_seconds: float | None = None
+        """Time of the last value that drew more than was drawn lately, until it is sure."""
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
-        self._settled: deque[tuple[float, int]] = deque(maxlen=_KEPT_TOTALS)
+        self._settled: dict[float, int] = {}
 
     def bound(self, bounds: Bounds) -> None:
         """What the part can draw is known better now."""
         self._max_watts, self._ordinary_watts = bounds.possible_watts, bounds.ordinary_watts
-        self._may_leap, self._most_watts = bounds.may_leap, bounds.most_watts
+        self._doubt, self._most_watts = bounds.doubt, bounds.most_watts
 
     @property
     def max_watts(self) -> float:
@@ -206,6 +219,11 @@ class EnergyCounter:
     def is_holding(self) -> bool:
         """Whether the last values are beside the counted line."""
         return self._held is not None
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether nothing is sure since it was restored: a process that was killed may have shown more."""
+        return self._sure is not None and self._sure.seconds == self._restored_seconds
 
     @property
     def pending_microjoules(self) -> int:
@@ -231,7 +249,7 @@ class EnergyCounter:
 
     def settled_joules(self, seconds: float) -> float | None:
         """Joules at the time of a value that was doubtful then; None for another time, or while it is."""
-        total = next((total for at, total in self._settled if at == seconds), None)
+        total = self._settled.get(seconds)
         return None if total is None else total / _MICROJOULES
 
     def saved(self) -> SavedRegister | None:
@@ -251,7 +269,7 @@ class EnergyCounter:
         """
         self._base = self._sure = _Point(saved.raw, saved.seconds, saved.slept_seconds, saved.microjoules)
         self._published = self._sure_published = saved.published
-        self._proven_watts = saved.proven_watts
+        self._proven_watts, self._restored_seconds = saved.proven_watts, saved.seconds
 
     def observe(self, raw_microjoules: int, now_seconds: float, slept_seconds: float = 0.0) -> bool:
         """Take one value; returns whether it was counted.
@@ -276,7 +294,8 @@ class EnergyCounter:
 
     @property
     def _is_doubted(self) -> bool:
-        return self._may_leap or self._leapt_seconds is not None
+        is_open = self._rise_seconds is not None
+        return self._doubt == "everything" or self._leapt_seconds is not None or is_open
 
     def _allowed_watts(self) -> float:
         if self._leapt_seconds is None or not self._recent:
@@ -290,6 +309,8 @@ class EnergyCounter:
             return False
         last = held.points[-1]
         if held.kind == "out_of_range" and value.raw < last.raw:
+            return False
+        if last.raw == 0 and value.raw > base.raw:  # a read that failed, and not a set-back
             return False
         # what follows a set-back may be of any power: whether it goes on is what counts
         watts = max(2 * self.max_watts, held.jump_watts * _RECENT_MARGIN)
@@ -322,7 +343,7 @@ class EnergyCounter:
 
     def _reject_held_point(self, false: _Point, before: _Point) -> None:
         self.rejected["too_fast"] += 1
-        self._settled.append((false.seconds, before.total))
+        self._settle(false.seconds, before.total)
 
     def _is_confirmed(self, held: _Held) -> bool:
         """Whether the values were there for long enough, moved, and do not end with a leap."""
@@ -388,12 +409,17 @@ class EnergyCounter:
             self._leapt_seconds = value.seconds
         self._spread(held.points, base, value, step)
 
+    def _settle(self, seconds: float, total: int) -> None:
+        self._settled.setdefault(seconds, total)
+        if len(self._settled) > _KEPT_TOTALS:
+            del self._settled[next(iter(self._settled))]
+
     def _spread(self, false: Iterable[_Point], base: _Point, value: _Point, step: int) -> None:
         """The times of false values lie on the line from ``base`` to ``value``."""
         span = value.seconds - base.seconds
         for point in false:
             share = (point.seconds - base.seconds) / span if span > 0 else 0.0
-            self._settled.append((point.seconds, base.total + int(step * share)))
+            self._settle(point.seconds, base.total + int(step * share))
 
     def _hold(self, value: _Point) -> None:
         base, former = self._base, self._held
@@ -409,7 +435,8 @@ class EnergyCounter:
         if self._is_out_of_range(value):
             kind = "out_of_range"
         if former is not None:
-            self._settled.extend((point.seconds, base.total) for point in former.points)
+            for point in former.points:
+                self._settle(point.seconds, base.total)
             if not former.kind == kind == "too_fast":
                 self.rejected[former.kind] += len(former.points)
         first = structs.replace(value, total=base.total)
@@ -443,12 +470,15 @@ class EnergyCounter:
         jump = held.jump if is_counted else -self._unsure(base)
         if not is_counted and self.last_good_seconds is None:
             jump, self._published, self._sure_published, self.began_again = -base.total, 0, 0, True
-        self._settled.extend((point.seconds, point.total) for point in (*self._line, base))
+        for point in (*self._line, base):
+            self._settle(point.seconds, point.total)
         self._held = None
         self._recent.append(steady_watts)
         *line, last = (structs.replace(point, total=point.total + jump) for point in held.points)
         self._line = deque(line)
         self._sure = structs.replace(base, total=base.total + min(jump, 0))
+        if is_counted and self._doubt == "rises":
+            self._rise_seconds = last.seconds
         self._take(last)
         self._former = base if held.kind == "too_fast" else None
 
@@ -459,8 +489,12 @@ class EnergyCounter:
 
     def _advance(self, base: _Point, value: _Point) -> None:
         self._count_wraps(base, value)
-        if value.seconds - base.seconds >= _SHORTEST_JUDGED_SECONDS / 2:
-            watts = _watts(value.total - base.total, base, value)
+        seconds = value.seconds - base.seconds
+        if self._doubt == "rises" and self._is_rise(_watts(value.total - base.total, base, value), seconds):
+            self._rise_seconds = value.seconds
+        if seconds >= _SHORTEST_JUDGED_SECONDS / 2:
+            seconds += value.slept_seconds - base.slept_seconds
+            watts = (value.total - base.total) / _MICROJOULES / seconds
             self._recent.append(watts)
             self._least_watts = min(self._least_watts, watts)
         if self._leapt_seconds is not None and value.seconds - self._leapt_seconds > _LEAPER_SECONDS:
@@ -511,10 +545,19 @@ class EnergyCounter:
             if point.seconds > base.seconds - wait_seconds:
                 break
             if point.seconds > sure.seconds:
-                self._settled.append((point.seconds, point.total))
+                self._settle(point.seconds, point.total)
                 sure = point
+        if self._rise_seconds is not None and sure.seconds >= self._rise_seconds:
+            self._rise_seconds = None
+            return self._make_sure(base)
         self._sure = sure if self._is_doubted else base
         return self._sure
+
+    def _is_rise(self, watts: float, seconds: float) -> bool:
+        """Whether so much was not drawn lately; after a gap nobody knows what was."""
+        if not self._recent or seconds > _LONGEST_STEADY_SECONDS:
+            return False
+        return watts > self._recent[-1] * _ORDINARY_MARGIN + _RISE_WATTS
 
     def _is_out_of_range(self, value: _Point) -> bool:
         return self.range_microjoules is not None and value.raw > self.range_microjoules

@@ -88,6 +88,11 @@ class _NvmlCard:
         pci = self._ask(self._nvml.nvmlDeviceGetPciInfo)
         return None if pci is None else _pci_address(_text(pci.busId))
 
+    @property
+    def tells_energy(self) -> bool:
+        """Whether it answers how much it draws."""
+        return self._has_counter or self._ask(self._nvml.nvmlDeviceGetPowerUsage) is not None
+
     def _ask(self, question: Callable[[Any], _T]) -> _T | None:
         """The answer, None where this card has none; other failures are counted."""
         try:
@@ -218,7 +223,10 @@ class GpuMeter:
     ) -> None:
         self._nvml = nvml
         self._clock = clock
-        cards = [] if nvml is None else _nvml_cards(nvml)
+        cards, sensors = [] if nvml is None else _nvml_cards(nvml), list(sensors)
+        # NVML knows the GPU of a Tegra and nothing that it draws, which a sensor on its rail tells
+        has_rail = any(_pci_address(Path(sensor.device).name) is None for sensor in sensors)
+        cards = [card for card in cards if card.tells_energy or not has_rail]
         known = {card.pci_address for card in cards} - {None}
         others = (sensor for sensor in sensors if _pci_address(Path(sensor.device).name) not in known)
         first = 0 if nvml is None else nvml.nvmlDeviceGetCount()

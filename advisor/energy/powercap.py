@@ -74,7 +74,7 @@ class _Register:
             zone.range_microjoules,
             zone.bounds.possible_watts,
             zone.bounds.ordinary_watts,
-            may_leap=zone.bounds.may_leap,
+            doubt=zone.bounds.doubt,
             most_watts=zone.bounds.most_watts,
         )
         saved_register = None if saved is None else saved.registers.get(zone.entry)
@@ -301,14 +301,15 @@ class PowercapSource(Source):
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",
                 duplicate_of=mirrors.get(name),
-                held_back=name in held_back,
+                held_back=name in held_back or zone.counter.is_resuming,
                 standing=zone.standing,
                 present=zone.is_present,
                 range_joules=_joules(zone.counter.range_microjoules),
-                wraps=zone.counter.wraps,
-                possible_missed_wraps=zone.counter.possible_missed_wraps,
+                # of all its registers, so that they do not fall when another one serves
+                wraps=max(register.counter.wraps for register in zone.registers),
+                possible_missed_wraps=max(r.counter.possible_missed_wraps for r in zone.registers),
                 read_errors=dict(zone.read_errors) if zone.read_errors else _NONE,
-                rejected=dict(zone.counter.rejected) if zone.counter.rejected else _NONE,
+                rejected=_rejected(zone) or _NONE,
             )
             for name, zone in self._tracked.items()
         ]
@@ -354,6 +355,10 @@ def _twin_report(zone: _Tracked, register: _Register) -> ZoneReport:
         duplicate_of=zone.name,
         range_joules=_joules(register.zone.range_microjoules),
     )
+
+
+def _rejected(zone: _Tracked) -> dict[str, int]:
+    return dict(sum((register.counter.rejected for register in zone.registers), Counter()))
 
 
 def _joules(microjoules: int | None) -> float | None:

@@ -260,7 +260,8 @@ def _metrics(resource: Mapping[str, Any]) -> object:
 def _power_control(resource: Mapping[str, Any]) -> object:
     """The control of the whole: some services list those of processors and memory after it."""
     controls = resource.get("PowerControl")
-    for control in controls if isinstance(controls, list) else (controls,):
+    # some services have it beside the controls
+    for control in (*(controls if isinstance(controls, list) else (controls,)), resource):
         if isinstance(control, dict) and "PowerConsumedWatts" in control and not _is_part(control):
             return control["PowerConsumedWatts"]
     # Fujitsu's iRMC tells it in its own part

@@ -47,7 +47,8 @@ class ZoneReport(Struct, frozen=True):
     and ``nameless`` (its name cannot be read) are not."""
     duplicate_of: str | None = None
     held_back: bool = False
-    """Whether it is still open that this zone is a mirror; it is not shown until then."""
+    """Whether it is still open that this zone is a mirror, or how much was published before a restart; it is
+    not shown until then."""
     standing: bool = False
     """Whether its register does not move: what was drawn is unknown."""
     present: bool = True

@@ -51,8 +51,10 @@ class Machine:
         self._cpuinfo(root, vendor, model)
         self.tree, self.clock = PowercapTree(root), FakeClock()
         self.zones = list(self._zones(vendor))
-        self.leaps = vendor == "AuthenticAMD" and self.chance.random() < 0.6
+        self.leaps = self.chance.random() < (0.6 if vendor == "AuthenticAMD" else 0.3)
         self.leap_share = self.chance.choice((0.02, 0.2))
+        # of registers that list limits, the first step after the start is believed
+        self.leaps_from = self.clock() + (0.0 if vendor == "AuthenticAMD" else 2.5)
         self.watts = self.idle
         self.slept = 0.0
         self.meter = Meter(
@@ -136,13 +138,16 @@ class Machine:
             # nobody can tell a set-back from a register that comes round just then
             if chance.random() < 0.002 and to_end > 2e9 and not zone.is_standing and zone.twin is None:
                 self._set_back(zone, drawn)
-            elif self.leaps and chance.random() < self.leap_share:
+            elif self._may_leap(zone) and chance.random() < self.leap_share:
                 self._leap(zone.register)
                 broken.append(zone.register)
             elif chance.random() < 0.02:
                 self._break(zone.register)
                 broken.append(zone.register)
         return broken
+
+    def _may_leap(self, zone: Zone) -> bool:
+        return self.leaps and not zone.is_standing and self.clock() >= self.leaps_from
 
     def _set_back(self, zone: Zone, drawn: float) -> None:
         zone.register.jump(-zone.register.raw_uj / 1e6)
@@ -184,8 +189,8 @@ def drive(root: Path, seed: int, seconds: int = 300) -> Outcome:
         for zone in machine.zones:
             truth = zone.register.joules - base[zone.name]
             excess = reading.joules.get(zone.name, 0.0) - truth
-            # the load scatters by a tenth from second to second, and a leap may hide that
-            if excess > 0.1 * machine.full * zone.share:
+            # the load scatters by a tenth from second to second, and a leap may hide that, or a few watts
+            if excess > 0.1 * machine.full * zone.share + 5.0:
                 outcome.problems.append(f"{zone.name} {excess:.3f} J too high at second {second}")
             outcome.largest_excess_joules = max(outcome.largest_excess_joules, excess)
         for register in broken:

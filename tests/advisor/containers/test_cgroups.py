@@ -259,3 +259,33 @@ def test_the_container_s_process_confirms_its_folder(tmp_path: Path, parent: str
     location = cgroups.locate(ID, pid=77)
     assert location is not None
     assert cgroups.cpu_seconds(location) == 7.0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("parent", "other"),
+    [
+        # netdata 797: systemd in a container moved everything below init.scope
+        ("init.scope/system.slice/docker-{}.scope", "system.slice/docker-{}.scope"),
+        # netdata 13470: the engine's own cpuset groups bear the names of containers
+        ("docker/{}", "system.slice/containerd.service/cpuset/{}"),
+        ("system.slice/engine.service/docker/{}", "docker/{}"),
+    ],
+)
+def test_of_two_folders_of_a_name_the_process_tells_the_one_that_counts(
+    tmp_path: Path, layout: Layout, parent: str, other: str
+) -> None:
+    """36.76 s where the container is, 0.01 s in a folder of the same name elsewhere."""
+    tree = CgroupTree(tmp_path / "cgroup", layout, parent=parent)
+    tree.add(ID, cpu_seconds=36.76)
+    tree.parent = other
+    tree.add(ID, cpu_seconds=0.01)
+    process = tmp_path / "proc/77"
+    process.mkdir(parents=True)
+    path = f"/{parent.format(ID)}"
+    # moby 9365: kernels write the two controllers in either order
+    (process / "cgroup").write_text(f"3:cpuacct,cpu:{path}\n1:name=systemd:{path}\n0::{path}\n")
+    cgroups = Cgroups(str(tree.root), procfs=str(tmp_path / "proc"))
+    location = cgroups.locate(ID, pid=77)
+    assert location is not None
+    assert cgroups.cpu_seconds(location) == 36.76

@@ -90,9 +90,9 @@ def test_a_package_that_stops_is_unknown_until_it_moves_again(field: Field) -> N
     readings = field.run(70, lambda second: package.add(30.0) if second <= 10 else None)
     assert "package_0" in readings[39].joules
     assert "package_0" not in readings[41].joules
-    field.clock.advance(1.0)
-    package.add(30.0)
-    assert field.meter.read().joules["package_0"] == pytest.approx(330.0)
+    readings = field.run(3, lambda second: package.add(30.0))
+    assert "package_0" in readings[1].joules
+    assert readings[3].joules["package_0"] == pytest.approx(390.0)
 
 
 def test_a_twin_serves_where_the_first_register_cannot_be_read(field: Field) -> None:
@@ -123,6 +123,28 @@ def test_a_twin_goes_on_where_the_first_register_fails(field: Field) -> None:
     assert [reading.joules["package_0"] for reading in readings[1:]] == pytest.approx(
         [20.0 * second for second in range(1, 31)]
     )
+
+
+def test_what_was_left_out_stays_counted_when_a_twin_takes_over(field: Field) -> None:
+    """20 W; the msr register leaps once and then goes away: `rapl_rejected_samples_total` does not fall."""
+    first = field.tree.add("intel-rapl:0", "package-0")
+    twin = field.tree.add("intel-rapl-mmio:0", "package-0")
+
+    def drive(second: int) -> None:
+        first.add(20.0)
+        twin.add(20.0)
+        if second == 10:
+            first.show_instead(f"{first.raw_uj + 5_000_000_000}\n")
+        if second == 11:
+            first.heal()
+        if second == 20:
+            first.vanish()
+
+    readings = field.run(30, drive)
+    package = next(zone for zone in readings[-1].zones if zone.role == "counted")
+    assert package.path.endswith("intel-rapl-mmio:0")
+    assert package.rejected == {"too_fast": 1}
+    assert readings[-1].joules["package_0"] == pytest.approx(600.0)
 
 
 def test_a_range_smaller_than_the_register_loses_nothing(field: Field) -> None:

@@ -12,7 +12,7 @@ from advisor.energy.hwmon import HwmonSource, hwmon_sensors
 from advisor.energy.meter import Meter
 from advisor.energy.powercap import PowercapSource
 from tests.support.clock import FakeClock
-from tests.support.hwmon_tree import gpu_device
+from tests.support.hwmon_tree import gpu_device, hwmon_device
 from tests.support.powercap_tree import PowercapTree
 
 RADEON = {"vendor": "0x1002", "device": "0x73bf", "unique_id": "f2a1c5c0e43b6d1a"}
@@ -213,6 +213,17 @@ def test_a_card_that_nvml_knows_is_counted_once(tmp_path: Path) -> None:
         (0, "nvml", 72.0),
         (1, "hwmon", 30.0),
     ]
+
+
+def test_intelligence_per_watt_40_a_tegra_s_gpu_is_measured_on_its_rail(tmp_path: Path) -> None:
+    """NVML lists an Orin and supports no question about it: 5 V and 400 mA on VDD_GPU_SOC are 2 W."""
+    pytest.importorskip("pynvml", reason="needs nvidia-ml-py (the extra gpu)")
+    from tests.support.nvml import FakeCard, FakeNvml
+
+    hwmon_device(tmp_path, 1, "ina3221", in1_label="VDD_GPU_SOC", in1_input=5000, curr1_input=400)
+    orin = FakeCard(bus_id=None, energy=None, power=None, gpu=None, encoder=None, decoder=None, memory=None)
+    meter, _ = metered(tmp_path, FakeNvml(orin))
+    assert [(card.meter, card.power_watts) for card in meter.read()] == [("hwmon", 2.0)]
 
 
 def test_gpus_are_no_zones_of_the_machine(tmp_path: Path) -> None:

@@ -198,3 +198,21 @@ def test_drivers_in_other_units_are_left_out(tmp_path: Path, driver: str) -> Non
     """linux-dfl 25 and tt-kmd 5 show milliwatts, openbmc 2136 watts: none is taken without a word."""
     hwmon_device(tmp_path, 0, driver, power1_input=27_320, power1_label="Board Power")
     assert sensors(tmp_path) == {}
+
+
+def test_jetson_stats_344_a_rail_of_the_carrier_is_not_the_machine(tmp_path: Path) -> None:
+    """An AGX Orin measures no input: VIN_SYS_5V0, which feeds its connectors, was shown as all of it."""
+    rails = {"in1_label": "VDD_CPU_CV", "in1_input": 5000, "curr1_input": 200}
+    rails |= {"in3_label": "VIN_SYS_5V0", "in3_input": 5000, "curr3_input": 600}
+    hwmon_device(tmp_path, 1, "ina3221", **rails)
+    assert set(sensors(tmp_path)) == {"package_0"}
+
+
+def test_kepler_2062_a_power_in_microwatts_is_integrated(tmp_path: Path) -> None:
+    """Ampere's "CPU power" of 22.04 W was taken for a counter of joules: 0.4 J. Ten seconds are 220.4 J."""
+    hwmon_device(tmp_path, 0, "apm_xgene", power1_label="CPU power", power1_input=22_040_000)
+    clock, source = FakeClock(), HwmonSource(str(tmp_path))
+    for _ in range(11):
+        source.sample(clock)
+        clock.advance(1.0)
+    assert {zone.name: zone.joules for zone in source.report()} == {"package_0": pytest.approx(220.4)}

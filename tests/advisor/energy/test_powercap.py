@@ -142,6 +142,7 @@ def test_a_twin_that_takes_over_goes_on_from_its_own_value(driven: Driven) -> No
     driven.tick(10.0)
     twin.add(20.0)
     driven.tick()
+    driven.tick(2.0)
     assert driven.shown() == {"package_0": 70.0}
 
 

@@ -35,10 +35,9 @@ from tests.support.redfish_service import (
 PASSWORD = "s3cret ü"
 
 
-def client(service: RedfishService, **options: Any) -> RedfishClient:
-    return RedfishClient(
-        RedfishConfig(url=service.url, username="monitor", password=PASSWORD, timeout_seconds=0.5, **options)
-    )
+def client(service: RedfishService, timeout_seconds: float = 60.0, **options: Any) -> RedfishClient:
+    access = {"url": service.url, "username": "monitor", "password": PASSWORD}
+    return RedfishClient(RedfishConfig(**access, timeout_seconds=timeout_seconds, **options))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_a_service_that_misbehaves_is_told_apart(mode: str, reason: str) -> None
     with redfish(DELL) as service:
         service.mode = mode
         with pytest.raises(RedfishError) as told:
-            client(service).watts()
+            client(service, timeout_seconds=0.5 if reason == "timeout" else 60.0).watts()
     assert told.value.reason == reason
 
 
@@ -267,3 +266,10 @@ def test_telegraf_9575_a_supply_without_an_output_hides_nothing() -> None:
     control = [{"Name": "System Power Control", "PowerConsumedWatts": 154}]
     with redfish(power_service(control, PowerSupplies=supplies)) as service:
         assert client(service).watts() == 154.0
+
+
+def test_ocp_profile_60_a_power_beside_the_controls_is_the_whole_s() -> None:
+    """The profile, and services by it, put PowerConsumedWatts at the top of Power."""
+    body = {"Name": "Power", "PowerConsumedWatts": 93, "PowerSupplies": [{"LastPowerOutputWatts": 50}]}
+    with redfish(power_service(None) | {"/redfish/v1/Chassis/1/Power": body}) as service:
+        assert client(service).watts() == 93.0

@@ -159,3 +159,20 @@ def test_powercap_3_a_supply_s_meter_and_its_twins_are_each_counted_once(machine
         machine.tree["intel-rapl-mmio:0"].add(9.0)
     assert host_joules(machine.shown()) == pytest.approx(90.0)
     assert host_joules(machine.shown(), "system") == pytest.approx(210.0)
+
+
+def test_powerjoular_87_only_the_memory_s_register_comes_round(machine: Tree) -> None:
+    """260 kW were shown: the range of the package was added as well."""
+    machine.tree.add("intel-rapl:0", "package-0")
+    start = SMALL_RANGE_UJ - 20_000_000
+    machine.tree.add("intel-rapl:0:0", "dram", range_uj=SMALL_RANGE_UJ, start_uj=start)
+    machine.run(10, z0=30.0, z0_0=5.0)
+    assert machine.shown() == pytest.approx({"package_0": 300.0, "dram_0": 50.0})
+
+
+def test_codecarbon_1305_memory_beside_its_package_counts(machine: Tree) -> None:
+    """dram at the top of the tree was read and never added."""
+    machine.tree.add("intel-rapl:0", "package-0")
+    machine.tree.add("intel-rapl:1", "dram")
+    machine.run(10, z0=30.0, z1=5.0)
+    assert host_joules(machine.shown()) == pytest.approx(350.0)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from advisor.energy.meter import Meter, open_meter
+from advisor.energy.powercap import PowercapSource
 from advisor.energy.state import SavedMeter, StateFile, boot_id
+from tests.support.clock import FakeClock
 from tests.support.powercap_tree import LARGE_RANGE_UJ, PowercapTree
 
 
@@ -119,3 +121,28 @@ def test_a_file_holds_one_type(tmp_path: Path) -> None:
     file.save(SavedMeter({"powercap": {}}))
     assert file.load() == SavedMeter({"powercap": {}})
     assert StateFile(tmp_path / "s.json", int, boot_id="b", place="p").load() is None
+
+
+def test_a_register_that_may_leap_never_shows_less_after_a_kill(tmp_path: Path) -> None:
+    """50 W, saved in the tenth second, killed 4 s later: it is absent until what was drawn since is sure."""
+    package = PowercapTree(tmp_path).add("intel-rapl:0", "package-0", limits_uw={})
+    clock = FakeClock()
+
+    def seconds(source: PowercapSource, count: int) -> list[float | None]:
+        shown = []
+        for _ in range(count):
+            clock.advance(1.0)
+            package.add(50.0)
+            source.sample(clock)
+            zone = source.report()[0]
+            shown.append(zone.joules if zone.is_shown else None)
+        return shown
+
+    killed = PowercapSource(str(tmp_path), str(tmp_path), slept=lambda: 0.0)
+    seconds(killed, 10)
+    saved = killed.save()
+    *_, last = seconds(killed, 4)
+    later = PowercapSource(str(tmp_path), str(tmp_path), slept=lambda: 0.0)
+    later.restore(saved)
+    assert last == 650.0
+    assert seconds(later, 5) == [None, None, 800.0, 850.0, 900.0]
