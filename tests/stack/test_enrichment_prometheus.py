@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-import requests
 
 from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import ObservationCache, enrich
 from advisor.results import Power, Run, Scenario, write_run
 from advisor.results.derived import idle_watts, net_energy_joules
+from tests.support.prometheus_server import prometheus_server
 from wattframe.cli import main
 
 pytestmark = [
@@ -82,53 +80,18 @@ def _openmetrics() -> str:
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def prometheus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "history.om").write_text(_openmetrics())
-    (folder / "prometheus.yml").write_text("global: {scrape_interval: 5s}\n")
     subprocess.run(
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", "history.om", "data"],
         cwd=folder,
         check=True,
         capture_output=True,
     )
-    port = _free_port()
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={folder}/prometheus.yml",
-                f"--storage.tsdb.path={folder}/data",
-                "--storage.tsdb.retention.time=100y",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _wait_ready(f"http://127.0.0.1:{port}/-/ready", folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _wait_ready(url: str, log: Path) -> None:
-    for _ in range(200):
-        try:
-            if requests.get(url, timeout=1).ok:
-                return
-        except requests.ConnectionError:
-            pass
-        time.sleep(0.1)
-    pytest.fail(log.read_text()[-2000:])
+    with prometheus_server(folder, "global: {scrape_interval: 5s}\n") as server:
+        yield server.url
 
 
 @pytest.fixture

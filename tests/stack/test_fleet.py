@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from advisor.errors import PrometheusError
 from advisor.prometheus.client import PrometheusClient
 from advisor.results import Output, Power, Quality, Run, Scenario, Vmaf, write_run
 from tests.support.exporter_client import served
-from tests.support.ports import free_ports
+from tests.support.prometheus_server import prometheus_server
 from tests.support.promql import RULES, boards, filled_in, panels
 from tests.support.waiting import wait_until
 
@@ -179,7 +178,7 @@ def result_file(folder: Path) -> Path:
     return results
 
 
-def configuration(folder: Path, hosts: str, exporters: Mapping[str, list[int]]) -> Path:
+def configuration(folder: Path, hosts: str, exporters: Mapping[str, list[int]]) -> str:
     """Jobs as docs/operations.md has them, and the rules as they are shipped, each second."""
     rules = folder / "rules"
     rules.mkdir()
@@ -215,9 +214,7 @@ def configuration(folder: Path, hosts: str, exporters: Mapping[str, list[int]]) 
         "storage": {"tsdb": {"out_of_order_time_window": "30h"}},
         "scrape_configs": jobs,
     }
-    path = folder / "prometheus.yml"
-    path.write_text(json.dumps(document))
-    return path
+    return json.dumps(document)
 
 
 class Fleet(Struct, frozen=True):
@@ -257,22 +254,14 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folders = ["--results-dir", str(results)]
     priced = ["--regions-file", str(folder / "regions.yaml"), "--region", "west,north", *folders]
     priced += ["--cpu-cost-per-hour", "0.5", "--gpu-cost-per-hour", "1"]
-    (port,) = free_ports(1)
     with contextlib.ExitStack() as opened:
         hosts = opened.enter_context(serving(pages))
         exporters = {
             name: [opened.enter_context(served(f"exporters.{name}", *how)).port for _ in range(2)]
             for name, how in (("results", folders), ("cost", priced), ("qoe", folders))
         }
-        path = configuration(folder, hosts, exporters)
-        command = ["prometheus", f"--config.file={path}", f"--storage.tsdb.path={folder}/data"]
-        command += ["--storage.tsdb.retention.time=10y", f"--web.listen-address=127.0.0.1:{port}"]
-        log = opened.enter_context((folder / "log").open("wb"))
-        server = opened.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
-        opened.callback(server.terminate)
-        client = opened.enter_context(PrometheusClient(f"http://127.0.0.1:{port}"))
-
-        fleet = Fleet(client)
+        config = configuration(folder, hosts, exporters)
+        fleet = Fleet(opened.enter_context(prometheus_server(folder, config)))
         # groups begin at a moment of their interval that follows from the name of the file
         wait_until(fleet.is_settled, limit_seconds=180)
         time.sleep(2)

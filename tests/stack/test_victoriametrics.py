@@ -20,6 +20,7 @@ from advisor.prometheus.enrichment import enrich
 from advisor.results import Run, Scenario
 from tests.stack.test_fleet import Page, serving
 from tests.support.ports import free_ports
+from tests.support.prometheus_server import prometheus_server
 from tests.support.promql import FOREIGN, ROOT, dashboard_queries, metric_names, recorded, rule_queries
 from tests.support.waiting import wait_until
 
@@ -79,18 +80,8 @@ def test_remote_write_keeps_every_series_that_is_asked_for(victoria: str, tmp_pa
         job = {"job_name": "all", "metrics_path": "/all", "static_configs": [{"targets": [address]}]}
         times = {"scrape_interval": "1s", "scrape_timeout": "1s"}
         document = {"global": times, "scrape_configs": [job], "remote_write": [kept]}
-        (tmp_path / "prometheus.yml").write_text(json.dumps(document))
-        (port,) = free_ports(1)
-        command = ["prometheus", f"--config.file={tmp_path}/prometheus.yml"]
-        command += [f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{port}"]
-        with (
-            (tmp_path / "log").open("wb") as log,
-            subprocess.Popen(command, stdout=log, stderr=log) as server,
-        ):
-            try:
-                wait_until(lambda: names(victoria) >= WANTED)
-            finally:
-                server.terminate()
+        with prometheus_server(tmp_path, json.dumps(document)):
+            wait_until(lambda: names(victoria) >= WANTED)
     assert "go_goroutines" not in names(victoria)
 
 

@@ -11,6 +11,9 @@ when something was wrong.
 
 No check depends on how fast the machine is: between rests a page may lag behind, but it never goes back to
 what it had left behind; at a rest it has to arrive at the truth, however long that takes.
+
+A real Prometheus, where one is installed, scrapes the five over the same networks. At a rest all five are up
+again for it, and at the end no sample of it is wrong and no counter gained more than the truth.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import statistics
@@ -34,13 +39,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from advisor.prometheus.client import PrometheusClient, QueryResult
 from advisor.results import InputMedia, Output, Power, Quality, Run, Scenario, Vmaf, write_run
 from exporters.catalogue import EXPORTERS
 from tests.support.docker_engine import DockerEngine, import_base_image, missing_for_engine
 from tests.support.exporter_client import samples
 from tests.support.powercap_tree import PowercapTree
+from tests.support.prometheus_server import prometheus_server
 from tests.support.proxy import Mode, Proxy
 from tests.support.small_disk import SmallDisk, small_disk
+from wattframe.stack.prometheus import configuration
 
 KILL_ORDER = ("results", "rapl", "qoe", "docker_stats", "cost")
 PRICE_PER_KWH = 0.12
@@ -59,6 +67,8 @@ _RUN_FAMILIES = {
     "qoe": "qoe_vmaf_score",
     "cost": "cost_energy",
 }
+PROMETHEUS_SECONDS = 2.0
+"""From one scrape of Prometheus to the next."""
 _SHARES = ("docker_exited_containers_energy_joules_total", "docker_unattributed_energy_joules_total")
 
 
@@ -262,13 +272,23 @@ class Page:
         return next((v for found, v in self.rows(family) if labels.items() <= found.items()), None)
 
 
+Labels = dict[str, str]
+
+
 class Watch:
     """Scrapes the five and compares."""
 
     def __init__(
-        self, ports: dict[str, int], registers: Registers, files: Files, containers: Containers | None
+        self,
+        ports: dict[str, int],
+        registers: Registers,
+        files: Files,
+        containers: Containers | None,
+        prometheus: PrometheusClient | None,
     ) -> None:
         self.found = Found()
+        self.begun = time.time()
+        self._prometheus = prometheus
         self.rss: dict[str, list[tuple[float, int]]] = {name: [] for name in EXPORTERS}
         self._ports, self._registers, self._files, self._containers = ports, registers, files, containers
         self._starting = set(EXPORTERS)
@@ -327,11 +347,13 @@ class Watch:
 
     def _arrived(self, seconds: float, *, frozen: bool = False) -> tuple[dict[str, Page], list[str]]:
         """The first pages that say what is true since this was called; what they do not say in this time."""
-        end = time.monotonic() + seconds
+        end, begun = time.monotonic() + seconds, time.time()
         busy_seconds = 0.0 if self._containers is None else self._containers.busy_seconds()
         while True:
             pages = self.look()
             missing = [*self._missing(pages, busy_seconds, frozen), *sorted(self._starting)]
+            if not (missing or frozen):
+                missing = self._down_since(begun)
             if not missing or time.monotonic() > end:
                 return pages, missing
             time.sleep(0.2)
@@ -355,6 +377,43 @@ class Watch:
             if seconds.keys() != set(self._containers.living) or seconds["busy"] < busy_seconds:
                 missing.append(f"docker_stats: {seconds}, not {self._containers.living}, {busy_seconds} s")
         return missing
+
+    def _down_since(self, unix_seconds: float) -> list[str]:
+        """What Prometheus has not scraped since then, or in vain."""
+        if self._prometheus is None:
+            return []
+        series = self._prometheus.samples("up", unix_seconds, time.time())
+        up = {one.metric["job"] for one in series if one.values[-1:] == [1.0]}
+        return [f"{name} is not up for Prometheus" for name in EXPORTERS if name not in up]
+
+    def check_prometheus(self) -> Counter[str]:
+        """Compare all that Prometheus has; how often each exporter was down for it. Everything rests."""
+        down: Counter[str] = Counter()
+        if self._prometheus is None:
+            return down
+        for series in self._samples("up"):
+            down[series.metric["job"]] += series.values.count(0.0)
+        for name, family in _RUN_FAMILIES.items():
+            for series in self._samples(family):
+                for value in series.values:
+                    self._check_value(f"Prometheus {family}", name, series.metric, value)
+        joules = self._registers.joules()
+        most = {f'rapl_energy_joules_total{{zone="{zone}"}}': gained for zone, gained in joules.items()}
+        most["docker_host_energy_joules_total"] = sum(joules.values())
+        for policy in ("active", "full"):
+            parts = f'{{__name__=~"docker_(container|unattributed)_energy_joules_total",policy="{policy}"}}'
+            most[parts] = sum(joules.values())
+        if self._containers is not None:
+            most['docker_container_cpu_seconds_total{container="busy"}'] = self._containers.busy_seconds()
+        for selector, truth in most.items():
+            gained = sum(increase(series.values) for series in self._samples(selector))
+            detail = f"{gained}, not {truth} at most"
+            self.found.check(f"Prometheus {selector}", gained <= truth + 1e-5, lambda d=detail: d)
+        return down
+
+    def _samples(self, selector: str) -> list[QueryResult]:
+        assert self._prometheus is not None
+        return self._prometheus.samples(selector, self.begun, time.time())
 
     def _scrape(self, name: str) -> Page | None:
         connection = http.client.HTTPConnection("127.0.0.1", self._ports[name], timeout=SCRAPE_SECONDS)
@@ -391,17 +450,19 @@ class Watch:
     def _check_runs(self, name: str, page: Page) -> None:
         family = _RUN_FAMILIES[name]
         for labels, value in page.rows(family):
-            index, serial = map(int, labels["scenario"].split(" of "))
-            truth = {
-                "results": watts_of(serial, index),
-                "qoe": vmaf_of(serial, index),
-                "cost": 10 * watts_of(serial, index) / 3.6e6 * PRICE_PER_KWH,
-            }[name]
-            right = abs(value - truth) <= 1e-9 * truth
-            self.found.check(family, right, lambda v=value, t=truth, s=labels: f"{s}: {v}, not {t}")
+            self._check_value(family, name, labels, value)
         shown = _serials(page, family)
         for run in RUNS:
             self._check_run(name, run, shown.get(run, {}))
+
+    def _check_value(self, what: str, name: str, labels: Labels, value: float) -> None:
+        index, serial = map(int, labels["scenario"].split(" of "))
+        truth = {
+            "results": watts_of(serial, index),
+            "qoe": vmaf_of(serial, index),
+            "cost": 10 * watts_of(serial, index) / 3.6e6 * PRICE_PER_KWH,
+        }[name]
+        self.found.check(what, abs(value - truth) <= 1e-9 * truth, lambda: f"{labels}: {value}, not {truth}")
 
     def _check_run(self, name: str, run: str, shown: dict[int, set[int]]) -> None:
         """One version of the file and all of it, none that is older than what was shown before."""
@@ -462,6 +523,11 @@ def _serials(page: Page, family: str) -> dict[str, dict[int, set[int]]]:
 
 def _cpu_seconds(page: Page) -> dict[str, float]:
     return {s["container"]: v for s, v in page.rows("docker_container_cpu_seconds_total")}
+
+
+def increase(values: Sequence[float]) -> float:
+    """What a counter gained as Prometheus counts it: one that falls has begun again at 0."""
+    return sum(now - before if now >= before else now for before, now in itertools.pairwise(values))
 
 
 def growth_kib(rss: list[tuple[float, int]]) -> tuple[int, int]:
@@ -542,7 +608,14 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
         }
         for network in networks.values():
             held.callback(network.close)
-        watch = Watch({n: p.address[1] for n, p in networks.items()}, registers, files, containers)
+        addresses = {name: "{}:{}".format(*network.address) for name, network in networks.items()}
+        prometheus = None
+        if shutil.which("prometheus") is not None:
+            no_rules = f"{folder}/none.yml"
+            config = configuration(addresses, interval_seconds=PROMETHEUS_SECONDS, rules=no_rules)
+            prometheus = held.enter_context(prometheus_server(folder, config))
+        reached = {name: network.address[1] for name, network in networks.items()}
+        watch = Watch(reached, registers, files, containers, prometheus)
         world = World(watch, folder, supervisor.pid, networks, engines, disk)
         kills = _watch(world, actors[1:], max(1, round(seconds / ROUND_SECONDS)))
         for actor in actors:
@@ -550,7 +623,9 @@ def run(folder: Path, seconds: float, seed: int, engine: DockerEngine | None) ->
         for actor in actors:
             actor.join(60)
         alive = supervisor.poll() is None
-    return {**_summary(watch, files, containers, kills, seconds, alive), "troubles": dict(world.troubles)}
+        down = watch.check_prometheus()
+    summary = _summary(watch, files, containers, kills, seconds, alive)
+    return {**summary, "troubles": dict(world.troubles), "down_for_prometheus": dict(down)}
 
 
 class World:

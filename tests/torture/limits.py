@@ -9,9 +9,11 @@ lines of JSON; ends with 1 when a process was killed or lost the honest one. Wor
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -340,6 +342,12 @@ def scoring(video: Path, folder: Path, row: Row) -> None:
     exporter("qoe", folder, row, f"--pairs={folder / 'pairs.yaml'}", f"--media-dir={ROOT}:{folder}")
 
 
+@functools.lru_cache(maxsize=1)
+def data_of(name: str) -> bytes:
+    """Every reader gets the same."""
+    return INPUTS[name]()
+
+
 def prepare(folder: Path) -> None:
     """Honest results, and models of them."""
     (folder / "results").mkdir()
@@ -350,11 +358,11 @@ def prepare(folder: Path) -> None:
 
 def rows() -> Iterator[tuple[str, str, Callable[[Path, Row], None]]]:
     """Input, process, and what is done."""
-    for name, make in INPUTS.items():
+    for name in INPUTS:
         for reader, work in READERS.items():
 
-            def beside(folder: Path, row: Row, make: Any = make, work: Any = work, name: str = name) -> None:
-                data = make()
+            def beside(folder: Path, row: Row, work: Any = work, name: str = name) -> None:
+                data = data_of(name)
                 for number in range((100 if name.startswith("100 ") else 1) if data else 0):
                     (folder / "results" / f"{BAD[:-3]}{number:03d}.json").write_bytes(data)
                 work(folder, row)
@@ -382,16 +390,18 @@ def _get(port: int, path: str) -> bytes:
 
 def main() -> int:
     failed = False
-    for name, process, work in rows():
-        if sys.argv[1:] and not any(word in f"{process}: {name}" for word in sys.argv[1:]):
-            continue
-        row: Row = {"input": name, "process": process}
-        with tempfile.TemporaryDirectory() as folder:
-            prepare(Path(folder))
-            work(Path(folder), row)
-        sys.stdout.write(json.dumps(row) + "\n")
-        sys.stdout.flush()
-        failed = failed or bool(row["killed"]) or not row["honest"]
+    with tempfile.TemporaryDirectory() as prepared:
+        prepare(Path(prepared))
+        for name, process, work in rows():
+            if sys.argv[1:] and not any(word in f"{process}: {name}" for word in sys.argv[1:]):
+                continue
+            row: Row = {"input": name, "process": process}
+            with tempfile.TemporaryDirectory() as folder:
+                shutil.copytree(prepared, folder, symlinks=True, dirs_exist_ok=True)
+                work(Path(folder), row)
+            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
+            failed = failed or bool(row["killed"]) or not row["honest"]
     return int(failed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -18,3 +19,5 @@ def test_no_number_is_wrong_and_no_series_lost(request: pytest.FixtureRequest) -
     for what in ("cost_energy", "qoe_vmaf_score", "results_scenario_mean_power_watts", "rapl joules"):
         assert found["checks"][what] > 0
     assert found["scrapes"].keys() == set(EXPORTERS)
+    if shutil.which("prometheus"):
+        assert found["checks"]["Prometheus cost_energy"] > 0
