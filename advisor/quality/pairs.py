@@ -23,6 +23,8 @@ from advisor.results import Output, Run, Scenario
 
 __all__ = ["OwnPair", "Pairs", "Unscorable", "job_of", "output_labels", "read_pairs"]
 
+_MOST_LETTERS = 4096
+"""Of a path: what the kernel takes. Links of a longer one would be followed for hours."""
 _REFERENCE = "reference"
 _VIDEO_SUFFIXES = (
     *(".264", ".265", ".av1", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m4v", ".mkv"),
@@ -106,12 +108,16 @@ def _located(text: str, folder: Path, search: Sequence[Path], roots: Sequence[Pa
     """
     if "\0" in text:
         raise Unscorable("refused", "expected a path, found a zero byte")
+    if len(text) > _MOST_LETTERS:
+        raise Unscorable("missing", f"{text[:100]}...: expected at most {_MOST_LETTERS} letters")
     named = Path(text)
     first = folder / named  # an absolute path stays itself
     places = [first, *(root / tail for root in search for tail in (Path(*named.parts[-2:]), named.name))]
-    for place in places:
+    for place in filter(
+        os.path.isfile, places
+    ):  # one call where there is none; links are followed name by name
         resolved = _resolved(place)
-        if resolved is not None and _is_inside(resolved, roots) and resolved.is_file():
+        if resolved is not None and _is_inside(resolved, roots):
             return resolved
     resolved = _resolved(first)
     if resolved is not None and not _is_inside(resolved, roots):

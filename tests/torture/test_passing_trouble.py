@@ -15,6 +15,7 @@ import random
 import resource
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -442,8 +443,11 @@ def test_after_trouble_the_page_is_that_of_a_fresh_start(
     request: pytest.FixtureRequest,
     world: Callable[[Path, contextlib.ExitStack], World],
     seed: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     chance = random.Random(seed)
+    rounds = 250 if request.config.getoption("--long") else 30
+    troubles: Counter[str] = Counter()
     with open_folder() as folder, contextlib.ExitStack() as held:
         results = folder / "results"
         results.mkdir()
@@ -454,27 +458,30 @@ def test_after_trouble_the_page_is_that_of_a_fresh_start(
         collector.start()
         source = Source(collector, {})
         try:
-            for _ in range(250 if request.config.getoption("--long") else 30):
-                disturb(chance, source, results, here)
+            for _ in range(rounds):
+                troubles.update(disturb(chance, source, results, here))
                 change(chance, results, here)
                 assert_as_fresh(source, here.make)
         finally:
             collector.close()
+        record_property(f"{world.__name__}, {rounds} rounds", dict(troubles))
 
 
-def disturb(chance: random.Random, source: Source, results: Path, here: World) -> None:
-    """One trouble or two, some looks while it lasts, and everything put back."""
+def disturb(chance: random.Random, source: Source, results: Path, here: World) -> list[str]:
+    """One trouble or two, some looks while it lasts, and everything put back; what had trouble."""
     runs = sorted(results.glob("*.json"))
     places = [results, *chance.sample(runs, min(1, len(runs))), *here.sources]
     troubles = [forbidden, listed_only, away, torn, no_descriptors, *TROUBLES, *here.troubles]
+    chosen = chance.sample(places, chance.choice([1, 1, 2]))
     with contextlib.ExitStack() as heals:
-        for place in chance.sample(places, chance.choice([1, 1, 2])):
+        for place in chosen:
             with contextlib.suppress(OSError):  # the first trouble may be in the second one's way
                 heals.callback(healed, chance.choice(troubles)(place))
         for _ in range(chance.randrange(3)):
             change(chance, results, here)
             page(source)
     here.renew(chance)
+    return ["a result" if place in runs else place.name for place in chosen]
 
 
 def healed(heal: Callable[[], None]) -> None:
