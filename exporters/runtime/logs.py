@@ -80,7 +80,7 @@ class _Stdout(logging.StreamHandler[TextIO]):
             ready = select.poll()
             ready.register(self.stream.fileno(), select.POLLOUT)
             return bool(ready.poll(0))
-        except (OSError, ValueError):  # no file behind it
+        except (AttributeError, OSError, ValueError):  # no stream, or no file behind it
             return True
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the library's name)

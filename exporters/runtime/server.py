@@ -38,7 +38,15 @@ _SWITCH_SECONDS = 0.001
 
 def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; returns the exit code."""
+    _open_standard_streams()
     return guarded(f"exporters.{exporter.name}", lambda: _main(exporter, argv))
+
+
+def _open_standard_streams() -> None:
+    """libuv aborts the process when a socket of it has a number below 3, as where these were closed."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
 
 
 def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:
@@ -116,6 +124,14 @@ def _url_host(host: str, flow: int = 0, scope: int = 0) -> str:
     if ":" not in host:
         return host
     return f"[{host}%25{socket.if_indextoname(scope)}]" if scope else f"[{host}]"
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class Server(uvicorn.Server):
@@ -200,10 +216,16 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """SIGTERM and SIGINT end the process with the answers in flight sent, a second one at once."""
+        """SIGTERM and SIGINT end the process with the answers in flight sent, a second one at once.
+
+        SIGHUP does so where there is a terminal. Elsewhere it asks for what is done anyway: files that change
+        are read again by themselves.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._signalled if _has_terminal() else lambda: None)
         yield
 
     def _signalled(self) -> None:

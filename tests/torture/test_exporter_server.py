@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import random
+import signal
 import socket
 import ssl
 import subprocess
@@ -30,6 +31,7 @@ from tests.support.exporter_client import (
     served,
     wait_until,
 )
+from tests.support.ports import free_port
 
 LAST = SCRAPE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
@@ -288,8 +290,7 @@ def test_memory_does_not_grow_with_scrapes(large: Served, long: bool) -> None:
 
 
 def test_a_full_disk_under_the_log_stops_no_scrape() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, SAMPLE, "--port", str(port), "--fail-file", "/"]
     with (
         Path("/dev/full").open("w") as full,
@@ -301,3 +302,38 @@ def test_a_full_disk_under_the_log_stops_no_scrape() -> None:
         process.terminate()
         assert process.communicate(timeout=5)[1] == ""
         assert process.returncode == 0
+
+
+def test_without_standard_streams_it_serves() -> None:
+    """A supervisor may have closed them, and the event loop takes no socket that has the number of one."""
+    port = free_port()
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, SAMPLE, f"--port={port}"]
+    with subprocess.Popen(command, text=True) as process:
+        exporter = Served(f"http://127.0.0.1:{port}", port, process)
+        wait_until(lambda: process.poll() is not None or answers(exporter), 60)
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_it_ends_with_its_terminal() -> None:
+    ours, theirs = os.openpty()
+    port = free_port()
+    command = ["setsid", "--ctty", sys.executable, SAMPLE, f"--port={port}"]
+    with subprocess.Popen(command, stdin=theirs, text=True) as process:
+        os.close(theirs)
+        exporter = Served(f"http://127.0.0.1:{port}", port, process)
+        wait_until(lambda: process.poll() is not None or answers(exporter), 60)
+        os.close(ours)
+        assert process.wait(60) == 0
+
+
+def test_without_a_terminal_who_asks_for_a_reload_ends_nothing() -> None:
+    port = free_port()
+    command = [sys.executable, SAMPLE, f"--port={port}"]
+    with subprocess.Popen(command, start_new_session=True, text=True) as process:
+        exporter = Served(f"http://127.0.0.1:{port}", port, process)
+        wait_until(lambda: process.poll() is not None or answers(exporter), 60)
+        process.send_signal(signal.SIGHUP)
+        assert ask(exporter, "/metrics")[0] == 200
+        process.terminate()
+        assert process.wait(60) == 0
