@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FEATURES_VERSION",
     "LATEST",
+    "MANIFEST_FILE",
     "Loaded",
     "Manifest",
     "TargetReport",
@@ -50,10 +51,10 @@ __all__ = [
 
 Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
+MANIFEST_FILE = "manifest.json"
 FEATURES_VERSION = 6
 """Counts changes of what features and model files mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
-_MANIFEST_FILE = "manifest.json"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}\Z")
 _VERSION = re.compile(r"^[0-9]{4,}\Z")
 
@@ -123,7 +124,7 @@ def versions(models_dir: str | os.PathLike[str], hardware_id: str) -> list[str]:
     home = _home(models_dir, hardware_id)
     if not home.is_dir():
         return []
-    found = (p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / _MANIFEST_FILE).is_file())
+    found = (p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / MANIFEST_FILE).is_file())
     return sorted(found, key=int)
 
 
@@ -168,7 +169,7 @@ def save(models_dir: str | os.PathLike[str], trained: TrainedModel, manifest: Ma
         # mkdtemp makes 0700; exporters read models as another user
         temporary.chmod(0o755)
         write_atomically(temporary / _MODEL_FILE, data)
-        write_atomically(temporary / _MANIFEST_FILE, _json(complete))
+        write_atomically(temporary / MANIFEST_FILE, _json(complete))
         sync_folder(temporary)
         temporary.rename(home / version)
         sync_folder(home)
@@ -186,7 +187,7 @@ def _promote(home: Path, version: str, reason: str) -> Manifest:
     _refuse_link(home / version)
     manifest = _read_manifest(home / version)
     promoted = msgspec.structs.replace(manifest, promoted=True, reason=reason)
-    write_atomically(home / version / _MANIFEST_FILE, _json(promoted))
+    write_atomically(home / version / MANIFEST_FILE, _json(promoted))
     link = Path(tempfile.mktemp(dir=home, prefix=".latest-"))  # noqa: S306 - the lock is held
     link.symlink_to(version)
     link.replace(home / LATEST)
@@ -199,7 +200,7 @@ def note(models_dir: str | os.PathLike[str], manifest: Manifest) -> None:
     home = _home(models_dir, manifest.hardware_id)
     with _locked(home):
         _refuse_link(home / manifest.version)
-        write_atomically(home / manifest.version / _MANIFEST_FILE, _json(manifest))
+        write_atomically(home / manifest.version / MANIFEST_FILE, _json(manifest))
 
 
 def rollback(models_dir: str | os.PathLike[str], hardware_id: str) -> Manifest:
@@ -324,7 +325,7 @@ def _load(folder: Path) -> Loaded:
     if manifest.features_version != FEATURES_VERSION:
         raise ModelError(
             f"expected features version {FEATURES_VERSION}, found {manifest.features_version}: train again",
-            subject=folder / _MANIFEST_FILE,
+            subject=folder / MANIFEST_FILE,
             field="features_version",
         )
     if hashlib.sha256(data).hexdigest() != manifest.files_sha256.get(_MODEL_FILE):
@@ -337,7 +338,7 @@ def _load(folder: Path) -> Loaded:
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    path = folder / _MANIFEST_FILE
+    path = folder / MANIFEST_FILE
     try:
         return msgspec.json.decode(read_regular(path), type=Manifest)
     except OSError as exc:

@@ -35,7 +35,7 @@ from advisor.results import Run, read_run
 
 __all__ = ["Answer", "Request", "models_stamp", "predict_files", "predict_runs"]
 
-Stamp = tuple[tuple[str, str, int], ...]
+Stamp = tuple[tuple[str, str, int, int, int], ...]
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -54,13 +54,24 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def models_stamp(models_dir: str | PathLike[str]) -> Stamp:
-    """Changes when another model comes into service: hardware, version and time of each ``latest``."""
+    """Changes when another model comes into service: hardware, version and time of each ``latest``.
+
+    A folder of models may be put in the place of another, links and times and all: their manifests differ.
+    """
     links = sorted(Path(models_dir).glob(f"*/{registry.LATEST}"))
     return tuple(
-        (link.parent.name, str(link.readlink()), link.lstat().st_mtime_ns)
+        (link.parent.name, str(link.readlink()), link.lstat().st_mtime_ns, *_manifest_stamp(link))
         for link in links
         if link.is_symlink()
     )
+
+
+def _manifest_stamp(version: Path) -> tuple[int, int]:
+    try:
+        info = (version / registry.MANIFEST_FILE).stat()
+    except OSError:  # whoever reads it says so
+        return 0, 0
+    return info.st_ino, info.st_mtime_ns
 
 
 def predict_files(

@@ -399,16 +399,18 @@ class Watch:
                     self._check_value(f"Prometheus {family}", name, series.metric, value)
         joules = self._registers.joules()
         most = {f'rapl_energy_joules_total{{zone="{zone}"}}': gained for zone, gained in joules.items()}
-        most["docker_host_energy_joules_total"] = sum(joules.values())
-        for policy in ("active", "full"):
-            parts = f'{{__name__=~"docker_(container|unattributed)_energy_joules_total",policy="{policy}"}}'
-            most[parts] = sum(joules.values())
         if self._containers is not None:
+            most["docker_host_energy_joules_total"] = sum(joules.values())
+            for policy in ("active", "full"):
+                parts = (
+                    f'{{__name__=~"docker_(container|unattributed)_energy_joules_total",policy="{policy}"}}'
+                )
+                most[parts] = sum(joules.values())
             most['docker_container_cpu_seconds_total{container="busy"}'] = self._containers.busy_seconds()
         for selector, truth in most.items():
             gained = sum(increase(series.values) for series in self._samples(selector))
             detail = f"{gained}, not {truth} at most"
-            self.found.check(f"Prometheus {selector}", gained <= truth + 1e-5, lambda d=detail: d)
+            self.found.check(f"Prometheus {selector}", 0 < gained <= truth + 1e-5, lambda d=detail: d)
         return down
 
     def _samples(self, selector: str) -> list[QueryResult]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -417,6 +418,15 @@ def test_the_stamp_changes_with_the_model_in_service(stored: Path, trained: Trai
     made = registry.save(stored, trained, _manifest(trained))
     assert models_stamp(stored) == before
     registry.promote(stored, "lab-1", made.version, reason="x")
+    assert models_stamp(stored) != before
+
+
+def test_the_stamp_changes_with_a_folder_put_in_the_place_of_another(stored: Path) -> None:
+    """As a copy that keeps times does, of a machine where other models have the same versions."""
+    before = models_stamp(stored)
+    shutil.copytree(stored / "lab-1", stored / "copy", symlinks=True)
+    shutil.rmtree(stored / "lab-1")
+    (stored / "copy").rename(stored / "lab-1")
     assert models_stamp(stored) != before
 
 
