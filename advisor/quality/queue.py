@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import Counter
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.errors import InputError, WattframeError
+from advisor.errors import FfmpegError, InputError, WattframeError
 from advisor.quality.cache import QualityCache, Record, content_key, file_digest
 from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
+from advisor.video.ffmpeg import find_ffmpeg
 
 if TYPE_CHECKING:
     from advisor.quality.measure import Measurement
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["QualityJob", "QualityOutcome", "QualityQueue", "perform", "stamped"]
 
 ATTEMPTS = 3
-"""How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once."""
+"""How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once.
+
+What the operating system refused is not counted.
+"""
+_REFUSALS = {errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETXTBSY}
+_REFUSED_STARTS = _REFUSALS | {errno.EAGAIN, errno.ENOMEM}
+"""ffmpeg's readers say of damaged files too that there is no memory."""
 
 _RETRY_SECONDS, _MOST_RETRY_SECONDS = 10.0, 600.0
 Stamp = tuple[int, ...]
@@ -95,7 +103,10 @@ def perform(
             return _outcome(former, job, cached=True)
         check()
         attempts = former.attempts + 1 if former is not None else 1
-        record = _record(job, elsewhere or _here(ffmpeg, nice, threads), check)
+        try:
+            record = _record(job, elsewhere or _here(ffmpeg, nice, threads), check)
+        except WattframeError as exc:  # it says nothing of the two videos: no try is counted
+            return QualityOutcome(failure=str(exc), kind="failed", passing=True)
         record = replace(record, attempts=attempts)
         cache.put(key, record)
         return _outcome(record, job, cached=False)
@@ -108,12 +119,14 @@ def _worth_another_try(record: Record) -> bool:
 def _here(ffmpeg: str | None, nice: int, threads: int | None) -> Measure:
     from advisor.quality.measure import measure
 
+    found = str(find_ffmpeg(ffmpeg))  # gone while it is exchanged, for instance
+
     def measured(reference: str, distorted: str, settings: QualitySettings, check: Check) -> Measurement:
         return measure(
             reference,
             distorted,
             settings,
-            ffmpeg=ffmpeg,
+            ffmpeg=found,
             nice=nice,
             threads=threads,
             progress=lambda _done, _total: check(),
@@ -122,15 +135,23 @@ def _here(ffmpeg: str | None, nice: int, threads: int | None) -> Measure:
     return measured
 
 
+def _is_refusal(exc: WattframeError) -> bool:
+    """Whether the operating system refused to start ffmpeg, or to open what was read a moment ago."""
+    refusals = _REFUSED_STARTS if isinstance(exc, FfmpegError) else _REFUSALS
+    return isinstance(exc.__cause__, OSError) and exc.__cause__.errno in refusals
+
+
 def _record(job: QualityJob, measure: Measure, check: Check) -> Record:
     try:
         return Record(quality=measure(job.reference, job.distorted, job.settings, check).quality)
-    except InputError as exc:
+    except WattframeError as exc:
+        if _is_refusal(exc):
+            raise
+        if not isinstance(exc, InputError):
+            return Record(failure=str(exc), failure_kind="failed")
         # without paths: the record serves every copy of these files
         which = {job.reference: "the reference ", job.distorted: "the output "}.get(exc.subject or "", "")
         return Record(failure=f"{which}{exc.problem}", failure_kind="damaged")
-    except WattframeError as exc:
-        return Record(failure=str(exc), failure_kind="failed")
 
 
 def _outcome(record: Record, job: QualityJob, *, cached: bool) -> QualityOutcome:

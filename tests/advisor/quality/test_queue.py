@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import FfmpegError
+from advisor.errors import FfmpegError, MediaError
 from advisor.quality.cache import QualityCache, Record, content_key, file_digest
 from advisor.quality.entries import answered, entries_of, with_scores
 from advisor.quality.pairs import read_pairs
@@ -114,21 +115,42 @@ def test_copies_are_answered_from_the_cache_under_their_own_names(
     assert outcome.quality.distorted == str(copy)
 
 
-def test_a_damaged_file_is_tried_once_and_a_failing_ffmpeg_three_times(tmp_path: Path) -> None:
-    """The files are no videos, so the first is a property of the content; the second of the machine."""
-    cache = QualityCache(tmp_path / "c")
-    (tmp_path / "ref").write_bytes(b"reference")
-    (tmp_path / "out").write_bytes(b"encode")
-    job = stamped(tmp_path / "ref", tmp_path / "out", QualitySettings())
+def test_a_damaged_file_is_tried_once(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """The files are no videos."""
+    job, cache = stamped(*pair, QualitySettings()), QualityCache(tmp_path / "c")
     first = perform(job, cache, ffmpeg=str(find_ffmpeg()))
     assert (first.kind, first.cached) == ("damaged", False)
     assert first.failure is not None
     assert first.failure.startswith("the reference expected a video file")
     assert perform(job, cache).cached
-    missing = stamped(tmp_path / "ref", tmp_path / "out", QualitySettings(xpsnr=True))
-    tries = [perform(missing, cache, ffmpeg="/no/ffmpeg") for _ in range(4)]
-    assert [outcome.cached for outcome in tries] == [False, False, False, True]
-    assert {outcome.kind for outcome in tries} == {"failed"}
+
+
+def test_an_ffmpeg_that_is_not_there_is_waited_for(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """While it is exchanged, for instance; however often it was tried."""
+    job, cache = stamped(*pair, QualitySettings()), QualityCache(tmp_path / "c")
+    tries = [perform(job, cache, ffmpeg="/no/ffmpeg") for _ in range(4)]
+    assert {(outcome.kind, outcome.passing, outcome.cached) for outcome in tries} == {("failed", True, False)}
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "refusal"),
+    [
+        (FfmpegError("ffmpeg: cannot be run"), errno.EAGAIN),
+        (FfmpegError("ffmpeg: cannot be run"), errno.ENOMEM),
+        (MediaError("expected a video file", subject="x"), errno.EMFILE),
+    ],
+)
+def test_what_the_system_refused_is_tried_again_and_not_kept(
+    error: Exception, refusal: int, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error from OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr("advisor.quality.measure.measure", refused)
+    job, cache = stamped(*pair, QualitySettings()), QualityCache(tmp_path / "c")
+    tries = [perform(job, cache) for _ in range(4)]
+    assert {(outcome.passing, outcome.cached) for outcome in tries} == {(True, False)}
 
 
 def test_a_file_that_vanished_is_a_failure_that_is_not_kept(pair: tuple[Path, Path], tmp_path: Path) -> None:
