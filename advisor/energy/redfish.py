@@ -207,6 +207,7 @@ class RedfishClient:
         import requests
         from requests.auth import HTTPBasicAuth
         from requests.exceptions import RequestException, SSLError, Timeout
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         config = self._config
         password = config.password
@@ -233,9 +234,9 @@ class RedfishClient:
                         raise _AskError("timeout")
         except SSLError:
             raise _AskError("tls") from None
-        except Timeout:
+        except (Timeout, ReadTimeoutError):  # in the head, in the body
             raise _AskError("timeout") from None
-        except (RequestException, OSError, ValueError):
+        except (RequestException, HTTPError, OSError, ValueError):
             raise _AskError("unreachable") from None
         if len(body) > _MOST_BYTES:
             raise _AskError("malformed")

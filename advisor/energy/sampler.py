@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ def next_tick(due_seconds: float, now_seconds: float, interval_seconds: float) -
 class Sampler:
     """Calls ``work`` every ``interval()`` seconds in a daemon thread until `stop`.
 
-    ``work`` handles its own failures; ``interval`` is asked before each tick, so that it may change.
+    ``work`` handles its own failures; what it does not is said as Python says it, and the next tick comes all
+    the same. ``interval`` is asked before each tick, so that it may change.
     """
 
     def __init__(self, name: str, work: Callable[[], object], interval: Callable[[], float]) -> None:
@@ -57,6 +59,9 @@ class Sampler:
     def _run(self, at_once: bool) -> None:
         due = time.monotonic() + (0.0 if at_once else self._interval())
         while not self._stopping.wait(max(due - time.monotonic(), 0.0)):
-            self._work()
+            try:
+                self._work()
+            except Exception:
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
             due, missed = next_tick(due, time.monotonic(), self._interval())
             self.missed_ticks += missed

@@ -267,12 +267,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
+        mode = self.service.mode
+        if mode == "packed":
+            headers["Content-Encoding"] = "gzip"  # which the body is not
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + (mode in ("cut", "stop"))))
         self.end_headers()
-        step = 1 if self.service.mode == "drip" else len(body) or 1
+        step = 1 if mode == "drip" else len(body) or 1
         for place in range(0, len(body), step):
             self.wfile.write(body[place : place + step])
-            if self.service.mode == "drip":
+            if mode == "drip":
                 self.service.released.wait(0.05)
+        if mode == "stop":
+            self.service.released.wait(30)
+        self.close_connection = mode in ("cut", "stop")

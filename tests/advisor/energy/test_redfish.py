@@ -132,6 +132,9 @@ def test_a_chassis_can_be_named() -> None:
     [
         ("hang", "timeout"),
         ("drip", "timeout"),
+        ("stop", "timeout"),
+        ("cut", "unreachable"),
+        ("packed", "unreachable"),
         ("garbage", "malformed"),
         ("huge", "malformed"),
         ("redirect", "http"),
