@@ -297,7 +297,16 @@ def of_many_frames(folder: Path) -> Path:
     return path
 
 
+def sparse(folder: Path) -> Path:
+    """A terabyte of nothing."""
+    path = folder / "sparse.mp4"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    return path
+
+
 VIDEOS: dict[str, Callable[[Path], Path]] = {
+    "a sparse file of 1 TiB": sparse,
     "a video of 8192x8192": huge,
     "a video of 901 streams": of_many_streams,
     "a video of a million frames": of_many_frames,
