@@ -375,7 +375,7 @@ class _SampledCollector:
         )
 
     def parts(self) -> Mapping[str, Part]:
-        """The newest snapshot, nothing before the first; WorkError when the sampler has ended or hangs."""
+        """The newest snapshot, nothing before the first; WorkError when the sampler failed or hangs."""
         snapshot = None if self._sampler is None else self._sampler.snapshot()
         return {} if snapshot is None else {"": Part(self.publish, (snapshot, *self._arguments()))}
 

@@ -56,7 +56,7 @@ class ContainerSampler:
         self._thread: threading.Thread | None = None
         self._monitor: Monitor | None = None
         self._snapshot: Snapshot | None = None
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._ticked = threading.Event()
         self.missed_ticks = 0
 
@@ -76,10 +76,10 @@ class ContainerSampler:
         Raises
         ------
         WorkError
-            The thread has ended or hangs: what it saw last is of another time.
+            The last tick failed, or the thread hangs: what it saw last is of another time.
         """
         if self._failure is not None:
-            raise WorkError(f"the sampler has ended: {self._failure}") from self._failure
+            raise WorkError(f"the sampler failed: {self._failure}") from self._failure
         snapshot = self._snapshot
         if snapshot is not None:
             age = time.monotonic() - snapshot.monotonic_seconds
@@ -108,29 +108,35 @@ class ContainerSampler:
             watch.close()
 
     def _run(self, watch: ExitWatch) -> None:
-        try:
-            self._monitor = monitor = self._build(watch)
-            due = time.monotonic()
-            while not self._stopping:
-                self._apply(monitor)
-                if time.monotonic() >= due:
-                    snapshot = monitor.tick()
-                    self._save(monitor)
-                    self._snapshot = snapshot
-                    self._ticked.set()
-                    due, missed = next_tick(due, time.monotonic(), self._interval)
-                    self.missed_ticks += missed
-                rest = due - time.monotonic()
-                if monitor.has_young():
-                    rest = min(rest, YOUNG_INTERVAL_SECONDS)
-                for container in watch.wait(rest):
-                    monitor.sample(container)
-                if monitor.has_young():
-                    monitor.sample_young()
-        except BaseException as exc:
-            # whoever asks for a snapshot is told; a thread's own end is seen by nobody
-            self._failure = exc
-            self._ticked.set()
+        while not self._stopping:
+            try:
+                self._tick(watch)
+            except Exception as exc:
+                # whoever asks for a snapshot is told, until it has passed
+                self._failure = exc
+                self._ticked.set()
+                watch.wait(self._interval)
+
+    def _tick(self, watch: ExitWatch) -> None:
+        """At a steady rate, until the end."""
+        self._monitor = monitor = self._monitor or self._build(watch)
+        due = time.monotonic()
+        while not self._stopping:
+            self._apply(monitor)
+            if time.monotonic() >= due:
+                snapshot = monitor.tick()
+                self._save(monitor)
+                self._snapshot, self._failure = snapshot, None
+                self._ticked.set()
+                due, missed = next_tick(due, time.monotonic(), self._interval)
+                self.missed_ticks += missed
+            rest = due - time.monotonic()
+            if monitor.has_young():
+                rest = min(rest, YOUNG_INTERVAL_SECONDS)
+            for container in watch.wait(rest):
+                monitor.sample(container)
+            if monitor.has_young():
+                monitor.sample_young()
 
     def _save(self, monitor: Monitor) -> None:
         saved = None if self._state is None else monitor.save()

@@ -29,6 +29,7 @@ from advisor.containers.changes import (
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
 from advisor.containers.records import ApiUsage, Container, EngineInfo, Event
+from advisor.energy.sampler import say_unexpected
 from advisor.errors import EngineError
 
 __all__ = ["Watcher"]
@@ -128,6 +129,9 @@ class Watcher:
                 self._set_down(exc)
                 self._stopping.wait(retry)
                 retry = min(2 * retry, LONGEST_RETRY_SECONDS)
+            except Exception:  # a thread that ends would end all news of the engine
+                say_unexpected()
+                self._stopping.wait(LONGEST_RETRY_SECONDS)
         self._follower.close()
 
     def _set_up(self, info: EngineInfo) -> None:
@@ -223,6 +227,10 @@ class Watcher:
                 if wanted is not None and exc.reason in PASSING_REASONS:
                     self._stopping.wait(SHORTEST_RETRY_SECONDS)
                     self._new.put(wanted)
+            except Exception:
+                say_unexpected()
+                self._stopping.wait(LONGEST_RETRY_SECONDS)
+                self._new.put(wanted)
         self._inspector.close()
 
     def _next_new(self, due: float) -> str | None:
@@ -243,13 +251,17 @@ class Watcher:
                 with contextlib.suppress(IndexError):  # another asker took the last one
                     self._ask_usage(waiting.popleft(), usages, failures)
 
-        askers = [threading.Thread(target=ask, daemon=True) for _ in range(min(ASKERS, len(waiting)))]
+        if not waiting:
+            return due
+        askers = [threading.Thread(target=ask, daemon=True) for _ in range(min(ASKERS, len(waiting)) - 1)]
+        with contextlib.suppress(RuntimeError):  # no more threads: those that there are ask
+            for asker in askers:
+                asker.start()
+        ask()
         for asker in askers:
-            asker.start()
-        for asker in askers:
-            asker.join()
-        if askers:
-            self._post(Used(usages))
+            if asker.ident is not None:
+                asker.join()
+        self._post(Used(usages))
         if failures:
             raise failures[0]
         return due

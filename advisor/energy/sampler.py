@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Sampler", "next_tick"]
+__all__ = ["Sampler", "next_tick", "say_unexpected"]
 
 
 def next_tick(due_seconds: float, now_seconds: float, interval_seconds: float) -> tuple[float, int]:
@@ -21,6 +21,11 @@ def next_tick(due_seconds: float, now_seconds: float, interval_seconds: float) -
     """
     missed = max(math.floor((now_seconds - due_seconds) / interval_seconds), 0)
     return due_seconds + (missed + 1) * interval_seconds, missed
+
+
+def say_unexpected() -> None:
+    """The failure in hand, as Python says it of a thread that ends; this one goes on."""
+    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class Sampler:
@@ -62,6 +67,6 @@ class Sampler:
             try:
                 self._work()
             except Exception:
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
+                say_unexpected()
             due, missed = next_tick(due, time.monotonic(), self._interval())
             self.missed_ticks += missed

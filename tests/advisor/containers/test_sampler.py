@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from advisor.containers.sampler import ContainerSampler
 from advisor.errors import WorkError
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.container_world import container
+from tests.support.waiting import wait_until
 
 WEB = container("a", "web")
 
@@ -91,16 +93,29 @@ def test_ends_are_counted_at_the_next_tick(sampler: ContainerSampler, tree: Cgro
     assert wait_for(sampler, 1).exited_cpu_seconds == 0.1
 
 
-def test_a_sampler_that_broke_says_so(tree: CgroupTree) -> None:
+def test_a_sampler_that_failed_says_so_until_it_has_passed(
+    tree: CgroupTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever asks is told, and is given nothing stale."""
+    fails = True
 
-    def broken(watch: ExitWatch) -> Monitor:
-        raise RuntimeError("no such thing")
+    def build(watch: ExitWatch) -> Monitor:
+        if fails:
+            raise RuntimeError("no such thing")
+        return Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
 
-    sampler = ContainerSampler(broken, 0.05)
+    sampler = ContainerSampler(build, 0.05)
     sampler.start(wait_seconds=20.0)
-    with pytest.raises(WorkError, match="the sampler has ended: no such thing"):
+    with pytest.raises(WorkError, match="the sampler failed: no such thing"):
         sampler.snapshot()
+    fails = False
+
+    def works() -> bool:
+        with contextlib.suppress(WorkError):
+            return sampler.snapshot() is not None
+        return False
+
+    wait_until(works)
     sampler.stop()
 
 

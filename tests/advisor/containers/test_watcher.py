@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +24,8 @@ from advisor.containers.changes import (
     Used,
 )
 from advisor.containers.counts import Counts
-from advisor.containers.engine import engine_address
+from advisor.containers.engine import Engine, engine_address
+from advisor.containers.records import EngineInfo
 from advisor.containers.watcher import Watcher
 from tests.support.engine_fake import FakeEngine
 
@@ -225,8 +228,26 @@ def test_the_clock_of_the_engine_may_be_another(tmp_path: Path, seen: Seen) -> N
     fake.stop()
 
 
-def test_statistics_are_asked_for_those_without_files(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
+class NoThread(threading.Thread):
+    """The process has as many as it may have."""
+
+    def start(self) -> None:
+        if self.name in ("engine follower", "engine inspector"):
+            return super().start()
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("thread", [threading.Thread, NoThread])
+def test_statistics_are_asked_for_those_without_files(
+    fake: FakeEngine,
+    seen: Seen,
+    watch: Watch,
+    monkeypatch: pytest.MonkeyPatch,
+    thread: type[threading.Thread],
+) -> None:
     """One that is gone hides no other."""
+    names = SimpleNamespace(Thread=thread, Event=threading.Event)
+    monkeypatch.setattr(module, "threading", names)
     for number in range(30):
         fake.add(f"{number:064x}", f"c{number}")
         fake.use(f"{number:064x}", number + 1.0)
@@ -237,6 +258,26 @@ def test_statistics_are_asked_for_those_without_files(fake: FakeEngine, seen: Se
     assert isinstance(used, Used)
     told = {id: usage.cpu_seconds for id, usage in used.usages.items()}
     assert told == {f"{number:064x}": number + 1.0 for number in range(30)}
+
+
+def test_a_failure_that_nobody_thought_of_ends_no_thread(
+    fake: FakeEngine, seen: Seen, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: said.append(args.exc_value))
+    fake.add(ID, "one")
+    fake.start()
+
+    def connect(engine: Engine) -> EngineInfo:
+        if len(said) < 4:
+            raise KeyError("unexpected")
+        return honest(engine)
+
+    honest = Engine.connect
+    monkeypatch.setattr(Engine, "connect", connect)
+    watch()
+    seen.wait_for(Inspected)
+    assert len(said) >= 4
 
 
 def test_a_thousand_containers_come_and_go(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
