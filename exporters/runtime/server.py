@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import signal
 import socket
 import sys
-import threading
-import time
 from argparse import Namespace
 from collections.abc import Callable, Generator, Sequence
 from typing import cast
@@ -18,6 +17,7 @@ from typing import cast
 import uvicorn
 
 from advisor.common.exit import guarded
+from advisor.energy.sampler import Sampler
 from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
 from exporters.runtime.app import App
@@ -157,6 +157,7 @@ class Server(uvicorn.Server):
         self._scraper = scraper
         self._web = web
         self._sock = sock
+        self._refusal: str | None = None
         self.servers = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -164,9 +165,8 @@ class Server(uvicorn.Server):
         await self.listen()
         self._scraper.open()
         if self._web.path is not None:
-            threading.Thread(
-                target=self._watch, args=(asyncio.get_running_loop(),), name="web-config", daemon=True
-            ).start()
+            look = functools.partial(self._look, asyncio.get_running_loop())
+            Sampler("web-config", look, lambda: _RELOAD_SECONDS).start()
         self.started = True
         scheme = "https" if self._web.context is not None else "http"
         host, port, *rest = self._sock.getsockname()
@@ -197,22 +197,19 @@ class Server(uvicorn.Server):
         for server in former:
             server.close()
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take a changed web configuration or certificate; a thread, since a file may hang."""
-        refusal = None
-        while True:
-            time.sleep(_RELOAD_SECONDS)
-            try:
-                changed = self._web.reload()
-            except InputError as exc:
-                if str(exc) != refusal:
-                    refusal = str(exc)
-                    logs.logger().error("web configuration refused, the former one stays", error=exc)
-                continue
-            refusal = None
-            if changed:
-                asyncio.run_coroutine_threadsafe(self.listen(), loop)
-                logs.logger().info("web configuration reloaded")
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take a changed web configuration or certificate; in a thread, since a file may hang."""
+        former, self._refusal = self._refusal, None
+        try:
+            changed = self._web.reload()
+        except InputError as exc:
+            self._refusal = str(exc)
+            if self._refusal != former:
+                logs.logger().error("web configuration refused, the former one stays", error=exc)
+            return
+        if changed:
+            asyncio.run_coroutine_threadsafe(self.listen(), loop)
+            logs.logger().info("web configuration reloaded")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
