@@ -113,9 +113,8 @@ def _located(text: str, folder: Path, search: Sequence[Path], roots: Sequence[Pa
     named = Path(text)
     first = folder / named  # an absolute path stays itself
     places = [first, *(root / tail for root in search for tail in (Path(*named.parts[-2:]), named.name))]
-    for place in filter(
-        os.path.isfile, places
-    ):  # one call where there is none; links are followed name by name
+    # one call where there is none; links are followed name by name
+    for place in filter(os.path.isfile, places):
         resolved = _resolved(place)
         if resolved is not None and _is_inside(resolved, roots):
             return resolved
