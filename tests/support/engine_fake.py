@@ -72,6 +72,9 @@ class FakeEngine:
         return time.time() + self._ahead
 
     def start(self) -> None:
+        """Listen; a second call does nothing."""
+        if self._server is not None:
+            return
         self._resumed.clear()
         handler = type("Handler", (_Handler,), {"engine": self})
         if self._tls is not None:
