@@ -48,11 +48,8 @@ def environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "PATH": f"{home}/.local/bin:{programs}:/bin",
         "LANG": "C.UTF-8",
-        **{
-            name: os.environ[name]
-            for name in ("PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE")
-            if name in os.environ
-        },
+        # how PyPI is reached here
+        **{name: text for name, text in os.environ.items() if name.startswith(("PIP_", "SSL_CERT"))},
     }
 
 
