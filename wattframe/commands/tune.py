@@ -217,7 +217,11 @@ def _print_one(answer: Answer, model: CostModel, ffmpeg: Path) -> None:
     if choice is None:
         out.print(f"{answer.input}: {answer.reason}", soft_wrap=True)
     else:
-        said = answer_of(read_run(answer.results), model, 0.0, tuned=tuned_of(answer))
+        run, video = read_run(answer.results), choice.scenario.partition(f"{choice.encoder} ")[0]
+        run = msgspec.structs.replace(
+            run, scenarios=tuple(s for s in run.scenarios if s.name.startswith(video))
+        )
+        said = answer_of(run, model, 0.0, tuned=tuned_of(answer))
         out.print(answer.input, soft_wrap=True)
         out.print(said.sentence, style="bold")
         for doubt in said.doubts:

@@ -120,7 +120,7 @@ def answer_of(
         sentence="Not reliable: " * (nothing_valid or bool(choice.validity))
         + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *left_out])}.",
-        doubts=tuple(doubts(scenario)),
+        doubts=tuple(doubts(choice.validity)),
         choice=choice,
         is_tuned=tuned is not None,
         reference=against,
