@@ -242,7 +242,9 @@ def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None
     def draw(axes: Axes, narrow: bool) -> None:
         for place, (row, electricity, machine) in enumerate(parts):
             if narrow:  # names beside the bars would take half of the page
-                axes.annotate(one_line(row.name), (0, place), (2, 12), textcoords="offset points", fontsize=11)
+                axes.annotate(
+                    one_line(row.name), (0, place), (2, 12), textcoords="offset points", fontsize=11
+                )
             amounts = f"electricity {number(electricity)}, machine {number(machine)} {currency}"
             left = 0.0
             for length, colour in ((electricity, COLOURS[1]), (machine, COLOURS[5])):
