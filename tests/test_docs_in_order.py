@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,19 +21,19 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from runner.jobs import SAMPLE
 from tests.support.waiting import wait_until
-from tests.test_doc_commands import PAGES, ROOT, Line, shell_blocks
+from tests.test_doc_commands import PAGES, ROOT, shell_blocks
 
 LEFT_OUT: Mapping[str, str] = {
     r"scripts/demo": "tests/stack/test_demo.py runs it",
     r"scripts/(test|bench|audit)": "the tests themselves, benchmarks, and databases of the network",
     r"docker ": "tests/stack/test_compose.py runs the whole stack",
-    r"(python3 -m venv )?/opt/|systemctl|systemd-|cp (-r )?deploy/": "changes the system; test_deploy.py verifies the units",
+    r"(python3 -m venv )?/opt/|systemctl|systemd-|cp (-r )?deploy/": "changes the system; test_deploy.py",
     r"kubectl|cosign": "needs a cluster, or a published image",
     r"pipx? install": "done once before, in the environment of all pages",
     r".*(10\.0\.0\.1|attic,cellar)": "needs a second machine; tests/farm runs two network namespaces",
     r"python -m exporters.qoe --live": "needs the streams of the profile `live`; test_compose.py has them",
-    r"python -m exporters.docker_stats|curl -s localhost:9501": "needs a Docker engine; test_docker_engine.py has one",
-    r"python3 retrain_models.py .*--prometheus-url": "needs a Prometheus; test_enrichment_prometheus.py has one",
+    r"python -m exporters.docker_stats|curl -s localhost:9501": "needs an engine; test_docker_engine.py",
+    r"python3 retrain_models.py .*--prometheus-url": "test_enrichment_prometheus.py has a Prometheus",
 }
 """What is not run here, by how it begins, and why."""
 _SERVES = re.compile(r"python -m exporters\.|wattframe (up|worker)\b|dask scheduler")
@@ -100,13 +100,13 @@ def furnish(folder: Path, variables: Mapping[str, str]) -> None:
 
 
 @pytest.fixture
-def variables(checkout: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
+def variables(checkout: Path, tmp_path: Path) -> dict[str, str]:
     """An empty home, and the environment's programs before the system's."""
     home = tmp_path / "home"
     programs = home / "bin"
     programs.mkdir(parents=True)
     (programs / "ffmpeg").symlink_to(get_ffmpeg_exe())
-    yield {
+    return {
         "HOME": str(home),
         "PATH": f"{checkout}/.venv/bin:{programs}:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",

@@ -133,9 +133,7 @@ def _dispatch(name: str, args: list[str]) -> int:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] in _OWN:
             raise
-        raise InputError(
-            f"needs the package {exc.name}: pip install '.[all]' in the checkout", subject=name
-        ) from exc
+        raise InputError(f"needs the package {exc.name}: pip install '.[all]' in the checkout") from exc
     return _call(module.app, args, f"wattframe {name}")
 
 
