@@ -52,6 +52,7 @@ class Bench(Struct, frozen=True):
 _NODE, _ENGINE = ("prometheus-node-exporter",), ("docker", "dockerd", "debootstrap")
 _MATRIX = ("--matrix", "scenarios/repeatability.yaml")
 BENCHES = (
+    Bench("first_answer", (), (), ("/usr/bin/pipx",)),
     Bench("scrape", ("--rounds", "10"), (), _NODE),
     Bench("snapshots", ("--scenarios", "10,1000", "--scrapes", "50"), (), ("nginx",)),
     Bench("hostile", ("--scrapes", "50")),

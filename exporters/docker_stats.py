@@ -495,7 +495,7 @@ def _groups(options: argparse.Namespace) -> Groups:
 
 def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector]:
     if importlib.util.find_spec("docker") is None:
-        raise InputError("needs the package docker: pip install 'wattframe[docker]'")
+        raise InputError("needs the package docker: pip install '.[docker]' in the checkout")
     settings = Settings(
         address=engine_address(
             options.docker_host, tls_verify=options.docker_tls_verify, cert_path=_certificates(options)

@@ -11,4 +11,6 @@ try:
     )
     import distributed  # noqa: F401
 except ModuleNotFoundError as exc:
-    raise InputError("a cluster needs the package distributed: pip install 'wattframe[cluster]'") from exc
+    raise InputError(
+        "a cluster needs the package distributed: pip install '.[cluster]' in the checkout"
+    ) from exc

@@ -36,14 +36,20 @@ class Line(NamedTuple):
     text: str
 
 
-def command_lines(page: Path) -> Iterator[Line]:
-    """Commands of the blocks for a shell, of indented blocks, and those in the text that are whole."""
+def shell_blocks(page: Path) -> Iterator[Line]:
+    """Commands of the blocks for a shell and of indented blocks."""
     text = page.read_text()
     blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     blocks += re.findall(r"^((?:    (?:wattframe|python|scripts/).*\n(?:    .*\n)*)+)", text, re.MULTILINE)
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         if line.strip():
             yield Line(page, line.strip())
+
+
+def command_lines(page: Path) -> Iterator[Line]:
+    """Those, and commands in the text that are whole."""
+    yield from shell_blocks(page)
+    text = page.read_text()
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     for inline in re.findall(r"`([^`\n]+)`", prose):
         words = inline.split()

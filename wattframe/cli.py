@@ -108,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getpid() == 1:
         # the first process of a container hears no signal that it does not handle
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if args[:1] == ["help"]:  # as other programs have it
+        args = [*args[1:2], "--help"]
     name = args[0] if args else "--help"
     program = f"wattframe {name}" if name in COMMANDS else "wattframe"
     return guarded(program, lambda: _dispatch(name, args[1:]))
@@ -117,19 +119,21 @@ def _dispatch(name: str, args: list[str]) -> int:
     if name in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
-    if name == "--version":
+    if name in ("-V", "--version", "version"):
         from importlib.metadata import version
 
         sys.stdout.write(f"wattframe {version('wattframe')}\n")
         return 0
     if name not in COMMANDS:
-        raise InputError(did_you_mean(name, COMMANDS), subject=f"no command {name!r}")
+        raise InputError(
+            did_you_mean(name, (*COMMANDS, "--help", "--version")), subject=f"no command {name!r}"
+        )
     try:
         module = importlib.import_module(f"wattframe.commands.{name}")
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] in _OWN:
             raise
-        raise InputError(f"needs the package {exc.name}: pip install 'wattframe[all]'", subject=name) from exc
+        raise InputError(f"needs the package {exc.name}: pip install '.[all]' in the checkout") from exc
     return _call(module.app, args, f"wattframe {name}")
 
 
@@ -153,5 +157,6 @@ def _help() -> str:
     return (
         "Usage: wattframe COMMAND [OPTIONS]\n\n"
         "What a transcoded frame costs in power, money and carbon, and what to change.\n\n"
-        f"Commands:\n{rows}\n'wattframe COMMAND --help' lists the options; --version prints the version.\n"
+        f"Commands:\n{rows}\n"
+        "Begin with 'wattframe tune VIDEO'; 'wattframe COMMAND --help' lists the options of a command.\n"
     )

@@ -29,7 +29,11 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     OSError
         The folder cannot be written or is full; a former file is then untouched.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as exc:
+        # the file that was asked for, not one that nobody knows
+        raise type(exc)(exc.errno, exc.strerror, str(path)) from exc
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -122,8 +122,9 @@ def _format(accept: str, encoding: str) -> tuple[bool, bool, tuple[Header, ...]]
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width">
-<style>body{{font:1rem/1.5 sans-serif;margin:2rem auto;max-width:48rem;padding:0 1rem}}
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<style>table{{display:block;overflow-x:auto}}
+body{{font:1rem/1.5 sans-serif;margin:2rem auto;max-width:48rem;padding:0 1rem}}
 td,th{{text-align:left;padding:.1rem 1rem .1rem 0}}</style></head>
 <body><h1>{title}</h1>
 <p>Wattframe {version}</p>

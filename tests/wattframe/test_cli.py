@@ -100,7 +100,7 @@ def test_a_missing_extra_is_named_with_its_remedy(
     monkeypatch.setattr(importlib, "import_module", absent)
     assert cli.main(["retrain"]) == 2
     assert capsys.readouterr().err == (
-        "wattframe retrain: retrain: needs the package skops.io: pip install 'wattframe[all]'\n"
+        "wattframe retrain: needs the package skops.io: pip install '.[all]' in the checkout\n"
     )
 
 

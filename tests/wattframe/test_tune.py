@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -100,10 +102,10 @@ def tune(place: Path, capsys: pytest.CaptureFixture[str]) -> Tune:
 
 
 def test_the_answer_its_result_file_and_its_report(
-    tune: Tune, place: Path, capsys: pytest.CaptureFixture[str]
+    tune: Tune, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The largest CRF that holds the floor, in a file that every other command reads."""
-    answer = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:20", "--region", "eu-west-1")
+    answer = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:10", "--region", "eu-west-1")
     choice, baseline = answer["choice"], answer["baseline"]
     assert choice["values"]["vmaf"]["mean"] >= 90
     assert (answer["stopped"], answer["encodes"]) == ("sure", len(read_run(answer["results"]).scenarios))
@@ -123,9 +125,25 @@ def test_the_answer_its_result_file_and_its_report(
     assert heading.removeprefix("Not reliable: ").startswith(choice["scenario"])
     assert "Looked for by wattframe tune" in heading.partition("</p>")[0]
 
-    again = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:20", "--resume")
+    again = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:10", "--resume")
     assert (again["encodes"], again["results"]) == (answer["encodes"], answer["results"])
     assert again["choice"]["scenario"] == choice["scenario"]
+
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # no ffmpeg there
+    arguments = ["film.mp4", *QUICK, "--baseline", "libx264:veryfast:10", "--resume", "--quiet"]
+    capsys.readouterr()
+    assert main(["tune", *arguments]) == 0
+    name, said, *rest = capsys.readouterr().out.splitlines()
+    assert name == "film.mp4"
+    saved = re.search(
+        r"instead of libx264 veryfast crf 10 saves\s+(\d+)\s%\s+of the bitrate", f"{said} {rest[0]}"
+    )
+    assert saved is not None
+    # the container's share of two seconds is in one of the figures
+    assert float(saved[1]) == pytest.approx(100 * less, abs=2)
+    (line,) = (line for line in rest if " -i film.mp4 " in line)
+    subprocess.run([*shlex.split(line), "-v", "error"], check=True)
+    assert (place / shlex.split(line)[-1]).stat().st_size > 1000
 
     document = json.loads(Path(answer["results"]).read_text())
     document["host"]["hardware_id"] = "another machine"

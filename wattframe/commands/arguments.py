@@ -87,6 +87,8 @@ def read_runs(command: str, paths: Sequence[Path]) -> tuple[list[Run], int]:
         problems += [f"{path}: left out {refused.reason}" for refused in run.refused]
     if not runs:
         *problems, last = problems or [f"{', '.join(map(str, paths))}: expected {RESULT_GLOB}, found none"]
+        if not any(path.exists() for path in paths):
+            last += " ('wattframe tune VIDEO' and 'wattframe test' make results)"
     for problem in problems:
         note(command, problem)
     if not runs:

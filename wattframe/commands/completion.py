@@ -32,6 +32,11 @@ _wattframe() {{
 }}
 complete -o default -F _wattframe wattframe
 """
+_ZSH = """\
+# in ~/.zshrc: source <(wattframe completion zsh)
+(( $+functions[compdef] )) || {{ autoload -U compinit && compinit -i; }}
+autoload -U +X bashcompinit && bashcompinit
+{bash}"""
 
 
 @app.command()
@@ -61,7 +66,7 @@ def _bash(*, zsh: bool) -> str:
 
     cases = [f"        {name}) words={shlex.quote(' '.join(_options(name)))} ;;" for name in COMMANDS]
     script = _BASH.format(commands=shlex.quote(" ".join(COMMANDS)), cases="\n".join(cases))
-    return f"autoload -U +X bashcompinit && bashcompinit\n{script}" if zsh else script
+    return _ZSH.format(bash=script) if zsh else script
 
 
 def _fish() -> str:
@@ -70,7 +75,7 @@ def _fish() -> str:
     lines = []
     for name, command in COMMANDS.items():
         lines.append(
-            f"complete -c wattframe -n __fish_use_subcommand -a {name} -d {shlex.quote(command.summary)}"
+            f"complete -c wattframe -n __fish_use_subcommand -f -a {name} -d {shlex.quote(command.summary)}"
         )
         for flag, text in _options(name).items():
             after = f"-n '__fish_seen_subcommand_from {name}'"

@@ -94,7 +94,7 @@ def _parquet_writer(path: Path) -> Iterator[_Write]:
         import pyarrow.parquet
     except ModuleNotFoundError as exc:
         raise InputError(
-            "needs the package pyarrow: pip install 'wattframe[parquet]'", subject="--parquet"
+            "needs the package pyarrow: pip install '.[parquet]' in the checkout", subject="--parquet"
         ) from exc
     kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +17,15 @@ from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError, WorkError
+from advisor.results import read_run
 from advisor.results.derived import parse_bitrate_kbps
+from advisor.video.ffmpeg import chosen_ffmpeg
+from runner.shipped import existing_or_shipped
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table, shown
-from wattframe.tuning.answer import Answer, Point
+from wattframe.report.answer import answer_of
+from wattframe.tuning.answer import Answer, Point, tuned_of
 from wattframe.tuning.request import Request
 from wattframe.tuning.tune import Plan, plan, tune
 
@@ -118,7 +123,7 @@ def main(
     if json_:
         print_json(msgspec.to_builtins(answers[0] if len(answers) == 1 else answers))
     else:
-        _print(answers)
+        _print(answers, model, chosen_ffmpeg(ffmpeg))
     if any(answer.stopped == "interrupted" for answer in answers):
         note("tune", "interrupted: this is the best so far")
         return 130
@@ -134,7 +139,8 @@ def _distinct(names: Sequence[str]) -> tuple[str, ...]:
     """The first name of each file."""
     files: dict[Path, str] = {}
     for name in names:
-        files.setdefault(Path(name).resolve(), name)
+        path = existing_or_shipped(Path(name))
+        files.setdefault(path.resolve(), name if path == Path(name) else str(path))
     return tuple(files.values())
 
 
@@ -150,6 +156,11 @@ def _require_prices(objective: str, model: CostModel) -> None:
     if objective == "carbon" and prices.carbon is None:
         raise InputError("carbon needs --region or --carbon-grams-per-kwh", subject="--objective")
 
+
+_ENDS = {
+    "budget": "; the budget was spent before it was surer",
+    "interrupted": "; interrupted before it was surer",
+}
 
 _FIGURES: Sequence[tuple[str, str, str]] = (
     ("energy_watt_hours_per_video_hour", "Wh", "energy"),
@@ -178,9 +189,9 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     out.print(f"First: {shlex.join(plan.first_command)}", soft_wrap=True)
 
 
-def _print(answers: Sequence[Answer]) -> None:
+def _print(answers: Sequence[Answer], model: CostModel, ffmpeg: Path) -> None:
     for answer in answers:
-        _print_one(answer)
+        _print_one(answer, model, ffmpeg)
     chosen = [answer for answer in answers if answer.choice is not None]
     if len(answers) > 1:
         print_table(
@@ -201,20 +212,26 @@ def _print(answers: Sequence[Answer]) -> None:
         )
 
 
-def _print_one(answer: Answer) -> None:
+def _print_one(answer: Answer, model: CostModel, ffmpeg: Path) -> None:
     out, choice = console(), answer.choice
     if choice is None:
         out.print(f"{answer.input}: {answer.reason}", soft_wrap=True)
     else:
+        run, video = read_run(answer.results), choice.scenario.partition(f"{choice.encoder} ")[0]
+        run = msgspec.structs.replace(
+            run, scenarios=tuple(s for s in run.scenarios if s.name.startswith(video))
+        )
+        said = answer_of(run, model, 0.0, tuned=tuned_of(answer))
+        out.print(answer.input, soft_wrap=True)
+        out.print(said.sentence, style="bold")
+        for doubt in said.doubts:
+            out.print(f"  {doubt}", soft_wrap=True)
         sure = "" if choice.probability_best is None else f", {choice.probability_best:.0%} sure"
-        out.print(f"{answer.input}: {_name(choice)}", style="bold")
-        out.print(f"  {answer.reason}{sure}; stopped: {answer.stopped}")
-        out.print(f"  {shlex.join(choice.command)}", soft_wrap=True)
+        out.print(f"  {answer.reason}{sure}{_ENDS.get(answer.stopped, '')}")
+        out.print(f"\n{shlex.join(_as_measured(choice.command, ffmpeg))}\n", soft_wrap=True)
         if choice.bitrate_kbps > answer.video_bitrate_kbps:
             now = shown(answer.video_bitrate_kbps)
             out.print(f"  more bits than the {now} kbit/s that the video has now")
-        if choice.validity:
-            out.print(f"  energy not valid: {', '.join(choice.validity)}")
         points = [("chosen", choice)]
         if answer.baseline is not None and answer.baseline.scenario != choice.scenario:
             points.append(("usual", answer.baseline))
@@ -234,8 +251,16 @@ def _print_one(answer: Answer) -> None:
     _print_ladder(answer)
     share = f"{answer.sampled_seconds:.0f} of {answer.video_seconds:.0f} s in {answer.samples} samples"
     encoded = "all of the video" if answer.sampled_seconds >= answer.video_seconds else share
-    effort = f"{answer.encodes} encodes of {encoded}, {answer.encoder_cpu_seconds:.0f} CPU seconds"
-    out.print(f"{effort}: {answer.results}", soft_wrap=True)
+    count = "1 encode" if answer.encodes == 1 else f"{answer.encodes} encodes"
+    out.print(f"{count} of {encoded}, {answer.encoder_cpu_seconds:.0f} CPU seconds", soft_wrap=True)
+    out.print(f"With charts, as a page: wattframe report {shlex.quote(answer.results)}", soft_wrap=True)
+
+
+def _as_measured(command: Sequence[str], ffmpeg: Path) -> list[str]:
+    """The command with the very ffmpeg that was measured, where another one or none answers to that name."""
+    on_path = shutil.which("ffmpeg")
+    known = on_path is not None and Path(on_path).resolve() == ffmpeg.resolve()
+    return ["ffmpeg" if known else str(ffmpeg), *command[1:]]
 
 
 def _name(point: Point | None) -> str:
@@ -265,16 +290,33 @@ def _print_savings(answer: Answer, say: Callable[[str], None]) -> None:
             (saved.carbon_grams, "g CO2e"),
             (saved.gigabytes, "GB"),
         ]
-        figures = ", ".join(f"{shown(value)} {unit}" for value, unit in parts if value is not None)
         if saved.hours:
-            say(f"  saved in {what} ({shown(saved.hours)} h): {figures}")
+            length = f"{shown(saved.hours)} h" if saved.hours >= 1 else f"{shown(3600 * saved.hours)} s"
+            less = ", ".join(
+                f"{shown(value)} {unit}" for value, unit in parts if value is not None and value >= 0
+            )
+            more = ", ".join(
+                f"{shown(-value)} {unit}" for value, unit in parts if value is not None and value < 0
+            )
+            say(f"  saved in {what} ({length}): {less or 'nothing'}{f'; but {more} more' if more else ''}")
 
 
 def _print_front(answer: Answer) -> None:
     if len(answer.front) < 2:
         return
+    currency = answer.choice.currency if answer.choice else None
+    units = {name: unit.format(currency=currency) for _, unit, name in _FIGURES}
+    what, unit = (
+        ("time", "s a second") if answer.objective == "speed" else (answer.objective, units[answer.objective])
+    )
     print_table(
-        ("configuration", answer.objective, "VMAF", "holds", "next\nVMAF point"),
+        (
+            "configuration",
+            f"{what},\n{unit}",
+            "VMAF",
+            "holds\nthe floor",
+            "one VMAF\npoint more",
+        ),
         [
             (
                 f"{row.encoder} {row.preset} crf {row.crf:g}",
@@ -285,7 +327,7 @@ def _print_front(answer: Answer) -> None:
             )
             for row in answer.front
         ],
-        title=f"Front of {answer.objective} and VMAF",
+        title=f"None of these is beaten in both {what} and VMAF (an hour of video)",
     )
 
 

@@ -78,7 +78,10 @@ def up(
     for name, exporter in EXPORTERS.items():
         if not installed(name):
             needs = exporter.needs
-            note("up", f"without {name}: it needs the package {needs} (pip install 'wattframe[{needs}]')")
+            note(
+                "up",
+                f"without {name}: it needs the package {needs} (pip install '.[{needs}]' in the checkout)",
+            )
     if how is None and with_prometheus != "none":
         note(
             "up",

@@ -61,7 +61,9 @@ def gpus() -> dict[str, Any]:
         cards = [{"name": card.name, "uuid": card.uuid, "driver": card.driver} for card in meter.infos]
     advice = []
     if not cards and Path("/proc/driver/nvidia").exists():
-        advice.append("an NVIDIA driver is loaded but NVML gives no card: pip install 'wattframe[gpu]'")
+        advice.append(
+            "an NVIDIA driver is loaded but NVML gives no card: pip install '.[gpu]' in the checkout"
+        )
     return {"cards": cards, "advice": advice}
 
 
@@ -179,7 +181,10 @@ def docker(address: str | None = None) -> dict[str, Any]:
         finally:
             engine.close()
     except ModuleNotFoundError:
-        return {**section, "advice": ["the package docker is not installed: pip install 'wattframe[docker]'"]}
+        return {
+            **section,
+            "advice": ["the package docker is not installed: pip install '.[docker]' in the checkout"],
+        }
     except WattframeError as exc:
         return {**section, "advice": [f"{exc}: without an engine there are no container figures"]}
     return {**section, "reachable": True, "api_version": info.api_version}
@@ -210,7 +215,9 @@ def prometheus(url: str) -> dict[str, Any]:
         with PrometheusClient(url, retries=0, timeout_seconds=3.0) as client:
             client.query("vector(1)")
     except ModuleNotFoundError:
-        section["advice"].append("the package requests is not installed: pip install 'wattframe[train]'")
+        section["advice"].append(
+            "the package requests is not installed: pip install '.[train]' in the checkout"
+        )
     except WattframeError as exc:
         section["advice"].append(f"{exc}: 'wattframe up' starts one, --prometheus-url names another")
     else:

@@ -62,6 +62,7 @@ class Tuned(Struct, frozen=True, kw_only=True):
     baseline: str | None
     basis: str
     min_vmaf: float
+    objective: str = "energy"
 
 
 def answer_of(
@@ -97,6 +98,7 @@ def answer_of(
     nothing_valid = all(option.validity for option in options)
     recommend = partial(_recommend, options, Constraints(min_vmaf=min_vmaf), nothing_valid)
     result = recommend("energy")
+    objective = "energy" if tuned is None else tuned.objective
     front = tuple(point.scenario for point in result.front)
     named = _named(options, reference) if reference is not None else None
     choice = _chosen(options, result) if tuned is None else _named(options, tuned.scenario)
@@ -115,18 +117,19 @@ def answer_of(
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
     left_out = [*given.notes, *(f"left out {count}: {why}" for why, count in result.left_out.items())]
     return Answer(
-        sentence=f"{'Not reliable: ' * (nothing_valid or bool(choice.validity))}{_sentence(choice, against)}",
+        sentence="Not reliable: " * (nothing_valid or bool(choice.validity))
+        + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *left_out])}.",
-        doubts=tuple(doubts(scenario)),
+        doubts=tuple(doubts(choice.validity)),
         choice=choice,
         is_tuned=tuned is not None,
         reference=against,
         command=reusable_command(scenario.command) if scenario.command else None,
         front=front,
         others={
-            objective: option
-            for objective in ("cost", "carbon", "bitrate")
-            if (option := _chosen(options, recommend(objective))) is not None
+            other: option
+            for other in ("energy", "cost", "carbon", "bitrate")
+            if other != objective and (option := _chosen(options, recommend(other))) is not None
         },
     )
 
@@ -160,19 +163,27 @@ def _default(run: Run, options: Sequence[Option], choice: Option) -> Option | No
     return max(others, key=lambda o: o.energy_joules_per_video_second or 0.0, default=None)
 
 
-def _sentence(choice: Option, against: Option | None) -> str:
-    ours = choice.energy_joules_per_video_second
+def _sentence(choice: Option, against: Option | None, objective: str) -> str:
+    unit, field = next((unit, field) for name, unit, field in VALUES if name == objective)
+    ours = getattr(choice, field)
+    theirs = None if against is None else getattr(against, field)
     if ours is None:
         return f"{choice.scenario}."
-    if against is None or not against.energy_joules_per_video_second:
-        return f"{choice.scenario} takes the least energy: {number(ours)} J per second of video."
-    ratio = ours / against.energy_joules_per_video_second
+    if against is None or not theirs:
+        least = (
+            f"is the fastest: {number(ours)}"
+            if objective == "speed"
+            else f"takes the least {objective}: {number(ours)}"
+        )
+        return f"{choice.scenario} {least} {unit.format(currency=choice.currency)}."
+    ratio = theirs / ours if objective == "speed" else ours / theirs
     quality = _quality(choice.vmaf, against.vmaf)
-    doubt = _CLEAR * math.hypot(choice.noise_ratio, against.noise_ratio)
-    if abs(math.log(ratio)) < doubt:
-        return f"{choice.scenario} and {against.scenario} take about the same energy{quality}."
+    what = "time" if objective == "speed" else objective
+    doubt = 0.0 if objective == "bitrate" else _CLEAR * math.hypot(choice.noise_ratio, against.noise_ratio)
     percent = f"{100 * abs(1 - ratio):.0f}\u00a0%"
-    saved = f"saves {percent} of the energy" if ratio < 1 else f"takes {percent} more energy"
+    if abs(math.log(ratio)) < doubt or percent.startswith("0"):
+        return f"{choice.scenario} and {against.scenario} take about the same {what}{quality}."
+    saved = f"saves {percent} of the {what}" if ratio < 1 else f"takes {percent} more {what}"
     return f"{choice.scenario} instead of {against.scenario} {saved}{quality}."
 
 

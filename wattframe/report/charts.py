@@ -188,15 +188,16 @@ def power_over_time(rows: Sequence[Row], identity: str) -> Chart | None:
             )  # fmt: skip
         if idle is not None:
             axes.axhline(idle, color=SOFT, linestyle="--", linewidth=1)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.05)  # a level line would lie on the frame
         axes.margins(x=0)
         scale(axes, x="minutes" if unit > 1 else "seconds", y="watts", most=(4 if narrow else 9, 5))
 
     return chart(
         identity,
         "Power over time",
-        "Each band is one scenario. The dashed line is the mean of the idle run. Quality is computed after a "
-        "band ends, so its power is in none of them.",
+        "Each band is one scenario. "
+        + ("" if idle is None else "The dashed line is the mean of the idle run. ")
+        + "Quality is computed after a band ends, so its power is in none of them.",
         draw,
         lambda narrow: 300 if narrow else 340,
     )
@@ -241,7 +242,9 @@ def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None
     def draw(axes: Axes, narrow: bool) -> None:
         for place, (row, electricity, machine) in enumerate(parts):
             if narrow:  # names beside the bars would take half of the page
-                axes.annotate(one_line(row.name), (0, place), (2, 9), textcoords="offset points", fontsize=11)
+                axes.annotate(
+                    one_line(row.name), (0, place), (2, 12), textcoords="offset points", fontsize=11
+                )
             amounts = f"electricity {number(electricity)}, machine {number(machine)} {currency}"
             left = 0.0
             for length, colour in ((electricity, COLOURS[1]), (machine, COLOURS[5])):

@@ -104,7 +104,7 @@ def _setting(scenario: Scenario) -> str:
 def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
     if scenario.status != "ok":
         yield f"{scenario.status}: {scenario.error or 'no reason given'}"
-    yield from doubts(scenario)
+    yield from doubts(scenario.validity)
     for output in scenario.outputs:
         if output.quality is not None and output.quality.reason:
             yield f"{output.resolution or 'output'} not scored: {output.quality.reason}"
@@ -112,9 +112,9 @@ def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
         yield f"no cost: {UNPRICED.get(code, code)}"
 
 
-def doubts(scenario: Scenario) -> list[str]:
-    """Why the figures of a scenario should not be trusted, in words."""
-    return [f"not reliable: {DOUBTS.get(code, code)}" for code in scenario.validity]
+def doubts(validity: Sequence[str]) -> list[str]:
+    """Why figures should not be trusted, in words."""
+    return [f"not reliable: {DOUBTS.get(code, code)}" for code in validity]
 
 
 def shared(remarks: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:
     lines.append(f"{state}: {manifest.reason}")
     if report.drift_ratio is not None:
         lines.append(f"Drift: the new scenarios draw {report.drift_ratio:+.1%} against the former model")
-    card = report.card or "none, it needs matplotlib and jinja2 (pip install 'wattframe[report]')"
+    card = report.card or "none, it needs matplotlib and jinja2 (pip install '.[report]' in the checkout)"
     lines.append(f"Card: {card}")
     if report.deleted:
         lines.append(f"Deleted {len(report.deleted)} old versions")

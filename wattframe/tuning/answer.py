@@ -168,6 +168,7 @@ def tuned_of(answer: Answer) -> Tuned | None:
         baseline=None if answer.baseline is None else answer.baseline.scenario,
         basis=f"{basis}. Looked for by wattframe tune in {answer.encodes} encodes",
         min_vmaf=answer.constraints["min_vmaf"] or 0.0,
+        objective=answer.objective,
     )
 
 
@@ -247,8 +248,12 @@ def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]
     asked += [f"at most {goal.max_kbps:.0f} kbit/s"] if goal.max_kbps is not None else []
     asked += [f"{goal.min_speed:g} x real time"] if goal.min_speed is not None else []
     if outcome.verdict.leader is not None:
-        return f"the least {goal.objective} that holds {' and '.join(asked)}"
-    nearest = max(points.items(), key=lambda item: item[1].values.vmaf.mean, default=None)
+        least = "time" if goal.objective == "speed" else goal.objective
+        return f"the least {least} that holds {' and '.join(asked)}"
+    tried = {c: p for c, p in points.items() if c != search.task.baseline or c in search.task.options}
+    if not tried and points and outcome.stopped != "hopeless":
+        return "nothing but what was usual was encoded: a longer --budget, or a faster preset, gives a choice"
+    nearest = max(tried.items(), key=lambda item: item[1].values.vmaf.mean, default=None)
     said = "nothing was encoded"
     if nearest is not None:
         reached = nearest[1].values
