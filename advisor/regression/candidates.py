@@ -128,11 +128,12 @@ def _flexible(rows: int, columns: int, seed: int) -> dict[str, BaseEstimator]:
     # as trees do
     edges = MinMaxScaler(clip=True)
     return {
-        "kernel_ridge": make_pipeline(edges, StandardScaler(), kernel, HuberRidge(_KERNEL_ALPHAS)),
+        "kernel_ridge": make_pipeline(edges, StandardScaler(), kernel, RidgeCV(_KERNEL_ALPHAS)),
         "extra_trees": ExtraTreesRegressor(
             60,
-            min_samples_leaf=max(4, rows // _MOST_LEAVES),
-            bootstrap=most < 1,
+            min_samples_leaf=max(1, rows // _MOST_LEAVES),
+            max_features=0.5,
+            bootstrap=True,
             max_samples=most if most < 1 else None,
             random_state=seed,
         ),
