@@ -29,7 +29,7 @@ _REWEIGHTINGS = 4
 _ALPHAS = tuple(np.logspace(-6, 3, 19))
 _KERNEL_ALPHAS = tuple(np.logspace(-4, 2, 7))
 _MOST_TERMS = 800
-_MOST_LEAVES = 4000
+_MOST_LEAVES = 2000
 _ROWS_A_TERM = 3
 _FEWEST_ROWS = 5
 _FEWEST_ROWS_FOR_CURVES = 20
@@ -128,11 +128,12 @@ def _flexible(rows: int, columns: int, seed: int) -> dict[str, BaseEstimator]:
     # as trees do
     edges = MinMaxScaler(clip=True)
     return {
-        "kernel_ridge": make_pipeline(edges, StandardScaler(), kernel, HuberRidge(_KERNEL_ALPHAS)),
+        "kernel_ridge": make_pipeline(edges, StandardScaler(), kernel, RidgeCV(_KERNEL_ALPHAS)),
         "extra_trees": ExtraTreesRegressor(
             60,
-            min_samples_leaf=max(4, rows // _MOST_LEAVES),
-            bootstrap=most < 1,
+            min_samples_leaf=max(1, rows // _MOST_LEAVES),
+            max_features=0.5,
+            bootstrap=True,
             max_samples=most if most < 1 else None,
             random_state=seed,
         ),

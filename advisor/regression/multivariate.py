@@ -31,7 +31,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _ROWS_FOR_CHOOSING = 2500
 _ROWS_FOR_BOOTSTRAP = 2000
-_FEWEST_MEMBERS = 3
 _LEAST_RATIO = 1e-3
 """Of the smallest target of training: what a line on the plain scale says at least, which ends below 0."""
 
@@ -51,7 +50,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     margin
         Up to which difference, as a ratio, errors count as alike; default 0.01.
     seed
-        Of kernels, forests and resampling; default 0. The same rows, in whatever order, give the same model.
+        Of kernels, forests and resampling; default 0. The same rows in the same order give the same model.
 
     Learned: ``chosen_`` (names of the models that are averaged), ``errors_`` (grouped mean absolute error of
     each candidate as a ratio), ``residuals_`` (held-out ``log(measured) - log(predicted)`` of the rows
@@ -253,7 +252,7 @@ def _chosen(residuals: Mapping[str, Floats], weights: Floats, codes: Ints, margi
     best = min(errors.values())
     simplest = next(name for name, error in errors.items() if error <= best * (1 + margin) + 1e-6)
     committee = tuple(name for name in COMMITTEE if name in residuals)
-    if len(committee) < _FEWEST_MEMBERS:
+    if not committee:
         return (simplest,)
     together = np.mean([residuals[name] for name in committee], axis=0)
     return (simplest,) if clearly_better(residuals[simplest], together, weights, codes) else committee

@@ -17,7 +17,7 @@ predicted by a model that ``wattframe retrain`` made of the others and ``wattfra
 - ``a priori``: nothing of the video is known; beside it what three plain learners make of the same rows;
 - ``one probe``: one run of the same video and machine was measured;
 - ``new machine``: trained on the other machine only, one calibration run (of another video) is known, the one
-  that ``wattframe predict`` asks for; ``any run``: the same with runs of 20 s and more that are drawn;
+  that ``wattframe predict`` asks for;
 - ``regret``: what choosing the least predicted energy above a floor of PSNR costs more than the true best.
 """
 
@@ -45,8 +45,6 @@ from advisor.results import Host, Run, Scenario, write_run
 from wattframe.cli import main as main_of_wattframe
 
 FLOOR_QUANTILE = 0.5
-CALIBRATIONS = 8
-"""Runs that are drawn by fold to calibrate a new machine in turn, each alone: one draw decides too much."""
 TARGETS = {"power": "mean_power_watts", "energy": "energy_joules_per_video_second"}
 
 
@@ -239,13 +237,9 @@ def one_fold(
         train(folder / f"train-{machine}", folder / f"models-{machine}")
         models = folder / f"models-{machine}"
         (asked,) = {p["calibrate_with"]["scenario"] for p in predict(models, files)}
-        long = [r for r in own if (r.scenario.duration or 0) >= 20]
-        drawn = chance.sample(long, min(CALIBRATIONS, len(long)))
-        runs = [("new machine", r) for r in own if r.scenario.name == asked]
-        for number, (situation, run) in enumerate([*runs, *(("any run", r) for r in drawn)]):
-            known = write([run], folder / f"calibration-{machine}-{number}", known=True)
-            strange = [r for r in own if r.video != run.video]
-            score(tallies, situation, strange, predict(models, files, known))
+        (run,) = (r for r in own if r.scenario.name == asked)
+        known = write([run], folder / f"calibration-{machine}", known=True)
+        score(tallies, "new machine", [r for r in own if r.video != run.video], predict(models, files, known))
     return extra
 
 

@@ -229,7 +229,7 @@ def _steps(
             problem = f"expected one value for {moment}, found {former_value:g} and {value:g}"
             raise PricingError(problem, field=row.place)
     ends = [row.end for row, _ in steps]
-    if not steps or None in ends[:-1]:
+    if not steps or None in (ends[:-1] or ends):
         return StepSeries.of([row.start for row, _ in steps], [value for _, value in steps], hold_seconds)
     times: list[float] = []
     prices: list[float | None] = []

@@ -412,6 +412,15 @@ def test_a_price_for_each_way_of_paying_is_read_once(tmp_path: Path) -> None:
     assert value_at(prices, START + 3600) == pytest.approx(0.21)
 
 
+def test_one_row_of_a_year_holds_as_long_as_it_is_told_to(tmp_path: Path) -> None:
+    """Electricity Maps' yearly tables have one row, which says nothing of its end."""
+    electricity_maps_csv(tmp_path, [Step(START, 0, Fraction(200))])
+    with pytest.raises(PricingError, match="expected two rows or more, or hold_seconds"):
+        read_series([tmp_path / "carbon.csv"], "carbon", Checker())
+    carbon = read_series([tmp_path / "carbon.csv"], "carbon", Checker(), hold_seconds=365 * 86400).schedule
+    assert [value_at(carbon, START + day * 86400) for day in (0, 364, 365)] == [200, 200, None]
+
+
 def test_a_page_without_data_is_named(tmp_path: Path) -> None:
     """UK Carbon Intensity answers {} with success past its forecast."""
     path = tmp_path / "carbon.json"
