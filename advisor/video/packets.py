@@ -18,7 +18,7 @@ _JUMPS = (-0.1, 10.0)
 
 
 def clock_may_jump(container: InputContainer) -> bool:
-    """Whether times in such a file are known only from the packets before: transport streams can be joined."""
+    """Whether times are known only from the packets before: transport streams can be joined."""
     return bool(container.format.flags & _TS_DISCONT)
 
 

@@ -19,6 +19,7 @@ import pytest
 from advisor.advice.curves import Configuration
 from advisor.advice.samples import Piece, sampled
 from advisor.quality.frames import Frame
+from advisor.quality.measure import measure
 from advisor.results import read_run
 from advisor.video.ffmpeg import find_ffmpeg
 from runner.source import look_at_file
@@ -320,6 +321,16 @@ def test_the_command_encodes_the_whole_video_with_its_sound(place: Path) -> None
         *("-vf", "scale=96:54:flags=bicubic", "-c:v", "libvpx-vp9", "-cpu-used", "4", "-deadline", "good"),
         *("-row-mt", "1", "-crf", "31", "-b:v", "0", "film-libvpx-vp9-4-31.mp4"),
     ]
+
+
+def test_the_command_encodes_what_was_measured_where_times_are_rounded(place: Path, tune: Tune) -> None:
+    """Matroska says 33, 33 and 34 ms at 30 frames a second, by which x264 spends its bits."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=192x108:r=30:d=3", "-c:v", "ffv1", "rounded.mkv")
+    choice = tune("rounded.mkv", *QUICK, "--baseline", "none", "--output-dir", "out")["choice"]
+    ffmpeg(*choice["command"][1:])
+    vmaf = measure(place / "rounded.mkv", place / choice["command"][-1]).quality.vmaf
+    assert vmaf is not None
+    assert vmaf.mean == pytest.approx(choice["values"]["vmaf"]["mean"], abs=1e-4)
 
 
 def test_sound_of_a_coding_that_ffmpeg_cannot_copy_is_left_out(place: Path) -> None:

@@ -231,9 +231,8 @@ def _cut_out(
             continue
         if packet.is_keyframe and packet.pts >= end:
             return group, itertools.chain([packet], packets)
-        if group or (packet.is_keyframe and packet.pts == begin):
-            if packet.pts >= begin:
-                group.append(packet)
+        if (group or (packet.is_keyframe and packet.pts == begin)) and packet.pts >= begin:
+            group.append(packet)
     return group, packets
 
 
