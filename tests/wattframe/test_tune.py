@@ -391,6 +391,7 @@ class _NoSession:
 def test_rungs_keep_the_shape_and_have_even_sides(place: Path) -> None:
     video = look_at_video("film.mp4")
     assert heights_of("54, 108p") == [108, 54]
+    assert heights_of("54") == [54]
     assert (size_of(video, 108), size_of(video, 54)) == (None, "96x54")
 
 
