@@ -9,7 +9,8 @@
   above and below meets the floor, until a score lies just above it or the next CRF is known to fail.
 - **interval**: choices of samples of a clip of sixty scenes, each encoded and scored: how often the whole's
   VMAF and bitrate lie in the interval.
-- **learning**: encodes until the answer is sure, without and with the encodes of the other two clips.
+- **learning**: encodes until the answer is sure, without anything, with the encodes of the other two clips,
+  and with models that `wattframe retrain` fits to them.
 
 Energy is taken as CPU seconds here: other work shares the machine. Every encode is kept in ``--folder`` and
 made once. ::
@@ -27,7 +28,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,16 +37,23 @@ from msgspec.structs import replace
 
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.samples import Interval, sampled
-from advisor.advice.search import Goal, Trial, Verdict, consider, crfs, holds
+from advisor.advice.search import Forecast, Goal, Trial, Verdict, consider, crfs, holds
+from advisor.cost.model import CostModel
 from advisor.errors import WattframeError
+from advisor.machine import host
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure_all
-from advisor.video.ffmpeg import file_url, find_ffmpeg
+from advisor.results import EncodeStats, Power, Run, Scenario, write_run
+from advisor.video.ffmpeg import capabilities, file_url, find_ffmpeg
 from benchmarks.figures import Figure, report
 from runner.jobs import SAMPLE
+from runner.preflight import look_at_content
+from wattframe.planned import planned_scenario
+from wattframe.retraining import RetrainOptions, retrain
 from wattframe.tuning.answer import command
+from wattframe.tuning.beforehand import forecasts
 from wattframe.tuning.clip import Clip, Video, cut, look_at_video, whole
-from wattframe.tuning.encodes import Encode, by_sample, packets_of
+from wattframe.tuning.encodes import Encode, by_sample, job_of, packets_of
 from wattframe.tuning.search import FIRST_SAMPLES
 
 FLOORS = (85.0, 90.0, 93.0, 95.0)
@@ -211,6 +219,7 @@ def search(
     goal: Goal,
     options: Sequence[Configuration],
     earlier: Sequence[Trial] = (),
+    expected: Sequence[Forecast] = (),
 ) -> Search:
     """The loop of `wattframe tune` over encodes of the shelf."""
     made: list[Made] = []
@@ -225,6 +234,7 @@ def search(
             trials,
             noise=0.003 if goal.objective == "bitrate" else _NOISE,
             earlier=earlier,
+            forecasts=expected,
             video_seconds=video.seconds,
             overhead_seconds=1.0,
         )
@@ -346,24 +356,65 @@ def crf(shelf: Shelf) -> Iterator[Figure]:
 
 
 def learning(shelf: Shelf) -> Iterator[Figure]:
-    """Encodes without and with those of the other clips."""
+    """Encodes without and with those of the other clips, as they are and as models."""
     for objective in ("bitrate", "energy"):
-        counts: list[tuple[int, int]] = []
+        counts: list[tuple[int, int, int]] = []
         for clip in CLIPS:
+            others = [m for c in CLIPS if c != clip for m in shelf.made(c, GRID)]
+            expected = _forecasts(shelf, clip, others, objective)
             for floor in FLOORS:
                 goal = Goal(objective=objective, min_vmaf=floor)
-                others = [_trial(shelf, m, goal) for c in CLIPS if c != clip for m in shelf.made(c, GRID)]
+                trials = [_trial(shelf, m, goal) for m in others]
                 counts.append(
                     (
                         search(shelf, clip, goal, OPTIONS).encodes,
-                        search(shelf, clip, goal, OPTIONS, others).encodes,
+                        search(shelf, clip, goal, OPTIONS, trials).encodes,
+                        search(shelf, clip, goal, OPTIONS, expected=expected).encodes,
                     )
                 )
-                sys.stderr.write(
-                    f"{clip}, {objective}, VMAF {floor:g}: {counts[-1][0]} and {counts[-1][1]}\n"
-                )
-        without, with_others = (statistics.fmean(c) for c in zip(*counts, strict=True))
-        yield Figure(f"{objective}: encodes with other videos", with_others, "", "without", without, goal=1.0)
+                without, with_others, with_models = counts[-1]
+                what = f"{clip}, {objective}, VMAF {floor:g}"
+                sys.stderr.write(f"{what}: {without}, with others {with_others}, with models {with_models}\n")
+        without, *learned = (statistics.fmean(c) for c in zip(*counts, strict=True))
+        for what, mean in zip(("their encodes", "models of them"), learned, strict=True):
+            name = f"{objective}: encodes, other videos known by {what}"
+            yield Figure(name, mean, "", "without", without, goal=1.0)
+
+
+def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) -> list[Forecast]:
+    """What models say of a clip that were trained on the encodes of others."""
+    clips = dict.fromkeys((clip, *(m.clip for m in others)))
+    sources = {name: shelf.video(name).source for name in clips}
+    contents = look_at_content(sources, shelf.ffmpeg, capabilities(shelf.ffmpeg), lambda _line: None)
+    began = 1.7e9
+    scenarios = []
+    for m in others:
+        scenarios.append(_scenario(shelf.video(m.clip), contents[m.clip], m, began))
+        began += scenarios[-1].duration or 0.0
+    with tempfile.TemporaryDirectory() as name:
+        results, models = Path(name) / "results", Path(name) / "models"
+        results.mkdir()
+        run = Run(run_id="test_results_20260101_000000", scenarios=tuple(scenarios), host=host())
+        write_run(run, results / f"{run.run_id}.json")
+        retrain(RetrainOptions(results_dir=results, models_dir=models), lambda _line: None)
+        video = shelf.video(clip)
+        return forecasts(models, host(), video, OPTIONS, objective, CostModel(), {video.name: contents[clip]})
+
+
+def _scenario(video: Video, content: Mapping[str, float], made: Made, began: float) -> Scenario:
+    """An encode as the runner would have written it, on processors that take a watt each."""
+    clip, seconds = whole(video), made.cpu_seconds / (os.cpu_count() or 1)
+    planned = planned_scenario(job_of(clip, made.configuration), video.source.media, video.seconds)
+    return replace(
+        planned,
+        content=dict(content),
+        start_time=began,
+        duration=seconds,
+        encode=EncodeStats(speed=video.seconds / seconds, frames=len(video.source.times)),
+        power=Power(
+            mean_watts=made.cpu_seconds / seconds, total_energy_joules=made.cpu_seconds, tier="modelled"
+        ),
+    )
 
 
 def interval(shelf: Shelf, choices: int) -> Iterator[Figure]:

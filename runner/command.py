@@ -19,9 +19,9 @@ from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, Rung
 from runner.source import LAVFI, Source
 
-__all__ = ["Command", "Target", "commands", "hardware_trial", "slug", "trial"]
+__all__ = ["TICKS_PER_SECOND", "Command", "Target", "commands", "hardware_trial", "slug", "trial"]
 
-_TICKS_PER_SECOND = 90_000
+TICKS_PER_SECOND = 90_000
 """Of the times that encoders are given: all usual frame rates are whole numbers of these."""
 _LONGEST_STEP_RATIO = 1.5
 """Of the longest time between two frames of an input: a longer one lies where it begins again."""
@@ -127,7 +127,7 @@ def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
     if job.fps is not None:
         common.append(f"fps={job.fps}")
     # where the encode ends is rounded to these: AVI's are whole frames
-    common.append(f"settb=1/{_TICKS_PER_SECOND}")
+    common.append(f"settb=1/{TICKS_PER_SECOND}")
     chains = [_chain(job, target.rung) for target in targets]
     if len(chains) == 1:
         return f"[0:V:0]{','.join([*common, *chains[0]])}[o0]"
@@ -186,7 +186,7 @@ def _video_arguments(job: Job, target: Target) -> list[str]:
         _add_option(arguments, f"-{name}", value)
     arguments += ["-fps_mode:v", "vfr"]
     if job.fps is None and not encoder.constant_rate_only:
-        arguments += ["-enc_time_base:v", f"1:{_TICKS_PER_SECOND}"]
+        arguments += ["-enc_time_base:v", f"1:{TICKS_PER_SECOND}"]
     return arguments
 
 

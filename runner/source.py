@@ -16,6 +16,7 @@ from advisor.common.death_notice import death_notice
 from advisor.errors import InputError
 from advisor.results import InputMedia
 from advisor.video.ffmpeg import MEDIA_FORMATS, file_url
+from advisor.video.packets import demuxed
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -128,8 +129,6 @@ def _read_frames(name: str) -> _Frames:
     """When the frames of a video are shown, from its packets."""
     import av
     from av.stream import Disposition
-
-    from advisor.quality.probe import demuxed
 
     files_only = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
     with av.open(file_url(name), metadata_errors="replace", options=files_only) as container:

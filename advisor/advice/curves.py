@@ -68,8 +68,8 @@ class Usual(Struct, frozen=True):
     level: float
     crf: float
     """Over the whole scale, best to worst."""
-    effort: float
-    """From the slowest to the fastest preset."""
+    presets: tuple[tuple[float, float], ...]
+    """What presets add, by their place between the slowest (0) and the fastest (1); straight between them."""
 
 
 class Curve(Struct, frozen=True, kw_only=True):
@@ -128,7 +128,10 @@ def _usual(curve: Curve, place: Place) -> float:
     usual = curve.usual.get(configuration.encoder) or curve.usual[_like(configuration.encoder)]
     at = quality_level(configuration.encoder, configuration.crf) - _MIDDLE
     speed = effort(configuration.encoder, configuration.preset)
-    level = usual.level + usual.crf * at + usual.effort * ((_MIDDLE if speed is None else speed) - _MIDDLE)
+    places, added = zip(*usual.presets, strict=True)
+    level = (
+        usual.level + usual.crf * at + float(np.interp(_MIDDLE if speed is None else speed, places, added))
+    )
     return level + math.log(place.megapixels) if curve.per_pixel else level
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from advisor.advice.curves import DRAWS, Configuration, Curve, Place, draws_of, lacking, vmaf_of
@@ -210,8 +211,9 @@ def _beliefs(
         measured_values = [
             (t.place, math.log(getattr(t, name)), curve.noise / math.sqrt(t.repeats)) for t in trials
         ]
+        # their errors have a part in common, as figures of another video have
         measured_values += [
-            (f.place, math.log(value), f.noise_ratio)
+            (replace(f.place, video=f"predicted {f.place.video}"), math.log(value), f.noise_ratio)
             for f in forecasts
             if (value := getattr(f, name, None)) is not None
         ]

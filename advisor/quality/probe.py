@@ -10,7 +10,7 @@ import re
 import statistics
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,13 +26,13 @@ from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
+from advisor.video.packets import demuxed
 
 if TYPE_CHECKING:
-    from av import Packet
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["Colour", "Media", "demuxed", "intact_frames", "nominal_rate", "probe", "seen_through"]
+__all__ = ["Colour", "Media", "intact_frames", "nominal_rate", "probe", "seen_through"]
 
 Chroma = Literal["400", "420", "422", "444"]
 
@@ -55,9 +55,6 @@ _INTERLACED_ORDERS = (2, 3, 4, 5)  # AV_FIELD_TT, BB, TB, BT
 _CROPPING = re.compile(r"Frame cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE)
 _DOLBY_VISION_5 = re.compile(r"DOVI configuration record: .*profile: 5,")
 """Its colours are PQ, and no tag of the video says so."""
-_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
-_JUMPS = (-0.1, 10.0)
-"""Seconds by which a time may differ from the one that is due."""
 _DESCRIBING = threading.Lock()
 _SAME_SHARE = 0.95
 """Of the packets, that last equally long; the last one often lasts longer, or says nothing."""
@@ -169,24 +166,6 @@ def intact_frames(media: Media) -> int:
             around = range(max(0, number - _REORDER), len(times))
             guessed = min(guessed, next((n for n in around if times[n] >= time), len(times)))
     return min(guessed, len(times))
-
-
-def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
-    """The packets of a stream; where transport streams were joined, at the times that ffmpeg gives them.
-
-    It takes out jumps of their clock, ahead or back (``-dts_delta_threshold``).
-    """
-    base, shift, due = float(stream.time_base or 1), 0, None
-    jumps = container.format.flags & _TS_DISCONT
-    for packet in container.demux(stream):
-        if jumps and packet.dts is not None:
-            if due is not None and not _JUMPS[0] < (packet.dts + shift - due) * base < _JUMPS[1]:
-                shift = due - packet.dts
-            packet.dts += shift
-            due = packet.dts + (packet.duration or 0)
-            if packet.pts is not None:
-                packet.pts += shift
-        yield packet
 
 
 def seen_through(media: Media, filters: str) -> Media:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 from advisor.advice.curves import Configuration, Place
-from advisor.advice.search import Goal, Trial, Verdict, consider, crfs, holds
+from advisor.advice.search import Forecast, Goal, Trial, Verdict, consider, crfs, holds
 from advisor.video.encoders import ENCODERS, effort
 
 FAMILIES = (
@@ -62,12 +63,18 @@ class Law:
 class Found:
     """A search on one law, to its end."""
 
-    def __init__(self, law: Law, goal: Goal, most: int = 40) -> None:
+    def __init__(self, law: Law, goal: Goal, most: int = 40, forecasts: Sequence[Forecast] = ()) -> None:
         self.trials: dict[Configuration, Trial] = {}
         self.encodes = 0
         while True:
             self.verdict: Verdict = consider(
-                goal, {"video": 23.0}, OPTIONS, list(self.trials.values()), noise=0.01, video_seconds=30.0
+                goal,
+                {"video": 23.0},
+                OPTIONS,
+                list(self.trials.values()),
+                noise=0.01,
+                forecasts=forecasts,
+                video_seconds=30.0,
             )
             if self.verdict.next is None:
                 break

@@ -21,6 +21,7 @@ import pytest
 from advisor.advice.curves import Configuration
 from advisor.advice.samples import Piece, sampled
 from advisor.quality.frames import Frame
+from advisor.quality.measure import measure
 from advisor.results import read_run
 from advisor.video.ffmpeg import find_ffmpeg
 from runner.source import look_at_file
@@ -64,6 +65,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ffmpeg(
         "-i", str(folder / "long.mp4"), "-c:v", "mpeg2video", "-bf", "2", "-g", "15", str(folder / "open.ts")
     )
+    # the clock of the second half goes on from a day later, that of the third from the start
+    parts = []
+    for offset in ("0", "70000", "0"):
+        part = ("-t", "12", "-i", str(folder / "open.ts"), "-c", "copy", "-output_ts_offset", offset)
+        ffmpeg(*part, str(folder / "part.ts"))
+        parts.append((folder / "part.ts").read_bytes())
+    (folder / "joined.ts").write_bytes(b"".join(parts))
     phone = ("-vf", "select='not(mod(n,7))+lt(mod(n,200),90)'", "-fps_mode", "vfr")
     ffmpeg("-i", str(folder / "long.mp4"), *phone, "-g", "40", str(folder / "phone.mkv"))
     turned = ("-display_rotation", "90", "-i", str(folder / "long.mp4"), "-c", "copy")
@@ -255,29 +263,30 @@ def test_a_plan_is_one_document(tune: Tune) -> None:
     assert plan["first_command"][:3] == ["ffmpeg", "-i", "film.mp4"]
 
 
-def pictures(path: Path, begin: float = 0.0, frames: int | None = None) -> list[np.ndarray]:
-    """Decoded frames from ``begin`` seconds after the first one on."""
+def pictures(path: Path) -> list[tuple[float, np.ndarray]]:
+    """Decoded frames, and when they are shown; where the clock of a file jumps, 25 a second."""
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        shown = list(container.decode(stream))
-    first = shown[0].time or 0.0
-    inside = [f for f in shown if (f.time or 0.0) - first > begin - 0.01]
-    return [f.to_ndarray(format="gray") for f in inside[:frames]]
+        frames = list(container.decode(container.streams.video[0]))
+    times = [f.time or 0.0 for f in frames]
+    if times != sorted(times):
+        times = [n / 25 for n in range(len(frames))]
+    return [(t - times[0], f.to_ndarray(format="gray")) for t, f in zip(times, frames, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["long.mp4", "open.ts", "phone.mkv", "turned.mov"])
+@pytest.mark.parametrize("name", ["long.mp4", "open.ts", "joined.ts", "phone.mkv", "turned.mov"])
 def test_samples_are_the_frames_of_the_video_bit_for_bit(place: Path, name: str) -> None:
     """With B-frames, where frames before a key frame need the group before it, at a varying rate, turned."""
     video = look_at_video(name)
     clip = cut(video, 4, place / "samples.mkv", seed=3)
     assert not clip.is_whole
     assert clip.source.media.name == name
-    decoded = pictures(clip.path)
+    decoded = [picture for _, picture in pictures(clip.path)]
+    shown = pictures(place / name)
     assert len(decoded) == len(clip.source.times) == sum(s.piece.frames for s in clip.samples)
     at = 0
     for sample in clip.samples:
         piece = sample.piece
-        expected = pictures(place / name, piece.begin_seconds, piece.frames)
+        expected = [picture for time, picture in shown if time > piece.begin_seconds - 0.01][: piece.frames]
         assert all((a == b).all() for a, b in zip(decoded[at : at + piece.frames], expected, strict=True))
         at += piece.frames
 
@@ -330,6 +339,16 @@ def test_the_command_encodes_the_whole_video_with_its_sound(place: Path) -> None
         *("-vf", "scale=96:54:flags=bicubic", "-c:v", "libvpx-vp9", "-cpu-used", "4", "-deadline", "good"),
         *("-row-mt", "1", "-crf", "31", "-b:v", "0", "film-libvpx-vp9-4-31.mp4"),
     ]
+
+
+def test_the_command_encodes_what_was_measured_where_times_are_rounded(place: Path, tune: Tune) -> None:
+    """Matroska says 33, 33 and 34 ms at 30 frames a second, by which x264 spends its bits."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=192x108:r=30:d=3", "-c:v", "ffv1", "rounded.mkv")
+    choice = tune("rounded.mkv", *QUICK, "--baseline", "none", "--output-dir", "out")["choice"]
+    ffmpeg(*choice["command"][1:])
+    vmaf = measure(place / "rounded.mkv", place / choice["command"][-1]).quality.vmaf
+    assert vmaf is not None
+    assert vmaf.mean == pytest.approx(choice["values"]["vmaf"]["mean"], abs=1e-4)
 
 
 def test_sound_of_a_coding_that_ffmpeg_cannot_copy_is_left_out(place: Path) -> None:
@@ -390,6 +409,7 @@ class _NoSession:
 def test_rungs_keep_the_shape_and_have_even_sides(place: Path) -> None:
     video = look_at_video("film.mp4")
     assert heights_of("54, 108p") == [108, 54]
+    assert heights_of("54") == [54]
     assert (size_of(video, 108), size_of(video, 54)) == (None, "96x54")
 
 

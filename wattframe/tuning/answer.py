@@ -15,6 +15,7 @@ from advisor.advice.search import holds
 from advisor.common.front import front
 from advisor.results.derived import core_seconds
 from advisor.video.encoders import ENCODERS
+from runner.command import TICKS_PER_SECOND
 from wattframe.report.answer import Tuned
 from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode
@@ -26,6 +27,7 @@ __all__ = ["Answer", "Point", "Values", "answer_of", "command", "tuned_of"]
 _NORMAL = 1.645
 """Standard deviations to either side of an interval of 90 %."""
 _MP4_LIKE = (".mp4", ".m4v", ".mov")
+_EVEN_SECONDS = 1e-6
 _LESS_THAN_BITS = 0.5
 """How much the energy of samples differs, beside how much their bitrates do."""
 
@@ -187,12 +189,17 @@ def command(video: Video, configuration: Configuration, resolution: str | None =
     suffix = ".mp4" if path.suffix.lower() in _MP4_LIKE else ".mkv"
     name = f"{path.stem}-{configuration.encoder}-{configuration.preset}-{configuration.crf:g}{suffix}"
     sound = [part for number in video.sound for part in ("-map", f"0:{number}")]
+    steps = video.source.steps
+    # rate control goes by how long frames last: where a container rounds that, as it was measured
+    is_even = not steps or max(steps) - min(steps) < _EVEN_SECONDS
+    clock = [] if is_even or encoder.constant_rate_only else ["-enc_time_base:v", f"1:{TICKS_PER_SECOND}"]
     return [
         *("ffmpeg", *encoder.device, "-i", source, "-map", "0:V:0", *sound, "-c:a", "copy"),
         *(["-vf", ",".join(filters)] if filters else []),
         *("-c:v", encoder.name, *filled(encoder.preset, configuration.preset), *encoder.offline),
         *encoder.fixed,
         *filled(encoder.constant_quality, f"{configuration.crf:g}"),
+        *clock,
         f"./{name}" if name.startswith("-") else name,
     ]
 

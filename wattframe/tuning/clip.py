@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from advisor.advice.samples import Piece, Sample, sampled
 from advisor.errors import InputError
 from advisor.video.ffmpeg import MEDIA_FORMATS, file_url
+from advisor.video.packets import clock_may_jump, demuxed
 from runner.source import Source, look_at_file
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def look_at_video(name: str) -> Video:
         sound = tuple(s.index for s in container.streams.audio if s.codec_context is not None)
         stream = _video_stream(container)
         base = stream.time_base
-        packets = [_Packet(p.pts, p.size, p.is_keyframe) for p in container.demux(stream) if p.size]
+        packets = [_Packet(p.pts, p.size, p.is_keyframe) for p in demuxed(container, stream) if p.size]
     kilobits = sum(packet.size for packet in packets) / 125
     return Video(
         name=name,
@@ -194,16 +196,21 @@ def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
         stream = _video_stream(container)
         copied = sink.add_stream_from_template(stream)
         base = stream.time_base or Fraction(1)
-        first = next(packet.pts for packet in container.demux(stream) if packet.size) or 0
+        packets = demuxed(container, stream)
+        packet = next(packet for packet in packets if packet.size)
+        first, packets = packet.pts or 0, itertools.chain([packet], packets)
         # frames are decoded before they are shown, by less than this
         ahead = round(_MOST_AHEAD_SECONDS / base)
         place = 0
         for piece in pieces:
             begin = first + round(piece.begin_seconds / base)
             end = begin + round(piece.seconds / base)
-            packets = list(_packets(container, stream, begin, end))
-            shown = sorted(packet.pts or 0 for packet in packets)
-            for packet, decoded in zip(packets, shown, strict=True):
+            if not clock_may_jump(container):
+                container.seek(begin - round(_MARGIN_SECONDS / base), stream=stream)
+                packets = demuxed(container, stream)
+            group, packets = _cut_out(packets, begin, end)
+            shown = sorted(packet.pts or 0 for packet in group)
+            for packet, decoded in zip(group, shown, strict=True):
                 packet.pts = (packet.pts or 0) - begin + place
                 packet.dts = decoded - begin + place - ahead
                 packet.stream = copied
@@ -211,24 +218,22 @@ def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
             place += max((end, *(time + 1 for time in shown))) - begin
 
 
-def _packets(
-    container: InputContainer, stream: VideoStream, begin: int, end: int
-) -> Iterator[Packet[VideoStream]]:
-    """Packets from the key frame that is shown at ``begin`` to the one at ``end``.
+def _cut_out(
+    packets: Iterator[Packet[VideoStream]], begin: int, end: int
+) -> tuple[list[Packet[VideoStream]], Iterator[Packet[VideoStream]]]:
+    """Packets from the key frame that is shown at ``begin`` to the one at ``end``, and those from there on.
 
     What follows a key frame and is shown before it needs the group before, and is left out.
     """
-    # transport streams have no index, and a seek in them may end behind
-    container.seek(begin - round(_MARGIN_SECONDS / (stream.time_base or 1)), stream=stream)
-    inside = False
-    for packet in container.demux(stream):
+    group: list[Packet[VideoStream]] = []
+    for packet in packets:
         if not packet.size or packet.pts is None:
             continue
         if packet.is_keyframe and packet.pts >= end:
-            return
-        inside = inside or (packet.is_keyframe and packet.pts == begin)
-        if inside and packet.pts >= begin:
-            yield packet
+            return group, itertools.chain([packet], packets)
+        if (group or (packet.is_keyframe and packet.pts == begin)) and packet.pts >= begin:
+            group.append(packet)
+    return group, packets
 
 
 def _opened(name: str) -> InputContainer:

@@ -54,11 +54,11 @@ def heights_of(text: str) -> list[int]:
     Raises
     ------
     InputError
-        Something else than at least two even numbers of lines.
+        Something else than even numbers of lines.
     """
     words = [word.strip().removesuffix("p") for word in text.split(",")]
     heights = sorted({int(word) for word in words if word.isdigit()}, reverse=True)
-    if len(heights) != len(words) or len(heights) < 2 or any(h % 2 or not 16 <= h <= 8192 for h in heights):
+    if len(heights) != len(words) or any(h % 2 or not 16 <= h <= 8192 for h in heights):
         raise InputError(f"expected lines such as 1080,720,480, found {text!r}", subject="--ladder")
     return heights
 

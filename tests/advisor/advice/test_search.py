@@ -169,6 +169,21 @@ def test_a_forecast_decides_what_is_tried_first() -> None:
     assert (without.preset, told.preset) == ("ultrafast", "slow")
 
 
+@pytest.mark.parametrize("factor", [0.3, 3.0])
+def test_models_that_are_wrong_by_one_factor_are_right_about_the_order(factor: float) -> None:
+    """As they are of a video that is much easier or harder than those that they were trained on."""
+    goal, law = Goal(objective="energy", min_vmaf=90), Law(4)
+    middle = [option for option in OPTIONS if option.crf == (24 if option.encoder == "libx264" else 31)]
+    models = [
+        Forecast(place=truth.place, seconds=None, objective=truth.objective * factor, noise_ratio=0.05)
+        for truth in (law.trial(option, goal) for option in middle)
+    ]
+    found = {known: Found(law, goal, forecasts=models if known else ()) for known in (False, True)}
+    assert len(models) == 7
+    assert found[True].encodes < found[False].encodes
+    assert found[True].above(law.best(goal) or 0.0) < 0.02
+
+
 def test_the_next_point_of_vmaf_has_a_price() -> None:
     """10 % more bitrate for each CRF and a point each: one more point costs about 10 %."""
     trials = [trial(crf, 93.1 - (crf - 24), 1000 * 1.1 ** (24 - crf)) for crf in (20, 22, 23, 24, 25)]

@@ -1,0 +1,40 @@
+"""The packets of a stream at the times that ffmpeg gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+__all__ = ["clock_may_jump", "demuxed"]
+
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
+_JUMPS = (-0.1, 10.0)
+"""Seconds by which a time may differ from the one that is due."""
+
+
+def clock_may_jump(container: InputContainer) -> bool:
+    """Whether times are known only from the packets before: transport streams can be joined."""
+    return bool(container.format.flags & _TS_DISCONT)
+
+
+def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
+    """The packets of a stream; where transport streams were joined, at the times that ffmpeg gives them.
+
+    It takes out jumps of their clock, ahead or back (``-dts_delta_threshold``).
+    """
+    base, shift, due = float(stream.time_base or 1), 0, None
+    jumps = clock_may_jump(container)
+    for packet in container.demux(stream):
+        if jumps and packet.dts is not None:
+            if due is not None and not _JUMPS[0] < (packet.dts + shift - due) * base < _JUMPS[1]:
+                shift = due - packet.dts
+            packet.dts += shift
+            due = packet.dts + (packet.duration or 0)
+            if packet.pts is not None:
+                packet.pts += shift
+        yield packet
