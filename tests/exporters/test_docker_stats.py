@@ -293,7 +293,7 @@ def test_the_energy_of_a_host_has_its_source(tmp_path: Path) -> None:
 
 def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"wattframe\[docker\]"):
+    with pytest.raises(InputError, match=r"pip install '\.\[docker\]'"):
         EXPORTER.build(options())
 
 
