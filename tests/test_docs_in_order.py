@@ -7,12 +7,14 @@ next lines are tried.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +36,6 @@ LEFT_OUT: Mapping[str, str] = {
     r"python -m exporters.qoe --live": "needs the streams of the profile `live`; test_compose.py has them",
     r"python -m exporters.docker_stats|curl -s localhost:9501": "needs an engine; test_docker_engine.py",
     r"wattframe predict --models-dir": "needs a trained model; README.md trains one and predicts",
-    r"wattframe when .*prices\.json": "needs two services' own files; tests/advisor/cost reads such",
     r"python3 retrain_models.py .*--prometheus-url": "test_enrichment_prometheus.py has a Prometheus",
 }
 """What is not run here, by how it begins, and why."""
@@ -88,6 +89,7 @@ def furnish(folder: Path, variables: Mapping[str, str]) -> None:
     subprocess.run(["bash", "-ec", f"{encodes}{raw}"], cwd=folder, env=variables, check=True)
     hours = "".join(f"2026-11-27T{hour:02}:00:00Z,{0.2 + hour / 100}\n" for hour in range(24))
     (folder / "prices.csv").write_text(f"timestamp,price_per_kwh\n{hours}")
+    forecasts_of_services(folder)
     run = ["wattframe", "test", "batch", "matrix.json", "--input", "film.mp4", "--compute-quality"]
     matrix = [
         {"name": preset, "encoder": "libx264", "preset": preset, "crf": 24, "media_duration": 5}
@@ -98,6 +100,27 @@ def furnish(folder: Path, variables: Mapping[str, str]) -> None:
     (result,) = (folder / "test_results").glob("test_results_*.json")
     for name in ("before", "after"):
         shutil.copy(result, folder / f"{name}.json")
+
+
+def forecasts_of_services(folder: Path) -> None:
+    """Two days from now as aWATTar and the Carbon Intensity API answer."""
+    now = int(time.time()) // 3600 * 3600
+    hours = [
+        {
+            "start_timestamp": (now + 3600 * hour) * 1000,
+            "end_timestamp": (now + 3600 * (hour + 1)) * 1000,
+            "marketprice": 120 - hour,
+            "unit": "Eur/MWh",
+        }
+        for hour in range(48)
+    ]
+    (folder / "prices.json").write_text(json.dumps({"object": "list", "data": hours}))
+    ends = [time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(now + 1800 * half)) for half in range(97)]
+    halves = [
+        {"from": begin, "to": end, "intensity": {"forecast": 200 - half, "actual": None, "index": "low"}}
+        for half, (begin, end) in enumerate(itertools.pairwise(ends))
+    ]
+    (folder / "carbon.json").write_text(json.dumps({"data": halves}))
 
 
 @pytest.fixture

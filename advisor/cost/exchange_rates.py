@@ -83,7 +83,7 @@ def converted(
     if rates is None:
         raise PricingError(
             f"its price is in {currency}: give exchange rates (with their date) to have it in {wanted}, "
-            "or your own price",
+            f"your own price, or {currency} as the currency of all",
             subject=subject or price.source,
             field="price_per_kwh",
         )
