@@ -335,7 +335,7 @@ class TestAnswer:
         answer = answer_of(self.run(validity=["throttled"]), _model(), 80.0)
         assert answer.choice is not None
         assert answer.choice.scenario == "x264 medium"
-        assert "left out 1: not valid: throttled" in answer.basis
+        assert "left out 1: not reliable" in answer.basis
 
     def test_beside_a_choice_that_is_not_reliable_nothing_else_is_called_the_least(self) -> None:
         """Tune chose what takes a third of the energy and so of its cost; only what was usual is valid."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -115,11 +116,16 @@ def answer_of(
         basis = [tuned.basis]
     elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
-    left_out = [*given.notes, *(f"left out {count}: {why}" for why, count in result.left_out.items())]
+    # the table says in words why a scenario is not reliable
+    notes = [note.partition(", not valid:")[0] for note in given.notes]
+    left_out: Counter[str] = Counter()
+    for why, count in result.left_out.items():
+        left_out["not reliable" if why.startswith("not valid:") else why] += count
+    notes += [f"left out {count}: {why}" for why, count in left_out.items()]
     return Answer(
         sentence="Not reliable: " * (nothing_valid or bool(choice.validity))
         + _sentence(choice, against, objective),
-        basis=f"{'; '.join([', '.join(basis), *left_out])}.",
+        basis=f"{'; '.join([', '.join(basis), *notes])}.",
         doubts=tuple(doubts(choice.validity)),
         choice=choice,
         is_tuned=tuned is not None,
