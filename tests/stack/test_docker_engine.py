@@ -130,9 +130,9 @@ def test_busy_limited_and_idle_containers_agree_with_the_kernel(
         assert of(now, "cpu_seconds_total", name) == pytest.approx(kernel, rel=0.02)
         throttled = kernel_throttled_seconds(docker_engine, name)
         assert of(now, "cpu_throttled_seconds_total", name) == pytest.approx(throttled, rel=0.02)
-    assert of(now, "cpu_throttled_seconds_total", "half") > 0.5
+    assert of(now, "cpu_throttled_seconds_total", "half") > 0
     assert of(now, "cpu_throttled_seconds_total", "busy") == 0
-    assert of(now, "cpu_seconds_total", "half") > 0.5
+    assert of(now, "cpu_seconds_total", "half") > 0.1
     assert of(now, "cpu_seconds_total", "idle") < 1
     assert of(now, "memory_limit_bytes", "idle") == 64 * 1024 * 1024
     assert of(now, "memory_working_set_bytes", "idle") > 0
