@@ -35,6 +35,8 @@ LEFT_OUT: Mapping[str, str] = {
     r".*(10\.0\.0\.1|attic,cellar)": "needs a second machine; tests/farm runs two network namespaces",
     r"python -m exporters.qoe --live": "needs the streams of the profile `live`; test_compose.py has them",
     r"python -m exporters.docker_stats|curl -s localhost:9501": "needs an engine; test_docker_engine.py",
+    r"wattframe calibrate": "refuses a machine that does something else; test_calibrate.py",
+    r"wattframe tune .*--ladder 1080": "needs a film of 1080 lines; test_tune.py has ladders",
     r"wattframe predict --models-dir": "needs a trained model; README.md trains one and predicts",
     r"python3 retrain_models.py .*--prometheus-url": "test_enrichment_prometheus.py has a Prometheus",
 }
