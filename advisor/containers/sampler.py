@@ -110,15 +110,15 @@ class ContainerSampler:
     def _run(self, watch: ExitWatch) -> None:
         while not self._stopping:
             try:
-                self._tick(watch)
+                self._tick_steadily(watch)
             except Exception as exc:
                 # whoever asks for a snapshot is told, until it has passed
                 self._failure = exc
                 self._ticked.set()
                 watch.wait(self._interval)
 
-    def _tick(self, watch: ExitWatch) -> None:
-        """At a steady rate, until the end."""
+    def _tick_steadily(self, watch: ExitWatch) -> None:
+        """Until the end, or until something fails."""
         self._monitor = monitor = self._monitor or self._build(watch)
         due = time.monotonic()
         while not self._stopping:

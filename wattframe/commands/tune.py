@@ -221,10 +221,10 @@ def _print_one(answer: Answer, model: CostModel, ffmpeg: Path) -> None:
         run = msgspec.structs.replace(
             run, scenarios=tuple(s for s in run.scenarios if s.name.startswith(video))
         )
-        said = answer_of(run, model, 0.0, tuned=tuned_of(answer))
+        summary = answer_of(run, model, 0.0, tuned=tuned_of(answer))
         out.print(answer.input, soft_wrap=True)
-        out.print(said.sentence, style="bold")
-        for doubt in said.doubts:
+        out.print(summary.sentence, style="bold")
+        for doubt in summary.doubts:
             out.print(f"  {doubt}", soft_wrap=True)
         sure = "" if choice.probability_best is None else f", {choice.probability_best:.0%} sure"
         out.print(f"  {answer.reason}{sure}{_ENDS.get(answer.stopped, '')}")
@@ -259,8 +259,8 @@ def _print_one(answer: Answer, model: CostModel, ffmpeg: Path) -> None:
 def _as_measured(command: Sequence[str], ffmpeg: Path) -> list[str]:
     """The command with the very ffmpeg that was measured, where another one or none answers to that name."""
     on_path = shutil.which("ffmpeg")
-    known = on_path is not None and Path(on_path).resolve() == ffmpeg.resolve()
-    return ["ffmpeg" if known else str(ffmpeg), *command[1:]]
+    is_measured = on_path is not None and Path(on_path).resolve() == ffmpeg.resolve()
+    return ["ffmpeg" if is_measured else str(ffmpeg), *command[1:]]
 
 
 def _name(point: Point | None) -> str:
