@@ -37,6 +37,14 @@ def _ancestors() -> set[int]:
     return found
 
 
+def _test(pid: int) -> str:
+    # pytest keeps the name of the running test in the environment
+    for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+        if variable.startswith(b"PYTEST_CURRENT_TEST="):
+            return variable.partition(b"=")[2].decode(errors="replace")
+    return "something"
+
+
 def main() -> int:
     mark = f"{_VARIABLE}={os.environ[_VARIABLE]}".encode()
     deadline = time.monotonic() + _ENDING_SECONDS
@@ -45,11 +53,12 @@ def main() -> int:
     for pid in sorted(left):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            started_by = _test(pid)
             os.kill(pid, signal.SIGKILL)
         except OSError:
             continue
         if command:  # a zombie has none
-            sys.stdout.write(f"a test left this running: {pid} {command[:150]}\n")
+            sys.stdout.write(f"{started_by} left this running: {pid} {command[:300]}\n")
     return 1 if left else 0
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -100,7 +101,31 @@ class PodmanEngine:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
+        self._end_what_cleans_up()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_what_cleans_up(self, seconds: float = 10.0) -> None:
+        # conmon starts a podman after each container; it may wait for a lock that nobody gives back
+        name = str(self.folder).encode()
+        deadline = time.monotonic() + seconds
+        while left := [pid for pid in _processes() if name in _command_line(pid)]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # ended since
 
 
 class RootlessPodman(PodmanEngine):
