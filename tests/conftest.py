@@ -16,9 +16,9 @@ from hypothesis import settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# a busy machine is no reason to fail: no test is timed
-settings.register_profile("wattframe", deadline=None)
-settings.load_profile("wattframe")
+# a busy machine is no reason to fail: no test is timed; the same inputs each time, unless tests may take long
+settings.register_profile("wattframe", deadline=None, derandomize=True)
+settings.register_profile("wattframe-long", deadline=None, max_examples=1000)
 
 # what exporters keep over a restart stays out of the home of who runs the tests
 os.environ.setdefault("STATE_DIRECTORY", tempfile.mkdtemp(prefix="wattframe-state-"))
@@ -29,6 +29,10 @@ GOLDEN = Path(__file__).parent / "exporters" / "golden"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--refresh-golden", action="store_true", help="write golden files instead of comparing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("wattframe-long" if config.getoption("--long") else "wattframe")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

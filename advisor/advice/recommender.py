@@ -354,11 +354,11 @@ class TranscodingRecommender:
         pool = [*options, *unsure]
         values, draws = np.array([self._required(o) for o in pool]), self._draws(pool)
         at = next(i for i, o in enumerate(pool) if o is choice)
-        if abs(values[at]) < np.finfo(float).tiny:  # nothing is a share of nothing
-            return ()
         gains = np.maximum(values[at] - draws, 0).mean(axis=0)
         rivals = np.delete(values[: len(options)], at)
         gains[at] = np.maximum(draws[:, at] - rivals.min(), 0).mean() if len(rivals) else 0.0
+        if not abs(values[at]) > gains.max() / np.finfo(float).max:  # nothing is a share of nothing
+            return ()
         gains /= abs(values[at])
         order = [int(i) for i in np.argsort(-gains, kind="stable") if gains[i] > _LEAST_GAIN][:_MOST_NEXT]
         return tuple(
