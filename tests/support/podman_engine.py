@@ -29,8 +29,6 @@ class PodmanEngine:
     image: tuple[str, ...] = (IMAGE,)
     prefix: tuple[str, ...] = ()
     """What podman is started by."""
-    farewell: tuple[tuple[str, ...], ...] = ()
-    """Commands after the last container."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -94,46 +92,38 @@ class PodmanEngine:
         )
 
     def remove(self) -> None:
-        """End all containers and the service."""
-        for last in (("rm", "--all", "--force", "--time", "0"), *self.farewell):
-            with contextlib.suppress(RuntimeError):
-                self.podman(*last)
+        """End all containers, the service, and what podman leaves in the background for either."""
+        with contextlib.suppress(RuntimeError):
+            self.podman("rm", "--all", "--force", "--time", "0")
         if self._process is not None:
             self._process.terminate()
             self._process.wait(30)
-        self._end_what_cleans_up()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _end_what_cleans_up(self, seconds: float = 10.0) -> None:
-        # conmon starts a podman after each container; it may wait for a lock that nobody gives back
-        name = str(self.folder).encode()
-        deadline = time.monotonic() + seconds
-        while left := [pid for pid in _processes() if name in _command_line(pid)]:
-            if time.monotonic() > deadline:
-                break
+        # conmon starts a podman after each container: it may wait for a lock that nobody gives back, and
+        # where podman has no rights each may start a process that holds the user's namespace for ever
+        deadline = time.monotonic() + 10
+        while any(self._is_mine(pid, "cmdline") for pid in _processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        for pid in left:
+        for pid in [pid for pid in _processes() if self._is_mine(pid, "environ", "cmdline")]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _is_mine(self, pid: int, *told_by: str) -> bool:
+        try:
+            texts = [Path(f"/proc/{pid}/{name}").read_bytes() for name in told_by]
+        except OSError:
+            return False  # ended since
+        return any(str(self.folder).encode() in text for text in texts)
 
 
-def _processes() -> Iterator[int]:
-    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""  # ended since
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 class RootlessPodman(PodmanEngine):
     """Podman of ``nobody``: without rights, control groups or ids of others."""
 
     prefix = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
-    # it ends the process that holds the user's namespace
-    farewell = (("system", "migrate"),)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
