@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from advisor.energy.calibration import load_calibration
 from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
+from tests.support.waiting import wait_until
 from wattframe.cli import main
 
 CPUINFO = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n\n"
@@ -34,15 +36,27 @@ def machine(tmp_path: Path) -> Iterator[list[str]]:
         yield ["calibrate", *QUICK, "--models-dir", str(tmp_path / "models"), *roots]
 
 
+def about_20_watts(command: list[str], name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What a run printed whose registers moved on time; on a busy machine they may stand still."""
+    printed: dict[str, Any] = {}
+
+    def measured() -> bool:
+        assert main(command) == 0
+        printed.update(json.loads(capsys.readouterr().out))
+        return bool(printed[name]["mean_watts"] == pytest.approx(20.0, rel=0.2))
+
+    wait_until(measured)
+    return printed
+
+
 def test_the_idle_power_is_kept_where_net_energies_look(
     machine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*machine, "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    printed = about_20_watts([*machine, "--json"], "idle", capsys)
     kept = load_calibration(tmp_path / "models", printed["hardware_id"], source="powercap")
     assert kept is not None
     assert (kept.tier, kept.full_load) == ("measured", None)
-    assert kept.idle.mean_watts == printed["idle"]["mean_watts"] == pytest.approx(20.0, rel=0.2)
+    assert kept.idle.mean_watts == printed["idle"]["mean_watts"]
 
 
 def test_the_summary_names_the_tier(machine: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,11 +65,8 @@ def test_the_summary_names_the_tier(machine: list[str], capsys: pytest.CaptureFi
     assert re.search(r"powercap, measured\nidle +\d+\.\d\d W over 0 s, 0\.0% busy", printed)
 
 
-def test_full_load_runs_on_every_cpu(
-    machine: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*machine, "--full-load", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["full_load"]["mean_watts"] == pytest.approx(20.0, rel=0.2)
+def test_full_load_runs_on_every_cpu(machine: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    about_20_watts([*machine, "--full-load", "--json"], "full_load", capsys)
 
 
 def test_full_load_of_more_cpus_than_one_may_use_is_refused(
