@@ -33,6 +33,8 @@ class OptionSet(Struct, frozen=True):
 
     options: list[Option]
     notes: list[str]
+    invalid_repeats: list[tuple[str, str]]
+    """Of a configuration's repeats how many were left out, and the codes of why they are not valid."""
 
 
 class _Measured(Struct, frozen=True):
@@ -84,6 +86,7 @@ def options_of(
     """
     runs = list(_runs(results))
     notes: list[str] = []
+    invalid: list[tuple[str, str]] = []
     if predictions is None:
         predictions, own_error_ratio = _predicted_runs(models_dir, runs, notes)
     prices = (model or CostModel()).planned().prices
@@ -116,13 +119,13 @@ def options_of(
             f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
         )
     if not accept_invalid:
-        complete = [{name: _valid(repeats, notes) for name, repeats in by.items()} for by in complete]
+        complete = [{name: _valid(repeats, invalid) for name, repeats in by.items()} for by in complete]
     noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
     options = [
         _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
         for by in complete
     ]
-    return OptionSet(options, list(dict.fromkeys(notes)))
+    return OptionSet(options, notes, list(dict.fromkeys(invalid)))
 
 
 def _runs(results: object) -> Iterable[Run]:
@@ -192,14 +195,13 @@ def _tier(m: _Measured) -> str | None:
     return m.scenario.power.tier if m.scenario.power else None
 
 
-def _valid(repeats: list[_Measured], notes: list[str]) -> list[_Measured]:
+def _valid(repeats: list[_Measured], invalid: list[tuple[str, str]]) -> list[_Measured]:
     """The valid ones of some repeats; all where none is."""
     valid = [m for m in repeats if not m.scenario.validity]
     if valid and len(valid) < len(repeats):
         spoilt = [m.scenario for m in repeats if m.scenario.validity]
         reasons = ", ".join(dict.fromkeys(reason for s in spoilt for reason in s.validity))
-        which = f"{len(spoilt)} of {len(repeats)} repeats left out"
-        notes.append(f"{spoilt[0].name}: {which}, not valid: {reasons}")
+        invalid.append((f"{spoilt[0].name}: {len(spoilt)} of {len(repeats)} repeats left out", reasons))
     return valid or repeats
 
 

@@ -135,7 +135,8 @@ class TranscodingRecommender:
 
         recommender = cls(objective, constraints, seed, accept_invalid=accept_invalid)
         given = options_of(results, accept_invalid=accept_invalid, **how)
-        recommender.options, recommender.notes = given.options, given.notes
+        invalid = [f"{text}, not valid: {reasons}" for text, reasons in given.invalid_repeats]
+        recommender.options, recommender.notes = given.options, [*given.notes, *invalid]
         return recommender
 
     def value(self, option: Option) -> float | None:

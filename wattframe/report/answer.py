@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -96,8 +95,9 @@ def answer_of(
         min_vmaf = tuned.min_vmaf
     else:
         tuned = None
-    nothing_valid = all(option.validity for option in options)
-    recommend = partial(_recommend, options, Constraints(min_vmaf=min_vmaf), nothing_valid)
+    valid = [option for option in options if not option.validity]
+    constraints = Constraints(min_vmaf=min_vmaf)
+    recommend = partial(_recommend, valid or options, constraints)
     result = recommend("energy")
     objective = "energy" if tuned is None else tuned.objective
     front = tuple(point.scenario for point in result.front)
@@ -110,20 +110,18 @@ def answer_of(
         against = None
     scenario = next(s for s in run.scenarios if s.name == choice.scenario)
     # beside a choice that is not valid, what else is least is asked of all as well
-    recommend = partial(_recommend, options, Constraints(min_vmaf=min_vmaf), bool(choice.validity))
+    recommend = partial(_recommend, options if choice.validity else valid, constraints)
     basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
     if tuned is not None:
         basis = [tuned.basis]
     elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
     # the table says in words why a scenario is not reliable
-    notes = [note.partition(", not valid:")[0] for note in given.notes]
-    left_out: Counter[str] = Counter()
-    for why, count in result.left_out.items():
-        left_out["not reliable" if why.startswith("not valid:") else why] += count
-    notes += [f"left out {count}: {why}" for why, count in left_out.items()]
+    notes = [*given.notes, *(text for text, _ in given.invalid_repeats)]
+    left_out = {"not reliable": len(options) - len(valid) if valid else 0, **result.left_out}
+    notes += [f"left out {count}: {why}" for why, count in left_out.items() if count]
     return Answer(
-        sentence="Not reliable: " * (nothing_valid or bool(choice.validity))
+        sentence="Not reliable: " * bool(choice.validity)
         + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *notes])}.",
         doubts=tuple(doubts(choice.validity)),
@@ -140,10 +138,8 @@ def answer_of(
     )
 
 
-def _recommend(
-    options: Sequence[Option], constraints: Constraints, accept_invalid: bool, objective: str
-) -> Recommendation:
-    return TranscodingRecommender(objective, constraints, accept_invalid=accept_invalid).recommend(options)
+def _recommend(options: Sequence[Option], constraints: Constraints, objective: str) -> Recommendation:
+    return TranscodingRecommender(objective, constraints, accept_invalid=True).recommend(options)
 
 
 def _chosen(options: Sequence[Option], result: Recommendation) -> Option | None:

@@ -105,7 +105,7 @@ def test_repeats_that_are_not_valid_are_not_averaged() -> None:
     a, b = found.options
     assert (a.energy_joules_per_video_second, a.validity) == (10.0, ())
     assert b.validity == ("throttled",)
-    assert found.notes == ["a: 1 of 2 repeats left out, not valid: energy_lost"]
+    assert found.invalid_repeats == [("a: 1 of 2 repeats left out", "energy_lost")]
     (a, _) = options_of(_run(*scenarios), accept_invalid=True).options
     assert (a.energy_joules_per_video_second, a.validity) == (7.5, ("energy_lost",))
 
