@@ -8,6 +8,7 @@ returns None where the document has another shape.
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,11 +29,14 @@ __all__ = [
     "from_json",
     "from_table",
     "from_xml",
+    "is_hole",
     "unix_seconds",
 ]
 
 SeriesKind = Literal["price", "carbon"]
 _PER_MWH, _PENCE = 1e-3, 1e-2
+_LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "unix_seconds")
+"""Where the documents of providers have their values."""
 _CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
 """What the columns of European providers call the clock on the wall, summer time included."""
 
@@ -70,6 +74,11 @@ def _prices(
     factor: float = _PER_MWH,
 ) -> Readings:
     return Readings("price", provider, list(rows), zone, currency=currency, factor=factor)
+
+
+def is_hole(text: object) -> bool:
+    """Whether a cell says that there is no value."""
+    return text is None or str(text).strip(" -").casefold() in ("", "n/e", "n/a", "nan", "null", "none")
 
 
 class TableRow(NamedTuple):
@@ -122,7 +131,9 @@ class Asked(Struct, frozen=True):
 
 
 def from_json(document: Any, asked: Asked) -> Readings | None:
-    """What a JSON document of a provider says."""
+    """What a JSON document of a provider says; of an answer without a value its rows are empty."""
+    if document == {} or (isinstance(document, dict) and [] in map(document.get, _LISTS)):
+        return Readings("price", "", [])
     shapes = (_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus)
     try:
         return next(filter(None, (shape(document, asked) for shape in shapes)), None)
@@ -280,15 +291,16 @@ def from_xml(text: str, asked: Asked) -> Readings | None:
             continue
         unit = f"{one.findtext('currency_Unit.name')}/{one.findtext('price_Measure_Unit.name')}"
         currencies[_per_mwh(unit, check)] = None
+        repeated = one.findtext("curveType") != "A01"
         for period in one.findall("Period"):
-            rows += _period(period, f"TimeSeries {number}", asked)
+            rows += _period(period, repeated, f"TimeSeries {number}", asked)
     if len(currencies) > 1:
         raise check.error(f"expected one currency, found {', '.join(currencies)}", "currency_Unit.name")
     return _prices("ENTSO-E", rows, next(iter(currencies), None), zone)
 
 
-def _period(period: Any, place: str, asked: Asked) -> Iterator[Reading]:
-    """A position that is left out has the price of the one before it (curve type A03)."""
+def _period(period: Any, repeated: bool, place: str, asked: Asked) -> Iterator[Reading]:
+    """A position that is left out has the price of the one before it (curve type A03), where ``repeated``."""
     start, end = (
         asked.moment(period.findtext(f"timeInterval/{name}"), f"{place}, {name}") for name in ("start", "end")
     )
@@ -299,9 +311,12 @@ def _period(period: Any, place: str, asked: Asked) -> Iterator[Reading]:
     points = sorted(
         (int(p.findtext("position")), p.findtext("price.amount")) for p in period.findall("Point")
     )
-    ends = [start + (position - 1) * step for position, _ in points[1:]] + [end]
-    for (position, amount), until in zip(points, ends, strict=True):
-        yield Reading(start + (position - 1) * step, until, amount, f"{place}, Point {position}")
+    edges = [start + (position - 1) * step for position, _ in points] + [end]
+    for (position, amount), (since, until) in zip(points, itertools.pairwise(edges), strict=True):
+        point = f"{place}, Point {position}"
+        if not start <= since < until:
+            raise asked.check.error("expected each position once and within the period", point)
+        yield Reading(since, until if repeated else since + step, amount, point)
 
 
 def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -> Readings | None:
@@ -320,8 +335,12 @@ def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -
         return _entsoe_table(column, time, rows, local, asked)
     if time.startswith("Delivery"):
         areas = {
-            match[1]: match[0] for name in columns if (match := re.fullmatch(r"(\S+) \(([A-Z]{3})\)", name))
+            match[1]: match[0]
+            for name in columns
+            if (match := re.fullmatch(r"(\S+)(?: Price)? \([A-Z]{3}\)", name))
         }
+        if not areas:
+            return None
         zone = asked.chosen(list(areas))
         return _prices("Nord Pool", local.readings(rows, time, areas[zone]), areas[zone][-4:-1], zone)
     actual = column(r"^actual carbon intensity")
@@ -393,7 +412,7 @@ class _LocalClock:
             if moment <= before and fold is None:
                 moment = self._unix(clock, 1)
             shown = datetime.datetime.fromtimestamp(moment, self._zone).replace(tzinfo=None)
-            if shown != clock and text.strip(" -") in ("", "n/e", "N/A"):
+            if shown != clock and is_hole(text):
                 # the hour that is skipped in spring, which some list without a value
                 continue
             if moment <= before or shown != clock:

@@ -30,6 +30,7 @@ from advisor.cost.tariffs.provider_files import (
     from_json,
     from_table,
     from_xml,
+    is_hole,
     unix_seconds,
 )
 from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
@@ -43,6 +44,17 @@ _BASES = ("direct", "lifecycle")
 """What providers give; a series of the operator's own is of the basis that he says."""
 _OWN = ""
 """Provider of the operator's own files."""
+_APART = r"'\u2019\s"
+"""What parts thousands beside the mark that is no decimal mark."""
+_DECIMALS = re.compile(
+    rf"\s*[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))\s*"
+)
+"""A number in which the mark cannot part thousands."""
+_NUMBERS = {
+    mark: re.compile(rf"\s*([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}{_APART}]\d{{3}})+)(?:[{mark}](\d+))?\s*")
+    for mark, apart in ((",", "."), (".", ","))
+}
+"""Sign, whole and fraction of a number, by its decimal mark."""
 
 
 def series_paths(folder: Path, names: str | Sequence[str]) -> list[Path]:
@@ -92,25 +104,29 @@ def read_series(
     values: list[tuple[Reading, float | None]] = []
     cells = [replace(check, subject=path, lines={}) for path in paths]
     parsed = [
-        _parse(path, quantity, Asked(cell, zone, basis, with_vat))
+        (cell, _parse(path, quantity, Asked(cell, zone, basis, with_vat)))
         for path, cell in zip(paths, cells, strict=True)
     ]
-    first = parsed[0]
-    for cell, given in zip(cells, parsed, strict=True):
+    # a provider may have had nothing on one of the days that it was asked for
+    parsed = [(cell, given) for cell, given in parsed if given.rows]
+    subject = paths[0] if len(paths) == 1 else paths[0].parent
+    if not parsed:
+        raise PricingError("expected values, found none", subject=subject)
+    first = parsed[0][1]
+    for cell, given in parsed:
         if (given.provider, given.currency, given.zone) != (first.provider, first.currency, first.zone):
-            raise cell.error(f"expected provider, currency and zone of {paths[0]}")
+            raise cell.error(f"expected provider, currency and zone of {parsed[0][0].subject}")
         cell = replace(cell, currency=given.currency or cell.currency)
         negative = allow_negative or given.provider != _OWN
         values += [(row, _value(row, given, cell, negative)) for row in given.rows]
-    subject = paths[0] if len(paths) == 1 else paths[0].parent
-    if not values:
-        raise PricingError("expected values, found none", subject=subject)
     if quantity == "carbon":
         # an hour of a grid may be that clean, all of them are not
         highest = max(value or 0.0 for _, value in values)
         replace(check, subject=subject, lines={}).grams(highest, "carbon_grams_per_kwh")
     try:
-        series = _steps(values, hold_seconds, in_order=first.provider == _OWN)
+        series = _steps(
+            values, hold_seconds, in_order=first.provider == _OWN, are_revised=quantity == "carbon"
+        )
     except PricingError as exc:
         raise PricingError(exc.problem, subject=subject, field=exc.field) from None
     source = ", ".join(filter(None, (first.provider, first.zone))) or str(subject)
@@ -133,9 +149,9 @@ def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
         readings = from_table(columns, rows, asked) or _own_table(columns, rows, quantity, check)
     if readings is None:
         raise check.error("expected a format of a provider that is known, or timestamp and value as CSV")
-    if readings.quantity != quantity:
+    if readings.rows and readings.quantity != quantity:
         raise check.error(f"expected a series of {quantity}, found one of {readings.quantity}")
-    if zone not in (None, readings.zone):
+    if readings.rows and zone not in (None, readings.zone):
         raise check.error(f"expected {zone}, found {readings.zone or 'a file without zones'}", "zone")
     if basis in _BASES and readings.basis not in (None, basis):
         raise check.error(f"expected {basis} intensities, found {readings.basis} ones")
@@ -157,7 +173,7 @@ def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
-    rows = []
+    rows: list[tuple[int, list[str]]] = []
     for line, cells in table[1:]:
         if not any(cell.strip() for cell in cells):
             continue
@@ -166,10 +182,33 @@ def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
             comma = delimiter == "," and len(cells) > len(columns)
             hint = " (a decimal comma needs a semicolon between the cells)" if comma else ""
             raise check.error(problem + hint, f"line {line}")
-        # where the comma is not what parts the cells, it is a decimal comma
-        texts = cells if delimiter == "," else [cell.replace(",", ".") for cell in cells]
-        rows.append(TableRow(line, dict(zip(columns, texts, strict=True))))
-    return columns, rows
+        rows.append((line, cells))
+    texts = [_plain_numbers(column, delimiter) for column in zip(*(cells for _, cells in rows), strict=True)]
+    return columns, [
+        TableRow(line, dict(zip(columns, cells, strict=True)))
+        for (line, _), cells in zip(rows, zip(*texts, strict=True), strict=True)
+    ]
+
+
+def _plain_numbers(column: Sequence[str], delimiter: str) -> Sequence[str]:
+    """The numbers of a column with a decimal point and nothing between thousands; other texts as they are.
+
+    A number in which a mark cannot part thousands tells which is the decimal mark of all. Where none does, a
+    comma that does not part the cells is one.
+
+    >>> _plain_numbers(["1.030", "932,5"], ";"), _plain_numbers(["1,030", "932.5"], ",")
+    (['1030', '932.5'], ['1030', '932.5'])
+    """
+    told = next(filter(None, map(_DECIMALS.fullmatch, column)), None)
+    if told is None:
+        return column if delimiter == "," else [cell.replace(",", ".") for cell in column]
+    pattern = _NUMBERS[told[1] or told[2]]
+    return [_plain_number(match) if (match := pattern.fullmatch(cell)) else cell for cell in column]
+
+
+def _plain_number(match: re.Match[str]) -> str:
+    sign, whole, fraction = match.groups()
+    return ("-" if sign else "") + re.sub(r"\D", "", whole) + (f".{fraction}" if fraction else "")
 
 
 def _own_table(
@@ -198,7 +237,7 @@ def _own_table(
 def _value(row: Reading, given: Readings, check: Checker, allow_negative: bool) -> float | None:
     """A value per kWh; None is a hole."""
     value = row.value.strip() if isinstance(row.value, str) else row.value
-    if value in (None, "", "-", "n/e", "N/A"):
+    if is_hole(value):
         return None
     if given.quantity == "carbon":
         grams: float = check.convert(value, Grams, row.place)
@@ -209,9 +248,16 @@ def _value(row: Reading, given: Readings, check: Checker, allow_negative: bool) 
 
 
 def _steps(
-    values: Sequence[tuple[Reading, float | None]], hold_seconds: float | None, in_order: bool
+    values: Sequence[tuple[Reading, float | None]],
+    hold_seconds: float | None,
+    in_order: bool,
+    are_revised: bool,
 ) -> StepSeries:
-    """A step for each reading; a hole where one ends before the next begins."""
+    """A step for each reading; a hole where one ends before the next begins.
+
+    Of several for one moment what was measured goes before what was not, then the later one where
+    ``are_revised``; else they are to be equal.
+    """
     if in_order:
         return StepSeries.of([row.start for row, _ in values], [value for _, value in values], hold_seconds)
     # pages of an API overlap
@@ -222,7 +268,7 @@ def _steps(
             steps.append((row, value))
         elif value is None or (row.provisional and former_value is not None and not before.provisional):
             continue
-        elif former_value is None or before.provisional:
+        elif former_value is None or before.provisional or are_revised:
             steps[-1] = (row, value)
         elif value != former_value:
             moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -146,10 +147,12 @@ def nord_pool_json(folder: Path, steps: list[Step]) -> None:
 
 def nord_pool_csv(folder: Path, steps: list[Step]) -> None:
     """Semicolons and decimal commas, by the clock on the wall."""
-    lines = ["Delivery Start (CET);Delivery End (CET);SE3 (SEK)"]
+    lines = ["Delivery Start (CET);Delivery End (CET);SE3 Price (SEK)"]
     for s in steps:
         start, end = (wall(m, "%d.%m.%Y %H:%M:%S") for m in (s.start, s.start + s.seconds))
-        lines.append(f"{start};{end};{decimal(s.value, ',')}")
+        # as the Swedish and the Slovene locale write it, beyond a thousand in groups
+        value = f"{float(s.value):,.2f}".translate(str.maketrans(",.-", ".,\u2212"))
+        lines.append(f"{start};{end};{value}")
     (folder / "prices.csv").write_text("\ufeff" + "\r\n".join(lines) + "\r\n", newline="")
 
 
@@ -218,7 +221,7 @@ def tariff_of(folder: Path) -> Path:
 @pytest.mark.parametrize("provider", PRICES)
 def test_a_year_of_prices(tmp_path: Path, provider: str) -> None:
     write, seconds, currency, per_kwh = PRICES[provider]
-    steps = year(seconds, -20_000, 90_000)
+    steps = year(seconds, -20_000, 190_000)
     write(tmp_path, steps)
     scenario, watts = used(steps)
     cost = CostModel(tariff=tariff_of(tmp_path), currency=currency).price(scenario)
@@ -324,7 +327,7 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"data": []}', "expected a format of a provider that is known"),
+        ('{"data": 1}', "expected a format of a provider that is known"),
         ("[1, 2]", "expected a format of a provider that is known"),
         ("{", "expected JSON"),
         ('{"data": [{"marketprice": 1, "unit": "Eur/GWh"}]}', "unit: expected a price per MWh"),
@@ -400,18 +403,6 @@ def test_an_hour_without_an_intensity_is_a_hole(tmp_path: Path) -> None:
     assert [value_at(carbon, START + 3600 * i) for i in range(3)] == values
 
 
-def test_a_price_for_each_way_of_paying_is_read_once(tmp_path: Path) -> None:
-    """Octopus lists variable tariffs twice, and leaves the end of the last price open."""
-    path = tmp_path / "prices.json"
-    entry = {"value_exc_vat": 20.0, "value_inc_vat": 21.0, "valid_to": None, "valid_from": iso(START)}
-    ways = [("DIRECT_DEBIT", 21.0), ("NON_DIRECT_DEBIT", 23.0)]
-    results = [{**entry, "value_inc_vat": value, "payment_method": way} for way, value in ways]
-    path.write_text(json.dumps({"results": results}))
-    (tmp_path / "tariff.yaml").write_text("series: prices.json\nhold_seconds: 86400\n")
-    prices = read_tariff(tmp_path / "tariff.yaml").schedule
-    assert value_at(prices, START + 3600) == pytest.approx(0.21)
-
-
 def test_one_row_of_a_year_holds_as_long_as_it_is_told_to(tmp_path: Path) -> None:
     """Electricity Maps' yearly tables have one row, which says nothing of its end."""
     electricity_maps_csv(tmp_path, [Step(START, 0, Fraction(200))])
@@ -421,12 +412,16 @@ def test_one_row_of_a_year_holds_as_long_as_it_is_told_to(tmp_path: Path) -> Non
     assert [value_at(carbon, START + day * 86400) for day in (0, 364, 365)] == [200, 200, None]
 
 
-def test_a_page_without_data_is_named(tmp_path: Path) -> None:
-    """UK Carbon Intensity answers {} with success past its forecast."""
-    path = tmp_path / "carbon.json"
-    path.write_text("{}")
-    with pytest.raises(PricingError, match=r"carbon\.json: expected a format of a provider"):
-        read_series([path], "carbon", Checker())
+@pytest.mark.parametrize("empty", ["{}", '{"data": []}', '{"count": 0, "next": null, "results": []}'])
+def test_a_page_without_data_takes_nothing_from_the_others(tmp_path: Path, empty: str) -> None:
+    """UK Carbon Intensity answers so with success past its forecast; alone it is no series."""
+    pages = [tmp_path / "0.json", tmp_path / "1.json"]
+    pages[0].write_text(empty)
+    uk_json(tmp_path, [Step(START, 1800, Fraction(90))])
+    (tmp_path / "carbon.json").rename(pages[1])
+    assert value_at(read_series(pages, "carbon", Checker()).schedule, START) == 90
+    with pytest.raises(PricingError, match=r"0\.json: expected values, found none"):
+        read_series(pages[:1], "carbon", Checker())
 
 
 def test_a_page_that_knows_more_fills_what_another_left_open(tmp_path: Path) -> None:
@@ -436,6 +431,66 @@ def test_a_page_that_knows_more_fills_what_another_left_open(tmp_path: Path) -> 
         (tmp_path / f"{number}.json").write_text(json.dumps({"zone": "BE", "history": entries}))
     carbon = read_series(sorted(tmp_path.iterdir()), "carbon", Checker()).schedule
     assert [value_at(carbon, START + 3600 * i) for i in range(2)] == [300, 200]
+
+
+NUMBERS: list[tuple[str, list[float | None]]] = [
+    # the decimal mark is told by another number of the column
+    ("timestamp;price_per_kwh\n0;1.030\n3600;932,5\n", [1030, 932.5]),
+    ("timestamp;price_per_kwh\n0;1\u202f030,25\n3600;1'030,5\n", [1030.25, 1030.5]),
+    ("timestamp\tprice_per_kwh\n0\t1,030\n3600\t932.5\n", [1030, 932.5]),
+    ('timestamp,price_per_kwh\n0,"1,030.25"\n3600,932\n', [1030.25, 932]),
+    ('timestamp,price_per_kwh\n0,"0,310"\n3600,"1,31"\n', [0.31, 1.31]),
+    # where none tells it, a point is one, and so is a comma that does not part the cells
+    ("timestamp;price_per_kwh\n0;1.030\n3600;9.325\n", [1.03, 9.325]),
+    ("timestamp;price_per_kwh\n0;1,030\n3600;9,325\n", [1.03, 9.325]),
+    ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
+    ("timestamp,price_per_kwh\n0,0.1\n3600,NaN\n", [0.1, None]),
+]
+
+
+@pytest.mark.parametrize(("text", "prices"), NUMBERS)
+def test_numbers_of_any_locale_are_read_as_they_are_meant(
+    tmp_path: Path, text: str, prices: list[float | None]
+) -> None:
+    (tmp_path / "prices.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "tariff.yaml").write_text("{series: prices.csv, allow_negative: true}")
+    schedule = read_tariff(tmp_path / "tariff.yaml", Checker(currency="KRW")).schedule
+    assert [value_at(schedule, 0), value_at(schedule, 3600)] == prices
+
+
+def test_a_comma_that_may_part_thousands_or_decimals_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text('timestamp,price_per_kwh\n0,"1,030"\n3600,932\n')
+    with pytest.raises(PricingError, match="line 2, price_per_kwh: expected a number, found '1,030'"):
+        read_tariff(tmp_path / "prices.csv")
+
+
+@pytest.mark.parametrize(
+    ("curve", "positions", "prices"),
+    [("A01", (1, 2, 4), [0.01, 0.02, None, 0.04]), ("A03", (1, 2, 4), [0.01, 0.02, 0.02, 0.04])],
+)
+def test_a_position_that_is_left_out_is_a_hole_unless_the_curve_repeats(
+    tmp_path: Path, curve: str, positions: tuple[int, ...], prices: list[float | None]
+) -> None:
+    """Before October 2024 all were of blocks of one size (A01), and what was missing was missing."""
+    points = "".join(
+        f"<Point><position>{p}</position><price.amount>{10 * p}</price.amount></Point>" for p in positions
+    )
+    series = entsoe_series(0, "EUR", "BG", 1, 1, 1, 1)
+    series = re.sub("<Point>.*</Point>", points, series).replace(
+        "<Period>", f"<curveType>{curve}</curveType><Period>"
+    )
+    (tmp_path / "prices.xml").write_text(entsoe_document(series))
+    schedule = read_tariff(tmp_path / "prices.xml", Checker(currency="EUR")).schedule
+    start = datetime.datetime(2025, 10, 1, 22, tzinfo=UTC).timestamp()
+    assert [value_at(schedule, start + 3600 * hour) for hour in range(4)] == prices
+
+
+@pytest.mark.parametrize("position", [1, 3])
+def test_a_position_given_twice_or_beyond_its_period_is_refused(tmp_path: Path, position: int) -> None:
+    series = entsoe_series(0, "EUR", "BG", 10, 20).replace("<position>2<", f"<position>{position}<")
+    (tmp_path / "prices.xml").write_text(entsoe_document(series))
+    with pytest.raises(PricingError, match=f"Point {position}: expected each position once and within"):
+        read_tariff(tmp_path / "prices.xml", Checker(currency="EUR"))
 
 
 def test_intraday_auctions_are_another_market(tmp_path: Path) -> None:
@@ -647,6 +702,16 @@ def test_what_was_measured_goes_before_its_forecast(tmp_path: Path, measured_fir
     start = datetime.datetime(2025, 7, 1, tzinfo=UTC).timestamp()
     later = 70 if measured_first else 80
     assert [value_at(carbon, start + 3600 * hour) for hour in range(2)] == [95, later]
+
+
+def test_an_intensity_that_was_revised_is_the_later_one(tmp_path: Path) -> None:
+    """UK Carbon Intensity lists 19 April 2021, 19:00 twice, and revises for a day what was measured."""
+    uk_json(
+        tmp_path,
+        [Step(START, 1800, Fraction(1)), *(Step(START + 1800, 1800, Fraction(g)) for g in (210, 220))],
+    )
+    carbon = read_series([tmp_path / "carbon.json"], "carbon", Checker()).schedule
+    assert value_at(carbon, START + 1800) == 220
 
 
 def test_an_estimate_gives_way_to_what_was_measured(tmp_path: Path) -> None:

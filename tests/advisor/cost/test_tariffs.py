@@ -402,7 +402,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
             "line 2, tiers: expected each up_to_kwh above the one before it",
         ),
         ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
-        ("t.json", "{}", "expected a format of a provider that is known"),
+        ("t.json", "[]", "expected a format of a provider that is known"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(
