@@ -79,7 +79,7 @@ class Option(Checked, frozen=True, kw_only=True):
     shared_noise_ratio: Quantity = 0.0
     repeats: int = 1
     family: str = ""
-    """Encoder, preset and resolution: what one curve of quality over bitrate is made of."""
+    """Encoder, preset, resolution and the like: what one curve of quality over bitrate is made of."""
     validity: tuple[str, ...] = ()
     """Why its figures should not be trusted; such an option is left out unless it is asked for."""
 

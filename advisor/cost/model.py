@@ -240,8 +240,12 @@ class CostModel:
 
         cost, planned = at(self.prices), self.planned()
         plan = cost if planned is self else at(planned.prices)
+        reasons = cost.missing_by_figure | {
+            "monthly_projection": plan.missing_by_figure.get("monthly_projection")
+        }
         return replace(
             cost,
+            missing_by_figure={figure: codes for figure, codes in reasons.items() if codes},
             monthly_projection=plan.monthly_projection,
             planned_cost_per_stream_hour=plan.cost_per_stream_hour,
             planned_co2_per_stream_hour_kg=plan.co2_per_stream_hour_kg,

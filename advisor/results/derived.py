@@ -502,7 +502,8 @@ def _representative(group: Sequence[Scenario]) -> Scenario:
 
 _SETTINGS = (
     *("type", "bitrate", "crf", "resolution", "fps"),
-    *("encoder", "encoder_type", "preset", "threads", "viewers"),
+    *("encoder", "encoder_type", "preset", "threads", "viewers", "filters", "pixel_format", "passes"),
+    *("audio", "audio_bitrate", "hardware_decoding"),
 )
 
 
@@ -511,6 +512,7 @@ def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[objec
     source = scenario.input
     settings = {
         **{name: getattr(scenario, name) for name in _SETTINGS},
+        "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
         "input": (source.name or source.path) if source else None,
     }

@@ -50,6 +50,18 @@ def test_what_is_not_valid_is_left_out_by_name(tmp_path: Path, capsys: pytest.Ca
     assert "left out 1: not valid: throttled" in capsys.readouterr().out
 
 
+def test_what_is_not_valid_is_on_no_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curves = [
+        _scenario(f"{preset}{crf}", 600, 90 - crf, preset=preset, crf=crf, bitrate=f"{9000 - 100 * crf}k")
+        for preset in ("fast", "slow")
+        for crf in (10, 15, 20, 25)
+    ]
+    curves[0] |= {"validity": ["throttled"]}
+    arguments = [*_folder(tmp_path, *curves), "--min-vmaf", "1"]
+    assert _asked(arguments, capsys)["encoder_differences"] == []
+    assert len(_asked([*arguments, "--accept-invalid"], capsys)["encoder_differences"]) == 1
+
+
 def test_the_headline_of_a_knee_says_that_it_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

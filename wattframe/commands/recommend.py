@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from advisor.advice.bjontegaard import pair_deltas
-from advisor.advice.configuration import Constraints, Option, Pick, Recommendation
+from advisor.advice.bjontegaard import PairDelta, pair_deltas
+from advisor.advice.configuration import Constraints, Pick, Recommendation
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
@@ -88,12 +88,13 @@ def recommend(
     for line in recommender.notes:
         note("recommend", line)
     answer = recommender.recommend()
+    differences = pair_deltas([o for o in recommender.options if accept_invalid or not o.validity])
     if json_:
         document: dict[str, Any] = msgspec.to_builtins(answer)
-        document["encoder_differences"] = msgspec.to_builtins(pair_deltas(recommender.options))
+        document["encoder_differences"] = msgspec.to_builtins(differences)
         print_json(document)
     else:
-        _print(answer, recommender.options)
+        _print(answer, differences)
     return code
 
 
@@ -139,7 +140,7 @@ _SHOWN = {
 """The values of the choice, and how each is shown."""
 
 
-def _print(answer: Recommendation, options: Sequence[Option]) -> None:
+def _print(answer: Recommendation, differences: Sequence[PairDelta]) -> None:
     out, choice = console(), answer.choice
     if choice is None:
         out.print(f"No choice: {answer.reason}")
@@ -175,7 +176,7 @@ def _print(answer: Recommendation, options: Sequence[Option]) -> None:
         out.print(f"Knee of the front: {answer.knee.scenario}")
     for run in answer.next_runs:
         out.print(f"Run next: {run.scenario} ({run.why})")
-    for pair in pair_deltas(options):
+    for pair in differences:
         parts = [
             f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the qualities"
             for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))

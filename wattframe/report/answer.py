@@ -121,8 +121,7 @@ def answer_of(
     left_out = {"not reliable": len(options) - len(valid) if valid else 0, **result.left_out}
     notes += [f"left out {count}: {why}" for why, count in left_out.items() if count]
     return Answer(
-        sentence="Not reliable: " * bool(choice.validity)
-        + _sentence(choice, against, objective),
+        sentence="Not reliable: " * bool(choice.validity) + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *notes])}.",
         doubts=tuple(doubts(choice.validity)),
         choice=choice,

@@ -163,6 +163,6 @@ def _spellings(name: str) -> Iterator[str]:
     yield re.sub(r"(?<=\d)-?[a-f]$", "", name)
     # in small letters "us-east" is half a provider's region and no zone of a country
     bidding_zone = re.fullmatch(r"([A-Z]{2})([-_(][A-Z][A-Za-z]+\d?\)?)+", name)
-    bidding_zone = bidding_zone or re.fullmatch(r"([A-Za-z]{2})\d", name)
+    bidding_zone = bidding_zone or re.fullmatch(r"([A-Za-z]{2})_?\d", name)
     if bidding_zone:
         yield bidding_zone[1]

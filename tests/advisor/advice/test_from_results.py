@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import advisor
+from advisor.advice.bjontegaard import pair_deltas
 from advisor.advice.from_results import options_of
 from advisor.cost.model import CostModel
 from advisor.cost.tariffs.tariff_files import read_tariff
@@ -79,6 +80,39 @@ def test_repeats_tell_the_noise_of_a_single_run() -> None:
     assert {o.noise_degrees for o in options.values()} == {4}
     assert options["a"].energy_joules_per_video_second == pytest.approx(1000 / 60)
     assert (options["a"].repeats, options["once"].repeats) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"encoder_options": {"tune": "grain"}},
+        {"filters": "hqdn3d"},
+        {"pixel_format": "yuv420p10le"},
+        {"passes": 2},
+        {"audio": "aac"},
+        {"hardware_decoding": "vaapi"},
+    ],
+)
+def test_what_was_asked_of_the_encoder_in_another_way_is_no_repeat(settings: dict[str, Any]) -> None:
+    run = _run(_scenario("plain", 600.0), _scenario("other", 1200.0, preset="plain", **settings))
+    joules = {o.scenario: o.energy_joules_per_video_second for o in options_of(run).options}
+    assert joules == {"plain": 10.0, "other": 20.0}
+
+
+def test_a_curve_is_of_one_way_to_encode() -> None:
+    """Twice the bitrate at equal quality with a grain tune: 100 % more, and no curve of both."""
+    scenarios = [
+        _scenario(
+            f"{tune}{crf}", 600.0 + crf, preset="fast", encoder="libx264", crf=crf, vmaf_score=100.0 - crf,
+            bitrate=f"{kbps * (2 if tune else 1)}k", encoder_options={"tune": tune} if tune else {},
+        )
+        for tune in ("", "grain")
+        for crf, kbps in ((10, 4000), (15, 3000), (20, 2000), (25, 1000))
+    ]  # fmt: skip
+    (pair,) = pair_deltas(options_of(_run(*scenarios)).options)
+    assert (pair.reference, pair.test) == ("libx264 fast 1280x720", "libx264 fast 1280x720 tune=grain")
+    assert pair.bd_rate is not None
+    assert pair.bd_rate.ratio == pytest.approx(1.0)
 
 
 def test_without_repeats_a_run_may_be_off_by_five_percent_and_a_short_one_by_a_quarter() -> None:
