@@ -267,7 +267,9 @@ def _averaged(measured: Sequence[_Measured], prices: PriceInputs, noise: Mapping
     """The mean of repeats, under the name of the newest."""
     options = [_of_scenario(m.run, m.scenario, prices) for m in measured]
     newest = max(range(len(options)), key=lambda i: measured[i].scenario.start_time or 0.0)
-    means = {name: _if_all(statistics.fmean, [getattr(o, name) for o in options]) for name in VALUES}
+    # repeats make the same pictures, so that scoring one of them is enough
+    known = {name: [v for o in options if (v := getattr(o, name)) is not None] for name in VALUES}
+    means = {name: statistics.fmean(values) if values else None for name, values in known.items()}
     single = noise[is_short(measured[newest].scenario)]
     stated = max((m.scenario.power.uncertainty_ratio or 0.0) if m.scenario.power else 0.0 for m in measured)
     repeated = single.ratio / math.sqrt(len(options))

@@ -374,13 +374,11 @@ class TranscodingRecommender:
 
 def _weights(objective: str | Mapping[str, float]) -> dict[str, float]:
     given_weights = {objective: 1.0} if isinstance(objective, str) else objective
-    weights: dict[str, float] = checked(given_weights, dict[str, Positive], field="objective")
-    for name in weights:
+    weights: dict[str, Any] = checked(given_weights, dict[str, Any], field="objective")
+    for name in weights or ("none",):
         if name not in OBJECTIVES:
             raise InputError(f"expected one of {', '.join(OBJECTIVES)}, got {name!r}", subject="objective")
-    if not weights:
-        raise InputError(f"expected one of {', '.join(OBJECTIVES)}", subject="objective")
-    return weights
+    return {name: checked(weight, Positive, field=f"objective.{name}") for name, weight in weights.items()}
 
 
 def _next_run(option: Option, why: str, gain: float | None) -> NextRun:

@@ -17,6 +17,7 @@ def results(tmp_path: Path) -> Path:
     known = Scenario(
         name='a, "b"\nc',
         encoder="libx264",
+        encoder_options={"tune": "grain", "g": "48"},
         bitrate="1000k,500k",
         duration=10.0,
         power=Power(tier="measured", mean_watts=36.0, total_energy_joules=360.0),
@@ -38,7 +39,7 @@ def test_a_csv_file_has_one_row_a_scenario(results: Path, capsys: pytest.Capture
     assert (known["scenario"], known["hardware_id"]) == ('a, "b"\nc', "h")
     assert float(known["energy_joules_per_video_second"]) == pytest.approx(6.0)  # 360 J / 60 s
     assert float(known["asked_bitrate_kbps"]) == pytest.approx(1500.0)
-    assert known["validity"] == "steal; thermal"
+    assert (known["validity"], known["encoder_options"]) == ("steal; thermal", "tune=grain; g=48")
     assert (bare["scenario"], bare["energy_joules"], bare["vmaf"]) == ("bare", "", "")
     assert f"2 rows written to {path}" in capsys.readouterr().err
 
@@ -51,6 +52,16 @@ def test_a_parquet_file_has_types_and_nulls(results: Path) -> None:
     kinds = {name: str(table.schema.field(name).type) for name in ("scenario", "repeat", "psnr_decibels")}
     assert kinds == {"scenario": "string", "repeat": "int64", "psnr_decibels": "double"}
     assert table["energy_joules"].to_pylist() == [360.0, None]
+
+
+def test_results_are_not_written_over_by_their_table(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = results.iterdir()
+    before = path.read_bytes()
+    assert main(["export", str(results), "--csv", str(path)]) == 2
+    assert "expected another file than the results" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def test_a_table_has_to_go_somewhere(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,11 @@ def export(
         raise InputError("expected --csv FILE or --parquet FILE", subject="export")
     problems: list[str] = []
     codes: list[int] = []
-    tables = _tables(named_paths(paths, results_option), problems, codes)
+    named = named_paths(paths, results_option)
+    for target in filter(None, (csv_, parquet)):
+        if target.exists() and any(map(target.samefile, result_files(named))):
+            raise InputError("expected another file than the results themselves", subject=target)
+    tables = _tables(named, problems, codes)
     first = next(tables, None)
     if first is None:
         raise InputError(problems[-1] if problems else "expected result files, found none")

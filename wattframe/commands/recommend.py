@@ -101,15 +101,14 @@ def recommend(
 def _objective(text: str) -> str | dict[str, float]:
     if "=" not in text:
         return text
-    weights: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        try:
-            weights[name.strip()] = float(value)
-        except ValueError as exc:
-            raise InputError(
-                f"expected weights like energy=1,bitrate=0.5, got {text!r}", subject="--objective"
-            ) from exc
+    parts = [part.partition("=") for part in text.split(",")]
+    try:
+        weights = {name.strip(): float(value) for name, _, value in parts}
+    except ValueError as exc:
+        problem = f"expected weights like energy=1,bitrate=0.5, got {text!r}"
+        raise InputError(problem, subject="--objective") from exc
+    if len(weights) < len(parts):
+        raise InputError(f"expected each objective once, got {text!r}", subject="--objective")
     return weights
 
 

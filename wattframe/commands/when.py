@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advisor.cost.checks import Checker
+from advisor.cost.checks import Checker, Positive, require_number
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.tariffs.provider_files import unix_seconds
@@ -39,6 +39,8 @@ def when(
     prices: PriceOptions,
 ) -> int:
     """The cheapest and the cleanest hours for a job, and what waiting for them saves."""
+    require_number(hours, Positive, field="--hours")
+    require_number(within, Positive, field="--within")
     model = regional_models("when", prices, one_region=True, defaults=()).models[0]
     kwh = None
     if mean_watts is not None:

@@ -82,6 +82,13 @@ def test_repeats_tell_the_noise_of_a_single_run() -> None:
     assert (options["a"].repeats, options["once"].repeats) == (3, 1)
 
 
+def test_repeats_of_which_one_was_scored_have_its_quality() -> None:
+    scores = (None, 91.0, None)
+    scenarios = [_scenario("a", 600.0, repeat=i + 1, vmaf_score=score) for i, score in enumerate(scores)]
+    (option,) = options_of(_run(*scenarios)).options
+    assert (option.vmaf, option.repeats) == (91.0, 3)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -110,7 +110,14 @@ def test_an_unknown_region_without_anything_near_says_how_countries_go() -> None
     ("written", "name"),
     [
         *(("DE", "DEU"), ("de", "DEU"), ("Germany", "DEU"), ("UK", "GBR"), ("south korea", "KOR")),
-        *(("SE3", "SWE"), ("DE-LU", "DEU"), ("IT_NORD", "ITA"), ("US-CAL-CISO", "USA"), ("NO2", "NOR")),
+        *(
+            ("SE3", "SWE"),
+            ("DE-LU", "DEU"),
+            ("IT_NORD", "ITA"),
+            ("SE_3", "SWE"),
+            ("US-CAL-CISO", "USA"),
+            ("NO2", "NOR"),
+        ),
         *(("DK-DK1", "DNK"), ("BZN|NO2", "NOR"), ("IE(SEM)", "IRL"), ("US-MIDA-PJM", "USA")),
         *(("se3", "SWE"), ("BZN|BE", "BEL"), ("aws/us-east-1", "us-east-1"), ("country/FR", "FRA")),
         *(("us-east-1a", "us-east-1"), ("us-central1-b", "us-central1"), ("West Europe", "westeurope")),

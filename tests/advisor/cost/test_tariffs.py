@@ -502,15 +502,18 @@ def test_decimal_commas_between_semicolons_are_read(tmp_path: Path) -> None:
 
 
 def test_a_hole_is_not_bridged_by_the_last_value() -> None:
-    """Hours, then ten days without a row: the value before them holds for its hour."""
+    """Hours, then ten days without a row: the value before them holds for its hour.
+
+    A run in them has no cost; what a month of it costs is known all the same, and lacks no reason.
+    """
     series = StepSeries.of([0, 3600, 7200, 867_600, 871_200], [1, 2, 3, 4, 5])
-    assert [value_at(series, moment) for moment in (7200, 10_799, 10_800, 867_599, 867_600)] == [
-        3,
-        3,
-        None,
-        None,
-        4,
-    ]
+    moments = (7200, 10_799, 10_800, 867_599, 867_600)
+    assert [value_at(series, moment) for moment in moments] == [3, 3, None, None, 4]
+    hour = {"start_time": 10_800.0, "duration": 3600.0, "power": {"mean_watts": 1000}}
+    cost = CostModel(tariff=series, cpu_cost_per_hour=0).price(hour)
+    assert cost.missing_by_figure["cost_total"] == ["outside_tariff"]
+    assert cost.monthly_projection == pytest.approx(730 * (1 + 2 + 3 + 4 + 5) / 5)
+    assert "monthly_projection" not in cost.missing_by_figure
 
 
 def test_months_and_years_of_their_own_length_are_no_holes() -> None:
