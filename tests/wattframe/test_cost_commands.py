@@ -274,9 +274,16 @@ def test_ownership_from_measured_scenarios(call: Any) -> None:
         (["--purchase-price", "1"], "mean_watts: expected the power in use"),
         (["--purchase-price", "1", "--mode", "cloud"], "No such option: --mode"),
         (["--purchase-price", "1", "--scenario", "720"], "--scenario: no finished scenario '720' in"),
-        (
-            ["--purchase-price", "1", "--mean-watts", "1", "--gpu-purchase-price", "1"],
-            "expected --gpu-mean-watts",
+        *(
+            (["--purchase-price", "1", "--mean-watts", "1", option, "1"], f"{option}: expected {needed}")
+            for option, needed in (
+                ("--gpu-purchase-price", "--gpu-mean-watts and --gpu-streams"),
+                ("--gpu-streams", "--gpu-purchase-price"),
+                ("--faster", "--slower and --delivery-cost-per-gb"),
+                ("--slower", "--faster"),
+                ("--cloud-streams", "--cloud-cost-per-hour"),
+                ("--viewers", "--delivery-cost-per-gb"),
+            )
         ),
     ],
 )

@@ -27,6 +27,17 @@ from wattframe.console import console, note, print_json, print_table, shown
 
 app = application()
 
+_NEEDS = {
+    "--gpu-purchase-price": ("--gpu-mean-watts", "--gpu-streams"),
+    "--gpu-mean-watts": ("--gpu-purchase-price",),
+    "--gpu-streams": ("--gpu-purchase-price",),
+    "--faster": ("--slower", "--delivery-cost-per-gb"),
+    "--slower": ("--faster",),
+    "--cloud-streams": ("--cloud-cost-per-hour",),
+    **dict.fromkeys(("--viewers", "--bitrate-kbps"), ("--delivery-cost-per-gb",)),
+}
+"""What an option does nothing without."""
+
 
 @app.command()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
@@ -62,14 +73,26 @@ def tco(
     prices: PriceOptions,
 ) -> int:
     """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
+    given = {
+        "--gpu-purchase-price": gpu_purchase_price,
+        "--gpu-mean-watts": gpu_mean_watts,
+        "--gpu-streams": gpu_streams,
+        "--faster": faster,
+        "--slower": slower,
+        "--cloud-cost-per-hour": cloud_cost_per_hour,
+        "--cloud-streams": cloud_streams,
+        "--viewers": viewers,
+        "--bitrate-kbps": bitrate_kbps,
+        "--delivery-cost-per-gb": delivery_cost_per_gb,
+    }
+    for option, needed in _NEEDS.items():
+        lacking = [name for name in needed if given[name] is None]
+        if given[option] is not None and lacking:
+            raise InputError(f"expected {' and '.join(lacking)} beside it", subject=option)
     regional = regional_models("tco", prices, defaults=("energy_cost_per_kwh",))
     runs, code = read_runs("tco", results) if results else ([], 0)
     gpu = None
-    if gpu_purchase_price is not None:
-        if gpu_mean_watts is None or gpu_streams is None:
-            raise InputError(
-                "expected --gpu-mean-watts and --gpu-streams beside it", subject="--gpu-purchase-price"
-            )
+    if gpu_purchase_price is not None and gpu_mean_watts is not None and gpu_streams is not None:
         gpu = Machine(
             purchase_price=gpu_purchase_price,
             lifetime_years=lifetime_years,
