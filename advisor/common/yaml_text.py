@@ -19,7 +19,7 @@ _MOST_BYTES = 2 << 20
 """Which take six seconds."""
 _MOST_WEIGHT = 32 << 20
 """Characters and values after aliases are written out: one document's worth of memory."""
-_MERGE = "tag:yaml.org,2002:merge"
+_MERGE, _BOOLEAN, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "bool", "str"))
 
 
 class YamlError(ValueError):
@@ -51,8 +51,8 @@ def parse_yaml(text: str | bytes) -> Any:
         It is no YAML, holds a tag that is not plain data, a key twice or an alias inside itself, or is
         larger than any configuration.
 
-    >>> parse_yaml("price_per_kwh: 0.21")
-    {'price_per_kwh': 0.21}
+    >>> parse_yaml("NO: {price_per_kwh: 0.21}")
+    {'NO': {'price_per_kwh': 0.21}}
     """
     return parse_yaml_lines(text)[0]
 
@@ -118,7 +118,10 @@ def _own(node: yaml.Node, line: int) -> int:
             raise YamlError("half of a surrogate pair", line)
         return len(node.value)
     if isinstance(node, yaml.MappingNode):
-        keys = (k for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE)
+        keys = [k for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE]
+        for key in keys:
+            # Norway: nobody names anything by a truth value
+            key.tag = _TEXT if key.tag == _BOOLEAN else key.tag
         twice = [name for (_, name), count in Counter((k.tag, k.value) for k in keys).items() if count > 1]
         if twice:
             raise YamlError(f"the key {twice[0][:40]!r} is there twice", line)

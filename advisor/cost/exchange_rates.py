@@ -67,6 +67,8 @@ def read_rates(path: str | os.PathLike[str]) -> Rates:
         currency_code(code, subject=path, field="rates"): check.convert(units, Positive, f"rates.{code}")
         for code, units in rates_file.rates.items()
     }
+    if per_base.get(base, 1) != 1:
+        raise check.error(f"expected 1, the base's own rate, found {per_base[base]:g}", f"rates.{base}")
     return Rates(base, rates_file.date, per_base, str(path))
 
 

@@ -17,7 +17,7 @@ from advisor.common.near import near
 from advisor.cost.checks import Checker, currency_code
 from advisor.cost.exchange_rates import Rates, converted, read_rates
 from advisor.cost.regions.region_files import read_regions
-from advisor.cost.regions.table import Region, countries, table
+from advisor.cost.regions.table import Region, table, written_names
 from advisor.cost.tariffs.schedule import Flat, Schedule
 from advisor.errors import PricingError, UnknownRegionError
 
@@ -65,12 +65,8 @@ class RegionalPricing:
         if operator_file is not None:
             check = Checker(None, self.currency, accept_unusual_prices, rates=self.rates)
             self._regions |= read_regions(operator_file, check)
-        self._names: dict[str, str] = {}
-        for code, country in countries().items():
-            written = (country.alpha_2, country.name, *country.also)
-            self._names |= {name.casefold(): code for name in written}
         # what the operator calls a region goes before what it may also be
-        self._names |= {region_name.casefold(): region_name for region_name in self._regions}
+        self._names = {**written_names(), **{name.casefold(): name for name in self._regions}}
 
     def names(self, provider: str | None = None) -> list[str]:
         """Every region known, or those of ``aws``, ``azure``, ``gcp``, ``country`` or ``operator``."""

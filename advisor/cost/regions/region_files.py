@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from advisor.common.near import near
 from advisor.cost.checks import Checker, Grams, Positive, Pue, currency_code, gather
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.regions.table import Region, table
+from advisor.cost.regions.table import Region, table, written_names
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import parse_tariff
@@ -82,6 +82,8 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
 def _base(name: str, spec: RegionSpec, known: dict[str, Region], check: Checker, field: str) -> Region:
     """What the entry starts from: the region of that name, or the one it says it is like."""
     like = spec.like if spec.like is not None else name
+    if spec.like is not None and like not in known:
+        like = written_names().get(like.casefold(), like)
     if spec.like is not None and like not in known:
         alike = near(like, known)
         raise check.error(f"no region {like!r}; near: {', '.join(alike) or 'none'}", f"{field}.like")

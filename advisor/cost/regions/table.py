@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 
-__all__ = ["Country", "Region", "countries", "table"]
+__all__ = ["Region", "table", "written_names"]
 
 
 class Region(Struct, frozen=True, kw_only=True):
@@ -39,14 +39,6 @@ class Region(Struct, frozen=True, kw_only=True):
         return flat_value(self.carbon)
 
 
-class Country(Struct, frozen=True):
-    """What a country is called besides its three letters."""
-
-    alpha_2: str
-    name: str
-    also: tuple[str, ...]
-
-
 @functools.cache
 def table() -> Mapping[str, Region]:
     """The regions that come with the package, by name."""
@@ -54,12 +46,15 @@ def table() -> Mapping[str, Region]:
 
 
 @functools.cache
-def countries() -> Mapping[str, Country]:
-    """The countries of the table by their three letters (ISO 3166)."""
-    return {
-        row["alpha_3"]: Country(row["alpha_2"], row["name"], tuple(filter(None, row["also"].split(";"))))
+def written_names() -> Mapping[str, str]:
+    """The region that each way to write it stands for, in small letters; a country by letters or name."""
+    names = {
+        written.casefold(): row["alpha_3"]
         for row in _rows("countries.csv")
+        for written in (row["alpha_2"], row["name"], *row["also"].split(";"))
+        if written
     }
+    return names | {name.casefold(): name for name in table()}
 
 
 def _rows(name: str) -> Iterable[dict[str, str]]:

@@ -12,7 +12,7 @@ import pytest
 import advisor
 from advisor import CostModel, RegionalPricing
 from advisor.cost.exchange_rates import Rates, read_rates
-from advisor.cost.regions.table import countries, table
+from advisor.cost.regions.table import table, written_names
 from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries, value_at
 from advisor.errors import PricingError, UnknownRegionError
 
@@ -151,8 +151,18 @@ def test_a_regions_tariff_has_its_standing_charge(tmp_path: Path) -> None:
 
 
 def test_every_country_has_two_letters_and_a_name() -> None:
-    assert set(countries()) == set(RegionalPricing().names("country"))
-    assert len({country.alpha_2 for country in countries().values()}) == 213
+    countries, names = RegionalPricing().names("country"), written_names()
+    assert {names[written] for written in names if len(written) == 2} == set(countries)
+    assert {names[written] for written in names if len(written) > 3} >= set(countries)
+
+
+def test_a_region_of_the_operator_may_be_called_as_norway_is(tmp_path: Path) -> None:
+    """YAML takes NO for a truth value; what it is like may be written as any region is."""
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions:\n  NO: {like: norway, price_per_kwh: 0.05}\n")
+    region = RegionalPricing(path).region("no")
+    assert (region.name, region.price_per_kwh) == ("NO", 0.05)
+    assert region.carbon_grams_per_kwh == table()["NOR"].carbon_grams_per_kwh
 
 
 def test_a_search_finds_a_country_with_its_regions() -> None:
@@ -312,6 +322,7 @@ def test_rates_have_a_day(tmp_path: Path) -> None:
         ("base: EUR\ndate: 2026-11-20T10:00:00Z\nrates: {USD: 1.25}", "line 2, date: expected date"),
         ("base: EUR\ndate: 2026-11-20", "rates: expected a value, found none"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "line 3, rates.USD: expected a number above 0"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {EUR: 2, USD: 1}", "line 3, rates.EUR: expected 1, the base's"),
         ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 1}\nas_of: x", "as_of: expected one of"),
         ("date: 2026-11-20\nrates: {USD: 1}", "base: expected a value, found none"),
