@@ -308,9 +308,12 @@ def _period(period: Any, repeated: bool, place: str, asked: Asked) -> Iterator[R
     if resolution is None:
         raise asked.check.error("expected a resolution such as PT15M", place)
     step = int(resolution[1]) * (60 if resolution[2] == "M" else 3600)
-    points = sorted(
-        (int(p.findtext("position")), p.findtext("price.amount")) for p in period.findall("Point")
-    )
+    try:
+        points = sorted(
+            (int(p.findtext("position")), p.findtext("price.amount", "")) for p in period.findall("Point")
+        )
+    except (TypeError, ValueError):
+        raise asked.check.error("expected a whole number as position of each Point", place) from None
     edges = [start + (position - 1) * step for position, _ in points] + [end]
     for (position, amount), (since, until) in zip(points, itertools.pairwise(edges), strict=True):
         point = f"{place}, Point {position}"
@@ -354,7 +357,7 @@ def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -
     if intensity is None:
         return None
     rows, place = _of_one_zone(rows, column("^zone id"), asked)
-    readings = list(local.readings(rows, time, intensity))
+    readings = list(local.readings(rows, time, intensity, estimated=column("^data estimated")))
     return Readings("carbon", "Electricity Maps", readings, place, basis)
 
 
@@ -398,9 +401,17 @@ class _LocalClock:
         self._zone, self._check = zone, check
 
     def readings(
-        self, rows: Sequence[TableRow], time: str, value: str, otherwise: str | None = None
+        self,
+        rows: Sequence[TableRow],
+        time: str,
+        value: str,
+        otherwise: str | None = None,
+        estimated: str | None = None,
     ) -> Iterator[Reading]:
-        """A reading for each row; ``time`` may hold a span, ``otherwise`` fills an empty ``value``."""
+        """A reading for each row; ``time`` may hold a span, ``otherwise`` fills an empty ``value``.
+
+        ``estimated`` is the column that says ``true`` of an estimate.
+        """
         before = float("-inf")
         for row in rows:
             place = f"line {row.line}, {value}"
@@ -408,6 +419,7 @@ class _LocalClock:
             clock, fold = self._parsed(start, f"line {row.line}, {time}")
             provisional = otherwise is not None and not row.cells[value]
             text = row.cells[otherwise if otherwise is not None and provisional else value]
+            provisional |= estimated is not None and row.cells[estimated].casefold() == "true"
             moment = self._unix(clock, fold or 0)
             if moment <= before and fold is None:
                 moment = self._unix(clock, 1)

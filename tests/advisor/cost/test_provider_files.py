@@ -491,6 +491,9 @@ def test_a_position_given_twice_or_beyond_its_period_is_refused(tmp_path: Path, 
     (tmp_path / "prices.xml").write_text(entsoe_document(series))
     with pytest.raises(PricingError, match=f"Point {position}: expected each position once and within"):
         read_tariff(tmp_path / "prices.xml", Checker(currency="EUR"))
+    (tmp_path / "prices.xml").write_text(entsoe_document(series.replace("<position>1</position>", "")))
+    with pytest.raises(PricingError, match="TimeSeries 1: expected a whole number as position"):
+        read_tariff(tmp_path / "prices.xml", Checker(currency="EUR"))
 
 
 def test_intraday_auctions_are_another_market(tmp_path: Path) -> None:
@@ -714,11 +717,16 @@ def test_an_intensity_that_was_revised_is_the_later_one(tmp_path: Path) -> None:
     assert value_at(carbon, START + 1800) == 220
 
 
-def test_an_estimate_gives_way_to_what_was_measured(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_an_estimate_gives_way_to_what_was_measured(tmp_path: Path, form: str) -> None:
     entry = {"datetime": "2025-01-01T00:00Z", "zone": "FR"}
     for number, (grams, estimated) in enumerate(((60, True), (48, False), (61, True))):
-        entries = [{**entry, "carbonIntensity": grams, "isEstimated": estimated}]
-        (tmp_path / f"{number}.json").write_text(json.dumps({"zone": "FR", "history": entries}))
+        text = "Datetime (UTC),Zone id,Carbon intensity gCO₂eq/kWh (Life cycle),Data estimated\n"
+        text += f"2025-01-01 00:00:00,FR,{grams},{str(estimated).lower()}\n"
+        if form == "json":
+            entries = [{**entry, "carbonIntensity": grams, "isEstimated": estimated}]
+            text = json.dumps({"zone": "FR", "history": entries})
+        (tmp_path / f"{number}.{form}").write_text(text)
     carbon = read_series(sorted(tmp_path.iterdir()), "carbon", Checker(), hold_seconds=3600).schedule
     assert value_at(carbon, datetime.datetime(2025, 1, 1, tzinfo=UTC).timestamp()) == 48
 
