@@ -46,12 +46,10 @@ _OWN = ""
 """Provider of the operator's own files."""
 _APART = r"'\u2019\s"
 """What parts thousands beside the mark that is no decimal mark."""
-_DECIMALS = re.compile(
-    rf"\s*[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))\s*"
-)
+_DECIMALS = re.compile(rf"[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))")
 """A number in which the mark cannot part thousands."""
 _NUMBERS = {
-    mark: re.compile(rf"\s*([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}{_APART}]\d{{3}})+)(?:[{mark}](\d+))?\s*")
+    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}{_APART}]\d{{3}})+)(?:[{mark}](\d+))?")
     for mark, apart in ((",", "."), (".", ","))
 }
 """Sign, whole and fraction of a number, by its decimal mark."""
@@ -199,6 +197,7 @@ def _plain_numbers(column: Sequence[str], delimiter: str) -> Sequence[str]:
     >>> _plain_numbers(["1.030", "932,5"], ";"), _plain_numbers(["1,030", "932.5"], ",")
     (['1030', '932.5'], ['1030', '932.5'])
     """
+    column = [cell.strip() for cell in column]
     told = next(filter(None, map(_DECIMALS.fullmatch, column)), None)
     if told is None:
         return column if delimiter == "," else [cell.replace(",", ".") for cell in column]
