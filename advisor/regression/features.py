@@ -48,6 +48,7 @@ class Case(Struct, frozen=True, kw_only=True):
     scenario: str
     hardware: str
     encoder: str
+    """With its options: other options are learned as another encoder."""
     video: str | None
     """The input's name: what is grouped in validation, and what a probe tells something about."""
     numbers: dict[str, float]
@@ -83,7 +84,7 @@ def case(scenario: Scenario, run: Run) -> Case:
         run_id=run.run_id,
         scenario=scenario.name,
         hardware=(run.host.hardware_id if run.host else None) or "unknown",
-        encoder=scenario.encoder or "unknown",
+        encoder=_encoder(scenario),
         video=(scenario.input.name or scenario.input.path) if scenario.input else None,
         numbers=numbers | dict(_content(scenario)),
         streams=stream_count(scenario),
@@ -91,6 +92,19 @@ def case(scenario: Scenario, run: Run) -> Case:
         targets=_targets(scenario, seconds),
         tier=scenario.power.tier if scenario.power else None,
     )
+
+
+def _encoder(scenario: Scenario) -> str:
+    """The encoder and what was asked beside its preset and quality: nothing tells what an option costs."""
+    asked = {
+        "pix_fmt": None if scenario.pixel_format == "yuv420p" else scenario.pixel_format,
+        "passes": scenario.passes,
+        "filters": scenario.filters,
+        "hwaccel": scenario.hardware_decoding,
+        **scenario.encoder_options,
+    }
+    options = (f"{name}={value}" for name, value in asked.items() if value not in (None, 1))
+    return " ".join((scenario.encoder or "unknown", *options))
 
 
 def _content(scenario: Scenario) -> Iterator[tuple[str, float]]:

@@ -44,6 +44,25 @@ def test_targets_are_per_second_of_video() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"passes": 2},
+        {"filters": "hqdn3d"},
+        {"pixel_format": "yuv420p10le"},
+        {"encoder_options": {"tune": "film"}},
+        {"hardware_decoding": "vaapi"},
+    ],
+)
+def test_what_is_asked_of_the_encoder_besides_makes_another_configuration(more: dict[str, Any]) -> None:
+    assert _case(**more).configuration != _case().configuration
+    assert _case(**more).encoder.startswith("libx264 ")
+
+
+def test_what_says_nothing_new_makes_none() -> None:
+    assert _case(passes=1, pixel_format="yuv420p", audio="copy").configuration == _case().configuration
+
+
 def test_a_failed_scenario_has_no_targets() -> None:
     assert _case(status="failed").targets == {}
 
