@@ -118,12 +118,15 @@ def _input_arguments(job: Job, source: Source | None) -> list[str]:
         return [*pace, "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
     decoding = [] if job.hardware_decoding is None else ["-hwaccel", job.hardware_decoding]
     loop = ["-stream_loop", "-1"] if source is None or source.loops else []
-    return [*pace, *decoding, *loop, "-i", file_url(name)]
+    # begun anew, where size or colours of the pictures change, the graph would begin its times anew
+    return ["-reinit_filter", "0", *pace, *decoding, *loop, "-i", file_url(name)]
 
 
 def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
     """One decode; times, filters and a change of frame rate before the split, sizes and uploads after it."""
-    common = [*_times(job, source), *([job.filters] if job.filters is not None else [])]
+    # pictures whose size changes get that of the first; all others pass as they are
+    common = [] if source is None else [f"scale=w={source.media.width}:h={source.media.height}"]
+    common += [*_times(job, source), *([job.filters] if job.filters is not None else [])]
     if job.fps is not None:
         common.append(f"fps={job.fps}")
     # where the encode ends is rounded to these: AVI's are whole frames
