@@ -119,6 +119,13 @@ def test_another_video_is_found_nowhere() -> None:
     )
 
 
+def test_a_film_that_runs_backwards_is_found_nowhere() -> None:
+    """Around the last frame some of it nearly meets what it was before."""
+    wide = np.random.default_rng(3).normal(0, 40, (48, 260)).cumsum(axis=1) / 4 + 128
+    film = np.stack([wide[:, n : n + 48] for n in range(100)]).clip(0, 255).astype(np.uint8)
+    assert shifted_by_pictures(film, film[::-1], Pairing("index", 0, np.arange(100)), 90) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("untagged", "limited"),
     [

@@ -155,11 +155,12 @@ def test_a_filter_that_does_not_fit_is_named(tmp_path: Path) -> None:
         ("yuv411p", 8, "422", False),
         ("gray", 8, "400", False),
         ("gbrp", 8, "444", True),
+        ("pal8", 8, "444", True),
         ("yuv420p12le", 12, "420", False),
     ],
 )
 def test_depth_and_chroma(tmp_path: Path, pixels: str, depth: int, chroma: str, rgb: bool) -> None:
-    found = probe(video(tmp_path, "a.mkv", "-pix_fmt", pixels, "-c:v", "ffv1"))
+    found = probe(video(tmp_path, "a.nut", "-pix_fmt", pixels, "-c:v", "rawvideo"))
     assert (found.depth, found.chroma, found.rgb) == (depth, chroma, rgb)
 
 
