@@ -11,6 +11,7 @@ import os
 import statistics
 import zlib
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 
 from msgspec import Struct
@@ -45,6 +46,12 @@ class Command(Struct, frozen=True):
     arguments: tuple[str, ...]
     targets: tuple[Target, ...]
     first_pass: tuple[str, ...] = ()
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether the first pass left something for the second; without, an older ffmpeg has none."""
+        logs = [target.pass_log for target in self.targets if target.pass_log is not None]
+        return all(any(f.stat().st_size for f in log.parent.glob(f"{escape(log.name)}*")) for log in logs)
 
 
 def commands(job: Job, *, ffmpeg: Path, folder: Path, source: Source | None = None) -> list[Command]:
