@@ -13,8 +13,9 @@ __all__ = ["reusable_command"]
 # what the runner adds in order to measure; -t and -stream_loop bound the encode
 _SWITCHES = {"-hide_banner", "-nostats", "-y", "-re"}
 _OPTIONS = {"-loglevel", "-progress", "-timelimit", "-stream_loop", "-t", "-rw_timeout", "-reinit_filter"}
-# one size, and times that go on from one turn of a loop to the next, and what keeps them in the output
-_LOOP_TIMES = re.compile(r"(scale=w=\d+:h=\d+,)?setpts='if\(isnan\(PREV_OUTPTS\)[^']*'(,settb=[0-9/]+)?")
+_ONE_SIZE = re.compile(r"(?<=\])scale=w=\d+:h=\d+,")
+# times that go on from one turn of a loop to the next, and what keeps them in the output
+_LOOP_TIMES = re.compile(r"setpts='if\(isnan\(PREV_OUTPTS\)[^']*'(,settb=[0-9/]+)?")
 _LOOP_OPTIONS = {"-fps_mode:v", "-enc_time_base:v"}
 
 
@@ -33,7 +34,7 @@ def reusable_command(arguments: Sequence[str]) -> str:
     ... ).partition(" -map ")[0])
     ffmpeg -i a.mp4 -filter_complex '[0:V:0]hqdn3d[o0]'
     """
-    measured = list(arguments[1:])
+    measured = [_ONE_SIZE.sub("", word) for word in arguments[1:]]
     once = [_LOOP_TIMES.sub("null", word).replace("]null,", "]") for word in measured]
     return shlex.join(["ffmpeg", *_kept(once, _OPTIONS if once == measured else _OPTIONS | _LOOP_OPTIONS)])
 
