@@ -132,7 +132,8 @@ def _input_arguments(job: Job, source: Source | None) -> list[str]:
 def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
     """One decode; times, filters and a change of frame rate before the split, sizes and uploads after it."""
     # pictures whose size changes get that of the first; all others pass as they are
-    common = [] if source is None else [f"scale=w={source.media.width}:h={source.media.height}"]
+    media = None if source is None else source.media
+    common = [f"scale=w={media.width}:h={media.height}"] if media is not None and media.width else []
     common += [*_times(job, source), *([job.filters] if job.filters is not None else [])]
     if job.fps is not None:
         common.append(f"fps={job.fps}")
