@@ -68,6 +68,16 @@ def test_as_many_frames_at_another_rate_are_paired_by_their_number() -> None:
     assert (retimed.rule, retimed.partners.tolist()) == ("index", list(range(50)))
 
 
+def test_frames_at_unequal_distances_may_be_paired_by_their_number() -> None:
+    """Where a variable rate begins again, two programs leave another gap."""
+    times = np.array([0.0, 0.02, 0.06, 0.08])
+    looped = [
+        Timing(np.concatenate([times, times + gap]), Fraction(rate)) for gap, rate in ((0.1, 32), (0.14, 35))
+    ]
+    found = pair_by_times(*looped)
+    assert found[-1].partners.tolist() == list(range(8))
+
+
 def test_without_times_frames_are_paired_by_their_number() -> None:
     (only,) = pair_by_times(timing([0] * 5, None), even(4, 25))
     assert (only.rule, only.partners.tolist()) == ("index", [0, 1, 2, 3])
