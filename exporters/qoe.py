@@ -460,9 +460,9 @@ def _can_be_written(folder: Path) -> bool:
         return False
 
 
-def _queue(options: Namespace) -> QualityQueue | None:
+def _queue(options: Namespace, settings: QualitySettings) -> QualityQueue | None:
     try:
-        ffmpeg = str(chosen_ffmpeg(options.ffmpeg))
+        ffmpeg = str(chosen_ffmpeg(options.ffmpeg, settings.filters))
     except FfmpegError as exc:
         logger().warning("no score is computed here", reason=str(exc))
         return None
@@ -502,7 +502,7 @@ def _build(options: Namespace) -> list[Collector]:
     )
     media = (_SAMPLES,) if options.media_dir is None else options.media_dir
     roots = tuple(path.resolve() for path in (options.results_dir, *media))
-    work = Work(_queue(options), roots, settings, options.pairs)
+    work = Work(_queue(options, settings), roots, settings, options.pairs)
     return [QoeCollector(results, options.results_dir, work), *_live(options)]
 
 
@@ -510,7 +510,7 @@ def _live(options: Namespace) -> list[Collector]:
     if options.live is None:
         return []
     try:
-        ffmpeg = str(chosen_ffmpeg(options.ffmpeg))
+        ffmpeg = str(chosen_ffmpeg(options.ffmpeg, ("libvmaf",)))
     except FfmpegError as exc:
         raise InputError(str(exc), subject="--live") from exc
     return [live.LiveCollector(options.live, ffmpeg, options.live_cpu, nice=options.nice)]

@@ -68,9 +68,10 @@ def _run(program: str, options: argparse.Namespace, stop: StopRequest) -> int:
 
 def _prepared(program: str, options: argparse.Namespace) -> tuple[list[Job], dict[str, Source], RunSettings]:
     """What will run, looked at and found good."""
-    ffmpeg = chosen_ffmpeg(options.ffmpeg)
+    quality = _quality_settings(options)
+    check_settings(quality)
+    ffmpeg = chosen_ffmpeg(options.ffmpeg, quality.filters if options.compute_quality else ())
     able = capabilities(ffmpeg)
-    check_settings(_quality_settings(options))
     jobs = jobs_of(options)
     for alias in dict.fromkeys(job.alias for job in jobs if job.alias is not None):
         sys.stderr.write(f"{program}: {alias} is encoded with {ALIASES[alias]}\n")

@@ -11,6 +11,7 @@ import os
 import statistics
 import zlib
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 
 from msgspec import Struct
@@ -45,6 +46,12 @@ class Command(Struct, frozen=True):
     arguments: tuple[str, ...]
     targets: tuple[Target, ...]
     first_pass: tuple[str, ...] = ()
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether the first pass left something for the second; without, an older ffmpeg has none."""
+        logs = [target.pass_log for target in self.targets if target.pass_log is not None]
+        return all(any(f.stat().st_size for f in log.parent.glob(f"{escape(log.name)}*")) for log in logs)
 
 
 def commands(job: Job, *, ffmpeg: Path, folder: Path, source: Source | None = None) -> list[Command]:
@@ -118,12 +125,16 @@ def _input_arguments(job: Job, source: Source | None) -> list[str]:
         return [*pace, "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
     decoding = [] if job.hardware_decoding is None else ["-hwaccel", job.hardware_decoding]
     loop = ["-stream_loop", "-1"] if source is None or source.loops else []
-    return [*pace, *decoding, *loop, "-i", file_url(name)]
+    # begun anew, where size or colours of the pictures change, the graph would begin its times anew
+    return ["-reinit_filter", "0", *pace, *decoding, *loop, "-i", file_url(name)]
 
 
 def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
     """One decode; times, filters and a change of frame rate before the split, sizes and uploads after it."""
-    common = [*_times(job, source), *([job.filters] if job.filters is not None else [])]
+    # pictures whose size changes get that of the first; all others pass as they are
+    media = None if source is None else source.media
+    common = [f"scale=w={media.width}:h={media.height}"] if media is not None and media.width else []
+    common += [*_times(job, source), *([job.filters] if job.filters is not None else [])]
     if job.fps is not None:
         common.append(f"fps={job.fps}")
     # where the encode ends is rounded to these: AVI's are whole frames

@@ -16,7 +16,7 @@ from advisor.errors import FfmpegError, InputError
 from advisor.results import InputMedia, Run, parse_run
 from advisor.video.complexity import ContentCache
 from advisor.video.encoders import ENCODERS, Encoder
-from advisor.video.ffmpeg import Capabilities, run_text
+from advisor.video.ffmpeg import Capabilities, option_names, run_text
 from runner.command import commands, hardware_trial, trial
 from runner.describe import scenario_record
 from runner.jobs import Job
@@ -121,8 +121,7 @@ def _unknown_option(job: Job, ffmpeg: Path) -> str | None:
     """Whatever else ffmpeg takes in an option's place, only options of encoders are passed on to it."""
     if not job.encoder_options:
         return None
-    text = run_text(ffmpeg, ["-hide_banner", "-h", f"encoder={job.encoder}"])
-    options = {*re.findall(r"^  -(\S+) +<", text, re.MULTILINE), *_GENERAL_OPTIONS}
+    options = {*option_names(ffmpeg, f"encoder={job.encoder}"), *_GENERAL_OPTIONS}
     for name, _ in job.encoder_options:
         if name not in options:
             hint = did_you_mean(name, sorted(options))

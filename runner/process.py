@@ -193,7 +193,7 @@ class EncodeGroup:
         first, second = self._commands[index].first_pass, self._commands[index].arguments
         if process.result is None or process.result.exit_code or process.arguments != first:
             return
-        if not self._asked_to_end:
+        if not self._asked_to_end and self._commands[index].has_statistics:
             self._earlier_cpu_seconds += process.result.cpu_seconds
             process.close()
             self._processes[index] = self._started(second)
@@ -213,6 +213,8 @@ class EncodeGroup:
             # several encoders write no frame in it
             if process.arguments == self._commands[index].first_pass and process.result.exit_code == 0:
                 failure = "the time was over in the first pass"
+                if not self._asked_to_end:
+                    failure = "the first pass wrote nothing: this ffmpeg has no two passes for the encoder"
             if failure is not None:
                 return f"stream {index + 1}: {failure}" if len(self._processes) > 1 else failure
         return None

@@ -93,7 +93,7 @@ def look_at_file(name: str) -> Source:
     from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
 
     media = probe(name)
-    frames = _read_frames(name)
+    frames = _read_frames(name, media.times[0] + media.began_seconds if media.times else None)
     source = Source(
         media=InputMedia(),
         times=frames.times,
@@ -125,8 +125,8 @@ class _Frames(Struct, frozen=True):
     """Whether ffmpeg can go back to the start."""
 
 
-def _read_frames(name: str) -> _Frames:
-    """When the frames of a video are shown, from its packets."""
+def _read_frames(name: str, first_seconds: float | None) -> _Frames:
+    """When the frames of a video are shown, from its packets; ``first_seconds`` is when the first one is."""
     import av
     from av.stream import Disposition
 
@@ -144,10 +144,14 @@ def _read_frames(name: str) -> _Frames:
         can_seek = _begins_again(container, stream, [(tick, size) for tick, _, size in packets[:3]])
         base = stream.time_base
         file_start = container.start_time or 0
-    shown = sorted((tick, duration) for tick, duration, _ in packets)
-    if len(shown) < 2 or base is None:
+    if base is None:
         return _Frames((), None, 0.0, can_seek)
-    first = shown[0][0]
+    first = min((tick for tick, _, _ in packets), default=0)
+    if first_seconds is not None:
+        first = max(first, round(first_seconds / base))
+    shown = sorted((tick, duration) for tick, duration, _ in packets if tick >= first)
+    if len(shown) < 2:
+        return _Frames((), None, 0.0, can_seek)
     times = tuple(float((tick - first) * base) for tick, _ in shown)
     steps = [b - a for (a, _), (b, _) in itertools.pairwise(shown)]
     durations = [duration for _, duration in shown]

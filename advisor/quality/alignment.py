@@ -36,6 +36,9 @@ _UNUSUAL = 2.0
 """So may one that has this many times the error of the others."""
 _NOTHING_ALIKE, _NOTHING_SHARE = 60.0, 0.5
 """From these two on it shows nothing of its partner."""
+_CORRELATED, _MOST_PIXELS, _MOST_SHARE = 0.95, 0.8, 0.005
+"""Yet it is its partner in another light from this correlation on, or with something drawn over it where most
+of its pixels have less than this share of the reference's variance as error."""
 _SURE = 1.5
 """With both neighbours this far from the partner's error it is the right one, however bad."""
 _ELSEWHERE, _BESIDE, _BEFORE = 0.85, 0.72, 0.5
@@ -247,6 +250,7 @@ def _in_doubt(pairs: _Pairs, seconds: np.ndarray, rate: float) -> Verdict:
     """Try every doubtful part at all places around its own, and then turned."""
     parts, usual = _parts(pairs), float(np.median(pairs.used))
     held: list[_Part] = []
+    altered: list[_Part] = []
     for part in parts:
         if not _may_be_elsewhere(part, usual):
             continue
@@ -261,13 +265,36 @@ def _in_doubt(pairs: _Pairs, seconds: np.ndarray, rate: float) -> Verdict:
             where = f"(around {seconds[part.begin]:.1f} s)"
             return Verdict(f"the output is about {abs(shift)} frames {side} the reference {where}")
         if part.shows_nothing_alike:
-            return Verdict(_nothing_alike(pairs, parts, part, seconds))
-    if not held:
-        return Verdict()
-    count = sum(part.end - part.begin for part in held)
+            if not _is_altered(pairs, part):
+                return Verdict(_nothing_alike(pairs, parts, part, seconds))
+            altered.append(part)
+    words = {"stands still": held, "is brighter, darker or drawn over": altered}
     return Verdict(
-        None, (f"the output stands still for {count} frames around {seconds[held[0].begin]:.1f} s",)
+        None,
+        tuple(
+            f"the output {what} for {sum(part.end - part.begin for part in some)} frames around "
+            f"{seconds[some[0].begin]:.1f} s"
+            for what, some in words.items()
+            if some
+        ),
     )
+
+
+def _is_altered(pairs: _Pairs, part: _Part) -> bool:
+    """Whether the part shows its partners, in another light or with something drawn over them."""
+    shown, theirs = (
+        pictures.reshape(part.end - part.begin, -1).astype(np.float32)
+        for pictures in (
+            pairs.shown[part.begin : part.end],
+            pairs.reference[pairs.partners[part.begin : part.end]],
+        )
+    )
+    apart = np.sort(np.square(shown - theirs), axis=1)[:, : int(_MOST_PIXELS * shown.shape[1])]
+    if np.mean(apart) < _MOST_SHARE * part.variance:
+        return True
+    shown, theirs = (one - one.mean(axis=1, keepdims=True) for one in (shown, theirs))
+    spread = np.sqrt(np.sum(shown**2, axis=1) * np.sum(theirs**2, axis=1))
+    return bool(np.quantile(np.sum(shown * theirs, axis=1) / (spread + _FLOOR), 0.1) > _CORRELATED)
 
 
 def _nothing_alike(pairs: _Pairs, parts: Sequence[_Part], part: _Part, seconds: np.ndarray) -> str:

@@ -20,7 +20,7 @@ from advisor.results import Quality
 
 __all__ = ["METHOD", "QualityCache", "Record", "content_key", "file_digest"]
 
-METHOD = 5
+METHOD = 6
 """Raised when a change of the method changes scores; older records are then computed again."""
 
 _CHUNK_BYTES = 1 << 20

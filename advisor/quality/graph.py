@@ -32,13 +32,24 @@ from advisor.quality.settings import (
 )
 from advisor.quality.tracks import track_filters
 
-__all__ = ["Comparison", "Plan", "filter_graph", "partner_times", "plan", "range_taken", "reference_track"]
+__all__ = [
+    "CHROMA_LOCATION",
+    "Comparison",
+    "Plan",
+    "filter_graph",
+    "partner_times",
+    "plan",
+    "range_taken",
+    "reference_track",
+]
 
 _SLOT = 1 << 20
 """Ticks between two frames of the output in the graph; the reference's frames lie between them, also where a
 million of them were left out."""
 _TIME_BASE = "settb=1/400000"
 """Below half a millionth of a second the filters that pair frames would round."""
+CHROMA_LOCATION = ":chroma_location=left"
+"""What ffmpeg takes for granted where it does not look at the tag."""
 _XPSNR_WIDTH = 64
 _LEAST_SIDE = 16
 """SSIM is of blocks of 8x8 samples, also of chroma."""
@@ -239,7 +250,7 @@ def _filters(media: Media, colour: Colour, target: _Side, area: Area | None) -> 
 
 
 def _tagged(limits: str, matrix: str) -> str:
-    rest = "color_primaries=unknown:color_trc=unknown:chroma_location=left"
+    rest = f"color_primaries=unknown:color_trc=unknown{CHROMA_LOCATION}"
     return f"setparams=range={limits}:colorspace={matrix}:{rest}"
 
 

@@ -233,7 +233,7 @@ def better(
         if cut_short or (not offset and doubtful(reference.pictures, track.pictures, pairing)):
             return replace(output, wide=True)
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
-    if settings.crop == "auto" and output.comparison.crop != Crop() and not output.registered:
+    if settings.crop == "auto" and not output.registered:
         changed = replace(_registered(work, changed, source), registered=True)
     if pairing.same(output.comparison.pairing) and changed.comparison.crop == output.comparison.crop:
         return None

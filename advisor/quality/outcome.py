@@ -196,10 +196,11 @@ def _notes(seen: Seen) -> list[str]:
     used_seconds = float(times[pairing.partners[-1]] - times[0])
     whole_seconds = max(float(times[-1] - times[0]), source.seconds - 1 / float(source.rate or 25))
     left = whole_seconds - used_seconds
-    if whole and not output.offset_frames and pairing.rule != "index" and left > 0.1:
+    if whole and not output.offset_frames and left > 0.1:
         notes.append(f"the output ends {left:.2f} s before the reference")
     notes += _fields(seen)
-    if encode.width * encode.height > source.width * source.height and crop is None:
+    areas = [media.height**2 * media.display_aspect for media in (source, encode)]
+    if areas[1] > 1.01 * areas[0] and crop is None:
         notes.append("the reference is smaller than the output: are they the wrong way round?")
     if abs(source.display_aspect / encode.display_aspect - 1) > 0.03 and crop is None:
         shapes = f"{source.display_aspect:.3f} and {encode.display_aspect:.3f}"

@@ -109,7 +109,7 @@ def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]
     if filled or not same_rate:
         yield "time", _nearest(reference, output)
     yield "hold", _held(reference, output, output.times - output.times[0])
-    if same_rate:
+    if same_rate or not output.fixed:  # frames at unequal distances were not chosen by a rate
         yield "index", index
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.quality.bounds import Bounds
-from advisor.quality.graph import Comparison, filter_graph, reference_track
+from advisor.quality.graph import CHROMA_LOCATION, Comparison, filter_graph, reference_track
 from advisor.quality.probe import Media
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import QualitySettings
-from advisor.video.ffmpeg import FILES_ONLY
+from advisor.video.ffmpeg import FILES_ONLY, precedes_8
 
 __all__ = ["MARGIN_SECONDS", "Cut", "FrameProgress", "OutputState", "Work", "ffmpeg_command", "run_pass"]
 
@@ -138,6 +138,9 @@ def ffmpeg_command(
 ) -> list[str]:
     """ffmpeg, its inputs and the graph, which is written to a file: a long one is no argument."""
     settings = work.settings
+    old = precedes_8(work.ffmpeg)
+    if old:
+        graph = graph.replace(CHROMA_LOCATION, "")  # it never looks at it either
     (folder / "graph.txt").write_text(graph)
     start = ["-ss", f"{settings.reference_start:.6f}"] if settings.reference_start else []
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
@@ -149,7 +152,7 @@ def ffmpeg_command(
     command += _input(source, *fewer, *start, *loops, *of_source)
     for output in outputs:
         command += _input(output.media, *fewer, *of_output)
-    return [*command, "-/filter_complex", "graph.txt"]
+    return [*command, "-filter_complex_script" if old else "-/filter_complex", "graph.txt"]
 
 
 def _told(progress: FrameProgress, total: int, done: int) -> None:

@@ -25,6 +25,8 @@ _SURE = 1.0
 _BESIDE = {-1: 1.02, 1: 1.06}
 """With less than this share of its error at the frame before or behind, a place cannot be told from that one.
 Coders that are starved of bits lag, so the frame behind has to be worse by more."""
+_FEW_APART, _FEW_SHARE = 8.0, 0.04
+"""A mean squared error, and a share of the variance beside it, of the right place of a passable encode."""
 _LEVELS_FRAMES = 500
 """At most about so many are looked at for their levels."""
 _COARSE = 12
@@ -138,13 +140,17 @@ def shifted_by_pictures(
     everything = np.concatenate([pairing.partners, further])
     taken = np.unique(np.linspace(0, len(shown) - 1, min(len(shown), 600)).astype(int))
     wanted, partners = shown[taken], everything[taken]
+    most_apart = _FEW_APART + _FEW_SHARE * float(np.mean(wanted.var(axis=(1, 2), dtype=np.float32)))
 
     def fit(small: np.ndarray, those: np.ndarray, shift: int) -> float:
         places = partners + shift
         inside = (places >= 0) & (places < len(small))
-        if np.count_nonzero(inside) < max(6, len(taken) / 4):
+        count = np.count_nonzero(inside)
+        if count < max(6, len(taken) / 4):
             return math.inf
-        return float(np.mean(np.square(small[places[inside]] - those[inside], dtype=np.float32)))
+        apart = float(np.mean(np.square(small[places[inside]] - those[inside], dtype=np.float32)))
+        # where few frames meet, pictures that move little fit by chance, and backwards too
+        return apart if count > len(taken) / 2 or apart < most_apart else math.inf
 
     coarse, coarsely = _coarse(reference), _coarse(wanted)
     rough = {shift: fit(coarse, coarsely, shift) for shift in range(-reach, reach + 1)}

@@ -6,6 +6,7 @@ Only packets are read, apart from the first decoded frame, so that a probe costs
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import statistics
 import threading
@@ -342,7 +343,11 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
         scan.damaged_after = min(scan.count, scan.damaged_after or scan.count)
     if scan.frame is None:
         raise MediaError("holds no picture that can be decoded", subject=path)
-    scan.times.sort()
+    # a capture that begins within a group has frames in front that no decoder can show
+    first = -math.inf if scan.frame.pts is None else scan.frame.pts * base
+    shown = sorted(time for time in scan.times if time >= first)
+    scan.count -= len(scan.times) - len(shown)
+    scan.times, scan.key_times = shown, [time for time in scan.key_times if time >= first]
     return scan
 
 
@@ -393,7 +398,7 @@ def _media(
         height=height,
         depth=max(component.bits for component in form.components),
         chroma=_chroma(form),
-        rgb=form.is_rgb,
+        rgb=_is_rgb(form),
         colour=colour,
         display_aspect=aspect,
         rate=rate,
@@ -416,7 +421,7 @@ def _colour(context: Any, frame: Any) -> Colour:
         codes = [int(value) for value in (of_frame, of_context) if int(value) not in _UNSPECIFIED]
         return codes[0] if codes else None
 
-    full = frame.format.is_rgb or frame.format.name.startswith("yuvj")
+    full = _is_rgb(frame.format) or frame.format.name.startswith("yuvj")
     limits = _RANGES.get(int(frame.color_range)) or _RANGES.get(int(context.color_range))
     return Colour(
         range="pc" if full else limits,
@@ -426,9 +431,13 @@ def _colour(context: Any, frame: Any) -> Colour:
     )
 
 
+def _is_rgb(form: Any) -> bool:
+    return bool(form.is_rgb or form.has_palette)
+
+
 def _chroma(form: Any) -> Chroma:
     """The sampling to compare in: the next of those that the metrics take."""
-    if form.is_rgb:
+    if _is_rgb(form):
         return "444"
     if len(form.components) < 3:  # grey, with or without transparency
         return "400"

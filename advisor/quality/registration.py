@@ -24,6 +24,8 @@ from advisor.quality.settings import Area
 __all__ = ["areas_around", "best_of", "registration_graph"]
 
 _REACH_PIXELS = 4
+_TRIMMED_PIXELS = 16
+"""By so much a picture is cut to a size that coders like; more is scaled."""
 _FRAMES, _WITHIN = 5, 250
 """So many of the first frames are looked at."""
 _ERROR = re.compile(r" mse_y:(\S+)")
@@ -32,8 +34,11 @@ _ERROR = re.compile(r" mse_y:(\S+)")
 def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     """``crop`` and others whose edges lie a few pixels beside, at the edges that have a bar.
 
-    Where both sides have bars the reference's are sharp.
+    Where both sides have bars the reference's are sharp. Without bars these are the places from which an
+    output a few pixels smaller may have been cut.
     """
+    if crop == Crop():
+        return [crop, *_trimmed(reference, output)]
     side, media, area, other = "reference", reference, crop.reference, crop.output
     whole = Area(output.width, output.height, 0, 0)
     if crop.output is not None:
@@ -48,6 +53,14 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     down = _spans(area.y, area.height, media.height, same_size, fewer)
     areas = [Area(w, h, x, y) for (x, w), (y, h) in itertools.product(across, down)]
     return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
+
+
+def _trimmed(reference: Media, output: Media) -> list[Crop]:
+    less = reference.width - output.width, reference.height - output.height
+    if min(less) < 0 or not 0 < max(less) <= _TRIMMED_PIXELS:
+        return []
+    across, down = ({0, pixels // 2, pixels - pixels // 2, pixels} for pixels in less)
+    return [Crop(Area(output.width, output.height, x, y)) for x in sorted(across) for y in sorted(down)]
 
 
 def _spans(begin: int, length: int, whole: int, same_size: bool, fewer: bool) -> list[tuple[int, int]]:

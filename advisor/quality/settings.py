@@ -105,6 +105,11 @@ class QualitySettings(Struct, frozen=True, kw_only=True):
     """Of `METRICS`."""
     raw: RawFormat | None = None
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Of ffmpeg's, those that it may be built without."""
+        return ("libvmaf", "xpsnr") if self.xpsnr else ("libvmaf",)
+
 
 def known_models() -> tuple[str, ...]:
     """What `QualitySettings.model` takes."""

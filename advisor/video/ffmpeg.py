@@ -24,6 +24,8 @@ __all__ = [
     "chosen_ffmpeg",
     "file_url",
     "find_ffmpeg",
+    "option_names",
+    "precedes_8",
     "run",
     "run_text",
     "vmaf_models",
@@ -63,6 +65,8 @@ VMAF_MODELS = (
 )
 """Models built into libvmaf that are asked for by name; libvmaf itself offers no list."""
 
+_OLDEST = (5, 1)
+"""The first release with ``-fps_mode``, and with models that libvmaf holds itself."""
 _TIMEOUT_SECONDS = 60
 _MOST_BYTES = 1 << 20
 
@@ -91,25 +95,35 @@ def find_ffmpeg(explicit: str | None = None) -> Path:
     raise FfmpegError("no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH")
 
 
-def chosen_ffmpeg(explicit: str | None) -> Path:
-    """`find_ffmpeg` for what a user may have named by ``--ffmpeg``.
+def chosen_ffmpeg(explicit: str | None, filters: Sequence[str] = ()) -> Path:
+    """`find_ffmpeg` for what a user may have named by ``--ffmpeg``, and what has to have ``filters``.
 
     Raises
     ------
     InputError
-        ``explicit`` is no executable file, or no ffmpeg.
+        ``explicit`` is no executable file, no ffmpeg, too old or without such a filter.
     FfmpegError
-        None was named, and there is none.
+        None was named, and there is none that can be used.
     """
     try:
         path = find_ffmpeg(explicit)
         if explicit is not None:
             _version(path)
+        _require(path, filters)
     except FfmpegError as exc:
         if explicit is None:
             raise
         raise InputError(str(exc), subject="--ffmpeg") from exc
     return path
+
+
+def _require(path: Path, filters: Sequence[str]) -> None:
+    if not filters:
+        return
+    able = capabilities(path)
+    if lacking := [name for name in filters if name not in able.filters]:
+        expected = f"expected an ffmpeg with {' and '.join(lacking)}"
+        raise FfmpegError(f"{path}: {expected}, {able.version} was built without")
 
 
 def _bundled() -> str | None:
@@ -140,16 +154,39 @@ def capabilities(path: Path | str) -> Capabilities:
     FfmpegError
         ``path`` cannot be run or is no ffmpeg.
     """
-    path = Path(path)
+    return _capabilities(Path(path), _stamp(path))
+
+
+def option_names(path: Path | str, subject: str) -> frozenset[str]:
+    """Options of ``encoder=NAME`` or ``filter=NAME``.
+
+    Raises
+    ------
+    FfmpegError
+        As `capabilities`.
+    """
+    return _option_names(Path(path), subject, _stamp(path))
+
+
+def precedes_8(path: Path | str) -> bool:
+    """Whether an ffmpeg is older than 8.0; False where it does not tell: the work itself will say why."""
     try:
-        info = path.stat()
+        return "chroma_location" not in option_names(path, "filter=setparams")
+    except FfmpegError:
+        return False
+
+
+def _stamp(path: Path | str) -> tuple[int, int]:
+    """What is another when the file is."""
+    try:
+        info = Path(path).stat()
     except OSError as exc:
         raise FfmpegError(f"{path}: cannot be run: {exc.strerror}") from exc
-    return _capabilities(path, info.st_mtime_ns, info.st_size)
+    return info.st_mtime_ns, info.st_size
 
 
 @functools.lru_cache(maxsize=8)
-def _capabilities(path: Path, _mtime_ns: int, _size: int) -> Capabilities:
+def _capabilities(path: Path, _stamp: tuple[int, int]) -> Capabilities:
     return Capabilities(
         version=_version(path),
         encoders=_names(run_text(path, ["-hide_banner", "-encoders"]), r"^ [VAS][F.][S.][X.][B.][D.] (\S+)"),
@@ -159,10 +196,17 @@ def _capabilities(path: Path, _mtime_ns: int, _size: int) -> Capabilities:
 
 def _version(path: Path) -> str:
     banner = run_text(path, ["-version"])
-    match = re.match(r"ffmpeg version (\S+)", banner)
+    match = re.match(r"ffmpeg version (n?(\d+)\.(\d+)\S*|\S+)", banner)
     if match is None:
         raise FfmpegError(f"{path}: expected ffmpeg, but '-version' answered {banner[:60]!r}")
+    if match[2] is not None and (int(match[2]), int(match[3])) < _OLDEST:
+        raise FfmpegError(f"{path}: expected ffmpeg {_OLDEST[0]}.{_OLDEST[1]} or newer, found {match[1]}")
     return match[1]
+
+
+@functools.lru_cache(maxsize=32)
+def _option_names(path: Path, subject: str, _stamp: tuple[int, int]) -> frozenset[str]:
+    return _names(run_text(path, ["-hide_banner", "-h", subject]), r"^  +-?(\S+) +<")
 
 
 def run_text(path: Path, arguments: Sequence[str]) -> str:

@@ -92,14 +92,14 @@ def test_a_worker_of_another_version_is_named_and_given_nothing(
 ) -> None:
     """An ffmpeg that calls itself otherwise may score otherwise."""
     other = tmp_path / "ffmpeg"
-    renamed = 'sed "s/^ffmpeg version [^ ]*/ffmpeg version 0.1/"'
+    renamed = 'sed "s/^ffmpeg version [^ ]*/ffmpeg version 99.1/"'
     other.write_text(f'#!/bin/sh\n"{find_ffmpeg()}" "$@" | {renamed}\n')
     other.chmod(0o755)
     pair = (str(videos / "ref.mkv"), str(videos / "20.mp4"))
     assert main(["quality", *pair, "--cluster", address, "--ffmpeg", str(other)]) == 1
     said = capsys.readouterr().err
     assert re.search(
-        r"expected a worker with scores .* ffmpeg 0\.1 .*; there is a: scores .*; b: scores .*", said
+        r"expected a worker with scores .* ffmpeg 99\.1 .*; there is a: scores .*; b: scores .*", said
     )
 
 

@@ -82,7 +82,7 @@ def test_a_lavfi_source_is_not_looped(tmp_path: Path) -> None:
 
 def test_a_device_encoder_gets_its_device_and_its_upload(tmp_path: Path) -> None:
     (arguments,) = _arguments(tmp_path, encoder="h264_vaapi", resolution="640x360")
-    assert _between(arguments, "-vaapi_device", "-stream_loop") == ["-vaapi_device", "/dev/dri/renderD128"]
+    assert _between(arguments, "-vaapi_device", "-reinit_filter") == ["-vaapi_device", "/dev/dri/renderD128"]
     graph = arguments[arguments.index("-filter_complex") + 1]
     assert (
         graph

@@ -68,6 +68,19 @@ def test_two_passes_are_both_accounted_and_leave_no_log(
     assert [p.suffix for p in folder.iterdir()] == [".mp4"]
 
 
+def test_a_first_pass_that_leaves_nothing_is_no_pass(
+    call: Callable[..., tuple[int, str]], tmp_path: Path, ffmpeg: Path
+) -> None:
+    """Before 8.0 ffmpeg opens a log for x265 and has nothing to write into it."""
+    old = tmp_path / "ffmpeg"
+    empties = f'{ffmpeg} "$@"; for log in {tmp_path}/out/*/*_pass*; do : > $log; done; exit'
+    old.write_text(f'#!/bin/bash\ncase "$*" in *"-pass:v 1"*) {empties};; esac\nexec {ffmpeg} "$@"\n')
+    old.chmod(0o755)
+    code, err = call(*SPEED, "--bitrate", "200k", "--passes", "2", "--ffmpeg", str(old))
+    assert code == 1
+    assert "the first pass wrote nothing: this ffmpeg has no two passes for the encoder" in err
+
+
 def test_the_first_pass_counts_in_time_and_cpu_time(tmp_path: Path, ffmpeg: Path, clip: Path) -> None:
     """An ffmpeg that burns 0.4 s more in its first pass."""
     burner = tmp_path / "ffmpeg"

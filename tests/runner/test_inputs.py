@@ -119,6 +119,27 @@ def test_frames_that_share_a_time_are_kept_and_make_nothing_longer(
     assert s.outputs[0].duration == pytest.approx(3.2, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    "second",
+    ["s=32x24:r=25:d=0.4", "s=64x48:r=25:d=0.4,setparams=range=pc:colorspace=bt709"],
+    ids=["size", "colours"],
+)
+def test_what_changes_inside_ends_neither_time_nor_the_encode(
+    run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path, second: str
+) -> None:
+    """ffmpeg would begin its filters, and with them the times, anew; 2 s are 2.5 passes of 20 frames."""
+    for name, source in (("1", "s=64x48:r=25:d=0.4"), ("2", second)):
+        coder = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", f"{tmp_path}/{name}.ts"]
+        drawn = ["-f", "lavfi", "-i", f"testsrc2={source},format=yuv420p"]
+        subprocess.run([ffmpeg, "-v", "error", *drawn, *coder], check=True)
+    joined = tmp_path / "a.ts"
+    joined.write_bytes((tmp_path / "1.ts").read_bytes() + (tmp_path / "2.ts").read_bytes())
+    s = run_one(joined, media=2)
+    assert s.encode is not None
+    assert s.encode.frames == 50
+    assert (s.outputs[0].resolution, s.outputs[0].duration) == ("64x48", pytest.approx(2.0, abs=0.01))
+
+
 @pytest.mark.parametrize("start", ["0.013", "3600"], ids=["back", "ahead"])
 def test_joined_transport_streams_last_as_long_as_both(
     run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path, start: str

@@ -78,6 +78,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ffmpeg(*turned, str(folder / "turned.mov"))
     ffmpeg("-f", "lavfi", "-i", "sine=d=1", str(folder / "sound.m4a"))
     ffmpeg(*drawn, "-frames:v", "1", str(folder / "picture.mp4"))
+    ffmpeg(*drawn, "-frames:v", "9", str(folder / "film.h264"))
     hdr = "log-level=none:transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"
     ffmpeg(*drawn, "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-x265-params", hdr, str(folder / "hdr.mp4"))
     (folder / "empty.mp4").touch()
@@ -189,6 +190,7 @@ def test_a_floor_out_of_reach_is_one_line_and_what_was_tried_is_kept(
         (["sound.m4a"], "sound.m4a: expected a video stream, found audio streams only"),
         (["hdr.mp4"], "hdr.mp4: expected SDR video: VMAF has no model for HDR (PQ)"),
         (["picture.mp4"], "picture.mp4: expected a video, found a single picture"),
+        (["film.h264"], "film.h264: expected a video, found frames without times: put them into an MP4"),
         (["empty.mp4"], "empty.mp4: the file is empty"),
         (["nothing.mp4"], "nothing.mp4: expected a video file, found none"),
         (["lavfi:testsrc"], "lavfi:testsrc: expected a video file, found none"),

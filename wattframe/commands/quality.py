@@ -263,7 +263,7 @@ def _probe(pair: OwnPair, ffmpeg: str | None) -> None:
     from advisor.quality.probe import probe
     from advisor.video.ffmpeg import chosen_ffmpeg
 
-    chosen_ffmpeg(ffmpeg)
+    chosen_ffmpeg(ffmpeg, pair.settings.filters)
     probe(pair.reference, pair.settings.raw)
 
 
@@ -271,7 +271,7 @@ def _score(pairs: Sequence[OwnPair], *, jobs: int, ffmpeg: str | None, threads: 
     """Every encode in order. An ffmpeg that cannot be used is an error of the whole."""
     from advisor.video.ffmpeg import chosen_ffmpeg
 
-    program = str(chosen_ffmpeg(ffmpeg))
+    program = str(chosen_ffmpeg(ffmpeg, pairs[0].settings.filters))
     stop = threading.Event()
     together: dict[tuple[Path, bytes], list[int]] = {}
     for place, pair in enumerate(pairs):

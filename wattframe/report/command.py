@@ -12,7 +12,8 @@ __all__ = ["reusable_command"]
 
 # what the runner adds in order to measure; -t and -stream_loop bound the encode
 _SWITCHES = {"-hide_banner", "-nostats", "-y", "-re"}
-_OPTIONS = {"-loglevel", "-progress", "-timelimit", "-stream_loop", "-t", "-rw_timeout"}
+_OPTIONS = {"-loglevel", "-progress", "-timelimit", "-stream_loop", "-t", "-rw_timeout", "-reinit_filter"}
+_ONE_SIZE = re.compile(r"(?<=\])scale=w=\d+:h=\d+,")
 # times that go on from one turn of a loop to the next, and what keeps them in the output
 _LOOP_TIMES = re.compile(r"setpts='if\(isnan\(PREV_OUTPTS\)[^']*'(,settb=[0-9/]+)?")
 _LOOP_OPTIONS = {"-fps_mode:v", "-enc_time_base:v"}
@@ -28,12 +29,12 @@ def reusable_command(arguments: Sequence[str]) -> str:
     "ffmpeg -i 'a b.mp4' -map 0:V:0 -map '0:a?' -c:a copy -c:v libx264 -f mp4 output.mp4"
     >>> print(reusable_command(
     ...     ["ffmpeg", "-i", "file:/v/a.mp4", "-filter_complex",
-    ...      "[0:V:0]setpts='if(isnan(PREV_OUTPTS),0,PREV_OUTPTS+1)',settb=1/90000,scale=w=640:h=-2[o0]",
+    ...      "[0:V:0]scale=w=8:h=8,setpts='if(isnan(PREV_OUTPTS),0,PREV_OUTPTS+1)',settb=1/90000,hqdn3d[o0]",
     ...      "-map", "[o0]", "-c:v", "libx264", "-fps_mode:v", "vfr", "-f", "mp4", "file:/tmp/x_1.mp4"]
     ... ).partition(" -map ")[0])
-    ffmpeg -i a.mp4 -filter_complex '[0:V:0]scale=w=640:h=-2[o0]'
+    ffmpeg -i a.mp4 -filter_complex '[0:V:0]hqdn3d[o0]'
     """
-    measured = list(arguments[1:])
+    measured = [_ONE_SIZE.sub("", word) for word in arguments[1:]]
     once = [_LOOP_TIMES.sub("null", word).replace("]null,", "]") for word in measured]
     return shlex.join(["ffmpeg", *_kept(once, _OPTIONS if once == measured else _OPTIONS | _LOOP_OPTIONS)])
 

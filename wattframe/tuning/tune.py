@@ -52,7 +52,7 @@ class _Setting(Struct, frozen=True, kw_only=True):
 
 
 def _setting(request: Request) -> _Setting:
-    ffmpeg = chosen_ffmpeg(request.ffmpeg)
+    ffmpeg = chosen_ffmpeg(request.ffmpeg, ("libvmaf",))
     able = capabilities(ffmpeg)
     options = options_among(request.encoders, request.presets, able, ffmpeg)
     baseline = None if request.baseline is None else configuration_of(request.baseline, able, ffmpeg)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,20 @@ def test_an_encoder_that_stands_still_is_where_it_belongs() -> None:
     assert judged.reason is None
     assert judged.notes
     assert judged.notes[0].startswith("the output stands still for")
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [lambda p: np.clip(p * 1.2 + 60, 0, 255), lambda p: np.where(np.arange(SIDE)[:, None] < 7, 255, p)],
+    ids=["brighter", "a banner across the top"],
+)
+def test_what_is_altered_is_the_same_film_and_said(alter: Callable[[np.ndarray], np.ndarray]) -> None:
+    pairing = Pairing("index", 0, np.arange(FRAMES))
+    dark = film() // 4
+    output = noisy(alter(dark.astype(float)), 0.5)
+    found = judge(dark, output, pairing, np.arange(FRAMES) / 25, 25.0)
+    words = f"the output is brighter, darker or drawn over for {FRAMES} frames around 0.0 s"
+    assert (found.reason, found.notes) == (None, (words,))
 
 
 def test_a_lead_of_one_picture_is_told_from_film() -> None:

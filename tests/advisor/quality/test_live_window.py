@@ -186,7 +186,7 @@ def test_a_playlist_from_the_network_opens_no_file(
     playlists: str, tmp_path: Path, path: str, cause: str
 ) -> None:
     now = time.monotonic()
-    wanted = Wanted(name="0", address=f"{playlists}/{path}", begin=now, span_seconds=1, deadline=now + 1)
+    wanted = Wanted(name="0", address=f"{playlists}/{path}", begin=now, span_seconds=1, deadline=now + 5)
     captured = capture(wanted, str(find_ffmpeg()), tmp_path)
     assert (captured.packets, captured.complete, captured.cause) == ((), False, cause)
 

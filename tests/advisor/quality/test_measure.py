@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from advisor import quality
 from advisor.errors import FfmpegError, MediaError
@@ -24,6 +25,23 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.ffmpeg
 
 WIDTH, HEIGHT, FRAMES = 320, 180, 30
+_OLD_FFMPEG = r"""#!/bin/sh
+case "$*" in
+*"-h filter=setparams") echo "   range  <int> ..FV....... select color range" ;;
+*-/filter_complex*) exit 8 ;;
+*)  if grep -q chroma_location graph.txt; then exit 8; fi
+    graph=$(cat graph.txt)
+    for word; do
+        shift
+        case $word in
+        -filter_complex_script) set -- "$@" -filter_complex ;;
+        graph.txt) set -- "$@" "$graph" ;;
+        *) set -- "$@" "$word" ;;
+        esac
+    done
+    exec NEW "$@" ;;
+esac
+"""
 
 
 def ffmpeg(folder: Path, *arguments: str) -> str:
@@ -59,6 +77,17 @@ def test_psnr_is_of_the_mean_squared_error(videos: Path) -> None:
     assert found.average == pytest.approx(10 * np.log10(255**2 / np.mean((ref - enc) ** 2)), abs=1e-4)
     of_frames = np.mean(10 * np.log10(255**2 / np.mean((ref - enc) ** 2, axis=1)))
     assert of_frames > found.average
+
+
+def test_an_ffmpeg_before_7_gives_the_same_scores(videos: Path, tmp_path: Path) -> None:
+    """It reads its graph by another option, and has no location of chroma."""
+    old = tmp_path / "ffmpeg"
+    old.write_text(_OLD_FFMPEG.replace("NEW", str(find_ffmpeg())))
+    old.chmod(0o755)
+    pair = videos / "ref.mkv", videos / "enc.mp4"
+    scores = [measure(*pair, ffmpeg=path).quality for path in (None, str(old))]
+    assert scores[0].vmaf is not None
+    assert replace(scores[0], computation_seconds=None) == replace(scores[1], computation_seconds=None)
 
 
 def test_the_small_functions_are_parts_of_the_whole(videos: Path) -> None:
@@ -172,9 +201,9 @@ def test_a_measurement_travels_between_processes(videos: Path) -> None:
 
 
 def counted(folder: Path) -> tuple[Path, Path]:
-    """ffmpeg, and a file that gets a line at each call."""
+    """ffmpeg, and a file that gets a line at each call that does something."""
     program, calls = folder / "counted", folder / "calls"
-    program.write_text(f'#!/bin/sh\necho >> {calls}\nexec {find_ffmpeg()} "$@"\n')
+    program.write_text(f'#!/bin/sh\n[ "$2" = -h ] || echo >> {calls}\nexec {find_ffmpeg()} "$@"\n')
     program.chmod(0o755)
     return program, calls
 

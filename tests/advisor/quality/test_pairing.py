@@ -68,6 +68,16 @@ def test_as_many_frames_at_another_rate_are_paired_by_their_number() -> None:
     assert (retimed.rule, retimed.partners.tolist()) == ("index", list(range(50)))
 
 
+def test_frames_at_unequal_distances_may_be_paired_by_their_number() -> None:
+    """Where a variable rate begins again, two programs leave another gap."""
+    times = np.array([0.0, 0.02, 0.06, 0.08])
+    looped = [
+        Timing(np.concatenate([times, times + gap]), Fraction(rate)) for gap, rate in ((0.1, 32), (0.14, 35))
+    ]
+    found = pair_by_times(*looped)
+    assert found[-1].partners.tolist() == list(range(8))
+
+
 def test_without_times_frames_are_paired_by_their_number() -> None:
     (only,) = pair_by_times(timing([0] * 5, None), even(4, 25))
     assert (only.rule, only.partners.tolist()) == ("index", [0, 1, 2, 3])
@@ -117,6 +127,13 @@ def test_another_video_is_found_nowhere() -> None:
         0,
         False,
     )
+
+
+def test_a_film_that_runs_backwards_is_found_nowhere() -> None:
+    """Around the last frame some of it nearly meets what it was before."""
+    wide = np.random.default_rng(3).normal(0, 40, (48, 260)).cumsum(axis=1) / 4 + 128
+    film = np.stack([wide[:, n : n + 48] for n in range(100)]).clip(0, 255).astype(np.uint8)
+    assert shifted_by_pictures(film, film[::-1], Pairing("index", 0, np.arange(100)), 90) == (0, False)
 
 
 @pytest.mark.parametrize(

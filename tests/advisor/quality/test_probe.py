@@ -15,6 +15,7 @@ from advisor.errors import InputError, MediaError
 from advisor.quality.probe import Colour, intact_frames, probe, seen_through
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import find_ffmpeg
+from runner.source import look_at_file
 from tests.support.boxes import add_to_the_sample_entry, clean_aperture, dolby_vision_5
 
 pytestmark = pytest.mark.ffmpeg
@@ -81,6 +82,28 @@ def test_dolby_vision_without_tags_is_hdr(tmp_path: Path) -> None:
     assert probe(tmp_path / "a.mp4").colour.hdr == "PQ"
 
 
+@pytest.mark.parametrize(
+    "coder",
+    [
+        "-c:v mpeg2video -g 12 -bf 2 -sc_threshold 1000000000",
+        "-c:v libx264 -preset ultrafast -x264-params open-gop=1:keyint=12:scenecut=0:bframes=3",
+        "-c:v libx264 -preset ultrafast -x264-params intra-refresh=1:keyint=20:bframes=0",
+        "-c:v libx265 -preset ultrafast -x265-params open-gop=1:keyint=12:bframes=3:log-level=none",
+    ],
+)
+def test_a_capture_from_within_a_group_has_the_frames_that_can_be_shown(tmp_path: Path, coder: str) -> None:
+    """As many, and from the same moment on, as ffmpeg decodes."""
+    tables, ts = 3 * 188, tmp_path / "a.ts"
+    whole = video(tmp_path, "whole.ts", "-pix_fmt", "yuv420p", *coder.split()).read_bytes()
+    ts.write_bytes(whole[:tables] + whole[len(whole) // 188 // 3 * 188 :])
+    decode = [find_ffmpeg(), "-v", "quiet", "-i", ts, "-fps_mode", "passthrough", "-f", "framecrc", "-"]
+    shown = subprocess.run(decode, check=True, capture_output=True, text=True).stdout.splitlines()
+    media, source = probe(ts), look_at_file(str(ts))
+    frames = sum(not line.startswith("#") for line in shown)
+    assert (media.frames, len(media.times), len(source.times)) == (frames, frames, frames)
+    assert (media.rate, source.media.fps, source.seconds) == (25, 25, pytest.approx(frames / 25))
+
+
 @pytest.mark.parametrize("start", ["0.013", "3600"], ids=["back", "ahead"])
 def test_joined_transport_streams_follow_each_other(tmp_path: Path, start: str) -> None:
     """Twice 50 frames at 25 a second; the second clock begins again, or an hour later."""
@@ -132,11 +155,12 @@ def test_a_filter_that_does_not_fit_is_named(tmp_path: Path) -> None:
         ("yuv411p", 8, "422", False),
         ("gray", 8, "400", False),
         ("gbrp", 8, "444", True),
+        ("pal8", 8, "444", True),
         ("yuv420p12le", 12, "420", False),
     ],
 )
 def test_depth_and_chroma(tmp_path: Path, pixels: str, depth: int, chroma: str, rgb: bool) -> None:
-    found = probe(video(tmp_path, "a.mkv", "-pix_fmt", pixels, "-c:v", "ffv1"))
+    found = probe(video(tmp_path, "a.nut", "-pix_fmt", pixels, "-c:v", "rawvideo"))
     assert (found.depth, found.chroma, found.rgb) == (depth, chroma, rgb)
 
 

@@ -71,6 +71,14 @@ def test_around_a_window_fewer_are_tried() -> None:
     assert len(crops) == 81
 
 
+def test_an_output_that_is_a_few_pixels_smaller_may_have_been_cut() -> None:
+    """To the left, in the middle or to the right; and not where it is larger, or much smaller."""
+    cut = [crop.reference for crop in areas_around(Crop(), HD, media(1916, 1080))]
+    assert cut == [None, *(Area(1916, 1080, x, 0) for x in (0, 2, 4))]
+    for other in (HD, SMALL, media(1924, 1080), media(1920, 1088)):
+        assert areas_around(Crop(), HD, other) == [Crop()]
+
+
 def test_bars_on_both_sides_are_taken_as_they_are() -> None:
     both = Crop(Area(1920, 804, 0, 138), Area(1920, 804, 0, 138))
     assert areas_around(both, HD, HD) == [both]

@@ -84,6 +84,10 @@ def test_a_binary_without_libvmaf_has_no_models(tmp_path: Path) -> None:
     assert found.encoders == {"libx264"}
     assert found.filters == {"psnr"}
     assert ffmpeg.vmaf_models(plain) == ()
+    with pytest.raises(
+        InputError, match=r"expected an ffmpeg with libvmaf and xpsnr, 7\.1 was built without"
+    ):
+        ffmpeg.chosen_ffmpeg(str(plain), ("libvmaf", "psnr", "xpsnr"))
 
 
 @pytest.mark.ffmpeg
@@ -93,11 +97,18 @@ def test_a_model_that_does_not_load_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_capabilities_are_asked_for_again_when_the_file_changes(tmp_path: Path) -> None:
-    program = _script(tmp_path / "ffmpeg", 'echo "ffmpeg version 1.0"')
-    assert ffmpeg.capabilities(program).version == "1.0"
-    _script(program, 'echo "ffmpeg version 2.0"')
+    program = _script(tmp_path / "ffmpeg", 'echo "ffmpeg version 8.0"')
+    assert ffmpeg.capabilities(program).version == "8.0"
+    _script(program, 'echo "ffmpeg version 9.0"')
     os.utime(program, (1, 1))
-    assert ffmpeg.capabilities(program).version == "2.0"
+    assert ffmpeg.capabilities(program).version == "9.0"
+
+
+@pytest.mark.parametrize("version", ["4.4.2-0ubuntu0.22.04.1", "n5.0.3"])
+def test_an_ffmpeg_that_is_too_old_is_named(tmp_path: Path, version: str) -> None:
+    program = _script(tmp_path / "ffmpeg", f'echo "ffmpeg version {version} Copyright"')
+    with pytest.raises(FfmpegError, match=f"expected ffmpeg 5.1 or newer, found {re.escape(version)}"):
+        ffmpeg.capabilities(program)
 
 
 def test_another_program_is_not_taken_for_ffmpeg(tmp_path: Path) -> None:
