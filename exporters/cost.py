@@ -29,8 +29,6 @@ from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import RESULT_OPTIONS, number
 
-__all__ = ["EXPORTER", "CostCollector"]
-
 _POLL_SECONDS = 0.5
 _RECOMPUTE_SECONDS = 60.0
 """Ages, and prices that change over time, are those of a moment at most so long ago."""

@@ -35,8 +35,6 @@ from exporters.runtime.logs import logger
 from exporters.runtime.meter import MeterOpener, state_path, warn_unsaved
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
-__all__ = ["EXPORTER", "DockerCollector", "GroupCollector", "Settings", "families", "group_families"]
-
 _ONE = ("container",)
 _NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
 UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")

@@ -24,8 +24,6 @@ from exporters.runtime import Family, Metric, Part
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
 
-__all__ = ["FAMILIES", "CpuBudget", "LiveCollector"]
-
 Run: TypeAlias = Callable[[Request, Path, Callable[[], bool]], Window]
 
 _EACH = ("stream", "rendition")

@@ -37,8 +37,6 @@ from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, number, whole_number
 
-__all__ = ["EXPORTER", "QoeCollector", "Work"]
-
 _OUTPUT = (*IDENTITY, "codec", "encoder", "output")
 _VMAF = (*_OUTPUT, "model")
 _TIERED = (*IDENTITY, "codec", "encoder", "tier")

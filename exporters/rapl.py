@@ -27,8 +27,6 @@ from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.meter import MeterOpener
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
-__all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
-
 _ZONE = ("zone", "domain")
 POWER = Family("rapl_power_watts", "gauge", "Mean power over the exporter's last sampling interval.", _ZONE)
 ENERGY = Family(

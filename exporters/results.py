@@ -25,18 +25,16 @@ from advisor.results.derived import (
     net_watts,
     output_ladder,
     output_seconds,
-    stream_count,
     window_energy_joules,
 )
 from advisor.results.folder import Broken, ResultFolder, Shown
+from advisor.results.records import stream_count
 from advisor.scoring import scores
 from exporters.predictions import Predicted, Predictor
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import RESULT_OPTIONS, folder
-
-__all__ = ["EXPORTER", "ResultsCollector"]
 
 _TIERED = (*IDENTITY, "tier")
 _POLL_SECONDS = 0.5

@@ -24,8 +24,6 @@ from advisor.containers.counts import Counts
 
 _T = TypeVar("_T")
 
-__all__ = ["Cgroups", "Details", "Location", "is_container_folder", "read_bytes", "whole"]
-
 TEMPLATES = ("docker/{}", "system.slice/docker-{}.scope")
 UNLIMITED_BYTES = 1 << 62
 """v1 writes "no limit" as the largest number of whole pages; no machine has half of that."""

@@ -24,8 +24,6 @@ from advisor.errors import EngineError, InputError
 
 _T = TypeVar("_T")
 
-__all__ = ["Engine", "EngineAddress", "engine_address"]
-
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_API = "1.24"
 """What the SDK takes at least."""

@@ -17,8 +17,6 @@ from msgspec import Struct
 from advisor.containers.state import SavedContainers
 from advisor.energy.attribution import POLICIES, HostUse, Policy, attribute
 
-__all__ = ["Energy", "Ledger"]
-
 _EXITED = ""
 """No container has an empty id."""
 

@@ -38,8 +38,6 @@ from advisor.energy.attribution import Policy
 from advisor.energy.meter import MeterReading
 from advisor.errors import EnergyError
 
-__all__ = ["ContainerView", "Monitor", "Snapshot"]
-
 DETAIL_SECONDS = 5.0
 YOUNG_SECONDS = 2.0
 """How long a container is sampled often: most of those that end between two ticks end before this."""

@@ -12,8 +12,6 @@ from advisor.containers.counts import Counts
 from advisor.containers.processes import belongs_to, network_bytes
 from advisor.containers.tracked import Tracked
 
-__all__ = ["Readings"]
-
 # no such file; and, of a file that was open already, no such group
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV)
 

@@ -16,19 +16,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-__all__ = [
-    "ApiUsage",
-    "Container",
-    "EngineInfo",
-    "EngineKind",
-    "Event",
-    "from_event",
-    "from_info",
-    "from_inspection",
-    "from_list",
-    "from_statistics",
-]
-
 Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """A count of the engine's, which has 64 bits."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")

@@ -15,8 +15,6 @@ from advisor.energy.sampler import next_tick
 from advisor.energy.state import StateFile
 from advisor.errors import WorkError
 
-__all__ = ["ContainerSampler"]
-
 YOUNG_INTERVAL_SECONDS = 0.05
 STALE_INTERVALS = 5.0
 STALE_SECONDS = 10.0

@@ -8,8 +8,6 @@ from msgspec import Struct
 
 from advisor.energy.attribution import Policy
 
-__all__ = ["SavedContainer", "SavedContainers"]
-
 
 class SavedContainer(Struct, frozen=True):
     """One container that ran: its CPU seconds at the end of the last window, its joules so far."""

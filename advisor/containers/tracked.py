@@ -7,8 +7,6 @@ from msgspec import Struct
 from advisor.containers.cgroups import Details, Location
 from advisor.containers.records import ApiUsage, Container
 
-__all__ = ["Tracked"]
-
 
 class Tracked(Struct):
     """Changed in place by the monitor's one thread.

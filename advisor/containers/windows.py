@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from advisor.energy.attribution import HostUse
 from advisor.energy.meter import MeterReading, host_joules
 
-__all__ = ["MeterWindows"]
-
 
 class MeterWindows:
     """What the host did between two readings, with no joule lost when a zone cannot be read for a while.

@@ -25,8 +25,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["POLICIES", "Attribution", "HostUse", "Policy", "active_joules", "attribute", "share"]
-
 Policy = Literal["active", "full"]
 POLICIES: tuple[Policy, ...] = ("active", "full")
 

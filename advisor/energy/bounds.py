@@ -10,8 +10,6 @@ from advisor.energy.counter import Bounds
 from advisor.energy.zones import ZoneReadError, read_line, read_positive
 from advisor.machine import CpuInfo
 
-__all__ = ["part_bounds"]
-
 # firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit", or anything else
 # that no part of the domain draws
 _NO_LIMIT_WATTS = {"package": 1500.0, "core": 1500.0, "uncore": 1500.0, "dram": 600.0, "psys": 4000.0}

@@ -23,16 +23,6 @@ from advisor.energy.meter import Meter, MeterReading, energy_between, host_joule
 from advisor.energy.source import SourceName, Tier
 from advisor.errors import EnergyError, ModelError
 
-__all__ = [
-    "Calibration",
-    "LoadPoint",
-    "calibration_path",
-    "load_calibration",
-    "measure_point",
-    "now_iso",
-    "save_calibration",
-]
-
 _Watts = Annotated[float, Meta(ge=0)]
 
 

@@ -24,8 +24,6 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-__all__ = ["Bounds", "Doubt", "EnergyCounter", "SavedRegister"]
-
 _MICROJOULES = 1_000_000
 # registers are refreshed about every millisecond and tests step by hand: below a second the limit would
 # judge the step's timing and not its energy

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from advisor.common.control_group import group_folders
 
-__all__ = ["CpuTimes", "cpu_times", "parse_cpu_times", "quota_cores", "utilisation"]
-
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # user nice system idle iowait irq softirq steal; guest and guest_nice follow and lie inside user and nice
 _FIELDS = 8

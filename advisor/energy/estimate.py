@@ -18,8 +18,6 @@ from advisor.energy.source import Clock, SavedZone, Source, SourceName, Tier, Zo
 from advisor.errors import InputError
 from advisor.machine import CpuInfo, cpu_info
 
-__all__ = ["ZONE", "EstimateSource", "PowerModel", "power_model", "shape"]
-
 ZONE = "package_0"
 # In SPECpower_ssj2008 results of 2016 and later the straight line from idle (about 0.2 of the maximum) to
 # full load lies 1 % below to 17 % above the measured power at half load; this takes the middle of that away.

@@ -25,8 +25,6 @@ from advisor.energy.source import Clock
 from advisor.energy.zones import ZoneReadError, read_line
 from advisor.results import GpuInfo
 
-__all__ = ["GpuMeter", "GpuReading", "load_nvml", "open_gpus"]
-
 _T = TypeVar("_T")
 # the largest board sold draws 1.2 kW; what is beyond is a driver's mistake
 _MOST_WATTS = 3000.0

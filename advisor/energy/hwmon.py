@@ -26,16 +26,6 @@ from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneRepo
 from advisor.energy.zones import ZoneReadError, read_line
 from advisor.errors import InputError
 
-__all__ = [
-    "SENSORS",
-    "HwmonSource",
-    "Sensor",
-    "SensorRule",
-    "hwmon_sensors",
-    "read_sensor",
-    "read_sensor_rules",
-]
-
 SensorKind: TypeAlias = Literal["counter", "average", "instant", "volts_amperes"]
 Domain: TypeAlias = Literal["package", "core", "uncore", "dram", "psys", "gpu"]
 _FILE = re.compile(r"^(energy|power|in|curr)(\d+)_(input|average|label)$")

@@ -7,8 +7,6 @@ from collections import Counter
 from advisor.energy.counter import EnergyCounter
 from advisor.energy.zones import ZoneReadError
 
-__all__ = ["Integrator"]
-
 
 class Integrator:
     """Joules so far.

@@ -27,19 +27,6 @@ from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, Zon
 from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, state_file
 from advisor.errors import EnergyError, InputError
 
-__all__ = [
-    "Meter",
-    "MeterReading",
-    "PowerWindow",
-    "counters_appear",
-    "energy_between",
-    "has_moving_host",
-    "host_joules",
-    "host_zones",
-    "includes_gpus",
-    "open_meter",
-]
-
 DEFAULT_INTERVAL_SECONDS = 1.0
 _SHORTEST_INTERVAL_SECONDS = 0.01
 # no register comes round in less than four of these; a range that says so is nonsense

@@ -18,8 +18,6 @@ from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport, wait_seconds
 from advisor.energy.zones import Zone, ZoneReadError, read_microjoules
 
-__all__ = ["HOST_DOMAINS", "PowercapSource", "PowercapStatus", "ZoneStatus", "describe", "slept_seconds"]
-
 HOST_DOMAINS = ("package", "psys")
 """A host's joules come from one of these."""
 _RESCAN_SECONDS = 10.0

@@ -34,8 +34,6 @@ from advisor.energy.source import Clock, Source, SourceName, ZoneReport
 from advisor.energy.zones import ZoneReadError
 from advisor.errors import EnergyError, InputError
 
-__all__ = ["ZONE", "RedfishClient", "RedfishConfig", "RedfishError", "RedfishSource", "read_redfish_config"]
-
 ZONE = "psys_redfish"
 _ROOT = "/redfish/v1"
 _MOST_BYTES = 1 << 20

@@ -11,8 +11,6 @@ from msgspec import Struct
 
 from advisor.energy.counter import SavedRegister
 
-__all__ = ["Clock", "HostRule", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport", "wait_seconds"]
-
 Clock = Callable[[], float]
 """Monotonic seconds."""
 HostRule = Literal["cpu", "system"]

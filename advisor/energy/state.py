@@ -18,8 +18,6 @@ from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
 from advisor.energy.source import SavedZone, SourceName
 
-__all__ = ["SAVE_SECONDS", "SavedMeter", "StateFile", "boot_id", "state_file"]
-
 _T = TypeVar("_T")
 SAVE_SECONDS = 5.0
 """How often a meter's state is written: what is drawn after it is in the registers all the same."""

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from advisor.energy.counter import Bounds
 
-__all__ = ["DOMAINS", "Zone", "ZoneReadError", "read_line", "read_microjoules", "read_positive"]
-
 DOMAINS = ("package", "core", "uncore", "dram", "psys")
 """Domains in the order they are listed; core and uncore lie inside package, psys contains it."""
 _LONGEST_FILE = 4096

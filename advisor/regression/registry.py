@@ -30,25 +30,6 @@ from advisor.errors import InputError, ModelError
 if TYPE_CHECKING:
     from advisor.regression.model import TrainedModel
 
-__all__ = [
-    "FEATURES_VERSION",
-    "LATEST",
-    "MANIFEST_FILE",
-    "Loaded",
-    "Manifest",
-    "TargetReport",
-    "choose_hardware",
-    "latest_manifest",
-    "latest_manifests",
-    "load",
-    "note",
-    "promote",
-    "prune",
-    "rollback",
-    "save",
-    "versions",
-]
-
 Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
 MANIFEST_FILE = "manifest.json"

@@ -15,8 +15,6 @@ from typing import Literal, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-__all__ = ["IDENTITY", "Family", "Kind", "Metric", "Row", "declared"]
-
 Kind = Literal["counter", "gauge", "info"]
 Row: TypeAlias = tuple[tuple[str, ...], float | None]
 

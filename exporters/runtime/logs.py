@@ -15,8 +15,6 @@ import sys
 from collections.abc import Collection
 from typing import Literal, TextIO
 
-__all__ = ["Log", "configure", "logger", "warn_of"]
-
 _MOST_REASONS = 100
 
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029]+")

@@ -10,8 +10,6 @@ from advisor.energy.meter import Meter, open_meter
 from advisor.energy.redfish import RedfishConfig, read_redfish_config
 from exporters.runtime.logs import logger
 
-__all__ = ["MeterOpener", "state_path", "warn_unsaved"]
-
 
 class MeterOpener:
     """Reads the operator's files once, and opens the meter as often as it is asked to.

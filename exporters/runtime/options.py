@@ -14,19 +14,6 @@ from typing import NoReturn
 from advisor.errors import InputError
 from exporters.runtime.collector import Exporter, Option
 
-__all__ = [
-    "METER_OPTIONS",
-    "RESULT_OPTIONS",
-    "choice",
-    "common_options",
-    "existing_file",
-    "folder",
-    "number",
-    "parse_options",
-    "read_options",
-    "whole_number",
-]
-
 _MISSING = "\0missing"
 
 

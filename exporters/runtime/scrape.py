@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 
 from msgspec import Struct
+from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from exporters.runtime.collector import Collector, Exporter
-from exporters.runtime.families import Family, Metric
+from exporters.runtime.families import Family
 from exporters.runtime.logs import logger
 from exporters.runtime.page import END, Page, PageBuilder, compressed, text_of
-
-__all__ = ["MOST_SECONDS", "Scraper", "Source", "own_families", "process_families"]
 
 MOST_SECONDS = 30.0
 """A page older than this is not shown: its collector hangs, and what it shows may be gone."""

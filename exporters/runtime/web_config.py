@@ -17,8 +17,6 @@ from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from exporters.runtime.passwords import Passwords
 
-__all__ = ["Tls", "Web", "WebConfig", "read_web_config", "ssl_context"]
-
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {
     "": ssl.CERT_NONE,

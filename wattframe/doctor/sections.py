@@ -21,8 +21,6 @@ from advisor.video.ffmpeg import capabilities, find_ffmpeg, vmaf_models
 from runner.preflight import device_problem
 from runner.validity import OTHER_LOAD_CORES, STEAL_RATIO, MachineState, read_machine_state
 
-__all__ = ["docker", "ffmpeg", "gpus", "machine", "power", "prometheus"]
-
 STEADY_GOVERNORS = ("performance", "powersave")
 """powersave is what intel_pstate calls its own steady scaling; the others react to load with a delay."""
 
