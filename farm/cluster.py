@@ -22,18 +22,6 @@ from msgspec.structs import replace
 
 from advisor.errors import InputError, WorkError
 
-__all__ = [
-    "HOST",
-    "Call",
-    "Cluster",
-    "ClusterError",
-    "FatalCallError",
-    "SchedulerLostError",
-    "is_loopback",
-    "is_wanted",
-    "security_of",
-]
-
 HOST = "host-"
 """Begins the resource by which a host is named."""
 

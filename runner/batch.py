@@ -31,8 +31,6 @@ from advisor.errors import InputError
 from runner.shipped import existing_or_shipped
 from runner.spec import Spec, refuse, spec_problems
 
-__all__ = ["MOST_SCENARIOS", "read_batch"]
-
 MOST_SCENARIOS = 10_000
 _KEYS = ("defaults", "scenarios", "matrix", "exclude")
 

@@ -18,8 +18,6 @@ from runner.measure import Progress
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-__all__ = ["ConfigurationRow", "Display", "rows", "summary_table"]
-
 _MEASURES: dict[str, Callable[[Scenario], float | None]] = {
     "duration_seconds": lambda s: s.duration,
     "mean_watts": lambda s: s.power.mean_watts if s.power else None,

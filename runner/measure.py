@@ -23,8 +23,6 @@ from runner.process import EncodeGroup
 from runner.source import Source
 from runner.validity import MachineState, WindowConditions, read_machine_state, reasons
 
-__all__ = ["Laboratory", "Progress", "RunSettings", "measure"]
-
 LEAST_PATIENCE_SECONDS = 60.0
 """How long ffmpeg may take to finish its files after it was asked to end."""
 

@@ -17,8 +17,6 @@ from advisor.energy.meter import Meter, MeterReading, energy_between, host_joule
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
-__all__ = ["Measurement"]
-
 
 class _Point(Struct, frozen=True):
     reading: MeterReading

@@ -23,8 +23,6 @@ from advisor.errors import FfmpegError
 from runner.command import Command
 from runner.ffmpeg_log import FfmpegLog, ProcessResult
 
-__all__ = ["EncodeGroup"]
-
 _LOOK_SECONDS = 0.25
 """Between two looks at what ffmpeg writes: it flushes every line, and waking up for each would load the
 machine that is measured."""

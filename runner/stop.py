@@ -11,8 +11,6 @@ from concurrent.futures import Future, wait
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["StopRequest"]
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STEP_SECONDS = 0.2
 _T = TypeVar("_T")

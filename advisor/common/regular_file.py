@@ -8,8 +8,6 @@ import stat
 import time
 from typing import BinaryIO, TypeAlias
 
-__all__ = ["DOCUMENT_BYTES", "Stamp", "open_regular", "read_regular", "stamp_of"]
-
 DOCUMENT_BYTES = 8 << 20
 """No configuration, manifest, list or secret is larger."""
 _TICK_NS = 100_000_000

@@ -12,8 +12,6 @@ from advisor.common.regular_file import read_regular
 from advisor.cost.checks import Checker
 from advisor.errors import PricingError
 
-__all__ = ["read_text", "read_yaml"]
-
 _MOST_BYTES = 32 << 20
 """A year of prices each five minutes, in a wordy JSON."""
 

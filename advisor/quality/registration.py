@@ -21,8 +21,6 @@ from advisor.quality.pairing import Pairing
 from advisor.quality.probe import Media
 from advisor.quality.settings import Area
 
-__all__ = ["areas_around", "best_of", "registration_graph"]
-
 _REACH_PIXELS = 4
 _FRAMES, _WITHIN = 5, 250
 """So many of the first frames are looked at."""

@@ -31,8 +31,6 @@ from advisor.results.records import (
     stream_count,
 )
 
-__all__ = ["RunFolder", "as_scenario", "held_bytes", "parse_run", "read_folder", "read_run"]
-
 if TYPE_CHECKING:
     from pandas import DataFrame
 

@@ -19,18 +19,6 @@ from msgspec import Struct
 from advisor.cost.checks import Checker, require_number
 from advisor.errors import PricingError
 
-__all__ = [
-    "Asked",
-    "Reading",
-    "Readings",
-    "SeriesKind",
-    "TableRow",
-    "from_json",
-    "from_table",
-    "from_xml",
-    "unix_seconds",
-]
-
 SeriesKind = Literal["price", "carbon"]
 _PER_MWH, _PENCE = 1e-3, 1e-2
 _CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
