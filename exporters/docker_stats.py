@@ -37,150 +37,117 @@ from exporters.runtime.options import METER_OPTIONS, folder, number
 
 _ONE = ("container",)
 _NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
-UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")
-ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("version", "api_version"))
+UP = Family("docker_engine_up", "1 while a Docker engine answers, else 0.")
+ENGINE = Family("docker_engine_info", "The engine that answers.", ("version", "api_version"))
 ENGINE_CPU = Family(
     "docker_engine_cpu_percent",
-    "gauge",
     "CPU of the followed engine's processes (daemon, containerd, shims, proxies); 100 is one core. Absent "
     "where they cannot be seen or told from another engine's.",
 )
 ENGINE_MEMORY = Family(
     "docker_engine_memory_percent",
-    "gauge",
     "Resident memory of the engine's own processes, in percent of the host's memory.",
 )
-RUNNING = Family("docker_containers_running", "gauge", "Containers that run.")
-TOTAL_CPU = Family(
-    "docker_containers_total_cpu_percent", "gauge", "CPU of all running containers; 100 is one core."
-)
+RUNNING = Family("docker_containers_running", "Containers that run.")
+TOTAL_CPU = Family("docker_containers_total_cpu_percent", "CPU of all running containers; 100 is one core.")
 CPU_PERCENT = Family(
-    "docker_container_cpu_percent", "gauge", "CPU over the exporter's last interval; 100 is one core.", _ONE
+    "docker_container_cpu_percent", "CPU over the exporter's last interval; 100 is one core.", _ONE
 )
 MEMORY_PERCENT = Family(
     "docker_container_memory_percent",
-    "gauge",
     "Working set in percent of the container's limit, or of the host's memory where that is less.",
     _ONE,
 )
-CPU = Family("docker_container_cpu_seconds_total", "counter", "CPU time since the container started.", _ONE)
+CPU = Family("docker_container_cpu_seconds_total", "CPU time since the container started.", _ONE)
 THROTTLED = Family(
-    "docker_container_cpu_throttled_seconds_total",
-    "counter",
-    "Time that the CPU limit kept it waiting.",
-    _ONE,
+    "docker_container_cpu_throttled_seconds_total", "Time that the CPU limit kept it waiting.", _ONE
 )
 WORKING_SET = Family(
     "docker_container_memory_working_set_bytes",
-    "gauge",
     "Memory in use without the file pages that can be dropped at once.",
     _ONE,
 )
-LIMIT = Family(
-    "docker_container_memory_limit_bytes", "gauge", "Memory limit; absent where there is none.", _ONE
-)
+LIMIT = Family("docker_container_memory_limit_bytes", "Memory limit; absent where there is none.", _ONE)
 RECEIVED = Family(
     "docker_container_network_receive_bytes_total",
-    "counter",
     "Bytes received, loopback left out; absent for a container that uses another's network.",
     _ONE,
 )
 SENT = Family(
     "docker_container_network_transmit_bytes_total",
-    "counter",
     "Bytes sent, loopback left out; absent for a container that uses another's network.",
     _ONE,
 )
-READ = Family("docker_container_block_read_bytes_total", "counter", "Bytes read from block devices.", _ONE)
-WRITTEN = Family(
-    "docker_container_block_write_bytes_total", "counter", "Bytes written to block devices.", _ONE
-)
-STARTED = Family("docker_container_start_time_seconds", "gauge", "Start of the container, Unix time.", _ONE)
-RESTARTS = Family(
-    "docker_container_restarts_total", "counter", "Restarts by the engine's restart policy.", _ONE
-)
+READ = Family("docker_container_block_read_bytes_total", "Bytes read from block devices.", _ONE)
+WRITTEN = Family("docker_container_block_write_bytes_total", "Bytes written to block devices.", _ONE)
+STARTED = Family("docker_container_start_time_seconds", "Start of the container, Unix time.", _ONE)
+RESTARTS = Family("docker_container_restarts_total", "Restarts by the engine's restart policy.", _ONE)
 ENERGY = Family(
     "docker_container_energy_joules_total",
-    "counter",
     "Part of the host's energy by CPU time since the exporter first started on this boot; policy active "
     "leaves idle energy out, full shares it. Modelled, whatever the source.",
     ("container", "policy"),
 )
 EXITED_ENERGY = Family(
-    "docker_exited_containers_energy_joules_total",
-    "counter",
-    "Energy of all containers that have ended.",
-    ("policy",),
+    "docker_exited_containers_energy_joules_total", "Energy of all containers that have ended.", ("policy",)
 )
 UNATTRIBUTED = Family(
     "docker_unattributed_energy_joules_total",
-    "counter",
     "Energy that belongs to no container: running, exited and unattributed together are the host's.",
     ("policy",),
 )
 HOST_ENERGY = Family(
-    "docker_host_energy_joules_total",
-    "counter",
-    "Energy of the host over the same windows: packages and dram.",
+    "docker_host_energy_joules_total", "Energy of the host over the same windows: packages and dram."
 )
 SOURCE = Family(
     "docker_energy_source_info",
-    "info",
     "Where the host's energy comes from: powercap (measured) or estimate (modelled).",
     ("source", "tier"),
 )
-EXITED = Family("docker_exited_containers_total", "counter", "Containers that ended while the exporter ran.")
+EXITED = Family("docker_exited_containers_total", "Containers that ended while the exporter ran.")
 EXITED_CPU = Family(
-    "docker_exited_containers_cpu_seconds_total", "counter", "CPU time of all containers that have ended."
+    "docker_exited_containers_cpu_seconds_total", "CPU time of all containers that have ended."
 )
 ERRORS = Family(
     "docker_read_errors_total",
-    "counter",
     "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
     "cgroup (malformed, unreadable, backwards), container (unseen: ended before anything could be read; "
     "unknown_cpu: nobody knows its CPU time, so it has no energy), proc, meter.",
     ("source", "reason"),
 )
-MISSED_TICKS = Family("docker_missed_ticks_total", "counter", "Samples left out because it was too late.")
+MISSED_TICKS = Family("docker_missed_ticks_total", "Samples left out because it was too late.")
 
 _GROUP = ("group",)
-GROUP_CPU = Family(
-    "cgroup_cpu_seconds_total", "counter", "CPU time of a systemd unit or Kubernetes pod.", _GROUP
-)
+GROUP_CPU = Family("cgroup_cpu_seconds_total", "CPU time of a systemd unit or Kubernetes pod.", _GROUP)
 GROUP_PERCENT = Family(
-    "cgroup_cpu_percent", "gauge", "CPU over the exporter's last interval; 100 is one core.", _GROUP
+    "cgroup_cpu_percent", "CPU over the exporter's last interval; 100 is one core.", _GROUP
 )
 GROUP_WORKING_SET = Family(
     "cgroup_memory_working_set_bytes",
-    "gauge",
     "Memory in use without the file pages that can be dropped at once.",
     _GROUP,
 )
 GROUP_ENERGY = Family(
     "cgroup_energy_joules_total",
-    "counter",
     "Part of the host's energy by CPU time since the exporter first started on this boot, as for containers. "
     "Modelled.",
     (*_GROUP, "policy"),
 )
 GROUP_EXITED = Family(
-    "cgroup_exited_energy_joules_total", "counter", "Energy of all groups that have ended.", ("policy",)
+    "cgroup_exited_energy_joules_total", "Energy of all groups that have ended.", ("policy",)
 )
 GROUP_UNATTRIBUTED = Family(
     "cgroup_unattributed_energy_joules_total",
-    "counter",
     "Energy that belongs to no group: running, exited and unattributed together are the host's.",
     ("policy",),
 )
 GROUP_INFO = Family(
     "cgroup_info",
-    "info",
     "Groups: the unit's path or the pod's uid, and what the kubelet calls the pod.",
     (*_GROUP, "id", "namespace", "pod"),
 )
 GROUP_ERRORS = Family(
     "cgroup_read_errors_total",
-    "counter",
     "What could not be read: cgroup (malformed, unreadable, backwards), kubelet (unreachable, protocol), "
     "meter.",
     ("source", "reason"),
@@ -226,7 +193,7 @@ def info_family(allowed: Sequence[str]) -> Info:
                 subject="--container-labels",
             )
     labels = ("container", "id", "image", *names)
-    return Info(Family("docker_container_info", "info", _INFO_HELP, labels), tuple(allowed))
+    return Info(Family("docker_container_info", _INFO_HELP, labels), tuple(allowed))
 
 
 def families(

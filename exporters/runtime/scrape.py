@@ -118,16 +118,12 @@ def own_families(name: str) -> dict[str, Family]:
     """What every exporter says of itself, by role."""
     stem, by = f"{name}_exporter", ("collector",)
     return {
-        "build": Family(f"{stem}_build_info", "info", "Version of this exporter.", ("version", "python")),
-        "success": Family(
-            f"{stem}_collector_success", "gauge", "1 if the collector's last run succeeded.", by
-        ),
+        "build": Family(f"{stem}_build_info", "Version of this exporter.", ("version", "python")),
+        "success": Family(f"{stem}_collector_success", "1 if the collector's last run succeeded.", by),
         "duration": Family(
-            f"{stem}_collector_duration_seconds", "gauge", "How long the collector's last run took.", by
+            f"{stem}_collector_duration_seconds", "How long the collector's last run took.", by
         ),
-        "failures": Family(
-            f"{stem}_collector_failures_total", "counter", "Failed runs of the collector.", by
-        ),
+        "failures": Family(f"{stem}_collector_failures_total", "Failed runs of the collector.", by),
     }
 
 
