@@ -301,12 +301,7 @@ class _SampledCollector:
         except EnergyError as exc:
             logger().warning(f"no energy of {self.name}", reason=str(exc))
         self._state = None if self._meter is None else self._state_file(self._meter)
-        self._sampler = sampler = ContainerSampler(
-            self._monitor,
-            interval,
-            state=self._state,
-            on_unsaved=lambda exc: warn_unsaved(settings.state, exc),
-        )
+        self._sampler = sampler = ContainerSampler(self._monitor, interval, state=self._state)
         self._watcher = self._watch(sampler, interval)
         self._watcher.start()
         sampler.start()
@@ -336,7 +331,12 @@ class _SampledCollector:
         settings = self._settings
         place = f"{meter.source} {settings.cgroupfs} {settings.address.host}"
         return state_file(
-            settings.state, SavedContainers, sysfs=settings.sysfs, procfs=settings.procfs, place=place
+            settings.state,
+            SavedContainers,
+            sysfs=settings.sysfs,
+            procfs=settings.procfs,
+            place=place,
+            on_unsaved=warn_unsaved,
         )
 
     def parts(self) -> Mapping[str, Part]:

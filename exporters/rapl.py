@@ -288,7 +288,8 @@ def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[M
     yield from _energy(reading)
     yield AVAILABLE.one(int(measured and bool(host_zones(reading.joules, reading.host_rule))))
     yield SOURCE([((meter.source, meter.tier), 1)])
-    yield from _diagnostics(reading.zones if measured else _unreadable(survey.powercap))
+    # the estimate does not hide zones that are there and cannot be read
+    yield from _diagnostics(reading.zones if measured else survey.powercap.zones)
     yield from _sensors(reading)
     yield MISSED_TICKS.one(reading.missed_ticks)
     yield INTERVAL.one(meter.interval_seconds)
@@ -338,24 +339,6 @@ def _diagnostics(zones: tuple[ZoneReport, ...]) -> Iterator[Metric]:
 def _zone_labels(zone: ZoneReport) -> tuple[str, ...]:
     largest = "" if zone.range_joules is None else repr(zone.range_joules)
     return zone.name, zone.path, largest, zone.role, zone.duplicate_of or ""
-
-
-def _unreadable(status: PowercapStatus) -> tuple[ZoneReport, ...]:
-    """The zones that are there and cannot be read, so that the estimate does not hide them."""
-    return tuple(
-        ZoneReport(
-            name=z.zone,
-            domain=z.domain,
-            path=z.path,
-            joules=0.0,
-            sampled_seconds=None,
-            role=z.role,
-            duplicate_of=z.duplicate_of,
-            range_joules=z.max_joules,
-            read_errors={z.reason: 1} if z.reason else {},
-        )
-        for z in status.zones
-    )
 
 
 def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:

@@ -23,7 +23,7 @@ from advisor.common.regular_file import read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport
-from advisor.energy.zones import ZoneReadError, read_line
+from advisor.energy.zones import ZoneReadError, read_line, try_line
 from advisor.errors import InputError
 
 SensorKind: TypeAlias = Literal["counter", "average", "instant", "volts_amperes"]
@@ -121,7 +121,7 @@ class Sensor(Struct, frozen=True):
     @property
     def is_asleep(self) -> bool:
         """Whether the device is suspended: a question would wake it."""
-        return _text(f"{self.device}/power/runtime_status") == "suspended"
+        return try_line(f"{self.device}/power/runtime_status") == "suspended"
 
     def integrator(self) -> Integrator:
         """What adds up its values."""
@@ -174,7 +174,7 @@ def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sen
 def _is_empty_counter(sensor: Sensor) -> bool:
     """Whether a card that is awake lists a counter that it does not keep (``xe`` on some parts)."""
     is_gpu_counter = sensor.domain == "gpu" and sensor.kind == "counter"
-    return is_gpu_counter and not sensor.is_asleep and _text(sensor.paths[0]) == "0"
+    return is_gpu_counter and not sensor.is_asleep and try_line(sensor.paths[0]) == "0"
 
 
 _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")
@@ -205,7 +205,7 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[t
     """The sensors of one device, and which rule knows them."""
     # ACPI's power meter keeps its files with the device
     places = [place for place in (folder, f"{folder}/device") if Path(place).is_dir()]
-    driver = next((name for place in places if (name := _text(f"{place}/name"))), None)
+    driver = next((name for place in places if (name := try_line(f"{place}/name"))), None)
     if driver is None:
         return
     for place in places:
@@ -228,8 +228,8 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[t
 
 def _label(place: str, quantity: str, number: str) -> str:
     return (
-        _text(f"{place}/{quantity}{number}_label")
-        or (_text(f"{place}/power{number}_oem_info") if quantity == "power" else None)
+        try_line(f"{place}/{quantity}{number}_label")
+        or (try_line(f"{place}/power{number}_oem_info") if quantity == "power" else None)
         or f"{quantity}{number}"
     )
 
@@ -248,13 +248,6 @@ def _value(
         case "in" if "input" in files and "input" in channels.get(("curr", number), ()):
             return "volts_amperes", (f"{path}_input", f"{place}/curr{number}_input")
     return None
-
-
-def _text(path: str) -> str | None:
-    try:
-        return read_line(path) or None
-    except ZoneReadError:
-        return None
 
 
 class HwmonSource(Source):

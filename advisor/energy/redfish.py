@@ -102,14 +102,6 @@ def read_redfish_config(path: Path) -> RedfishConfig:
     return config
 
 
-class _AskError(Exception):
-    """One question without an answer; ``reason`` is a label value."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
 class RedfishError(EnergyError):
     """The service does not tell its power; ``reason`` is a label value."""
 
@@ -142,18 +134,15 @@ class RedfishClient:
             For ``timeout``, ``unreachable``, ``tls``, ``auth``, ``http``, ``malformed``, ``no_meter`` or
             ``zero``.
         """
+        if self._meter is None:
+            self._meter = self._find()
+        path, kind = self._meter
         try:
-            if self._meter is None:
-                self._meter = self._find()
-            path, kind = self._meter
-            try:
-                return _positive(_READERS[kind](self._get(path)))
-            except _AskError as exc:
-                if exc.reason in ("http", "no_meter"):
-                    self._meter = None  # a service that was upgraded may have moved it
-                raise
-        except _AskError as exc:
-            raise RedfishError(exc.reason) from exc
+            return _positive(_READERS[kind](self._get(path)))
+        except RedfishError as exc:
+            if exc.reason in ("http", "no_meter"):
+                self._meter = None  # a service that was upgraded may have moved it
+            raise
 
     def close(self) -> None:
         """Give the connection back."""
@@ -165,13 +154,13 @@ class RedfishClient:
             for path, kind in self._meters(chassis):
                 try:
                     _positive(_READERS[kind](self._get(path)))
-                except _AskError as exc:
+                except RedfishError as exc:
                     if exc.reason not in ("http", "no_meter", "zero", "malformed"):
                         raise
                     is_zero = is_zero or exc.reason == "zero"
                 else:
                     return path, kind
-        raise _AskError("zero" if is_zero else "no_meter")
+        raise RedfishError("zero" if is_zero else "no_meter")
 
     def _chassis(self) -> list[Mapping[str, Any]]:
         """The chassis of the system first, those inside it last."""
@@ -222,26 +211,26 @@ class RedfishClient:
             )
             with answer:
                 if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
-                    raise _AskError("auth")
+                    raise RedfishError("auth")
                 if answer.status_code != requests.codes.ok:
-                    raise _AskError("http")
+                    raise RedfishError("http")
                 body, deadline = bytearray(), time.monotonic() + config.timeout_seconds
                 while chunk := answer.raw.read1(_MOST_BYTES + 1 - len(body), decode_content=True):
                     body += chunk
                     if time.monotonic() > deadline:  # a service that drips never trips the socket's own
-                        raise _AskError("timeout")
+                        raise RedfishError("timeout")
         except SSLError:
-            raise _AskError("tls") from None
+            raise RedfishError("tls") from None
         except (Timeout, ReadTimeoutError):  # in the head, in the body
-            raise _AskError("timeout") from None
+            raise RedfishError("timeout") from None
         except (RequestException, HTTPError, OSError, ValueError):
-            raise _AskError("unreachable") from None
+            raise RedfishError("unreachable") from None
         if len(body) > _MOST_BYTES:
-            raise _AskError("malformed")
+            raise RedfishError("malformed")
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise _AskError("malformed") from None
+            raise RedfishError("malformed") from None
 
 
 def _link(resource: Mapping[str, Any], name: str) -> str | None:
@@ -287,9 +276,9 @@ def _positive(value: object) -> float:
         with contextlib.suppress(ValueError):
             value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise _AskError("no_meter")
+        raise RedfishError("no_meter")
     if value <= 0:
-        raise _AskError("zero")
+        raise RedfishError("zero")
     return float(value)
 
 

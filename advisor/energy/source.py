@@ -64,6 +64,11 @@ class ZoneReport(Struct, frozen=True):
     rejected: Mapping[str, int] = {}
 
     @property
+    def reason(self) -> str | None:
+        """The first kind of error that its reads met; None for none."""
+        return next(iter(self.read_errors), None)
+
+    @property
     def is_shown(self) -> bool:
         """Whether the zone's joules are counted in sums and published."""
         return self.role == "counted" and self.present and not self.held_back and not self.standing

@@ -58,7 +58,7 @@ class MeterOpener:
             redfish=self._redfish,
             host_rule=options.host_energy,
             state=self._state,
-            on_unsaved=lambda exc: warn_unsaved(self._state, exc),
+            on_unsaved=warn_unsaved,
         )
 
 
@@ -68,7 +68,7 @@ def state_path(options: argparse.Namespace, name: str) -> Path | None:
     return None if folder is None else folder / f"{name}-{options.port}.json"
 
 
-def warn_unsaved(path: Path | None, exc: OSError) -> None:
+def warn_unsaved(path: Path, exc: OSError) -> None:
     """Log that counters will begin at 0 after a restart."""
     logger().warning(
         "state not kept: counters begin at 0 after a restart", path=str(path), reason=exc.strerror or str(exc)

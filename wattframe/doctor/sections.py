@@ -40,13 +40,13 @@ def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
         )
     zones = [
         {
-            "zone": zone.zone,
+            "zone": zone.name,
             "domain": zone.domain,
             "path": zone.path,
-            "readable": zone.readable,
+            "readable": zone.reason is None,
             "reason": zone.reason,
             "counted": zone.role == "counted",
-            "max_joules": zone.max_joules,
+            "max_joules": zone.range_joules,
         }
         for zone in status.zones
     ]
