@@ -21,9 +21,9 @@ from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
 from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet, unit_patterns
+from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
-from advisor.containers.state import SavedContainers
 from advisor.containers.watcher import USAGE_SECONDS, Watcher
 from advisor.energy.attribution import POLICIES
 from advisor.energy.meter import Meter

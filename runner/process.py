@@ -15,7 +15,6 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from advisor.common.death_notice import death_notice
@@ -147,9 +146,7 @@ class EncodeGroup:
     def __enter__(self) -> EncodeGroup:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         for process in self._processes:
             if process.result is None:
                 process.signal(signal.SIGKILL)

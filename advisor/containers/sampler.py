@@ -9,8 +9,8 @@ from queue import Empty, SimpleQueue
 
 from advisor.containers.changes import Change
 from advisor.containers.exits import ExitWatch
+from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import Monitor, Snapshot
-from advisor.containers.state import SavedContainers
 from advisor.energy.sampler import next_tick
 from advisor.energy.state import StateFile
 from advisor.errors import WorkError

@@ -5,7 +5,6 @@ Kept in ``<models>/<hardware_id>/calibration.json``, beside the models of the sa
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import statistics
 import time
@@ -97,11 +96,6 @@ def save_calibration(calibration: Calibration, models_dir: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
     return path
-
-
-def now_iso() -> str:
-    """This moment as the calibration writes it."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def measure_point(

@@ -8,9 +8,9 @@ from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
+from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container
-from advisor.containers.state import SavedContainers
 from advisor.energy.meter import MeterReading
 from advisor.energy.source import ZoneReport
 from advisor.errors import EnergyError
