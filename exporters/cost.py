@@ -361,7 +361,6 @@ EXPORTER = Exporter(
     name="cost",
     title="Wattframe cost exporter",
     port=9504,
-    port_env="COST_EXPORTER_PORT",
     options=_OPTIONS,
     build=_build,
     families=declared(globals()),

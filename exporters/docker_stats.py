@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -32,7 +33,7 @@ from advisor.errors import EnergyError, InputError
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
-from exporters.runtime.meter import MeterOpener, state_path, warn_unsaved
+from exporters.runtime.meter import meter_opener, state_path, warn_unsaved
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
 _ONE = ("container",)
@@ -281,6 +282,8 @@ class _SampledCollector:
     name = ""
     poll_seconds = None
     publish: Callable[..., Iterator[Metric]]
+    _cgroups: Cgroups
+    """Finds the control groups."""
 
     def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
         self._settings = settings
@@ -308,10 +311,6 @@ class _SampledCollector:
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> Watcher | GroupWatcher:
         """What posts changes to the sampler."""
-        raise NotImplementedError
-
-    def _cgroups(self) -> Cgroups:
-        """Finds the control groups."""
         raise NotImplementedError
 
     def _arguments(self) -> tuple[object, ...]:
@@ -347,7 +346,7 @@ class _SampledCollector:
     def _monitor(self, watch: ExitWatch) -> Monitor:
         settings = self._settings
         return Monitor(
-            self._cgroups(),
+            self._cgroups,
             procfs=settings.procfs,
             read_meter=None if self._meter is None else self._meter.read,
             settle=None if self._meter is None else self._meter.settle,
@@ -366,6 +365,8 @@ class DockerCollector(_SampledCollector):
 
     def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
         super().__init__(settings, open_meter)
+        folders = settings.cgroupfs, settings.procfs, settings.sysfs
+        self._cgroups = Cgroups(*folders, counts=self._counts)
         self._info = info_family(settings.labels)
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> Watcher:
@@ -380,10 +381,6 @@ class DockerCollector(_SampledCollector):
             on_state=self._log_state,
         )
 
-    def _cgroups(self) -> Cgroups:
-        settings = self._settings
-        return Cgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
-
     def _arguments(self) -> tuple[object, ...]:
         source = None if self._meter is None else (self._meter.source, self._meter.tier)
         return self._info, source, None if self._sampler is None else self._sampler.missed_ticks
@@ -392,7 +389,7 @@ class DockerCollector(_SampledCollector):
         if problem is None:
             logger().info("engine answers", host=self._settings.address.host)
         else:
-            advice = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
+            advice: dict[str, Any] = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
             logger().warning("engine lost", host=self._settings.address.host, reason=problem, **advice)
 
 
@@ -428,13 +425,11 @@ class GroupCollector(_SampledCollector):
     def __init__(self, settings: Settings, groups: Groups, open_meter: Callable[[], Meter]) -> None:
         super().__init__(settings, open_meter)
         self._groups = groups
-        self._tree = GroupCgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
+        folders = settings.cgroupfs, settings.procfs, settings.sysfs
+        self._cgroups: GroupCgroups = GroupCgroups(*folders, counts=self._counts)
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> GroupWatcher:
-        return GroupWatcher(self._groups, self._tree, sampler.post, self._counts)
-
-    def _cgroups(self) -> Cgroups:
-        return self._tree
+        return GroupWatcher(self._groups, self._cgroups, sampler.post, self._counts)
 
 
 def _certificates(options: argparse.Namespace) -> str | None:
@@ -475,12 +470,12 @@ def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector
     )
 
     collectors: list[DockerCollector | GroupCollector] = [
-        DockerCollector(settings, MeterOpener(options, "docker_stats-meter"))
+        DockerCollector(settings, meter_opener(options, "docker_stats-meter"))
     ]
     groups = _groups(options)
     if groups.units or groups.pods:
         settings = structs.replace(settings, state=state_path(options, "docker_stats-units"))
-        collectors.append(GroupCollector(settings, groups, MeterOpener(options, "docker_stats-groups")))
+        collectors.append(GroupCollector(settings, groups, meter_opener(options, "docker_stats-groups")))
     return collectors
 
 

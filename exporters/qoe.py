@@ -35,7 +35,7 @@ from exporters import live
 from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, number, whole_number
+from exporters.runtime.options import RESULT_OPTIONS, choice, existing_file, folder, number, whole_number
 
 _OUTPUT = (*IDENTITY, "codec", "encoder", "output")
 _VMAF = (*_OUTPUT, "model")
@@ -317,7 +317,7 @@ def _models(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
 
 def run_part(published: Sequence[Published]) -> list[Metric]:
     """Every family of one run, or of the list of pairs."""
-    rows = [(_labels(p, entry), entry) for p in published for entry in p.entries]
+    rows = [((*_identity(p), entry.output), entry) for p in published for entry in p.entries]
     vmaf = [((*labels, v.model or ""), v) for labels, entry in rows for v in _vmafs(entry)]
     scored = [(labels, entry.quality) for labels, entry in rows if entry.quality is not None]
     families = [family([(labels, of(v)) for labels, v in vmaf]) for family, of in _PER_MODEL]
@@ -341,10 +341,6 @@ def _vmafs(entry: Entry) -> list[Vmaf]:
     return [] if quality is None or quality.vmaf is None else [quality.vmaf, *quality.vmaf_extra.values()]
 
 
-def _labels(published: Published, entry: Entry) -> tuple[str, ...]:
-    return (*_identity(published), entry.output)
-
-
 def _identity(published: Published) -> tuple[str, ...]:
     scenario = published.scenario
     codec, encoder = (scenario.encoder or "", scenario.encoder_type) if scenario is not None else ("", "")
@@ -360,12 +356,6 @@ def _bought(published: Published) -> dict[str, float]:
     """Scores that join quality and power; only once every output of the scenario has a quality."""
     scored = None if published.scenario is None else with_scores(published.scenario, published.entries)
     return {} if scored is None else scores(scored, published.run)
-
-
-def _model(text: str) -> str:
-    if text not in known_models():
-        raise ValueError(f"expected one of {', '.join(known_models())}")
-    return text
 
 
 def _folders(text: str) -> tuple[Path, ...]:
@@ -400,7 +390,9 @@ _OPTIONS = (
     ),
     Option("--nice", "QOE_NICE", 10, whole_number(0, 19), "niceness of the work, 19 is the most modest"),
     Option("--ffmpeg", "QOE_FFMPEG", None, str, "ffmpeg with libvmaf; unset: the one that comes along"),
-    Option("--model", "QOE_MODEL", None, _model, "VMAF model; unset: by the comparison height"),
+    Option(
+        "--model", "QOE_MODEL", None, choice(*known_models()), "VMAF model; unset: by the comparison height"
+    ),
     Option(
         "--codec-comparison",
         "QOE_CODEC_COMPARISON",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.meter import MeterOpener
+from exporters.runtime.meter import meter_opener, sensor_rules
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
 _ZONE = ("zone", "domain")
@@ -347,10 +348,10 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     info = cpu_info(procfs)
     model, hardware = power_model(info, **watts), hardware_id(info)
 
-    opened = MeterOpener(options, "rapl", estimate=not options.no_estimate)
-
-    def opened_gpus() -> GpuMeter:
-        return open_gpus(sysfs, opened.sensor_rules, interval_seconds=options.interval)
+    opened = meter_opener(options, "rapl", estimate=not options.no_estimate)
+    opened_gpus = functools.partial(
+        open_gpus, sysfs, sensor_rules(options), interval_seconds=options.interval
+    )
 
     def survey(source: SourceName) -> Survey:
         calibration, problem = None, None
@@ -393,7 +394,6 @@ EXPORTER = Exporter(
         ),
     ],
     build=_build,
-    port_env="RAPL_EXPORTER_PORT",
     families=declared(globals()),
 )
 

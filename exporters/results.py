@@ -408,7 +408,6 @@ EXPORTER = Exporter(
     name="results",
     title="Wattframe results exporter",
     port=9502,
-    port_env="RESULTS_EXPORTER_PORT",
     options=(
         *RESULT_OPTIONS,
         Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of the trained models"),
