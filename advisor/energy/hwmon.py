@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct, structs
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.energy.integrator import Integrator
 from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport
@@ -143,11 +143,9 @@ def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
     from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
-        rules = msgspec.convert(parse_yaml(read_regular(path)), list[SensorRule])
+        rules = msgspec.convert(parse_yaml(read_input(path)), list[SensorRule])
         for rule in rules:
             re.compile(rule.driver), re.compile(rule.label)
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
     except (YamlError, msgspec.ValidationError) as exc:
         raise InputError(f"expected a list of driver, label and domain: {exc}", subject=path) from exc
     except re.error as exc:

@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input, read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, ZoneReport
@@ -83,9 +83,7 @@ def read_redfish_config(path: Path) -> RedfishConfig:
     from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
-        config = msgspec.convert(parse_yaml(read_regular(path)), RedfishConfig)
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
+        config = msgspec.convert(parse_yaml(read_input(path)), RedfishConfig)
     except (YamlError, msgspec.ValidationError) as exc:
         raise InputError(f"expected a Redfish service: {exc}", subject=path) from exc
     is_local = re.match(r"http://(localhost|127\.|\[::1\])", config.url) is not None
