@@ -220,7 +220,9 @@ def families(
     for family, value in _CONTAINER:
         yield family([((name,), value(view)) for name, view in named.items()])
     yield info.family([((name, *_identity(view, info.allowed)), 1) for name, view in named.items()])
-    yield from _energy(snapshot, named)
+    yield from _energy(snapshot, named, (ENERGY, EXITED_ENERGY, UNATTRIBUTED))
+    if snapshot.energy is not None:
+        yield HOST_ENERGY.one(snapshot.energy.host)
     if snapshot.engine_was_seen:
         yield EXITED.one(snapshot.exited_containers)
         yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
@@ -230,16 +232,18 @@ def families(
     yield MISSED_TICKS.one(missed_ticks)
 
 
-def _energy(snapshot: Snapshot, named: dict[str, ContainerView]) -> Iterator[Metric]:
-    energy = snapshot.energy
-    if energy is None:
+def _energy(
+    snapshot: Snapshot, named: Mapping[str, ContainerView], kinds: tuple[Family, Family, Family]
+) -> Iterator[Metric]:
+    """Joules of those that run, of those that have ended, and of nobody."""
+    running, exited, unattributed = kinds
+    if (energy := snapshot.energy) is None:
         return
-    yield ENERGY(
+    yield running(
         [((name, p), joules) for name, view in named.items() for p, joules in view.energy_joules.items()]
     )
-    yield EXITED_ENERGY([((policy,), energy.exited[policy]) for policy in POLICIES])
-    yield UNATTRIBUTED([((policy,), energy.unattributed[policy]) for policy in POLICIES])
-    yield HOST_ENERGY.one(energy.host)
+    yield exited([((policy,), energy.exited[policy]) for policy in POLICIES])
+    yield unattributed([((policy,), energy.unattributed[policy]) for policy in POLICIES])
 
 
 def _total_percent(views: Iterable[ContainerView]) -> float | None:
@@ -401,12 +405,7 @@ def group_families(snapshot: Snapshot) -> Iterator[Metric]:
     yield GROUP_WORKING_SET(
         [((name,), view.details.memory_working_set_bytes) for name, view in groups.items()]
     )
-    if (energy := snapshot.energy) is not None:
-        yield GROUP_ENERGY(
-            [((name, p), joules) for name, view in groups.items() for p, joules in view.energy_joules.items()]
-        )
-        yield GROUP_EXITED([((policy,), energy.exited[policy]) for policy in POLICIES])
-        yield GROUP_UNATTRIBUTED([((policy,), energy.unattributed[policy]) for policy in POLICIES])
+    yield from _energy(snapshot, groups, (GROUP_ENERGY, GROUP_EXITED, GROUP_UNATTRIBUTED))
     yield GROUP_INFO([((name, *_group_identity(view)), 1) for name, view in groups.items()])
     yield GROUP_ERRORS([(where, count) for where, count in sorted(snapshot.counts.items())])
 

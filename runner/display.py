@@ -51,7 +51,7 @@ class Display:
         self._bar.start()
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._draws:  # rich 14 ends a bar that was never drawn with an empty line
             self._bar.stop()
 

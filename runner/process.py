@@ -146,7 +146,7 @@ class EncodeGroup:
     def __enter__(self) -> EncodeGroup:
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._processes:
             if process.result is None:
                 process.signal(signal.SIGKILL)

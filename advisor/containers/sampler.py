@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from advisor.containers.changes import Change
 from advisor.containers.exits import ExitWatch
@@ -138,8 +138,5 @@ class ContainerSampler:
             self._state.save(saved)
 
     def _apply(self, monitor: Monitor) -> None:
-        while True:
-            try:
-                monitor.apply(self._changes.get_nowait())
-            except Empty:
-                return
+        while not self._changes.empty():  # nobody else takes from it
+            monitor.apply(self._changes.get())

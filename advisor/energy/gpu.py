@@ -269,7 +269,7 @@ class GpuMeter:
         self.start()
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 

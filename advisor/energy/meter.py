@@ -203,7 +203,7 @@ class Meter:
         self.start()
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def latest(self) -> MeterReading | None:
