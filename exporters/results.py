@@ -114,6 +114,38 @@ PREDICTION_PROBLEMS = Family(
 MEAN_WATTS = Family(
     "results_scenario_mean_power_watts", "Mean power of the host and its GPUs during the scenario.", _TIERED
 )
+STDEV_WATTS = Family(
+    "results_scenario_power_stdev_watts",
+    "Standard deviation of the host's power during the scenario.",
+    _TIERED,
+)
+TOTAL_JOULES = Family(
+    "results_scenario_total_energy_joules", "Energy of the host and its GPUs over the scenario.", _TIERED
+)
+NET_JOULES = Family("results_scenario_net_energy_joules", "Energy above idle over the scenario.", _TIERED)
+NET_WATTS = Family("results_scenario_net_power_watts", "Mean power above idle.", _TIERED)
+INCREASE = Family(
+    "results_scenario_power_increase_ratio",
+    "Mean power over the run's baseline, less 1 (0.5: half more).",
+    _TIERED,
+)
+JOULES_PER_FRAME = Family(
+    "results_scenario_energy_joules_per_frame", "Energy per frame delivered, over all outputs.", _TIERED
+)
+JOULES_PER_SECOND = Family(
+    "results_scenario_energy_joules_per_output_second", "Energy per second of video delivered.", _TIERED
+)
+JOULES_PER_MEGAPIXEL = Family(
+    "results_scenario_energy_joules_per_megapixel", "Energy per million pixels delivered.", _TIERED
+)
+PIXELS = Family(
+    "results_scenario_total_pixels", "Pixels delivered, over all outputs, streams and frames.", IDENTITY
+)
+CPU_SECONDS = Family("results_scenario_cpu_seconds", "CPU time of ffmpeg and its children.", IDENTITY)
+SPEED = Family(
+    "results_scenario_encode_speed_ratio", "Seconds of video encoded per second; 1 is real time.", IDENTITY
+)
+DROPPED_FRAMES = Family("results_scenario_dropped_frames", "Frames that ffmpeg dropped.", IDENTITY)
 
 Quantity = Callable[[Scenario, Run], float | None]
 
@@ -147,83 +179,20 @@ def _net(quantity: Quantity) -> Quantity:
 
 _OF_POWER: tuple[tuple[Family, Quantity], ...] = (
     (MEAN_WATTS, lambda s, _: mean_watts(s)),
-    (
-        Family(
-            "results_scenario_power_stdev_watts",
-            "Standard deviation of the host's power during the scenario.",
-            _TIERED,
-        ),
-        lambda s, _: s.power.stdev_watts if s.power else None,
-    ),
-    (
-        Family(
-            "results_scenario_total_energy_joules",
-            "Energy of the host and its GPUs over the scenario.",
-            _TIERED,
-        ),
-        lambda s, _: window_energy_joules(s),
-    ),
-    (
-        Family("results_scenario_net_energy_joules", "Energy above idle over the scenario.", _TIERED),
-        _net(net_energy_joules),
-    ),
-    (Family("results_scenario_net_power_watts", "Mean power above idle.", _TIERED), _net(net_watts)),
-    (
-        Family(
-            "results_scenario_power_increase_ratio",
-            "Mean power over the run's baseline, less 1 (0.5: half more).",
-            _TIERED,
-        ),
-        _power_increase_ratio,
-    ),
-    (
-        Family(
-            "results_scenario_energy_joules_per_frame",
-            "Energy per frame delivered, over all outputs.",
-            _TIERED,
-        ),
-        _per(delivered_frames),
-    ),
-    (
-        Family(
-            "results_scenario_energy_joules_per_output_second",
-            "Energy per second of video delivered.",
-            _TIERED,
-        ),
-        _per(output_seconds),
-    ),
-    (
-        Family(
-            "results_scenario_energy_joules_per_megapixel", "Energy per million pixels delivered.", _TIERED
-        ),
-        _per(delivered_pixels, 1e6),
-    ),
+    (STDEV_WATTS, lambda s, _: s.power.stdev_watts if s.power else None),
+    (TOTAL_JOULES, lambda s, _: window_energy_joules(s)),
+    (NET_JOULES, _net(net_energy_joules)),
+    (NET_WATTS, _net(net_watts)),
+    (INCREASE, _power_increase_ratio),
+    (JOULES_PER_FRAME, _per(delivered_frames)),
+    (JOULES_PER_SECOND, _per(output_seconds)),
+    (JOULES_PER_MEGAPIXEL, _per(delivered_pixels, 1e6)),
 )
 _OF_WORK: tuple[tuple[Family, Quantity], ...] = (
-    (
-        Family(
-            "results_scenario_total_pixels",
-            "Pixels delivered, over all outputs, streams and frames.",
-            IDENTITY,
-        ),
-        lambda s, _: delivered_pixels(s),
-    ),
-    (
-        Family("results_scenario_cpu_seconds", "CPU time of ffmpeg and its children.", IDENTITY),
-        lambda s, _: s.cpu_seconds,
-    ),
-    (
-        Family(
-            "results_scenario_encode_speed_ratio",
-            "Seconds of video encoded per second; 1 is real time.",
-            IDENTITY,
-        ),
-        lambda s, _: s.encode.speed if s.encode else None,
-    ),
-    (
-        Family("results_scenario_dropped_frames", "Frames that ffmpeg dropped.", IDENTITY),
-        lambda s, _: s.encode.dropped_frames if s.encode else None,
-    ),
+    (PIXELS, lambda s, _: delivered_pixels(s)),
+    (CPU_SECONDS, lambda s, _: s.cpu_seconds),
+    (SPEED, lambda s, _: s.encode.speed if s.encode else None),
+    (DROPPED_FRAMES, lambda s, _: s.encode.dropped_frames if s.encode else None),
 )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from advisor.energy.attribution import POLICIES, HostUse, Policy, attribute
+from advisor.energy.cpu import CpuTimes, cpu_between
 from advisor.energy.meter import MeterReading, host_joules
 
 _EXITED = ""
@@ -32,8 +33,7 @@ class SavedContainers(Struct, frozen=True):
     """All sums at the end of one window, with which they go on after a restart on the same boot."""
 
     zone_joules: Mapping[str, float]
-    cpu_busy_seconds: float | None
-    cpu_total_seconds: float | None
+    cpu: CpuTimes | None
     host_joules: float
     containers: Mapping[str, SavedContainer]
     """By container id; those whose CPU time was known."""
@@ -62,8 +62,8 @@ class Ledger:
 
     def __init__(self, saved: SavedContainers | None = None) -> None:
         self._zone_joules: dict[str, float] = {}
-        """At the end of the last window, as the CPU seconds: busy, and of all CPUs."""
-        self._cpu_seconds: tuple[float | None, float | None] = (None, None)
+        """At the end of the last window, as the CPU time."""
+        self._cpu: CpuTimes | None = None
         self._is_open = saved is not None
         self._has_energy = False
         self._host = 0.0
@@ -71,8 +71,7 @@ class Ledger:
         self._exited: dict[Policy, float] = dict.fromkeys(POLICIES, 0.0)
         self._unattributed: dict[Policy, float] = dict.fromkeys(POLICIES, 0.0)
         if saved is not None:
-            self._zone_joules = dict(saved.zone_joules)
-            self._cpu_seconds = saved.cpu_busy_seconds, saved.cpu_total_seconds
+            self._zone_joules, self._cpu = dict(saved.zone_joules), saved.cpu
             self._host = saved.host_joules
             self._exited |= saved.exited_joules
             self._unattributed |= saved.unattributed_joules
@@ -99,7 +98,7 @@ class Ledger:
 
     def _use_until(self, reading: MeterReading) -> HostUse | None:
         """What the host did since the last reading; None for the first, and where no zone was ever read."""
-        before, self._cpu_seconds = self._cpu_seconds, (reading.cpu_busy_seconds, reading.cpu_total_seconds)
+        before, self._cpu = self._cpu, reading.cpu
         was_open, self._is_open = self._is_open, True
         if not was_open:
             self._zone_joules = dict(reading.joules)
@@ -113,10 +112,7 @@ class Ledger:
             used[zone] = max(joules - last, 0.0)
             self._zone_joules[zone] = max(joules, last)
         total = host_joules(used, reading.host_rule)
-        if total is None:
-            return None
-        busy, elapsed = map(_difference, before, self._cpu_seconds)
-        return HostUse(total, busy, elapsed)
+        return None if total is None else HostUse.of(total, cpu_between(before, self._cpu))
 
     def retire(self, container: str) -> None:
         """A container has ended: what it used stays in the sum of the exited."""
@@ -147,8 +143,7 @@ class Ledger:
         joules = {id: {p: energy.containers[p].get(id, 0.0) for p in POLICIES} for id in cpu_seconds}
         return SavedContainers(
             zone_joules=dict(self._zone_joules),
-            cpu_busy_seconds=self._cpu_seconds[0],
-            cpu_total_seconds=self._cpu_seconds[1],
+            cpu=self._cpu,
             host_joules=energy.host,
             containers={id: SavedContainer(cpu, joules[id]) for id, cpu in cpu_seconds.items()},
             exited_joules=energy.exited,
@@ -156,7 +151,3 @@ class Ledger:
             exited_containers=exited_containers,
             exited_cpu_seconds=exited_cpu_seconds,
         )
-
-
-def _difference(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else max(0.0, after - before)

@@ -25,6 +25,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from advisor.energy.cpu import CpuTimes
+
 Policy = Literal["active", "full"]
 POLICIES: tuple[Policy, ...] = ("active", "full")
 
@@ -39,6 +41,11 @@ class HostUse(Struct, frozen=True):
     joules: float
     busy_seconds: float | None
     total_seconds: float | None
+
+    @classmethod
+    def of(cls, joules: float, cpu: CpuTimes | None) -> HostUse:
+        """With the CPU time of the window."""
+        return cls(joules, cpu.busy_seconds if cpu else None, cpu.total_seconds if cpu else None)
 
 
 class Attribution(Struct, frozen=True):

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
-from advisor.energy.cpu import CpuTimes, utilisation
+from advisor.energy.cpu import utilisation
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
 from advisor.energy.source import SourceName, Tier
 from advisor.errors import EnergyError, ModelError
@@ -131,7 +131,7 @@ def measure_point(
         mean_watts=watts,
         stdev_watts=statistics.stdev(by_second) if len(by_second) > 1 else None,
         duration_seconds=duration,
-        busy_ratio=_busy_ratio(start, end),
+        busy_ratio=utilisation(start.cpu, end.cpu) if start.cpu and end.cpu else None,
         domain_watts={zone: joules / duration for zone, joules in energy_between(start, end).items()},
     )
 
@@ -140,14 +140,3 @@ def _watts(start: MeterReading, end: MeterReading) -> float | None:
     joules = host_joules(energy_between(start, end), end.host_rule)
     seconds = end.monotonic_seconds - start.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
-
-
-def _busy_ratio(start: MeterReading, end: MeterReading) -> float | None:
-    before, after = _cpu_times(start), _cpu_times(end)
-    return None if before is None or after is None else utilisation(before, after)
-
-
-def _cpu_times(reading: MeterReading) -> CpuTimes | None:
-    if reading.cpu_busy_seconds is None or reading.cpu_total_seconds is None:
-        return None
-    return CpuTimes(reading.cpu_busy_seconds, reading.cpu_total_seconds)

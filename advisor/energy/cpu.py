@@ -55,6 +55,19 @@ def parse_cpu_times(stat: bytes) -> CpuTimes | None:
     return CpuTimes(busy / _TICKS_PER_SECOND, total / _TICKS_PER_SECOND, steal)
 
 
+def cpu_between(before: CpuTimes | None, after: CpuTimes | None) -> CpuTimes | None:
+    """CPU time between two samples; None where one of them is unknown.
+
+    >>> cpu_between(CpuTimes(10.0, 100.0), CpuTimes(15.0, 120.0))
+    CpuTimes(busy_seconds=5.0, total_seconds=20.0, steal_seconds=None)
+    """
+    if before is None or after is None:
+        return None
+    busy, total = after.busy_seconds - before.busy_seconds, after.total_seconds - before.total_seconds
+    # the kernel may take back waiting time, and a CPU that goes offline takes its ticks along
+    return CpuTimes(max(busy, 0.0), max(total, 0.0))
+
+
 def utilisation(before: CpuTimes, after: CpuTimes) -> float:
     """Busy share of the CPU time between two samples, 0-1; 0 where no tick has passed.
 

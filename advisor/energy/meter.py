@@ -16,7 +16,7 @@ from typing import Self
 from msgspec import Struct, structs
 
 from advisor.energy.combined import CombinedSource
-from advisor.energy.cpu import cpu_times
+from advisor.energy.cpu import CpuTimes, cpu_times
 from advisor.energy.estimate import EstimateSource
 from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
@@ -56,8 +56,7 @@ class MeterReading(Struct, frozen=True):
     """Joules by zone since the first sample, never decreasing; a zone that is unknown is absent."""
     power_watts: Mapping[str, float | None]
     """Mean power by zone over the meter's own window, the last interval; None until it has passed once."""
-    cpu_busy_seconds: float | None
-    cpu_total_seconds: float | None
+    cpu: CpuTimes | None
     uncertainty_ratio: float | None
     """Half-width of the source's uncertainty as a ratio; None when measured."""
     zones: tuple[ZoneReport, ...] = ()
@@ -231,8 +230,7 @@ class Meter:
                 monotonic_seconds=at,
                 joules={zone.name: zone.joules for zone in shown},
                 power_watts={zone.name: watts[zone.name] for zone in shown},
-                cpu_busy_seconds=times.busy_seconds if times else None,
-                cpu_total_seconds=times.total_seconds if times else None,
+                cpu=times,
                 uncertainty_ratio=self._source.uncertainty_ratio,
                 zones=reports,
                 host_rule=self._host_rule,

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from advisor.energy.counter import SavedRegister
+from advisor.energy.cpu import CpuTimes
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -88,8 +89,8 @@ class SavedZone(Struct, frozen=True):
     """By the kernel's name; empty for a zone that is integrated from power."""
     seconds: float | None = None
     """Monotonic time until which power was integrated."""
-    cpu_busy_seconds: float | None = None
-    cpu_total_seconds: float | None = None
+    cpu: CpuTimes | None = None
+    """The CPU time until then."""
 
 
 class Source(Protocol):
