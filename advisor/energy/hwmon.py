@@ -267,7 +267,6 @@ class HwmonSource(Source):
         self._patience = Patience()
         self._zones: dict[str, Integrator] = {}
         self._sensors: dict[str, Sensor] = {}
-        self._saved: Mapping[str, SavedZone] = {}
         self._scanned_seconds: float | None = None
 
     def sample(self, clock: Clock) -> None:
@@ -331,10 +330,6 @@ class HwmonSource(Source):
             for name, zone in self._zones.items()
             if zone.is_counter and (point := zone.counter.saved()) is not None
         }
-
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """See `Source.restore`."""
-        self._saved = zones
 
 
 def read_sensor(sensor: Sensor, clock: Clock) -> tuple[int, float] | ZoneReadError:

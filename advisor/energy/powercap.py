@@ -222,7 +222,6 @@ class PowercapSource(Source):
         self._patience = Patience()
         self._finder = ZoneFinder(sysfs, procfs, self._patience)
         self._slept = slept
-        self._saved: Mapping[str, SavedZone] = {}
         self._tracked: dict[str, _Tracked] = {}
         self._readable: set[str] = set()
         self._mirrors = MirrorWatch()
@@ -330,10 +329,6 @@ class PowercapSource(Source):
     def save(self) -> Mapping[str, SavedZone]:
         """See `Source.save`."""
         return {name: zone.save() for name, zone in self._tracked.items()}
-
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """See `Source.restore`."""
-        self._saved = zones
 
 
 def _unread(zone: Zone, twin_of: str | None, read_errors: Mapping[str, int] = _NONE) -> ZoneReport:

@@ -103,6 +103,7 @@ class Source(Protocol):
     name: SourceName
     tier: Tier = "measured"
     uncertainty_ratio: float | None = None
+    _saved: Mapping[str, SavedZone] = {}
 
     @abstractmethod
     def sample(self, clock: Clock) -> None:
@@ -131,4 +132,4 @@ class Source(Protocol):
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """Go on with what another process saved on this boot; called before the first sample."""
-        return
+        self._saved = zones
