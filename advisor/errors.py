@@ -22,23 +22,6 @@ An absent source (no RAPL, no GPU, no engine) is normal and is not an error.
 
 from __future__ import annotations
 
-__all__ = [
-    "EnergyError",
-    "EngineError",
-    "FfmpegError",
-    "InputError",
-    "MediaError",
-    "ModelError",
-    "NotEnoughDataError",
-    "PricingError",
-    "PrometheusError",
-    "ResultFileError",
-    "TableError",
-    "UnknownRegionError",
-    "WattframeError",
-    "WorkError",
-]
-
 
 class WattframeError(Exception):
     """Base of all; ``str()`` is always a single line."""

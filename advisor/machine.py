@@ -12,8 +12,6 @@ from msgspec import Struct
 
 from advisor.results import GpuInfo, Host
 
-__all__ = ["CpuInfo", "cpu_info", "hardware_id", "host"]
-
 _MARKETING = re.compile(r"\((?:r|tm)\)|\b(?:cpu|processor|\d+-core)\b|\b(?:with|w/) .*|@.*", re.IGNORECASE)
 _HYPERVISORS = re.compile(
     r"qemu|kvm|vmware|xen|virtualbox|innotek|parallels|bochs|virtual machine|amazon ec2|google compute",

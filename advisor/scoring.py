@@ -23,8 +23,6 @@ from advisor.results.derived import (
     window_energy_joules,
 )
 
-__all__ = ["UNITS", "EnergyEfficiencyScorer", "Ranked", "Ranking", "Unranked", "scores"]
-
 UNITS: dict[str, str] = {
     "throughput_per_watt": "Mbit/s per W",
     "pixels_per_joule": "pixels per J",

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, quantile, report, sizes
 from benchmarks.peers import LIBRARY
 from benchmarks.result_files import EXPORTERS, options_of, put_file, put_files
-from exporters.runtime.options import parse_options
+from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Source
 
 GOAL_MS = 500
@@ -31,7 +31,8 @@ _TURNS = 9
 def turns(name: str, folder: Path, files: int) -> tuple[float, list[tuple[float, float]], float]:
     """Seconds of the first build, wall and CPU of each rebuild, and those of the library's rendering."""
     exporter = importlib.import_module(f"exporters.{name}").EXPORTER
-    (collector,) = exporter.build(parse_options(exporter, options_of(name, folder), {}))
+    options, _ = read_options(exporter, options_of(name, folder), {})
+    (collector,) = exporter.build(options)
     source = Source(collector, {})
     start = time.perf_counter()
     source.collect()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["EXPORTERS", "ExporterEntry"]
-
 
 class ExporterEntry(Struct, frozen=True, kw_only=True):
     """One exporter. Its name is that of its module, compose service and Prometheus job."""

@@ -29,8 +29,6 @@ from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import RESULT_OPTIONS, number
 
-__all__ = ["EXPORTER", "CostCollector"]
-
 _POLL_SECONDS = 0.5
 _RECOMPUTE_SECONDS = 60.0
 """Ages, and prices that change over time, are those of a moment at most so long ago."""
@@ -39,74 +37,68 @@ _PRICED = (*IDENTITY, "currency")
 _LOAD_AWARE = (*IDENTITY, "region", "bitrate", "encoder", "currency")
 
 
-def _gauge(name: str, help: str, labels: Sequence[str] = ()) -> Family:
-    return Family(name, "gauge", help, labels)
-
-
 Quantity = Callable[[ScenarioCost], float | None]
 
-ALIVE = _gauge("cost_exporter_alive", "1: the cost exporter is running.")
-UNPRICED = _gauge(
+ALIVE = Family("cost_exporter_alive", "1: the cost exporter is running.")
+UNPRICED = Family(
     "cost_unpriced_scenarios",
     "Scenarios without a total cost in the first region, by reason; one with several counts under each.",
     ("reason",),
 )
-INCOMPLETE = _gauge(
+INCOMPLETE = Family(
     "cost_incomplete_scenarios",
     "Scenarios of which a figure is absent or too small, by reason; one with several counts under each.",
     ("reason",),
 )
-INVALID = _gauge(
+INVALID = Family(
     "cost_invalid_scenarios",
     "Scenarios that are priced although they are not valid, by reason; one with several counts under each.",
     ("reason",),
 )
-FILES_REFUSED = _gauge("cost_files_refused", "Result files that cannot be read.")
-RELOADED = _gauge(
+FILES_REFUSED = Family("cost_files_refused", "Result files that cannot be read.")
+RELOADED = Family(
     "cost_pricing_reload_success",
     "1 if the pricing files were read when last looked at; 0 while former prices still hold.",
 )
-PRICE = _gauge(
+PRICE = Family(
     "cost_electricity_price_per_kwh",
     "Price of electricity used, in the process's currency; of this moment where it changes over time.",
     ("region", "source"),
 )
-CARBON = _gauge(
+CARBON = Family(
     "cost_grid_carbon_grams_per_kwh",
     "Carbon intensity of the grid used, in grams of CO2e, location-based; of this moment for a series.",
     ("region", "source", "basis", "year"),
 )
-PUE = _gauge(
+PUE = Family(
     "cost_pue_ratio", "Power usage effectiveness used: the building's energy over the machines'.", ("region",)
 )
-TIME_PRICE = _gauge(
+TIME_PRICE = Family(
     "cost_time_price_per_hour",
     "Price of an hour of one CPU, of the whole machine, or of the GPU.",
     ("resource", "currency"),
 )
-AGE = _gauge(
+AGE = Family(
     "cost_input_age_seconds",
     "Time since the newest value of a series of prices or intensities, or since the day of the rates.",
     ("input",),
 )
 INFO = Family(
     "cost_scenario_info",
-    "info",
     "How a scenario was priced: mode, and where its energy is from (measured or modelled).",
     (*IDENTITY, "mode", "energy_tier", "energy_basis"),
 )
 UNPRICED_INFO = Family(
     "cost_scenario_unpriced_info",
-    "info",
     "A scenario without a total cost in a region, and why.",
     (*IDENTITY, "region", "reason"),
 )
-RUNG = _gauge(
+RUNG = Family(
     "cost_rung_marginal",
     "What an output of a ladder adds: the ladder's cost less that of the ladder measured without it.",
     (*IDENTITY, "output", "currency"),
 )
-SCI = _gauge(
+SCI = Family(
     "cost_sci_grams_per_unit",
     "Software Carbon Intensity: operational and embodied grams of CO2e per functional unit.",
     (*IDENTITY, "region", "unit"),
@@ -115,7 +107,7 @@ SCI = _gauge(
 
 def _each(labels: Sequence[str], *rows: tuple[str, str, str]) -> tuple[tuple[Family, Quantity], ...]:
     """Families of one figure a scenario each: the metric, the field of `ScenarioCost`, the help."""
-    return tuple((_gauge(name, text, labels), attrgetter(field)) for name, field, text in rows)
+    return tuple((Family(name, text, labels, kind="gauge"), attrgetter(field)) for name, field, text in rows)
 
 
 _OF_SCENARIO = _each(
@@ -158,10 +150,10 @@ _OF_REGION = _each(
     ("cost_compute_load_aware", "cost_compute_load_aware", "Cost of the CPU time used, GPUs by wall time."),
     ("co2_emissions_kg", "co2_operational_kg", "Operational emissions of CO2e, the building's included."),
 )
-STREAM_HOUR_CO2 = _gauge(
+STREAM_HOUR_CO2 = Family(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
 )
-PLANNED_STREAM_HOUR_CO2 = _gauge(
+PLANNED_STREAM_HOUR_CO2 = Family(
     "co2_planned_per_stream_hour_kg",
     "The same at one mean intensity for all runs: for comparing and projecting.",
     (*IDENTITY, "region"),
@@ -369,7 +361,6 @@ EXPORTER = Exporter(
     name="cost",
     title="Wattframe cost exporter",
     port=9504,
-    port_env="COST_EXPORTER_PORT",
     options=_OPTIONS,
     build=_build,
     families=declared(globals()),

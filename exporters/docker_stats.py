@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -21,9 +22,9 @@ from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
 from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet, unit_patterns
+from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
-from advisor.containers.state import SavedContainers
 from advisor.containers.watcher import USAGE_SECONDS, Watcher
 from advisor.energy.attribution import POLICIES
 from advisor.energy.meter import Meter
@@ -32,157 +33,122 @@ from advisor.errors import EnergyError, InputError
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
-from exporters.runtime.meter import MeterOpener, state_path, warn_unsaved
+from exporters.runtime.meter import meter_opener, state_path, warn_unsaved
 from exporters.runtime.options import METER_OPTIONS, folder, number
-
-__all__ = ["EXPORTER", "DockerCollector", "GroupCollector", "Settings", "families", "group_families"]
 
 _ONE = ("container",)
 _NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
-UP = Family("docker_engine_up", "gauge", "1 while a Docker engine answers, else 0.")
-ENGINE = Family("docker_engine_info", "info", "The engine that answers.", ("version", "api_version"))
+UP = Family("docker_engine_up", "1 while a Docker engine answers, else 0.")
+ENGINE = Family("docker_engine_info", "The engine that answers.", ("version", "api_version"))
 ENGINE_CPU = Family(
     "docker_engine_cpu_percent",
-    "gauge",
     "CPU of the followed engine's processes (daemon, containerd, shims, proxies); 100 is one core. Absent "
     "where they cannot be seen or told from another engine's.",
 )
 ENGINE_MEMORY = Family(
     "docker_engine_memory_percent",
-    "gauge",
     "Resident memory of the engine's own processes, in percent of the host's memory.",
 )
-RUNNING = Family("docker_containers_running", "gauge", "Containers that run.")
-TOTAL_CPU = Family(
-    "docker_containers_total_cpu_percent", "gauge", "CPU of all running containers; 100 is one core."
-)
+RUNNING = Family("docker_containers_running", "Containers that run.")
+TOTAL_CPU = Family("docker_containers_total_cpu_percent", "CPU of all running containers; 100 is one core.")
 CPU_PERCENT = Family(
-    "docker_container_cpu_percent", "gauge", "CPU over the exporter's last interval; 100 is one core.", _ONE
+    "docker_container_cpu_percent", "CPU over the exporter's last interval; 100 is one core.", _ONE
 )
 MEMORY_PERCENT = Family(
     "docker_container_memory_percent",
-    "gauge",
     "Working set in percent of the container's limit, or of the host's memory where that is less.",
     _ONE,
 )
-CPU = Family("docker_container_cpu_seconds_total", "counter", "CPU time since the container started.", _ONE)
+CPU = Family("docker_container_cpu_seconds_total", "CPU time since the container started.", _ONE)
 THROTTLED = Family(
-    "docker_container_cpu_throttled_seconds_total",
-    "counter",
-    "Time that the CPU limit kept it waiting.",
-    _ONE,
+    "docker_container_cpu_throttled_seconds_total", "Time that the CPU limit kept it waiting.", _ONE
 )
 WORKING_SET = Family(
     "docker_container_memory_working_set_bytes",
-    "gauge",
     "Memory in use without the file pages that can be dropped at once.",
     _ONE,
 )
-LIMIT = Family(
-    "docker_container_memory_limit_bytes", "gauge", "Memory limit; absent where there is none.", _ONE
-)
+LIMIT = Family("docker_container_memory_limit_bytes", "Memory limit; absent where there is none.", _ONE)
 RECEIVED = Family(
     "docker_container_network_receive_bytes_total",
-    "counter",
     "Bytes received, loopback left out; absent for a container that uses another's network.",
     _ONE,
 )
 SENT = Family(
     "docker_container_network_transmit_bytes_total",
-    "counter",
     "Bytes sent, loopback left out; absent for a container that uses another's network.",
     _ONE,
 )
-READ = Family("docker_container_block_read_bytes_total", "counter", "Bytes read from block devices.", _ONE)
-WRITTEN = Family(
-    "docker_container_block_write_bytes_total", "counter", "Bytes written to block devices.", _ONE
-)
-STARTED = Family("docker_container_start_time_seconds", "gauge", "Start of the container, Unix time.", _ONE)
-RESTARTS = Family(
-    "docker_container_restarts_total", "counter", "Restarts by the engine's restart policy.", _ONE
-)
+READ = Family("docker_container_block_read_bytes_total", "Bytes read from block devices.", _ONE)
+WRITTEN = Family("docker_container_block_write_bytes_total", "Bytes written to block devices.", _ONE)
+STARTED = Family("docker_container_start_time_seconds", "Start of the container, Unix time.", _ONE)
+RESTARTS = Family("docker_container_restarts_total", "Restarts by the engine's restart policy.", _ONE)
 ENERGY = Family(
     "docker_container_energy_joules_total",
-    "counter",
     "Part of the host's energy by CPU time since the exporter first started on this boot; policy active "
     "leaves idle energy out, full shares it. Modelled, whatever the source.",
     ("container", "policy"),
 )
 EXITED_ENERGY = Family(
-    "docker_exited_containers_energy_joules_total",
-    "counter",
-    "Energy of all containers that have ended.",
-    ("policy",),
+    "docker_exited_containers_energy_joules_total", "Energy of all containers that have ended.", ("policy",)
 )
 UNATTRIBUTED = Family(
     "docker_unattributed_energy_joules_total",
-    "counter",
     "Energy that belongs to no container: running, exited and unattributed together are the host's.",
     ("policy",),
 )
 HOST_ENERGY = Family(
-    "docker_host_energy_joules_total",
-    "counter",
-    "Energy of the host over the same windows: packages and dram.",
+    "docker_host_energy_joules_total", "Energy of the host over the same windows: packages and dram."
 )
 SOURCE = Family(
     "docker_energy_source_info",
-    "info",
     "Where the host's energy comes from: powercap (measured) or estimate (modelled).",
     ("source", "tier"),
 )
-EXITED = Family("docker_exited_containers_total", "counter", "Containers that ended while the exporter ran.")
+EXITED = Family("docker_exited_containers_total", "Containers that ended while the exporter ran.")
 EXITED_CPU = Family(
-    "docker_exited_containers_cpu_seconds_total", "counter", "CPU time of all containers that have ended."
+    "docker_exited_containers_cpu_seconds_total", "CPU time of all containers that have ended."
 )
 ERRORS = Family(
     "docker_read_errors_total",
-    "counter",
     "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
     "cgroup (malformed, unreadable, backwards), container (unseen: ended before anything could be read; "
     "unknown_cpu: nobody knows its CPU time, so it has no energy), proc, meter.",
     ("source", "reason"),
 )
-MISSED_TICKS = Family("docker_missed_ticks_total", "counter", "Samples left out because it was too late.")
+MISSED_TICKS = Family("docker_missed_ticks_total", "Samples left out because it was too late.")
 
 _GROUP = ("group",)
-GROUP_CPU = Family(
-    "cgroup_cpu_seconds_total", "counter", "CPU time of a systemd unit or Kubernetes pod.", _GROUP
-)
+GROUP_CPU = Family("cgroup_cpu_seconds_total", "CPU time of a systemd unit or Kubernetes pod.", _GROUP)
 GROUP_PERCENT = Family(
-    "cgroup_cpu_percent", "gauge", "CPU over the exporter's last interval; 100 is one core.", _GROUP
+    "cgroup_cpu_percent", "CPU over the exporter's last interval; 100 is one core.", _GROUP
 )
 GROUP_WORKING_SET = Family(
     "cgroup_memory_working_set_bytes",
-    "gauge",
     "Memory in use without the file pages that can be dropped at once.",
     _GROUP,
 )
 GROUP_ENERGY = Family(
     "cgroup_energy_joules_total",
-    "counter",
     "Part of the host's energy by CPU time since the exporter first started on this boot, as for containers. "
     "Modelled.",
     (*_GROUP, "policy"),
 )
 GROUP_EXITED = Family(
-    "cgroup_exited_energy_joules_total", "counter", "Energy of all groups that have ended.", ("policy",)
+    "cgroup_exited_energy_joules_total", "Energy of all groups that have ended.", ("policy",)
 )
 GROUP_UNATTRIBUTED = Family(
     "cgroup_unattributed_energy_joules_total",
-    "counter",
     "Energy that belongs to no group: running, exited and unattributed together are the host's.",
     ("policy",),
 )
 GROUP_INFO = Family(
     "cgroup_info",
-    "info",
     "Groups: the unit's path or the pod's uid, and what the kubelet calls the pod.",
     (*_GROUP, "id", "namespace", "pod"),
 )
 GROUP_ERRORS = Family(
     "cgroup_read_errors_total",
-    "counter",
     "What could not be read: cgroup (malformed, unreadable, backwards), kubelet (unreachable, protocol), "
     "meter.",
     ("source", "reason"),
@@ -228,7 +194,7 @@ def info_family(allowed: Sequence[str]) -> Info:
                 subject="--container-labels",
             )
     labels = ("container", "id", "image", *names)
-    return Info(Family("docker_container_info", "info", _INFO_HELP, labels), tuple(allowed))
+    return Info(Family("docker_container_info", _INFO_HELP, labels), tuple(allowed))
 
 
 def families(
@@ -254,7 +220,9 @@ def families(
     for family, value in _CONTAINER:
         yield family([((name,), value(view)) for name, view in named.items()])
     yield info.family([((name, *_identity(view, info.allowed)), 1) for name, view in named.items()])
-    yield from _energy(snapshot, named)
+    yield from _energy(snapshot, named, (ENERGY, EXITED_ENERGY, UNATTRIBUTED))
+    if snapshot.energy is not None:
+        yield HOST_ENERGY.one(snapshot.energy.host)
     if snapshot.engine_was_seen:
         yield EXITED.one(snapshot.exited_containers)
         yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
@@ -264,16 +232,18 @@ def families(
     yield MISSED_TICKS.one(missed_ticks)
 
 
-def _energy(snapshot: Snapshot, named: dict[str, ContainerView]) -> Iterator[Metric]:
-    energy = snapshot.energy
-    if energy is None:
+def _energy(
+    snapshot: Snapshot, named: Mapping[str, ContainerView], kinds: tuple[Family, Family, Family]
+) -> Iterator[Metric]:
+    """Joules of those that run, of those that have ended, and of nobody."""
+    running, exited, unattributed = kinds
+    if (energy := snapshot.energy) is None:
         return
-    yield ENERGY(
+    yield running(
         [((name, p), joules) for name, view in named.items() for p, joules in view.energy_joules.items()]
     )
-    yield EXITED_ENERGY([((policy,), energy.exited[policy]) for policy in POLICIES])
-    yield UNATTRIBUTED([((policy,), energy.unattributed[policy]) for policy in POLICIES])
-    yield HOST_ENERGY.one(energy.host)
+    yield exited([((policy,), energy.exited[policy]) for policy in POLICIES])
+    yield unattributed([((policy,), energy.unattributed[policy]) for policy in POLICIES])
 
 
 def _total_percent(views: Iterable[ContainerView]) -> float | None:
@@ -316,6 +286,8 @@ class _SampledCollector:
     name = ""
     poll_seconds = None
     publish: Callable[..., Iterator[Metric]]
+    _cgroups: Cgroups
+    """Finds the control groups."""
 
     def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
         self._settings = settings
@@ -336,22 +308,13 @@ class _SampledCollector:
         except EnergyError as exc:
             logger().warning(f"no energy of {self.name}", reason=str(exc))
         self._state = None if self._meter is None else self._state_file(self._meter)
-        self._sampler = sampler = ContainerSampler(
-            self._monitor,
-            interval,
-            state=self._state,
-            on_unsaved=lambda exc: warn_unsaved(settings.state, exc),
-        )
+        self._sampler = sampler = ContainerSampler(self._monitor, interval, state=self._state)
         self._watcher = self._watch(sampler, interval)
         self._watcher.start()
         sampler.start()
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> Watcher | GroupWatcher:
         """What posts changes to the sampler."""
-        raise NotImplementedError
-
-    def _cgroups(self) -> Cgroups:
-        """Finds the control groups."""
         raise NotImplementedError
 
     def _arguments(self) -> tuple[object, ...]:
@@ -371,7 +334,12 @@ class _SampledCollector:
         settings = self._settings
         place = f"{meter.source} {settings.cgroupfs} {settings.address.host}"
         return state_file(
-            settings.state, SavedContainers, sysfs=settings.sysfs, procfs=settings.procfs, place=place
+            settings.state,
+            SavedContainers,
+            sysfs=settings.sysfs,
+            procfs=settings.procfs,
+            place=place,
+            on_unsaved=warn_unsaved,
         )
 
     def parts(self) -> Mapping[str, Part]:
@@ -382,7 +350,7 @@ class _SampledCollector:
     def _monitor(self, watch: ExitWatch) -> Monitor:
         settings = self._settings
         return Monitor(
-            self._cgroups(),
+            self._cgroups,
             procfs=settings.procfs,
             read_meter=None if self._meter is None else self._meter.read,
             settle=None if self._meter is None else self._meter.settle,
@@ -401,6 +369,8 @@ class DockerCollector(_SampledCollector):
 
     def __init__(self, settings: Settings, open_meter: Callable[[], Meter]) -> None:
         super().__init__(settings, open_meter)
+        folders = settings.cgroupfs, settings.procfs, settings.sysfs
+        self._cgroups = Cgroups(*folders, counts=self._counts)
         self._info = info_family(settings.labels)
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> Watcher:
@@ -415,10 +385,6 @@ class DockerCollector(_SampledCollector):
             on_state=self._log_state,
         )
 
-    def _cgroups(self) -> Cgroups:
-        settings = self._settings
-        return Cgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
-
     def _arguments(self) -> tuple[object, ...]:
         source = None if self._meter is None else (self._meter.source, self._meter.tier)
         return self._info, source, None if self._sampler is None else self._sampler.missed_ticks
@@ -427,7 +393,7 @@ class DockerCollector(_SampledCollector):
         if problem is None:
             logger().info("engine answers", host=self._settings.address.host)
         else:
-            advice = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
+            advice: dict[str, Any] = {"advice": _NOT_ALLOWED} if "permission" in problem else {}
             logger().warning("engine lost", host=self._settings.address.host, reason=problem, **advice)
 
 
@@ -439,12 +405,7 @@ def group_families(snapshot: Snapshot) -> Iterator[Metric]:
     yield GROUP_WORKING_SET(
         [((name,), view.details.memory_working_set_bytes) for name, view in groups.items()]
     )
-    if (energy := snapshot.energy) is not None:
-        yield GROUP_ENERGY(
-            [((name, p), joules) for name, view in groups.items() for p, joules in view.energy_joules.items()]
-        )
-        yield GROUP_EXITED([((policy,), energy.exited[policy]) for policy in POLICIES])
-        yield GROUP_UNATTRIBUTED([((policy,), energy.unattributed[policy]) for policy in POLICIES])
+    yield from _energy(snapshot, groups, (GROUP_ENERGY, GROUP_EXITED, GROUP_UNATTRIBUTED))
     yield GROUP_INFO([((name, *_group_identity(view)), 1) for name, view in groups.items()])
     yield GROUP_ERRORS([(where, count) for where, count in sorted(snapshot.counts.items())])
 
@@ -463,13 +424,11 @@ class GroupCollector(_SampledCollector):
     def __init__(self, settings: Settings, groups: Groups, open_meter: Callable[[], Meter]) -> None:
         super().__init__(settings, open_meter)
         self._groups = groups
-        self._tree = GroupCgroups(settings.cgroupfs, settings.procfs, settings.sysfs, counts=self._counts)
+        folders = settings.cgroupfs, settings.procfs, settings.sysfs
+        self._cgroups: GroupCgroups = GroupCgroups(*folders, counts=self._counts)
 
     def _watch(self, sampler: ContainerSampler, interval_seconds: float) -> GroupWatcher:
-        return GroupWatcher(self._groups, self._tree, sampler.post, self._counts)
-
-    def _cgroups(self) -> Cgroups:
-        return self._tree
+        return GroupWatcher(self._groups, self._cgroups, sampler.post, self._counts)
 
 
 def _certificates(options: argparse.Namespace) -> str | None:
@@ -510,12 +469,12 @@ def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector
     )
 
     collectors: list[DockerCollector | GroupCollector] = [
-        DockerCollector(settings, MeterOpener(options, "docker_stats-meter"))
+        DockerCollector(settings, meter_opener(options, "docker_stats-meter"))
     ]
     groups = _groups(options)
     if groups.units or groups.pods:
         settings = structs.replace(settings, state=state_path(options, "docker_stats-units"))
-        collectors.append(GroupCollector(settings, groups, MeterOpener(options, "docker_stats-groups")))
+        collectors.append(GroupCollector(settings, groups, meter_opener(options, "docker_stats-groups")))
     return collectors
 
 

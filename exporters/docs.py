@@ -21,8 +21,6 @@ from exporters.runtime.families import Family
 from exporters.runtime.options import common_options
 from exporters.runtime.scrape import own_families, process_families
 
-__all__ = ["all_exporters", "documents", "main"]
-
 
 def all_exporters() -> list[Exporter]:
     """Every module of the package that has an ``EXPORTER``, by port."""

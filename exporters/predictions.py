@@ -19,8 +19,6 @@ from advisor.regression.service import Answer, Stamp, models_stamp, predict_file
 from advisor.results import Run
 from exporters.runtime.logs import logger
 
-__all__ = ["Predicted", "Predictor"]
-
 _MOST_TOLD = 1000
 _FILES_AT_ONCE = 100
 _RETRY_SECONDS = 5.0

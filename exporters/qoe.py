@@ -35,9 +35,7 @@ from exporters import live
 from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.options import RESULT_OPTIONS, existing_file, folder, number, whole_number
-
-__all__ = ["EXPORTER", "QoeCollector", "Work"]
+from exporters.runtime.options import RESULT_OPTIONS, choice, existing_file, folder, number, whole_number
 
 _OUTPUT = (*IDENTITY, "codec", "encoder", "output")
 _VMAF = (*_OUTPUT, "model")
@@ -52,62 +50,47 @@ _PASSING = ("missing", "refused")
 """What another file, or another place of a link, ends."""
 _KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
 
-VMAF = Family(
-    "qoe_vmaf_score", "gauge", "Mean VMAF, 0-100; compare only within one comparison height.", _VMAF
-)
-HARMONIC = Family("qoe_vmaf_harmonic_mean_score", "gauge", "Harmonic mean of VMAF over the frames.", _VMAF)
+VMAF = Family("qoe_vmaf_score", "Mean VMAF, 0-100; compare only within one comparison height.", _VMAF)
+HARMONIC = Family("qoe_vmaf_harmonic_mean_score", "Harmonic mean of VMAF over the frames.", _VMAF)
 PERCENTILE = Family(
-    "qoe_vmaf_percentile_score",
-    "gauge",
-    "VMAF that 1 or 5 percent of the frames stay below.",
-    (*_VMAF, "percentile"),
+    "qoe_vmaf_percentile_score", "VMAF that 1 or 5 percent of the frames stay below.", (*_VMAF, "percentile")
 )
-WORST = Family("qoe_vmaf_min_score", "gauge", "VMAF of the worst frame.", _VMAF)
+WORST = Family("qoe_vmaf_min_score", "VMAF of the worst frame.", _VMAF)
 PSNR = Family(
     "qoe_psnr_score",
-    "gauge",
     "PSNR in decibels of the mean squared error, capped at 60 (8 bit), 72 (10 bit).",
     _OUTPUT,
 )
-SSIM = Family("qoe_ssim_ratio", "gauge", "Structural similarity; 1 is identical.", _OUTPUT)
-XPSNR = Family("qoe_xpsnr_decibels", "gauge", "XPSNR of the luma plane.", _OUTPUT)
+SSIM = Family("qoe_ssim_ratio", "Structural similarity; 1 is identical.", _OUTPUT)
+XPSNR = Family("qoe_xpsnr_decibels", "XPSNR of the luma plane.", _OUTPUT)
 ALIGNED = Family(
-    "qoe_aligned",
-    "gauge",
-    "1 if the frames of output and input belong together, 0 if not (no scores then).",
-    _OUTPUT,
+    "qoe_aligned", "1 if the frames of output and input belong together, 0 if not (no scores then).", _OUTPUT
 )
-HEIGHT = Family("qoe_comparison_height_pixels", "gauge", "Lines at which the two were compared.", _OUTPUT)
-SECONDS = Family(
-    "qoe_computation_duration_seconds", "gauge", "Wall time that measuring the quality took.", _OUTPUT
-)
+HEIGHT = Family("qoe_comparison_height_pixels", "Lines at which the two were compared.", _OUTPUT)
+SECONDS = Family("qoe_computation_duration_seconds", "Wall time that measuring the quality took.", _OUTPUT)
 # no info: in OpenMetrics that would be the name of UNSCORED
-UNSCORED_INFO = Family("qoe_unscored_info", "gauge", "Why an output has no score.", (*_OUTPUT, "reason"))
-PER_WATT = Family("qoe_quality_per_watt", "gauge", "Mean VMAF over mean watts of the scenario.", _TIERED)
+UNSCORED_INFO = Family("qoe_unscored_info", "Why an output has no score.", (*_OUTPUT, "reason"), kind="gauge")
+PER_WATT = Family("qoe_quality_per_watt", "Mean VMAF over mean watts of the scenario.", _TIERED)
 EFFICIENCY = Family(
-    "qoe_efficiency_score", "gauge", "Pixels delivered x VMAF / 100 per joule of the scenario.", _TIERED
+    "qoe_efficiency_score", "Pixels delivered x VMAF / 100 per joule of the scenario.", _TIERED
 )
 COMPUTATIONS = Family(
     "qoe_computations_total",
-    "counter",
     "Answers since the exporter started: scored, unaligned, damaged (a file), failed (ffmpeg), cached.",
     ("outcome",),
 )
-PENDING = Family("qoe_pending", "gauge", "Outputs that wait for their score or are being scored.")
+PENDING = Family("qoe_pending", "Outputs that wait for their score or are being scored.")
 UNSCORED = Family(
     "qoe_unscored",
-    "gauge",
     "Outputs without a score by reason; refused is a path outside the folders that may be read.",
     ("reason",),
 )
-MODEL = Family(
-    "qoe_model_info", "info", "Models behind the scores, and libvmaf's version.", ("model", "libvmaf")
-)
+MODEL = Family("qoe_model_info", "Models behind the scores, and libvmaf's version.", ("model", "libvmaf"))
 FILES_REFUSED = Family(
-    "qoe_files_refused", "gauge", "Result files that cannot be read, and the pairs where a part cannot."
+    "qoe_files_refused", "Result files that cannot be read, and the pairs where a part cannot."
 )
 PAIRS_ERROR = Family(
-    "qoe_pairs_error_info", "info", "What in the list or folder of pairs cannot be used.", ("reason",)
+    "qoe_pairs_error_info", "What in the list or folder of pairs cannot be used.", ("reason",)
 )
 
 _PER_MODEL: tuple[tuple[Family, Callable[[Vmaf], float | None]], ...] = (
@@ -334,7 +317,7 @@ def _models(entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
 
 def run_part(published: Sequence[Published]) -> list[Metric]:
     """Every family of one run, or of the list of pairs."""
-    rows = [(_labels(p, entry), entry) for p in published for entry in p.entries]
+    rows = [((*_identity(p), entry.output), entry) for p in published for entry in p.entries]
     vmaf = [((*labels, v.model or ""), v) for labels, entry in rows for v in _vmafs(entry)]
     scored = [(labels, entry.quality) for labels, entry in rows if entry.quality is not None]
     families = [family([(labels, of(v)) for labels, v in vmaf]) for family, of in _PER_MODEL]
@@ -358,10 +341,6 @@ def _vmafs(entry: Entry) -> list[Vmaf]:
     return [] if quality is None or quality.vmaf is None else [quality.vmaf, *quality.vmaf_extra.values()]
 
 
-def _labels(published: Published, entry: Entry) -> tuple[str, ...]:
-    return (*_identity(published), entry.output)
-
-
 def _identity(published: Published) -> tuple[str, ...]:
     scenario = published.scenario
     codec, encoder = (scenario.encoder or "", scenario.encoder_type) if scenario is not None else ("", "")
@@ -377,12 +356,6 @@ def _bought(published: Published) -> dict[str, float]:
     """Scores that join quality and power; only once every output of the scenario has a quality."""
     scored = None if published.scenario is None else with_scores(published.scenario, published.entries)
     return {} if scored is None else scores(scored, published.run)
-
-
-def _model(text: str) -> str:
-    if text not in known_models():
-        raise ValueError(f"expected one of {', '.join(known_models())}")
-    return text
 
 
 def _folders(text: str) -> tuple[Path, ...]:
@@ -417,7 +390,9 @@ _OPTIONS = (
     ),
     Option("--nice", "QOE_NICE", 10, whole_number(0, 19), "niceness of the work, 19 is the most modest"),
     Option("--ffmpeg", "QOE_FFMPEG", None, str, "ffmpeg with libvmaf; unset: the one that comes along"),
-    Option("--model", "QOE_MODEL", None, _model, "VMAF model; unset: by the comparison height"),
+    Option(
+        "--model", "QOE_MODEL", None, choice(*known_models()), "VMAF model; unset: by the comparison height"
+    ),
     Option(
         "--codec-comparison",
         "QOE_CODEC_COMPARISON",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,59 +25,46 @@ from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.meter import MeterOpener
+from exporters.runtime.meter import meter_opener, sensor_rules
 from exporters.runtime.options import METER_OPTIONS, folder, number
 
-__all__ = ["EXPORTER", "GpuCollector", "RaplCollector", "Survey"]
-
 _ZONE = ("zone", "domain")
-POWER = Family("rapl_power_watts", "gauge", "Mean power over the exporter's last sampling interval.", _ZONE)
-ENERGY = Family(
-    "rapl_energy_joules_total", "counter", "Energy since the exporter first started on this boot.", _ZONE
-)
-AVAILABLE = Family("rapl_available", "gauge", "1 where the machine's energy is measured, else 0.")
+POWER = Family("rapl_power_watts", "Mean power over the exporter's last sampling interval.", _ZONE)
+ENERGY = Family("rapl_energy_joules_total", "Energy since the exporter first started on this boot.", _ZONE)
+AVAILABLE = Family("rapl_available", "1 where the machine's energy is measured, else 0.")
 SOURCE = Family(
     "rapl_source_info",
-    "info",
     "Where the machine's energy comes from: powercap (the processor's counters), hwmon (sensors) or redfish "
     "(a meter over the network), all measured, or estimate (modelled from utilisation).",
     ("source", "tier"),
 )
 ZONE = Family(
     "rapl_zone_info",
-    "info",
     "Zones; role twin (a second meter of a domain) and mirror (a die that repeats another) do not count.",
     ("zone", "path", "max_joules", "role", "duplicate_of"),
 )
 SENSOR = Family(
     "rapl_sensor_info",
-    "info",
     "What measures a zone that no register of the processor counts; kind counter, average, instant or "
     "volts_amperes (powers are integrated).",
     ("zone", "sensor", "kind"),
 )
 SENSOR_AGE = Family(
-    "rapl_sensor_age_seconds",
-    "gauge",
-    "Age of the last value of a meter that is asked over the network.",
-    ("zone",),
+    "rapl_sensor_age_seconds", "Age of the last value of a meter that is asked over the network.", ("zone",)
 )
 SYSTEM_RATIO = Family(
     "rapl_system_power_ratio",
-    "gauge",
     "Power of what holds the whole machine over that of packages and dram, where both are known.",
     ("zone",),
 )
-WRAPS = Family("rapl_counter_wraps_total", "counter", "Times the register came round.", ("zone",))
+WRAPS = Family("rapl_counter_wraps_total", "Times the register came round.", ("zone",))
 MISSED_WRAPS = Family(
     "rapl_possible_missed_wraps_total",
-    "counter",
     "Gaps between good reads in which the register could have come round unseen; energy may be missing.",
     ("zone",),
 )
 READ_ERRORS = Family(
     "rapl_read_errors_total",
-    "counter",
     "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move: its "
     "joules are unknown), gap (powers too far apart to be joined), zero (a power of 0 tells nothing); of "
     "redfish also timeout, unreachable, tls, auth, http, no_meter.",
@@ -84,31 +72,24 @@ READ_ERRORS = Family(
 )
 REJECTED = Family(
     "rapl_rejected_samples_total",
-    "counter",
     "Values left out, as those that followed denied them or nothing the part can draw explains them: "
     "backwards, too_fast or out_of_range.",
     ("zone", "reason"),
 )
-MISSED_TICKS = Family(
-    "rapl_missed_ticks_total", "counter", "Samples that were skipped because it was too late."
-)
-INTERVAL = Family("rapl_sample_interval_seconds", "gauge", "Seconds between two samples.")
+MISSED_TICKS = Family("rapl_missed_ticks_total", "Samples that were skipped because it was too late.")
+INTERVAL = Family("rapl_sample_interval_seconds", "Seconds between two samples.")
 UNCERTAINTY = Family(
-    "rapl_estimate_uncertainty_ratio", "gauge", "Half-width of the estimate's uncertainty as a ratio."
+    "rapl_estimate_uncertainty_ratio", "Half-width of the estimate's uncertainty as a ratio."
 )
-ESTIMATE_IDLE = Family("rapl_estimate_idle_watts", "gauge", "Idle end of the estimate's curve.", ("basis",))
-ESTIMATE_MAX = Family(
-    "rapl_estimate_max_watts", "gauge", "Full-load end of the estimate's curve.", ("basis",)
-)
+ESTIMATE_IDLE = Family("rapl_estimate_idle_watts", "Idle end of the estimate's curve.", ("basis",))
+ESTIMATE_MAX = Family("rapl_estimate_max_watts", "Full-load end of the estimate's curve.", ("basis",))
 
 QUOTA = Family(
     "rapl_cpu_quota_cores",
-    "gauge",
     "CPU limit of the exporter's control group; the figures here are the whole machine's all the same.",
 )
 CALIBRATED_IDLE = Family(
     "rapl_calibrated_idle_watts",
-    "gauge",
     "Idle power of the machine (packages plus dram) as `wattframe calibrate` found it.",
     ("source", "tier"),
 )
@@ -116,27 +97,22 @@ CALIBRATED_IDLE = Family(
 _GPU = ("gpu", "uuid")
 GPU_POWER = Family(
     "gpu_power_watts",
-    "gauge",
     "Power of the board as it says, else by its energy over the last interval; absent while it sleeps.",
     _GPU,
 )
 GPU_ENERGY = Family(
     "gpu_energy_joules_total",
-    "counter",
     "Energy of the board since the exporter started: its own counter, else its power integrated.",
     _GPU,
 )
-GPU_USE = Family("gpu_utilization_ratio", "gauge", "Share of time with work on the compute units.", _GPU)
-GPU_ENCODER = Family("gpu_encoder_utilization_ratio", "gauge", "Use of the video encoders.", _GPU)
-GPU_DECODER = Family("gpu_decoder_utilization_ratio", "gauge", "Use of the video decoders.", _GPU)
-GPU_MEMORY = Family("gpu_memory_used_bytes", "gauge", "Memory in use on the board.", _GPU)
-GPU_ERRORS = Family("gpu_read_errors_total", "counter", "Questions the driver failed to answer.", _GPU)
-GPU_INFO = Family("gpu_info", "info", "The boards of this machine.", ("gpu", "uuid", "name", "driver"))
+GPU_USE = Family("gpu_utilization_ratio", "Share of time with work on the compute units.", _GPU)
+GPU_ENCODER = Family("gpu_encoder_utilization_ratio", "Use of the video encoders.", _GPU)
+GPU_DECODER = Family("gpu_decoder_utilization_ratio", "Use of the video decoders.", _GPU)
+GPU_MEMORY = Family("gpu_memory_used_bytes", "Memory in use on the board.", _GPU)
+GPU_ERRORS = Family("gpu_read_errors_total", "Questions the driver failed to answer.", _GPU)
+GPU_INFO = Family("gpu_info", "The boards of this machine.", ("gpu", "uuid", "name", "driver"))
 GPU_ENERGY_SOURCE = Family(
-    "gpu_energy_source_info",
-    "info",
-    "Where a board's energy comes from: counter or power.",
-    (*_GPU, "source"),
+    "gpu_energy_source_info", "Where a board's energy comes from: counter or power.", (*_GPU, "source")
 )
 
 # a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
@@ -313,7 +289,8 @@ def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[M
     yield from _energy(reading)
     yield AVAILABLE.one(int(measured and bool(host_zones(reading.joules, reading.host_rule))))
     yield SOURCE([((meter.source, meter.tier), 1)])
-    yield from _diagnostics(reading.zones if measured else _unreadable(survey.powercap))
+    # the estimate does not hide zones that are there and cannot be read
+    yield from _diagnostics(reading.zones if measured else survey.powercap.zones)
     yield from _sensors(reading)
     yield MISSED_TICKS.one(reading.missed_ticks)
     yield INTERVAL.one(meter.interval_seconds)
@@ -365,34 +342,16 @@ def _zone_labels(zone: ZoneReport) -> tuple[str, ...]:
     return zone.name, zone.path, largest, zone.role, zone.duplicate_of or ""
 
 
-def _unreadable(status: PowercapStatus) -> tuple[ZoneReport, ...]:
-    """The zones that are there and cannot be read, so that the estimate does not hide them."""
-    return tuple(
-        ZoneReport(
-            name=z.zone,
-            domain=z.domain,
-            path=z.path,
-            joules=0.0,
-            sampled_seconds=None,
-            role=z.role,
-            duplicate_of=z.duplicate_of,
-            range_joules=z.max_joules,
-            read_errors={z.reason: 1} if z.reason else {},
-        )
-        for z in status.zones
-    )
-
-
 def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     sysfs, procfs = str(options.sysfs), str(options.procfs)
     watts = {"idle_watts": options.idle_watts, "max_watts": options.max_watts}
     info = cpu_info(procfs)
     model, hardware = power_model(info, **watts), hardware_id(info)
 
-    opened = MeterOpener(options, "rapl", estimate=not options.no_estimate)
-
-    def opened_gpus() -> GpuMeter:
-        return open_gpus(sysfs, opened.sensor_rules, interval_seconds=options.interval)
+    opened = meter_opener(options, "rapl", estimate=not options.no_estimate)
+    opened_gpus = functools.partial(
+        open_gpus, sysfs, sensor_rules(options), interval_seconds=options.interval
+    )
 
     def survey(source: SourceName) -> Survey:
         calibration, problem = None, None
@@ -435,7 +394,6 @@ EXPORTER = Exporter(
         ),
     ],
     build=_build,
-    port_env="RAPL_EXPORTER_PORT",
     families=declared(globals()),
 )
 

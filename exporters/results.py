@@ -25,10 +25,10 @@ from advisor.results.derived import (
     net_watts,
     output_ladder,
     output_seconds,
-    stream_count,
     window_energy_joules,
 )
 from advisor.results.folder import Broken, ResultFolder, Shown
+from advisor.results.records import stream_count
 from advisor.scoring import scores
 from exporters.predictions import Predicted, Predictor
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
@@ -36,31 +36,24 @@ from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import RESULT_OPTIONS, folder
 
-__all__ = ["EXPORTER", "ResultsCollector"]
-
 _TIERED = (*IDENTITY, "tier")
 _POLL_SECONDS = 0.5
 _MOST_REFUSED_NAMED = 100
 """Refused files that are named in a series of their own; all are counted."""
 
 
-def _plain(name: str, help: str, labels: Sequence[str] = IDENTITY) -> Family:
-    return Family(f"results_{name}", "gauge", help, labels)
-
-
-UP = _plain("exporter_up", "1: the results exporter is running.", ())
-RUNS = _plain("runs", "Runs that are published.", ())
-DROPPED = _plain("scenarios_dropped", "Scenarios of the newest runs left out by --max-scenarios.", ())
-FILES_REFUSED = _plain("files_refused", "Result files that cannot be read.", ())
+UP = Family("results_exporter_up", "1: the results exporter is running.")
+RUNS = Family("results_runs", "Runs that are published.")
+DROPPED = Family("results_scenarios_dropped", "Scenarios of the newest runs left out by --max-scenarios.")
+FILES_REFUSED = Family("results_files_refused", "Result files that cannot be read.")
 FILE_REFUSED = Family(
-    "results_file_refused_info", "info", "A result file that cannot be read, and why.", ("run_id", "reason")
+    "results_file_refused_info", "A result file that cannot be read, and why.", ("run_id", "reason")
 )
-REFUSED = _plain(
-    "scenarios_refused", "Scenarios of readable files that were left out, by reason.", ("reason",)
+REFUSED = Family(
+    "results_scenarios_refused", "Scenarios of readable files that were left out, by reason.", ("reason",)
 )
 INFO = Family(
     "results_scenario_info",
-    "info",
     "What describes a scenario; the other series of the scenario join on run_id and scenario.",
     (
         *IDENTITY,
@@ -77,39 +70,82 @@ INFO = Family(
         "tier",
     ),
 )
-VALID = _plain("scenario_valid", "1 if the scenario finished and nothing speaks against its figures, else 0.")
-INVALID = Family(
-    "results_scenario_invalid_info", "info", "Why a scenario is not valid.", (*IDENTITY, "reason")
+VALID = Family(
+    "results_scenario_valid",
+    "1 if the scenario finished and nothing speaks against its figures, else 0.",
+    IDENTITY,
 )
-START = _plain("scenario_start_timestamp_seconds", "Unix time at which the scenario began.")
-DURATION = _plain("scenario_duration_seconds", "Measured wall time of the scenario.")
-REPEATS = _plain("scenario_repeats", "Finished repeats; the one of median energy is published.")
-REPEAT_STDEV = _plain(
-    "scenario_repeat_energy_stdev_joules", "Standard deviation of energy over the repeats.", _TIERED
+INVALID = Family("results_scenario_invalid_info", "Why a scenario is not valid.", (*IDENTITY, "reason"))
+START = Family("results_scenario_start_timestamp_seconds", "Unix time at which the scenario began.", IDENTITY)
+DURATION = Family("results_scenario_duration_seconds", "Measured wall time of the scenario.", IDENTITY)
+REPEATS = Family(
+    "results_scenario_repeats", "Finished repeats; the one of median energy is published.", IDENTITY
 )
-SCORE = _plain(
-    "scenario_efficiency_score", "Efficiency, more is better; one unit an algorithm.", (*_TIERED, "algorithm")
+REPEAT_STDEV = Family(
+    "results_scenario_repeat_energy_stdev_joules", "Standard deviation of energy over the repeats.", _TIERED
 )
-PREDICTED_WATTS = _plain("scenario_predicted_power_watts", "Mean power as the model predicts it.", _TIERED)
-LOW_WATTS = _plain("scenario_prediction_low_watts", "Lower end of the 90 % prediction interval.", _TIERED)
-HIGH_WATTS = _plain("scenario_prediction_high_watts", "Upper end of the 90 % prediction interval.", _TIERED)
-PREDICTED_JOULES = _plain("scenario_predicted_energy_joules", "Energy as the model predicts it.", _TIERED)
+SCORE = Family(
+    "results_scenario_efficiency_score",
+    "Efficiency, more is better; one unit an algorithm.",
+    (*_TIERED, "algorithm"),
+)
+PREDICTED_WATTS = Family(
+    "results_scenario_predicted_power_watts", "Mean power as the model predicts it.", _TIERED
+)
+LOW_WATTS = Family(
+    "results_scenario_prediction_low_watts", "Lower end of the 90 % prediction interval.", _TIERED
+)
+HIGH_WATTS = Family(
+    "results_scenario_prediction_high_watts", "Upper end of the 90 % prediction interval.", _TIERED
+)
+PREDICTED_JOULES = Family(
+    "results_scenario_predicted_energy_joules", "Energy as the model predicts it.", _TIERED
+)
 MODEL = Family(
-    "results_model_info",
-    "info",
-    "Models in service, by the hardware they are for.",
-    ("model", "version", "hardware"),
+    "results_model_info", "Models in service, by the hardware they are for.", ("model", "version", "hardware")
 )
-MODEL_ERROR = _plain(
-    "model_error_ratio", "Mean absolute error on rows held out in validation.", ("hardware", "target")
+MODEL_ERROR = Family(
+    "results_model_error_ratio", "Mean absolute error on rows held out in validation.", ("hardware", "target")
 )
-MODEL_TRAINED = _plain("model_trained_timestamp_seconds", "Unix time of the training.", ("hardware",))
-PREDICTION_PROBLEMS = _plain(
-    "prediction_problems", "Files and models that the last prediction could not use.", ()
+MODEL_TRAINED = Family("results_model_trained_timestamp_seconds", "Unix time of the training.", ("hardware",))
+PREDICTION_PROBLEMS = Family(
+    "results_prediction_problems", "Files and models that the last prediction could not use."
 )
-MEAN_WATTS = _plain(
-    "scenario_mean_power_watts", "Mean power of the host and its GPUs during the scenario.", _TIERED
+MEAN_WATTS = Family(
+    "results_scenario_mean_power_watts", "Mean power of the host and its GPUs during the scenario.", _TIERED
 )
+STDEV_WATTS = Family(
+    "results_scenario_power_stdev_watts",
+    "Standard deviation of the host's power during the scenario.",
+    _TIERED,
+)
+TOTAL_JOULES = Family(
+    "results_scenario_total_energy_joules", "Energy of the host and its GPUs over the scenario.", _TIERED
+)
+NET_JOULES = Family("results_scenario_net_energy_joules", "Energy above idle over the scenario.", _TIERED)
+NET_WATTS = Family("results_scenario_net_power_watts", "Mean power above idle.", _TIERED)
+INCREASE = Family(
+    "results_scenario_power_increase_ratio",
+    "Mean power over the run's baseline, less 1 (0.5: half more).",
+    _TIERED,
+)
+JOULES_PER_FRAME = Family(
+    "results_scenario_energy_joules_per_frame", "Energy per frame delivered, over all outputs.", _TIERED
+)
+JOULES_PER_SECOND = Family(
+    "results_scenario_energy_joules_per_output_second", "Energy per second of video delivered.", _TIERED
+)
+JOULES_PER_MEGAPIXEL = Family(
+    "results_scenario_energy_joules_per_megapixel", "Energy per million pixels delivered.", _TIERED
+)
+PIXELS = Family(
+    "results_scenario_total_pixels", "Pixels delivered, over all outputs, streams and frames.", IDENTITY
+)
+CPU_SECONDS = Family("results_scenario_cpu_seconds", "CPU time of ffmpeg and its children.", IDENTITY)
+SPEED = Family(
+    "results_scenario_encode_speed_ratio", "Seconds of video encoded per second; 1 is real time.", IDENTITY
+)
+DROPPED_FRAMES = Family("results_scenario_dropped_frames", "Frames that ffmpeg dropped.", IDENTITY)
 
 Quantity = Callable[[Scenario, Run], float | None]
 
@@ -143,58 +179,20 @@ def _net(quantity: Quantity) -> Quantity:
 
 _OF_POWER: tuple[tuple[Family, Quantity], ...] = (
     (MEAN_WATTS, lambda s, _: mean_watts(s)),
-    (
-        _plain(
-            "scenario_power_stdev_watts",
-            "Standard deviation of the host's power during the scenario.",
-            _TIERED,
-        ),
-        lambda s, _: s.power.stdev_watts if s.power else None,
-    ),
-    (
-        _plain("scenario_total_energy_joules", "Energy of the host and its GPUs over the scenario.", _TIERED),
-        lambda s, _: window_energy_joules(s),
-    ),
-    (
-        _plain("scenario_net_energy_joules", "Energy above idle over the scenario.", _TIERED),
-        _net(net_energy_joules),
-    ),
-    (_plain("scenario_net_power_watts", "Mean power above idle.", _TIERED), _net(net_watts)),
-    (
-        _plain(
-            "scenario_power_increase_ratio",
-            "Mean power over the run's baseline, less 1 (0.5: half more).",
-            _TIERED,
-        ),
-        _power_increase_ratio,
-    ),
-    (
-        _plain("scenario_energy_joules_per_frame", "Energy per frame delivered, over all outputs.", _TIERED),
-        _per(delivered_frames),
-    ),
-    (
-        _plain("scenario_energy_joules_per_output_second", "Energy per second of video delivered.", _TIERED),
-        _per(output_seconds),
-    ),
-    (
-        _plain("scenario_energy_joules_per_megapixel", "Energy per million pixels delivered.", _TIERED),
-        _per(delivered_pixels, 1e6),
-    ),
+    (STDEV_WATTS, lambda s, _: s.power.stdev_watts if s.power else None),
+    (TOTAL_JOULES, lambda s, _: window_energy_joules(s)),
+    (NET_JOULES, _net(net_energy_joules)),
+    (NET_WATTS, _net(net_watts)),
+    (INCREASE, _power_increase_ratio),
+    (JOULES_PER_FRAME, _per(delivered_frames)),
+    (JOULES_PER_SECOND, _per(output_seconds)),
+    (JOULES_PER_MEGAPIXEL, _per(delivered_pixels, 1e6)),
 )
 _OF_WORK: tuple[tuple[Family, Quantity], ...] = (
-    (
-        _plain("scenario_total_pixels", "Pixels delivered, over all outputs, streams and frames."),
-        lambda s, _: delivered_pixels(s),
-    ),
-    (_plain("scenario_cpu_seconds", "CPU time of ffmpeg and its children."), lambda s, _: s.cpu_seconds),
-    (
-        _plain("scenario_encode_speed_ratio", "Seconds of video encoded per second; 1 is real time."),
-        lambda s, _: s.encode.speed if s.encode else None,
-    ),
-    (
-        _plain("scenario_dropped_frames", "Frames that ffmpeg dropped."),
-        lambda s, _: s.encode.dropped_frames if s.encode else None,
-    ),
+    (PIXELS, lambda s, _: delivered_pixels(s)),
+    (CPU_SECONDS, lambda s, _: s.cpu_seconds),
+    (SPEED, lambda s, _: s.encode.speed if s.encode else None),
+    (DROPPED_FRAMES, lambda s, _: s.encode.dropped_frames if s.encode else None),
 )
 
 
@@ -379,7 +377,6 @@ EXPORTER = Exporter(
     name="results",
     title="Wattframe results exporter",
     port=9502,
-    port_env="RESULTS_EXPORTER_PORT",
     options=(
         *RESULT_OPTIONS,
         Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of the trained models"),

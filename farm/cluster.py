@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,18 +20,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import InputError, WorkError
-
-__all__ = [
-    "HOST",
-    "Call",
-    "Cluster",
-    "ClusterError",
-    "FatalCallError",
-    "SchedulerLostError",
-    "is_loopback",
-    "is_wanted",
-    "security_of",
-]
 
 HOST = "host-"
 """Begins the resource by which a host is named."""
@@ -131,9 +118,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

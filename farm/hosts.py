@@ -26,13 +26,12 @@ from farm.site import RemoteFile, file_here, remote_file, site
 from runner.describe import failed_scenario
 from runner.display import Display
 from runner.jobs import SAMPLE, Job
+from runner.measure import RunSettings
 from runner.preflight import look_at_content, look_at_inputs, missing, unsuitable
 from runner.result_files import new_result_path, newest_of_host, outputs_folder, remove_if_empty
 from runner.score import Scorer
-from runner.session import EnergySources, RunSettings, open_session
+from runner.session import EnergySources, open_session
 from runner.stop import StopRequest
-
-__all__ = ["HostRun", "run_on_hosts"]
 
 _GONE_SECONDS = 60.0
 """A host that no worker lends for so long is given up."""

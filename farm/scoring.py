@@ -15,15 +15,14 @@ from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.cache import QualityCache, Record, content_key
-from advisor.quality.measure import Measurement, measure
+from advisor.quality.measure import measure
+from advisor.quality.outcome import Measurement
 from advisor.quality.parts import Part, PartResult, Prepared, combine, measure_part, parts, prepare
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import file_url
 from farm import versions
 from farm.cluster import Call, Cluster, ClusterError, FatalCallError, is_wanted, security_of
 from farm.site import RemoteFile, file_here, remote_file, site
-
-__all__ = ["PatientScoring", "Scoring"]
 
 _T = TypeVar("_T")
 _PATIENCE_STEPS, _STEP_SECONDS = 10, 0.5

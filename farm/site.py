@@ -12,8 +12,6 @@ from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import MediaError
 from advisor.quality.cache import file_digest
 
-__all__ = ["RemoteFile", "Site", "file_here", "remote_file", "site"]
-
 
 class RemoteFile(Struct, frozen=True):
     """A file by its content, wherever it lies; both empty for what is no single file."""

@@ -15,8 +15,6 @@ from advisor.errors import FfmpegError
 from advisor.quality.cache import METHOD
 from advisor.video.ffmpeg import capabilities, run
 
-__all__ = ["code", "scores"]
-
 _TRIAL_SECONDS = 60
 
 

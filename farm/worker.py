@@ -20,8 +20,6 @@ from farm import versions
 from farm.cluster import HOST, is_loopback, security_of
 from farm.site import Site
 
-__all__ = ["WorkerSettings", "path_map", "run_worker"]
-
 _PAGES = "127.0.0.1:0"
 """Dask's own pages know neither TLS nor passwords."""
 

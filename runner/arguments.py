@@ -14,8 +14,6 @@ from advisor.errors import InputError
 from advisor.quality.settings import METRICS
 from runner.spec import RungSpec, Spec, is_text
 
-__all__ = ["SUBCOMMANDS", "parse", "spec_of"]
-
 SUBCOMMANDS = ("single", "multi", "suite", "batch")
 DEFAULT_DURATION_SECONDS = 60.0
 NEWEST = "newest"

@@ -26,12 +26,10 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from advisor.common.atomic import NO_JSON
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.errors import InputError
 from runner.shipped import existing_or_shipped
 from runner.spec import Spec, refuse, spec_problems
-
-__all__ = ["MOST_SCENARIOS", "read_batch"]
 
 MOST_SCENARIOS = 10_000
 _KEYS = ("defaults", "scenarios", "matrix", "exclude")
@@ -67,9 +65,7 @@ def read_batch(path: Path) -> list[Spec]:
 
 def _load(path: Path) -> Any:
     try:
-        text = read_regular(path).decode()
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+        text = read_input(path).decode()
     except UnicodeDecodeError as exc:
         raise InputError(
             f"expected UTF-8 text, found byte {exc.object[exc.start]:#04x}", subject=path

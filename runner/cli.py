@@ -26,6 +26,7 @@ from runner.arguments import NEWEST, parse
 from runner.command import commands
 from runner.display import Display, rows, summary_table
 from runner.jobs import Job, arrange, jobs_of
+from runner.measure import RunSettings
 from runner.preflight import look_at_content, look_at_inputs, missing, refuse_unreadable, unsuitable
 from runner.result_files import (
     claimed,
@@ -36,11 +37,9 @@ from runner.result_files import (
     remaining,
 )
 from runner.score import Scorer, is_scored
-from runner.session import EnergySources, RunSettings, open_session
+from runner.session import EnergySources, open_session
 from runner.source import Source
 from runner.stop import StopRequest
-
-__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None, program: str = "run_tests.py") -> int:

@@ -20,8 +20,6 @@ from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, Rung
 from runner.source import LAVFI, Source
 
-__all__ = ["TICKS_PER_SECOND", "Command", "Target", "commands", "hardware_trial", "slug", "trial"]
-
 TICKS_PER_SECOND = 90_000
 """Of the times that encoders are given: all usual frame rates are whole numbers of these."""
 _LONGEST_STEP_RATIO = 1.5

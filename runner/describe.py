@@ -17,8 +17,6 @@ from runner.ffmpeg_log import ProcessResult
 from runner.jobs import Job, Rung
 from runner.source import Source
 
-__all__ = ["encode_stats", "failed_scenario", "outputs", "scenario_record"]
-
 
 def scenario_record(job: Job, planned: Sequence[Command], source: Source | None) -> Scenario:
     """Everything that is known before the encode."""

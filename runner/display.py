@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -17,8 +16,6 @@ from runner.measure import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
-
-__all__ = ["ConfigurationRow", "Display", "rows", "summary_table"]
 
 _MEASURES: dict[str, Callable[[Scenario], float | None]] = {
     "duration_seconds": lambda s: s.duration,
@@ -54,9 +51,7 @@ class Display:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._draws:  # rich 14 ends a bar that was never drawn with an empty line
             self._bar.stop()
 

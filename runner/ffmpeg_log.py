@@ -8,8 +8,6 @@ from collections import deque
 
 from msgspec import Struct
 
-__all__ = ["FfmpegLog", "ProcessResult"]
-
 _KEPT_LINES = 40
 _KEPT_PROBLEMS = 3
 _OUTPUT = re.compile(

@@ -23,8 +23,6 @@ from runner.shipped import shipped
 from runner.source import LAVFI
 from runner.spec import Bitrate, RungSpec, Spec, frame_rate, refuse, spec_problems
 
-__all__ = ["Job", "Rung", "arrange", "baseline", "jobs_of", "resolve"]
-
 SAMPLE = shipped("samples/bigbuckbunny.mp4")
 LONGEST_BASELINE_SECONDS = 60.0
 """Of a baseline that says no duration of its own."""

@@ -23,8 +23,6 @@ from runner.process import EncodeGroup
 from runner.source import Source
 from runner.validity import MachineState, WindowConditions, read_machine_state, reasons
 
-__all__ = ["Laboratory", "Progress", "RunSettings", "measure"]
-
 LEAST_PATIENCE_SECONDS = 60.0
 """How long ffmpeg may take to finish its files after it was asked to end."""
 
@@ -114,7 +112,7 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     encoded = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
     if not end.asked and (shortfall := _shortfall(job, source, encoded)) is not None:
         return replace(scenario, status="failed", error=shortfall)
-    host_busy_seconds, host_total_seconds = measurement.host_cpu_seconds
+    host_cpu = measurement.host_cpu
     slowest_seconds = min((stream[0].duration or 0.0 for stream in encoded), default=None)
     return replace(
         scenario,
@@ -131,8 +129,8 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
                 longest_gap_seconds=measurement.longest_gap_seconds,
                 interval_seconds=interval_seconds,
                 energy_lost=measurement.energy_lost,
-                host_busy_seconds=host_busy_seconds,
-                host_total_seconds=host_total_seconds,
+                host_busy_seconds=host_cpu.busy_seconds if host_cpu else None,
+                host_total_seconds=host_cpu.total_seconds if host_cpu else None,
                 encoder_cpu_seconds=encoder_cpu_seconds,
                 before=before,
                 after=after,

@@ -12,12 +12,11 @@ from typing import Any
 from msgspec import Struct, structs
 
 from advisor.energy.attribution import HostUse, share
+from advisor.energy.cpu import CpuTimes, cpu_between
 from advisor.energy.gpu import GpuMeter, GpuReading
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, host_zones, includes_gpus
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
-
-__all__ = ["Measurement"]
 
 
 class _Point(Struct, frozen=True):
@@ -92,15 +91,9 @@ class Measurement:
         return max(b - a for a, b in itertools.pairwise(times))
 
     @property
-    def host_cpu_seconds(self) -> tuple[float | None, float | None]:
+    def host_cpu(self) -> CpuTimes | None:
         """What the machine spent on anything, and what there was: elapsed time times CPUs."""
-        start, end = self.ends
-        pairs = (
-            (start.cpu_busy_seconds, end.cpu_busy_seconds),
-            (start.cpu_total_seconds, end.cpu_total_seconds),
-        )
-        busy, total = (None if a is None or b is None else b - a for a, b in pairs)
-        return busy, total
+        return cpu_between(*(reading.cpu for reading in self.ends))
 
     @property
     def energy_lost(self) -> bool:
@@ -134,7 +127,7 @@ class Measurement:
         net = None if idle_watts is None else total - idle_watts * self.seconds
         process = None
         if process_cpu_seconds is not None:
-            host = HostUse(total, *self.host_cpu_seconds)
+            host = HostUse.of(total, self.host_cpu)
             process = share(host, process_cpu_seconds, "active")
         return _power(
             total,

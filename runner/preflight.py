@@ -23,15 +23,6 @@ from runner.jobs import Job
 from runner.result_files import content_cache
 from runner.source import Source, look_at_source
 
-__all__ = [
-    "device_problem",
-    "look_at_content",
-    "look_at_inputs",
-    "missing",
-    "refuse_unreadable",
-    "unsuitable",
-]
-
 _GENERAL_OPTIONS = (
     *("b_qfactor", "b_qoffset", "b_strategy", "bf", "bufsize", "chroma_sample_location", "color_primaries"),
     *("color_range", "color_trc", "colorspace", "g", "i_qfactor", "keyint_min", "level", "maxrate"),

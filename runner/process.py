@@ -15,15 +15,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError
 from runner.command import Command
 from runner.ffmpeg_log import FfmpegLog, ProcessResult
-
-__all__ = ["EncodeGroup"]
 
 _LOOK_SECONDS = 0.25
 """Between two looks at what ffmpeg writes: it flushes every line, and waking up for each would load the
@@ -149,9 +146,7 @@ class EncodeGroup:
     def __enter__(self) -> EncodeGroup:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._processes:
             if process.result is None:
                 process.signal(signal.SIGKILL)

@@ -16,19 +16,6 @@ from runner.command import commands
 from runner.jobs import Job
 from runner.source import Source
 
-__all__ = [
-    "claimed",
-    "content_cache",
-    "new_result_path",
-    "newest",
-    "newest_of_host",
-    "outputs_folder",
-    "read_former",
-    "refuse_other_machine",
-    "remaining",
-    "remove_if_empty",
-]
-
 
 def content_cache() -> Path:
     """The file of what is known of the content of inputs: the user's, for all folders of results."""

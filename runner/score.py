@@ -17,9 +17,7 @@ from advisor.video.ffmpeg import file_url, run
 from runner.source import LAVFI
 
 if TYPE_CHECKING:
-    from advisor.quality.measure import Measurement
-
-__all__ = ["Scorer", "is_scored", "unscored", "with_quality"]
+    from advisor.quality.outcome import Measurement
 
 _DRAWN = "reference_"
 

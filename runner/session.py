@@ -31,8 +31,6 @@ from runner.score import Scorer, is_scored, unscored, with_quality
 from runner.source import Source
 from runner.stop import StopRequest
 
-__all__ = ["EnergySources", "RunSettings", "Session", "open_session"]
-
 
 class EnergySources(Struct, frozen=True, kw_only=True):
     """What an operator says of a machine's meters; see `advisor.energy.meter.open_meter`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["existing_or_shipped", "shipped"]
-
 _HERE = Path(__file__).resolve().parent
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["LAVFI", "Source", "look_at_file", "look_at_source"]
-
 LAVFI = "lavfi:"
 """Before a source of ffmpeg's own, in place of a file's path."""
 

@@ -18,8 +18,6 @@ from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps
 from advisor.video.encoders import ENCODERS, Encoder, find_encoder
 
-__all__ = ["Bitrate", "RungSpec", "Spec", "frame_rate", "is_text", "refuse", "spec_problems"]
-
 MAX_STREAMS = 256
 MAX_FPS = 480
 _MAX_SIDE = 16384

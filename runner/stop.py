@@ -8,10 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, TypeVar
-
-__all__ = ["StopRequest"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STEP_SECONDS = 0.2
@@ -40,9 +38,7 @@ class StopRequest:
                 self._former[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, former in self._former.items():
             signal.signal(number, former)
 

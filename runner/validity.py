@@ -13,8 +13,6 @@ from msgspec import Struct
 from advisor.common.control_group import group_folders
 from advisor.energy.cpu import cpu_times
 
-__all__ = ["REASONS", "MachineState", "WindowConditions", "read_machine_state", "reasons"]
-
 SHORT_SECONDS = 3.0
 """Below it starting and flushing the encoder are a large part of the window."""
 FEWEST_SAMPLES = 5

@@ -18,8 +18,8 @@ import yaml
 from distributed.cli import dask_scheduler
 
 from exporters.catalogue import EXPORTERS
-from exporters.runtime.options import parse_options
 from runner.arguments import parse as parse_run_tests
+from tests.support.exporter_options import parse_options
 from wattframe import cli
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,8 +10,6 @@ from advisor.regression.registry import Manifest
 from wattframe.report.drawing import COLOURS, SOFT, Chart, chart, scale
 from wattframe.report.page import render
 
-__all__ = ["model_card"]
-
 _MOST_POINTS = 600
 _NAMES = {
     "mean_power_watts": "Mean power (W)",

@@ -22,8 +22,6 @@ from advisor.errors import InputError
 if TYPE_CHECKING:
     from typer import Typer
 
-__all__ = ["COMMANDS", "Command", "main"]
-
 _OWN = ("wattframe", "advisor", "runner", "exporters", "farm")
 
 

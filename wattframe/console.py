@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from rich.text import Text
 
-__all__ = ["console", "note", "print_json", "print_table", "progress", "shown"]
-
 _PIPE_WIDTH = 80
 _NOTHING = ("", "-")
 

@@ -19,8 +19,6 @@ from runner.jobs import Job, resolve
 from runner.preflight import look_at_content
 from runner.source import Source, look_at_file
 
-__all__ = ["Planned", "planned_run", "planned_scenario"]
-
 _DEFAULT_SECONDS = 60.0
 
 

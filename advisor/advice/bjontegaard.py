@@ -19,8 +19,6 @@ from scipy.interpolate import PchipInterpolator
 from advisor.advice.configuration import Option
 from advisor.errors import InputError, NotEnoughDataError
 
-__all__ = ["BjontegaardDelta", "PairDelta", "bjontegaard_delta", "pair_deltas"]
-
 _FEWEST_POINTS = 4
 _LITTLE_OVERLAP = 0.5
 

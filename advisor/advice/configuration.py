@@ -11,8 +11,6 @@ from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
 from advisor.cost.checks import Number, Quantity
 from advisor.errors import InputError
 
-__all__ = ["OBJECTIVES", "VALUES", "Constraints", "FrontPoint", "NextRun", "Option", "Pick", "Recommendation"]
-
 OBJECTIVES: dict[str, str] = {
     "cost": "cost_per_video_hour",
     "energy": "energy_joules_per_video_second",

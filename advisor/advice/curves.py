@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from advisor.video.encoders import ALIASES, effort, quality_level
 
-__all__ = ["DRAWS", "Configuration", "Curve", "Place", "Spread", "Usual", "draws_of", "lacking", "vmaf_of"]
-
 Floats = NDArray[np.float64]
 DRAWS = 400
 _MOST_VMAF = 101.0

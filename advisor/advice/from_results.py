@@ -22,8 +22,6 @@ from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import Power, Run, RunFolder, Scenario, derived, read_folder, read_run
 
-__all__ = ["OptionSet", "options_of"]
-
 _OWN_SHARE = 0.25
 """Of an estimate's uncertainty: the rest is common to all scenarios of the machine."""
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from advisor.advice.configuration import Option
 
-__all__ = ["heights_above_chord", "knee_of", "scaled"]
-
 Floats = NDArray[np.float64]
 
 

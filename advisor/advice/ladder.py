@@ -15,8 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-__all__ = ["LadderPoint", "Switch", "filled", "hull", "rungs", "switches"]
-
 
 class LadderPoint(Struct, frozen=True, kw_only=True):
     """One CRF at one size, encoded or between two that were."""

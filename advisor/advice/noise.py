@@ -13,8 +13,6 @@ from advisor.common.statistics import SINGLE_RUN_NOISE_RATIO
 from advisor.results import Scenario
 from advisor.results.derived import joules_per_video_second
 
-__all__ = ["Noise", "is_short", "learned_noise"]
-
 _SHORT_SECONDS = 5.0
 _SHORT_NOISE_RATIO = 0.25
 """What a single clip of less than five seconds may be off."""

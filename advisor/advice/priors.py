@@ -14,8 +14,6 @@ from msgspec.structs import replace
 from advisor.advice.curves import Curve, Spread, Usual
 from advisor.video.encoders import effort
 
-__all__ = ["BITRATE", "SECONDS", "VMAF", "objective_curve"]
-
 
 def _line(slope: float) -> tuple[tuple[float, float], ...]:
     """Presets on a line from the slowest to the fastest."""

@@ -19,8 +19,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["plausible_values", "probabilities_of_least"]
-
 Floats = NDArray[np.float64]
 DRAWS = 4000
 _SCALES = 200

@@ -35,17 +35,6 @@ from advisor.errors import InputError
 if TYPE_CHECKING:
     from advisor.results import Run
 
-__all__ = [
-    "OBJECTIVES",
-    "Constraints",
-    "FrontPoint",
-    "NextRun",
-    "Option",
-    "Pick",
-    "Recommendation",
-    "TranscodingRecommender",
-]
-
 _MOST_NEXT = 3
 _LEAST_GAIN = 1e-4
 _CLEAR = 1.645

@@ -21,8 +21,6 @@ from collections.abc import Sequence
 from msgspec import Struct
 from scipy.special import stdtrit
 
-__all__ = ["CONFIDENCE", "Interval", "Piece", "Sample", "estimate", "needed", "sampled"]
-
 CONFIDENCE = 0.9
 """Of the intervals."""
 

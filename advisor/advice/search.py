@@ -23,8 +23,6 @@ from advisor.advice.curves import DRAWS, Configuration, Curve, Place, draws_of, 
 from advisor.advice.priors import BITRATE, SECONDS, VMAF, objective_curve
 from advisor.video.encoders import ENCODERS
 
-__all__ = ["CONFIDENCE", "Forecast", "Goal", "Trial", "Verdict", "consider", "crfs", "holds"]
-
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Why = Literal["sure", "hopeless", "budget", "go on"]

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["NO_JSON", "locked", "sync_folder", "write_atomically"]
-
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are no document of the type: brackets nested by the thousand end the
 decoder's recursion."""

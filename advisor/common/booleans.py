@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["parse_boolean"]
-
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 

@@ -12,8 +12,6 @@ from msgspec.structs import force_setattr
 from advisor.common.near import did_you_mean
 from advisor.errors import InputError
 
-__all__ = ["Checked", "checked", "field_types"]
-
 _PLAINLY = (
     (r", got.*|`|(?<=\d)\.0$", ""),
     (r" >= 1e-60$", " above 0"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["group_folders", "memory_bytes"]
-
 
 def group_folders(controller: str, procfs: str = "/proc", sysfs: str = "/sys") -> Iterator[Path]:
     """The folders of this process's groups for ``controller``, from its own up to where it is mounted."""

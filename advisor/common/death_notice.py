@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 
-__all__ = ["death_notice"]
-
 # between the fork and the notice the parent may be gone already: then nothing is to be started
 _IF_PARENT_LIVES = '[ "$PPID" = "$0" ] && exec "$@"'
 

@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 from advisor.errors import WattframeError
 
-__all__ = ["guarded", "printable"]
-
 # control characters but tab and line feed, and those that turn the direction of what follows
 _ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 

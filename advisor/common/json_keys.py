@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-__all__ = ["repeated_keys"]
-
 _MOST_VALUES = 1_000_000
 """Of which the decoder makes 40 MB at most."""
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]', re.DOTALL)

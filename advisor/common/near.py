@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["did_you_mean", "near"]
-
 
 def near(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Known names that look like ``name``: by beginning, by likeness, by a part; the case does not matter.

@@ -8,7 +8,7 @@ import stat
 import time
 from typing import BinaryIO, TypeAlias
 
-__all__ = ["DOCUMENT_BYTES", "Stamp", "open_regular", "read_regular", "stamp_of"]
+from advisor.errors import InputError
 
 DOCUMENT_BYTES = 8 << 20
 """No configuration, manifest, list or secret is larger."""
@@ -34,6 +34,16 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES)
         content = file.read(most_bytes + 1)
     _check_size(len(content), most_bytes)  # it may have grown
     return content
+
+
+def read_input(
+    path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES, error: type[InputError] = InputError
+) -> bytes:
+    """The content of a file that somebody named; ``error`` says of one that cannot be read why."""
+    try:
+        return read_regular(path, most_bytes)
+    except OSError as exc:
+        raise error(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

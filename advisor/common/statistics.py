@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-__all__ = ["MEASURED_NOISE_RATIO", "SINGLE_RUN_NOISE_RATIO", "Summary", "student_t_975", "summarise"]
-
 MEASURED_NOISE_RATIO = 0.012
 """Repeats of one configuration, one after another on an idle machine, vary by 1.2 % in clips of 20 s."""
 SINGLE_RUN_NOISE_RATIO = 0.05

@@ -13,8 +13,6 @@ from typing import Any
 
 import yaml
 
-__all__ = ["YamlError", "parse_yaml", "parse_yaml_lines"]
-
 _MOST_BYTES = 2 << 20
 """Which take six seconds."""
 _MOST_WEIGHT = 32 << 20

@@ -21,10 +21,9 @@ from typing import TypeVar
 from msgspec import Struct
 
 from advisor.containers.counts import Counts
+from advisor.containers.records import Details
 
 _T = TypeVar("_T")
-
-__all__ = ["Cgroups", "Details", "Location", "is_container_folder", "read_bytes", "whole"]
 
 TEMPLATES = ("docker/{}", "system.slice/docker-{}.scope")
 UNLIMITED_BYTES = 1 << 62
@@ -49,19 +48,6 @@ class Location(Struct, frozen=True):
     """Which of ``cpuacct``, ``cpu``, ``memory`` and ``io`` are read as v2."""
     relative: str
     """The path below the root of the hierarchy, without a leading slash."""
-
-
-class Details(Struct, frozen=True):
-    """What a container uses besides CPU time; None is unknown."""
-
-    throttled_seconds: float | None = None
-    memory_working_set_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-    """None as well when there is no limit."""
-    block_read_bytes: int | None = None
-    block_write_bytes: int | None = None
-    network_receive_bytes: int | None = None
-    network_transmit_bytes: int | None = None
 
 
 class Cgroups:

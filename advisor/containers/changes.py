@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from advisor.containers.records import ApiUsage, Container, EngineInfo
 
-__all__ = ["Change", "Ended", "EngineDown", "EngineUp", "Inspected", "Listed", "Renamed", "Started", "Used"]
-
 
 class EngineUp(Struct, frozen=True):
     """An engine answers."""

@@ -6,8 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-__all__ = ["Counts"]
-
 
 class Counts:
     """How often each (source, reason) happened; safe to share among threads.

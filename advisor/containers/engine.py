@@ -17,14 +17,12 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.containers import records
 from advisor.containers.records import ApiUsage, Container, EngineInfo, EngineKind, Event
 from advisor.errors import EngineError, InputError
 
 _T = TypeVar("_T")
-
-__all__ = ["Engine", "EngineAddress", "engine_address"]
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST_API = "1.24"
@@ -86,17 +84,10 @@ def engine_address(
         for name in ("ca.pem", *own):
             if not Path(cert_path, name).is_file():
                 raise InputError("no such file (DOCKER_CERT_PATH)", subject=Path(cert_path, name))
-        if own and _is_encrypted(key):
+        # the library would ask the terminal for a passphrase, and wait
+        if own and b"ENCRYPTED" in read_input(key):
             raise InputError("expected a key without a passphrase: nobody is there to type it", subject=key)
     return EngineAddress(host, tls_verify, cert_path)
-
-
-def _is_encrypted(path: Path) -> bool:
-    """Whether the library would ask the terminal for a passphrase, and wait."""
-    try:
-        return b"ENCRYPTED" in read_regular(path)
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
 
 
 class Engine:

@@ -22,8 +22,6 @@ from msgspec import Struct
 
 from advisor.containers.cgroups import Cgroups, Location
 
-__all__ = ["ExitWatch", "Gone", "Look", "Parents", "split_rest"]
-
 MOST_WATCHED = 512
 """Each watch holds an open file; the usual limit of a process is 1024."""
 

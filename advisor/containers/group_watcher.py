@@ -20,8 +20,6 @@ from advisor.containers.records import Container, EngineInfo
 from advisor.energy.sampler import Sampler
 from advisor.errors import InputError
 
-__all__ = ["GroupCgroups", "GroupWatcher", "Groups", "Kubelet", "unit_patterns"]
-
 LOOK_SECONDS = 2.0
 ASK_SECONDS = 30.0
 _MOST_BYTES = 32 << 20

@@ -26,8 +26,6 @@ from msgspec import Struct
 
 from advisor.containers.records import Container
 
-__all__ = ["Pod", "find_groups", "read_pods"]
-
 _UID = r"([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12}|[0-9a-f]{32})"
 # of a node that is a container itself, slices bear its kubelet's in front
 _POD = re.compile(rf"^(?:[\w-]+-)?pod{_UID}(?:\.slice)?$")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
 
-from advisor.containers.cgroups import Cgroups, Details
+from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import (
     Change,
     Ended,
@@ -27,18 +27,14 @@ from advisor.containers.changes import (
 )
 from advisor.containers.counts import Counts
 from advisor.containers.exits import ExitWatch, Gone, Parents
-from advisor.containers.ledger import Energy, Ledger
+from advisor.containers.ledger import Energy, Ledger, SavedContainers
 from advisor.containers.processes import EngineProcesses, EngineUsage, memory_total_bytes
 from advisor.containers.readings import Readings
-from advisor.containers.records import ApiUsage, Container, EngineInfo
-from advisor.containers.state import SavedContainer, SavedContainers
+from advisor.containers.records import ApiUsage, Container, Details, EngineInfo
 from advisor.containers.tracked import Tracked
-from advisor.containers.windows import MeterWindows
 from advisor.energy.attribution import Policy
 from advisor.energy.meter import MeterReading
 from advisor.errors import EnergyError
-
-__all__ = ["ContainerView", "Monitor", "Snapshot"]
 
 DETAIL_SECONDS = 5.0
 YOUNG_SECONDS = 2.0
@@ -138,7 +134,7 @@ class Monitor:
         self._parents = Parents(cgroups)
         self._readings = Readings(cgroups, procfs, self._counts, clock)
         self._processes = EngineProcesses(procfs)
-        self._windows, self._ledger = MeterWindows(), Ledger()
+        self._ledger = Ledger(saved)
         self._tracked: dict[str, Tracked] = {}
         self._ended: list[tuple[str, Tracked]] = []
         self._exited_seconds = 0.0
@@ -146,14 +142,11 @@ class Monitor:
         self._engine_usage: EngineUsage | None = None
         self._memory_total: int | None = None
         self._next_details = self._window_start = clock()
-        self._has_engine = self._has_energy = False
-        self._new_usages = False
+        self._has_engine = self._new_usages = False
         self._exited, self._exited_cpu = 0, 0.0
         self._saved = saved
         """Until the engine has listed its containers: which of the saved ones are left is then known."""
         if saved is not None:
-            self._windows.restore(saved.zone_joules, saved.cpu_busy_seconds, saved.cpu_total_seconds)
-            self._ledger.restore(saved)
             self._exited, self._exited_cpu = saved.exited_containers, saved.exited_cpu_seconds
 
     def without_files(self) -> tuple[str, ...]:
@@ -230,28 +223,10 @@ class Monitor:
 
     def save(self) -> SavedContainers | None:
         """The sums at the end of the last window; None before one."""
-        if not self._has_energy:
-            return None
-        energy, (busy, total) = self._ledger.energy(), self._windows.cpu_seconds
-        open_cpu = {id: sum(w.running.get(id, 0.0) for w in self._open) for id in self._tracked}
-        return SavedContainers(
-            zone_joules=dict(self._windows.joules),
-            cpu_busy_seconds=busy,
-            cpu_total_seconds=total,
-            host_joules=energy.host,
-            containers={
-                id: SavedContainer(
-                    one.window_cpu - open_cpu[id],
-                    {policy: kept.get(id, 0.0) for policy, kept in energy.containers.items()},
-                )
-                for id, one in self._tracked.items()
-                if one.window_cpu is not None
-            },
-            exited_joules=energy.exited,
-            unattributed_joules=energy.unattributed,
-            exited_containers=self._exited,
-            exited_cpu_seconds=self._exited_cpu,
-        )
+        cpu = {id: one.window_cpu for id, one in self._tracked.items() if one.window_cpu is not None}
+        # windows whose joules are not certain yet come again
+        ended = {id: seconds - sum(w.running.get(id, 0.0) for w in self._open) for id, seconds in cpu.items()}
+        return self._ledger.save(ended, self._exited, self._exited_cpu)
 
     def _restore(self, saved: SavedContainers) -> None:
         """Containers that ended while nobody looked, and those that began, are told by the first list."""
@@ -373,10 +348,7 @@ class Monitor:
             if not reading.is_settled and now - reading.monotonic_seconds <= LONGEST_DOUBT_SECONDS:
                 return
             self._open.popleft()
-            use = self._windows.close(reading)
-            if use is not None:
-                self._ledger.close(use, window.running, window.exited)
-                self._has_energy = True
+            self._ledger.close(reading, window.running, window.exited)
 
     def _read_details(self) -> None:
         now = self._clock()
@@ -395,7 +367,7 @@ class Monitor:
             )
 
     def _snapshot(self) -> Snapshot:
-        energy = self._ledger.energy() if self._has_energy else None
+        energy = self._ledger.energy()
         return Snapshot(
             monotonic_seconds=self._clock(),
             engine=self._engine,

@@ -13,8 +13,6 @@ from msgspec import Struct
 from advisor.containers.cgroups import read_bytes, whole
 from advisor.containers.records import EngineInfo, EngineKind
 
-__all__ = ["EngineProcesses", "EngineUsage", "belongs_to", "memory_total_bytes", "network_bytes"]
-
 _DAEMONS: Mapping[EngineKind, bytes] = {"docker": b"dockerd", "podman": b"podman"}
 _HELPERS: Mapping[EngineKind, frozenset[bytes]] = {
     "docker": frozenset({b"containerd", b"containerd-shim", b"docker-proxy"}),

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from advisor.containers.cgroups import Cgroups, Details
+from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.processes import belongs_to, network_bytes
+from advisor.containers.records import Details
 from advisor.containers.tracked import Tracked
-
-__all__ = ["Readings"]
 
 # no such file; and, of a file that was open already, no such group
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV)

@@ -16,19 +16,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-__all__ = [
-    "ApiUsage",
-    "Container",
-    "EngineInfo",
-    "EngineKind",
-    "Event",
-    "from_event",
-    "from_info",
-    "from_inspection",
-    "from_list",
-    "from_statistics",
-]
-
 Whole = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """A count of the engine's, which has 64 bits."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
@@ -73,18 +60,25 @@ class Event(Struct, frozen=True):
     unix_seconds: float
 
 
-class ApiUsage(Struct, frozen=True, kw_only=True):
+class Details(Struct, frozen=True):
+    """What a container uses besides CPU time; None is unknown."""
+
+    throttled_seconds: float | None = None
+    memory_working_set_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    """None as well when there is no limit."""
+    block_read_bytes: int | None = None
+    block_write_bytes: int | None = None
+    network_receive_bytes: int | None = None
+    network_transmit_bytes: int | None = None
+
+
+class ApiUsage(Details, frozen=True, kw_only=True):
     """What the engine says that a container used, for hosts whose control groups cannot be seen."""
 
     cpu_seconds: float
     unix_seconds: float
-    throttled_seconds: float | None
-    memory_working_set_bytes: int | None
-    memory_limit_bytes: int | None
-    block_read_bytes: int | None
-    block_write_bytes: int | None
-    network_receive_bytes: int | None
-    network_transmit_bytes: int | None
+    """When, by the engine's clock."""
 
 
 class _Info(Struct, rename="pascal"):

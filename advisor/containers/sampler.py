@@ -5,17 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from advisor.containers.changes import Change
 from advisor.containers.exits import ExitWatch
+from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import Monitor, Snapshot
-from advisor.containers.state import SavedContainers
 from advisor.energy.sampler import next_tick
 from advisor.energy.state import StateFile
 from advisor.errors import WorkError
-
-__all__ = ["ContainerSampler"]
 
 YOUNG_INTERVAL_SECONDS = 0.05
 STALE_INTERVALS = 5.0
@@ -34,8 +32,6 @@ class ContainerSampler:
     state
         Keeps the sums over a restart; None to begin at 0. It is written before a tick's sums are shown, as
         they must never go back.
-    on_unsaved
-        Told once why the state cannot be written.
     """
 
     def __init__(
@@ -44,11 +40,9 @@ class ContainerSampler:
         interval_seconds: float,
         *,
         state: StateFile[SavedContainers] | None = None,
-        on_unsaved: Callable[[OSError], object] = lambda exc: None,
     ) -> None:
         self._build = build
         self._state = state
-        self._on_unsaved: Callable[[OSError], object] | None = on_unsaved
         self._interval = interval_seconds
         self._changes: SimpleQueue[Change] = SimpleQueue()
         self._watch: ExitWatch | None = None
@@ -140,18 +134,9 @@ class ContainerSampler:
 
     def _save(self, monitor: Monitor) -> None:
         saved = None if self._state is None else monitor.save()
-        if self._state is None or saved is None:
-            return
-        try:
+        if self._state is not None and saved is not None:
             self._state.save(saved)
-        except OSError as exc:
-            tell, self._on_unsaved = self._on_unsaved, None
-            if tell is not None:
-                tell(exc)
 
     def _apply(self, monitor: Monitor) -> None:
-        while True:
-            try:
-                monitor.apply(self._changes.get_nowait())
-            except Empty:
-                return
+        while not self._changes.empty():  # nobody else takes from it
+            monitor.apply(self._changes.get())

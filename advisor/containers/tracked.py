@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from advisor.containers.cgroups import Details, Location
-from advisor.containers.records import ApiUsage, Container
-
-__all__ = ["Tracked"]
+from advisor.containers.cgroups import Location
+from advisor.containers.records import ApiUsage, Container, Details
 
 
 class Tracked(Struct):
@@ -74,13 +72,7 @@ class Tracked(Struct):
         The engine gives the host's memory (``host_bytes``) as the limit of a container that has none.
         """
         limit = usage.memory_limit_bytes
-        self.details = Details(
-            throttled_seconds=usage.throttled_seconds,
-            memory_working_set_bytes=usage.memory_working_set_bytes,
-            memory_limit_bytes=limit if limit is None or host_bytes is None or limit < host_bytes else None,
-            block_read_bytes=usage.block_read_bytes,
-            block_write_bytes=usage.block_write_bytes,
-            network_receive_bytes=usage.network_receive_bytes,
-            network_transmit_bytes=usage.network_transmit_bytes,
-        )
+        if limit is not None and host_bytes is not None and limit >= host_bytes:
+            limit = None
+        self.details = structs.replace(usage, memory_limit_bytes=limit)
         return self.read(usage.cpu_seconds, usage.unix_seconds)

@@ -32,8 +32,6 @@ from advisor.containers.records import ApiUsage, Container, EngineInfo, Event
 from advisor.energy.sampler import say_unexpected
 from advisor.errors import EngineError
 
-__all__ = ["Watcher"]
-
 ROUND_SECONDS = 5.0
 LIST_EVERY_ROUNDS = 6
 OVERLAP_SECONDS = 2.0

@@ -11,8 +11,6 @@ from typing import Any
 from advisor.common.atomic import write_atomically
 from advisor.cost.forecast import Budget, Forecast
 
-__all__ = ["budget_rules", "write_rules"]
-
 
 def budget_rules(forecasts: Sequence[Forecast], budget: Budget) -> dict[str, Any]:
     """The document of a rule file: one alert for each budget, over all the configurations.

@@ -12,8 +12,6 @@ from advisor.cost.checks import Checked, Positive, Quantity, Ratio
 from advisor.cost.formulas import HOURS_PER_YEAR
 from advisor.errors import PricingError
 
-__all__ = ["Embodied", "FunctionalUnit", "sci_grams_per_unit"]
-
 FunctionalUnit = Literal["video_minute", "watch_hour", "gigapixel"]
 
 

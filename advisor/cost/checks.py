@@ -20,23 +20,6 @@ from advisor.errors import PricingError
 if TYPE_CHECKING:
     from advisor.cost.exchange_rates import Rates
 
-__all__ = [
-    "Checked",
-    "Checker",
-    "Grams",
-    "Kbps",
-    "Number",
-    "Positive",
-    "Pue",
-    "Quantity",
-    "Ratio",
-    "Threads",
-    "Years",
-    "currency_code",
-    "gather",
-    "require_number",
-]
-
 # No quantity is larger and no divisor smaller: products of several stay finite and do not vanish.
 Number = Annotated[float, Meta(ge=-1e60, le=1e60)]
 Quantity = Annotated[float, Meta(ge=0, le=1e60)]

@@ -14,8 +14,6 @@ from advisor.cost.operator_files import read_yaml
 from advisor.cost.tariffs.schedule import SourcedSchedule, scaled
 from advisor.errors import PricingError
 
-__all__ = ["Rates", "converted", "read_rates"]
-
 
 class Rates(Struct, frozen=True):
     """Units of each currency for one unit of ``base``, on one day."""

@@ -13,8 +13,6 @@ from advisor.cost.checks import Positive, require_number
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.errors import PricingError
 
-__all__ = ["CONFIDENCE", "Budget", "Forecast", "Interval", "forecast"]
-
 CONFIDENCE = 0.95
 _OF_A_MONTH = ("cost_total", "facility_kwh_per_stream_hour", "co2_operational_kg")
 """Figures of a scenario that a month's are made of."""

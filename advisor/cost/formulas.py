@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from advisor.cost.checks import Positive, Ratio, require_number
 from advisor.errors import PricingError
 
-__all__ = ["HOURS_PER_MONTH", "HOURS_PER_YEAR", "JOULES_PER_KWH", "amortised_per_hour", "split_price"]
-
 JOULES_PER_KWH = 3.6e6
 HOURS_PER_MONTH = 730.0
 """8 760 hours a year over 12 months: what cloud price lists use."""

@@ -34,15 +34,14 @@ from advisor.cost.price_inputs import (
     TariffLike,
     checked_inputs,
 )
-from advisor.cost.regions.pricing import Region, RegionalPricing
+from advisor.cost.regions.pricing import RegionalPricing
+from advisor.cost.regions.table import Region
 from advisor.cost.scenario_cost import ScenarioCost, price_scenario
 from advisor.cost.tariffs.schedule import Schedule, SourcedSchedule, flat_value
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario, derived
-
-__all__ = ["CostModel", "RegionalModels"]
 
 ScenarioLike = Scenario | Mapping[str, Any]
 

@@ -8,11 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.cost.checks import Checker
 from advisor.errors import PricingError
-
-__all__ = ["read_text", "read_yaml"]
 
 _MOST_BYTES = 32 << 20
 """A year of prices each five minutes, in a wordy JSON."""
@@ -20,12 +18,10 @@ _MOST_BYTES = 32 << 20
 
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a file, or a `PricingError` that names it."""
+    content = read_input(path, _MOST_BYTES, PricingError)
     try:
-        content = read_regular(path, _MOST_BYTES)
         # what Excel calls Unicode text says so in its first two bytes
         return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
-    except OSError as exc:
-        raise PricingError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
     except UnicodeDecodeError as exc:
         raise PricingError("expected UTF-8 text", subject=path) from exc
 

@@ -21,20 +21,6 @@ from advisor.cost.tariffs.schedule import flat_value
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario, derived
 
-__all__ = [
-    "CloudOffer",
-    "Delivery",
-    "HourlyCost",
-    "Machine",
-    "Preset",
-    "TcoAnalysis",
-    "analyse",
-    "break_even_utilisation",
-    "flat_price",
-    "hourly_cost",
-    "preset",
-]
-
 _ENDS = (0.9, 1.1)
 """Of each input in turn, to see how the total swings."""
 

@@ -11,8 +11,6 @@ from advisor.cost.formulas import HOURS_PER_MONTH
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, covered
 
-__all__ = ["planning_prices"]
-
 _MONTH_SECONDS = HOURS_PER_MONTH * 3600
 
 

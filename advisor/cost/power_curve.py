@@ -13,8 +13,6 @@ from advisor.errors import PricingError
 from advisor.results import Scenario
 from advisor.results.derived import bridged_spans, duration_seconds
 
-__all__ = ["LoadCurve", "load_curve", "weighted_total"]
-
 _FIRST_REAL_UNIX_SECONDS = 1e8
 """Earlier suites count samples from 0 when they did not write a start; such times are no dates (1973)."""
 

@@ -22,23 +22,11 @@ from advisor.common.checked import checked
 from advisor.cost.carbon import Embodied, FunctionalUnit
 from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, currency_code, gather
 from advisor.cost.exchange_rates import converted
-from advisor.cost.regions.pricing import Region, RegionalPricing
+from advisor.cost.regions.pricing import RegionalPricing
+from advisor.cost.regions.table import Region
 from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
 from advisor.cost.tariffs.tariff_files import parse_tariff, read_tariff
 from advisor.errors import InputError, PricingError
-
-__all__ = [
-    "BUILT_IN_PRICES",
-    "DEFAULT_CPU_COST_PER_HOUR",
-    "DEFAULT_ENERGY_COST_PER_KWH",
-    "PRICE_OPTIONS",
-    "Mode",
-    "PriceInputs",
-    "PriceOption",
-    "PriceOptions",
-    "TariffLike",
-    "checked_inputs",
-]
 
 Mode = Literal["owned", "cloud"]
 TariffLike = SourcedSchedule | Schedule | Mapping[str, Any] | str | os.PathLike[str]

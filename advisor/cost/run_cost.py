@@ -13,8 +13,6 @@ from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario
 from advisor.results.derived import output_seconds, published, settings_of
 
-__all__ = ["price_run", "region_front", "rung_costs", "rungs"]
-
 
 def price_run(
     run: Run,

@@ -14,8 +14,7 @@ from advisor.cost.power_curve import load_curve, weighted_total
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 from advisor.results import Scenario, derived
-
-__all__ = ["REASONS", "UNPRICED_REASONS", "PricesUsed", "ScenarioCost", "ValueOrReasons", "price_scenario"]
+from advisor.results.records import stream_count
 
 REASONS = {
     "malformed": "the result file's entry cannot be read",
@@ -234,7 +233,7 @@ def _money(work: _Work) -> dict[str, ValueOrReasons]:
         "cost_total_load_aware": total_by_load,
         "cost_per_pixel": work.of_video(total, derived.delivered_pixels(scenario), "no_pixels"),
         "cost_per_watch_hour": _per_watch_hour(work, total),
-        "cost_per_stream": total.times(1 / max(derived.stream_count(scenario), 1), ""),
+        "cost_per_stream": total.times(1 / max(stream_count(scenario), 1), ""),
         "cost_per_stream_hour": work.per_stream_hour(total),
         "rate_per_hour": rate,
         "monthly_projection": rate.times(HOURS_PER_MONTH, ""),

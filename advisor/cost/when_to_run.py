@@ -13,8 +13,6 @@ from advisor.cost.checks import Positive, require_number
 from advisor.cost.tariffs.schedule import Piece, Schedule, average
 from advisor.errors import PricingError
 
-__all__ = ["Hours", "best_hours", "best_window"]
-
 
 class Hours(Struct, frozen=True):
     """Spans of time (Unix seconds) that are as long as the job, and the mean value in them."""

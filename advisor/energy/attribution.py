@@ -25,7 +25,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["POLICIES", "Attribution", "HostUse", "Policy", "active_joules", "attribute", "share"]
+from advisor.energy.cpu import CpuTimes
 
 Policy = Literal["active", "full"]
 POLICIES: tuple[Policy, ...] = ("active", "full")
@@ -41,6 +41,11 @@ class HostUse(Struct, frozen=True):
     joules: float
     busy_seconds: float | None
     total_seconds: float | None
+
+    @classmethod
+    def of(cls, joules: float, cpu: CpuTimes | None) -> HostUse:
+        """With the CPU time of the window."""
+        return cls(joules, cpu.busy_seconds if cpu else None, cpu.total_seconds if cpu else None)
 
 
 class Attribution(Struct, frozen=True):
@@ -83,7 +88,6 @@ def attribute(use: HostUse, cpu_seconds: Mapping[str, float], policy: Policy) ->
     >>> attribute(HostUse(100.0, 2.0, 8.0), {"web": 1.0, "job": 0.5}, "full")
     Attribution(shares={'web': 50.0, 'job': 25.0}, unattributed=25.0)
     """
-    _check(use, cpu_seconds)
     pool = _pool(use, policy)
     used = math.fsum(cpu_seconds.values())
     busy = max(use.busy_seconds or 0.0, used)
@@ -109,10 +113,3 @@ def _pool(use: HostUse, policy: Policy) -> float | None:
     if policy == "active":
         return active_joules(use)
     return None if use.busy_seconds is None else use.joules
-
-
-def _check(use: HostUse, cpu_seconds: Mapping[str, float]) -> None:
-    values = {"joules": use.joules, **{f"cpu_seconds[{name}]": s for name, s in cpu_seconds.items()}}
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name}: expected a finite number of at least 0, found {value}")

@@ -7,10 +7,8 @@ import re
 from msgspec import structs
 
 from advisor.energy.counter import Bounds
-from advisor.energy.zones import ZoneReadError, read_line, read_positive
+from advisor.energy.zones import read_positive, try_line
 from advisor.machine import CpuInfo
-
-__all__ = ["part_bounds"]
 
 # firmware writes the register's full scale (15 bits of 1/8 W: 4095.875 W) for "no limit", or anything else
 # that no part of the domain draws
@@ -87,7 +85,7 @@ def _limits(path: str, full_scale_watts: float) -> tuple[float | None, float | N
         limits.append(_watts(f"{path}/constraint_{number}_power_limit_uw"))
         nominal.append(_watts(f"{path}/constraint_{number}_max_power_uw"))
     parts = [watts for watts in nominal if watts is not None and watts < full_scale_watts]
-    if _is_switched_off(path):
+    if try_line(f"{path}/enabled") == "0":
         return None, max(parts, default=None)
     given = [watts for watts in limits if watts is not None and watts < full_scale_watts]
     highest = max([*given, *parts], default=None)
@@ -105,13 +103,6 @@ def _lists_limits(path: str) -> bool:
         for what in ("power_limit", "max_power")
     ]
     return any(read_positive(file) is not None for file in files)
-
-
-def _is_switched_off(path: str) -> bool:
-    try:
-        return read_line(f"{path}/enabled") == "0"
-    except ZoneReadError:
-        return False
 
 
 def _watts(path: str) -> float | None:

@@ -5,7 +5,6 @@ Kept in ``<models>/<hardware_id>/calibration.json``, beside the models of the sa
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import statistics
 import time
@@ -18,20 +17,10 @@ from msgspec import Meta, Struct
 
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
-from advisor.energy.cpu import CpuTimes, utilisation
+from advisor.energy.cpu import utilisation
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
 from advisor.energy.source import SourceName, Tier
 from advisor.errors import EnergyError, ModelError
-
-__all__ = [
-    "Calibration",
-    "LoadPoint",
-    "calibration_path",
-    "load_calibration",
-    "measure_point",
-    "now_iso",
-    "save_calibration",
-]
 
 _Watts = Annotated[float, Meta(ge=0)]
 
@@ -109,11 +98,6 @@ def save_calibration(calibration: Calibration, models_dir: str | Path) -> Path:
     return path
 
 
-def now_iso() -> str:
-    """This moment as the calibration writes it."""
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-
-
 def measure_point(
     meter: Meter,
     seconds: float,
@@ -147,7 +131,7 @@ def measure_point(
         mean_watts=watts,
         stdev_watts=statistics.stdev(by_second) if len(by_second) > 1 else None,
         duration_seconds=duration,
-        busy_ratio=_busy_ratio(start, end),
+        busy_ratio=utilisation(start.cpu, end.cpu) if start.cpu and end.cpu else None,
         domain_watts={zone: joules / duration for zone, joules in energy_between(start, end).items()},
     )
 
@@ -156,14 +140,3 @@ def _watts(start: MeterReading, end: MeterReading) -> float | None:
     joules = host_joules(energy_between(start, end), end.host_rule)
     seconds = end.monotonic_seconds - start.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
-
-
-def _busy_ratio(start: MeterReading, end: MeterReading) -> float | None:
-    before, after = _cpu_times(start), _cpu_times(end)
-    return None if before is None or after is None else utilisation(before, after)
-
-
-def _cpu_times(reading: MeterReading) -> CpuTimes | None:
-    if reading.cpu_busy_seconds is None or reading.cpu_total_seconds is None:
-        return None
-    return CpuTimes(reading.cpu_busy_seconds, reading.cpu_total_seconds)

@@ -13,8 +13,6 @@ from msgspec import structs
 
 from advisor.energy.source import Clock, Source, SourceName, Tier, ZoneReport
 
-__all__ = ["CombinedSource"]
-
 
 class CombinedSource(Source):
     """The sources in order of preference; the first gives its name and tier.

@@ -24,8 +24,6 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-__all__ = ["Bounds", "Doubt", "EnergyCounter", "SavedRegister"]
-
 _MICROJOULES = 1_000_000
 # registers are refreshed about every millisecond and tests step by hand: below a second the limit would
 # judge the step's timing and not its energy
@@ -139,28 +137,14 @@ class EnergyCounter:
     ----------
     range_microjoules
         Where the register wraps, in microjoules; None when unknown (then nothing is taken for a wrap).
-    max_watts
-        What the part cannot exceed on average over a second, in watts, margin included. Values that stay
-        above it prove it wrong.
-    ordinary_watts
-        What is believed at once; a step between the two is held until later values confirm it. None for
-        ``max_watts``.
-    doubt
-        Which values within these watts may be false, too. Of a register that was caught, every value may.
-    most_watts
-        What is never believed.
+    bounds
+        What the part can draw; may be replaced when it is known better. Values that stay above it prove it
+        wrong, but for its ``most_watts``. Of a register that was caught, every value may be false.
     """
 
-    def __init__(
-        self,
-        range_microjoules: int | None,
-        max_watts: float,
-        ordinary_watts: float | None = None,
-        *,
-        doubt: Doubt = "nothing",
-        most_watts: float = math.inf,
-    ) -> None:
+    def __init__(self, range_microjoules: int | None, bounds: Bounds) -> None:
         self.range_microjoules = range_microjoules
+        self.bounds = bounds
         self.wraps = 0
         self.possible_missed_wraps = 0
         self.rejected: Counter[str] = Counter()
@@ -174,9 +158,6 @@ class EnergyCounter:
         """Since when the energy is known without a break: what was drawn just before is lost."""
         self.began_again = False
         """Whether what was restored could not be gone on from."""
-        self._max_watts = max_watts
-        self._ordinary_watts = min(ordinary_watts or max_watts, max_watts)
-        self._doubt, self._most_watts = doubt, most_watts
         self._proven_watts = 0.0
         self._restored_seconds: float | None = None
         self._published = 0
@@ -195,15 +176,10 @@ class EnergyCounter:
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._settled: dict[float, int] = {}
 
-    def bound(self, bounds: Bounds) -> None:
-        """What the part can draw is known better now."""
-        self._max_watts, self._ordinary_watts = bounds.possible_watts, bounds.ordinary_watts
-        self._doubt, self._most_watts = bounds.doubt, bounds.most_watts
-
     @property
     def max_watts(self) -> float:
         """What the part cannot exceed, as far as is known by now."""
-        return max(self._max_watts, self._proven_watts * _PROVEN_MARGIN)
+        return max(self.bounds.possible_watts, self._proven_watts * _PROVEN_MARGIN)
 
     @property
     def microjoules(self) -> int:
@@ -295,11 +271,11 @@ class EnergyCounter:
     @property
     def _is_doubted(self) -> bool:
         is_open = self._rise_seconds is not None
-        return self._doubt == "everything" or self._leapt_seconds is not None or is_open
+        return self.bounds.doubt == "everything" or self._leapt_seconds is not None or is_open
 
     def _allowed_watts(self) -> float:
         if self._leapt_seconds is None or not self._recent:
-            return max(self._ordinary_watts, self._proven_watts * _PROVEN_MARGIN)
+            return max(self.bounds.ordinary_watts, self._proven_watts * _PROVEN_MARGIN)
         return max(max(self._recent) * _RECENT_MARGIN, _LEAST_ALLOWED_WATTS)
 
     def _continue_held(self, value: _Point) -> bool:
@@ -354,7 +330,7 @@ class EnergyCounter:
         if held.seconds < (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
             return False
         first, end = held.points[0], held.points[-1]
-        if _watts(end.total - first.total, first, end) > self._most_watts:
+        if _watts(end.total - first.total, first, end) > self.bounds.most_watts:
             return False
         *former, last = held.steps_watts()
         usual = statistics.median([held.jump_watts, *former]) * _RECENT_MARGIN
@@ -477,7 +453,7 @@ class EnergyCounter:
         *line, last = (structs.replace(point, total=point.total + jump) for point in held.points)
         self._line = deque(line)
         self._sure = structs.replace(base, total=base.total + min(jump, 0))
-        if is_counted and self._doubt == "rises":
+        if is_counted and self.bounds.doubt == "rises":
             self._rise_seconds = last.seconds
         self._take(last)
         self._former = base if held.kind == "too_fast" else None
@@ -490,7 +466,9 @@ class EnergyCounter:
     def _advance(self, base: _Point, value: _Point) -> None:
         self._count_wraps(base, value)
         seconds = value.seconds - base.seconds
-        if self._doubt == "rises" and self._is_rise(_watts(value.total - base.total, base, value), seconds):
+        if self.bounds.doubt == "rises" and self._is_rise(
+            _watts(value.total - base.total, base, value), seconds
+        ):
             self._rise_seconds = value.seconds
         if seconds >= _SHORTEST_JUDGED_SECONDS / 2:
             seconds += value.slept_seconds - base.slept_seconds

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from advisor.common.control_group import group_folders
 
-__all__ = ["CpuTimes", "cpu_times", "parse_cpu_times", "quota_cores", "utilisation"]
-
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # user nice system idle iowait irq softirq steal; guest and guest_nice follow and lie inside user and nice
 _FIELDS = 8
@@ -55,6 +53,19 @@ def parse_cpu_times(stat: bytes) -> CpuTimes | None:
     not_working = ticks[_IDLE] + ticks[_IOWAIT] + ticks[_STEAL]
     busy, total = sum(ticks) - not_working, sum(ticks)
     return CpuTimes(busy / _TICKS_PER_SECOND, total / _TICKS_PER_SECOND, steal)
+
+
+def cpu_between(before: CpuTimes | None, after: CpuTimes | None) -> CpuTimes | None:
+    """CPU time between two samples; None where one of them is unknown.
+
+    >>> cpu_between(CpuTimes(10.0, 100.0), CpuTimes(15.0, 120.0))
+    CpuTimes(busy_seconds=5.0, total_seconds=20.0, steal_seconds=None)
+    """
+    if before is None or after is None:
+        return None
+    busy, total = after.busy_seconds - before.busy_seconds, after.total_seconds - before.total_seconds
+    # the kernel may take back waiting time, and a CPU that goes offline takes its ticks along
+    return CpuTimes(max(busy, 0.0), max(total, 0.0))
 
 
 def utilisation(before: CpuTimes, after: CpuTimes) -> float:

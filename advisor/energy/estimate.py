@@ -18,8 +18,6 @@ from advisor.energy.source import Clock, SavedZone, Source, SourceName, Tier, Zo
 from advisor.errors import InputError
 from advisor.machine import CpuInfo, cpu_info
 
-__all__ = ["ZONE", "EstimateSource", "PowerModel", "power_model", "shape"]
-
 ZONE = "package_0"
 # In SPECpower_ssj2008 results of 2016 and later the straight line from idle (about 0.2 of the maximum) to
 # full load lies 1 % below to 17 % above the measured power at half load; this takes the middle of that away.
@@ -181,13 +179,10 @@ class EstimateSource(Source):
         """See `Source.save`."""
         if self._last is None:
             return {}
-        seconds, times = self._last
-        joules = round(self._joules * 1e6)
-        return {ZONE: SavedZone(joules, {}, seconds, times.busy_seconds, times.total_seconds)}
+        return {ZONE: SavedZone(round(self._joules * 1e6), {}, *self._last)}
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """See `Source.restore`: the kernel has summed the CPU time meanwhile."""
         zone = zones.get(ZONE)
-        if zone is not None and None not in (zone.seconds, zone.cpu_busy_seconds, zone.cpu_total_seconds):
-            times = CpuTimes(zone.cpu_busy_seconds or 0.0, zone.cpu_total_seconds or 0.0)
-            self._joules, self._last = zone.microjoules / 1e6, (zone.seconds or 0.0, times)
+        if zone is not None and zone.seconds is not None and zone.cpu is not None:
+            self._joules, self._last = zone.microjoules / 1e6, (zone.seconds, zone.cpu)

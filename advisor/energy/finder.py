@@ -16,8 +16,6 @@ from advisor.energy.patience import Patience
 from advisor.energy.zones import DOMAINS, Zone, ZoneReadError, read_line, read_positive
 from advisor.machine import CpuInfo, cpu_info
 
-__all__ = ["ZoneFinder", "powercap_folder"]
-
 _ENTRY = re.compile(r"^(?P<type>[a-z][a-z0-9-]*rapl[a-z0-9-]*):(?P<parent>\d+)(?::(?P<child>\d+))?$")
 _NAME = re.compile(r"^(?P<domain>[a-z]+)(?:-(?P<socket>\d+)(?:-die-(?P<die>\d+))?)?$")
 

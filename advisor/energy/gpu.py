@@ -5,14 +5,13 @@ No library, driver or card is normal and gives no GPUs. A card that both know is
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from msgspec import Struct
@@ -22,10 +21,8 @@ from advisor.energy.integrator import Integrator
 from advisor.energy.meter import PowerWindow
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock
-from advisor.energy.zones import ZoneReadError, read_line
+from advisor.energy.zones import try_line
 from advisor.results import GpuInfo
-
-__all__ = ["GpuMeter", "GpuReading", "load_nvml", "open_gpus"]
 
 _T = TypeVar("_T")
 # the largest board sold draws 1.2 kW; what is beyond is a driver's mistake
@@ -148,9 +145,7 @@ class _SensorCard:
 
     def _tell(self, name: str) -> str | None:
         """A file of the device, None where it has none."""
-        with contextlib.suppress(ZoneReadError):
-            return read_line(f"{self._sensor.device}/{name}") or None
-        return None
+        return try_line(f"{self._sensor.device}/{name}")
 
     def _count(self, name: str) -> int | None:
         text = self._tell(name)
@@ -274,9 +269,7 @@ class GpuMeter:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 

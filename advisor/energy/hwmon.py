@@ -19,22 +19,12 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct, structs
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.energy.integrator import Integrator
 from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport
-from advisor.energy.zones import ZoneReadError, read_line
+from advisor.energy.zones import ZoneReadError, read_line, try_line
 from advisor.errors import InputError
-
-__all__ = [
-    "SENSORS",
-    "HwmonSource",
-    "Sensor",
-    "SensorRule",
-    "hwmon_sensors",
-    "read_sensor",
-    "read_sensor_rules",
-]
 
 SensorKind: TypeAlias = Literal["counter", "average", "instant", "volts_amperes"]
 Domain: TypeAlias = Literal["package", "core", "uncore", "dram", "psys", "gpu"]
@@ -131,7 +121,7 @@ class Sensor(Struct, frozen=True):
     @property
     def is_asleep(self) -> bool:
         """Whether the device is suspended: a question would wake it."""
-        return _text(f"{self.device}/power/runtime_status") == "suspended"
+        return try_line(f"{self.device}/power/runtime_status") == "suspended"
 
     def integrator(self) -> Integrator:
         """What adds up its values."""
@@ -153,11 +143,9 @@ def read_sensor_rules(path: Path) -> tuple[SensorRule, ...]:
     from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
-        rules = msgspec.convert(parse_yaml(read_regular(path)), list[SensorRule])
+        rules = msgspec.convert(parse_yaml(read_input(path)), list[SensorRule])
         for rule in rules:
             re.compile(rule.driver), re.compile(rule.label)
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
     except (YamlError, msgspec.ValidationError) as exc:
         raise InputError(f"expected a list of driver, label and domain: {exc}", subject=path) from exc
     except re.error as exc:
@@ -184,7 +172,7 @@ def hwmon_sensors(sysfs: str, rules: Sequence[SensorRule] = SENSORS) -> list[Sen
 def _is_empty_counter(sensor: Sensor) -> bool:
     """Whether a card that is awake lists a counter that it does not keep (``xe`` on some parts)."""
     is_gpu_counter = sensor.domain == "gpu" and sensor.kind == "counter"
-    return is_gpu_counter and not sensor.is_asleep and _text(sensor.paths[0]) == "0"
+    return is_gpu_counter and not sensor.is_asleep and try_line(sensor.paths[0]) == "0"
 
 
 _ORDER: tuple[SensorKind, ...] = ("counter", "average", "instant", "volts_amperes")
@@ -215,7 +203,7 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[t
     """The sensors of one device, and which rule knows them."""
     # ACPI's power meter keeps its files with the device
     places = [place for place in (folder, f"{folder}/device") if Path(place).is_dir()]
-    driver = next((name for place in places if (name := _text(f"{place}/name"))), None)
+    driver = next((name for place in places if (name := try_line(f"{place}/name"))), None)
     if driver is None:
         return
     for place in places:
@@ -238,8 +226,8 @@ def _sensors(sysfs: str, folder: str, rules: Sequence[SensorRule]) -> Iterator[t
 
 def _label(place: str, quantity: str, number: str) -> str:
     return (
-        _text(f"{place}/{quantity}{number}_label")
-        or (_text(f"{place}/power{number}_oem_info") if quantity == "power" else None)
+        try_line(f"{place}/{quantity}{number}_label")
+        or (try_line(f"{place}/power{number}_oem_info") if quantity == "power" else None)
         or f"{quantity}{number}"
     )
 
@@ -258,13 +246,6 @@ def _value(
         case "in" if "input" in files and "input" in channels.get(("curr", number), ()):
             return "volts_amperes", (f"{path}_input", f"{place}/curr{number}_input")
     return None
-
-
-def _text(path: str) -> str | None:
-    try:
-        return read_line(path) or None
-    except ZoneReadError:
-        return None
 
 
 class HwmonSource(Source):
@@ -286,7 +267,6 @@ class HwmonSource(Source):
         self._patience = Patience()
         self._zones: dict[str, Integrator] = {}
         self._sensors: dict[str, Sensor] = {}
-        self._saved: Mapping[str, SavedZone] = {}
         self._scanned_seconds: float | None = None
 
     def sample(self, clock: Clock) -> None:
@@ -350,10 +330,6 @@ class HwmonSource(Source):
             for name, zone in self._zones.items()
             if zone.is_counter and (point := zone.counter.saved()) is not None
         }
-
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """See `Source.restore`."""
-        self._saved = zones
 
 
 def read_sensor(sensor: Sensor, clock: Clock) -> tuple[int, float] | ZoneReadError:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from advisor.energy.counter import EnergyCounter
+from advisor.energy.counter import Bounds, EnergyCounter
 from advisor.energy.zones import ZoneReadError
-
-__all__ = ["Integrator"]
 
 
 class Integrator:
@@ -34,7 +32,7 @@ class Integrator:
         may_be_zero: bool = True,
     ) -> None:
         self.is_counter = is_counter
-        self.counter = EnergyCounter(None, most_watts)
+        self.counter = EnergyCounter(None, Bounds(most_watts, most_watts, doubt="nothing"))
         self.joules = 0.0
         self.read_errors: Counter[str] = Counter()
         self.read_seconds: float | None = None

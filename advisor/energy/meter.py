@@ -11,34 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from msgspec import Struct, structs
 
 from advisor.energy.combined import CombinedSource
-from advisor.energy.cpu import cpu_times
+from advisor.energy.cpu import CpuTimes, cpu_times
 from advisor.energy.estimate import EstimateSource
 from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
 from advisor.energy.redfish import RedfishClient, RedfishConfig, RedfishSource
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, ZoneReport, wait_seconds
-from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, state_file
+from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, Unsaved, state_file
 from advisor.errors import EnergyError, InputError
-
-__all__ = [
-    "Meter",
-    "MeterReading",
-    "PowerWindow",
-    "counters_appear",
-    "energy_between",
-    "has_moving_host",
-    "host_joules",
-    "host_zones",
-    "includes_gpus",
-    "open_meter",
-]
 
 DEFAULT_INTERVAL_SECONDS = 1.0
 _SHORTEST_INTERVAL_SECONDS = 0.01
@@ -70,8 +56,7 @@ class MeterReading(Struct, frozen=True):
     """Joules by zone since the first sample, never decreasing; a zone that is unknown is absent."""
     power_watts: Mapping[str, float | None]
     """Mean power by zone over the meter's own window, the last interval; None until it has passed once."""
-    cpu_busy_seconds: float | None
-    cpu_total_seconds: float | None
+    cpu: CpuTimes | None
     uncertainty_ratio: float | None
     """Half-width of the source's uncertainty as a ratio; None when measured."""
     zones: tuple[ZoneReport, ...] = ()
@@ -144,8 +129,6 @@ class Meter:
         Seconds between samples of the thread, shortened where the source could lose a wrap; None for 1 s.
     state
         Keeps the counters over a restart; None to begin at 0.
-    on_unsaved
-        Told once why the state cannot be written.
     host_rule
         Which zones are the machine's where it is known twice.
     clock, wall_clock
@@ -159,7 +142,6 @@ class Meter:
         procfs: str = "/proc",
         interval_seconds: float | None = None,
         state: StateFile[SavedMeter] | None = None,
-        on_unsaved: Callable[[OSError], object] = lambda exc: None,
         host_rule: HostRule = "cpu",
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
@@ -179,7 +161,6 @@ class Meter:
         self._lock = threading.Lock()
         self._sampler = Sampler("energy sampler", self.read, lambda: self.interval_seconds)
         self._state = state
-        self._on_unsaved: Callable[[OSError], object] | None = on_unsaved
         self._saved_seconds: float | None = None
         self._host_rule = host_rule
 
@@ -214,22 +195,14 @@ class Meter:
         self._source.stop()  # the last: a meter over the network may not answer
 
     def _save(self) -> None:
-        if self._state is None:
-            return
-        try:
+        if self._state is not None:
             self._state.save(SavedMeter({part.name: part.save() for part in _parts(self._source)}))
-        except OSError as exc:
-            tell, self._on_unsaved = self._on_unsaved, None
-            if tell is not None:
-                tell(exc)
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def latest(self) -> MeterReading | None:
@@ -257,8 +230,7 @@ class Meter:
                 monotonic_seconds=at,
                 joules={zone.name: zone.joules for zone in shown},
                 power_watts={zone.name: watts[zone.name] for zone in shown},
-                cpu_busy_seconds=times.busy_seconds if times else None,
-                cpu_total_seconds=times.total_seconds if times else None,
+                cpu=times,
                 uncertainty_ratio=self._source.uncertainty_ratio,
                 zones=reports,
                 host_rule=self._host_rule,
@@ -340,7 +312,7 @@ def open_meter(
     redfish: RedfishConfig | None = None,
     host_rule: HostRule = "cpu",
     state: Path | None = None,
-    on_unsaved: Callable[[OSError], object] = lambda exc: None,
+    on_unsaved: Unsaved | None = None,
     sleep: Callable[[float], object] = wait_seconds,
 ) -> Meter:
     """A meter on what measures this machine, else on the estimate.
@@ -368,7 +340,7 @@ def open_meter(
     state
         File in which the counters are kept over a restart on the same boot; None to begin at 0.
     on_unsaved
-        Told once why it cannot be written.
+        Told once that it cannot be written, and why.
     sleep
         Waits for counters to move: one that stands tells nothing.
 
@@ -379,7 +351,7 @@ def open_meter(
     EnergyError
         Neither counters nor CPU times can be read.
     """
-    file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs)
+    file = state_file(state, SavedMeter, sysfs=sysfs, procfs=procfs, on_unsaved=on_unsaved)
     counters, sensors = PowercapSource(sysfs, procfs), HwmonSource(sysfs, sensor_rules)
     known = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
     others: list[Source] = [sensors] if any(sensor.domain != "gpu" for sensor in known) else []
@@ -400,14 +372,7 @@ def open_meter(
             if cpu_times(procfs) is None:
                 raise EnergyError(f"no energy counters under {sysfs}, and {procfs}/stat gives no CPU times")
             source = estimated
-    return Meter(
-        source,
-        procfs=procfs,
-        interval_seconds=interval_seconds,
-        state=file,
-        on_unsaved=on_unsaved,
-        host_rule=host_rule,
-    )
+    return Meter(source, procfs=procfs, interval_seconds=interval_seconds, state=file, host_rule=host_rule)
 
 
 def _gives_host(zone: ZoneReport) -> bool:

@@ -12,8 +12,6 @@ from collections.abc import Container, Iterable, Mapping
 
 from advisor.energy.zones import Zone
 
-__all__ = ["MirrorWatch", "Pair"]
-
 # two files are read within this time even when the kernel asks another socket; also the register's refresh
 _READ_SKEW_SECONDS = 0.002
 _QUANTUM_MICROJOULES = 1000

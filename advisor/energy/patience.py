@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-__all__ = ["Patience"]
-
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 # the first that hangs may be a busy machine, and then each is given less so that a round stays short

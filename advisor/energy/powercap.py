@@ -18,8 +18,6 @@ from advisor.energy.patience import Patience
 from advisor.energy.source import Clock, SavedZone, Source, SourceName, ZoneReport, wait_seconds
 from advisor.energy.zones import Zone, ZoneReadError, read_microjoules
 
-__all__ = ["HOST_DOMAINS", "PowercapSource", "PowercapStatus", "ZoneStatus", "describe", "slept_seconds"]
-
 HOST_DOMAINS = ("package", "psys")
 """A host's joules come from one of these."""
 _RESCAN_SECONDS = 10.0
@@ -70,13 +68,7 @@ class _Register:
 
     def __init__(self, zone: Zone, saved: SavedZone | None) -> None:
         self.zone = zone
-        self.counter = EnergyCounter(
-            zone.range_microjoules,
-            zone.bounds.possible_watts,
-            zone.bounds.ordinary_watts,
-            doubt=zone.bounds.doubt,
-            most_watts=zone.bounds.most_watts,
-        )
+        self.counter = EnergyCounter(zone.range_microjoules, zone.bounds)
         saved_register = None if saved is None else saved.registers.get(zone.entry)
         self.restored_seconds = None if saved_register is None else saved_register.seconds
         if saved_register is not None:
@@ -87,7 +79,7 @@ class _Register:
     def serve(self, zone: Zone) -> None:
         """The register is listed again; its limits may have changed."""
         self.zone = zone
-        self.counter.bound(zone.bounds)
+        self.counter.bounds = zone.bounds
 
     def take(self, reading: _Reading, slept: float) -> None:
         self.counter.observe(*reading, slept)
@@ -230,7 +222,6 @@ class PowercapSource(Source):
         self._patience = Patience()
         self._finder = ZoneFinder(sysfs, procfs, self._patience)
         self._slept = slept
-        self._saved: Mapping[str, SavedZone] = {}
         self._tracked: dict[str, _Tracked] = {}
         self._readable: set[str] = set()
         self._mirrors = MirrorWatch()
@@ -314,7 +305,7 @@ class PowercapSource(Source):
             for name, zone in self._tracked.items()
         ]
         twins = (
-            _twin_report(zone, register)
+            _unread(register.zone, zone.name)
             for zone in self._tracked.values()
             for register in zone.registers
             if register is not zone.register
@@ -339,21 +330,19 @@ class PowercapSource(Source):
         """See `Source.save`."""
         return {name: zone.save() for name, zone in self._tracked.items()}
 
-    def restore(self, zones: Mapping[str, SavedZone]) -> None:
-        """See `Source.restore`."""
-        self._saved = zones
 
-
-def _twin_report(zone: _Tracked, register: _Register) -> ZoneReport:
+def _unread(zone: Zone, twin_of: str | None, read_errors: Mapping[str, int] = _NONE) -> ZoneReport:
+    """A zone of which nothing is counted."""
     return ZoneReport(
         name=zone.name,
         domain=zone.domain,
-        path=register.zone.shown_path,
+        path=zone.shown_path,
         joules=0.0,
         sampled_seconds=None,
-        role="twin",
-        duplicate_of=zone.name,
-        range_joules=_joules(register.zone.range_microjoules),
+        role="counted" if twin_of is None else "twin",
+        duplicate_of=twin_of,
+        range_joules=_joules(zone.range_microjoules),
+        read_errors=read_errors,
     )
 
 
@@ -365,30 +354,12 @@ def _joules(microjoules: int | None) -> float | None:
     return None if microjoules is None else microjoules / 1e6
 
 
-class ZoneStatus(Struct, frozen=True):
-    """Whether one zone can be used."""
-
-    zone: str
-    domain: str
-    path: str
-    readable: bool
-    reason: str | None
-    """Why not: ``permission``, ``missing``, ``blocked``, ``malformed``, ``io``, or ``standing``: it stays."""
-    max_joules: float | None
-    role: str
-    duplicate_of: str | None
-
-
 class PowercapStatus(Struct, frozen=True):
     """What the powercap tree offers, and how to get more of it."""
 
-    zones: tuple[ZoneStatus, ...]
+    zones: tuple[ZoneReport, ...]
+    """Nothing of them is counted; one that cannot be used has its reason as its only error."""
     advice: tuple[str, ...]
-
-    @property
-    def readable(self) -> bool:
-        """Whether at least one counter can be read."""
-        return any(zone.readable for zone in self.zones)
 
 
 def describe(sysfs: str = "/sys", procfs: str = "/proc", patience: Patience | None = None) -> PowercapStatus:
@@ -423,18 +394,8 @@ def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
     return [f"left out, as their names cannot be read: {', '.join(listed)}"] if listed else []
 
 
-def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneStatus:
-    reason = reading.reason if isinstance(reading, ZoneReadError) else None
-    return ZoneStatus(
-        zone=zone.name,
-        domain=zone.domain,
-        path=zone.shown_path,
-        readable=reason is None,
-        reason=reason,
-        max_joules=_joules(zone.range_microjoules),
-        role="counted" if zone.twin_of is None else "twin",
-        duplicate_of=zone.twin_of,
-    )
+def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneReport:
+    return _unread(zone, zone.twin_of, {reading.reason: 1} if isinstance(reading, ZoneReadError) else _NONE)
 
 
 _PERMISSION = (
@@ -447,14 +408,14 @@ _PERMISSION = (
 )
 
 
-def _advice(zones: tuple[ZoneStatus, ...], sysfs: str) -> list[str]:
+def _advice(zones: tuple[ZoneReport, ...], sysfs: str) -> list[str]:
     folder = powercap_folder(sysfs)
-    refused = [zone.zone for zone in zones if zone.reason == "permission"]
+    refused = [zone.name for zone in zones if zone.reason == "permission"]
     if refused:
         who = f"no permission to read the energy counters of {', '.join(refused)} (since Linux 5.10 root's)"
         return [f"{who}: {_PERMISSION[0]}", _PERMISSION[1]]
     if zones:
-        broken = [f"{zone.zone} ({zone.reason})" for zone in zones if not zone.readable]
+        broken = [f"{zone.name} ({zone.reason})" for zone in zones if zone.reason is not None]
         return [f"energy counters that tell nothing: {', '.join(broken)}"] if broken else []
     if _masked(folder):
         return [

@@ -27,14 +27,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input, read_regular
 from advisor.energy.integrator import Integrator
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, Source, SourceName, ZoneReport
 from advisor.energy.zones import ZoneReadError
 from advisor.errors import EnergyError, InputError
-
-__all__ = ["ZONE", "RedfishClient", "RedfishConfig", "RedfishError", "RedfishSource", "read_redfish_config"]
 
 ZONE = "psys_redfish"
 _ROOT = "/redfish/v1"
@@ -85,9 +83,7 @@ def read_redfish_config(path: Path) -> RedfishConfig:
     from advisor.common.yaml_text import YamlError, parse_yaml
 
     try:
-        config = msgspec.convert(parse_yaml(read_regular(path)), RedfishConfig)
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror}", subject=path) from exc
+        config = msgspec.convert(parse_yaml(read_input(path)), RedfishConfig)
     except (YamlError, msgspec.ValidationError) as exc:
         raise InputError(f"expected a Redfish service: {exc}", subject=path) from exc
     is_local = re.match(r"http://(localhost|127\.|\[::1\])", config.url) is not None
@@ -102,14 +98,6 @@ def read_redfish_config(path: Path) -> RedfishConfig:
         if file is not None and not Path(file).is_file():
             raise InputError("expected a file that exists", subject=path, field=name)
     return config
-
-
-class _AskError(Exception):
-    """One question without an answer; ``reason`` is a label value."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
 
 
 class RedfishError(EnergyError):
@@ -144,18 +132,15 @@ class RedfishClient:
             For ``timeout``, ``unreachable``, ``tls``, ``auth``, ``http``, ``malformed``, ``no_meter`` or
             ``zero``.
         """
+        if self._meter is None:
+            self._meter = self._find()
+        path, kind = self._meter
         try:
-            if self._meter is None:
-                self._meter = self._find()
-            path, kind = self._meter
-            try:
-                return _positive(_READERS[kind](self._get(path)))
-            except _AskError as exc:
-                if exc.reason in ("http", "no_meter"):
-                    self._meter = None  # a service that was upgraded may have moved it
-                raise
-        except _AskError as exc:
-            raise RedfishError(exc.reason) from exc
+            return _positive(_READERS[kind](self._get(path)))
+        except RedfishError as exc:
+            if exc.reason in ("http", "no_meter"):
+                self._meter = None  # a service that was upgraded may have moved it
+            raise
 
     def close(self) -> None:
         """Give the connection back."""
@@ -167,13 +152,13 @@ class RedfishClient:
             for path, kind in self._meters(chassis):
                 try:
                     _positive(_READERS[kind](self._get(path)))
-                except _AskError as exc:
+                except RedfishError as exc:
                     if exc.reason not in ("http", "no_meter", "zero", "malformed"):
                         raise
                     is_zero = is_zero or exc.reason == "zero"
                 else:
                     return path, kind
-        raise _AskError("zero" if is_zero else "no_meter")
+        raise RedfishError("zero" if is_zero else "no_meter")
 
     def _chassis(self) -> list[Mapping[str, Any]]:
         """The chassis of the system first, those inside it last."""
@@ -224,26 +209,26 @@ class RedfishClient:
             )
             with answer:
                 if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
-                    raise _AskError("auth")
+                    raise RedfishError("auth")
                 if answer.status_code != requests.codes.ok:
-                    raise _AskError("http")
+                    raise RedfishError("http")
                 body, deadline = bytearray(), time.monotonic() + config.timeout_seconds
                 while chunk := answer.raw.read1(_MOST_BYTES + 1 - len(body), decode_content=True):
                     body += chunk
                     if time.monotonic() > deadline:  # a service that drips never trips the socket's own
-                        raise _AskError("timeout")
+                        raise RedfishError("timeout")
         except SSLError:
-            raise _AskError("tls") from None
+            raise RedfishError("tls") from None
         except (Timeout, ReadTimeoutError):  # in the head, in the body
-            raise _AskError("timeout") from None
+            raise RedfishError("timeout") from None
         except (RequestException, HTTPError, OSError, ValueError):
-            raise _AskError("unreachable") from None
+            raise RedfishError("unreachable") from None
         if len(body) > _MOST_BYTES:
-            raise _AskError("malformed")
+            raise RedfishError("malformed")
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise _AskError("malformed") from None
+            raise RedfishError("malformed") from None
 
 
 def _link(resource: Mapping[str, Any], name: str) -> str | None:
@@ -289,9 +274,9 @@ def _positive(value: object) -> float:
         with contextlib.suppress(ValueError):
             value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise _AskError("no_meter")
+        raise RedfishError("no_meter")
     if value <= 0:
-        raise _AskError("zero")
+        raise RedfishError("zero")
     return float(value)
 
 

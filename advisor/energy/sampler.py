@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Sampler", "next_tick", "say_unexpected"]
-
 
 def next_tick(due_seconds: float, now_seconds: float, interval_seconds: float) -> tuple[float, int]:
     """When the tick after the one due at ``due_seconds`` is due, and how many were missed meanwhile.

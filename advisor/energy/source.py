@@ -10,8 +10,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from advisor.energy.counter import SavedRegister
-
-__all__ = ["Clock", "HostRule", "SavedZone", "Source", "SourceName", "Tier", "ZoneReport", "wait_seconds"]
+from advisor.energy.cpu import CpuTimes
 
 Clock = Callable[[], float]
 """Monotonic seconds."""
@@ -66,6 +65,11 @@ class ZoneReport(Struct, frozen=True):
     rejected: Mapping[str, int] = {}
 
     @property
+    def reason(self) -> str | None:
+        """The first kind of error that its reads met; None for none."""
+        return next(iter(self.read_errors), None)
+
+    @property
     def is_shown(self) -> bool:
         """Whether the zone's joules are counted in sums and published."""
         return self.role == "counted" and self.present and not self.held_back and not self.standing
@@ -85,8 +89,8 @@ class SavedZone(Struct, frozen=True):
     """By the kernel's name; empty for a zone that is integrated from power."""
     seconds: float | None = None
     """Monotonic time until which power was integrated."""
-    cpu_busy_seconds: float | None = None
-    cpu_total_seconds: float | None = None
+    cpu: CpuTimes | None = None
+    """The CPU time until then."""
 
 
 class Source(Protocol):
@@ -99,6 +103,7 @@ class Source(Protocol):
     name: SourceName
     tier: Tier = "measured"
     uncertainty_ratio: float | None = None
+    _saved: Mapping[str, SavedZone] = {}
 
     @abstractmethod
     def sample(self, clock: Clock) -> None:
@@ -127,4 +132,4 @@ class Source(Protocol):
 
     def restore(self, zones: Mapping[str, SavedZone]) -> None:
         """Go on with what another process saved on this boot; called before the first sample."""
-        return
+        self._saved = zones

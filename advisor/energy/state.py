@@ -7,7 +7,7 @@ with the power would not be used.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -18,9 +18,8 @@ from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
 from advisor.energy.source import SavedZone, SourceName
 
-__all__ = ["SAVE_SECONDS", "SavedMeter", "StateFile", "boot_id", "state_file"]
-
 _T = TypeVar("_T")
+Unsaved = Callable[[Path, OSError], object]
 SAVE_SECONDS = 5.0
 """How often a meter's state is written: what is drawn after it is in the registers all the same."""
 
@@ -50,11 +49,16 @@ class StateFile(Generic[_T]):
         Of the running kernel.
     place
         The roots that are read, to tell the state of another tree.
+    on_unsaved
+        Told once of a path that cannot be written, and why.
     """
 
-    def __init__(self, path: Path, kind: type[_T], *, boot_id: str, place: str) -> None:
+    def __init__(
+        self, path: Path, kind: type[_T], *, boot_id: str, place: str, on_unsaved: Unsaved | None = None
+    ) -> None:
         self.path = path
         self._kind, self._boot_id, self._place = kind, boot_id, place
+        self._on_unsaved = on_unsaved
 
     def load(self) -> _T | None:
         """What was saved on this boot; None where there is no such file, or it is malformed."""
@@ -67,31 +71,34 @@ class StateFile(Generic[_T]):
             return None
 
     def save(self, state: _T) -> None:
-        """Put ``state`` in place of what was saved before.
-
-        Raises
-        ------
-        OSError
-            The file cannot be written; what was saved before is gone too, as it is out of date.
-        """
+        """Put ``state`` in place of what was saved before, which goes all the same: it is out of date."""
         envelope = _Envelope(self._boot_id, self._place, msgspec.Raw(msgspec.json.encode(state)))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, msgspec.json.encode(envelope), durable=False)
-        except OSError:
+        except OSError as exc:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-            raise
+            tell, self._on_unsaved = self._on_unsaved, None
+            if tell is not None:
+                tell(self.path, exc)
 
 
 def state_file(
-    path: Path | None, kind: type[_T], *, sysfs: str, procfs: str, place: str = ""
+    path: Path | None,
+    kind: type[_T],
+    *,
+    sysfs: str,
+    procfs: str,
+    place: str = "",
+    on_unsaved: Unsaved | None = None,
 ) -> StateFile[_T] | None:
     """The file at ``path``; None for no path, and where the kernel does not tell the boot."""
     boot = None if path is None else boot_id(procfs)
     if path is None or boot is None:
         return None
-    return StateFile(path, kind, boot_id=boot, place=f"{sysfs} {procfs} {place}".strip())
+    place = f"{sysfs} {procfs} {place}".strip()
+    return StateFile(path, kind, boot_id=boot, place=place, on_unsaved=on_unsaved)
 
 
 def boot_id(procfs: str = "/proc") -> str | None:

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from advisor.energy.counter import Bounds
 
-__all__ = ["DOMAINS", "Zone", "ZoneReadError", "read_line", "read_microjoules", "read_positive"]
-
 DOMAINS = ("package", "core", "uncore", "dram", "psys")
 """Domains in the order they are listed; core and uncore lie inside package, psys contains it."""
 _LONGEST_FILE = 4096
@@ -73,13 +71,18 @@ def read_line(path: str) -> str:
     return _read(path).decode("ascii", "replace").strip()
 
 
-def read_positive(path: str) -> int | None:
-    """A whole number above 0, None for anything else."""
+def try_line(path: str) -> str | None:
+    """The same, None where it is empty or cannot be read."""
     try:
-        text = _read(path).strip()
+        return read_line(path) or None
     except ZoneReadError:
         return None
-    return int(text) or None if text.isdigit() and len(text) <= _MOST_DIGITS else None
+
+
+def read_positive(path: str) -> int | None:
+    """A whole number above 0, None for anything else."""
+    text = try_line(path)
+    return int(text) or None if text and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 def _read(path: str) -> bytes:

@@ -12,8 +12,6 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.errors import PrometheusError
 
-__all__ = ["QueryResult", "glimpse", "read_answer", "reason"]
-
 
 class QueryResult(Struct, frozen=True):
     """One series of an answer: its labels, and its samples in the order of time.

@@ -28,8 +28,6 @@ from advisor.common.control_group import memory_bytes
 from advisor.errors import InputError, PrometheusError
 from advisor.prometheus.answers import QueryResult, read_answer, reason
 
-__all__ = ["MAX_POINTS", "Connection", "PrometheusClient", "QueryResult", "parse_step"]
-
 MAX_POINTS = 11_000
 """Points per series that Prometheus answers in one range query."""
 _LONG_QUERY = 1_500

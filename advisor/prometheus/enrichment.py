@@ -25,8 +25,6 @@ from advisor.prometheus.window_statistics import TimeSpan
 from advisor.results import Run, Scenario
 from advisor.results.derived import duration_seconds, energy, host_mean_watts
 
-__all__ = ["Enriched", "Enrichment", "ObservationCache", "Skipped", "enrich", "lacks_power"]
-
 _SETTLED_SECONDS = 600.0
 Progress = Callable[[int, int], None]
 

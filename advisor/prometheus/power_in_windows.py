@@ -31,8 +31,6 @@ from advisor.prometheus.window_statistics import (
 )
 from advisor.results import Power
 
-__all__ = ["PowerInWindow", "TierTimes", "ask_power", "power_in_window"]
-
 _JOULES, _WATTS = "rapl_energy_joules_total", "rapl_power_watts"
 _GPU_JOULES, _GPU_WATTS = "gpu_energy_joules_total", "gpu_power_watts"
 _HOST_CPU, _CONTAINER_CPU = "docker_engine_cpu_percent", "docker_container_cpu_seconds_total"

@@ -14,17 +14,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = [
-    "LONGEST_REACH_SECONDS",
-    "CounterGain",
-    "GaugeStatistics",
-    "ScrapedSeries",
-    "TimeSpan",
-    "counter_gain",
-    "gauge_statistics",
-    "reach_of",
-]
-
 Floats = NDArray[np.float64]
 LONGEST_REACH_SECONDS = 180.0
 """How far around a span samples may matter."""

@@ -12,8 +12,6 @@ from msgspec import Struct
 from advisor.quality.pairing import Pairing
 from advisor.quality.pictures import errors
 
-__all__ = ["Verdict", "begins_with_a_still", "doubtful", "judge", "uneven"]
-
 _CLEAR = {"ahead": 0.8, "behind": 0.8}
 """A neighbour with less than this share of the partner's error is the true partner. Encoders that are starved
 of bits lag behind: right pairings were seen at 0.94."""

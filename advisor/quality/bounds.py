@@ -12,8 +12,6 @@ from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError
 from advisor.quality.probe import Media
 
-__all__ = ["Bounds", "bounds"]
-
 _BYTES_PER_PIXEL, _BYTES_PER_PIXEL_AND_THREAD = 90, 27
 """Of ffmpeg with libvmaf, by output and by thread: 8192x8192 took 7 GiB with one thread, 17 with eight."""
 _SHARE = 0.8

@@ -18,8 +18,6 @@ from advisor.common.regular_file import open_regular, read_regular
 from advisor.quality.settings import QualitySettings
 from advisor.results import Quality
 
-__all__ = ["METHOD", "QualityCache", "Record", "content_key", "file_digest"]
-
 METHOD = 6
 """Raised when a change of the method changes scores; older records are then computed again."""
 

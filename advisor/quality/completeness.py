@@ -10,8 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["bytes_missing"]
-
 _SEGMENT_ID = 0x18538067
 _EBML_ID = 0x1A45DFA3
 _BOXES = (

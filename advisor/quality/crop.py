@@ -8,8 +8,6 @@ from advisor.errors import InputError
 from advisor.quality.probe import Media
 from advisor.quality.settings import Area
 
-__all__ = ["Crop", "crop_by_bars", "crop_by_hand"]
-
 _SLACK_PIXELS = 4
 """By so much edges that were found may be off: a dark first line, an encoder that rounds to even numbers."""
 _THIN_PIXELS = 2

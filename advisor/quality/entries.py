@@ -13,8 +13,6 @@ from advisor.quality.queue import QualityJob, QualityOutcome, stamped
 from advisor.quality.settings import QualitySettings
 from advisor.results import Psnr, Quality, Run, Scenario, Ssim, Vmaf
 
-__all__ = ["Entry", "answered", "entries_of", "entry_of_pair", "with_scores"]
-
 
 class Entry(Struct, frozen=True):
     """One output: at least one of ``quality``, ``job`` and ``reason`` is set."""

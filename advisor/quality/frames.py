@@ -16,8 +16,6 @@ from advisor.quality.pairing import Pairing
 from advisor.quality.pictures import errors
 from advisor.quality.tracks import Track
 
-__all__ = ["Frame", "Scene", "frame_rows", "frames_as_csv", "frames_as_json", "worst_scenes"]
-
 _CUT = 500.0
 """A mean squared error between thumbnails that follow each other from which a new scene begins."""
 _SHORTEST_SECONDS = 0.5

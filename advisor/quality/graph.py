@@ -32,17 +32,6 @@ from advisor.quality.settings import (
 )
 from advisor.quality.tracks import track_filters
 
-__all__ = [
-    "CHROMA_LOCATION",
-    "Comparison",
-    "Plan",
-    "filter_graph",
-    "partner_times",
-    "plan",
-    "range_taken",
-    "reference_track",
-]
-
 _SLOT = 1 << 20
 """Ticks between two frames of the output in the graph; the reference's frames lie between them, also where a
 million of them were left out."""

@@ -20,8 +20,6 @@ from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from advisor.video.ffmpeg import MEDIA_FORMATS
 
-__all__ = ["PROTOCOLS", "REFERENCE", "Live", "Rendition", "Stream", "read_live", "scheme_of"]
-
 REFERENCE = "reference"
 """What a stream's reference is called beside its renditions."""
 _MOST_BYTES = 1 << 20

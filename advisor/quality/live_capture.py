@@ -21,8 +21,6 @@ from msgspec import Struct
 
 from advisor.quality.live import PROTOCOLS, scheme_of
 
-__all__ = ["Capture", "Packet", "Wanted", "capture", "comes_in_pieces", "is_recorded", "packets_of"]
-
 _RETRY_SECONDS = 0.5
 _JUMP_SECONDS = 10.0
 _MOST_BYTES = 512 << 20

@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from advisor.video.ffmpeg import FILES_ONLY, file_url, run
 
-__all__ = ["Checks", "check", "read_checks"]
-
 _VIDEO = "blackdetect=d=0.1:pix_th=0.1,freezedetect=n=-45dB:d=0.5,blockdetect"
 """Encoders go on refining a picture that stands, above ffmpeg's own -60 dB where the bitrate is low."""
 _AUDIO = "silencedetect=n=-60dB:d=0.5"

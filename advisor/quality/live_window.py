@@ -38,19 +38,6 @@ from advisor.quality.settings import QualitySettings
 from advisor.quality.tracks import read_track, track_filters
 from advisor.results import Quality
 
-__all__ = [
-    "ANSWER",
-    "OUTCOMES",
-    "Answer",
-    "Request",
-    "Scores",
-    "Seen",
-    "Window",
-    "begins",
-    "run_window",
-    "window",
-]
-
 ANSWER = "answer.json"
 Outcome = Literal["scored", "unaligned", "checked", "lost", "unreachable", "damaged", "failed"]
 OUTCOMES: dict[Outcome, str] = {

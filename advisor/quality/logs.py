@@ -13,8 +13,6 @@ from advisor.errors import FfmpegError
 from advisor.quality.graph import Plan
 from advisor.quality.settings import METRICS
 
-__all__ = ["Logs", "complaints", "read_logs", "size_changes"]
-
 _ERROR = re.compile(r"^((?:\[[^\]]+\] )*)\[error\] (.+)", re.MULTILINE)
 _OF_AN_INPUT = re.compile(r"\[(in#\d|vist#|dec:|[a-z0-9_]+ @ )")
 _OF_AN_OUTPUT = re.compile(r"\[(out#|vost#|vf#|enc:|null @ |rawvideo @ )")

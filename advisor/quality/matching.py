@@ -15,8 +15,6 @@ from advisor.quality.probe import Media, nominal_rate
 from advisor.quality.settings import QualitySettings
 from advisor.quality.tracks import Track
 
-__all__ = ["frame_times", "given_shift", "paired", "reference_timing", "timing_of_track"]
-
 _OFFSET_SECONDS = 10.0
 """How far apart the beginnings of two videos are looked for."""
 

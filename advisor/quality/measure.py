@@ -34,8 +34,6 @@ from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.video.ffmpeg import find_ffmpeg
 
-__all__ = ["Measurement", "begun", "better", "measure", "measure_all"]
-
 _PASSES = 4
 _BYTES_PER_PIXEL = 140
 """Memory of one output in a pass, per pixel of its picture: measured with three and six outputs."""

@@ -26,8 +26,6 @@ from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track
 from advisor.results import Psnr, Quality, Ssim
 
-__all__ = ["Measurement", "Seen", "finished"]
-
 
 class Measurement(Struct, frozen=True):
     """A `Quality` and the frames behind it."""

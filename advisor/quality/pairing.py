@@ -15,8 +15,6 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-__all__ = ["Pairing", "Timing", "pair_by_times"]
-
 _JITTER_SECONDS = 0.0011
 """Matroska rounds to a millisecond."""
 _TIE = 1e-4

@@ -21,8 +21,6 @@ from advisor.quality.queue import QualityJob, stamped
 from advisor.quality.settings import QualitySettings, check_settings, shared_filters
 from advisor.results import Output, Run, Scenario
 
-__all__ = ["OwnPair", "Pairs", "Unscorable", "job_of", "output_labels", "read_pairs"]
-
 _MOST_LETTERS = 4096
 """Of a path: what the kernel takes. Links of a longer one would be followed for hours."""
 _REFERENCE = "reference"

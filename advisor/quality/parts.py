@@ -24,15 +24,13 @@ from msgspec.structs import replace
 from advisor.errors import WattframeError
 from advisor.quality.graph import reference_track
 from advisor.quality.logs import Logs, complaints, read_logs, size_changes
-from advisor.quality.measure import Measurement, begun, better
-from advisor.quality.outcome import Seen, finished
+from advisor.quality.measure import begun, better
+from advisor.quality.outcome import Measurement, Seen, finished
 from advisor.quality.pairing import Pairing
 from advisor.quality.passes import MARGIN_SECONDS, Cut, FrameProgress, OutputState, Work, run_pass
 from advisor.quality.probe import Media, probe
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
-
-__all__ = ["Part", "PartResult", "Prepared", "combine", "measure_part", "parts", "prepare"]
 
 _Value = TypeVar("_Value", float, float | None)
 

@@ -15,8 +15,6 @@ from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import FILES_ONLY, precedes_8
 
-__all__ = ["MARGIN_SECONDS", "Cut", "FrameProgress", "OutputState", "Work", "ffmpeg_command", "run_pass"]
-
 FrameProgress = Callable[[int, int], None]
 """Called with the frames compared so far and the frames to compare."""
 

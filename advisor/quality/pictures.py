@@ -9,8 +9,6 @@ import numpy as np
 
 from advisor.quality.pairing import Pairing
 
-__all__ = ["are_limited", "errors", "pair_by_pictures", "shifted_by_pictures", "undecided"]
-
 _CLEARLY = {"later": 0.97, "earlier": 0.8}
 """With less than this share of its error, where they differ, a rule takes the place of one before it. Coders
 that are starved of bits lag, so a rule that pairs with earlier frames has to be better by more."""

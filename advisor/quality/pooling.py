@@ -9,8 +9,6 @@ import numpy as np
 
 from advisor.results import Vmaf
 
-__all__ = ["harmonic_mean", "mean_decibels", "pool", "psnr_cap_decibels"]
-
 
 def harmonic_mean(values: Sequence[float]) -> float:
     """libvmaf's harmonic mean: of the scores plus one, less one, so that a frame of 0 does not decide alone.

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["Colour", "Media", "intact_frames", "nominal_rate", "probe", "seen_through"]
-
 Chroma = Literal["400", "420", "422", "444"]
 
 RAW_SUFFIXES = (".yuv", ".raw", ".rgb", ".gray")

@@ -16,8 +16,6 @@ from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, MediaError, WattframeError
 from advisor.quality.bounds import Bounds
 
-__all__ = ["run_ffmpeg"]
-
 _LOG = "ffmpeg.txt"
 _MOST_LINES = 5000
 

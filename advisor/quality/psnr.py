@@ -7,8 +7,6 @@ from typing import Any
 
 from advisor.quality.vmaf_integration import aligned_quality
 
-__all__ = ["compute_psnr"]
-
 
 def compute_psnr(reference: Path | str, distorted: Path | str, **options: Any) -> float:
     """PSNR in decibels of the mean squared error over all frames and planes.

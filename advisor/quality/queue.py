@@ -20,9 +20,7 @@ from advisor.results import Quality
 from advisor.video.ffmpeg import find_ffmpeg
 
 if TYPE_CHECKING:
-    from advisor.quality.measure import Measurement
-
-__all__ = ["QualityJob", "QualityOutcome", "QualityQueue", "perform", "stamped"]
+    from advisor.quality.outcome import Measurement
 
 ATTEMPTS = 3
 """How often a pair is tried whose ffmpeg crashed or was killed; a damaged file is tried once.

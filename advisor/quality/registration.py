@@ -21,8 +21,6 @@ from advisor.quality.pairing import Pairing
 from advisor.quality.probe import Media
 from advisor.quality.settings import Area
 
-__all__ = ["areas_around", "best_of", "registration_graph"]
-
 _REACH_PIXELS = 4
 _TRIMMED_PIXELS = 16
 """By so much a picture is cut to a size that coders like; more is scaled."""

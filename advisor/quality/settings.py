@@ -10,20 +10,6 @@ from msgspec import Struct
 from advisor.errors import InputError, MediaError
 from advisor.video.ffmpeg import VMAF_MODELS
 
-__all__ = [
-    "METRICS",
-    "PHONE",
-    "REFERENCE_FILTERS",
-    "Area",
-    "QualitySettings",
-    "RawFormat",
-    "check_settings",
-    "chosen_models",
-    "known_models",
-    "metric_problem",
-    "shared_filters",
-]
-
 PHONE = " phone"
 """At the end of a model's name: scores as seen on a phone."""
 

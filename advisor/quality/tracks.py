@@ -15,8 +15,6 @@ from msgspec import Struct
 from advisor.errors import FfmpegError
 from advisor.quality.settings import Area
 
-__all__ = ["SIDE", "Track", "read_track", "track_filters"]
-
 SIDE = 48
 """Lines and columns of a thumbnail; square, so that a picture can be turned."""
 

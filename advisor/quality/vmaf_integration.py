@@ -11,8 +11,6 @@ from advisor.quality.measure import measure
 from advisor.quality.settings import Area, QualitySettings, RawFormat
 from advisor.results import Quality
 
-__all__ = ["aligned_quality", "compute_quality", "compute_vmaf"]
-
 
 def compute_quality(
     reference: Path | str,

@@ -15,8 +15,6 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
-__all__ = ["COMMITTEE", "PLAIN_SCALE", "HuberRidge", "LogarithmOfWideColumns", "candidates"]
-
 Floats = NDArray[np.float64]
 PLAIN_SCALE = frozenset({"line", "parabola"})
 """Models of the target itself; all others are of its logarithm."""

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from advisor.regression.features import NUMERIC, Case
 
-__all__ = ["LENGTH", "FeatureMatrix"]
-
 Floats = NDArray[np.float64]
 _FEWEST_CONTENTS = 5
 LENGTH = "log_video_seconds"

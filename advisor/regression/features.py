@@ -14,12 +14,10 @@ from advisor.results.derived import (
     mean_watts,
     output_seconds,
     parse_resolution,
-    stream_count,
     streams_per_output,
 )
+from advisor.results.records import stream_count
 from advisor.video.encoders import effort, quality_level
-
-__all__ = ["NUMERIC", "TARGETS", "Case", "case", "video_seconds"]
 
 NUMERIC = (
     "log_pixels_per_frame",

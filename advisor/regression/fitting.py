@@ -22,8 +22,6 @@ from advisor.regression.model import TargetModel, TrainedModel, variances
 from advisor.regression.multivariate import MultivariatePredictor, clearly_better, drawn_rows
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, explained, video_variances
 
-__all__ = ["TrainedModel", "train", "validation_groups"]
-
 Floats = NDArray[np.float64]
 Logs = dict[str, Floats]
 """Log predictions by target, one a row of training; NaN where a row was not held out."""

@@ -28,22 +28,6 @@ from sklearn.model_selection import GroupKFold
 from advisor.errors import InputError
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, corrected
 
-__all__ = [
-    "HeldOutRow",
-    "IntervalBin",
-    "bin_name",
-    "calibrated",
-    "check_level",
-    "conformal_quantile",
-    "familiar",
-    "independent_count",
-    "mean_ratio_error",
-    "normal_half_width",
-    "plain",
-    "probed",
-    "student_half_width",
-]
-
 Floats = NDArray[np.float64]
 _MOST_RUNS = 3
 _LEVEL = 0.9

@@ -23,9 +23,8 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, column
 
 from advisor.errors import InputError, NotEnoughDataError, TableError
 from advisor.results import Scenario, as_scenario
-from advisor.results.derived import mean_watts, stream_count
-
-__all__ = ["LinearPredictor", "PolynomialPredictor", "PowerPredictor", "one_feature"]
+from advisor.results.derived import mean_watts
+from advisor.results.records import stream_count
 
 Floats = NDArray[np.float64]
 _COUNTS_FOR_A_PARABOLA = 5

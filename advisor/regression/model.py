@@ -25,8 +25,6 @@ from advisor.regression.interval_bins import (
 from advisor.regression.predictions import Estimate, Prediction, ScenarioRef
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, corrected, remaining
 
-__all__ = ["TargetModel", "TrainedModel", "variances"]
-
 Floats = NDArray[np.float64]
 _LEAST_HALF_WIDTH = 0.002
 """No meter repeats itself better, whatever many runs that agree say."""

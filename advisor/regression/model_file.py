@@ -24,8 +24,6 @@ from advisor.regression.candidates import HuberRidge, LogarithmOfWideColumns
 from advisor.regression.model import TrainedModel
 from advisor.regression.multivariate import MultivariatePredictor
 
-__all__ = ["MODEL_BYTES", "TRUSTED", "check_trees", "check_versions", "dumps", "library_versions", "loads"]
-
 MODEL_BYTES = 1 << 30
 """Of a model unpacked."""
 _MOST_DEPTH = 12

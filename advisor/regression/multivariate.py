@@ -25,8 +25,6 @@ from advisor.regression.interval_bins import (
 )
 from advisor.regression.linear import one_feature
 
-__all__ = ["MultivariatePredictor", "clearly_better", "drawn_rows"]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _ROWS_FOR_CHOOSING = 2500

@@ -6,8 +6,6 @@ import math
 
 from msgspec import Struct
 
-__all__ = ["Estimate", "Prediction", "ScenarioRef"]
-
 _SAYS_NOTHING = math.log(100)
 
 

@@ -24,30 +24,11 @@ import msgspec
 from msgspec import Struct
 
 from advisor.common.atomic import NO_JSON, locked, sync_folder, write_atomically
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from advisor.regression.model import TrainedModel
-
-__all__ = [
-    "FEATURES_VERSION",
-    "LATEST",
-    "MANIFEST_FILE",
-    "Loaded",
-    "Manifest",
-    "TargetReport",
-    "choose_hardware",
-    "latest_manifest",
-    "latest_manifests",
-    "load",
-    "note",
-    "promote",
-    "prune",
-    "rollback",
-    "save",
-    "versions",
-]
 
 Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
@@ -318,10 +299,7 @@ def _load(folder: Path) -> Loaded:
 
     manifest = _read_manifest(folder)
     path = folder / _MODEL_FILE
-    try:
-        data = read_regular(path, MODEL_BYTES)
-    except OSError as exc:
-        raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+    data = read_input(path, MODEL_BYTES, ModelError)
     if manifest.features_version != FEATURES_VERSION:
         raise ModelError(
             f"expected features version {FEATURES_VERSION}, found {manifest.features_version}: train again",
@@ -340,9 +318,7 @@ def _load(folder: Path) -> Loaded:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     try:
-        return msgspec.json.decode(read_regular(path), type=Manifest)
-    except OSError as exc:
-        raise ModelError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+        return msgspec.json.decode(read_input(path, error=ModelError), type=Manifest)
     except NO_JSON as exc:
         raise ModelError(f"expected a model's manifest: {exc}", subject=path) from exc
 

@@ -15,8 +15,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-__all__ = ["ResidualAt", "SharedVariances", "corrected", "explained", "remaining", "video_variances"]
-
 Floats = NDArray[np.float64]
 
 NEW_MACHINE_VARIANCE = 0.25

@@ -33,8 +33,6 @@ from advisor.regression import registry
 from advisor.regression.predictions import Prediction
 from advisor.results import Run, read_run
 
-__all__ = ["Answer", "Request", "models_stamp", "predict_files", "predict_runs"]
-
 Stamp = tuple[tuple[str, str, int, int, int], ...]
 
 

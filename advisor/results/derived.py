@@ -15,44 +15,6 @@ from msgspec import Struct, structs
 
 from advisor.results.records import Output, Power, Run, Scenario, stream_count
 
-__all__ = [
-    "EnergyUsed",
-    "bitrates_kbps",
-    "bridged_spans",
-    "core_seconds",
-    "delivered_frames",
-    "delivered_kbps",
-    "delivered_megabits",
-    "delivered_pixels",
-    "duration_seconds",
-    "energy",
-    "gpu_energy_joules",
-    "host_mean_watts",
-    "idle_watts",
-    "joules_per_video_second",
-    "machine_of",
-    "mean_watts",
-    "net_energy_joules",
-    "net_watts",
-    "output_ladder",
-    "output_seconds",
-    "parse_bitrate_kbps",
-    "parse_resolution",
-    "power_spread",
-    "published",
-    "reached_kbps",
-    "repeats",
-    "settings_of",
-    "stream_count",
-    "stream_hours_per_hour",
-    "streams_per_output",
-    "trapezoid",
-    "trusted",
-    "vmaf_mean",
-    "watch_hours",
-    "window_energy_joules",
-]
-
 Part = Literal["power", "gpu_power"]
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)

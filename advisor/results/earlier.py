@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-__all__ = ["from_earlier", "kind_of_json"]
-
 _LARGEST = 1e15
 
 

@@ -23,8 +23,6 @@ from advisor.results import RESULT_GLOB, Run, Scenario, read_run
 from advisor.results.derived import published, repeats
 from advisor.results.reading import held_bytes
 
-__all__ = ["Broken", "ResultFolder", "Shown"]
-
 _SHARE = 0.2
 """Of the memory there is: what the runs of a folder may take."""
 

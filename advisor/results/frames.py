@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError
 from advisor.results import derived
-from advisor.results.records import Run, Scenario
+from advisor.results.records import Run, Scenario, stream_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-__all__ = ["COLUMNS", "frame_of", "rows_of"]
 
 _FIGURES: dict[str, tuple[type, Callable[[Run, Scenario], Any]]] = {
     "run_id": (str, lambda run, s: run.run_id),
@@ -33,7 +31,7 @@ _FIGURES: dict[str, tuple[type, Callable[[Run, Scenario], Any]]] = {
     "crf": (float, lambda run, s: s.crf),
     "fps": (float, lambda run, s: s.fps),
     "threads": (int, lambda run, s: s.threads),
-    "streams": (int, lambda run, s: None if s.type == "baseline" else derived.stream_count(s)),
+    "streams": (int, lambda run, s: None if s.type == "baseline" else stream_count(s)),
     "pixel_format": (str, lambda run, s: s.pixel_format),
     "filters": (str, lambda run, s: s.filters),
     "encoder_options": (str, lambda run, s: "; ".join(map("=".join, s.encoder_options.items())) or None),

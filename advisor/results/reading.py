@@ -16,7 +16,7 @@ from msgspec import Struct
 from advisor.common.atomic import NO_JSON
 from advisor.common.control_group import memory_bytes
 from advisor.common.json_keys import repeated_keys
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.errors import InputError, PricingError, ResultFileError
 from advisor.results.earlier import from_earlier, kind_of_json
 from advisor.results.records import (
@@ -30,8 +30,6 @@ from advisor.results.records import (
     Tool,
     stream_count,
 )
-
-__all__ = ["RunFolder", "as_scenario", "held_bytes", "parse_run", "read_folder", "read_run"]
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -80,10 +78,7 @@ def read_run(path: str | os.PathLike[str], *, keep_samples: bool = True) -> Run:
         The file cannot be read, is not JSON, is no result file at all, or takes more memory than there is.
     """
     path = Path(path)
-    try:
-        data = read_regular(path, min(_MOST_BYTES, _budget()))
-    except OSError as exc:
-        raise ResultFileError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+    data = read_input(path, min(_MOST_BYTES, _budget()), ResultFileError)
     return parse_run(data, run_id=path.stem, subject=str(path), keep_samples=keep_samples)
 
 

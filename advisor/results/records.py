@@ -24,31 +24,6 @@ from advisor.common.atomic import write_atomically
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = [
-    "RESULT_GLOB",
-    "SCHEMA_VERSION",
-    "EncodeStats",
-    "GpuInfo",
-    "Host",
-    "InputMedia",
-    "Output",
-    "Power",
-    "Psnr",
-    "Quality",
-    "Refused",
-    "Run",
-    "Samples",
-    "Scenario",
-    "Ssim",
-    "Tool",
-    "Vmaf",
-    "json_schema",
-    "result_file_name",
-    "stream_count",
-    "streams_in_name",
-    "write_run",
-]
-
 SCHEMA_VERSION = 1
 RESULT_GLOB = "test_results_*.json"
 _LARGEST_WHOLE = 1 << 53

@@ -24,8 +24,6 @@ from advisor.common.regular_file import read_regular
 from advisor.errors import FfmpegError
 from advisor.video.ffmpeg import FILES_ONLY, Capabilities, file_url, run
 
-__all__ = ["ContentCache", "measure_content"]
-
 _METHOD = 1
 """Raised when a change of the method changes figures; what is kept of another is measured again."""
 _SECONDS = 20.0

@@ -10,8 +10,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["ALIASES", "ENCODERS", "Encoder", "effort", "find_encoder", "quality_level"]
-
 ALIASES = {
     "h264": "libx264",
     "hevc": "libx265",

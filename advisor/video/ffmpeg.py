@@ -15,22 +15,6 @@ from msgspec import Struct
 
 from advisor.errors import FfmpegError, InputError
 
-__all__ = [
-    "FILES_ONLY",
-    "MEDIA_FORMATS",
-    "MOST_PIXELS",
-    "Capabilities",
-    "capabilities",
-    "chosen_ffmpeg",
-    "file_url",
-    "find_ffmpeg",
-    "option_names",
-    "precedes_8",
-    "run",
-    "run_text",
-    "vmaf_models",
-]
-
 MEDIA_FORMATS = (
     "3g2,3gp,aac,apng,asf,av1,avi,avs2,avs3,cavsvideo,dirac,dnxhd,dv,evc,flac,flv,gif,h261,h263,h264,hevc,"
     "ivf,m4v,matroska,mj2,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,wav,webm,"

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["clock_may_jump", "demuxed"]
-
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _JUMPS = (-0.1, 10.0)
 """Seconds by which a time may differ from the one that is due."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prometheus_client.core import Metric
+
 from exporters.runtime.collector import Collector, Exporter, Option, Part
-from exporters.runtime.families import Family, Metric
+from exporters.runtime.families import Family
 
 __all__ = ["Collector", "Exporter", "Family", "Metric", "Option", "Part", "serve"]
 

@@ -19,8 +19,6 @@ from exporters.runtime.logs import logger
 from exporters.runtime.scrape import Scraper, Source
 from exporters.runtime.web_config import Web
 
-__all__ = ["App"]
-
 Header = tuple[bytes, bytes]
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _HTML: Header = (b"content-type", b"text/html; charset=utf-8")

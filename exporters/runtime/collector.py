@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
+from prometheus_client.core import Metric
 
-from exporters.runtime.families import Family, Metric
-
-__all__ = ["Collector", "Exporter", "Option", "Part"]
+from exporters.runtime.families import Family
 
 
 class Part(Struct, frozen=True):

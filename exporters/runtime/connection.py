@@ -14,8 +14,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-__all__ = ["Connection", "TlsListener"]
-
 HEADER_BYTES = 16_384
 REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""

@@ -1,6 +1,6 @@
 """Metric families: declared once as constants, filled with values as families of `prometheus_client`.
 
-    POWER = Family("rapl_power_watts", "gauge", "Power of a zone.", ("zone", "domain"))
+    POWER = Family("rapl_power_watts", "Power of a zone.", ("zone", "domain"))
 
     POWER([(("package_0", "package"), 12.5), (("dram_0", "dram"), None)])
 
@@ -13,16 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-
-__all__ = ["IDENTITY", "Family", "Kind", "Metric", "Row", "declared"]
+from prometheus_client.core import Metric
 
 Kind = Literal["counter", "gauge", "info"]
 Row: TypeAlias = tuple[tuple[str, ...], float | None]
+_KINDS: Mapping[str, Kind] = {"total": "counter", "info": "info"}
 
 IDENTITY = ("run_id", "scenario")
 """Labels of every series of a scenario on all exporters of result files, so that they join."""
-_SUFFIX = {"counter": "_total", "info": "_info", "gauge": ""}
 
 
 _MOST_LETTERS = 1000
@@ -30,18 +28,15 @@ _MOST_LETTERS = 1000
 
 
 class Family:
-    """One metric family: ``name`` as on the wire (with ``_total`` or ``_info``), kind, help and label names.
+    """One metric family: ``name`` as on the wire, help and label names.
 
-    Raises
-    ------
-    ValueError
-        A counter that does not end in ``_total``, an info that does not end in ``_info``.
+    ``kind`` is what the name says where it is None: ``_total`` ends a counter, ``_info`` an info, anything
+    else a gauge.
     """
 
-    def __init__(self, name: str, kind: Kind, help: str, labels: Sequence[str] = ()) -> None:
-        if not name.endswith(_SUFFIX[kind]):
-            raise ValueError(f"{name!r}: expected a name that ends in {_SUFFIX[kind]!r} for the kind {kind}")
-        self.name, self.kind, self.help, self.labels = name, kind, help, tuple(labels)
+    def __init__(self, name: str, help: str, labels: Sequence[str] = (), *, kind: Kind | None = None) -> None:
+        self.name, self.help, self.labels = name, help, tuple(labels)
+        self.kind = kind or _KINDS.get(name.rpartition("_")[2], "gauge")
 
     def __call__(self, rows: Iterable[Row]) -> Metric:
         """This family with the values of now.
@@ -51,7 +46,9 @@ class Family:
         ValueError
             A row has not as many label values as there are label names.
         """
-        family = self._empty()
+        # as OpenMetrics names them: without _total and _info
+        stem = self.name if self.kind == "gauge" else self.name.rpartition("_")[0]
+        family = Metric(stem, self.help, self.kind)
         for values, number in rows:
             if len(values) != len(self.labels):
                 raise ValueError(f"{self.name}: expected {len(self.labels)} label values, got {values!r}")
@@ -60,22 +57,12 @@ class Family:
             labels: Sequence[str] = values
             if max(map(len, values), default=0) > _MOST_LETTERS:
                 labels = [_bounded(value) for value in values]
-            if isinstance(family, InfoMetricFamily):
-                family.add_metric(labels, {})
-            else:
-                family.add_metric(labels, number)
+            family.add_sample(self.name, dict(zip(self.labels, labels, strict=True)), number)
         return family
 
     def one(self, value: float | None) -> Metric:
         """This family of no labels with its one value."""
         return self([((), value)])
-
-    def _empty(self) -> CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily:
-        if self.kind == "counter":
-            return CounterMetricFamily(self.name, self.help, labels=self.labels)
-        if self.kind == "info":
-            return InfoMetricFamily(self.name.removesuffix("_info"), self.help, labels=self.labels)
-        return GaugeMetricFamily(self.name, self.help, labels=self.labels)
 
     def __repr__(self) -> str:
         return f"Family({self.name!r}, {self.kind!r})"

@@ -12,37 +12,20 @@ import logging
 import re
 import select
 import sys
-from collections.abc import Collection
-from typing import Literal, TextIO
-
-__all__ = ["Log", "configure", "logger", "warn_of"]
+from collections.abc import Collection, MutableMapping
+from typing import Any, Literal, TextIO
 
 _MOST_REASONS = 100
 
 _BARE = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-class Log:
+class Log(logging.LoggerAdapter[logging.Logger]):
     """Events with named values: ``logger().info("listening", port=9500)``."""
 
-    def __init__(self, target: logging.Logger) -> None:
-        self._target = target
-
-    def debug(self, event: str, **values: object) -> None:
-        """For who looks for a fault."""
-        self._target.debug(event, extra={"values": values})
-
-    def info(self, event: str, **values: object) -> None:
-        """What an operator wants to see once."""
-        self._target.info(event, extra={"values": values})
-
-    def warning(self, event: str, **values: object) -> None:
-        """Something is off, and was dealt with."""
-        self._target.warning(event, extra={"values": values})
-
-    def error(self, event: str, **values: object) -> None:
-        """Something is missing because of this."""
-        self._target.error(event, extra={"values": values})
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        """Called by the library with what an event was given."""
+        return msg, {"extra": {"values": kwargs}}
 
 
 class _Line(logging.Formatter):

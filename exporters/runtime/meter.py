@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from advisor.energy.hwmon import SensorRule, read_sensor_rules
 from advisor.energy.meter import Meter, open_meter
-from advisor.energy.redfish import RedfishConfig, read_redfish_config
+from advisor.energy.redfish import read_redfish_config
 from exporters.runtime.logs import logger
 
-__all__ = ["MeterOpener", "state_path", "warn_unsaved"]
+
+def sensor_rules(options: argparse.Namespace) -> tuple[SensorRule, ...]:
+    """The operator's rules for sensors; InputError where their file is wrong."""
+    return () if options.sensors is None else read_sensor_rules(options.sensors)
 
 
-class MeterOpener:
-    """Reads the operator's files once, and opens the meter as often as it is asked to.
+def meter_opener(options: argparse.Namespace, exporter: str, *, estimate: bool = True) -> Callable[[], Meter]:
+    """Reads the operator's files; what it gives opens the meter, as often as it is called.
 
     Parameters
     ----------
@@ -25,43 +30,25 @@ class MeterOpener:
     estimate
         Whether the estimate may stand in.
 
-    Attributes
-    ----------
-    sensor_rules
-        The operator's, for those who read sensors themselves.
-
     Raises
     ------
     InputError
         A file that the options name is wrong.
     """
-
-    def __init__(self, options: argparse.Namespace, exporter: str, *, estimate: bool = True) -> None:
-        self._options, self._estimate = options, estimate
-        self._state = state_path(options, exporter)
-        self.sensor_rules: tuple[SensorRule, ...] = ()
-        self._redfish: RedfishConfig | None = None
-        if options.sensors is not None:
-            self.sensor_rules = read_sensor_rules(options.sensors)
-        if options.redfish is not None:
-            self._redfish = read_redfish_config(options.redfish)
-
-    def __call__(self) -> Meter:
-        """A meter; EnergyError where this machine tells nothing at all."""
-        options = self._options
-        return open_meter(
-            sysfs=str(options.sysfs),
-            procfs=str(options.procfs),
-            interval_seconds=options.interval,
-            idle_watts=options.idle_watts,
-            max_watts=options.max_watts,
-            estimate=self._estimate,
-            sensor_rules=self.sensor_rules,
-            redfish=self._redfish,
-            host_rule=options.host_energy,
-            state=self._state,
-            on_unsaved=lambda exc: warn_unsaved(self._state, exc),
-        )
+    return functools.partial(
+        open_meter,
+        sysfs=str(options.sysfs),
+        procfs=str(options.procfs),
+        interval_seconds=options.interval,
+        idle_watts=options.idle_watts,
+        max_watts=options.max_watts,
+        estimate=estimate,
+        sensor_rules=sensor_rules(options),
+        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
+        host_rule=options.host_energy,
+        state=state_path(options, exporter),
+        on_unsaved=warn_unsaved,
+    )
 
 
 def state_path(options: argparse.Namespace, name: str) -> Path | None:
@@ -70,7 +57,7 @@ def state_path(options: argparse.Namespace, name: str) -> Path | None:
     return None if folder is None else folder / f"{name}-{options.port}.json"
 
 
-def warn_unsaved(path: Path | None, exc: OSError) -> None:
+def warn_unsaved(path: Path, exc: OSError) -> None:
     """Log that counters will begin at 0 after a restart."""
     logger().warning(
         "state not kept: counters begin at 0 after a restart", path=str(path), reason=exc.strerror or str(exc)

@@ -14,19 +14,6 @@ from typing import NoReturn
 from advisor.errors import InputError
 from exporters.runtime.collector import Exporter, Option
 
-__all__ = [
-    "METER_OPTIONS",
-    "RESULT_OPTIONS",
-    "choice",
-    "common_options",
-    "existing_file",
-    "folder",
-    "number",
-    "parse_options",
-    "read_options",
-    "whole_number",
-]
-
 _MISSING = "\0missing"
 
 
@@ -178,24 +165,13 @@ RESULT_OPTIONS = (
 """The result files, for every exporter that reads them."""
 
 
-def parse_options(exporter: Exporter, argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
-    """The configuration: a flag goes before its environment variable, that before the default.
-
-    Raises
-    ------
-    InputError
-        Names every flag and variable that cannot be used.
-    """
-    options, problems = read_options(exporter, argv, environ)
-    if problems:
-        raise InputError("; ".join(problems))
-    return options
-
-
 def read_options(
     exporter: Exporter, argv: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[argparse.Namespace, list[str]]:
-    """The same, with every flag and variable that cannot be used named beside it and left at its default."""
+    """The configuration, and each flag and variable that cannot be used, by name: it is left at its default.
+
+    A flag goes before its environment variable, that before the default.
+    """
     options = [*common_options(exporter), *exporter.options]
     given, unknown = _parser(exporter, options).parse_known_args(list(argv))
     problems = [f"{word}: no such option" for word in unknown]

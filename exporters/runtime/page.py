@@ -12,14 +12,12 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from advisor.common.control_group import memory_bytes
 from exporters.runtime.collector import Part
-from exporters.runtime.families import Metric
-
-__all__ = ["END", "Page", "PageBuilder", "compressed", "text_of"]
 
 END = b"# EOF\n"
 """The last line of OpenMetrics."""

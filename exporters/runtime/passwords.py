@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-__all__ = ["Passwords"]
-
 _KEPT = 256
 """Credentials whose check is remembered, right and wrong ones alike."""
 _MOST_WAITING = 8

@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 
 from msgspec import Struct
+from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from exporters.runtime.collector import Collector, Exporter
-from exporters.runtime.families import Family, Metric
+from exporters.runtime.families import Family
 from exporters.runtime.logs import logger
 from exporters.runtime.page import END, Page, PageBuilder, compressed, text_of
-
-__all__ = ["MOST_SECONDS", "Scraper", "Source", "own_families", "process_families"]
 
 MOST_SECONDS = 30.0
 """A page older than this is not shown: its collector hangs, and what it shows may be gone."""
@@ -119,16 +118,12 @@ def own_families(name: str) -> dict[str, Family]:
     """What every exporter says of itself, by role."""
     stem, by = f"{name}_exporter", ("collector",)
     return {
-        "build": Family(f"{stem}_build_info", "info", "Version of this exporter.", ("version", "python")),
-        "success": Family(
-            f"{stem}_collector_success", "gauge", "1 if the collector's last run succeeded.", by
-        ),
+        "build": Family(f"{stem}_build_info", "Version of this exporter.", ("version", "python")),
+        "success": Family(f"{stem}_collector_success", "1 if the collector's last run succeeded.", by),
         "duration": Family(
-            f"{stem}_collector_duration_seconds", "gauge", "How long the collector's last run took.", by
+            f"{stem}_collector_duration_seconds", "How long the collector's last run took.", by
         ),
-        "failures": Family(
-            f"{stem}_collector_failures_total", "counter", "Failed runs of the collector.", by
-        ),
+        "failures": Family(f"{stem}_collector_failures_total", "Failed runs of the collector.", by),
     }
 
 

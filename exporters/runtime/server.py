@@ -27,8 +27,6 @@ from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web_config import Web
 
-__all__ = ["Server", "bind", "configured", "main"]
-
 _BACKLOG = 1024
 _GRACE_SECONDS = 1
 """For answers in flight, of the two seconds that an exporter has to end."""

@@ -13,11 +13,9 @@ from typing import Any
 
 from msgspec import Struct, ValidationError, convert
 
-from advisor.common.regular_file import read_regular
+from advisor.common.regular_file import read_input
 from advisor.errors import InputError
 from exporters.runtime.passwords import Passwords
-
-__all__ = ["Tls", "Web", "WebConfig", "read_web_config", "ssl_context"]
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {
@@ -118,7 +116,7 @@ class Web:
         if self.path is None:
             return False
         config = read_web_config(self.path)
-        contents = {path: _content(path) for path in (self.path, *config.files)}
+        contents = {path: read_input(path) for path in (self.path, *config.files)}
         if contents == self._contents:
             return False
         context = None if config.tls is None else ssl_context(config.tls)
@@ -126,13 +124,6 @@ class Web:
         self.passwords.users = dict(config.users)
         self._contents = contents
         return True
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return read_regular(path)
-    except OSError as exc:
-        raise InputError(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
 
 
 class _Section:
@@ -204,7 +195,7 @@ def read_web_config(path: Path) -> WebConfig:
 
     problems: list[str] = []
     try:
-        document = parse_yaml(_content(path))
+        document = parse_yaml(read_input(path))
     except YamlError as exc:
         place = f" at line {exc.line}" if exc.line is not None else ""
         # the parser's own words may show a part of a password's hash

@@ -11,10 +11,10 @@ from pathlib import Path
 from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.options import number
 
-WATTS = Family("sample_power_watts", "gauge", 'Power of a zone, "now".', ("zone",))
-JOULES = Family("sample_energy_joules_total", "counter", "Energy.", ("zone",))
-SLOW = Family("sample_slow", "gauge", "From a slow source.")
-ITEMS = Family("sample_item_size_bytes", "gauge", "Size of an item.", ("item",))
+WATTS = Family("sample_power_watts", 'Power of a zone, "now".', ("zone",))
+JOULES = Family("sample_energy_joules_total", "Energy.", ("zone",))
+SLOW = Family("sample_slow", "From a slow source.")
+ITEMS = Family("sample_item_size_bytes", "Size of an item.", ("item",))
 
 
 class Quick:

@@ -25,9 +25,9 @@ from advisor.cost.tariffs.schedule import Flat
 from advisor.errors import InputError, PricingError
 from advisor.results.folder import ResultFolder
 from exporters.cost import EXPORTER, CostCollector, price_options
-from exporters.runtime.options import parse_options
 from exporters.runtime.page import PageBuilder
 from tests.support.exporter_client import render, served
+from tests.support.exporter_options import parse_options
 
 RUNS = Path(__file__).parents[1] / "data" / "cost_runs"
 RUN = "test_results_20260302_080000"

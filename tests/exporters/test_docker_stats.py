@@ -20,11 +20,11 @@ from advisor.errors import EnergyError, InputError
 from exporters.docker_stats import EXPORTER, DockerCollector, Info, Settings, families, info_family
 from exporters.runtime import Part
 from exporters.runtime.logs import configure
-from exporters.runtime.options import parse_options
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.container_world import ContainerWorld, container
 from tests.support.engine_fake import FakeEngine
 from tests.support.exporter_client import render
+from tests.support.exporter_options import parse_options
 
 # the SDK leaves the socket of a refused connection to the garbage collector
 pytestmark = [

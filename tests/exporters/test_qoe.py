@@ -23,9 +23,9 @@ from advisor.results.folder import ResultFolder
 from advisor.video.ffmpeg import find_ffmpeg
 from exporters.qoe import EXPORTER, QoeCollector, Work
 from exporters.runtime.logs import configure
-from exporters.runtime.options import parse_options
 from exporters.runtime.page import PageBuilder
 from tests.support.exporter_client import page_of, render, served
+from tests.support.exporter_options import parse_options
 
 RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
 RUN = "test_results_20260302_080000"

@@ -21,9 +21,9 @@ from advisor.errors import EnergyError, InputError
 from advisor.machine import cpu_info, hardware_id
 from exporters.rapl import EXPORTER, GpuCollector, RaplCollector, Survey
 from exporters.runtime import Collector
-from exporters.runtime.options import parse_options
 from tests.support.clock import FakeClock
 from tests.support.exporter_client import page_of, render, served
+from tests.support.exporter_options import parse_options
 from tests.support.hanging_file import hanging_file
 from tests.support.moving import moving
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree

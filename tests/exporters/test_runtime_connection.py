@@ -16,7 +16,7 @@ from exporters.runtime.scrape import Scraper
 from exporters.runtime.server import Server, bind
 from exporters.runtime.web_config import Web
 
-BIG = Family("x_size_bytes", "gauge", "Size.", ("item",))
+BIG = Family("x_size_bytes", "Size.", ("item",))
 GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -9,7 +9,8 @@ import pytest
 from advisor.common.booleans import parse_boolean
 from advisor.errors import InputError
 from exporters.runtime import Exporter, Option
-from exporters.runtime.options import existing_file, folder, number, parse_options, whole_number
+from exporters.runtime.options import existing_file, folder, number, whole_number
+from tests.support.exporter_options import parse_options
 
 EXPORTER = Exporter(
     "watt_test",

@@ -13,8 +13,8 @@ from exporters.runtime import Exporter, Family, Metric, Part, scrape
 from exporters.runtime.scrape import Scraper, Source
 from tests.support.waiting import wait_until
 
-AGE = Family("x_age_seconds", "gauge", "Age.", ("run",))
-OTHER = Family("x_other", "gauge", "Other.")
+AGE = Family("x_age_seconds", "Age.", ("run",))
+OTHER = Family("x_other", "Other.")
 
 
 def ages(*runs: str) -> list[Metric]:
@@ -116,7 +116,7 @@ def test_a_page_is_the_same_bytes_until_something_changes(monkeypatch: pytest.Mo
 
 
 def test_the_families_of_the_process_are_no_collectors() -> None:
-    memory = Family("process_resident_memory_bytes", "gauge", "Mine.")
+    memory = Family("process_resident_memory_bytes", "Mine.")
     live = scraper(Scripted({"": Part(lambda: [memory.one(1)])}))
     (page,) = live.body(openmetrics=False, compress=False)
     families = {family.name: family for family in parse_text(page.decode())}

@@ -8,9 +8,10 @@ from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
+from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container
-from advisor.containers.state import SavedContainers
+from advisor.energy.cpu import CpuTimes
 from advisor.energy.meter import MeterReading
 from advisor.energy.source import ZoneReport
 from advisor.errors import EnergyError
@@ -73,8 +74,7 @@ class ContainerWorld:
             joules=self._history[sure],
             zones=zones,
             power_watts={},
-            cpu_busy_seconds=self.busy,
-            cpu_total_seconds=None if self.busy is None else 4 * self.clock.seconds,
+            cpu=None if self.busy is None else CpuTimes(self.busy, 4 * self.clock.seconds),
             uncertainty_ratio=None,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
+from advisor.energy.cpu import CpuTimes
 from advisor.energy.meter import MeterReading
 
 __all__ = ["ConstantMeter", "ScriptedMeter", "reading"]
@@ -24,8 +25,7 @@ def reading(
         monotonic_seconds=seconds,
         joules=joules,
         power_watts={},
-        cpu_busy_seconds=busy,
-        cpu_total_seconds=total,
+        cpu=None if busy is None or total is None else CpuTimes(busy, total),
         uncertainty_ratio=None,
     )
 

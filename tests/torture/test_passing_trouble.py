@@ -218,7 +218,7 @@ class WebCollector:
         return {"": Part(in_force, (tuple(names), *map(str, self._web.context.get_ca_certs())))}
 
 
-IN_FORCE = Family("web_in_force", "gauge", "What is in force.", ("what",))
+IN_FORCE = Family("web_in_force", "What is in force.", ("what",))
 
 
 def in_force(names: Sequence[str], *certificates: str) -> list[Metric]:

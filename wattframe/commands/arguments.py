@@ -16,22 +16,6 @@ from advisor.errors import InputError, ResultFileError
 from advisor.results import RESULT_GLOB, Run, read_run
 from wattframe.console import note
 
-__all__ = [
-    "DEFAULT_RESULTS",
-    "Cluster",
-    "ClusterTls",
-    "Json",
-    "ModelsDir",
-    "Procfs",
-    "Results",
-    "ResultsOption",
-    "Sysfs",
-    "application",
-    "named_paths",
-    "read_runs",
-    "result_files",
-]
-
 DEFAULT_RESULTS = Path("test_results")
 
 Results = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from advisor.energy.calibration import Calibration, LoadPoint, measure_point, now_iso, save_calibration
+from advisor.energy.calibration import Calibration, LoadPoint, measure_point, save_calibration
 from advisor.energy.cpu import quota_cores
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import InputError, WorkError
@@ -72,7 +73,7 @@ def calibrate(
         hardware_id=hardware_id(cpu_info(procfs)),
         source=meter.source,
         tier=meter.tier,
-        measured_at=now_iso(),
+        measured_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         idle=idle,
         full_load=_full_load(meter, seconds, settle, procfs, sysfs) if full_load else None,
     )

@@ -14,8 +14,6 @@ from advisor.cost.price_inputs import BUILT_IN_PRICES, PRICE_OPTIONS, PriceOptio
 from advisor.errors import InputError
 from wattframe.console import note
 
-__all__ = ["EMISSIONS_OF_MAKING", "MACHINE_TIME", "Viewers", "regional_models", "takes_prices"]
-
 Viewers = Annotated[
     float | None, typer.Option(min=0, help="How many watch; else each scenario's own number.")
 ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from advisor.quality.frames import Frame
-    from advisor.quality.measure import Measurement
+    from advisor.quality.outcome import Measurement
 
 app = application()
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from advisor.cost.regions.pricing import Region, RegionalPricing
+from advisor.cost.regions.pricing import RegionalPricing
+from advisor.cost.regions.table import Region
 from advisor.errors import InputError
 from wattframe.commands.arguments import Json, application
 from wattframe.console import print_json, print_table, shown

@@ -21,8 +21,6 @@ from advisor.video.ffmpeg import capabilities, find_ffmpeg, vmaf_models
 from runner.preflight import device_problem
 from runner.validity import OTHER_LOAD_CORES, STEAL_RATIO, MachineState, read_machine_state
 
-__all__ = ["docker", "ffmpeg", "gpus", "machine", "power", "prometheus"]
-
 STEADY_GOVERNORS = ("performance", "powersave")
 """powersave is what intel_pstate calls its own steady scaling; the others react to load with a delay."""
 
@@ -42,13 +40,13 @@ def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
         )
     zones = [
         {
-            "zone": zone.zone,
+            "zone": zone.name,
             "domain": zone.domain,
             "path": zone.path,
-            "readable": zone.readable,
+            "readable": zone.reason is None,
             "reason": zone.reason,
             "counted": zone.role == "counted",
-            "max_joules": zone.max_joules,
+            "max_joules": zone.range_joules,
         }
         for zone in status.zones
     ]

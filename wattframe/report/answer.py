@@ -8,9 +8,9 @@ from functools import partial
 
 from msgspec import Struct
 
-from advisor.advice.configuration import Option, Recommendation
+from advisor.advice.configuration import Constraints, Option, Recommendation
 from advisor.advice.from_results import options_of
-from advisor.advice.recommender import Constraints, TranscodingRecommender
+from advisor.advice.recommender import TranscodingRecommender
 from advisor.common.near import near
 from advisor.cost.model import CostModel
 from advisor.errors import InputError, NotEnoughDataError
@@ -18,8 +18,6 @@ from advisor.results import Run
 from wattframe.report.command import reusable_command
 from wattframe.report.numbers import number
 from wattframe.report.rows import doubts
-
-__all__ = ["VALUES", "Answer", "Tuned", "answer_of"]
 
 _CLEAR = 1.645
 """Standard deviations beyond which two energies differ (95 %, one side)."""

@@ -31,8 +31,6 @@ from wattframe.report.drawing import (
 from wattframe.report.numbers import number
 from wattframe.report.rows import Row
 
-__all__ = ["cost_split", "place_names", "power_over_time", "quality_against_energy", "thinned"]
-
 Point = tuple[float, float, Row]
 Place = tuple[int, int, str, str]
 _MOST_POINTS = 400

@@ -8,8 +8,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-__all__ = ["reusable_command"]
-
 # what the runner adds in order to measure; -t and -stream_loop bound the encode
 _SWITCHES = {"-hide_banner", "-nostats", "-y", "-re"}
 _OPTIONS = {"-loglevel", "-progress", "-timelimit", "-stream_loop", "-t", "-rw_timeout", "-reinit_filter"}

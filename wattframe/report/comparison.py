@@ -11,8 +11,6 @@ from advisor.results import Run
 from wattframe.report.numbers import number
 from wattframe.report.rows import Row, shared
 
-__all__ = ["Change", "Comparison", "compare"]
-
 FIELDS = ("joules_per_video_second", "speed", "vmaf", "cost_per_video_hour")
 """Values of a row that are compared, in the order of `Change.values`."""
 Pair = tuple[float | None, float | None]

@@ -23,8 +23,6 @@ from msgspec import Struct
 from advisor.common.exit import printable
 from wattframe.report.numbers import number
 
-__all__ = ["COLOURS", "MARKERS", "NARROW", "WIDE", "Chart", "chart", "drawing", "hint", "one_line", "scale"]
-
 WIDE, NARROW = 960.0, 360.0
 """Widths of the two drawings, in CSS pixels."""
 

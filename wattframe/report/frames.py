@@ -11,8 +11,6 @@ from wattframe.report.charts import thinned
 from wattframe.report.drawing import COLOURS, chart, drawing, one_line, scale
 from wattframe.report.page import render
 
-__all__ = ["write_plot"]
-
 FrameScores = tuple[str, Sequence[tuple[int, float]]]
 """The name of an encode, and frame number and VMAF of each of its frames."""
 

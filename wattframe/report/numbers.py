@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["UNKNOWN", "change", "number"]
-
 UNKNOWN = "\u2013"  # an en dash, as in print
 
 

@@ -23,8 +23,6 @@ from wattframe.report.drawing import Chart
 from wattframe.report.numbers import UNKNOWN, change, number
 from wattframe.report.rows import Row, rows_of, shared
 
-__all__ = ["RunView", "page", "render"]
-
 _TEMPLATES = PackageLoader("wattframe.report")
 
 

@@ -13,8 +13,6 @@ from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario, derived
 from runner.validity import REASONS as DOUBTS
 
-__all__ = ["Row", "doubts", "rows_of", "shared"]
-
 
 class Row(Struct, frozen=True, kw_only=True):
     """One scenario. None is unknown; energy is the host's, idle included."""

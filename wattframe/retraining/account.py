@@ -9,8 +9,6 @@ from msgspec import Struct
 from advisor.prometheus.client import Connection
 from advisor.regression.registry import Manifest
 
-__all__ = ["EnrichedRow", "LeftOut", "RetrainOptions", "RetrainReport"]
-
 
 class RetrainOptions(Struct, frozen=True, kw_only=True):
     """What a retraining is asked to do."""

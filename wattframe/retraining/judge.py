@@ -13,8 +13,6 @@ from wattframe.retraining.account import RetrainOptions, RetrainReport
 if TYPE_CHECKING:
     from advisor.regression.model import TrainedModel  # brings scikit-learn
 
-__all__ = ["held_out", "judged"]
-
 _FEWEST_NEW = 5
 
 

@@ -18,8 +18,6 @@ from advisor.results import RESULT_GLOB, Run, Scenario, read_run
 from advisor.results.derived import duration_seconds, energy, idle_watts, machine_of, mean_watts, settings_of
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
-__all__ = ["Note", "Progress", "load", "why_nothing"]
-
 _FILES_AT_ONCE = 200
 _MOST_FAILURES = 2
 _MOST_WATTS = 100_000.0

@@ -26,8 +26,6 @@ from wattframe.retraining.judge import held_out, judged
 from wattframe.retraining.load import Note, Progress, load, why_nothing
 from wattframe.retraining.summary import not_valid_sentence
 
-__all__ = ["retrain", "watch"]
-
 _MOST_LOOKS_BETWEEN = 64
 """Between two tries of what failed."""
 _MOST_OF_A_VIDEO = 200

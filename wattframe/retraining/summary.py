@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from advisor.regression.registry import Manifest
 from wattframe.retraining.account import LeftOut, RetrainReport
 
-__all__ = ["not_valid_sentence", "summary"]
-
 
 def summary(report: RetrainReport) -> str:
     """The account in words."""

@@ -15,8 +15,6 @@ import yaml
 from advisor.errors import WorkError
 from wattframe.stack.services import Service
 
-__all__ = ["IMAGE", "Kind", "configuration", "find", "rules_pattern", "service"]
-
 IMAGE = "prom/prometheus:v3.5.0"
 Kind = Literal["auto", "binary", "docker", "none"]
 

@@ -12,8 +12,6 @@ from msgspec import Struct
 from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
 
-__all__ = ["Service", "check_ports", "exporter_services", "installed", "parse_ports"]
-
 
 def installed(name: str) -> bool:
     """Whether this installation has what the exporter needs."""

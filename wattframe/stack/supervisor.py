@@ -21,8 +21,6 @@ from msgspec import Struct
 from advisor.errors import InputError, WorkError
 from wattframe.stack.services import Service
 
-__all__ = ["Policy", "Supervisor"]
-
 _PR_SET_PDEATHSIG = 1
 
 

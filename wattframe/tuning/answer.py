@@ -22,8 +22,6 @@ from wattframe.tuning.encodes import Encode
 from wattframe.tuning.ladder import Ladder
 from wattframe.tuning.search import Outcome, Search, named
 
-__all__ = ["Answer", "Point", "Values", "answer_of", "command", "tuned_of"]
-
 _NORMAL = 1.645
 """Standard deviations to either side of an interval of 90 %."""
 _MP4_LIKE = (".mp4", ".m4v", ".mov")

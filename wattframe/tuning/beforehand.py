@@ -20,8 +20,6 @@ from wattframe.planned import planned_scenario
 from wattframe.tuning.clip import Video, whole
 from wattframe.tuning.encodes import job_of
 
-__all__ = ["earlier_trials", "forecasts", "objective_of"]
-
 _MOST_TRIALS = 300
 """The newest ones: what more would tell is little, and every judgement takes longer."""
 

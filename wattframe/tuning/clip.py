@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-__all__ = ["Clip", "Video", "cut", "look_at_video", "whole"]
-
 PIECE_SECONDS = 3.0
 """The shortest piece: in a shorter one its first frame, always a key frame, weighs too much."""
 _MOST_AHEAD_SECONDS = Fraction(1)

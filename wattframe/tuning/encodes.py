@@ -35,8 +35,6 @@ from wattframe.report.answer import Tuned
 from wattframe.tuning import NOTEBOOK
 from wattframe.tuning.clip import Clip
 
-__all__ = ["Encode", "Encodes", "Notebook", "SampleScore", "by_sample", "job_of", "named", "packets_of"]
-
 NO_SCORE = "no VMAF: "
 """What a failure begins with where only the score is lacking."""
 _LONGEST_SECONDS = 86_400.0

@@ -19,8 +19,6 @@ from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode, named
 from wattframe.tuning.search import Search
 
-__all__ = ["Ladder", "Rung", "heights_of", "ladder_of"]
-
 _STEPS_OF_TOP = (0.0, 0.12, 0.24)
 _STEPS_BELOW = (-0.15, 0.0, 0.15)
 """CRFs that are encoded of every size, from that of the choice, as a part of the encoder's scale."""

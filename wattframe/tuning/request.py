@@ -16,8 +16,6 @@ from advisor.video.encoders import ENCODERS, Encoder, find_encoder
 from advisor.video.ffmpeg import Capabilities
 from runner.preflight import device_problem
 
-__all__ = ["Request", "configuration_of", "options_among", "seconds_of"]
-
 USUAL_ENCODERS = ("libx264", "libx265", "libsvtav1")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 _SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600}

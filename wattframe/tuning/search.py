@@ -26,8 +26,6 @@ from wattframe.tuning.beforehand import objective_of
 from wattframe.tuning.clip import Clip, Video, cut, whole
 from wattframe.tuning.encodes import NO_SCORE, Encode, Encodes
 
-__all__ = ["Deadline", "Outcome", "Search", "Task", "named"]
-
 FIRST_SAMPLES = 12
 """Enough to see how much samples differ; more are taken where the interval is too wide."""
 MOST_SAMPLES = 60

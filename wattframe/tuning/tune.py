@@ -20,9 +20,10 @@ from advisor.results import RESULT_GLOB, Host
 from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
+from runner.measure import RunSettings
 from runner.preflight import look_at_content
 from runner.result_files import claimed, new_result_path, read_former, refuse_other_machine
-from runner.session import EnergySources, RunSettings, open_session
+from runner.session import EnergySources, open_session
 from runner.stop import StopRequest
 from wattframe.tuning.answer import Answer, answer_of, command, tuned_of
 from wattframe.tuning.beforehand import earlier_trials, forecasts
@@ -31,8 +32,6 @@ from wattframe.tuning.encodes import Encodes, Notebook
 from wattframe.tuning.ladder import heights_of, ladder_of, size_of
 from wattframe.tuning.request import Request, configuration_of, options_among, seconds_of
 from wattframe.tuning.search import Deadline, Search, Task
-
-__all__ = ["Plan", "plan", "tune"]
 
 Say = Callable[[str], object]
 

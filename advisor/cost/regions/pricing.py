@@ -21,8 +21,6 @@ from advisor.cost.regions.table import Region, table, written_names
 from advisor.cost.tariffs.schedule import Flat, Schedule
 from advisor.errors import PricingError, UnknownRegionError
 
-__all__ = ["Region", "RegionalPricing"]
-
 
 class RegionalPricing:
     """Regions by name, the operator's file before the table, prices in one currency.

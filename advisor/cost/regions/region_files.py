@@ -34,8 +34,6 @@ from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import parse_tariff
 
-__all__ = ["read_regions"]
-
 
 class _RegionsFile(Struct, frozen=True, forbid_unknown_fields=True):
     regions: dict[str, Any]

@@ -11,8 +11,6 @@ from msgspec import Struct
 
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, flat_value
 
-__all__ = ["Region", "table", "written_names"]
-
 
 class Region(Struct, frozen=True, kw_only=True):
     """One region; None is unknown."""

@@ -20,19 +20,6 @@ from msgspec import Struct
 from advisor.cost.checks import Checker, require_number
 from advisor.errors import PricingError
 
-__all__ = [
-    "Asked",
-    "Reading",
-    "Readings",
-    "SeriesKind",
-    "TableRow",
-    "from_json",
-    "from_table",
-    "from_xml",
-    "is_hole",
-    "unix_seconds",
-]
-
 SeriesKind = Literal["price", "carbon"]
 _PER_MWH, _PENCE = 1e-3, 1e-2
 _LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "unix_seconds")

@@ -19,20 +19,6 @@ from msgspec import Struct
 
 from advisor.errors import PricingError
 
-__all__ = [
-    "Flat",
-    "Piece",
-    "Scaled",
-    "Schedule",
-    "SourcedSchedule",
-    "StepSeries",
-    "average",
-    "covered",
-    "flat_value",
-    "scaled",
-    "value_at",
-]
-
 _AROUND = 12
 """Steps on either side that say which step is usual."""
 _LONGEST_STEP = 1.5

@@ -36,8 +36,6 @@ from advisor.cost.tariffs.provider_files import (
 from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
 from advisor.errors import PricingError
 
-__all__ = ["SERIES_SUFFIXES", "read_series", "series_paths"]
-
 SERIES_SUFFIXES = (".csv", ".json", ".xml")
 _COLUMNS: dict[SeriesKind, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
 _BASES = ("direct", "lifecycle")

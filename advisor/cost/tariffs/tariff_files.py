@@ -47,8 +47,6 @@ from advisor.cost.tariffs.series_files import SERIES_SUFFIXES, read_series, seri
 from advisor.cost.tariffs.time_of_use import TariffSpec, TimeOfUseSpec, time_of_use
 from advisor.errors import PricingError
 
-__all__ = ["parse_tariff", "read_tariff"]
-
 
 class FlatSpec(TariffSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One price, as written."""

@@ -15,8 +15,6 @@ from advisor.common.near import near
 from advisor.cost.checks import Checker, Number, Quantity, gather
 from advisor.cost.tariffs.schedule import Piece
 
-__all__ = ["DAY_TYPES", "TariffSpec", "TimeOfUse", "TimeOfUseSpec", "time_of_use"]
-
 DAY_TYPES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
 """A holiday is its own kind of day, whatever weekday it falls on."""
 

@@ -19,6 +19,7 @@ from advisor.containers.changes import Ended, EngineUp, Listed
 from advisor.containers.exits import ExitWatch, Gone, Look, Parents, split_rest
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container, EngineInfo
+from advisor.energy.cpu import CpuTimes
 from advisor.energy.meter import MeterReading
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.waiting import wait_until
@@ -151,8 +152,8 @@ def test_the_systemd_driver_s_containers_are_accounted_to_their_end(unified: Pat
         "system.slice is not among them"
     )
     readings = [
-        MeterReading(0, 0, {"package_0": 0.0}, {}, 0.0, 0.0, None),
-        MeterReading(10, 10, {"package_0": 400.0}, {}, 2.0, 20.0, None),
+        MeterReading(0, 0, {"package_0": 0.0}, {}, CpuTimes(0.0, 0.0), None),
+        MeterReading(10, 10, {"package_0": 400.0}, {}, CpuTimes(2.0, 20.0), None),
     ]
     monitor = Monitor(cgroups, procfs="/nowhere", watch=watch, read_meter=lambda: readings.pop(0))
     monitor.apply(EngineUp(EngineInfo("27.1.0", "1.46", 0.0)))

@@ -67,12 +67,6 @@ def test_the_share_of_one_process_is_active_by_default() -> None:
     assert share(HOST, 2.0, "full") == 125.0
 
 
-@pytest.mark.parametrize(("seconds", "joules"), [(-0.1, 1.0), (math.nan, 1.0), (1.0, -1.0), (1.0, math.inf)])
-def test_values_that_cannot_be_are_refused_by_name(seconds: float, joules: float) -> None:
-    with pytest.raises(ValueError, match=r"joules|cpu_seconds\[a\]"):
-        attribute(HostUse(joules, 1.0, 2.0), {"a": seconds}, "active")
-
-
 @given(
     joules=st.floats(0, 1e9),
     busy=st.one_of(st.none(), st.floats(0, 1e6)),

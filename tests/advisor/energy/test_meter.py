@@ -115,13 +115,12 @@ def test_a_zone_unreadable_for_long_is_absent_and_returns_with_its_joules(bench:
 def test_cpu_times_come_with_the_same_reading(bench: Bench) -> None:
     (bench.root / "stat").write_text(STAT.format(busy=500, idle=1500))
     reading = bench.meter.read()
-    assert (reading.cpu_busy_seconds, reading.cpu_total_seconds) == (5.0, 20.0)
+    assert reading.cpu is not None
+    assert (reading.cpu.busy_seconds, reading.cpu.total_seconds) == (5.0, 20.0)
 
 
 def test_unknown_cpu_times_are_absent(bench: Bench) -> None:
-    reading = bench.meter.read()
-    assert reading.cpu_busy_seconds is None
-    assert reading.cpu_total_seconds is None
+    assert bench.meter.read().cpu is None
 
 
 def test_measured_readings_have_no_uncertainty_of_a_model(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.energy.bounds import part_bounds
-from advisor.energy.counter import EnergyCounter
+from advisor.energy.counter import Bounds, EnergyCounter
 from advisor.energy.meter import host_joules
 from advisor.energy.powercap import PowercapSource
 from advisor.machine import CpuInfo
@@ -98,7 +98,7 @@ def test_thermal_daemon_45_a_limit_in_no_unit_of_this_world(machine: Tree, tmp_p
 
 def test_powerstat_16_a_leap_is_no_wrap_on_its_way_back() -> None:
     """6 W, a value 696 J ahead, and back: 702 W and then 64 826 W were shown."""
-    counter, joules = EnergyCounter(SMALL_RANGE_UJ, 240.0, 130.0), []
+    counter, joules = EnergyCounter(SMALL_RANGE_UJ, Bounds(130.0, 240.0, doubt="nothing")), []
     for second, ahead in enumerate([0, 0, 696, 0, 0, 0, 0, 696, 0, 0]):
         counter.observe(1_000_000_000 + (second * 6 + ahead) * 1_000_000, float(second))
         joules.append(counter.joules)
@@ -107,7 +107,7 @@ def test_powerstat_16_a_leap_is_no_wrap_on_its_way_back() -> None:
 
 def test_mangohud_507_the_first_value_is_no_power() -> None:
     """A register that had counted for days gave thousands of watts on the first frame."""
-    counter = EnergyCounter(None, 400.0)
+    counter = EnergyCounter(None, Bounds(400.0, 400.0, doubt="nothing"))
     counter.observe(250_000_000_000_000, 0.0)
     assert counter.joules == 0.0
 
