@@ -19,11 +19,15 @@ DEFAULT_DURATION_SECONDS = 60.0
 NEWEST = "newest"
 
 _EPILOG = """\
---duration bounds the wall time of each scenario: the input is looped, and ffmpeg is asked to finish its files
-when the time is over. All windows are then equally long, and mean power and energy per frame compare.
---media-duration encodes exactly that much video instead, so that every repeat does the same work and total
-energies compare; with both, whichever comes first.
-Exit codes: 0 done, 1 a scenario failed, 2 bad usage or input, 130 interrupted (what was finished is kept).
+--duration bounds the wall time of each scenario: the input is looped, and
+ffmpeg is asked to finish its files when the time is over. All windows are then
+equally long, and mean power and energy per frame compare. --media-duration
+encodes exactly that much video instead, so that every repeat does the same
+work and total energies compare; with both, whichever comes first.
+Exit codes: 0 done, 1 a scenario failed, 2 bad usage or input, 130 interrupted
+(what was finished is kept).
+
+Example: {example}
 """
 
 
@@ -72,28 +76,42 @@ def _refuse_with_cluster(options: argparse.Namespace) -> None:
         raise InputError(f"cannot be combined with --cluster: {', '.join(given)}")
 
 
+def flags() -> dict[str, str]:
+    """The long options of all subcommands with their help, for the completion of shells."""
+    parser = argparse.ArgumentParser()
+    _scenario_options(parser, several=True)
+    _cluster_options(parser)
+    _run_options(parser)
+    return {flag: action.help or "" for action in parser._actions for flag in action.option_strings[-1:]}
+
+
 def _parser(program: str) -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
         prog=program,
         description="Run real ffmpeg scenarios and measure their energy, CPU time and speed.",
-        epilog="Without a subcommand: suite. SUBCOMMAND --help lists the options.\n" + _EPILOG,
+        epilog="Without a subcommand: suite. SUBCOMMAND --help lists the options.\n"
+        + _EPILOG.format(example=f"{program} batch scenarios/codecs.yaml --compute-quality"),
         formatter_class=shape,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="{single,multi,suite,batch}")
     about = {
-        "single": "one scenario: one ffmpeg process, one output or a ladder",
-        "multi": "one scenario of concurrent streams, one ffmpeg process each",
-        "suite": "the default suite: a baseline and real transcodes with several encoders",
-        "batch": "the scenarios of a YAML or JSON file",
+        "single": (
+            "one scenario: one ffmpeg process, one output or a ladder",
+            "--encoder libx265 --crf 28 --input film.mp4",
+        ),
+        "multi": ("one scenario of concurrent streams, one ffmpeg process each", "--streams 4 --preset fast"),
+        "suite": ("a baseline and real transcodes with several encoders", "--duration 20"),
+        "batch": ("the scenarios of a YAML or JSON file", "scenarios/codecs.yaml --compute-quality"),
     }
-    for name, text in about.items():
+    for name, (text, example) in about.items():
         sub = commands.add_parser(
             name,
             help=text,
+            usage=f"{program} {name} [OPTIONS]" + " FILE" * (name == "batch"),
             description=text[0].upper() + text[1:] + ".",
-            epilog=_EPILOG,
+            epilog=_EPILOG.format(example=f"{program} {name} {example}"),
             formatter_class=shape,
             allow_abbrev=False,
         )

@@ -122,7 +122,7 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
             if not options.json:
                 _report(one.run, one.path, as_json=False)
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(reports)).decode() + "\n")
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
     if stop.asked:
         raise KeyboardInterrupt
     problems = [f"{name}: {one.problem}" for name, one in hosts.items() if one.problem is not None]
@@ -263,7 +263,7 @@ def _result_path(options: argparse.Namespace) -> Path:
 
 def _report(run: Run, path: Path, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(_document(run, path))).decode() + "\n")
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(_document(run, path))) + b"\n")
     else:
         where = f"{path}\n" if path.exists() else ""
         sys.stdout.write(f"{summary_table(run)}\n{where}")

@@ -156,6 +156,7 @@ def check(words: list[str], page: Path) -> None:
     else:
         assert program in (
             ".",
+            "source",
             "cp",
             "curl",
             "mkdir",

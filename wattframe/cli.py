@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "tco": Command(
         "Total cost of ownership and break-even points.",
-        "wattframe tco --purchase-price 8000 --mean-watts 300 --cloud-cost-per-hour 0.68",
+        "wattframe tco --purchase-price 8000 --mean-watts 300 --cloud-cost-per-hour 1",
     ),
     "forecast": Command(
         "Monthly cost and carbon of a planned load.",
@@ -95,7 +95,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("What this machine can measure, and how to make it better.", "wattframe doctor --json"),
     "completion": Command(
         "Completion of commands and options for a shell.",
-        "wattframe completion bash > ~/.local/share/bash-completion/completions/wattframe",
+        "source <(wattframe completion bash)",
     ),
 }
 
@@ -141,7 +141,7 @@ def _call(app: Typer, args: list[str], program: str) -> int:
 
     app.rich_markup_mode = None  # its framed help cuts the names of options off at 80 columns
     for command in app.registered_commands:
-        command.epilog = f"Example: {COMMANDS[program.split()[1]].example}"
+        command.epilog = f"\b\nExample:\n  {COMMANDS[program.split()[1]].example}"
     try:
         code = app(args, prog_name=program, standalone_mode=False)
     except TyperException as exc:

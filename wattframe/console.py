@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -34,10 +35,8 @@ def console(width: int | None = None) -> Console:
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)
 
-    if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        width = None
-    elif width is None:
-        width = _PIPE_WIDTH
+    if width is None or sys.stdout.isatty() or "COLUMNS" in os.environ:
+        width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns  # either may say 0
     return Plain(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
@@ -142,8 +141,8 @@ def progress(*columns: ProgressColumn | str) -> Progress:
 
 
 def print_json(document: Any) -> None:
-    """The one document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    """The one document on stdout: UTF-8, whatever the terminal's encoding."""
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
 
 
 def shown(value: float | None, digits: int = 4) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -21,19 +22,18 @@ def guarded(program: str, work: Callable[[], int | None]) -> int:
     begins with ``program``; Python's development mode
     (``PYTHONDEVMODE=1``) adds the traceback.
     """
+    _prepare_standard_streams()
     try:
-        return work() or 0
+        code = _code_of(work)
+        sys.stdout.flush()  # what cannot be written is a failure as well
     except WattframeError as exc:
         return _failed(program, str(exc), exc.exit_code)
     except KeyboardInterrupt:
         return _failed(program, "interrupted", 130)
-    except SystemExit as exc:  # argparse and Typer have said their line already
-        return exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
-    except BrokenPipeError:
-        # the reader (head, less) went away; what Python flushes at exit must not complain about it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as exc:
+        _drop_unwritten()
+        if isinstance(exc, BrokenPipeError):  # the reader (head, less) went away
+            return 1
         named = f"{exc.filename}: " if exc.filename else ""
         return _failed(program, f"{named}{exc.strerror or exc}", 1)
     except Exception as exc:
@@ -41,6 +41,36 @@ def guarded(program: str, work: Callable[[], int | None]) -> int:
         return _failed(
             program, f"internal error: {type(exc).__name__}: {detail} (PYTHONDEVMODE=1 shows where)", 1
         )
+    return code
+
+
+def _code_of(work: Callable[[], int | None]) -> int:
+    try:
+        return work() or 0
+    except SystemExit as exc:  # argparse and Typer have said their line already
+        return exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
+
+
+def _prepare_standard_streams() -> None:
+    """Those that were closed lead nowhere; a character that stdout's encoding lacks is escaped.
+
+    Else a file or a socket would get the number of a closed one: libuv aborts, and children write into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop_unwritten() -> None:
+    """What Python flushes at exit must not complain once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def printable(text: str) -> str:

@@ -209,7 +209,7 @@ def _current(home: Path) -> str:
     try:
         return str((home / LATEST).readlink())
     except OSError as exc:
-        raise ModelError("no model is in service: run retrain_models.py first", subject=home) from exc
+        raise ModelError("no model is in service: run 'wattframe retrain' first", subject=home) from exc
 
 
 def prune(models_dir: str | os.PathLike[str], hardware_id: str, keep: int) -> list[str]:
@@ -266,7 +266,7 @@ def choose_hardware(models_dir: str | os.PathLike[str], hardware_id: str | None)
         return hardware_id
     if not manifests:
         raise ModelError(
-            problems[0] if problems else f"{models_dir}: no model in service: run retrain_models.py first"
+            problems[0] if problems else f"{models_dir}: no model in service: run 'wattframe retrain' first"
         )
     with_it = [m for m in manifests if hardware_id in m.hardware_known]
     return max(with_it or manifests, key=lambda m: m.training_scenarios).hardware_id

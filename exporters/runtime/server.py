@@ -36,15 +36,7 @@ _SWITCH_SECONDS = 0.001
 
 def main(exporter: Exporter, argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; returns the exit code."""
-    _open_standard_streams()
     return guarded(f"exporters.{exporter.name}", lambda: _main(exporter, argv))
-
-
-def _open_standard_streams() -> None:
-    """libuv aborts the process when a socket of it has a number below 3, as where these were closed."""
-    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
-        pass
-    os.close(number)
 
 
 def _main(exporter: Exporter, argv: Sequence[str] | None) -> int:

@@ -114,6 +114,17 @@ def test_the_help_of_a_command_loads_no_heavy_package() -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("words", [*cli.COMMANDS, "test single", "test multi", "test suite", "test batch"])
+def test_help_fits_and_ends_with_an_example_in_one_piece(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main([*words.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert f"wattframe {words}" in lines[-1]
+
+
 @pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name != "test"])
 def test_help_names_every_option_in_full(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

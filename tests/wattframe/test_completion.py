@@ -33,6 +33,11 @@ def test_bash_completes_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_bash_completes_the_options_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert complete("wattframe export --p", capsys) == ["--parquet"]
+    assert complete("wattframe test single --compute", capsys) == ["--compute-quality"]
+
+
+def test_bash_completes_the_subcommands_of_test(capsys: pytest.CaptureFixture[str]) -> None:
+    assert complete("wattframe test s", capsys) == ["single", "suite"]
 
 
 def test_what_is_no_option_is_left_to_the_names_of_files(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,13 +61,13 @@ def test_fish_completes_as_bash_does(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "wattframe.fish").write_text(capsys.readouterr().out)
     (tmp_path / "regular.mp4").touch()
     offered = []
-    for line in ("wattframe reg", "wattframe export --p", "wattframe tune reg"):
+    for line in ("wattframe reg", "wattframe export --p", "wattframe tune reg", "wattframe test mul"):
         script = f"source wattframe.fish; complete -C '{line}'"
         done = subprocess.run(
             ["fish", "--no-config", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         offered.append([entry.partition("\t")[0] for entry in done.stdout.splitlines()])
-    assert offered == [["regions"], ["--parquet"], ["regular.mp4"]]
+    assert offered == [["regions"], ["--parquet"], ["regular.mp4"], ["multi"]]
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")

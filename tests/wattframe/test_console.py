@@ -40,6 +40,15 @@ def test_a_pipe_has_one_line_a_row(
     assert WORDS in shown[1]
 
 
+@pytest.mark.parametrize("columns", ["0", "-1", "wide"])
+def test_a_width_that_is_none_is_eighty(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_table(["scenario", "mind"], [["a", "x" * 100]], text=["mind"])
+    assert [len(line) for line in lines(capsys)] == [14, 80, 40]
+
+
 def test_a_column_without_a_value_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["scenario", "VMAF", "watts"], [["a", "-", "36"], ["b", "-", "-"]])
     assert lines(capsys)[0].split() == ["scenario", "watts"]

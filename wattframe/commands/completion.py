@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 import typer.main
 
+from runner import arguments
 from wattframe.commands.arguments import application
 
 app = application()
@@ -27,6 +28,8 @@ _wattframe() {{
         case ${{COMP_WORDS[1]}} in
 {cases}
         esac
+    elif [ "$COMP_CWORD" = 2 ] && [ "${{COMP_WORDS[1]}}" = test ]; then
+        words={subcommands}
     fi
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
@@ -48,6 +51,8 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> 
 
 def _options(name: str) -> dict[str, str]:
     """The long options of a command with their help; none where a package that it needs is missing."""
+    if name == "test":  # its options are not Typer's
+        return arguments.flags()
     try:
         command = typer.main.get_command(importlib.import_module(f"wattframe.commands.{name}").app)
     except ModuleNotFoundError:
@@ -65,14 +70,17 @@ def _bash(*, zsh: bool) -> str:
     from wattframe.cli import COMMANDS
 
     cases = [f"        {name}) words={shlex.quote(' '.join(_options(name)))} ;;" for name in COMMANDS]
-    script = _BASH.format(commands=shlex.quote(" ".join(COMMANDS)), cases="\n".join(cases))
+    commands, subcommands = (shlex.quote(" ".join(names)) for names in (COMMANDS, arguments.SUBCOMMANDS))
+    script = _BASH.format(commands=commands, subcommands=subcommands, cases="\n".join(cases))
     return _ZSH.format(bash=script) if zsh else script
 
 
 def _fish() -> str:
     from wattframe.cli import COMMANDS
 
-    lines = []
+    lines = [
+        f"complete -c wattframe -n '__fish_seen_subcommand_from test' -a '{' '.join(arguments.SUBCOMMANDS)}'"
+    ]
     for name, command in COMMANDS.items():
         lines.append(
             f"complete -c wattframe -n __fish_use_subcommand -f -a {name} -d {shlex.quote(command.summary)}"

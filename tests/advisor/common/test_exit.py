@@ -83,6 +83,31 @@ def test_a_reader_that_goes_away_is_not_complained_about() -> None:
         assert process.wait() == 1
 
 
+@pytest.mark.parametrize(
+    ("redirected", "code", "stderr"),
+    [
+        (">&-", 0, b""),
+        ("<&- >&-", 0, b""),
+        (">/dev/full", 1, b"p: No space left on device\n"),
+        ("2>&-", 0, b""),
+    ],
+)
+def test_standard_streams_may_be_closed_or_full(redirected: str, code: int, stderr: bytes) -> None:
+    work = "from advisor.common.exit import guarded as g; raise SystemExit(g('p', lambda: print('x')))"
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {redirected}', sys.executable, work], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, stderr)
+
+
+def test_what_the_terminal_cannot_show_is_escaped() -> None:
+    work = r"from advisor.common.exit import guarded as g; g('p', lambda: print('\xe4\u20ac\udcff'))"
+    done = subprocess.run(
+        [sys.executable, "-c", work], env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
+    )
+    assert done.stdout == rb"\xe4\u20ac\udcff" + b"\n"
+
+
 def test_development_mode_adds_the_traceback() -> None:
     code = "from advisor.common.exit import guarded\nguarded('p', lambda: 1 / 0)"
     done = subprocess.run(
