@@ -64,7 +64,7 @@ def _facts(manifest: Manifest, drift_ratio: float | None) -> dict[str, str]:
     if drift_ratio is not None:
         facts["Drift"] = f"new scenarios draw {drift_ratio:+.1%} against the former model"
     if manifest.notes:
-        facts["Mind"] = "; ".join(manifest.notes)
+        facts["Notes"] = "; ".join(manifest.notes)
     return facts
 
 

@@ -359,7 +359,7 @@ def test_only_what_was_measured_alike_is_averaged(call: Any, tmp_path: Path) -> 
     assert "hd: left out 1 measured with other settings" in answer.err
     table = call("forecast", tmp_path).out
     assert re.search(r"^hd +other-8t +kWh", table, re.MULTILINE)
-    assert "hd on other-8t: 730 hours of video; measured 1 times" in table
+    assert "hd on other-8t: 730 hours of video; measured once" in table
 
 
 def test_a_month_is_of_the_valid_measurements_where_there_are_some(call: Any, tmp_path: Path) -> None:
@@ -611,6 +611,17 @@ def test_a_month_that_cannot_be_priced_says_why(call: Any, tmp_path: Path) -> No
     answer = call("forecast", hour_file(tmp_path, EVENING), "--region", "IND")
     assert "no_price: no price of electricity is known for the region" in answer.out
     assert "no_viewers" not in answer.out
+
+
+def test_of_many_scenarios_a_line_names_five(call: Any, tmp_path: Path) -> None:
+    """And none speaks of viewers, whom nobody asked for."""
+    document = json.loads(RUN.read_text())
+    first = document["scenarios"][0] | {"validity": ["throttled"], "viewers": None}
+    document["scenarios"] = [first | {"name": f"s{i}"} for i in range(20)]
+    (tmp_path / RUN.name).write_text(json.dumps(document))
+    text = " ".join(call("cost", tmp_path / RUN.name).out.split())
+    assert "s3 (throttled); s4 (throttled); and 15 more" in text
+    assert "no_viewers" not in text
 
 
 def test_numbers_are_whole_at_eighty_columns(

@@ -83,6 +83,10 @@ def _table(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> None:
         console().print(line)
 
 
+_LISTED = 5
+"""Names in a line below the tables; --json has them all."""
+
+
 def _figures(one: ScenarioCost, title: str) -> tuple[float | None, ...]:
     if title == "per hour of video":
         kg = one.co2_per_stream_hour_kg
@@ -108,16 +112,19 @@ _SHOWN = {
 
 def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
     """Each figure that is absent, why, and of which scenarios."""
+    unasked = set() if any(one.cost_per_watch_hour is not None for one in priced) else {"no_viewers"}
     scenarios: dict[tuple[str, str], dict[str, None]] = {}
     for one in priced:
         for figure, words in _SHOWN.items():
             for reason in one.missing_by_figure.get(figure, ()):
-                scenarios.setdefault((words, reason), {})[one.scenario] = None
+                if reason not in unasked:
+                    scenarios.setdefault((words, reason), {})[one.scenario] = None
     lines = []
     for (words, reason), names in scenarios.items():
-        listed = "all" if len(names) == len({one.scenario for one in priced}) else ", ".join(names)
+        everywhere = len(names) == len({one.scenario for one in priced})
+        listed = "all" if everywhere else _listed(list(names), ", ")
         lines.append(f"No figure for {words} ({listed}): {reason}: {REASONS[reason]}")
-    explained = {reason for _, reason in scenarios}
+    explained = {reason for _, reason in scenarios} | unasked
     partly = dict.fromkeys(reason for one in priced for reason in one.missing if reason not in explained)
     return lines + [f"{reason}: {REASONS[reason]}" for reason in partly]
 
@@ -125,8 +132,14 @@ def _absences(priced: Sequence[ScenarioCost]) -> list[str]:
 def _doubts(priced: Sequence[ScenarioCost]) -> list[str]:
     """The scenarios that are not valid, and why."""
     names = {one.scenario: ", ".join(one.validity) for one in priced if one.validity}
-    listed = "; ".join(f"{name} ({reasons})" for name, reasons in names.items())
+    listed = _listed([f"{name} ({reasons})" for name, reasons in names.items()], "; ")
     return [f"Not valid, priced all the same: {listed}"] if names else []
+
+
+def _listed(names: Sequence[str], between: str) -> str:
+    if len(names) > _LISTED:
+        names = [*names[:_LISTED], f"and {len(names) - _LISTED} more"]
+    return between.join(names)
 
 
 def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[str]:

@@ -159,7 +159,8 @@ def _caption(plans: Sequence[Forecast]) -> list[str]:
     lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
     for plan in plans:
         hours = shown(plan.stream_hours_per_month, 6)
-        measured = f"measured {plan.measurements} times, energy {plan.energy_tier or 'of unknown origin'}"
+        times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
+        measured = f"measured {times}, energy {plan.energy_tier or 'of unknown origin'}"
         doubts = f"; not valid, used all the same: {', '.join(plan.validity)}" if plan.validity else ""
         machine = f" on {plan.hardware}" if len({other.hardware for other in plans}) > 1 else ""
         lines.append(f"{plan.scenario}{machine}: {hours} hours of video; {measured}{doubts}.")

@@ -93,7 +93,7 @@ def _by_the_clock(p: Prediction, run_id: str, wall_seconds: dict[str, float]) ->
 def _table(predictions: Sequence[Prediction]) -> None:
     level = f"{predictions[0].confidence:.0%}" if predictions else ""
     print_table(
-        ("scenario", "mean W", "J", "speed\nx real time", "tier", "mind"),
+        ("scenario", "mean W", "J", "speed\nx real time", "tier", "notes"),
         [
             (
                 p.scenario,
@@ -105,7 +105,7 @@ def _table(predictions: Sequence[Prediction]) -> None:
             )
             for p in predictions
         ],
-        text=("tier", "mind"),
+        text=("tier", "notes"),
         caption=f"In brackets: where a measurement falls with {level}.",
     )
 
