@@ -78,9 +78,9 @@ def answer_of(
     the choice.
 
     Raises
-        ------
-        InputError
-            No scenario is called ``reference``.
+    ------
+    InputError
+        No scenario is called ``reference``.
     """
     try:
         given = options_of([run], model, {})
@@ -97,12 +97,16 @@ def answer_of(
     constraints = Constraints(min_vmaf=min_vmaf)
     recommend = partial(_recommend, valid or options, constraints)
     result = recommend("energy")
+    # the table says in words why a scenario is not reliable
+    counts = {"not reliable": len(options) - len(valid) if valid else 0, **result.left_out}
+    left_out = [f"left out {count}: {why}" for why, count in counts.items() if count]
     objective = "energy" if tuned is None else tuned.objective
     front = tuple(point.scenario for point in result.front)
     named = _named(options, reference) if reference is not None else None
     choice = _chosen(options, result) if tuned is None else _named(options, tuned.scenario)
     if choice is None or (result.choice is None and tuned is None):
-        return Answer(sentence=f"No choice: {result.reason}.", basis="", front=front)
+        reasons = "; ".join([result.reason, *left_out])
+        return Answer(sentence=f"No choice: {reasons}.", basis="", front=front)
     against = named or _default(run, options, choice)
     if against is choice:
         against = None
@@ -114,10 +118,7 @@ def answer_of(
         basis = [tuned.basis]
     elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
-    # the table says in words why a scenario is not reliable
-    notes = [*given.notes, *(text for text, _ in given.invalid_repeats)]
-    left_out = {"not reliable": len(options) - len(valid) if valid else 0, **result.left_out}
-    notes += [f"left out {count}: {why}" for why, count in left_out.items() if count]
+    notes = [*given.notes, *(text for text, _ in given.invalid_repeats), *left_out]
     return Answer(
         sentence="Not reliable: " * bool(choice.validity) + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *notes])}.",

@@ -37,6 +37,7 @@ _MOST_POINTS = 400
 _PLACES = (
     *((13, 0, "left", "center"), (-13, 0, "right", "center"), (0, 12, "center", "bottom")),
     *((0, -12, "center", "top"), (9, 9, "left", "bottom"), (-9, -9, "right", "top")),
+    *((9, -9, "left", "top"), (-9, 9, "right", "bottom")),
 )
 """Where a name may stand beside its point, in pixels, the best first."""
 
