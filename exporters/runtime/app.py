@@ -135,7 +135,8 @@ td,th{{text-align:left;padding:.1rem 1rem .1rem 0}}</style></head>
 def _landing_page(exporter: Exporter, sources: Iterable[Source]) -> bytes:
     """Name, version, links and how each collector did last; everything is escaped."""
     rows = "".join(
-        f"<tr><td>{escape(s.name)}</td><td>{_when(s.at)}</td><td>{s.seconds * 1000:.1f} ms</td>"
+        f"<tr><td>{escape(s.name)}</td><td>{_when(s.at)}</td>"
+        f"<td>{f'{s.seconds * 1000:.1f} ms' if s.at else '-'}</td>"
         f"<td>{escape(s.error or ('ok' if s.at else 'not yet'))}</td></tr>\n"
         for s in sources
     )

@@ -39,6 +39,7 @@ from wattframe.report.answer import Tuned, answer_of
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
+from wattframe.report.drawing import drawing, scale
 from wattframe.report.numbers import number
 from wattframe.report.page import RunView, page
 from wattframe.report.rows import rows_of
@@ -142,6 +143,15 @@ def html_text(text: str) -> str:
 
 def hints(chart: Any) -> list[str]:
     return [html.unescape(hint) for hint in re.findall(r'data-hint="([^"]*)"', chart.wide)]
+
+
+def test_ticks_that_stand_close_have_the_digits_that_tell_them_apart() -> None:
+    def draw(axes: Any, narrow: bool) -> None:
+        axes.plot([4.5500, 4.5520], [0, 1])
+        scale(axes, most=(4, 3))
+
+    marks = texts(str(drawing("i", "t", draw, lambda _: 200, narrow=False)))
+    assert {"4.55", "4.551", "4.552"} <= set(marks)
 
 
 def texts(drawing: str) -> list[str]:

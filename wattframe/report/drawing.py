@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullLocator
 from msgspec import Struct
 
 from advisor.common.exit import printable
@@ -115,12 +115,26 @@ def scale(axes: Axes, *, x: str | None = None, y: str | None = None, most: tuple
         else:
             axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10]))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axis.set_major_formatter(_Numbers())
         axis.set_tick_params(length=0)
     axes.set_xlabel(x or "", loc="right")
     if y:
         # upright, above the axis: turned text takes width and is slow to read
         axes.set_title(y, loc="left", fontsize=12, color=SOFT)
+
+
+class _Numbers(Formatter):
+    """As the table writes numbers, with as many digits as tell all ticks apart."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return number(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        for digits in range(3, 12):
+            labels = [number(value, digits) for value in values]
+            if len(set(labels)) == len(labels):
+                break
+        return labels
 
 
 def hint(artist: Artist, text: str) -> None:
