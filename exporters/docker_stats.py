@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from advisor.common.booleans import parse_boolean
+from advisor.common.home import expanded
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
@@ -435,7 +436,7 @@ def _certificates(options: argparse.Namespace) -> str | None:
     """The folder of the engine's certificates, where the docker command looks for them."""
     folder: str | None = options.docker_cert_path
     if folder is None and options.docker_tls_verify:
-        usual = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
+        usual = expanded(os.environ.get("DOCKER_CONFIG") or "~/.docker")
         folder = str(usual) if (usual / "ca.pem").is_file() else None
     return folder
 

@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.booleans import parse_boolean
+from advisor.common.home import expanded, user_cache
 from advisor.errors import FfmpegError, InputError
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
@@ -363,7 +364,7 @@ def _folders(text: str) -> tuple[Path, ...]:
 
 
 def _file_or_folder(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = expanded(text)
     return path if text and path.is_dir() else existing_file(text)
 
 
@@ -418,13 +419,6 @@ _OPTIONS = (
 )
 
 
-def _cache_folder(given: Path | None) -> Path:
-    if given is not None:
-        return given
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "wattframe" / "quality"
-
-
 def _can_be_written(folder: Path) -> bool:
     """Whether files can be made in ``folder``, by making one: root's permission says nothing of a disk."""
     try:
@@ -441,7 +435,7 @@ def _queue(options: Namespace, settings: QualitySettings) -> QualityQueue | None
     except FfmpegError as exc:
         logger().warning("no score is computed here", reason=str(exc))
         return None
-    kept = _cache_folder(options.cache_dir)
+    kept = options.cache_dir or user_cache(os.environ.get("XDG_CACHE_HOME")) / "quality"
     if not _can_be_written(kept):
         logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
     cache = QualityCache(kept)

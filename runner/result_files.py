@@ -6,10 +6,10 @@ import contextlib
 import datetime
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from advisor.common.home import user_cache
 from advisor.errors import InputError, ResultFileError
 from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run, result_file_name
 from runner.command import commands
@@ -19,11 +19,7 @@ from runner.source import Source
 
 def content_cache() -> Path:
     """The file of what is known of the content of inputs: the user's, for all folders of results."""
-    try:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    except RuntimeError:  # a user without a home
-        base = Path(tempfile.gettempdir())
-    return base / "wattframe" / "content.json"
+    return user_cache(os.environ.get("XDG_CACHE_HOME")) / "content.json"
 
 
 def outputs_folder(result_path: Path) -> Path:

@@ -19,6 +19,7 @@ from msgspec.structs import fields, force_setattr, replace
 
 from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
+from advisor.common.home import expanded
 from advisor.cost.carbon import Embodied, FunctionalUnit
 from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, currency_code, gather
 from advisor.cost.exchange_rates import converted
@@ -176,7 +177,7 @@ class PriceOption(NamedTuple):
         """The value that ``text`` stands for; a ValueError says what was expected."""
         if self.kind is tuple:
             return text
-        if self.kind is Path and not Path(text).expanduser().is_file():
+        if self.kind is Path and not expanded(text).is_file():
             raise ValueError("expected a file that exists")
         try:
             return parse_boolean(text) if self.kind is bool else checked(text, self.limits)

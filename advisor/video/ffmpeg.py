@@ -76,7 +76,10 @@ def find_ffmpeg(explicit: str | None = None) -> Path:
         return Path(program).absolute()
     if explicit is not None:
         raise FfmpegError(f"{explicit}: expected the path of an executable ffmpeg")
-    raise FfmpegError("no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH")
+    raise FfmpegError(
+        "no ffmpeg found: pip install imageio-ffmpeg (and unset IMAGEIO_FFMPEG_EXE where it names none), "
+        "or name one with --ffmpeg PATH"
+    )
 
 
 def chosen_ffmpeg(explicit: str | None, filters: Sequence[str] = ()) -> Path:

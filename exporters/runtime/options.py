@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from advisor.common.home import expanded
 from advisor.errors import InputError
 from exporters.runtime.collector import Exporter, Option
 
@@ -64,7 +65,7 @@ def choice(*values: str) -> Callable[[str], str]:
 
 def folder(text: str) -> Path:
     """A folder that need not exist yet."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not text:
         raise ValueError("expected a folder")
     if path.exists() and not path.is_dir():
@@ -74,7 +75,7 @@ def folder(text: str) -> Path:
 
 def existing_file(text: str) -> Path:
     """A file that is there."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not text or not path.is_file():
         raise ValueError("expected a file that exists")
     return path
@@ -94,10 +95,16 @@ def _host(text: str) -> str:
 def common_options(exporter: Exporter) -> list[Option]:
     """The options that every exporter has."""
     port_env = exporter.port_env or f"{exporter.name.upper()}_EXPORTER_PORT"
+    port = whole_number(0, 65535)
+
+    def port_in_environment(text: str) -> int:
+        # Kubernetes sets NAME_PORT=tcp://ADDRESS:PORT in every pod beside a service called NAME
+        return exporter.port if text.startswith(("tcp://", "udp://", "sctp://")) else port(text)
+
     formats, levels = ("logfmt", "json"), ("debug", "info", "warning", "error")
     return [
         Option("--host", "EXPORTER_HOST", "127.0.0.1", _host, "address to listen on, IPv4 or IPv6"),
-        Option("--port", port_env, exporter.port, whole_number(0, 65535), "port; 0 takes a free one"),
+        Option("--port", port_env, exporter.port, port, "port; 0 takes a free one", port_in_environment),
         Option(
             "--web-config",
             "EXPORTER_WEB_CONFIG",
@@ -144,7 +151,7 @@ METER_OPTIONS = (
     Option(
         "--state-dir",
         "STATE_DIRECTORY",
-        Path("~/.local/state/wattframe").expanduser(),
+        expanded("~/.local/state/wattframe"),
         _state_folder,
         "folder that keeps the counters over a restart; none for counters that begin at 0",
     ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,22 @@ def test_a_flag_goes_before_its_variable_and_that_before_the_default() -> None:
 def test_an_empty_variable_is_an_unset_one() -> None:
     """As docker-compose passes ``PRICE: ${PRICE}`` on."""
     assert parse(PRICE="")["price_per_kwh"] == 0.12
+
+
+def test_the_address_of_a_service_in_kubernetes_is_no_port() -> None:
+    """Every pod gets it in ``NAME_PORT`` for a service called NAME."""
+    assert parse(WATT_TEST_EXPORTER_PORT="tcp://10.96.0.7:9500")["port"] == 9599
+
+
+def test_a_user_without_a_home_can_start_every_exporter() -> None:
+    code = (
+        "import pwd; pwd.getpwuid = lambda uid: {}[uid]\n"
+        "import exporters.rapl, exporters.docker_stats, exporters.qoe\n"
+        "print(exporters.rapl.EXPORTER.options[-1].default)"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "HOME"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "/nonexistent/.local/state/wattframe\n"
 
 
 def test_a_variable_that_a_flag_overrides_is_not_looked_at() -> None:

@@ -35,11 +35,11 @@ from advisor.results import (
     write_run,
 )
 from wattframe import cli
+from wattframe.report import drawing as report_drawing
 from wattframe.report.answer import Tuned, answer_of
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
-from wattframe.report.drawing import drawing, scale
 from wattframe.report.numbers import number
 from wattframe.report.page import RunView, page
 from wattframe.report.rows import rows_of
@@ -148,9 +148,9 @@ def hints(chart: Any) -> list[str]:
 def test_ticks_that_stand_close_have_the_digits_that_tell_them_apart() -> None:
     def draw(axes: Any, narrow: bool) -> None:
         axes.plot([4.5500, 4.5520], [0, 1])
-        scale(axes, most=(4, 3))
+        report_drawing.scale(axes, most=(4, 3))
 
-    marks = texts(str(drawing("i", "t", draw, lambda _: 200, narrow=False)))
+    marks = texts(str(report_drawing.drawing("i", "t", draw, lambda _: 200, narrow=False)))
     assert {"4.55", "4.551", "4.552"} <= set(marks)
 
 

@@ -15,6 +15,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from advisor.common.home import user_cache
 from advisor.errors import InputError, MediaError, WattframeError
 from advisor.quality.pairs import OwnPair, read_pairs
 from advisor.quality.settings import Area, QualitySettings, RawFormat, check_settings
@@ -362,7 +363,11 @@ def _score_elsewhere(
 
     with Cluster(address, tls) as workers, progress("{task.completed}/{task.total}") as bars:
         scoring = Scoring(
-            workers, chosen_ffmpeg(ffmpeg), pairs=len(pairs), parts=parts, cache=QualityCache(_cache_folder())
+            workers,
+            chosen_ffmpeg(ffmpeg),
+            pairs=len(pairs),
+            parts=parts,
+            cache=QualityCache(user_cache(os.environ.get("XDG_CACHE_HOME")) / "quality"),
         )
         task = bars.add_task("pairs", total=len(pairs))
 
@@ -379,11 +384,6 @@ def _score_elsewhere(
             return _scored(pair, outcome)
 
         return _in_threads(score, pairs, workers=2 * scoring.slots, stop=stop)
-
-
-def _cache_folder() -> Path:
-    """The user's, which the QoE exporter uses too."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wattframe" / "quality"
 
 
 def _show(scored: Sequence[Scored], *, as_json: bool, extras: bool, scenes: bool) -> None:
