@@ -8,7 +8,14 @@ import sys
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from runner.cli import main
+try:
+    from runner.cli import main
+except ModuleNotFoundError as exc:
+    sys.stderr.write(
+        f"run_tests.py: needs the package {exc.name}: '. .venv/bin/activate' (scripts/demo makes it), "
+        "or pipx install '.[all]' and wattframe test\n"
+    )
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable
@@ -21,9 +22,14 @@ settings.register_profile("wattframe", deadline=None, derandomize=True)
 settings.register_profile("wattframe-long", deadline=None, max_examples=1000)
 
 # what exporters keep over a restart stays out of the home of who runs the tests
-os.environ.setdefault("STATE_DIRECTORY", tempfile.mkdtemp(prefix="wattframe-state-"))
+_STATE = tempfile.mkdtemp(prefix="wattframe-state-")
+os.environ.setdefault("STATE_DIRECTORY", _STATE)
 
 GOLDEN = Path(__file__).parent / "exporters" / "golden"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_STATE, ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

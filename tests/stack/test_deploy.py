@@ -88,6 +88,18 @@ def documents(overlay: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(tool("kubectl", "kustomize", MANIFESTS / overlay)))
 
 
+def test_an_overlay_leaves_out_what_only_the_prometheus_operator_knows(tmp_path: Path) -> None:
+    """As the page has it, for clusters without one."""
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    (patches,) = re.findall(r"```yaml\n(patches:\n.*?)```", text, re.DOTALL)
+    shutil.copytree(MANIFESTS / "base", tmp_path / "base")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "kustomization.yaml").write_text(f"resources: [../base]\n{patches}")
+    rendered = list(yaml.safe_load_all(tool("kubectl", "kustomize", tmp_path / "own")))
+    kinds = {document["kind"] for document in documents("base")}
+    assert kinds - {document["kind"] for document in rendered} == {"ServiceMonitor", "PrometheusRule"}
+
+
 @pytest.mark.parametrize("overlay", ["base", "capability"])
 def test_the_manifests_are_what_kubernetes_takes(overlay: str) -> None:
     kinds = set()

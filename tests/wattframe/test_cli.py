@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +103,17 @@ def test_a_missing_extra_is_named_with_its_remedy(
     assert capsys.readouterr().err == (
         "wattframe retrain: needs the package skops.io: pip install '.[all]' in the checkout\n"
     )
+
+
+@pytest.mark.parametrize("script", ["run_tests.py", "retrain_models.py"])
+def test_a_script_without_its_packages_says_where_they_are(script: str) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-S", root / script, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{script}: needs the package msgspec: '. .venv/bin/activate'")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_help_of_a_command_loads_no_heavy_package() -> None:
