@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["expanded", "user_cache"]
-
 
 def expanded(text: str) -> Path:
     """``~`` as a shell expands it; a home that is not known is ``/nonexistent``, as Debian has it.
