@@ -77,8 +77,8 @@ def find_ffmpeg(explicit: str | None = None) -> Path:
     if explicit is not None:
         raise FfmpegError(f"{explicit}: expected the path of an executable ffmpeg")
     raise FfmpegError(
-        "no ffmpeg found: pip install imageio-ffmpeg (and unset IMAGEIO_FFMPEG_EXE where it names none), "
-        "or name one with --ffmpeg PATH"
+        "no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH "
+        "(IMAGEIO_FFMPEG_EXE, where it is set, must name one)"
     )
 
 
