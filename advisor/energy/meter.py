@@ -268,7 +268,7 @@ class Meter:
         while readings and not self.settle(readings[-1]).is_settled and self._clock() < end:
             sleep(_SETTLE_POLL_SECONDS)
             self.read()
-        return [self.settle(reading) for reading in readings]
+        return taken_back([self.settle(reading) for reading in readings])
 
     def settle(self, reading: MeterReading) -> MeterReading:
         """The reading with what is known by now of the joules at its moment."""
@@ -288,6 +288,24 @@ class Meter:
         if settled is None:
             return zone
         return structs.replace(zone, joules=settled, sampled_seconds=seconds, sure_seconds=seconds)
+
+
+def taken_back(readings: Sequence[MeterReading]) -> list[MeterReading]:
+    """Readings of one window, none with more joules than a later one.
+
+    What is known by now of a moment may be less than what was shown before it: that was too much then.
+    """
+    least: dict[str, float] = {}
+    agreeing = []
+    for reading in reversed(readings):
+        least |= {name: min(joules, least.get(name, joules)) for name, joules in reading.joules.items()}
+        zones = tuple(
+            structs.replace(zone, joules=min(zone.joules, least.get(zone.name, zone.joules)))
+            for zone in reading.zones
+        )
+        joules = {name: least[name] for name in reading.joules}
+        agreeing.append(structs.replace(reading, joules=joules, zones=zones))
+    return agreeing[::-1]
 
 
 def _moment(shown: Sequence[ZoneReport], began: float, now: float) -> float:
