@@ -268,7 +268,7 @@ class Meter:
         while readings and not self.settle(readings[-1]).is_settled and self._clock() < end:
             sleep(_SETTLE_POLL_SECONDS)
             self.read()
-        return taken_back([self.settle(reading) for reading in readings])
+        return _without_taken_back([self.settle(reading) for reading in readings])
 
     def settle(self, reading: MeterReading) -> MeterReading:
         """The reading with what is known by now of the joules at its moment."""
@@ -290,7 +290,7 @@ class Meter:
         return structs.replace(zone, joules=settled, sampled_seconds=seconds, sure_seconds=seconds)
 
 
-def taken_back(readings: Sequence[MeterReading]) -> list[MeterReading]:
+def _without_taken_back(readings: Sequence[MeterReading]) -> list[MeterReading]:
     """Readings of one window, none with more joules than a later one.
 
     What is known by now of a moment may be less than what was shown before it: that was too much then.

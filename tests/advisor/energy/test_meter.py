@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, open_meter, taken_back
+from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, open_meter
 from advisor.energy.powercap import PowercapSource
 from advisor.energy.sampler import Sampler, next_tick
 from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
@@ -366,7 +366,7 @@ def test_a_register_beyond_its_range_is_seen_to_move_at_the_start(tmp_path: Path
     )
 
 
-def test_what_a_later_value_takes_back_was_never_drawn() -> None:
+def test_what_a_later_value_takes_back_was_never_drawn(tmp_path: Path) -> None:
     """100 J were shown while a leap was believed; by the next reading 97 J are known to be right."""
     shown = [
         MeterReading(
@@ -375,7 +375,7 @@ def test_what_a_later_value_takes_back_was_never_drawn() -> None:
         )
         for at, joules in enumerate([{"package_0": 90.0}, {"package_0": 100.0}, {}, {"package_0": 97.0}])
     ]  # fmt: skip
-    assert [dict(reading.joules) for reading in taken_back(shown)] == [
+    assert [dict(reading.joules) for reading in Bench(tmp_path).meter.settled(shown)] == [
         {"package_0": 90.0},
         {"package_0": 97.0},
         {},
