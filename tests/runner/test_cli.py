@@ -82,7 +82,7 @@ def test_energy_comes_from_counters_where_there_are_some(call: Any, tmp_path: Pa
     assert code == 0
     assert power is not None
     assert (power.source, power.tier) == ("powercap", "measured")
-    assert power.mean_watts == pytest.approx(20.0, rel=0.4)  # the part counted as well would make 40
+    assert power.mean_watts == pytest.approx(20.0, rel=0.1)
     assert set(power.domains) == {"package_0", "core_0"}
 
 
