@@ -40,7 +40,7 @@ import yaml
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.quality.live_window import ANSWER, Answer, Request, Window, run_window
+from advisor.quality.live_process import ANSWER, Answer, Request, Window, run_window
 from advisor.video.ffmpeg import file_url, find_ffmpeg
 from benchmarks.figures import Figure, quantile, report, resident_mib
 from benchmarks.peers import Client

@@ -1,6 +1,6 @@
 """Live streams beside the scores of files: a window of each now and then, within a share of CPU.
 
-Every window is a process of its own (`advisor.quality.live_window`). What is published of a stream is its
+Every window is a process of its own (`advisor.quality.live_process`). What is published of a stream is its
 last window, and how old that is.
 """
 
@@ -19,7 +19,7 @@ from msgspec import Struct
 from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import InputError
 from advisor.quality.live import REFERENCE, Live, Stream, read_live
-from advisor.quality.live_window import OUTCOMES, Request, Seen, Window, run_window
+from advisor.quality.live_process import OUTCOMES, Request, Seen, Window, run_window
 from exporters.runtime import Family, Metric, Part
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger

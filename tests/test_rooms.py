@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import advisor
+from exporters.catalogue import EXPORTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {"advisor", "runner", "farm", "exporters", "wattframe", "benchmarks", "tests"}
@@ -71,9 +72,11 @@ def test_advisor_reads_no_environment() -> None:
         assert "environ" not in path.read_text(), path
 
 
-def test_importing_advisor_is_light() -> None:
-    """Neither numpy nor scikit-learn comes with ``import advisor``."""
-    code = "import sys, advisor; print([m for m in ('numpy', 'sklearn', 'scipy') if m in sys.modules])"
+@pytest.mark.parametrize("name", ["advisor", *(f"exporters.{name}" for name in EXPORTERS)])
+def test_what_is_imported_is_light(name: str) -> None:
+    """Arrays, models and decoders come with the work that needs them: an exporter that rests has none."""
+    heavy = ("numpy", "scipy", "sklearn", "skops", "av", "docker")
+    code = f"import sys, {name}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

@@ -162,8 +162,11 @@ def capture(wanted: Wanted, ffmpeg: str, folder: Path) -> Capture:
     """Fetch ``wanted`` into ``folder``; a stream that ends or jumps is asked again until the deadline."""
     time.sleep(max(0.0, wanted.begin - time.monotonic()))
     reconnects = 0
+    cause: str | None = None
     while True:
-        packets, complete, cause = _attempt(wanted, ffmpeg, folder)
+        packets, complete, last_cause = _attempt(wanted, ffmpeg, folder)
+        # the last attempt may be cut off by the deadline before it can say anything
+        cause = last_cause or (None if packets else cause)
         if complete or time.monotonic() + _RETRY_SECONDS > wanted.deadline:
             break
         time.sleep(_RETRY_SECONDS)

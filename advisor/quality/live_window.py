@@ -7,28 +7,24 @@ that never answers hurts nobody else, the CPU that it took is known to the kerne
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import select
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError, MediaError
 from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
-from advisor.quality.live_checks import Checks, check
+from advisor.quality.live_checks import check
+from advisor.quality.live_process import ANSWER, Answer, Request, Scores, Seen
 from advisor.quality.matching import paired
 from advisor.quality.measure import begun, measure
 from advisor.quality.passes import Work, ffmpeg_command
@@ -37,19 +33,6 @@ from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import QualitySettings
 from advisor.quality.tracks import read_track, track_filters
 from advisor.results import Quality
-
-ANSWER = "answer.json"
-Outcome = Literal["scored", "unaligned", "checked", "lost", "unreachable", "damaged", "failed"]
-OUTCOMES: dict[Outcome, str] = {
-    "scored": "compared with the reference",
-    "unaligned": "its frames and the reference's do not belong together",
-    "checked": "there was no reference, or it did not come",
-    "lost": "it came and ended too early",
-    "unreachable": "nothing came",
-    "damaged": "it cannot be decoded",
-    "failed": "the measurement itself failed",
-}
-"""What can come of a window, and what that means."""
 
 _LAG_SECONDS = ((-2.0, 11.0), (9.0, 22.0), (-13.0, 0.0))
 """Where an unknown lag is looked for, one range after the other."""
@@ -62,113 +45,6 @@ _LEAST_SHARE = 0.6
 _PATIENCE_SECONDS = 12.0
 """More than the window itself that a stream is waited for."""
 _ROUNDING_SECONDS = 0.0005
-_LIMIT_SECONDS, _END_SECONDS, _POLL_MILLISECONDS = 300.0, 5.0, 200
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """What is to be done."""
-
-    addresses: dict[str, str]
-    """By name; what is called `REFERENCE` is compared with."""
-    window_seconds: Annotated[float, Meta(gt=0)]
-    ffmpeg: str
-    lags: dict[str, float] = {}
-    """Seconds by which renditions were last found to be behind the reference."""
-    absent: frozenset[str] = frozenset()
-    """Those that did not come the last time: they are looked for, and the others do not wait for them."""
-    search: int = 0
-    """Which range to look in for the lags that are not known: counts windows without success."""
-    keyframe_seconds: float = 3.0
-    """Time without a key frame that is reckoned with."""
-    nice: int = 10
-    """Added to the niceness of the process and all that it starts."""
-
-
-class Scores(Struct, frozen=True, kw_only=True):
-    """A rendition against the reference."""
-
-    vmaf: float | None
-    psnr_decibels: float | None
-    ssim_ratio: float | None
-    lag_seconds: float
-    """By how much its frames come later than the same ones of the reference."""
-    frames: int
-    notes: list[str] = []
-
-
-class Seen(Struct, frozen=True, kw_only=True):
-    """What a window showed of one address. None is not known."""
-
-    outcome: Outcome
-    reason: str | None = None
-    up: bool = False
-    """Video came to the end of the window."""
-    scores: Scores | None = None
-    checks: Checks | None = None
-    bitrate_kbps: float | None = None
-    frame_rate: float | None = None
-    missing_frames: int | None = None
-    keyframe_age_seconds: float | None = None
-    reconnects: int = 0
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """By name, in the order of the addresses."""
-
-    seen: dict[str, Seen]
-    keyframe_seconds: float
-
-
-class Window(Struct, frozen=True):
-    """What the process of a window came to."""
-
-    answer: Answer | None
-    """None: it failed, for this ``problem``."""
-    cpu_seconds: float
-    """Of it and all that it started."""
-    problem: str | None = None
-
-
-def run_window(request: Request, folder: Path, *, stopped: Callable[[], bool]) -> Window:
-    """`window` in a process of its own, which is ended when ``stopped`` says so or the time is up.
-
-    ``folder`` is empty and the caller's, who removes it.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "advisor.quality.live_window", str(folder.absolute())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).resolve().parents[2],
-        process_group=0,
-    )
-    assert process.stdin is not None  # noqa: S101
-    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-        stdin.write(msgspec.json.encode(request))
-    limit, problem = time.monotonic() + _LIMIT_SECONDS, None
-    handle = os.pidfd_open(process.pid)
-    try:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        while not poll.poll(_POLL_MILLISECONDS):
-            late = time.monotonic() > limit
-            if not late and (problem is not None or not stopped()):
-                continue
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM if problem is None else signal.SIGKILL)
-            problem = problem or (f"it took longer than {_LIMIT_SECONDS:g} s" if late else "it was stopped")
-            limit = time.monotonic() + _END_SECONDS
-    finally:
-        os.close(handle)
-    with contextlib.suppress(ProcessLookupError):  # what it left behind, while the number is still its own
-        os.killpg(process.pid, signal.SIGKILL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    cpu = usage.ru_utime + usage.ru_stime
-    try:
-        return Window(msgspec.json.decode((folder / ANSWER).read_bytes(), type=Answer), cpu)
-    except (OSError, msgspec.DecodeError):
-        return Window(None, cpu, problem or f"its process ended with code {process.returncode}")
 
 
 class _Reach(Struct, frozen=True):

@@ -10,7 +10,7 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.quality.live_checks import Checks
-from advisor.quality.live_window import OUTCOMES, Answer, Request, Scores, Seen, Window
+from advisor.quality.live_process import OUTCOMES, Answer, Request, Scores, Seen, Window
 from exporters.live import CpuBudget, LiveCollector
 from tests.support.exporter_client import page_of, samples, wait_until
 

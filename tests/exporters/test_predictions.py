@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -293,11 +291,3 @@ def test_of_repeats_the_published_ones_prediction_is_shown(tmp_path: Path, predi
     page = page_of(collector)
     assert page.count(b"results_scenario_predicted_power_watts{") == 1
     assert b"} 102.0\n" in page
-
-
-def test_the_exporter_loads_no_model_library() -> None:
-    code = (
-        "import sys, exporters.results; print([m for m in ('numpy', 'sklearn', 'skops') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"

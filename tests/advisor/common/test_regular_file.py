@@ -171,7 +171,7 @@ _OWN = {
     "advisor/cost/regions/table.py",
     "advisor/quality/completeness.py",
     "advisor/quality/live_capture.py",
-    "advisor/quality/live_window.py",
+    "advisor/quality/live_process.py",
     "advisor/quality/logs.py",
     "advisor/quality/process.py",
     "advisor/quality/registration.py",
