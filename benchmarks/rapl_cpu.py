@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.figures import Figure, cpu_seconds, report, resident_mib
 from benchmarks.peers import NODE_EXPORTER, Client, node_exporter
 from tests.support.exporter_client import served
+from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
 
 SCRAPE_SECONDS = 5.0
@@ -44,6 +45,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tree = eight_zones(folder)
+        stack.enter_context(moving(tree, watts=20.0, every_seconds=0.1))
         ours = stack.enter_context(served("exporters.rapl", "--sysfs", str(folder)))
         clients, pids = {"rapl": Client(ours.port)}, {"rapl": ours.process.pid}
         if shutil.which(NODE_EXPORTER):
@@ -55,8 +57,6 @@ def main() -> int:
         scrapes = round(options.minutes * 60 / SCRAPE_SECONDS)
         for number in range(1, scrapes + 1):
             time.sleep(max(start + number * SCRAPE_SECONDS - time.monotonic(), 0.0))
-            for register in tree.registers.values():
-                register.add(100.0)
             for client in clients.values():
                 client.scrape(1)
         seconds = time.monotonic() - start

@@ -23,7 +23,7 @@ from benchmarks.result_files import EXPORTERS, PER_FILE, options_of, put_file, p
 from benchmarks.scrape import tree_of
 from tests.support.docker_engine import BASE_IMAGE, import_base_image, missing_for_engine, running_engine
 from tests.support.exporter_client import served
-from tests.support.powercap_tree import PowercapTree
+from tests.support.moving import moving
 
 SCRAPE_SECONDS, FILE_SECONDS = 5.0, 60.0
 GOAL_PERCENT, GOAL_BYTES = 1.0, 250e6
@@ -44,13 +44,14 @@ def docker_host(containers: int) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def everything(folder: Path, containers: int) -> Iterator[tuple[dict[str, Peer], PowercapTree]]:
+def everything(folder: Path, containers: int) -> Iterator[dict[str, Peer]]:
     """The five exporters over their worlds, and node_exporter."""
     (folder / "sys").mkdir()
     (folder / "results").mkdir()
     tree = tree_of(folder / "sys", _ZONES)
     put_files(folder / "results", _RUNS * PER_FILE)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(moving(tree, watts=20.0, every_seconds=0.1))
         host = stack.enter_context(docker_host(containers))
         arguments = {"rapl": ["--sysfs", str(folder / "sys")], "docker_stats": ["--docker-host", host]}
         arguments |= {name: options_of(name, folder / "results") for name in EXPORTERS}
@@ -59,17 +60,15 @@ def everything(folder: Path, containers: int) -> Iterator[tuple[dict[str, Peer],
             started = stack.enter_context(served(f"exporters.{name}", *options))
             servers[name] = Peer(started.port, started.process.pid)
         servers[NODE_EXPORTER] = stack.enter_context(node_exporter(None))
-        yield servers, tree
+        yield servers
 
 
-def drive(servers: Mapping[str, Peer], tree: PowercapTree, results: Path, seconds: float) -> None:
-    """Scrape all every five seconds; joules are drawn, result files come."""
+def drive(servers: Mapping[str, Peer], results: Path, seconds: float) -> None:
+    """Scrape all every five seconds; result files come."""
     clients = [Client(server.port, gzip=True, buffer_bytes=1 << 22) for server in servers.values()]
     start, files = time.monotonic(), _RUNS
     for number in range(1, round(seconds / SCRAPE_SECONDS) + 1):
         time.sleep(max(start + number * SCRAPE_SECONDS - time.monotonic(), 0.0))
-        for register in tree.registers.values():
-            register.add(100.0)
         for client in clients:
             client.scrape()
         if number * SCRAPE_SECONDS >= (files - _RUNS + 1) * FILE_SECONDS:
@@ -81,11 +80,11 @@ def drive(servers: Mapping[str, Peer], tree: PowercapTree, results: Path, second
 
 def measure(minutes: float, containers: int) -> Iterator[Figure]:
     """Each exporter and their sum."""
-    with tempfile.TemporaryDirectory() as name, everything(Path(name), containers) as (servers, tree):
+    with tempfile.TemporaryDirectory() as name, everything(Path(name), containers) as servers:
         results = Path(name) / "results"
-        drive(servers, tree, results, 2 * SCRAPE_SECONDS)  # what is loaded and allocated once
+        drive(servers, results, 2 * SCRAPE_SECONDS)  # what is loaded and allocated once
         before, start = {who: cpu_seconds(s.pid) for who, s in servers.items()}, time.monotonic()
-        drive(servers, tree, results, minutes * 60)
+        drive(servers, results, minutes * 60)
         seconds = time.monotonic() - start
         share = {who: 100 * (cpu_seconds(s.pid) - before[who]) / seconds for who, s in servers.items()}
         memory = {who: resident_mib(s.pid) for who, s in servers.items()}

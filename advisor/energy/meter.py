@@ -402,9 +402,12 @@ def _parts(source: Source) -> tuple[Source, ...]:
 
 
 def counters_appear(sysfs: str = "/sys", procfs: str = "/proc") -> Callable[[], bool]:
-    """Asks, each time it is called, whether the host's joules can be counted by now."""
+    """Asks, each time it is called, whether the host's joules can be counted by now.
+
+    A register that has moved since it was called the last time is seen at once.
+    """
     source = PowercapSource(sysfs, procfs)
-    return lambda: has_moving_host(source)
+    return lambda: has_moving_host(source, longest_seconds=0.0)
 
 
 def has_moving_host(

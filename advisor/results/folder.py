@@ -58,9 +58,14 @@ class _File(Struct, frozen=True):
         """What is held in memory of it."""
         return self.held_bytes if isinstance(self.content, Run) else 0
 
+    @property
+    def waits_for_memory(self) -> bool:
+        """Whether its run is too large beside the newer ones."""
+        return isinstance(self.content, Broken) and self.held_bytes > 0
+
     def is_read_at(self, left_bytes: int) -> bool:
         """Whether a run that was too large fits by now."""
-        return isinstance(self.content, Broken) and 0 < self.held_bytes <= left_bytes
+        return self.waits_for_memory and self.held_bytes <= left_bytes
 
 
 class ResultFolder:
@@ -105,9 +110,12 @@ class ResultFolder:
         OSError
             The folder is there and cannot be listed, or was there and is gone.
         """
+        stamps = self._scan()
+        if self._is_as_before(stamps):
+            return
         files: dict[str, _File] = {}
         budget, held, unread = int(_SHARE * memory_bytes()[0]), 0, 0
-        for name, stamp in sorted(self._scan().items(), reverse=True):  # the newest first
+        for name, stamp in sorted(stamps.items(), reverse=True):  # the newest first
             file = self._files.get(name)
             left = budget - held
             if file is None or file.stamp is None or file.stamp != stamp or file.is_read_at(left):
@@ -130,6 +138,13 @@ class ResultFolder:
             shown, dropped = self._choose(ordered)
             self._ordered, self._shown, self._dropped = ordered, shown, dropped
             self._files = files
+
+    def _is_as_before(self, stamps: Mapping[str, Stamp | OSError | None]) -> bool:
+        """Whether no file changed, and none waits for memory or for the operating system."""
+        return stamps.keys() == self._files.keys() and all(
+            file.stamp is not None and file.stamp == stamps[name] and not file.waits_for_memory
+            for name, file in self._files.items()
+        )
 
     def _hollow_out(self, files: dict[str, _File]) -> list[Run]:
         """Let go of the scenarios of runs that are too old to be shown; all runs, oldest first."""

@@ -367,3 +367,15 @@ def test_of_more_runs_than_memory_the_newest_are_kept(
     (tmp_path / "test_results_c.json").unlink()
     assert set(names(results)) == {"test_results_a", "test_results_b"}
     assert dict(results.broken) == {}
+
+
+def test_a_folder_that_rests_costs_one_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporters look twice a second: the memory there is matters when there is something to read."""
+    put(tmp_path, "test_results_a", "x")
+    results = ResultFolder(tmp_path)
+    asked: list[int] = []
+    monkeypatch.setattr(folder_module, "memory_bytes", lambda: asked.append(1) or (1 << 30, 0))
+    monkeypatch.setattr("advisor.common.regular_file.time.time_ns", lambda: 0)  # long after the last change
+    for _ in range(3):
+        assert names(results) == {"test_results_a": ["x"]}
+    assert len(asked) == 1
