@@ -14,6 +14,7 @@ from advisor.results.derived import (
     mean_watts,
     output_seconds,
     parse_resolution,
+    special_settings,
     streams_per_output,
 )
 from advisor.results.records import stream_count
@@ -94,14 +95,8 @@ def case(scenario: Scenario, run: Run) -> Case:
 
 def _encoder(scenario: Scenario) -> str:
     """The encoder and what was asked beside its preset and quality: nothing tells what an option costs."""
-    asked = {
-        "pix_fmt": None if scenario.pixel_format == "yuv420p" else scenario.pixel_format,
-        "passes": scenario.passes,
-        "filters": scenario.filters,
-        "hwaccel": scenario.hardware_decoding,
-        **scenario.encoder_options,
-    }
-    options = (f"{name}={value}" for name, value in asked.items() if value not in (None, 1))
+    asked = special_settings(scenario)
+    options = (f"{name}={value}" for name, value in asked.items() if (name, value) != ("pix_fmt", "yuv420p"))
     return " ".join((scenario.encoder or "unknown", *options))
 
 

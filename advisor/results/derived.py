@@ -462,10 +462,35 @@ def _representative(group: Sequence[Scenario]) -> Scenario:
     return candidates[joules[(len(joules) - 1) // 2][1]] if joules else candidates[0]
 
 
+def is_realtime(scenario: Scenario) -> bool | None:
+    """Whether it was a live encode; files of earlier versions have that in the command alone."""
+    if scenario.realtime is not None or scenario.command is None:
+        return scenario.realtime
+    return "-re" in scenario.command
+
+
+def special_settings(scenario: Scenario) -> dict[str, str | int]:
+    """What was asked of the encode and is not usual, by ffmpeg's names: formats, passes, filters, options.
+
+    Encoder, preset, size, rate, quality, threads and streams are not among them, nor is sound.
+
+    >>> special_settings(Scenario(name="a", passes=1, filters="yadif", encoder_options={"tune": "film"}))
+    {'filters': 'yadif', 'tune': 'film'}
+    """
+    asked = {
+        "pix_fmt": scenario.pixel_format,
+        "passes": scenario.passes,
+        "filters": scenario.filters,
+        "hwaccel": scenario.hardware_decoding,
+        "realtime": "yes" if is_realtime(scenario) else None,
+        **dict(sorted(scenario.encoder_options.items())),
+    }
+    return {name: value for name, value in asked.items() if value not in (None, 1)}
+
+
 _SETTINGS = (
     *("type", "bitrate", "crf", "resolution", "fps"),
-    *("encoder", "encoder_type", "preset", "threads", "viewers", "filters", "pixel_format", "passes"),
-    *("audio", "audio_bitrate", "hardware_decoding"),
+    *("encoder", "encoder_type", "preset", "threads", "viewers", "audio", "audio_bitrate"),
 )
 
 
@@ -474,7 +499,7 @@ def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[objec
     source = scenario.input
     settings = {
         **{name: getattr(scenario, name) for name in _SETTINGS},
-        "encoder_options": tuple(sorted(scenario.encoder_options.items())),
+        "special": tuple(special_settings(scenario).items()),
         "streams": stream_count(scenario),
         "input": (source.name or source.path) if source else None,
     }
