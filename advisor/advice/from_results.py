@@ -253,10 +253,12 @@ def family_of(s: Scenario) -> str:
     sizes = "+".join(dict.fromkeys(o.resolution for o in s.outputs if o.resolution)) or s.resolution
     rate = None if s.fps is None else f"{s.fps:.6g} fps"
     streams = s.streams if s.streams != 1 else None
+    asked = derived.asked_besides(s)
+    pixel_format = asked.pop("pix_fmt", None)
     sound = {"audio": s.audio, "audio_bitrate": s.audio_bitrate}
-    asked = {"threads": s.threads, "streams": streams, **derived.special_settings(s), **sound}
-    settings = (f"{name}={value}" for name, value in asked.items() if value is not None)
-    return " ".join(filter(None, (s.encoder, s.preset, sizes, rate, *settings)))
+    settings = {"threads": s.threads, "streams": streams, **asked, **sound}
+    options = (f"{name}={value}" for name, value in settings.items() if value is not None)
+    return " ".join(filter(None, (s.encoder, s.preset, sizes, rate, pixel_format, *options)))
 
 
 def _lowest_p5(s: Scenario) -> float | None:

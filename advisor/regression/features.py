@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from advisor.results import Host, Output, Run, Scenario
 from advisor.results.derived import (
+    asked_besides,
     bitrates_kbps,
     energy,
     mean_watts,
     output_seconds,
     parse_resolution,
-    special_settings,
     streams_per_output,
 )
 from advisor.results.records import stream_count
@@ -95,8 +95,7 @@ def case(scenario: Scenario, run: Run) -> Case:
 
 def _encoder(scenario: Scenario) -> str:
     """The encoder and what was asked beside its preset and quality: nothing tells what an option costs."""
-    asked = special_settings(scenario)
-    options = (f"{name}={value}" for name, value in asked.items() if (name, value) != ("pix_fmt", "yuv420p"))
+    options = (f"{name}={value}" for name, value in asked_besides(scenario).items())
     return " ".join((scenario.encoder or "unknown", *options))
 
 

@@ -469,28 +469,10 @@ def is_realtime(scenario: Scenario) -> bool | None:
     return "-re" in scenario.command
 
 
-def special_settings(scenario: Scenario) -> dict[str, str | int]:
-    """What was asked of the encode and is not usual, by ffmpeg's names: formats, passes, filters, options.
-
-    Encoder, preset, size, rate, quality, threads and streams are not among them, nor is sound.
-
-    >>> special_settings(Scenario(name="a", passes=1, filters="yadif", encoder_options={"tune": "film"}))
-    {'filters': 'yadif', 'tune': 'film'}
-    """
-    asked = {
-        "pix_fmt": scenario.pixel_format,
-        "passes": scenario.passes,
-        "filters": scenario.filters,
-        "hwaccel": scenario.hardware_decoding,
-        "realtime": "yes" if is_realtime(scenario) else None,
-        **dict(sorted(scenario.encoder_options.items())),
-    }
-    return {name: value for name, value in asked.items() if value not in (None, 1)}
-
-
 _SETTINGS = (
     *("type", "bitrate", "crf", "resolution", "fps"),
-    *("encoder", "encoder_type", "preset", "threads", "viewers", "audio", "audio_bitrate"),
+    *("encoder", "encoder_type", "preset", "threads", "viewers", "filters", "pixel_format", "passes"),
+    *("audio", "audio_bitrate", "hardware_decoding"),
 )
 
 
@@ -499,11 +481,25 @@ def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[objec
     source = scenario.input
     settings = {
         **{name: getattr(scenario, name) for name in _SETTINGS},
-        "special": tuple(special_settings(scenario).items()),
+        "realtime": is_realtime(scenario) or False,
+        "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
         "input": (source.name or source.path) if source else None,
     }
     return tuple(value for name, value in settings.items() if name not in but)
+
+
+def asked_besides(scenario: Scenario) -> dict[str, str]:
+    """What was asked besides encoder, preset, quality and size, by ffmpeg's names; without what is usual."""
+    asked = {
+        "pix_fmt": None if scenario.pixel_format == "yuv420p" else scenario.pixel_format,
+        "passes": None if scenario.passes in (None, 1) else str(scenario.passes),
+        "filters": scenario.filters,
+        "hwaccel": scenario.hardware_decoding,
+        "realtime": "yes" if is_realtime(scenario) else None,
+        **scenario.encoder_options,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def power_spread(watts: Sequence[float]) -> dict[str, float | None]:
