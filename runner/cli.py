@@ -14,8 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from advisor.common.exit import guarded
-from advisor.energy.hwmon import read_sensor_rules
-from advisor.energy.redfish import read_redfish_config
+from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
 from advisor.quality.settings import QualitySettings, check_settings
@@ -246,8 +245,7 @@ def _energy_sources(options: argparse.Namespace) -> EnergySources:
     return EnergySources(
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
-        sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
-        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
+        meters=read_meter_files(vars(options)),
         host_rule=options.host_energy,
         models_dir=options.models_dir,
     )

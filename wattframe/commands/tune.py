@@ -16,6 +16,7 @@ from advisor.advice.configuration import OBJECTIVES
 from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
+from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
 from advisor.results import read_run
 from advisor.results.derived import parse_bitrate_kbps
@@ -107,8 +108,7 @@ def main(
         output_dir=output_dir,
         models_dir=models_dir,
         ffmpeg=ffmpeg,
-        sensors=sensors,
-        redfish=redfish,
+        meters=read_meter_files({"sensors": sensors, "redfish": redfish}),
         sysfs=sysfs,
         procfs=procfs,
         quiet=quiet,

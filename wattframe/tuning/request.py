@@ -11,6 +11,7 @@ from msgspec import Struct
 from advisor.advice.curves import Configuration
 from advisor.advice.search import crfs
 from advisor.common.near import did_you_mean
+from advisor.energy.meter_files import OperatorMeters
 from advisor.errors import InputError
 from advisor.video.encoders import ENCODERS, Encoder, find_encoder
 from advisor.video.ffmpeg import Capabilities
@@ -45,8 +46,7 @@ class Request(Struct, frozen=True, kw_only=True):
     output_dir: Path
     models_dir: Path
     ffmpeg: str | None
-    sensors: Path | None
-    redfish: Path | None
+    meters: OperatorMeters
     sysfs: str
     procfs: str
     quiet: bool

@@ -13,8 +13,6 @@ from msgspec.structs import replace
 from advisor.advice.curves import Configuration
 from advisor.advice.search import Goal
 from advisor.cost.model import CostModel
-from advisor.energy.hwmon import read_sensor_rules
-from advisor.energy.redfish import read_redfish_config
 from advisor.errors import InputError, WorkError
 from advisor.results import RESULT_GLOB, Host
 from advisor.video.encoders import ENCODERS
@@ -173,11 +171,7 @@ def _search(
         procfs=request.procfs,
         sysfs=request.sysfs,
     )
-    energy = EnergySources(
-        sensor_rules=() if request.sensors is None else read_sensor_rules(request.sensors),
-        redfish=None if request.redfish is None else read_redfish_config(request.redfish),
-        models_dir=request.models_dir,
-    )
+    energy = EnergySources(meters=request.meters, models_dir=request.models_dir)
     with (
         Display((), quiet=request.quiet, limit_seconds=setting.budget_seconds) as display,
         open_session(path, settings, energy, stop, display) as session,
