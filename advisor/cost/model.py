@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from advisor.cost import ownership
 from advisor.cost.carbon import Embodied
 from advisor.cost.checks import Checker, Threads, gather, require_number
-from advisor.cost.exchange_rates import Rates, read_rates
+from advisor.cost.currencies import Rates
+from advisor.cost.exchange_rates import read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.planning import planning_prices
