@@ -85,8 +85,8 @@ class App:
         names = parse_qs(query.decode("latin-1")).get("collect[]", []) if query else []
         for name in names:
             if name not in self._scraper.names:
-                known = ", ".join(self._scraper.names)
-                return _text(400, f"no collector {name!r}: expected one of {known}\n")
+                listed = ", ".join(self._scraper.names)
+                return _text(400, f"no collector {name!r}: expected one of {listed}\n")
         openmetrics, compress, headers = _format(accept, encoding)
         body = self._scraper.body(openmetrics=openmetrics, compress=compress, only=names or None)
         return _Answer(200, headers, body)

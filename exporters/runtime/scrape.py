@@ -207,11 +207,11 @@ class Scraper:
         return tail
 
     def _about(self, sources: Sequence[Source]) -> Iterator[Metric]:
-        own = self._own
-        yield own["build"]([self._build])
-        yield own["success"]([((s.name,), s.success) for s in sources])
-        yield own["duration"]([((s.name,), s.seconds) for s in sources if s.at is not None])
-        yield own["failures"]([((s.name,), s.failures) for s in sources])
+        families = self._own
+        yield families["build"]([self._build])
+        yield families["success"]([((s.name,), s.success) for s in sources])
+        yield families["duration"]([((s.name,), s.seconds) for s in sources if s.at is not None])
+        yield families["failures"]([((s.name,), s.failures) for s in sources])
         yield from process_families()
 
 

@@ -83,10 +83,10 @@ def answer_of(
         No scenario is called ``reference``.
     """
     try:
-        given = options_of([run], model, {})
+        option_set = options_of([run], model, {})
     except NotEnoughDataError as exc:
         return Answer(sentence=f"No choice: {exc}.", basis="")
-    options = given.options
+    options = option_set.options
     names = {option.scenario for option in options}
     if tuned is not None and tuned.scenario in names:
         reference = tuned.baseline if reference is None and tuned.baseline in names else reference
@@ -118,7 +118,7 @@ def answer_of(
         basis = [tuned.basis]
     elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
-    notes = [*given.notes, *(text for text, _ in given.invalid_repeats), *left_out]
+    notes = [*option_set.notes, *(text for text, _ in option_set.invalid_repeats), *left_out]
     return Answer(
         sentence="Not reliable: " * bool(choice.validity) + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *notes])}.",

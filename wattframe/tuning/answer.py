@@ -127,7 +127,7 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
     if choice is not None:
         choice = replace(choice, probability_best=verdict.probability)
     baseline = points.get(search.task.baseline) if search.task.baseline is not None else None
-    made = [e for e in search.encodes.made if e.video == video.name]
+    encodes = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
     return Answer(
         input=video.name,
@@ -147,8 +147,8 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
         sampled_seconds=sum(sample.piece.seconds for sample in clip.samples),
         video_seconds=video.seconds,
         video_bitrate_kbps=video.kbps,
-        encodes=len(made),
-        encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in made),
+        encodes=len(encodes),
+        encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in encodes),
         stopped="sure" if outcome.stopped == "hopeless" else outcome.stopped,
         left_out=outcome.failures,
         results=str(results),
@@ -259,15 +259,15 @@ def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]
     if not tried and points and outcome.stopped != "hopeless":
         return "nothing but what was usual was encoded: a longer --budget, or a faster preset, gives a choice"
     nearest = max(tried.items(), key=lambda item: item[1].values.vmaf.mean, default=None)
-    said = "nothing was encoded"
+    best = "nothing was encoded"
     if nearest is not None:
         reached = nearest[1].values
-        said = f"the highest is VMAF {reached.vmaf.mean:.2f} with {named(nearest[0])}, "
-        said += f"{reached.bitrate_kbps.mean:.0f} kbit/s"
-    found = (
+        best = f"the highest is VMAF {reached.vmaf.mean:.2f} with {named(nearest[0])}, "
+        best += f"{reached.bitrate_kbps.mean:.0f} kbit/s"
+    failure = (
         "no configuration holds" if outcome.stopped == "hopeless" else "no configuration was found that holds"
     )
-    return f"{found} {' and '.join(asked)}: {said}"
+    return f"{failure} {' and '.join(asked)}: {best}"
 
 
 _FIGURES = (

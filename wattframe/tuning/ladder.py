@@ -98,7 +98,7 @@ def ladder_of(search: Search, video: Video, choice: Configuration, heights: Sequ
             if encode is None:
                 return None
             points[height].append(_point(height, encode))
-    curve = hull([point for own in points.values() for point in filled(own)])
+    curve = hull([point for of_height in points.values() for point in filled(of_height)])
     top = next(point for point in points[heights[0]] if point.crf == choice.crf)
     chosen = rungs(curve, top, heights)
     return _encoded(search, video, choice, chosen, curve, heights)

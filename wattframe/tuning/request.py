@@ -130,13 +130,13 @@ def options_among(
             )
     options = []
     for encoder in chosen:
-        own = _spread(encoder) if presets == "auto" else [w for w in words if w in encoder.presets]
-        if not own and encoders is not None:
+        fit = _spread(encoder) if presets == "auto" else [w for w in words if w in encoder.presets]
+        if not fit and encoders is not None:
             raise InputError(
                 f"expected one of {encoder.name}'s {', '.join(encoder.presets)}, found {presets!r}",
                 subject="--presets",
             )
-        options += [Configuration(encoder.name, preset, crf) for preset in own for crf in crfs(encoder.name)]
+        options += [Configuration(encoder.name, preset, crf) for preset in fit for crf in crfs(encoder.name)]
     return options
 
 
