@@ -61,7 +61,7 @@ class Row(Struct, frozen=True, kw_only=True):
         return None if kilograms is None else 1000 * kilograms
 
 
-def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
+def report_rows(run: Run, model: CostModel | None = None) -> list[Row]:
     """The scenarios of ``run`` in their order."""
     costs: Sequence[ScenarioCost | None] = (
         model.price_run(run, scenarios=run.scenarios) if model else [None] * len(run.scenarios)

@@ -16,7 +16,7 @@ from advisor.common.front import front
 from advisor.results.derived import core_seconds
 from advisor.video.encoders import ENCODERS
 from runner.command import TICKS_PER_SECOND
-from wattframe.report.answer import Tuned
+from wattframe.report.choice import Tuned
 from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode
 from wattframe.tuning.ladder import Ladder
@@ -94,7 +94,7 @@ class FrontRow(Struct, frozen=True, kw_only=True):
     """What one more point costs from here to the next of the front, as a ratio of the objective."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class TuneAnswer(Struct, frozen=True, kw_only=True):
     """The document of one search."""
 
     input: str
@@ -119,7 +119,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     ladder: Ladder | None = None
 
 
-def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float) -> Answer:
+def answer_of(
+    search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float
+) -> TuneAnswer:
     """What the search says of one of its videos."""
     verdict, goal = outcome.verdict, search.task.goal
     points = {c: _point(search, video, c) for c in _encoded(search, video)}
@@ -129,7 +131,7 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
     baseline = points.get(search.task.baseline) if search.task.baseline is not None else None
     encodes = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
-    return Answer(
+    return TuneAnswer(
         input=video.name,
         objective=goal.objective,
         constraints={
@@ -155,7 +157,7 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
     )
 
 
-def tuned_of(answer: Answer) -> Tuned | None:
+def tuned_of(answer: TuneAnswer) -> Tuned | None:
     """The choice as the report of the result file takes it; None without one."""
     choice = answer.choice
     if choice is None:

@@ -25,7 +25,7 @@ _HARDLY_USED = 0.12
 time for about nothing."""
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class TuneRequest(Struct, frozen=True, kw_only=True):
     """As the user wrote it."""
 
     inputs: tuple[str, ...]
