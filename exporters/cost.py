@@ -19,7 +19,6 @@ from msgspec import Struct
 from advisor.common.regular_file import Stamp, stamp_of
 from advisor.cost.model import CostModel, RegionalModels
 from advisor.cost.price_inputs import PRICE_OPTIONS, PriceOptions
-from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
 from advisor.cost.tariffs.schedule import value_at
 from advisor.errors import PricingError
@@ -249,7 +248,7 @@ class CostCollector:
         if former is not None and former.shown is shown and former.planned == planned:
             return former
         by_region = [
-            price_run(shown.run, model, viewers=self._viewers, scenarios=shown.scenarios)
+            model.price_run(shown.run, viewers=self._viewers, scenarios=shown.scenarios)
             for model in self._book.models
         ]
         unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)

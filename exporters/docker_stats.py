@@ -34,8 +34,8 @@ from advisor.errors import EnergyError, InputError
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
-from exporters.runtime.meter import meter_opener, state_path, warn_unsaved
-from exporters.runtime.options import METER_OPTIONS, folder, number
+from exporters.runtime.meter import METER_OPTIONS, meter_opener, state_path, warn_unsaved
+from exporters.runtime.options import folder, number
 
 _ONE = ("container",)
 _NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"

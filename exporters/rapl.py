@@ -17,6 +17,7 @@ from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, counters_appear, host_joules, host_zones
+from advisor.energy.meter_files import read_meter_files
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport
@@ -25,8 +26,8 @@ from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger, warn_of
-from exporters.runtime.meter import meter_opener, sensor_rules
-from exporters.runtime.options import METER_OPTIONS, folder, number
+from exporters.runtime.meter import METER_OPTIONS, meter_opener
+from exporters.runtime.options import folder, number
 
 _ZONE = ("zone", "domain")
 POWER = Family("rapl_power_watts", "Mean power over the exporter's last sampling interval.", _ZONE)
@@ -350,7 +351,7 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
 
     opened = meter_opener(options, "rapl", estimate=not options.no_estimate)
     opened_gpus = functools.partial(
-        open_gpus, sysfs, sensor_rules(options), interval_seconds=options.interval
+        open_gpus, sysfs, read_meter_files(vars(options)).sensor_rules, interval_seconds=options.interval
     )
 
     def survey(source: SourceName) -> Survey:

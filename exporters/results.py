@@ -304,9 +304,9 @@ def _predictions(shown: Shown, predicted: Predicted) -> list[Metric]:
     """Of a scenario that was repeated, the prediction for the repeat that is published."""
     chosen = {id(s) for s in shown.scenarios if s.status == "ok"}
     pairs = zip(shown.run.scenarios, predicted.scenarios, strict=False)
-    known = [((p.run_id, p.scenario, p.tier or "unknown"), p) for s, p in pairs if id(s) in chosen]
-    watts = [(labels, p.mean_power_watts) for labels, p in known if p.mean_power_watts is not None]
-    joules = [(labels, p.total_energy_joules) for labels, p in known if p.total_energy_joules is not None]
+    labelled = [((p.run_id, p.scenario, p.tier or "unknown"), p) for s, p in pairs if id(s) in chosen]
+    watts = [(labels, p.mean_power_watts) for labels, p in labelled if p.mean_power_watts is not None]
+    joules = [(labels, p.total_energy_joules) for labels, p in labelled if p.total_energy_joules is not None]
     return [
         PREDICTED_WATTS([(labels, estimate.mean) for labels, estimate in watts]),
         LOW_WATTS([(labels, estimate.low) for labels, estimate in watts]),
@@ -356,8 +356,8 @@ def _finished(shown: Shown, scenario: Scenario) -> list[Scenario]:
 
 
 def _repeat_stdev(shown: Shown, scenario: Scenario) -> float | None:
-    known = [j for s in _finished(shown, scenario) if (j := window_energy_joules(s)) is not None]
-    return statistics.stdev(known) if len(known) > 1 else None
+    energies = [j for s in _finished(shown, scenario) if (j := window_energy_joules(s)) is not None]
+    return statistics.stdev(energies) if len(energies) > 1 else None
 
 
 def _scores(run: Run, scenarios: Sequence[Scenario]) -> Iterator[Row]:

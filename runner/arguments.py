@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
+from advisor.energy.meter_files import METER_FILES
 from advisor.errors import InputError
 from advisor.quality.settings import METRICS
 from runner.spec import RungSpec, Spec, is_text
@@ -65,7 +66,8 @@ def parse(program: str, argv: Sequence[str]) -> argparse.Namespace:
 
 def _refuse_with_cluster(options: argparse.Namespace) -> None:
     """What is of this machine alone has no meaning on others."""
-    usual: dict[str, object] = {"ffmpeg": None, "redfish": None}
+    usual: dict[str, object] = {"ffmpeg": None}
+    usual |= {file.option: None for file in METER_FILES if file.of_one_machine}
     usual |= {"sysfs": "/sys", "procfs": "/proc", "keep_outputs": False, "dry_run": False}
     given = [
         f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(options, name) != value
@@ -239,12 +241,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         default="cpu",
         help="the machine's joules where they are known twice: cpu (packages and dram) or system (psys)",
     )
-    meter.add_argument(
-        "--sensors", type=Path, metavar="FILE", help="rules for hwmon sensors: driver, label, domain"
-    )
-    meter.add_argument(
-        "--redfish", type=Path, metavar="FILE", help="the machine's meter over the network (docs/energy.md)"
-    )
+    for file in METER_FILES:
+        meter.add_argument(file.flag, type=Path, metavar="FILE", help=f"{file.help} (docs/energy.md)")
     meter.add_argument("--sysfs", default="/sys", metavar="DIR", help="root of sysfs (/sys)")
     meter.add_argument("--procfs", default="/proc", metavar="DIR", help="root of procfs (/proc)")
 

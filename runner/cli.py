@@ -14,8 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from advisor.common.exit import guarded
-from advisor.energy.hwmon import read_sensor_rules
-from advisor.energy.redfish import read_redfish_config
+from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
 from advisor.quality.settings import QualitySettings, check_settings
@@ -154,9 +153,7 @@ def _dry_run(
 ) -> int:
     """The commands that would run, and how long that takes at most."""
     folder = output_dir / "test_results_DATE_outputs"
-    total = 0.0
     for job in jobs:
-        total += job.duration_seconds + settings.stabilization_seconds + settings.cooldown_seconds
         print(f"# {job.name}" + (f" (repeat {job.repeat})" if job.repeat > 1 else ""))  # noqa: T201
         if not job.streams:
             print(f"# idle for {job.duration_seconds:g} s")  # noqa: T201
@@ -166,10 +163,20 @@ def _dry_run(
         ):
             for arguments in filter(None, (command.first_pass, command.arguments)):
                 print(shlex.join(arguments))  # noqa: T201
-    bounded = all(job.media_seconds is None for job in jobs)
-    length = f"about {total:.0f} s" if bounded else "as long as the encodes of fixed length take"
-    print(f"# {len(jobs)} scenarios, {length}")  # noqa: T201
+    print(f"# {_amount(jobs, settings)}")  # noqa: T201
     return 0
+
+
+def _amount(jobs: Sequence[Job], settings: RunSettings) -> str:
+    """How many scenarios run, and for how long where a clock ends them all."""
+    count = "1 scenario" if len(jobs) == 1 else f"{len(jobs)} scenarios"
+    if any(job.media_seconds is not None for job in jobs):
+        return f"{count}, as long as the encodes of fixed length take"
+    pauses = len(jobs) * (settings.stabilization_seconds + settings.cooldown_seconds)
+    seconds = sum(job.duration_seconds for job in jobs) + pauses
+    return (
+        f"{count}, about {seconds:.0f} s" if seconds < 120 else f"{count}, about {seconds / 60:.0f} minutes"
+    )
 
 
 def _measure(
@@ -204,6 +211,9 @@ def _measure(
             here = host(options.procfs, options.sysfs)
             jobs = remaining(jobs, former, here, path, ffmpeg=settings.ffmpeg, sources=sources)
             sys.stderr.write(f"{program}: {path}: {total - len(jobs)} finished before, {len(jobs)} to run\n")
+        if not options.quiet and options.media_duration is None:
+            scores = ", then the scores" if options.compute_quality else ""
+            sys.stderr.write(f"{program}: {_amount(jobs, settings)}{scores}\n")
         with Display([job.duration_seconds for job in jobs], quiet=options.quiet) as display:
             with open_session(path, settings, energy, stop, display) as session:
                 if former is not None:
@@ -235,8 +245,7 @@ def _energy_sources(options: argparse.Namespace) -> EnergySources:
     return EnergySources(
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
-        sensor_rules=() if options.sensors is None else read_sensor_rules(options.sensors),
-        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
+        meters=read_meter_files(vars(options)),
         host_rule=options.host_energy,
         models_dir=options.models_dir,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.video.encoders import Encoder
 from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, Rung
 from runner.source import LAVFI, Source
@@ -24,7 +25,6 @@ TICKS_PER_SECOND = 90_000
 """Of the times that encoders are given: all usual frame rates are whole numbers of these."""
 _LONGEST_STEP_RATIO = 1.5
 """Of the longest time between two frames of an input: a longer one lies where it begins again."""
-_PARAMETER_LISTS = ("-x264-params", "-x265-params", "-svtav1-params", "-aom-params", "-vvenc-params")
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -182,29 +182,31 @@ def _chain(job: Job, rung: Rung) -> list[str]:
 
 def _video_arguments(job: Job, target: Target) -> list[str]:
     encoder = job.table
-    arguments = ["-c:v", encoder.name, *_filled(encoder.preset, job.preset or "")]
-    arguments += encoder.live if job.realtime else encoder.offline
-    arguments += encoder.fixed
+    options = _filled(encoder.preset, job.preset or "")
+    options += encoder.live if job.realtime else encoder.offline
+    options += encoder.fixed
     if target.rung.bitrate is not None:
-        arguments += _filled(encoder.bitrate, target.rung.bitrate)
+        options += _filled(encoder.bitrate, target.rung.bitrate)
     if target.rung.crf is not None:
-        arguments += _filled(encoder.constant_quality, f"{target.rung.crf:g}")
+        options += _filled(encoder.constant_quality, f"{target.rung.crf:g}")
     if job.threads is not None:
-        arguments += _filled(encoder.threads, str(job.threads))
+        options += _filled(encoder.threads, str(job.threads))
     for name, value in job.encoder_options:
-        _add_option(arguments, f"-{name}", value)
-    arguments += ["-fps_mode:v", "vfr"]
+        option = f"-{name}"
+        options += [option if option == encoder.parameters else f"{option}:v", value]
+    arguments = ["-c:v", encoder.name, *_with_one_list(options, encoder), "-fps_mode:v", "vfr"]
     if job.fps is None and not encoder.constant_rate_only:
         arguments += ["-enc_time_base:v", f"1:{TICKS_PER_SECOND}"]
     return arguments
 
 
-def _add_option(arguments: list[str], option: str, value: str) -> None:
-    """Add an option of the encoder; to one of its own lists that is there already, what is not in it."""
-    if option in _PARAMETER_LISTS and option in arguments:
-        arguments[arguments.index(option) + 1] += f":{value}"
-    else:
-        arguments += [f"{option}:v", value] if option not in _PARAMETER_LISTS else [option, value]
+def _with_one_list(options: Sequence[str], encoder: Encoder) -> list[str]:
+    """The options, with the library's parameters in one list: of several ffmpeg heeds the last."""
+    values: dict[str, str] = {}
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        before = values.get(option) if option == encoder.parameters else None
+        values[option] = value if before is None else f"{before}{encoder.parameter_separator}{value}"
+    return [word for pair in values.items() for word in pair]
 
 
 def _audio_arguments(job: Job) -> list[str]:

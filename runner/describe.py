@@ -49,6 +49,7 @@ def scenario_record(job: Job, planned: Sequence[Command], source: Source | None)
         audio=job.audio,
         audio_bitrate=job.audio_bitrate,
         hardware_decoding=job.hardware_decoding,
+        realtime=job.realtime,
         input=None if source is None else source.media,
         command=list(planned[0].arguments),
     )

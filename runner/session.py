@@ -8,14 +8,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import GpuMeter, open_gpus
-from advisor.energy.hwmon import SensorRule
 from advisor.energy.meter import Meter, open_meter
-from advisor.energy.redfish import RedfishConfig
+from advisor.energy.meter_files import OperatorMeters
 from advisor.energy.source import HostRule
 from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
@@ -38,8 +37,7 @@ class EnergySources(Struct, frozen=True, kw_only=True):
     idle_watts: float | None = None
     max_watts: float | None = None
     """With ``idle_watts`` the ends of the estimate's curve."""
-    sensor_rules: tuple[SensorRule, ...] = ()
-    redfish: RedfishConfig | None = None
+    meters: OperatorMeters = OperatorMeters()
     host_rule: HostRule = "cpu"
     models_dir: Path | None = None
     """Where the machine's calibration lies; None for none."""
@@ -61,8 +59,7 @@ def open_session(
         procfs=settings.procfs,
         idle_watts=energy.idle_watts,
         max_watts=energy.max_watts,
-        sensor_rules=energy.sensor_rules,
-        redfish=energy.redfish,
+        **structs.asdict(energy.meters),
         host_rule=energy.host_rule,
     )
     # a calibration is of packages and dram
@@ -71,7 +68,7 @@ def open_session(
         calibration = load_calibration(energy.models_dir, hardware_id, source="powercap")
         if calibration is not None:
             settings = replace(settings, calibrated_idle_watts=calibration.idle.mean_watts)
-    with open_gpus(settings.sysfs, energy.sensor_rules) as gpus, meter:
+    with open_gpus(settings.sysfs, energy.meters.sensor_rules) as gpus, meter:
         yield Session(path, settings, meter, gpus, stop, display)
 
 

@@ -31,6 +31,9 @@ for query in dashboard_queries():
     BOARD_METRICS.setdefault(query.place.partition(":")[0], set()).update(metric_names(query.expr))
 
 
+KUBERNETES = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes" / "base").glob("*.yaml"))
+
+
 def page(name: str) -> str:
     return (ROOT / name).read_text()
 
@@ -38,6 +41,7 @@ def page(name: str) -> str:
 def missing(name: str, entry: ExporterEntry) -> Iterator[str]:
     """What an exporter of the table still lacks, each with the place where it belongs."""
     yield from _missing_in_the_stack(name, entry)
+    yield from _missing_in_the_images(name, entry)
     yield from _missing_alerts(name, entry)
     for board in entry.dashboards:
         if not any(metric.startswith(entry.prefixes) for metric in BOARD_METRICS.get(board, ())):
@@ -50,9 +54,28 @@ def missing(name: str, entry: ExporterEntry) -> Iterator[str]:
         yield f"docs/EXPORTER_INTEGRATION.md: a section '## {name}'"
     if f"| {entry.port} | `{name}` |" not in page("README.md"):
         yield f"README.md: a row '| {entry.port} | `{name}` |' in the table of ports"
-    variable = f"{name.upper()}_PORT={entry.port}"
-    if variable not in page(".env.example").splitlines():
-        yield f".env.example: {variable}"
+    variable = f"{name.upper()}_PORT"
+    if f"{variable}={entry.port}" not in page(".env.example").splitlines():
+        yield f".env.example: {variable}={entry.port}"
+    if f"`{variable}`" not in page("docs/configuration.md"):
+        yield f"docs/configuration.md: the variable `{variable}`"
+    if not (ROOT / "tests" / "exporters" / "golden" / f"{name}.prom").is_file():
+        yield f"tests/exporters/test_{name}.py: a golden page {name}.prom"
+
+
+def _missing_in_the_images(name: str, entry: ExporterEntry) -> Iterator[str]:
+    """What builds, releases and deploys it."""
+    dockerfile = SERVICES.get(name, {}).get("build", {}).get("dockerfile", "Dockerfile.exporter")
+    if f"EXPOSE {entry.port}\n" not in page(dockerfile) or f'["exporters.{name}"]' not in page(dockerfile):
+        yield f'{dockerfile}: an image with EXPOSE {entry.port} and CMD ["exporters.{name}"]'
+    if f"image: {entry.image}," not in page(".github/workflows/release.yml"):
+        yield f".github/workflows/release.yml: the image {entry.image}"
+    if f'"{entry.image}"' not in page("scripts/notices.py"):
+        yield f"scripts/notices.py: the image {entry.image} beside its lock"
+    if f"containerPort: {entry.port}" not in KUBERNETES:
+        yield f"deploy/kubernetes/base: a container {name} on port {entry.port}, a Service, a ServiceMonitor"
+    if not re.search(rf"^\| `{name}` \| [\d.]+ \|", page("docs/deployment.md"), re.MULTILINE):
+        yield f"docs/deployment.md: the exposure of wattframe@{name} (systemd-analyze security)"
 
 
 def _missing_in_the_stack(name: str, entry: ExporterEntry) -> Iterator[str]:
@@ -84,11 +107,16 @@ def _missing_alerts(name: str, entry: ExporterEntry) -> Iterator[str]:
             yield f"prometheus/rules/alerts.yml: an alert {alert} on {' or '.join(entry.prefixes)}..."
         if f"`{alert}`" not in page("docs/alerts.md"):
             yield f"docs/alerts.md: the alert `{alert}`"
+        if f"\n## {alert}\n" not in page("docs/runbooks.md"):
+            yield f"docs/runbooks.md: a section '## {alert}'"
+        if f"alertname: {alert}\n" not in page("prometheus/tests/alerts.yml"):
+            yield f"prometheus/tests/alerts.yml: a test in which {alert} fires and stops"
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_an_exporter_lacks_nothing(name: str) -> None:
-    assert list(missing(name, EXPORTERS[name])) == []
+    lacking = list(missing(name, EXPORTERS[name]))
+    assert not lacking, "\n".join(["", *lacking])
 
 
 def test_what_a_new_exporter_lacks_is_named_with_its_place() -> None:
@@ -112,6 +140,9 @@ def test_what_a_new_exporter_lacks_is_named_with_its_place() -> None:
             "exporters/catalogue.py",
         ),
         *("grafana/boards/water.py", "docs/EXPORTER_INTEGRATION.md", "README.md", ".env.example"),
+        *("docs/configuration.md", "docs/deployment.md", "tests/exporters/test_water.py"),
+        *("Dockerfile.exporter", ".github/workflows/release.yml", "scripts/notices.py"),
+        "deploy/kubernetes/base",
     }
     assert "prometheus/rules/alerts.yml: ExporterDown does not watch the job water" in asked
     assert "exporters/catalogue.py: water has no alert on what it publishes" in asked

@@ -25,75 +25,71 @@ if TYPE_CHECKING:
 _OWN = ("wattframe", "advisor", "runner", "exporters", "farm")
 
 
-class Command(Struct, frozen=True):
+class Entry(Struct, frozen=True):
     """What the lists say of one command, and a call that works after a first run."""
 
     summary: str
     example: str
 
 
-COMMANDS: dict[str, Command] = {
-    "demo": Command("Every part once, on the sample clip.", "wattframe demo --duration 8"),
-    "up": Command(
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry("Every part once, on the sample clip.", "wattframe demo --duration 8"),
+    "up": Entry(
         "Serve the five exporters here, and Prometheus where there is one.",
         "wattframe up --results-dir test_results --region eu-west-1",
     ),
-    "test": Command(
+    "test": Entry(
         "Run real ffmpeg scenarios and measure them.",
         "wattframe test batch scenarios/codecs.yaml --compute-quality",
     ),
-    "tune": Command(
+    "tune": Entry(
         "The best configuration for a video of yours, in minutes.",
         "wattframe tune samples/bigbuckbunny.mp4 --min-vmaf 90 --budget 2m",
     ),
-    "quality": Command(
+    "quality": Entry(
         "VMAF, PSNR and SSIM of encodes against their reference.",
         "wattframe quality original.mp4 small.mp4 smaller.mp4 --json",
     ),
-    "cost": Command(
+    "cost": Entry(
         "Cost and carbon of measured scenarios, by region.",
         "wattframe cost test_results --region eu-north-1 --region us-east-1",
     ),
-    "tco": Command(
+    "tco": Entry(
         "Total cost of ownership and break-even points.",
         "wattframe tco --purchase-price 8000 --mean-watts 300 --cloud-cost-per-hour 1",
     ),
-    "forecast": Command(
+    "forecast": Entry(
         "Monthly cost and carbon of a planned load.",
         "wattframe forecast test_results --streams 20 --hours 400 --budget-month 500",
     ),
-    "when": Command(
+    "when": Entry(
         "The cheapest and the cleanest hours for a job.",
         "wattframe when --hours 3 --tariff prices.csv --mean-watts 250",
     ),
-    "regions": Command("Regions with their prices and carbon intensities.", "wattframe regions sweden"),
-    "retrain": Command(
+    "regions": Entry("Regions with their prices and carbon intensities.", "wattframe regions sweden"),
+    "retrain": Entry(
         "Enrich results from Prometheus, fit models, validate, promote.",
         "wattframe retrain --results-dir test_results --models-dir models",
     ),
-    "predict": Command(
+    "predict": Entry(
         "Power and energy of scenarios, with intervals.",
         "wattframe predict --matrix scenarios/presets.yaml --input film.mp4",
     ),
-    "recommend": Command(
+    "recommend": Entry(
         "Which configuration to use, and why.",
         "wattframe recommend test_results --objective energy --min-vmaf 85",
     ),
-    "report": Command(
+    "report": Entry(
         "One self-contained HTML file of the results.",
         "wattframe report test_results --region eu-west-1 -o report.html",
     ),
-    "export": Command(
-        "Results as a table: CSV or Parquet.", "wattframe export test_results --csv results.csv"
-    ),
-    "worker": Command(
+    "export": Entry("Results as a table: CSV or Parquet.", "wattframe export test_results --csv results.csv"),
+    "worker": Entry(
         "Lend this machine to a Dask cluster.", "wattframe worker tcp://127.0.0.1:8786 --name attic"
     ),
-    "calibrate": Command(
-        "Measure this machine's idle power.", "wattframe calibrate --seconds 60 --full-load"
-    ),
-    "doctor": Command("What this machine can measure, and how to make it better.", "wattframe doctor --json"),
-    "completion": Command(
+    "calibrate": Entry("Measure this machine's idle power.", "wattframe calibrate --seconds 60 --full-load"),
+    "doctor": Entry("What this machine can measure, and how to make it better.", "wattframe doctor --json"),
+    "completion": Entry(
         "Completion of commands and options for a shell.",
         "source <(wattframe completion bash)",
     ),

@@ -243,18 +243,22 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
         encode_speed_ratio=s.encode.speed if s.encode else None,
         mean_power_watts=derived.mean_watts(s),
         currency=cost.currency,
-        family=_family(s),
+        family=family_of(s),
         validity=tuple(s.validity),
     )
 
 
-def _family(s: Scenario) -> str:
+def family_of(s: Scenario) -> str:
     """All that was asked for but the bitrate or the quality, in words."""
     sizes = "+".join(dict.fromkeys(o.resolution for o in s.outputs if o.resolution)) or s.resolution
+    rate = None if s.fps is None else f"{s.fps:.6g} fps"
     streams = s.streams if s.streams != 1 else None
-    asked = {"threads": s.threads, "streams": streams, "passes": s.passes, "filters": s.filters}
-    settings = (f"{name}={value}" for name, value in (asked | s.encoder_options).items() if value is not None)
-    return " ".join(filter(None, (s.encoder, s.preset, sizes, s.pixel_format, *settings)))
+    asked = derived.asked_besides(s)
+    pixel_format = asked.pop("pix_fmt", None)
+    sound = {"audio": s.audio, "audio_bitrate": s.audio_bitrate}
+    settings = {"threads": s.threads, "streams": streams, **asked, **sound}
+    options = (f"{name}={value}" for name, value in settings.items() if value is not None)
+    return " ".join(filter(None, (s.encoder, s.preset, sizes, rate, pixel_format, *options)))
 
 
 def _lowest_p5(s: Scenario) -> float | None:

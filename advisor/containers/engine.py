@@ -80,12 +80,12 @@ def engine_address(
         )
     if cert_path is not None and host.startswith("tcp://"):
         key = Path(cert_path, "key.pem")
-        own = ("cert.pem", "key.pem") if key.exists() or Path(cert_path, "cert.pem").exists() else ()
-        for name in ("ca.pem", *own):
+        pair = ("cert.pem", "key.pem") if key.exists() or Path(cert_path, "cert.pem").exists() else ()
+        for name in ("ca.pem", *pair):
             if not Path(cert_path, name).is_file():
                 raise InputError("no such file (DOCKER_CERT_PATH)", subject=Path(cert_path, name))
         # the library would ask the terminal for a passphrase, and wait
-        if own and b"ENCRYPTED" in read_input(key):
+        if pair and b"ENCRYPTED" in read_input(key):
             raise InputError("expected a key without a passphrase: nobody is there to type it", subject=key)
     return EngineAddress(host, tls_verify, cert_path)
 

@@ -94,7 +94,7 @@ class GroupCgroups(Cgroups):
 
     def find(self, groups: Groups, pods: Mapping[str, Pod]) -> dict[str, Container]:
         """What there is now of ``groups``, by id; ``pods`` by uid have names."""
-        found: dict[str, Container] = {}
+        by_id: dict[str, Container] = {}
         places: dict[str, tuple[str, tuple[str, bool]]] = {}
         counted: set[str] = set()
         hierarchies = self._hierarchies()
@@ -105,9 +105,9 @@ class GroupCgroups(Cgroups):
                 # a group of both hierarchies, or inside one that counts already, is counted once
                 if counted.isdisjoint((path, *map(str, PurePosixPath(path).parents))):
                     counted.add(path)
-                    found[group.id], places[group.id] = group, (path, place)
+                    by_id[group.id], places[group.id] = group, (path, place)
         self._places = places
-        return found
+        return by_id
 
     def locate(self, container_id: str, pid: int | None = None) -> Location | None:
         """Where the files of a group are that was found."""

@@ -172,8 +172,8 @@ class _Statistics(Struct, frozen=True):
 def from_info(item: Any, api_version: str) -> EngineInfo:
     """``/info``."""
     info = msgspec.convert(item, _Info)
-    told = None if info.system_time is None else _unix_seconds(info.system_time)
-    return EngineInfo(info.server_version, api_version, time.time() if told is None else told)
+    moment = None if info.system_time is None else _unix_seconds(info.system_time)
+    return EngineInfo(info.server_version, api_version, time.time() if moment is None else moment)
 
 
 def from_list(item: Any) -> Container:

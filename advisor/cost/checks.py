@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from advisor.common import checked as checking
+from advisor.cost.currencies import Rates
 from advisor.errors import PricingError
-
-if TYPE_CHECKING:
-    from advisor.cost.exchange_rates import Rates
 
 # No quantity is larger and no divisor smaller: products of several stay finite and do not vanish.
 Number = Annotated[float, Meta(ge=-1e60, le=1e60)]
@@ -82,21 +79,6 @@ def require_number(value: object, kind: Any = Quantity, *, field: str, subject: 
     """
     number: float = checking.checked(value, kind, field=field, subject=subject, error=PricingError)
     return number
-
-
-def currency_code(value: object, *, subject: object = None, field: str = "currency") -> str:
-    """An ISO 4217 code: three capital letters.
-
-    >>> currency_code("eur")
-    'EUR'
-    """
-    if isinstance(value, str) and re.fullmatch("[A-Za-z]{3}", value):
-        return value.upper()
-    raise PricingError(
-        f"expected a currency code of three letters such as USD, found {value!r}",
-        subject=subject,
-        field=field,
-    )
 
 
 def gather(*steps: Callable[[], T]) -> list[T]:

@@ -9,43 +9,11 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from advisor.cost.checks import Positive, currency_code
+from advisor.cost.checks import Positive
+from advisor.cost.currencies import Rates, currency_code
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.tariffs.schedule import SourcedSchedule, scaled
 from advisor.errors import PricingError
-
-
-class Rates(Struct, frozen=True):
-    """Units of each currency for one unit of ``base``, on one day."""
-
-    base: str
-    date: datetime.date
-    per_base: dict[str, float]
-    source: str = ""
-
-    def factor(self, given: str, wanted: str) -> float:
-        """What an amount in ``given`` is multiplied by to be in ``wanted``.
-
-        >>> rates = Rates("EUR", datetime.date(2026, 1, 2), {"USD": 1.25})
-        >>> rates.factor("USD", "EUR"), rates.factor("EUR", "USD"), rates.factor("GBP", "GBP")
-        (0.8, 1.25, 1.0)
-        """
-        return 1.0 if given == wanted else self._units(wanted) / self._units(given)
-
-    def _units(self, code: str) -> float:
-        if code == self.base:
-            return 1.0
-        if code not in self.per_base:
-            listed = ", ".join(sorted({self.base, *self.per_base}))
-            raise PricingError(
-                f"expected a rate for {code}, found {listed}", subject=self.source or None, field="rates"
-            )
-        return self.per_base[code]
-
-    def age_seconds(self, now: float) -> float:
-        """Seconds since the rates' day began (UTC)."""
-        begin = datetime.datetime.combine(self.date, datetime.time(), datetime.UTC)
-        return now - begin.timestamp()
 
 
 class _RatesFile(Struct, frozen=True, forbid_unknown_fields=True):

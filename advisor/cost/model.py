@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from advisor.cost import ownership
 from advisor.cost.carbon import Embodied
 from advisor.cost.checks import Checker, Threads, gather, require_number
-from advisor.cost.exchange_rates import Rates, read_rates
+from advisor.cost.currencies import Rates
+from advisor.cost.exchange_rates import read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.planning import planning_prices
@@ -36,12 +37,13 @@ from advisor.cost.price_inputs import (
 )
 from advisor.cost.regions.pricing import RegionalPricing
 from advisor.cost.regions.table import Region
+from advisor.cost.run_cost import with_rung_costs
 from advisor.cost.scenario_cost import ScenarioCost, price_scenario
 from advisor.cost.tariffs.schedule import Schedule, SourcedSchedule, flat_value
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import PricingError
-from advisor.results import Scenario, as_scenario, derived
+from advisor.results import Run, Scenario, as_scenario, derived
 
 ScenarioLike = Scenario | Mapping[str, Any]
 
@@ -250,6 +252,15 @@ class CostModel:
             planned_co2_per_stream_hour_kg=plan.co2_per_stream_hour_kg,
             missing=list(dict.fromkeys([*cost.missing, *plan.missing])),
         )
+
+    def price_run(
+        self, run: Run, *, viewers: float | None = None, scenarios: Sequence[Scenario] | None = None
+    ) -> list[ScenarioCost]:
+        """Price ``scenarios``; else those that stand for the run (`advisor.results.derived.published`)."""
+        chosen = derived.published(run) if scenarios is None else scenarios
+        threads = run.host.threads if run.host is not None else None
+        priced = [self.price(s, run_id=run.run_id, host_threads=threads, viewers=viewers) for s in chosen]
+        return with_rung_costs(chosen, priced)
 
     def compute_energy_cost(self, scenario: ScenarioLike) -> float | None:
         """Cost of electricity, the building's share (PUE) included: each joule at the price of its moment.

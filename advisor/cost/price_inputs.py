@@ -21,7 +21,8 @@ from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.common.home import expanded
 from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, currency_code, gather
+from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, gather
+from advisor.cost.currencies import currency_code
 from advisor.cost.exchange_rates import converted
 from advisor.cost.regions.pricing import RegionalPricing
 from advisor.cost.regions.table import Region

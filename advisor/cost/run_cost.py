@@ -1,4 +1,4 @@
-"""A whole run priced: its scenarios, and what each rung of a ladder adds."""
+"""What the costs of a run say together: what each rung of a ladder adds, which region is worth a look."""
 
 from __future__ import annotations
 
@@ -8,32 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from advisor.common.front import front
-from advisor.cost.model import CostModel
 from advisor.cost.scenario_cost import ScenarioCost
-from advisor.results import Run, Scenario
-from advisor.results.derived import output_seconds, published, settings_of
+from advisor.results import Scenario
+from advisor.results.derived import output_seconds, settings_of
 
 
-def price_run(
-    run: Run,
-    model: CostModel,
-    *,
-    viewers: float | None = None,
-    scenarios: Sequence[Scenario] | None = None,
-) -> list[ScenarioCost]:
-    """Price the scenarios that stand for the run (see `advisor.results.derived.published`), in its order."""
-    chosen = published(run) if scenarios is None else scenarios
-    threads = run.host.threads if run.host is not None else None
-    priced = [model.price(s, run_id=run.run_id, host_threads=threads, viewers=viewers) for s in chosen]
-    totals = {s.name: p.cost_total for s, p in zip(chosen, priced, strict=True) if not s.validity}
-    out = []
-    for scenario, cost in zip(chosen, priced, strict=True):
-        costs = rung_costs(scenario, chosen, totals)
+def with_rung_costs(scenarios: Sequence[Scenario], priced: Sequence[ScenarioCost]) -> list[ScenarioCost]:
+    """The costs of a run's scenarios, in their order, with what each rung of a ladder adds."""
+    totals = {s.name: p.cost_total for s, p in zip(scenarios, priced, strict=True) if not s.validity}
+    costs = []
+    for scenario, cost in zip(scenarios, priced, strict=True):
+        by_rung = rung_costs(scenario, scenarios, totals)
         shared = None
-        if cost.cost_total is not None and len(costs) == len(rungs(scenario)) > 1:
-            shared = cost.cost_total - sum(costs.values())
-        out.append(replace(cost, cost_by_rung=costs, cost_shared_by_rungs=shared) if costs else cost)
-    return out
+        if cost.cost_total is not None and len(by_rung) == len(rungs(scenario)) > 1:
+            shared = cost.cost_total - sum(by_rung.values())
+        costs.append(replace(cost, cost_by_rung=by_rung, cost_shared_by_rungs=shared) if by_rung else cost)
+    return costs
 
 
 def rungs(scenario: Scenario) -> frozenset[str]:

@@ -222,8 +222,8 @@ class GpuMeter:
         # NVML knows the GPU of a Tegra and nothing that it draws, which a sensor on its rail tells
         has_rail = any(_pci_address(Path(sensor.device).name) is None for sensor in sensors)
         cards = [card for card in cards if card.tells_energy or not has_rail]
-        known = {card.pci_address for card in cards} - {None}
-        others = (sensor for sensor in sensors if _pci_address(Path(sensor.device).name) not in known)
+        addresses = {card.pci_address for card in cards} - {None}
+        others = (sensor for sensor in sensors if _pci_address(Path(sensor.device).name) not in addresses)
         first = 0 if nvml is None else nvml.nvmlDeviceGetCount()
         self._gpus: list[_Card] = [
             *cards,
@@ -315,6 +315,6 @@ def open_gpus(
     interval_seconds
         Seconds between samples of the thread.
     """
-    known = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
-    sensors = [sensor for sensor in known if sensor.domain == "gpu"]
+    every_sensor = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
+    sensors = [sensor for sensor in every_sensor if sensor.domain == "gpu"]
     return GpuMeter(load_nvml(), sensors=sensors, interval_seconds=interval_seconds)

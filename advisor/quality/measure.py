@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
 from advisor.quality.alignment import doubtful
-from advisor.quality.bounds import bounds
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.graph import Comparison, plan, range_taken, reference_track
 from advisor.quality.logs import complaints, read_logs, size_changes
@@ -29,6 +28,7 @@ from advisor.quality.passes import FrameProgress, OutputState, Work, ffmpeg_comm
 from advisor.quality.pictures import are_limited
 from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
+from advisor.quality.process_limits import process_limits
 from advisor.quality.registration import areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
@@ -109,8 +109,8 @@ def measure_all(
         except WattframeError as exc:
             outcomes[place] = exc
     for group in _groups(outputs, source):
-        within = bounds(source, [outputs[place].media for place in group], work.threads)
-        measured = _measured(replace(work, bounds=within), source, {place: outputs[place] for place in group})
+        within = process_limits(source, [outputs[place].media for place in group], work.threads)
+        measured = _measured(replace(work, limits=within), source, {place: outputs[place] for place in group})
         for place, outcome in measured.items():
             outcomes[place] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
@@ -268,7 +268,7 @@ def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
         for n in range(len(crops)):
             command += ["-map", f"[area{n}]", "-f", "null", "-"]
         inputs = source.path, output.media.path
-        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=inputs, bounds=work.bounds)
+        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=inputs, limits=work.limits)
         return _cropped(output, source, work.settings, best_of(folder, crops))
 
 

@@ -92,9 +92,9 @@ def job_of(
     distorted = _located(output.path, folder, [folder, *roots], roots)
     reference = _located(source.path, folder, roots, roots)
     shared, _ = shared_filters(scenario.filters)
-    own = msgspec.structs.replace(settings, reference_loops=source.loops or 0, reference_filter=shared)
+    of_pair = msgspec.structs.replace(settings, reference_loops=source.loops or 0, reference_filter=shared)
     try:
-        return stamped(reference, distorted, own)
+        return stamped(reference, distorted, of_pair)
     except OSError as exc:
         raise Unscorable("missing", f"{exc.filename}: {exc.strerror}") from exc
 
@@ -221,12 +221,12 @@ def _below(root: Path, path: Path) -> str:
 
 def _own(line: _Line, folder: Path, settings: QualitySettings) -> OwnPair:
     """The pair of one entry; InputError when its settings cannot be."""
-    own = msgspec.structs.replace(
+    of_pair = msgspec.structs.replace(
         settings,
         model=line.model or settings.model,
         codec_comparison=line.codec_comparison or settings.codec_comparison,
         reference_start=line.reference_start,
         reference_loops=line.reference_loops,
     )
-    check_settings(own)
-    return OwnPair(line.name or line.distorted, folder / line.reference, folder / line.distorted, own)
+    check_settings(of_pair)
+    return OwnPair(line.name or line.distorted, folder / line.reference, folder / line.distorted, of_pair)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from advisor.quality.bounds import Bounds
 from advisor.quality.graph import CHROMA_LOCATION, Comparison, filter_graph, reference_track
 from advisor.quality.probe import Media
 from advisor.quality.process import run_ffmpeg
+from advisor.quality.process_limits import ProcessLimits
 from advisor.quality.settings import QualitySettings
 from advisor.video.ffmpeg import FILES_ONLY, precedes_8
 
@@ -30,7 +30,7 @@ class Work(Struct, frozen=True):
     threads: int
     nice: int
     progress: FrameProgress | None
-    bounds: Bounds | None = None
+    limits: ProcessLimits | None = None
 
 
 class OutputState(Struct, frozen=True, eq=False):
@@ -96,8 +96,8 @@ def run_pass(
     MediaError, FfmpegError
         As `run_ffmpeg`.
     """
-    settings, bounds = work.settings, work.bounds
-    threads = work.threads if bounds is None else bounds.threads
+    settings, limits = work.settings, work.limits
+    threads = work.threads if limits is None else limits.threads
     comparisons = [output.comparison for output in outputs]
     last = max(int(c.pairing.partners[-1]) for c in comparisons)
     margin = _WIDE_SECONDS if any(output.wide for output in outputs) else MARGIN_SECONDS
@@ -122,7 +122,7 @@ def run_pass(
         nice=work.nice,
         inputs=(source.path, *(output.media.path for output in outputs)),
         progress=None if progress is None else partial(_told, progress, total),
-        bounds=work.bounds,
+        limits=work.limits,
     )
 
 
@@ -144,7 +144,7 @@ def ffmpeg_command(
     loops = ["-stream_loop", str(settings.reference_loops)] if settings.reference_loops else []
     command = [work.ffmpeg, *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info")]
     # decoders keep a picture for each thread too
-    fewer = ["-threads", str(work.bounds.threads)] if work.bounds and work.bounds.reduced else []
+    fewer = ["-threads", str(work.limits.threads)] if work.limits and work.limits.reduced else []
     of_source, of_output = (cut.options for cut in cuts) if cuts else ([], [])
     command += ["-progress", "pipe:1", *(["-copyts"] if cuts else [])]
     command += _input(source, *fewer, *start, *loops, *of_source)

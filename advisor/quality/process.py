@@ -14,7 +14,7 @@ from pathlib import Path
 
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, MediaError, WattframeError
-from advisor.quality.bounds import Bounds
+from advisor.quality.process_limits import ProcessLimits
 
 _LOG = "ffmpeg.txt"
 _MOST_LINES = 5000
@@ -31,7 +31,7 @@ def run_ffmpeg(
     inputs: Sequence[str],
     nice: int = 0,
     progress: Callable[[int], object] | None = None,
-    bounds: Bounds | None = None,
+    limits: ProcessLimits | None = None,
 ) -> str:
     """Run ``command`` in ``folder`` and return what it log on stderr.
 
@@ -45,7 +45,7 @@ def run_ffmpeg(
         Added to the process's niceness.
     progress
         Called with the number of frames done.
-    bounds
+    limits
         Memory and time that it may take.
 
     Raises
@@ -70,14 +70,14 @@ def run_ffmpeg(
             )
         except OSError as exc:
             raise FfmpegError(f"{command[0]}: cannot be run: {exc.strerror}") from exc
-        with process, _bounded(process, bounds) as late:
+        with process, _bounded(process, limits) as late:
             try:
                 _watch(process, nice, progress)
             except BaseException:
                 process.kill()
                 raise
-    if bounds is not None and late.is_set():
-        raise FfmpegError(f"ffmpeg was ended: it took longer than {bounds.seconds:.0f} s")
+    if limits is not None and late.is_set():
+        raise FfmpegError(f"ffmpeg was ended: it took longer than {limits.seconds:.0f} s")
     text = _messages(log)
     if process.returncode:
         raise _failure(process.returncode, text, inputs)
@@ -85,19 +85,19 @@ def run_ffmpeg(
 
 
 @contextlib.contextmanager
-def _bounded(process: subprocess.Popen[str], bounds: Bounds | None) -> Iterator[threading.Event]:
-    """Hold the process to its bounds; the event says that its time was over."""
+def _bounded(process: subprocess.Popen[str], limits: ProcessLimits | None) -> Iterator[threading.Event]:
+    """Hold the process to its limits; the event says that its time was over."""
     late = threading.Event()
 
     def end() -> None:
         late.set()
         process.kill()
 
-    timer = threading.Timer(bounds.seconds if bounds is not None else 0.0, end)
+    timer = threading.Timer(limits.seconds if limits is not None else 0.0, end)
     timer.daemon = True
-    if bounds is not None:
+    if limits is not None:
         with contextlib.suppress(ProcessLookupError):  # has ended already
-            resource.prlimit(process.pid, resource.RLIMIT_DATA, (bounds.memory_bytes, bounds.memory_bytes))
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
         timer.start()
     try:
         yield late

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from advisor.results import Host, Output, Run, Scenario
 from advisor.results.derived import (
+    asked_besides,
     bitrates_kbps,
     energy,
     mean_watts,
@@ -94,14 +95,7 @@ def case(scenario: Scenario, run: Run) -> Case:
 
 def _encoder(scenario: Scenario) -> str:
     """The encoder and what was asked beside its preset and quality: nothing tells what an option costs."""
-    asked = {
-        "pix_fmt": None if scenario.pixel_format == "yuv420p" else scenario.pixel_format,
-        "passes": scenario.passes,
-        "filters": scenario.filters,
-        "hwaccel": scenario.hardware_decoding,
-        **scenario.encoder_options,
-    }
-    options = (f"{name}={value}" for name, value in asked.items() if value not in (None, 1))
+    options = (f"{name}={value}" for name, value in asked_besides(scenario).items())
     return " ".join((scenario.encoder or "unknown", *options))
 
 

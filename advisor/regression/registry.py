@@ -105,8 +105,8 @@ def versions(models_dir: str | os.PathLike[str], hardware_id: str) -> list[str]:
     home = _home(models_dir, hardware_id)
     if not home.is_dir():
         return []
-    found = (p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / MANIFEST_FILE).is_file())
-    return sorted(found, key=int)
+    names = (p.name for p in home.iterdir() if _VERSION.match(p.name) and (p / MANIFEST_FILE).is_file())
+    return sorted(names, key=int)
 
 
 @contextlib.contextmanager
@@ -141,8 +141,8 @@ def save(models_dir: str | os.PathLike[str], trained: TrainedModel, manifest: Ma
     home = _home(models_dir, manifest.hardware_id)
     data = dumps(trained)
     with _locked(home):
-        known = [int(v) for v in versions(models_dir, manifest.hardware_id)]
-        version = f"{max(known, default=0) + 1:04d}"
+        numbers = [int(v) for v in versions(models_dir, manifest.hardware_id)]
+        version = f"{max(numbers, default=0) + 1:04d}"
         complete = msgspec.structs.replace(
             manifest, version=version, files_sha256={_MODEL_FILE: hashlib.sha256(data).hexdigest()}
         )
@@ -216,9 +216,9 @@ def prune(models_dir: str | os.PathLike[str], hardware_id: str, keep: int) -> li
     """Delete all but the newest ``keep`` versions, never the one in service; returns what was deleted."""
     home = _home(models_dir, hardware_id)
     with _locked(home):
-        known = versions(models_dir, hardware_id)
+        stored = versions(models_dir, hardware_id)
         current = str((home / LATEST).readlink()) if (home / LATEST).is_symlink() else None
-        doomed = [v for v in known[: max(len(known) - keep, 0)] if v != current]
+        doomed = [v for v in stored[: max(len(stored) - keep, 0)] if v != current]
         for version in doomed:
             # first out of sight, so that no reader finds a version that is half gone
             hidden = Path(tempfile.mkdtemp(dir=home, prefix=".new-"))
@@ -241,16 +241,16 @@ def latest_manifest(models_dir: str | os.PathLike[str], hardware_id: str) -> Man
 
 def latest_manifests(models_dir: str | os.PathLike[str]) -> tuple[list[Manifest], list[str]]:
     """The manifests of all models in service, by hardware, and the problems of those that cannot be read."""
-    found: list[Manifest] = []
+    manifests: list[Manifest] = []
     problems: list[str] = []
     root = Path(models_dir)
     for home in sorted(root.iterdir()) if root.is_dir() else []:
         if home.is_dir() and _NAME.match(home.name) and (home / LATEST).is_symlink():
             try:
-                found.append(_read_manifest(home / LATEST))
+                manifests.append(_read_manifest(home / LATEST))
             except ModelError as exc:
                 problems.append(str(exc))
-    return found, problems
+    return manifests, problems
 
 
 def choose_hardware(models_dir: str | os.PathLike[str], hardware_id: str | None) -> str:

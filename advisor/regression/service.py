@@ -136,13 +136,13 @@ def predict_runs(
     """
     from advisor.regression.features import case
 
-    known = [
+    measured_cases = [
         case(s, run)
         for run in (*runs, *measured)
         for s in run.scenarios
         if s.type != "baseline" and not s.validity
     ]
-    known = [c for c in known if "mean_power_watts" in c.targets]
+    measured_cases = [c for c in measured_cases if "mean_power_watts" in c.targets]
     loaded = {} if loaded is None else loaded
     homes = [
         hardware_id or registry.choose_hardware(models_dir, run.host.hardware_id if run.host else None)
@@ -155,7 +155,7 @@ def predict_runs(
         trained, _ = loaded[home]
         # all at once, so that advice chooses among all
         cases = [case(s, run) for run, h in zip(runs, homes, strict=True) if h == home for s in run.scenarios]
-        tier = [c for c in known if c.tier == trained.tier]
+        tier = [c for c in measured_cases if c.tier == trained.tier]
         by_home[home] = iter(trained.predict(cases, tier, confidence=confidence))
     pairs = [(s, next(by_home[h])) for run, h in zip(runs, homes, strict=True) for s in run.scenarios]
     return [_nothing(p) if s.type == "baseline" else p for s, p in pairs]

@@ -462,6 +462,13 @@ def _representative(group: Sequence[Scenario]) -> Scenario:
     return candidates[joules[(len(joules) - 1) // 2][1]] if joules else candidates[0]
 
 
+def is_realtime(scenario: Scenario) -> bool | None:
+    """Whether it was a live encode; files of earlier versions have that in the command alone."""
+    if scenario.realtime is not None or scenario.command is None:
+        return scenario.realtime
+    return "-re" in scenario.command
+
+
 _SETTINGS = (
     *("type", "bitrate", "crf", "resolution", "fps"),
     *("encoder", "encoder_type", "preset", "threads", "viewers", "filters", "pixel_format", "passes"),
@@ -474,11 +481,25 @@ def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[objec
     source = scenario.input
     settings = {
         **{name: getattr(scenario, name) for name in _SETTINGS},
+        "realtime": is_realtime(scenario) or False,
         "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
         "input": (source.name or source.path) if source else None,
     }
     return tuple(value for name, value in settings.items() if name not in but)
+
+
+def asked_besides(scenario: Scenario) -> dict[str, str]:
+    """What was asked besides encoder, preset, quality and size, by ffmpeg's names; without what is usual."""
+    asked = {
+        "pix_fmt": None if scenario.pixel_format == "yuv420p" else scenario.pixel_format,
+        "passes": None if scenario.passes in (None, 1) else str(scenario.passes),
+        "filters": scenario.filters,
+        "hwaccel": scenario.hardware_decoding,
+        "realtime": "yes" if is_realtime(scenario) else None,
+        **scenario.encoder_options,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def power_spread(watts: Sequence[float]) -> dict[str, float | None]:

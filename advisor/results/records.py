@@ -205,6 +205,8 @@ class Scenario(_Record, frozen=True, kw_only=True):
     audio_bitrate: Label | None = None
     hardware_decoding: Label | None = None
     """ffmpeg's ``-hwaccel``."""
+    realtime: bool | None = None
+    """Whether the input was read at its own frame rate, as a live encode does."""
     repeat: Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE)] = 1
     duration: NonNegative | None = None
     """Measured wall seconds of the window."""

@@ -58,6 +58,9 @@ class Encoder(Struct, frozen=True, kw_only=True):
     quality_range: tuple[float, float] = (0, 51)
     """The scale of ``crf`` for this encoder, best first."""
     threads: tuple[str, ...] = ("-threads", "{}")
+    parameters: str | None = None
+    """The option that takes its library's own parameters, all in one list: ``key=value:...``."""
+    parameter_separator: str = ":"
     fixed: tuple[str, ...] = ()
     """Always given."""
     offline: tuple[str, ...] = ()
@@ -119,12 +122,20 @@ def _vaapi(name: str, quality_option: str, worst_quality: float) -> Encoder:
 
 
 _TABLE = (
-    Encoder(name="libx264", presets=_X26X, default_preset="medium", even_sides=True, two_pass=True),
+    Encoder(
+        name="libx264",
+        presets=_X26X,
+        default_preset="medium",
+        parameters="-x264-params",
+        even_sides=True,
+        two_pass=True,
+    ),
     Encoder(
         name="libx265",
         presets=_X26X,
         default_preset="medium",
         threads=("-x265-params", "pools={}"),
+        parameters="-x265-params",
         even_sides=True,
         two_pass=True,
     ),
@@ -134,6 +145,7 @@ _TABLE = (
         default_preset="10",
         quality_range=(1, 63),
         threads=("-svtav1-params", "lp={}"),
+        parameters="-svtav1-params",
         two_pass=True,
     ),
     Encoder(
@@ -155,6 +167,7 @@ _TABLE = (
         preset=("-cpu-used", "{}"),
         constant_quality=("-crf", "{}", "-b:v", "0"),
         quality_range=(0, 63),
+        parameters="-aom-params",
         fixed=("-row-mt", "1"),
         offline=("-usage", "good"),
         live=("-usage", "realtime"),
@@ -166,6 +179,7 @@ _TABLE = (
         default_preset="faster",
         constant_quality=("-qp", "{}"),
         quality_range=(0, 63),
+        parameters="-vvenc-params",
         even_sides=True,
         constant_rate_only=True,
         two_pass=True,

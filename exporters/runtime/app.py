@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from exporters.runtime.collector import Exporter
 from exporters.runtime.logs import logger
-from exporters.runtime.scrape import Scraper, Source
+from exporters.runtime.scrape import PageSource, Scraper
 from exporters.runtime.web_config import Web
 
 Header = tuple[bytes, bytes]
@@ -85,8 +85,8 @@ class App:
         names = parse_qs(query.decode("latin-1")).get("collect[]", []) if query else []
         for name in names:
             if name not in self._scraper.names:
-                known = ", ".join(self._scraper.names)
-                return _text(400, f"no collector {name!r}: expected one of {known}\n")
+                listed = ", ".join(self._scraper.names)
+                return _text(400, f"no collector {name!r}: expected one of {listed}\n")
         openmetrics, compress, headers = _format(accept, encoding)
         body = self._scraper.body(openmetrics=openmetrics, compress=compress, only=names or None)
         return _Answer(200, headers, body)
@@ -132,7 +132,7 @@ td,th{{text-align:left;padding:.1rem 1rem .1rem 0}}</style></head>
 """
 
 
-def _landing_page(exporter: Exporter, sources: Iterable[Source]) -> bytes:
+def _landing_page(exporter: Exporter, sources: Iterable[PageSource]) -> bytes:
     """Name, version, links and how each collector did last; everything is escaped."""
     rows = "".join(
         f"<tr><td>{escape(s.name)}</td><td>{_when(s.at)}</td>"

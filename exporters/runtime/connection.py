@@ -36,7 +36,7 @@ class _RefusedError(Exception):
     """More than is taken of one client."""
 
 
-class Connection(HttpToolsProtocol):
+class BoundedConnection(HttpToolsProtocol):
     """Bounds the header, the time of a request, the time for taking an answer, and the number of clients."""
 
     def __init__(self, config: Config, state: ServerState, allowed_sans: Collection[str] = ()) -> None:
@@ -214,7 +214,7 @@ class TlsListener:
         self,
         sock: socket.socket,
         context: ssl.SSLContext,
-        connection: Callable[[], Connection],
+        connection: Callable[[], BoundedConnection],
         state: ServerState,
     ) -> None:
         sock.setblocking(False)

@@ -7,15 +7,49 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from advisor.energy.hwmon import SensorRule, read_sensor_rules
+from msgspec import structs
+
+from advisor.common.home import expanded
 from advisor.energy.meter import Meter, open_meter
-from advisor.energy.redfish import read_redfish_config
+from advisor.energy.meter_files import METER_FILES, read_meter_files
+from exporters.runtime.collector import Option
 from exporters.runtime.logs import logger
+from exporters.runtime.options import choice, existing_file, folder, number
 
 
-def sensor_rules(options: argparse.Namespace) -> tuple[SensorRule, ...]:
-    """The operator's rules for sensors; InputError where their file is wrong."""
-    return () if options.sensors is None else read_sensor_rules(options.sensors)
+def _state_folder(text: str) -> Path | None:
+    """A folder, as systemd names those of ``StateDirectory=`` (the first of several); none for none."""
+    return None if text == "none" else folder(text.split(":")[0])
+
+
+METER_OPTIONS = (
+    Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
+    Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
+    Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
+    Option(
+        "--max-watts",
+        "RAPL_MAX_WATTS",
+        None,
+        number(0, above=True),
+        "full-load end of the estimate's curve, watts",
+    ),
+    Option(
+        "--host-energy",
+        "HOST_ENERGY",
+        "cpu",
+        choice("cpu", "system"),
+        "the machine's joules where they are known twice: cpu (packages and dram) or system (psys)",
+    ),
+    *(Option(file.flag, file.env, None, existing_file, file.help) for file in METER_FILES),
+    Option(
+        "--state-dir",
+        "STATE_DIRECTORY",
+        expanded("~/.local/state/wattframe"),
+        _state_folder,
+        "folder that keeps the counters over a restart; none for counters that begin at 0",
+    ),
+)
+"""Where the machine's energy comes from, for every exporter that needs it."""
 
 
 def meter_opener(options: argparse.Namespace, exporter: str, *, estimate: bool = True) -> Callable[[], Meter]:
@@ -43,8 +77,7 @@ def meter_opener(options: argparse.Namespace, exporter: str, *, estimate: bool =
         idle_watts=options.idle_watts,
         max_watts=options.max_watts,
         estimate=estimate,
-        sensor_rules=sensor_rules(options),
-        redfish=None if options.redfish is None else read_redfish_config(options.redfish),
+        **structs.asdict(read_meter_files(vars(options))),
         host_rule=options.host_energy,
         state=state_path(options, exporter),
         on_unsaved=warn_unsaved,

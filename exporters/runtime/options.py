@@ -117,47 +117,6 @@ def common_options(exporter: Exporter) -> list[Option]:
     ]
 
 
-def _state_folder(text: str) -> Path | None:
-    """A folder, as systemd names those of ``StateDirectory=`` (the first of several); none for none."""
-    return None if text == "none" else folder(text.split(":")[0])
-
-
-METER_OPTIONS = (
-    Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
-    Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
-    Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
-    Option(
-        "--max-watts",
-        "RAPL_MAX_WATTS",
-        None,
-        number(0, above=True),
-        "full-load end of the estimate's curve, watts",
-    ),
-    Option(
-        "--host-energy",
-        "HOST_ENERGY",
-        "cpu",
-        choice("cpu", "system"),
-        "the machine's joules where they are known twice: cpu (packages and dram) or system (psys)",
-    ),
-    Option(
-        "--sensors",
-        "HWMON_SENSORS_FILE",
-        None,
-        existing_file,
-        "rules for hwmon sensors, YAML: driver, label, domain",
-    ),
-    Option("--redfish", "REDFISH_FILE", None, existing_file, "the machine's meter over the network, YAML"),
-    Option(
-        "--state-dir",
-        "STATE_DIRECTORY",
-        expanded("~/.local/state/wattframe"),
-        _state_folder,
-        "folder that keeps the counters over a restart; none for counters that begin at 0",
-    ),
-)
-"""Where the machine's energy comes from, for every exporter that needs it."""
-
 RESULT_OPTIONS = (
     Option("--results-dir", "RESULTS_DIR", Path("test_results"), folder, "folder of the result files"),
     Option("--runs", "RESULTS_RUNS", 10, whole_number(1, 1_000_000), "newest runs that are published"),

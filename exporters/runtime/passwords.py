@@ -68,9 +68,9 @@ class Passwords:
         costliest = max(self.users.values(), key=_cost)
         compared = hashed or costliest
         digest = hmac.digest(self._key, b"%b:%b:%b" % (compared, user, password), hashlib.sha256)
-        known = self._checked.get(digest)
-        if known is not None:
-            return known
+        verdict = self._checked.get(digest)
+        if verdict is not None:
+            return verdict
         if not await self._turn(address, digest):
             return None
         try:

@@ -25,7 +25,7 @@ _CLOSE_SECONDS = 0.4
 _JOINED_BYTES = 65_536
 
 
-class Source:
+class PageSource:
     """One collector: the page that it gave last, and how it did."""
 
     def __init__(self, collector: Collector, owners: dict[str, str]) -> None:
@@ -141,7 +141,7 @@ class Scraper:
         reserved = [f([]).name for f in self._own.values()] + [m.name for m in process_families()]
         owners = dict.fromkeys(reserved, "exporter's own")
         # a page that is compressed ahead comes first
-        self.sources = sorted((Source(c, owners) for c in collectors), key=lambda source: source.live)
+        self.sources = sorted((PageSource(c, owners) for c in collectors), key=lambda source: source.live)
         self.names = [source.name for source in self.sources]
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"{exporter.name}: two collectors with one name")
@@ -196,7 +196,7 @@ class Scraper:
         self._bodies[openmetrics, compress] = _Body(pages, tail, chunks)
         return chunks
 
-    def _tail(self, sources: Sequence[Source], openmetrics: bool) -> bytes:
+    def _tail(self, sources: Sequence[PageSource], openmetrics: bool) -> bytes:
         """What the exporter says of itself; new when a collector fares otherwise, and each second."""
         key = (int(time.monotonic()), *[(s.name, s.success, s.failures) for s in sources])
         former = self._tails.get(openmetrics)
@@ -206,12 +206,12 @@ class Scraper:
         self._tails[openmetrics] = key, tail
         return tail
 
-    def _about(self, sources: Sequence[Source]) -> Iterator[Metric]:
-        own = self._own
-        yield own["build"]([self._build])
-        yield own["success"]([((s.name,), s.success) for s in sources])
-        yield own["duration"]([((s.name,), s.seconds) for s in sources if s.at is not None])
-        yield own["failures"]([((s.name,), s.failures) for s in sources])
+    def _about(self, sources: Sequence[PageSource]) -> Iterator[Metric]:
+        families = self._own
+        yield families["build"]([self._build])
+        yield families["success"]([((s.name,), s.success) for s in sources])
+        yield families["duration"]([((s.name,), s.seconds) for s in sources if s.at is not None])
+        yield families["failures"]([((s.name,), s.failures) for s in sources])
         yield from process_families()
 
 

@@ -22,7 +22,7 @@ from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
 from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
-from exporters.runtime.connection import Connection, TlsListener
+from exporters.runtime.connection import BoundedConnection, TlsListener
 from exporters.runtime.options import read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web_config import Web
@@ -131,7 +131,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             App(exporter, scraper, web),
             loop="uvloop",
-            http=Connection,
+            http=BoundedConnection,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -180,8 +180,8 @@ class Server(uvicorn.Server):
         sans = web.tls.allowed_sans if web.tls is not None else ()
         sock = self._sock.dup()
 
-        def connection() -> Connection:
-            return Connection(self.config, self.server_state, sans)
+        def connection() -> BoundedConnection:
+            return BoundedConnection(self.config, self.server_state, sans)
 
         server: asyncio.Server | TlsListener
         if web.context is None:

@@ -68,7 +68,7 @@ def test_no_two_families_share_a_name_in_openmetrics(name: str) -> None:
     module = importlib.import_module(f"exporters.{name}")
     families = [value for value in vars(module).values() if isinstance(value, Family)]
     page = text_of([family([(("x",) * len(family.labels), 1.0)]) for family in families], openmetrics=True)
-    assert len(list(parse_openmetrics((page + END).decode()))) == len(families) > 5
+    assert len(list(parse_openmetrics((page + END).decode()))) == len(families) > 0
 
 
 def test_every_exporter_has_a_golden_page() -> None:

@@ -64,7 +64,7 @@ def test_a_user_without_a_home_can_start_every_exporter() -> None:
     code = (
         "import pwd; pwd.getpwuid = lambda uid: {}[uid]\n"
         "import exporters.rapl, exporters.docker_stats, exporters.qoe\n"
-        "from exporters.runtime.options import METER_OPTIONS\n"
+        "from exporters.runtime.meter import METER_OPTIONS\n"
         "print(*(option.default for option in METER_OPTIONS if option.flag == '--state-dir'))"
     )
     environ = {name: value for name, value in os.environ.items() if name != "HOME"}

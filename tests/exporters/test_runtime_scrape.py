@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Exporter, Family, Metric, Part, scrape
-from exporters.runtime.scrape import Scraper, Source
+from exporters.runtime.scrape import PageSource, Scraper
 from tests.support.waiting import wait_until
 
 AGE = Family("x_age_seconds", "Age.", ("run",))
@@ -48,7 +48,7 @@ class Scripted:
         return step
 
 
-def shown(source: Source) -> bytes | None:
+def shown(source: PageSource) -> bytes | None:
     page = source.page()
     return None if page is None else page.text(False)
 
@@ -57,7 +57,7 @@ def test_a_failed_look_shows_nothing_and_the_next_one_everything() -> None:
     """Nothing is as before: what was known is said anew, or it is not there."""
     both = {"a": Part(ages, ("a",)), "b": Part(ages, ("b",))}
     one = {"b": Part(ages, ("b",))}
-    source = Source(Scripted(both, OSError(5, "Input/output error"), one), {})
+    source = PageSource(Scripted(both, OSError(5, "Input/output error"), one), {})
     assert (shown(source) or b"").count(b"\nx_age_seconds{") == 2
     assert shown(source) is None
     assert (source.success, source.error, source.failures) == (
@@ -70,7 +70,7 @@ def test_a_failed_look_shows_nothing_and_the_next_one_everything() -> None:
 
 
 def test_a_refused_part_is_a_failure_that_names_it() -> None:
-    source = Source(Scripted({"a": Part(ages, ("a",)), "b": Part(ages, ("a",))}), {})
+    source = PageSource(Scripted({"a": Part(ages, ("a",)), "b": Part(ages, ("a",))}), {})
     assert b'x_age_seconds{run="a"}' in (shown(source) or b"")
     assert source.error == "b: another part has series with the same labels"
 
@@ -78,7 +78,7 @@ def test_a_refused_part_is_a_failure_that_names_it() -> None:
 def test_a_collector_that_hangs_shows_nothing_once_its_page_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrape, "MOST_SECONDS", 0.2)
     go = threading.Event()
-    source = Source(
+    source = PageSource(
         Scripted(
             {"a": Part(ages, ("a",))}, lambda: go.wait(10) and None, {"b": Part(ages, ("b",))}, poll_seconds=0
         ),

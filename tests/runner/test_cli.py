@@ -332,6 +332,14 @@ def test_an_encode_that_cannot_be_scored_is_said_and_fails_the_call(call: Any, t
     assert quality.reason
 
 
+def test_the_length_of_a_run_is_told_before_it_begins(call: Any) -> None:
+    """Where no bar shows it either: 2 * (1 + 0.5) = 3 s."""
+    args = ("single", "--preset", "ultrafast", "--duration", "1", "--stabilization", "0.5", "--repeat", "2")
+    code, _, err = call(*args)
+    assert code == 0
+    assert "run_tests.py: 2 scenarios, about 3 s\n" in err
+
+
 def test_dry_run_prints_commands_and_time_and_writes_nothing(call: Any, tmp_path: Path) -> None:
     """2 scenarios, a baseline, 2 repeats: 2 * 2 * (10 + 3 + 4) + 10 + 3 + 4 = 85 s."""
     batch = tmp_path / "b.yaml"

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from advisor.energy.hwmon import SensorRule
+from advisor.energy.meter_files import OperatorMeters
 from advisor.errors import WorkError
 from advisor.results import Power, Run, Scenario, read_run
 from advisor.results.derived import host_mean_watts
@@ -174,7 +175,7 @@ def test_a_session_measures_by_the_rules_of_an_operator(tmp_path: Path) -> None:
     hwmon_device(sysfs, 0, "ina999", power1_label="VCC_12V", power1_input=20_000_000)
     rules = (SensorRule("ina.*", "psys", "VCC_12V"),)
     settings = replace(SETTINGS, sysfs=str(sysfs), stabilization_seconds=0.0)
-    path, energy = tmp_path / "r.json", EnergySources(sensor_rules=rules)
+    path, energy = tmp_path / "r.json", EnergySources(meters=OperatorMeters(sensor_rules=rules))
     with (
         Display((), quiet=True) as display,
         open_session(path, settings, energy, StopRequest(), display) as session,

@@ -17,9 +17,9 @@ from grafana import build
 from tests.support.promql import (
     boards,
     grouping_labels,
-    known_labels,
     metric_names,
     panels,
+    possible_labels,
     published_labels,
 )
 
@@ -115,12 +115,12 @@ def test_a_panel_names_only_labels_that_its_series_have(board: str, panel: dict[
     exprs = [target["expr"] for target in panel["targets"]]
     for target in panel["targets"]:
         legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
-        assert legend | grouping_labels(target["expr"]) <= known_labels(target["expr"]), target
+        assert legend | grouping_labels(target["expr"]) <= possible_labels(target["expr"]), target
     kept = [
         t["options"]["include"]["names"] for t in panel["transformations"] if t["id"] == "filterFieldsByName"
     ]
     columns = {name for names in kept for name in names if not name.startswith("Value")}
-    assert columns <= set().union(*map(known_labels, exprs))
+    assert columns <= set().union(*map(possible_labels, exprs))
 
 
 @pytest.mark.parametrize("name", BOARDS)

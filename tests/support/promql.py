@@ -44,15 +44,15 @@ def boards() -> dict[str, dict[str, Any]]:
 
 def dashboard_queries() -> list[Query]:
     """Queries of panels and of variables."""
-    found = []
+    queries = []
     for name, board in boards().items():
         for panel in panels(board):
-            found += [Query(f"{name}: {panel['title']}", target["expr"]) for target in panel["targets"]]
+            queries += [Query(f"{name}: {panel['title']}", target["expr"]) for target in panel["targets"]]
         for variable in (v for v in board["templating"]["list"] if v["type"] == "query"):
             selector = re.fullmatch(r"label_values\((.+), \w+\)", variable["query"]["query"])
             assert selector, variable["query"]["query"]
-            found.append(Query(f"{name}: variable {variable['name']}", selector[1]))
-    return found
+            queries.append(Query(f"{name}: variable {variable['name']}", selector[1]))
+    return queries
 
 
 def rule_queries() -> list[Query]:
@@ -77,30 +77,36 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def metric_names(expr: str) -> set[str]:
-    """Metric names of a query: words that are no function, no keyword, no label and no number."""
+    """Metric names of a query: words that are no function, no keyword, no label and no number.
+
+    A selector on ``__name__`` stands for the names of the exporters that it matches.
+    """
+    patterns = re.findall(r'__name__=~"([^"]+)"', expr)
+    matched = {name for pattern in patterns for name in published_labels() if re.fullmatch(pattern, name)}
     text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expr)
     text = re.sub(r"\{[^}]*\}", "", text)
     text = re.sub(r"\[[^\]]*\]", "", text)
     text = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", text)
     words = re.findall(r"(?<![\w:.$])([a-zA-Z_:][\w:]*)(?![\w:])(?!\s*\()", text)
-    return {word for word in words if word.lower() not in _WORDS and not re.fullmatch(r"[smhdwy]", word)}
+    names = {word for word in words if word.lower() not in _WORDS and not re.fullmatch(r"[smhdwy]", word)}
+    return names | matched
 
 
 def published_labels() -> dict[str, set[str]]:
     """Labels that the exporters give each metric."""
-    found = {family.name: set(family.labels) for exporter in all_exporters() for family in exporter.families}
-    return found | {f"{e.name}_exporter_collector_success": {"collector"} for e in all_exporters()}
+    labels = {family.name: set(family.labels) for exporter in all_exporters() for family in exporter.families}
+    return labels | {f"{e.name}_exporter_collector_success": {"collector"} for e in all_exporters()}
 
 
-def known_labels(expr: str) -> set[str]:
+def possible_labels(expr: str) -> set[str]:
     """Labels that series of a query may carry: those of its metrics, of their scrape, and those it makes."""
-    published, made = published_labels(), {r["record"]: r["expr"] for r in _rules() if "record" in r}
-    found = {"instance", "job", "service", "region", "cpu", "rule_group"} | set(
+    published, rules = published_labels(), {r["record"]: r["expr"] for r in _rules() if "record" in r}
+    labels = {"instance", "job", "service", "region", "cpu", "rule_group"} | set(
         re.findall(r'"(\w+)", "\$\d"', expr)
     )
     for name in metric_names(expr):
-        found |= known_labels(made[name]) if name in made else published.get(name, set())
-    return found
+        labels |= possible_labels(rules[name]) if name in rules else published.get(name, set())
+    return labels
 
 
 def grouping_labels(expr: str) -> set[str]:

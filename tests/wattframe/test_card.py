@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from msgspec import structs
 
 from tests.torture.targets import stored_model
-from wattframe.card import model_card
+from wattframe.retraining.card import model_card
 
 NASTY = '</style></script><script>alert(\'1\')</script><img src=x onerror="alert(2)"> & "co"'
 

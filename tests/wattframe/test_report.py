@@ -36,13 +36,13 @@ from advisor.results import (
 )
 from wattframe import cli
 from wattframe.report import drawing as report_drawing
-from wattframe.report.answer import Tuned, answer_of
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
+from wattframe.report.choice import Tuned, choice_of
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
 from wattframe.report.numbers import number
 from wattframe.report.page import RunView, page
-from wattframe.report.rows import rows_of
+from wattframe.report.rows import report_rows
 
 MADE = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 NASTY = "<script>alert('1')</script> & \"co\""
@@ -185,30 +185,30 @@ class TestNumbers:
 
 class TestRows:
     def test_a_row_is_worked_out_by_hand(self) -> None:
-        (_, row) = rows_of(run_of(idle(), encode()))
+        (_, row) = report_rows(run_of(idle(), encode()))
         assert row.reached_kbps == pytest.approx(2000.0)  # 15 MB * 8 bit / 60 s
         assert row.joules_per_video_second == pytest.approx(6.0)  # 360 J / 60 s
         assert (row.net_joules, row.vmaf, row.watts, row.asked_kbps) == (200.0, 90.0, 36.0, 2500.0)
 
     def test_what_is_unknown_stays_unknown(self) -> None:
-        row = rows_of(run_of(Scenario(name="bare")))[0]
+        row = report_rows(run_of(Scenario(name="bare")))[0]
         assert (row.watts, row.joules, row.vmaf, row.reached_kbps, row.speed) == (None,) * 5
 
     def test_cost_is_per_hour_of_video(self) -> None:
         """360 J of 60 s of video at 0.36 a kWh, and 10 s at 0.72 an hour: 60 times each."""
         model = RegionalModels.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
-        (row,) = rows_of(run_of(encode()), model)
+        (row,) = report_rows(run_of(encode()), model)
         assert row.cost_per_video_hour == pytest.approx(0.00216 + 0.12)
         assert row.carbon_grams_per_video_hour is None
 
     def test_validity_is_said_in_words(self) -> None:
-        (row,) = rows_of(run_of(encode(validity=["frames_dropped", "of_a_later_version"])))
+        (row,) = report_rows(run_of(encode(validity=["frames_dropped", "of_a_later_version"])))
         assert row.remarks == ("not reliable: ffmpeg dropped frames", "not reliable: of_a_later_version")
 
 
 class TestCharts:
     def test_every_scenario_is_named_and_explained(self) -> None:
-        chart = quality_against_energy(rows_of(run_of(encode("a"), encode("b", joules=700.0))), "q", None)
+        chart = quality_against_energy(report_rows(run_of(encode("a"), encode("b", joules=700.0))), "q", None)
         assert chart is not None
         assert {"a", "b"} <= set(texts(chart.wide)) & set(texts(chart.narrow))
         assert hints(chart) == [
@@ -218,13 +218,15 @@ class TestCharts:
 
     def test_names_that_would_cover_each_other_are_left_to_the_hints(self) -> None:
         crowd = [encode(f"a name of some length {i}", joules=360.0 + i / 100) for i in range(40)]
-        chart = quality_against_energy(rows_of(run_of(*crowd, encode("far", joules=700.0))), "q", None)
+        chart = quality_against_energy(report_rows(run_of(*crowd, encode("far", joules=700.0))), "q", None)
         assert chart is not None
         assert 1 <= sum(text.startswith("a name") for text in texts(chart.wide)) < 10
         assert len(hints(chart)) == 41
 
     def test_each_encoder_has_its_own_colour_and_name(self) -> None:
-        rows = rows_of(run_of(encode("a"), encode("b", encoder="libx265"), encode("c", encoder="libsvtav1")))
+        rows = report_rows(
+            run_of(encode("a"), encode("b", encoder="libx265"), encode("c", encoder="libsvtav1"))
+        )
         chart = quality_against_energy(rows, "q", None)
         assert chart is not None
         assert {"libsvtav1", "libx264", "libx265"} <= set(texts(chart.wide))
@@ -233,7 +235,7 @@ class TestCharts:
     @pytest.mark.parametrize(("speed", "marked"), [(0.99, True), (1.0, False)])
     def test_slower_than_real_time_is_marked(self, speed: float, marked: bool) -> None:
         run = run_of(encode(encode=EncodeStats(speed=speed)))
-        chart = quality_against_energy(rows_of(run), "q", None)
+        chart = quality_against_energy(report_rows(run), "q", None)
         assert chart is not None
         assert ("open: slower than real time" in texts(chart.wide)) is marked
         assert ("slower than real time" in html_text(text_of(run)).partition("All scenarios")[2]) is marked
@@ -241,21 +243,21 @@ class TestCharts:
     def test_more_than_a_decade_is_read_on_a_logarithmic_axis(self) -> None:
         for joules, logarithmic in ((700.0, False), (7000.0, True)):
             run = run_of(encode("a"), encode("b", joules=joules))
-            chart = quality_against_energy(rows_of(run), "q", None)
+            chart = quality_against_energy(report_rows(run), "q", None)
             assert chart is not None
             assert any("logarithmic" in text for text in texts(chart.wide)) is logarithmic
 
     def test_without_scores_there_is_no_quality_chart(self) -> None:
-        assert quality_against_energy(rows_of(run_of(encode(vmaf=None))), "q", None) is None
+        assert quality_against_energy(report_rows(run_of(encode(vmaf=None))), "q", None) is None
 
     def test_power_has_a_named_band_for_every_scenario(self) -> None:
-        chart = power_over_time(rows_of(run_of(idle(), encode())), "p")
+        chart = power_over_time(report_rows(run_of(idle(), encode())), "p")
         assert chart is not None
         assert hints(chart) == ["baseline: 16 W mean, 160 J", "x264: 36 W mean, 360 J"]
         assert {"baseline", "x264", "seconds"} <= set(texts(chart.wide))
 
     def test_without_samples_there_is_no_power_chart(self) -> None:
-        assert power_over_time(rows_of(run_of(encode(samples=None))), "p") is None
+        assert power_over_time(report_rows(run_of(encode(samples=None))), "p") is None
 
     def test_thinning_keeps_the_peak_and_the_dip(self) -> None:
         series = [(float(i), 20.0) for i in range(1000)]
@@ -269,7 +271,7 @@ class TestCharts:
     def test_cost_is_split_into_electricity_and_machine(self) -> None:
         """As in `TestRows`: 0.00216 of electricity and 0.12 of machine an hour of video."""
         model = RegionalModels.load(PriceOptions(energy_cost_per_kwh=0.36, cpu_cost_per_hour=0.72)).models[0]
-        chart = cost_split(rows_of(run_of(idle(), encode()), model), "c", "")
+        chart = cost_split(report_rows(run_of(idle(), encode()), model), "c", "")
         assert chart is not None
         assert set(hints(chart)) == {"x264: electricity 0.00216, machine 0.12 USD"}
 
@@ -299,7 +301,7 @@ class TestAnswer:
 
     def test_the_saving_is_against_ffmpegs_default(self) -> None:
         """110 J of 360 J are 69 % less; 91.8 of 96.6 VMAF are 4.8 less."""
-        answer = answer_of(self.run(), _model(), 80.0)
+        answer = choice_of(self.run(), _model(), 80.0)
         assert answer.sentence == (
             "svt 10 instead of x264 medium saves 69\u00a0% of the energy at 4.8 VMAF less."
         )
@@ -308,41 +310,41 @@ class TestAnswer:
         assert (answer.choice.scenario, answer.reference.scenario) == ("svt 10", "x264 medium")
 
     def test_another_scenario_may_be_named(self) -> None:
-        answer = answer_of(self.run(), _model(), 80.0, "x264 slow")
+        answer = choice_of(self.run(), _model(), 80.0, "x264 slow")
         assert "instead of x264 slow saves 82\u00a0%" in answer.sentence  # 110 of 600
 
     def test_an_unknown_name_is_refused_with_the_near_one(self) -> None:
         with pytest.raises(InputError, match="--baseline: expected one of x264 slow"):
-            answer_of(self.run(), _model(), 80.0, "x264 slo")
+            choice_of(self.run(), _model(), 80.0, "x264 slo")
 
     def test_a_difference_within_the_noise_is_no_saving(self) -> None:
         run = run_of(encode("a", preset="fast", joules=359.0), encode("b", joules=360.0))
         assert (
-            answer_of(run, _model(), 80.0).sentence == "a and b take about the same energy at the same VMAF."
+            choice_of(run, _model(), 80.0).sentence == "a and b take about the same energy at the same VMAF."
         )
 
     def test_nothing_is_chosen_under_the_floor(self) -> None:
-        answer = answer_of(run_of(encode(vmaf=60.0)), _model(), 80.0)
+        answer = choice_of(run_of(encode(vmaf=60.0)), _model(), 80.0)
         assert answer.choice is None
         assert answer.sentence.startswith("No choice: ")
 
     def test_inputs_without_a_common_setting_are_no_error_of_the_page(self) -> None:
         inputs = [InputMedia(name=name) for name in ("a.mp4", "b.mp4")]
         run = run_of(encode("a", input=inputs[0]), encode("b", input=inputs[1], preset="fast"))
-        assert "no configuration was run on all of 2 inputs" in answer_of(run, _model(), 80.0).sentence
+        assert "no configuration was run on all of 2 inputs" in choice_of(run, _model(), 80.0).sentence
 
     def test_what_was_set_aside_before_the_choice_is_said(self) -> None:
         """A setting that ran on one of two inputs takes less energy on that one, and is no choice."""
         inputs = [InputMedia(name=name) for name in ("a.mp4", "b.mp4")]
         both = [encode(video.name or "", input=video) for video in inputs]
         run = run_of(*both, encode("easy", input=inputs[0], preset="ultrafast"))
-        answer = answer_of(run, _model(), 80.0)
+        answer = choice_of(run, _model(), 80.0)
         assert "1 configurations left out: not run on all of 2 inputs" in answer.basis
         assert "over 2 inputs: the mean of energies and costs" in answer.basis
 
     def test_what_is_not_reliable_does_not_compete(self) -> None:
         """svt 10 would win: of the others x264 medium takes less than x264 slow."""
-        answer = answer_of(self.run(validity=["throttled"]), _model(), 80.0)
+        answer = choice_of(self.run(validity=["throttled"]), _model(), 80.0)
         assert answer.choice is not None
         assert answer.choice.scenario == "x264 medium"
         assert "left out 1: not reliable" in answer.basis
@@ -354,7 +356,7 @@ class TestAnswer:
             encode("usual", joules=300.0),
         )
         tuned = Tuned(scenario="chosen", baseline="usual", basis="The least energy", min_vmaf=80.0)
-        answer = answer_of(run, _model(), 80.0, tuned=tuned)
+        answer = choice_of(run, _model(), 80.0, tuned=tuned)
         assert answer.sentence.startswith("Not reliable: ")
         assert (answer.others["cost"].scenario, answer.others["carbon"].scenario) == ("chosen", "chosen")
 
@@ -365,13 +367,13 @@ class TestAnswer:
                 for n, j in (("fast", 100.0), ("slow", 300.0))
             )
         )
-        answer = answer_of(run, _model(), 80.0)
+        answer = choice_of(run, _model(), 80.0)
         assert answer.sentence.startswith("Not reliable: fast instead of slow saves 67")
         assert answer.doubts == ("not reliable: the hypervisor took over 1% of the CPU time",)
 
     def test_the_page_begins_with_it(self) -> None:
         run = self.run(command=["ffmpeg", "-i", "file:/x/in.mp4"])
-        text = html_text(text_of(run, answer=answer_of(run, _model(), 80.0)))
+        text = html_text(text_of(run, answer=choice_of(run, _model(), 80.0)))
         places = [
             text.index(part) for part in ("saves 69", "ffmpeg -i in.mp4", "Quality against", "Power over")
         ]
@@ -390,7 +392,7 @@ class TestComparison:
             encode("new"),
             tool=Tool(ffmpeg_version="8.0"),
         )
-        change = compare(first, second, rows_of(first), rows_of(second))
+        change = compare(first, second, report_rows(first), report_rows(second))
         assert (
             change.sentence
             == "The second run takes 8\u00a0% less energy (median of 2 scenarios; from -25 % to +10 %)."
@@ -412,8 +414,8 @@ class TestComparison:
         b = encode("b", joules=180.0, preset="fast")
         tuned_run, other = run_of(encode("a"), b), run_of(encode("c"))
         tuned = Tuned(scenario="a", baseline="b", basis="The least bitrate that holds VMAF 85", min_vmaf=85.0)
-        first = RunView(run=tuned_run, answer=answer_of(tuned_run, _model(), 80.0, tuned=tuned))
-        second = RunView(run=other, answer=answer_of(other, _model(), 80.0))
+        first = RunView(run=tuned_run, answer=choice_of(tuned_run, _model(), 80.0, tuned=tuned))
+        second = RunView(run=other, answer=choice_of(other, _model(), 80.0))
         text = html_text(page([first, second], MADE, "1"))
         assert text.index("a instead of b takes") < text.index("c takes the least")
         assert "The least bitrate that holds VMAF 85." in text
@@ -421,7 +423,7 @@ class TestComparison:
 
     def test_nothing_in_common_is_said(self) -> None:
         first, second = run_of(encode("a")), run_of(encode("b"))
-        change = compare(first, second, rows_of(first), rows_of(second))
+        change = compare(first, second, report_rows(first), report_rows(second))
         assert change.sentence == "The two runs have no scenario in common."
 
 
@@ -467,7 +469,7 @@ class TestPage:
             tool=Tool(ffmpeg_version=NASTY),
             refused=(Refused(3, NASTY, NASTY),),
         )
-        text = text_of(run, model=_model(), answer=answer_of(run, _model(), 80.0))
+        text = text_of(run, model=_model(), answer=choice_of(run, _model(), 80.0))
         reader = Reader(text)
         assert reader.tags.count("script") == 1
         assert reader.handlers == []
@@ -477,9 +479,9 @@ class TestPage:
         """Neither formula nor colour of the style sheet nor identifier."""
         name = '$x_1$ #0b63b0 id="a" font-family: b;'
         for chart in (
-            quality_against_energy(rows_of(run_of(encode(name))), "q", None),
-            power_over_time(rows_of(run_of(encode(name))), "p"),
-            cost_split(rows_of(run_of(encode(name)), _model()), "c", ""),
+            quality_against_energy(report_rows(run_of(encode(name))), "q", None),
+            power_over_time(report_rows(run_of(encode(name))), "p"),
+            cost_split(report_rows(run_of(encode(name)), _model()), "c", ""),
         ):
             assert chart is not None
             assert name in texts(chart.wide)

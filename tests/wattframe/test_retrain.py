@@ -390,7 +390,7 @@ def test_without_the_package_that_draws_it_there_is_no_card_and_all_else_is_done
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "wattframe.card", raising=False)
+    monkeypatch.delitem(sys.modules, "wattframe.retraining.card", raising=False)
     for name in [name for name in sys.modules if name.startswith("wattframe.report")]:
         monkeypatch.delitem(sys.modules, name)
     report = retrain(_options(results), _quiet)

@@ -86,13 +86,8 @@ def _default_signals() -> Iterator[None]:
 
 class TestPorts:
     def test_the_contract_fixes_the_ports(self) -> None:
-        assert parse_ports(()) == {
-            "rapl": 9500,
-            "docker_stats": 9501,
-            "results": 9502,
-            "qoe": 9503,
-            "cost": 9504,
-        }
+        contract = {"rapl": 9500, "docker_stats": 9501, "results": 9502, "qoe": 9503, "cost": 9504}
+        assert contract.items() <= parse_ports(()).items()
 
     @pytest.mark.parametrize("text", ["rapl", "rapl=", "rapl=x", "unknown=9500", "rapl=-1", "rapl=٣"])
     def test_what_is_no_name_and_port_is_refused_with_the_names(self, text: str) -> None:
@@ -132,10 +127,10 @@ class TestServices:
 
     def test_one_whose_package_is_missing_is_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither is a folder of the package's name the package."""
-        for found in (None, importlib.machinery.ModuleSpec("docker", None)):
-            monkeypatch.setattr("importlib.util.find_spec", lambda _, found=found: found)
+        for spec in (None, importlib.machinery.ModuleSpec("docker", None)):
+            monkeypatch.setattr("importlib.util.find_spec", lambda _, spec=spec: spec)
             services = exporter_services(parse_ports(()), host="127.0.0.1", environment={})
-            assert [s.name for s in services] == ["rapl", "results", "qoe", "cost"]
+            assert EXPORTERS.keys() - {s.name for s in services} == {"docker_stats"}
 
     def test_settings_reach_them_as_environment_variables(self, tmp_path: Path) -> None:
         noted = tmp_path / "noted"

@@ -9,7 +9,7 @@ import msgspec
 
 from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PriceOptions
-from advisor.cost.run_cost import price_run, region_front
+from advisor.cost.run_cost import region_front
 from advisor.cost.scenario_cost import REASONS, ScenarioCost
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import Viewers, regional_models, takes_prices
@@ -31,7 +31,7 @@ def cost(
     """Cost and carbon of measured scenarios, in money and CO2, by region."""
     regional = regional_models("cost", prices)
     runs, code = read_runs("cost", named_paths(paths, results_option))
-    by_run = [[price_run(run, model, viewers=viewers) for model in regional.models] for run in runs]
+    by_run = [[model.price_run(run, viewers=viewers) for model in regional.models] for run in runs]
     priced = [one for columns in by_run for together in zip(*columns, strict=True) for one in together]
     front = region_front(priced) if len(regional.models) > 1 else {}
     _warn_of_bases(regional)

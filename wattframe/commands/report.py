@@ -18,7 +18,7 @@ from runner.result_files import outputs_folder
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import print_json
-from wattframe.report.answer import Tuned, answer_of
+from wattframe.report.choice import Tuned, choice_of
 from wattframe.report.page import RunView, page
 from wattframe.tuning import NOTEBOOK
 
@@ -55,7 +55,7 @@ def report(
         RunView(
             run=run,
             model=model,
-            answer=answer_of(run, model, min_vmaf, baseline, _tuned(run.run_id, folders)),
+            answer=choice_of(run, model, min_vmaf, baseline, _tuned(run.run_id, folders)),
         )
         for run in chosen
     ]

@@ -16,6 +16,7 @@ from advisor.advice.configuration import OBJECTIVES
 from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
+from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
 from advisor.results import read_run
 from advisor.results.derived import parse_bitrate_kbps
@@ -24,10 +25,10 @@ from runner.shipped import existing_or_shipped
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table, shown
-from wattframe.report.answer import answer_of
-from wattframe.tuning.answer import Answer, Point, tuned_of
-from wattframe.tuning.request import Request
-from wattframe.tuning.tune import Plan, plan, tune
+from wattframe.report.choice import choice_of
+from wattframe.tuning.answer import Point, TuneAnswer, tuned_of
+from wattframe.tuning.request import TuneRequest
+from wattframe.tuning.tune import TunePlan, plan, tune
 
 app = application()
 
@@ -88,7 +89,7 @@ def main(
     if objective not in _OBJECTIVES:
         raise InputError(did_you_mean(objective, _OBJECTIVES), subject=f"--objective {objective!r}")
     model = regional_models("tune", prices, one_region=True).models[0]
-    request = Request(
+    request = TuneRequest(
         inputs=_distinct(inputs),
         objective=objective,
         min_vmaf=min_vmaf,
@@ -107,8 +108,7 @@ def main(
         output_dir=output_dir,
         models_dir=models_dir,
         ffmpeg=ffmpeg,
-        sensors=sensors,
-        redfish=redfish,
+        meters=read_meter_files({"sensors": sensors, "redfish": redfish}),
         sysfs=sysfs,
         procfs=procfs,
         quiet=quiet,
@@ -173,7 +173,7 @@ _FIGURES: Sequence[tuple[str, str, str]] = (
 """Value, unit and name, of an hour of video."""
 
 
-def _print_plan(plan: Plan, *, as_json: bool) -> None:
+def _print_plan(plan: TunePlan, *, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(plan))
         return
@@ -189,7 +189,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     out.print(f"First: {shlex.join(plan.first_command)}", soft_wrap=True)
 
 
-def _print(answers: Sequence[Answer], model: CostModel, ffmpeg: Path) -> None:
+def _print(answers: Sequence[TuneAnswer], model: CostModel, ffmpeg: Path) -> None:
     for answer in answers:
         _print_one(answer, model, ffmpeg)
     chosen = [answer for answer in answers if answer.choice is not None]
@@ -212,7 +212,7 @@ def _print(answers: Sequence[Answer], model: CostModel, ffmpeg: Path) -> None:
         )
 
 
-def _print_one(answer: Answer, model: CostModel, ffmpeg: Path) -> None:
+def _print_one(answer: TuneAnswer, model: CostModel, ffmpeg: Path) -> None:
     out, choice = console(), answer.choice
     if choice is None:
         out.print(f"{answer.input}: {answer.reason}", soft_wrap=True)
@@ -221,7 +221,7 @@ def _print_one(answer: Answer, model: CostModel, ffmpeg: Path) -> None:
         run = msgspec.structs.replace(
             run, scenarios=tuple(s for s in run.scenarios if s.name.startswith(video))
         )
-        summary = answer_of(run, model, 0.0, tuned=tuned_of(answer))
+        summary = choice_of(run, model, 0.0, tuned=tuned_of(answer))
         out.print(answer.input, soft_wrap=True)
         out.print(summary.sentence, style="bold")
         for doubt in summary.doubts:
@@ -277,7 +277,7 @@ def _interval(point: Point, field: str) -> str:
     return "-" if interval is None else f"{shown(interval.low)} to {shown(interval.high)}"
 
 
-def _print_savings(answer: Answer, say: Callable[[str], None]) -> None:
+def _print_savings(answer: TuneAnswer, say: Callable[[str], None]) -> None:
     if answer.savings is None or answer.choice is None or answer.baseline is None:
         return
     if answer.baseline.scenario == answer.choice.scenario:
@@ -301,7 +301,7 @@ def _print_savings(answer: Answer, say: Callable[[str], None]) -> None:
             say(f"  saved in {what} ({length}): {less or 'nothing'}{f'; but {more} more' if more else ''}")
 
 
-def _print_front(answer: Answer) -> None:
+def _print_front(answer: TuneAnswer) -> None:
     if len(answer.front) < 2:
         return
     currency = answer.choice.currency if answer.choice else None
@@ -331,7 +331,7 @@ def _print_front(answer: Answer) -> None:
     )
 
 
-def _print_ladder(answer: Answer) -> None:
+def _print_ladder(answer: TuneAnswer) -> None:
     ladder = answer.ladder
     if ladder is None:
         return

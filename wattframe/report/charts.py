@@ -14,7 +14,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox, blended_transform_factory
 
 from advisor.results import Samples
-from wattframe.report.answer import Answer
+from wattframe.report.choice import RunChoice
 from wattframe.report.drawing import (
     ACCENT,
     COLOURS,
@@ -42,7 +42,7 @@ _PLACES = (
 """Where a name may stand beside its point, in pixels, the best first."""
 
 
-def quality_against_energy(rows: Sequence[Row], identity: str, answer: Answer | None) -> Chart | None:
+def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice | None) -> Chart | None:
     """VMAF over joules per second of video, one mark a scenario; None where nothing has both."""
     points: list[Point] = [
         (row.joules_per_video_second, row.vmaf, row)

@@ -16,12 +16,12 @@ from advisor.common.exit import printable
 from advisor.cost.model import CostModel
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run
-from wattframe.report.answer import VALUES, Answer
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy
+from wattframe.report.choice import VALUES, RunChoice
 from wattframe.report.comparison import compare
 from wattframe.report.drawing import Chart
 from wattframe.report.numbers import UNKNOWN, change, number
-from wattframe.report.rows import Row, rows_of, shared
+from wattframe.report.rows import Row, report_rows, shared
 
 _TEMPLATES = PackageLoader("wattframe.report")
 
@@ -32,7 +32,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     run: Run
     model: CostModel | None = None
     """What prices the run; None leaves money and carbon out."""
-    answer: Answer | None = None
+    answer: RunChoice | None = None
     """Its choice is ringed in the chart and marked in the table."""
 
 
@@ -42,7 +42,7 @@ class RunSection(Struct, frozen=True, kw_only=True):
     identity: str
     run: Run
     rows: Sequence[Row]
-    answer: Answer | None
+    answer: RunChoice | None
     facts: Sequence[str]
     power: str
     is_modelled: bool
@@ -94,7 +94,7 @@ def render(name: str, **values: Any) -> str:
 
 
 def _section(view: RunView, identity: str) -> RunSection:
-    rows = rows_of(view.run, view.model)
+    rows = report_rows(view.run, view.model)
     power, is_modelled = _power(rows)
     costs = [row.cost for row in rows if row.cost]
     priced = next((cost for cost in costs if cost.cost_total is not None), None)

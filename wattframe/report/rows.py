@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from advisor.cost.model import CostModel
-from advisor.cost.run_cost import price_run
 from advisor.cost.scenario_cost import REASONS as UNPRICED
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.results import Run, Scenario, derived
@@ -62,10 +61,10 @@ class Row(Struct, frozen=True, kw_only=True):
         return None if kilograms is None else 1000 * kilograms
 
 
-def rows_of(run: Run, model: CostModel | None = None) -> list[Row]:
+def report_rows(run: Run, model: CostModel | None = None) -> list[Row]:
     """The scenarios of ``run`` in their order."""
     costs: Sequence[ScenarioCost | None] = (
-        price_run(run, model, scenarios=run.scenarios) if model else [None] * len(run.scenarios)
+        model.price_run(run, scenarios=run.scenarios) if model else [None] * len(run.scenarios)
     )
     return [_row(scenario, run, cost) for scenario, cost in zip(run.scenarios, costs, strict=True)]
 

@@ -75,7 +75,7 @@ def retrain(options: RetrainOptions, note: Note, progress: Progress | None = Non
 def _card(trained: Any, manifest: Manifest, options: RetrainOptions, drift_ratio: float | None) -> str | None:
     """Write the model's page; None where the extra ``report``, which draws it, is not installed."""
     try:
-        from wattframe.card import model_card
+        from wattframe.retraining.card import model_card
     except ModuleNotFoundError as exc:
         if exc.name not in ("jinja2", "markupsafe", "matplotlib"):
             raise

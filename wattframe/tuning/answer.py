@@ -16,7 +16,7 @@ from advisor.common.front import front
 from advisor.results.derived import core_seconds
 from advisor.video.encoders import ENCODERS
 from runner.command import TICKS_PER_SECOND
-from wattframe.report.answer import Tuned
+from wattframe.report.choice import Tuned
 from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode
 from wattframe.tuning.ladder import Ladder
@@ -94,7 +94,7 @@ class FrontRow(Struct, frozen=True, kw_only=True):
     """What one more point costs from here to the next of the front, as a ratio of the objective."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class TuneAnswer(Struct, frozen=True, kw_only=True):
     """The document of one search."""
 
     input: str
@@ -119,7 +119,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     ladder: Ladder | None = None
 
 
-def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float) -> Answer:
+def answer_of(
+    search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float
+) -> TuneAnswer:
     """What the search says of one of its videos."""
     verdict, goal = outcome.verdict, search.task.goal
     points = {c: _point(search, video, c) for c in _encoded(search, video)}
@@ -127,9 +129,9 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
     if choice is not None:
         choice = replace(choice, probability_best=verdict.probability)
     baseline = points.get(search.task.baseline) if search.task.baseline is not None else None
-    made = [e for e in search.encodes.made if e.video == video.name]
+    encodes = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
-    return Answer(
+    return TuneAnswer(
         input=video.name,
         objective=goal.objective,
         constraints={
@@ -147,15 +149,15 @@ def answer_of(search: Search, outcome: Outcome, video: Video, results: Path, mon
         sampled_seconds=sum(sample.piece.seconds for sample in clip.samples),
         video_seconds=video.seconds,
         video_bitrate_kbps=video.kbps,
-        encodes=len(made),
-        encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in made),
+        encodes=len(encodes),
+        encoder_cpu_seconds=sum(core_seconds(search.encodes.scenario(e)) or 0.0 for e in encodes),
         stopped="sure" if outcome.stopped == "hopeless" else outcome.stopped,
         left_out=outcome.failures,
         results=str(results),
     )
 
 
-def tuned_of(answer: Answer) -> Tuned | None:
+def tuned_of(answer: TuneAnswer) -> Tuned | None:
     """The choice as the report of the result file takes it; None without one."""
     choice = answer.choice
     if choice is None:
@@ -259,15 +261,15 @@ def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]
     if not tried and points and outcome.stopped != "hopeless":
         return "nothing but what was usual was encoded: a longer --budget, or a faster preset, gives a choice"
     nearest = max(tried.items(), key=lambda item: item[1].values.vmaf.mean, default=None)
-    said = "nothing was encoded"
+    best = "nothing was encoded"
     if nearest is not None:
         reached = nearest[1].values
-        said = f"the highest is VMAF {reached.vmaf.mean:.2f} with {named(nearest[0])}, "
-        said += f"{reached.bitrate_kbps.mean:.0f} kbit/s"
-    found = (
+        best = f"the highest is VMAF {reached.vmaf.mean:.2f} with {named(nearest[0])}, "
+        best += f"{reached.bitrate_kbps.mean:.0f} kbit/s"
+    failure = (
         "no configuration holds" if outcome.stopped == "hopeless" else "no configuration was found that holds"
     )
-    return f"{found} {' and '.join(asked)}: {said}"
+    return f"{failure} {' and '.join(asked)}: {best}"
 
 
 _FIGURES = (

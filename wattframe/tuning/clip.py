@@ -87,10 +87,10 @@ def look_at_video(name: str) -> Video:
     if source.hdr is not None:
         raise InputError(f"expected SDR video: VMAF has no model for HDR ({source.hdr})", subject=name)
     if len(source.times) < 2:
-        found = (
+        content = (
             "a single picture" if source.media.frames == 1 else "frames without times: put them into an MP4"
         )
-        raise InputError(f"expected a video, found {found}", subject=name)
+        raise InputError(f"expected a video, found {content}", subject=name)
     with _opened(name) as container:
         sound = tuple(s.index for s in container.streams.audio if s.codec_context is not None)
         stream = _video_stream(container)

@@ -31,7 +31,7 @@ from runner.result_files import outputs_folder
 from runner.score import Scorer
 from runner.session import Session
 from runner.spec import Spec
-from wattframe.report.answer import Tuned
+from wattframe.report.choice import Tuned
 from wattframe.tuning import NOTEBOOK
 from wattframe.tuning.clip import Clip
 

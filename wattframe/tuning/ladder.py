@@ -24,7 +24,7 @@ _STEPS_BELOW = (-0.15, 0.0, 0.15)
 """CRFs that are encoded of every size, from that of the choice, as a part of the encoder's scale."""
 
 
-class Rung(Struct, frozen=True, kw_only=True):
+class LadderRung(Struct, frozen=True, kw_only=True):
     """One rendition, as it came out of the ladder's own encode."""
 
     resolution: str
@@ -38,7 +38,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
 
     encoder: str
     preset: str
-    rungs: tuple[Rung, ...]
+    rungs: tuple[LadderRung, ...]
     switches: tuple[Switch, ...]
     energy_watt_hours_per_video_hour: float | None
     """Of all rungs from one decode."""
@@ -98,7 +98,7 @@ def ladder_of(search: Search, video: Video, choice: Configuration, heights: Sequ
             if encode is None:
                 return None
             points[height].append(_point(height, encode))
-    curve = hull([point for own in points.values() for point in filled(own)])
+    curve = hull([point for of_height in points.values() for point in filled(of_height)])
     top = next(point for point in points[heights[0]] if point.crf == choice.crf)
     chosen = rungs(curve, top, heights)
     return _encoded(search, video, choice, chosen, curve, heights)
@@ -141,7 +141,7 @@ def _encoded(
         encoder=choice.encoder,
         preset=choice.preset,
         rungs=tuple(
-            Rung(resolution=size, crf=point.crf, bitrate_kbps=point.kbps, vmaf=score)
+            LadderRung(resolution=size, crf=point.crf, bitrate_kbps=point.kbps, vmaf=score)
             for size, point, score in zip(sizes, chosen, scores, strict=True)
         ),
         switches=tuple(switches(curve)),

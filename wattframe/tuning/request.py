@@ -11,6 +11,7 @@ from msgspec import Struct
 from advisor.advice.curves import Configuration
 from advisor.advice.search import crfs
 from advisor.common.near import did_you_mean
+from advisor.energy.meter_files import OperatorMeters
 from advisor.errors import InputError
 from advisor.video.encoders import ENCODERS, Encoder, find_encoder
 from advisor.video.ffmpeg import Capabilities
@@ -24,7 +25,7 @@ _HARDLY_USED = 0.12
 time for about nothing."""
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class TuneRequest(Struct, frozen=True, kw_only=True):
     """As the user wrote it."""
 
     inputs: tuple[str, ...]
@@ -45,8 +46,7 @@ class Request(Struct, frozen=True, kw_only=True):
     output_dir: Path
     models_dir: Path
     ffmpeg: str | None
-    sensors: Path | None
-    redfish: Path | None
+    meters: OperatorMeters
     sysfs: str
     procfs: str
     quiet: bool
@@ -130,13 +130,13 @@ def options_among(
             )
     options = []
     for encoder in chosen:
-        own = _spread(encoder) if presets == "auto" else [w for w in words if w in encoder.presets]
-        if not own and encoders is not None:
+        fit = _spread(encoder) if presets == "auto" else [w for w in words if w in encoder.presets]
+        if not fit and encoders is not None:
             raise InputError(
                 f"expected one of {encoder.name}'s {', '.join(encoder.presets)}, found {presets!r}",
                 subject="--presets",
             )
-        options += [Configuration(encoder.name, preset, crf) for preset in own for crf in crfs(encoder.name)]
+        options += [Configuration(encoder.name, preset, crf) for preset in fit for crf in crfs(encoder.name)]
     return options
 
 

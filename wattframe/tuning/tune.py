@@ -13,8 +13,6 @@ from msgspec.structs import replace
 from advisor.advice.curves import Configuration
 from advisor.advice.search import Goal
 from advisor.cost.model import CostModel
-from advisor.energy.hwmon import read_sensor_rules
-from advisor.energy.redfish import read_redfish_config
 from advisor.errors import InputError, WorkError
 from advisor.results import RESULT_GLOB, Host
 from advisor.video.encoders import ENCODERS
@@ -25,12 +23,12 @@ from runner.preflight import look_at_content
 from runner.result_files import claimed, new_result_path, read_former, refuse_other_machine
 from runner.session import EnergySources, open_session
 from runner.stop import StopRequest
-from wattframe.tuning.answer import Answer, answer_of, command, tuned_of
+from wattframe.tuning.answer import TuneAnswer, answer_of, command, tuned_of
 from wattframe.tuning.beforehand import earlier_trials, forecasts
 from wattframe.tuning.clip import Video, look_at_video
 from wattframe.tuning.encodes import Encodes, Notebook
 from wattframe.tuning.ladder import heights_of, ladder_of, size_of
-from wattframe.tuning.request import Request, configuration_of, options_among, seconds_of
+from wattframe.tuning.request import TuneRequest, configuration_of, options_among, seconds_of
 from wattframe.tuning.search import Deadline, Search, Task
 
 Say = Callable[[str], object]
@@ -50,7 +48,7 @@ class _Setting(Struct, frozen=True, kw_only=True):
     budget_seconds: float
 
 
-def _setting(request: Request) -> _Setting:
+def _setting(request: TuneRequest) -> _Setting:
     ffmpeg = chosen_ffmpeg(request.ffmpeg, ("libvmaf",))
     able = capabilities(ffmpeg)
     options = options_among(request.encoders, request.presets, able, ffmpeg)
@@ -91,7 +89,7 @@ class PlannedVideo(Struct, frozen=True, kw_only=True):
     """Into which it can be cut; 0: it is encoded as a whole."""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class TunePlan(Struct, frozen=True, kw_only=True):
     """What a tune would do."""
 
     videos: list[PlannedVideo]
@@ -102,7 +100,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     first_command: list[str]
 
 
-def plan(request: Request) -> Plan:
+def plan(request: TuneRequest) -> TunePlan:
     """What a tune would do.
 
     Raises
@@ -115,7 +113,7 @@ def plan(request: Request) -> Plan:
     for encoder, preset in dict.fromkeys(option.family for option in setting.options):
         presets.setdefault(encoder, []).append(preset)
     first = setting.baseline or setting.options[len(setting.options) // 2]
-    return Plan(
+    return TunePlan(
         videos=[
             PlannedVideo(input=video.name, seconds=video.seconds, pieces=len(video.pieces))
             for video in setting.videos
@@ -127,7 +125,7 @@ def plan(request: Request) -> Plan:
     )
 
 
-def tune(request: Request, model: CostModel, say: Say) -> list[Answer]:
+def tune(request: TuneRequest, model: CostModel, say: Say) -> list[TuneAnswer]:
     """Search, and answer for every video; with ``for_all`` each answer has the same choice.
 
     Raises
@@ -154,14 +152,14 @@ def tune(request: Request, model: CostModel, say: Say) -> list[Answer]:
 
 
 def _search(
-    request: Request,
+    request: TuneRequest,
     setting: _Setting,
     model: CostModel,
     path: Path,
     sizes: dict[str, int],
     stop: StopRequest,
     say: Say,
-) -> list[Answer]:
+) -> list[TuneAnswer]:
     sources = {video.name: video.source for video in setting.videos}
     contents = stop.obey(lambda: look_at_content(sources, setting.ffmpeg, setting.able, say))
     settings = RunSettings(
@@ -173,11 +171,7 @@ def _search(
         procfs=request.procfs,
         sysfs=request.sysfs,
     )
-    energy = EnergySources(
-        sensor_rules=() if request.sensors is None else read_sensor_rules(request.sensors),
-        redfish=None if request.redfish is None else read_redfish_config(request.redfish),
-        models_dir=request.models_dir,
-    )
+    energy = EnergySources(meters=request.meters, models_dir=request.models_dir)
     with (
         Display((), quiet=request.quiet, limit_seconds=setting.budget_seconds) as display,
         open_session(path, settings, energy, stop, display) as session,

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 
 from advisor.common.checked import checked
 from advisor.common.near import near
-from advisor.cost.checks import Checker, currency_code
-from advisor.cost.exchange_rates import Rates, converted, read_rates
+from advisor.cost.checks import Checker
+from advisor.cost.currencies import Rates, currency_code
+from advisor.cost.exchange_rates import converted, read_rates
 from advisor.cost.regions.region_files import read_regions
 from advisor.cost.regions.table import Region, table, written_names
 from advisor.cost.tariffs.schedule import Flat, Schedule

@@ -27,7 +27,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.near import near
-from advisor.cost.checks import Checker, Grams, Positive, Pue, currency_code, gather
+from advisor.cost.checks import Checker, Grams, Positive, Pue, gather
+from advisor.cost.currencies import currency_code
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.regions.table import Region, table, written_names
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries

@@ -39,7 +39,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from advisor.common.near import did_you_mean
-from advisor.cost.checks import Checker, Positive, Quantity, currency_code
+from advisor.cost.checks import Checker, Positive, Quantity
+from advisor.cost.currencies import currency_code
 from advisor.cost.exchange_rates import converted
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, scaled

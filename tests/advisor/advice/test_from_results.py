@@ -98,6 +98,8 @@ def test_repeats_of_which_one_was_scored_have_its_quality() -> None:
         {"passes": 2},
         {"audio": "aac"},
         {"hardware_decoding": "vaapi"},
+        {"realtime": True},
+        {"command": ["ffmpeg", "-re", "-i", "a.mp4"]},  # all that earlier files say of it
     ],
 )
 def test_what_was_asked_of_the_encoder_in_another_way_is_no_repeat(settings: dict[str, Any]) -> None:

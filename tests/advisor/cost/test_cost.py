@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from advisor import CostModel, RegionalPricing
 from advisor.cost.carbon import Embodied
 from advisor.cost.power_curve import load_curve
-from advisor.cost.run_cost import price_run, region_front, rung_costs
+from advisor.cost.run_cost import region_front, rung_costs
 from advisor.cost.scenario_cost import REASONS
 from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
 from advisor.errors import InputError, PricingError
@@ -459,7 +459,7 @@ def test_rungs_and_what_they_share_make_the_ladder(totals: list[float]) -> None:
             ladder("no low", totals[3], top, middle),
         ),
     )
-    priced = price_run(run, CostModel(3.6, 0.0))[0]
+    priced = CostModel(3.6, 0.0).price_run(run)[0]
     assert priced.cost_total is not None
     assert priced.cost_shared_by_rungs is not None
     expected = {top: totals[0] - totals[1], middle: totals[0] - totals[2], low: totals[0] - totals[3]}
@@ -476,7 +476,7 @@ def test_a_rung_is_compared_for_the_same_settings_and_the_same_video() -> None:
     other = ladder("other", 10.0, "640x360@800k", preset="slow")
     totals = {"all": 100.0, "one": 40.0, "other": 10.0}
     assert rung_costs(whole, [whole, without, other], totals) == {"640x360@800k": 20.0}
-    priced = price_run(Run(run_id="r", scenarios=(whole, without)), CostModel(3.6, 0.0))[0]
+    priced = CostModel(3.6, 0.0).price_run(Run(run_id="r", scenarios=(whole, without)))[0]
     assert priced.cost_shared_by_rungs is None
 
 
@@ -503,7 +503,7 @@ def test_the_price_of_a_tariff_in_another_currency_needs_rates() -> None:
 
 def test_threads_of_the_host_come_from_the_run() -> None:
     run = Run(run_id="r", host=Host(threads=16), scenarios=(measured(),))
-    priced = price_run(run, CostModel(mode="cloud", instance_cost_per_hour=1.6))
+    priced = CostModel(mode="cloud", instance_cost_per_hour=1.6).price_run(run)
     assert priced[0].cost_total_load_aware == pytest.approx(0.4)
     assert priced[0].run_id == "r"
 

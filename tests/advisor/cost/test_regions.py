@@ -11,7 +11,8 @@ import pytest
 
 import advisor
 from advisor import CostModel, RegionalPricing
-from advisor.cost.exchange_rates import Rates, read_rates
+from advisor.cost.currencies import Rates
+from advisor.cost.exchange_rates import read_rates
 from advisor.cost.regions.table import table, written_names
 from advisor.cost.tariffs.schedule import Flat, Scaled, SourcedSchedule, StepSeries, value_at
 from advisor.errors import PricingError, UnknownRegionError

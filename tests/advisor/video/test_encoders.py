@@ -11,30 +11,35 @@ from advisor.errors import FfmpegError
 from advisor.video.encoders import ALIASES, ENCODERS, Encoder, effort, quality_level
 from advisor.video.ffmpeg import capabilities, find_ffmpeg, run_text
 
+ENDS = {
+    "libx264": ("ultrafast", "placebo"),
+    "libx265": ("ultrafast", "placebo"),
+    "libsvtav1": ("13", "0"),
+    "libvpx-vp9": ("8", "0"),
+    "libaom-av1": ("8", "0"),
+    "libvvenc": ("faster", "slower"),
+    **{f"{codec}_nvenc": ("p1", "p7") for codec in ("h264", "hevc", "av1")},
+    **{f"{codec}_qsv": ("veryfast", "veryslow") for codec in ("h264", "hevc", "av1", "vp9")},
+    **{f"{codec}_vaapi": ("7", "1") for codec in ("h264", "hevc", "av1", "vp9")},
+}
+"""The fastest and the slowest preset of each encoder, from its manual."""
 
-@pytest.mark.parametrize(
-    ("encoder", "fastest", "slowest"),
-    [
-        ("libx264", "ultrafast", "placebo"),
-        ("libx265", "ultrafast", "placebo"),
-        ("libsvtav1", "13", "0"),
-        ("libvpx-vp9", "8", "0"),
-        ("libaom-av1", "8", "0"),
-        ("libvvenc", "faster", "slower"),
-        *((f"{codec}_nvenc", "p1", "p7") for codec in ("h264", "hevc", "av1")),
-        *((f"{codec}_qsv", "veryfast", "veryslow") for codec in ("h264", "hevc", "av1", "vp9")),
-        *((f"{codec}_vaapi", "7", "1") for codec in ("h264", "hevc", "av1", "vp9")),
-    ],
-)
-def test_effort_is_1_for_the_fastest_preset_and_0_for_the_slowest(
-    encoder: str, fastest: str, slowest: str
-) -> None:
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_effort_is_1_for_the_fastest_preset_and_0_for_the_slowest(encoder: str) -> None:
+    assert encoder in ENDS, f"its fastest and slowest preset, in ENDS of {Path(__file__).name}"
+    fastest, slowest = ENDS[encoder]
     assert (effort(encoder, fastest), effort(encoder, slowest)) == (1.0, 0.0)
 
 
-def test_the_table_holds_seventeen_encoders() -> None:
-    """As many as the test above names."""
-    assert len(ENCODERS) == 17
+@pytest.mark.parametrize("encoder", ENCODERS.values(), ids=lambda encoder: encoder.name)
+def test_only_the_list_of_parameters_is_given_twice(encoder: Encoder) -> None:
+    """Of any other option given twice ffmpeg heeds the last, and the first is lost without a word."""
+    common = [*encoder.preset, *encoder.fixed, *encoder.threads]
+    for rate in (encoder.bitrate, encoder.constant_quality):
+        for pace in (encoder.live, encoder.offline):
+            names = [*common, *rate, *pace][::2]
+            assert {name for name in names if names.count(name) > 1} <= {encoder.parameters}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ _STACK_BYTES = 8 << 20
 _LEAST_SECONDS, _SLOWEST_PIXELS_PER_SECOND = 600.0, 1e6
 
 
-class Bounds(Struct, frozen=True):
+class ProcessLimits(Struct, frozen=True):
     """Of one ffmpeg process."""
 
     threads: int
@@ -36,8 +36,8 @@ class Bounds(Struct, frozen=True):
     """Whether there are fewer threads than were asked for."""
 
 
-def bounds(source: Media, outputs: Sequence[Media], threads: int) -> Bounds:
-    """The bounds of comparing ``outputs`` with ``source`` with at most so many threads.
+def process_limits(source: Media, outputs: Sequence[Media], threads: int) -> ProcessLimits:
+    """The limits of comparing ``outputs`` with ``source`` with at most so many threads.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def bounds(source: Media, outputs: Sequence[Media], threads: int) -> Bounds:
     used = min(threads, fitting)
     takes_bytes = base + used * pixels * _BYTES_PER_PIXEL_AND_THREAD
     seconds = _LEAST_SECONDS + frames * pixels * len(outputs) / _SLOWEST_PIXELS_PER_SECOND
-    return Bounds(
+    return ProcessLimits(
         used, _PROGRAM_BYTES + _stack_bytes(len(outputs), used) + 2 * takes_bytes, seconds, used < threads
     )
 

@@ -34,7 +34,7 @@ VALUES = (
 """What a choice is compared by: name, unit, field of an option."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class RunChoice(Struct, frozen=True, kw_only=True):
     """The first thing of a page. ``choice`` is None where nothing can be chosen; the sentence says why."""
 
     sentence: str
@@ -63,13 +63,13 @@ class Tuned(Struct, frozen=True, kw_only=True):
     objective: str = "energy"
 
 
-def answer_of(
+def choice_of(
     run: Run,
     model: CostModel,
     min_vmaf: float,
     reference: str | None = None,
     tuned: Tuned | None = None,
-) -> Answer:
+) -> RunChoice:
     """The scenario of least energy that holds the floor of VMAF, beside ``reference``.
 
     Without ``reference`` it is compared with ffmpeg's default, libx264 at its preset medium, else with the
@@ -83,10 +83,10 @@ def answer_of(
         No scenario is called ``reference``.
     """
     try:
-        given = options_of([run], model, {})
+        option_set = options_of([run], model, {})
     except NotEnoughDataError as exc:
-        return Answer(sentence=f"No choice: {exc}.", basis="")
-    options = given.options
+        return RunChoice(sentence=f"No choice: {exc}.", basis="")
+    options = option_set.options
     names = {option.scenario for option in options}
     if tuned is not None and tuned.scenario in names:
         reference = tuned.baseline if reference is None and tuned.baseline in names else reference
@@ -106,7 +106,7 @@ def answer_of(
     choice = _chosen(options, result) if tuned is None else _named(options, tuned.scenario)
     if choice is None or (result.choice is None and tuned is None):
         reasons = "; ".join([result.reason, *left_out])
-        return Answer(sentence=f"No choice: {reasons}.", basis="", front=front)
+        return RunChoice(sentence=f"No choice: {reasons}.", basis="", front=front)
     against = named or _default(run, options, choice)
     if against is choice:
         against = None
@@ -118,8 +118,8 @@ def answer_of(
         basis = [tuned.basis]
     elif result.choice is not None and result.choice.probability_best is not None:
         basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
-    notes = [*given.notes, *(text for text, _ in given.invalid_repeats), *left_out]
-    return Answer(
+    notes = [*option_set.notes, *(text for text, _ in option_set.invalid_repeats), *left_out]
+    return RunChoice(
         sentence="Not reliable: " * bool(choice.validity) + _sentence(choice, against, objective),
         basis=f"{'; '.join([', '.join(basis), *notes])}.",
         doubts=tuple(doubts(choice.validity)),
