@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from advisor.regression.predictions import Prediction
 from advisor.regression.registry import Manifest, latest_manifests
-from advisor.regression.service import Answer, Stamp, models_stamp, predict_files
+from advisor.regression.service import PredictionAnswer, Stamp, models_stamp, predict_files
 from advisor.results import Run
 from exporters.runtime.logs import logger
 
@@ -23,7 +23,7 @@ _MOST_TOLD = 1000
 _FILES_AT_ONCE = 100
 _RETRY_SECONDS = 5.0
 _MOST_RETRY_SECONDS = 600.0
-Predict = Callable[[Path, Sequence[Path]], Answer]
+Predict = Callable[[Path, Sequence[Path]], PredictionAnswer]
 
 
 class Predicted(Struct, frozen=True):

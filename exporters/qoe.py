@@ -109,7 +109,7 @@ _PER_OUTPUT: tuple[tuple[Family, Callable[[Quality], float | None]], ...] = (
 )
 
 
-class Work(Struct, frozen=True):
+class ScoringWork(Struct, frozen=True):
     """What computing needs."""
 
     queue: QualityQueue | None
@@ -157,7 +157,12 @@ class QoeCollector:
     poll_seconds = _POLL_SECONDS
 
     def __init__(
-        self, results: ResultFolder, results_dir: Path, work: Work, *, clock: Callable[[], float] = time.time
+        self,
+        results: ResultFolder,
+        results_dir: Path,
+        work: ScoringWork,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._results = results
         self._folder = results_dir
@@ -471,7 +476,7 @@ def _build(options: Namespace) -> list[Collector]:
     )
     media = (_SAMPLES,) if options.media_dir is None else options.media_dir
     roots = tuple(path.resolve() for path in (options.results_dir, *media))
-    work = Work(_queue(options, settings), roots, settings, options.pairs)
+    work = ScoringWork(_queue(options, settings), roots, settings, options.pairs)
     return [QoeCollector(results, options.results_dir, work), *_live(options)]
 
 

@@ -22,7 +22,7 @@ from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.graph import Comparison, plan, range_taken, reference_track
 from advisor.quality.logs import complaints, read_logs, size_changes
 from advisor.quality.matching import frame_times, given_shift, paired, reference_timing
-from advisor.quality.outcome import Measurement, Seen, finished
+from advisor.quality.outcome import FinishedPass, Measurement, finished
 from advisor.quality.pairing import Timing, pair_by_times
 from advisor.quality.passes import FrameProgress, OutputState, Work, ffmpeg_command, run_pass
 from advisor.quality.pictures import are_limited
@@ -201,7 +201,9 @@ def _pass(
                     if number in sizes
                 ]
                 notes += [f"ffmpeg said: {line}" for line in broken[:1]]
-                measurement = finished(Seen(output, source, reference, track, logs, work.settings), notes)
+                measurement = finished(
+                    FinishedPass(output, source, reference, track, logs, work.settings), notes
+                )
                 quality = replace(measurement.quality, computation_seconds=time.monotonic() - begun)
                 outcomes[place] = replace(measurement, quality=quality)
             except (MediaError, FfmpegError, InputError) as exc:

@@ -35,7 +35,7 @@ class Measurement(Struct, frozen=True):
     """Empty where the pair is not aligned."""
 
 
-class Seen(Struct, frozen=True, eq=False):
+class FinishedPass(Struct, frozen=True, eq=False):
     """A finished pass over one output, and all that is known of it."""
 
     output: OutputState
@@ -46,7 +46,7 @@ class Seen(Struct, frozen=True, eq=False):
     settings: QualitySettings
 
 
-def finished(seen: Seen, complaints: Sequence[str]) -> Measurement:
+def finished(seen: FinishedPass, complaints: Sequence[str]) -> Measurement:
     """The measurement; ``complaints`` are notes on what ffmpeg said.
 
     Raises
@@ -85,7 +85,7 @@ def finished(seen: Seen, complaints: Sequence[str]) -> Measurement:
     return Measurement(_scored(quality, decided, seen.logs, notes), rows)
 
 
-def _undecided(seen: Seen) -> bool:
+def _undecided(seen: FinishedPass) -> bool:
     source_timing = timing_of_track(seen.reference, seen.source, seen.settings)
     encode_timing = timing_of_track(seen.track, seen.output.media, None)
     if source_timing.rate is None or encode_timing.rate is None or source_timing.rate == encode_timing.rate:
@@ -107,14 +107,14 @@ def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
     return {"reference": str(crop.reference or whole[0]), "output": str(crop.output or whole[1])}
 
 
-def _offset_seconds(seen: Seen) -> float:
+def _offset_seconds(seen: FinishedPass) -> float:
     shift = seen.output.offset_frames
     track = seen.reference if shift > 0 else seen.track
     seconds = float(track.times[abs(shift)] - track.times[0])
     return round(math.copysign(seconds, shift), 6) if shift else 0.0
 
 
-def _beyond(seen: Seen) -> tuple[str | None, list[str]]:
+def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:
     """What is to be said of the output's frames in front of the first partner and behind the last."""
     output, times, rate = seen.output, seen.track.times, float(seen.source.rate or 25)
     pairing, notes = output.comparison.pairing, []
@@ -174,7 +174,7 @@ def _mean(values: Sequence[float | None]) -> float:
     return math.fsum(scored) / len(scored)
 
 
-def _notes(seen: Seen) -> list[str]:
+def _notes(seen: FinishedPass) -> list[str]:
     """What does not make a score wrong and yet should be known."""
     output, source, encode = seen.output, seen.source, seen.output.media
     pairing, notes = output.comparison.pairing, []
@@ -206,7 +206,7 @@ def _notes(seen: Seen) -> list[str]:
     return notes
 
 
-def _dropped(seen: Seen) -> list[str]:
+def _dropped(seen: FinishedPass) -> list[str]:
     """Frames of the reference between the first and the last partner that the output has not."""
     source, encode, partners = seen.source, seen.output.media, seen.output.comparison.pairing.partners
     if source.rate is None or encode.rate is None or encode.rate < Fraction(999, 1000) * source.rate:
@@ -218,7 +218,7 @@ def _dropped(seen: Seen) -> list[str]:
     return [f"{lacking} of {expected} frames of the reference have no frame in the output"]
 
 
-def _fields(seen: Seen) -> list[str]:
+def _fields(seen: FinishedPass) -> list[str]:
     """Interlaced or telecined video beside progressive video."""
     source, encode = seen.source, seen.output.media
     if seen.settings.reference_filter is not None:

@@ -25,7 +25,7 @@ from advisor.errors import WattframeError
 from advisor.quality.graph import reference_track
 from advisor.quality.logs import Logs, complaints, read_logs, size_changes
 from advisor.quality.measure import begun, better
-from advisor.quality.outcome import Measurement, Seen, finished
+from advisor.quality.outcome import FinishedPass, Measurement, finished
 from advisor.quality.pairing import Pairing
 from advisor.quality.passes import MARGIN_SECONDS, Cut, FrameProgress, OutputState, Work, run_pass
 from advisor.quality.probe import Media, probe
@@ -227,7 +227,7 @@ def combine(prepared: Prepared, cut: Sequence[Part], results: Sequence[PartResul
     try:
         if better(Work(prepared.settings, "", 1, 0, None), output, source, reference, seen) is not None:
             return None
-        return finished(Seen(output, source, reference, seen, logs, prepared.settings), [])
+        return finished(FinishedPass(output, source, reference, seen, logs, prepared.settings), [])
     except WattframeError:
         return None
 

@@ -1,9 +1,9 @@
 """Predictions for result files, made in a process of their own.
 
 A process that serves scrapes must not load scikit-learn. It calls `predict_files`, which runs
-``python -m advisor.regression.service``: a `Request` as JSON on stdin, an `Answer` as JSON on stdout, nothing
-else there. What is published beside the predictions (version, error, age of the models) comes from
-`advisor.regression.registry.latest_manifests`, which reads manifests only. Neither imports numpy.
+``python -m advisor.regression.service``: a `PredictionRequest` as JSON on stdin, a `PredictionAnswer` as JSON
+on stdout, nothing else there. What is published beside the predictions (version, error, age of the models)
+comes from `advisor.regression.registry.latest_manifests`, which reads manifests only. Neither imports numpy.
 
 Call `predict_files` when result files or models changed (`models_stamp` tells), in a worker thread::
 
@@ -36,7 +36,7 @@ from advisor.results import Run, read_run
 Stamp = tuple[tuple[str, str, int, int, int], ...]
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class PredictionRequest(Struct, frozen=True, kw_only=True):
     """What is to be predicted, each run by the models of its own machine."""
 
     models_dir: str
@@ -44,7 +44,7 @@ class Request(Struct, frozen=True, kw_only=True):
     confidence: float = 0.9
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class PredictionAnswer(Struct, frozen=True, kw_only=True):
     """Predictions in the order of the files and their scenarios, and what could not be used."""
 
     predictions: list[Prediction]
@@ -78,7 +78,7 @@ def predict_files(
     *,
     confidence: float = 0.9,
     timeout_seconds: float = 120.0,
-) -> Answer:
+) -> PredictionAnswer:
     """Predictions for the scenarios of result files, made by a child process.
 
     A file or model that cannot be used is a line in ``problems``; the others are predicted.
@@ -88,7 +88,7 @@ def predict_files(
     WorkError
         The child failed or took longer than ``timeout_seconds``.
     """
-    request = Request(
+    request = PredictionRequest(
         models_dir=str(Path(models_dir).absolute()),
         files=[str(Path(file).absolute()) for file in files],
         confidence=confidence,
@@ -109,7 +109,7 @@ def predict_files(
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise WorkError(f"predictions failed: {lines[-1] if lines else f'exit code {done.returncode}'}")
     try:
-        return msgspec.json.decode(done.stdout, type=Answer)
+        return msgspec.json.decode(done.stdout, type=PredictionAnswer)
     except msgspec.DecodeError as exc:
         raise WorkError(f"predictions failed: {exc}") from exc
 
@@ -172,7 +172,7 @@ def _nothing(prediction: Prediction) -> Prediction:
     )
 
 
-def answer(request: Request) -> Answer:
+def answer(request: PredictionRequest) -> PredictionAnswer:
     """What the child process does with one request."""
     problems: list[str] = []
     predictions: list[Prediction] = []
@@ -185,13 +185,13 @@ def answer(request: Request) -> Answer:
             )
         except InputError as exc:
             problems.append(str(exc))
-    return Answer(predictions=predictions, problems=list(dict.fromkeys(problems)))
+    return PredictionAnswer(predictions=predictions, problems=list(dict.fromkeys(problems)))
 
 
 def main() -> int:
-    """Read one `Request` from stdin, write one `Answer` to stdout."""
+    """Read one `PredictionRequest` from stdin, write one `PredictionAnswer` to stdout."""
     try:
-        request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+        request = msgspec.json.decode(sys.stdin.buffer.read(), type=PredictionRequest)
     except msgspec.DecodeError as exc:
         raise InputError(f"expected a request: {exc}", subject="stdin") from exc
     sys.stdout.buffer.write(msgspec.json.encode(answer(request)) + b"\n")

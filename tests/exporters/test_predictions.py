@@ -13,7 +13,7 @@ import pytest
 from advisor.errors import WorkError
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport
-from advisor.regression.service import Answer, Stamp
+from advisor.regression.service import PredictionAnswer, Stamp
 from advisor.results import Run, read_run
 from advisor.results.folder import ResultFolder
 from exporters import predictions
@@ -83,15 +83,15 @@ class Oracle:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
-        self.answer: Callable[[Sequence[Path]], Answer] | None = None
+        self.answer: Callable[[Sequence[Path]], PredictionAnswer] | None = None
 
-    def __call__(self, models_dir: Path, files: Sequence[Path]) -> Answer:
+    def __call__(self, models_dir: Path, files: Sequence[Path]) -> PredictionAnswer:
         self.asked.append([file.stem for file in files])
         if self.answer is not None:
             return self.answer(files)
         runs = [read_run(file) for file in files]
         found = [prediction(r.run_id, s.name, 100.0 + i) for r in runs for i, s in enumerate(r.scenarios)]
-        return Answer(predictions=found)
+        return PredictionAnswer(predictions=found)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_what_is_of_another_file_than_the_one_read_is_not_taken(
     tmp_path: Path, predictor: Predictor, oracle: Oracle
 ) -> None:
     put_model(tmp_path / "models")
-    oracle.answer = lambda files: Answer(predictions=[prediction(files[0].stem, "other", 5.0)])
+    oracle.answer = lambda files: PredictionAnswer(predictions=[prediction(files[0].stem, "other", 5.0)])
     run = put_run(tmp_path / "results", "test_results_a", "x")
     predictor.want({run.run_id: run})
     wait_until(lambda: predictor.of(run))
@@ -181,10 +181,10 @@ def test_a_child_that_was_killed_once_is_asked_again(tmp_path: Path, oracle: Ora
     (tmp_path / "results").mkdir()
     a, b = (put_run(tmp_path / "results", f"test_results_{n}", "x") for n in "ab")
 
-    def fail_on_a(files: Sequence[Path]) -> Answer:
+    def fail_on_a(files: Sequence[Path]) -> PredictionAnswer:
         if any(file.stem == "test_results_a" for file in files):
             raise WorkError("predictions failed: out of memory")
-        return Answer(predictions=[prediction(file.stem, "x", 100.0) for file in files])
+        return PredictionAnswer(predictions=[prediction(file.stem, "x", 100.0) for file in files])
 
     oracle.answer = fail_on_a
     predictor = Predictor(tmp_path / "models", tmp_path / "results", oracle, retry_seconds=0.01)
@@ -203,7 +203,7 @@ def test_what_failed_is_not_asked_at_every_look(tmp_path: Path, predictor: Predi
     """It is tried again after some seconds, and then ever more seldom."""
     put_model(tmp_path / "models")
 
-    def fail(files: Sequence[Path]) -> Answer:
+    def fail(files: Sequence[Path]) -> PredictionAnswer:
         raise OSError(24, "Too many open files")
 
     oracle.answer = fail

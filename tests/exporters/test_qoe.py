@@ -21,7 +21,7 @@ from advisor.quality.settings import QualitySettings
 from advisor.results import Quality, Vmaf
 from advisor.results.folder import ResultFolder
 from advisor.video.ffmpeg import find_ffmpeg
-from exporters.qoe import EXPORTER, QoeCollector, Work
+from exporters.qoe import EXPORTER, QoeCollector, ScoringWork
 from exporters.runtime.logs import configure
 from exporters.runtime.page import PageBuilder
 from tests.support.exporter_client import page_of, render, served
@@ -34,7 +34,7 @@ RUN = "test_results_20260302_080000"
 def collector(folder: Path, queue: QualityQueue | None = None, **work: object) -> QoeCollector:
     results = ResultFolder(folder, runs=10, max_scenarios=1000)
     roots = work.pop("roots", (folder.resolve(),))
-    return QoeCollector(results, folder, Work(queue, roots, **work))  # type: ignore[arg-type]
+    return QoeCollector(results, folder, ScoringWork(queue, roots, **work))  # type: ignore[arg-type]
 
 
 def samples(page: bytes) -> dict[str, float]:

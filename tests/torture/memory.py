@@ -22,7 +22,7 @@ from advisor.results import Output, Power, Quality, Run, Samples, Scenario, Vmaf
 from advisor.results.folder import ResultFolder
 from exporters.cost import CostCollector
 from exporters.predictions import Predictor
-from exporters.qoe import QoeCollector, Work
+from exporters.qoe import QoeCollector, ScoringWork
 from exporters.results import ResultsCollector
 from exporters.runtime import Collector
 from exporters.runtime.scrape import Source
@@ -48,7 +48,7 @@ def snapshots(folder: Path) -> Cycle:
     clock = itertools.count(1_800_000_000, 61)  # each time a minute later: costs are worked out anew
     collectors: list[Collector] = [
         ResultsCollector(results(), Predictor(folder / "none", folder)),
-        QoeCollector(results(), folder, Work(None, (folder.resolve(),))),
+        QoeCollector(results(), folder, ScoringWork(None, (folder.resolve(),))),
         CostCollector(results(), PriceOptions(), clock=lambda: float(next(clock))),
     ]
     sources = [Source(collector, {}) for collector in collectors]

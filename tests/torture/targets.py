@@ -100,7 +100,7 @@ def result_pages(data: bytes) -> None:
     from advisor.results.folder import ResultFolder
     from exporters.cost import CostCollector
     from exporters.predictions import Predictor
-    from exporters.qoe import QoeCollector, Work
+    from exporters.qoe import QoeCollector, ScoringWork
     from exporters.results import ResultsCollector
     from tests.support.exporter_client import page_of
 
@@ -112,7 +112,7 @@ def result_pages(data: bytes) -> None:
 
     for collector in (
         ResultsCollector(results(), Predictor(folder / "none", folder)),
-        QoeCollector(results(), folder, Work(None, (folder.resolve(),))),
+        QoeCollector(results(), folder, ScoringWork(None, (folder.resolve(),))),
         CostCollector(results(), _priced(), clock=lambda: 1.8e9),
     ):
         _check_page(page_of(collector).decode())

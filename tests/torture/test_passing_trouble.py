@@ -31,14 +31,14 @@ from advisor.errors import EnergyError
 from advisor.quality.settings import QualitySettings
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.registry import Manifest, TargetReport
-from advisor.regression.service import Answer
+from advisor.regression.service import PredictionAnswer
 from advisor.results import read_run
 from advisor.results.folder import ResultFolder
 from exporters.cost import CostCollector
 from exporters.docker_stats import DockerCollector, Settings
 from exporters.live import LiveCollector
 from exporters.predictions import Predictor
-from exporters.qoe import QoeCollector, Work
+from exporters.qoe import QoeCollector, ScoringWork
 from exporters.results import ResultsCollector
 from exporters.runtime import Collector, Family, Metric, Part
 from exporters.runtime.scrape import Source
@@ -121,7 +121,7 @@ def put_model(models: Path, version: str, error: float) -> None:
     link.symlink_to(version)
 
 
-def oracle(models_dir: Path, files: Sequence[Path]) -> Answer:
+def oracle(models_dir: Path, files: Sequence[Path]) -> PredictionAnswer:
     """Stands for the child process, and reads what it would read."""
     predictions = [
         Prediction(
@@ -137,7 +137,7 @@ def oracle(models_dir: Path, files: Sequence[Path]) -> Answer:
         for run in map(read_run, files)
         for scenario in run.scenarios
     ]
-    return Answer(predictions=predictions)
+    return PredictionAnswer(predictions=predictions)
 
 
 def results_world(folder: Path, _: contextlib.ExitStack) -> World:
@@ -186,7 +186,9 @@ def qoe_world(folder: Path, _: contextlib.ExitStack) -> World:
 
     def make() -> Collector:
         listed = ResultFolder(results, runs=10, max_scenarios=100)
-        return QoeCollector(listed, results, Work(None, (results.resolve(),), QualitySettings(), pairs))
+        return QoeCollector(
+            listed, results, ScoringWork(None, (results.resolve(),), QualitySettings(), pairs)
+        )
 
     return World(make, [pairs, results / "encode.mp4", results / "clip.mp4"])
 

@@ -24,7 +24,7 @@ from advisor.regression.fitting import TrainedModel, train, validation_groups
 from advisor.regression.model_file import dumps, library_versions, loads
 from advisor.regression.registry import Manifest
 from advisor.regression.residual_kriging import ResidualAt, SharedVariances, corrected, video_variances
-from advisor.regression.service import Request, answer, models_stamp, predict_files, predict_runs
+from advisor.regression.service import PredictionRequest, answer, models_stamp, predict_files, predict_runs
 from advisor.results import Host, InputMedia, Power, Run, Scenario, write_run
 
 
@@ -408,7 +408,7 @@ def test_the_run_that_tells_most_of_a_machine_is_one_among_all_files(stored: Pat
 
 def test_a_model_that_cannot_be_used_is_a_problem_and_no_crash(stored: Path) -> None:
     (stored / "lab-1" / "0001" / "model.skops").write_bytes(b"x")
-    found = answer(Request(models_dir=str(stored), files=[str(_result_file(stored))]))
+    found = answer(PredictionRequest(models_dir=str(stored), files=[str(_result_file(stored))]))
     assert found.predictions == []
     assert "does not match its manifest" in found.problems[0]
 
