@@ -23,7 +23,7 @@ from advisor.cost.scenario_cost import UNPRICED_REASONS, ScenarioCost
 from advisor.cost.tariffs.schedule import value_at
 from advisor.errors import PricingError
 from advisor.results.folder import ResultFolder, Shown
-from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import RESULT_OPTIONS, number
@@ -171,7 +171,7 @@ class _RunCosts(Struct, frozen=True):
     invalid: Counter[str]
 
 
-class CostCollector:
+class CostCollector(Collector):
     """Prices a folder of result files, again when a file or a price changes.
 
     ``clock`` gives Unix seconds: ages and prices of this moment follow it.
@@ -197,12 +197,6 @@ class CostCollector:
         self._refusal: str | None = None
         self._moment = float("-inf")
         self._runs: dict[str, _RunCosts] = {}
-
-    def start(self) -> None:
-        """Nothing is held open."""
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
     def parts(self) -> dict[str, Part]:
         """One part for the inputs and one a run."""

@@ -31,7 +31,7 @@ class Part(Struct, frozen=True):
 
 
 class Collector(Protocol):
-    """Gives families by part, for instance by run.
+    """Gives families by part, for instance by run. One that holds nothing open inherits `start` and `close`.
 
     ``name`` is the value of the label ``collector``. With ``poll_seconds`` None, `parts` is called at each
     scrape, right in the event loop, and must not wait: for samplers that hold a newest reading. Else it is
@@ -54,9 +54,11 @@ class Collector(Protocol):
 
     def start(self) -> None:
         """Take what the collector needs (threads, sockets); called once before the port is opened."""
+        return
 
     def close(self) -> None:
         """Give it back; called once at the end."""
+        return
 
     def parts(self) -> Mapping[str, Part]:
         """What there is to publish now, in the order of the page."""

@@ -17,7 +17,7 @@ SLOW = Family("sample_slow", "From a slow source.")
 ITEMS = Family("sample_item_size_bytes", "Size of an item.", ("item",))
 
 
-class Quick:
+class Quick(Collector):
     """Asked at each scrape; raises while the file named by --fail-file is there."""
 
     name = "quick"
@@ -25,12 +25,6 @@ class Quick:
 
     def __init__(self, fail_file: Path) -> None:
         self._fail_file = fail_file
-
-    def start(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def parts(self) -> dict[str, Part]:
         if self._fail_file.exists():
@@ -43,7 +37,7 @@ def quick_families() -> Iterator[Metric]:
     yield JOULES([(("package_0",), 1e6 / 3)])
 
 
-class Slow:
+class Slow(Collector):
     """Polled; each look takes as long as it was told, and so does the end."""
 
     name = "slow"
@@ -51,9 +45,6 @@ class Slow:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-
-    def start(self) -> None:
-        pass
 
     def close(self) -> None:
         time.sleep(self._seconds)
@@ -67,7 +58,7 @@ def slow_families() -> Iterator[Metric]:
     yield SLOW.one(1)
 
 
-class Folder:
+class Folder(Collector):
     """Polled: the sizes of a folder's files; fails when the folder is a file."""
 
     name = "folder"
@@ -75,12 +66,6 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-
-    def start(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def parts(self) -> dict[str, Part]:
         sizes = {path.name: path.stat().st_size for path in sorted(self._folder.iterdir())}
