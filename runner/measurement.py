@@ -19,6 +19,10 @@ from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
 
+# what was in doubt at a reading is known within seconds, and the meter keeps it for twice as many of them
+_SETTLED_AFTER = 512
+
+
 class _Point(Struct, frozen=True):
     reading: MeterReading
     cpu_seconds: float
@@ -47,6 +51,10 @@ class Measurement:
     def sample(self, cpu_seconds: float) -> None:
         """Take a reading; ``cpu_seconds`` is what the scenario's processes have used so far."""
         self._points.append(self._point(cpu_seconds))
+        if len(self._points) > _SETTLED_AFTER:
+            former = self._points[-_SETTLED_AFTER - 1]
+            settled = self._meter.settle(former.reading)
+            self._points[-_SETTLED_AFTER - 1] = structs.replace(former, reading=settled)
 
     def close(self, cpu_seconds: float) -> None:
         """Take the last reading."""

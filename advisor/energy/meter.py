@@ -261,14 +261,17 @@ class Meter:
     ) -> list[MeterReading]:
         """The readings with the joules of their own moments.
 
-        A doubtful value adds nothing until those after it confirm it. Where the last reading has one, this
-        waits for them, at most ``longest_seconds``, and puts what they say into the readings.
+        A doubtful value adds nothing until those after it confirm it. Where a reading has one, this waits for
+        them, at most ``longest_seconds``, and puts what they say into the readings.
         """
         end = self._clock() + longest_seconds
-        while readings and not self.settle(readings[-1]).is_settled and self._clock() < end:
+        readings = [self.settle(reading) for reading in readings]
+        # one in the middle may be in doubt when the last is not: a denied leap is settled at once
+        while any(not reading.is_settled for reading in readings) and self._clock() < end:
             sleep(_SETTLE_POLL_SECONDS)
             self.read()
-        return _without_taken_back([self.settle(reading) for reading in readings])
+            readings = [self.settle(reading) for reading in readings]
+        return _without_taken_back(readings)
 
     def settle(self, reading: MeterReading) -> MeterReading:
         """The reading with what is known by now of the joules at its moment."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from advisor.energy.meter import Meter
+from advisor.energy.powercap import PowercapSource
 from advisor.energy.source import ZoneReport
 from runner.measurement import Measurement
+from tests.support.clock import FakeClock
 from tests.support.meters import ScriptedMeter, reading
+from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
 
 
 def _closed(*readings: object, cpu: tuple[float, ...] = (), interval: float = 1.0) -> Measurement:
@@ -130,3 +136,29 @@ def test_a_machine_without_any_zone_has_no_power() -> None:
     assert window.power(None, None) is None
     assert window.samples().power_watts == [None]
     assert not window.energy_lost
+
+
+def test_a_window_of_many_samples_begins_where_it_began(tmp_path: Path) -> None:
+    """40 W for 1 100 s on a register that leaps, after 10 W for 10 s: at the start 4 s of 40 W are shown as
+    10 W until the values that follow confirm them. 150 J too many were counted, and a sample of 190 W."""
+    clock, tree = FakeClock(), PowercapTree(tmp_path)
+    register = tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, start_uj=10**9, limits_uw={})
+    meter = Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=clock)
+    meter.read()
+    for second in range(20):
+        register.add(10.0 if second < 10 else 40.0)
+        clock.advance(1.0)
+        register.jump(96.0 if second == 5 else 0.0)
+        meter.read()
+        register.jump(-96.0 if second == 5 else 0.0)
+    window = Measurement(meter, 1.0)
+    window.open()
+    for _ in range(1100):
+        register.add(40.0)
+        clock.advance(1.0)
+        window.sample(0.0)
+    register.add(2.0)
+    clock.advance(0.05)
+    meter.settled = lambda readings: [meter.settle(one) for one in readings]  # type: ignore[method-assign]
+    window.close(0.0)
+    assert window.samples().power_watts[:1000] == pytest.approx([40.0] * 1000)

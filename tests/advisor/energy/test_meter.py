@@ -381,3 +381,34 @@ def test_what_a_later_value_takes_back_was_never_drawn(tmp_path: Path) -> None:
         {},
         {"package_0": 97.0},
     ]
+
+
+def _leaping(tmp_path: Path, until: int) -> tuple[list[float], list[float]]:
+    """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; leaps of 96 J at 2 s and last."""
+    clock, tree = FakeClock(), PowercapTree(tmp_path)
+    register = tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, start_uj=10**9, limits_uw={})
+    meter = Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=clock)
+    meter.read()
+    tree.nudge()
+
+    def draw(seconds: float) -> None:
+        register.add((10.0 if clock() < 1004.0 else 40.0) * seconds)
+        clock.advance(seconds)
+
+    readings, truth = [meter.read()], [0.0]
+    for second in range(1, until + 1):
+        draw(1.0)
+        leap = 96.0 if second in (2, until) else 0.0
+        register.jump(leap)
+        readings.append(meter.read())
+        register.jump(-leap)
+        truth.append(register.joules)
+    settled = [reading.joules["package_0"] for reading in meter.settled(readings, sleep=draw)]
+    return [joules - settled[0] for joules in settled], truth
+
+
+def test_readings_are_settled_up_to_a_last_one_that_leaps(tmp_path: Path) -> None:
+    """The value after a leap denies it, and its joules are known then; those of the five seconds before it
+    not yet. Left as they were shown, they gave a sample of -110 W, or of 0 W and then of 190 W."""
+    settled, truth = _leaping(tmp_path, 20)
+    assert settled == pytest.approx(truth, abs=1e-5)
