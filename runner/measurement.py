@@ -18,7 +18,6 @@ from advisor.energy.meter import Meter, MeterReading, energy_between, host_joule
 from advisor.results import Power, Samples
 from advisor.results.derived import power_spread
 
-
 # what was in doubt at a reading is known within seconds, and the meter keeps it for twice as many of them
 _SETTLED_AFTER = 512
 

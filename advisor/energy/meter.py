@@ -19,7 +19,7 @@ from advisor.energy.combined import CombinedSource
 from advisor.energy.cpu import CpuTimes, cpu_times
 from advisor.energy.estimate import EstimateSource
 from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
-from advisor.energy.powercap import HOST_DOMAINS, PowercapSource
+from advisor.energy.powercap import HOST_DOMAINS, PowercapSource, slept_seconds
 from advisor.energy.redfish import RedfishClient, RedfishConfig, RedfishSource
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, ZoneReport, wait_seconds
@@ -43,6 +43,8 @@ _LARGEST_SKEW_SECONDS = 0.25
 # registers that move show it at once; files that are written every second, within this
 _MOVES_SECONDS, _MOVES_POLL_SECONDS = 1.5, 0.02
 _SETTLE_SECONDS, _SETTLE_POLL_SECONDS = 7.0, 0.25
+# less than that is the time between two clocks
+_SLEPT_SECONDS = 0.5
 # timers fire a little early or late: a window that is this much of the interval is a whole one
 _WHOLE_WINDOW = 0.98
 
@@ -90,10 +92,23 @@ class PowerWindow:
         self._broken_seconds: float | None = None
 
     def add(
-        self, seconds: float, joules: float, interval_seconds: float, broken_seconds: float | None
+        self,
+        seconds: float,
+        joules: float,
+        interval_seconds: float,
+        broken_seconds: float | None,
+        awake_seconds: float = 0.0,
     ) -> None:
-        """Take the joules of one moment; what was drawn before ``broken_seconds`` is lost."""
+        """Take the joules of one moment.
+
+        What was drawn before ``broken_seconds`` is lost. Before ``awake_seconds`` the machine was suspended:
+        what it drew then is in the joules, and its time is in no clock.
+        """
         points = self._points
+        while points and points[0][0] < awake_seconds:
+            points.popleft()
+        if seconds < awake_seconds:
+            return
         if broken_seconds != self._broken_seconds and broken_seconds is not None:
             # the power is that of the time since
             last = points[-1][1] if points else joules
@@ -133,6 +148,8 @@ class Meter:
         Which zones are the machine's where it is known twice.
     clock, wall_clock
         Monotonic and Unix seconds.
+    slept
+        Gives the seconds that the machine was suspended since it booted.
     """
 
     def __init__(
@@ -145,6 +162,7 @@ class Meter:
         host_rule: HostRule = "cpu",
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
+        slept: Clock = slept_seconds,
     ) -> None:
         if interval_seconds is not None and not interval_seconds >= _SHORTEST_INTERVAL_SECONDS:
             raise InputError(
@@ -156,6 +174,7 @@ class Meter:
         self._wanted_seconds = interval_seconds or DEFAULT_INTERVAL_SECONDS
         self._clock = clock
         self._wall_clock = wall_clock
+        self._slept, self._slept_seconds, self._awake_seconds = slept, slept(), 0.0
         self._windows: dict[str, PowerWindow] = {}
         self._latest: MeterReading | None = None
         self._lock = threading.Lock()
@@ -219,6 +238,9 @@ class Meter:
                 now = self._clock()
                 if now - began <= _UNINTERRUPTED_SECONDS:
                     break
+            slept = self._slept()
+            if slept - self._slept_seconds > _SLEPT_SECONDS:
+                self._slept_seconds, self._awake_seconds = slept, began
             interval = self.interval_seconds
             longest = max(interval * _FRESH_INTERVALS, _FRESH_SECONDS)
             reports = self._source.report()
@@ -230,7 +252,7 @@ class Meter:
                 monotonic_seconds=at,
                 joules={zone.name: zone.joules for zone in shown},
                 power_watts={zone.name: watts[zone.name] for zone in shown},
-                cpu=times,
+                cpu=None if times is None else _with_sleep(times, slept, now),
                 uncertainty_ratio=self._source.uncertainty_ratio,
                 zones=reports,
                 host_rule=self._host_rule,
@@ -249,7 +271,7 @@ class Meter:
             seconds, joules = zone.sure_seconds, zone.sure_joules
             if seconds is None or joules is None:
                 seconds, joules = zone.sampled_seconds, zone.joules
-            window.add(seconds, joules, interval_seconds, zone.broken_seconds)
+            window.add(seconds, joules, interval_seconds, zone.broken_seconds, self._awake_seconds)
         return window.watts(interval_seconds)
 
     def settled(
@@ -309,6 +331,13 @@ def _without_taken_back(readings: Sequence[MeterReading]) -> list[MeterReading]:
         joules = {name: least[name] for name in reading.joules}
         agreeing.append(structs.replace(reading, joules=joules, zones=zones))
     return agreeing[::-1]
+
+
+def _with_sleep(times: CpuTimes, slept_seconds: float, awake_seconds: float) -> CpuTimes:
+    """The CPU times with those of the time suspended, which the kernel leaves out: nobody computed then."""
+    if slept_seconds <= 0.0 or awake_seconds <= 0.0:
+        return times
+    return structs.replace(times, total_seconds=times.total_seconds * (1.0 + slept_seconds / awake_seconds))
 
 
 def _moment(shown: Sequence[ZoneReport], began: float, now: float) -> float:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from advisor.energy.cpu import CpuTimes
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, open_meter
 from advisor.energy.powercap import PowercapSource
 from advisor.energy.sampler import Sampler, next_tick
@@ -384,7 +385,7 @@ def test_what_a_later_value_takes_back_was_never_drawn(tmp_path: Path) -> None:
 
 
 def _leaping(tmp_path: Path, until: int) -> tuple[list[float], list[float]]:
-    """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; leaps of 96 J at 2 s and last."""
+    """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; leaps at 2 s and the end."""
     clock, tree = FakeClock(), PowercapTree(tmp_path)
     register = tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, start_uj=10**9, limits_uw={})
     meter = Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=clock)
@@ -412,3 +413,34 @@ def test_readings_are_settled_up_to_a_last_one_that_leaps(tmp_path: Path) -> Non
     not yet. Left as they were shown, they gave a sample of -110 W, or of 0 W and then of 190 W."""
     settled, truth = _leaping(tmp_path, 20)
     assert settled == pytest.approx(truth, abs=1e-5)
+
+
+def test_what_is_drawn_asleep_is_no_power_of_the_moment_after(tmp_path: Path) -> None:
+    """6 W, then eight hours asleep at 0.4 W, which no clock shows: 11 526 J are no 11 526 W."""
+    clock, slept = FakeClock(), [0.0]
+    register = PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
+    source = PowercapSource(str(tmp_path), str(tmp_path), slept=lambda: slept[0])
+    meter = Meter(source, procfs=str(tmp_path), clock=clock, slept=lambda: slept[0])
+    meter.read()
+    watts = []
+    for second in range(12):
+        if second == 6:
+            slept[0] += 8 * 3600
+            register.add(0.4 * 8 * 3600)
+        clock.advance(1.0)
+        register.add(6.0)
+        reading = meter.read()
+        watts.append(reading.power_watts["package_0"])
+    assert [power for power in watts if power is not None] == pytest.approx([6.0] * (len(watts) - 3))
+    assert watts[6] is None
+    assert reading.joules["package_0"] == pytest.approx(12 * 6.0 + 11_520.0)
+
+
+def test_nobody_computed_asleep(tmp_path: Path) -> None:
+    """100 of 2 000 ticks busy in 10 s of two CPUs; asleep as long again: 1 s of 40 s."""
+    PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
+    (tmp_path / "stat").write_text("cpu  100 0 0 1900 0 0 0 0 0 0\n")
+    meter = Meter(
+        PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=FakeClock(10.0), slept=lambda: 10.0
+    )
+    assert meter.read().cpu == CpuTimes(busy_seconds=1.0, total_seconds=40.0, steal_seconds=0.0)
