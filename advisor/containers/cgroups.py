@@ -29,10 +29,14 @@ TEMPLATES = ("docker/{}", "system.slice/docker-{}.scope")
 UNLIMITED_BYTES = 1 << 62
 """v1 writes "no limit" as the largest number of whole pages; no machine has half of that."""
 WALK_SECONDS = 10.0
-WALK_DEPTH = 8
+WALK_DEPTH = 12
 _MOST_DIGITS = 20
-_ENGINES = ("docker", "libpod", "crio", "cri-containerd", "nerdctl")
-_MONITORS = ("conmon", ".mount")
+# libpod-payload: podman in a unit of its own (Quadlet); kata_: the machine of a Kata container
+_CONTAINER = re.compile(
+    r"(?:(?:docker|libpod|libpod-payload|crio|cri-containerd|nerdctl)-|kata_)?([0-9a-zA-Z]+)(?:\.scope)?"
+)
+# Kata keeps the machine's monitor in kata_overhead/<id>, and its processors elsewhere
+_MONITORS = ("conmon", ".mount", "kata_overhead/")
 _DEVICE = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
 
 
@@ -244,8 +248,9 @@ class Cgroups:
         for folder, names, _ in os.walk(root):
             relative = os.path.relpath(folder, root)
             for name in names:
-                if container_id in name and is_container_folder(name, container_id):
-                    return self._learn(os.path.normpath(f"{relative}/{name}"), container_id)
+                path = os.path.normpath(f"{relative}/{name}")
+                if container_id in name and is_container_folder(path, container_id):
+                    return self._learn(path, container_id)
             if relative.count("/") >= WALK_DEPTH:
                 names.clear()
         return None
@@ -291,14 +296,18 @@ def _roots(cgroupfs: str) -> dict[str, tuple[str, bool]]:
     return roots
 
 
-def is_container_folder(name: str, container_id: str) -> bool:
-    """Whether a folder of this name is the container's own, whoever runs in it.
+def is_container_folder(path: str, container_id: str) -> bool:
+    """Whether a folder by its path is the container's own, whoever runs in it.
 
     >>> [is_container_folder(n, "ab12") for n in ("ab12", "libpod-ab12.scope", "libpod-conmon-ab12.scope")]
     [True, True, False]
     """
-    engine, _, rest = name.removesuffix(".scope").rpartition("-")
-    return rest == container_id and engine in ("", *_ENGINES)
+    name = _CONTAINER.fullmatch(path.rpartition("/")[2])
+    return name is not None and name[1] == container_id and not _is_monitor_s(path)
+
+
+def _is_monitor_s(path: str) -> bool:
+    return any(word in path for word in _MONITORS)
 
 
 def _upto(path: str, container_id: str) -> str | None:
@@ -309,7 +318,7 @@ def _upto(path: str, container_id: str) -> str | None:
     """
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for place, part in enumerate(parts):
-        if container_id in part and not any(word in part for word in _MONITORS):
+        if container_id in part and not _is_monitor_s("/".join(parts[: place + 1])):
             return "/".join(parts[: place + 1])
     return None
 

@@ -32,7 +32,8 @@ _POD = re.compile(rf"^(?:[\w-]+-)?pod{_UID}(?:\.slice)?$")
 # where a runtime with the other driver takes the slice's name for a folder's
 _MISPLACED = re.compile(rf"^kubepods(?:-\w+)?-pod{_UID}\.slice:[\w-]+:[0-9a-f]{{64}}$")
 _UNIT = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}\.(?:service|scope|slice)$")
-_MOST_DEPTH = 6
+# kind in a rootless engine's container: its node is six folders down, a pod four more
+_MOST_DEPTH = 12
 
 
 class Pod(Struct, frozen=True):

@@ -166,9 +166,23 @@ def test_a_process_number_of_someone_else_is_not_believed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_any_other_place_is_found_by_looking_through_the_tree(tmp_path: Path, layout: Layout) -> None:
-    """Rootless engines put their containers below the user's slice."""
-    parent = "user.slice/user-1000.slice/user@1000.service/user.slice/docker-{}.scope"
+@pytest.mark.parametrize(
+    "parent",
+    [
+        # rootless engines put their containers below the user's slice
+        "user.slice/user-1000.slice/user@1000.service/user.slice/docker-{}.scope",
+        # cadvisor 3648: podman's Quadlet, whose container is in the group of its unit
+        "user.slice/user-1001.slice/user@1001.service/app.slice/nginx.service/libpod-payload-{}",
+        # an engine in a container (kind, Proxmox) of a rootless engine
+        "user.slice/user-1000.slice/user@1000.service/user.slice/libpod-1.scope/container/kubelet.slice/"
+        "kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/pod1.slice/cri-containerd-{}.scope",
+        "lxc/101/ns/system.slice/docker-{}.scope",
+        "kubepods/pod1/kata_{}",
+    ],
+)
+def test_any_other_place_is_found_by_looking_through_the_tree(
+    tmp_path: Path, layout: Layout, parent: str
+) -> None:
     tree = CgroupTree(tmp_path / "cgroup", layout, parent=parent)
     tree.add(ID, cpu_seconds=1.0)
     cgroups, location = found(tree, procfs=str(tmp_path / "none"))
@@ -204,6 +218,8 @@ def test_without_a_tree_nothing_is_found(tmp_path: Path) -> None:
 
 
 MONITORS = (
+    # kata-containers 4128: the processors of the container's machine are elsewhere
+    "kata_overhead/{}",
     "machine.slice/libpod-conmon-{}.scope",
     "system.slice/crio-conmon-{}.scope",
     "system.slice/var-lib-docker-containers-{}-shm.mount",

@@ -196,10 +196,16 @@ def test_containers_that_the_runtime_put_elsewhere_are_their_pod_s(tmp_path: Pat
     assert {group.labels["pod"] for group in groups.values()} == {"cart"}
 
 
-def test_pods_of_a_node_that_is_a_container_are_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "node",
+    [
+        f"system.slice/docker-{'e' * 64}.scope",
+        f"user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{'e' * 64}.scope/container",
+        f"lxc/101/ns/system.slice/docker-{'e' * 64}.scope",
+    ],
+)
+def test_pods_of_a_node_that_is_a_container_are_found(tmp_path: Path, node: str) -> None:
     """kind: the node's kubelet keeps its pods below kubelet.slice, with its name in front of theirs."""
-    node = f"system.slice/docker-{'e' * 64}.scope/kubelet.slice/kubelet-kubepods.slice"
-    base = tree(
-        tmp_path, f"{node}/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod{SYSTEMD}.slice"
-    )
+    pods = "kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice"
+    base = tree(tmp_path, f"{node}/{pods}/kubelet-kubepods-besteffort-pod{SYSTEMD}.slice")
     assert {group.id for group in find_groups(str(base), pods=True).values()} == {UID}
