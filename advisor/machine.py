@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+from collections import Counter
 from pathlib import Path
 
 from msgspec import Struct
@@ -36,13 +37,14 @@ class CpuInfo(Struct, frozen=True):
 
 def cpu_info(procfs: str = "/proc") -> CpuInfo:
     """Read ``cpuinfo`` under ``procfs``; x86, ARM and what else the kernel runs on."""
-    blocks = _blocks(Path(procfs, "cpuinfo"))
+    blocks, board = _blocks(Path(procfs, "cpuinfo"))
     first = blocks[0] if blocks else {}
     packages = {b.get("physical id", "0") for b in blocks}
     cores = {(b.get("physical id", "0"), b["core id"]) for b in blocks if "core id" in b}
     threads = len(blocks) or os.cpu_count() or 1
+    names = (first.get(key) for key in ("model name", "cpu model", "Model Name", "cpu", "uarch"))
     return CpuInfo(
-        model_name=first.get("model name") or first.get("cpu model") or first.get("Model"),
+        model_name=next(filter(None, names), None) or _board(board) or _kinds(blocks),
         vendor=first.get("vendor_id") or first.get("CPU implementer"),
         family=_number(first.get("cpu family") or first.get("CPU architecture")),
         model=_number(first.get("model") or first.get("CPU part")),
@@ -54,19 +56,34 @@ def cpu_info(procfs: str = "/proc") -> CpuInfo:
     )
 
 
-def _blocks(path: Path) -> list[dict[str, str]]:
-    """One dictionary a logical processor; lines before the first and after the last are the machine's."""
+def _blocks(path: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """One dictionary a logical processor; and what lines before the first and after the last say of the
+    machine (a Raspberry Pi's ``Model``)."""
     blocks: list[dict[str, str]] = []
+    board: dict[str, str] = {}
     try:
         text = path.read_text(errors="replace")
     except OSError:
-        return []
+        return blocks, board
     for paragraph in text.split("\n\n"):
         pairs = (line.partition(":") for line in paragraph.splitlines())
         block = {key.strip(): value.strip() for key, colon, value in pairs if colon}
         if "processor" in block:
             blocks.append(block)
-    return blocks
+        else:
+            board |= block
+    return blocks, board
+
+
+def _board(board: dict[str, str]) -> str | None:
+    """A Raspberry Pi's name without its revision, which draws the same."""
+    return board.get("Model", "").partition(" Rev ")[0] or None
+
+
+def _kinds(blocks: list[dict[str, str]]) -> str | None:
+    """How many cores of each kind there are, where an ARM part has several: the first tells one alone."""
+    kinds = Counter(block.get("CPU part", "") for block in blocks)
+    return " + ".join(f"{count} x {part}" for part, count in kinds.items()) if len(kinds) > 1 else None
 
 
 def _number(text: str | None) -> int | None:

@@ -83,6 +83,8 @@ SENSORS: tuple[SensorRule, ...] = (
     SensorRule("ibmpowernv", "package", r"Chip \d+"),
     # Corsair's power supplies: Documentation/hwmon/corsair-psu.rst, power1 is the sum of the rails
     SensorRule("corsairpsu", "psys", "power total"),
+    # Apple's machines by drivers/hwmon/macsmc-hwmon.c: the controller's PSTR, as the device tree labels it
+    SensorRule("macsmc_hwmon", "psys", "Total System Power"),
     # NVIDIA Jetson: Jetson Linux Developer Guide, "Power Monitors": VDD_IN, POM_5V_IN and VIN are the whole
     # board's input, in which the other rails lie
     SensorRule(r"ina3221x?|ina238", "psys", "VDD_IN|POM_5V_IN|VIN"),

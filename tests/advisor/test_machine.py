@@ -57,6 +57,39 @@ def test_an_arm_part_is_known_by_its_numbers(tmp_path: Path) -> None:
     assert info.model_name is None
 
 
+def arm(part: str, count: int) -> str:
+    return "".join(ARM.format(n=n).replace("0xd0c", part) for n in range(count))
+
+
+def test_a_raspberry_pi_is_no_server_with_the_same_cores(tmp_path: Path) -> None:
+    """Both have four Cortex-A72; the board's name is in the last lines, as the kernel writes them."""
+    board = "Hardware\t: BCM2835\nRevision\t: c03111\nSerial\t\t: 10000000abcdef01\nModel\t\t: {}\n"
+    pi = cpu_info(machine(tmp_path, arm("0xd08", 4) + board.format("Raspberry Pi 4 Model B Rev 1.1")))
+    later = cpu_info(machine(tmp_path, arm("0xd08", 4) + board.format("Raspberry Pi 4 Model B Rev 1.5")))
+    server = cpu_info(machine(tmp_path, arm("0xd08", 4)))
+    assert pi.model_name == "Raspberry Pi 4 Model B"
+    assert hardware_id(pi, "aarch64") == hardware_id(later, "aarch64") != hardware_id(server, "aarch64")
+
+
+def test_a_part_of_two_kinds_of_cores_is_none_of_the_first_kind_alone(tmp_path: Path) -> None:
+    """RK3588: four Cortex-A55 first, then four Cortex-A76, beside a part of eight A55."""
+    hybrid = cpu_info(machine(tmp_path, arm("0xd05", 4) + arm("0xd0b", 4)))
+    assert hybrid.model_name == "4 x 0xd05 + 4 x 0xd0b"
+    assert hardware_id(hybrid) != hardware_id(cpu_info(machine(tmp_path, arm("0xd05", 8))))
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("cpu\t\t: POWER9, altivec supported", "POWER9, altivec supported"),
+        ("uarch\t\t: sifive,u74-mc", "sifive,u74-mc"),
+        ("Model Name\t\t: Loongson-3A6000", "Loongson-3A6000"),
+    ],
+)
+def test_other_architectures_have_names_too(tmp_path: Path, line: str, name: str) -> None:
+    assert cpu_info(machine(tmp_path, f"processor\t: 0\n{line}\n\n")).model_name == name
+
+
 def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     info = cpu_info(str(tmp_path))
     assert info.model_name is None

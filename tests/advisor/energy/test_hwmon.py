@@ -72,6 +72,14 @@ def test_jetson_s_input_is_the_machine_and_voltage_times_current_its_power(tmp_p
     assert {zone.name: zone.joules for zone in source.report()} == {"psys_0": 6.0, "package_0": 1.5}
 
 
+def test_apple_s_total_is_the_machine_and_no_other_rail(tmp_path: Path) -> None:
+    """Labels of an M1 Pro under Asahi Linux."""
+    labels = ("Total System Power", "AC Input Power", "3.8 V Rail Power", "Heatpipe Power")
+    files = {f"power{n}_label": label for n, label in enumerate(labels, start=1)}
+    hwmon_device(tmp_path, 2, "macsmc_hwmon", **files, **{f"power{n}_input": 8_000_000 for n in range(1, 5)})
+    assert sensors(tmp_path) == {"psys_0": ("Total System Power", "instant")}
+
+
 def test_of_one_sensor_a_counter_comes_before_a_power(tmp_path: Path) -> None:
     hwmon_device(
         tmp_path,
