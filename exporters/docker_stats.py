@@ -114,7 +114,8 @@ ERRORS = Family(
     "docker_read_errors_total",
     "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
     "cgroup (malformed, unreadable, backwards), container (unseen: ended before anything could be read; "
-    "unknown_cpu: nobody knows its CPU time, so it has no energy), proc, meter.",
+    "unknown_cpu: nobody knows its CPU time, so it has no energy), proc, meter (unreadable; unknown_cpu: the "
+    "machine's CPU time, so nobody has energy).",
     ("source", "reason"),
 )
 MISSED_TICKS = Family("docker_missed_ticks_total", "Samples left out because it was too late.")

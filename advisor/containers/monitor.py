@@ -97,7 +97,8 @@ class Monitor:
     procfs
         Root of the process file system, for networks and the engine's own processes.
     read_meter
-        Takes a fresh reading of the host's meter; None where energy cannot be known. EnergyError is counted.
+        Takes a fresh reading of the host's meter; None where energy cannot be known. EnergyError is counted,
+        and a reading without the machine's CPU time, by which alone it could be shared.
     settle
         Gives a reading with what is known by now of the joules at its moment; None where that is final.
     is_local
@@ -319,10 +320,14 @@ class Monitor:
         if self._read_meter is None:
             return None
         try:
-            return self._read_meter()
+            reading = self._read_meter()
         except EnergyError:
             self._counts.add("meter", "unreadable")
             return None
+        if reading.cpu is None:  # the window stays open until it is known again
+            self._counts.add("meter", "unknown_cpu")
+            return None
+        return reading
 
     def _is_whole(self) -> bool:
         """Whether all CPU times are of now: what the engine tells comes in rounds of its own."""

@@ -327,6 +327,8 @@ class EnergyCounter:
         if not held.is_moving or (held.kind == "out_of_range" and is_impossible):
             return False
         strict = is_impossible or held.kind == "out_of_range" or self._leapt_seconds is not None
+        # three leaps in a row look like a rise: a register that may leap has to have a past before that
+        strict = strict or (self.bounds.doubt == "everything" and len(self._recent) < _RECENT_STEPS)
         if held.seconds < (_CONFIRM_DOUBTFUL_SECONDS if strict else _CONFIRM_SECONDS):
             return False
         first, end = held.points[0], held.points[-1]

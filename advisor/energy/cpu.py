@@ -38,6 +38,21 @@ def cpu_times(procfs: str = "/proc") -> CpuTimes | None:
         return None
 
 
+def tells_whole_machine(procfs: str = "/proc", mountinfo: str = "/proc/self/mountinfo") -> bool:
+    """Whether ``stat`` under ``procfs`` is the kernel's own.
+
+    In a system container (LXC, Incus, Sysbox) a file system in user space lies over it, and shows the CPU
+    time of that container alone: beside the energy of the whole machine it says nothing.
+    """
+    try:
+        mounts = [line.split() for line in Path(mountinfo).read_text(errors="replace").splitlines()]
+    except OSError:
+        return True
+    # proc_pid_mountinfo(5): the mount point is field 5; the type follows a lone hyphen
+    types = [m[m.index("-") + 1] for m in mounts if "-" in m[6:] and m[4] == f"{procfs}/stat"]
+    return not any(kind.startswith("fuse") for kind in types)
+
+
 def parse_cpu_times(stat: bytes) -> CpuTimes | None:
     """CPU times from the first line of ``/proc/stat``.
 

@@ -16,7 +16,7 @@ from typing import Self
 from msgspec import Struct, structs
 
 from advisor.energy.combined import CombinedSource
-from advisor.energy.cpu import CpuTimes, cpu_times
+from advisor.energy.cpu import CpuTimes, cpu_times, tells_whole_machine
 from advisor.energy.estimate import EstimateSource
 from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource, slept_seconds
@@ -59,6 +59,7 @@ class MeterReading(Struct, frozen=True):
     power_watts: Mapping[str, float | None]
     """Mean power by zone over the meter's own window, the last interval; None until it has passed once."""
     cpu: CpuTimes | None
+    """Of the machine; None where that is unknown, as in a system container that sees its own alone."""
     uncertainty_ratio: float | None
     """Half-width of the source's uncertainty as a ratio; None when measured."""
     zones: tuple[ZoneReport, ...] = ()
@@ -171,6 +172,8 @@ class Meter:
             )
         self._source = source
         self._procfs = procfs
+        # an estimate is of what the file shows, whatever that is
+        self._has_cpu_times = source.tier == "modelled" or tells_whole_machine(procfs)
         self._wanted_seconds = interval_seconds or DEFAULT_INTERVAL_SECONDS
         self._clock = clock
         self._wall_clock = wall_clock
@@ -234,7 +237,7 @@ class Meter:
             for _ in range(_READ_TRIES):
                 began = self._clock()
                 self._source.sample(self._clock)
-                times = cpu_times(self._procfs)
+                times = cpu_times(self._procfs) if self._has_cpu_times else None
                 now = self._clock()
                 if now - began <= _UNINTERRUPTED_SECONDS:
                     break

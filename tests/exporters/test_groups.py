@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from msgspec import structs
 
 from advisor.containers.engine import EngineAddress
 from advisor.containers.group_watcher import Groups
+from advisor.energy.cpu import CpuTimes
 from advisor.energy.meter import Meter, MeterReading
 from advisor.errors import EnergyError
 from exporters.docker_stats import GroupCollector, Settings
@@ -96,6 +98,10 @@ class HeldMeter(ConstantMeter):
 
     def __init__(self) -> None:
         super().__init__(1000.0)
+
+    def read(self) -> MeterReading:
+        """Of an idle machine."""
+        return structs.replace(super().read(), cpu=CpuTimes(0.0, time.monotonic()))
 
     def settle(self, reading: MeterReading) -> MeterReading:
         """It is always sure."""

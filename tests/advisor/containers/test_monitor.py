@@ -258,15 +258,33 @@ def test_a_zone_that_vanishes_for_a_while_loses_no_joule(tmp_path: Path) -> None
     assert known(world.monitor.tick().energy).host == 17.0
 
 
-def test_unknown_cpu_time_of_the_host_leaves_all_unattributed(tmp_path: Path) -> None:
+def test_without_the_host_s_cpu_time_no_energy_is_shared(tmp_path: Path) -> None:
+    """A share of nobody knows what is absent, and no 0; it is counted."""
     world = ContainerWorld(tmp_path)
     world.busy = None
     running(world, WEB)
     world.pass_time(1.0, package=8.0)
     world.tree.cpu(WEB.id, 1.0)
+    snapshot = world.monitor.tick()
+    assert snapshot.energy is None
+    assert view(snapshot, "web").energy_joules == {}
+    assert snapshot.counts == {("meter", "unknown_cpu"): 2}
+
+
+def test_a_second_without_the_host_s_cpu_time_comes_with_the_next(tmp_path: Path) -> None:
+    """1 of 2 busy seconds of 16 J over two seconds."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    busy, world.busy = world.busy, None
+    world.tree.cpu(WEB.id, 0.5)
+    world.monitor.tick()
+    world.busy = busy
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    world.tree.cpu(WEB.id, 1.0)
     energy = known(world.monitor.tick().energy)
-    assert energy.unattributed == {"active": 8.0, "full": 8.0}
-    assert energy.containers["full"][WEB.id] == 0.0
+    assert energy.containers["full"][WEB.id] == 8.0
+    assert holds(energy)
 
 
 def test_without_a_meter_there_is_no_energy(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from advisor.energy.cpu import CpuTimes, cpu_times, parse_cpu_times, quota_cores, utilisation
+from advisor.energy.cpu import (
+    CpuTimes,
+    cpu_times,
+    parse_cpu_times,
+    quota_cores,
+    tells_whole_machine,
+    utilisation,
+)
 
 # user nice system idle iowait irq softirq steal guest guest_nice, in hundredths of a second
 STAT = b"cpu  1000 200 300 5000 400 50 50 600 700 100\ncpu0 1 2\ncpu1 1 2\nintr 123 4\n"
@@ -92,3 +99,21 @@ def test_inside_a_container_the_files_are_at_the_mount(tmp_path: Path) -> None:
 
 def test_no_control_groups_at_all(tmp_path: Path) -> None:
     assert quota_cores(str(tmp_path), str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("mount", "whole"),
+    [
+        ("36 35 0:33 /proc/stat /proc/stat rw,nosuid - fuse.lxcfs lxcfs rw,user_id=0", False),
+        ("36 35 0:33 /proc/stat /proc/stat rw shared:7 master:1 - fuse sysboxfs rw", False),
+        ("36 35 0:33 /proc/stat /host/proc/stat rw - fuse.lxcfs lxcfs rw", True),
+        ("36 35 0:5 /stat /proc/stat ro,relatime - proc proc rw", True),
+        ("36 35 0:33 /proc/stat /proc/swaps rw - fuse.lxcfs lxcfs rw", True),
+        ("36 35 0:33", True),
+    ],
+)
+def test_a_stat_of_a_container_alone_is_told_by_its_mount(tmp_path: Path, mount: str, whole: bool) -> None:
+    """LXC lays a file of lxcfs over it, Sysbox one of its own; a bind mount of the kernel's stays one."""
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"35 30 0:5 / /proc rw,nosuid - proc proc rw\n{mount}\n")
+    assert tells_whole_machine("/proc", str(mounts)) is whole

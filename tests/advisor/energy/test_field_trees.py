@@ -56,6 +56,21 @@ def test_an_amd_register_that_reads_ahead_one_time_in_five(field: Field) -> None
     assert watts(readings[3:]) == pytest.approx([6.2] * 28)
 
 
+def test_three_false_values_in_a_row_at_the_start_are_no_rise(field: Field) -> None:
+    """2 W; the third to fifth values are 180, 290 and 420 J ahead: 8 J after four seconds, not 188."""
+    register = field.tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, limits_uw={})
+    ahead = {3: 180, 4: 290, 5: 420}
+
+    def drive(second: int) -> None:
+        register.add(2.0)
+        register.file.write_text(f"{register.raw_uj + ahead.get(second, 0) * 1_000_000}\n")
+
+    readings = field.run(12, drive)
+    shown = [reading.joules.get("package_0", 0.0) for reading in readings]
+    assert all(joules <= 2.0 * second for second, joules in enumerate(shown))
+    assert shown[-1] == pytest.approx(24.0)
+
+
 def test_a_part_on_a_board_that_lifts_its_limits(field: Field) -> None:
     """65 W by its papers, 4095.875 W in both limits, 253 W for 15 s between 20 s at 40 W: 4 595 J."""
     limits = {
