@@ -166,9 +166,7 @@ def measure(seconds: float, folder: Path) -> list[Figure]:
         stack.callback(driver.stdin.close)
         watts = json.loads(driver.stdout.readline())
         exporters = {
-            name: stack.enter_context(
-                served("exporters.rapl", "--sysfs", str(sysfs / name), "--models-dir", str(folder / "none"))
-            )
+            name: stack.enter_context(served("exporters.rapl", "--sysfs", str(sysfs / name)))
             for name in watts
         }
         with Counters(exporters) as counters:
