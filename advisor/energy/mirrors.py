@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Container, Iterable, Mapping
+from typing import TypeAlias
 
 from advisor.energy.zones import Zone
 
-# two files are read within this time even when the kernel asks another socket; also the register's refresh
+# of the register's refresh, and of the kernel's question to another socket
 _READ_SKEW_SECONDS = 0.002
 _QUANTUM_MICROJOULES = 1000
+# nothing draws more between two reads
+_MOST_WATTS = 3000.0
+# values apart by little, which may be what an interrupted read makes of one register
+_ENOUGH_APART = 3
 _ENOUGH_ON_ONE_SOCKET = 3
 _ENOUGH_ACROSS_SOCKETS = 10
 # two sockets can be set to one power in a laboratory; a mirror follows every change
 _VARIED = 1.05
-_FAR_APART_MICROJOULES = 1_000_000
+
+
+Value: TypeAlias = tuple[int, float]
+"""Microjoules and the monotonic time of the read."""
 
 
 class Pair:
@@ -29,25 +37,29 @@ class Pair:
         self.same_socket = same_socket
         self.mirrored: bool | None = None
         """None until the values have said it."""
-        self._last: tuple[int, float] | None = None
+        self._last: Value | None = None
         self._watts: list[float] = []
+        self._apart = 0
 
-    def observe(self, raw: int, other_raw: int, now_seconds: float) -> None:
-        """Take the raw values of both zones, in microjoules, read one right after the other."""
+    def observe(self, value: Value, other: Value) -> None:
+        """Take the values of both zones, read one after the other."""
         if self.mirrored is not None:
             return
-        last, self._last = self._last, (raw, now_seconds)
-        moved = abs(raw - last[0]) if last is not None else 0
-        seconds = now_seconds - last[1] if last is not None else 0.0
-        skew = _QUANTUM_MICROJOULES
-        if seconds > 0:
-            skew += int(moved / seconds * _READ_SKEW_SECONDS)
-        if abs(raw - other_raw) > skew:
-            # before anything has moved, the read skew is unknown: a small difference waits for the next value
-            if last is not None or abs(raw - other_raw) > _FAR_APART_MICROJOULES:
-                self.mirrored = False
-        elif moved > 0 and seconds > 0:
-            self._watts.append(moved / seconds)
+        last, self._last = self._last, value
+        moved = abs(value[0] - last[0]) if last is not None else 0
+        seconds = value[1] - last[1] if last is not None else 0.0
+        watts = moved / seconds / 1e6 if seconds > 0 else 0.0
+        apart = abs(value[0] - other[0]) - _QUANTUM_MICROJOULES
+        # a busy machine may do something else between the two reads
+        skew = (_READ_SKEW_SECONDS + abs(other[1] - value[1])) * 1e6
+        if apart > _MOST_WATTS * skew:
+            self.mirrored = False
+        elif watts > 0 and apart > watts * skew:
+            self._apart += 1
+            self.mirrored = False if self._apart >= _ENOUGH_APART else None
+        elif watts > 0:
+            self._apart = 0
+            self._watts.append(watts)
             self._decide()
 
     def _decide(self) -> None:
@@ -80,11 +92,11 @@ class MirrorWatch:
         self._pairs = {names: self._pairs.get(names, pair) for names, pair in pairs.items()}
         self._undecided = {names: pair for names, pair in self._pairs.items() if pair.mirrored is None}
 
-    def observe(self, raws: Mapping[str, int], now_seconds: float) -> None:
-        """Take one round: the raw values that could be read, by zone name."""
+    def observe(self, values: Mapping[str, Value]) -> None:
+        """Take one round: what could be read, by zone name."""
         for (first, second), pair in list(self._undecided.items()):
-            if first in raws and second in raws:
-                pair.observe(raws[first], raws[second], now_seconds)
+            if first in values and second in values:
+                pair.observe(values[first], values[second])
                 if pair.mirrored is not None:
                     del self._undecided[first, second]
 

@@ -120,8 +120,10 @@ class _Tracked:
             else:
                 self.registers.append(_Register(zone, self._saved))
 
-    def take(self, readings: Mapping[str, _Reading | ZoneReadError], now: float, slept: float) -> int | None:
-        """Put this round's readings into the counters; the raw value of the register that serves."""
+    def take(
+        self, readings: Mapping[str, _Reading | ZoneReadError], now: float, slept: float
+    ) -> _Reading | None:
+        """Put this round's readings into the counters; that of the register that serves."""
         fresh: list[_Register] = []
         failures: list[str] = []
         for register in self.registers:
@@ -135,11 +137,13 @@ class _Tracked:
         serving = self.serving
         if serving is not None and serving in fresh:
             self._advance(serving, fresh)
-        raw, self.read_seconds = self._latest(readings, self.serving or next(iter(fresh), None))
+        latest = self._latest(readings, self.serving or next(iter(fresh), None))
+        if latest is not None:
+            self.read_seconds = latest[1]
         if not fresh:
             self.read_errors[failures[0] if failures else "missing"] += 1
         self._look_whether_it_stands(now, bool(fresh))
-        return raw
+        return latest
 
     def _choose(self, fresh: Sequence[_Register]) -> None:
         if self.serving in fresh:
@@ -167,9 +171,9 @@ class _Tracked:
 
     def _latest(
         self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
-    ) -> tuple[int | None, float | None]:
+    ) -> _Reading | None:
         reading = readings.get(register.zone.path, _HANGS) if register is not None else _HANGS
-        return (None, self.read_seconds) if isinstance(reading, ZoneReadError) else reading
+        return None if isinstance(reading, ZoneReadError) else reading
 
     def _look_whether_it_stands(self, now: float, is_read: bool) -> None:
         if self._first_seconds is None and is_read:
@@ -257,9 +261,9 @@ class PowercapSource(Source):
         paths = [register.zone.path for zone in zones for register in zone.registers]
         readings = self._patience.each(lambda path: _read(path, clock), paths)
         now, slept = clock(), self._slept()
-        raws = {zone.name: raw for zone in zones if (raw := zone.take(readings, now, slept)) is not None}
-        self._readable = set(raws) | self._readable - {zone.name for zone in zones}
-        self._mirrors.observe(raws, now)
+        taken = {zone.name: one for zone in zones if (one := zone.take(readings, now, slept)) is not None}
+        self._readable = set(taken) | self._readable - {zone.name for zone in zones}
+        self._mirrors.observe(taken)
 
     def _scan(self) -> None:
         listed: dict[str, list[Zone]] = {}
