@@ -397,6 +397,7 @@ class EnergyCounter:
         span = value.seconds - base.seconds
         for point in false:
             share = (point.seconds - base.seconds) / span if span > 0 else 0.0
+            self._settled.pop(point.seconds, None)  # it may have been believed
             self._settle(point.seconds, base.total + int(step * share))
 
     def _hold(self, value: _Point) -> None:

@@ -290,13 +290,13 @@ class Meter:
         them, at most ``longest_seconds``, and puts what they say into the readings.
         """
         end = self._clock() + longest_seconds
-        readings = [self.settle(reading) for reading in readings]
+        settled = [self.settle(reading) for reading in readings]
         # one in the middle may be in doubt when the last is not: a denied leap is settled at once
-        while any(not reading.is_settled for reading in readings) and self._clock() < end:
+        while any(not reading.is_settled for reading in settled) and self._clock() < end:
             sleep(_SETTLE_POLL_SECONDS)
             self.read()
-            readings = [self.settle(reading) for reading in readings]
-        return _without_taken_back(readings)
+            settled = [self.settle(reading) for reading in readings]
+        return _without_taken_back(settled)
 
     def settle(self, reading: MeterReading) -> MeterReading:
         """The reading with what is known by now of the joules at its moment."""
