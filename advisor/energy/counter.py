@@ -352,9 +352,9 @@ class EnergyCounter:
             if base.raw - value.raw > _JITTER_MICROJOULES:
                 self._leapt_seconds = value.seconds
             step = value.raw - earlier.raw
-            if self._recent:
-                self._recent.pop()
             denied = [point for point in (*self._line, base) if point.seconds > earlier.seconds]
+            for _ in denied[: len(self._recent)]:
+                self._recent.pop()
             self._spread(denied, earlier, value, step)
             base = earlier
             self._line = deque(point for point in self._line if point.seconds < base.seconds)
@@ -363,19 +363,26 @@ class EnergyCounter:
         return True
 
     def _earlier_point(self, base: _Point, value: _Point) -> _Point | None:
-        """The newest point that a value below the base goes on from: what was counted since was false."""
+        """The point that a value below the base goes on from as before: what was counted since was false."""
         if value.raw == 0:  # a read that failed, and not a register just where it once was set back to
             return None
         former = self._former
         if former is not None and value.seconds - former.seconds > _FORMER_SECONDS:
             self._former = former = None
+        fitting: list[_Point] = []
         for point in (*reversed(self._line), *([former] if former else [])):
             step = value.raw - point.raw
             # the false step may have come round the end of the range
             is_behind = value.raw < base.raw or point.raw > base.raw
             if is_behind and 0 <= step <= self._allowed_watts() * _seconds(point, value) * _MICROJOULES:
-                return point
-        return None
+                fitting.append(point)
+        # of several false values in a row the first may fit too, at another power
+        usual = statistics.median(self._recent) if self._recent else 0.0
+        return min(
+            fitting,
+            key=lambda point: abs(_watts(value.raw - point.raw, point, value) - usual),
+            default=None,
+        )
 
     def _deny(self, base: _Point, value: _Point, step: int) -> None:
         """What was held was false."""

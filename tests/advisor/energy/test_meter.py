@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
 from advisor.errors import EnergyError, InputError
 from tests.support.clock import FakeClock
 from tests.support.powercap_tree import SMALL_RANGE_UJ, PowercapTree
+from tests.support.waiting import wait_until
 
 STAT = "cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\ncpu0 0 0 0 0\ncpu1 0 0 0 0\nintr 5\n"
 
@@ -161,15 +162,9 @@ def test_latest_is_none_before_the_first_sample_and_the_last_one_after(tmp_path:
 
 def test_the_thread_samples_on_its_own(tmp_path: Path) -> None:
     register = PowercapTree(tmp_path).add("intel-rapl:0", "package-0", start_uj=10**9)
-    source = _Signalling(PowercapSource(str(tmp_path)), samples=2)
-    with Meter(source, procfs=str(tmp_path), interval_seconds=0.01) as meter:
+    with Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), interval_seconds=0.01) as meter:
         register.add(10.0)
-        assert source.done.wait(10.0)
-        source.done.clear()
-        assert source.done.wait(10.0)
-        latest = meter.latest()
-    assert latest is not None
-    assert latest.joules == {"package_0": 10.0}
+        wait_until(lambda: (latest := meter.latest()) is not None and latest.joules == {"package_0": 10.0})
 
 
 class _Signalling:
@@ -384,8 +379,8 @@ def test_what_a_later_value_takes_back_was_never_drawn(tmp_path: Path) -> None:
     ]
 
 
-def _leaping(tmp_path: Path, until: int) -> tuple[list[float], list[float]]:
-    """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; leaps at 2 s and the end."""
+def _leaping(tmp_path: Path, until: int, leaps: Collection[int]) -> tuple[list[float], list[float]]:
+    """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; 96 J ahead at the leaps."""
     clock, tree = FakeClock(), PowercapTree(tmp_path)
     register = tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, start_uj=10**9, limits_uw={})
     meter = Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=clock)
@@ -399,7 +394,7 @@ def _leaping(tmp_path: Path, until: int) -> tuple[list[float], list[float]]:
     readings, truth = [meter.read()], [0.0]
     for second in range(1, until + 1):
         draw(1.0)
-        leap = 96.0 if second in (2, until) else 0.0
+        leap = 96.0 if second in leaps else 0.0
         register.jump(leap)
         readings.append(meter.read())
         register.jump(-leap)
@@ -411,7 +406,19 @@ def _leaping(tmp_path: Path, until: int) -> tuple[list[float], list[float]]:
 def test_readings_are_settled_up_to_a_last_one_that_leaps(tmp_path: Path) -> None:
     """The value after a leap denies it, and its joules are known then; those of the five seconds before it
     not yet. Left as they were shown, they gave a sample of -110 W, or of 0 W and then of 190 W."""
-    settled, truth = _leaping(tmp_path, 20)
+    settled, truth = _leaping(tmp_path, 20, leaps=(2, 20))
+    assert settled == pytest.approx(truth, abs=1e-5)
+
+
+def test_of_several_false_values_in_a_row_the_first_is_false_too(tmp_path: Path) -> None:
+    """The value after them is above the first, from which 8 W would lead to it: 136 W were left."""
+    settled, truth = _leaping(tmp_path, 24, leaps=(12, 13, 14))
+    assert settled == pytest.approx(truth, abs=1e-5)
+
+
+def test_what_was_believed_at_the_start_is_corrected_when_it_is_denied(tmp_path: Path) -> None:
+    """Two false values in a row at the start are believed after 1.5 s, and denied by the third."""
+    settled, truth = _leaping(tmp_path, 10, leaps=(1, 2, 3))
     assert settled == pytest.approx(truth, abs=1e-5)
 
 

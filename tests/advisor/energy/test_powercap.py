@@ -171,7 +171,7 @@ def test_two_dies_that_began_alike_are_both_counted_from_the_first_joule(driven:
 
 @pytest.mark.parametrize("stalled_round", [1, 2])
 def test_a_mirror_that_is_read_by_a_busy_machine_is_one(tmp_path: Path, stalled_round: int) -> None:
-    """300 W; 20 ms pass between the reads of two dies that show one register: 6 J apart, and one all the same."""
+    """300 W; 20 ms pass between the reads of two dies that show one register: 6 J apart, and one."""
     tree, clock = PowercapTree(tmp_path), FakeClock()
     dies = [tree.add(f"intel-rapl:{n}", f"package-0-die-{n}", start_uj=10**9) for n in range(2)]
 
