@@ -166,7 +166,9 @@ def measure(seconds: float, folder: Path) -> list[Figure]:
         stack.callback(driver.stdin.close)
         watts = json.loads(driver.stdout.readline())
         exporters = {
-            name: stack.enter_context(served("exporters.rapl", "--sysfs", str(sysfs / name)))
+            name: stack.enter_context(
+                served("exporters.rapl", "--sysfs", str(sysfs / name), "--models-dir", str(folder / "none"))
+            )
             for name in watts
         }
         with Counters(exporters) as counters:

@@ -12,20 +12,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from advisor.common.booleans import parse_boolean
+from advisor.energy.calibration import Calibration, load_calibration
+from advisor.energy.cpu import quota_cores
 from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, counters_appear, host_joules, host_zones
 from advisor.energy.meter_files import read_meter_files
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import ZoneReport
-from advisor.errors import EnergyError
-from advisor.machine import cpu_info
+from advisor.energy.source import SourceName, ZoneReport
+from advisor.errors import EnergyError, ModelError
+from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.meter import METER_OPTIONS, meter_opener
-from exporters.runtime.options import number
+from exporters.runtime.options import folder, number
 
 _ZONE = ("zone", "domain")
 POWER = Family("rapl_power_watts", "Mean power over the exporter's last sampling interval.", _ZONE)
@@ -83,6 +85,16 @@ UNCERTAINTY = Family(
 ESTIMATE_IDLE = Family("rapl_estimate_idle_watts", "Idle end of the estimate's curve.", ("basis",))
 ESTIMATE_MAX = Family("rapl_estimate_max_watts", "Full-load end of the estimate's curve.", ("basis",))
 
+QUOTA = Family(
+    "rapl_cpu_quota_cores",
+    "CPU limit of the exporter's control group; the figures here are the whole machine's all the same.",
+)
+CALIBRATED_IDLE = Family(
+    "rapl_calibrated_idle_watts",
+    "Idle power of the machine (packages plus dram) as `wattframe calibrate` found it.",
+    ("source", "tier"),
+)
+
 _GPU = ("gpu", "uuid")
 GPU_POWER = Family(
     "gpu_power_watts",
@@ -116,6 +128,10 @@ class Survey(Struct, frozen=True):
     powercap: PowercapStatus
     model: PowerModel
     """The estimate's curve, published where the estimate is the source."""
+    calibration: Calibration | None = None
+    quota_cores: float | None = None
+    problem: str | None = None
+    """Why a calibration that is there is not used."""
 
 
 class RaplCollector:
@@ -126,7 +142,8 @@ class RaplCollector:
     open_meter
         Gives the meter; called at the start, and again when counters appear.
     survey
-        Looks at the machine; called again every few seconds, as zones and rights to read them may change.
+        Looks at the machine, given the source that was chosen; called again every few seconds, so that a
+        calibration that is made or mended later is used.
     appeared
         Whether a counter can be read by now; asked while there is only the estimate. Drivers may be loaded
         after the exporter: then the meter is opened again, and its counters begin at 0.
@@ -140,7 +157,7 @@ class RaplCollector:
     def __init__(
         self,
         open_meter: Callable[[], Meter],
-        survey: Callable[[], Survey],
+        survey: Callable[[SourceName], Survey],
         clock: Callable[[], float] = time.monotonic,
         *,
         appeared: Callable[[], bool] = lambda: False,
@@ -166,7 +183,7 @@ class RaplCollector:
 
     def _open(self) -> Meter:
         meter = self._open_meter()
-        survey = self._look()
+        survey = self._look(meter.source)
         self._tell(survey)
         meter.start()
         self._meter = meter, survey
@@ -174,7 +191,7 @@ class RaplCollector:
 
     def _tell(self, survey: Survey) -> None:
         """Log what stands in the way, once."""
-        reasons = set(survey.powercap.advice)
+        reasons = set(survey.powercap.advice) | ({survey.problem} if survey.problem else set())
         warn_of("energy counters", reasons - self._told)
         self._told = reasons
 
@@ -187,7 +204,7 @@ class RaplCollector:
                 logger().info("energy counters appeared", source=self._open().source)
                 former.stop()
             return
-        survey = self._look()
+        survey = self._look(former.source)
         self._tell(survey)
         self._meter = former, survey
 
@@ -278,6 +295,9 @@ def _families(meter: Meter, survey: Survey, reading: MeterReading) -> Iterator[M
     yield from _sensors(reading)
     yield MISSED_TICKS.one(reading.missed_ticks)
     yield INTERVAL.one(meter.interval_seconds)
+    yield QUOTA.one(survey.quota_cores)
+    if (calibration := survey.calibration) is not None:
+        yield CALIBRATED_IDLE([((calibration.source, calibration.tier), calibration.idle.mean_watts)])
     if not measured:
         yield UNCERTAINTY.one(reading.uncertainty_ratio)
         yield ESTIMATE_IDLE([((survey.model.basis,), survey.model.idle_watts)])
@@ -326,15 +346,21 @@ def _zone_labels(zone: ZoneReport) -> tuple[str, ...]:
 def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
     sysfs, procfs = str(options.sysfs), str(options.procfs)
     watts = {"idle_watts": options.idle_watts, "max_watts": options.max_watts}
-    model = power_model(cpu_info(procfs), **watts)
+    info = cpu_info(procfs)
+    model, hardware = power_model(info, **watts), hardware_id(info)
 
     opened = meter_opener(options, "rapl", estimate=not options.no_estimate)
     opened_gpus = functools.partial(
         open_gpus, sysfs, read_meter_files(vars(options)).sensor_rules, interval_seconds=options.interval
     )
 
-    def survey() -> Survey:
-        return Survey(describe(sysfs, procfs), model)
+    def survey(source: SourceName) -> Survey:
+        calibration, problem = None, None
+        try:
+            calibration = load_calibration(options.models_dir, hardware, source=source)
+        except ModelError as exc:
+            problem = f"calibration not used: {exc}"
+        return Survey(describe(sysfs, procfs), model, calibration, quota_cores(procfs, sysfs), problem)
 
     measured = RaplCollector(opened, survey, appeared=counters_appear(sysfs, procfs))
     return [measured, GpuCollector(opened_gpus)]
@@ -359,6 +385,13 @@ EXPORTER = Exporter(
             False,
             parse_boolean,
             "publish nothing where no counter can be read",
+        ),
+        Option(
+            "--models-dir",
+            "MODELS_DIR",
+            "./models",
+            folder,
+            "folder of what `wattframe calibrate` found",
         ),
     ],
     build=_build,

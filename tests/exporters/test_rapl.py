@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from advisor.energy.calibration import Calibration, LoadPoint, calibration_path, save_calibration
 from advisor.energy.estimate import EstimateSource, PowerModel
 from advisor.energy.gpu import GpuMeter
 from advisor.energy.meter import Meter
 from advisor.energy.powercap import PowercapSource, describe
 from advisor.errors import EnergyError, InputError
+from advisor.machine import cpu_info, hardware_id
 from exporters.rapl import EXPORTER, GpuCollector, RaplCollector, Survey
 from exporters.runtime import Collector
 from tests.support.clock import FakeClock
@@ -31,12 +33,12 @@ MODEL = PowerModel(10.0, 90.0, "given", 0.15)
 
 
 def collector(meter: Meter, sysfs: Path, clock: FakeClock) -> RaplCollector:
-    return RaplCollector(lambda: meter, lambda: Survey(describe(str(sysfs)), MODEL), clock)
+    return RaplCollector(lambda: meter, lambda source: Survey(describe(str(sysfs)), MODEL), clock)
 
 
 def whole(root: Path, **options: str) -> list[Collector]:
     """The collectors as the program makes them, over a tree and a /proc in one folder."""
-    folders = {"sysfs": str(root), "procfs": str(root)}
+    folders = {"sysfs": str(root), "procfs": str(root), "models_dir": str(root / "models")}
     flags = {f"--{name.replace('_', '-')}": value for name, value in (folders | options).items()}
     words = [word for flag in flags.items() for word in flag]
     return list(EXPORTER.build(parse_options(EXPORTER, words, {})))
@@ -275,6 +277,61 @@ def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--interval" in done.stderr
+
+
+def calibration(root: Path) -> Calibration:
+    point = LoadPoint(mean_watts=42.5, stdev_watts=None, duration_seconds=60.0, busy_ratio=None)
+    return Calibration(
+        hardware_id=hardware_id(cpu_info(str(root))),
+        source="powercap",
+        tier="measured",
+        measured_at="2025-01-02T03:04:05+00:00",
+        idle=point,
+    )
+
+
+def test_the_calibrated_idle_power_is_published_beside_what_it_was_measured_with(tmp_path: Path) -> None:
+    save_calibration(calibration(tmp_path), tmp_path / "models")
+    assert series(measured(tmp_path), "rapl_calibrated_idle_watts") == [
+        'rapl_calibrated_idle_watts{source="powercap",tier="measured"} 42.5'
+    ]
+
+
+def test_a_broken_calibration_hides_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = calibration_path(tmp_path / "models", hardware_id(cpu_info(str(tmp_path))))
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    page = measured(tmp_path)
+    assert series(page, "rapl_available") == ["rapl_available 1.0"]
+    assert series(page, "rapl_calibrated_idle_watts") == []
+    told = [str(vars(record).get("values")) for record in caplog.records]
+    assert any("expected a calibration" in values for values in told)
+
+
+def test_a_calibration_that_comes_later_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be read at the start, or was not made yet."""
+    monkeypatch.setattr("exporters.rapl._LOOK_AGAIN_SECONDS", 0.01)
+    tree = two_sockets(tmp_path)
+    path = calibration_path(tmp_path / "models", hardware_id(cpu_info(str(tmp_path))))
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    published, _ = whole(tmp_path)
+    with moving(tree):
+        published.start()
+        try:
+            assert "rapl_calibrated_idle_watts" not in text(published)
+            save_calibration(calibration(tmp_path), tmp_path / "models")
+            wait_until(lambda: "rapl_calibrated_idle_watts{" in text(published))
+        finally:
+            published.close()
+
+
+def test_the_limit_of_the_control_group_is_published(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text("0::/app\n")
+    (tmp_path / "fs/cgroup/app").mkdir(parents=True)
+    (tmp_path / "fs/cgroup/app/cpu.max").write_text("150000 100000\n")
+    assert series(measured(tmp_path), "rapl_cpu_quota_cores") == ["rapl_cpu_quota_cores 1.5"]
 
 
 def test_killed_and_started_again_under_load_it_loses_nothing(tmp_path: Path) -> None:
