@@ -22,8 +22,8 @@ _REACH_STEPS = 3
 _GAP_STEPS = 2.5
 """An interval longer than this many usual ones is a gap: one missed scrape is not, two are."""
 _FASTER, _FASTER_FROM_HALF = 10, 2
-"""Times the fastest rate near by, at which a counter may have gained from zero what it holds after a fall; where
-that is more than half of what it held, only few."""
+"""Times the fastest rate near by, at which a counter may have gained from zero what it holds after a fall;
+the second where that is more than half of what it held before."""
 # absurd values overflow and give figures that are no numbers
 _silent = np.errstate(all="ignore")
 
