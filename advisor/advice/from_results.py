@@ -82,8 +82,8 @@ def options_of(
     NotEnoughDataError
         Inputs that share no configuration.
     """
-    runs = list(_runs(results))
     notes: list[str] = []
+    runs = derived.without_copies(list(_runs(results)), notes)
     invalid: list[tuple[str, str]] = []
     if predictions is None:
         predictions, own_error_ratio = _predicted_runs(models_dir, runs, notes)

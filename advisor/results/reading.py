@@ -46,6 +46,8 @@ _LARGE_BYTES = 4 << 20
 _OBJECTS_A_SCENARIO, _QUOTES_A_SCENARIO = 20, 400
 _SHARE = 0.3
 """Of the memory there is: what one file may take while it is read."""
+_LATEST = 1e11
+"""Unix seconds of the year 5138: what is later is in milliseconds."""
 _LEAST, _LARGEST = 1e-60, 1e15
 """No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
 
@@ -357,6 +359,15 @@ def _contradictions(s: Scenario) -> Iterator[str]:
         yield "Expected a name that is not empty - at `$.name`"
     if s.start_time is not None and s.end_time is not None and s.end_time < s.start_time:
         yield f"Expected a time at or after start_time ({s.start_time}), got {s.end_time} - at `$.end_time`"
+    stamps = s.samples.timestamps if s.samples is not None else []
+    moments = {
+        "start_time": s.start_time,
+        "end_time": s.end_time,
+        "samples.timestamps": max(stamps, default=0),
+    }
+    for name, moment in moments.items():
+        if moment is not None and moment >= _LATEST:
+            yield f"Expected Unix seconds, got {moment:.0f} (milliseconds?) - at `$.{name}`"
     if s.samples is not None:
         length = len(s.samples.timestamps)
         for name in ("power_watts", "cpu_usage_cores", "gpu_usage"):

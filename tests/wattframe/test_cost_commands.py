@@ -333,6 +333,18 @@ def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> 
     assert "possible" in table.out
 
 
+def test_a_copied_file_is_no_second_measurement(call: Any, tmp_path: Path) -> None:
+    """A backup beside the file, and a copy taken while the run went on, would narrow the interval."""
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    alone = call("forecast", path, "--json").json()
+    document["scenarios"] = document["scenarios"][:2]
+    (tmp_path / "test_results_20260302_075959_backup.json").write_text(json.dumps(document))
+    answer = call("forecast", tmp_path, "--json")
+    assert answer.json() == alone
+    assert "forecast: left out of test_results_20260302_080000: 2 measured in a file before it" in answer.err
+
+
 def test_a_month_under_a_tariff_is_not_priced_at_the_hour_of_the_test(call: Any, tmp_path: Path) -> None:
     """Half of every day at 0.4 and half at 0.2: near 0.3 on average, whenever it was measured."""
     tariff = tmp_path / "tariff.yaml"
