@@ -403,6 +403,12 @@ def test_an_earlier_baseline_is_known_by_its_name_and_its_zeros_are_nothing() ->
     [
         ("libx264", "libx264", "cpu"),
         ("h264_nvenc", "h264_nvenc", "gpu"),
+        ("hevc_rkmpp", "hevc_rkmpp", "gpu"),
+        ("av1_vulkan", "av1_vulkan", "gpu"),
+        ("h264_v4l2m2m", "h264_v4l2m2m", "gpu"),
+        ("NVIDIA", None, "gpu"),
+        ("GPU", None, "gpu"),
+        ("CPU", None, "cpu"),
         ("hevc_vaapi", "hevc_vaapi", "gpu"),
         ("none", None, "cpu"),
         ("gpu", None, "gpu"),
