@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import advisor
 from advisor.advice.bjontegaard import pair_deltas
 from advisor.advice.from_results import options_of
 from advisor.cost.model import CostModel
 from advisor.cost.tariffs.tariff_files import read_tariff
-from advisor.errors import InputError, NotEnoughDataError
+from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import InputMedia, Output, Power, Run, Scenario, write_run
+from advisor.results import Host, InputMedia, Output, Power, Run, Scenario, write_run
 
 NOON = 1_767_571_200.0 + 12 * 3600
 
@@ -241,3 +242,21 @@ def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:
         assert choice.scenario == "a"
     with pytest.raises(InputError, match="expected a path or a Run, got int"):
         advisor.TranscodingRecommender.from_results(5)  # type: ignore[arg-type]
+
+
+def test_what_is_predicted_of_another_machine_is_not_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hosts that began at once call their runs alike; only those of the one compared are predicted."""
+    asked: list[Run] = []
+
+    def predicted(models_dir: str, runs: list[Run], *, measured: list[Run]) -> list[Prediction]:
+        asked.extend(runs)
+        raise ModelError("none")
+
+    monkeypatch.setattr("advisor.regression.service.predict_runs", predicted)
+    scenario = Scenario(name="a", start_time=100.0, resolution="1280x720", fps=25.0)
+    old, new = (
+        Run(run_id="r", host=Host(hardware_id=name), scenarios=(replace(scenario, start_time=start),))
+        for name, start in (("old", 100.0), ("new", 200.0))
+    )
+    options_of([new, old], models_dir="models")
+    assert asked == [new]
