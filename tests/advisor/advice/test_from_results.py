@@ -109,18 +109,26 @@ def test_what_was_asked_of_the_encoder_in_another_way_is_no_repeat(settings: dic
     assert joules == {"plain": 10.0, "other": 20.0}
 
 
-def test_a_curve_is_of_one_way_to_encode() -> None:
-    """Twice the bitrate at equal quality with a grain tune: 100 % more, and no curve of both."""
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"encoder_options": {"tune": "grain"}}, "libx264 fast 1280x720 tune=grain"),
+        ({"hardware_decoding": "vaapi"}, "libx264 fast 1280x720 hwaccel=vaapi"),
+        ({"pixel_format": "yuv420p10le"}, "libx264 fast 1280x720 yuv420p10le"),
+    ],
+)
+def test_a_curve_is_of_one_way_to_encode(settings: dict[str, Any], name: str) -> None:
+    """Twice the bitrate at equal quality when asked in another way: 100 % more, and no curve of both."""
     scenarios = [
         _scenario(
-            f"{tune}{crf}", 600.0 + crf, preset="fast", encoder="libx264", crf=crf, vmaf_score=100.0 - crf,
-            bitrate=f"{kbps * (2 if tune else 1)}k", encoder_options={"tune": tune} if tune else {},
+            f"{other}{crf}", 600.0 + crf, preset="fast", encoder="libx264", crf=crf, vmaf_score=100.0 - crf,
+            bitrate=f"{kbps * (2 if other else 1)}k", **(settings if other else {}),
         )
-        for tune in ("", "grain")
+        for other in (False, True)
         for crf, kbps in ((10, 4000), (15, 3000), (20, 2000), (25, 1000))
     ]  # fmt: skip
     (pair,) = pair_deltas(options_of(_run(*scenarios)).options)
-    assert (pair.reference, pair.test) == ("libx264 fast 1280x720", "libx264 fast 1280x720 tune=grain")
+    assert (pair.reference, pair.test) == ("libx264 fast 1280x720", name)
     assert pair.bd_rate is not None
     assert pair.bd_rate.ratio == pytest.approx(1.0)
 
