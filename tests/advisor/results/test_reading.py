@@ -268,6 +268,14 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
         ),
         ({"name": "a", "vmaf_score": 101}, "scenarios[1].vmaf_score: expected float <= 100.0"),
         (
+            {"name": "a", "duration": 60, "power": {"mean_watts": 100, "total_energy_joules": 1.667}},
+            "scenarios[1].power.total_energy_joules: expected about 6000 J by its mean watts, got 1.667",
+        ),
+        (
+            {"name": "a", "duration": 60, "gpu_power": {"mean_watts": 1e5, "total_energy_joules": 6000}},
+            "scenarios[1].gpu_power.total_energy_joules: expected about 6e+06 J by its mean watts, got 6000",
+        ),
+        (
             {"name": "a", "start_time": 1772323200000},
             "scenarios[1].start_time: expected Unix seconds, got 1772323200000 (milliseconds?)",
         ),
