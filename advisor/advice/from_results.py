@@ -94,17 +94,20 @@ def options_of(
     ]
     measured = _one_tier(measured, notes)
     if input_name is not None:
-        measured = [m for m in measured if _input(m.scenario) == input_name]
-    groups: dict[tuple[object, ...], dict[str, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
+        measured = [m for m in measured if input_name in _names(m.scenario)]
+    groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     for m in measured:
         outputs = tuple(o.resolution for o in m.scenario.outputs)
         settings = derived.settings_of(m.scenario, but=("type", "input", "viewers"))
-        groups[*settings, outputs][_input(m.scenario)].append(m)
-    inputs = sorted({_input(m.scenario) for m in measured})
+        groups[*settings, outputs][derived.video_of(m.scenario)].append(m)
+    inputs = {derived.video_of(m.scenario): _names(m.scenario) for m in measured}
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
     if measured and not complete:
+        told = {names[-1] for names in inputs.values()}
+        if len(told) < len(inputs):
+            told = {names[0] for names in inputs.values()}
         raise NotEnoughDataError(
-            f"no configuration was run on all of {len(inputs)} inputs ({', '.join(inputs[:5])}): "
+            f"no configuration was run on all of {len(inputs)} inputs ({', '.join(sorted(told)[:5])}): "
             "compare one of them (--input)"
         )
     if len(complete) < len(groups):
@@ -166,8 +169,10 @@ def _predicted_runs(
     return {(p.run_id, p.scenario): p for p in predictions}, target.own_error_ratio
 
 
-def _input(s: Scenario) -> str:
-    return (s.input.name or s.input.path or "unnamed input") if s.input else "unnamed input"
+def _names(s: Scenario) -> list[str]:
+    """What the input is called: its path, its name."""
+    named = (s.input.path, s.input.name) if s.input else ()
+    return list(filter(None, named)) or ["unnamed input"]
 
 
 def _compared(run: Run) -> list[Scenario]:

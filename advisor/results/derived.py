@@ -508,15 +508,23 @@ _SETTINGS = (
 
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
     """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
-    source = scenario.input
     settings = {
         **{name: getattr(scenario, name) for name in _SETTINGS},
         "realtime": is_realtime(scenario) or False,
         "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
-        "input": (source.name or source.path) if source else None,
+        "input": video_of(scenario),
     }
     return tuple(value for name, value in settings.items() if name not in but)
+
+
+def video_of(scenario: Scenario) -> tuple[object, ...] | None:
+    """Equal for one input, wherever it lies: films in several folders are called ``input.mp4``."""
+    source = scenario.input
+    if source is None:
+        return None
+    seconds = None if source.duration is None else round(source.duration)
+    return source.name or source.path, source.width, source.height, seconds
 
 
 def asked_besides(scenario: Scenario) -> dict[str, str]:

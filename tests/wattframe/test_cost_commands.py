@@ -333,6 +333,17 @@ def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> 
     assert "possible" in table.out
 
 
+def test_another_film_of_the_same_name_is_no_repeat(call: Any, tmp_path: Path) -> None:
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    for scenario, seconds in zip(document["scenarios"], (3600.0, 3600.0, 60.0), strict=True):
+        scenario["input"] = {"name": "input.mp4", "duration": seconds}
+    path.write_text(json.dumps(document))
+    answer = call("forecast", path, "--json")
+    assert answer.json()[0]["measurements"] == 2
+    assert answer.json()[0]["left_out"] == {"measured with other settings": 1}
+
+
 def test_a_copied_file_is_no_second_measurement(call: Any, tmp_path: Path) -> None:
     """A backup beside the file, and a copy taken while the run went on, would narrow the interval."""
     path = repeated(tmp_path)

@@ -232,6 +232,21 @@ def test_several_inputs_are_combined_where_all_were_run() -> None:
         options_of(_run(scenarios[1], scenarios[2]))
 
 
+def test_two_films_of_one_name_are_two_inputs() -> None:
+    """Each lies in a folder of its own: the second is no repeat of the first, ten times as hard to encode."""
+    films = [
+        InputMedia(name="input.mp4", path=f"/{folder}/input.mp4", width=1280, height=720, duration=seconds)
+        for folder, seconds in (("one", 60.0), ("two", 125.0))
+    ]
+    first, second = (_scenario("a", 600.0 * 10**i, input=film) for i, film in enumerate(films))
+    (a,) = options_of(_run(first, second)).options
+    assert a.energy_joules_per_video_second == pytest.approx(math.sqrt(10 * 100))
+    (alone,) = options_of(_run(first, second), input_name="/one/input.mp4").options
+    assert (alone.energy_joules_per_video_second, alone.repeats) == (10.0, 1)
+    with pytest.raises(NotEnoughDataError, match=r"2 inputs \(/one/input.mp4, /two/input.mp4\)"):
+        options_of(_run(first, replace(second, preset="slow")))
+
+
 def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:
     run = _run(_scenario("a", 600.0), _scenario("b", 900.0), run_id="test_results_1")
     write_run(run, tmp_path / "test_results_1.json")
