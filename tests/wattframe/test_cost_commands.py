@@ -461,7 +461,7 @@ def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--scenario", "730p"], "no finished scenario '730p': near are 720p"),
+        (["--scenario", "730p"], "no finished scenario '730p': did you mean 720p or"),
         (["--streams", "0"], "streams: expected a number above 0"),
         (["--hours", "-5"], "hours: expected a number above 0"),
         (["--write-rules", "rules.yml"], "--write-rules: expected --budget-month or --budget-co2-month"),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from advisor.common.near import near
+from advisor.common.near import did_you_mean
 from advisor.cost.budget_rules import write_rules
 from advisor.cost.checks import Positive, require_number
 from advisor.cost.forecast import Budget, Forecast, Interval, forecast
@@ -113,19 +113,11 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
                 measured.append(_Measured(machine, used, dict(Counter(reasons))))
                 for reason, count in measured[-1].left_out.items():
                     note("forecast", f"{name}: left out {count} {reason}")
-    _refuse_unknown(names or (), [m.scenarios[0].name for m in measured], runs)
+    for name in names or ():
+        if name not in [m.scenarios[0].name for m in measured]:
+            all_names = sorted({s.name for run in runs for s in run.scenarios})
+            raise InputError(did_you_mean(name, all_names), subject=f"no finished scenario {name!r}")
     return measured
-
-
-def _refuse_unknown(wanted: Sequence[str], measured_names: Sequence[str], runs: Sequence[Run]) -> None:
-    all_names = {s.name for run in runs for s in run.scenarios}
-    for name in wanted:
-        if name not in measured_names:
-            alike = near(name, all_names)
-            hint = (
-                f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(all_names))}"
-            )
-            raise InputError(hint, subject=f"no finished scenario {name!r}")
 
 
 def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
