@@ -82,31 +82,32 @@ def options_of(
     NotEnoughDataError
         Inputs that share no configuration.
     """
-    runs = list(_runs(results))
     notes: list[str] = []
+    all_runs = derived.without_copies(list(_runs(results)), notes)
+    runs = _one_machine(all_runs, notes)
     invalid: list[tuple[str, str]] = []
     if predictions is None:
-        predictions, own_error_ratio = _predicted_runs(models_dir, runs, notes)
+        predictions, own_error_ratio = _predicted_runs(models_dir, runs, all_runs, notes)
     prices = (model or CostModel()).planned().prices
     measured = [
-        _Measured(run, s, predictions.get((run.run_id, s.name)))
-        for run in runs
-        for s in run.scenarios
-        if s.type != "baseline" and s.status == "ok"
+        _Measured(run, s, predictions.get((run.run_id, s.name))) for run in runs for s in _compared(run)
     ]
-    measured = _one_tier(_one_machine(measured, notes), notes)
+    measured = _one_tier(measured, notes)
     if input_name is not None:
-        measured = [m for m in measured if _input(m.scenario) == input_name]
-    groups: dict[tuple[object, ...], dict[str, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
+        measured = [m for m in measured if input_name in _names(m.scenario)]
+    groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     for m in measured:
         outputs = tuple(o.resolution for o in m.scenario.outputs)
         settings = derived.settings_of(m.scenario, but=("type", "input", "viewers"))
-        groups[*settings, outputs][_input(m.scenario)].append(m)
-    inputs = sorted({_input(m.scenario) for m in measured})
+        groups[*settings, outputs][derived.video_of(m.scenario)].append(m)
+    inputs = {derived.video_of(m.scenario): _names(m.scenario) for m in measured}
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
     if measured and not complete:
+        told = {names[-1] for names in inputs.values()}
+        if len(told) < len(inputs):
+            told = {names[0] for names in inputs.values()}
         raise NotEnoughDataError(
-            f"no configuration was run on all of {len(inputs)} inputs ({', '.join(inputs[:5])}): "
+            f"no configuration was run on all of {len(inputs)} inputs ({', '.join(sorted(told)[:5])}): "
             "compare one of them (--input)"
         )
     if len(complete) < len(groups):
@@ -140,21 +141,24 @@ def _runs(results: object) -> Iterable[Run]:
 
 
 def _predicted_runs(
-    models_dir: str | PathLike[str] | None, runs: Sequence[Run], notes: list[str]
+    models_dir: str | PathLike[str] | None,
+    runs: Sequence[Run],
+    all_runs: Sequence[Run],
+    notes: list[str],
 ) -> tuple[dict[tuple[str, str], Prediction], float | None]:
-    """Predictions for runs that hold scenarios without energy, and ``own_error_ratio`` as in `options_of`."""
-    lacking = [
-        run
-        for run in runs
-        if any(derived.energy(s) is None for s in run.scenarios if s.type != "baseline" and s.status == "ok")
-    ]
+    """Predictions for runs that hold scenarios without energy, and ``own_error_ratio`` as in `options_of`.
+
+    What other machines measured tells of the videos.
+    """
+    lacking = [run for run in runs if any(derived.energy(s) is None for s in _compared(run))]
     if models_dir is None or not lacking:
         return {}, None
     from advisor.regression import registry
     from advisor.regression.service import predict_runs
 
     try:
-        predictions = predict_runs(models_dir, lacking, measured=[run for run in runs if run not in lacking])
+        others = [run for run in all_runs if run not in lacking]
+        predictions = predict_runs(models_dir, lacking, measured=others)
         manifest = registry.latest_manifest(
             models_dir, registry.choose_hardware(models_dir, derived.machine_of(lacking[-1]))
         )
@@ -165,18 +169,25 @@ def _predicted_runs(
     return {(p.run_id, p.scenario): p for p in predictions}, target.own_error_ratio
 
 
-def _input(s: Scenario) -> str:
-    return (s.input.name or s.input.path or "unnamed input") if s.input else "unnamed input"
+def _names(s: Scenario) -> list[str]:
+    """What the input is called: its path, its name."""
+    named = (s.input.path, s.input.name) if s.input else ()
+    return list(filter(None, named)) or ["unnamed input"]
 
 
-def _one_machine(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:
-    """The machine of the newest run; figures of different machines do not compare."""
-    machines = {derived.machine_of(m.run) for m in measured}
+def _compared(run: Run) -> list[Scenario]:
+    return [s for s in run.scenarios if s.type != "baseline" and s.status == "ok"]
+
+
+def _one_machine(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """The runs of the newest run's machine; figures of different machines do not compare."""
+    runs = [run for run in runs if _compared(run)]
+    machines = {derived.machine_of(run) for run in runs}
     if len(machines) < 2:
-        return list(measured)
-    newest = derived.machine_of(max(measured, key=lambda m: m.run.start_time or 0.0).run)
+        return list(runs)
+    newest = derived.machine_of(max(runs, key=lambda run: run.start_time or 0.0))
     notes.append(f"only the scenarios of {newest} are compared, of {len(machines)} machines")
-    return [m for m in measured if derived.machine_of(m.run) == newest]
+    return [run for run in runs if derived.machine_of(run) == newest]
 
 
 def _one_tier(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured]:

@@ -23,6 +23,7 @@ Quantity = Annotated[float, Meta(ge=0, le=1e60)]
 Positive = Annotated[float, Meta(ge=1e-60, le=1e60)]
 Ratio = Annotated[float, Meta(ge=1e-60, le=1)]
 """Above 0 and up to 1."""
+Percent = Annotated[float, Meta(ge=0, le=100)]
 Grams = Annotated[float, Meta(ge=0, le=3000)]
 """Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
 Kbps = Annotated[float, Meta(ge=1e-60, le=1e6)]

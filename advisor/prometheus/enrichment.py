@@ -114,7 +114,7 @@ class ObservationCache:
 def _key(source: str, span: TimeSpan) -> str:
     # a selector may hold more than a file should
     hashed = hashlib.sha256(source.encode()).hexdigest()
-    return f"3 {hashed} {span.start:.3f} {span.end:.3f}"
+    return f"4 {hashed} {span.start:.3f} {span.end:.3f}"
 
 
 def lacks_power(scenario: Scenario) -> bool:

@@ -145,8 +145,8 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
         near = one.near(span)
         if len(near.times):
             families[one.metric.get("__name__", "")].append(near)
-    containers = _container_cpu_seconds(families[_CONTAINER_CPU], span)
-    instances = sorted({s.metric.get("instance", "") for s in (*families[_JOULES], *families[_WATTS])})
+    instances = sorted(_instances((*families[_JOULES], *families[_WATTS])))
+    containers = _container_cpu_seconds(_beside(instances, families[_CONTAINER_CPU]), span)
     if len(instances) != 1:
         reason = f"Prometheus has no {_JOULES} or {_WATTS} around this window"
         if instances:
@@ -157,9 +157,13 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
     power, notes = _power(span, families[_JOULES], families[_WATTS], "zone", tier)
     if power is None:
         return PowerInWindow(reason=notes[0], container_cpu_seconds=containers)
-    gpu_power, _ = _power(span, families[_GPU_JOULES], families[_GPU_WATTS], "gpu", "measured")
-    engines = families[_HOST_CPU]
-    busy = gauge_statistics(engines[0], span) if len(engines) == 1 else None
+    # the exporter that tells of the processors tells of their GPUs
+    joules, watts = (
+        [s for s in families[name] if _instances([s]) == set(instances)] for name in (_GPU_JOULES, _GPU_WATTS)
+    )
+    gpu_power, _ = _power(span, joules, watts, "gpu", "measured")
+    engines = _beside(instances, families[_HOST_CPU])
+    busy = gauge_statistics(max(engines, key=_length), span) if engines else None
     return PowerInWindow(
         power=power,
         gpu_power=gpu_power,
@@ -169,14 +173,29 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
     )
 
 
+def _instances(series: Iterable[ScrapedSeries]) -> set[str]:
+    return {one.metric.get("instance", "") for one in series}
+
+
+def _beside(instances: Sequence[str], series: Sequence[ScrapedSeries]) -> Sequence[ScrapedSeries]:
+    """What a machine's Docker exporter told: another instance, on the same host or the only one."""
+    if len(_instances(series)) < 2:
+        return series
+    hosts = {instance.rpartition(":")[0] for instance in instances}
+    return [s for s in series if s.metric.get("instance", "").rpartition(":")[0] in hosts]
+
+
+def _length(series: ScrapedSeries) -> int:
+    return len(series.times)
+
+
 def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> dict[str, float]:
     """By container, where the samples cover the span."""
-    used: dict[str, float] = defaultdict(float)
-    for one in series:
-        gain = counter_gain(one, span)
-        if gain is not None and gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds:
-            used[one.metric.get("container", "")] += gain.amount
-    return dict(used)
+    return {
+        container: gain.amount
+        for container, gain in _gains(series, "container", span).items()
+        if gain is not None and gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds
+    }
 
 
 def _tier(named: Sequence[tuple[str, Floats]], span: TimeSpan) -> Tier | None:
@@ -262,7 +281,7 @@ def _spread(gauges: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> Gaug
     zones: dict[str, ScrapedSeries] = {}
     for one in gauges:
         zone = one.metric.get(label, "")
-        zones[zone] = max(zones.get(zone, one), one, key=lambda series: len(series.times))
+        zones[zone] = max(zones.get(zone, one), one, key=_length)
     counted = [zones[zone] for zone in _counted(zones, label)]
     if not counted:
         return None

@@ -21,6 +21,9 @@ _REACH_STEPS = 3
 """Scrapes on either side of a span: two make the rate beside the edge, one may be late."""
 _GAP_STEPS = 2.5
 """An interval longer than this many usual ones is a gap: one missed scrape is not, two are."""
+_FASTER, _FASTER_FROM_HALF = 10, 2
+"""Times the fastest rate near by, at which a counter may have gained from zero what it holds after a fall;
+the second where that is more than half of what it held before."""
 # absurd values overflow and give figures that are no numbers
 _silent = np.errstate(all="ignore")
 
@@ -94,7 +97,9 @@ def reach_of(times: Floats) -> float:
 def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
     """What a counter gained in ``span``; None where no interval between samples meets it.
 
-    A fall is a restart from zero. NaN are left out.
+    A fall is a restart from zero where the counter can have gained since what it holds; else it was set back,
+    by an exporter that goes on from what it had saved, and only what follows counts. Two servers that scrape
+    in turn, their clocks apart, leave single samples below their neighbours: these and NaN are left out.
 
     >>> t = np.arange(0.0, 60, 5)
     >>> counter_gain(ScrapedSeries({}, t, 80 * t, 15.0), TimeSpan(12.0, 37.0)).amount
@@ -102,7 +107,7 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
     """
     near = series.near(span)
     finite = np.isfinite(near.values)
-    times, values = near.times[finite], near.values[finite]
+    times, values = _without_dips(near.times[finite], near.values[finite])
     first, last = times[:-1], times[1:]
     lengths, gains = np.diff(times), np.diff(values)
     inside = np.clip(np.minimum(last, span.end) - np.maximum(first, span.start), 0.0, None)
@@ -121,7 +126,7 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
     amount, covered_seconds = float((gains * shares)[covered].sum()), float(inside[covered].sum())
     uncovered = max(span.seconds - covered_seconds, 0.0)
     # what the counter holds after a restart was certainly spent since
-    certain = float(values[1:][lost & ~cut].sum())
+    certain = float(values[1:][lost & ~cut & ~_set_back(times, values)].sum())
     return CounterGain(
         amount=amount + max(uncovered * amount / covered_seconds, certain),
         uncovered_seconds=uncovered if uncovered > 1e-6 else 0.0,
@@ -130,6 +135,26 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
         samples_inside=int(((times >= span.start) & (times <= span.end)).sum()),
         step_seconds=step,
     )
+
+
+def _set_back(times: Floats, values: Floats) -> NDArray[np.bool_]:
+    """For each interval whether the counter falls in it to more than it can have gained there from zero."""
+    lengths, gains = np.diff(times), np.diff(values)
+    fastest = float(np.max(gains / lengths, initial=0.0))
+    faster = np.where(values[1:] > values[:-1] / 2, _FASTER_FROM_HALF, _FASTER)
+    return np.asarray((gains < 0) & (values[1:] > faster * fastest * lengths))
+
+
+def _without_dips(times: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Without each sample to which the counter was set back and from which it leaps up to where it was."""
+    over_two = (values[2:] - values[:-2]) / (times[2:] - times[:-2])
+    if not (over_two > 0).any():
+        return times, values
+    usual = np.median(over_two[over_two > 0])
+    leaps = np.abs((np.diff(values) / np.diff(times))[1:] - usual) > np.abs(over_two - usual)
+    kept = np.ones(len(values), dtype=bool)
+    kept[1:-1] = ~(_set_back(times, values)[:-1] & leaps)
+    return times[kept], values[kept]
 
 
 def _edge_share(edge: int, rates: Floats, inside: Floats, lengths: Floats, *, inward: int) -> float:

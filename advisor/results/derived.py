@@ -433,6 +433,36 @@ def repeats(run: Run) -> dict[str, list[Scenario]]:
     return groups
 
 
+def identity_of(scenario: Scenario, run: Run) -> int | None:
+    """Equal for copies of one measurement, also scored or enriched since; None without a time of its own."""
+    s = scenario
+    if s.start_time is None:
+        return None
+    return hash((machine_of(run), s.name, s.repeat, s.start_time, s.duration, settings_of(s)))
+
+
+def without_copies(runs: Sequence[Run], notes: list[str]) -> list[Run]:
+    """The runs without what one before them holds too: a file that was copied measured nothing again.
+
+    Idle scenarios stay beside those that were measured after them. What was left out is added to ``notes``.
+    """
+    seen: set[int] = set()
+    unique: list[Run] = []
+    for run in runs:
+        kept: list[Scenario] = []
+        for scenario in run.scenarios:
+            identity = None if scenario.type == "baseline" else identity_of(scenario, run)
+            if identity is None or identity not in seen:
+                kept.append(scenario)
+            if identity is not None:
+                seen.add(identity)
+        copies = len(run.scenarios) - len(kept)
+        if copies:
+            notes.append(f"left out of {run.run_id}: {copies} measured in a file before it")
+        unique.append(structs.replace(run, scenarios=tuple(kept)) if copies else run)
+    return unique
+
+
 def published(run: Run) -> list[Scenario]:
     """One scenario a name, in the run's order, so that run id and name identify a series.
 
@@ -478,15 +508,23 @@ _SETTINGS = (
 
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
     """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
-    source = scenario.input
     settings = {
         **{name: getattr(scenario, name) for name in _SETTINGS},
         "realtime": is_realtime(scenario) or False,
         "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
-        "input": (source.name or source.path) if source else None,
+        "input": video_of(scenario),
     }
     return tuple(value for name, value in settings.items() if name not in but)
+
+
+def video_of(scenario: Scenario) -> tuple[object, ...] | None:
+    """Equal for one input, wherever it lies: films in several folders are called ``input.mp4``."""
+    source = scenario.input
+    if source is None:
+        return None
+    seconds = None if source.duration is None else round(source.duration)
+    return source.name or source.path, source.width, source.height, seconds
 
 
 def asked_besides(scenario: Scenario) -> dict[str, str]:

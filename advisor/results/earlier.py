@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 _LARGEST = 1e15
+_APIS = (
+    *("nvenc", "qsv", "vaapi", "amf", "videotoolbox", "vulkan", "d3d12va"),
+    *("rkmpp", "v4l2m2m", "mediacodec", "omx"),
+)
+"""What is in the names of ffmpeg's encoders that run on a device."""
+_DEVICES = ("gpu", "nvidia", "cuda")
+"""What suites called such a device."""
 
 
 def from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,8 +72,9 @@ def _encoder_named(out: dict[str, Any]) -> dict[str, Any]:
     kind = out.get("encoder_type", out.get("encoder"))
     if not isinstance(kind, str) or kind in ("cpu", "gpu"):
         return out
-    gpu = any(api in kind.lower() for api in ("nvenc", "qsv", "vaapi", "amf", "videotoolbox"))
-    named = {"encoder": kind} if gpu or kind.startswith("lib") else {}
+    on_device = any(api in kind.lower() for api in _APIS)
+    named = {"encoder": kind} if on_device or kind.startswith("lib") else {}
+    gpu = on_device or any(word in kind.lower() for word in _DEVICES)
     return {**named, **out, "encoder_type": "gpu" if gpu else "cpu"}
 
 

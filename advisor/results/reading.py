@@ -46,6 +46,10 @@ _LARGE_BYTES = 4 << 20
 _OBJECTS_A_SCENARIO, _QUOTES_A_SCENARIO = 20, 400
 _SHARE = 0.3
 """Of the memory there is: what one file may take while it is read."""
+_SLIP = 50
+"""Times that two figures of one thing lie apart where one is in another unit."""
+_LATEST = 1e11
+"""Unix seconds of the year 5138: what is later is in milliseconds."""
 _LEAST, _LARGEST = 1e-60, 1e15
 """No measurement is smaller (unless 0) or larger: quotients and products of any two stay finite."""
 
@@ -313,7 +317,7 @@ def _scenario(raw: bytes, room: int, *, earlier: bool) -> Scenario:
         scenario = msgspec.convert(from_earlier(document), Scenario)
     else:
         scenario = _without_nulls(raw, Scenario)
-    for problem in _contradictions(scenario):
+    for problem in (*_contradictions(scenario), *_slips(scenario)):
         raise ValueError(problem)
     # an earlier suite wrote the ladder of one stream for all
     copies = stream_count(scenario) if earlier else 1
@@ -357,6 +361,15 @@ def _contradictions(s: Scenario) -> Iterator[str]:
         yield "Expected a name that is not empty - at `$.name`"
     if s.start_time is not None and s.end_time is not None and s.end_time < s.start_time:
         yield f"Expected a time at or after start_time ({s.start_time}), got {s.end_time} - at `$.end_time`"
+    stamps = s.samples.timestamps if s.samples is not None else []
+    moments = {
+        "start_time": s.start_time,
+        "end_time": s.end_time,
+        "samples.timestamps": max(stamps, default=0),
+    }
+    for name, moment in moments.items():
+        if moment is not None and moment >= _LATEST:
+            yield f"Expected Unix seconds, got {moment:.0f} (milliseconds?) - at `$.{name}`"
     if s.samples is not None:
         length = len(s.samples.timestamps)
         for name in ("power_watts", "cpu_usage_cores", "gpu_usage"):
@@ -368,6 +381,16 @@ def _contradictions(s: Scenario) -> Iterator[str]:
             yield f"Expected finite numbers, got {number}"
         elif number and not _LEAST <= abs(number) <= _LARGEST:
             yield f"Expected numbers of a measurable size, got {number}"
+
+
+def _slips(s: Scenario) -> Iterator[str]:
+    """Joules that are watt-hours, or watts that are milliwatts: energy and mean power lie far apart."""
+    for name, power in (("power", s.power), ("gpu_power", s.gpu_power)):
+        joules = power.total_energy_joules if power is not None else None
+        expected = (power.mean_watts or 0.0) * (s.duration or 0.0) if power is not None else 0.0
+        if joules and expected and not 1 / _SLIP < joules / expected < _SLIP:
+            place = f"`$.{name}.total_energy_joules`"
+            yield f"Expected about {expected:g} J by its mean watts, got {joules:g} - at {place}"
 
 
 def _numbers(value: Any) -> Iterator[float]:

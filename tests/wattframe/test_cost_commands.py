@@ -333,6 +333,29 @@ def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> 
     assert "possible" in table.out
 
 
+def test_another_film_of_the_same_name_is_no_repeat(call: Any, tmp_path: Path) -> None:
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    for scenario, seconds in zip(document["scenarios"], (3600.0, 3600.0, 60.0), strict=True):
+        scenario["input"] = {"name": "input.mp4", "duration": seconds}
+    path.write_text(json.dumps(document))
+    answer = call("forecast", path, "--json")
+    assert answer.json()[0]["measurements"] == 2
+    assert answer.json()[0]["left_out"] == {"measured with other settings": 1}
+
+
+def test_a_copied_file_is_no_second_measurement(call: Any, tmp_path: Path) -> None:
+    """A backup beside the file, and a copy taken while the run went on, would narrow the interval."""
+    path = repeated(tmp_path)
+    document = json.loads(path.read_text())
+    alone = call("forecast", path, "--json").json()
+    document["scenarios"] = document["scenarios"][:2]
+    (tmp_path / "test_results_20260302_075959_backup.json").write_text(json.dumps(document))
+    answer = call("forecast", tmp_path, "--json")
+    assert answer.json() == alone
+    assert "forecast: left out of test_results_20260302_080000: 2 measured in a file before it" in answer.err
+
+
 def test_a_month_under_a_tariff_is_not_priced_at_the_hour_of_the_test(call: Any, tmp_path: Path) -> None:
     """Half of every day at 0.4 and half at 0.2: near 0.3 on average, whenever it was measured."""
     tariff = tmp_path / "tariff.yaml"
@@ -438,7 +461,7 @@ def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--scenario", "730p"], "no finished scenario '730p': near are 720p"),
+        (["--scenario", "730p"], "no finished scenario '730p': did you mean 720p or"),
         (["--streams", "0"], "streams: expected a number above 0"),
         (["--hours", "-5"], "hours: expected a number above 0"),
         (["--write-rules", "rules.yml"], "--write-rules: expected --budget-month or --budget-co2-month"),

@@ -88,7 +88,7 @@ def test_every_scenario_that_is_left_out_has_its_reason(results: Path) -> None:
         "dark": _scenario(11, name="dark", power=None),
         "zero": _scenario(12, name="zero", power=Power(mean_watts=0.0, tier="modelled")),
         "lie": _scenario(
-            13, name="lie", power=Power(mean_watts=50.0, total_energy_joules=9e5, tier="modelled")
+            13, name="lie", power=Power(mean_watts=50.0, total_energy_joules=3e4, tier="modelled")
         ),
         "measured": _scenario(14, name="measured", power=Power(mean_watts=50.0, tier="measured")),
         "blank": Scenario(name="blank", duration=5.0, power=watts),
@@ -100,7 +100,7 @@ def test_every_scenario_that_is_left_out_has_its_reason(results: Path) -> None:
     assert reasons["failed"] == "the scenario failed: ffmpeg died"
     assert reasons["dark"] == "no power"
     assert reasons["zero"] == "impossible mean power: 0 W"
-    assert reasons["lie"] == "contradicts itself: 900000 J in 20 s are not 50 W on the average"
+    assert reasons["lie"] == "contradicts itself: 30000 J in 20 s are not 50 W on the average"
     assert reasons["measured"] == "measured power; the others have modelled power"
     assert reasons["blank"] == "nothing says what was encoded"
     assert "expected a JSON result file" in reasons[None]

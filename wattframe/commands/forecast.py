@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from advisor.common.near import near
+from advisor.common.near import did_you_mean
 from advisor.cost.budget_rules import write_rules
 from advisor.cost.checks import Positive, require_number
 from advisor.cost.forecast import Budget, Forecast, Interval, forecast
@@ -19,7 +19,7 @@ from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.scenario_cost import REASONS
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
-from advisor.results.derived import machine_of, repeats, trusted
+from advisor.results.derived import machine_of, repeats, trusted, without_copies
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_json, print_table, shown
@@ -61,7 +61,10 @@ def main(
     if write_rules_to is not None and budget == Budget():
         raise InputError("expected --budget-month or --budget-co2-month beside it", subject="--write-rules")
     runs, code = read_runs("forecast", named_paths(paths, results_option))
-    measured = _measured(runs, scenario)
+    copies: list[str] = []
+    measured = _measured(without_copies(runs, copies), scenario)
+    for line in copies:
+        note("forecast", line)
     plans = [
         _plan(model, configuration, streams=streams, hours=hours, budget=budget)
         for configuration in measured
@@ -110,19 +113,11 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
                 measured.append(_Measured(machine, used, dict(Counter(reasons))))
                 for reason, count in measured[-1].left_out.items():
                     note("forecast", f"{name}: left out {count} {reason}")
-    _refuse_unknown(names or (), [m.scenarios[0].name for m in measured], runs)
+    for name in names or ():
+        if name not in [m.scenarios[0].name for m in measured]:
+            all_names = sorted({s.name for run in runs for s in run.scenarios})
+            raise InputError(did_you_mean(name, all_names), subject=f"no finished scenario {name!r}")
     return measured
-
-
-def _refuse_unknown(wanted: Sequence[str], measured_names: Sequence[str], runs: Sequence[Run]) -> None:
-    all_names = {s.name for run in runs for s in run.scenarios}
-    for name in wanted:
-        if name not in measured_names:
-            alike = near(name, all_names)
-            hint = (
-                f"near are {', '.join(alike)}" if alike else f"expected one of {', '.join(sorted(all_names))}"
-            )
-            raise InputError(hint, subject=f"no finished scenario {name!r}")
 
 
 def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:

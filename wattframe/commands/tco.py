@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advisor.common.near import near
+from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.ownership import Machine, TcoAnalysis
 from advisor.cost.price_inputs import PriceOptions
@@ -142,9 +142,8 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
     scenarios = [s for run in runs for s in published(run) if s.status == "ok"]
     of_that_name = [s for s in scenarios if s.name == name]
     if not of_that_name:
-        alike = near(name, [s.name for s in scenarios])
-        hint = f"; near are {', '.join(alike)}" if alike else ""
-        raise InputError(f"no finished scenario {name!r} in the result files{hint}", subject=option)
+        hint = did_you_mean(name, sorted({s.name for s in scenarios}))
+        raise InputError(f"no finished scenario {name!r} in the result files, {hint}", subject=option)
     newest = max(of_that_name, key=lambda s: s.start_time or 0.0)
     if newest.validity:
         note("tco", f"{name} is not valid, used all the same: {', '.join(newest.validity)}")

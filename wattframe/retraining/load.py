@@ -15,7 +15,7 @@ from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
 from advisor.regression.features import Case, case
 from advisor.results import RESULT_GLOB, Run, Scenario, read_run
-from advisor.results.derived import duration_seconds, energy, idle_watts, machine_of, mean_watts, settings_of
+from advisor.results.derived import duration_seconds, energy, identity_of, idle_watts, machine_of, mean_watts
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
 _FILES_AT_ONCE = 200
@@ -183,17 +183,12 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
         return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on the average"
     if scenario.encoder is None and scenario.bitrate is None and scenario.resolution is None:
         return "nothing says what was encoded"
-    if scenario.start_time is not None:
-        identity = _identity(scenario, run)
-        if identity in seen:
-            return "a copy of a scenario that was read before"
+    identity = identity_of(scenario, run)
+    if identity in seen:
+        return "a copy of a scenario that was read before"
+    if identity is not None:
         seen.add(identity)
     return None
-
-
-def _identity(s: Scenario, run: Run) -> int:
-    """Equal for copies; one of them may have been scored or enriched since it was copied."""
-    return hash((machine_of(run), s.name, s.repeat, s.start_time, s.duration, settings_of(s)))
 
 
 def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:

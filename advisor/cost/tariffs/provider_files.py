@@ -1,8 +1,8 @@
 """Prices and intensities in the formats that providers give, each recognised by its shape.
 
-Prices: ENTSO-E (XML, CSV), Nord Pool (JSON, CSV), aWATTar, Energy-Charts and Octopus (JSON). Intensities:
-Electricity Maps and UK Carbon Intensity (JSON, CSV). A function here turns a document into `Readings`, or
-returns None where the document has another shape.
+Prices: ENTSO-E (XML, CSV), Nord Pool (JSON, CSV), aWATTar, Energy-Charts, Octopus, Energi Data Service and
+elprisetjustnu.se (JSON). Intensities: Electricity Maps and UK Carbon Intensity (JSON, CSV). A function here
+turns a document into `Readings`, or returns None where the document has another shape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from advisor.errors import PricingError
 
 SeriesKind = Literal["price", "carbon"]
 _PER_MWH, _PENCE = 1e-3, 1e-2
-_LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "unix_seconds")
+_LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "unix_seconds", "records")
 """Where the documents of providers have their values."""
 _CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
 """What the columns of European providers call the clock on the wall, summer time included."""
@@ -107,6 +107,12 @@ class Asked(Struct, frozen=True):
         """See `unix_seconds`."""
         return unix_seconds(str(text), self.check, place)
 
+    def priced(self, columns: Iterable[re.Match[str] | None]) -> tuple[str, str]:
+        """Currency and column of prices that come in several: the one that is asked for, else the first."""
+        by_currency = {match["currency"]: match[0] for match in columns if match}
+        currency = self.check.currency if self.check.currency in by_currency else next(iter(by_currency))
+        return currency, by_currency[currency]
+
     def chosen(self, zones: Sequence[str]) -> str:
         """The zone to read of those in the file."""
         if self.zone is None and len(zones) == 1:
@@ -119,9 +125,12 @@ class Asked(Struct, frozen=True):
 
 def from_json(document: Any, asked: Asked) -> Readings | None:
     """What a JSON document of a provider says; of an answer without a value its rows are empty."""
-    if document == {} or (isinstance(document, dict) and [] in map(document.get, _LISTS)):
+    if document in ({}, []) or (isinstance(document, dict) and [] in map(document.get, _LISTS)):
         return Readings("price", "", [])
-    shapes = (_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus)
+    shapes = (
+        *(_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus),
+        *(_energi_data_service, _elprisetjustnu),
+    )
     try:
         return next(filter(None, (shape(document, asked) for shape in shapes)), None)
     except PricingError:
@@ -236,6 +245,39 @@ def _octopus(document: Any, asked: Asked) -> Readings | None:
         end = math.inf if until is None else asked.moment(until, f"results[{i}].valid_to")
         rows.append(Reading(start, end, entry[column], f"results[{i}].{column}"))
     return _prices("Octopus Energy", rows, "GBP", factor=_PENCE)
+
+
+def _energi_data_service(document: Any, asked: Asked) -> Readings | None:
+    """The data sets Elspotprices, and DayAheadPrices since quarters of an hour have prices of their own."""
+    entries = _entries(document, "records")
+    first = entries[0] if entries else {}
+    columns = [re.fullmatch(r"(Spot|DayAhead)Price(?P<currency>[A-Z]{3})", name) for name in first]
+    if not any(columns):
+        return None
+    zone = asked.chosen(list(dict.fromkeys(entry["PriceArea"] for entry in entries)))
+    currency, column = asked.priced(columns)
+    time = "HourUTC" if "HourUTC" in first else "TimeUTC"
+    rows = [
+        # in UTC by its name, without an offset
+        Reading(asked.moment(f"{entry[time]}Z", f"records[{i}].{time}"), None, entry[column], f"records[{i}]")
+        for i, entry in enumerate(entries)
+        if entry["PriceArea"] == zone
+    ]
+    return _prices("Energi Data Service", rows, currency, zone)
+
+
+def _elprisetjustnu(document: Any, asked: Asked) -> Readings | None:
+    """A day of one zone, which the file does not name; hvakosterstrommen.no has the same."""
+    first = document[0] if isinstance(document, list) and isinstance(document[0], dict) else {}
+    columns = [re.fullmatch(r"(?P<currency>[A-Z]{3})_per_kWh", name) for name in first]
+    if not any(columns):
+        return None
+    currency, column = asked.priced(columns)
+    rows = []
+    for i, entry in enumerate(document):
+        start, end = (asked.moment(entry[f"time_{name}"], f"[{i}].time_{name}") for name in ("start", "end"))
+        rows.append(Reading(start, end, entry[column], f"[{i}].{column}"))
+    return _prices("elprisetjustnu.se", rows, currency, factor=1.0)
 
 
 def _per_mwh(unit: str, check: Checker) -> str:

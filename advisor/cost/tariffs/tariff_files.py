@@ -18,8 +18,9 @@
     hold_seconds: 3600               # how long a value holds at most
     zone: SE3                        # of a file with several
 
-    fees_per_kwh: 0.09               # of each of the four: on top of every price, in the tariff's currency,
-    vat_percent: 19                  # and on top of both
+    surcharge_percent: 3             # of each of the four: on top of every price,
+    fees_per_kwh: 0.09               # beside that, in the tariff's currency,
+    vat_percent: 19                  # and on top of all
     standing_charge_per_day: 0.50    # whatever is used
     allow_negative: true             # a market may pay for taking
 
@@ -159,12 +160,13 @@ def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
 
 
 def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted: str) -> SourcedSchedule:
-    percent = spec.vat_percent
-    if 0 < percent < 1 and not check.accept_unusual:
-        problem = f"{percent:g} % is no VAT: is it a share (then {100 * percent:g})?"
-        raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}vat_percent")
+    for name in ("surcharge_percent", "vat_percent"):
+        percent = getattr(spec, name)
+        if 0 < percent < 1 and not check.accept_unusual:
+            problem = f"{percent:g} % is little: is it a share (then {100 * percent:g})?"
+            raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}{name}")
     fees = check.price(spec.fees_per_kwh, f"{dotted}fees_per_kwh", allow_negative=True)
-    vat = 1 + percent / 100
-    if fees or percent:
-        price = replace(price, schedule=scaled(price.schedule, vat, fees * vat))
+    vat, surcharge = 1 + spec.vat_percent / 100, 1 + spec.surcharge_percent / 100
+    if fees or vat * surcharge != 1:
+        price = replace(price, schedule=scaled(price.schedule, surcharge * vat, fees * vat))
     return replace(price, per_hour=spec.standing_charge_per_day * vat / 24)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 
 from advisor.common.near import near
-from advisor.cost.checks import Checker, Number, Quantity, gather
+from advisor.cost.checks import Checker, Number, Percent, Quantity, gather
 from advisor.cost.tariffs.schedule import Piece
 
 DAY_TYPES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday")
@@ -85,9 +85,11 @@ class TariffSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: str | None = None
     allow_negative: bool = False
     """A market may pay for taking."""
+    surcharge_percent: Percent = 0.0
+    """What the supplier adds to each price, negative ones too."""
     fees_per_kwh: Number = 0.0
     """Network, levies and taxes on top of each price."""
-    vat_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    vat_percent: Percent = 0.0
     """On top of prices and fees."""
     standing_charge_per_day: Quantity = 0.0
     """What the connection costs whatever is used, VAT on top."""

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import advisor
 from advisor.advice.bjontegaard import pair_deltas
 from advisor.advice.from_results import options_of
 from advisor.cost.model import CostModel
 from advisor.cost.tariffs.tariff_files import read_tariff
-from advisor.errors import InputError, NotEnoughDataError
+from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import InputMedia, Output, Power, Run, Scenario, write_run
+from advisor.results import Host, InputMedia, Output, Power, Run, Scenario, write_run
 
 NOON = 1_767_571_200.0 + 12 * 3600
 
@@ -108,18 +109,26 @@ def test_what_was_asked_of_the_encoder_in_another_way_is_no_repeat(settings: dic
     assert joules == {"plain": 10.0, "other": 20.0}
 
 
-def test_a_curve_is_of_one_way_to_encode() -> None:
-    """Twice the bitrate at equal quality with a grain tune: 100 % more, and no curve of both."""
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"encoder_options": {"tune": "grain"}}, "libx264 fast 1280x720 tune=grain"),
+        ({"hardware_decoding": "vaapi"}, "libx264 fast 1280x720 hwaccel=vaapi"),
+        ({"pixel_format": "yuv420p10le"}, "libx264 fast 1280x720 yuv420p10le"),
+    ],
+)
+def test_a_curve_is_of_one_way_to_encode(settings: dict[str, Any], name: str) -> None:
+    """Twice the bitrate at equal quality when asked in another way: 100 % more, and no curve of both."""
     scenarios = [
         _scenario(
-            f"{tune}{crf}", 600.0 + crf, preset="fast", encoder="libx264", crf=crf, vmaf_score=100.0 - crf,
-            bitrate=f"{kbps * (2 if tune else 1)}k", encoder_options={"tune": tune} if tune else {},
+            f"{other}{crf}", 600.0 + crf, preset="fast", encoder="libx264", crf=crf, vmaf_score=100.0 - crf,
+            bitrate=f"{kbps * (2 if other else 1)}k", **(settings if other else {}),
         )
-        for tune in ("", "grain")
+        for other in (False, True)
         for crf, kbps in ((10, 4000), (15, 3000), (20, 2000), (25, 1000))
     ]  # fmt: skip
     (pair,) = pair_deltas(options_of(_run(*scenarios)).options)
-    assert (pair.reference, pair.test) == ("libx264 fast 1280x720", "libx264 fast 1280x720 tune=grain")
+    assert (pair.reference, pair.test) == ("libx264 fast 1280x720", name)
     assert pair.bd_rate is not None
     assert pair.bd_rate.ratio == pytest.approx(1.0)
 
@@ -223,6 +232,21 @@ def test_several_inputs_are_combined_where_all_were_run() -> None:
         options_of(_run(scenarios[1], scenarios[2]))
 
 
+def test_two_films_of_one_name_are_two_inputs() -> None:
+    """Each lies in a folder of its own: the second is no repeat of the first, ten times as hard to encode."""
+    films = [
+        InputMedia(name="input.mp4", path=f"/{folder}/input.mp4", width=1280, height=720, duration=seconds)
+        for folder, seconds in (("one", 60.0), ("two", 125.0))
+    ]
+    first, second = (_scenario("a", 600.0 * 10**i, input=film) for i, film in enumerate(films))
+    (a,) = options_of(_run(first, second)).options
+    assert a.energy_joules_per_video_second == pytest.approx(math.sqrt(10 * 100))
+    (alone,) = options_of(_run(first, second), input_name="/one/input.mp4").options
+    assert (alone.energy_joules_per_video_second, alone.repeats) == (10.0, 1)
+    with pytest.raises(NotEnoughDataError, match=r"2 inputs \(/one/input.mp4, /two/input.mp4\)"):
+        options_of(_run(first, replace(second, preset="slow")))
+
+
 def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:
     run = _run(_scenario("a", 600.0), _scenario("b", 900.0), run_id="test_results_1")
     write_run(run, tmp_path / "test_results_1.json")
@@ -241,3 +265,21 @@ def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:
         assert choice.scenario == "a"
     with pytest.raises(InputError, match="expected a path or a Run, got int"):
         advisor.TranscodingRecommender.from_results(5)  # type: ignore[arg-type]
+
+
+def test_what_is_predicted_of_another_machine_is_not_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hosts that began at once call their runs alike; only those of the one compared are predicted."""
+    asked: list[Run] = []
+
+    def predicted(models_dir: str, runs: list[Run], *, measured: list[Run]) -> list[Prediction]:
+        asked.extend(runs)
+        raise ModelError("none")
+
+    monkeypatch.setattr("advisor.regression.service.predict_runs", predicted)
+    scenario = Scenario(name="a", start_time=100.0, resolution="1280x720", fps=25.0)
+    old, new = (
+        Run(run_id="r", host=Host(hardware_id=name), scenarios=(replace(scenario, start_time=start),))
+        for name, start in (("old", 100.0), ("new", 200.0))
+    )
+    options_of([new, old], models_dir="models")
+    assert asked == [new]

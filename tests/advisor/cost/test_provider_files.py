@@ -193,6 +193,41 @@ def octopus(folder: Path, steps: list[Step]) -> None:
     (folder / "tariff.yaml").write_text("series: page*.json\nvat_percent: 5\nfees_per_kwh: 0.01\n")
 
 
+def energi_data_service(folder: Path, steps: list[Step]) -> None:
+    """The newest first, as the service answers; two areas, two currencies, times without offsets."""
+    records = [
+        {
+            "TimeUTC": iso(s.start).rstrip("Z"),
+            "TimeDK": wall(s.start, "%Y-%m-%dT%H:%M:%S"),
+            "PriceArea": area,
+            "DayAheadPriceEUR": 1.0,
+            "DayAheadPriceDKK": float(s.value) + extra,
+        }
+        for s in reversed(steps)
+        for area, extra in (("DK2", 5), ("DK1", 0))
+    ]
+    document = {"total": len(records), "dataset": "DayAheadPrices", "records": records}
+    (folder / "prices.json").write_text(json.dumps(document))
+    (folder / "tariff.yaml").write_text("series: prices.json\nzone: DK1\n")
+
+
+def elprisetjustnu(folder: Path, steps: list[Step]) -> None:
+    """A file a day, with offsets, per kWh."""
+    for number, day in enumerate(days(steps)):
+        entries = [
+            {
+                "SEK_per_kWh": float(s.value / 1000),
+                "EUR_per_kWh": 1.0,
+                "EXR": 11.0,
+                "time_start": datetime.datetime.fromtimestamp(s.start, BRUSSELS).isoformat(),
+                "time_end": datetime.datetime.fromtimestamp(s.start + s.seconds, BRUSSELS).isoformat(),
+            }
+            for s in day
+        ]
+        (folder / f"day-{number:03d}.json").write_text(json.dumps(entries))
+    (folder / "tariff.yaml").write_text("series: day-*.json\n")
+
+
 PER_MWH = Fraction(1, 1000)
 PRICES: dict[str, tuple[Callable[[Path, list[Step]], None], int, str, Fraction]] = {
     "ENTSO-E XML": (entsoe_xml, 900, "EUR", PER_MWH),
@@ -202,6 +237,8 @@ PRICES: dict[str, tuple[Callable[[Path, list[Step]], None], int, str, Fraction]]
     "Nord Pool CSV": (nord_pool_csv, 3600, "SEK", PER_MWH),
     "aWATTar": (awattar, 3600, "EUR", PER_MWH),
     "Energy-Charts": (energy_charts, 3600, "EUR", PER_MWH),
+    "Energi Data Service": (energi_data_service, 900, "DKK", PER_MWH),
+    "elprisetjustnu.se": (elprisetjustnu, 900, "SEK", PER_MWH),
 }
 
 
@@ -544,6 +581,25 @@ def test_the_rate_in_force_holds_on(tmp_path: Path) -> None:
         datetime.datetime(y, m, 1, tzinfo=UTC).timestamp() for y, m in ((2025, 9), (2025, 12), (2027, 6))
     ]
     assert [value_at(prices, moment) for moment in moments] == [None, 0.24, 0.26]
+
+
+@pytest.mark.parametrize(("currency", "price"), [("DKK", None), ("EUR", 0.0873), ("USD", None)])
+def test_of_several_currencies_the_one_asked_for_is_read(
+    tmp_path: Path, currency: str, price: float | None
+) -> None:
+    """Danish prices in kroner come a day later than those in euro; who asks for neither gets the first."""
+    record = {
+        "HourUTC": "2025-01-01T00:00:00",
+        "PriceArea": "DK1",
+        "SpotPriceDKK": None,
+        "SpotPriceEUR": 87.3,
+    }
+    records = [record, {**record, "HourUTC": "2025-01-01T01:00:00"}]
+    (tmp_path / "prices.json").write_text(json.dumps({"records": records}))
+    tariff = read_tariff(tmp_path / "prices.json", Checker(currency=currency))
+    assert tariff.currency == ("EUR" if currency == "EUR" else "DKK")
+    moment = datetime.datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+    assert value_at(tariff.schedule, moment) == (None if price is None else pytest.approx(price))
 
 
 @pytest.mark.parametrize("zone", ["London", "North Scotland"])

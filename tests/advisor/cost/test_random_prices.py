@@ -154,6 +154,7 @@ def use(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[int, Fraction]]]:
 @given(
     tariff=flat() | tiers() | time_of_use() | series(),
     used=use(),
+    surcharge=st.integers(0, 12),
     fees=st.integers(-5, 20),
     vat=st.integers(0, 27),
     standing=st.sampled_from([0, 48]),
@@ -169,6 +170,7 @@ def test_any_run_under_any_tariff_costs_what_fractions_say(
     tmp_path_factory: pytest.TempPathFactory,
     tariff: tuple[dict[str, Any], Price],
     used: tuple[dict[str, Any], list[tuple[int, Fraction]]],
+    surcharge: int,
     fees: int,
     vat: int,
     standing: int,
@@ -188,7 +190,8 @@ def test_any_run_under_any_tariff_costs_what_fractions_say(
         document = {**document, "series": "series.csv"}
     document = {
         **document,
-        **{"fees_per_kwh": fees / 100, "vat_percent": vat, "standing_charge_per_day": standing},
+        **{"surcharge_percent": surcharge, "fees_per_kwh": fees / 100, "vat_percent": vat},
+        "standing_charge_per_day": standing,
         "currency": "USD" if dollars else "EUR",
     }
     options: dict[str, Any] = {"tariff": folder / "tariff.yaml", "carbon_grams_per_kwh": grams}
@@ -218,7 +221,7 @@ def test_any_run_under_any_tariff_costs_what_fractions_say(
     electricity = None
     if all(price is not None for price, _ in prices):
         rate = Fraction(100 + vat, 100) / (Fraction(5, 4) if dollars else 1)
-        taken = sum((p or 0) * w + Fraction(fees, 100) * w for p, w in prices)
+        taken = sum(((p or 0) * Fraction(100 + surcharge, 100) + Fraction(fees, 100)) * w for p, w in prices)
         electricity = taken * 60 * Fraction(pue, 100) / 3_600_000 * rate + standing * hours / 24 * rate
 
     def close(exact: Fraction | None) -> Any:

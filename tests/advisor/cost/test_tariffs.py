@@ -384,6 +384,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ),
         ("t.csv", "timestamp,price_per_kwh\n", "expected values, found none"),
         ("t.csv", f"timestamp,price_per_kwh\n1,{'0' * 200_000}\n", "line 2: expected CSV: field larger"),
+        ("t.yaml", "price_per_kwh: 0.1\nsurcharge_percent: 0.03", "line 2, surcharge_percent: .*then 3"),
         ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 0.19", "line 2, vat_percent: .* a share .then 19"),
         ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 190", "line 2, vat_percent: .* of at most 100"),
         (
@@ -402,7 +403,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
             "line 2, tiers: expected each up_to_kwh above the one before it",
         ),
         ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
-        ("t.json", "[]", "expected a format of a provider that is known"),
+        ("t.json", "[1]", "expected a format of a provider that is known"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(
@@ -529,10 +530,11 @@ def test_a_value_holds_for_as_long_as_its_file_says() -> None:
 
 
 def test_what_comes_on_top_of_each_price(tmp_path: Path) -> None:
-    """(0.10 + 0.05) x 1.2 a kWh, and 2.40 x 1.2 a day."""
+    """(0.10 x 1.03 + 0.047) x 1.2 a kWh, and 2.40 x 1.2 a day: a surcharge is not on the fees."""
     path = tmp_path / "tariff.yaml"
     path.write_text(
-        "price_per_kwh: 0.10\nfees_per_kwh: 0.05\nvat_percent: 20\nstanding_charge_per_day: 2.4\n"
+        "price_per_kwh: 0.10\nsurcharge_percent: 3\nfees_per_kwh: 0.047\nvat_percent: 20\n"
+        "standing_charge_per_day: 2.4\n"
     )
     hour = {"power": {"mean_watts": 1000}, "duration": 3600}
     assert CostModel(tariff=path).compute_energy_cost(hour) == pytest.approx(0.18 + 0.12)

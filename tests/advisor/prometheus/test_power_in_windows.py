@@ -114,7 +114,7 @@ def test_gpus_stand_beside_one_another() -> None:
 
 
 def test_processor_time_of_containers_and_of_the_host() -> None:
-    """A container that was made anew under its name has two series; both count. 0.5 cores for 60 s."""
+    """0.5 cores for 60 s, and 0.1."""
     old, new = TIMES[TIMES < 130], TIMES[TIMES > 85]
     (one,) = _power(
         PACKAGE,
@@ -126,6 +126,44 @@ def test_processor_time_of_containers_and_of_the_host() -> None:
     # the one that ended in the middle is not told: what it used after its last scrape is not known
     assert one.container_cpu_seconds == pytest.approx({"encoder": 30, "web": 6})
     assert one.host_cpu_percent == pytest.approx(55)
+
+
+def test_what_two_servers_scraped_counts_once() -> None:
+    """Prometheus in pairs: every series is there twice, with another external label."""
+    seconds, percent = 0.5 * TIMES, np.full(len(TIMES), 55.0)
+    pairs = [
+        (
+            _joules(100.0, zone="package_0", replica=replica),
+            _series("gpu_energy_joules_total", 70.0 * TIMES, gpu="0", replica=replica),
+            _series("docker_container_cpu_seconds_total", seconds, container="encoder", replica=replica),
+            _series("docker_engine_cpu_percent", percent, replica=replica),
+        )
+        for replica in ("1", "2")
+    ]
+    (one,) = _power(*pairs[0], *pairs[1])
+    assert _joules_of(one) == pytest.approx(6000)
+    assert one.gpu_power is not None
+    assert one.gpu_power.total_energy_joules == pytest.approx(4200)
+    assert one.container_cpu_seconds == pytest.approx({"encoder": 30})
+    assert one.host_cpu_percent == pytest.approx(55)
+
+
+def test_gpus_and_containers_of_another_machine_are_not_this_ones() -> None:
+    """Only one of two hosts has counters of its processors; both have GPUs and containers of one name."""
+    rows = [(100.0, "a:9500", "a:9501", 0.5), (None, "b:9500", "b:9501", 3.0)]
+    series = [_joules(watts, zone="package_0", instance=rapl) for watts, rapl, _, _ in rows if watts]
+    for _, rapl, docker, cores in rows:
+        labels = {"container": "encoder", "instance": docker}
+        series.append(_series("gpu_energy_joules_total", 70.0 * cores * TIMES, gpu="0", instance=rapl))
+        series.append(_series("docker_container_cpu_seconds_total", cores * TIMES, **labels))
+        series.append(_series("docker_engine_cpu_percent", np.full(len(TIMES), 10 * cores), instance=docker))
+    (one,) = _power(*series)
+    assert one.gpu_power is not None
+    assert one.gpu_power.total_energy_joules == pytest.approx(70 * 0.5 * 60)
+    assert one.container_cpu_seconds == pytest.approx({"encoder": 30})
+    assert one.host_cpu_percent == pytest.approx(5)
+    (alone,) = _power(series[0], series[4])
+    assert alone.gpu_power is None
 
 
 def test_the_tier_is_that_of_the_window_and_modelled_where_both_were() -> None:

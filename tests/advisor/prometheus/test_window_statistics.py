@@ -49,9 +49,39 @@ def test_a_restart_from_zero_is_bridged_at_the_mean_of_the_rest() -> None:
 
 def test_what_a_counter_holds_after_a_restart_was_spent() -> None:
     """30 W for 40 s, then 1000 J in the 5 s after a restart, where the mean would say 150 J."""
-    values = 30 * SCRAPES
+    values = 5000 + 30 * SCRAPES
     values[10:] += 1000 - values[10]
     assert _gain(SCRAPES, values, 21.3, 61.3).amount == pytest.approx(35 * 30 + 1000)
+
+
+OLD = 668_000 + 100 * np.arange(0, 300, 15.0)
+"""A counter that has run for long, at 100 W."""
+
+
+def test_a_counter_that_was_set_back_has_not_begun_anew() -> None:
+    """An exporter that was killed goes on from what it had saved 16 s before: 668 000 J were not spent."""
+    values = OLD.copy()
+    values[10:] -= 1600
+    gain = _gain(np.arange(0, 300, 15.0), values, 60, 240)
+    assert gain.amount == pytest.approx(180 * 100)
+    assert (gain.resets, gain.uncovered_seconds) == (1, 15.0)
+
+
+def test_a_sample_of_another_server_is_left_out() -> None:
+    """Of two servers that scrape one exporter the answers are merged; the clock of one is 16 s behind."""
+    values = OLD.copy()
+    values[10] -= 1600
+    gain = _gain(np.arange(0, 300, 15.0), values, 60, 240)
+    assert gain.amount == pytest.approx(180 * 100)
+    assert (gain.resets, gain.uncovered_seconds) == (0, 0.0)
+
+
+def test_samples_of_two_servers_in_turn_are_those_of_one() -> None:
+    """Every second sample is 20 s ahead of its time: 2 000 J too many, and no more of them at the end."""
+    times = np.arange(0, 600, 7.5)
+    values = 668_000 + 100 * times
+    values[1::2] += 2000
+    assert _gain(times, values, 60, 540).amount == pytest.approx(480 * 100, rel=0.01)
 
 
 def test_a_gap_inside_loses_no_energy_but_is_counted() -> None:

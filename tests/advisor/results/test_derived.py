@@ -34,6 +34,7 @@ from advisor.results.derived import (
     trapezoid,
     vmaf_mean,
     window_energy_joules,
+    without_copies,
 )
 
 
@@ -378,3 +379,20 @@ def test_the_first_baseline_that_is_valid_counts() -> None:
         for w, v in ((55.0, ["other_load"]), (40.0, []))
     )
     assert net_watts(powered(mean_watts=60.0), run(spoilt, sound)) == 20.0
+
+
+def test_what_was_measured_once_is_there_once() -> None:
+    """A copy that was scored since is one too; a repeat, another machine and what has no time are none."""
+    idle = replace(powered("idle", total_energy_joules=60.0), type="baseline", start_time=1.0)
+    first = replace(powered("a", total_energy_joules=600.0), start_time=100.0)
+    again, undated = replace(first, start_time=200.0), replace(first, start_time=None)
+    runs = [
+        run(idle, first, undated),
+        run(idle, replace(first, vmaf_score=90.0)),
+        run(idle, first, again, undated),
+        replace(run(first), host=Host(hardware_id="another")),
+    ]
+    notes: list[str] = []
+    kept = [r.scenarios for r in without_copies(runs, notes)]
+    assert kept == [(idle, first, undated), (idle,), (idle, again, undated), (first,)]
+    assert notes == ["left out of r: 1 measured in a file before it"] * 2

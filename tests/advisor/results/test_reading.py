@@ -268,6 +268,22 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
         ),
         ({"name": "a", "vmaf_score": 101}, "scenarios[1].vmaf_score: expected float <= 100.0"),
         (
+            {"name": "a", "duration": 60, "power": {"mean_watts": 100, "total_energy_joules": 1.667}},
+            "scenarios[1].power.total_energy_joules: expected about 6000 J by its mean watts, got 1.667",
+        ),
+        (
+            {"name": "a", "duration": 60, "gpu_power": {"mean_watts": 1e5, "total_energy_joules": 6000}},
+            "scenarios[1].gpu_power.total_energy_joules: expected about 6e+06 J by its mean watts, got 6000",
+        ),
+        (
+            {"name": "a", "start_time": 1772323200000},
+            "scenarios[1].start_time: expected Unix seconds, got 1772323200000 (milliseconds?)",
+        ),
+        (
+            {"name": "a", "samples": {"timestamps": [1772323200000, 1772323201000], "power_watts": [1, 2]}},
+            "scenarios[1].samples.timestamps: expected Unix seconds, got 1772323201000 (milliseconds?)",
+        ),
+        (
             {"name": "a", "start_time": 20, "end_time": 10},
             "scenarios[1].end_time: expected a time at or after start_time (20.0), got 10.0",
         ),
@@ -395,6 +411,12 @@ def test_an_earlier_baseline_is_known_by_its_name_and_its_zeros_are_nothing() ->
     [
         ("libx264", "libx264", "cpu"),
         ("h264_nvenc", "h264_nvenc", "gpu"),
+        ("hevc_rkmpp", "hevc_rkmpp", "gpu"),
+        ("av1_vulkan", "av1_vulkan", "gpu"),
+        ("h264_v4l2m2m", "h264_v4l2m2m", "gpu"),
+        ("NVIDIA", None, "gpu"),
+        ("GPU", None, "gpu"),
+        ("CPU", None, "cpu"),
         ("hevc_vaapi", "hevc_vaapi", "gpu"),
         ("none", None, "cpu"),
         ("gpu", None, "gpu"),
