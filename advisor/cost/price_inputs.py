@@ -145,11 +145,10 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
             raise PricingError(
                 "an amortised host is one that is owned: expected mode owned", field="host_cost_per_hour"
             )
-        for name in ("host_cost_per_hour", "instance_cost_per_hour"):
-            if getattr(self, name) is not None and self.cpu_cost_per_hour is not None:
-                raise PricingError(
-                    "expected a rate per CPU hour or the whole machine's, not both", field=name
-                )
+        if self.host_cost_per_hour is not None and self.cpu_cost_per_hour is not None:
+            raise PricingError(
+                "expected a rate per CPU hour or an amortised host, not both", field="host_cost_per_hour"
+            )
 
     @property
     def embodied(self) -> Embodied | None:
@@ -262,7 +261,7 @@ def checked_inputs(
         currency=options.currency,
         mode=options.mode,
         region=place.name if place else "",
-        cpu_per_hour=options.cpu_cost_per_hour,
+        cpu_per_hour=options.cpu_cost_per_hour if machine is None else None,
         machine_per_hour=machine,
         gpu_per_hour=options.gpu_cost_per_hour,
         embodied=embodied or options.embodied,
