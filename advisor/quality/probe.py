@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import av
 import av.logging
 import msgspec
+from av.codec.context import Flags
 from av.stream import Discard, Disposition
 from msgspec import Struct
 from msgspec.structs import replace
@@ -137,8 +138,9 @@ def probe(path: Path | str, raw: RawFormat | None = None) -> Media:
 def intact_frames(media: Media) -> int:
     """Frames before the first one that the decoder had to guess; as slow as decoding.
 
-    A packet that the container marks as damaged counts unless a key frame follows at once: where streams were
-    joined the last packets of the first are marked, and whole.
+    The container's mark stands at the packet before the damaged one: a parser gives a packet away when the
+    next one begins. Where streams were joined the last packet of the first is whole and yet marked, so what
+    is followed by a key frame does not count.
     """
     with _open(media.path, _Source(media.opens, media.reads_as)) as container:
         stream = _video(container, media.path)
@@ -161,7 +163,7 @@ def intact_frames(media: Media) -> int:
                     guessed = min(guessed, len(times))
                 times.append(frame.pts if frame.pts is not None else -1)
     for number, time in marked:
-        if not keys & {number + 1, number + 2}:
+        if number + 2 not in keys:
             around = range(max(0, number - _REORDER), len(times))
             guessed = min(guessed, next((n for n in around if times[n] >= time), len(times)))
     return min(guessed, len(times))
@@ -295,6 +297,7 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
     if size[0] * size[1] > MOST_PIXELS:
         raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
     stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever its frames say
+    stream.codec_context.flags |= Flags.unaligned  # a picture is cut at its left as ffmpeg cuts it
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
