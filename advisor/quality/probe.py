@@ -378,7 +378,7 @@ def _media(
 ) -> Media:
     frame, times = scan.frame, scan.times
     interval = _interval(times) if len(times) == scan.count else None
-    rate = None if interval is None else _rate(interval, stream.guessed_rate)
+    rate = None if interval is None else _rate(interval, stream.guessed_rate, stream.time_base)
     span = times[-1] - times[0] + (interval or 0) if times else 0.0
     cropping = _CROPPING.search(described)  # ffmpeg cuts what the container says, the decoder does not
     left, right, top, bottom = map(int, cropping.groups()) if cropping else (0, 0, 0, 0)
@@ -469,14 +469,20 @@ def _interval(times: Sequence[float]) -> float | None:
     return sum(regular) / len(regular)
 
 
-def _rate(interval: float, guessed: Fraction | None) -> Fraction:
+def _rate(interval: float, guessed: Fraction | None, tick_seconds: Fraction | None = None) -> Fraction:
     """What the container says when the times agree, else as measured; a standard rate where one is near.
+
+    A rate whose frames are whole ticks of the container's clock is exactly that one.
 
     >>> _rate(0.03337, None), _rate(0.016681, Fraction(19001, 317)), _rate(0.1428571, Fraction(90000))
     (Fraction(30000, 1001), Fraction(60000, 1001), Fraction(7, 1))
+    >>> _rate(0.0417014, Fraction(1199, 50), Fraction(1, 19184))
+    Fraction(1199, 50)
     """
     measured = 1 / interval
     best = guessed if guessed and abs(guessed / measured - 1) < 0.005 else Fraction(measured)
+    if best is guessed and tick_seconds and (1 / (best * tick_seconds)).denominator == 1:
+        return best
     near = min(_STANDARD_RATES, key=lambda rate: abs(rate / best - 1))
     # times in milliseconds make 59.94 something like 19001/317
     if abs(near / best - 1) < (0.0003 if best is guessed else 0.005):

@@ -46,6 +46,11 @@ def test_the_rate_survives_matroska_s_milliseconds(tmp_path: Path, rate: str) ->
     assert probe(tmp_path / "a.mkv").rate == Fraction(rate)
 
 
+def test_a_rate_near_a_standard_one_is_not_that_one(tmp_path: Path) -> None:
+    """-r 23.98 is 1199/50 frames a second: two and a half frames more in ten minutes than 24000/1001."""
+    assert probe(video(tmp_path, "a.mp4", "-r", "23.98", *_H264)).rate == Fraction(1199, 50)
+
+
 def test_dropped_frames_do_not_change_the_rate(tmp_path: Path) -> None:
     select = ("-vf", r"select=mod(n\,5)-2", "-fps_mode", "passthrough")
     found = probe(video(tmp_path, "a.mp4", *select, *_H264))
