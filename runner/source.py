@@ -163,17 +163,23 @@ def _read_frames(name: str, first_seconds: float | None) -> _Frames:
 def _begins_again(container: InputContainer, stream: VideoStream, first: list[tuple[int, int]]) -> bool:
     """Whether a seek to the start finds the first packets again, as ffmpeg's loop does it.
 
-    Streams without a container cannot seek, and in some transport streams the first picture is missed.
+    Streams without a container cannot seek, nor can files in which no frame is marked as a key frame; in some
+    transport streams the first picture is missed.
     """
+    import av
+
     start: int | None = container.start_time
     if start is None:
         return False
-    container.seek(start)
     again = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
-    return first == [
-        (packet.dts if packet.pts is None else packet.pts, packet.size)
-        for packet in itertools.islice(again, len(first))
-    ]
+    try:
+        container.seek(start)
+        return first == [
+            (packet.dts if packet.pts is None else packet.pts, packet.size)
+            for packet in itertools.islice(again, len(first))
+        ]
+    except av.FFmpegError:
+        return False
 
 
 def _lavfi(name: str, ffmpeg: Path) -> Source:

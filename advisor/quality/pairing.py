@@ -19,6 +19,8 @@ _JITTER_SECONDS = 0.0011
 """Matroska rounds to a millisecond."""
 _TIE = 1e-4
 """Of a frame: times are rounded to microseconds, and half a frame goes up."""
+_UP_FROM_HALVES = 1 / (1 << 17)
+"""Of a frame: ffmpeg moves every time by it that is no whole frame of a fixed rate."""
 
 
 class Timing(Struct, frozen=True, eq=False):
@@ -156,6 +158,7 @@ def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -
     """
     rate = float(output.rate or 25)
     places = (reference.times - reference.times[0]) * rate
+    places += _UP_FROM_HALVES * (np.abs(places - np.round(places)) > _TIE)
     lengths = np.diff(places, append=places[-1] + rate / float(reference.rate or 25))
     if duration is not None:
         lengths = np.full(len(places), duration * rate)
@@ -166,11 +169,16 @@ def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -
         end = late + length
         if late < 0 < end:
             late = 0.0
-        before = round(late - 0.6) if end > 1.1 and late > 1.1 else 0
-        now = 0 if end < -1.1 else round(end) if end > 1.1 else 1
+        before = _rounded(late - 0.6) if end > 1.1 and late > 1.1 else 0
+        now = 0 if end < -1.1 else _rounded(end) if end > 1.1 else 1
         shown += [max(0, number - 1)] * before + [number] * max(0, now - before)
         if len(shown) >= wanted:
             break
     shown += [-1] * (wanted - len(shown))
     partners: np.ndarray = np.array(shown, dtype=np.int64)
     return partners.take(_slots(output))
+
+
+def _rounded(frames: float) -> int:
+    """As ffmpeg rounds a number of frames: of a half to the even one, told in 24 bits."""
+    return round(float(np.float32(frames)))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import av
 import av.logging
 import msgspec
+from av.codec.context import Flags
 from av.stream import Discard, Disposition
 from msgspec import Struct
 from msgspec.structs import replace
@@ -137,8 +138,9 @@ def probe(path: Path | str, raw: RawFormat | None = None) -> Media:
 def intact_frames(media: Media) -> int:
     """Frames before the first one that the decoder had to guess; as slow as decoding.
 
-    A packet that the container marks as damaged counts unless a key frame follows at once: where streams were
-    joined the last packets of the first are marked, and whole.
+    The container's mark stands at the packet before the damaged one: a parser gives a packet away when the
+    next one begins. Where streams were joined the last packet of the first is whole and yet marked, so what
+    is followed by a key frame does not count.
     """
     with _open(media.path, _Source(media.opens, media.reads_as)) as container:
         stream = _video(container, media.path)
@@ -161,7 +163,7 @@ def intact_frames(media: Media) -> int:
                     guessed = min(guessed, len(times))
                 times.append(frame.pts if frame.pts is not None else -1)
     for number, time in marked:
-        if not keys & {number + 1, number + 2}:
+        if number + 2 not in keys:
             around = range(max(0, number - _REORDER), len(times))
             guessed = min(guessed, next((n for n in around if times[n] >= time), len(times)))
     return min(guessed, len(times))
@@ -295,6 +297,7 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
     if size[0] * size[1] > MOST_PIXELS:
         raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
     stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever its frames say
+    stream.codec_context.flags |= Flags.unaligned  # a picture is cut at its left as ffmpeg cuts it
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
@@ -375,7 +378,7 @@ def _media(
 ) -> Media:
     frame, times = scan.frame, scan.times
     interval = _interval(times) if len(times) == scan.count else None
-    rate = None if interval is None else _rate(interval, stream.guessed_rate)
+    rate = None if interval is None else _rate(interval, stream.guessed_rate, stream.time_base)
     span = times[-1] - times[0] + (interval or 0) if times else 0.0
     cropping = _CROPPING.search(described)  # ffmpeg cuts what the container says, the decoder does not
     left, right, top, bottom = map(int, cropping.groups()) if cropping else (0, 0, 0, 0)
@@ -466,14 +469,20 @@ def _interval(times: Sequence[float]) -> float | None:
     return sum(regular) / len(regular)
 
 
-def _rate(interval: float, guessed: Fraction | None) -> Fraction:
+def _rate(interval: float, guessed: Fraction | None, tick_seconds: Fraction | None = None) -> Fraction:
     """What the container says when the times agree, else as measured; a standard rate where one is near.
+
+    A rate whose frames are whole ticks of the container's clock is exactly that one.
 
     >>> _rate(0.03337, None), _rate(0.016681, Fraction(19001, 317)), _rate(0.1428571, Fraction(90000))
     (Fraction(30000, 1001), Fraction(60000, 1001), Fraction(7, 1))
+    >>> _rate(0.0417014, Fraction(1199, 50), Fraction(1, 19184))
+    Fraction(1199, 50)
     """
     measured = 1 / interval
     best = guessed if guessed and abs(guessed / measured - 1) < 0.005 else Fraction(measured)
+    if best is guessed and tick_seconds and (1 / (best * tick_seconds)).denominator == 1:
+        return best
     near = min(_STANDARD_RATES, key=lambda rate: abs(rate / best - 1))
     # times in milliseconds make 59.94 something like 19001/317
     if abs(near / best - 1) < (0.0003 if best is guessed else 0.005):

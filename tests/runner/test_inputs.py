@@ -274,6 +274,15 @@ def test_more_video_than_an_input_has_is_refused_where_it_cannot_be_read_twice(
     assert problem == f"media_duration: {video.path} lasts 1.25 s and cannot be read twice"
 
 
+def test_an_input_without_key_frames_is_not_read_twice(ffmpeg: Path, tmp_path: Path) -> None:
+    """Matroska cannot seek where its blocks of VC-2 are not marked as key frames."""
+    path = tmp_path / "a.mkv"
+    draw = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-frames:v", "5", "-pix_fmt", "yuv422p")
+    subprocess.run([ffmpeg, "-v", "error", *draw, "-c:v", "vc2", path], check=True)
+    source = look_at_source(str(path), ffmpeg)
+    assert (source.media.frames, source.loops) == (5, False)
+
+
 @pytest.mark.parametrize(("rotation", "size"), [(90, "48x64"), (180, "64x48"), (270, "48x64")])
 def test_a_turned_picture_is_encoded_as_it_is_shown(
     rotation: int, size: str, run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
 from advisor.quality.pictures import are_limited, pair_by_pictures, shifted_by_pictures
@@ -61,6 +62,13 @@ def test_a_gap_is_filled_with_the_frame_before_it() -> None:
 def test_ffmpeg_s_own_way_to_a_rate_drops_when_more_than_a_frame_early() -> None:
     """-r 25 on 50 frames a second: as `ffmpeg -r 25 -f framecrc` chose them, frame by frame."""
     assert partners(even(12, 50), even(6, 25), "rate")[0] == [0, 1, 2, 3, 5, 7]
+
+
+def test_ffmpeg_s_own_way_to_a_rate_rounds_half_a_frame_up() -> None:
+    """-r 60 on 24000/1001 in Matroska, frames that say to last 41 ms: as ffmpeg chose them."""
+    film = timing([round(n * 1001 / 24000, 3) for n in range(30)], Fraction(24000, 1001))
+    (chosen, *_) = partners(replace(film, frame_seconds=0.041), even(60, 60), "rate")
+    assert (chosen[35:39], chosen[50:54]) == ([14, 14, 14, 15], [20, 20, 20, 21])
 
 
 def test_as_many_frames_at_another_rate_are_paired_by_their_number() -> None:

@@ -46,6 +46,11 @@ def test_the_rate_survives_matroska_s_milliseconds(tmp_path: Path, rate: str) ->
     assert probe(tmp_path / "a.mkv").rate == Fraction(rate)
 
 
+def test_a_rate_near_a_standard_one_is_not_that_one(tmp_path: Path) -> None:
+    """-r 23.98 is 1199/50 frames a second: two and a half frames more in ten minutes than 24000/1001."""
+    assert probe(video(tmp_path, "a.mp4", "-r", "23.98", *_H264)).rate == Fraction(1199, 50)
+
+
 def test_dropped_frames_do_not_change_the_rate(tmp_path: Path) -> None:
     select = ("-vf", r"select=mod(n\,5)-2", "-fps_mode", "passthrough")
     found = probe(video(tmp_path, "a.mp4", *select, *_H264))
@@ -112,6 +117,16 @@ def test_joined_transport_streams_follow_each_other(tmp_path: Path, start: str) 
     (tmp_path / "a.ts").write_bytes(one.read_bytes() + other.read_bytes())
     found = probe(tmp_path / "a.ts")
     assert (found.rate, found.frames, found.seconds) == (Fraction(25), 100, pytest.approx(4.0))
+
+
+def test_a_picture_that_its_stream_cuts_at_the_left_has_the_size_that_is_left(tmp_path: Path) -> None:
+    """HEVC of 480x270: 16 columns are cut off at the left and 8 at the right."""
+    x265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none")
+    ffmpeg(tmp_path, "-f", "lavfi", "-i", "testsrc2=s=480x270", "-frames:v", "2", *x265, "whole.mp4")
+    cut = ("-bsf:v", "hevc_metadata=crop_left=16:crop_right=8")
+    ffmpeg(tmp_path, "-i", "whole.mp4", "-c", "copy", *cut, "a.mp4")
+    found = probe(tmp_path / "a.mp4")
+    assert (found.width, found.height, found.display_aspect) == (456, 270, pytest.approx(456 / 270))
 
 
 def test_what_frames_say_to_last(tmp_path: Path) -> None:
@@ -335,6 +350,22 @@ def test_intact_frames_are_those_before_the_first_that_was_guessed(tmp_path: Pat
     lost = range(count // 2, count // 2 + 4)
     path.write_bytes(b"".join(packets[188 * n : 188 * n + 188] for n in range(count) if n not in lost))
     assert 15 < intact_frames(probe(path)) < 35
+
+
+def test_a_loss_inside_a_key_frame_is_damage_and_a_joint_is_none(tmp_path: Path) -> None:
+    """The third key frame is number 20; the decoder of HEVC says nothing of what it lacks."""
+    keys = "log-level=none:keyint=10:min-keyint=10:scenecut=0"
+    noise = ("-vf", "noise=alls=60:allf=t,format=yuv420p", "-qp", "10")
+    x265 = (*noise, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", keys)
+    whole = video(tmp_path, "whole.ts", *x265)
+    packets = [whole.read_bytes()[at : at + 188] for at in range(0, whole.stat().st_size, 188)]
+    with av.open(str(whole)) as container:
+        place = [packet.pos for packet in container.demux(video=0) if packet.is_keyframe][2] // 188
+    lossy, joined = tmp_path / "lossy.ts", tmp_path / "joined.ts"
+    lossy.write_bytes(b"".join(packets[: place + 5] + packets[place + 8 :]))
+    joined.write_bytes(whole.read_bytes() * 2)
+    assert 10 < intact_frames(probe(lossy)) <= 20
+    assert intact_frames(probe(joined)) == 100
 
 
 def test_fields_are_seen(tmp_path: Path) -> None:
