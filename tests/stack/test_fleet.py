@@ -58,7 +58,7 @@ NORTH = {
     'rapl_energy_joules_total{zone="package_0",domain="package"}': 300.0,
     'rapl_energy_joules_total{zone="package_1",domain="package"}': 100.0,
     'rapl_energy_joules_total{zone="dram_0",domain="dram"}': 20.0,
-    'gpu_energy_joules_total{gpu="0",uuid="u"}': 250.0,
+    'gpu_energy_joules_total{gpu="0",uuid="GPU-u"}': 250.0,
     'docker_container_energy_joules_total{container="ffmpeg",policy="active"}': 100.0,
     'docker_unattributed_energy_joules_total{policy="active"}': 320.0,
     'node_cpu_seconds_total{cpu="0",mode="idle"}': 0.4,
