@@ -25,7 +25,7 @@ def _metadata(name: str, **labels: str) -> dict[str, Any]:
 
 
 def _of_its_own(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Alerts about targets, kept to ours: a cluster's Prometheus also scrapes what is none of our business."""
+    """Alerts about targets, kept to our own: the Prometheus of a cluster scrapes all of it."""
     for group in groups:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert") != "TargetDown"]
         for rule in group["rules"]:
