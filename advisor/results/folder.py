@@ -166,8 +166,6 @@ class ResultFolder:
         try:
             with os.scandir(self.folder) as entries:
                 self._was_there = True
-                if self.folder.stat().st_nlink == 0:  # a mount of what was removed is an empty folder
-                    raise OSError(errno.ESTALE, "the folder was removed", str(self.folder))
                 for entry in entries:
                     if not (entry.name.startswith(prefix) and entry.name.endswith(suffix)):
                         continue
@@ -180,6 +178,9 @@ class ResultFolder:
                         stamps[entry.name] = exc
                         continue
                     stamps[entry.name] = stamp_of(info)
+                # a mount of what was removed is an empty folder; some file systems count no links at all
+                if not stamps and self.folder.stat().st_nlink == 0:
+                    raise OSError(errno.ESTALE, "the folder was removed", str(self.folder))
         except (FileNotFoundError, NotADirectoryError):
             if self._was_there:
                 raise

@@ -208,6 +208,18 @@ def test_a_folder_that_was_removed_behind_a_mount_is_an_error(
         ResultFolder(".").refresh()
 
 
+def test_a_file_system_that_counts_no_links_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some in user space do: each stat says 0."""
+    put(tmp_path, "test_results_a", "one")
+    real = Path.stat
+    monkeypatch.setattr(
+        Path,
+        "stat",
+        lambda path, **kwargs: os.stat_result([*(real(path, **kwargs)[:3]), 0, *(real(path, **kwargs)[4:])]),
+    )
+    assert names(ResultFolder(tmp_path)) == {"test_results_a": ["one"]}
+
+
 def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "test_results_folder.json").mkdir()
     os.mkfifo(tmp_path / "test_results_pipe.json")
