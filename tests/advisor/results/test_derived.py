@@ -20,6 +20,7 @@ from advisor.results.derived import (
     energy,
     host_mean_watts,
     idle_watts,
+    joules_per_video_second,
     machine_of,
     mean_watts,
     net_energy_joules,
@@ -157,6 +158,9 @@ def test_the_window_of_samples_with_a_gap_is_filled_with_the_mean_of_what_was_se
     scenario = Scenario(name="a", duration=53.0, samples=samples)
     assert mean_watts(scenario) == 10.0
     assert window_energy_joules(scenario) == 530.0
+    idle = Scenario(name="idle", type="baseline", duration=9.0, power=Power(mean_watts=4.0))
+    assert net_energy_joules(scenario, run(idle, scenario)) == (10.0 - 4.0) * 53.0
+    assert joules_per_video_second(replace(scenario, video_seconds=26.5)) == 20.0
     assert window_energy_joules(powered(total_energy_joules=7.0)) == 7.0
     assert window_energy_joules(Scenario(name="a")) is None
 
