@@ -234,17 +234,15 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
     used, net = derived.energy(s), derived.net_energy_joules(s, run)
     seconds, kilograms = derived.output_seconds(s), cost.co2_per_stream_hour_kg
-    price, rate = cost.cost_per_stream_hour, derived.joules_per_video_second(s)
-    if derived.lacks_board_energy(s):
-        rate = net = kilograms = price = None
-    if "sample_gaps" in cost.missing:  # what was used in them is in neither
+    price = cost.cost_per_stream_hour
+    if "sample_gaps" in cost.missing or derived.lacks_board_energy(s):  # neither has all that was used
         kilograms = price = None
     return Option(
         run_id=run.run_id,
         scenario=s.name,
         basis="measured",
         tier=used.tier if used else None,
-        energy_joules_per_video_second=rate,
+        energy_joules_per_video_second=derived.joules_per_video_second(s),
         net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
         cost_per_video_hour=price,
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,

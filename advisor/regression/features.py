@@ -11,7 +11,6 @@ from advisor.results import Host, Output, Run, Scenario
 from advisor.results.derived import (
     asked_besides,
     bitrates_kbps,
-    lacks_board_energy,
     mean_watts,
     output_seconds,
     parse_resolution,
@@ -149,8 +148,6 @@ def _targets(scenario: Scenario, seconds: float | None) -> dict[str, float]:
     if scenario.status != "ok":
         return {}
     watts, joules = mean_watts(scenario), window_energy_joules(scenario)
-    if lacks_board_energy(scenario):
-        watts = joules = None
     targets: dict[str, float | None] = {"mean_power_watts": watts}
     if seconds:
         streams = max(stream_count(scenario), 1)

@@ -310,7 +310,12 @@ def _apart_gpu_power(scenario: Scenario) -> Power | None:
 
 
 def window_energy_joules(scenario: Scenario) -> float | None:
-    """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
+    """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen.
+
+    None also where a board's are missing for sure: see `lacks_board_energy`.
+    """
+    if lacks_board_energy(scenario):
+        return None
     total, seconds = energy(scenario), duration_seconds(scenario)
     if total is None or not total.gap_seconds:
         return None if total is None else total.joules
@@ -329,9 +334,11 @@ def core_seconds(scenario: Scenario) -> float | None:
 
 
 def mean_watts(scenario: Scenario) -> float | None:
-    """Mean power of the host and its GPUs over the window; None where the host's is unknown."""
+    """Mean power of the host and its GPUs over the window; None where the host's is unknown, or a board's."""
     host, gpu = host_mean_watts(scenario), _gpu_mean_watts(scenario)
-    return host if host is None or gpu is None else host + gpu
+    if host is None or (gpu is None and lacks_board_energy(scenario)):
+        return None
+    return host if gpu is None else host + gpu
 
 
 def host_mean_watts(scenario: Scenario) -> float | None:
@@ -361,7 +368,7 @@ def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
 
 def _with_gpus(scenario: Scenario, figure: Callable[[Part], float | None]) -> float | None:
     """The host's figure, plus that of the GPUs where they told their energy."""
-    host = figure("power")
+    host = None if lacks_board_energy(scenario) else figure("power")
     if host is None or gpu_energy_joules(scenario) is None:
         return host
     gpus = figure("gpu_power")

@@ -119,8 +119,10 @@ class ResultFolder:
             file = self._files.get(name)
             left = budget - held
             if file is None or file.stamp is None or file.stamp != stamp or file.is_read_at(left):
-                file = self._read(name, stamp)
+                former, file = file, self._read(name, stamp)
                 unread += 1
+                if former is not None and former.content == file.content:
+                    file = replace(file, content=former.content)  # what hangs on the object stays
             files[name] = file = self._within(left, file)
             held += file.run_bytes
             if self._most_runs is not None and unread > self._most_runs:

@@ -150,6 +150,7 @@ def result_file(folder: Path) -> Path:
     results.mkdir()
 
     def scenario(name: str, watts: float, encoder_type: str, vmaf: float) -> Scenario:
+        board = 40.0 if encoder_type == "gpu" else 0.0
         return Scenario(
             name=name,
             encoder="libx264" if encoder_type == "cpu" else "h264_nvenc",
@@ -161,7 +162,12 @@ def result_file(folder: Path) -> Path:
             duration=3600.0,
             start_time=1_700_000_000.0,
             end_time=1_700_003_600.0,
-            power=Power(tier="measured", mean_watts=watts, total_energy_joules=watts * 3600),
+            power=Power(
+                tier="measured", mean_watts=watts - board, total_energy_joules=(watts - board) * 3600
+            ),
+            gpu_power=Power(tier="measured", mean_watts=board, total_energy_joules=board * 3600)
+            if board
+            else None,
             outputs=[
                 Output(
                     resolution="1000x500",

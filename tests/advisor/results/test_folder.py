@@ -208,6 +208,20 @@ def test_a_folder_that_was_removed_behind_a_mount_is_an_error(
         ResultFolder(".").refresh()
 
 
+def test_a_file_that_says_the_same_again_is_the_same_run(tmp_path: Path) -> None:
+    """Predictions are of a run: they would be gone until made anew."""
+    put(tmp_path, "test_results_a", "one")
+    results = ResultFolder(tmp_path)
+    results.refresh()
+    before = results.shown["test_results_a"].run
+    put(tmp_path, "test_results_a", "one")
+    results.refresh()
+    assert results.shown["test_results_a"].run is before
+    put(tmp_path, "test_results_a", "two")
+    results.refresh()
+    assert names(results) == {"test_results_a": ["two"]}
+
+
 def test_a_file_system_that_counts_no_links_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As some in user space do: each stat says 0."""
     put(tmp_path, "test_results_a", "one")
