@@ -165,6 +165,21 @@ def test_the_window_of_samples_with_a_gap_is_filled_with_the_mean_of_what_was_se
     assert window_energy_joules(Scenario(name="a")) is None
 
 
+def test_the_processors_power_is_not_that_of_an_encode_on_a_board() -> None:
+    """NVENC is a board's; an Intel GPU is within the package, and psys holds the boards."""
+    processor = Power(mean_watts=40.0, total_energy_joules=2400.0, net_energy_joules=600.0)
+    nvenc = Scenario(
+        name="a", encoder="hevc_nvenc", encoder_type="gpu", duration=60.0, video_seconds=60.0, power=processor
+    )
+    for figure in (mean_watts, window_energy_joules, net_energy_joules, joules_per_video_second):
+        assert figure(nvenc) is None
+    assert mean_watts(replace(nvenc, encoder="hevc_qsv")) == 40.0
+    assert mean_watts(replace(nvenc, power=replace(processor, includes_gpus=True))) == 40.0
+    board = Power(mean_watts=60.0, total_energy_joules=3600.0)
+    assert mean_watts(replace(nvenc, gpu_power=board)) == 100.0
+    assert window_energy_joules(replace(nvenc, gpu_power=board)) == 6000.0
+
+
 def test_mean_watts_are_measured_else_energy_over_its_seconds() -> None:
     assert mean_watts(powered(mean_watts=42.0, total_energy_joules=1.0)) == 42.0
     assert mean_watts(powered(total_energy_joules=3000.0)) == 50.0
