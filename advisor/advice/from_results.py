@@ -93,6 +93,12 @@ def options_of(
         _Measured(run, s, predictions.get((run.run_id, s.name))) for run in runs for s in _compared(run)
     ]
     measured = _one_tier(measured, notes)
+    unmeasured = sum(derived.lacks_gpu_energy(m.scenario) for m in measured)
+    if unmeasured:
+        notes.append(
+            f"{unmeasured} scenarios ran on a GPU whose energy was not measured: theirs is the processor's, "
+            "and that of NVENC not known"
+        )
     if input_name is not None:
         measured = [m for m in measured if input_name in _names(m.scenario)]
     groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
@@ -239,14 +245,19 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     cost = price_scenario(s, prices, run_id=run.run_id, host_threads=run.host.threads if run.host else None)
     used, net = derived.energy(s), derived.net_energy_joules(s, run)
     seconds, kilograms = derived.output_seconds(s), cost.co2_per_stream_hour_kg
+    price, rate = cost.cost_per_stream_hour, derived.joules_per_video_second(s)
+    if derived.lacks_board_energy(s):
+        rate = net = kilograms = price = None
+    if "sample_gaps" in cost.missing:  # what was used in them is in neither
+        kilograms = price = None
     return Option(
         run_id=run.run_id,
         scenario=s.name,
         basis="measured",
         tier=used.tier if used else None,
-        energy_joules_per_video_second=derived.joules_per_video_second(s),
+        energy_joules_per_video_second=rate,
         net_energy_joules_per_video_second=net / seconds if net is not None and seconds else None,
-        cost_per_video_hour=cost.cost_per_stream_hour,
+        cost_per_video_hour=price,
         carbon_grams_per_video_hour=None if kilograms is None else kilograms * 1000,
         bitrate_kbps=derived.reached_kbps(s) or sum(derived.bitrates_kbps(s)) or None,
         vmaf=derived.vmaf_mean(s),

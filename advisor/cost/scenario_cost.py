@@ -363,9 +363,7 @@ def _too_small(work: _Work) -> list[str]:
     if work.used is None:
         return []
     gaps = ["sample_gaps"] if work.used.gap_seconds > 0 else []
-    power = work.scenario.power
-    has_gpu = work.used.gpu_joules is not None or (power is not None and power.includes_gpus)
-    return gaps + (["no_gpu_energy"] if work.scenario.encoder_type == "gpu" and not has_gpu else [])
+    return gaps + (["no_gpu_energy"] if derived.lacks_gpu_energy(work.scenario) else [])
 
 
 def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: float | None) -> PricesUsed:

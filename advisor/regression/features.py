@@ -11,11 +11,11 @@ from advisor.results import Host, Output, Run, Scenario
 from advisor.results.derived import (
     asked_besides,
     bitrates_kbps,
-    energy,
     mean_watts,
     output_seconds,
     parse_resolution,
     streams_per_output,
+    window_energy_joules,
 )
 from advisor.results.records import stream_count
 from advisor.video.encoders import effort, quality_level
@@ -147,11 +147,11 @@ def _log(value: float | None) -> float | None:
 def _targets(scenario: Scenario, seconds: float | None) -> dict[str, float]:
     if scenario.status != "ok":
         return {}
-    watts, joules = mean_watts(scenario), energy(scenario)
+    watts, joules = mean_watts(scenario), window_energy_joules(scenario)
     targets: dict[str, float | None] = {"mean_power_watts": watts}
     if seconds:
         streams = max(stream_count(scenario), 1)
-        targets["energy_joules_per_video_second"] = joules.joules / (seconds * streams) if joules else None
+        targets["energy_joules_per_video_second"] = joules / (seconds * streams) if joules else None
         speed = scenario.encode.speed if scenario.encode else None
         targets["encode_speed_ratio"] = speed or (seconds / scenario.duration if scenario.duration else None)
     return {n: v for n, v in targets.items() if v is not None and math.isfinite(v) and v > 0}

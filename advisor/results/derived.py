@@ -275,9 +275,9 @@ def _host_energy(scenario: Scenario) -> EnergyUsed | None:
 
 
 def joules_per_video_second(scenario: Scenario) -> float | None:
-    """Joules of the machine for each second of video, over all streams."""
-    used, seconds = energy(scenario), output_seconds(scenario)
-    return used.joules / seconds if used and seconds else None
+    """Joules of the machine for each second of video, over all streams and the whole window."""
+    joules, seconds = window_energy_joules(scenario), output_seconds(scenario)
+    return joules / seconds if joules is not None and seconds else None
 
 
 def gpu_energy_joules(scenario: Scenario) -> float | None:
@@ -286,6 +286,21 @@ def gpu_energy_joules(scenario: Scenario) -> float | None:
     if gpu is None or gpu.total_energy_joules is not None:
         return None if gpu is None else gpu.total_energy_joules
     return gpu.mean_watts * seconds if gpu.mean_watts is not None and seconds else None
+
+
+def lacks_gpu_energy(scenario: Scenario) -> bool:
+    """Whether a GPU encoded whose joules nobody measured apart; those of one in the processor are its own.
+
+    >>> lacks_gpu_energy(Scenario(name="a", encoder_type="gpu", power=Power(mean_watts=40.0)))
+    True
+    """
+    includes = scenario.power is not None and bool(scenario.power.includes_gpus)
+    return scenario.encoder_type == "gpu" and not includes and gpu_energy_joules(scenario) is None
+
+
+def lacks_board_energy(scenario: Scenario) -> bool:
+    """Whether the joules are too few for sure: NVENC, of which no processor holds the energy."""
+    return lacks_gpu_energy(scenario) and (scenario.encoder or "").endswith("_nvenc")
 
 
 def _apart_gpu_power(scenario: Scenario) -> Power | None:
@@ -393,6 +408,9 @@ def _net_joules(scenario: Scenario, run: Run | None, part: Part) -> float | None
     if part == "power":
         host = _host_energy(scenario)
         joules, seconds = (host.joules, host.covered_seconds) if host is not None else (None, None)
+        watts, window = host_mean_watts(scenario), duration_seconds(scenario)
+        if host is not None and host.gap_seconds and watts is not None and window is not None:
+            joules, seconds = watts * window, window  # as `window_energy_joules` has it
     idle = _idle_watts(scenario, run, part)
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 

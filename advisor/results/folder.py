@@ -119,8 +119,10 @@ class ResultFolder:
             file = self._files.get(name)
             left = budget - held
             if file is None or file.stamp is None or file.stamp != stamp or file.is_read_at(left):
-                file = self._read(name, stamp)
+                former, file = file, self._read(name, stamp)
                 unread += 1
+                if former is not None and former.content == file.content:
+                    file = replace(file, content=former.content)  # what hangs on the object stays
             files[name] = file = self._within(left, file)
             held += file.run_bytes
             if self._most_runs is not None and unread > self._most_runs:
@@ -166,8 +168,6 @@ class ResultFolder:
         try:
             with os.scandir(self.folder) as entries:
                 self._was_there = True
-                if self.folder.stat().st_nlink == 0:  # a mount of what was removed is an empty folder
-                    raise OSError(errno.ESTALE, "the folder was removed", str(self.folder))
                 for entry in entries:
                     if not (entry.name.startswith(prefix) and entry.name.endswith(suffix)):
                         continue
@@ -180,6 +180,9 @@ class ResultFolder:
                         stamps[entry.name] = exc
                         continue
                     stamps[entry.name] = stamp_of(info)
+                # a mount of what was removed is an empty folder; some file systems count no links at all
+                if not stamps and self.folder.stat().st_nlink == 0:
+                    raise OSError(errno.ESTALE, "the folder was removed", str(self.folder))
         except (FileNotFoundError, NotADirectoryError):
             if self._was_there:
                 raise

@@ -46,7 +46,7 @@ _FIGURES: dict[str, tuple[type, Callable[[Run, Scenario], Any]]] = {
     "cpu_seconds": (float, lambda run, s: s.cpu_seconds),
     "power_tier": (str, lambda run, s: used.tier if (used := derived.energy(s)) else None),
     "mean_power_watts": (float, lambda run, s: derived.mean_watts(s)),
-    "energy_joules": (float, lambda run, s: used.joules if (used := derived.energy(s)) else None),
+    "energy_joules": (float, lambda run, s: derived.window_energy_joules(s)),
     "net_energy_joules": (
         float,
         lambda run, s: None if s.type == "baseline" else derived.net_energy_joules(s, run),

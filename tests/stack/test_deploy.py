@@ -170,9 +170,41 @@ def test_rules_and_dashboards_are_those_of_the_stack(kubernetes: ModuleType) -> 
         assert path.read_text() == text, f"{path.name}: python scripts/kubernetes.py"
     folder = MANIFESTS / "base" / "monitoring"
     rules = yaml.safe_load((folder / "rules.yaml").read_text())
-    assert sum(len(group["rules"]) for group in rules["spec"]["groups"]) == len(rule_queries())
+    # all but TargetDown
+    assert sum(len(group["rules"]) for group in rules["spec"]["groups"]) == len(rule_queries()) - 1
     boards = list(yaml.safe_load_all((folder / "dashboards.yaml").read_text()))
     assert {name for board in boards for name in board["data"]} == {p.name for p in DASHBOARDS.glob("*.json")}
+
+
+def test_alerts_about_targets_are_about_our_own(kubernetes: ModuleType) -> None:
+    """A cluster's Prometheus scrapes all of the cluster, and its pods come and go."""
+    rules = yaml.safe_load((MANIFESTS / "base" / "monitoring" / "rules.yaml").read_text())
+    alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    about_targets = [rule["expr"] for rule in alerts if re.search(r"\bup\b", rule["expr"])]
+    assert len(about_targets) == 3
+    for expr in about_targets:
+        job = re.search(r'up\{job=~?"([^"]+)"', expr)
+        assert job is not None
+        assert set(job[1].split("|")) <= EXPORTERS.keys()
+
+
+def test_the_operators_labels_take_the_place_of_none_of_a_page() -> None:
+    """`container`, `namespace` and `pod` of a page stay what they are, and a new pod makes no new series."""
+    monitors = [document for document in written_monitoring() if document["kind"] == "ServiceMonitor"]
+    assert len(monitors) == 2
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"]["endpoints"]
+        instance, dropped = endpoint["relabelings"]
+        assert instance["targetLabel"] == "instance"
+        assert "__meta_kubernetes_pod_name" not in instance["sourceLabels"]
+        assert dropped["action"] == "labeldrop"
+        for label in ("namespace", "service", "pod", "container", "endpoint", "node"):
+            assert re.fullmatch(dropped["regex"], label)
+
+
+def written_monitoring() -> list[dict[str, Any]]:
+    path = MANIFESTS / "base" / "monitoring" / "servicemonitors.yaml"
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 def test_a_release_builds_what_the_stack_builds() -> None:

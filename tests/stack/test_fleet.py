@@ -58,7 +58,7 @@ NORTH = {
     'rapl_energy_joules_total{zone="package_0",domain="package"}': 300.0,
     'rapl_energy_joules_total{zone="package_1",domain="package"}': 100.0,
     'rapl_energy_joules_total{zone="dram_0",domain="dram"}': 20.0,
-    'gpu_energy_joules_total{gpu="0",uuid="u"}': 250.0,
+    'gpu_energy_joules_total{gpu="0",uuid="GPU-u"}': 250.0,
     'docker_container_energy_joules_total{container="ffmpeg",policy="active"}': 100.0,
     'docker_unattributed_energy_joules_total{policy="active"}': 320.0,
     'node_cpu_seconds_total{cpu="0",mode="idle"}': 0.4,
@@ -150,6 +150,7 @@ def result_file(folder: Path) -> Path:
     results.mkdir()
 
     def scenario(name: str, watts: float, encoder_type: str, vmaf: float) -> Scenario:
+        board = 40.0 if encoder_type == "gpu" else 0.0
         return Scenario(
             name=name,
             encoder="libx264" if encoder_type == "cpu" else "h264_nvenc",
@@ -161,7 +162,12 @@ def result_file(folder: Path) -> Path:
             duration=3600.0,
             start_time=1_700_000_000.0,
             end_time=1_700_003_600.0,
-            power=Power(tier="measured", mean_watts=watts, total_energy_joules=watts * 3600),
+            power=Power(
+                tier="measured", mean_watts=watts - board, total_energy_joules=(watts - board) * 3600
+            ),
+            gpu_power=Power(tier="measured", mean_watts=board, total_energy_joules=board * 3600)
+            if board
+            else None,
             outputs=[
                 Output(
                     resolution="1000x500",

@@ -65,6 +65,15 @@ def test_the_configuration_is_valid() -> None:
     tool("promtool", "check", "config", "--syntax-only", "prometheus/prometheus.yml")
 
 
+@pytest.mark.parametrize("label", ["region", "container", "group"])
+def test_a_label_given_to_a_target_does_not_take_the_place_of_the_pages(label: str) -> None:
+    """`region` on all targets of a site would else make the prices of all regions those of that site."""
+    for job in CONFIG["scrape_configs"]:
+        page = GOLDEN / f"{job['job_name']}.prom"
+        if page.exists() and re.search(rf'[{{,]{label}="', page.read_text()):
+            assert job["honor_labels"] is True
+
+
 @pytest.mark.prometheus
 def test_the_rules_are_valid() -> None:
     tool("promtool", "check", "rules", *sorted(RULES.glob("*.yml")))

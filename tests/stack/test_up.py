@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +33,13 @@ class Up(Struct, frozen=True):
     process: subprocess.Popen[bytes]
     addresses: dict[str, str]
     state: Path
+
+
+def loopback() -> str:
+    """The IPv6 one where there is one."""
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return "::1"
+    return "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +70,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     *ports, prometheus = free_ports(len(EXPORTERS) + 1)
     chosen = [f"--port={name}={port}" for name, port in zip(EXPORTERS, ports, strict=True)]
     arguments = ["--results-dir", str(results), "--models-dir", str(folder / "models"), *chosen]
+    arguments += ["--host", loopback()]
     arguments += ["--prometheus", "binary", "--prometheus-port", str(prometheus), "--scrape-interval", "0.5"]
     command = [sys.executable, "-m", "wattframe", "up", *arguments, "--state-dir", str(folder), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder) as process:

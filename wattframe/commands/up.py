@@ -15,7 +15,14 @@ from exporters.catalogue import EXPORTERS
 from wattframe.commands.arguments import Json, ModelsDir, application
 from wattframe.console import note, print_table
 from wattframe.stack import prometheus
-from wattframe.stack.services import Service, check_ports, exporter_services, installed, parse_ports
+from wattframe.stack.services import (
+    Service,
+    check_ports,
+    exporter_services,
+    installed,
+    parse_ports,
+    reached_at,
+)
 from wattframe.stack.supervisor import Supervisor
 
 app = application()
@@ -52,9 +59,10 @@ def up(
 
     Every other setting of an exporter is taken from its environment variable.
     """
-    if scrape_interval is not None and not 0.1 <= scrape_interval <= 3600:
+    # the rules take rates over five minutes, for which there have to be two samples
+    if scrape_interval is not None and not 0.1 <= scrape_interval <= 120:
         raise InputError(
-            f"expected 0.1 to 3600 seconds, found {scrape_interval:g}", subject="--scrape-interval"
+            f"expected 0.1 to 120 seconds, found {scrape_interval:g}", subject="--scrape-interval"
         )
     state = state_dir.resolve()
     logs = state / "logs"
@@ -65,7 +73,7 @@ def up(
     services = exporter_services(parse_ports(port or (), port_offset), host=host, environment=environment)
     how = prometheus.find(with_prometheus)
     if how is not None:
-        addresses = {s.name: s.address for s in services} | {"prometheus": f"127.0.0.1:{prometheus_port}"}
+        addresses = {s.name: s.address for s in services} | {"prometheus": reached_at(host, prometheus_port)}
         config = prometheus.configuration(
             addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
         )

@@ -81,7 +81,7 @@ def _row(scenario: Scenario, run: Run, cost: ScenarioCost | None) -> Row:
         speed=scenario.encode.speed if scenario.encode else None,
         watts=derived.mean_watts(scenario),
         tier=used.tier if used else None,
-        joules=used.joules if used else None,
+        joules=derived.window_energy_joules(scenario),
         net_joules=None if idle else derived.net_energy_joules(scenario, run),
         joules_per_video_second=derived.joules_per_video_second(scenario),
         vmaf=derived.vmaf_mean(scenario),
@@ -107,6 +107,8 @@ def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
             yield f"{output.resolution or 'output'} not scored: {output.quality.reason}"
     for code in cost.unpriced if cost else ():
         yield f"no cost: {UNPRICED.get(code, code)}"
+    if cost and "sample_gaps" in cost.missing:
+        yield "cost and carbon are too small: the samples have gaps, which are not counted in them"
 
 
 def doubts(validity: Sequence[str]) -> list[str]:

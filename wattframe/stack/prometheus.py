@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from advisor.errors import WorkError
-from wattframe.stack.services import Service
+from wattframe.stack.services import Service, authority
 
 IMAGE = "prom/prometheus:v3.5.0"
 Kind = Literal["auto", "binary", "docker", "none"]
@@ -92,7 +93,7 @@ def service(how: Literal["binary", "docker"], folder: Path, config: str, *, host
         "prometheus" if how == "binary" else IMAGE,
         f"--config.file={path}",
         f"--storage.tsdb.path={data}",
-        f"--web.listen-address={host}:{port}",
+        f"--web.listen-address={authority(host, port)}",
         "--log.level=warn",
     ]
     if how == "docker":
@@ -106,5 +107,6 @@ def service(how: Literal["binary", "docker"], folder: Path, config: str, *, host
 
 
 def rules_pattern() -> str:
-    """The rule files of the project."""
-    return str(_shipped("prometheus") / "rules" / "*.yml")
+    """The rule files of the project, wherever it lies: Prometheus reads ``[`` in a path as a pattern."""
+    folder = glob.escape(str(_shipped("prometheus") / "rules"))
+    return folder.replace("[*]", "?") + "/*.yml"  # it takes no star but in the last name

@@ -22,6 +22,20 @@ def installed(name: str) -> bool:
     return spec is not None and spec.origin is not None  # a folder of that name is no package
 
 
+def authority(host: str, port: int) -> str:
+    """``host:port`` of an address; an IPv6 one in brackets.
+
+    >>> authority("::1", 9090)
+    '[::1]:9090'
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reached_at(host: str, port: int) -> str:
+    """``host:port`` to reach from here what listens there: a wildcard address over loopback."""
+    return authority({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104  not bound
+
+
 class Service(Struct, frozen=True):
     """One child process and where it answers."""
 
@@ -36,9 +50,8 @@ class Service(Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        """``host:port`` to reach it from here; a service on a wildcard address is reached over loopback."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  compared, not bound
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        """``host:port`` to reach it from here."""
+        return reached_at(self.host, self.port)
 
     @property
     def url(self) -> str:

@@ -12,7 +12,7 @@ from advisor.advice.ladder import LadderPoint, Switch, filled, hull, rungs, swit
 from advisor.advice.search import crfs
 from advisor.errors import InputError, WorkError
 from advisor.quality.settings import QualitySettings
-from advisor.results.derived import energy, output_seconds
+from advisor.results.derived import joules_per_video_second
 from runner.score import Scorer
 from runner.spec import RungSpec, Spec
 from wattframe.tuning.clip import Video
@@ -133,8 +133,7 @@ def _encoded(
             if search.is_stopped:
                 return None
             raise WorkError(f"{video.name}: the ladder cannot be encoded: {scenario}")
-        used, seconds = energy(scenario), output_seconds(scenario)
-        watts = used.joules / seconds if used and seconds else None
+        watts = joules_per_video_second(scenario)
         qualities = [output.quality for output in scenario.outputs]
         scores = [q.vmaf.mean if q is not None and q.vmaf is not None else None for q in qualities]
     return Ladder(

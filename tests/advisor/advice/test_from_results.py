@@ -17,7 +17,7 @@ from advisor.cost.model import CostModel
 from advisor.cost.tariffs.tariff_files import read_tariff
 from advisor.errors import InputError, ModelError, NotEnoughDataError
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.results import Host, InputMedia, Output, Power, Run, Scenario, write_run
+from advisor.results import Host, InputMedia, Output, Power, Run, Samples, Scenario, write_run
 
 NOON = 1_767_571_200.0 + 12 * 3600
 
@@ -175,6 +175,36 @@ def test_the_least_of_an_invalid_run_does_not_win() -> None:
     choice = trusting.recommend().choice
     assert choice is not None
     assert (choice.scenario, choice.validity) == ("spoilt", tuple(spoilt.validity))
+
+
+def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:
+    """40 W of the processor are not what the encode drew; a board inside the processor is in its joules."""
+    nvenc = _scenario("nvenc", 2400.0, encoder="h264_nvenc", encoder_type="gpu")
+    run = _run(_scenario("x264", 6000.0, encoder="libx264"), nvenc)
+    floor = advisor.Constraints(min_vmaf=80)
+    answer = advisor.TranscodingRecommender.from_results(run, "energy", floor).recommend()
+    assert answer.choice is not None
+    assert answer.choice.scenario == "x264"
+    assert answer.left_out == {"energy not known": 1}
+    assert "1 scenarios ran on a GPU whose energy was not measured" in options_of(run).notes[0]
+    told = replace(nvenc, gpu_power=Power(total_energy_joules=1200.0, tier="measured"))
+    qsv = _scenario("qsv", 1800.0, encoder="h264_qsv", encoder_type="gpu")
+    rates = {o.scenario: o.energy_joules_per_video_second for o in options_of(_run(told, qsv)).options}
+    assert rates == {"nvenc": 60.0, "qsv": 30.0}
+
+
+def test_samples_with_a_gap_do_not_make_a_scenario_the_cheapest() -> None:
+    """110 W for a minute, of which 29 s were seen: 110 J a second of video, and a cost that is not known."""
+    watts: list[float | None] = [110.0] * 61
+    watts[20:50] = [None] * 30
+    samples = Samples(timestamps=[float(second) for second in range(61)], power_watts=watts)
+    gappy = _scenario("gappy", None, samples=samples, power=Power(tier="measured"))
+    whole = _scenario("whole", 6000.0)
+    model = CostModel(energy_cost_per_kwh=0.12, cpu_cost_per_hour=0)
+    options = {o.scenario: o for o in options_of(_run(gappy, whole), model).options}
+    assert options["gappy"].energy_joules_per_video_second == pytest.approx(110.0)
+    assert options["gappy"].cost_per_video_hour is None
+    assert options["whole"].cost_per_video_hour == pytest.approx(0.1 * 0.12)
 
 
 def test_a_scenario_that_does_not_say_how_much_video_it_made_has_no_rates() -> None:

@@ -20,6 +20,8 @@ from advisor.results.derived import (
     energy,
     host_mean_watts,
     idle_watts,
+    joules_per_video_second,
+    lacks_board_energy,
     machine_of,
     mean_watts,
     net_energy_joules,
@@ -158,8 +160,24 @@ def test_the_window_of_samples_with_a_gap_is_filled_with_the_mean_of_what_was_se
     scenario = Scenario(name="a", duration=53.0, samples=samples)
     assert mean_watts(scenario) == 10.0
     assert window_energy_joules(scenario) == 530.0
+    idle = Scenario(name="idle", type="baseline", duration=9.0, power=Power(mean_watts=4.0))
+    assert net_energy_joules(scenario, run(idle, scenario)) == (10.0 - 4.0) * 53.0
+    assert joules_per_video_second(replace(scenario, video_seconds=26.5)) == 20.0
     assert window_energy_joules(powered(total_energy_joules=7.0)) == 7.0
     assert window_energy_joules(Scenario(name="a")) is None
+
+
+def test_a_boards_energy_is_lacking_where_neither_it_nor_the_whole_machine_was_measured() -> None:
+    """NVENC is a board's; an Intel GPU is within the package, and psys holds the boards."""
+    processor = Power(mean_watts=40.0, total_energy_joules=2400.0)
+    nvenc = Scenario(name="a", encoder="hevc_nvenc", encoder_type="gpu", duration=60.0, power=processor)
+    assert lacks_board_energy(nvenc)
+    assert not lacks_board_energy(replace(nvenc, encoder="hevc_qsv"))
+    assert not lacks_board_energy(replace(nvenc, power=replace(processor, includes_gpus=True)))
+    board = Power(mean_watts=60.0, total_energy_joules=3600.0)
+    assert not lacks_board_energy(replace(nvenc, gpu_power=board))
+    assert mean_watts(replace(nvenc, gpu_power=board)) == 100.0
+    assert window_energy_joules(replace(nvenc, gpu_power=board)) == 6000.0
 
 
 def test_mean_watts_are_measured_else_energy_over_its_seconds() -> None:

@@ -208,6 +208,32 @@ def test_a_folder_that_was_removed_behind_a_mount_is_an_error(
         ResultFolder(".").refresh()
 
 
+def test_a_file_that_says_the_same_again_is_the_same_run(tmp_path: Path) -> None:
+    """Predictions are of a run: they would be gone until made anew."""
+    put(tmp_path, "test_results_a", "one")
+    results = ResultFolder(tmp_path)
+    results.refresh()
+    before = results.shown["test_results_a"].run
+    put(tmp_path, "test_results_a", "one")
+    results.refresh()
+    assert results.shown["test_results_a"].run is before
+    put(tmp_path, "test_results_a", "two")
+    results.refresh()
+    assert names(results) == {"test_results_a": ["two"]}
+
+
+def test_a_file_system_that_counts_no_links_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some in user space do: each stat says 0."""
+    put(tmp_path, "test_results_a", "one")
+    real = Path.stat
+    monkeypatch.setattr(
+        Path,
+        "stat",
+        lambda path, **kwargs: os.stat_result([*(real(path, **kwargs)[:3]), 0, *(real(path, **kwargs)[4:])]),
+    )
+    assert names(ResultFolder(tmp_path)) == {"test_results_a": ["one"]}
+
+
 def test_what_is_no_file_is_broken_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "test_results_folder.json").mkdir()
     os.mkfifo(tmp_path / "test_results_pipe.json")
