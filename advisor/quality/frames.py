@@ -23,7 +23,7 @@ _LONGEST_SECONDS = 10.0
 
 
 class Frame(Struct, frozen=True, kw_only=True):
-    """One compared frame; None is what was not asked for or cannot be had."""
+    """One compared frame; None is not scored."""
 
     number: int
     """In the output, from 0."""
@@ -39,7 +39,7 @@ class Frame(Struct, frozen=True, kw_only=True):
     ms_ssim: float | None = None
     vif: float | None = None
     cambi: float | None = None
-    vmaf_extra: dict[str, float] = {}
+    vmaf_extra: dict[str, float | None] = {}
     """By further models."""
     begins_scene: bool = False
     """The reference's picture has little in common with the one before."""

@@ -62,6 +62,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """From a frame of the reference as it was decoded to what is compared."""
     output_filters: str
     xpsnr: bool = False
+    subsample: int = 1
     notes: tuple[str, ...] = ()
 
 
@@ -139,6 +140,7 @@ def plan(
         reference_filters=_filters(reference, source, side, crop.reference),
         output_filters=_filters(output, encode, side, crop.output),
         xpsnr=xpsnr,
+        subsample=settings.subsample,
         notes=tuple(notes),
     )
 
@@ -382,7 +384,7 @@ def _metrics(n: int, decided: Plan, threads: int) -> Iterator[str]:
 
 def _libvmaf(n: int, decided: Plan, threads: int) -> str:
     models = "|".join(_model_option(index, model) for index, model in enumerate(decided.models))
-    options = f"log_fmt=json:log_path=vmaf{n}.json:n_threads={threads}"
+    options = f"log_fmt=json:log_path=vmaf{n}.json:n_threads={threads}:n_subsample={decided.subsample}"
     if models:
         options += f":model='{models}'"
     if decided.features:

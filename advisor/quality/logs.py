@@ -24,20 +24,21 @@ _NEW_SIZE = re.compile(
 class Logs(Struct, frozen=True):
     """Everything that one pass wrote of one output; every list has one value a compared frame."""
 
-    vmaf: tuple[tuple[float, ...], ...]
-    """Per model of the plan."""
+    vmaf: tuple[tuple[float | None, ...], ...]
+    """Per model of the plan; None for a frame that was left out by subsampling."""
     psnr_y_decibels: tuple[float, ...]
     psnr_decibels: tuple[float, ...]
     ssim_y_ratio: tuple[float, ...]
     ssim_ratio: tuple[float, ...]
     xpsnr_y_decibels: tuple[float, ...]
     """Empty where it was not asked for."""
-    features: dict[str, tuple[float, ...]]
+    features: dict[str, tuple[float | None, ...]]
     """By name in `METRICS`."""
     libvmaf_version: str | None
 
 
 class _VmafFrame(Struct):
+    frameNum: int  # noqa: N815 -- libvmaf's name
     metrics: dict[str, float]
 
 
@@ -65,19 +66,18 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
             log = msgspec.json.decode((folder / f"vmaf{n}.json").read_bytes(), type=_VmafLog)
         frames = len(psnr)
         logs = Logs(
-            vmaf=tuple(_of_libvmaf(log, f"m{index}") for index in range(len(plan.models))),
+            vmaf=tuple(_of_libvmaf(log, f"m{index}", frames) for index in range(len(plan.models))),
             psnr_y_decibels=psnr_y,
             psnr_decibels=psnr,
             ssim_y_ratio=ssim_y,
             ssim_ratio=ssim,
             xpsnr_y_decibels=xpsnr,
-            features={name: _of_libvmaf(log, METRICS[name]) for name in plan.features},
+            features={name: _of_libvmaf(log, METRICS[name], frames) for name in plan.features},
             libvmaf_version=log.version or None,
         )
     except (OSError, msgspec.DecodeError, KeyError, ValueError) as exc:
         raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
-    of_libvmaf = (*logs.vmaf, *logs.features.values())
-    lists = (psnr_y, ssim_y, ssim, *([xpsnr] if plan.xpsnr else []), *of_libvmaf)
+    lists = (psnr_y, ssim_y, ssim, *([xpsnr] if plan.xpsnr else []))
     if not frames or any(len(values) != frames for values in lists):
         raise FfmpegError("ffmpeg ended well but its logs are not complete: scores of frames are missing")
     if any(math.isnan(value) for values in (psnr, *lists) for value in values):
@@ -85,8 +85,11 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
     return logs
 
 
-def _of_libvmaf(log: _VmafLog, name: str) -> tuple[float, ...]:
-    return tuple(frame.metrics[name] for frame in log.frames)
+def _of_libvmaf(log: _VmafLog, name: str, frames: int) -> tuple[float | None, ...]:
+    values = {frame.frameNum: frame.metrics[name] for frame in log.frames if name in frame.metrics}
+    if not values:
+        raise KeyError(name)
+    return tuple(values.get(number) for number in range(frames))
 
 
 def _per_frame(text: str, key: str) -> tuple[float, ...]:

@@ -151,7 +151,10 @@ def _seconds(times: np.ndarray) -> float:
 def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Quality:
     cap = psnr_cap_decibels(decided.depth)
     psnr, psnr_y = mean_decibels(logs.psnr_decibels), mean_decibels(logs.psnr_y_decibels)
-    pooled = [pool(scores, model) for scores, model in zip(logs.vmaf, decided.models, strict=True)]
+    pooled = [
+        pool([score for score in scores if score is not None], model)
+        for scores, model in zip(logs.vmaf, decided.models, strict=True)
+    ]
     return replace(
         quality,
         reason=f"no VMAF: {decided.lacks_vmaf}" if decided.lacks_vmaf else None,
@@ -166,8 +169,9 @@ def _scored(quality: Quality, decided: Plan, logs: Logs, notes: list[str]) -> Qu
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def _mean(values: Sequence[float | None]) -> float:
+    scored = [value for value in values if value is not None]
+    return math.fsum(scored) / len(scored)
 
 
 def _notes(seen: FinishedPass) -> list[str]:

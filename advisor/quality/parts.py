@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -30,6 +31,8 @@ from advisor.quality.passes import MARGIN_SECONDS, Cut, FrameProgress, OutputSta
 from advisor.quality.probe import Media, probe
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
+
+_Value = TypeVar("_Value", float, float | None)
 
 LEAST_SECONDS = 30.0
 """Below it, starting ffmpeg again costs more than it gives."""
@@ -136,9 +139,10 @@ def _divisible(prepared: Prepared) -> bool:
 def _borders(prepared: Prepared, count: int, overlap: int) -> Iterator[int]:
     """Pairs at which parts begin to be compared: at key frames of the reference, near those of the output."""
     source, media, pairing = prepared.source, prepared.output.media, prepared.output.comparison.pairing
-    total = len(pairing.partners)
+    total, step = len(pairing.partners), prepared.settings.subsample
     keys = np.unique(np.searchsorted(source.times, np.array(source.key_times) - 1e-6))
-    pairs = np.unique(np.searchsorted(pairing.partners, keys))
+    pairs = np.searchsorted(pairing.partners, keys)
+    pairs = np.unique(pairs + -pairs % step)
     pairs = pairs[(pairs > 0) & (pairs < total)]
     theirs = np.searchsorted(media.times, np.array(sorted(media.key_times)) - 1e-6)
     last = 0
@@ -270,7 +274,7 @@ def _around(areas: Sequence[Area]) -> Area:
 
 
 def _joined_logs(cut: Sequence[Part], logs: Sequence[Logs]) -> Logs:
-    def joined(lists: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    def joined(lists: Sequence[Sequence[_Value]]) -> tuple[_Value, ...]:
         spans = [part.pairs for part in cut]
         return tuple(
             value

@@ -73,6 +73,8 @@ class QualitySettings(Struct, frozen=True, kw_only=True):
     codec_comparison: bool = False
     """Choose the ``neg`` model, which does not reward what an encoder sharpens."""
     xpsnr: bool = False
+    subsample: int = 1
+    """VMAF of every n-th frame; odd, because even steps meet the same kind of B-frame each time."""
     reference_start: float = 0.0
     """Seconds to seek into the reference, as the encode did (``-ss``)."""
     reference_loops: int = 0
@@ -106,6 +108,8 @@ def check_settings(settings: QualitySettings) -> None:
     for model in models:
         if model not in known_models():
             raise InputError(f"expected one of {', '.join(known_models())}; found {model!r}", subject="model")
+    if settings.subsample < 1 or settings.subsample % 2 == 0:
+        raise InputError(f"expected an odd number from 1 up, found {settings.subsample}", subject="subsample")
     if settings.reference_loops < -1:
         raise InputError(f"expected -1 or more, found {settings.reference_loops}", subject="reference_loops")
     if not 0 <= settings.reference_start < float("inf"):

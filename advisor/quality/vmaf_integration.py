@@ -21,6 +21,7 @@ def compute_quality(
     extra_models: Sequence[str] = (),
     codec_comparison: bool = False,
     xpsnr: bool = False,
+    subsample: int = 1,
     threads: int | None = None,
     nice: int = 0,
     reference_start: float = 0.0,
@@ -47,6 +48,8 @@ def compute_quality(
         Choose the ``neg`` model, as is right when encoders are compared.
     xpsnr
         Also XPSNR of the luma plane, in decibels.
+    subsample
+        VMAF of every n-th frame only; odd.
     threads
         Threads of libvmaf; default: the CPUs at hand. The scores do not depend on it.
     reference_start, reference_loops
@@ -84,6 +87,7 @@ def compute_quality(
         extra_models=tuple(extra_models),
         codec_comparison=codec_comparison,
         xpsnr=xpsnr,
+        subsample=subsample,
         reference_start=reference_start,
         reference_loops=reference_loops,
         reference_filter=reference_filter,

@@ -147,6 +147,7 @@ def test_further_models_are_an_addition_to_the_document(run: Run) -> None:
     [
         (["gone.mkv", "good.mp4"], "wattframe quality: gone.mkv: no such file\n"),
         (["ref.mkv", "good.mp4", "--model", "best"], "wattframe quality: model: expected one of hd, 4k"),
+        (["ref.mkv", "good.mp4", "--subsample", "2"], "wattframe quality: subsample: expected an odd number"),
         (
             ["ref.mkv", "good.mp4", "--plot", "a.png"],
             "wattframe quality: a.png: --plot: expected a name",

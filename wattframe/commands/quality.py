@@ -83,6 +83,7 @@ def quality(
         bool, typer.Option(help="Use the model for comparing encoders, which sharpening does not fool.")
     ] = False,
     xpsnr: Annotated[bool, typer.Option(help="Also XPSNR.")] = False,
+    subsample: Annotated[int, typer.Option(help="VMAF of every n-th frame; odd.")] = 1,
     reference_start: Annotated[
         float, typer.Option(help="Seconds to seek into the reference, as the encode did.")
     ] = 0.0,
@@ -147,6 +148,7 @@ def quality(
         extra_models=tuple(model[1:]) if model else (),
         codec_comparison=codec_comparison,
         xpsnr=xpsnr,
+        subsample=subsample,
         reference_start=reference_start,
         reference_loops=reference_loops,
         reference_filter=reference_filter,

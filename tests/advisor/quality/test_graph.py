@@ -307,6 +307,8 @@ def test_both_sides_are_cropped_before_anything_is_scaled() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"subsample": 4}, "subsample: expected an odd number from 1 up, found 4"),
+        ({"subsample": 0}, "subsample: expected an odd number"),
         ({"model": "best"}, "model: expected one of hd, 4k, neg, phone, v1, .*found 'best'"),
         ({"extra_models": ("x",)}, "model: expected one of"),
         ({"reference_loops": -2}, "reference_loops: expected -1 or more, found -2"),

@@ -187,6 +187,13 @@ def test_the_number_of_threads_changes_no_score(videos: Path) -> None:
     assert one == four
 
 
+def test_a_subsample_scores_every_third_frame_and_compares_all(videos: Path) -> None:
+    measured = measure(videos / "ref.mkv", videos / "enc.mp4", QualitySettings(subsample=3))
+    scored = [frame.number for frame in measured.frames if frame.vmaf is not None]
+    assert scored == list(range(0, FRAMES, 3))
+    assert measured.quality.frames == FRAMES
+
+
 def test_a_measurement_travels_between_processes(videos: Path) -> None:
     settings = QualitySettings(extra_models=("neg",), reference_loops=-1)
     assert pickle.loads(pickle.dumps(settings)) == settings  # noqa: S301 -- our own bytes
