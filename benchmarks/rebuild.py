@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, quantile, report, sizes
 from benchmarks.peers import LIBRARY
 from benchmarks.result_files import EXPORTERS, options_of, put_file, put_files
 from exporters.runtime.options import read_options
-from exporters.runtime.scrape import Source
+from exporters.runtime.scrape import PageSource
 
 GOAL_MS = 500
 _TURNS = 9
@@ -33,7 +33,7 @@ def turns(name: str, folder: Path, files: int) -> tuple[float, list[tuple[float,
     exporter = importlib.import_module(f"exporters.{name}").EXPORTER
     options, _ = read_options(exporter, options_of(name, folder), {})
     (collector,) = exporter.build(options)
-    source = Source(collector, {})
+    source = PageSource(collector, {})
     start = time.perf_counter()
     source.collect()
     page = source.page()

@@ -25,7 +25,7 @@ from exporters.predictions import Predictor
 from exporters.qoe import QoeCollector, ScoringWork
 from exporters.results import ResultsCollector
 from exporters.runtime import Collector
-from exporters.runtime.scrape import Source
+from exporters.runtime.scrape import PageSource
 
 __all__ = ["WORKS"]
 
@@ -51,7 +51,7 @@ def snapshots(folder: Path) -> Cycle:
         QoeCollector(results(), folder, ScoringWork(None, (folder.resolve(),))),
         CostCollector(results(), PriceOptions(), clock=lambda: float(next(clock))),
     ]
-    sources = [Source(collector, {}) for collector in collectors]
+    sources = [PageSource(collector, {}) for collector in collectors]
 
     def cycle(number: int) -> None:
         path = folder / f"test_results_{number % FILES:03d}.json"
