@@ -41,7 +41,7 @@ from exporters.predictions import Predictor
 from exporters.qoe import QoeCollector, ScoringWork
 from exporters.results import ResultsCollector
 from exporters.runtime import Collector, Family, Metric, Part
-from exporters.runtime.scrape import Source
+from exporters.runtime.scrape import PageSource
 from exporters.runtime.web_config import Web
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.engine_fake import FakeEngine
@@ -414,7 +414,7 @@ def no_descriptors(path: Path) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def page(source: Source) -> dict[str, float] | None:
+def page(source: PageSource) -> dict[str, float] | None:
     with nobody():
         source.collect()
     shown = source.page()
@@ -458,7 +458,7 @@ def test_after_trouble_the_page_is_that_of_a_fresh_start(
         here = world(folder, held)
         collector = here.make()
         collector.start()
-        source = Source(collector, {})
+        source = PageSource(collector, {})
         try:
             for _ in range(rounds):
                 troubles.update(disturb(chance, source, results, here))
@@ -469,7 +469,7 @@ def test_after_trouble_the_page_is_that_of_a_fresh_start(
         record_property(f"{world.__name__}, {rounds} rounds", dict(troubles))
 
 
-def disturb(chance: random.Random, source: Source, results: Path, here: World) -> list[str]:
+def disturb(chance: random.Random, source: PageSource, results: Path, here: World) -> list[str]:
     """One trouble or two, some looks while it lasts, and everything put back; what had trouble."""
     runs = sorted(results.glob("*.json"))
     places = [results, *chance.sample(runs, min(1, len(runs))), *here.sources]
@@ -504,11 +504,11 @@ def change(chance: random.Random, results: Path, here: World) -> None:
             put_run(results, number, chance.sample("abcd", 2))
 
 
-def assert_as_fresh(source: Source, make: Make) -> None:
+def assert_as_fresh(source: PageSource, make: Make) -> None:
     """At the first look; what a thread has to predict first comes with it."""
     collector = make()
     collector.start()
-    fresh = Source(collector, {})
+    fresh = PageSource(collector, {})
     compared: list[Any] = []
 
     def same() -> bool:
