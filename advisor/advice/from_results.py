@@ -246,10 +246,12 @@ def _of_scenario(run: Run, s: Scenario, prices: PriceInputs) -> Option:
     used, net = derived.energy(s), derived.net_energy_joules(s, run)
     seconds, kilograms = derived.output_seconds(s), cost.co2_per_stream_hour_kg
     price, rate = cost.cost_per_stream_hour, derived.joules_per_video_second(s)
-    if derived.lacks_board_energy(s):
-        rate = net = kilograms = price = None
-    if "sample_gaps" in cost.missing:  # what was used in them is in neither
-        kilograms = price = None
+    lacks_board = derived.lacks_board_energy(s)
+    if lacks_board:
+        rate = net = None
+    if lacks_board or "sample_gaps" in cost.missing:  # what was used in gaps is in neither
+        kilograms = None
+        price = price if prices.mode == "cloud" else None  # a rate of the cloud holds all electricity
     return Option(
         run_id=run.run_id,
         scenario=s.name,

@@ -207,6 +207,19 @@ def test_samples_with_a_gap_do_not_make_a_scenario_the_cheapest() -> None:
     assert options["whole"].cost_per_video_hour == pytest.approx(0.1 * 0.12)
 
 
+def test_what_the_cloud_asks_for_is_known_without_the_energy() -> None:
+    """1 an hour of a rented machine whose electricity is in its rate: 1 for an hour of video."""
+    samples = Samples(timestamps=[0.0, 1.0, 2.0, 40.0, 41.0], power_watts=[110.0] * 5)
+    gappy = _scenario("gappy", None, samples=samples, power=Power(tier="measured"))
+    nvenc = _scenario("nvenc", 2400.0, encoder="h264_nvenc", encoder_type="gpu", duration=30.0)
+    model = CostModel(mode="cloud", instance_cost_per_hour=1.0, carbon_grams_per_kwh=300.0)
+    options = {o.scenario: o for o in options_of(_run(gappy, nvenc), model).options}
+    assert options["gappy"].cost_per_video_hour == pytest.approx(1.0)
+    assert options["nvenc"].cost_per_video_hour == pytest.approx(0.5)
+    assert options["gappy"].carbon_grams_per_video_hour is None
+    assert options["nvenc"].carbon_grams_per_video_hour is None
+
+
 def test_a_scenario_that_does_not_say_how_much_video_it_made_has_no_rates() -> None:
     (option,) = options_of(_run(_scenario("a", 600.0, outputs=[]))).options
     assert option.energy_joules_per_video_second is None
