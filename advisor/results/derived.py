@@ -467,13 +467,9 @@ def without_copies(runs: Sequence[Run], notes: list[str]) -> list[Run]:
     seen: set[int] = set()
     unique: list[Run] = []
     for run in runs:
-        kept: list[Scenario] = []
-        for scenario in run.scenarios:
-            identity = None if scenario.type == "baseline" else identity_of(scenario, run)
-            if identity is None or identity not in seen:
-                kept.append(scenario)
-            if identity is not None:
-                seen.add(identity)
+        identities = [None if s.type == "baseline" else identity_of(s, run) for s in run.scenarios]
+        kept = [s for s, identity in zip(run.scenarios, identities, strict=True) if identity not in seen]
+        seen.update(identity for identity in identities if identity is not None)
         copies = len(run.scenarios) - len(kept)
         if copies:
             notes.append(f"left out of {run.run_id}: {copies} measured in a file before it")

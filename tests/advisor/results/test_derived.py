@@ -414,3 +414,11 @@ def test_what_was_measured_once_is_there_once() -> None:
     kept = [r.scenarios for r in without_copies(runs, notes)]
     assert kept == [(idle, first, undated), (idle,), (idle, again, undated), (first,)]
     assert notes == ["left out of r: 1 measured in a file before it"] * 2
+
+
+def test_repeats_that_tell_the_day_alone_are_no_copies_of_one_another() -> None:
+    """A table made by hand may give every measurement of a day one start."""
+    twice = [replace(powered("a", total_energy_joules=joules), start_time=100.0) for joules in (600.0, 650.0)]
+    notes: list[str] = []
+    assert without_copies([run(*twice)], notes) == [run(*twice)]
+    assert notes == []

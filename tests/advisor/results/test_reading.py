@@ -301,6 +301,14 @@ def test_a_malformed_scenario_is_refused_by_field_and_the_others_stay(scenario: 
     assert refused.reason == said
 
 
+def test_energy_of_a_window_that_was_shorter_than_asked_for_is_no_slip() -> None:
+    """An hour was asked for, the clip had ended after 20 s: 80 W are 1 600 J."""
+    power = {"mean_watts": 80.0, "total_energy_joules": 1600.0}
+    scenario = {"name": "a", "duration": 3600, "start_time": 100.0, "end_time": 120.0, "power": power}
+    run = parse_run(json.dumps({"scenarios": [scenario]}).encode(), run_id="r")
+    assert run.refused == ()
+
+
 def test_a_refused_scenario_is_known_by_its_name() -> None:
     run = parse_run(file_of({"name": "bad one", "fps": []}, {"name": [1]}), run_id="r")
     assert [r.name for r in run.refused] == ["bad one", None]
