@@ -25,6 +25,8 @@ from wattframe.stack.services import (
 )
 from wattframe.stack.supervisor import Supervisor
 
+_LONGEST_FOR_RULES_SECONDS = 120.0
+
 app = application()
 
 
@@ -59,10 +61,9 @@ def up(
 
     Every other setting of an exporter is taken from its environment variable.
     """
-    # the rules take rates over five minutes, for which there have to be two samples
-    if scrape_interval is not None and not 0.1 <= scrape_interval <= 120:
+    if scrape_interval is not None and not 0.1 <= scrape_interval <= 3600:
         raise InputError(
-            f"expected 0.1 to 120 seconds, found {scrape_interval:g}", subject="--scrape-interval"
+            f"expected 0.1 to 3600 seconds, found {scrape_interval:g}", subject="--scrape-interval"
         )
     state = state_dir.resolve()
     logs = state / "logs"
@@ -73,6 +74,8 @@ def up(
     services = exporter_services(parse_ports(port or (), port_offset), host=host, environment=environment)
     how = prometheus.find(with_prometheus)
     if how is not None:
+        if scrape_interval is not None and scrape_interval > _LONGEST_FOR_RULES_SECONDS:
+            note("up", "alerts and dashboards take rates over five minutes, which need two samples")
         addresses = {s.name: s.address for s in services} | {"prometheus": reached_at(host, prometheus_port)}
         config = prometheus.configuration(
             addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
