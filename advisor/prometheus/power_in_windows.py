@@ -157,10 +157,7 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
     power, notes = _power(span, families[_JOULES], families[_WATTS], "zone", tier)
     if power is None:
         return PowerInWindow(reason=notes[0], container_cpu_seconds=containers)
-    # the exporter that tells of the processors tells of their GPUs
-    joules, watts = (
-        [s for s in families[name] if _instances([s]) == set(instances)] for name in (_GPU_JOULES, _GPU_WATTS)
-    )
+    joules, watts = (_gpus_of(instances[0], families[name]) for name in (_GPU_JOULES, _GPU_WATTS))
     gpu_power, _ = _power(span, joules, watts, "gpu", "measured")
     engines = _beside(instances, families[_HOST_CPU])
     busy = gauge_statistics(max(engines, key=_length), span) if engines else None
@@ -175,6 +172,12 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
 
 def _instances(series: Iterable[ScrapedSeries]) -> set[str]:
     return {one.metric.get("instance", "") for one in series}
+
+
+def _gpus_of(instance: str, series: Sequence[ScrapedSeries]) -> Sequence[ScrapedSeries]:
+    """GPUs that the processors' exporter tells of; else those of the stack's job for GPUs alone."""
+    of_host = [s for s in series if s.metric.get("instance", "") == instance]
+    return of_host or _beside([instance], [s for s in series if s.metric.get("job") == "gpu"])
 
 
 def _beside(instances: Sequence[str], series: Sequence[ScrapedSeries]) -> Sequence[ScrapedSeries]:

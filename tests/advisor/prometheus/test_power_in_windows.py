@@ -166,6 +166,21 @@ def test_gpus_and_containers_of_another_machine_are_not_this_ones() -> None:
     assert alone.gpu_power is None
 
 
+def test_gpus_in_a_container_of_their_own_are_the_hosts() -> None:
+    """The stack's profile `nvidia`: another job, and an address for an instance; on several hosts a port."""
+    gpu = _series("gpu_energy_joules_total", 70.0 * TIMES, gpu="0", job="gpu", instance="10.0.0.7:9500")
+    (one,) = _power(_joules(100.0, zone="package_0", instance="rapl:9500"), gpu)
+    assert one.gpu_power is not None
+    assert one.gpu_power.total_energy_joules == pytest.approx(4200)
+    pairs = [
+        _series("gpu_energy_joules_total", watts * TIMES, gpu="0", job="gpu", instance=f"{host}:9510")
+        for host, watts in (("a", 70.0), ("b", 300.0))
+    ]
+    (one,) = _power(_joules(100.0, zone="package_0", instance="a:9500"), *pairs)
+    assert one.gpu_power is not None
+    assert one.gpu_power.total_energy_joules == pytest.approx(4200)
+
+
 def test_the_tier_is_that_of_the_window_and_modelled_where_both_were() -> None:
     seen = {"a": [("modelled", TIMES[TIMES < 300]), ("measured", TIMES[TIMES > 300])]}
     spans = [TimeSpan(start, start + 60) for start in (100.0, 290.0, 450.0)]
