@@ -184,8 +184,13 @@ def _beside(instances: Sequence[str], series: Sequence[ScrapedSeries]) -> Sequen
     """What a machine's Docker exporter told: another instance, on the same host or the only one."""
     if len(_instances(series)) < 2:
         return series
-    hosts = {instance.rpartition(":")[0] for instance in instances}
-    return [s for s in series if s.metric.get("instance", "").rpartition(":")[0] in hosts]
+    hosts = {_host(instance) for instance in instances}
+    return [s for s in series if _host(s.metric.get("instance", "")) in hosts]
+
+
+def _host(instance: str) -> str:
+    """Of ``host:port``; what has no port is the name of a host."""
+    return instance.rpartition(":")[0] or instance
 
 
 def _length(series: ScrapedSeries) -> int:

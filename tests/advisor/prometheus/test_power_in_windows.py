@@ -148,16 +148,20 @@ def test_what_two_servers_scraped_counts_once() -> None:
     assert one.host_cpu_percent == pytest.approx(55)
 
 
-def test_gpus_and_containers_of_another_machine_are_not_this_ones() -> None:
+@pytest.mark.parametrize(("rapl_port", "docker_port"), [(":9500", ":9501"), ("", "")])
+def test_gpus_and_containers_of_another_machine_are_not_this_ones(rapl_port: str, docker_port: str) -> None:
     """Only one of two hosts has counters of its processors; both have GPUs and containers of one name."""
-    rows = [(100.0, "a:9500", "a:9501", 0.5), (None, "b:9500", "b:9501", 3.0)]
+    rows = [
+        (100.0, f"a{rapl_port}", f"a{docker_port}", 0.5),
+        (None, f"b{rapl_port}", f"b{docker_port}", 3.0),
+    ]
     series = [_joules(watts, zone="package_0", instance=rapl) for watts, rapl, _, _ in rows if watts]
     for _, rapl, docker, cores in rows:
         labels = {"container": "encoder", "instance": docker}
         series.append(_series("gpu_energy_joules_total", 70.0 * cores * TIMES, gpu="0", instance=rapl))
         series.append(_series("docker_container_cpu_seconds_total", cores * TIMES, **labels))
         series.append(_series("docker_engine_cpu_percent", np.full(len(TIMES), 10 * cores), instance=docker))
-    (one,) = _power(*series)
+    (one,) = _power(*reversed(series))
     assert one.gpu_power is not None
     assert one.gpu_power.total_energy_joules == pytest.approx(70 * 0.5 * 60)
     assert one.container_cpu_seconds == pytest.approx({"encoder": 30})
