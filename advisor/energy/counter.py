@@ -363,26 +363,29 @@ class EnergyCounter:
         return True
 
     def _earlier_point(self, base: _Point, value: _Point) -> _Point | None:
-        """The point that a value below the base goes on from as before: what was counted since was false."""
+        """The newest point that a value below the base goes on from: what was counted since was false.
+
+        Of several false values in a row the first may fit too, at a power that is none: what was leapt to is
+        the last to be taken.
+        """
         if value.raw == 0:  # a read that failed, and not a register just where it once was set back to
             return None
         former = self._former
         if former is not None and value.seconds - former.seconds > _FORMER_SECONDS:
             self._former = former = None
-        fitting: list[_Point] = []
-        for point in (*reversed(self._line), *([former] if former else [])):
+        points = [*([former] if former else []), *self._line]
+        usual = statistics.median(self._recent) if self._recent else 0.0
+        leapt_to = None
+        for before, point in reversed(list(zip([None, *points], points, strict=False))):
             step = value.raw - point.raw
             # the false step may have come round the end of the range
             is_behind = value.raw < base.raw or point.raw > base.raw
             if is_behind and 0 <= step <= self._allowed_watts() * _seconds(point, value) * _MICROJOULES:
-                fitting.append(point)
-        # of several false values in a row the first may fit too, at another power
-        usual = statistics.median(self._recent) if self._recent else 0.0
-        return min(
-            fitting,
-            key=lambda point: abs(_watts(value.raw - point.raw, point, value) - usual),
-            default=None,
-        )
+                watts = max(usual, _watts(step, point, value)) * _RECENT_MARGIN
+                if before is None or _watts(point.total - before.total, before, point) <= watts:
+                    return point
+                leapt_to = leapt_to or point
+        return leapt_to
 
     def _deny(self, base: _Point, value: _Point, step: int) -> None:
         """What was held was false."""

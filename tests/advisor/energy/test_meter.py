@@ -379,7 +379,9 @@ def test_what_a_later_value_takes_back_was_never_drawn(tmp_path: Path) -> None:
     ]
 
 
-def _leaping(tmp_path: Path, until: int, leaps: Collection[int]) -> tuple[list[float], list[float]]:
+def _leaping(
+    tmp_path: Path, until: int, leaps: Collection[int], rises_at: float = 4.0
+) -> tuple[list[float], list[float]]:
     """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; 96 J ahead at the leaps."""
     clock, tree = FakeClock(), PowercapTree(tmp_path)
     register = tree.add("intel-rapl:0", "package-0", range_uj=SMALL_RANGE_UJ, start_uj=10**9, limits_uw={})
@@ -388,7 +390,7 @@ def _leaping(tmp_path: Path, until: int, leaps: Collection[int]) -> tuple[list[f
     tree.nudge()
 
     def draw(seconds: float) -> None:
-        register.add((10.0 if clock() < 1004.0 else 40.0) * seconds)
+        register.add((10.0 if clock() < 1000.0 + rises_at else 40.0) * seconds)
         clock.advance(seconds)
 
     readings, truth = [meter.read()], [0.0]
@@ -413,6 +415,13 @@ def test_readings_are_settled_up_to_a_last_one_that_leaps(tmp_path: Path) -> Non
 def test_of_several_false_values_in_a_row_the_first_is_false_too(tmp_path: Path) -> None:
     """The value after them is above the first, from which 8 W would lead to it: 136 W were left."""
     settled, truth = _leaping(tmp_path, 24, leaps=(12, 13, 14))
+    assert settled == pytest.approx(truth, abs=1e-5)
+
+
+@pytest.mark.parametrize("leap", [14, 15, 16])
+def test_a_leap_after_a_change_of_power_leaves_that_where_it_was(tmp_path: Path, leap: int) -> None:
+    """What the machine draws is not what it usually drew: that led to a point before the change."""
+    settled, truth = _leaping(tmp_path, 24, leaps=(leap,), rises_at=12.0)
     assert settled == pytest.approx(truth, abs=1e-5)
 
 
