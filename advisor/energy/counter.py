@@ -80,7 +80,7 @@ class _Held(Struct):
     """The first has the total of the counted line, without the jump."""
     came_round: bool = False
     """Whether it came round while the machine slept: it shows more than was drawn awake since."""
-    ignored: int = 0
+    ignored: list[_Point] = []
     """Values in a row that were ahead of these."""
 
     @property
@@ -293,9 +293,9 @@ class EnergyCounter:
         behind = held.points if value.raw < last.raw else [last]
         steps = ((point, self._step(point, value, watts)) for point in reversed(behind))
         point, step = next(((point, step) for point, step in steps if step is not None), (last, None))
-        if step is None and held.is_moving and value.raw > last.raw and held.ignored < _MOST_IGNORED:
+        if step is None and held.is_moving and value.raw > last.raw and len(held.ignored) < _MOST_IGNORED:
             # a line that was set back may leap as well
-            held.ignored += 1
+            held.ignored.append(value)
             self.rejected["too_fast"] += 1
             return True
         # where the last value was false, or one alone is below, the counted line comes first
@@ -304,7 +304,13 @@ class EnergyCounter:
             return False
         while held.points[-1] is not point:
             self._reject_held_point(held.points.pop(), point)
-        held.ignored = 0
+        # at the times of those that were ahead the register was between its neighbours
+        span = value.seconds - point.seconds
+        for ahead in held.ignored:
+            share = (ahead.seconds - point.seconds) / span if span > 0 else 0.0
+            gained = int(step * share)
+            held.points.append(structs.replace(ahead, raw=point.raw + gained, total=point.total + gained))
+        held.ignored = []
         held.points.append(structs.replace(value, total=point.total + step))
         if held.kind == "out_of_range" and held.is_moving:
             self.moved_seconds = value.seconds
@@ -395,7 +401,7 @@ class EnergyCounter:
         self.rejected[held.kind] += len(held.points)
         if held.kind == "too_fast":
             self._leapt_seconds = value.seconds
-        self._spread(held.points, base, value, step)
+        self._spread([*held.points, *held.ignored], base, value, step)
 
     def _settle(self, seconds: float, total: int) -> None:
         self._settled.setdefault(seconds, total)

@@ -380,7 +380,12 @@ def test_what_a_later_value_takes_back_was_never_drawn(tmp_path: Path) -> None:
 
 
 def _leaping(
-    tmp_path: Path, until: int, leaps: Collection[int], rises_at: float = 4.0
+    tmp_path: Path,
+    until: int,
+    leaps: Collection[int],
+    rises_at: float = 4.0,
+    high: float = 40.0,
+    ahead: float = 96.0,
 ) -> tuple[list[float], list[float]]:
     """Joules of a reading a second, settled, and the truth: 10 W, then 40 W; 96 J ahead at the leaps."""
     clock, tree = FakeClock(), PowercapTree(tmp_path)
@@ -390,13 +395,13 @@ def _leaping(
     tree.nudge()
 
     def draw(seconds: float) -> None:
-        register.add((10.0 if clock() < 1000.0 + rises_at else 40.0) * seconds)
+        register.add((10.0 if clock() < 1000.0 + rises_at else high) * seconds)
         clock.advance(seconds)
 
     readings, truth = [meter.read()], [0.0]
     for second in range(1, until + 1):
         draw(1.0)
-        leap = 96.0 if second in leaps else 0.0
+        leap = ahead if second in leaps else 0.0
         register.jump(leap)
         readings.append(meter.read())
         register.jump(-leap)
@@ -422,6 +427,12 @@ def test_of_several_false_values_in_a_row_the_first_is_false_too(tmp_path: Path)
 def test_a_leap_after_a_change_of_power_leaves_that_where_it_was(tmp_path: Path, leap: int) -> None:
     """What the machine draws is not what it usually drew: that led to a point before the change."""
     settled, truth = _leaping(tmp_path, 24, leaps=(leap,), rises_at=12.0)
+    assert settled == pytest.approx(truth, abs=1e-5)
+
+
+def test_a_leap_beyond_a_rise_that_waits_to_be_believed_is_settled_with_it(tmp_path: Path) -> None:
+    """200 W since the eighth second; left as it was shown, the leap took 1 200 J from those before it."""
+    settled, truth = _leaping(tmp_path, 20, leaps=(14,), rises_at=8.0, high=200.0, ahead=900.0)
     assert settled == pytest.approx(truth, abs=1e-5)
 
 
