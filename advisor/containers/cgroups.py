@@ -303,10 +303,10 @@ def is_container_folder(path: str, container_id: str) -> bool:
     [True, True, False]
     """
     name = _CONTAINER.fullmatch(path.rpartition("/")[2])
-    return name is not None and name[1] == container_id and not _is_monitor_s(path)
+    return name is not None and name[1] == container_id and not _belongs_to_monitor(path)
 
 
-def _is_monitor_s(path: str) -> bool:
+def _belongs_to_monitor(path: str) -> bool:
     return any(word in path for word in _MONITORS)
 
 
@@ -318,7 +318,7 @@ def _upto(path: str, container_id: str) -> str | None:
     """
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for place, part in enumerate(parts):
-        if container_id in part and not _is_monitor_s("/".join(parts[: place + 1])):
+        if container_id in part and not _belongs_to_monitor("/".join(parts[: place + 1])):
             return "/".join(parts[: place + 1])
     return None
 
