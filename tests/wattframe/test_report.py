@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from advisor.cost.model import RegionalModels
+from advisor.cost.model import CostModel, RegionalModels
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from advisor.results import (
@@ -204,6 +204,14 @@ class TestRows:
     def test_validity_is_said_in_words(self) -> None:
         (row,) = report_rows(run_of(encode(validity=["frames_dropped", "of_a_later_version"])))
         assert row.remarks == ("not reliable: ffmpeg dropped frames", "not reliable: of_a_later_version")
+
+    @pytest.mark.parametrize(("mode", "small"), [("owned", "cost and carbon are"), ("cloud", "carbon is")])
+    def test_gaps_in_the_samples_are_told_of_what_they_make_too_small(self, mode: Any, small: str) -> None:
+        samples = Samples(timestamps=[0.0, 1.0, 2.0, 9.0, 10.0], power_watts=[36.0] * 5)
+        gappy = encode(power=Power(tier="measured"), samples=samples)
+        rate = {"instance_cost_per_hour": 1.0} if mode == "cloud" else {}
+        (row,) = report_rows(run_of(gappy), CostModel(mode=mode, **rate))
+        assert f"{small} too small: the samples have gaps, which are not counted" in row.remarks
 
 
 class TestCharts:

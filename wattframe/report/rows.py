@@ -108,7 +108,8 @@ def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
     for code in cost.unpriced if cost else ():
         yield f"no cost: {UNPRICED.get(code, code)}"
     if cost and "sample_gaps" in cost.missing:
-        yield "cost and carbon are too small: the samples have gaps, which are not counted in them"
+        small = "carbon is" if cost.mode == "cloud" else "cost and carbon are"
+        yield f"{small} too small: the samples have gaps, which are not counted"
 
 
 def doubts(validity: Sequence[str]) -> list[str]:
