@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
-from advisor.common.exit import guarded
+from advisor.common.exit import guarded, print_json
 from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
 from advisor.machine import host
@@ -121,7 +120,7 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
             if not options.json:
                 _report(one.run, one.path, as_json=False)
     if options.json:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
+        print_json(reports)
     if stop.asked:
         raise KeyboardInterrupt
     problems = [f"{name}: {one.problem}" for name, one in hosts.items() if one.problem is not None]
@@ -272,7 +271,7 @@ def _result_path(options: argparse.Namespace) -> Path:
 
 def _report(run: Run, path: Path, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(_document(run, path))) + b"\n")
+        print_json(_document(run, path))
     else:
         where = f"{path}\n" if path.exists() else ""
         sys.stdout.write(f"{summary_table(run)}\n{where}")

@@ -9,8 +9,6 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from advisor.common.exit import printable
 
 if TYPE_CHECKING:
@@ -138,11 +136,6 @@ def progress(*columns: ProgressColumn | str) -> Progress:
         redirect_stdout=False,  # it may be a pipe
         disable=not terminal.is_terminal,
     )
-
-
-def print_json(document: Any) -> None:
-    """The one document on stdout: UTF-8, whatever the terminal's encoding."""
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
 
 
 def shown(value: float | None, digits: int = 4) -> str:

@@ -8,6 +8,9 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from advisor.errors import WattframeError
 
@@ -71,6 +74,15 @@ def _drop_unwritten() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_json(document: Any) -> None:
+    """The one document on stdout: UTF-8, whatever the terminal's encoding; text where a notebook takes it."""
+    data = msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(data)
+    else:
+        sys.stdout.write(data.decode())
 
 
 def printable(text: str) -> str:

@@ -13,13 +13,14 @@ from typing import Annotated
 
 import typer
 
+from advisor.common.exit import print_json
 from advisor.energy.calibration import Calibration, LoadPoint, measure_point, save_calibration
 from advisor.energy.cpu import quota_cores
 from advisor.energy.meter import Meter, open_meter
 from advisor.errors import InputError, WorkError
 from advisor.machine import cpu_info, hardware_id
 from wattframe.commands.arguments import Json, Procfs, Sysfs, application
-from wattframe.console import console, note, print_json, progress
+from wattframe.console import console, note, progress
 
 app = application()
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from advisor.common.exit import print_json
 from advisor.cost.model import RegionalModels
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.run_cost import region_front
 from advisor.cost.scenario_cost import REASONS, ScenarioCost
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import Viewers, regional_models, takes_prices
-from wattframe.console import console, note, print_json, print_table, shown
+from wattframe.console import console, note, print_table, shown
 
 app = application()
 

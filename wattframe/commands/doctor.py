@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from advisor.common.exit import print_json
 from wattframe.commands.arguments import Json, Procfs, Sysfs, application
-from wattframe.console import console, print_json
+from wattframe.console import console
 from wattframe.doctor import sections
 
 app = application()

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
+from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
 from advisor.cost.budget_rules import write_rules
 from advisor.cost.checks import Positive, require_number
@@ -22,7 +23,7 @@ from advisor.results import Run, Scenario
 from advisor.results.derived import machine_of, repeats, trusted, without_copies
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
-from wattframe.console import console, note, print_json, print_table, shown
+from wattframe.console import console, note, print_table, shown
 
 _HOURS_OF_A_LONG_MONTH = 744
 

@@ -9,10 +9,11 @@ from typing import Annotated
 import msgspec
 import typer
 
+from advisor.common.exit import print_json
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.regression.service import predict_runs
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Results, application, read_runs
-from wattframe.console import note, print_json, print_table
+from wattframe.console import note, print_table
 from wattframe.planned import planned_run
 
 app = application()

@@ -15,13 +15,14 @@ import msgspec
 import typer
 from msgspec import Struct
 
+from advisor.common.exit import print_json
 from advisor.common.home import user_cache
 from advisor.errors import InputError, MediaError, WattframeError
 from advisor.quality.pairs import OwnPair, read_pairs
 from advisor.quality.settings import Area, QualitySettings, RawFormat, check_settings
 from advisor.results import Quality, Vmaf
 from wattframe.commands.arguments import Cluster, ClusterTls, Json, application
-from wattframe.console import note, print_json, print_table, progress
+from wattframe.console import note, print_table, progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

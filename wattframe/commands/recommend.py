@@ -12,11 +12,12 @@ import typer
 from advisor.advice.bjontegaard import PairDelta, pair_deltas
 from advisor.advice.configuration import Constraints, Pick, Recommendation
 from advisor.advice.recommender import TranscodingRecommender
+from advisor.common.exit import print_json
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
-from wattframe.console import console, note, print_json, print_table
+from wattframe.console import console, note, print_table
 
 app = application()
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from advisor.common.exit import print_json
 from advisor.cost.regions.pricing import RegionalPricing
 from advisor.cost.regions.table import Region
 from advisor.errors import InputError
 from wattframe.commands.arguments import Json, application
-from wattframe.console import print_json, print_table, shown
+from wattframe.console import print_table, shown
 
 app = application()
 

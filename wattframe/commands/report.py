@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from advisor.common.atomic import write_atomically
+from advisor.common.exit import print_json
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
 from runner.result_files import outputs_folder
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
-from wattframe.console import print_json
 from wattframe.report.choice import Tuned, choice_of
 from wattframe.report.page import RunView, page
 from wattframe.tuning import NOTEBOOK

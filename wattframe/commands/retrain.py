@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from advisor.common.exit import printable
+from advisor.common.exit import print_json, printable
 from advisor.common.regular_file import read_regular
 from advisor.errors import InputError
 from advisor.prometheus.client import Connection
 from advisor.regression import registry
 from wattframe.commands.arguments import Json, ModelsDir, application
-from wattframe.console import print_json, progress
+from wattframe.console import progress
 from wattframe.retraining import RetrainOptions, RetrainReport, retrain, summary, watch
 
 app = application()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.ownership import Machine, TcoAnalysis
@@ -23,7 +24,7 @@ from wattframe.commands.prices import (
     regional_models,
     takes_prices,
 )
-from wattframe.console import console, note, print_json, print_table, shown
+from wattframe.console import console, note, print_table, shown
 
 app = application()
 

@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from advisor.advice.configuration import OBJECTIVES
+from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
@@ -24,7 +25,7 @@ from advisor.video.ffmpeg import chosen_ffmpeg
 from runner.shipped import existing_or_shipped
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
-from wattframe.console import console, note, print_json, print_table, shown
+from wattframe.console import console, note, print_table, shown
 from wattframe.report.choice import choice_of
 from wattframe.tuning.answer import Point, TuneAnswer, tuned_of
 from wattframe.tuning.request import TuneRequest

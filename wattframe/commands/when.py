@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from advisor.common.exit import print_json
 from advisor.cost.checks import Checker, Positive, require_number
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.price_inputs import PriceOptions
@@ -17,7 +18,7 @@ from advisor.cost.when_to_run import Hours, best_hours, best_window
 from advisor.errors import InputError
 from wattframe.commands.arguments import Json, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, MACHINE_TIME, regional_models, takes_prices
-from wattframe.console import console, print_json, print_table, shown
+from wattframe.console import console, print_table, shown
 
 app = application()
 

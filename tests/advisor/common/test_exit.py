@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
 
 import pytest
 
-from advisor.common.exit import guarded
+from advisor.common.exit import guarded, print_json
 from advisor.errors import InputError, PrometheusError, WattframeError
 
 
@@ -121,3 +123,10 @@ def test_without_it_no_traceback_reaches_the_user() -> None:
     code = "from advisor.common.exit import guarded\nguarded('p', lambda: 1 / 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.count("\n") == 1
+
+
+def test_a_document_is_text_where_stdout_takes_no_bytes() -> None:
+    """As in a notebook, or where a caller collects what is printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        print_json({"name": "é", "watts": None})
+    assert printed.getvalue() == '{\n  "name": "é",\n  "watts": null\n}\n'
