@@ -60,6 +60,7 @@ NO_SERIES = {
     "results_scenario_power_increase_ratio": "the machine was too busy for an idle baseline",
     "cost_gpu": "no GPU here",
     "gpu_energy_joules_total": "no GPU here",
+    "cgroup_energy_joules_total": "no units or pods are followed",
     "instance:gpu_energy_watts:rate5m": "no GPU here",
     "cost_scenario_unpriced_info": "everything is priced",
     "results_scenario_invalid_info": "nothing speaks against a scenario",
