@@ -6,10 +6,13 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,3 +67,22 @@ def test_an_image_has_all_that_its_programs_import(lock: str) -> None:
     command = [sys.executable, "-c", _IMPORT, json.dumps(missing), json.dumps(PROGRAMS[lock])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def _declared() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(line) for group in groups for line in group]
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", *(f"requirements/{name}.lock" for name in PROGRAMS)])
+def test_every_pinned_version_is_one_that_the_project_allows(lock: str) -> None:
+    """Of every Python: a bound that is added later asks for new locks."""
+    allowed = {_normal(requirement.name): requirement.specifier for requirement in _declared()}
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", (ROOT / lock).read_text(), re.MULTILINE)
+    anything = SpecifierSet()
+    refused = [
+        f"{name}=={version}" for name, version in pins if version not in allowed.get(_normal(name), anything)
+    ]
+    assert pins
+    assert not refused
