@@ -10,21 +10,21 @@ from msgspec import Struct
 
 from advisor.common.statistics import Summary, summarise
 from advisor.results import Run, Scenario
-from advisor.results.derived import vmaf_mean
+from advisor.results.derived import energy, mean_watts, net_energy_joules, vmaf_mean, window_energy_joules
 from runner.jobs import Job
 from runner.measure import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-_MEASURES: dict[str, Callable[[Scenario], float | None]] = {
-    "duration_seconds": lambda s: s.duration,
-    "mean_watts": lambda s: s.power.mean_watts if s.power else None,
-    "energy_joules": lambda s: s.power.total_energy_joules if s.power else None,
-    "net_energy_joules": lambda s: s.power.net_energy_joules if s.power else None,
-    "cpu_seconds": lambda s: s.cpu_seconds,
-    "speed": lambda s: s.encode.speed if s.encode else None,
-    "vmaf": vmaf_mean,
+_MEASURES: dict[str, Callable[[Scenario, Run], float | None]] = {
+    "duration_seconds": lambda s, _: s.duration,
+    "mean_watts": lambda s, _: mean_watts(s),
+    "energy_joules": lambda s, _: window_energy_joules(s),
+    "net_energy_joules": net_energy_joules,
+    "cpu_seconds": lambda s, _: s.cpu_seconds,
+    "speed": lambda s, _: s.encode.speed if s.encode else None,
+    "vmaf": lambda s, _: vmaf_mean(s),
 }
 
 
@@ -154,12 +154,11 @@ def outcome(scenario: Scenario) -> str:
     if scenario.status != "ok":
         return f"{scenario.status}: {scenario.error}"
     parts = [] if scenario.duration is None else [f"{scenario.duration:.1f} s"]
-    power = scenario.power
-    if power is None:
+    used, watts = energy(scenario), mean_watts(scenario)
+    if used is None or watts is None:
         parts.append("energy unknown")
-    elif power.mean_watts is not None and power.total_energy_joules is not None:
-        parts.append(f"{power.mean_watts:.1f} W {power.tier}")
-        parts.append(f"{power.total_energy_joules:.0f} J")
+    else:
+        parts += [f"{watts:.1f} W {used.tier}", f"{used.joules:.0f} J"]
     if scenario.encode is not None and scenario.encode.speed is not None:
         parts.append(f"{scenario.encode.speed:.2f}x")
     if scenario.validity:
@@ -179,13 +178,14 @@ class ConfigurationRow(Struct, frozen=True):
 def rows(run: Run) -> list[ConfigurationRow]:
     """The run's configurations in the order in which they first ran."""
     names = dict.fromkeys(s.name for s in run.scenarios)
-    return [_row(name, [s for s in run.scenarios if s.name == name and s.status == "ok"]) for name in names]
+    return [_row(name, run) for name in names]
 
 
-def _row(name: str, finished: Sequence[Scenario]) -> ConfigurationRow:
+def _row(name: str, run: Run) -> ConfigurationRow:
+    finished = [s for s in run.scenarios if s.name == name and s.status == "ok"]
     measures = {
-        name: summarise([value for s in finished if (value := measure(s)) is not None])
-        for name, measure in _MEASURES.items()
+        key: summarise([value for s in finished if (value := measure(s, run)) is not None])
+        for key, measure in _MEASURES.items()
     }
     return ConfigurationRow(name, len(finished), sum(not s.validity for s in finished), measures)
 

@@ -8,8 +8,10 @@ from collections import deque
 
 from msgspec import Struct
 
+from advisor.video.ffmpeg import causes
+
 _KEPT_LINES = 40
-_KEPT_PROBLEMS = 3
+_SHOWN_LINES = 3
 _OUTPUT = re.compile(
     r"Output stream #(\d+):\d+ \(video\): \d+ frames encoded; (\d+) packets muxed \((\d+) bytes\)"
 )
@@ -18,7 +20,6 @@ _DAMAGED = re.compile(
     r"packet corrupt|corrupt decoded frame|concealing \d+|error while decoding", re.IGNORECASE
 )
 _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
-_LEVEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
 
 
 class ProcessResult(Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
     stopped: bool = False
     """Whether it was stopped (SIGSTOP) and went on."""
     last_lines: tuple[str, ...] = ()
-    """ffmpeg's last error lines, or its last lines of any kind."""
+    """The last of ffmpeg's error lines that tell a cause, or of its lines of any kind."""
 
     @property
     def failure(self) -> str | None:
@@ -64,7 +65,7 @@ class FfmpegLog:
     def __init__(self) -> None:
         self._fields: dict[str, str] = {}
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._problems: deque[str] = deque(maxlen=_KEPT_PROBLEMS)
+        self._problems: deque[str] = deque(maxlen=_KEPT_LINES)
         self._output_frames: dict[int, int] = {}
         self._output_bytes: dict[int, int] = {}
         self._decode_errors = 0
@@ -85,8 +86,8 @@ class FfmpegLog:
             self._decode_errors += 1
         elif match := _PROBLEM.search(line):
             self._problems.append(match[1])
-        elif plain := _LEVEL.sub("", line):
-            self._lines.append(plain)
+        else:
+            self._lines.append(line)
 
     def count(self, key: str) -> int | None:
         """A whole number of the last progress report."""
@@ -106,5 +107,5 @@ class FfmpegLog:
             output_bytes=dict(self._output_bytes),
             decode_errors=self._decode_errors,
             stopped=stopped,
-            last_lines=tuple(self._problems) or tuple(self._lines)[-_KEPT_PROBLEMS:],
+            last_lines=tuple(causes(list(self._problems or self._lines))[-_SHOWN_LINES:]),
         )

@@ -95,9 +95,20 @@ class _NvmlCard:
         try:
             return question(self._handle)
         except self._nvml.NVMLError as exc:
-            if getattr(exc, "value", None) != self._nvml.NVML_ERROR_NOT_SUPPORTED:
+            # an older driver has fewer functions, as an older card has fewer answers
+            absent = self._nvml.NVML_ERROR_NOT_SUPPORTED, self._nvml.NVML_ERROR_FUNCTION_NOT_FOUND
+            if getattr(exc, "value", None) not in absent:
                 self._errors[type(exc).__name__] += 1
             return None
+
+    def _memory_used_bytes(self) -> int | None:
+        """Bytes in use, as `nvidia-smi` has them: the first version of the function adds the driver's own
+        reserve, which an idle H100 shows as 480 MiB."""
+        nvml = self._nvml
+        memory = self._ask(lambda handle: nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2))
+        if memory is None:
+            memory = self._ask(nvml.nvmlDeviceGetMemoryInfo)
+        return None if memory is None else int(memory.used)
 
     def sample(self, clock: Clock) -> GpuReading:
         nvml = self._nvml
@@ -109,7 +120,6 @@ class _NvmlCard:
         use = self._ask(nvml.nvmlDeviceGetUtilizationRates)
         encoder = self._ask(nvml.nvmlDeviceGetEncoderUtilization)
         decoder = self._ask(nvml.nvmlDeviceGetDecoderUtilization)
-        memory = self._ask(nvml.nvmlDeviceGetMemoryInfo)
         return GpuReading(
             index=self._index,
             uuid=self._uuid,
@@ -123,7 +133,7 @@ class _NvmlCard:
             # the answer is a percentage and the driver's sampling period
             encoder_utilization_ratio=None if encoder is None else encoder[0] / 100,
             decoder_utilization_ratio=None if decoder is None else decoder[0] / 100,
-            memory_used_bytes=None if memory is None else memory.used,
+            memory_used_bytes=self._memory_used_bytes(),
             errors=self._errors.total() + self._energy.errors,
         )
 

@@ -51,6 +51,12 @@ VMAF_MODELS = (
 
 _OLDEST = (5, 1)
 """The first release with ``-fps_mode``, and with models that libvmaf holds itself."""
+_LABEL = re.compile(r"^(?:\[[^\]]*\] ?)+")
+_CONSEQUENCE = re.compile(
+    r"Task finished with error code|Terminating thread with return code|Error sending frames to consumers"
+    r"|Could not open encoder before EOF|Error while opening encoder|Nothing was written into output file"
+    r"|Device creation failed|Failed to set value|Error parsing global options|Conversion failed"
+)
 _TIMEOUT_SECONDS = 60
 _MOST_BYTES = 1 << 20
 
@@ -231,9 +237,19 @@ def run(
                 reader.join()
         printed, said = (reader.content for reader in readers)
     if process.returncode:
-        last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+        last = causes(said.decode("utf-8", "replace").strip().splitlines())[-1:] or ["no message"]
         raise FfmpegError(f"{path}: ended with code {process.returncode}: {last[0]}")
     return printed, said.decode("utf-8", "replace")
+
+
+def causes(lines: Sequence[str]) -> list[str]:
+    """Lines of a failed ffmpeg's log without its labels, and without what only follows from another line.
+
+    >>> causes(["[h264_nvenc @ 0x5f] Cannot load libcuda.so.1", "[out#0/null @ 0x56] Conversion failed!"])
+    ['Cannot load libcuda.so.1']
+    """
+    plain = [text for line in lines if (text := _LABEL.sub("", line))]
+    return [line for line in plain if not _CONSEQUENCE.search(line)] or plain
 
 
 class _Reader(threading.Thread):

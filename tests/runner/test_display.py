@@ -130,3 +130,23 @@ def test_the_upper_bar_is_the_run_with_the_time_that_is_left(monkeypatch: pytest
         clock[0] = 20.0
         display.notice(Progress(40.0, 750))
     assert "whole run, 60 s left" in terminal.getvalue()
+
+
+def test_joules_are_of_the_host_and_its_gpus() -> None:
+    """Seen on an H100: 743.9 J of the host look thriftier than 753.2 J, and the card drew 863 J more."""
+    idle = Scenario(
+        name="baseline",
+        type="baseline",
+        duration=10.0,
+        power=Power(mean_watts=13.0, total_energy_joules=130.0, tier="modelled"),
+        gpu_power=Power(mean_watts=74.0, total_energy_joules=740.0, tier="measured"),
+    )
+    decoded = Scenario(
+        name="nvdec",
+        duration=10.0,
+        power=Power(mean_watts=47.0, total_energy_joules=470.0, net_energy_joules=340.0, tier="modelled"),
+        gpu_power=Power(mean_watts=126.0, total_energy_joules=1260.0, tier="measured"),
+    )
+    line = summary_table(Run(run_id="r", scenarios=[idle, decoded])).splitlines()[2].split()
+    assert line == ["nvdec", "1", "1", "10.0", "173.0", "1730", "860.0"]
+    assert outcome(decoded) == "10.0 s, 173.0 W modelled, 1730 J"

@@ -23,6 +23,8 @@ class FakeCard:
         self.encoder: Any = 80
         self.decoder: Any = 12
         self.memory: Any = 2**30
+        self.reserved_memory = 480 * 2**20
+        self.has_second_memory_function = True
         self.__dict__.update(answers)
 
 
@@ -31,6 +33,8 @@ class FakeNvml:
 
     NVMLError = pynvml.NVMLError
     NVML_ERROR_NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
+    NVML_ERROR_FUNCTION_NOT_FOUND = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
+    nvmlMemory_v2 = pynvml.nvmlMemory_v2
 
     def __init__(self, *cards: Any, driver: Any = "550.54") -> None:
         self.cards = cards
@@ -70,8 +74,14 @@ class FakeNvml:
     def nvmlDeviceGetDecoderUtilization(self, card: FakeCard) -> Any:
         return [_answer(card.decoder), 167000]
 
-    def nvmlDeviceGetMemoryInfo(self, card: FakeCard) -> Any:
-        return SimpleNamespace(used=_answer(card.memory))
+    def nvmlDeviceGetMemoryInfo(self, card: FakeCard, version: int | None = None) -> Any:
+        """The first version counts the driver's reserve as used."""
+        used = _answer(card.memory)
+        if version is None:
+            return SimpleNamespace(used=used + card.reserved_memory)
+        if not card.has_second_memory_function:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+        return SimpleNamespace(used=used, reserved=card.reserved_memory)
 
     def nvmlShutdown(self) -> None:
         self.shut_down = True

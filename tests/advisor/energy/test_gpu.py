@@ -72,6 +72,18 @@ def test_every_figure_in_its_unit() -> None:
     assert (reading.name, reading.uuid, reading.driver) == ("NVIDIA L4", "GPU-0", "550.54")
 
 
+def test_the_driver_s_reserve_is_no_memory_in_use() -> None:
+    """An idle H100 (driver 580): 503 316 480 bytes by the first version of the function, 0 by the second."""
+    meter, _ = metered(FakeCard(memory=0, reserved_memory=503_316_480))
+    assert only(meter).memory_used_bytes == 0
+
+
+def test_an_older_driver_has_the_first_version_alone() -> None:
+    meter, _ = metered(FakeCard(memory=0, reserved_memory=503_316_480, has_second_memory_function=False))
+    reading = only(meter)
+    assert (reading.memory_used_bytes, reading.errors) == (503_316_480, 0)
+
+
 def test_what_a_card_does_not_support_is_absent_and_no_error() -> None:
     meter, _ = metered(FakeCard(encoder=None, decoder=None, gpu=None, memory=None, power=None))
     reading = only(meter)
