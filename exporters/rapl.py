@@ -119,7 +119,7 @@ GPU_ENERGY_SOURCE = Family(
 # a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
 _STALE_INTERVALS = 3.5
 _STALE_SECONDS = 5.0
-_LOOK_AGAIN_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS, _LOOK_FOR_GPUS_SECONDS = 10.0, 60.0
 
 
 class Survey(Struct, frozen=True):
@@ -225,7 +225,8 @@ class RaplCollector:
 
 
 class GpuCollector:
-    """Publishes what the GPU sampler last saw; nothing where there is no GPU."""
+    """Publishes what the GPU sampler last saw; where there is no GPU, it looks again now and then: a driver
+    may be loaded later."""
 
     name = "gpu"
     poll_seconds = None
@@ -236,16 +237,29 @@ class GpuCollector:
         self._open_gpus = open_gpus
         self._clock = clock
         self._meter: GpuMeter | None = None
+        self._watch = Sampler("gpu watch", self._look_again, lambda: _LOOK_FOR_GPUS_SECONDS)
 
     def start(self) -> None:
         """Look for the boards and begin to sample them."""
-        self._meter = self._open_gpus()
-        self._meter.start()
+        self._open()
+        self._watch.start()
 
     def close(self) -> None:
-        """End the sampler."""
+        """End the samplers."""
+        self._watch.stop()
         if self._meter is not None:
             self._meter.stop()
+
+    def _open(self) -> None:
+        meter = self._open_gpus()
+        meter.start()
+        self._meter = meter
+
+    def _look_again(self) -> None:
+        former = self._meter
+        if former is not None and not former.infos:
+            self._open()
+            former.stop()
 
     def parts(self) -> Mapping[str, Part]:
         """The newest reading; nothing before the first.
@@ -351,7 +365,11 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
 
     opened = meter_opener(options, "rapl", estimate=not options.no_estimate)
     opened_gpus = functools.partial(
-        open_gpus, sysfs, read_meter_files(vars(options)).sensor_rules, interval_seconds=options.interval
+        open_gpus,
+        sysfs,
+        read_meter_files(vars(options)).sensor_rules,
+        interval_seconds=options.interval,
+        on_problem=functools.cache(lambda problem: warn_of("GPUs", {problem})),  # once each
     )
 
     def survey(source: SourceName) -> Survey:

@@ -25,8 +25,11 @@ from advisor.energy.zones import try_line
 from advisor.results import GpuInfo
 
 _T = TypeVar("_T")
+Problem = Callable[[str], object]
 # the largest board sold draws 1.2 kW; what is beyond is a driver's mistake
 _MOST_WATTS = 3000.0
+# as long as a zone is shown after its last good value
+_ANSWERED_INTERVALS, _ANSWERED_SECONDS = 3.5, 5.0
 _PCI = re.compile(r"([0-9a-f]{4,8})(:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])", re.IGNORECASE)
 
 
@@ -38,7 +41,7 @@ class GpuReading(Struct, frozen=True):
     name: str
     driver: str | None
     joules: float | None
-    """Joules since the meter's first sample, never decreasing."""
+    """Joules since the meter's first sample, never decreasing; None while the card does not answer."""
     energy_source: str
     """``counter`` (the card's own) or ``power`` (its power, integrated by trapezoids)."""
     meter: Literal["nvml", "hwmon"]
@@ -64,8 +67,8 @@ class _Card(Protocol):
 class _NvmlCard:
     """A card that NVML knows."""
 
-    def __init__(self, nvml: Any, index: int, driver: str | None) -> None:
-        self._nvml = nvml
+    def __init__(self, nvml: Any, index: int, driver: str | None, interval_seconds: float) -> None:
+        self._nvml, self._interval = nvml, interval_seconds
         self._handle = nvml.nvmlDeviceGetHandleByIndex(index)
         self._index = index
         self._driver = driver
@@ -125,7 +128,7 @@ class _NvmlCard:
             uuid=self._uuid,
             name=self._name,
             driver=self._driver,
-            joules=None if self._energy.sampled_seconds is None else self._energy.joules,
+            joules=_joules(self._energy, self._energy.sampled_seconds, clock(), self._interval),
             energy_source="counter" if self._has_counter else "power",
             meter="nvml",
             power_watts=watts,
@@ -144,6 +147,7 @@ class _SensorCard:
     def __init__(self, sensor: Sensor, index: int, interval_seconds: float) -> None:
         self._sensor, self._index, self._interval = sensor, index, interval_seconds
         self._energy = sensor.integrator()
+        self._asleep_seconds: float | None = None
         self._window = PowerWindow()
         ids = [text.removeprefix("0x") for name in ("vendor", "device") if (text := self._tell(name))]
         self._name = self._tell("product_name") or " ".join([sensor.driver, ":".join(ids)]).strip()
@@ -165,9 +169,12 @@ class _SensorCard:
         energy = self._energy
         # a question would wake a card that sleeps, which draws next to nothing
         is_asleep = self._sensor.is_asleep
-        if not is_asleep:
+        if is_asleep:
+            self._asleep_seconds = clock()
+        else:
             energy.take(read_sensor(self._sensor, clock))
         watts, sampled = energy.watts, energy.sampled_seconds
+        answered = None if sampled is None else max(sampled, self._asleep_seconds or sampled)
         if energy.is_counter and sampled is not None:
             self._window.add(sampled, energy.joules, self._interval, energy.broken_seconds)
             watts = self._window.watts(self._interval)
@@ -177,7 +184,7 @@ class _SensorCard:
             uuid=self._uuid,
             name=self._name,
             driver=self._sensor.driver,
-            joules=None if sampled is None or energy.is_standing else energy.joules,
+            joules=None if energy.is_standing else _joules(energy, answered, clock(), self._interval),
             energy_source="counter" if energy.is_counter else "power",
             meter="hwmon",
             power_watts=None if is_asleep or energy.is_standing else watts,
@@ -187,6 +194,12 @@ class _SensorCard:
             memory_used_bytes=None if is_asleep else self._count("mem_info_vram_used"),
             errors=energy.errors,
         )
+
+
+def _joules(energy: Integrator, answered: float | None, now: float, interval_seconds: float) -> float | None:
+    """None where the card does not say what it draws: a total that stands would be 0 W."""
+    longest = max(_ANSWERED_INTERVALS * interval_seconds, _ANSWERED_SECONDS)
+    return None if answered is None or now - answered > longest else energy.joules
 
 
 def _pci_address(text: str) -> str | None:
@@ -228,7 +241,7 @@ class GpuMeter:
     ) -> None:
         self._nvml = nvml
         self._clock = clock
-        cards, sensors = [] if nvml is None else _nvml_cards(nvml), list(sensors)
+        cards, sensors = [] if nvml is None else _nvml_cards(nvml, interval_seconds), list(sensors)
         # NVML knows the GPU of a Tegra and nothing that it draws, which a sensor on its rail tells
         has_rail = any(_pci_address(Path(sensor.device).name) is None for sensor in sensors)
         cards = [card for card in cards if card.tells_energy or not has_rail]
@@ -283,7 +296,7 @@ class GpuMeter:
         self.stop()
 
 
-def _nvml_cards(nvml: Any) -> list[_NvmlCard]:
+def _nvml_cards(nvml: Any, interval_seconds: float) -> list[_NvmlCard]:
     """The cards that answer; one that has fallen off the bus leaves the others standing."""
     try:
         driver = _text(nvml.nvmlSystemGetDriverVersion())
@@ -292,27 +305,39 @@ def _nvml_cards(nvml: Any) -> list[_NvmlCard]:
     cards = []
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
-            cards.append(_NvmlCard(nvml, index, driver))
+            cards.append(_NvmlCard(nvml, index, driver, interval_seconds))
         except nvml.NVMLError:
             continue
     return cards
 
 
-def load_nvml() -> ModuleType | None:
-    """The NVML binding, initialised; None without the package, the driver's library or a driver."""
+def load_nvml(on_problem: Problem = lambda problem: None) -> ModuleType | None:
+    """The NVML binding, initialised; None without the package, the driver's library or a driver.
+
+    ``on_problem`` is told why a driver that is there does not answer.
+    """
     try:
         import pynvml
     except ImportError:
+        if Path("/proc/driver/nvidia").exists():
+            on_problem("an NVIDIA driver is loaded, and nvidia-ml-py is not installed (the extra gpu)")
         return None
     try:
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except pynvml.NVMLError as exc:
+        nothing = pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+        if exc.value not in nothing or Path("/proc/driver/nvidia").exists():
+            on_problem(f"NVML does not start: {exc}")
         return None
     return pynvml  # type: ignore[no-any-return]
 
 
 def open_gpus(
-    sysfs: str = "/sys", sensor_rules: Sequence[SensorRule] = (), *, interval_seconds: float = 1.0
+    sysfs: str = "/sys",
+    sensor_rules: Sequence[SensorRule] = (),
+    *,
+    interval_seconds: float = 1.0,
+    on_problem: Problem = lambda problem: None,
 ) -> GpuMeter:
     """A meter over this machine's GPUs, with none where there are none.
 
@@ -324,7 +349,9 @@ def open_gpus(
         An operator's rules for hwmon sensors, before those that are known.
     interval_seconds
         Seconds between samples of the thread.
+    on_problem
+        Told why NVIDIA's driver, where it is there, does not answer.
     """
     every_sensor = hwmon_sensors(sysfs, (*sensor_rules, *SENSORS))
     sensors = [sensor for sensor in every_sensor if sensor.domain == "gpu"]
-    return GpuMeter(load_nvml(), sensors=sensors, interval_seconds=interval_seconds)
+    return GpuMeter(load_nvml(on_problem), sensors=sensors, interval_seconds=interval_seconds)

@@ -202,6 +202,20 @@ def test_no_gpu_publishes_nothing() -> None:
     assert render([GpuCollector(lambda: GpuMeter(None))]) == b""
 
 
+def test_a_gpu_whose_driver_comes_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pynvml", reason="needs nvidia-ml-py (the extra gpu)")
+    from tests.support.nvml import FakeCard, FakeNvml
+
+    monkeypatch.setattr("exporters.rapl._LOOK_FOR_GPUS_SECONDS", 0.01)
+    drivers = iter([None, None])
+    published = GpuCollector(lambda: GpuMeter(next(drivers, FakeNvml(FakeCard()))))
+    published.start()
+    try:
+        wait_until(published.parts)
+    finally:
+        published.close()
+
+
 def test_a_gpu_driver_that_hangs_shows_nothing_stale() -> None:
     pytest.importorskip("pynvml", reason="needs nvidia-ml-py (the extra gpu)")
     from tests.support.nvml import FakeCard, FakeNvml

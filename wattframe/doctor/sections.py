@@ -7,7 +7,6 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from advisor.energy.cpu import CpuTimes, cpu_times
@@ -55,13 +54,9 @@ def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
 
 def gpus() -> dict[str, Any]:
     """Cards whose energy can be read."""
-    with open_gpus() as meter:
+    advice: list[str] = []
+    with open_gpus(on_problem=advice.append) as meter:
         cards = [{"name": card.name, "uuid": card.uuid, "driver": card.driver} for card in meter.infos]
-    advice = []
-    if not cards and Path("/proc/driver/nvidia").exists():
-        advice.append(
-            "an NVIDIA driver is loaded but NVML gives no card: pip install '.[gpu]' in the checkout"
-        )
     return {"cards": cards, "advice": advice}
 
 

@@ -107,6 +107,30 @@ def test_a_failing_question_is_counted_and_keeps_the_joules() -> None:
     assert (only(meter).joules, only(meter).errors) == (0.0, 2)
 
 
+def test_a_card_that_no_longer_answers_is_unknown_and_not_idle() -> None:
+    """In containers the driver ends with "Unknown Error" after a reload of systemd: no watt was drawn, by then."""
+    card = FakeCard()
+    meter, clock = metered(card)
+    only(meter)
+    counted, card.energy = card.energy, pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+    for seconds, joules in ((4.0, 0.0), (2.0, None)):
+        clock.advance(seconds)
+        assert only(meter).joules == joules
+    card.energy = counted + 700_000  # 70 W for 10 s, which its own counter has
+    clock.advance(4.0)
+    assert only(meter).joules == 700.0
+
+
+def test_a_driver_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mismatch() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
+    problems: list[str] = []
+    assert load_nvml(problems.append) is None
+    assert problems == ["NVML does not start: RM has detected an NVML/RM version mismatch."]
+
+
 def test_a_card_off_the_bus_leaves_the_others_standing() -> None:
     lost = pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
     meter = GpuMeter(FakeNvml(lost, FakeCard(uuid="GPU-1")))
