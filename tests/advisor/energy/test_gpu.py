@@ -108,7 +108,7 @@ def test_a_failing_question_is_counted_and_keeps_the_joules() -> None:
 
 
 def test_a_card_that_no_longer_answers_is_unknown_and_not_idle() -> None:
-    """In containers the driver ends with "Unknown Error" after a reload of systemd: no watt was drawn, by then."""
+    """In a container NVML may answer "Unknown Error" from a reload of systemd on."""
     card = FakeCard()
     meter, clock = metered(card)
     only(meter)
