@@ -260,7 +260,7 @@ def _check(run: Run, demo: Demo) -> None:
     unscored = [s.name for s in done if vmaf_mean(s) is None]
     checks = {
         "at least 6 transcodes": len(done) >= 6,
-        "an idle baseline": run.baseline is not None,
+        "an idle baseline": bool(run.baselines),
         "a VMAF for each of them": not unscored,
         "energy for each of them": all(energy(s) is not None for s in done),
         "a trained model": any(demo.models.rglob("latest*")),
@@ -283,6 +283,8 @@ def _conclusion(run: Run, demo: Demo, services: dict[str, str], seconds: float, 
         f"  result file   {demo.results / run.run_id}.json\n"
         f"  models        {demo.models}\n"
     )
+    if any(s.validity for s in run.scenarios):
+        sys.stdout.write("  something else kept the machine busy: decide on figures of a quiet one\n")
     if keep:
         where = services.get("prometheus", services["results"])
         sys.stdout.write(f"  still serving {where} and the exporters above, until Ctrl-C\n")
