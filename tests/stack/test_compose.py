@@ -70,7 +70,7 @@ NO_SERIES = {
 FALSE_HERE = {
     "alerts.yml": "nothing is wrong",
     "Cheapest at each target": "no scenario reaches it",
-    "What one more VMAF point costs": "no scenario reaches the upper one",
+    "Price of one more VMAF point": "no scenario reaches the upper one",
 }
 
 # the images are built and the stack is started: minutes
