@@ -39,20 +39,20 @@ while os.getppid() == parent:
 def calibrate(
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of each window.")] = 60.0,
     settle: Annotated[float, typer.Option(min=0, max=600, help="Seconds to wait before each window.")] = 5.0,
-    full_load: Annotated[bool, typer.Option(help="Measure with every CPU busy as well.")] = False,
+    full_load: Annotated[bool, typer.Option(help="Also measure with every CPU busy.")] = False,
     max_busy: Annotated[
-        float, typer.Option(min=0, max=1, help="Busy share of the CPUs above which the machine is not idle.")
+        float, typer.Option(min=0, max=1, help="Busy share of CPU time that still counts as idle.")
     ] = 0.05,
     models_dir: Annotated[
-        str, typer.Option(envvar="MODELS_DIR", help="Kept in <models-dir>/<hardware id>/calibration.json.")
+        str, typer.Option(envvar="MODELS_DIR", help="Saved in <models-dir>/<hardware id>/calibration.json.")
     ] = "./models",
     sysfs: Sysfs = "/sys",
     procfs: Procfs = "/proc",
     idle_watts: Annotated[
-        float | None, typer.Option(envvar="RAPL_IDLE_WATTS", help="Idle end of the estimate's curve.")
+        float | None, typer.Option(envvar="RAPL_IDLE_WATTS", help="Idle power for the estimate, watts.")
     ] = None,
     max_watts: Annotated[
-        float | None, typer.Option(envvar="RAPL_MAX_WATTS", help="Full-load end of the estimate's curve.")
+        float | None, typer.Option(envvar="RAPL_MAX_WATTS", help="Full-load power for the estimate, watts.")
     ] = None,
     json_: Json = False,
 ) -> int:

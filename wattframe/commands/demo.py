@@ -67,15 +67,13 @@ class Demo(Struct, frozen=True):
 
 @app.command()
 def main(
-    folder: Annotated[Path, typer.Option(help="Where everything goes; each demo begins it anew.")] = Path(
-        "demo"
-    ),
-    duration: Annotated[float, typer.Option(min=1, help="Seconds of each scenario.")] = 12.0,
-    region: Annotated[str, typer.Option(envvar="REGION", help="Whose prices and grid.")] = "eu-west-1",
+    folder: Annotated[Path, typer.Option(help="Output folder; each demo empties it.")] = Path("demo"),
+    duration: Annotated[float, typer.Option(min=1, help="Seconds per scenario.")] = 12.0,
+    region: Annotated[str, typer.Option(envvar="REGION", help="Region of the costs.")] = "eu-west-1",
     port_offset: Annotated[
-        int, typer.Option(help="Added to the ports of the exporters and of Prometheus.")
+        int, typer.Option(help="Number added to the ports of the exporters and of Prometheus.")
     ] = 0,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything serving until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep everything running until Ctrl-C.")] = False,
 ) -> int:
     """Every part once, on the sample clip: transcode, measure, serve, scrape, train, report."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

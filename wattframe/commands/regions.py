@@ -19,9 +19,9 @@ app = application()
 
 @app.command()
 def regions(
-    word: Annotated[str | None, typer.Argument(help="Part of a name, a country or a provider.")] = None,
+    word: Annotated[str | None, typer.Argument(help="Part of a region's name, country or provider.")] = None,
     regions_file: Annotated[
-        Path | None, typer.Option(envvar="REGIONS_FILE", help="Regions and figures of your own, YAML.")
+        Path | None, typer.Option(envvar="REGIONS_FILE", help="File with your own regions and figures, YAML.")
     ] = None,
     json_: Json = False,
 ) -> int:

@@ -37,23 +37,23 @@ def up(
     ),
     models_dir: ModelsDir = Path("models"),
     region: Annotated[
-        str | None, typer.Option(envvar="REGION", help="Region of the prices, for instance eu-west-1.")
+        str | None, typer.Option(envvar="REGION", help="Region of the prices, such as eu-west-1.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of one exporter; can be repeated.")
+        list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of one exporter; repeatable.")
     ] = None,
-    port_offset: Annotated[int, typer.Option(help="Added to every exporter's port (9500-9504).")] = 0,
+    port_offset: Annotated[int, typer.Option(help="Number added to every exporter's port (9500-9504).")] = 0,
     with_prometheus: Annotated[
-        prometheus.Kind, typer.Option("--prometheus", help="Which Prometheus to run beside them.")
+        prometheus.Kind, typer.Option("--prometheus", help="How to run Prometheus.")
     ] = "auto",
     prometheus_port: Annotated[int, typer.Option(min=1, max=65535)] = 9090,
     scrape_interval: Annotated[
         float | None,
-        typer.Option(help="Seconds between two scrapes of every job; default: as in prometheus.yml."),
+        typer.Option(help="Scrape interval of every job, in seconds (default: as in prometheus.yml)."),
     ] = None,
     state_dir: Annotated[
-        Path, typer.Option(help="Where logs, the adapted prometheus.yml and Prometheus' data go.")
+        Path, typer.Option(help="Folder for logs, the adapted prometheus.yml and Prometheus' data.")
     ] = Path(".wattframe"),
     json_: Json = False,
 ) -> int:
