@@ -226,7 +226,7 @@ class CostCollector(Collector):
             book = RegionalModels.load(self._options)
         except PricingError as exc:
             if str(exc) != self._refusal:
-                logger().error("pricing files refused, former prices hold", reason=str(exc))
+                logger().error("pricing files refused, previous prices stay in use", reason=str(exc))
             self._refusal = str(exc)
             return
         # a file that is named for the first time has no stamp yet: the next look reads once more

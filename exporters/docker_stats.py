@@ -38,7 +38,7 @@ from exporters.runtime.meter import METER_OPTIONS, meter_opener, state_path, war
 from exporters.runtime.options import folder, number
 
 _ONE = ("container",)
-_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
+_NOT_ALLOWED = "this user may not use the socket: add it to the socket's group"
 UP = Family("docker_engine_up", "1 if the Docker engine answers, 0 if not.")
 ENGINE = Family("docker_engine_info", "Version of the Docker engine.", ("version", "api_version"))
 ENGINE_CPU = Family(

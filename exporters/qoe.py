@@ -438,7 +438,7 @@ def _queue(options: Namespace, settings: QualitySettings) -> QualityQueue | None
         return None
     kept = options.cache_dir or user_cache(os.environ.get("XDG_CACHE_HOME")) / "quality"
     if not _can_be_written(kept):
-        logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
+        logger().warning("scores are kept in memory only", folder=kept, reason="it cannot be written")
     cache = QualityCache(kept)
     measuring: dict[str, Any] = {"ffmpeg": ffmpeg, "nice": options.nice, "threads": options.threads}
     if options.cluster is not None:
@@ -465,7 +465,7 @@ def _build(options: Namespace) -> list[Collector]:
     )
     if options.model is not None and options.codec_comparison:
         raise InputError(
-            "--codec-comparison chooses the model itself: leave out one of the two", subject="--model"
+            "--codec-comparison selects the model itself: give only one of the two", subject="--model"
         )
     results = ResultFolder(
         options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios, keep_samples=False

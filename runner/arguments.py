@@ -237,7 +237,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--host-energy",
         choices=("cpu", "system"),
         default="cpu",
-        help="energy of the host if both are measured: cpu (packages plus dram) or system (the whole machine)",
+        help="energy of the host if both are measured: cpu (packages plus dram) or system (whole machine)",
     )
     for file in METER_FILES:
         meter.add_argument(file.flag, type=Path, metavar="FILE", help=f"{file.help} (docs/energy.md)")

@@ -133,16 +133,14 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
             raise PricingError("expected a series or one intensity, not both", field="carbon_series")
         for name in ("embodied_minimum_kg", "embodied_maximum_kg"):
             if self.embodied_kg is None and getattr(self, name) is not None:
-                raise PricingError("expected embodied_kg beside it", field=name)
+                raise PricingError("needs embodied_kg", field=name)
         if self.mode == "owned" and self.instance_cost_per_hour is not None:
             raise PricingError(
-                "an instance's rate has its electricity inside: expected mode cloud",
+                "an instance price includes electricity: expected mode cloud",
                 field="instance_cost_per_hour",
             )
         if self.mode == "cloud" and self.host_cost_per_hour is not None:
-            raise PricingError(
-                "an amortised host is one that is owned: expected mode owned", field="host_cost_per_hour"
-            )
+            raise PricingError("an amortised host is owned: expected mode owned", field="host_cost_per_hour")
         if self.host_cost_per_hour is not None and self.cpu_cost_per_hour is not None:
             raise PricingError(
                 "expected a rate per CPU hour or an amortised host, not both", field="host_cost_per_hour"

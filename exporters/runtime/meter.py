@@ -38,7 +38,7 @@ METER_OPTIONS = (
         "HOST_ENERGY",
         "cpu",
         choice("cpu", "system"),
-        "energy of the host if both are measured: cpu (packages plus dram) or system (the whole machine)",
+        "energy of the host if both are measured: cpu (packages plus dram) or system (whole machine)",
     ),
     *(Option(file.flag, file.env, None, existing_file, file.help) for file in METER_FILES),
     Option(

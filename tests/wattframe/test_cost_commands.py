@@ -425,7 +425,7 @@ def test_what_is_not_valid_is_priced_and_named(call: Any, tmp_path: Path) -> Non
     path = spoilt(tmp_path, "720p")
     validity = {row["scenario"]: row["validity"] for row in call("cost", path, "--json").json()}
     assert {name: reasons for name, reasons in validity.items() if reasons} == {"720p": ["throttled"]}
-    assert "Not valid, priced all the same: 720p (throttled)" in call("cost", path).out
+    assert "Not valid, but priced: 720p (throttled)" in call("cost", path).out
 
 
 def test_a_difference_from_what_is_not_valid_is_no_rungs_cost(call: Any, tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_ownership_by_what_is_not_valid_says_so(call: Any, tmp_path: Path) -> No
     path = spoilt(tmp_path, "720p")
     answer = call("tco", path, "--purchase-price", 8000, "--scenario", "720p", "--json")
     assert answer.json()
-    assert "720p is not valid, used all the same: throttled" in answer.err
+    assert "720p is used although not valid: throttled" in answer.err
 
 
 def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path) -> None:
@@ -546,7 +546,7 @@ def test_a_market_that_pays_has_its_bounds_in_order(call: Any, tmp_path: Path) -
     ("arguments", "problem"),
     [
         (["--carbon-grams-per-kwh", "0.344"], "is it in kg (then 344)"),
-        (["--embodied-minimum-kg", "800"], "embodied_minimum_kg: expected embodied_kg beside it"),
+        (["--embodied-minimum-kg", "800"], "embodied_minimum_kg: needs embodied_kg"),
         (["--functional-unit", "frame"], "expected one of video_minute, watch_hour, gigapixel"),
     ],
 )
@@ -561,7 +561,7 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["recommend", RUN, "--min-vmaf", 0.95], "min_vmaf: VMAF goes from 0 to 100, found 0.95"),
+        (["recommend", RUN, "--min-vmaf", 0.95], "min_vmaf: VMAF ranges from 0 to 100, found 0.95"),
         (["recommend", RUN, "--max-bitrate-kbps", 2_500_000], "'--max-bitrate-kbps'"),
         (["recommend", RUN, "--max-watts", 0.2], "'--max-watts'"),
         (["report", RUN, "--min-vmaf", 0.9], "is it a share (then 90)?"),

@@ -102,7 +102,7 @@ def _show(demo: Demo, keep: bool) -> None:
         _say("Train on everything the run measured")
         against = ["--prometheus-url", prometheus] if prometheus else []
         _call("retrain", "--results-dir", demo.results, "--models-dir", demo.models, *against)
-        _say("Ask what it costs, and what to choose")
+        _say("Price the run and recommend a configuration")
         region = ("--region", demo.region)
         _call("cost", path, *region)
         _call(
@@ -110,7 +110,7 @@ def _show(demo: Demo, keep: bool) -> None:
         )
         if not keep:  # its encodes are short, and what serves would be load beside them
             serving.close()
-        _say("Look for the best configuration of the sample clip")
+        _say("Find the best configuration for the sample clip")
         floor = ("--min-vmaf", TUNED_VMAF, "--budget", f"{TUNED_SECONDS}s")
         _call("tune", SAMPLE, *floor, "--output-dir", demo.results, "--models-dir", demo.models, *region)
         tuned = max(demo.results.glob("test_results_*.json"))
@@ -168,7 +168,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _served(demo: Demo) -> Iterator[dict[str, str]]:
     """The exporters and Prometheus while the block runs: addresses by name."""
-    _say("Serve the five exporters, and Prometheus where there is one")
+    _say("Run the five exporters, and Prometheus if it is installed")
     arguments: list[object] = ["up", "--region", demo.region, "--json", "--scrape-interval", 1]
     arguments += ["--results-dir", demo.results, "--models-dir", demo.models]
     arguments += ["--state-dir", demo.folder / "stack", "--port-offset", demo.port_offset]
@@ -183,7 +183,7 @@ def _served(demo: Demo) -> Iterator[dict[str, str]]:
 def _addresses(stdout: IO[bytes] | None) -> dict[str, str]:
     line = stdout.readline() if stdout else b""
     if not line:
-        raise WorkError("the exporters did not come up; the line above says why")
+        raise WorkError("the exporters did not start; the line above has the reason")
     services = {s["name"]: s["url"] for s in json.loads(line)["services"]}
     for name, url in services.items():
         sys.stdout.write(f"  {name:<13} {url}\n")
@@ -207,7 +207,7 @@ def _wait_for_targets(url: str) -> None:
 
 def _wait_for_series(url: str, run: Run) -> None:
     """Until the whole run is in Prometheus."""
-    _say("Wait until Prometheus has seen the run")
+    _say("Wait until Prometheus has scraped the run")
     done = [s for s in run.scenarios if s.status == "ok"]
     expected = {
         "results_scenario_duration_seconds": len(done),
@@ -234,7 +234,7 @@ def _wait_until_nothing_is(missing: Callable[[], str], what: str, seconds: float
 
 def _show_enrichment(url: str, run: Run, demo: Demo) -> None:
     """Take the power out of a copy, and let Prometheus give it back."""
-    _say("Forget the power, and retrain from Prometheus alone")
+    _say("Delete the measured power and retrain from Prometheus alone")
     folder = demo.folder / "stripped"
     folder.mkdir()
     bare = [msgspec.structs.replace(s, power=None, samples=None) for s in run.scenarios]
@@ -263,7 +263,7 @@ def _check(run: Run, demo: Demo) -> None:
         "energy for each of them": all(energy(s) is not None for s in done),
         "a trained model": any(demo.models.rglob("latest*")),
         "a report that begins with what was tuned": demo.report.exists()
-        and "Looked for by wattframe tune" in demo.report.read_text(),
+        and "Found by wattframe tune" in demo.report.read_text(),
     }
     wrong = [name for name, holds in checks.items() if not holds]
     if wrong:
@@ -285,7 +285,7 @@ def _conclusion(run: Run, demo: Demo, services: dict[str, str], seconds: float, 
         where = services.get("prometheus", services["results"])
         sys.stdout.write(f"  still serving {where} and the exporters above, until Ctrl-C\n")
     else:
-        sys.stdout.write("  --keep leaves the exporters and Prometheus serving\n")
+        sys.stdout.write("  --keep keeps the exporters and Prometheus running\n")
     sys.stdout.flush()
 
 

@@ -150,12 +150,12 @@ def _table(plans: Sequence[Forecast]) -> None:
 
 
 def _caption(plans: Sequence[Forecast]) -> list[str]:
-    lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
+    lines = ["In brackets: 95 % confidence interval of the mean; it needs two measurements or more."]
     for plan in plans:
         hours = shown(plan.stream_hours_per_month, 6)
         times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
         measured = f"measured {times}, energy {plan.energy_tier or 'of unknown origin'}"
-        doubts = f"; not valid, used all the same: {', '.join(plan.validity)}" if plan.validity else ""
+        doubts = f"; used although not valid: {', '.join(plan.validity)}" if plan.validity else ""
         machine = f" on {plan.hardware}" if len({other.hardware for other in plans}) > 1 else ""
         lines.append(f"{plan.scenario}{machine}: {hours} hours of video; {measured}{doubts}.")
     for plan in plans:

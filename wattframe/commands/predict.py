@@ -71,7 +71,10 @@ def predict(
         for s in run.scenarios:
             if s.validity and s.type != "baseline" and s.power is not None:
                 reasons = ", ".join(s.validity)
-                note("predict", f"{run.run_id}: {s.name} corrects nothing, not valid: {reasons}")
+                note(
+                    "predict",
+                    f"{run.run_id}: {s.name} is not used for corrections, because it is not valid: {reasons}",
+                )
     if planned is not None:
         predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
     if json_:
@@ -105,7 +108,7 @@ def _table(predictions: Sequence[Prediction]) -> None:
             for p in predictions
         ],
         text=("tier", "notes"),
-        caption=f"In brackets: where a measurement falls with {level}.",
+        caption=f"In brackets: prediction interval of {level}.",
     )
 
 

@@ -162,9 +162,7 @@ def quality(
     _check_suffix(plot, (".svg", ".html"), "--plot")
     _check_suffix(frames, (".csv", ".json"), "--frames")
     if cluster is not None and (jobs > 1 or threads is not None):
-        raise InputError(
-            "is the workers' own choice: leave it out with --cluster", subject="--jobs, --threads"
-        )
+        raise InputError("is set by the workers: leave it out with --cluster", subject="--jobs, --threads")
     if cluster is None and parts != "auto":
         raise InputError("needs --cluster ADDRESS", subject="--parts")
     asked, problems = _asked(reference, distorted, pairs, settings)

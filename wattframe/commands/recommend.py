@@ -106,7 +106,7 @@ def _objective(text: str) -> str | dict[str, float]:
     try:
         weights = {name.strip(): float(value) for name, _, value in parts}
     except ValueError as exc:
-        problem = f"expected weights like energy=1,bitrate=0.5, got {text!r}"
+        problem = f"expected weights such as energy=1,bitrate=0.5, got {text!r}"
         raise InputError(problem, subject="--objective") from exc
     if len(weights) < len(parts):
         raise InputError(f"expected each objective once, got {text!r}", subject="--objective")
@@ -178,7 +178,7 @@ def _print(answer: Recommendation, differences: Sequence[PairDelta]) -> None:
         out.print(f"Run next: {run.scenario} ({run.why})")
     for pair in differences:
         parts = [
-            f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the qualities"
+            f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the quality range"
             for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))
             if delta is not None
         ]

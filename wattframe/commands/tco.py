@@ -147,7 +147,7 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
         raise InputError(f"no finished scenario {name!r} in the result files, {hint}", subject=option)
     newest = max(of_that_name, key=lambda s: s.start_time or 0.0)
     if newest.validity:
-        note("tco", f"{name} is not valid, used all the same: {', '.join(newest.validity)}")
+        note("tco", f"{name} is used although not valid: {', '.join(newest.validity)}")
     return newest
 
 

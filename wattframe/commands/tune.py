@@ -159,8 +159,8 @@ def _require_prices(objective: str, model: CostModel) -> None:
 
 
 _ENDS = {
-    "budget": "; the budget was spent before it was surer",
-    "interrupted": "; interrupted before it was surer",
+    "budget": "; the budget ran out first",
+    "interrupted": "; interrupted",
 }
 
 _FIGURES: Sequence[tuple[str, str, str]] = (

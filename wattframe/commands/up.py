@@ -75,7 +75,10 @@ def up(
     how = prometheus.find(with_prometheus)
     if how is not None:
         if scrape_interval is not None and scrape_interval > _LONGEST_FOR_RULES_SECONDS:
-            note("up", "alerts and dashboards take rates over five minutes, which need two samples")
+            note(
+                "up",
+                "alerts and dashboards need a shorter --scrape-interval: two samples in five minutes",
+            )
         addresses = {s.name: s.address for s in services} | {"prometheus": reached_at(host, prometheus_port)}
         config = prometheus.configuration(
             addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
@@ -91,12 +94,12 @@ def up(
             needs = exporter.needs
             note(
                 "up",
-                f"without {name}: it needs the package {needs} (pip install '.[{needs}]' in the checkout)",
+                f"{name} left out: it needs the package {needs} (pip install '.[{needs}]' in the checkout)",
             )
     if how is None and with_prometheus != "none":
         note(
             "up",
-            "no Prometheus on PATH, no Docker engine that has it: only the exporters are served",
+            "no Prometheus on PATH and no Docker engine to run it: only the exporters start",
         )
     return supervisor.run(lambda: _ready(services, json_))
 
@@ -111,4 +114,4 @@ def _ready(services: list[Service], as_json: bool) -> None:
         ]
         print_table(("service", "address", "serves"), lines, text=("address", "serves"))
     sys.stdout.flush()
-    note("up", "all of them answer; Ctrl-C ends all")
+    note("up", "all services answer; Ctrl-C stops them")

@@ -99,7 +99,7 @@ def test_each_constraint_leaves_out_what_breaks_it(constraint: Constraints, left
 def test_an_unknown_value_does_not_hold_a_constraint() -> None:
     answer = TranscodingRecommender("energy", Constraints(min_vmaf=50)).recommend([_option("a", 5.0)])
     assert answer.choice is None
-    assert answer.reason == "none of 1 scenarios holds the constraints"
+    assert answer.reason == "none of 1 scenarios meets the constraints"
     assert answer.left_out == {"VMAF not known": 1}
 
 
@@ -107,15 +107,15 @@ def test_an_unknown_value_does_not_hold_a_constraint() -> None:
     ("options", "reason"),
     [
         ([], "there is nothing to choose from"),
-        ([_option("a", None)], "energy is not known of any of 1 scenarios"),
+        ([_option("a", None)], "energy is unknown for each of 1 scenarios"),
         ([_option("a", 5.0, 90.0)], "only one scenario: there is nothing to choose from"),
         (
             [_option("a", 5.0), _option("b", 6.0)],
-            "quality is not known and no floor was given: the least would be the worst picture",
+            "quality is unknown and no VMAF floor was given: the least value may have the worst picture",
         ),
         (
             [_option("a", 5.0, 80.0), _option("b", 9.0, 90.0)],
-            "no floor of quality was given and the front has no knee: give --min-vmaf",
+            "no VMAF floor was given and the front has no knee: give --min-vmaf",
         ),
     ],
 )

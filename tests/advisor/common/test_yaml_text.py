@@ -34,10 +34,10 @@ def test_anchors_and_merges_of_a_usual_size_are_taken() -> None:
     [
         ("a: [b", r"line 1: expected ',' or '\]'"),
         ("a: 1\nb: {c: 1, c: 2}", "line 2: the key 'c' is there twice"),
-        ("a: &a [*a]", "line 1: an alias inside what it stands for"),
+        ("a: &a [*a]", "line 1: an alias that contains itself"),
         (LAUGHS, "aliases that make more values"),
         (MERGES, "aliases that make more values"),
-        ('a: "\\ud800"', "half of a surrogate pair"),
+        ('a: "\\ud800"', "an unpaired surrogate"),
         ("!!python/object/apply:os.system [x]", "could not determine a constructor"),
         ("!!int ''", "a value that does not fit its type"),
         ("!!float ''", "a value that does not fit its type"),

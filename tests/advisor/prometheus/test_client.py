@@ -290,7 +290,7 @@ def test_a_server_that_packs_without_being_asked_is_understood(
     server.reply = lambda _: (status, {**headers, "Content-Encoding": "gzip"}, gzip.compress(body))
     assert client.query("up")[0].values == [2.0]
     server.reply = lambda _: (status, {**headers, "Content-Encoding": "br"}, body)
-    with pytest.raises(PrometheusError, match="encoding 'br', which was not asked for"):
+    with pytest.raises(PrometheusError, match="encoding 'br', which was not requested"):
         client.query("up")
 
 

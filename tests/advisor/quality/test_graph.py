@@ -241,8 +241,8 @@ def test_what_one_side_does_not_say_is_the_other_s() -> None:
         for filters in (one.reference_filters, one.output_filters):
             assert filters.startswith("setparams=range=pc:colorspace=bt2020nc:")
     assert decided(full, silent).notes == (
-        "the output does not say its colour range; the reference's was taken",
-        "the output does not say its colour matrix; the reference's was taken",
+        "the output has no tag for its colour range; the reference's was taken",
+        "the output has no tag for its colour matrix; the reference's was taken",
     )
 
 
