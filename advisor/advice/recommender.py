@@ -247,7 +247,7 @@ class TranscodingRecommender:
             return None, "there is nothing to choose from"
         if not comparable:
             invalid = all(o.validity for o in options) and not self.accept_invalid
-            problem = "no scenario is valid" if invalid else f"the {self.objective} is unknown for each"
+            problem = "no scenario is valid" if invalid else f"{self.objective} is unknown for each"
             return None, f"{problem} of {len(options)} scenarios"
         if not self._floor and all(o.vmaf is None for o in comparable):
             return (

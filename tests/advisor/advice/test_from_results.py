@@ -185,8 +185,8 @@ def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:
     answer = advisor.TranscodingRecommender.from_results(run, "energy", floor).recommend()
     assert answer.choice is not None
     assert answer.choice.scenario == "x264"
-    assert answer.left_out == {"energy not known": 1}
-    assert "1 scenarios ran on a GPU whose energy was not measured" in options_of(run).notes[0]
+    assert answer.left_out == {"energy unknown": 1}
+    assert "1 scenarios used a GPU whose energy was not measured" in options_of(run).notes[0]
     told = replace(nvenc, gpu_power=Power(total_energy_joules=1200.0, tier="measured"))
     qsv = _scenario("qsv", 1800.0, encoder="h264_qsv", encoder_type="gpu")
     rates = {o.scenario: o.energy_joules_per_video_second for o in options_of(_run(told, qsv)).options}

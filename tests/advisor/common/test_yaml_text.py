@@ -33,10 +33,10 @@ def test_anchors_and_merges_of_a_usual_size_are_taken() -> None:
     ("text", "said"),
     [
         ("a: [b", r"line 1: expected ',' or '\]'"),
-        ("a: 1\nb: {c: 1, c: 2}", "line 2: the key 'c' is there twice"),
+        ("a: 1\nb: {c: 1, c: 2}", "line 2: the key 'c' appears twice"),
         ("a: &a [*a]", "line 1: an alias that contains itself"),
-        (LAUGHS, "aliases that make more values"),
-        (MERGES, "aliases that make more values"),
+        (LAUGHS, "aliases that expand to too many values"),
+        (MERGES, "aliases that expand to too many values"),
         ('a: "\\ud800"', "an unpaired surrogate"),
         ("!!python/object/apply:os.system [x]", "could not determine a constructor"),
         ("!!int ''", "a value that does not fit its type"),

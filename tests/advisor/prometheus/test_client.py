@@ -335,7 +335,7 @@ def test_an_answer_that_takes_more_memory_than_there_is_is_refused(
     if is_taken:
         assert len(client.query("up")) > 6000
     else:
-        with pytest.raises(PrometheusError, match="take more memory than there is"):
+        with pytest.raises(PrometheusError, match="more than fits into memory"):
             client.query("up")
 
 

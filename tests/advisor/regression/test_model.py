@@ -222,7 +222,7 @@ def test_a_single_scenario_gives_its_value_without_an_interval() -> None:
     assert found.mean_power_watts is not None
     assert found.mean_power_watts.mean == pytest.approx(42)
     assert (found.mean_power_watts.low, found.mean_power_watts.high) == (None, None)
-    assert any("the mean is all they carry" in note for note in made.notes)
+    assert any("only the mean is fitted" in note for note in made.notes)
 
 
 def test_a_probe_moves_its_video_by_what_videos_share() -> None:
