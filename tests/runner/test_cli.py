@@ -205,7 +205,7 @@ def test_resume_refuses_a_file_of_another_machine(call: Any, tmp_path: Path) -> 
 def test_resume_without_any_file_says_so(call: Any, tmp_path: Path) -> None:
     code, _, err = call("single", "--resume", *QUICK)
     assert code == 2
-    assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to go on with\n"
+    assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to resume\n"
 
 
 def test_resume_takes_the_run_that_was_begun_last(call: Any, tmp_path: Path) -> None:
@@ -458,7 +458,7 @@ def test_an_encoder_whose_device_is_missing_is_known_too(call: Any) -> None:
         pytest.skip("this machine has a render device")
     code, _, err = call("single", "--encoder", "h264_vaapi")
     assert code == 2
-    assert err.startswith("run_tests.py: encoder: h264_vaapi has no device here: ")
+    assert err.startswith("run_tests.py: encoder: h264_vaapi has no device on this machine: ")
 
 
 def test_an_odd_size_that_the_encoder_refuses_is_known_before_the_start(

@@ -211,7 +211,7 @@ def test_vvc_takes_a_variable_rate_only_with_a_constant_one_named(ffmpeg: Path, 
     assert problems == {
         jobs[
             0
-        ]: f"fps: libvvenc accepts only a constant frame rate, and that of {phone.path} has none: name one"
+        ]: f"fps: libvvenc accepts only a constant frame rate, and that of {phone.path} varies: give fps"
     }
 
 

@@ -99,7 +99,7 @@ def test_without_counters_it_says_that_this_is_no_measurement(
     arguments = ["--max-busy", "1", "--models-dir", str(tmp_path / "models"), "--sysfs", str(tmp_path)]
     assert main(["calibrate", *QUICK, *arguments]) == 0
     told = capsys.readouterr()
-    assert "idle power, not measured" in told.err
+    assert "idle power of the estimate, not a measurement" in told.err
     assert "estimate, modelled" in told.out
 
 

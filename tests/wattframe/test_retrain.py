@@ -447,7 +447,7 @@ def test_new_scenarios_that_draw_more_are_told_as_drift(results: Path) -> None:
     report = retrain(options, _quiet)
     assert report.drift_ratio == pytest.approx(0.1, abs=0.04)
     assert report.card is not None
-    said = f"new scenarios draw {report.drift_ratio:+.1%} over the previous model's prediction"
+    said = f"new scenarios draw {report.drift_ratio:+.1%} over the prediction of the previous model"
     assert said in Path(report.card).read_text()
 
 

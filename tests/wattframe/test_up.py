@@ -273,8 +273,8 @@ class TestSupervisor:
         supervisor = Supervisor(services, tmp_path, said.append, Policy(backoff_seconds=(0.01, 0.01)))
         assert supervisor.run(lambda: os.kill(pids(tmp_path, "a")[0], signal.SIGKILL)) == 1
         assert [line.rpartition(": ")[2] for line in said] == [
-            "starting it again in 0.01 s",
-            "starting it again in 0.01 s",
+            "restarting in 0.01 s",
+            "restarting in 0.01 s",
             "given up after 2 restarts",
         ]
 

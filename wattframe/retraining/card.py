@@ -62,7 +62,7 @@ def _facts(manifest: Manifest, drift_ratio: float | None) -> dict[str, str]:
         "Libraries": ", ".join(f"{name} {version}" for name, version in manifest.library_versions.items()),
     }
     if drift_ratio is not None:
-        facts["Drift"] = f"new scenarios draw {drift_ratio:+.1%} over the previous model's prediction"
+        facts["Drift"] = f"new scenarios draw {drift_ratio:+.1%} over the prediction of the previous model"
     if manifest.notes:
         facts["Notes"] = "; ".join(manifest.notes)
     return facts

@@ -61,7 +61,7 @@ def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:
     lines.append(f"{state}: {manifest.reason}")
     if report.drift_ratio is not None:
         lines.append(
-            f"Drift: new scenarios draw {report.drift_ratio:+.1%} over the previous model's prediction"
+            f"Drift: new scenarios draw {report.drift_ratio:+.1%} over the prediction of the previous model"
         )
     card = report.card or "none, it needs matplotlib and jinja2 (pip install '.[report]' in the checkout)"
     lines.append(f"Card: {card}")

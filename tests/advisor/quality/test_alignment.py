@@ -104,7 +104,7 @@ def test_an_encoder_that_stands_still_is_where_it_belongs() -> None:
     judged = judge(film(), output, pairing, np.arange(FRAMES) / 25, 25.0)
     assert judged.reason is None
     assert judged.notes
-    assert judged.notes[0].startswith("the output stands still for")
+    assert judged.notes[0].startswith("the output is frozen for")
 
 
 @pytest.mark.parametrize(
