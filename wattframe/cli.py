@@ -150,7 +150,7 @@ def _help() -> str:
     rows = "".join(f"  {name:<{width}}  {command.summary}\n" for name, command in COMMANDS.items())
     return (
         "Usage: wattframe COMMAND [OPTIONS]\n\n"
-        "What a transcoded frame costs in power, money and carbon, and what to change.\n\n"
+        "Measure the energy, cost, carbon and quality of ffmpeg encodes, and find better settings.\n\n"
         f"Commands:\n{rows}\n"
         "Begin with 'wattframe tune VIDEO'; 'wattframe COMMAND --help' lists the options of a command.\n"
     )
