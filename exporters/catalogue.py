@@ -88,7 +88,7 @@ EXPORTERS: dict[str, ExporterEntry] = {
     ),
     "cost": ExporterEntry(
         port=9504,
-        serves="scenarios: money and carbon",
+        serves="scenarios: cost and carbon",
         prefixes=("cost_", "co2_"),
         image="cost-exporter",
         service="cost-analysis",

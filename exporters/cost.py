@@ -38,63 +38,61 @@ _LOAD_AWARE = (*IDENTITY, "region", "bitrate", "encoder", "currency")
 
 Quantity = Callable[[ScenarioCost], float | None]
 
-ALIVE = Family("cost_exporter_alive", "1: the cost exporter is running.")
+ALIVE = Family("cost_exporter_alive", "1 while the cost exporter is running.")
 UNPRICED = Family(
     "cost_unpriced_scenarios",
-    "Scenarios without a total cost in the first region, by reason; one with several counts under each.",
+    "Scenarios without a total cost in the first region, by each of their reasons.",
     ("reason",),
 )
 INCOMPLETE = Family(
     "cost_incomplete_scenarios",
-    "Scenarios of which a figure is absent or too small, by reason; one with several counts under each.",
+    "Scenarios with a figure that is absent or too small, by each of their reasons.",
     ("reason",),
 )
 INVALID = Family(
     "cost_invalid_scenarios",
-    "Scenarios that are priced although they are not valid, by reason; one with several counts under each.",
+    "Priced scenarios that are not valid, by each of their reasons.",
     ("reason",),
 )
-FILES_REFUSED = Family("cost_files_refused", "Result files that cannot be read.")
+FILES_REFUSED = Family("cost_files_refused", "Result files that are not readable.")
 RELOADED = Family(
     "cost_pricing_reload_success",
-    "1 if the pricing files were read when last looked at; 0 while former prices still hold.",
+    "1 if the pricing files are valid; 0 if they are not and the previous prices are in use.",
 )
 PRICE = Family(
     "cost_electricity_price_per_kwh",
-    "Price of electricity used, in the process's currency; of this moment where it changes over time.",
+    "Electricity price used, in the exporter's currency; the current one if it changes over time.",
     ("region", "source"),
 )
 CARBON = Family(
     "cost_grid_carbon_grams_per_kwh",
-    "Carbon intensity of the grid used, in grams of CO2e, location-based; of this moment for a series.",
+    "Grid carbon intensity used, in grams of CO2e, location-based; the current one if it changes over time.",
     ("region", "source", "basis", "year"),
 )
-PUE = Family(
-    "cost_pue_ratio", "Power usage effectiveness used: the building's energy over the machines'.", ("region",)
-)
+PUE = Family("cost_pue_ratio", "Power usage effectiveness used.", ("region",))
 TIME_PRICE = Family(
     "cost_time_price_per_hour",
-    "Price of an hour of one CPU, of the whole machine, or of the GPU.",
+    "Price per hour of one CPU, of the whole machine or of the GPU.",
     ("resource", "currency"),
 )
 AGE = Family(
     "cost_input_age_seconds",
-    "Time since the newest value of a series of prices or intensities, or since the day of the rates.",
+    "Age of the newest value of a price or intensity series, or of the exchange rates.",
     ("input",),
 )
 INFO = Family(
     "cost_scenario_info",
-    "How a scenario was priced: mode, and where its energy is from (measured or modelled).",
+    "How a scenario was priced: mode, and tier of its energy (measured or modelled).",
     (*IDENTITY, "mode", "energy_tier", "energy_basis"),
 )
 UNPRICED_INFO = Family(
     "cost_scenario_unpriced_info",
-    "A scenario without a total cost in a region, and why.",
+    "A scenario without a total cost in a region, with the reason.",
     (*IDENTITY, "region", "reason"),
 )
 RUNG = Family(
     "cost_rung_marginal",
-    "What an output of a ladder adds: the ladder's cost less that of the ladder measured without it.",
+    "Marginal cost of an output: the ladder's cost minus that of the same ladder measured without it.",
     (*IDENTITY, "output", "currency"),
 )
 SCI = Family(
@@ -111,50 +109,50 @@ def _each(labels: Sequence[str], *rows: tuple[str, str, str]) -> tuple[tuple[Fam
 
 _OF_SCENARIO = _each(
     _PRICED,
-    ("cost_total", "cost_total", "Cost of the scenario in the mode given."),
-    ("cost_energy", "cost_energy", "Cost of electricity, the building's included; owned machines only."),
-    ("cost_compute", "cost_compute", "Cost of the machine's wall time."),
-    ("cost_gpu", "cost_gpu", "The GPU's part of cost_compute."),
+    ("cost_total", "cost_total", "Total cost of the scenario in the configured mode."),
+    ("cost_energy", "cost_energy", "Electricity cost including PUE; owned machines only."),
+    ("cost_compute", "cost_compute", "Machine cost by wall time."),
+    ("cost_gpu", "cost_gpu", "GPU share of cost_compute."),
     ("cost_per_pixel", "cost_per_pixel", "Total cost per pixel delivered, over all outputs."),
     ("cost_per_watch_hour", "cost_per_watch_hour", "Total cost per hour that one viewer watches."),
-    ("cost_per_stream", "cost_per_stream", "Total cost over the concurrent streams."),
+    ("cost_per_stream", "cost_per_stream", "Total cost per concurrent stream."),
     ("cost_per_stream_hour", "cost_per_stream_hour", "Total cost per hour of video of one stream."),
     (
         "cost_planned_per_stream_hour",
         "planned_cost_per_stream_hour",
-        "The same at one mean price for all runs: for comparing and projecting.",
+        "cost_per_stream_hour at one mean price for all runs, for comparing and projecting.",
     ),
     ("cost_rate_per_hour", "rate_per_hour", "Total cost per hour of wall time."),
-    ("cost_monthly_projection", "monthly_projection", "What 730 hours of it cost at one mean price."),
+    ("cost_monthly_projection", "monthly_projection", "Cost of 730 hours at one mean price."),
     (
         "cost_rungs_shared",
         "cost_shared_by_rungs",
-        "What the outputs of a ladder share: its cost less all they add.",
+        "Shared cost of a ladder's outputs: its cost minus all marginal costs.",
     ),
 )
 _OF_MAKING = _each(
     IDENTITY,
-    ("co2_embodied_kg", "co2_embodied_kg", "Share of making the machine, by time of its lifetime."),
-    ("co2_embodied_minimum_kg", "co2_embodied_minimum_kg", "The same of the lowest figure given."),
-    ("co2_embodied_maximum_kg", "co2_embodied_maximum_kg", "The same of the highest figure given."),
+    ("co2_embodied_kg", "co2_embodied_kg", "Embodied carbon for the time used of the machine's lifetime."),
+    ("co2_embodied_minimum_kg", "co2_embodied_minimum_kg", "Embodied carbon by the minimum figure given."),
+    ("co2_embodied_maximum_kg", "co2_embodied_maximum_kg", "Embodied carbon by the maximum figure given."),
 )
 _OF_REGION = _each(
     _LOAD_AWARE,
-    ("cost_total_load_aware", "cost_total_load_aware", "Total cost with CPU time in place of wall time."),
+    ("cost_total_load_aware", "cost_total_load_aware", "Total cost by CPU time instead of wall time."),
     (
         "cost_energy_load_aware",
         "cost_energy_load_aware",
-        "Cost of electricity; energy follows the load anyway.",
+        "Electricity cost; equal to cost_energy, because energy follows the load.",
     ),
-    ("cost_compute_load_aware", "cost_compute_load_aware", "Cost of the CPU time used, GPUs by wall time."),
-    ("co2_emissions_kg", "co2_operational_kg", "Operational emissions of CO2e, the building's included."),
+    ("cost_compute_load_aware", "cost_compute_load_aware", "Machine cost by CPU time; GPUs by wall time."),
+    ("co2_emissions_kg", "co2_operational_kg", "Operational emissions of CO2e, including PUE."),
 )
 STREAM_HOUR_CO2 = Family(
     "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
 )
 PLANNED_STREAM_HOUR_CO2 = Family(
     "co2_planned_per_stream_hour_kg",
-    "The same at one mean intensity for all runs: for comparing and projecting.",
+    "co2_per_stream_hour_kg at one mean intensity for all runs, for comparing and projecting.",
     (*IDENTITY, "region"),
 )
 
@@ -228,7 +226,7 @@ class CostCollector(Collector):
             book = RegionalModels.load(self._options)
         except PricingError as exc:
             if str(exc) != self._refusal:
-                logger().error("pricing files refused, former prices hold", reason=str(exc))
+                logger().error("pricing files refused, previous prices stay in use", reason=str(exc))
             self._refusal = str(exc)
             return
         # a file that is named for the first time has no stamp yet: the next look reads once more
@@ -335,7 +333,7 @@ def _id(priced: ScenarioCost) -> tuple[str, str]:
 
 _OPTIONS = (
     *RESULT_OPTIONS,
-    Option("--viewers", "VIEWERS", None, number(0), "viewers of every scenario in place of its own number"),
+    Option("--viewers", "VIEWERS", None, number(0), "viewers of every scenario, overriding its own number"),
     *(Option(o.flag, o.env, o.default, o.parse, o.help) for o in PRICE_OPTIONS),
 )
 

@@ -38,46 +38,44 @@ from exporters.runtime.meter import METER_OPTIONS, meter_opener, state_path, war
 from exporters.runtime.options import folder, number
 
 _ONE = ("container",)
-_NOT_ALLOWED = "this user may not use the socket: put it into the socket's group"
-UP = Family("docker_engine_up", "1 while a Docker engine answers, else 0.")
-ENGINE = Family("docker_engine_info", "The engine that answers.", ("version", "api_version"))
+_NOT_ALLOWED = "this user may not use the socket: add it to the socket's group"
+UP = Family("docker_engine_up", "1 if the Docker engine answers, 0 if not.")
+ENGINE = Family("docker_engine_info", "Version of the Docker engine.", ("version", "api_version"))
 ENGINE_CPU = Family(
     "docker_engine_cpu_percent",
-    "CPU of the followed engine's processes (daemon, containerd, shims, proxies); 100 is one core. Absent "
-    "where they cannot be seen or told from another engine's.",
+    "CPU of the engine's processes (daemon, containerd, shims, proxies); 100 is one core. Absent if they "
+    "are not visible or cannot be distinguished from another engine's.",
 )
 ENGINE_MEMORY = Family(
     "docker_engine_memory_percent",
-    "Resident memory of the engine's own processes, in percent of the host's memory.",
+    "Resident memory of the engine's processes, in percent of the host's memory.",
 )
-RUNNING = Family("docker_containers_running", "Containers that run.")
+RUNNING = Family("docker_containers_running", "Running containers.")
 TOTAL_CPU = Family("docker_containers_total_cpu_percent", "CPU of all running containers; 100 is one core.")
 CPU_PERCENT = Family(
     "docker_container_cpu_percent", "CPU over the exporter's last interval; 100 is one core.", _ONE
 )
 MEMORY_PERCENT = Family(
     "docker_container_memory_percent",
-    "Working set in percent of the container's limit, or of the host's memory where that is less.",
+    "Working set in percent of the container's memory limit, or of the host's memory if that is smaller.",
     _ONE,
 )
 CPU = Family("docker_container_cpu_seconds_total", "CPU time since the container started.", _ONE)
-THROTTLED = Family(
-    "docker_container_cpu_throttled_seconds_total", "Time that the CPU limit kept it waiting.", _ONE
-)
+THROTTLED = Family("docker_container_cpu_throttled_seconds_total", "Time throttled by the CPU limit.", _ONE)
 WORKING_SET = Family(
     "docker_container_memory_working_set_bytes",
-    "Memory in use without the file pages that can be dropped at once.",
+    "Memory in use without inactive file pages.",
     _ONE,
 )
-LIMIT = Family("docker_container_memory_limit_bytes", "Memory limit; absent where there is none.", _ONE)
+LIMIT = Family("docker_container_memory_limit_bytes", "Memory limit; absent if there is none.", _ONE)
 RECEIVED = Family(
     "docker_container_network_receive_bytes_total",
-    "Bytes received, loopback left out; absent for a container that uses another's network.",
+    "Bytes received, without loopback; absent for a container that shares another's network.",
     _ONE,
 )
 SENT = Family(
     "docker_container_network_transmit_bytes_total",
-    "Bytes sent, loopback left out; absent for a container that uses another's network.",
+    "Bytes sent, without loopback; absent for a container that shares another's network.",
     _ONE,
 )
 READ = Family("docker_container_block_read_bytes_total", "Bytes read from block devices.", _ONE)
@@ -86,39 +84,39 @@ STARTED = Family("docker_container_start_time_seconds", "Start of the container,
 RESTARTS = Family("docker_container_restarts_total", "Restarts by the engine's restart policy.", _ONE)
 ENERGY = Family(
     "docker_container_energy_joules_total",
-    "Part of the host's energy by CPU time since the exporter first started on this boot; policy active "
-    "leaves idle energy out, full shares it. Modelled, whatever the source.",
+    "Share of the host's energy by CPU time since the exporter first started on this boot. Policy active "
+    "leaves out the energy of idle CPU time, full includes it. Always modelled.",
     ("container", "policy"),
 )
 EXITED_ENERGY = Family(
-    "docker_exited_containers_energy_joules_total", "Energy of all containers that have ended.", ("policy",)
+    "docker_exited_containers_energy_joules_total", "Energy of all containers that have exited.", ("policy",)
 )
 UNATTRIBUTED = Family(
     "docker_unattributed_energy_joules_total",
-    "Energy that belongs to no container: running, exited and unattributed together are the host's.",
+    "Host energy of no container; running, exited and unattributed add up to the host's energy.",
     ("policy",),
 )
 HOST_ENERGY = Family(
-    "docker_host_energy_joules_total", "Energy of the host over the same windows: packages and dram."
+    "docker_host_energy_joules_total", "Energy of the host over the same time: packages plus dram."
 )
 SOURCE = Family(
     "docker_energy_source_info",
-    "Where the host's energy comes from: powercap (measured) or estimate (modelled).",
+    "Source of the host's energy: powercap (measured) or estimate (modelled).",
     ("source", "tier"),
 )
-EXITED = Family("docker_exited_containers_total", "Containers that ended while the exporter ran.")
+EXITED = Family("docker_exited_containers_total", "Containers that exited while the exporter ran.")
 EXITED_CPU = Family(
-    "docker_exited_containers_cpu_seconds_total", "CPU time of all containers that have ended."
+    "docker_exited_containers_cpu_seconds_total", "CPU time of all containers that have exited."
 )
 ERRORS = Family(
     "docker_read_errors_total",
-    "What could not be read: engine (unreachable, timeout, protocol, api, version, tls, permission), "
-    "cgroup (malformed, unreadable, backwards), container (unseen: ended before anything could be read; "
-    "unknown_cpu: nobody knows its CPU time, so it has no energy), proc, meter (unreadable; unknown_cpu: the "
-    "machine's CPU time, so nobody has energy).",
+    "Failed reads: engine (unreachable, timeout, protocol, api, version, tls, permission), cgroup "
+    "(malformed, unreadable, backwards), container (unseen: it exited before it was read; unknown_cpu: "
+    "its CPU time is unknown, so it has no energy), proc, meter (unreadable; unknown_cpu: the machine's "
+    "CPU time is unknown, so no container has energy).",
     ("source", "reason"),
 )
-MISSED_TICKS = Family("docker_missed_ticks_total", "Samples left out because it was too late.")
+MISSED_TICKS = Family("docker_missed_ticks_total", "Samples skipped because the sampler was late.")
 
 _GROUP = ("group",)
 GROUP_CPU = Family("cgroup_cpu_seconds_total", "CPU time of a systemd unit or Kubernetes pod.", _GROUP)
@@ -127,36 +125,35 @@ GROUP_PERCENT = Family(
 )
 GROUP_WORKING_SET = Family(
     "cgroup_memory_working_set_bytes",
-    "Memory in use without the file pages that can be dropped at once.",
+    "Memory in use without inactive file pages.",
     _GROUP,
 )
 GROUP_ENERGY = Family(
     "cgroup_energy_joules_total",
-    "Part of the host's energy by CPU time since the exporter first started on this boot, as for containers. "
-    "Modelled.",
+    "Share of the host's energy by CPU time since the exporter first started on this boot, as for "
+    "containers. Modelled.",
     (*_GROUP, "policy"),
 )
 GROUP_EXITED = Family(
-    "cgroup_exited_energy_joules_total", "Energy of all groups that have ended.", ("policy",)
+    "cgroup_exited_energy_joules_total", "Energy of all units and pods that have ended.", ("policy",)
 )
 GROUP_UNATTRIBUTED = Family(
     "cgroup_unattributed_energy_joules_total",
-    "Energy that belongs to no group: running, exited and unattributed together are the host's.",
+    "Host energy of no unit or pod; running, exited and unattributed add up to the host's energy.",
     ("policy",),
 )
 GROUP_INFO = Family(
     "cgroup_info",
-    "Groups: the unit's path or the pod's uid, and what the kubelet calls the pod.",
+    "Units and pods: the unit's path or the pod's uid, and the pod's name from the kubelet.",
     (*_GROUP, "id", "namespace", "pod"),
 )
 GROUP_ERRORS = Family(
     "cgroup_read_errors_total",
-    "What could not be read: cgroup (malformed, unreadable, backwards), kubelet (unreachable, protocol), "
-    "meter.",
+    "Failed reads: cgroup (malformed, unreadable, backwards), kubelet (unreachable, protocol), meter.",
     ("source", "reason"),
 )
 
-_INFO_HELP = "Identity of the container; labels of the allow-list as label_NAME."
+_INFO_HELP = "Identity of the container; labels named in --container-labels appear as label_NAME."
 _CONTAINER: tuple[tuple[Family, Callable[[ContainerView], float | None]], ...] = (
     (CPU_PERCENT, lambda c: c.cpu_percent),
     (MEMORY_PERCENT, lambda c: c.memory_percent),
@@ -486,14 +483,20 @@ EXPORTER = Exporter(
     port=9501,
     options=[
         *METER_OPTIONS,
-        Option("--docker-host", "DOCKER_HOST", None, str, "unix:///PATH or tcp://HOST:PORT of the engine"),
+        Option(
+            "--docker-host",
+            "DOCKER_HOST",
+            None,
+            str,
+            "address of the engine: unix:///PATH or tcp://HOST:PORT",
+        ),
         Option(
             "--docker-tls-verify",
             "DOCKER_TLS_VERIFY",
             False,
             parse_boolean,
-            "use TLS and check the engine's certificate; as the docker command reads it, any text in the "
-            "variable says yes, 0 and false too",
+            "use TLS and verify the engine's certificate; as for the docker command, any value of the "
+            "variable turns it on, even 0 or false",
             parse_env=bool,
         ),
         Option(
@@ -501,15 +504,15 @@ EXPORTER = Exporter(
             "DOCKER_CERT_PATH",
             None,
             str,
-            "folder with ca.pem, and cert.pem and key.pem where the engine asks for them; if unset, "
-            "$DOCKER_CONFIG or ~/.docker where the certificate is checked",
+            "folder with ca.pem, and cert.pem and key.pem if the engine needs them; default when "
+            "certificates are verified: $DOCKER_CONFIG or ~/.docker",
         ),
         Option(
             "--engine-timeout",
             "DOCKER_ENGINE_TIMEOUT_SECONDS",
             5.0,
             number(0.1, 60),
-            "seconds that the engine may take for an answer",
+            "time-out for an answer of the engine, seconds",
         ),
         Option(
             "--interval", "DOCKER_SAMPLE_INTERVAL_SECONDS", 1.0, number(0.1, 60), "seconds between samples"
@@ -519,14 +522,14 @@ EXPORTER = Exporter(
             "DOCKER_CONTAINER_LABELS",
             (),
             _labels,
-            "container labels to publish on docker_container_info, separated by commas",
+            "container labels to publish on docker_container_info, comma-separated",
         ),
         Option(
             "--units",
             "CGROUP_UNITS",
             (),
             _labels,
-            "systemd units to publish, regular expressions separated by commas: nginx.service,.*\\.slice",
+            "systemd units to publish, comma-separated regular expressions: nginx.service,.*\\.slice",
         ),
         Option("--pods", "CGROUP_PODS", False, parse_boolean, "publish Kubernetes pods"),
         Option(
@@ -534,7 +537,7 @@ EXPORTER = Exporter(
             "KUBELET_URL",
             None,
             str,
-            "kubelet that names the pods: https://127.0.0.1:10250, or http://127.0.0.1:10255 (read-only)",
+            "kubelet that provides pod names: https://127.0.0.1:10250, or http://127.0.0.1:10255 (read-only)",
         ),
         Option(
             "--kubelet-token-file",
@@ -543,9 +546,7 @@ EXPORTER = Exporter(
             str,
             "file with the bearer token for the kubelet",
         ),
-        Option(
-            "--kubelet-ca-file", "KUBELET_CA_FILE", None, str, "authority of the kubelet's certificate, PEM"
-        ),
+        Option("--kubelet-ca-file", "KUBELET_CA_FILE", None, str, "CA of the kubelet's certificate, PEM"),
         Option(
             "--cgroupfs",
             "CGROUPFS_ROOT",

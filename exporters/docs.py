@@ -40,8 +40,8 @@ def documents() -> dict[str, str]:
 def _metrics_page(exporters: Sequence[Exporter]) -> str:
     sections = [
         "# Metrics and options of the exporters",
-        "Made by `python -m exporters.docs docs` from the exporters themselves. A series whose value "
-        "is unknown is absent, never 0.",
+        "Reference for dashboards, alerts and configuration, generated from the code by `python -m "
+        "exporters.docs docs`. A series whose value is unknown is absent, never 0.",
     ]
     for exporter in exporters:
         sections += [
@@ -50,7 +50,7 @@ def _metrics_page(exporters: Sequence[Exporter]) -> str:
             _table(("Metric", "Kind", "Labels", "Meaning"), map(_family_row, exporter.families)),
             _table(("Option", "Environment", "Default", "Meaning"), _option_rows(exporter)),
         ]
-    sections += ["## Every exporter", "With `NAME` the exporter's word, for instance `rapl`."]
+    sections += ["## Every exporter", "`NAME` is the name of the exporter, for example `rapl`."]
     shared = [_family_row(family) for family in own_families("NAME").values()]
     shared += [(f"`{m.samples[0].name}`", m.type, "", m.documentation) for m in process_families()]
     sections.append(_table(("Metric", "Kind", "Labels", "Meaning"), shared))

@@ -27,52 +27,50 @@ from exporters.runtime.logs import logger
 Run: TypeAlias = Callable[[Request, Path, Callable[[], bool]], Window]
 
 _EACH = ("stream", "rendition")
-UP = Family("qoe_live_up", "1 if video came to the end of the last window, 0 if not.", _EACH)
+UP = Family("qoe_live_up", "1 if video arrived until the end of the last window, 0 if not.", _EACH)
 VMAF = Family("qoe_live_vmaf_score", "Mean VMAF of the last window, 0-100.", _EACH)
 PSNR = Family("qoe_live_psnr_score", "PSNR of the last window in decibels.", _EACH)
 SSIM = Family("qoe_live_ssim_ratio", "Structural similarity of the last window.", _EACH)
 OFFSET = Family(
     "qoe_live_offset_seconds",
-    "By how much a picture comes later than in the reference; found by content.",
+    "Delay of the rendition's pictures behind the reference, by content.",
     _EACH,
 )
 ALIGNED = Family(
     "qoe_live_aligned",
-    "1 if the frames of rendition and reference belong together, 0 if not (no scores then).",
+    "1 if the frames of rendition and reference match, 0 if not (no scores then).",
     _EACH,
 )
-FROZEN = Family(
-    "qoe_live_frozen_ratio", "Share of the window in which the picture stood half a second.", _EACH
-)
+FROZEN = Family("qoe_live_frozen_ratio", "Share of the window frozen for at least half a second.", _EACH)
 BLACK = Family("qoe_live_black_ratio", "Share of the window that was black.", _EACH)
-SILENCE = Family("qoe_live_silence_ratio", "Share of the window below -60 dB; absent without sound.", _EACH)
+SILENCE = Family("qoe_live_silence_ratio", "Share of the window below -60 dB; absent without audio.", _EACH)
 BLOCKINESS = Family(
-    "qoe_live_blockiness_score", "Visible blocks by ffmpeg's blockdetect; about 1 is none.", _EACH
+    "qoe_live_blockiness_score", "Blockiness by ffmpeg's blockdetect; about 1 means none.", _EACH
 )
-BITRATE = Family("qoe_live_bitrate_kbps", "Bitrate of the video that came.", _EACH)
-FRAME_RATE = Family("qoe_live_frame_rate", "Frames that came, a second of video.", _EACH)
-MISSING = Family("qoe_live_missing_frames", "Frames that the window has a gap for.", _EACH)
+BITRATE = Family("qoe_live_bitrate_kbps", "Bitrate of the received video.", _EACH)
+FRAME_RATE = Family("qoe_live_frame_rate", "Received frames per second of video.", _EACH)
+MISSING = Family("qoe_live_missing_frames", "Frames missing in the window.", _EACH)
 KEYFRAME_AGE = Family(
-    "qoe_live_keyframe_age_seconds", "From the last key frame to the end of the window.", _EACH
+    "qoe_live_keyframe_age_seconds", "Time from the last key frame to the end of the window.", _EACH
 )
 WIDTH = Family("qoe_live_width_pixels", "Width of the picture.", _EACH)
 HEIGHT = Family("qoe_live_height_pixels", "Height of the picture.", _EACH)
-AGE = Family("qoe_live_window_age_seconds", "Since the last window ended.", _EACH)
+AGE = Family("qoe_live_window_age_seconds", "Time since the last window ended.", _EACH)
 WINDOWS = Family(
     "qoe_live_windows_total",
     f"Windows by outcome: {'; '.join(f'{name}: {text}' for name, text in OUTCOMES.items())}.",
     (*_EACH, "outcome"),
 )
 RECONNECTS = Family(
-    "qoe_live_reconnects_total", "How often a stream ended, jumped or did not answer within a window.", _EACH
+    "qoe_live_reconnects_total", "Times that a stream ended, jumped or did not answer within a window.", _EACH
 )
 MADE_BY = Family(
     "qoe_live_stream_info",
-    "The container or control group that makes a stream, as the list names it.",
+    "Container or control group of a stream, as named in the list.",
     ("stream", "container", "group"),
 )
-CPU = Family("qoe_live_cpu_seconds_total", "CPU time that the windows took.")
-FILE_ERROR = Family("qoe_live_file_error_info", "Why the list is not what is watched.", ("reason",))
+CPU = Family("qoe_live_cpu_seconds_total", "CPU time used by all windows.")
+FILE_ERROR = Family("qoe_live_file_error_info", "Why the changed list is not in use.", ("reason",))
 FAMILIES = declared(globals())
 
 _PER_WINDOW: tuple[tuple[Family, Callable[[Seen], float | None]], ...] = (

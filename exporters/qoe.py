@@ -51,47 +51,45 @@ _PASSING = ("missing", "refused")
 """What another file, or another place of a link, ends."""
 _KINDS = ("scored", "unaligned", "damaged", "failed", "cached")
 
-VMAF = Family("qoe_vmaf_score", "Mean VMAF, 0-100; compare only within one comparison height.", _VMAF)
+VMAF = Family("qoe_vmaf_score", "Mean VMAF, 0-100; comparable only at the same comparison height.", _VMAF)
 HARMONIC = Family("qoe_vmaf_harmonic_mean_score", "Harmonic mean of VMAF over the frames.", _VMAF)
 PERCENTILE = Family(
-    "qoe_vmaf_percentile_score", "VMAF that 1 or 5 percent of the frames stay below.", (*_VMAF, "percentile")
+    "qoe_vmaf_percentile_score", "1st or 5th percentile of VMAF over the frames.", (*_VMAF, "percentile")
 )
 WORST = Family("qoe_vmaf_min_score", "VMAF of the worst frame.", _VMAF)
 PSNR = Family(
     "qoe_psnr_score",
-    "PSNR in decibels of the mean squared error, capped at 60 (8 bit), 72 (10 bit).",
+    "PSNR in decibels from the mean squared error, capped at 60 (8 bit) or 72 (10 bit).",
     _OUTPUT,
 )
 SSIM = Family("qoe_ssim_ratio", "Structural similarity; 1 is identical.", _OUTPUT)
 XPSNR = Family("qoe_xpsnr_decibels", "XPSNR of the luma plane.", _OUTPUT)
 ALIGNED = Family(
-    "qoe_aligned", "1 if the frames of output and input belong together, 0 if not (no scores then).", _OUTPUT
+    "qoe_aligned", "1 if the frames of output and input match, 0 if not (no scores then).", _OUTPUT
 )
-HEIGHT = Family("qoe_comparison_height_pixels", "Lines at which the two were compared.", _OUTPUT)
-SECONDS = Family("qoe_computation_duration_seconds", "Wall time that measuring the quality took.", _OUTPUT)
+HEIGHT = Family("qoe_comparison_height_pixels", "Height of the comparison in lines.", _OUTPUT)
+SECONDS = Family("qoe_computation_duration_seconds", "Wall time of the quality measurement.", _OUTPUT)
 # no info: in OpenMetrics that would be the name of UNSCORED
 UNSCORED_INFO = Family("qoe_unscored_info", "Why an output has no score.", (*_OUTPUT, "reason"), kind="gauge")
-PER_WATT = Family("qoe_quality_per_watt", "Mean VMAF over mean watts of the scenario.", _TIERED)
+PER_WATT = Family("qoe_quality_per_watt", "Mean VMAF divided by the scenario's mean watts.", _TIERED)
 EFFICIENCY = Family(
     "qoe_efficiency_score", "Pixels delivered x VMAF / 100 per joule of the scenario.", _TIERED
 )
 COMPUTATIONS = Family(
     "qoe_computations_total",
-    "Answers since the exporter started: scored, unaligned, damaged (a file), failed (ffmpeg), cached.",
+    "Results since the exporter started: scored, unaligned, damaged (a file), failed (ffmpeg), cached.",
     ("outcome",),
 )
-PENDING = Family("qoe_pending", "Outputs that wait for their score or are being scored.")
+PENDING = Family("qoe_pending", "Outputs waiting to be scored or being scored.")
 UNSCORED = Family(
     "qoe_unscored",
-    "Outputs without a score by reason; refused is a path outside the folders that may be read.",
+    "Outputs without a score, by reason; refused means a path outside the allowed folders.",
     ("reason",),
 )
-MODEL = Family("qoe_model_info", "Models behind the scores, and libvmaf's version.", ("model", "libvmaf"))
-FILES_REFUSED = Family(
-    "qoe_files_refused", "Result files that cannot be read, and the pairs where a part cannot."
-)
+MODEL = Family("qoe_model_info", "VMAF models used, with the version of libvmaf.", ("model", "libvmaf"))
+FILES_REFUSED = Family("qoe_files_refused", "Result files, or lists of pairs, that are not fully readable.")
 PAIRS_ERROR = Family(
-    "qoe_pairs_error_info", "What in the list or folder of pairs cannot be used.", ("reason",)
+    "qoe_pairs_error_info", "An entry of the list or folder of pairs that cannot be used.", ("reason",)
 )
 
 _PER_MODEL: tuple[tuple[Family, Callable[[Vmaf], float | None]], ...] = (
@@ -382,44 +380,42 @@ _OPTIONS = (
         "QOE_MEDIA_DIR",
         None,
         _folders,
-        "folders that may be read beside the results folder, several with colons; unset: the samples",
+        "folders with videos besides the results folder, colon-separated; default: the samples",
     ),
+    Option("--pairs", "QOE_PAIRS", None, _file_or_folder, "list (YAML, JSON) or folder of encodes to score"),
     Option(
-        "--pairs", "QOE_PAIRS", None, _file_or_folder, "list (YAML, JSON) or folder of own encodes to score"
+        "--cache-dir", "QOE_CACHE_DIR", None, folder, "folder of cached scores; default: the user's cache"
     ),
+    Option("--workers", "QOE_WORKERS", 1, whole_number(1, 256), "pairs scored at once, also on a cluster"),
     Option(
-        "--cache-dir", "QOE_CACHE_DIR", None, folder, "folder of computed scores; unset: the user's cache"
+        "--threads", "QOE_THREADS", None, whole_number(1, 1024), "libvmaf threads per pair; default: all CPUs"
     ),
-    Option("--workers", "QOE_WORKERS", 1, whole_number(1, 256), "pairs at a time, also on a cluster"),
+    Option("--nice", "QOE_NICE", 10, whole_number(0, 19), "niceness of scoring; 19 is the lowest priority"),
+    Option("--ffmpeg", "QOE_FFMPEG", None, str, "ffmpeg with libvmaf; default: that of imageio-ffmpeg"),
     Option(
-        "--threads", "QOE_THREADS", None, whole_number(1, 1024), "threads of libvmaf a pair; unset: all CPUs"
-    ),
-    Option("--nice", "QOE_NICE", 10, whole_number(0, 19), "niceness of the work, 19 is the most modest"),
-    Option("--ffmpeg", "QOE_FFMPEG", None, str, "ffmpeg with libvmaf; unset: the one that comes along"),
-    Option(
-        "--model", "QOE_MODEL", None, choice(*known_models()), "VMAF model; unset: by the comparison height"
+        "--model", "QOE_MODEL", None, choice(*known_models()), "VMAF model; default: by comparison height"
     ),
     Option(
         "--codec-comparison",
         "QOE_CODEC_COMPARISON",
         False,
         parse_boolean,
-        "use the model for comparing encoders",
+        "use the VMAF model for comparing encoders (neg)",
     ),
     Option("--xpsnr", "QOE_XPSNR", False, parse_boolean, "also compute XPSNR"),
     Option(
-        "--cluster", "QOE_CLUSTER", None, str, "scheduler of a Dask cluster that scores in place of this host"
+        "--cluster", "QOE_CLUSTER", None, str, "scheduler of a Dask cluster that scores instead of this host"
     ),
     Option(
-        "--cluster-tls", "QOE_CLUSTER_TLS", None, folder, "folder of ca.pem, cert.pem and key.pem for tls://"
+        "--cluster-tls", "QOE_CLUSTER_TLS", None, folder, "folder with ca.pem, cert.pem, key.pem for tls://"
     ),
-    Option("--live", "QOE_LIVE", None, existing_file, "list (YAML) of live streams to watch: streams.yaml"),
+    Option("--live", "QOE_LIVE", None, existing_file, "list of live streams to monitor, YAML: streams.yaml"),
     Option(
         "--live-cpu",
         "QOE_LIVE_CPU",
         None,
         number(0, 1024, above=True),
-        "CPU seconds a second for live streams; unset: the list's, or 0.5",
+        "CPU seconds per second for live streams; default: the list's value, or 0.5",
     ),
 )
 
@@ -442,7 +438,7 @@ def _queue(options: Namespace, settings: QualitySettings) -> QualityQueue | None
         return None
     kept = options.cache_dir or user_cache(os.environ.get("XDG_CACHE_HOME")) / "quality"
     if not _can_be_written(kept):
-        logger().warning("scores are kept in memory alone", folder=kept, reason="it cannot be written")
+        logger().warning("scores are kept in memory only", folder=kept, reason="it cannot be written")
     cache = QualityCache(kept)
     measuring: dict[str, Any] = {"ffmpeg": ffmpeg, "nice": options.nice, "threads": options.threads}
     if options.cluster is not None:
@@ -469,7 +465,7 @@ def _build(options: Namespace) -> list[Collector]:
     )
     if options.model is not None and options.codec_comparison:
         raise InputError(
-            "--codec-comparison chooses the model itself: leave out one of the two", subject="--model"
+            "--codec-comparison selects the model itself: give only one of the two", subject="--model"
         )
     results = ResultFolder(
         options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios, keep_samples=False

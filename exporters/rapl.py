@@ -32,88 +32,88 @@ from exporters.runtime.options import folder, number
 _ZONE = ("zone", "domain")
 POWER = Family("rapl_power_watts", "Mean power over the exporter's last sampling interval.", _ZONE)
 ENERGY = Family("rapl_energy_joules_total", "Energy since the exporter first started on this boot.", _ZONE)
-AVAILABLE = Family("rapl_available", "1 where the machine's energy is measured, else 0.")
+AVAILABLE = Family("rapl_available", "1 if the machine's energy is measured, 0 if not.")
 SOURCE = Family(
     "rapl_source_info",
-    "Where the machine's energy comes from: powercap (the processor's counters), hwmon (sensors) or redfish "
-    "(a meter over the network), all measured, or estimate (modelled from utilisation).",
+    "Source of the machine's energy: powercap (RAPL counters), hwmon (sensors) or redfish (a meter over "
+    "the network), all measured; or estimate (modelled from CPU utilisation).",
     ("source", "tier"),
 )
 ZONE = Family(
     "rapl_zone_info",
-    "Zones; role twin (a second meter of a domain) and mirror (a die that repeats another) do not count.",
+    "Zones; those with role twin (a second meter of a domain) or mirror (a die that repeats another's "
+    "counter) are not added.",
     ("zone", "path", "max_joules", "role", "duplicate_of"),
 )
 SENSOR = Family(
     "rapl_sensor_info",
-    "What measures a zone that no register of the processor counts; kind counter, average, instant or "
-    "volts_amperes (powers are integrated).",
+    "Sensor of a zone without a RAPL counter; kind is counter, average, instant or volts_amperes (power "
+    "is integrated).",
     ("zone", "sensor", "kind"),
 )
-SENSOR_AGE = Family(
-    "rapl_sensor_age_seconds", "Age of the last value of a meter that is asked over the network.", ("zone",)
-)
+SENSOR_AGE = Family("rapl_sensor_age_seconds", "Age of the last reading of a network meter.", ("zone",))
 SYSTEM_RATIO = Family(
     "rapl_system_power_ratio",
-    "Power of what holds the whole machine over that of packages and dram, where both are known.",
+    "Power of the whole-machine meter divided by that of packages plus dram.",
     ("zone",),
 )
-WRAPS = Family("rapl_counter_wraps_total", "Times the register came round.", ("zone",))
+WRAPS = Family("rapl_counter_wraps_total", "Counter wraps of the register.", ("zone",))
 MISSED_WRAPS = Family(
     "rapl_possible_missed_wraps_total",
-    "Gaps between good reads in which the register could have come round unseen; energy may be missing.",
+    "Gaps between good reads long enough for an unseen counter wrap; energy may be missing.",
     ("zone",),
 )
 READ_ERRORS = Family(
     "rapl_read_errors_total",
-    "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move: its "
-    "joules are unknown), gap (powers too far apart to be joined), zero (a power of 0 tells nothing); of "
-    "redfish also timeout, unreachable, tls, auth, http, no_meter.",
+    "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move, "
+    "so its energy is unknown), gap (power readings too far apart to integrate), zero (a power of 0 W, "
+    "taken as unknown); for redfish also timeout, unreachable, tls, auth, http, no_meter.",
     ("zone", "reason"),
 )
 REJECTED = Family(
     "rapl_rejected_samples_total",
-    "Values left out, as those that followed denied them or nothing the part can draw explains them: "
-    "backwards, too_fast or out_of_range.",
+    "Rejected readings, contradicted by later ones or above what the part can draw: backwards, too_fast "
+    "or out_of_range.",
     ("zone", "reason"),
 )
-MISSED_TICKS = Family("rapl_missed_ticks_total", "Samples that were skipped because it was too late.")
+MISSED_TICKS = Family("rapl_missed_ticks_total", "Samples skipped because the sampler was late.")
 INTERVAL = Family("rapl_sample_interval_seconds", "Seconds between two samples.")
 UNCERTAINTY = Family(
-    "rapl_estimate_uncertainty_ratio", "Half-width of the estimate's uncertainty as a ratio."
+    "rapl_estimate_uncertainty_ratio", "Uncertainty of the estimate as a ratio (half-width)."
 )
-ESTIMATE_IDLE = Family("rapl_estimate_idle_watts", "Idle end of the estimate's curve.", ("basis",))
-ESTIMATE_MAX = Family("rapl_estimate_max_watts", "Full-load end of the estimate's curve.", ("basis",))
+ESTIMATE_IDLE = Family("rapl_estimate_idle_watts", "Idle power used by the estimate.", ("basis",))
+ESTIMATE_MAX = Family("rapl_estimate_max_watts", "Full-load power used by the estimate.", ("basis",))
 
 QUOTA = Family(
     "rapl_cpu_quota_cores",
-    "CPU limit of the exporter's control group; the figures here are the whole machine's all the same.",
+    "CPU limit of the exporter's control group; power and energy are still those of the whole machine.",
 )
 CALIBRATED_IDLE = Family(
     "rapl_calibrated_idle_watts",
-    "Idle power of the machine (packages plus dram) as `wattframe calibrate` found it.",
+    "Idle power of the machine (packages plus dram) measured by `wattframe calibrate`.",
     ("source", "tier"),
 )
 
 _GPU = ("gpu", "uuid")
 GPU_POWER = Family(
     "gpu_power_watts",
-    "Power of the board as it says, else by its energy over the last interval; absent while it sleeps.",
+    "Power of the GPU as it reports, otherwise from its energy over the last interval; absent while the "
+    "GPU sleeps.",
     _GPU,
 )
 GPU_ENERGY = Family(
     "gpu_energy_joules_total",
-    "Energy of the board since the exporter started: its own counter, else its power integrated.",
+    "Energy of the GPU since the exporter started, from its counter, otherwise from its integrated power.",
     _GPU,
 )
-GPU_USE = Family("gpu_utilization_ratio", "Share of time with work on the compute units.", _GPU)
-GPU_ENCODER = Family("gpu_encoder_utilization_ratio", "Use of the video encoders.", _GPU)
-GPU_DECODER = Family("gpu_decoder_utilization_ratio", "Use of the video decoders.", _GPU)
-GPU_MEMORY = Family("gpu_memory_used_bytes", "Memory in use on the board.", _GPU)
-GPU_ERRORS = Family("gpu_read_errors_total", "Questions the driver failed to answer.", _GPU)
-GPU_INFO = Family("gpu_info", "The boards of this machine.", ("gpu", "uuid", "name", "driver"))
+GPU_USE = Family("gpu_utilization_ratio", "Share of time in which the GPU's compute units were busy.", _GPU)
+GPU_ENCODER = Family("gpu_encoder_utilization_ratio", "Utilisation of the video encoders.", _GPU)
+GPU_DECODER = Family("gpu_decoder_utilization_ratio", "Utilisation of the video decoders.", _GPU)
+GPU_MEMORY = Family("gpu_memory_used_bytes", "Memory in use on the GPU.", _GPU)
+GPU_ERRORS = Family("gpu_read_errors_total", "Failed queries to the GPU driver.", _GPU)
+GPU_INFO = Family("gpu_info", "GPUs of this machine.", ("gpu", "uuid", "name", "driver"))
 GPU_ENERGY_SOURCE = Family(
-    "gpu_energy_source_info", "Where a board's energy comes from: counter or power.", (*_GPU, "source")
+    "gpu_energy_source_info", "Source of the GPU's energy: counter or power (integrated).", (*_GPU, "source")
 )
 
 # a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
@@ -395,21 +395,21 @@ EXPORTER = Exporter(
             "RAPL_SAMPLE_INTERVAL_SECONDS",
             1.0,
             number(0.01, 60),
-            "seconds between samples, shortened where a register could come round twice",
+            "seconds between samples; shortened if a register could wrap twice within it",
         ),
         Option(
             "--no-estimate",
             "RAPL_NO_ESTIMATE",
             False,
             parse_boolean,
-            "publish nothing where no counter can be read",
+            "publish no power if no counter is readable",
         ),
         Option(
             "--models-dir",
             "MODELS_DIR",
             "./models",
             folder,
-            "folder of what `wattframe calibrate` found",
+            "folder with the results of `wattframe calibrate`",
         ),
     ],
     build=_build,

@@ -42,19 +42,17 @@ _MOST_REFUSED_NAMED = 100
 """Refused files that are named in a series of their own; all are counted."""
 
 
-UP = Family("results_exporter_up", "1: the results exporter is running.")
-RUNS = Family("results_runs", "Runs that are published.")
+UP = Family("results_exporter_up", "1 while the results exporter is running.")
+RUNS = Family("results_runs", "Published runs.")
 DROPPED = Family("results_scenarios_dropped", "Scenarios of the newest runs left out by --max-scenarios.")
-FILES_REFUSED = Family("results_files_refused", "Result files that cannot be read.")
+FILES_REFUSED = Family("results_files_refused", "Result files that are not readable.")
 FILE_REFUSED = Family(
-    "results_file_refused_info", "A result file that cannot be read, and why.", ("run_id", "reason")
+    "results_file_refused_info", "A result file that is not readable, with the reason.", ("run_id", "reason")
 )
-REFUSED = Family(
-    "results_scenarios_refused", "Scenarios of readable files that were left out, by reason.", ("reason",)
-)
+REFUSED = Family("results_scenarios_refused", "Scenarios left out of readable files, by reason.", ("reason",))
 INFO = Family(
     "results_scenario_info",
-    "What describes a scenario; the other series of the scenario join on run_id and scenario.",
+    "Descriptive labels of a scenario; join on run_id and scenario.",
     (
         *IDENTITY,
         "bitrate",
@@ -72,25 +70,25 @@ INFO = Family(
 )
 VALID = Family(
     "results_scenario_valid",
-    "1 if the scenario finished and nothing speaks against its figures, else 0.",
+    "1 if the scenario finished and its figures are reliable, 0 if not.",
     IDENTITY,
 )
 INVALID = Family("results_scenario_invalid_info", "Why a scenario is not valid.", (*IDENTITY, "reason"))
-START = Family("results_scenario_start_timestamp_seconds", "Unix time at which the scenario began.", IDENTITY)
+START = Family("results_scenario_start_timestamp_seconds", "Start of the scenario, Unix time.", IDENTITY)
 DURATION = Family("results_scenario_duration_seconds", "Measured wall time of the scenario.", IDENTITY)
 REPEATS = Family(
-    "results_scenario_repeats", "Finished repeats; the one of median energy is published.", IDENTITY
+    "results_scenario_repeats", "Finished repeats; the one with median energy is published.", IDENTITY
 )
 REPEAT_STDEV = Family(
     "results_scenario_repeat_energy_stdev_joules", "Standard deviation of energy over the repeats.", _TIERED
 )
 SCORE = Family(
     "results_scenario_efficiency_score",
-    "Efficiency, more is better; one unit an algorithm.",
+    "Efficiency, higher is better; each algorithm has its own unit.",
     (*_TIERED, "algorithm"),
 )
 PREDICTED_WATTS = Family(
-    "results_scenario_predicted_power_watts", "Mean power as the model predicts it.", _TIERED
+    "results_scenario_predicted_power_watts", "Mean power predicted by the model.", _TIERED
 )
 LOW_WATTS = Family(
     "results_scenario_prediction_low_watts", "Lower end of the 90 % prediction interval.", _TIERED
@@ -99,17 +97,15 @@ HIGH_WATTS = Family(
     "results_scenario_prediction_high_watts", "Upper end of the 90 % prediction interval.", _TIERED
 )
 PREDICTED_JOULES = Family(
-    "results_scenario_predicted_energy_joules", "Energy as the model predicts it.", _TIERED
+    "results_scenario_predicted_energy_joules", "Energy predicted by the model.", _TIERED
 )
-MODEL = Family(
-    "results_model_info", "Models in service, by the hardware they are for.", ("model", "version", "hardware")
-)
+MODEL = Family("results_model_info", "Models in service, by hardware.", ("model", "version", "hardware"))
 MODEL_ERROR = Family(
     "results_model_error_ratio", "Mean absolute error on rows held out in validation.", ("hardware", "target")
 )
 MODEL_TRAINED = Family("results_model_trained_timestamp_seconds", "Unix time of the training.", ("hardware",))
 PREDICTION_PROBLEMS = Family(
-    "results_prediction_problems", "Files and models that the last prediction could not use."
+    "results_prediction_problems", "Files and models that the last prediction run could not use."
 )
 MEAN_WATTS = Family(
     "results_scenario_mean_power_watts", "Mean power of the host and its GPUs during the scenario.", _TIERED
@@ -126,7 +122,7 @@ NET_JOULES = Family("results_scenario_net_energy_joules", "Energy above idle ove
 NET_WATTS = Family("results_scenario_net_power_watts", "Mean power above idle.", _TIERED)
 INCREASE = Family(
     "results_scenario_power_increase_ratio",
-    "Mean power over the run's baseline, less 1 (0.5: half more).",
+    "Mean power relative to the run's baseline, minus 1 (0.5 means 50 % more).",
     _TIERED,
 )
 JOULES_PER_FRAME = Family(
@@ -379,7 +375,7 @@ EXPORTER = Exporter(
     port=9502,
     options=(
         *RESULT_OPTIONS,
-        Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of the trained models"),
+        Option("--models-dir", "MODELS_DIR", Path("models"), folder, "folder of trained models"),
     ),
     build=_build,
     families=declared(globals()),

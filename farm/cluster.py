@@ -38,7 +38,7 @@ class SchedulerLostError(ClusterError):
 
 
 class FatalCallError(WorkError):
-    """A call ended every worker that it ran on."""
+    """A call killed every worker that ran it."""
 
 
 class Call(Struct, frozen=True):
@@ -111,7 +111,7 @@ class Cluster:
         try:
             self._client = Client(address, security=security, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError) as exc:
-            raise ClusterError(f"{address}: no scheduler answers there: {exc}") from exc
+            raise ClusterError(f"{address}: no scheduler answers: {exc}") from exc
         self.address = address
         self._gate = _Gate()
 
@@ -188,18 +188,18 @@ class Cluster:
         SchedulerLostError
             The scheduler went away.
         FatalCallError
-            A call ended every worker that it ran on, also alone.
+            A call killed every worker that ran it, also alone.
         """
         with self._gate.beside_others():
             answers = self._answers(calls, check)
         for place, call in enumerate(calls):
             if isinstance(answers[place], KilledWorker):
                 if not again_alone:
-                    raise FatalCallError("ended every worker that it ran on")
+                    raise FatalCallError("killed every worker that ran it")
                 with self._gate.alone(check):
                     (answers[place],) = self._answers([replace(call, key=f"{call.key}-alone")], check)
                 if isinstance(answers[place], KilledWorker):
-                    raise FatalCallError("ended every worker that it ran on")
+                    raise FatalCallError("killed every worker that ran it")
         return answers
 
     def _answers(self, calls: Sequence[Call], check: Callable[[], None]) -> list[Any]:
@@ -233,7 +233,7 @@ class Cluster:
             raise
 
     def _gone(self) -> SchedulerLostError:
-        problem = "the scheduler went away; what was finished is kept, and the same command goes on"
+        problem = "the scheduler is gone; finished work is kept: repeat the command to continue"
         return SchedulerLostError(f"{self.address}: {problem}")
 
 

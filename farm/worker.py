@@ -100,4 +100,4 @@ def run_worker(settings: WorkerSettings) -> None:
         asyncio.run(work())
     except (OSError, TimeoutError, RuntimeError, AssertionError) as exc:
         # the last is Dask's, where it closes what it is about to start again
-        raise WorkError(f"{settings.address}: no scheduler answers there any more") from exc
+        raise WorkError(f"{settings.address}: the scheduler no longer answers") from exc

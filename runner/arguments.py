@@ -100,7 +100,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="{single,multi,suite,batch}")
     about = {
         "single": (
-            "one scenario: one ffmpeg process, one output or a ladder",
+            "one scenario: one ffmpeg process, with one output or a ladder",
             "--encoder libx265 --crf 28 --input film.mp4",
         ),
         "multi": ("one scenario of concurrent streams, one ffmpeg process each", "--streams 4 --preset fast"),
@@ -129,117 +129,115 @@ def _parser(program: str) -> argparse.ArgumentParser:
 def _cluster_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("cluster")
     group.add_argument(
-        "--cluster", metavar="ADDRESS", help="measure on the hosts of this Dask cluster, each the whole batch"
+        "--cluster", metavar="ADDRESS", help="measure the whole batch on every host of this Dask cluster"
     )
     group.add_argument(
-        "--hosts", metavar="NAME,...", type=_names, help="of those that lend a worker (default: all)"
+        "--hosts", metavar="NAME,...", type=_names, help="hosts to use (default: all with a worker)"
     )
     group.add_argument(
-        "--cluster-tls", metavar="DIR", type=Path, help="ca.pem, cert.pem and key.pem, for tls:// addresses"
+        "--cluster-tls", metavar="DIR", type=Path, help="folder with ca.pem, cert.pem and key.pem, for tls://"
     )
 
 
 def _scenario_options(parser: argparse.ArgumentParser, *, several: bool) -> None:
     group = parser.add_argument_group("scenario")
-    group.add_argument("--name", help="name of the scenario (default: from its settings)")
+    group.add_argument("--name", help="name of the scenario (default: made from its settings)")
     group.add_argument(
         "--encoder", default="libx264", help="ffmpeg's name, or a format such as hevc (libx264)"
     )
-    group.add_argument("--preset", help="on the encoder's own scale")
+    group.add_argument("--preset", help="preset, on the encoder's own scale")
     rate = group.add_mutually_exclusive_group()
     rate.add_argument("--bitrate", help="such as 2500k or 2.5M; a bare number is kbit/s (2500k)")
-    rate.add_argument("--crf", type=_number, help="constant quality on the encoder's own scale")
-    rate.add_argument("--ladder", metavar="WxH@RATE,...", help="renditions from one process and one decode")
+    rate.add_argument("--crf", type=_number, help="constant quality (CRF) on the encoder's own scale")
+    rate.add_argument("--ladder", metavar="WxH@RATE,...", help="several renditions from one decode")
     if several:
-        rate.add_argument("--bitrates", metavar="RATE,...", help="one stream for each")
-        group.add_argument("--streams", type=_whole, help="concurrent equal streams (2)")
+        rate.add_argument("--bitrates", metavar="RATE,...", help="one stream per bitrate")
+        group.add_argument("--streams", type=_whole, help="number of identical concurrent streams (2)")
     group.add_argument("--resolution", metavar="WxH", help="scale to this size (default: the input's)")
     group.add_argument("--fps", metavar="R", help="a constant frame rate, such as 25 or 30000/1001")
     group.add_argument("--filters", metavar="F,...", help="ffmpeg filters before the encode, such as yadif")
-    group.add_argument("--pixel-format", metavar="NAME", help="of the encode, such as yuv420p10le")
+    group.add_argument("--pixel-format", metavar="NAME", help="output format, such as yuv420p10le")
     group.add_argument(
         "--encoder-option",
         action="append",
         type=_option,
         default=[],
         metavar="NAME=VALUE",
-        help="a further option of the encoder, such as tune=film; may be given several times",
+        help="another option of the encoder, such as tune=film; repeatable",
     )
-    group.add_argument("--passes", type=_whole, default=1, metavar="N", help="2: two passes (1)")
-    group.add_argument("--audio", metavar="NAME", help="copy, or an encoder such as aac (default: no sound)")
-    group.add_argument("--audio-bitrate", metavar="RATE", help="such as 128k")
+    group.add_argument("--passes", type=_whole, default=1, metavar="N", help="number of passes: 1 or 2 (1)")
+    group.add_argument("--audio", metavar="NAME", help="copy, or an encoder such as aac (default: no audio)")
+    group.add_argument("--audio-bitrate", metavar="RATE", help="audio bitrate, such as 128k")
     group.add_argument("--hardware-decoding", metavar="NAME", help="cuda, qsv, vaapi or vulkan")
     group.add_argument("--threads", type=_whole, help="threads of the encoder (default: its own choice)")
     group.add_argument("--realtime", action="store_true", help="read the input at its own frame rate")
     group.add_argument("--rtmp", metavar="URL", help="stream in real time to rtmp://HOST/APP/STREAM")
     group.add_argument(
-        "--sink", choices=("file", "null"), default="file", help="where the encode goes (file)"
+        "--sink", choices=("file", "null"), default="file", help="where the encode goes: file or null (file)"
     )
-    group.add_argument("--viewers", type=_whole, help="recorded for costs per viewer")
+    group.add_argument("--viewers", type=_whole, help="number of viewers, for costs per viewer")
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     _time(group, "--duration", "wall seconds of each scenario (60)", None)
-    _time(group, "--media-duration", "seconds of video to encode, exactly", None)
+    _time(group, "--media-duration", "exact seconds of video to encode", None)
     group.add_argument("--input", metavar="FILE", help="video, or lavfi:SOURCE (default: the sample clip)")
     group.add_argument(
         "--output-dir",
         type=Path,
         default=Path("test_results"),
         metavar="DIR",
-        help="for result files (./test_results)",
+        help="folder for result files (./test_results)",
     )
     group.add_argument(
         "--repeat", type=_count, default=1, metavar="N", help="measure each scenario N times (1)"
     )
     group.add_argument(
-        "--order", choices=("given", "random"), default="given", help="within each round of repeats"
+        "--order", choices=("given", "random"), default="given", help="of scenarios in each round"
     )
-    group.add_argument("--seed", type=_whole, default=0, help="of the random order (0)")
+    group.add_argument("--seed", type=_whole, default=0, help="seed of the random order (0)")
     for flag, when, default in (("--stabilization", "before", 1.0), ("--cooldown", "after", 0.0)):
         text = f"idle seconds {when} each window ({default:g})"
         group.add_argument(flag, type=_pause, metavar="S", default=default, help=text)
-    group.add_argument("--with-baseline", action="store_true", help="measure the idle machine first")
-    group.add_argument("--compute-quality", action="store_true", help="VMAF, PSNR, SSIM after all windows")
-    group.add_argument("--codec-comparison", action="store_true", help="score with VMAF's neg model")
-    group.add_argument("--xpsnr", action="store_true", help="XPSNR beside the other scores")
+    group.add_argument("--with-baseline", action="store_true", help="measure an idle baseline first")
+    group.add_argument("--compute-quality", action="store_true", help="VMAF, PSNR, SSIM after the run")
+    group.add_argument("--codec-comparison", action="store_true", help="use VMAF's neg model")
+    group.add_argument("--xpsnr", action="store_true", help="also compute XPSNR")
     group.add_argument(
         "--metric",
         action="append",
         choices=tuple(METRICS),
         default=[],
-        help="a further score, slower than VMAF; may be given several times, such as --metric ms_ssim",
+        help="also compute this score, slower than VMAF, such as --metric ms_ssim; repeatable",
     )
     group.add_argument("--keep-outputs", action="store_true", help="keep the encodes beside the result file")
     group.add_argument(
-        "--resume", nargs="?", const=NEWEST, metavar="FILE", help="go on with a result file (the newest)"
+        "--resume", nargs="?", const=NEWEST, metavar="FILE", help="continue a result file (the newest)"
     )
-    group.add_argument(
-        "--skip-missing", action="store_true", help="leave out encoders that this ffmpeg has not"
-    )
-    group.add_argument("--dry-run", action="store_true", help="print the ffmpeg commands and the total time")
+    group.add_argument("--skip-missing", action="store_true", help="leave out scenarios that cannot run here")
+    group.add_argument("--dry-run", action="store_true", help="only print the ffmpeg commands and total time")
     group.add_argument("--json", action="store_true", help="print the summary as one JSON document")
-    group.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    group.add_argument("--quiet", action="store_true", help="show no progress")
     meter = parser.add_argument_group("measurement")
     meter.add_argument("--ffmpeg", metavar="PATH", help="binary (default: imageio-ffmpeg's, then PATH)")
-    _time(meter, "--interval", "between power samples (0.5)", 0.5)
+    _time(meter, "--interval", "seconds between power samples (0.5)", 0.5)
     meter.add_argument(
-        "--idle-watts", type=_number, metavar="W", help="of the estimate, where there is no counter"
+        "--idle-watts", type=_number, metavar="W", help="idle power for the estimate, without a counter"
     )
-    meter.add_argument("--max-watts", type=_number, metavar="W", help="of the estimate, at full load")
+    meter.add_argument("--max-watts", type=_number, metavar="W", help="full-load power for the estimate")
     meter.add_argument(
         "--models-dir",
         type=Path,
         default=Path("models"),
         metavar="DIR",
-        help="where 'wattframe calibrate' kept the idle power, for runs without a baseline (./models)",
+        help="folder with the idle power from 'wattframe calibrate', for runs without a baseline (./models)",
     )
     meter.add_argument(
         "--host-energy",
         choices=("cpu", "system"),
         default="cpu",
-        help="the machine's joules where they are known twice: cpu (packages and dram) or system (psys)",
+        help="energy of the host if both are measured: cpu (packages plus dram) or system (whole machine)",
     )
     for file in METER_FILES:
         meter.add_argument(file.flag, type=Path, metavar="FILE", help=f"{file.help} (docs/energy.md)")

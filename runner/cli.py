@@ -77,7 +77,7 @@ def _prepared(program: str, options: argparse.Namespace) -> tuple[list[Job], dic
     jobs = _without(unsuitable(jobs, sources, ffmpeg), jobs, program, options)
     for name in dict.fromkeys(job.input for job in jobs if job.input and job.media_seconds is None):
         if sources[name].media.path is not None and not sources[name].loops:
-            sys.stderr.write(f"{program}: {name}: cannot be read twice: an encode ends where it ends\n")
+            sys.stderr.write(f"{program}: {name}: can be read only once: encodes end where it ends\n")
     refuse_unreadable(jobs, sources, ffmpeg, options.output_dir)
     jobs = _arranged(jobs, options)
     settings = RunSettings(
@@ -170,7 +170,7 @@ def _amount(jobs: Sequence[Job], settings: RunSettings) -> str:
     """How many scenarios run, and for how long where a clock ends them all."""
     count = "1 scenario" if len(jobs) == 1 else f"{len(jobs)} scenarios"
     if any(job.media_seconds is not None for job in jobs):
-        return f"{count}, as long as the encodes of fixed length take"
+        return f"{count}, plus the time that encodes of fixed length take"
     pauses = len(jobs) * (settings.stabilization_seconds + settings.cooldown_seconds)
     seconds = sum(job.duration_seconds for job in jobs) + pauses
     return (
@@ -188,7 +188,7 @@ def _measure(
 ) -> int:
     _make_folder(options.output_dir)
     if options.compute_quality and any(job.sink != "file" for job in jobs):
-        sys.stderr.write(f"{program}: what goes to null or to a server leaves no file and gets no score\n")
+        sys.stderr.write(f"{program}: encodes to null or to a server leave no file and get no score\n")
     for name, source in sources.items() if options.compute_quality else ():
         if source.hdr is not None:
             sys.stderr.write(f"{program}: {name}: VMAF has no model for HDR ({source.hdr})\n")
@@ -260,7 +260,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise InputError(f"expected a folder that can be made: {exc.strerror}", subject=folder) from exc
+        raise InputError(f"expected a folder that can be created: {exc.strerror}", subject=folder) from exc
 
 
 def _result_path(options: argparse.Namespace) -> Path:

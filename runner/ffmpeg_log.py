@@ -53,7 +53,7 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
             nothing = ": ".join(["ffmpeg encoded no frame", *self.last_lines[:1]])
             return nothing if self.frames == 0 else None
         if self.exit_code < 0:
-            end = f"ffmpeg was ended by {signal.Signals(-self.exit_code).name}"
+            end = f"ffmpeg was killed by {signal.Signals(-self.exit_code).name}"
         else:
             end = f"ffmpeg ended with code {self.exit_code}"
         return ": ".join([end, *([" | ".join(self.last_lines)] if self.last_lines else [])])

@@ -230,7 +230,7 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
         for spec in specs
     ]
     endless = [job.name for job in jobs if job.passes == 2 and job.media_seconds is None]
-    refuse(subject, [f"media_duration: expected for the two passes of {name!r}" for name in endless])
+    refuse(subject, [f"media_duration: required for the two passes of {name!r}" for name in endless])
     names = Counter(job.name for job in jobs)
     refuse(subject, [f"name: expected one scenario called {n!r}" for n, times in names.items() if times > 1])
     return jobs

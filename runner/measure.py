@@ -151,7 +151,7 @@ def _shortfall(job: Job, source: Source | None, encoded: Sequence[Sequence[Outpu
     seconds = min(output.duration or math.inf for stream in encoded for output in stream)
     if seconds >= job.media_seconds - tolerance:
         return None
-    return f"the input gave {seconds:.2f} of {job.media_seconds:g} s of video"
+    return f"the input has only {seconds:.2f} of {job.media_seconds:g} s of video"
 
 
 class _End(Struct):

@@ -45,7 +45,7 @@ def _without_encoder(name: str, ffmpeg: Path, capabilities: Capabilities) -> str
     if name not in capabilities.encoders:
         return f"ffmpeg {capabilities.version} was built without {name}"
     problem = device_problem(ENCODERS[name], ffmpeg) if ENCODERS[name].kind == "gpu" else None
-    return f"{name} has no device here: {problem}" if problem is not None else None
+    return f"{name} has no device on this machine: {problem}" if problem is not None else None
 
 
 def device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
@@ -100,7 +100,9 @@ def unsuitable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path)
 
 def _input_problem(job: Job, source: Source) -> str | None:
     if job.table.constant_rate_only and source.is_variable_rate and job.fps is None:
-        return f"fps: {job.encoder} takes a constant rate only, and {job.input} has none: name one"
+        return (
+            f"fps: {job.encoder} accepts only a constant frame rate, and that of {job.input} varies: give fps"
+        )
     seconds = source.media.duration
     too_long = job.media_seconds is not None and seconds is not None and job.media_seconds > seconds > 0
     if too_long and source.media.path is not None and not source.loops:

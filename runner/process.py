@@ -207,9 +207,9 @@ class EncodeGroup:
             failure = process.result.failure
             # several encoders write no frame in it
             if process.arguments == self._commands[index].first_pass and process.result.exit_code == 0:
-                failure = "the time was over in the first pass"
+                failure = "the time limit was reached in the first pass"
                 if not self._asked_to_end:
-                    failure = "the first pass wrote nothing: this ffmpeg has no two passes for the encoder"
+                    failure = "the first pass wrote nothing: this ffmpeg has no two-pass mode for the encoder"
             if failure is not None:
                 return f"stream {index + 1}: {failure}" if len(self._processes) > 1 else failure
         return None

@@ -108,7 +108,7 @@ def remaining(
             unfinished.append(job)
         elif not _same(scenario, job, ffmpeg, outputs_folder(path), sources.get(job.input or "")):
             raise InputError(
-                "has other settings in the file than asked for now",
+                "has other settings in the file than those given now",
                 subject=path,
                 field=f"scenario {job.name!r}",
             )
@@ -166,7 +166,7 @@ def newest(folder: Path) -> Path:
     """
     starts = {path: run.start_time or 0.0 for path, run in _readable(folder).items()}
     if not starts:
-        raise InputError(f"expected a result file in {folder} to go on with", subject="--resume")
+        raise InputError(f"expected a result file in {folder} to resume", subject="--resume")
     return max(starts, key=lambda path: starts[path])
 
 

@@ -106,7 +106,7 @@ class Scorer:
         try:
             run(self._ffmpeg, call, before=death_notice())
         except FfmpegError as exc:
-            raise FfmpegError(f"the reference could not be drawn: {exc}") from exc
+            raise FfmpegError(f"the reference could not be generated: {exc}") from exc
 
     def close(self) -> None:
         """Delete what was drawn."""

@@ -164,7 +164,7 @@ class Session:
         remaining = len(list(unscored(self.run)))
         if remaining:
             self._display.say(
-                f"{remaining} encodes are not scored yet: --resume {self.path} --compute-quality goes on"
+                f"{remaining} encodes are not scored yet: --resume {self.path} --compute-quality continues"
             )
         self.require_written()
         qualities = [output.quality for s in self.run.scenarios for output in s.outputs if output.quality]

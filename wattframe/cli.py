@@ -33,64 +33,64 @@ class Entry(Struct, frozen=True):
 
 
 COMMANDS: dict[str, Entry] = {
-    "demo": Entry("Every part once, on the sample clip.", "wattframe demo --duration 8"),
+    "demo": Entry("Run every part once on the sample clip.", "wattframe demo --duration 8"),
     "up": Entry(
-        "Serve the five exporters here, and Prometheus where there is one.",
+        "Run the five exporters here, and Prometheus if it is installed.",
         "wattframe up --results-dir test_results --region eu-west-1",
     ),
     "test": Entry(
-        "Run real ffmpeg scenarios and measure them.",
+        "Run ffmpeg scenarios and measure them.",
         "wattframe test batch scenarios/codecs.yaml --compute-quality",
     ),
     "tune": Entry(
-        "The best configuration for a video of yours, in minutes.",
+        "Find the best configuration for a video.",
         "wattframe tune samples/bigbuckbunny.mp4 --min-vmaf 90 --budget 2m",
     ),
     "quality": Entry(
-        "VMAF, PSNR and SSIM of encodes against their reference.",
+        "Compute VMAF, PSNR and SSIM of encodes against their reference.",
         "wattframe quality original.mp4 small.mp4 smaller.mp4 --json",
     ),
     "cost": Entry(
-        "Cost and carbon of measured scenarios, by region.",
+        "Show cost and carbon of measured scenarios, by region.",
         "wattframe cost test_results --region eu-north-1 --region us-east-1",
     ),
     "tco": Entry(
-        "Total cost of ownership and break-even points.",
+        "Compute total cost of ownership and break-even points.",
         "wattframe tco --purchase-price 8000 --mean-watts 300 --cloud-cost-per-hour 1",
     ),
     "forecast": Entry(
-        "Monthly cost and carbon of a planned load.",
+        "Project monthly cost and carbon of a planned load.",
         "wattframe forecast test_results --streams 20 --hours 400 --budget-month 500",
     ),
     "when": Entry(
-        "The cheapest and the cleanest hours for a job.",
+        "Find the cheapest and the cleanest hours for a job.",
         "wattframe when --hours 3 --tariff prices.csv --mean-watts 250",
     ),
-    "regions": Entry("Regions with their prices and carbon intensities.", "wattframe regions sweden"),
+    "regions": Entry("List regions with their prices and carbon intensities.", "wattframe regions sweden"),
     "retrain": Entry(
-        "Enrich results from Prometheus, fit models, validate, promote.",
+        "Train models on results, validate and promote them.",
         "wattframe retrain --results-dir test_results --models-dir models",
     ),
     "predict": Entry(
-        "Power and energy of scenarios, with intervals.",
+        "Predict power and energy of scenarios, with intervals.",
         "wattframe predict --matrix scenarios/presets.yaml --input film.mp4",
     ),
     "recommend": Entry(
-        "Which configuration to use, and why.",
+        "Recommend a configuration from measured results.",
         "wattframe recommend test_results --objective energy --min-vmaf 85",
     ),
     "report": Entry(
-        "One self-contained HTML file of the results.",
+        "Write one self-contained HTML report.",
         "wattframe report test_results --region eu-west-1 -o report.html",
     ),
-    "export": Entry("Results as a table: CSV or Parquet.", "wattframe export test_results --csv results.csv"),
+    "export": Entry("Write results as CSV or Parquet.", "wattframe export test_results --csv results.csv"),
     "worker": Entry(
-        "Lend this machine to a Dask cluster.", "wattframe worker tcp://127.0.0.1:8786 --name attic"
+        "Run a Dask worker on this machine.", "wattframe worker tcp://127.0.0.1:8786 --name attic"
     ),
     "calibrate": Entry("Measure this machine's idle power.", "wattframe calibrate --seconds 60 --full-load"),
-    "doctor": Entry("What this machine can measure, and how to make it better.", "wattframe doctor --json"),
+    "doctor": Entry("Show what this machine can measure, and how to improve it.", "wattframe doctor --json"),
     "completion": Entry(
-        "Completion of commands and options for a shell.",
+        "Print a shell completion script.",
         "source <(wattframe completion bash)",
     ),
 }
@@ -150,7 +150,7 @@ def _help() -> str:
     rows = "".join(f"  {name:<{width}}  {command.summary}\n" for name, command in COMMANDS.items())
     return (
         "Usage: wattframe COMMAND [OPTIONS]\n\n"
-        "What a transcoded frame costs in power, money and carbon, and what to change.\n\n"
+        "Measure the energy, cost, carbon and quality of ffmpeg encodes, and find better settings.\n\n"
         f"Commands:\n{rows}\n"
         "Begin with 'wattframe tune VIDEO'; 'wattframe COMMAND --help' lists the options of a command.\n"
     )

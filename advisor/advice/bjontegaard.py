@@ -59,11 +59,15 @@ def bjontegaard_delta(
     low, high = max(q1[0], q2[0]), min(q1[-1], q2[-1])
     if high <= low:
         raise NotEnoughDataError(
-            f"the curves reach no quality in common ({q1[0]:g} to {q1[-1]:g}, {q2[0]:g} to {q2[-1]:g})"
+            f"the curves have no quality in common ({q1[0]:g} to {q1[-1]:g}, {q2[0]:g} to {q2[-1]:g})"
         )
     areas = [float(PchipInterpolator(q, c).integrate(low, high)) for q, c in ((q1, c1), (q2, c2))]
     overlap = (high - low) / (max(q1[-1], q2[-1]) - min(q1[0], q2[0]))
-    note = f"the curves share only {overlap:.0%} of their qualities" if overlap < _LITTLE_OVERLAP else ""
+    note = (
+        f"the curves overlap in only {overlap:.0%} of their quality range"
+        if overlap < _LITTLE_OVERLAP
+        else ""
+    )
     ratio = math.exp((areas[1] - areas[0]) / (high - low)) - 1
     return BjontegaardDelta(ratio, float(overlap), float(low), float(high), note=note)
 

@@ -44,7 +44,7 @@ class Constraints(Checked, frozen=True, kw_only=True):
         for name in ("min_vmaf", "min_vmaf_p5"):
             value = getattr(self, name)
             if value is not None and 0 < value < 1:
-                problem = f"VMAF goes from 0 to 100, found {value:g}: is it a share (then {100 * value:g})?"
+                problem = f"VMAF ranges from 0 to 100, found {value:g}: is it a share (then {100 * value:g})?"
                 raise InputError(problem, subject=name)
 
 

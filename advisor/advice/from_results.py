@@ -96,8 +96,8 @@ def options_of(
     unmeasured = sum(derived.lacks_gpu_energy(m.scenario) for m in measured)
     if unmeasured:
         notes.append(
-            f"{unmeasured} scenarios ran on a GPU whose energy was not measured: theirs is the processor's, "
-            "and that of NVENC not known"
+            f"{unmeasured} scenarios used a GPU whose energy was not measured: their energy is the CPU's, "
+            "and NVENC's is unknown"
         )
     if input_name is not None:
         measured = [m for m in measured if input_name in _names(m.scenario)]
@@ -113,12 +113,12 @@ def options_of(
         if len(told) < len(inputs):
             told = {names[0] for names in inputs.values()}
         raise NotEnoughDataError(
-            f"no configuration was run on all of {len(inputs)} inputs ({', '.join(sorted(told)[:5])}): "
-            "compare one of them (--input)"
+            f"no configuration was run on all {len(inputs)} inputs ({', '.join(sorted(told)[:5])}): "
+            "choose one with --input"
         )
     if len(complete) < len(groups):
         incomplete = len(groups) - len(complete)
-        notes.append(f"{incomplete} configurations left out: not run on all of {len(inputs)} inputs")
+        notes.append(f"{incomplete} configurations left out: not run on all {len(inputs)} inputs")
     if len(inputs) > 1:
         notes.append(
             f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
@@ -192,7 +192,7 @@ def _one_machine(runs: Sequence[Run], notes: list[str]) -> list[Run]:
     if len(machines) < 2:
         return list(runs)
     newest = derived.machine_of(max(runs, key=lambda run: run.start_time or 0.0))
-    notes.append(f"only the scenarios of {newest} are compared, of {len(machines)} machines")
+    notes.append(f"the results are of {len(machines)} machines: only those of {newest} are compared")
     return [run for run in runs if derived.machine_of(run) == newest]
 
 
@@ -202,7 +202,7 @@ def _one_tier(measured: Sequence[_Measured], notes: list[str]) -> list[_Measured
     if len(tiers) < 2:
         return list(measured)
     chosen_tier = "measured" if "measured" in tiers else "modelled"
-    notes.append(f"only {chosen_tier} power is compared")
+    notes.append(f"only scenarios with {chosen_tier} power are compared")
     return [m for m in measured if derived.mean_watts(m.scenario) is None or _tier(m) == chosen_tier]
 
 

@@ -213,7 +213,7 @@ class TranscodingRecommender:
         values = {name: getattr(option, OBJECTIVES[name]) for name in self.weights}
         unknown = [name for name, value in values.items() if value is None]
         if unknown:
-            return f"{' and '.join(unknown)} not known"
+            return f"{' and '.join(unknown)} unknown"
         negative = [name for name, value in values.items() if value < 0 and len(values) > 1]
         return f"{' and '.join(negative)} below 0, which cannot be weighed" if negative else ""
 
@@ -231,7 +231,7 @@ class TranscodingRecommender:
         unknown = ""
         for name, value, limit, sign in limits:
             if limit is not None and value is None:
-                unknown = unknown or f"{name} not known"
+                unknown = unknown or f"{name} unknown"
             elif limit is not None and value is not None and sign * (value - limit) < 0:
                 return False, f"{name} {'below' if sign > 0 else 'above'} {limit:g}"
         return (None, unknown) if unknown else (True, "")
@@ -247,26 +247,26 @@ class TranscodingRecommender:
             return None, "there is nothing to choose from"
         if not comparable:
             invalid = all(o.validity for o in options) and not self.accept_invalid
-            problem = "no scenario is valid" if invalid else f"{self.objective} is not known of any"
+            problem = "no scenario is valid" if invalid else f"{self.objective} is unknown for each"
             return None, f"{problem} of {len(options)} scenarios"
         if not self._floor and all(o.vmaf is None for o in comparable):
             return (
                 None,
-                "quality is not known and no floor was given: the least would be the worst picture",
+                "quality is unknown and no VMAF floor was given: the least value may have the worst picture",
             )
         if not feasible:
-            return None, f"none of {len(comparable)} scenarios holds the constraints"
+            return None, f"none of {len(comparable)} scenarios meets the constraints"
         best = min(feasible, key=lambda o: (self._required(o), -(o.vmaf or 0.0)))
         if self._floor:
-            return best, f"least {self.objective} of {len(feasible)} that hold the constraints"
+            return best, f"least {self.objective} of {len(feasible)} that meet the constraints"
         if len(feasible) == 1:
             return None, "only one scenario: there is nothing to choose from"
         if len({(self._required(o), o.vmaf) for o in front}) == 1:
-            return front[0], f"least {self.objective} and highest VMAF at once"
+            return front[0], f"least {self.objective} and also the highest VMAF"
         knee = knee_of(front, [self._required(o) for o in front])
         if knee is None:
-            return None, "no floor of quality was given and the front has no knee: give --min-vmaf"
-        return knee, f"no floor of quality was given: the knee of the front of {self.objective} and VMAF"
+            return None, "no VMAF floor was given and the front has no knee: give --min-vmaf"
+        return knee, f"no VMAF floor was given: the knee of the front of {self.objective} and VMAF"
 
     def _dominates(self, a: Option, b: Option) -> bool:
         """``a`` is no worse in either and better beyond the noise in one."""

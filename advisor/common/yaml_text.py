@@ -68,11 +68,11 @@ def parse_yaml_lines(text: str | bytes) -> tuple[Any, dict[str, int]]:
         return loader.get_single_data(), dict(_lines(loader.root, "", set()))
     except yaml.MarkedYAMLError as exc:
         line = exc.problem_mark.line + 1 if exc.problem_mark is not None else None
-        raise YamlError(exc.problem or "not understood", line) from None
+        raise YamlError(exc.problem or "cannot be parsed", line) from None
     except yaml.reader.ReaderError as exc:
         raise YamlError(f"{exc.reason} at character {exc.position + 1}", None) from None
     except RecursionError:
-        raise YamlError("values lie too deep in one another", None) from None
+        raise YamlError("values are nested too deeply", None) from None
     except YamlError:
         raise
     # what its constructors raise for a value that its tag does not fit, such as !!int ""
@@ -99,13 +99,13 @@ def _weight(node: yaml.Node, known: dict[int, int], around: set[int]) -> int:
     """What the node weighs with every alias written out; refuses what weighs too much or holds itself."""
     key, line = id(node), node.start_mark.line + 1
     if key in around:
-        raise YamlError("an alias inside what it stands for", line)
+        raise YamlError("an alias that contains itself", line)
     if key not in known:
         around.add(key)
         known[key] = 1 + _own(node, line) + sum(_weight(child, known, around) for child in _children(node))
         around.remove(key)
     if known[key] > _MOST_WEIGHT:
-        raise YamlError("aliases that make more values than any configuration has", line)
+        raise YamlError("aliases that expand to too many values", line)
     return known[key]
 
 
@@ -113,7 +113,7 @@ def _own(node: yaml.Node, line: int) -> int:
     """The characters of a scalar; looks at the keys of a mapping."""
     if isinstance(node, yaml.ScalarNode):
         if not node.value.isascii() and any("\ud800" <= character <= "\udfff" for character in node.value):
-            raise YamlError("half of a surrogate pair", line)
+            raise YamlError("an unpaired surrogate", line)
         return len(node.value)
     if isinstance(node, yaml.MappingNode):
         keys = [k for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE]
@@ -122,7 +122,7 @@ def _own(node: yaml.Node, line: int) -> int:
             key.tag = _TEXT if key.tag == _BOOLEAN else key.tag
         twice = [name for (_, name), count in Counter((k.tag, k.value) for k in keys).items() if count > 1]
         if twice:
-            raise YamlError(f"the key {twice[0][:40]!r} is there twice", line)
+            raise YamlError(f"the key {twice[0][:40]!r} appears twice", line)
     return 0
 
 

@@ -86,7 +86,7 @@ def engine_address(
                 raise InputError("no such file (DOCKER_CERT_PATH)", subject=Path(cert_path, name))
         # the library would ask the terminal for a passphrase, and wait
         if pair and b"ENCRYPTED" in read_input(key):
-            raise InputError("expected a key without a passphrase: nobody is there to type it", subject=key)
+            raise InputError("expected a key without a passphrase, which nobody could type", subject=key)
     return EngineAddress(host, tls_verify, cert_path)
 
 

@@ -50,7 +50,7 @@ def converted(
         return replace(price, currency=wanted)
     if rates is None:
         raise PricingError(
-            f"its price is in {currency}: give exchange rates (with their date) to have it in {wanted}, "
+            f"its price is in {currency}: give exchange rates (with their date) to convert it to {wanted}, "
             f"your own price, or {currency} as the currency of all",
             subject=subject or price.source,
             field="price_per_kwh",

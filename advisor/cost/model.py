@@ -406,9 +406,7 @@ class CostModel:
             )
         if viewers is not None and delivery_cost_per_gb is not None:
             if bitrate_kbps is None:
-                raise PricingError(
-                    "expected it beside viewers and the cost of delivery", field="bitrate_kbps"
-                )
+                raise PricingError("needed for the cost of delivery to viewers", field="bitrate_kbps")
             delivery = ownership.Delivery(
                 viewers=viewers, bitrate_kbps=bitrate_kbps, delivery_cost_per_gb=delivery_cost_per_gb
             )

@@ -308,9 +308,9 @@ def flat_price(prices: PriceInputs, given: float | None) -> float:
     price = flat_value(prices.electricity)
     if price is not None:
         return price
-    problem = "no price is known"
+    problem = "no electricity price is known"
     place = f"region {prices.region}" if prices.region else None
-    raise PricingError(f"{problem}: give the one to count with", subject=place, field="price_per_kwh")
+    raise PricingError(f"{problem}: give one", subject=place, field="price_per_kwh")
 
 
 def preset(
@@ -322,12 +322,12 @@ def preset(
     scenario = as_scenario(given)
     measured = {
         "mean power": derived.mean_watts(scenario),
-        "hours of video an hour": derived.stream_hours_per_hour(scenario),
+        "hours of video per hour": derived.stream_hours_per_hour(scenario),
         "bitrate (a ladder has several)": derived.delivered_kbps(scenario),
     }
     for name, value in measured.items():
         if value is None:
-            raise PricingError(f"its {name} is not known", subject=f"scenario {scenario.name}")
+            raise PricingError(f"its {name} is unknown", subject=f"scenario {scenario.name}")
     watts, streams, kbps = (value or 0.0 for value in measured.values())
     busy = replace(machine, mean_watts=watts, streams=streams)
     cost = hourly_cost(busy, price_per_kwh, pue_ratio).machine / streams

@@ -49,13 +49,13 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
     """Prices as an operator gives them, checked; None is what was not given."""
 
     region: Annotated[
-        tuple[str, ...], _option("REGION", "Region of price, carbon intensity and PUE; several with commas.")
+        tuple[str, ...], _option("REGION", "Region of price, carbon intensity and PUE; comma-separated.")
     ] = ()
     mode: Annotated[
         Mode,
-        _option("COST_MODE", "owned: the machine and its electricity; cloud: the instance's rate alone."),
+        _option("COST_MODE", "owned: machine and electricity; cloud: the instance price alone."),
     ] = "owned"
-    currency: Annotated[str, _option("CURRENCY", "Of every price and cost, three letters.")] = "USD"
+    currency: Annotated[str, _option("CURRENCY", "Currency of all prices and costs, three letters.")] = "USD"
     energy_cost_per_kwh: Annotated[
         Quantity | None,
         _option(
@@ -74,48 +74,46 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
         ),
     ] = None
     gpu_cost_per_hour: Annotated[
-        Quantity | None, _option("GPU_COST_PER_HOUR", "The GPU for an hour.", "hour")
+        Quantity | None, _option("GPU_COST_PER_HOUR", "One hour of the GPU.", "hour")
     ] = None
     instance_cost_per_hour: Annotated[
-        Quantity | None, _option("INSTANCE_COST_PER_HOUR", "Cloud: the instance for an hour.", "hour")
+        Quantity | None, _option("INSTANCE_COST_PER_HOUR", "Cloud: one hour of the instance.", "hour")
     ] = None
     host_cost_per_hour: Annotated[
-        Quantity | None, _option("HOST_COST_PER_HOUR", "Owned: the amortised host for an hour.", "hour")
+        Quantity | None, _option("HOST_COST_PER_HOUR", "Owned: one hour of the amortised host.", "hour")
     ] = None
     pue: Annotated[
-        Pue | None, _option("PUE", "Power usage effectiveness, 1 to 3; else the region's, else 1.")
+        Pue | None, _option("PUE", "Power usage effectiveness, 1 to 3 (else the region's, else 1).")
     ] = None
     carbon_grams_per_kwh: Annotated[
-        Grams | None, _option("CARBON_GRAMS_PER_KWH", "Grams of CO2e per kWh; else the region's.")
+        Grams | None, _option("CARBON_GRAMS_PER_KWH", "Grid intensity, g CO2e/kWh (else the region's).")
     ] = None
     carbon_series: Annotated[
-        Path | None, _option("CARBON_SERIES_FILE", "Intensity over time in place of one, CSV or JSON.")
+        Path | None, _option("CARBON_SERIES_FILE", "Carbon intensity over time, CSV or JSON.")
     ] = None
     tariff: Annotated[
-        Path | None, _option("TARIFF_FILE", "Price of electricity over time, YAML, CSV, JSON or XML.")
+        Path | None, _option("TARIFF_FILE", "Electricity price over time, YAML, CSV, JSON or XML.")
     ] = None
     regions_file: Annotated[
-        Path | None, _option("REGIONS_FILE", "Regions and figures of your own, YAML.")
+        Path | None, _option("REGIONS_FILE", "File with your own regions and figures, YAML.")
     ] = None
     exchange_rates: Annotated[
         Path | None, _option("EXCHANGE_RATES_FILE", "Exchange rates with their date, YAML.")
     ] = None
-    embodied_kg: Annotated[Quantity | None, _option("EMBODIED_KG", "CO2e of making the machine, in kg.")] = (
-        None
-    )
-    embodied_minimum_kg: Annotated[
-        Quantity | None, _option("EMBODIED_MINIMUM_KG", "Its lowest figure, where sources differ.")
+    embodied_kg: Annotated[
+        Quantity | None, _option("EMBODIED_KG", "Embodied carbon of the machine, kg of CO2e.")
     ] = None
-    embodied_maximum_kg: Annotated[Quantity | None, _option("EMBODIED_MAXIMUM_KG", "Its highest figure.")] = (
-        None
-    )
-    lifetime_years: Annotated[Years, _option("LIFETIME_YEARS", "Years that the machine is used.")] = 4.0
+    embodied_minimum_kg: Annotated[
+        Quantity | None, _option("EMBODIED_MINIMUM_KG", "Its minimum, if sources differ.")
+    ] = None
+    embodied_maximum_kg: Annotated[Quantity | None, _option("EMBODIED_MAXIMUM_KG", "Its maximum.")] = None
+    lifetime_years: Annotated[Years, _option("LIFETIME_YEARS", "Lifetime of the machine in years.")] = 4.0
     functional_unit: Annotated[
         FunctionalUnit | None,
-        _option("FUNCTIONAL_UNIT", "What the SCI is per: video_minute, watch_hour or gigapixel."),
+        _option("FUNCTIONAL_UNIT", "Unit of the SCI: video_minute, watch_hour or gigapixel."),
     ] = None
     accept_unusual_prices: Annotated[
-        bool, _option("ACCEPT_UNUSUAL_PRICES", "Keep prices that look like a slip of the unit.")
+        bool, _option("ACCEPT_UNUSUAL_PRICES", "Accept prices that look like a unit error.")
     ] = False
 
     def __post_init__(self) -> None:
@@ -135,16 +133,14 @@ class PriceOptions(Checked, frozen=True, kw_only=True):
             raise PricingError("expected a series or one intensity, not both", field="carbon_series")
         for name in ("embodied_minimum_kg", "embodied_maximum_kg"):
             if self.embodied_kg is None and getattr(self, name) is not None:
-                raise PricingError("expected embodied_kg beside it", field=name)
+                raise PricingError("needs embodied_kg", field=name)
         if self.mode == "owned" and self.instance_cost_per_hour is not None:
             raise PricingError(
-                "an instance's rate has its electricity inside: expected mode cloud",
+                "an instance price includes electricity: expected mode cloud",
                 field="instance_cost_per_hour",
             )
         if self.mode == "cloud" and self.host_cost_per_hour is not None:
-            raise PricingError(
-                "an amortised host is one that is owned: expected mode owned", field="host_cost_per_hour"
-            )
+            raise PricingError("an amortised host is owned: expected mode owned", field="host_cost_per_hour")
         if self.host_cost_per_hour is not None and self.cpu_cost_per_hour is not None:
             raise PricingError(
                 "expected a rate per CPU hour or an amortised host, not both", field="host_cost_per_hour"

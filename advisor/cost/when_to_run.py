@@ -68,7 +68,7 @@ def best_window(schedule: Schedule, seconds: float, start: float, end: float) ->
         if best is None or mean < best[0] - 1e-12:
             best = mean, begin
     if best is None:
-        raise PricingError("expected a stretch as long as the job without a hole", field="hours")
+        raise PricingError("expected values without a gap for as long as the job", field="hours")
     return Hours(((best[1], best[1] + seconds),), best[0], average(schedule, start, start + seconds))
 
 
@@ -90,7 +90,7 @@ def best_hours(schedule: Schedule, seconds: float, start: float, end: float) -> 
             total += used * (value or 0.0)
             left -= used
     if left > 1e-6:
-        raise PricingError("expected as many hours as the job takes, found holes", field="hours")
+        raise PricingError("expected enough hours for the job, found gaps", field="hours")
     return Hours(tuple(_joined(sorted(taken))), total / seconds, average(schedule, start, start + seconds))
 
 

@@ -320,7 +320,9 @@ def load_nvml(on_problem: Problem = lambda problem: None) -> ModuleType | None:
         import pynvml
     except ImportError:
         if Path("/proc/driver/nvidia").exists():
-            on_problem("an NVIDIA driver is loaded, and nvidia-ml-py is not installed (the extra gpu)")
+            on_problem(
+                "an NVIDIA driver is loaded, but nvidia-ml-py is not installed: pip install '.[gpu]' in the checkout"
+            )
         return None
     try:
         pynvml.nvmlInit()

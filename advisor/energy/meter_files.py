@@ -56,7 +56,7 @@ METER_FILES = (
     MeterFile(
         option="redfish",
         env="REDFISH_FILE",
-        help="the machine's meter over the network, YAML",
+        help="Redfish meter of the machine, YAML",
         field="redfish",
         read=read_redfish_config,
         of_one_machine=True,

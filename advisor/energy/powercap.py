@@ -395,7 +395,7 @@ def _stands(first: _Reading | ZoneReadError | None, last: _Reading | ZoneReadErr
 
 def _nameless_advice(nameless: Mapping[str, Counter[str]]) -> list[str]:
     listed = [f"{entry} ({', '.join(errors)})" for entry, errors in nameless.items()]
-    return [f"left out, as their names cannot be read: {', '.join(listed)}"] if listed else []
+    return [f"left out because their names are not readable: {', '.join(listed)}"] if listed else []
 
 
 def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneReport:
@@ -403,12 +403,12 @@ def _status(zone: Zone, reading: _Reading | ZoneReadError) -> ZoneReport:
 
 
 _PERMISSION = (
-    "run with the right to read them and no other: as uid 0 in a container with "
+    "give the process this right and no other: run it as uid 0 in a container with "
     "'-v /sys:/host/sys:ro --cap-drop ALL --cap-add DAC_READ_SEARCH' and --sysfs /host/sys, or by systemd "
     "with AmbientCapabilities=CAP_DAC_READ_SEARCH",
     "or give a group that right at each boot: a tmpfiles.d line "
     "'z /sys/devices/virtual/powercap/*/*/energy_uj 0440 root power -' (and one with another /* "
-    "for the subzones); not everybody, as the counters leak secrets between users (CVE-2020-8694)",
+    "for the subzones); not to everybody, because the counters leak secrets between users (CVE-2020-8694)",
 )
 
 
@@ -416,11 +416,11 @@ def _advice(zones: tuple[ZoneReport, ...], sysfs: str) -> list[str]:
     folder = powercap_folder(sysfs)
     refused = [zone.name for zone in zones if zone.reason == "permission"]
     if refused:
-        who = f"no permission to read the energy counters of {', '.join(refused)} (since Linux 5.10 root's)"
+        who = f"no permission to read the energy counters of {', '.join(refused)} (root's since Linux 5.10)"
         return [f"{who}: {_PERMISSION[0]}", _PERMISSION[1]]
     if zones:
         broken = [f"{zone.name} ({zone.reason})" for zone in zones if zone.reason is not None]
-        return [f"energy counters that tell nothing: {', '.join(broken)}"] if broken else []
+        return [f"unusable energy counters: {', '.join(broken)}"] if broken else []
     if _masked(folder):
         return [
             f"{folder} is masked by the container engine: mount the whole of /sys ('-v /sys:/host/sys:ro', "

@@ -239,14 +239,14 @@ class PrometheusClient:
         except (requests.ConnectionError, HTTPError) as exc:
             raise _TryAgainError(f"cannot be reached: {_innermost(exc)}") from exc
         except (requests.RequestException, OSError) as exc:
-            raise self._error(f"cannot be asked: {_innermost(exc)}") from exc
+            raise self._error(f"request failed: {_innermost(exc)}") from exc
         return self._judged(response, body)
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         """The body, unpacked as it comes: a few bytes may stand for any number of them."""
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("identity", "gzip"):
-            raise self._error(f"answered in the encoding {encoding!r}, which was not asked for")
+            raise self._error(f"answered in the encoding {encoding!r}, which was not requested")
         unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
         free = int(memory_bytes()[1] * _SHARE_OF_MEMORY)
         most, body = min(_MOST_BYTES, free // 4), bytearray()
@@ -260,7 +260,7 @@ class PrometheusClient:
             if time.monotonic() > deadline:
                 raise self._late()
         if _decoded_bytes(body) > free:
-            raise self._error(f"answered with {len(body) >> 20} MiB that take more memory than there is")
+            raise self._error(f"answered with {len(body) >> 20} MiB, more than fits into memory")
         return bytes(body)
 
     def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:

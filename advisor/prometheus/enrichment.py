@@ -208,7 +208,7 @@ def _account(runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]) -> Enr
                 answer = seen[span] if isinstance(span, TimeSpan) else PowerInWindow(reason=span)
                 scenario = _filled(scenario, answer)
                 if answer.power is None:
-                    reason = answer.reason or "Prometheus saw no power"
+                    reason = answer.reason or "Prometheus has no power for it"
                     skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
                 else:
                     enriched.append(Enriched(run.run_id, scenario, answer))

@@ -150,8 +150,8 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
     if len(instances) != 1:
         reason = f"Prometheus has no {_JOULES} or {_WATTS} around this window"
         if instances:
-            machines = f"{len(instances)} machines were measured then ({', '.join(instances)})"
-            reason = f"{machines}: choose one by a selector"
+            machines = f"{len(instances)} machines were measured at the time ({', '.join(instances)})"
+            reason = f"{machines}: choose one with --selector"
         return PowerInWindow(reason=reason, container_cpu_seconds=containers)
     tier = _tier(tiers.get(instances[0], ()), span)
     power, notes = _power(span, families[_JOULES], families[_WATTS], "zone", tier)
@@ -239,7 +239,7 @@ def _power(
         joules = spread.mean * span.seconds
         notes = ("no energy counter: energy is the mean of the power gauge over time",)
     if not math.isfinite(joules):
-        return None, ("the samples around this window add up to no number",)
+        return None, ("the samples around this window are not finite",)
     power = Power(
         source="prometheus",
         tier=tier,
@@ -305,7 +305,7 @@ def _notes(gain: CounterGain) -> tuple[str, ...]:
     if gain.resets:
         notes.append(f"{gain.resets} restart(s) of the exporter inside the window")
     if gain.uncovered_seconds:
-        notes.append(f"{gain.uncovered_seconds:.1f} s not covered, completed by the mean of the rest")
+        notes.append(f"{gain.uncovered_seconds:.1f} s not covered, filled with the mean of the rest")
     if gain.gap_seconds:
-        notes.append(f"scrapes missing for {gain.gap_seconds:.1f} s: energy known, its course not")
+        notes.append(f"scrapes missing for {gain.gap_seconds:.1f} s: only the total energy is known")
     return tuple(notes)

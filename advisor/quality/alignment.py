@@ -266,7 +266,7 @@ def _in_doubt(pairs: _Pairs, seconds: np.ndarray, rate: float) -> Verdict:
             if not _is_altered(pairs, part):
                 return Verdict(_nothing_alike(pairs, parts, part, seconds))
             altered.append(part)
-    words = {"stands still": held, "is brighter, darker or drawn over": altered}
+    words = {"is frozen": held, "is brighter, darker or overlaid": altered}
     return Verdict(
         None,
         tuple(
@@ -304,10 +304,10 @@ def _nothing_alike(pairs: _Pairs, parts: Sequence[_Part], part: _Part, seconds: 
             return f"the output {words} against the reference"
     unlike = [p for p in parts if p.shows_nothing_alike]
     if sum(p.end - p.begin for p in unlike) > 0.8 * len(pairs.shown):
-        return "the output shows another video than the reference"
+        return "the output is a different video than the reference"
     last = min(unlike[-1].end, len(seconds) - 1)
     span = f"from {seconds[part.begin]:.1f} to {seconds[last]:.1f} s"
-    return f"the output shows pictures {span} that the reference has nowhere near"
+    return f"the output shows pictures {span} that the reference does not have near there"
 
 
 def _best_place(pairs: _Pairs, part: _Part, reach: int) -> tuple[int, float]:

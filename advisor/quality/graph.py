@@ -116,7 +116,7 @@ def plan(
         xpsnr = False
         notes.append(
             f"no XPSNR: ffmpeg's filter is wrong above 8 bit at widths such as {area.width}, "
-            f"no multiple of {_XPSNR_WIDTH}"
+            f"not a multiple of {_XPSNR_WIDTH}"
         )
     problems = {name: metric_problem(name, area.width, area.height) for name in settings.metrics}
     notes += [f"no {name}: {problem}, found {size}" for name, problem in problems.items() if problem]
@@ -183,13 +183,13 @@ def _agreed(reference: Media, output: Media, limited: bool) -> tuple[Colour, Col
     notes = []
     alike = _kind(reference) == _kind(output)
     if limited and (side := range_taken(reference, output)) is not None:
-        notes.append(f"the {side} does not say its colour range; its pictures are of limited range")
+        notes.append(f"the {side} has no tag for its colour range; its pictures have limited range")
         source, encode = (replace(one, range=one.range or "tv") for one in (source, encode))
     for what in ("range", "matrix") if alike and _kind(reference) == "yuv" else ():
         theirs, ours = getattr(source, what), getattr(encode, what)
         if (theirs is None) != (ours is None) and (what == "matrix" or "pc" in (theirs, ours)):
             side, other = ("reference", "output") if theirs is None else ("output", "reference")
-            notes.append(f"the {side} does not say its colour {what}; the {other}'s was taken")
+            notes.append(f"the {side} has no tag for its colour {what}; the {other}'s was used")
     for what in ("primaries", "transfer"):
         theirs, ours = getattr(source, what), getattr(encode, what)
         if theirs and ours and theirs != ours:

@@ -25,11 +25,11 @@ ANSWER = "answer.json"
 Outcome = Literal["scored", "unaligned", "checked", "lost", "unreachable", "damaged", "failed"]
 OUTCOMES: dict[Outcome, str] = {
     "scored": "compared with the reference",
-    "unaligned": "its frames and the reference's do not belong together",
-    "checked": "there was no reference, or it did not come",
-    "lost": "it came and ended too early",
-    "unreachable": "nothing came",
-    "damaged": "it cannot be decoded",
+    "unaligned": "the frames do not match the reference",
+    "checked": "there was no reference, or it did not arrive",
+    "lost": "the stream ended too early",
+    "unreachable": "no data arrived",
+    "damaged": "the video cannot be decoded",
     "failed": "the measurement itself failed",
 }
 """What can come of a window, and what that means."""

@@ -123,7 +123,7 @@ def _fetched(request: Request, folder: Path) -> dict[str, Capture]:
 
 def _seen(request: Request, name: str, captured: Capture, reference: Capture | None) -> Seen:
     if not captured.packets:
-        cause = captured.cause or "nothing came"
+        cause = captured.cause or "no data arrived"
         return Seen(outcome="unreachable", reason=cause, reconnects=captured.reconnects)
     seen = Seen(
         outcome="lost",
@@ -145,9 +145,9 @@ def _seen(request: Request, name: str, captured: Capture, reference: Capture | N
     if name == REFERENCE or reference is None:
         return seen
     if not reference.complete:
-        return replace(seen, reason="the reference did not come")
+        return replace(seen, reason="the reference did not arrive")
     if name in request.absent:
-        return replace(seen, reason="it was not there before")
+        return replace(seen, reason="it was down before")
     try:
         scores, reason = _compared(request, name, captured, reference)
     except MediaError as exc:  # by the probe; it names the file, which is the window's own
@@ -163,7 +163,7 @@ def _compared(
     """The scores, or why there are none."""
     source, encode = probe(reference.file), probe(captured.file)
     if not source.times:
-        return None, "the reference has no times"
+        return None, "the reference has no timestamps"
     recorded = any(is_recorded(request.addresses[one]) for one in (name, REFERENCE))
     reach = _reach(request, name)
     reason: str | None = None
@@ -172,14 +172,14 @@ def _compared(
         start = 0.0 if recorded else max(0.0, apart - min(_PIECES_SECONDS, (reach.high - reach.low) / 2))
         first = next((time for time in source.times if time >= start - _ROUNDING_SECONDS), None)
         if first is None:
-            reason = "the reference does not reach as far"
+            reason = "the reference ends too early"
             continue
         try:
             offset = _offset(request, source, encode, start)
             if start and not offset:
                 # a picture that stands fits everywhere, also where the search begins: the former lag holds
                 if name not in request.lags:
-                    reason = "the picture stands: where it belongs cannot be told"
+                    reason = "the picture is frozen, so its offset is unknown"
                     continue
                 offset = apart - (first - source.times[0])
             quality = measure(
@@ -196,13 +196,13 @@ def _compared(
             quality.aligned
             and (quality.frames or 0) < _LEAST_SHARE * captured.frame_rate * request.window_seconds
         ):
-            reason = "too little of it lies in the reference"
+            reason = "too little of it overlaps the reference"
             continue
         if quality.aligned:
             at = first - source.times[0] + (quality.offset_seconds or 0.0)
             lag = at if recorded else captured.shown_from - reference.shown_from - at
             return _scores(quality, lag), None
-        reason = quality.reason or "its frames and the reference's do not belong together"
+        reason = quality.reason or "the frames do not match the reference"
     return None, reason
 
 

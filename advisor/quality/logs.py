@@ -76,10 +76,10 @@ def read_logs(folder: Path, messages: str, n: int, plan: Plan) -> Logs:
             libvmaf_version=log.version or None,
         )
     except (OSError, msgspec.DecodeError, KeyError, ValueError) as exc:
-        raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
+        raise FfmpegError(f"ffmpeg succeeded, but its logs are incomplete: {exc}") from exc
     lists = (psnr_y, ssim_y, ssim, *([xpsnr] if plan.xpsnr else []))
     if not frames or any(len(values) != frames for values in lists):
-        raise FfmpegError("ffmpeg ended well but its logs are not complete: scores of frames are missing")
+        raise FfmpegError("ffmpeg succeeded, but its logs are incomplete: scores of frames are missing")
     if any(math.isnan(value) for values in (psnr, *lists) for value in values):
         raise FfmpegError("ffmpeg gave no number for a score")
     return logs

@@ -217,7 +217,7 @@ def better(
     """What should be compared instead, None when all is right."""
     settings = work.settings
     if not len(track.times) or not len(reference.times):
-        raise MediaError("holds no picture that can be decoded", subject=output.media.path)
+        raise MediaError("has no decodable picture", subject=output.media.path)
     if not output.limited and _is_limited(output, source, reference, track):
         return _cropped(replace(output, limited=True), source, settings, output.comparison.crop)
     if settings.crop == "auto" and output.comparison.crop == Crop():

@@ -61,7 +61,7 @@ def finished(seen: FinishedPass, complaints: Sequence[str]) -> Measurement:
     rate = float(seen.source.rate or 25)
     reason, notes = _beyond(seen)
     if reason is None and _undecided(seen):
-        reason = "the rates differ, and the output does not show which frames were chosen"
+        reason = "the frame rates differ, and the output does not show which frames were kept"
     if reason is None:
         verdict = judge(seen.reference.pictures, seen.track.pictures, pairing, seen.track.times, rate)
         reason, notes = verdict.reason, [*notes, *verdict.notes]
@@ -184,7 +184,7 @@ def _notes(seen: FinishedPass) -> list[str]:
     ):
         if limit is not None:
             span = f"{limit} frames ({_seconds(track.times):.2f} s)"
-            notes.append(f"the {which} is damaged after {span}; what follows is not scored")
+            notes.append(f"the {which} is damaged after {span}; the rest is not scored")
     crop = _crop_used(output, source)
     if crop is not None:
         notes.append(f"compared: {crop['reference']} of the reference, {crop['output']} of the output")
@@ -199,7 +199,7 @@ def _notes(seen: FinishedPass) -> list[str]:
     notes += _fields(seen)
     areas = [media.height**2 * media.display_aspect for media in (source, encode)]
     if areas[1] > 1.01 * areas[0] and crop is None:
-        notes.append("the reference is smaller than the output: are they the wrong way round?")
+        notes.append("the reference is smaller than the output: are they swapped?")
     if abs(source.display_aspect / encode.display_aspect - 1) > 0.03 and crop is None:
         shapes = f"{source.display_aspect:.3f} and {encode.display_aspect:.3f}"
         notes.append(f"display aspects differ ({shapes}): whole frames were compared")
@@ -215,14 +215,14 @@ def _dropped(seen: FinishedPass) -> list[str]:
     lacking = expected - len(np.unique(partners))
     if lacking < 2:
         return []
-    return [f"{lacking} of {expected} frames of the reference have no frame in the output"]
+    return [f"{lacking} of {expected} frames of the reference are missing in the output"]
 
 
 def _fields(seen: FinishedPass) -> list[str]:
     """Interlaced or telecined video beside progressive video."""
     source, encode = seen.source, seen.output.media
     if seen.settings.reference_filter is not None:
-        return [f"the reference was compared behind {seen.settings.reference_filter}"]
+        return [f"the reference was filtered with {seen.settings.reference_filter}"]
     if source.interlaced and not encode.interlaced:
         return [
             "the reference is interlaced and the output is not: --reference-filter yadif (or the filter that "

@@ -118,7 +118,7 @@ def _located(text: str, folder: Path, search: Sequence[Path], roots: Sequence[Pa
             return resolved
     resolved = _resolved(first)
     if resolved is not None and not _is_inside(resolved, roots):
-        raise Unscorable("refused", f"{text}: outside the folders that may be read")
+        raise Unscorable("refused", f"{text}: outside the allowed folders")
     raise Unscorable("missing", f"{text}: no such file")
 
 

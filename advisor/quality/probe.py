@@ -235,7 +235,7 @@ def _raw_options(path: Path | str, raw: RawFormat | None) -> tuple[str, ...]:
     try:
         frame = av.VideoFormat(raw.pixel_format, *raw.size)
     except ValueError as exc:
-        raise MediaError(f"ffmpeg knows no pixel format {raw.pixel_format!r}", subject=path) from exc
+        raise MediaError(f"ffmpeg has no pixel format {raw.pixel_format!r}", subject=path) from exc
     frame_bytes = sum((c.width * c.height * (2 if c.bits > 8 else 1)) for c in frame.components)
     if Path(path).stat().st_size % frame_bytes:
         expected = f"frames of {frame_bytes} bytes ({raw.size[0]}x{raw.size[1]}, {raw.pixel_format})"
@@ -292,7 +292,7 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
         raise MediaError(f"expected a video stream, found {kinds} streams only", subject=path)
     stream = streams[0]
     if stream.codec_context is None:
-        raise MediaError("its codec cannot be decoded here", subject=path)
+        raise MediaError("this ffmpeg cannot decode its codec", subject=path)
     size = stream.codec_context.width, stream.codec_context.height
     if size[0] * size[1] > MOST_PIXELS:
         raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
@@ -343,7 +343,7 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
             raise MediaError(f"cannot be read: {_problem(exc)}", subject=path) from exc
         scan.damaged_after = min(scan.count, scan.damaged_after or scan.count)
     if scan.frame is None:
-        raise MediaError("holds no picture that can be decoded", subject=path)
+        raise MediaError("has no decodable picture", subject=path)
     # a capture that begins within a group has frames in front that no decoder can show
     first = -math.inf if scan.frame.pts is None else scan.frame.pts * base
     shown = sorted(time for time in scan.times if time >= first)

@@ -77,7 +77,7 @@ def run_ffmpeg(
                 process.kill()
                 raise
     if limits is not None and late.is_set():
-        raise FfmpegError(f"ffmpeg was ended: it took longer than {limits.seconds:.0f} s")
+        raise FfmpegError(f"ffmpeg was stopped: it took longer than {limits.seconds:.0f} s")
     text = _messages(log)
     if process.returncode:
         raise _failure(process.returncode, text, inputs)
@@ -131,7 +131,7 @@ def _failure(code: int, log: str, inputs: Sequence[str]) -> WattframeError:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
         why = ": out of memory?" if number == signal.SIGKILL else ""
-        return FfmpegError(f"ffmpeg was ended by {name}{why}")
+        return FfmpegError(f"ffmpeg was killed by {name}{why}")
     errors = _ERROR.findall(log)
     for where, line in errors:
         about = _INPUT.search(where)

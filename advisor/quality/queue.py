@@ -90,7 +90,7 @@ def perform(
     try:
         # what was looked at when the job was made, and not what was put or linked in its place since
         if stamped(Path(job.reference), Path(job.distorted), job.settings) != job:
-            return QualityOutcome(failure="was exchanged while it waited", kind="damaged")
+            return QualityOutcome(failure="was replaced while it waited", kind="damaged")
         digests = file_digest(job.reference), file_digest(job.distorted)
     except OSError as exc:
         return QualityOutcome(failure=f"cannot be read: {exc.strerror}", kind="damaged", passing=True)

@@ -109,7 +109,7 @@ def best_of(folder: Path, crops: Sequence[Crop]) -> Crop:
     try:
         texts = [(folder / f"area{n}.log").read_text() for n in range(len(crops))]
     except OSError as exc:
-        raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
+        raise FfmpegError(f"ffmpeg succeeded, but its logs are incomplete: {exc}") from exc
     errors = [sum(float(value) for value in _ERROR.findall(text)) for text in texts]
     best = min(range(len(crops)), key=errors.__getitem__)
     return crops[best] if errors[best] < 0.98 * errors[0] else crops[0]

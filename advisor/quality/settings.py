@@ -130,7 +130,7 @@ def check_settings(settings: QualitySettings) -> None:
             expected = f"filters of {', '.join(REFERENCE_FILTERS)} with commas between them"
             raise InputError(f"expected {expected}; found {text.strip()!r}", subject="reference_filter")
     if settings.model is not None and settings.codec_comparison:
-        raise InputError("it chooses the model itself: leave out one of the two", subject="codec_comparison")
+        raise InputError("it selects the model itself: give only one of the two", subject="codec_comparison")
 
 
 def _check_raw(raw: RawFormat) -> None:

@@ -56,7 +56,7 @@ def read_track(folder: Path, name: str) -> Track:
         text = (folder / f"{name}.txt").read_text()
         pictures = np.fromfile(folder / f"{name}.raw", dtype=np.uint8)
     except OSError as exc:
-        raise FfmpegError(f"ffmpeg ended well but its logs are not complete: {exc}") from exc
+        raise FfmpegError(f"ffmpeg succeeded, but its logs are incomplete: {exc}") from exc
     stamps = _FRAME.findall(text)
     frames = min(len(stamps), len(pictures) // SIDE**2)
     times = np.array([np.nan if stamp == "NOPTS" else int(stamp) / _TICKS for stamp in stamps[:frames]])

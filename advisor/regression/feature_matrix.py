@@ -123,16 +123,16 @@ class FeatureMatrix(Struct, frozen=True, kw_only=True):
         notes = []
         for name in self.numeric:
             if name not in c.numbers and name not in self.with_missing:
-                notes.append(f"{_words(name)} not known")
+                notes.append(f"{_words(name)} unknown")
             elif self._outside(c, name) > _SLACK and name in c.numbers:
-                notes.append(f"{_words(name)} outside of what was measured")
+                notes.append(f"{_words(name)} outside the training range")
         for name, value in self.constant.items():
             change = abs(c.numbers.get(name, value) - value)
             if name == LENGTH:
                 if change > _ANOTHER_LENGTH:
-                    notes.append(f"{_words(name)} outside of what was measured")
+                    notes.append(f"{_words(name)} outside the training range")
             elif change > 1e-9:
-                notes.append(f"{_words(name)} never varied in training: its effect is not known")
+                notes.append(f"{_words(name)} never varied in training: its effect is unknown")
         return notes
 
 

@@ -77,7 +77,7 @@ def train(cases: Sequence[Case], *, seed: int = 0) -> TrainedModel:
     """
     repeats = _by_configuration(cases)
     if not repeats:
-        raise NotEnoughDataError("no scenario has both power and what is needed to explain it")
+        raise NotEnoughDataError("no scenario has both power and the settings that explain it")
     rows = [_median_case(group) for group in repeats]
     groups, grouped_by = validation_groups(rows)
     with threadpool_limits(limits=1):

@@ -216,10 +216,10 @@ class PowerPredictor(_WithTrainingR2):
         if len(counts) == 1:
             self.kind_ = "constant"
             self.note_ = (
-                f"only {', '.join(f'{n:g}' for n in counts[0])} streams were measured: no slope is known"
+                f"only {', '.join(f'{n:g}' for n in counts[0])} streams were measured: no slope can be fitted"
             )
         elif len(counts) < _COUNTS_FOR_A_PARABOLA:
-            self.note_ = f"only {len(counts)} stream counts were measured: a line is all they carry"
+            self.note_ = f"only {len(counts)} stream counts were measured: only a line can be fitted"
         else:
             by_degree = GridSearchCV(
                 PolynomialPredictor(),

@@ -160,7 +160,7 @@ class TrainedModel(Struct, kw_only=True):
             notes = self._notes(c, c.hardware in calibrated, best.get(c.hardware))
             if c.hardware in other_kinds:
                 of_case = {name: e and Estimate(e.mean, None, None) for name, e in of_case.items()}
-                notes.append(f"machine {c.hardware} is of another kind than those of training: no bounds")
+                notes.append(f"machine {c.hardware} is unlike those in training: no bounds")
             predictions.append(self._prediction(c, of_case, best.get(c.hardware), confidence, notes))
         return predictions
 
@@ -329,7 +329,7 @@ class TrainedModel(Struct, kw_only=True):
             notes.append(f"encoder {c.encoder} was never measured")
         if self._is_new_video(c):
             notes.append(
-                f"{c.video} was never measured, and {len(self.videos or ())} other video(s) do not tell how "
-                "far one may be from another: the interval is that of other data"
+                f"{c.video} was never measured, and {len(self.videos or ())} other video(s) are too few to "
+                "show how videos differ: the interval is from other data"
             )
         return notes

@@ -46,7 +46,7 @@ def check_versions(versions: Mapping[str, str], path: Path) -> None:
     """Refuse a model that another minor version of scikit-learn made: its trees may mean something else."""
     here, there = version("scikit-learn"), versions.get("scikit-learn", "unknown")
     if here.split(".")[:2] != there.split(".")[:2]:
-        raise ModelError(f"made with scikit-learn {there}, here is {here}: train again", subject=path)
+        raise ModelError(f"made with scikit-learn {there}, here is {here}: retrain", subject=path)
 
 
 def dumps(trained: TrainedModel) -> bytes:

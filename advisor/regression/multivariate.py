@@ -116,9 +116,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             self.chosen_: tuple[str, ...] = ("mean",)
             self.errors_: dict[str, float] = {}
             self.residuals_ = logs - np.average(logs, weights=weights)
-            self.note_ = (
-                f"{len(logs)} row(s) of one group: the mean is all they carry, its error is not known"
-            )
+            self.note_ = f"{len(logs)} row(s) of one group: only the mean is fitted, and its error is unknown"
             return
         residuals = {
             name: logs - _held_out(name, model, x, y, weights, codes, self.folds)
@@ -128,7 +126,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         self.chosen_ = _chosen(residuals, weights, np.unique(codes, return_inverse=True)[1], self.margin)
         self.residuals_ = np.mean([residuals[name] for name in self.chosen_], axis=0)
         if len(logs) < 20:
-            self.note_ = f"only {len(logs)} rows: nothing but the mean and lines competed"
+            self.note_ = f"only {len(logs)} rows: only the mean and lines were tried"
 
     def _fit_chosen(self, x: Floats, y: Floats, weights: Floats) -> None:
         models = candidates(len(y), x.shape[1], self.seed)

@@ -302,7 +302,7 @@ def _load(folder: Path) -> Loaded:
     data = read_input(path, MODEL_BYTES, ModelError)
     if manifest.features_version != FEATURES_VERSION:
         raise ModelError(
-            f"expected features version {FEATURES_VERSION}, found {manifest.features_version}: train again",
+            f"expected features version {FEATURES_VERSION}, found {manifest.features_version}: retrain",
             subject=folder / MANIFEST_FILE,
             field="features_version",
         )

@@ -209,7 +209,7 @@ class ResultFolder:
             return file
         path = self.folder / f"{file.content.run_id}.json"
         held, left = file.held_bytes >> 20, left_bytes >> 20
-        reason = f"{path}: takes {held} MiB in memory, {left} MiB are left beside newer files"
+        reason = f"{path}: needs {held} MiB of memory, {left} MiB are left beside newer files"
         return replace(file, content=Broken(path, reason))
 
     def _choose(self, ordered: Sequence[Run]) -> tuple[dict[str, Shown], int]:

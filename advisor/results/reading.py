@@ -260,7 +260,7 @@ def _check(weight: int, left: int, repeated: str | None = None) -> None:
         raise ValueError(f"Expected each name once, found it twice - at `${repeated}`")
     if weight > left:
         sizes = f"takes up to {weight >> 20} MiB, {max(left, 0) >> 20} MiB are left"
-        raise ValueError(f"Expected what fits into memory: {sizes}")
+        raise ValueError(f"Expected a size that fits into memory: {sizes}")
 
 
 def held_bytes(run: Run) -> int:

@@ -84,7 +84,7 @@ def find_ffmpeg(explicit: str | None = None) -> Path:
         raise FfmpegError(f"{explicit}: expected the path of an executable ffmpeg")
     raise FfmpegError(
         "no ffmpeg found: pip install imageio-ffmpeg, or name one with --ffmpeg PATH "
-        "(IMAGEIO_FFMPEG_EXE, where it is set, must name one)"
+        "(IMAGEIO_FFMPEG_EXE, if set, must name one)"
     )
 
 
@@ -230,7 +230,7 @@ def run(
         try:
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired as exc:
-            raise FfmpegError(f"{path}: gave no answer within {timeout_seconds:g} s") from exc
+            raise FfmpegError(f"{path}: did not answer within {timeout_seconds:g} s") from exc
         finally:
             process.kill()
             for reader in readers:

@@ -25,20 +25,20 @@ def _state_folder(text: str) -> Path | None:
 METER_OPTIONS = (
     Option("--sysfs", "SYSFS_ROOT", "/sys", folder, "root of sysfs; /host/sys in a container"),
     Option("--procfs", "PROCFS_ROOT", "/proc", folder, "root of procfs; /host/proc in a container"),
-    Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle end of the estimate's curve, watts"),
+    Option("--idle-watts", "RAPL_IDLE_WATTS", None, number(0), "idle power for the estimate, watts"),
     Option(
         "--max-watts",
         "RAPL_MAX_WATTS",
         None,
         number(0, above=True),
-        "full-load end of the estimate's curve, watts",
+        "full-load power for the estimate, watts",
     ),
     Option(
         "--host-energy",
         "HOST_ENERGY",
         "cpu",
         choice("cpu", "system"),
-        "the machine's joules where they are known twice: cpu (packages and dram) or system (psys)",
+        "energy of the host if both are measured: cpu (packages plus dram) or system (whole machine)",
     ),
     *(Option(file.flag, file.env, None, existing_file, file.help) for file in METER_FILES),
     Option(
@@ -46,7 +46,7 @@ METER_OPTIONS = (
         "STATE_DIRECTORY",
         expanded("~/.local/state/wattframe"),
         _state_folder,
-        "folder that keeps the counters over a restart; none for counters that begin at 0",
+        "folder that keeps the counters across restarts; none: counters start at 0",
     ),
 )
 """Where the machine's energy comes from, for every exporter that needs it."""

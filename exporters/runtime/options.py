@@ -104,7 +104,7 @@ def common_options(exporter: Exporter) -> list[Option]:
     formats, levels = ("logfmt", "json"), ("debug", "info", "warning", "error")
     return [
         Option("--host", "EXPORTER_HOST", "127.0.0.1", _host, "address to listen on, IPv4 or IPv6"),
-        Option("--port", port_env, exporter.port, port, "port; 0 takes a free one", port_in_environment),
+        Option("--port", port_env, exporter.port, port, "port; 0 selects a free one", port_in_environment),
         Option(
             "--web-config",
             "EXPORTER_WEB_CONFIG",
@@ -118,14 +118,14 @@ def common_options(exporter: Exporter) -> list[Option]:
 
 
 RESULT_OPTIONS = (
-    Option("--results-dir", "RESULTS_DIR", Path("test_results"), folder, "folder of the result files"),
-    Option("--runs", "RESULTS_RUNS", 10, whole_number(1, 1_000_000), "newest runs that are published"),
+    Option("--results-dir", "RESULTS_DIR", Path("test_results"), folder, "folder of result files"),
+    Option("--runs", "RESULTS_RUNS", 10, whole_number(1, 1_000_000), "number of newest runs to publish"),
     Option(
         "--max-scenarios",
         "RESULTS_MAX_SCENARIOS",
         10_000,
         whole_number(1, 1_000_000),
-        "scenarios that are published; beyond it the oldest runs are dropped",
+        "maximum number of scenarios; beyond it the oldest runs are dropped",
     ),
 )
 """The result files, for every exporter that reads them."""

@@ -120,9 +120,7 @@ def own_families(name: str) -> dict[str, Family]:
     return {
         "build": Family(f"{stem}_build_info", "Version of this exporter.", ("version", "python")),
         "success": Family(f"{stem}_collector_success", "1 if the collector's last run succeeded.", by),
-        "duration": Family(
-            f"{stem}_collector_duration_seconds", "How long the collector's last run took.", by
-        ),
+        "duration": Family(f"{stem}_collector_duration_seconds", "Duration of the collector's last run.", by),
         "failures": Family(f"{stem}_collector_failures_total", "Failed runs of the collector.", by),
     }
 

@@ -202,7 +202,7 @@ class Server(uvicorn.Server):
         except InputError as exc:
             self._refusal = str(exc)
             if self._refusal != former:
-                logs.logger().error("web configuration refused, the former one stays", error=exc)
+                logs.logger().error("web configuration refused, the previous one stays in use", error=exc)
             return
         if changed:
             asyncio.run_coroutine_threadsafe(self.listen(), loop)

@@ -286,7 +286,7 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
         context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
     except (OSError, ValueError) as exc:
         raise InputError(
-            f"cert_file {tls.cert_file} and key_file {tls.key_file} are no usable pair: {_words(exc)}",
+            f"cert_file {tls.cert_file} and key_file {tls.key_file} do not form a usable pair: {_words(exc)}",
             subject="tls_server_config",
         ) from exc
     if tls.client_ca_file is not None:

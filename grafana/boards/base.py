@@ -70,7 +70,7 @@ ENCODER = variable(
     "encoder",
     "encoder",
     'label_values(results_scenario_info{run_id="$run", type!="baseline"}, codec)',
-    "ffmpeg's names of the encoders.",
+    "Encoders, by ffmpeg's name.",
     several=True,
 )
 SCENARIO = variable(
@@ -81,13 +81,17 @@ SCENARIO = variable(
     several=True,
 )
 REGION = variable(
-    "region", "region", "label_values(cost_pue_ratio, region)", "Where the energy is bought.", several=False
+    "region",
+    "region",
+    "label_values(cost_pue_ratio, region)",
+    "Region of the electricity price and carbon intensity.",
+    several=False,
 )
 HOST = variable(
     "host",
     "host",
     'label_values(up{job=~"rapl|gpu|docker_stats|node"}, instance)',
-    "What Prometheus scrapes of the hosts.",
+    "Scraped hosts.",
     several=True,
 )
 OF_SCENARIOS = [RUN, ENCODER, SCENARIO]

@@ -23,11 +23,11 @@ _GPU = once(f"cost_gpu{OF_RUN}", _PRICED)
 BOARD = board(
     "cost",
     "Cost analysis",
-    "What the scenarios of one run cost in the region chosen, in the cost exporter's one currency.",
+    "Cost of one run's scenarios in the selected region, in the cost exporter's currency.",
     [
         columns(
             "Energy and compute",
-            "Cost of each scenario: electricity, the machine's wall time, and the GPU's where there is one.",
+            "Cost of each scenario: electricity, machine time and GPU time.",
             {
                 "energy": _ENERGY,
                 "machine": f"{_MACHINE} - {_GPU} or {_MACHINE}",
@@ -37,19 +37,19 @@ BOARD = board(
         ),
         columns(
             "An hour of video",
-            "Total cost for an hour of video of one stream: comparable between scenarios of unequal length.",
+            "Total cost per hour of video of one stream: comparable between scenarios of different length.",
             {"cost": cost_in_region("cost_per_stream_hour")},
             unit="none",
         ),
         level_bars(
             "Total",
-            "Of each scenario as it ran.",
+            "Total cost of each scenario as it ran.",
             query(f"sort_desc({total_in_region()})", "{{scenario}} ({{currency}})", now=True),
             unit="sci",
         ),
         level_bars(
             "Per megapixel",
-            "Total cost over the pixels delivered.",
+            "Total cost divided by the pixels delivered.",
             query(
                 f"sort_desc({cost_in_region('cost_per_pixel')} * 1e6)",
                 "{{scenario}} ({{currency}})",
@@ -59,7 +59,7 @@ BOARD = board(
         ),
         level_bars(
             "Per viewer watch hour",
-            "Only where the number of viewers is known.",
+            "Only for scenarios with a known number of viewers.",
             query(
                 f"sort_desc({cost_in_region('cost_per_watch_hour')})", "{{scenario}} ({{currency}})", now=True
             ),
@@ -67,21 +67,21 @@ BOARD = board(
         ),
         level_bars(
             "Carbon",
-            "Emissions of the electricity in the region; making the machine is not in it.",
+            "Operational emissions in the region, without embodied carbon.",
             query(f"sort_desc({once(f'co2_emissions_kg{IN_REGION}')} * 1000)", "{{scenario}}", now=True),
             unit="massg",
         ),
         gauge(
-            "Run, in all",
-            "Sum over the chosen scenarios of the run.",
+            "Run total",
+            "Sum over the selected scenarios of the run.",
             query(f"sum by (currency) ({total_in_region()})", "{{currency}}", now=True),
             unit="none",
             limits=thresholds(base=BLUE),
             width=5,
         ),
         gauge(
-            "Dearest, all month",
-            "The scenario that would cost most if it ran for 730 hours, over wattframe:scenario_budget_per_month.",
+            "Most expensive scenario, all month",
+            "Highest cost of a scenario for 730 hours, relative to wattframe:scenario_budget_per_month.",
             query(
                 f"max({cost_in_region('cost_monthly_projection')}) / on () wattframe:scenario_budget_per_month",
                 now=True,
@@ -93,7 +93,7 @@ BOARD = board(
         ),
         gauge(
             "Electricity's share",
-            "Of the run's cost. Where it is small, energy decides between codecs and not between placements.",
+            "Share of the run's cost. If it is small, energy matters for the choice of codec, not of region.",
             query(
                 f"sum({_ENERGY} and {total_in_region()}) / sum({total_in_region()})",
                 now=True,
@@ -105,7 +105,7 @@ BOARD = board(
         ),
         gauge(
             "Energy",
-            "Joules of the chosen scenarios of the run, measured and modelled apart.",
+            "Energy of the selected scenarios of the run, measured and modelled separately.",
             query(
                 f"sum by (tier) ({once(f'results_scenario_total_energy_joules{OF_RUN}', 'run_id, scenario, tier')})",
                 "{{tier}}",
@@ -117,14 +117,14 @@ BOARD = board(
         ),
         pie(
             "Distribution",
-            "Each scenario's part of the run's cost.",
+            "Each scenario's share of the run's cost.",
             query(f"sum by (scenario) ({total_in_region()})", "{{scenario}}", now=True),
             unit="none",
             height=6,
         ),
         table(
             "Comparison",
-            "Cost by the clock and by load (CPU time in place of wall time), and carbon, in the region.",
+            "Cost by wall time, cost by CPU time (load-aware) and carbon in the region.",
             {
                 "total": (total_in_region(), "none"),
                 "by load": (once(f"cost_total_load_aware{IN_REGION}", _PRICED), "none"),
@@ -138,7 +138,7 @@ BOARD = board(
         ),
         table(
             "Prices and intensities used",
-            "What the figures were made with, and where it is from.",
+            "Prices and intensities behind the figures, with their sources.",
             {
                 "per kWh": (
                     'max by (region, price_from) (label_replace(cost_electricity_price_per_kwh{region="$region"}, '
@@ -157,8 +157,8 @@ BOARD = board(
             height=6,
         ),
         table(
-            "Not priced, and why",
-            "Scenarios of the run that lack a cost or an emission. Unknown is absent, never 0.",
+            "Scenarios without a price",
+            "Scenarios of the run without a cost or emission, with the reason. Unknown is absent, never 0.",
             {
                 "": (
                     once(f"cost_scenario_unpriced_info{IN_REGION}", "run_id, scenario, region, reason"),

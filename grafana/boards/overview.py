@@ -15,26 +15,26 @@ EXPORTERS = f'job=~"{"|".join(CATALOGUE)}"'
 BOARD = board(
     "overview",
     "Overview",
-    "One screen for a wall: is it measuring, what does it draw, what does it cost, what is wrong.",
+    "Overview for a wall screen: health, power, cost and the current run.",
     [
         stat(
-            "Exporters silent",
-            "Of those that Prometheus scrapes: how many do not answer.",
+            "Exporters down",
+            "Scraped exporters that do not answer.",
             query(f"count(up{{{EXPORTERS}}}) - sum(up{{{EXPORTERS}}})", now=True),
             unit="none",
             limits=thresholds((1, RED), base=GREEN),
         ),
         stat(
             "Alerts firing",
-            "Warnings and critical alerts; information is not counted.",
+            "Warning and critical alerts, without informational ones.",
             query('count(ALERTS{alertstate="firing", severity=~"warning|critical"}) or vector(0)', now=True),
             unit="none",
             limits=thresholds((1, ORANGE), (5, RED), base=GREEN),
         ),
         stat(
-            "Hosts whose power is",
-            "Measured by energy counters, or modelled from CPU utilisation. Modelled watts make every figure that "
-            "follows from them an estimate.",
+            "Hosts by power source",
+            "Measured by energy counters, or modelled from CPU utilisation. Every figure based on "
+            "modelled power is an estimate.",
             query(
                 f"count by (tier) (max by (instance, tier) (rapl_source_info{_HOSTS}))", "{{tier}}", now=True
             ),
@@ -42,21 +42,21 @@ BOARD = board(
         ),
         stat(
             "Power now",
-            "The region's hosts: packages plus memory, each once.",
+            "Hosts of the region: packages plus memory.",
             query(f"sum(instance:rapl_power_watts:sum{_HOSTS})"),
             unit="watt",
             sparkline=True,
         ),
         stat(
             "Energy, 24 hours",
-            "The region's hosts: packages plus memory over the last day.",
+            "Hosts of the region: packages plus memory over the last day.",
             query(f"sum(instance:rapl_energy_joules:increase1d{_HOSTS}) / 3.6e6", now=True),
             unit="kwatth",
         ),
         stat(
             "Electricity, 24 hours",
-            "What the region's hosts and GPUs used, the building's share included, each minute at its own price; in the "
-            "cost exporter's currency. Hosts that name no region are priced in each.",
+            "Electricity of the region's hosts and GPUs including PUE, each minute at its own price, in "
+            "the cost exporter's currency. Hosts without a region are priced in every region.",
             query('region:host_energy_cost:per_day{region="$region"}', now=True),
             unit="none",
             decimals=3,
@@ -72,7 +72,7 @@ BOARD = board(
         ),
         stat(
             "Carbon, 24 hours",
-            "Emissions of what the region's hosts used, on its grid.",
+            "Emissions of the region's hosts with its carbon intensity.",
             query('region:host_carbon_kg:per_day{region="$region"} * 1000', now=True),
             unit="massg",
             width=4,
@@ -90,7 +90,7 @@ BOARD = board(
         ),
         table(
             "The run at a glance",
-            "One line a scenario; sorted by energy for a second of video.",
+            "One line per scenario, sorted by energy per second of video.",
             {
                 "VMAF": (vmaf('{run_id="$run"}'), "none"),
                 "power": (

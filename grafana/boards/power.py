@@ -11,12 +11,12 @@ _OF_HOST = '{instance=~"$host"}'
 BOARD = board(
     "power",
     "Power",
-    "What the hosts, their GPUs and their containers draw.",
+    "Power of hosts, GPUs and containers.",
     [
         stat(
             "Power is",
-            "Measured by energy counters, or modelled from CPU utilisation. Modelled watts make every figure that "
-            "follows from them an estimate.",
+            "Measured by energy counters, or modelled from CPU utilisation. Every figure based on "
+            "modelled power is an estimate.",
             query(
                 f"max by (instance, source, tier) (rapl_source_info{_OF_HOST})",
                 "{{instance}} {{tier}} ({{source}})",
@@ -27,7 +27,7 @@ BOARD = board(
         ),
         stat(
             "Counters readable",
-            "1 where an energy counter of the host can be read.",
+            "1 if an energy counter of the host is readable.",
             query('min by (instance) (rapl_available{instance=~"$host"})', "{{instance}}", now=True),
             unit="bool_yes_no",
             limits=thresholds((1, GREEN), base=ORANGE),
@@ -42,7 +42,7 @@ BOARD = board(
         ),
         stat(
             "Estimate's uncertainty",
-            "Half-width of the estimate's own uncertainty; no data where power is measured.",
+            "Uncertainty of the estimate (half-width); no data if power is measured.",
             query(
                 'max by (instance) (rapl_estimate_uncertainty_ratio{instance=~"$host"})',
                 "{{instance}}",
@@ -52,7 +52,7 @@ BOARD = board(
         ),
         stat(
             "Read errors, 1 hour",
-            "Failed reads of counters. No energy is lost while some succeed between two wraps.",
+            "Failed counter reads. No energy is lost as long as one read succeeds between two counter wraps.",
             query(
                 'sum by (instance) (increase(rapl_read_errors_total{instance=~"$host"}[1h])) '
                 'or 0 * max by (instance) (rapl_available{instance=~"$host"})',
@@ -64,7 +64,7 @@ BOARD = board(
         ),
         stat(
             "Wraps, 24 hours",
-            "Times that a register came round. Each was added up; none is a reset.",
+            "Counter wraps. They are accounted for; they are not resets.",
             query(
                 'sum by (instance) (increase(rapl_counter_wraps_total{instance=~"$host"}[1d]))',
                 "{{instance}}",
@@ -74,7 +74,7 @@ BOARD = board(
         ),
         timeseries(
             "Packages",
-            "Watts of each socket, from the joules counted.",
+            "Power of each socket, from its energy counter.",
             query(
                 'rate(rapl_energy_joules_total{instance=~"$host", domain="package"}[$__rate_interval])',
                 "{{instance}} {{zone}}",
@@ -84,7 +84,7 @@ BOARD = board(
         ),
         timeseries(
             "Memory",
-            "Watts of each socket's memory; beside the package, not inside it.",
+            "Power of each socket's memory. It is not part of the package.",
             query(
                 'rate(rapl_energy_joules_total{instance=~"$host", domain="dram"}[$__rate_interval])',
                 "{{instance}} {{zone}}",
@@ -94,7 +94,7 @@ BOARD = board(
         ),
         timeseries(
             "Inside the packages",
-            "Cores and what is beside them on the die. They are part of the package: do not add them to it.",
+            "Core and uncore. They are part of the package: do not add them to it.",
             query(
                 'rate(rapl_energy_joules_total{instance=~"$host", domain=~"core|uncore"}[$__rate_interval])',
                 "{{instance}} {{zone}}",
@@ -104,14 +104,14 @@ BOARD = board(
         ),
         timeseries(
             "GPUs",
-            "Watts of each GPU; no data without one.",
+            "Power of each GPU; no data without a GPU.",
             query('gpu_power_watts{instance=~"$host"}', "{{instance}} gpu {{gpu}}"),
             unit="watt",
             min=0,
         ),
         timeseries(
             "GPU utilisation",
-            "Of the encoder, the decoder and the whole GPU.",
+            "Utilisation of the encoder, the decoder and the whole GPU.",
             query('gpu_encoder_utilization_ratio{instance=~"$host"}', "{{instance}} encoder {{gpu}}"),
             query('gpu_decoder_utilization_ratio{instance=~"$host"}', "{{instance}} decoder {{gpu}}"),
             query('gpu_utilization_ratio{instance=~"$host"}', "{{instance}} gpu {{gpu}}"),
@@ -121,7 +121,7 @@ BOARD = board(
         ),
         timeseries(
             "Host CPU",
-            "Share of CPU time that was not idle.",
+            "Busy share of CPU time.",
             query(
                 '1 - sum by (instance) (rate(node_cpu_seconds_total{instance=~"$host", mode=~"idle|iowait"}[$__rate_interval])) '
                 '/ count by (instance) (count by (instance, cpu) (node_cpu_seconds_total{instance=~"$host"}))',
@@ -134,8 +134,8 @@ BOARD = board(
         heading("Containers"),
         timeseries(
             "Containers' power",
-            "Active energy by CPU time: idle power is nobody's. Together with containers that have ended and "
-            "what is unattributed it is the hosts'.",
+            "Energy of busy CPU time, divided by CPU time (policy active). Running and exited containers "
+            "plus the unattributed rest add up to the hosts' power.",
             query(
                 "sum by (instance, container) "
                 '(rate(docker_container_energy_joules_total{instance=~"$host", policy="active"}[$__rate_interval]))',
@@ -164,7 +164,7 @@ BOARD = board(
         ),
         level_bars(
             "Containers' energy over the page's time",
-            "Idle energy shared by CPU time as well (policy full).",
+            "All energy including idle, divided by CPU time (policy full).",
             query(
                 "sort_desc(sum by (instance, container) "
                 '(increase(docker_container_energy_joules_total{instance=~"$host", policy="full"}[$__range])))',
@@ -175,7 +175,7 @@ BOARD = board(
         ),
         timeseries(
             "Containers' memory",
-            "Working set: what cannot be taken back without harm.",
+            "Working set: memory in use without inactive file pages.",
             query(
                 'docker_container_memory_working_set_bytes{instance=~"$host"}', "{{instance}} {{container}}"
             ),

@@ -16,11 +16,11 @@ WATTS = {
 BOARD = board(
     "predictions",
     "Predictions",
-    "What the models said, and what was measured.",
+    "Predictions of the models compared with measurements.",
     [
         columns(
             "Measured against predicted",
-            "Mean watts; low and high are the prediction interval that nine in ten should fall into.",
+            "Mean watts. Low and high are the 90 % prediction interval.",
             WATTS,
             unit="watt",
             stacked=False,
@@ -28,7 +28,8 @@ BOARD = board(
         ),
         stat(
             "Within the interval",
-            "Share of the chosen scenarios. About 90 % is right; 100 % of many means intervals that are too wide.",
+            "Share of the selected scenarios. About 90 % is right. 100 % of many scenarios means that "
+            "intervals are too wide.",
             query(
                 f"avg(({WATTS['measured']} >= bool {WATTS['low']}) * ({WATTS['measured']} <= bool {WATTS['high']}))",
                 now=True,
@@ -39,7 +40,7 @@ BOARD = board(
         ),
         stat(
             "Model age",
-            "Since the promoted model was trained.",
+            "Time since the promoted model was trained.",
             query(
                 "time() - max by (hardware) (results_model_trained_timestamp_seconds)",
                 "{{hardware}}",
@@ -51,7 +52,7 @@ BOARD = board(
         ),
         level_bars(
             "Off by",
-            "Predicted over measured, less 1.",
+            "Predicted divided by measured, minus 1.",
             query(
                 f"{WATTS['predicted']} / {WATTS['measured']} - 1",
                 "{{scenario}}",
@@ -64,8 +65,7 @@ BOARD = board(
         ),
         level_bars(
             "Error of the models",
-            "Mean absolute error over the value, in cross-validation by content or machine: on what the model "
-            "had not seen.",
+            "Mean absolute error relative to the value, in cross-validation on unseen content or machines.",
             query(
                 "max by (target, hardware) (results_model_error_ratio)", "{{target}} {{hardware}}", now=True
             ),
@@ -74,14 +74,14 @@ BOARD = board(
         ),
         table(
             "Models",
-            "Which version of which model is in use.",
+            "Version of each model in use.",
             {"": ("max by (model, version, hardware) (results_model_info)", "none")},
             keep=("model", "version", "hardware"),
             width=12,
         ),
         table(
-            "The figures",
-            "Mean watts of the chart above.",
+            "Figures",
+            "Values of the chart above.",
             {name: (expr, "watt") for name, expr in WATTS.items()},
             sort="measured",
             width=12,

@@ -22,11 +22,11 @@ __all__ = ["BOARD"]
 BOARD = board(
     "qoe",
     "QoE",
-    "How the outputs look, and what that takes.",
+    "Quality of the outputs, and what it costs to reach.",
     [
         timeseries(
             "VMAF",
-            "Mean over the frames of each output, 0 to 100; appears when it has been computed.",
+            "Mean over the frames of each output, 0 to 100. It appears once it has been computed.",
             query(once(f"qoe_vmaf_score{OF_RUN}", "scenario, output"), "{{scenario}} {{output}}"),
             unit="none",
             limits=VMAF_STEPS,
@@ -35,25 +35,26 @@ BOARD = board(
         ),
         timeseries(
             "PSNR",
-            "Of the mean squared error, in decibels.",
+            "From the mean squared error, in decibels.",
             query(once(f"qoe_psnr_score{OF_RUN}", "scenario, output"), "{{scenario}} {{output}}"),
             unit="dB",
         ),
         level_bars(
             "Quality per watt",
-            "VMAF over mean watts. It rewards slow encoders on finite jobs: read it beside joules a second.",
+            "VMAF divided by mean watts. It favours slow encoders on finite jobs, so compare joules per "
+            "second of video too.",
             query(f"sort_desc({once(f'qoe_quality_per_watt{OF_RUN}')})", "{{scenario}}", now=True),
             unit="none",
         ),
         level_bars(
             "QoE efficiency",
-            "Delivered pixels times VMAF/100, a joule.",
+            "Delivered pixels times VMAF/100 per joule.",
             query(f"sort_desc({once(f'qoe_efficiency_score{OF_RUN}')})", "{{scenario}}", now=True),
             unit="short",
         ),
         gauge(
             "Average VMAF",
-            "Over the chosen scenarios' outputs, by model: scores of different models do not compare.",
+            "Outputs of the selected scenarios, by model. Scores of different models are not comparable.",
             query(f"avg by (model) (qoe_vmaf_score{OF_RUN})", "{{model}}", now=True),
             unit="none",
             limits=VMAF_STEPS,
@@ -62,7 +63,7 @@ BOARD = board(
         ),
         gauge(
             "Average PSNR",
-            "Over the chosen scenarios' outputs. Capped at 60 dB for 8 bit.",
+            "Outputs of the selected scenarios. Capped at 60 dB for 8 bit.",
             query(f"avg(qoe_psnr_score{OF_RUN})", now=True),
             unit="dB",
             limits=thresholds((30, ORANGE), (36, GREEN), base=RED),
@@ -72,7 +73,7 @@ BOARD = board(
         ),
         pie(
             "Computation time",
-            "Seconds that scoring took, by scenario: never inside a power window.",
+            "Seconds of scoring by scenario, never part of a power window.",
             query(
                 f"sum by (scenario) ({once(f'qoe_computation_duration_seconds{OF_RUN}', 'scenario, output')})",
                 "{{scenario}}",
@@ -82,8 +83,8 @@ BOARD = board(
         ),
         table(
             "Worst frames",
-            "A mean hides them: the 1st and 5th percentile and the lowest frame of each output. Compare rows of "
-            "as many lines only: that is the height at which the two were compared.",
+            "1st and 5th percentile and minimum of each output, which a mean hides. Compare only rows "
+            "with the same comparison height (lines).",
             {
                 "mean": (vmaf(), "none"),
                 "5 %": (
@@ -113,7 +114,7 @@ BOARD = board(
         ),
         stat(
             "Not aligned",
-            "Outputs that cannot be compared with their source, of the run.",
+            "Outputs of the run that cannot be compared with their source.",
             query(
                 'count(max by (scenario, output) (qoe_aligned{run_id="$run"}) == 0) or vector(0)', now=True
             ),

@@ -22,7 +22,7 @@ TARGETS = (60, 70, 80, 90, 95)
 BOARD = board(
     "qoe-cost",
     "QoE and cost together",
-    "Which quality costs what in the region chosen, within one run.",
+    "Cost of quality in the selected region, within one run.",
     [
         scatter(
             "Quality against cost",
@@ -37,7 +37,7 @@ BOARD = board(
         ),
         scatter(
             "Quality against energy",
-            "Joules of the host for a second of video.",
+            "Energy of the host per second of video.",
             (
                 "J/s of video",
                 f"avg by (run_id, scenario) (results_scenario_energy_joules_per_output_second{OF_RUN})",
@@ -48,15 +48,16 @@ BOARD = board(
         ),
         level_bars(
             "Cheapest at each target",
-            "The front: what an hour of video costs at the least with at least that VMAF. A target that no "
-            "scenario reaches is missing.",
+            "The front: the lowest cost of an hour of video with at least that VMAF. Targets that no "
+            "scenario reaches are missing.",
             *(query(f"bottomk(1, {_at_least(v)})", f"VMAF {v}: {{{{scenario}}}}", now=True) for v in TARGETS),
             unit="none",
             decimals=4,
         ),
         level_bars(
-            "What one more VMAF point costs",
-            "Between the cheapest of two targets: cost of an hour of video over points.",
+            "Price of one more VMAF point",
+            "Difference in the cost of an hour of video between the cheapest scenarios of two targets, "
+            "per point.",
             *(
                 query(
                     f"(min({_at_least(high)}) - min({_at_least(low)})) / {high - low}",
@@ -70,7 +71,7 @@ BOARD = board(
         ),
         table(
             "All points",
-            "Not only the front: the choice may hang on what is not on this page.",
+            "All scenarios, not only the front.",
             {
                 "VMAF": (vmaf(), "none"),
                 "cost an hour of video": (

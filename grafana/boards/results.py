@@ -13,11 +13,11 @@ _INFO = "codec, preset, resolution, bitrate, fps, streams, output_ladder, tier"
 BOARD = board(
     "results",
     "Results",
-    "What the scenarios of one run drew and delivered.",
+    "Power, energy and output of one run's scenarios.",
     [
         columns(
             "Baseline against test",
-            "Mean power: what the machine draws idle, and what the scenario adds.",
+            "Mean power: idle power of the machine, and what the scenario adds.",
             {
                 "idle": f"{_MEAN} - {_NET}",
                 "added": _NET,
@@ -26,7 +26,7 @@ BOARD = board(
         ),
         table(
             "Leaderboard",
-            "Energy of the host for a second of video, least first.",
+            "Energy of the host per second of video, lowest first.",
             {
                 "J/s of video": (
                     f"avg by (run_id, scenario) (results_scenario_energy_joules_per_output_second{OF_RUN})",
@@ -41,44 +41,44 @@ BOARD = board(
         ),
         level_bars(
             "Joules per frame",
-            "Energy of the host over all frames delivered.",
+            "Energy of the host per delivered frame.",
             query(f"sort({once(f'results_scenario_energy_joules_per_frame{OF_RUN}')})", "{{scenario}}", now=True),
             unit="joule",
         ),
         level_bars(
             "Joules per megapixel",
-            "Energy of the host over all pixels delivered: fair between resolutions and ladders.",
+            "Energy of the host per million delivered pixels: comparable between resolutions and ladders.",
             query(f"sort({once(f'results_scenario_energy_joules_per_megapixel{OF_RUN}')})", "{{scenario}}", now=True),
             unit="joule",
         ),
         level_bars(
             "Energy",
-            "Of the host over the scenario, idle included. Compare within a run of equal work only.",
+            "Energy of the host over the scenario, including idle. Compare only scenarios of equal work.",
             query(once(f"results_scenario_total_energy_joules{OF_RUN}"), "{{scenario}}", now=True),
             unit="joule",
         ),
         level_bars(
             "Power over the baseline",
-            "0 % is as much as idle.",
+            "0 % equals idle power.",
             query(once(f"results_scenario_power_increase_ratio{OF_RUN}"), "{{scenario}}", now=True),
             unit="percentunit",
         ),
         level_bars(
             "CPU time",
-            "Of ffmpeg and its children.",
+            "CPU time of ffmpeg and its child processes.",
             query(once(f"results_scenario_cpu_seconds{OF_RUN}"), "{{scenario}}", now=True),
             unit="s",
         ),
         level_bars(
             "Encoding speed",
-            "Seconds of video a second; under 1 the scenario could not run live.",
+            "Seconds of video per second. Below 1, the scenario is too slow for live encoding.",
             query(once(f"results_scenario_encode_speed_ratio{OF_RUN}"), "{{scenario}}", now=True),
             unit="none",
             limits=thresholds((1, GREEN), base=RED),
         ),
         table(
             "Scenarios and their ladders",
-            "What was asked for. One row a scenario.",
+            "Requested settings, one row per scenario.",
             {
                 "duration": (
                     f"{once(f'results_scenario_duration_seconds{OF_RUN}')} * on (run_id, scenario) "
@@ -89,8 +89,8 @@ BOARD = board(
             keep=("scenario", "codec", "preset", "resolution", "bitrate", "fps", "streams", "output_ladder", "tier"),
         ),
         table(
-            "Not valid, and why",
-            "Scenarios whose figures should not be trusted. Empty is good.",
+            "Scenarios that are not valid",
+            "Scenarios with unreliable figures, with the reason. Ideally empty.",
             {"": (once('results_scenario_invalid_info{run_id="$run"}', "scenario, reason"), "none")},
             keep=("scenario", "reason"),
             width=12,
@@ -98,7 +98,7 @@ BOARD = board(
         ),
         stat(
             "Files refused",
-            "Result files that cannot be read.",
+            "Result files that are not readable.",
             query("max(results_files_refused)", now=True),
             unit="none",
             limits=thresholds((1, RED), base=GREEN),
@@ -107,7 +107,7 @@ BOARD = board(
         ),
         stat(
             "Scenarios left out",
-            "Older ones beyond the cap on series.",
+            "Older scenarios beyond the cap on series.",
             query("max(results_scenarios_dropped)", now=True),
             unit="none",
             limits=thresholds((1, ORANGE), base=GREEN),

@@ -305,4 +305,4 @@ def test_a_socket_that_may_not_be_used_is_one_line_with_the_remedy(
     collector._log_state("docker engine: permission: [Errno 13] Permission denied")
     (line,) = capsys.readouterr().out.splitlines()
     assert 'event="engine lost"' in line
-    assert "put it into the socket's group" in line
+    assert "add it to the socket's group" in line

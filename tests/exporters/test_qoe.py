@@ -515,7 +515,7 @@ def test_a_cache_that_cannot_be_written_is_said_at_once(
     configure("logfmt", "info")
     assert _built(tmp_path, "--cache-dir", "/proc/none")._work.queue is not None
     (line,) = capsys.readouterr().out.splitlines()
-    assert 'event="scores are kept in memory alone" folder=/proc/none' in line
+    assert 'event="scores are kept in memory only" folder=/proc/none' in line
 
 
 def test_a_machine_without_ffmpeg_still_publishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def test_a_broken_certificate_leaves_the_former_in_force(tmp_path: Path, certifi
         (tmp_path / "live.crt").write_text("no certificate")
         assert exporter.process.stdout is not None
         line = exporter.process.stdout.readline()
-        assert "web configuration refused, the former one stays" in line
+        assert "web configuration refused, the previous one stays in use" in line
         assert "live.crt" in line
         assert serial(exporter, certificates) == former
 

@@ -169,7 +169,7 @@ def test_a_key_that_does_not_fit_is_named(certificates: Path, key: str) -> None:
     assert read.tls is not None
     with pytest.raises(
         InputError,
-        match=rf"^tls_server_config: cert_file .*server.crt and key_file .*{key} are no usable pair",
+        match=rf"^tls_server_config: cert_file .*server.crt and key_file .*{key} do not form a usable pair",
     ):
         ssl_context(read.tls)
 

@@ -191,7 +191,7 @@ def test_resume_refuses_another_meaning_of_a_name(call: Any, tmp_path: Path) -> 
     call(*one, "--bitrate", "300k")
     code, _, err = call(*one, "--bitrate", "400k", "--resume")
     assert code == 2
-    assert err.endswith("scenario 'a': has other settings in the file than asked for now\n")
+    assert err.endswith("scenario 'a': has other settings in the file than those given now\n")
 
 
 def test_resume_refuses_a_file_of_another_machine(call: Any, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_resume_refuses_a_file_of_another_machine(call: Any, tmp_path: Path) -> 
 def test_resume_without_any_file_says_so(call: Any, tmp_path: Path) -> None:
     code, _, err = call("single", "--resume", *QUICK)
     assert code == 2
-    assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to go on with\n"
+    assert err == f"run_tests.py: --resume: expected a result file in {tmp_path}/out to resume\n"
 
 
 def test_resume_takes_the_run_that_was_begun_last(call: Any, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_score_that_ffmpeg_failed_at_is_tried_again_by_resume(
     args = ("single", "--preset", "ultrafast", "--compute-quality", *QUICK)
 
     def killed(*_: Any, **__: Any) -> None:
-        raise FfmpegError("ffmpeg was ended by SIGKILL")
+        raise FfmpegError("ffmpeg was killed by SIGKILL")
 
     with monkeypatch.context() as once:
         once.setattr("advisor.quality.measure.measure_all", killed)
@@ -247,7 +247,7 @@ def test_a_score_that_ffmpeg_failed_at_is_tried_again_by_resume(
     assert err.endswith("1 encodes could not be scored; the result file has the reasons\n")
     (output,) = _results(tmp_path).scenarios[0].outputs
     assert output.quality is not None
-    assert output.quality.reason == "ffmpeg was ended by SIGKILL"
+    assert output.quality.reason == "ffmpeg was killed by SIGKILL"
     code, _, _ = call(*args, "--resume")
     (again,) = _results(tmp_path).scenarios[0].outputs
     assert code == 0
@@ -458,7 +458,7 @@ def test_an_encoder_whose_device_is_missing_is_known_too(call: Any) -> None:
         pytest.skip("this machine has a render device")
     code, _, err = call("single", "--encoder", "h264_vaapi")
     assert code == 2
-    assert err.startswith("run_tests.py: encoder: h264_vaapi has no device here: ")
+    assert err.startswith("run_tests.py: encoder: h264_vaapi has no device on this machine: ")
 
 
 def test_an_odd_size_that_the_encoder_refuses_is_known_before_the_start(
@@ -494,7 +494,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(call: Any, tmp_path: Path) -> 
     folder = tmp_path / "file/out"
     assert (code, err) == (
         2,
-        f"run_tests.py: {folder}: expected a folder that can be made: Not a directory\n",
+        f"run_tests.py: {folder}: expected a folder that can be created: Not a directory\n",
     )
 
 
@@ -516,7 +516,7 @@ def test_what_leaves_no_file_is_said_to_get_no_score(call: Any, tmp_path: Path) 
     code, _, err = call(*args)
     assert (code, err) == (
         0,
-        "run_tests.py: what goes to null or to a server leaves no file and gets no score\n",
+        "run_tests.py: encodes to null or to a server leave no file and get no score\n",
     )
 
 
@@ -595,7 +595,7 @@ def test_a_ladder_is_scored_in_one_pass_by_every_metric_asked_for(
     first, second = ({**q.metrics, "xpsnr": q.xpsnr_decibels} if q else {} for q in qualities)
     assert all(first[name] > second[name] for name in ("ms_ssim", "vif", "xpsnr"))
     assert first["cambi"] >= 0
-    assert all(q and "the reference was compared behind crop=300:178:10:0" in q.notes for q in qualities)
+    assert all(q and "the reference was filtered with crop=300:178:10:0" in q.notes for q in qualities)
 
 
 def test_an_unknown_metric_is_named_before_anything_runs(call: Any, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_first_pass_that_leaves_nothing_is_no_pass(
     old.chmod(0o755)
     code, err = call(*SPEED, "--bitrate", "200k", "--passes", "2", "--ffmpeg", str(old))
     assert code == 1
-    assert "the first pass wrote nothing: this ffmpeg has no two passes for the encoder" in err
+    assert "the first pass wrote nothing: this ffmpeg has no two-pass mode for the encoder" in err
 
 
 def test_the_first_pass_counts_in_time_and_cpu_time(tmp_path: Path, ffmpeg: Path, clip: Path) -> None:
@@ -224,7 +224,7 @@ def test_two_passes_need_a_fixed_amount_of_video(tmp_path: Path, capsys: pytest.
     batch = tmp_path / "b.yaml"
     batch.write_text("[{name: a, bitrate: 1M, passes: 2}]")
     assert main(["batch", str(batch)]) == 2
-    line = f"run_tests.py: {batch}: media_duration: expected for the two passes of 'a'\n"
+    line = f"run_tests.py: {batch}: media_duration: required for the two passes of 'a'\n"
     assert capsys.readouterr().err == line
 
 

@@ -209,7 +209,9 @@ def test_vvc_takes_a_variable_rate_only_with_a_constant_one_named(ffmpeg: Path, 
     jobs = [_job(phone.path, encoder="libvvenc", preset=None, fps=fps) for fps in (None, 30)]
     problems = unsuitable(jobs, look_at_inputs(jobs, ffmpeg), ffmpeg)
     assert problems == {
-        jobs[0]: f"fps: libvvenc takes a constant rate only, and {phone.path} has none: name one"
+        jobs[
+            0
+        ]: f"fps: libvvenc accepts only a constant frame rate, and that of {phone.path} varies: give fps"
     }
 
 
@@ -258,7 +260,7 @@ def test_a_stream_without_a_container_is_encoded_once(
     subprocess.run([ffmpeg, "-v", "error", "-i", tmp_path / "a.mkv", "-c", "copy", raw], check=True)
     assert not look_at_source(str(raw), ffmpeg).loops
     s = run_one(raw, media=30)
-    assert (s.status, s.error) == ("failed", "the input gave 0.20 of 30 s of video")
+    assert (s.status, s.error) == ("failed", "the input has only 0.20 of 30 s of video")
 
 
 def test_more_video_than_an_input_has_is_refused_where_it_cannot_be_read_twice(

@@ -118,7 +118,7 @@ def test_cpu_seconds_include_children_that_were_waited_for(tmp_path: Path) -> No
 def test_a_killed_process_is_named_by_its_signal(tmp_path: Path) -> None:
     (ended,) = _run(_script(tmp_path, "echo '[error] last words' >&2; kill -KILL $$"))
     assert ended.exit_code == -signal.SIGKILL
-    assert ended.failure == "ffmpeg was ended by SIGKILL: last words"
+    assert ended.failure == "ffmpeg was killed by SIGKILL: last words"
 
 
 def test_without_error_lines_the_last_lines_are_kept(tmp_path: Path) -> None:

@@ -195,5 +195,5 @@ def test_a_source_that_cannot_be_drawn_again_has_a_reason(tmp_path: Path, ffmpeg
     quality = read_run(session.path).scenarios[0].outputs[0].quality
     assert quality is not None
     assert quality.reason is not None
-    assert quality.reason.startswith("the reference could not be drawn: ")
+    assert quality.reason.startswith("the reference could not be generated: ")
     assert [p.name for p in folder.iterdir()] == ["e.mp4"]

@@ -70,7 +70,7 @@ NO_SERIES = {
 FALSE_HERE = {
     "alerts.yml": "nothing is wrong",
     "Cheapest at each target": "no scenario reaches it",
-    "What one more VMAF point costs": "no scenario reaches the upper one",
+    "Price of one more VMAF point": "no scenario reaches the upper one",
 }
 
 # the images are built and the stack is started: minutes
@@ -718,4 +718,4 @@ def test_a_disk_that_cannot_be_written_is_said_once(worse: Stack) -> None:
     worse.compose("--file", str(override), "up", "--detach", "--no-build", "--no-deps", "qoe")
     eventually(lambda: worse.health("qoe"), "healthy", limit_seconds=60)
     (line,) = [line for line in worse.log("qoe") if "level=warning" in line]
-    assert 'event="scores are kept in memory alone" folder=/cache' in line
+    assert 'event="scores are kept in memory only" folder=/cache' in line

@@ -162,7 +162,7 @@ def test_a_restart_of_the_exporter_inside_a_window_is_bridged_and_said(client: P
     assert enriched.scenario.power.total_energy_joules == pytest.approx(3600, rel=1e-3)
     assert enriched.observed.notes == (
         "1 restart(s) of the exporter inside the window",
-        "5.0 s not covered, completed by the mean of the rest",
+        "5.0 s not covered, filled with the mean of the rest",
     )
 
 
@@ -192,7 +192,7 @@ def test_windows_that_prometheus_does_not_cover_are_left_out_with_their_reason(
 def test_two_machines_in_one_prometheus_are_not_added(client: PrometheusClient) -> None:
     done = enrich([_run(_load(0))], client)
     assert [s.reason for s in done.skipped] == [
-        "2 machines were measured then (a, b): choose one by a selector"
+        "2 machines were measured at the time (a, b): choose one with --selector"
     ]
 
 

@@ -287,8 +287,8 @@ def test_every_rule_is_evaluated_without_an_error(fleet: Fleet) -> None:
 # region north is the exporters' second: x264 0.2 kWh, NVENC 0.1 kWh at 0.05; 0.5 an hour, and 1 for the GPU
 X264, NVENC = 0.5 + 0.01, 1.5 + 0.005
 PANELS: list[tuple[str, str, int, dict[str, float]]] = [
-    ("overview", "Exporters silent", 0, {"": 0}),
-    ("overview", "Hosts whose power is", 0, {"modelled": 1}),
+    ("overview", "Exporters down", 0, {"": 0}),
+    ("overview", "Hosts by power source", 0, {"modelled": 1}),
     ("overview", "Power now", 0, {"": 420}),
     ("overview", "Energy, 24 hours", 0, {"": 0.42 * 24}),
     ("overview", "Electricity, 24 hours", 0, {"": 0.67 * 24 * 0.05}),  # with the GPU, once
@@ -318,8 +318,8 @@ PANELS: list[tuple[str, str, int, dict[str, float]]] = [
     ("cost", "Per megapixel", 0, {"x264": X264 / 45_000, "nvenc": NVENC / 45_000}),
     ("cost", "Per viewer watch hour", 0, {"x264": X264 / 10, "nvenc": NVENC / 10}),
     ("cost", "Carbon", 0, {"x264": 0.2 * 20, "nvenc": 0.1 * 20}),
-    ("cost", "Run, in all", 0, {"": X264 + NVENC}),
-    ("cost", "Dearest, all month", 0, {"": NVENC * 730 / 2000}),
+    ("cost", "Run total", 0, {"": X264 + NVENC}),
+    ("cost", "Most expensive scenario, all month", 0, {"": NVENC * 730 / 2000}),
     ("cost", "Electricity's share", 0, {"": 0.015 / (X264 + NVENC)}),
     ("cost", "Energy", 0, {"measured": 1_080_000}),
     ("cost", "Distribution", 0, {"x264": X264, "nvenc": NVENC}),

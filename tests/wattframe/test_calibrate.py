@@ -74,7 +74,7 @@ def test_full_load_of_more_cpus_than_one_may_use_is_refused(
 ) -> None:
     (tmp_path / "proc/cpuinfo").write_text(CPUINFO * 4096)
     assert main([*machine, "--full-load"]) == 2
-    assert "--full-load: expected to be allowed all 4096 CPUs" in capsys.readouterr().err
+    assert "--full-load: expected permission to use all 4096 CPUs" in capsys.readouterr().err
 
 
 def test_a_busy_machine_is_refused_and_nothing_is_kept(
@@ -99,7 +99,7 @@ def test_without_counters_it_says_that_this_is_no_measurement(
     arguments = ["--max-busy", "1", "--models-dir", str(tmp_path / "models"), "--sysfs", str(tmp_path)]
     assert main(["calibrate", *QUICK, *arguments]) == 0
     told = capsys.readouterr()
-    assert "idle power, not measured" in told.err
+    assert "idle power of the estimate, not a measurement" in told.err
     assert "estimate, modelled" in told.out
 
 

@@ -160,7 +160,7 @@ def test_the_table_names_units_sources_reasons_and_the_front(call: Any) -> None:
 def test_carbon_names_its_source_where_no_price_is_known(call: Any) -> None:
     text = " ".join(call("cost", RUN, "--region", "ap-south-1").out.split())
     assert "ap-south-1: - USD/kWh (unknown); 708.3 g/kWh" in text
-    assert "no_price: no price of electricity is known" in text
+    assert "no_price: no electricity price is known" in text
 
 
 def test_a_folder_is_all_its_runs_and_a_broken_file_loses_nothing(call: Any, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_scenario_that_was_refused_is_named(call: Any, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--region", "eu-nort-1"], "no region 'eu-nort-1': near are eu-north-1"),
+        (["--region", "eu-nort-1"], "no region 'eu-nort-1': similar: eu-north-1"),
         (["--energy-cost-per-kwh", "120"], "120.0 USD per kWh is above the plausible 5: is it per MWh"),
         (["--energy-cost-per-kwh", "nan"], "energy_cost_per_kwh: expected a number of 0 or more, found nan"),
         (["--cpu-cost-per-hour", "-1"], "cpu_cost_per_hour: expected a number of 0 or more, found -1.0"),
@@ -407,7 +407,7 @@ def test_a_month_of_what_is_not_valid_says_so(call: Any, tmp_path: Path) -> None
     path.write_text(json.dumps(document))
     plan = call("forecast", path, "--json").json()[0]
     assert (plan["measurements"], plan["left_out"], plan["validity"]) == (3, {}, ["steal"])
-    assert "not valid, used all the same: steal" in " ".join(call("forecast", path).out.split())
+    assert "used although not valid: steal" in " ".join(call("forecast", path).out.split())
 
 
 def spoilt(folder: Path, *names: str) -> Path:
@@ -425,7 +425,7 @@ def test_what_is_not_valid_is_priced_and_named(call: Any, tmp_path: Path) -> Non
     path = spoilt(tmp_path, "720p")
     validity = {row["scenario"]: row["validity"] for row in call("cost", path, "--json").json()}
     assert {name: reasons for name, reasons in validity.items() if reasons} == {"720p": ["throttled"]}
-    assert "Not valid, priced all the same: 720p (throttled)" in call("cost", path).out
+    assert "Not valid, but priced: 720p (throttled)" in call("cost", path).out
 
 
 def test_a_difference_from_what_is_not_valid_is_no_rungs_cost(call: Any, tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_ownership_by_what_is_not_valid_says_so(call: Any, tmp_path: Path) -> No
     path = spoilt(tmp_path, "720p")
     answer = call("tco", path, "--purchase-price", 8000, "--scenario", "720p", "--json")
     assert answer.json()
-    assert "720p is not valid, used all the same: throttled" in answer.err
+    assert "720p is used although not valid: throttled" in answer.err
 
 
 def test_a_budget_becomes_rules_that_promtool_accepts(call: Any, tmp_path: Path) -> None:
@@ -546,7 +546,7 @@ def test_a_market_that_pays_has_its_bounds_in_order(call: Any, tmp_path: Path) -
     ("arguments", "problem"),
     [
         (["--carbon-grams-per-kwh", "0.344"], "is it in kg (then 344)"),
-        (["--embodied-minimum-kg", "800"], "embodied_minimum_kg: expected embodied_kg beside it"),
+        (["--embodied-minimum-kg", "800"], "embodied_minimum_kg: needs embodied_kg"),
         (["--functional-unit", "frame"], "expected one of video_minute, watch_hour, gigapixel"),
     ],
 )
@@ -561,7 +561,7 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["recommend", RUN, "--min-vmaf", 0.95], "min_vmaf: VMAF goes from 0 to 100, found 0.95"),
+        (["recommend", RUN, "--min-vmaf", 0.95], "min_vmaf: VMAF ranges from 0 to 100, found 0.95"),
         (["recommend", RUN, "--max-bitrate-kbps", 2_500_000], "'--max-bitrate-kbps'"),
         (["recommend", RUN, "--max-watts", 0.2], "'--max-watts'"),
         (["report", RUN, "--min-vmaf", 0.9], "is it a share (then 90)?"),
@@ -632,7 +632,7 @@ def test_prices_in_euros_need_no_rates_where_nothing_is_in_dollars(call: Any, tm
 
 def test_a_month_that_cannot_be_priced_says_why(call: Any, tmp_path: Path) -> None:
     answer = call("forecast", hour_file(tmp_path, EVENING), "--region", "IND")
-    assert "no_price: no price of electricity is known for the region" in answer.out
+    assert "no_price: no electricity price is known for the region" in answer.out
     assert "no_viewers" not in answer.out
 
 

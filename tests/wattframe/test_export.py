@@ -1,4 +1,4 @@
-"""``wattframe export``: one row a scenario, what is not known stays empty."""
+"""``wattframe export``: one row a scenario, what is unknown stays empty."""
 
 from __future__ import annotations
 

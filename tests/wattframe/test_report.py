@@ -339,7 +339,7 @@ class TestAnswer:
     def test_inputs_without_a_common_setting_are_no_error_of_the_page(self) -> None:
         inputs = [InputMedia(name=name) for name in ("a.mp4", "b.mp4")]
         run = run_of(encode("a", input=inputs[0]), encode("b", input=inputs[1], preset="fast"))
-        assert "no configuration was run on all of 2 inputs" in choice_of(run, _model(), 80.0).sentence
+        assert "no configuration was run on all 2 inputs" in choice_of(run, _model(), 80.0).sentence
 
     def test_what_was_set_aside_before_the_choice_is_said(self) -> None:
         """A setting that ran on one of two inputs takes less energy on that one, and is no choice."""
@@ -347,7 +347,7 @@ class TestAnswer:
         both = [encode(video.name or "", input=video) for video in inputs]
         run = run_of(*both, encode("easy", input=inputs[0], preset="ultrafast"))
         answer = choice_of(run, _model(), 80.0)
-        assert "1 configurations left out: not run on all of 2 inputs" in answer.basis
+        assert "1 configurations left out: not run on all 2 inputs" in answer.basis
         assert "over 2 inputs: the mean of energies and costs" in answer.basis
 
     def test_what_is_not_reliable_does_not_compete(self) -> None:

@@ -100,9 +100,9 @@ def test_every_scenario_that_is_left_out_has_its_reason(results: Path) -> None:
     assert reasons["failed"] == "the scenario failed: ffmpeg died"
     assert reasons["dark"] == "no power"
     assert reasons["zero"] == "impossible mean power: 0 W"
-    assert reasons["lie"] == "contradicts itself: 30000 J in 20 s are not 50 W on the average"
+    assert reasons["lie"] == "contradicts itself: 30000 J in 20 s are not 50 W on average"
     assert reasons["measured"] == "measured power; the others have modelled power"
-    assert reasons["blank"] == "nothing says what was encoded"
+    assert reasons["blank"] == "the encode is not described"
     assert "expected a JSON result file" in reasons[None]
     assert report.manifest is not None
     assert report.manifest.training_scenarios == 7
@@ -143,15 +143,15 @@ def test_a_scenario_below_its_own_idle_machine_is_noted(results: Path) -> None:
     low = _scenario(20, name="low", power=Power(mean_watts=17.9, tier="modelled"))
     _write(results, IDLE, low, stamp="20260102_000000")
     report = retrain(_options(results), _quiet)
-    assert [n.reason for n in report.noted] == ["draws 17.9 W, less than the idle machine with 20.0 W"]
+    assert [n.reason for n in report.noted] == ["draws 17.9 W, less than the idle power of 20.0 W"]
 
 
 def test_figures_that_should_not_be_trusted_weigh_less_and_are_listed(results: Path) -> None:
     _write(results, _scenario(20, validity=["steal", "too_short"]), stamp="20260102_000000")
     report = retrain(_options(results), _quiet)
-    assert [n.reason for n in report.noted] == ["weighs a quarter: steal, too_short"]
+    assert [n.reason for n in report.noted] == ["used with weight 1/4: steal, too_short"]
     assert report.not_valid == {"steal": 1, "too_short": 1}
-    sentence = "Not valid, trained on with a quarter of the weight: steal 1, too_short 1"
+    sentence = "Not valid, used with weight 1/4: steal 1, too_short 1"
     assert report.manifest is not None
     assert sentence in report.manifest.notes
     assert report.card is not None
@@ -164,14 +164,16 @@ def test_a_baseline_that_is_not_valid_is_used_for_nothing_and_listed(results: Pa
     low = _scenario(20, name="low", power=Power(mean_watts=17.9, tier="modelled"))
     _write(results, msgspec.structs.replace(IDLE, validity=["other_load"]), low, stamp="20260102_000000")
     report = retrain(_options(results), _quiet)
-    assert [n.reason for n in report.noted] == ["idle power not used, not valid: other_load"]
+    assert [n.reason for n in report.noted] == [
+        "idle power not used, because the baseline is not valid: other_load"
+    ]
 
 
 @pytest.mark.parametrize(
     ("scenarios", "said"),
     [
         ([], r"nothing could be trained: .* holds no test_results_\*.json"),
-        ([IDLE], "nothing could be trained: there is no scenario but baselines"),
+        ([IDLE], "nothing could be trained: there are only baselines"),
         (
             [_scenario(0, power=None)],
             "1 skipped, 1 because: no power; give --prometheus-url",
@@ -239,7 +241,7 @@ def test_a_former_model_that_is_broken_is_replaced(results: Path) -> None:
     (options.models_dir / "lab-1" / "0001" / "model.skops").write_bytes(b"x")
     report = retrain(options, _quiet)
     assert report.manifest is not None
-    assert report.manifest.reason.startswith("the former model cannot be used")
+    assert report.manifest.reason.startswith("the previous model cannot be used")
     registry.load(options.models_dir, "lab-1")
 
 
@@ -298,7 +300,8 @@ def test_a_run_that_is_not_valid_corrects_no_prediction(
         assert main(["predict", "--models-dir", str(models), str(path), "--json"]) == 0
         output = capsys.readouterr()
         answers.append((json.loads(output.out)[1]["mean_power_watts"] is None, output.err))
-    line = f"wattframe predict: {path.stem}: {probe['name']} corrects nothing, not valid: throttled\n"
+    reason = "is not used for corrections, because it is not valid: throttled"
+    line = f"wattframe predict: {path.stem}: {probe['name']} {reason}\n"
     assert answers == [(True, line), (False, "")]
     # a file that is refused beside one that was read is told, and told by the exit code
     (tmp_path / "test_results_20260402_000000.json").write_text("{")
@@ -444,7 +447,7 @@ def test_new_scenarios_that_draw_more_are_told_as_drift(results: Path) -> None:
     report = retrain(options, _quiet)
     assert report.drift_ratio == pytest.approx(0.1, abs=0.04)
     assert report.card is not None
-    said = f"new scenarios draw {report.drift_ratio:+.1%} against the former model"
+    said = f"new scenarios draw {report.drift_ratio:+.1%} over the prediction of the previous model"
     assert said in Path(report.card).read_text()
 
 

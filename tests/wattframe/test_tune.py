@@ -132,7 +132,7 @@ def test_the_answer_its_result_file_and_its_report(
     page = (place / "report.html").read_text()
     heading = page.partition('class="answer">')[2]
     assert heading.removeprefix("Not reliable: ").startswith(choice["scenario"])
-    assert "Looked for by wattframe tune" in heading.partition("</p>")[0]
+    assert "Found by wattframe tune" in heading.partition("</p>")[0]
 
     again = tune("film.mp4", *QUICK, "--baseline", "libx264:veryfast:10", "--resume")
     assert (again["encodes"], again["results"]) == (answer["encodes"], answer["results"])
@@ -190,7 +190,7 @@ def test_a_floor_out_of_reach_is_one_line_and_what_was_tried_is_kept(
         (["sound.m4a"], "sound.m4a: expected a video stream, found audio streams only"),
         (["hdr.mp4"], "hdr.mp4: expected SDR video: VMAF has no model for HDR (PQ)"),
         (["picture.mp4"], "picture.mp4: expected a video, found a single picture"),
-        (["film.h264"], "film.h264: expected a video, found frames without times: put them into an MP4"),
+        (["film.h264"], "film.h264: expected a video, found frames without timestamps: remux it to MP4"),
         (["empty.mp4"], "empty.mp4: the file is empty"),
         (["nothing.mp4"], "nothing.mp4: expected a video file, found none"),
         (["lavfi:testsrc"], "lavfi:testsrc: expected a video file, found none"),

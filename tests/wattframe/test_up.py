@@ -257,7 +257,7 @@ class TestSupervisor:
 
         policy = Policy(backoff_seconds=(0.01, 0.01))
         assert Supervisor(services, tmp_path, said.append, policy).run(kill_and_wait) == 0
-        assert said == ["a ended with code -9 (serving): starting it again in 0.01 s"]
+        assert said == ["a ended with code -9 (serving): restarting in 0.01 s"]
 
     def test_a_child_that_keeps_dying_is_given_up(self, tmp_path: Path) -> None:
         once = tmp_path / "once"
@@ -273,8 +273,8 @@ class TestSupervisor:
         supervisor = Supervisor(services, tmp_path, said.append, Policy(backoff_seconds=(0.01, 0.01)))
         assert supervisor.run(lambda: os.kill(pids(tmp_path, "a")[0], signal.SIGKILL)) == 1
         assert [line.rpartition(": ")[2] for line in said] == [
-            "starting it again in 0.01 s",
-            "starting it again in 0.01 s",
+            "restarting in 0.01 s",
+            "restarting in 0.01 s",
             "given up after 2 restarts",
         ]
 

@@ -20,19 +20,19 @@ DEFAULT_RESULTS = Path("test_results")
 
 Results = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PATH...", help="Result files, or folders of them.", show_default="test_results"),
+    typer.Argument(metavar="PATH...", help="Result files or folders.", show_default="test_results"),
 ]
 ResultsOption = Annotated[
     list[Path] | None,
-    typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="The same as PATH, by option."),
+    typer.Option("--results-dir", "--results", envvar="RESULTS_DIR", help="Same as PATH, as an option."),
 ]
 ModelsDir = Annotated[Path, typer.Option(envvar="MODELS_DIR", help="Folder of trained models.")]
 Cluster = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Do the work on the Dask cluster of this scheduler.")
+    str | None, typer.Option(metavar="ADDRESS", help="Run the work on the cluster of this Dask scheduler.")
 ]
 ClusterTls = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Folder of ca.pem, cert.pem and key.pem, for a cluster at tls://."),
+    typer.Option(metavar="DIR", help="Folder with ca.pem, cert.pem and key.pem, for a tls:// cluster."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Sysfs = Annotated[str, typer.Option(envvar="SYSFS_ROOT", help="Root of sysfs.")]

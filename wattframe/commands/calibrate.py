@@ -39,36 +39,36 @@ while os.getppid() == parent:
 def calibrate(
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Length of each window.")] = 60.0,
     settle: Annotated[float, typer.Option(min=0, max=600, help="Seconds to wait before each window.")] = 5.0,
-    full_load: Annotated[bool, typer.Option(help="Measure with every CPU busy as well.")] = False,
+    full_load: Annotated[bool, typer.Option(help="Also measure with every CPU busy.")] = False,
     max_busy: Annotated[
-        float, typer.Option(min=0, max=1, help="Busy share of the CPUs above which the machine is not idle.")
+        float, typer.Option(min=0, max=1, help="Busy share of CPU time that still counts as idle.")
     ] = 0.05,
     models_dir: Annotated[
-        str, typer.Option(envvar="MODELS_DIR", help="Kept in <models-dir>/<hardware id>/calibration.json.")
+        str, typer.Option(envvar="MODELS_DIR", help="Saved in <models-dir>/<hardware id>/calibration.json.")
     ] = "./models",
     sysfs: Sysfs = "/sys",
     procfs: Procfs = "/proc",
     idle_watts: Annotated[
-        float | None, typer.Option(envvar="RAPL_IDLE_WATTS", help="Idle end of the estimate's curve.")
+        float | None, typer.Option(envvar="RAPL_IDLE_WATTS", help="Idle power for the estimate, watts.")
     ] = None,
     max_watts: Annotated[
-        float | None, typer.Option(envvar="RAPL_MAX_WATTS", help="Full-load end of the estimate's curve.")
+        float | None, typer.Option(envvar="RAPL_MAX_WATTS", help="Full-load power for the estimate, watts.")
     ] = None,
     json_: Json = False,
 ) -> int:
     """Measure this machine's idle power and keep it for net energies."""
     meter = open_meter(sysfs=sysfs, procfs=procfs, idle_watts=idle_watts, max_watts=max_watts)
-    note("calibrate", f"source {meter.source} ({meter.tier}); leave the machine alone")
+    note("calibrate", f"source {meter.source} ({meter.tier}); do not use the machine meanwhile")
     if meter.tier == "modelled":
         note(
             "calibrate",
-            "no energy counter can be read: this is the estimate's idle power, not measured",
+            "no energy counter is readable: this is the idle power of the estimate, not a measurement",
         )
     idle = _measured(meter, "idle", seconds, settle)
     if idle.busy_ratio is not None and idle.busy_ratio > max_busy:
         raise WorkError(
             f"the machine was not idle: {idle.busy_ratio:.1%} busy, expected at most {max_busy:.1%} "
-            "(stop what runs, or raise --max-busy); nothing was kept"
+            "(stop what runs, or raise --max-busy); nothing was saved"
         )
     calibration = Calibration(
         hardware_id=hardware_id(cpu_info(procfs)),
@@ -79,7 +79,7 @@ def calibrate(
         full_load=_full_load(meter, seconds, settle, procfs, sysfs) if full_load else None,
     )
     path = save_calibration(calibration, models_dir)
-    note("calibrate", f"kept in {path}")
+    note("calibrate", f"saved in {path}")
     if json_:
         print_json(calibration)
     else:
@@ -92,7 +92,9 @@ def _full_load(meter: Meter, seconds: float, settle: float, procfs: str, sysfs: 
     quota = quota_cores(procfs, sysfs)
     allowed = min(len(os.sched_getaffinity(0)), quota or cpus)
     if allowed < cpus:
-        raise InputError(f"expected to be allowed all {cpus} CPUs, got {allowed:g}", subject="--full-load")
+        raise InputError(
+            f"expected permission to use all {cpus} CPUs, found {allowed:g}", subject="--full-load"
+        )
     with every_cpu_busy(cpus):
         return _measured(meter, "full load", seconds, settle)
 

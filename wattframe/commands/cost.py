@@ -59,7 +59,7 @@ def _warn_of_bases(regional: RegionalModels) -> None:
     bases = {one.region: one.carbon.basis for one in prices if one.carbon is not None}
     if len(set(bases.values())) > 1:
         listed = "; ".join(f"{region}: {basis}" for region, basis in bases.items())
-        note("cost", f"intensities are of different bases and compare roughly: {listed}")
+        note("cost", f"carbon intensities have different bases and are only roughly comparable: {listed}")
 
 
 def _table(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> None:
@@ -134,7 +134,7 @@ def _doubts(priced: Sequence[ScenarioCost]) -> list[str]:
     """The scenarios that are not valid, and why."""
     names = {one.scenario: ", ".join(one.validity) for one in priced if one.validity}
     listed = _listed([f"{name} ({reasons})" for name, reasons in names.items()], "; ")
-    return [f"Not valid, priced all the same: {listed}"] if names else []
+    return [f"Not valid, but priced: {listed}"] if names else []
 
 
 def _listed(names: Sequence[str], between: str) -> str:

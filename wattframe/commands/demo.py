@@ -67,15 +67,13 @@ class Demo(Struct, frozen=True):
 
 @app.command()
 def main(
-    folder: Annotated[Path, typer.Option(help="Where everything goes; each demo begins it anew.")] = Path(
-        "demo"
-    ),
-    duration: Annotated[float, typer.Option(min=1, help="Seconds of each scenario.")] = 12.0,
-    region: Annotated[str, typer.Option(envvar="REGION", help="Whose prices and grid.")] = "eu-west-1",
+    folder: Annotated[Path, typer.Option(help="Output folder; each demo empties it.")] = Path("demo"),
+    duration: Annotated[float, typer.Option(min=1, help="Seconds per scenario.")] = 12.0,
+    region: Annotated[str, typer.Option(envvar="REGION", help="Region of the costs.")] = "eu-west-1",
     port_offset: Annotated[
-        int, typer.Option(help="Added to the ports of the exporters and of Prometheus.")
+        int, typer.Option(help="Number added to the ports of the exporters and of Prometheus.")
     ] = 0,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything serving until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep everything running until Ctrl-C.")] = False,
 ) -> int:
     """Every part once, on the sample clip: transcode, measure, serve, scrape, train, report."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -104,7 +102,7 @@ def _show(demo: Demo, keep: bool) -> None:
         _say("Train on everything the run measured")
         against = ["--prometheus-url", prometheus] if prometheus else []
         _call("retrain", "--results-dir", demo.results, "--models-dir", demo.models, *against)
-        _say("Ask what it costs, and what to choose")
+        _say("Price the run and recommend a configuration")
         region = ("--region", demo.region)
         _call("cost", path, *region)
         _call(
@@ -112,7 +110,7 @@ def _show(demo: Demo, keep: bool) -> None:
         )
         if not keep:  # its encodes are short, and what serves would be load beside them
             serving.close()
-        _say("Look for the best configuration of the sample clip")
+        _say("Find the best configuration for the sample clip")
         floor = ("--min-vmaf", TUNED_VMAF, "--budget", f"{TUNED_SECONDS}s")
         _call("tune", SAMPLE, *floor, "--output-dir", demo.results, "--models-dir", demo.models, *region)
         tuned = max(demo.results.glob("test_results_*.json"))
@@ -170,7 +168,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _served(demo: Demo) -> Iterator[dict[str, str]]:
     """The exporters and Prometheus while the block runs: addresses by name."""
-    _say("Serve the five exporters, and Prometheus where there is one")
+    _say("Run the five exporters, and Prometheus if it is installed")
     arguments: list[object] = ["up", "--region", demo.region, "--json", "--scrape-interval", 1]
     arguments += ["--results-dir", demo.results, "--models-dir", demo.models]
     arguments += ["--state-dir", demo.folder / "stack", "--port-offset", demo.port_offset]
@@ -185,7 +183,7 @@ def _served(demo: Demo) -> Iterator[dict[str, str]]:
 def _addresses(stdout: IO[bytes] | None) -> dict[str, str]:
     line = stdout.readline() if stdout else b""
     if not line:
-        raise WorkError("the exporters did not come up; the line above says why")
+        raise WorkError("the exporters did not start; the line above has the reason")
     services = {s["name"]: s["url"] for s in json.loads(line)["services"]}
     for name, url in services.items():
         sys.stdout.write(f"  {name:<13} {url}\n")
@@ -209,7 +207,7 @@ def _wait_for_targets(url: str) -> None:
 
 def _wait_for_series(url: str, run: Run) -> None:
     """Until the whole run is in Prometheus."""
-    _say("Wait until Prometheus has seen the run")
+    _say("Wait until Prometheus has scraped the run")
     done = [s for s in run.scenarios if s.status == "ok"]
     expected = {
         "results_scenario_duration_seconds": len(done),
@@ -236,7 +234,7 @@ def _wait_until_nothing_is(missing: Callable[[], str], what: str, seconds: float
 
 def _show_enrichment(url: str, run: Run, demo: Demo) -> None:
     """Take the power out of a copy, and let Prometheus give it back."""
-    _say("Forget the power, and retrain from Prometheus alone")
+    _say("Delete the measured power and retrain from Prometheus alone")
     folder = demo.folder / "stripped"
     folder.mkdir()
     bare = [msgspec.structs.replace(s, power=None, samples=None) for s in run.scenarios]
@@ -265,7 +263,7 @@ def _check(run: Run, demo: Demo) -> None:
         "energy for each of them": all(energy(s) is not None for s in done),
         "a trained model": any(demo.models.rglob("latest*")),
         "a report that begins with what was tuned": demo.report.exists()
-        and "Looked for by wattframe tune" in demo.report.read_text(),
+        and "Found by wattframe tune" in demo.report.read_text(),
     }
     wrong = [name for name, holds in checks.items() if not holds]
     if wrong:
@@ -289,7 +287,7 @@ def _conclusion(run: Run, demo: Demo, services: dict[str, str], seconds: float, 
         where = services.get("prometheus", services["results"])
         sys.stdout.write(f"  still serving {where} and the exporters above, until Ctrl-C\n")
     else:
-        sys.stdout.write("  --keep leaves the exporters and Prometheus serving\n")
+        sys.stdout.write("  --keep keeps the exporters and Prometheus running\n")
     sys.stdout.flush()
 
 

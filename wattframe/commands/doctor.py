@@ -19,12 +19,12 @@ _PIPE_WIDTH = 1000
 
 @app.command()
 def doctor(
-    ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg to look at (default: the one in use).")] = None,
+    ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg to check (default: the one in use).")] = None,
     prometheus_url: Annotated[
-        str, typer.Option(envvar="PROMETHEUS_URL", help="Prometheus to look for.")
+        str, typer.Option(envvar="PROMETHEUS_URL", help="Address of Prometheus to check.")
     ] = "http://localhost:9090",
     docker_host: Annotated[
-        str | None, typer.Option(envvar="DOCKER_HOST", help="Docker engine to look for.")
+        str | None, typer.Option(envvar="DOCKER_HOST", help="Address of the Docker engine to check.")
     ] = None,
     sysfs: Sysfs = "/sys",
     procfs: Procfs = "/proc",

@@ -35,15 +35,13 @@ app = application()
 def main(
     paths: Results = None,
     results_option: ResultsOption = None,
-    streams: Annotated[float, typer.Option(help="Streams at once.")] = 1.0,
-    hours: Annotated[float, typer.Option(help="Hours a month that they run; 730 is all month.")] = 730.0,
+    streams: Annotated[float, typer.Option(help="Concurrent streams.")] = 1.0,
+    hours: Annotated[float, typer.Option(help="Hours per month; 730 = all month.")] = 730.0,
     scenario: Annotated[
-        list[str] | None, typer.Option(help="Configuration, by the scenario's name; else all of them.")
+        list[str] | None, typer.Option(help="Name of the scenario to project (default: all).")
     ] = None,
-    budget_month: Annotated[float | None, typer.Option(help="Money a month may cost at most.")] = None,
-    budget_co2_month: Annotated[
-        float | None, typer.Option(help="Kilograms of CO2e a month may emit at most.")
-    ] = None,
+    budget_month: Annotated[float | None, typer.Option(help="Budget per month, in the currency.")] = None,
+    budget_co2_month: Annotated[float | None, typer.Option(help="Budget per month, in kg of CO2e.")] = None,
     write_rules_to: Annotated[
         Path | None, typer.Option("--write-rules", help="Write the budgets as Prometheus alert rules.")
     ] = None,
@@ -152,12 +150,12 @@ def _table(plans: Sequence[Forecast]) -> None:
 
 
 def _caption(plans: Sequence[Forecast]) -> list[str]:
-    lines = ["In brackets: where the mean lies with 95 % confidence; it takes two measurements to know."]
+    lines = ["In brackets: 95 % confidence interval of the mean; it needs two measurements or more."]
     for plan in plans:
         hours = shown(plan.stream_hours_per_month, 6)
         times = "once" if plan.measurements == 1 else f"{plan.measurements} times"
         measured = f"measured {times}, energy {plan.energy_tier or 'of unknown origin'}"
-        doubts = f"; not valid, used all the same: {', '.join(plan.validity)}" if plan.validity else ""
+        doubts = f"; used although not valid: {', '.join(plan.validity)}" if plan.validity else ""
         machine = f" on {plan.hardware}" if len({other.hardware for other in plans}) > 1 else ""
         lines.append(f"{plan.scenario}{machine}: {hours} hours of video; {measured}{doubts}.")
     for plan in plans:

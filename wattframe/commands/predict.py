@@ -24,27 +24,25 @@ def predict(
     paths: Results = None,
     # not from RESULTS_DIR: with --matrix nothing else is predicted unless it is named
     results_option: Annotated[
-        list[Path] | None, typer.Option("--results", "--results-dir", help="The same as PATH, by option.")
+        list[Path] | None, typer.Option("--results", "--results-dir", help="Same as PATH, as an option.")
     ] = None,
     models_dir: ModelsDir = Path("models"),
     matrix: Annotated[
-        Path | None, typer.Option(help="Matrix or batch file (as for run_tests.py) of scenarios to come.")
+        Path | None, typer.Option(help="Matrix or batch file (as for run_tests.py) of planned scenarios.")
     ] = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Result file of known runs: probes of the same video, calibration runs of a machine."
-        ),
+        typer.Option(help="Result file of more runs: probes of the video, calibration runs of the machine."),
     ] = None,
     input_: Annotated[
-        str | None, typer.Option("--input", help="The video, where the matrix names none.")
+        str | None, typer.Option("--input", help="The video, if the matrix names none.")
     ] = None,
     media_duration: Annotated[
-        float | None, typer.Option(min=0.01, help="Seconds of video to encode; default the input's length.")
+        float | None, typer.Option(min=0.01, help="Seconds of video to encode (default: the input's length).")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Of the prediction intervals, between 0 and 1.")] = 0.9,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals, 0 to 1.")] = 0.9,
     hardware_id: Annotated[
-        str | None, typer.Option(help="Whose models to use; for a matrix also the machine; default this one.")
+        str | None, typer.Option(help="Machine of the models, and of a matrix's encodes (default: this).")
     ] = None,
     json_: Json = False,
 ) -> int:
@@ -73,7 +71,10 @@ def predict(
         for s in run.scenarios:
             if s.validity and s.type != "baseline" and s.power is not None:
                 reasons = ", ".join(s.validity)
-                note("predict", f"{run.run_id}: {s.name} corrects nothing, not valid: {reasons}")
+                note(
+                    "predict",
+                    f"{run.run_id}: {s.name} is not used for corrections, because it is not valid: {reasons}",
+                )
     if planned is not None:
         predictions = [_by_the_clock(p, planned.run.run_id, planned.wall_seconds) for p in predictions]
     if json_:
@@ -107,7 +108,7 @@ def _table(predictions: Sequence[Prediction]) -> None:
             for p in predictions
         ],
         text=("tier", "notes"),
-        caption=f"In brackets: where a measurement falls with {level}.",
+        caption=f"In brackets: prediction interval of {level}.",
     )
 
 

@@ -15,7 +15,7 @@ from advisor.errors import InputError
 from wattframe.console import note
 
 Viewers = Annotated[
-    float | None, typer.Option(min=0, help="How many watch; else each scenario's own number.")
+    float | None, typer.Option(min=0, help="Number of viewers (default: each scenario's own number).")
 ]
 Command = Callable[..., int]
 _OLD_SECONDS = 180 * 86_400

@@ -66,77 +66,77 @@ def quality(
         Path | None, typer.Argument(metavar="REF", help="The original.", show_default=False)
     ] = None,
     distorted: Annotated[
-        list[Path] | None, typer.Argument(metavar="DIST...", help="One or more encodes of it.")
+        list[Path] | None, typer.Argument(metavar="DIST...", help="One or more encodes of the original.")
     ] = None,
     json_: Json = False,
     pairs: Annotated[
         Path | None,
-        typer.Option(help="List (YAML, JSON) or folder of originals and encodes, in place of REF DIST."),
+        typer.Option(help="List (YAML, JSON) or folder of originals and encodes, instead of REF DIST."),
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="hd, 4k, neg, phone, v1 or a model of libvmaf; default: by the height. "
-            "Repeat it to score by several in one pass."
+            help="hd, 4k, neg, phone, v1 or a libvmaf model (default: by height). Repeatable: several models "
+            "in one pass."
         ),
     ] = None,
     codec_comparison: Annotated[
-        bool, typer.Option(help="Use the model for comparing encoders, which sharpening does not fool.")
+        bool, typer.Option(help="Use the neg model, which gives no credit for sharpening.")
     ] = False,
-    xpsnr: Annotated[bool, typer.Option(help="Also XPSNR.")] = False,
-    subsample: Annotated[int, typer.Option(help="VMAF of every n-th frame; odd.")] = 1,
+    xpsnr: Annotated[bool, typer.Option(help="Also compute XPSNR.")] = False,
+    subsample: Annotated[int, typer.Option(help="Compute VMAF of every n-th frame; n is odd.")] = 1,
     reference_start: Annotated[
-        float, typer.Option(help="Seconds to seek into the reference, as the encode did.")
+        float, typer.Option(help="Start of the encode within the reference, in seconds (ffmpeg's -ss).")
     ] = 0.0,
     reference_loops: Annotated[
-        int, typer.Option(help="Repetitions of the reference, as the encode had them; -1: without end.")
+        int, typer.Option(help="Loops of the reference in the encode (-stream_loop); -1: endless.")
     ] = 0,
     reference_filter: Annotated[
         str | None,
-        typer.Option(help="Filters that the encode applied to fields or rate: yadif, fieldmatch,decimate."),
+        typer.Option(help="Filters to apply to the reference: yadif; fieldmatch,decimate; crop=..."),
     ] = None,
     offset: Annotated[
         float | None,
         typer.Option(
-            help="Seconds of the reference before the encode begins; negative: of the encode before the "
-            "reference. Default: looked for."
+            help="Seconds of the reference before the encode starts; negative: of the encode before the "
+            "reference (default: detected)."
         ),
     ] = None,
     crop: Annotated[
         str,
-        typer.Option(help="Part of the reference that is compared, as W:H:X:Y; auto cuts black bars; none."),
+        typer.Option(help="Part of the reference to compare, W:H:X:Y; auto removes black bars; none."),
     ] = "auto",
     metric: Annotated[
-        list[str] | None, typer.Option(help="Also ms_ssim, vif or cambi. Repeat it for several.")
+        list[str] | None, typer.Option(help="Also compute ms_ssim, vif or cambi. Repeatable.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="Size of raw files (.yuv), as 1920x1080.")] = None,
+    size: Annotated[str | None, typer.Option(help="Size of raw files (.yuv), such as 1920x1080.")] = None,
     rate: Annotated[
-        str | None, typer.Option(help="Frames a second of raw files and of numbered pictures (%04d.png).")
+        str | None, typer.Option(help="Frames per second of raw files and numbered pictures (%04d.png).")
     ] = None,
     pixel_format: Annotated[
-        str | None, typer.Option(help="Pixel format of raw files, by ffmpeg's name; default: yuv420p.")
+        str | None, typer.Option(help="Pixel format of raw files, by ffmpeg's name (default: yuv420p).")
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes; the encodes of one process share a decoded reference.")
+        int, typer.Option(min=1, help="Processes; encodes in one process share the decoded reference.")
     ] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of libvmaf an encode; default: CPUs shared by the jobs."),
+        typer.Option(min=1, help="libvmaf threads per encode (default: CPUs divided by jobs)."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Write VMAF over the frames to this .svg or .html file.")
+        Path | None, typer.Option(help="Plot VMAF over the frames to this .svg or .html file.")
     ] = None,
     frames: Annotated[
         Path | None,
         typer.Option(
-            help="Write the scores of every frame to this .csv or .json file, with the worst scenes."
+            help="Write the scores of every frame to this .csv or .json file, and print the worst scenes."
         ),
     ] = None,
     ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg with libvmaf.")] = None,
     cluster: Cluster = None,
     cluster_tls: ClusterTls = None,
     parts: Annotated[
-        str, typer.Option(help="Parts of a long video on a cluster: a number; auto: where workers are idle.")
+        str, typer.Option(help="Parts of a long video on a cluster: a number; auto: if workers are idle.")
     ] = "auto",
 ) -> None:
     """VMAF, PSNR and SSIM of encodes against their reference.
@@ -162,9 +162,7 @@ def quality(
     _check_suffix(plot, (".svg", ".html"), "--plot")
     _check_suffix(frames, (".csv", ".json"), "--frames")
     if cluster is not None and (jobs > 1 or threads is not None):
-        raise InputError(
-            "is the workers' own choice: leave it out with --cluster", subject="--jobs, --threads"
-        )
+        raise InputError("is set by the workers: leave it out with --cluster", subject="--jobs, --threads")
     if cluster is None and parts != "auto":
         raise InputError("needs --cluster ADDRESS", subject="--parts")
     asked, problems = _asked(reference, distorted, pairs, settings)

@@ -35,27 +35,27 @@ def recommend(
     paths: Results = None,
     results_option: ResultsOption = None,
     models_dir: Annotated[
-        Path | None, typer.Option(help="Models that stand in where power was not measured.")
+        Path | None, typer.Option(help="Models to use where power was not measured.")
     ] = None,
     objective: Annotated[
         str, typer.Option(help="cost, energy, carbon or bitrate; or weights: energy=1,bitrate=0.5.")
     ] = "energy",
-    min_vmaf: Annotated[float | None, typer.Option(min=0, max=100, help="Least mean VMAF.")] = None,
+    min_vmaf: Annotated[float | None, typer.Option(min=0, max=100, help="Minimum mean VMAF.")] = None,
     min_vmaf_p5: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Least 5th percentile of the frames' VMAF.")
+        float | None, typer.Option(min=0, max=100, help="Minimum 5th percentile of VMAF over the frames.")
     ] = None,
     max_bitrate_kbps: Annotated[
-        float | None, typer.Option(min=1, max=1e6, help="Highest bitrate, kbit/s.")
+        float | None, typer.Option(min=1, max=1e6, help="Maximum bitrate, kbit/s.")
     ] = None,
     min_speed: Annotated[
-        float | None, typer.Option(min=0, help="Least seconds of video a second; 1 is real time.")
+        float | None, typer.Option(min=0, help="Minimum encode speed; 1 is real time.")
     ] = None,
-    max_watts: Annotated[float | None, typer.Option(min=1, help="Highest mean power, watts.")] = None,
+    max_watts: Annotated[float | None, typer.Option(min=1, help="Maximum mean power, watts.")] = None,
     input_: Annotated[
-        str | None, typer.Option("--input", help="Compare only scenarios of this input's name.")
+        str | None, typer.Option("--input", help="Compare only scenarios of this input, by name.")
     ] = None,
     accept_invalid: Annotated[
-        bool, typer.Option("--accept-invalid", help="Compare scenarios whose figures are not valid too.")
+        bool, typer.Option("--accept-invalid", help="Also compare scenarios that are not valid.")
     ] = False,
     json_: Json = False,
     *,
@@ -106,7 +106,7 @@ def _objective(text: str) -> str | dict[str, float]:
     try:
         weights = {name.strip(): float(value) for name, _, value in parts}
     except ValueError as exc:
-        problem = f"expected weights like energy=1,bitrate=0.5, got {text!r}"
+        problem = f"expected weights such as energy=1,bitrate=0.5, got {text!r}"
         raise InputError(problem, subject="--objective") from exc
     if len(weights) < len(parts):
         raise InputError(f"expected each objective once, got {text!r}", subject="--objective")
@@ -178,7 +178,7 @@ def _print(answer: Recommendation, differences: Sequence[PairDelta]) -> None:
         out.print(f"Run next: {run.scenario} ({run.why})")
     for pair in differences:
         parts = [
-            f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the qualities"
+            f"{label} {delta.ratio:+.1%} over {delta.overlap_ratio:.0%} of the quality range"
             for label, delta in (("bitrate", pair.bd_rate), ("energy", pair.bd_energy))
             if delta is not None
         ]

@@ -19,16 +19,16 @@ app = application()
 
 @app.command()
 def regions(
-    word: Annotated[str | None, typer.Argument(help="Part of a name, a country or a provider.")] = None,
+    word: Annotated[str | None, typer.Argument(help="Part of a region's name, country or provider.")] = None,
     regions_file: Annotated[
-        Path | None, typer.Option(envvar="REGIONS_FILE", help="Regions and figures of your own, YAML.")
+        Path | None, typer.Option(envvar="REGIONS_FILE", help="File with your own regions and figures, YAML.")
     ] = None,
     json_: Json = False,
 ) -> int:
     """Regions with price of electricity (USD/kWh), carbon intensity and PUE, and where these are from."""
     listed = RegionalPricing(regions_file).search(word or "")
     if not listed:
-        raise InputError("expected a region, a country or a provider; none is like it", subject=word)
+        raise InputError("expected part of the name of a region, country or provider", subject=word)
     if json_:
         print_json([_document(region) for region in listed])
         return 0
@@ -45,7 +45,7 @@ def regions(
         headings,
         rows,
         text=("provider", "country"),
-        caption="--json names the basis and the source of each figure.",
+        caption="--json adds the basis and source of each figure.",
     )
     return 0
 

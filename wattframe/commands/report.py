@@ -30,13 +30,11 @@ app = application()
 def report(
     paths: Results = None,
     results_option: ResultsOption = None,
-    runs: Annotated[
-        int, typer.Option(min=1, help="How many of the newest runs, where no file is named.")
-    ] = 1,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("report.html"),
-    min_vmaf: Annotated[float, typer.Option(min=0, max=100, help="Least VMAF of what may be chosen.")] = 80.0,
+    runs: Annotated[int, typer.Option(min=1, help="Number of newest runs to show if no file is named.")] = 1,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output file.")] = Path("report.html"),
+    min_vmaf: Annotated[float, typer.Option(min=0, max=100, help="Minimum VMAF of the choice.")] = 80.0,
     baseline: Annotated[
-        str | None, typer.Option(help="Scenario that savings are against (default: libx264 medium).")
+        str | None, typer.Option(help="Scenario to compare with (default: libx264 medium).")
     ] = None,
     json_: Json = False,
     *,

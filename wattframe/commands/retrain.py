@@ -27,40 +27,40 @@ def command(
     ),
     models_dir: ModelsDir = Path("models"),
     prometheus_url: Annotated[
-        str | None, typer.Option(envvar="PROMETHEUS_URL", help="Where scenarios without power find it.")
+        str | None, typer.Option(envvar="PROMETHEUS_URL", help="Server to get missing power from.")
     ] = None,
     prometheus_header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Sent with every query; can be repeated.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Header sent with every query; repeatable.")
     ] = None,
     prometheus_user: Annotated[
-        str | None, typer.Option(envvar="PROMETHEUS_USER", help="For basic authentication.")
+        str | None, typer.Option(envvar="PROMETHEUS_USER", help="User name for basic authentication.")
     ] = None,
     prometheus_password: Annotated[
         str | None, typer.Option(envvar="PROMETHEUS_PASSWORD", help="Prefer the environment variable.")
     ] = None,
-    prometheus_token_file: Annotated[Path | None, typer.Option(help="File of a bearer token.")] = None,
-    prometheus_tenant: Annotated[str | None, typer.Option(help="Sent as X-Scope-OrgID.")] = None,
-    prometheus_ca_file: Annotated[Path | None, typer.Option(help="CA that signed the server.")] = None,
-    prometheus_cert: Annotated[Path | None, typer.Option(help="Client certificate (with key, PEM).")] = None,
-    prometheus_key: Annotated[Path | None, typer.Option(help="Key of the client certificate.")] = None,
-    prometheus_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one query.")] = 30.0,
+    prometheus_token_file: Annotated[Path | None, typer.Option(help="File with a bearer token.")] = None,
+    prometheus_tenant: Annotated[str | None, typer.Option(help="Tenant, sent as X-Scope-OrgID.")] = None,
+    prometheus_ca_file: Annotated[Path | None, typer.Option(help="CA of the server, PEM.")] = None,
+    prometheus_cert: Annotated[Path | None, typer.Option(help="Client certificate, PEM.")] = None,
+    prometheus_key: Annotated[Path | None, typer.Option(help="Key of the client certificate, PEM.")] = None,
+    prometheus_timeout: Annotated[float, typer.Option(min=0.1, help="Time-out of a query, s.")] = 30.0,
     selector: Annotated[
-        str, typer.Option(help='Label matchers that choose one machine, such as instance="host-7:9500".')
+        str, typer.Option(help='Label matchers that select one machine, such as instance="host-7:9500".')
     ] = "",
     hardware_id: Annotated[
-        str | None, typer.Option(help="Whose models these are; default: the newest run's machine.")
+        str | None, typer.Option(help="Machine to train for (default: the machine of the newest run).")
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="How many versions stay.")] = 5,
+    keep: Annotated[int, typer.Option(min=1, help="Number of versions to keep.")] = 5,
     margin: Annotated[
-        float, typer.Option(min=0, help="How much worse, as a ratio, still counts as not worse.")
+        float, typer.Option(min=0, help="How much worse, as a ratio, a new model may be.")
     ] = 0.05,
-    force: Annotated[bool, typer.Option("--force", help="Promote whatever the comparison says.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote regardless of the comparison.")] = False,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Put the version before back into service; trains nothing.")
+        bool, typer.Option("--rollback", help="Put the previous version back into service, without training.")
     ] = False,
     watch_seconds: Annotated[
         float | None,
-        typer.Option("--watch", min=0.1, help="Look for new results every so many seconds, until Ctrl-C."),
+        typer.Option("--watch", min=0.1, help="Check for new results at this interval, s, until Ctrl-C."),
     ] = None,
     json_: Json = False,
 ) -> int:

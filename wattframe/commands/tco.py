@@ -43,32 +43,32 @@ _NEEDS = {
 @app.command()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def tco(
-    purchase_price: Annotated[float, typer.Option(help="What the machine costs.")],
+    purchase_price: Annotated[float, typer.Option(help="Purchase price of the machine.")],
     results: Annotated[
-        list[Path] | None, typer.Argument(help="Result files that --scenario, --faster, --slower are in.")
+        list[Path] | None, typer.Argument(help="Result files with --scenario, --faster and --slower.")
     ] = None,
-    residual_value: Annotated[float, typer.Option(help="What it is sold for in the end.")] = 0.0,
-    lifetime_years: Annotated[float, typer.Option(help="Years that it is used.")] = 4.0,
-    utilisation: Annotated[float, typer.Option(help="Hours of use over hours of life, 0 to 1.")] = 1.0,
-    mean_watts: Annotated[float | None, typer.Option(help="Power in use; else the scenario's.")] = None,
-    idle_watts: Annotated[float, typer.Option(help="Power out of use; 0 is switched off.")] = 0.0,
-    maintenance_per_year: Annotated[float, typer.Option(help="Money a year.")] = 0.0,
+    residual_value: Annotated[float, typer.Option(help="Resale value at the end of its life.")] = 0.0,
+    lifetime_years: Annotated[float, typer.Option(help="Lifetime of the machine in years.")] = 4.0,
+    utilisation: Annotated[float, typer.Option(help="Share of its life in use, 0 to 1.")] = 1.0,
+    mean_watts: Annotated[float | None, typer.Option(help="Power in use (else the scenario's).")] = None,
+    idle_watts: Annotated[float, typer.Option(help="Idle power, watts; 0 if switched off.")] = 0.0,
+    maintenance_per_year: Annotated[float, typer.Option(help="Maintenance per year.")] = 0.0,
     streams: Annotated[
-        float | None, typer.Option(help="Hours of video an hour of use makes; else the scenario's, else 1.")
+        float | None, typer.Option(help="Hours of video per hour of use (else the scenario's, else 1).")
     ] = None,
-    embodied_kg: Annotated[float | None, typer.Option(help="CO2e of making it, in kg.")] = None,
-    scenario: Annotated[str | None, typer.Option(help="Scenario that brings watts and streams.")] = None,
+    embodied_kg: Annotated[float | None, typer.Option(help="Embodied CO2e, in kg.")] = None,
+    scenario: Annotated[str | None, typer.Option(help="Scenario that provides power and streams.")] = None,
     viewers: Viewers = None,
-    bitrate_kbps: Annotated[float | None, typer.Option(help="What a viewer receives.")] = None,
-    delivery_cost_per_gb: Annotated[float | None, typer.Option(help="Sending 10^9 bytes.")] = None,
-    cloud_cost_per_hour: Annotated[float | None, typer.Option(help="A cloud instance instead.")] = None,
-    cloud_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
-    gpu_purchase_price: Annotated[float | None, typer.Option(help="A machine with GPUs instead.")] = None,
-    gpu_mean_watts: Annotated[float | None, typer.Option(help="Its power in use.")] = None,
-    gpu_idle_watts: Annotated[float, typer.Option(help="Its power out of use.")] = 0.0,
-    gpu_streams: Annotated[float | None, typer.Option(help="Its hours of video an hour.")] = None,
-    faster: Annotated[str | None, typer.Option(help="Scenario with the faster of two presets.")] = None,
-    slower: Annotated[str | None, typer.Option(help="Scenario with the slower one.")] = None,
+    bitrate_kbps: Annotated[float | None, typer.Option(help="Bitrate per viewer.")] = None,
+    delivery_cost_per_gb: Annotated[float | None, typer.Option(help="Price of 10^9 bytes.")] = None,
+    cloud_cost_per_hour: Annotated[float | None, typer.Option(help="Price of an instance.")] = None,
+    cloud_streams: Annotated[float | None, typer.Option(help="Its hours of video per hour.")] = None,
+    gpu_purchase_price: Annotated[float | None, typer.Option(help="Price of a GPU machine.")] = None,
+    gpu_mean_watts: Annotated[float | None, typer.Option(help="Its power in use, watts.")] = None,
+    gpu_idle_watts: Annotated[float, typer.Option(help="Its idle power, watts.")] = 0.0,
+    gpu_streams: Annotated[float | None, typer.Option(help="Its hours of video per hour.")] = None,
+    faster: Annotated[str | None, typer.Option(help="Scenario with the faster preset.")] = None,
+    slower: Annotated[str | None, typer.Option(help="Scenario with the slower preset.")] = None,
     json_: Json = False,
     *,
     prices: PriceOptions,
@@ -147,7 +147,7 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
         raise InputError(f"no finished scenario {name!r} in the result files, {hint}", subject=option)
     newest = max(of_that_name, key=lambda s: s.start_time or 0.0)
     if newest.validity:
-        note("tco", f"{name} is not valid, used all the same: {', '.join(newest.validity)}")
+        note("tco", f"{name} is used although not valid: {', '.join(newest.validity)}")
     return newest
 
 

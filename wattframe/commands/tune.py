@@ -39,44 +39,44 @@ _OBJECTIVES = (*OBJECTIVES, "speed")
 @app.command()
 @takes_prices(*EMISSIONS_OF_MAKING)
 def main(
-    inputs: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="One video or several.")],
-    min_vmaf: Annotated[float, typer.Option(min=0, max=100, help="Least mean VMAF.")] = 93.0,
+    inputs: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="One or more videos.")],
+    min_vmaf: Annotated[float, typer.Option(min=0, max=100, help="Minimum mean VMAF.")] = 93.0,
     objective: Annotated[str, typer.Option(help="energy, cost, carbon, bitrate or speed.")] = "energy",
     encoders: Annotated[
-        str | None, typer.Option(help="With commas; else libx264, libx265 and libsvtav1.")
+        str | None, typer.Option(help="Comma-separated encoders (default: libx264, libx265, libsvtav1).")
     ] = None,
-    presets: Annotated[str, typer.Option(help="auto, or presets with commas.")] = "auto",
-    max_bitrate: Annotated[str | None, typer.Option(help="Highest bitrate, such as 6M.")] = None,
+    presets: Annotated[str, typer.Option(help="auto, or comma-separated presets.")] = "auto",
+    max_bitrate: Annotated[str | None, typer.Option(help="Maximum bitrate, such as 6M.")] = None,
     min_speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Least seconds of video a second; 1 is real time.")
+        float | None, typer.Option(min=0.001, help="Minimum encode speed; 1 is real time.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Longest search: 90s, 10m, 1h.")] = "10m",
+    budget: Annotated[str, typer.Option(help="Maximum search time: 90s, 10m, 1h.")] = "10m",
     baseline: Annotated[
-        str, typer.Option(help="What was usual: ENCODER:PRESET:CRF, or none.")
+        str, typer.Option(help="Configuration to compare with: ENCODER:PRESET:CRF, or none.")
     ] = "libx264:medium:23",
     month_hours: Annotated[
-        float, typer.Option("--hours", min=0, max=1e6, help="Hours of such video a month, for what is saved.")
+        float, typer.Option("--hours", min=0, max=1e6, help="Hours of video per month, for the saving.")
     ] = 100.0,
     precision: Annotated[
-        float, typer.Option(min=0.05, max=20, help="VMAF points to which samples may stand for the whole.")
+        float, typer.Option(min=0.05, max=20, help="How many VMAF points the samples may be off.")
     ] = 0.5,
-    whole: Annotated[bool, typer.Option("--whole", help="Encode all of the video, no samples.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Encode the whole video, no samples.")] = False,
     ladder: Annotated[
-        str | None, typer.Option(help="Lines of the rungs of a ladder, such as 1080,720,480.")
+        str | None, typer.Option(help="Heights of a bitrate ladder, such as 1080,720,480.")
     ] = None,
     for_all: Annotated[
-        bool, typer.Option("--for-all", help="One configuration that holds on every video.")
+        bool, typer.Option("--for-all", help="Find one configuration for all videos.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the last search on these videos.")
+        bool, typer.Option("--resume", help="Continue the last search on these videos.")
     ] = False,
-    output_dir: Annotated[Path, typer.Option(help="For the result file.")] = DEFAULT_RESULTS,
+    output_dir: Annotated[Path, typer.Option(help="Folder for the result file.")] = DEFAULT_RESULTS,
     models_dir: ModelsDir = Path("models"),
-    ffmpeg: Annotated[str | None, typer.Option(help="Binary; else imageio-ffmpeg's, then PATH.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be tried.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    ffmpeg: Annotated[str | None, typer.Option(help="Default: imageio-ffmpeg's, then PATH.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan without encoding.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     sensors: Annotated[Path | None, typer.Option(metavar="FILE", help="Rules for hwmon sensors.")] = None,
-    redfish: Annotated[Path | None, typer.Option(metavar="FILE", help="The machine's meter.")] = None,
+    redfish: Annotated[Path | None, typer.Option(metavar="FILE", help="Redfish meter, YAML.")] = None,
     sysfs: Sysfs = "/sys",
     procfs: Procfs = "/proc",
     json_: Json = False,
@@ -159,8 +159,8 @@ def _require_prices(objective: str, model: CostModel) -> None:
 
 
 _ENDS = {
-    "budget": "; the budget was spent before it was surer",
-    "interrupted": "; interrupted before it was surer",
+    "budget": "; the budget ran out first",
+    "interrupted": "; interrupted",
 }
 
 _FIGURES: Sequence[tuple[str, str, str]] = (

@@ -37,23 +37,23 @@ def up(
     ),
     models_dir: ModelsDir = Path("models"),
     region: Annotated[
-        str | None, typer.Option(envvar="REGION", help="Region of the prices, for instance eu-west-1.")
+        str | None, typer.Option(envvar="REGION", help="Region of the prices, such as eu-west-1.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of one exporter; can be repeated.")
+        list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of one exporter; repeatable.")
     ] = None,
-    port_offset: Annotated[int, typer.Option(help="Added to every exporter's port (9500-9504).")] = 0,
+    port_offset: Annotated[int, typer.Option(help="Number added to every exporter's port (9500-9504).")] = 0,
     with_prometheus: Annotated[
-        prometheus.Kind, typer.Option("--prometheus", help="Which Prometheus to run beside them.")
+        prometheus.Kind, typer.Option("--prometheus", help="How to run Prometheus.")
     ] = "auto",
     prometheus_port: Annotated[int, typer.Option(min=1, max=65535)] = 9090,
     scrape_interval: Annotated[
         float | None,
-        typer.Option(help="Seconds between two scrapes of every job; default: as in prometheus.yml."),
+        typer.Option(help="Scrape interval of every job, in seconds (default: as in prometheus.yml)."),
     ] = None,
     state_dir: Annotated[
-        Path, typer.Option(help="Where logs, the adapted prometheus.yml and Prometheus' data go.")
+        Path, typer.Option(help="Folder for logs, the adapted prometheus.yml and Prometheus' data.")
     ] = Path(".wattframe"),
     json_: Json = False,
 ) -> int:
@@ -75,7 +75,10 @@ def up(
     how = prometheus.find(with_prometheus)
     if how is not None:
         if scrape_interval is not None and scrape_interval > _LONGEST_FOR_RULES_SECONDS:
-            note("up", "alerts and dashboards take rates over five minutes, which need two samples")
+            note(
+                "up",
+                "alerts and dashboards need a shorter --scrape-interval: two samples in five minutes",
+            )
         addresses = {s.name: s.address for s in services} | {"prometheus": reached_at(host, prometheus_port)}
         config = prometheus.configuration(
             addresses, interval_seconds=scrape_interval, rules=prometheus.rules_pattern()
@@ -91,12 +94,12 @@ def up(
             needs = exporter.needs
             note(
                 "up",
-                f"without {name}: it needs the package {needs} (pip install '.[{needs}]' in the checkout)",
+                f"{name} left out: it needs the package {needs} (pip install '.[{needs}]' in the checkout)",
             )
     if how is None and with_prometheus != "none":
         note(
             "up",
-            "no Prometheus on PATH, no Docker engine that has it: only the exporters are served",
+            "no Prometheus on PATH and no Docker engine to run it: only the exporters start",
         )
     return supervisor.run(lambda: _ready(services, json_))
 
@@ -111,4 +114,4 @@ def _ready(services: list[Service], as_json: bool) -> None:
         ]
         print_table(("service", "address", "serves"), lines, text=("address", "serves"))
     sys.stdout.flush()
-    note("up", "all of them answer; Ctrl-C ends all")
+    note("up", "all services answer; Ctrl-C stops them")

@@ -26,14 +26,14 @@ app = application()
 @app.command()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def when(
-    hours: Annotated[float, typer.Option(help="How long the job takes.")],
-    within: Annotated[float, typer.Option(help="Hours from the start in which it has to be done.")] = 24.0,
+    hours: Annotated[float, typer.Option(help="Length of the job in hours.")],
+    within: Annotated[float, typer.Option(help="Hours within which the job must finish.")] = 24.0,
     start: Annotated[
-        str | None, typer.Option("--from", help="ISO 8601 with offset; else now, or where the series begins.")
+        str | None, typer.Option("--from", help="ISO 8601 with offset (default: now, or the series' start).")
     ] = None,
-    mean_watts: Annotated[float | None, typer.Option(min=1, help="Watts, for money and kg.")] = None,
+    mean_watts: Annotated[float | None, typer.Option(min=1, help="Mean power of the job.")] = None,
     interruptible: Annotated[
-        bool, typer.Option("--interruptible", help="It may stop and go on: separate hours.")
+        bool, typer.Option("--interruptible", help="The job may be split into separate hours.")
     ] = False,
     json_: Json = False,
     *,

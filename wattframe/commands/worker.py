@@ -14,23 +14,23 @@ app = application()
 @app.command()
 def worker(
     address: Annotated[
-        str, typer.Argument(help="The scheduler's: tls://HOST:8786, or tcp://127.0.0.1:8786.")
+        str, typer.Argument(help="Address of the scheduler: tls://HOST:8786, or tcp://127.0.0.1:8786.")
     ],
     cluster_tls: ClusterTls = None,
-    name: Annotated[str | None, typer.Option(help="Of this host; default: what the system calls it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of this host (default: its host name).")] = None,
     prometheus_instance: Annotated[
-        str | None, typer.Option(help="Label that this host's series have, for its result files.")
+        str | None, typer.Option(help="Prometheus' instance label of this host, for its result files.")
     ] = None,
     path_map: Annotated[
         list[str] | None,
-        typer.Option(help="REMOTE=LOCAL: a folder as others name it, and here. Repeat it for several."),
+        typer.Option(help="REMOTE=LOCAL: a folder's path elsewhere and its path here. Repeatable."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Pairs at a time; one already fills a machine.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Pairs scored at once; one uses all CPUs.")] = 1,
     nice: Annotated[int, typer.Option(min=0, max=19, help="Niceness of scoring.")] = 10,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; default: the one towards the scheduler.")
+        str | None, typer.Option(help="Address to listen on (default: the one that reaches the scheduler).")
     ] = None,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds that the scheduler may be away.")] = 60.0,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for a lost scheduler.")] = 60.0,
     ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg with libvmaf.")] = None,
 ) -> None:
     """Lend this machine to a Dask cluster: it scores pairs, and measures scenarios with nothing beside them.

@@ -34,8 +34,8 @@ def power(sysfs: str = "/sys", procfs: str = "/proc") -> dict[str, Any]:
         return {"source": None, "tier": None, "zones": [], "advice": [*advice, str(exc)]}
     if meter.tier == "modelled":
         advice.append(
-            "the estimate is better with this machine's own figures: --idle-watts and --max-watts from a "
-            "plug meter, or 'wattframe calibrate' where counters can be read"
+            "the estimate improves with this machine's own figures: --idle-watts and --max-watts from a "
+            "wall meter, or 'wattframe calibrate' on a machine with counters"
         )
     zones = [
         {
@@ -103,15 +103,15 @@ def _machine_advice(findings: dict[str, Any]) -> list[str]:
     busy_cores, steal_ratio = findings["busy_cores"], findings["steal_ratio"]
     if findings["virtual"]:
         advice.append(
-            "a virtual machine: its neighbours share the CPU; for figures to publish measure on bare metal"
+            "a virtual machine shares its CPU with others: measure on bare metal for figures to publish"
         )
     odd = [name for name in findings["governors"] if name not in STEADY_GOVERNORS]
     if odd:
         advice.append(
-            f"frequency governor {', '.join(odd)}: 'cpupower frequency-set -g performance' is steadier"
+            f"governor {', '.join(odd)}: 'cpupower frequency-set -g performance' gives steadier results"
         )
     if busy_cores is not None and busy_cores > OTHER_LOAD_CORES:
-        advice.append(f"{busy_cores:.2f} cores are busy now: stop what runs before measuring")
+        advice.append(f"{busy_cores:.2f} cores are busy now: stop other programs before measuring")
     if steal_ratio is not None and steal_ratio > STEAL_RATIO:
         advice.append(
             f"the hypervisor takes {steal_ratio:.1%} of the CPU time: windows will be marked 'steal'"
@@ -119,9 +119,7 @@ def _machine_advice(findings: dict[str, Any]) -> list[str]:
     if findings["throttled_ratio"]:
         advice.append("this control group has a CPU limit that holds it back now: raise cpu.max")
     if findings["thermal_events"]:
-        advice.append(
-            f"{findings['thermal_events']} thermal throttling events since boot: look at the cooling"
-        )
+        advice.append(f"{findings['thermal_events']} thermal throttling events since boot: check the cooling")
     return advice
 
 

@@ -88,7 +88,7 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
         identity,
         "Quality against energy",
         "Up and to the left is better. The dotted line is the front: the scenarios that no other clearly "
-        f"beats in both. Energy is the whole machine's, per second of video.{ring}",
+        f"beats in both. Energy of the whole machine per second of video.{ring}",
         draw,
         lambda narrow: 380 if narrow else 420,
     )
@@ -196,7 +196,7 @@ def power_over_time(rows: Sequence[Row], identity: str) -> Chart | None:
         "Power over time",
         "Each band is one scenario. "
         + ("" if idle is None else "The dashed line is the mean of the idle run. ")
-        + "Quality is computed after a band ends, so its power is in none of them.",
+        + "Scoring follows the last band and is not part of any.",
         draw,
         lambda narrow: 300 if narrow else 340,
     )

@@ -83,7 +83,7 @@ def _sentence(changes: Sequence[Change]) -> str:
     energies = [change.values[0] for change in changes]
     percents = [100 * (new / old - 1) for old, new in energies if old and new]
     if not percents:
-        return f"Both runs have {count}, whose energy is not known."
+        return f"Both runs have {count}, whose energy is unknown."
     middle = statistics.median(percents)
     direction = "less" if middle < 0 else "more"
     span = f"; from {min(percents):+.0f} % to {max(percents):+.0f} %" if len(percents) > 1 else ""

@@ -162,7 +162,7 @@ def _prices(cost: ScenarioCost) -> str:
     elif used.cpu_cost_per_hour is not None:
         parts.append(f"The machine's CPU at {number(used.cpu_cost_per_hour)} {currency} an hour.")
     if used.carbon_grams_per_kwh is None:
-        parts.append("Carbon is not known: name a region with --region.")
+        parts.append("Carbon is unknown: name a region with --region.")
     else:
         origin = [used.carbon_basis, used.carbon_year, used.carbon_source]
         basis = ", ".join(str(part) for part in origin if part is not None)

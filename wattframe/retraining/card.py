@@ -18,13 +18,13 @@ _NAMES = {
 }
 _SITUATIONS = {
     "plain": "a video that was never run",
-    "familiar": "a video that training knows",
+    "familiar": "a video known from training",
     "probed": "with {} of the same video",
     "calibrated": "a new machine, with {} on it",
 }
 _RUNS = {"1": "one run", "2": "two runs", "3": "three runs"}
 _AGREE = "Each point was predicted by a model that had not seen its group; on the line both agree."
-_ABOUT_ZERO = "Errors should lie about zero at every size; a slope or a funnel says where the model is weak."
+_ABOUT_ZERO = "Errors should lie about zero at every size; a slope or a funnel shows where the model is weak."
 Points = list[tuple[float, float]]
 
 
@@ -62,7 +62,7 @@ def _facts(manifest: Manifest, drift_ratio: float | None) -> dict[str, str]:
         "Libraries": ", ".join(f"{name} {version}" for name, version in manifest.library_versions.items()),
     }
     if drift_ratio is not None:
-        facts["Drift"] = f"new scenarios draw {drift_ratio:+.1%} against the former model"
+        facts["Drift"] = f"new scenarios draw {drift_ratio:+.1%} over the prediction of the previous model"
     if manifest.notes:
         facts["Notes"] = "; ".join(manifest.notes)
     return facts

@@ -33,7 +33,7 @@ def judged(
     try:
         former, manifest = registry.load(options.models_dir, home)
     except ModelError as exc:
-        return True, f"the former model cannot be used: {exc}"
+        return True, f"the previous model cannot be used: {exc}"
     if manifest.tier != challenger.tier:
         better = challenger.tier == "measured"
         return better, f"{challenger.tier or 'unknown'} power in place of {manifest.tier or 'unknown'}"
@@ -50,9 +50,9 @@ def _compared(
         ours, theirs = challenger.error_ratio, manifest.error_ratio
         what = "in grouped cross-validation"
     if theirs is None:
-        return True, f"version {manifest.version} had no error that could be known"
+        return True, f"version {manifest.version} has no known error"
     if ours is None:
-        return False, f"its error cannot be known, version {manifest.version} has {theirs:.1%}"
+        return False, f"its error is unknown, that of version {manifest.version} has {theirs:.1%}"
     reason = f"power error {ours:.1%} against {theirs:.1%} of version {manifest.version} {what}"
     return ours <= theirs * (1 + margin), reason
 

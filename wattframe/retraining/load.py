@@ -145,7 +145,9 @@ def _spoilt_idle(run: Run) -> Iterator[LeftOut]:
     if run.baseline is None:
         for idle in run.baselines:
             yield LeftOut(
-                run.run_id, idle.name, f"idle power not used, not valid: {', '.join(idle.validity)}"
+                run.run_id,
+                idle.name,
+                f"idle power not used, because the baseline is not valid: {', '.join(idle.validity)}",
             )
 
 
@@ -154,11 +156,11 @@ def _weighed(scenario: Scenario, run: Run, report: RetrainReport) -> Case:
     one = case(scenario, run)
     watts, idle = mean_watts(scenario), idle_watts(scenario, run)
     if watts is not None and idle is not None and watts < _BELOW_IDLE * idle:
-        reason = f"draws {watts:.1f} W, less than the idle machine with {idle:.1f} W"
+        reason = f"draws {watts:.1f} W, less than the idle power of {idle:.1f} W"
         report.noted.append(LeftOut(run.run_id, scenario.name, reason))
     if scenario.validity:
         one = msgspec.structs.replace(one, weight=one.weight / 4)
-        reason = f"weighs a quarter: {', '.join(scenario.validity)}"
+        reason = f"used with weight 1/4: {', '.join(scenario.validity)}"
         report.noted.append(LeftOut(run.run_id, scenario.name, reason))
         for name in scenario.validity:
             report.not_valid[name] = report.not_valid.get(name, 0) + 1
@@ -180,9 +182,9 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
         and joules.basis == "counter"
         and not 0.8 < joules.joules / (watts * seconds) < 1.25
     ):
-        return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on the average"
+        return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on average"
     if scenario.encoder is None and scenario.bitrate is None and scenario.resolution is None:
-        return "nothing says what was encoded"
+        return "the encode is not described"
     identity = identity_of(scenario, run)
     if identity in seen:
         return "a copy of a scenario that was read before"
@@ -235,7 +237,7 @@ def why_nothing(options: RetrainOptions, report: RetrainReport) -> str:
     if not report.files and not report.skipped:
         return f"{options.results_dir} holds no {RESULT_GLOB}"
     if not report.skipped:
-        return "there is no scenario but baselines"
+        return "there are only baselines"
     reason, count = Counter(left.reason for left in report.skipped).most_common(1)[0]
     hint = "; give --prometheus-url" if reason == "no power" and options.prometheus is None else ""
     return f"{len(report.skipped)} skipped, {count} because: {reason}{hint}"

@@ -38,10 +38,10 @@ def not_valid_sentence(not_valid: Mapping[str, int]) -> str:
     """What was done with scenarios that are not valid.
 
     >>> not_valid_sentence({"throttled": 2, "steal": 1})
-    'Not valid, trained on with a quarter of the weight: throttled 2, steal 1'
+    'Not valid, used with weight 1/4: throttled 2, steal 1'
     """
     counts = ", ".join(f"{reason} {count}" for reason, count in not_valid.items())
-    return f"Not valid, trained on with a quarter of the weight: {counts}"
+    return f"Not valid, used with weight 1/4: {counts}"
 
 
 def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:
@@ -60,7 +60,9 @@ def _model_lines(manifest: Manifest, report: RetrainReport) -> list[str]:
     state = "In service" if manifest.promoted else f"Not promoted, version {report.former} stays"
     lines.append(f"{state}: {manifest.reason}")
     if report.drift_ratio is not None:
-        lines.append(f"Drift: the new scenarios draw {report.drift_ratio:+.1%} against the former model")
+        lines.append(
+            f"Drift: new scenarios draw {report.drift_ratio:+.1%} over the prediction of the previous model"
+        )
     card = report.card or "none, it needs matplotlib and jinja2 (pip install '.[report]' in the checkout)"
     lines.append(f"Card: {card}")
     if report.deleted:

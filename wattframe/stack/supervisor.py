@@ -132,7 +132,7 @@ class Supervisor:
                 self._say(f"{what}: given up after {failures} restarts")
                 return
             pause = self._policy.backoff_seconds[failures]
-            self._say(f"{what}: starting it again in {pause:g} s")
+            self._say(f"{what}: restarting in {pause:g} s")
             await asyncio.sleep(pause)
             failures, started = failures + 1, loop.time()
             await self._start(service)
@@ -158,7 +158,7 @@ class Supervisor:
     def last_line(self, name: str) -> str:
         """The last thing a service said."""
         lines = self.log(name).read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")[:300]
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")[:300]
 
 
 def _healthy(service: Service) -> bool:

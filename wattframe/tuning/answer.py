@@ -168,7 +168,7 @@ def tuned_of(answer: TuneAnswer) -> Tuned | None:
     return Tuned(
         scenario=choice.scenario,
         baseline=None if answer.baseline is None else answer.baseline.scenario,
-        basis=f"{basis}. Looked for by wattframe tune in {answer.encodes} encodes",
+        basis=f"{basis}. Found by wattframe tune in {answer.encodes} encodes",
         min_vmaf=answer.constraints["min_vmaf"] or 0.0,
         objective=answer.objective,
     )
@@ -259,7 +259,7 @@ def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]
         return f"the least {least} that holds {' and '.join(asked)}"
     tried = {c: p for c, p in points.items() if c != search.task.baseline or c in search.task.options}
     if not tried and points and outcome.stopped != "hopeless":
-        return "nothing but what was usual was encoded: a longer --budget, or a faster preset, gives a choice"
+        return "only the baseline was encoded: give a longer --budget or a faster preset"
     nearest = max(tried.items(), key=lambda item: item[1].values.vmaf.mean, default=None)
     best = "nothing was encoded"
     if nearest is not None:

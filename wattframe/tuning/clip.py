@@ -88,7 +88,7 @@ def look_at_video(name: str) -> Video:
         raise InputError(f"expected SDR video: VMAF has no model for HDR ({source.hdr})", subject=name)
     if len(source.times) < 2:
         content = (
-            "a single picture" if source.media.frames == 1 else "frames without times: put them into an MP4"
+            "a single picture" if source.media.frames == 1 else "frames without timestamps: remux it to MP4"
         )
         raise InputError(f"expected a video, found {content}", subject=name)
     with _opened(name) as container:

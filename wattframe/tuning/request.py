@@ -154,5 +154,5 @@ def _encoder(name: str, able: Capabilities, ffmpeg: Path, option: str) -> Encode
     if encoder.name not in able.encoders:
         raise InputError(f"ffmpeg {able.version} was built without {encoder.name}", subject=option)
     if encoder.kind == "gpu" and (problem := device_problem(encoder, ffmpeg)) is not None:
-        raise InputError(f"{encoder.name} has no device here: {problem}", subject=option)
+        raise InputError(f"{encoder.name} has no device on this machine: {problem}", subject=option)
     return encoder

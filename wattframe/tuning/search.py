@@ -253,7 +253,7 @@ class Search:
         family = configuration.family
         self._options = [o for o in self._options if o.family != family or o.crf < least]
         if not self._options or (sum(self._failures.values()) >= _MOST_FAILURES and not self.encodes.made):
-            raise WorkError(f"no encode worked: {reason}")
+            raise WorkError(f"no encode succeeded: {reason}")
 
     def _clip(self, video: Video) -> Clip:
         """The samples that were taken before, else the first ones."""

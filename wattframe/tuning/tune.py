@@ -143,7 +143,7 @@ def tune(request: TuneRequest, model: CostModel, say: Say) -> list[TuneAnswer]:
         request.output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise InputError(
-            f"expected a folder that can be made: {exc.strerror}", subject=request.output_dir
+            f"expected a folder that can be created: {exc.strerror}", subject=request.output_dir
         ) from exc
     sizes = {video.name: Path(video.name).stat().st_size for video in setting.videos}
     path = _newest(request.output_dir, sizes) if request.resume else new_result_path(request.output_dir)

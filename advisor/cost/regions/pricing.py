@@ -42,7 +42,7 @@ class RegionalPricing:
     (0.0682, 35.82)
     >>> regions.region("eu-nort-1")
     Traceback (most recent call last):
-    advisor.errors.UnknownRegionError: no region 'eu-nort-1': near are eu-north-1, eu-south-1, cn-north-1
+    advisor.errors.UnknownRegionError: no region 'eu-nort-1': similar: eu-north-1, eu-south-1, cn-north-1
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RegionalPricing:
         self._regions = dict(table())
         if operator_file in self._regions:
             raise PricingError(
-                f"expected the operator's file; a region is asked for by region({operator_file!r})",
+                f"expected a regions file; for a region call region({operator_file!r})",
                 field="operator_file",
             )
         if operator_file is not None:
@@ -93,7 +93,7 @@ class RegionalPricing:
             if region_name is not None:
                 return self._regions[region_name]
         alike = dict.fromkeys(self._names[written] for written in near(name, self._names))
-        hint = f"near are {', '.join(alike)}" if alike else "countries go by their letters, such as DEU or DE"
+        hint = f"similar: {', '.join(alike)}" if alike else "name a country by its code, such as DEU or DE"
         raise UnknownRegionError(hint, subject=f"no region {name!r}")
 
     def search(self, word: str) -> list[Region]:
@@ -117,7 +117,7 @@ class RegionalPricing:
         region = self.region(name)
         if region.price is None:
             raise PricingError(
-                "no price that can be cited is known there: give your own (energy cost per kWh, or a tariff)",
+                "no citable price is known: give your own (energy cost per kWh, or a tariff)",
                 subject=f"region {region.name}",
                 field="price_per_kwh",
             )
@@ -132,7 +132,7 @@ class RegionalPricing:
         carbon = self.region(name).carbon
         if carbon is None:
             raise PricingError(
-                "no intensity is known there: give your own",
+                "no carbon intensity is known: give your own",
                 subject=f"region {name}",
                 field="carbon_grams_per_kwh",
             )
@@ -146,7 +146,7 @@ class RegionalPricing:
 def _one_value(schedule: Schedule, name: str, field: str) -> float:
     if isinstance(schedule, Flat):
         return schedule.value
-    raise PricingError("changes over time: ask for its schedule", subject=f"region {name}", field=field)
+    raise PricingError("changes over time: use its schedule", subject=f"region {name}", field=field)
 
 
 def _spellings(name: str) -> Iterator[str]:

@@ -136,7 +136,7 @@ def from_json(document: Any, asked: Asked) -> Readings | None:
     except PricingError:
         raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as exc:
-        raise asked.check.error(f"expected the fields of its provider, found otherwise: {exc}") from None
+        raise asked.check.error(f"expected the provider's fields: {exc}") from None
 
 
 def _entries(document: Any, *names: str) -> list[Any]:

@@ -79,7 +79,7 @@ class StepSeries(Struct, frozen=True):
             index = next(i for i, step in enumerate(steps) if step <= 0) + 1
             raise PricingError("expected a time after the one before it", field=f"row {index + 1}")
         if hold_seconds is None and not steps:
-            raise PricingError("expected two rows or more, or hold_seconds for how long the only one holds")
+            raise PricingError("expected two rows or more, or hold_seconds for a single row")
         usual = [hold_seconds] * len(times) if hold_seconds is not None else _usual_steps(steps)
         longest = 1.0 if hold_seconds is not None else _LONGEST_STEP
         moments: list[float] = []

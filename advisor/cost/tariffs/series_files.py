@@ -144,7 +144,7 @@ def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
         columns, rows = _table(text, check)
         readings = from_table(columns, rows, asked) or _own_table(columns, rows, quantity, check)
     if readings is None:
-        raise check.error("expected a format of a provider that is known, or timestamp and value as CSV")
+        raise check.error("expected a supported provider's format, or CSV with timestamp and value")
     if readings.rows and readings.quantity != quantity:
         raise check.error(f"expected a series of {quantity}, found one of {readings.quantity}")
     if readings.rows and zone not in (None, readings.zone):

@@ -52,7 +52,9 @@ def test_twice_the_cost_at_any_quality_is_one_hundred_percent() -> None:
 
 def test_little_overlap_is_said() -> None:
     shifted = [(cost, quality + 6) for cost, quality in REFERENCE]
-    assert bjontegaard_delta(REFERENCE, shifted).note == "the curves share only 19% of their qualities"
+    assert (
+        bjontegaard_delta(REFERENCE, shifted).note == "the curves overlap in only 19% of their quality range"
+    )
 
 
 def test_curves_without_a_common_quality_are_refused() -> None:

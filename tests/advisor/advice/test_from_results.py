@@ -185,8 +185,8 @@ def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:
     answer = advisor.TranscodingRecommender.from_results(run, "energy", floor).recommend()
     assert answer.choice is not None
     assert answer.choice.scenario == "x264"
-    assert answer.left_out == {"energy not known": 1}
-    assert "1 scenarios ran on a GPU whose energy was not measured" in options_of(run).notes[0]
+    assert answer.left_out == {"energy unknown": 1}
+    assert "1 scenarios used a GPU whose energy was not measured" in options_of(run).notes[0]
     told = replace(nvenc, gpu_power=Power(total_energy_joules=1200.0, tier="measured"))
     qsv = _scenario("qsv", 1800.0, encoder="h264_qsv", encoder_type="gpu")
     rates = {o.scenario: o.energy_joules_per_video_second for o in options_of(_run(told, qsv)).options}
@@ -194,7 +194,7 @@ def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:
 
 
 def test_samples_with_a_gap_do_not_make_a_scenario_the_cheapest() -> None:
-    """110 W for a minute, of which 29 s were seen: 110 J a second of video, and a cost that is not known."""
+    """110 W for a minute, of which 29 s were seen: 110 J a second of video, and a cost that is unknown."""
     watts: list[float | None] = [110.0] * 61
     watts[20:50] = [None] * 30
     samples = Samples(timestamps=[float(second) for second in range(61)], power_watts=watts)
@@ -267,11 +267,11 @@ def test_several_inputs_are_combined_where_all_were_run() -> None:
     assert (a.energy_joules_per_video_second, a.vmaf) == (pytest.approx(20.0), 85.0)
     assert a.noise_ratio == pytest.approx(0.05 / math.sqrt(2))
     assert found.notes == [
-        "1 configurations left out: not run on all of 2 inputs",
+        "1 configurations left out: not run on all 2 inputs",
         "over 2 inputs: the mean of energies and costs, the worst quality and speed",
     ]
     assert [o.scenario for o in options_of(_run(*scenarios), input_name="easy").options] == ["a", "b"]
-    with pytest.raises(NotEnoughDataError, match="no configuration was run on all of 2 inputs"):
+    with pytest.raises(NotEnoughDataError, match="no configuration was run on all 2 inputs"):
         options_of(_run(scenarios[1], scenarios[2]))
 
 

@@ -99,23 +99,23 @@ def test_each_constraint_leaves_out_what_breaks_it(constraint: Constraints, left
 def test_an_unknown_value_does_not_hold_a_constraint() -> None:
     answer = TranscodingRecommender("energy", Constraints(min_vmaf=50)).recommend([_option("a", 5.0)])
     assert answer.choice is None
-    assert answer.reason == "none of 1 scenarios holds the constraints"
-    assert answer.left_out == {"VMAF not known": 1}
+    assert answer.reason == "none of 1 scenarios meets the constraints"
+    assert answer.left_out == {"VMAF unknown": 1}
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ([], "there is nothing to choose from"),
-        ([_option("a", None)], "energy is not known of any of 1 scenarios"),
+        ([_option("a", None)], "energy is unknown for each of 1 scenarios"),
         ([_option("a", 5.0, 90.0)], "only one scenario: there is nothing to choose from"),
         (
             [_option("a", 5.0), _option("b", 6.0)],
-            "quality is not known and no floor was given: the least would be the worst picture",
+            "quality is unknown and no VMAF floor was given: the least value may have the worst picture",
         ),
         (
             [_option("a", 5.0, 80.0), _option("b", 9.0, 90.0)],
-            "no floor of quality was given and the front has no knee: give --min-vmaf",
+            "no VMAF floor was given and the front has no knee: give --min-vmaf",
         ),
     ],
 )
@@ -317,7 +317,7 @@ def test_a_run_whose_quality_is_not_known_is_worth_scoring_where_it_may_win() ->
     assert answer.choice is not None
     assert answer.choice.scenario == "chosen"
     (run,) = answer.next_runs
-    assert (run.scenario, run.why) == ("unscored", "VMAF not known")
+    assert (run.scenario, run.why) == ("unscored", "VMAF unknown")
     assert run.expected_gain_ratio == pytest.approx(0.2, abs=0.01)
 
 
@@ -416,8 +416,8 @@ def test_without_a_floor_what_nobody_scored_takes_no_part() -> None:
     )
     assert answer.choice is not None
     assert (answer.choice.scenario, answer.choice.probability_best) == ("good", pytest.approx(1, abs=0.001))
-    assert answer.left_out == {"VMAF not known": 1}
-    assert ("unscored", "VMAF not known") in [(run.scenario, run.why) for run in answer.next_runs]
+    assert answer.left_out == {"VMAF unknown": 1}
+    assert ("unscored", "VMAF unknown") in [(run.scenario, run.why) for run in answer.next_runs]
 
 
 _value = st.one_of(st.none(), st.sampled_from([0.0, -1.0, 1e-60, 1e15]), st.floats(-1e6, 1e6))

@@ -126,7 +126,7 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         ({"mode": "rented"}, "mode: expected one of owned, cloud, found 'rented'"),
         (
             {"instance_cost_per_hour": 1.0},
-            "instance_cost_per_hour: an instance's rate has its electricity inside",
+            "instance_cost_per_hour: an instance price includes electricity",
         ),
         ({"mode": "cloud", "host_cost_per_hour": 1.0}, "host_cost_per_hour: an amortised host"),
         ({"host_cost_per_hour": 1.0, "cpu_cost_per_hour": 1.0}, "not both"),

@@ -227,7 +227,7 @@ def test_presets_cost_what_they_take_of_this_machine() -> None:
         ({"purchase_price": 1, "mean_watts": 1, "streams": 0}, "streams"),
         (
             {"purchase_price": 1, "mean_watts": 1, "faster": {"duration": 1}, "slower": {"duration": 1}},
-            "scenario scenario: its mean power is not known",
+            "scenario scenario: its mean power is unknown",
         ),
     ],
 )
@@ -237,7 +237,7 @@ def test_inputs_that_cannot_be_are_refused_by_name(given: dict[str, Any], said: 
 
 
 def test_without_a_price_of_power_there_is_no_analysis() -> None:
-    with pytest.raises(PricingError, match="region ap-south-1: price_per_kwh: no price is known"):
+    with pytest.raises(PricingError, match="region ap-south-1: price_per_kwh: no electricity price is known"):
         CostModel(region="ap-south-1").get_tco_analysis(1000, mean_watts=100)
     assert CostModel(region="ap-south-1").get_tco_analysis(
         1000, mean_watts=1000, price_per_kwh=0.1

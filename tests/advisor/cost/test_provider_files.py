@@ -364,17 +364,17 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"data": 1}', "expected a format of a provider that is known"),
-        ("[1, 2]", "expected a format of a provider that is known"),
+        ('{"data": 1}', "expected a supported provider's format"),
+        ("[1, 2]", "expected a supported provider's format"),
         ("{", "expected JSON"),
         ('{"data": [{"marketprice": 1, "unit": "Eur/GWh"}]}', "unit: expected a price per MWh"),
-        ('{"data": [{"marketprice": 1, "unit": "Eur/MWh"}]}', "expected the fields of its provider"),
+        ('{"data": [{"marketprice": 1, "unit": "Eur/MWh"}]}', "expected the provider's fields"),
         ('{"data": [{"carbonIntensity": 1, "datetime": "2025-01-01T00:00Z"}]}', "expected a series of price"),
         ('{"data": [{"carbonIntensity": 1, "datetime": "yesterday"}]}', r"\[0\].datetime: expected ISO 8601"),
         ('{"multiAreaEntries": [{"entryPerArea": {"SE3": 1, "SE4": 2}}]}', "zone: expected one of SE3, SE4"),
         (
             '{"unix_seconds": [0, 900], "price": [1], "unit": "EUR/MWh"}',
-            "expected the fields of its provider",
+            "expected the provider's fields",
         ),
         ('{"unix_seconds": ["x"], "price": [1], "unit": "EUR/MWh"}', r"unix_seconds\[0\]: expected ISO"),
         (
@@ -382,7 +382,7 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             r"data\[0\].start_timestamp: expected",
         ),
         ("<Publication_MarketDocument/>", "expected values, found none"),
-        ("<a/>", "expected a format of a provider that is known"),
+        ("<a/>", "expected a supported provider's format"),
         ("<a", "expected XML"),
         (
             "<Acknowledgement_MarketDocument><Reason><text>No matching data found</text></Reason>"

@@ -403,7 +403,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
             "line 2, tiers: expected each up_to_kwh above the one before it",
         ),
         ("t.txt", "{}", r"ends in .yaml, .yml, .csv, .json or .xml"),
-        ("t.json", "[1]", "expected a format of a provider that is known"),
+        ("t.json", "[1]", "expected a supported provider's format"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_by_name(

@@ -56,7 +56,7 @@ def test_no_begin_on_the_minute_is_better(values: list[int], minutes: int, first
 def test_a_hole_is_not_run_in() -> None:
     holes = series([1, None, 5, 5, None, 9])
     assert best_window(holes, 7200, 0, 6 * 3600).spans == ((7200.0, 14_400.0),)
-    with pytest.raises(PricingError, match="without a hole"):
+    with pytest.raises(PricingError, match="without a gap"):
         best_window(holes, 3 * 3600, 0, 6 * 3600)
 
 

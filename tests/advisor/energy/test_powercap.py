@@ -279,7 +279,7 @@ def test_a_file_that_hangs_is_told_from_the_others(driven: Driven) -> None:
         with moving(driven.tree):
             status = describe(str(driven.tree.sysfs))
     assert [(zone.name, zone.reason) for zone in status.zones] == [("package_0", None), ("dram_0", "blocked")]
-    assert status.advice == ("energy counters that tell nothing: dram_0 (blocked)",)
+    assert status.advice == ("unusable energy counters: dram_0 (blocked)",)
 
 
 def test_a_folder_in_place_of_the_file_is_an_error_of_that_zone(driven: Driven) -> None:
@@ -301,7 +301,7 @@ def test_a_zone_that_has_no_name_is_counted_by_its_directory(driven: Driven) -> 
     assert driven.zone("intel-rapl:1").read_errors == {"malformed": 1}
     with moving(driven.tree):
         (advice,) = describe(str(driven.tree.sysfs)).advice
-    assert advice == "left out, as their names cannot be read: intel-rapl:1 (malformed)"
+    assert advice == "left out because their names are not readable: intel-rapl:1 (malformed)"
 
 
 def test_a_name_and_a_range_that_cannot_be_read_again_are_remembered(driven: Driven) -> None:
@@ -460,9 +460,9 @@ def test_a_readable_tree_needs_no_advice(tmp_path: Path) -> None:
 def test_a_counter_that_stands_is_told_from_one_that_counts(tmp_path: Path) -> None:
     PowercapTree(tmp_path).add("intel-rapl:0", "package-0")
     status = describe(str(tmp_path))
-    assert status.advice == ("energy counters that tell nothing: package_0 (standing)",)
+    assert status.advice == ("unusable energy counters: package_0 (standing)",)
 
 
 def test_a_broken_file_is_named_in_the_advice(tmp_path: Path) -> None:
     PowercapTree(tmp_path).add("intel-rapl:0", "package-0").show_instead("nonsense")
-    assert describe(str(tmp_path)).advice == ("energy counters that tell nothing: package_0 (malformed)",)
+    assert describe(str(tmp_path)).advice == ("unusable energy counters: package_0 (malformed)",)

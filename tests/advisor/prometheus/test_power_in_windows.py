@@ -73,7 +73,7 @@ def test_a_machine_that_was_measured_at_another_time_does_not_matter() -> None:
     b = ScrapedSeries({**PACKAGE.metric, "instance": "b"}, other, 50 * other, 15.0)
     assert _joules_of(_power(PACKAGE, b)[0]) == pytest.approx(6000)
     (both,) = _power(PACKAGE, b, windows=((50, 110),))
-    assert both.reason == "2 machines were measured then (a, b): choose one by a selector"
+    assert both.reason == "2 machines were measured at the time (a, b): choose one with --selector"
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -123,7 +123,7 @@ def test_processor_time_of_containers_and_of_the_host() -> None:
         _series("docker_container_cpu_seconds_total", 0.1 * old, old, container="gone"),
         _series("docker_engine_cpu_percent", np.full(len(TIMES), 55.0)),
     )
-    # the one that ended in the middle is not told: what it used after its last scrape is not known
+    # the one that ended in the middle is not told: what it used after its last scrape is unknown
     assert one.container_cpu_seconds == pytest.approx({"encoder": 30, "web": 6})
     assert one.host_cpu_percent == pytest.approx(55)
 
@@ -202,4 +202,4 @@ def test_a_counter_that_holds_no_number_near_a_window_says_so() -> None:
     ]
     absurd = np.where(TIMES > 130, 1.5e308, 0.0)
     two = [_series("rapl_energy_joules_total", absurd, zone=f"package_{i}") for i in range(2)]
-    assert _power(*two)[0].reason == "the samples around this window add up to no number"
+    assert _power(*two)[0].reason == "the samples around this window are not finite"

@@ -74,12 +74,12 @@ def test_an_insert_that_is_nowhere_in_the_reference_is_named() -> None:
     output = film()
     output[36:60] = 16
     assert verdict(film(), output) == (
-        "the output shows pictures from 1.0 to 2.5 s that the reference has nowhere near"
+        "the output shows pictures from 1.0 to 2.5 s that the reference does not have near there"
     )
 
 
 def test_another_film_is_named() -> None:
-    assert verdict(film(), film(seed=9)) == "the output shows another video than the reference"
+    assert verdict(film(), film(seed=9)) == "the output is a different video than the reference"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_an_encoder_that_stands_still_is_where_it_belongs() -> None:
     judged = judge(film(), output, pairing, np.arange(FRAMES) / 25, 25.0)
     assert judged.reason is None
     assert judged.notes
-    assert judged.notes[0].startswith("the output stands still for")
+    assert judged.notes[0].startswith("the output is frozen for")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_is_altered_is_the_same_film_and_said(alter: Callable[[np.ndarray],
     dark = film() // 4
     output = noisy(alter(dark.astype(float)), 0.5)
     found = judge(dark, output, pairing, np.arange(FRAMES) / 25, 25.0)
-    words = f"the output is brighter, darker or drawn over for {FRAMES} frames around 0.0 s"
+    words = f"the output is brighter, darker or overlaid for {FRAMES} frames around 0.0 s"
     assert (found.reason, found.notes) == (None, (words,))
 
 
@@ -144,7 +144,7 @@ def test_what_was_wrong_before_it_stood_still_is_not_where_it_belongs() -> None:
     output = film()
     output[36:41], output[41:60] = film()[62:67], film()[41]
     assert verdict(film(), output) == (
-        "the output shows pictures from 1.5 to 2.5 s that the reference has nowhere near"
+        "the output shows pictures from 1.5 to 2.5 s that the reference does not have near there"
     )
 
 

@@ -241,8 +241,8 @@ def test_what_one_side_does_not_say_is_the_other_s() -> None:
         for filters in (one.reference_filters, one.output_filters):
             assert filters.startswith("setparams=range=pc:colorspace=bt2020nc:")
     assert decided(full, silent).notes == (
-        "the output does not say its colour range; the reference's was taken",
-        "the output does not say its colour matrix; the reference's was taken",
+        "the output has no tag for its colour range; the reference's was used",
+        "the output has no tag for its colour matrix; the reference's was used",
     )
 
 
@@ -314,7 +314,7 @@ def test_both_sides_are_cropped_before_anything_is_scaled() -> None:
         ({"reference_loops": -2}, "reference_loops: expected -1 or more, found -2"),
         ({"reference_start": -1.0}, "reference_start: expected seconds from 0 up"),
         ({"reference_start": 1.0, "reference_loops": 1}, "reference_start: cannot be combined"),
-        ({"model": "hd", "codec_comparison": True}, "codec_comparison: it chooses the model itself"),
+        ({"model": "hd", "codec_comparison": True}, "codec_comparison: it selects the model itself"),
         ({"offset": float("nan")}, "offset: expected seconds, found nan"),
         ({"metrics": ("psnr_hvs",)}, "metric: expected one of ms_ssim, vif, cambi; found 'psnr_hvs'"),
         ({"reference_filter": "movie=/etc/passwd"}, "reference_filter: expected filters of bwdif"),

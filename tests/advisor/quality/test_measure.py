@@ -230,7 +230,7 @@ def test_several_outputs_share_a_pass_and_score_what_each_scores_alone(videos: P
     assert isinstance(no_video, MediaError)
     assert encode.quality.vmaf == quality.compute_quality(videos / "ref.mkv", videos / "enc.mp4").vmaf
     assert copy.quality.lossless
-    assert other.quality.reason == "the output shows another video than the reference"
+    assert other.quality.reason == "the output is a different video than the reference"
     assert calls.read_text().count("\n") == 1
 
 
@@ -301,12 +301,12 @@ def test_notes_say_what_does_not_make_a_score_wrong(videos: Path, tmp_path: Path
     drop = ("-vf", r"select=mod(n\,5)-2", "-fps_mode", "passthrough", "-frames:v", "20")
     ffmpeg(tmp_path, *clip, *drop, "-c:v", "libx264", "dropped.mp4")
     assert quality.compute_quality(videos / "ref.mkv", tmp_path / "dropped.mp4").notes == [
-        "5 of 25 frames of the reference have no frame in the output",
+        "5 of 25 frames of the reference are missing in the output",
         "the output ends 0.17 s before the reference",
     ]
     ffmpeg(tmp_path, *clip, "-vf", "scale=640:480,setsar=1", "-c:v", "libx264", "-crf", "20", "larger.mp4")
     assert quality.compute_quality(videos / "ref.mkv", tmp_path / "larger.mp4").notes == [
-        "the reference is smaller than the output: are they the wrong way round?",
+        "the reference is smaller than the output: are they swapped?",
         "display aspects differ (1.778 and 1.333): whole frames were compared",
     ]
 
@@ -383,15 +383,15 @@ def _instead(folder: Path, body: str) -> str:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "ffmpeg was ended by SIGKILL: out of memory?"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "ffmpeg was ended by SIGSEGV"),
-        ("sys.exit(139)", "ffmpeg was ended by SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "ffmpeg was killed by SIGKILL: out of memory?"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "ffmpeg was killed by SIGSEGV"),
+        ("sys.exit(139)", "ffmpeg was killed by SIGSEGV"),
         (
             "sys.stderr.write('[Parsed_x @ 0x5] [error] could not load libvmaf model\\n'); sys.exit(234)",
             "ffmpeg ended with code 234: could not load libvmaf model",
         ),
         ("sys.exit(1)", "ffmpeg ended with code 1: no message"),
-        ("sys.exit(0)", "ffmpeg ended well but its logs are not complete"),
+        ("sys.exit(0)", "ffmpeg succeeded, but its logs are incomplete"),
     ],
 )
 def test_every_end_of_ffmpeg_is_named(videos: Path, tmp_path: Path, body: str, message: str) -> None:

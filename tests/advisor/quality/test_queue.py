@@ -171,7 +171,7 @@ def test_a_file_that_was_exchanged_while_it_waited_is_not_read(
     pair[1].unlink()
     pair[1].symlink_to(elsewhere)
     found = perform(job, QualityCache(tmp_path / "cache"))
-    assert (found.kind, found.failure) == ("damaged", "was exchanged while it waited")
+    assert (found.kind, found.failure) == ("damaged", "was replaced while it waited")
 
 
 def test_a_job_travels_between_processes(pair: tuple[Path, Path]) -> None:
@@ -484,7 +484,7 @@ def test_a_score_whose_ffmpeg_was_killed_is_tried_three_times(
 
     def killed(*_: object, **__: object) -> None:
         tries.append("killed")
-        raise FfmpegError("ffmpeg was ended by SIGKILL")
+        raise FfmpegError("ffmpeg was killed by SIGKILL")
 
     monkeypatch.setattr("advisor.quality.measure.measure", killed)
     job, cache = stamped(*pair, QualitySettings()), QualityCache(tmp_path / "cache")

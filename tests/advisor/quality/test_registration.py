@@ -104,5 +104,5 @@ def test_the_least_error_decides_when_it_is_clear(
 
 
 def test_a_log_that_is_missing_is_an_error_of_ffmpeg(tmp_path: Path) -> None:
-    with pytest.raises(FfmpegError, match="logs are not complete"):
+    with pytest.raises(FfmpegError, match="logs are incomplete"):
         best_of(tmp_path, [FOUND])

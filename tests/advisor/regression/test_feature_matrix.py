@@ -33,8 +33,8 @@ def test_columns_that_never_varied_are_dropped_and_named_when_they_change() -> N
     matrix = FeatureMatrix.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
     assert matrix.columns == ("log_bitrate_kbps", "log_bits_per_pixel")
     assert matrix.unknowns(_case(fps=50.0, bitrate="4000k")) == [
-        "fps never varied in training: its effect is not known",
-        "pixels per second never varied in training: its effect is not known",
+        "fps never varied in training: its effect is unknown",
+        "pixels per second never varied in training: its effect is unknown",
     ]
 
 
@@ -42,7 +42,7 @@ def test_a_value_outside_of_what_was_measured_is_held_at_the_edge_and_named() ->
     matrix = FeatureMatrix.learn([_case(bitrate="1000k"), _case(bitrate="4000k")])
     far = _case(bitrate="90000k")
     assert matrix.rows([far]).tolist() == matrix.rows([_case(bitrate="4000k")]).tolist()
-    assert "bitrate kbps outside of what was measured" in matrix.unknowns(far)
+    assert "bitrate kbps outside the training range" in matrix.unknowns(far)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_another_length_than_that_of_training_is_no_setting_whose_effect_is_unkn
         return _case(bitrate="4000k", outputs=[Output(resolution="1280x720", duration=seconds)])
 
     assert matrix.unknowns(of_length(11.0)) == []
-    assert matrix.unknowns(of_length(60.0)) == ["video seconds outside of what was measured"]
+    assert matrix.unknowns(of_length(60.0)) == ["video seconds outside the training range"]
 
 
 def test_training_in_which_nothing_varied_still_has_a_column() -> None:

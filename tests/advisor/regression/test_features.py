@@ -90,7 +90,7 @@ def test_a_ladder_counts_its_pixels_and_rungs() -> None:
         (_scenario(), 10.0),
         (Scenario(name="planned", input=InputMedia(duration=30.0)), 30.0),
         (Scenario(name="earlier suite, live", duration=60.0, video_seconds=60.0), 60.0),
-        (Scenario(name="how much is not known", duration=60.0, input=InputMedia(duration=30.0)), None),
+        (Scenario(name="how much is unknown", duration=60.0, input=InputMedia(duration=30.0)), None),
         (Scenario(name="nothing"), None),
     ],
 )

@@ -199,7 +199,7 @@ def test_another_video_than_the_only_one_is_said_and_gets_a_wide_interval() -> N
     assert own.mean_power_watts is not None
     assert other.mean_power_watts is not None
     assert own.notes == ()
-    assert "stranger was never measured, and 1 other video(s) do not tell" in other.notes[0]
+    assert "stranger was never measured, and 1 other video(s) are too few" in other.notes[0]
     width, wider = (
         math.log((e.high or 0) / (e.low or 1)) for e in (own.mean_power_watts, other.mean_power_watts)
     )

@@ -120,7 +120,7 @@ def test_power_by_streams_stays_with_a_line_on_a_line() -> None:
 def test_one_stream_count_gives_its_mean_and_says_so() -> None:
     power = PowerPredictor().fit([2, 2], [80, 84])
     assert power.predict([1, 9]) == pytest.approx([82, 82])
-    assert power.note_ == "only 2 streams were measured: no slope is known"
+    assert power.note_ == "only 2 streams were measured: no slope can be fitted"
     assert power.r2_score([2, 2], [82, 82]) is None
 
 

@@ -132,7 +132,7 @@ def test_what_never_varied_in_training_leaves_no_bounds(trained: TrainedModel) -
     (found,) = train(cases).predict([_case("x", 1.0, numbers={"log_bitrate_kbps": 7.0, "log_fps": 3.9})])
     assert found.mean_power_watts is not None
     assert (found.mean_power_watts.low, found.mean_power_watts.high) == (None, None)
-    assert found.notes == ("fps never varied in training: its effect is not known",)
+    assert found.notes == ("fps never varied in training: its effect is unknown",)
 
 
 def test_runs_that_happen_to_agree_do_not_make_a_perfect_meter() -> None:
@@ -183,7 +183,7 @@ def test_a_machine_of_another_kind_has_no_bounds(trained: TrainedModel) -> None:
     assert found.mean_power_watts is not None
     assert found.mean_power_watts.mean == pytest.approx(60, rel=0.15)
     assert (found.mean_power_watts.low, found.mean_power_watts.high) == (None, None)
-    assert found.notes[-1] == "machine new is of another kind than those of training: no bounds"
+    assert found.notes[-1] == "machine new is unlike those in training: no bounds"
 
 
 def test_a_measured_run_tells_nothing_of_itself(trained: TrainedModel) -> None:
@@ -222,7 +222,7 @@ def test_a_single_scenario_gives_its_value_without_an_interval() -> None:
     assert found.mean_power_watts is not None
     assert found.mean_power_watts.mean == pytest.approx(42)
     assert (found.mean_power_watts.low, found.mean_power_watts.high) == (None, None)
-    assert any("the mean is all they carry" in note for note in made.notes)
+    assert any("only the mean is fitted" in note for note in made.notes)
 
 
 def test_a_probe_moves_its_video_by_what_videos_share() -> None:

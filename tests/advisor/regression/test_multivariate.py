@@ -63,7 +63,7 @@ def test_one_row_gives_the_mean_without_an_interval_and_says_so() -> None:
     assert model.predict([[9.0]])[0] == pytest.approx(50)
     assert np.isnan(model.prediction_interval([[9.0]])).all()
     assert model.error_ratio_ is None
-    assert model.note_ == "1 row(s) of one group: the mean is all they carry, its error is not known"
+    assert model.note_ == "1 row(s) of one group: only the mean is fitted, and its error is unknown"
 
 
 def test_two_rows_give_the_mean_and_a_very_wide_interval() -> None:

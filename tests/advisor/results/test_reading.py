@@ -641,7 +641,9 @@ def test_what_fits_into_memory_is_read_beside_what_does_not(monkeypatch: pytest.
     document = {"schema_version": 1, "scenarios": [{"name": "a", "samples": large}, {"name": "b"}]}
     run = parse_run(json.dumps(document).encode(), run_id="r")
     assert [s.name for s in run.scenarios] == ["b"]
-    assert run.refused[0].reason.startswith("scenarios[0]: expected what fits into memory: takes up to ")
+    assert run.refused[0].reason.startswith(
+        "scenarios[0]: expected a size that fits into memory: takes up to "
+    )
 
 
 def test_without_samples_each_scenario_has_the_memory_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
