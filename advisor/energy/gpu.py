@@ -321,7 +321,8 @@ def load_nvml(on_problem: Problem = lambda problem: None) -> ModuleType | None:
     except ImportError:
         if Path("/proc/driver/nvidia").exists():
             on_problem(
-                "an NVIDIA driver is loaded, but nvidia-ml-py is not installed: pip install '.[gpu]' in the checkout"
+                "an NVIDIA driver is loaded, but nvidia-ml-py is not installed: "
+                "pip install '.[gpu]' in the checkout"
             )
         return None
     try:
