@@ -34,7 +34,7 @@ def guarded(program: str, work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return _failed(program, "interrupted", 130)
     except OSError as exc:
-        _drop_unwritten()
+        drop_unwritten()
         if isinstance(exc, BrokenPipeError):  # the reader (head, less) went away
             return 1
         named = f"{exc.filename}: " if exc.filename else ""
@@ -68,8 +68,8 @@ def _prepare_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _drop_unwritten() -> None:
-    """What Python flushes at exit must not complain once more."""
+def drop_unwritten() -> None:
+    """Forget what stdout cannot take: what Python flushes at exit must not complain once more."""
     try:
         sys.stdout.flush()
     except OSError:

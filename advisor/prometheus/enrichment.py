@@ -83,9 +83,13 @@ class ObservationCache:
 
     def _open(self) -> closing[sqlite3.Connection]:
         connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        # what a power cut takes away is asked for again
-        connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # what a power cut takes away is asked for again
+            connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return closing(connection)
 
     def get(self, source: str, spans: Iterable[TimeSpan]) -> dict[TimeSpan, PowerInWindow]:

@@ -11,6 +11,7 @@ Times are Unix seconds, energies joules, powers watts. ``None`` means unknown, n
 from __future__ import annotations
 
 import datetime
+import inspect
 import os
 import re
 from pathlib import Path
@@ -397,9 +398,18 @@ class _Document(Struct):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of version 1, generated from the structs."""
-    schema = msgspec.json.schema(_Document)
+    schema = _dedented(msgspec.json.schema(_Document))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Wattframe result file, version 1",
         **schema,
     }
+
+
+def _dedented(schema: Any) -> Any:
+    """Descriptions come from docstrings, whose indentation Python keeps until 3.12."""
+    if isinstance(schema, dict):
+        return {key: _dedented(value) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_dedented(value) for value in schema]
+    return inspect.cleandoc(schema) if isinstance(schema, str) else schema

@@ -14,6 +14,7 @@ def certificates(folder: Path) -> Path:
     """``key.pem``, ``cert.pem`` for ``localhost`` and ``ca.pem`` in ``folder``."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command += ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
     command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:

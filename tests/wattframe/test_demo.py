@@ -16,7 +16,7 @@ def _shown(folder: Path) -> Demo:
     demo = Demo(folder, duration_seconds=12.0, region="eu-west-1", port_offset=0)
     (demo.models / "cpu").mkdir(parents=True)
     (demo.models / "cpu" / "latest.json").touch()
-    demo.report.write_text("Looked for by wattframe tune")
+    demo.report.write_text("Found by wattframe tune")
     return demo
 
 

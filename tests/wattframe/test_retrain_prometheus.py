@@ -144,6 +144,7 @@ def test_on_a_terminal_a_bar_says_how_far_it_is(
     server: Server, results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     assert main(_arguments(results, server.url)) == 0
     said = capsys.readouterr()
     assert "asking Prometheus" in said.err

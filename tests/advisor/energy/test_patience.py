@@ -66,7 +66,7 @@ def test_one_that_hangs_is_not_tried_again_until_it_has_returned(doors: Doors) -
 def test_a_machine_without_a_thread_to_spare_gives_nothing_this_time(monkeypatch: pytest.MonkeyPatch) -> None:
     patience = Patience()
     with monkeypatch.context() as limited:
-        limited.setattr("threading._start_new_thread", no_thread)
+        limited.setattr("threading.Thread.start", no_thread)
         assert patience.each(str, (1, 2)) == {}
     assert patience.each(str, (1, 2)) == {1: "1", 2: "2"}
 
