@@ -32,7 +32,7 @@ def predict(
     ] = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option(help="Result file of more runs: probes of the video, calibration runs of the machine."),
+        typer.Option(help="Result file of more runs: probes of the video, or calibration runs."),
     ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", help="The video, if the matrix names none.")
@@ -48,8 +48,8 @@ def predict(
 ) -> int:
     """Predict power and energy of scenarios, with prediction intervals.
 
-    Scenarios with measured power correct the predictions for others of the same video or machine. A machine or
-    encoder that was never measured gets a note and no prediction.
+    Scenarios with measured power correct the predictions for others of the same video or machine. A machine
+    or encoder that was never measured gets a note and no prediction.
     """
     planned = None
     result_paths = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))
