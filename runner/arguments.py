@@ -20,10 +20,10 @@ DEFAULT_DURATION_SECONDS = 60.0
 NEWEST = "newest"
 
 _EPILOG = """\
---duration limits the wall time of each scenario. The input is looped, and ffmpeg
-is asked to finish when the time is up. All windows are then equally long:
-compare mean power and energy per frame. --media-duration encodes exactly that
-much video instead: compare total energies. With both, the first limit ends it.
+--duration limits the wall time of each scenario. The input is looped, and
+ffmpeg is asked to finish when the time is up. All windows are then equally
+long: compare mean power and energy per frame. --media-duration encodes exactly
+that much video instead: compare total energies. The first limit reached counts.
 Exit codes: 0 done, 1 a scenario failed, 2 bad usage or input, 130 interrupted
 (finished work is kept).
 
