@@ -1,7 +1,7 @@
-"""The knowledge of Wattframe: energy, quality, money, carbon, scores, models and advice.
+"""Energy, quality, cost, carbon, scores, models and recommendations, as a library.
 
-The names below are the public Python API. Each is loaded when it is first used, so that ``import advisor``
-brings neither numpy nor scikit-learn.
+The names below are the public Python API. Each is loaded on first use, so ``import advisor`` does not load
+numpy or scikit-learn.
 """
 
 from __future__ import annotations

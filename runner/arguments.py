@@ -20,13 +20,12 @@ DEFAULT_DURATION_SECONDS = 60.0
 NEWEST = "newest"
 
 _EPILOG = """\
---duration bounds the wall time of each scenario: the input is looped, and
-ffmpeg is asked to finish its files when the time is over. All windows are then
-equally long, and mean power and energy per frame compare. --media-duration
-encodes exactly that much video instead, so that every repeat does the same
-work and total energies compare; with both, whichever comes first.
+--duration limits the wall time of each scenario. The input is looped, and
+ffmpeg is asked to finish when the time is up. All windows are then equally
+long: compare mean power and energy per frame. --media-duration encodes exactly
+that much video instead: compare total energies. The first limit reached counts.
 Exit codes: 0 done, 1 a scenario failed, 2 bad usage or input, 130 interrupted
-(what was finished is kept).
+(finished work is kept).
 
 Example: {example}
 """

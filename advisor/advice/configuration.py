@@ -1,4 +1,4 @@
-"""What a recommendation is made of: options, what they must hold, and the answer. Data only."""
+"""Data of a recommendation: options, constraints and the answer."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ VALUES = (
     *("carbon_grams_per_video_hour", "bitrate_kbps", "vmaf", "vmaf_p5", "encode_speed_ratio"),
     "mean_power_watts",
 )
-"""What is known of an option."""
+"""The measured or predicted values of an option."""
 
 
 Vmaf = Annotated[float, Meta(ge=0, le=100)]
 
 
 class Constraints(Checked, frozen=True, kw_only=True):
-    """What a configuration must hold; None asks for nothing."""
+    """Limits that a configuration must meet; None means no limit."""
 
     min_vmaf: Vmaf | None = None
     min_vmaf_p5: Vmaf | None = None
@@ -49,11 +49,11 @@ class Constraints(Checked, frozen=True, kw_only=True):
 
 
 class Option(Checked, frozen=True, kw_only=True):
-    """One configuration and what is known of it; unknown values are None.
+    """One configuration with its values; unknown values are None.
 
-    ``noise_ratio`` is the relative standard deviation of energy, cost and carbon that is this option's own,
-    and ``shared_noise_ratio`` that of errors which it has in common with the other options of its basis: a
-    video that is harder than the model believes, an estimate of power that is too high for the machine.
+    ``noise_ratio`` is the relative standard deviation of this option's own error in energy, cost and carbon.
+    ``shared_noise_ratio`` is that of errors shared with other options of the same basis, such as a video that
+    is harder than the model expects, or a power estimate that is too high for the machine.
     """
 
     run_id: str
@@ -69,21 +69,21 @@ class Option(Checked, frozen=True, kw_only=True):
     encode_speed_ratio: Number | None = None
     mean_power_watts: Number | None = None
     net_energy_joules_per_video_second: Number | None = None
-    """Above idle, for reading beside the gross figure."""
+    """Energy above idle; not used as an objective."""
     currency: str | None = None
     noise_ratio: Quantity = SINGLE_RUN_NOISE_RATIO
     noise_degrees: int | None = None
-    """Degrees of freedom of the repeats that told ``noise_ratio``; None where it is stated."""
+    """Degrees of freedom of the repeats behind ``noise_ratio``; None if it is an assumption."""
     shared_noise_ratio: Quantity = 0.0
     repeats: int = 1
     family: str = ""
-    """Encoder, preset, resolution and the like: what one curve of quality over bitrate is made of."""
+    """Encoder, preset, resolution and so on: options of one quality-bitrate curve share it."""
     validity: tuple[str, ...] = ()
-    """Why its figures should not be trusted; such an option is left out unless it is asked for."""
+    """Why its figures are not reliable; such an option is left out by default."""
 
 
 class Pick(Struct, frozen=True, kw_only=True):
-    """A chosen option as the contract shows it."""
+    """A chosen option."""
 
     run_id: str
     scenario: str
@@ -92,9 +92,9 @@ class Pick(Struct, frozen=True, kw_only=True):
     values: dict[str, float | str | None]
     validity: tuple[str, ...]
     probability_best: float | None
-    """Of having the least value of those that hold the constraints."""
+    """Probability of the least value among options that meet the constraints."""
     probability_knee: float | None = None
-    """Of being the knee of the front; None where it is not the knee."""
+    """Probability of being the knee of the front; None if it is not the knee."""
 
 
 class FrontPoint(Struct, frozen=True, kw_only=True):
@@ -109,22 +109,22 @@ class FrontPoint(Struct, frozen=True, kw_only=True):
     probability_best: float | None
     """As in `Pick`."""
     next_vmaf_point_ratio: float | None
-    """What one more VMAF point costs from here, as a ratio of the objective, along the front."""
+    """Price of one more VMAF point along the front, as a ratio of the objective."""
 
 
 class NextRun(Struct, frozen=True, kw_only=True):
-    """A run that would reduce the doubt."""
+    """A run that would reduce the uncertainty of the choice."""
 
     run_id: str
     scenario: str
     why: str
     expected_gain_ratio: float | None
-    """How much less the objective may become by knowing it, on the average over what is plausible; None where
-    nothing is chosen yet, or the chosen value is 0."""
+    """Expected decrease of the objective if the run were done, as a ratio; None without a choice, or if the
+    chosen value is 0."""
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):
-    """The answer. ``choice`` is None where the options carry none, and ``reason`` says why in any case."""
+    """The answer. ``choice`` is None if the options do not support one; ``reason`` is always given."""
 
     objective: str
     unit: str
@@ -135,4 +135,4 @@ class Recommendation(Struct, frozen=True, kw_only=True):
     knee: Pick | None = None
     next_runs: tuple[NextRun, ...] = ()
     left_out: dict[str, int] = {}
-    """How many options were left out, by reason."""
+    """Number of options left out, by reason."""

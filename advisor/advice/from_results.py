@@ -53,34 +53,34 @@ def options_of(
     input_name: str | None = None,
     accept_invalid: bool = False,
 ) -> OptionSet:
-    """One option for each configuration that was run, on one machine, of one tier of power.
+    """One option per configuration, from one machine and one tier of power.
 
-    Repeats are averaged, valid ones before others. Where several inputs were run, only configurations that
-    all inputs had are compared: by the geometric mean of costs and energies, the worst quality and speed.
-    All are priced at one mean price and intensity: what a run paid at its own hour is not a configuration's.
+    Repeats are averaged; valid ones take precedence. With several inputs, only configurations run on all of
+    them are compared, by the geometric mean of costs and energies and by the worst quality and speed. All use
+    one mean price and intensity, because the hour of a run does not belong to its configuration.
 
     Parameters
     ----------
     results
         A result file, a folder of them, runs, or several of these.
     model
-        PriceInputs and intensities; default those of `CostModel`.
+        Prices and intensities; default: those of `CostModel`.
     predictions
-        By run and scenario, of what was not measured; ``own_error_ratio`` is the standard deviation of those
-        errors that the configurations of one video do not have in common.
+        Predictions of unmeasured values, by run and scenario; ``own_error_ratio`` is the standard deviation
+        of errors that the configurations of one video do not share.
     models_dir
-        Trained models to predict with where ``predictions`` are not given.
+        Trained models to predict with if ``predictions`` is not given.
     input_name
-        Take only scenarios of this input.
+        Use only scenarios of this input.
     accept_invalid
-        Average repeats with validity reasons like the others.
+        Use repeats with validity reasons like the others.
 
     Raises
     ------
     InputError
-        There are no results, or something else than results was given.
+        There are no results, or an argument is not a result.
     NotEnoughDataError
-        Inputs that share no configuration.
+        The inputs have no common configuration.
     """
     notes: list[str] = []
     all_runs = derived.without_copies(list(_runs(results)), notes)

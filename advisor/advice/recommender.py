@@ -43,25 +43,25 @@ Floats = NDArray[np.float64]
 
 
 class TranscodingRecommender:
-    """Chooses one configuration.
+    """Recommends one configuration.
 
     Parameters
     ----------
     objective
         ``cost``, ``energy``, ``carbon`` or ``bitrate``; or weights of several, for instance
-        ``{"energy": 1, "bitrate": 0.5}``: the weighted geometric mean of the values is then minimised, so
-        that units do not matter.
+        ``{"energy": 1, "bitrate": 0.5}``. The weighted geometric mean of the values is minimised, so units do
+        not matter.
     constraints
-        What must hold. A value that is not known does not hold.
+        Limits to meet. An unknown value does not meet a limit.
     seed
-        Of the draws behind probabilities; the same options give the same answer.
+        Seed of the random draws behind probabilities; the same options give the same answer.
     accept_invalid
-        Compare options with ``validity`` reasons too; else they are left out and counted.
+        Also compare options with ``validity`` reasons; otherwise they are left out and counted.
 
     Raises
     ------
     InputError
-        The objective is not known, or a weight is not positive.
+        The objective is unknown, or a weight is not positive.
 
     >>> values = {"fast": (14.0, 90.0), "slow": (40.0, 95.0)}
     >>> options = [
@@ -88,9 +88,9 @@ class TranscodingRecommender:
         self.seed = seed
         self.accept_invalid = accept_invalid
         self.options: list[Option] = []
-        """Those of `from_results`."""
+        """Options from `from_results`."""
         self.notes: list[str] = []
-        """What was set aside on the way from results to ``options``."""
+        """What was left out on the way from results to ``options``."""
 
     @classmethod
     def from_results(
@@ -103,7 +103,7 @@ class TranscodingRecommender:
         accept_invalid: bool = False,
         **how: Any,
     ) -> TranscodingRecommender:
-        """A recommender that knows the options in result files.
+        """A recommender with the options in result files.
 
         Parameters
         ----------
@@ -111,14 +111,14 @@ class TranscodingRecommender:
             A result file, a folder of them, runs, or several of these.
         how
             Keyword arguments of `advisor.advice.from_results.options_of`: ``model`` (prices, a `CostModel`),
-            ``models_dir`` (models that stand in where power was not measured), ``input_name``.
+            ``models_dir`` (models that replace power that was not measured), ``input_name``.
 
         Raises
         ------
         InputError
-            A path holds no results, or something else is wrong with what was given.
+            A path holds no results, or an argument is invalid.
         NotEnoughDataError
-            Several inputs that share no configuration.
+            There are several inputs without a common configuration.
         """
         from advisor.advice.from_results import options_of
 
@@ -129,9 +129,9 @@ class TranscodingRecommender:
         return recommender
 
     def value(self, option: Option) -> float | None:
-        """What is minimised: the objective's value, or the weighted geometric mean of several.
+        """The value to minimise: the objective's, or the weighted geometric mean of several.
 
-        None where one of them is not known, or is negative among several, which have no geometric mean.
+        None if one of them is unknown, or one of several is negative.
         """
         values = [getattr(option, OBJECTIVES[name]) for name in self.weights]
         if None in values or (len(values) > 1 and min(values) < 0):
@@ -159,17 +159,17 @@ class TranscodingRecommender:
         return option.noise_ratio * self._noisy_share
 
     def recommend(self, options: Iterable[Option] | None = None) -> Recommendation:
-        """The best option that holds the constraints; without a floor of quality the knee of the front.
+        """The best option that meets the constraints; without a VMAF floor, the knee of the front.
 
         Parameters
         ----------
         options
-            What to choose from; default those of `from_results`.
+            Options to choose from; default: those of `from_results`.
 
         Raises
         ------
         InputError
-            Something else than an `Option` is among them.
+            An item is not an `Option`.
         """
         options = self.options if options is None else list(options)
         for option in options:

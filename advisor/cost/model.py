@@ -1,8 +1,8 @@
-"""What a scenario costs in money and carbon, in one of two modes that are never mixed.
+"""Cost and carbon of a scenario, in one of two modes that are never mixed.
 
-``owned``: the machine's time (a rate per CPU hour, or an amortised host per hour) plus the electricity of
-the building. ``cloud``: the instance's rate alone, because the provider's electricity is in it; the
-electricity is then not shown as money, while energy and carbon are.
+``owned``: machine time (a price per CPU hour, or an amortised host per hour) plus electricity including the
+building's share. ``cloud``: the instance price alone, which includes electricity; no electricity cost is
+shown, but energy and carbon are.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ ScenarioLike = Scenario | Mapping[str, Any]
 class CostModel:
     """Prices scenarios with one set of prices in one currency.
 
-    Every method takes a scenario: `advisor.results.Scenario`, or a mapping as result files hold it. `price`
-    gives all figures at once, each absent one with its reason; each ``compute_*`` gives one of them. None is
-    unknown and never stands for 0; what cannot be is a `PricingError` that names the field.
+    Every method takes a scenario: an `advisor.results.Scenario`, or a mapping as in a result file. `price`
+    returns all figures, with a reason for each absent one; each ``compute_*`` method returns one figure. None
+    means unknown, never 0. An impossible input raises `PricingError`, which names the field.
 
-    Of a scenario these fields count, all of them optional: ``duration`` (wall seconds), ``start_time`` (Unix
+    A scenario's optional fields that are used: ``duration`` (wall seconds), ``start_time`` (Unix
     seconds), ``power`` and ``gpu_power`` (``total_energy_joules``, ``mean_watts``), ``cpu_seconds``,
     ``samples`` (``timestamps``, ``power_watts``, ``cpu_usage_cores``) or an earlier suite's ``power_watts``,
     ``cpu_usage_cores`` and ``step_seconds``; ``resolution``, ``fps``, ``outputs`` (``resolution``, ``fps``,
@@ -65,23 +65,23 @@ class CostModel:
     Parameters
     ----------
     energy_cost_per_kwh
-        Flat price of electricity; holds before ``tariff`` and the region's price. Unknown when none is given.
+        Flat electricity price; overrides the region's price. Unknown if no price is given.
     cpu_cost_per_hour
-        Price of one CPU for an hour. Without a price of any machine's time, an owned machine is taken to be
-        there anyway: totals are electricity alone, and ``missing`` says ``no_rate``.
+        Price of one CPU for an hour. If an owned machine's time has no price, totals are electricity only and
+        ``missing`` lists ``no_rate``.
     gpu_cost_per_hour
-        Price of the GPU for an hour; billed by the wall clock to scenarios that encode on the GPU.
+        Price of the GPU for an hour; charged by wall time to scenarios that encode on the GPU.
     currency
-        Of every price given and every cost returned, three letters.
+        Currency of all prices and costs, three letters.
     region, regions
-        Where it ran, for price, carbon intensity and PUE; ``regions`` brings an operator's own figures.
+        Region for price, carbon intensity and PUE; ``regions`` adds your own figures.
     tariff
-        A price over time: a file (YAML or CSV, see docs/cost.md), its document as a mapping, or a schedule of
-        `advisor.cost.tariffs.schedule`.
+        Electricity price over time: a file (YAML or CSV, see docs/cost.md), its document as a mapping, or a
+        schedule of `advisor.cost.tariffs.schedule`.
     carbon_grams_per_kwh
-        Grid intensity in grams of CO2e, a number or a schedule; else the region's, else unknown. 0 is 0.
+        Carbon intensity in grams of CO2e, a number or a schedule; default: the region's, else unknown.
     embodied
-        What making the machine emitted.
+        Embodied carbon of the machine.
     energy_cost_source
         Label for the price's source.
     **options
@@ -91,8 +91,8 @@ class CostModel:
     Raises
     ------
     PricingError
-        A price that is negative, not finite or most likely in another unit; modes or units mixed; a region
-        that is not known.
+        A price is negative, not finite or probably in another unit; modes or units are mixed; a region is
+        unknown.
 
     >>> model = CostModel(energy_cost_per_kwh=0.12, cpu_cost_per_hour=0.50)
     >>> scenario = {"duration": 3600, "power": {"mean_watts": 100}, "viewers": 10}
@@ -146,16 +146,16 @@ class CostModel:
 
     @classmethod
     def from_inputs(cls, prices: PriceInputs) -> CostModel:
-        """A model of inputs that are checked already."""
+        """A model with inputs that have been checked."""
         model = cls.__new__(cls)
         model.prices = prices
         return model
 
     def planned(self) -> CostModel:
-        """The same prices for comparing and projecting: one mean price and intensity for all.
+        """The model for comparing and projecting: one mean price and intensity for all scenarios.
 
-        A scenario costs what it did at its own moment; which of two is the cheaper, and what a month of one
-        will cost, does not depend on the hour at which it was measured (see `advisor.cost.planning`).
+        The cost of a past run depends on when it ran. Which of two scenarios is cheaper, and what a month
+        will cost, must not (see `advisor.cost.planning`).
         """
         day = time.time() // 86_400
         if self._planned is None or self._planned[0] != day:
@@ -165,7 +165,7 @@ class CostModel:
 
     @property
     def currency(self) -> str:
-        """The currency of everything that this model returns."""
+        """Currency of all returned amounts."""
         return self.prices.currency
 
     @property
@@ -175,12 +175,12 @@ class CostModel:
 
     @property
     def energy_cost_per_kwh(self) -> float | None:
-        """Price of electricity, whoever gave it; None where it is unknown or changes over time."""
+        """Electricity price from any source; None if it is unknown or changes over time."""
         return flat_value(self.prices.electricity)
 
     @property
     def price_per_joule(self) -> float | None:
-        """The same per joule.
+        """Electricity price per joule.
 
         >>> CostModel(energy_cost_per_kwh=0.12).price_per_joule
         3.3333333333333334e-08
@@ -195,7 +195,7 @@ class CostModel:
 
     @property
     def price_per_core_second(self) -> float | None:
-        """The same per second."""
+        """Price of one CPU for a second."""
         price = self.cpu_cost_per_hour
         return None if price is None else price / 3600
 
@@ -212,18 +212,18 @@ class CostModel:
         host_threads: int | None = None,
         viewers: float | None = None,
     ) -> ScenarioCost:
-        """Every figure of one scenario at once, each absent one with its reason in ``missing``.
+        """All figures of one scenario; ``missing`` has the reason for each absent one.
 
         Parameters
         ----------
         scenario
-            What was measured.
+            The measured scenario.
         run_id
-            The result file's stem; only handed through.
+            The result file's stem; copied to the result.
         host_threads
-            CPUs of the machine: a whole machine's price is split by them in the load-aware figures.
+            CPUs of the machine, to split a whole machine's price in the load-aware figures.
         viewers
-            How many watch; the scenario's own number when not given.
+            Number of viewers; default: the scenario's own.
 
         >>> model = CostModel(carbon_grams_per_kwh=50)
         >>> cost = model.price({"power": {"mean_watts": 2000}, "duration": 3600})
@@ -256,14 +256,14 @@ class CostModel:
     def price_run(
         self, run: Run, *, viewers: float | None = None, scenarios: Sequence[Scenario] | None = None
     ) -> list[ScenarioCost]:
-        """Price ``scenarios``; else those that stand for the run (`advisor.results.derived.published`)."""
+        """Price ``scenarios``; default: the run's published ones (`advisor.results.derived.published`)."""
         chosen = derived.published(run) if scenarios is None else scenarios
         threads = run.host.threads if run.host is not None else None
         priced = [self.price(s, run_id=run.run_id, host_threads=threads, viewers=viewers) for s in chosen]
         return with_rung_costs(chosen, priced)
 
     def compute_energy_cost(self, scenario: ScenarioLike) -> float | None:
-        """Cost of electricity, the building's share (PUE) included: each joule at the price of its moment.
+        """Electricity cost including PUE, each joule at the price of its time.
 
         None when the scenario's energy or the price is unknown, and in the mode ``cloud``, whose rate has it
         inside.
@@ -278,7 +278,7 @@ class CostModel:
     def compute_compute_cost(
         self, scenario: ScenarioLike, *, load_aware: bool = False, host_threads: int | None = None
     ) -> float | None:
-        """Cost of the machine's time: by the wall clock or, ``load_aware``, by the CPU time used.
+        """Cost of machine time: wall time or, with ``load_aware``, CPU time.
 
         A GPU is billed by the wall clock either way. ``host_threads``, the CPUs of the machine, are needed to
         split the price of a whole machine by CPU time. None when a quantity or a price is unknown.
@@ -292,7 +292,7 @@ class CostModel:
     def compute_total_cost(
         self, scenario: ScenarioLike, *, load_aware: bool = False, host_threads: int | None = None
     ) -> float | None:
-        """Machine plus electricity where the machine is owned, the machine's rate alone in the cloud.
+        """Machine plus electricity in mode owned, the instance price alone in mode cloud.
 
         ``load_aware`` and ``host_threads`` are as in `compute_compute_cost`. None where a part is unknown.
 
@@ -303,7 +303,7 @@ class CostModel:
         return cost.cost_total_load_aware if load_aware else cost.cost_total
 
     def compute_cost_per_pixel(self, scenario: ScenarioLike) -> float | None:
-        """Total cost over the pixels delivered (width x height x frames, summed over outputs and streams).
+        """Total cost per delivered pixel (width x height x frames, summed over outputs and streams).
 
         None when the cost, the size or the number of frames is unknown.
 
@@ -316,7 +316,7 @@ class CostModel:
     def compute_cost_per_watch_hour(
         self, scenario: ScenarioLike, viewers: float | None = None
     ) -> float | None:
-        """Total cost for an hour that one viewer watches.
+        """Total cost per hour that one viewer watches.
 
         ``viewers`` all see one stream's video once; else the scenario's own number. Streams are not viewers.
         None when the cost, the viewers or the length is unknown, and when nobody watched.
@@ -426,7 +426,7 @@ class CostModel:
 
 
 class RegionalModels(Struct, frozen=True):
-    """One model for each region of a process, the first region being its own."""
+    """One model per region; the first region is the main one."""
 
     models: tuple[CostModel, ...]
     rates: Rates | None

@@ -58,27 +58,27 @@ def compute_quality(
     reference_filter
         Filters that the encode applied to fields or rate, such as ``yadif`` or ``fieldmatch,decimate``.
     offset
-        Seconds of the reference before the output begins (negative: of the output before the reference);
-        default: looked for.
+        Seconds of the reference before the output starts (negative: of the output before the reference);
+        default: detected.
     crop
-        What of the reference is compared; default: bars are cut off on both sides.
+        Part of the reference to compare; default: black bars are removed on both sides.
     metrics
         Further metrics: ``ms_ssim``, ``vif``, ``cambi``.
     raw
         Size, rate and pixel format of raw files (``.yuv``), rate of numbered pictures.
     progress
-        Called with the frames compared and the frames to compare.
+        Called with the number of frames compared and in total.
 
     Returns
     -------
     Quality
-        With ``aligned`` False, a ``reason`` and no scores when the frames do not belong together; without
-        VMAF, and with a ``reason``, where there is no model for the video (HDR).
+        If the frames do not match: ``aligned`` False, a ``reason`` and no scores. If no model fits the video
+        (HDR): no VMAF, and a ``reason``.
 
     Raises
     ------
     MediaError
-        A file is missing, empty, not a video, cut off or damaged from its beginning.
+        A file is missing, empty, not a video, truncated or damaged from its start.
     FfmpegError
         ffmpeg is missing, crashed or was killed.
     """

@@ -64,8 +64,8 @@ class _LeastSquares(_WithTrainingR2):
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Fit by least squares.
 
-        Where the samples determine fewer terms than there are (``rank_``), the smallest coefficients that fit
-        are taken, as scikit-learn does.
+        If the samples do not determine all terms (``rank_``), the smallest coefficients that fit are used, as
+        in scikit-learn.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class _LeastSquares(_WithTrainingR2):
         Raises
         ------
         NotEnoughDataError
-            There are fewer different samples than a curve of this degree goes through.
+            There are too few different samples for this degree.
         ValueError
             A value is missing, not a number or not finite.
         """
@@ -107,7 +107,7 @@ class _LeastSquares(_WithTrainingR2):
         Raises
         ------
         ValueError
-            A value is not finite, or the features are not those fitted.
+            A value is not finite, or the features differ from those fitted.
         """
         check_is_fitted(self)
         x = validate_data(self, one_feature(X), dtype=np.float64, reset=False)

@@ -36,23 +36,23 @@ _LEAST_RATIO = 1e-3
 class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Predicts a positive quantity.
 
-    Lines and curves of degree 2 of the quantity itself, of its logarithm and by logarithms of the features,
-    kernel ridge, extra trees and gradient boosting compete under grouped cross-validation. The committee of
-    those that know interactions is averaged (geometrically), unless one model is clearly better than it is;
-    then the simplest that is within ``margin`` of the best. Too few rows leave simple models and say so.
+    Candidates are lines and curves of degree 2 of the quantity, of its logarithm and in the logarithms of the
+    features, kernel ridge, extra trees and gradient boosting. They are compared in grouped cross-validation.
+    The geometric mean of the last three is used, unless one model is clearly better; then the simplest within
+    ``margin`` of the best is used. With few rows only simple models are fitted, and ``note_`` says so.
 
     Parameters
     ----------
     folds
         Folds of the grouped cross-validation; default 5.
     margin
-        Up to which difference, as a ratio, errors count as alike; default 0.01.
+        Difference, as a ratio, up to which errors count as equal; default 0.01.
     seed
-        Of kernels, forests and resampling; default 0. The same rows in the same order give the same model.
+        Random seed; default 0. The same rows in the same order give the same model.
 
     Learned: ``chosen_`` (names of the models that are averaged), ``errors_`` (grouped mean absolute error of
     each candidate as a ratio), ``residuals_`` (held-out ``log(measured) - log(predicted)`` of the rows
-    ``validated_``), ``note_`` (what the data did not carry, else empty), ``n_features_in_``,
+    ``validated_``), ``note_`` (limits of the data, else empty), ``n_features_in_``,
     ``feature_names_in_``.
     """
 
@@ -73,7 +73,7 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         groups: Sequence[Hashable] | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Choose and fit.
+        """Choose a model and fit it.
 
         Parameters
         ----------
@@ -82,14 +82,14 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         y
             Shape (n,), positive.
         groups
-            One a row; rows of one group are held out together. Default: each row is its own.
+            One per row; rows of one group are held out together. Default: each row is a group.
         sample_weight
-            Shape (n,), not negative; default 1. A row of weight 2 counts as two equal ones, one of 0 as none.
+            Shape (n,), not negative; default 1. A row of weight 2 counts as two rows.
 
         Raises
         ------
         ValueError
-            There is no row, a value is missing, not finite, or a target is not positive.
+            There are no rows, a value is missing or not finite, or a target is not positive.
         """
         x, targets = validate_data(self, one_feature(X), y, dtype=np.float64, y_numeric=True)
         targets = targets.astype(np.float64)

@@ -101,25 +101,25 @@ class RunFolder(Struct, frozen=True):
         return self.runs[index]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values: ``runs`` in the names of the files, and ``refused``."""
+        """Plain values: ``runs`` with the names of the result files' fields, and ``refused``."""
         return {"runs": [run.to_dict() for run in self.runs], "refused": dict(self.refused)}
 
     def to_frame(self) -> DataFrame:
-        """One row a scenario of all runs as a pandas DataFrame; see `Run.to_frame`."""
+        """A pandas DataFrame with one row per scenario of all runs; see `Run.to_frame`."""
         from advisor.results.frames import frame_of
 
         return frame_of(self.runs)
 
 
 def read_folder(path: str | os.PathLike[str]) -> RunFolder:
-    """Read every ``test_results_*.json`` in a folder, in the order of their starts.
+    """Read every ``test_results_*.json`` in a folder, by start time.
 
-    A file that cannot be read is listed in ``refused`` and hides nothing else.
+    A file that is not readable is listed in ``refused``; the others are read.
 
     Raises
     ------
     InputError
-        It is no folder, or holds no result file.
+        It is not a folder, or holds no result file.
     """
     folder = Path(path)
     if not folder.is_dir():

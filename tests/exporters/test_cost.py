@@ -427,4 +427,4 @@ def test_wrong_configuration_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "near are eu-north-1" in done.stderr
+    assert "similar: eu-north-1" in done.stderr

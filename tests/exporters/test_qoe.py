@@ -463,7 +463,7 @@ def test_mistakes_of_configuration_are_named() -> None:
 
 def test_two_ways_to_choose_a_model_contradict(tmp_path: Path) -> None:
     options = parse_options(EXPORTER, ["--model", "hd", "--codec-comparison"], {"RESULTS_DIR": str(tmp_path)})
-    with pytest.raises(InputError, match="leave out one of the two"):
+    with pytest.raises(InputError, match="give only one of the two"):
         EXPORTER.build(options)
 
 

@@ -56,7 +56,7 @@ def calibrate(
     ] = None,
     json_: Json = False,
 ) -> int:
-    """Measure this machine's idle power and keep it for net energies."""
+    """Measure this machine's idle power and save it for net energy."""
     meter = open_meter(sysfs=sysfs, procfs=procfs, idle_watts=idle_watts, max_watts=max_watts)
     note("calibrate", f"source {meter.source} ({meter.tier}); do not use the machine meanwhile")
     if meter.tier == "modelled":

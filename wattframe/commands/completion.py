@@ -44,7 +44,7 @@ autoload -U +X bashcompinit && bashcompinit
 
 @app.command()
 def completion(shell: Annotated[Shell, typer.Argument(help="Name of the shell.")]) -> int:
-    """Print the script that completes commands and options; put it where the shell reads it."""
+    """Print a shell completion script; put it where the shell reads it."""
     sys.stdout.write(_fish() if shell == "fish" else _bash(zsh=shell == "zsh"))
     return 0
 

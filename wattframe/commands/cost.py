@@ -29,7 +29,7 @@ def cost(
     *,
     prices: PriceOptions,
 ) -> int:
-    """Cost and carbon of measured scenarios, in money and CO2, by region."""
+    """Show cost and carbon of measured scenarios, by region."""
     regional = regional_models("cost", prices)
     runs, code = read_runs("cost", named_paths(paths, results_option))
     by_run = [[model.price_run(run, viewers=viewers) for model in regional.models] for run in runs]

@@ -75,7 +75,7 @@ def main(
     ] = 0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep everything running until Ctrl-C.")] = False,
 ) -> int:
-    """Every part once, on the sample clip: transcode, measure, serve, scrape, train, report."""
+    """Run every part once on the sample clip: transcode, measure, serve, scrape, train, report."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     demo = Demo(folder.resolve(), duration, region, port_offset)
     with _only_one(demo.folder):
@@ -287,7 +287,7 @@ def _conclusion(run: Run, demo: Demo, services: dict[str, str], seconds: float, 
         where = services.get("prometheus", services["results"])
         sys.stdout.write(f"  still serving {where} and the exporters above, until Ctrl-C\n")
     else:
-        sys.stdout.write("  --keep keeps the exporters and Prometheus running\n")
+        sys.stdout.write("  --keep leaves the exporters and Prometheus running\n")
     sys.stdout.flush()
 
 

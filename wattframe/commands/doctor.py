@@ -30,7 +30,7 @@ def doctor(
     procfs: Procfs = "/proc",
     json_: Json = False,
 ) -> int:
-    """Say what this machine can measure, and how to make it better."""
+    """Show what this machine can measure, and how to improve it."""
     report = {
         "power": sections.power(sysfs, procfs),
         "gpu": sections.gpus(),

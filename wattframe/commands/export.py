@@ -36,7 +36,7 @@ def export(
     csv_: Annotated[Path | None, typer.Option("--csv", help="Write a CSV file.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write a Parquet file (needs pyarrow).")] = None,
 ) -> int:
-    """Results as a table, one row a scenario: for a spreadsheet, pandas, DuckDB."""
+    """Write results as a table, one row per scenario, for a spreadsheet, pandas or DuckDB."""
     if csv_ is None and parquet is None:
         raise InputError("expected --csv FILE or --parquet FILE", subject="export")
     problems: list[str] = []

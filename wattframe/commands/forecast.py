@@ -49,7 +49,7 @@ def main(
     *,
     prices: PriceOptions,
 ) -> int:
-    """Monthly cost, energy and carbon of streams x hours of a measured configuration."""
+    """Project monthly cost, energy and carbon of a measured configuration: streams x hours."""
     if hours > _HOURS_OF_A_LONG_MONTH:
         problem = f"expected hours of a month, at most {_HOURS_OF_A_LONG_MONTH}, found {hours:g}"
         raise InputError(problem, subject="--hours")

@@ -32,7 +32,7 @@ def predict(
     ] = None,
     measured: Annotated[
         list[Path] | None,
-        typer.Option(help="Result file of more runs: probes of the video, calibration runs of the machine."),
+        typer.Option(help="Result file of more runs: probes of the video, or calibration runs."),
     ] = None,
     input_: Annotated[
         str | None, typer.Option("--input", help="The video, if the matrix names none.")
@@ -46,10 +46,10 @@ def predict(
     ] = None,
     json_: Json = False,
 ) -> int:
-    """Power and energy of scenarios, with prediction intervals.
+    """Predict power and energy of scenarios, with prediction intervals.
 
-    Scenarios with power of their own correct the predictions of the others of the same video or machine,
-    never their own. What was never measured (machine, encoder) is flagged and gets no figures.
+    Scenarios with measured power correct the predictions for others of the same video or machine. A machine
+    or encoder that was never measured gets a note and no prediction.
     """
     planned = None
     result_paths = list(paths or results_option or ([DEFAULT_RESULTS] if matrix is None else ()))

@@ -139,10 +139,10 @@ def quality(
         str, typer.Option(help="Parts of a long video on a cluster: a number; auto: if workers are idle.")
     ] = "auto",
 ) -> None:
-    """VMAF, PSNR and SSIM of encodes against their reference.
+    """Compute VMAF, PSNR and SSIM of encodes against their reference.
 
-    The frames of the two are paired by time, whatever their containers; a pair whose frames do not belong
-    together has a reason and no score, and the exit code is 1.
+    Frames are paired by content and time, in any containers. If the frames of a pair do not match, it has a
+    reason and no score, and the exit code is 1.
     """
     settings = QualitySettings(
         model=model[0] if model else None,

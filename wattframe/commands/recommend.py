@@ -61,9 +61,9 @@ def recommend(
     *,
     prices: PriceOptions,
 ) -> int:
-    """Which configuration to use, with the probability that it is the best.
+    """Recommend a configuration, with the probability that it is the best.
 
-    Nothing is chosen where the data do not carry it; the reason is said. Without a floor of quality it is the
+    If the data do not support a choice, the reason is printed instead. Without --min-vmaf, the choice is the
     knee of the front of the objective and VMAF.
     """
     constraints = Constraints(

@@ -25,7 +25,7 @@ def regions(
     ] = None,
     json_: Json = False,
 ) -> int:
-    """Regions with price of electricity (USD/kWh), carbon intensity and PUE, and where these are from."""
+    """List regions with electricity price (USD/kWh), carbon intensity, PUE and their sources."""
     listed = RegionalPricing(regions_file).search(word or "")
     if not listed:
         raise InputError("expected part of the name of a region, country or provider", subject=word)

@@ -40,9 +40,9 @@ def report(
     *,
     prices: PriceOptions,
 ) -> int:
-    """One self-contained HTML file: what to use and what it saves, charts, cost, every scenario.
+    """Write one self-contained HTML report: recommendation, saving, charts, cost, every scenario.
 
-    Of a folder the newest run is shown. Two files are compared as well: what changed from the first.
+    Given a folder, it shows the newest run. Given two files, it also compares them.
     """
     chosen, code = read_runs("report", named_paths(paths, results_option))
     if not paths or all(path.is_dir() for path in paths):

@@ -64,7 +64,7 @@ def command(
     ] = None,
     json_: Json = False,
 ) -> int:
-    """Enrich results from Prometheus, fit models, validate, promote."""
+    """Train models on results, with missing power from Prometheus; validate and promote them."""
     if rollback:
         home = hardware_id or registry.choose_hardware(models_dir, None)
         manifest = registry.rollback(models_dir, home)

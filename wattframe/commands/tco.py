@@ -73,7 +73,7 @@ def tco(
     *,
     prices: PriceOptions,
 ) -> int:
-    """What a machine costs over its life, by the hour, stream and viewer; break-evens, and what moves it."""
+    """Compute the cost of a machine over its life, per hour, stream and viewer, with break-even points."""
     given = {
         "--gpu-purchase-price": gpu_purchase_price,
         "--gpu-mean-watts": gpu_mean_watts,

@@ -83,9 +83,9 @@ def main(
     *,
     prices: PriceOptions,
 ) -> int:
-    """The configuration of least energy, cost, carbon, bitrate or time that holds VMAF, for a video of yours.
+    """Find the configuration with the least energy, cost, carbon, bitrate or time that reaches a VMAF.
 
-    Samples of the video are encoded, measured and scored until the answer is sure or the budget is spent.
+    Encodes, measures and scores samples of the video until the answer is reliable or the budget runs out.
     """
     if objective not in _OBJECTIVES:
         raise InputError(did_you_mean(objective, _OBJECTIVES), subject=f"--objective {objective!r}")

@@ -57,9 +57,9 @@ def up(
     ] = Path(".wattframe"),
     json_: Json = False,
 ) -> int:
-    """Serve the five exporters here, and Prometheus where there is one.
+    """Run the five exporters here, and Prometheus if it is installed.
 
-    Every other setting of an exporter is taken from its environment variable.
+    All other settings of the exporters come from their environment variables.
     """
     if scrape_interval is not None and not 0.1 <= scrape_interval <= 3600:
         raise InputError(

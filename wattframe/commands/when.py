@@ -39,7 +39,7 @@ def when(
     *,
     prices: PriceOptions,
 ) -> int:
-    """The cheapest and the cleanest hours for a job, and what waiting for them saves."""
+    """Find the cheapest and the cleanest hours for a job, and the saving."""
     require_number(hours, Positive, field="--hours")
     require_number(within, Positive, field="--within")
     model = regional_models("when", prices, one_region=True, defaults=()).models[0]

@@ -33,9 +33,9 @@ def worker(
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for a lost scheduler.")] = 60.0,
     ffmpeg: Annotated[str | None, typer.Option(help="ffmpeg with libvmaf.")] = None,
 ) -> None:
-    """Lend this machine to a Dask cluster: it scores pairs, and measures scenarios with nothing beside them.
+    """Run a Dask worker on this machine: it scores pairs, and measures scenarios one at a time.
 
-    Whoever can reach the scheduler can run code here, so that anything but this machine needs certificates.
+    Whoever can reach the scheduler can run code here, so a scheduler on another machine needs certificates.
     """
     from farm.worker import WorkerSettings, run_worker
     from farm.worker import path_map as parse_path_map
