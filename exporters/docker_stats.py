@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -397,8 +398,12 @@ class DockerCollector(_SampledCollector):
 
 
 def group_families(snapshot: Snapshot) -> Iterator[Metric]:
-    """One snapshot of units and pods as metric families."""
-    groups = {view.container.name: view for view in snapshot.containers}
+    """One snapshot of units and pods as metric families; those that share a name go by path or uid."""
+    counts = Counter(view.container.name for view in snapshot.containers)
+    groups = {
+        view.container.name if counts[view.container.name] == 1 else view.container.id: view
+        for view in snapshot.containers
+    }
     yield GROUP_CPU([((name,), view.cpu_seconds) for name, view in groups.items()])
     yield GROUP_PERCENT([((name,), view.cpu_percent) for name, view in groups.items()])
     yield GROUP_WORKING_SET(

@@ -31,9 +31,11 @@ UNLIMITED_BYTES = 1 << 62
 WALK_SECONDS = 10.0
 WALK_DEPTH = 12
 _MOST_DIGITS = 20
-# libpod-payload: podman in a unit of its own (Quadlet); kata_: the machine of a Kata container
+# libpod-payload: podman in a unit of its own (Quadlet); kata_: the machine of a Kata container;
+# slice:docker:, a runtime that was told the other driver than its engine
 _CONTAINER = re.compile(
-    r"(?:(?:docker|libpod|libpod-payload|crio|cri-containerd|nerdctl)-|kata_)?([0-9a-zA-Z]+)(?:\.scope)?"
+    r"(?:(?:docker|libpod|libpod-payload|crio|cri-containerd|nerdctl)-|kata_|[\w.-]+:[\w-]+:)?"
+    r"([0-9a-zA-Z]+)(?:\.scope)?"
 )
 # Kata keeps the machine's monitor in kata_overhead/<id>, and its processors elsewhere
 _MONITORS = ("conmon", ".mount", "kata_overhead/")
@@ -79,6 +81,8 @@ class Cgroups:
         self._templates = list(TEMPLATES)
         self._stacked: dict[str, bool] = {}
         self._next_walk = -WALK_SECONDS
+        self._walked: dict[str, str] = {}
+        """The folder of each container by its id, as the last walk saw them."""
 
     @property
     def readable(self) -> bool:
@@ -135,6 +139,8 @@ class Cgroups:
         names a container's folder there (``{}``, podman ``libpod-{}``)."""
         if self.readable:
             root, unified = self._roots["cpuacct"]
+            # each pod has a parent of its own, which goes with it
+            self._templates = [t for t in self._templates if t in TEMPLATES or Path(root, t).parent.is_dir()]
             for template in self._templates:
                 parent, _, name = template.rpartition("/")
                 if parent and not name.endswith(".scope"):
@@ -168,7 +174,9 @@ class Cgroups:
         if "memory" in location.unified:
             usage = self._try(whole, f"{folder}/memory.current")
             inactive = values.get("inactive_file")
-            limits = [self._try(_limit, f"{folder}/memory.max")]
+            root = Path(self._roots["memory"][0])
+            groups = [place for place in (Path(folder), *Path(folder).parents) if root in place.parents]
+            limits = [self._try(_limit, f"{group}/memory.max") for group in groups]
         else:
             usage = self._try(whole, f"{folder}/memory.usage_in_bytes")
             inactive = values.get("total_inactive_file")
@@ -242,18 +250,13 @@ class Cgroups:
     def _by_walking(self, root: str, container_id: str) -> str | None:
         """Look through the whole tree, at most once in a while: it may hold thousands of groups."""
         now = time.monotonic()
-        if now < self._next_walk:
+        if now >= self._next_walk:
+            self._next_walk = now + WALK_SECONDS
+            self._walked = _container_folders(root)
+        relative = self._walked.get(container_id)
+        if relative is None or not Path(root, relative).is_dir():
             return None
-        self._next_walk = now + WALK_SECONDS
-        for folder, names, _ in os.walk(root):
-            relative = os.path.relpath(folder, root)
-            for name in names:
-                path = os.path.normpath(f"{relative}/{name}")
-                if container_id in name and is_container_folder(path, container_id):
-                    return self._learn(path, container_id)
-            if relative.count("/") >= WALK_DEPTH:
-                names.clear()
-        return None
+        return self._learn(relative, container_id)
 
     def _learn(self, relative: str, container_id: str) -> str:
         template = relative.replace(container_id, "{}")
@@ -296,14 +299,19 @@ def _roots(cgroupfs: str) -> dict[str, tuple[str, bool]]:
     return roots
 
 
-def is_container_folder(path: str, container_id: str) -> bool:
-    """Whether a folder by its path is the container's own, whoever runs in it.
-
-    >>> [is_container_folder(n, "ab12") for n in ("ab12", "libpod-ab12.scope", "libpod-conmon-ab12.scope")]
-    [True, True, False]
-    """
-    name = _CONTAINER.fullmatch(path.rpartition("/")[2])
-    return name is not None and name[1] == container_id and not _belongs_to_monitor(path)
+def _container_folders(root: str) -> dict[str, str]:
+    """The folders below ``root`` that are named as a container's is, by the name's id; of two the first."""
+    folders: dict[str, str] = {}
+    for folder, names, _ in os.walk(root):
+        relative = os.path.relpath(folder, root)
+        for name in names:
+            path = os.path.normpath(f"{relative}/{name}")
+            container = _CONTAINER.fullmatch(name)
+            if container is not None and not _belongs_to_monitor(path):
+                folders.setdefault(container[1], path)
+        if relative.count("/") >= WALK_DEPTH:
+            names.clear()
+    return folders
 
 
 def _belongs_to_monitor(path: str) -> bool:
@@ -348,14 +356,18 @@ def whole(data: bytes) -> int:
 
 
 def _io_v2(data: bytes) -> list[tuple[str, int, int]]:
-    """``MAJ:MIN rbytes=N wbytes=N ...`` on each line: device, bytes read, bytes written."""
+    """``MAJ:MIN rbytes=N wbytes=N ...`` on each line: device, bytes read, bytes written.
+
+    A device without traffic has a bare line, or stands before the next one on its line (Linux 5.8 to 5.16).
+    One that the kernel calls ``(unknown)`` is a path of a disk that has a line as well.
+    """
     rows = []
-    for line in data.decode().splitlines():
-        device, *pairs = line.split()
-        values = dict(pair.split("=", 1) for pair in pairs)
-        if "rbytes" in values:  # a device without traffic has a bare line
+    for words in map(str.split, data.decode().splitlines()):
+        values = dict(word.split("=", 1) for word in words if "=" in word)
+        device = next((word for word in reversed(words) if "=" not in word), "")
+        if "rbytes" in values and _DEVICE.fullmatch(device):
             read, written = (whole(values[name].encode()) for name in ("rbytes", "wbytes"))
-            rows.append((_device(device), read, written))
+            rows.append((device, read, written))
     return rows
 
 
@@ -364,12 +376,6 @@ def _io_v1(data: bytes) -> list[tuple[str, int, int]]:
     devices: dict[str, dict[str, int]] = {}
     for line in data.decode().splitlines():
         device, *rest = line.split()
-        if len(rest) == 2:
-            devices.setdefault(_device(device), {})[rest[0]] = whole(rest[1].encode())
+        if len(rest) == 2 and _DEVICE.fullmatch(device):
+            devices.setdefault(device, {})[rest[0]] = whole(rest[1].encode())
     return [(device, v.get("Read", 0), v.get("Write", 0)) for device, v in devices.items()]
-
-
-def _device(name: str) -> str:
-    if not _DEVICE.fullmatch(name):  # becomes a part of a path
-        raise ValueError(f"expected major:minor, found {name[:40]!r}")
-    return name

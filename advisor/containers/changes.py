@@ -39,15 +39,8 @@ class Ended(Struct, frozen=True):
     id: str
 
 
-class Renamed(Struct, frozen=True):
-    """A container has another name from now on."""
-
-    id: str
-    name: str
-
-
 class Inspected(Struct, frozen=True):
-    """Everything the engine knows of one container."""
+    """Everything the engine knows of one container now; its name and limits may be others."""
 
     container: Container
 
@@ -58,4 +51,4 @@ class Used(Struct, frozen=True):
     usages: Mapping[str, ApiUsage]
 
 
-Change: TypeAlias = EngineUp | EngineDown | Listed | Started | Ended | Renamed | Inspected | Used
+Change: TypeAlias = EngineUp | EngineDown | Listed | Started | Ended | Inspected | Used

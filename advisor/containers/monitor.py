@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import (
@@ -21,7 +21,6 @@ from advisor.containers.changes import (
     EngineUp,
     Inspected,
     Listed,
-    Renamed,
     Started,
     Used,
 )
@@ -172,9 +171,6 @@ class Monitor:
                 self._start(container, age_seconds)
             case Ended(id):
                 self._end(id)
-            case Renamed(id, name) if id in self._tracked:
-                one = self._tracked[id]
-                one.container = structs.replace(one.container, name=name)
             case Inspected(container) if container.id in self._tracked:
                 self._tracked[container.id].container = container
                 self._find(self._tracked[container.id])

@@ -43,11 +43,16 @@ class Tracked(Struct):
         return max(0.0, self.cpu - self.window_cpu)
 
     def read(self, cpu_seconds: float, at: float) -> bool:
-        """Take a reading; False when it is less than the one before, which it then replaces as the base."""
-        forward = self.cpu is None or cpu_seconds >= self.cpu
-        if not forward:
-            # what this window had so far stays counted, what comes begins at the lower number
-            self.window_cpu = cpu_seconds - self.window_seconds
+        """Take a reading; False when it took a step back, and becomes the base.
+
+        A counter that is less than half of what it was began again: its group is another one of the same
+        path, as when a unit is restarted, and all that it has is since.
+        """
+        forward = True
+        if self.cpu is not None and cpu_seconds < self.cpu:
+            forward = cpu_seconds < self.cpu / 2
+            # what this window had so far stays counted
+            self.window_cpu = (0.0 if forward else cpu_seconds) - self.window_seconds
             self.tick = None
         if self.window_cpu is None:
             self.window_cpu = cpu_seconds
@@ -69,10 +74,15 @@ class Tracked(Struct):
     def use(self, usage: ApiUsage, host_bytes: int | None) -> bool:
         """Take what the engine says; see `read`. Its sample has a time of its own, by the engine's clock.
 
-        The engine gives the host's memory (``host_bytes``) as the limit of a container that has none.
+        The engine gives the host's memory (``host_bytes``) as the limit of a container that has none, and to
+        each container of a pod the traffic of all.
         """
         limit = usage.memory_limit_bytes
         if limit is not None and host_bytes is not None and limit >= host_bytes:
             limit = None
         self.details = structs.replace(usage, memory_limit_bytes=limit)
+        if not self.container.own_network:
+            self.details = structs.replace(
+                self.details, network_receive_bytes=None, network_transmit_bytes=None
+            )
         return self.read(usage.cpu_seconds, usage.unix_seconds)

@@ -22,7 +22,6 @@ from advisor.containers.changes import (
     EngineUp,
     Inspected,
     Listed,
-    Renamed,
     Started,
     Used,
 )
@@ -137,6 +136,7 @@ class Watcher:
         self._connections += 1
         self._connection = self._connections
         self._asked.clear()
+        self._recent.clear()
         self._post(EngineUp(info))
         self._post_list(containers)
         self._tell(None)
@@ -171,6 +171,8 @@ class Watcher:
             now = time.monotonic() + offset
             until = now + ROUND_SECONDS
             for event in self._follower.events(since, until):
+                if not since - OVERLAP_SECONDS <= event.unix_seconds <= until + OVERLAP_SECONDS:
+                    raise EngineError("docker engine: its clock was set", reason="protocol")
                 if self._is_new(event):
                     self._take(event, time.monotonic() + offset)
             early = until - (time.monotonic() + offset)
@@ -198,9 +200,7 @@ class Watcher:
             self._asked.add(container.id)
         elif event.action == "die":
             self._post(Ended(container.id))
-        elif event.action == "rename":
-            self._post(Renamed(container.id, container.name))
-        elif event.action == "update":
+        else:  # another name, other limits
             self._new.put(container.id)
 
     def _inspect(self) -> None:

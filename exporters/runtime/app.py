@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from msgspec import Struct
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.exposition import choose_encoder
 
 from exporters.runtime.collector import Exporter
 from exporters.runtime.logs import logger
@@ -109,13 +109,28 @@ def _wishes(headers: Iterable[Header]) -> tuple[str, str, bytes]:
 def _format(accept: str, encoding: str) -> tuple[bool, bool, tuple[Header, ...]]:
     """Whether OpenMetrics, whether gzip, and the headers that say so."""
     try:
-        _, content_type = choose_encoder(accept)
+        _, content_type = choose_encoder(_preferred(accept, ("application/openmetrics-text", "text/plain")))
     except TypeError:  # a version that is no number
         _, content_type = choose_encoder("")
-    compress = gzip_accepted(encoding) and not re.search(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", encoding)
+    compress = _preferred(encoding, ("gzip", "identity")).startswith("gzip")
     headers = (b"content-type", content_type.encode("latin-1")), (b"vary", b"Accept, Accept-Encoding")
     packed = ((b"content-encoding", b"gzip"),) if compress else ()
     return content_type.startswith("application/openmetrics-text"), compress, (*headers, *packed)
+
+
+def _preferred(header: str, names: Sequence[str]) -> str:
+    """Of the choices in a header that have one of ``names``, that of most weight; empty for none.
+
+    >>> _preferred("text/plain;version=0.0.4;q=0.6, application/openmetrics-text;q=0.5", ("text/plain",))
+    'text/plain;version=0.0.4;q=0.6'
+    """
+    choices: dict[str, float] = {}
+    for choice in header.lower().split(","):
+        weight = re.search(r";\s*q=(\d(?:\.\d*)?)", choice)
+        if choice.partition(";")[0].strip() in names:
+            choices[choice.strip()] = 1.0 if weight is None else float(weight[1])
+    best = max(choices, key=lambda choice: choices[choice], default="")
+    return best if choices.get(best) else ""
 
 
 _PAGE = """<!DOCTYPE html>

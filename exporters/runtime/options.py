@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import math
 import re
@@ -68,8 +69,9 @@ def folder(text: str) -> Path:
     path = expanded(text)
     if not text:
         raise ValueError("expected a folder")
-    if path.exists() and not path.is_dir():
-        raise ValueError("expected a folder, found a file")
+    with contextlib.suppress(PermissionError):  # one that cannot be looked at now may be so later
+        if path.exists() and not path.is_dir():
+            raise ValueError("expected a folder, found a file")
     return path
 
 
@@ -156,8 +158,9 @@ def read_options(
             continue
         try:
             setattr(out, name, parse(text))
-        except (ValueError, InputError) as exc:
-            problems.append(f"{source}: {exc}, found {text!r}")
+        except (ValueError, InputError, OSError) as exc:
+            problem = exc.strerror if isinstance(exc, OSError) else exc
+            problems.append(f"{source}: {problem}, found {text!r}")
     return out, problems
 
 

@@ -99,14 +99,16 @@ class Web:
         self.headers: Sequence[tuple[bytes, bytes]] = ()
         self.tls: Tls | None = None
         self.context: ssl.SSLContext | None = None
+        self._seen: dict[Path, bytes] = {}
         self._contents: dict[Path, bytes] = {}
-        self.reload()
+        self.reload(at_once=True)
 
-    def reload(self) -> bool:
+    def reload(self, *, at_once: bool = False) -> bool:
         """Take what changed; whether anything did. What cannot be used leaves the former in force.
 
         The contents are compared, not the files' times: so a file that could not be read for a moment is
-        taken as soon as it can be, and one that was written in place within a second too.
+        taken as soon as it can be. Unless ``at_once``, they must be as at the call before, and not empty: a
+        file that is being written may be valid by its first half, which says nothing of passwords.
 
         Raises
         ------
@@ -117,8 +119,11 @@ class Web:
             return False
         config = read_web_config(self.path)
         contents = {path: read_input(path) for path in (self.path, *config.files)}
-        if contents == self._contents:
+        is_written, self._seen = at_once or contents == self._seen, contents
+        if contents == self._contents or not is_written:
             return False
+        if not (at_once or contents[self.path].strip()):
+            raise InputError("expected a configuration, found an empty file", subject=self.path)
         context = None if config.tls is None else ssl_context(config.tls)
         self.headers, self.tls, self.context = config.headers, config.tls, context
         self.passwords.users = dict(config.users)

@@ -91,6 +91,27 @@ def test_on_a_hybrid_host_each_group_is_counted_once_wherever_it_is(tmp_path: Pa
     }
 
 
+def test_units_of_one_name_go_by_their_paths(tmp_path: Path) -> None:
+    """Two system containers with a web server each, 10 and 20 s; what has its name alone keeps it."""
+    (tmp_path / "cgroup.controllers").write_text("memory\n")
+    for folder, seconds in {
+        "lxc.payload.a/nginx.service": 10,
+        "lxc.payload.b/nginx.service": 20,
+        "c.service": 5,
+    }.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "cpu.stat").write_text(f"usage_usec {seconds}000000\n")
+    folder = str(tmp_path)
+    settings = Settings(address=EngineAddress(), cgroupfs=folder, procfs=folder, sysfs=folder)
+    page = render([GroupCollector(settings, Groups(units=(".*service",)), no_meter)]).decode()
+    counted = {line for line in page.splitlines() if line.startswith("cgroup_cpu_seconds_total{")}
+    assert counted == {
+        'cgroup_cpu_seconds_total{group="lxc.payload.a/nginx.service"} 10.0',
+        'cgroup_cpu_seconds_total{group="lxc.payload.b/nginx.service"} 20.0',
+        'cgroup_cpu_seconds_total{group="c.service"} 5.0',
+    }
+
+
 class HeldMeter(ConstantMeter):
     """1 000 W by the real clock, as the collector asks it."""
 

@@ -178,14 +178,25 @@ def test_every_exporter_says_what_it_is_and_uses(sample: Served) -> None:
         ("application/openmetrics-text; version=soon", "text/plain; version=0.0.4; charset=utf-8"),
         ("text/plain;version=0.0.4;q=0.3, */*;q=0.1", "text/plain; version=0.0.4; charset=utf-8"),
         ("\xff\xfe", "text/plain; version=0.0.4; charset=utf-8"),
+        # opentelemetry-specification 5136: the library passes over weights
+        (
+            "text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.4",
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        ("application/openmetrics-text;q=0", "text/plain; version=0.0.4; charset=utf-8"),
     ],
 )
-def test_what_is_not_understood_gets_the_text_format(sample: Served, accept: str, content_type: str) -> None:
+def test_what_is_not_understood_or_liked_less_gets_the_text_format(
+    sample: Served, accept: str, content_type: str
+) -> None:
     status, headers, _ = ask(sample, "/metrics", headers={"Accept": accept})
     assert (status, headers["content-type"]) == (200, content_type)
 
 
-@pytest.mark.parametrize(("encoding", "packed"), [("gzip;q=0", False), ("br, gzip;q=0.5", True), ("", False)])
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [("gzip;q=0", False), ("br, gzip;q=0.5", True), ("gzip;q=0.2, identity;q=0.7", False), ("", False)],
+)
 def test_gzip_is_sent_to_those_alone_who_take_it(sample: Served, encoding: str, packed: bool) -> None:
     _, headers, _ = ask(sample, "/metrics", headers={"Accept-Encoding": encoding})
     assert ("content-encoding" in headers) is packed

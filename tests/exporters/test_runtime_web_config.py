@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import InputError
-from exporters.runtime.web_config import read_web_config, ssl_context
+from exporters.runtime.web_config import Web, read_web_config, ssl_context
 
 # bcrypt of "watt", cost 4
 HASH = "$2b$04$O68uofYuGj9oZgAxSfAbA.dCPizdZ3r47RjVCRZXAQzmQpEUg3XE2"
@@ -146,6 +146,30 @@ rate_limit: {burst: 2}
 )
 def test_what_cannot_be_meant_is_refused(certificates: Path, text: str, said: str) -> None:
     assert refusal(certificates, text) == said
+
+
+def test_a_file_that_is_being_written_changes_nothing_until_it_stays(tmp_path: Path) -> None:
+    """Its first half may be valid, and open the door."""
+    path = config(tmp_path, f"basic_auth_users: {{alice: '{HASH}'}}")
+    web = Web(path)
+    path.write_text("http_server_config: {}\n")
+    assert not web.reload()
+    path.write_text(f"http_server_config: {{}}\nbasic_auth_users: {{bob: '{HASH}'}}\n")
+    assert not web.reload()
+    assert list(web.passwords.users) == ["alice"]
+    assert web.reload()
+    assert list(web.passwords.users) == ["bob"]
+
+
+def test_a_file_that_became_empty_leaves_the_passwords_in_force(tmp_path: Path) -> None:
+    """As on a full disk."""
+    path = config(tmp_path, f"basic_auth_users: {{alice: '{HASH}'}}")
+    web = Web(path)
+    path.write_text("")
+    assert not web.reload()
+    with pytest.raises(InputError, match="expected a configuration, found an empty file"):
+        web.reload()
+    assert list(web.passwords.users) == ["alice"]
 
 
 def test_broken_yaml_is_one_line_that_does_not_show_the_file(tmp_path: Path) -> None:

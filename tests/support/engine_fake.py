@@ -51,7 +51,7 @@ class FakeEngine:
         self.containers: dict[str, dict[str, Any]] = {}
         self.usages: dict[str, dict[str, Any]] = {}
         self.malformed: list[Any] = []
-        self._ahead = clock_ahead_seconds
+        self.clock_ahead_seconds = clock_ahead_seconds
         self._tls = tls
         self._lock = threading.Lock()
         self._streams: list[queue.SimpleQueue[bytes | None]] = []
@@ -69,7 +69,7 @@ class FakeEngine:
         return f"unix://{self.socket}"
 
     def now(self) -> float:
-        return time.time() + self._ahead
+        return time.time() + self.clock_ahead_seconds
 
     def start(self) -> None:
         """Listen; a second call does nothing."""

@@ -211,7 +211,8 @@ class WebCollector:
 
     def parts(self) -> dict[str, Part]:
         self._web = self._web or Web(self._path)
-        self._web.reload()
+        for _ in range(2):  # what is being written is taken a second later
+            self._web.reload()
         tls = self._web.tls
         names = sorted(self._web.passwords.users)
         assert tls is not None

@@ -60,6 +60,16 @@ def test_a_limit_of_the_parent_binds_the_container(tmp_path: Path) -> None:
     assert cgroups.details(location).memory_limit_bytes == 1_000_000
 
 
+def test_the_tightest_limit_of_the_groups_around_binds_the_container(tmp_path: Path) -> None:
+    """cadvisor 3682: the container's own memory.max says none."""
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent="jobs.slice/jobs-1.slice/docker-{}.scope")
+    tree.add(ID)
+    (tree.root / "jobs.slice/memory.max").write_text("2000000\n")
+    (tree.root / "jobs.slice/jobs-1.slice/memory.max").write_text("1000000\n")
+    cgroups, location = found(tree)
+    assert cgroups.details(location).memory_limit_bytes == 1_000_000
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_working_set_is_never_below_zero(tmp_path: Path, layout: Layout) -> None:
     tree = CgroupTree(tmp_path / "cgroup", layout)
@@ -126,6 +136,27 @@ def test_a_group_that_is_gone_raises_file_not_found(tmp_path: Path, layout: Layo
     assert cgroups.details(location) == Details()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_device_without_a_number_hides_no_other(tmp_path: Path, layout: Layout) -> None:
+    """containerd/cgroups 393, lxd 18609 and 10052: paths of NVMe disks, and lines that Linux joined."""
+    tree = CgroupTree(tmp_path / "cgroup", layout)
+    tree.add(ID)
+    name, text = (
+        ("io.stat", "(unknown) rbytes=10 wbytes=20\n7:1 7:0 259:0 rbytes=10 wbytes=20\n253:0 \n")
+        if tree.is_v2("io")
+        else (
+            "blkio.throttle.io_service_bytes_recursive",
+            "(unknown) Read 10\n(unknown) Write 20\n259:0 Read 10\n259:0 Write 20\nTotal 60\n",
+        )
+    )
+    (tree.folder("io", ID) / name).write_text(text)
+    counts = Counts()
+    cgroups, location = found(tree, counts)
+    details = cgroups.details(location)
+    assert (details.block_read_bytes, details.block_write_bytes) == (10, 20)
+    assert counts.items() == {}
+
+
 def test_stacked_devices_are_not_counted_again(tmp_path: Path) -> None:
     """Bytes written to a dm device show on it and on the disk below it."""
     tree = CgroupTree(tmp_path / "cgroup", "v2")
@@ -178,6 +209,8 @@ def test_a_process_number_of_someone_else_is_not_believed(tmp_path: Path) -> Non
         "kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/pod1.slice/cri-containerd-{}.scope",
         "lxc/101/ns/system.slice/docker-{}.scope",
         "kubepods/pod1/kata_{}",
+        # zeropod 65: a container that was restored
+        "system.slice/kubepods-pod1.slice:cri-containerd:{}",
     ],
 )
 def test_any_other_place_is_found_by_looking_through_the_tree(
@@ -187,6 +220,31 @@ def test_any_other_place_is_found_by_looking_through_the_tree(
     tree.add(ID, cpu_seconds=1.0)
     cgroups, location = found(tree, procfs=str(tmp_path / "none"))
     assert cgroups.cpu_seconds(location) == 1.0
+
+
+def test_one_look_through_the_tree_finds_all(tmp_path: Path) -> None:
+    """Each pod has a parent of its own; one container that lies nowhere keeps no other from being found."""
+    ids = [digit * 64 for digit in "123"]
+    tree = CgroupTree(tmp_path / "cgroup", "v2")
+    for id in ids:
+        tree.parent = f"kubepods.slice/kubepods-pod{id[0]}.slice/docker-{{}}.scope"
+        tree.add(id)
+    cgroups = Cgroups(str(tree.root), procfs=str(tmp_path / "none"))
+    assert cgroups.locate(ID) is None
+    assert all(cgroups.locate(id) is not None for id in ids)
+
+
+def test_the_parents_of_pods_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    tree = CgroupTree(tmp_path / "cgroup", "v2", parent="kubepods/pod1/{}")
+    tree.add(ID)
+    cgroups, _ = found(tree, procfs=str(tmp_path / "none"))
+    assert [parent for parent, _, _ in cgroups.parents()] == [
+        f"{tree.root}/docker",
+        f"{tree.root}/kubepods/pod1",
+    ]
+    tree.remove(ID)
+    tree.folder("cpu", ID).parent.rmdir()
+    assert [parent for parent, _, _ in cgroups.parents()] == [f"{tree.root}/docker"]
 
 
 def test_an_empty_folder_is_no_controller(tmp_path: Path) -> None:
