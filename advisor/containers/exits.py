@@ -6,8 +6,7 @@ A container's files are gone when the engine says that it died. Three ways lead 
   `ExitWatch` wakes the sampler to read it;
 - a parent group keeps the CPU time of all that ever ran below it. Where a parent holds containers and nothing
   else (the cgroupfs driver), what its own counter gained beyond that of the children that are left belongs to
-  those that ended: `Parents`. This is exact in sum; several that ended within one tick share it by the time
-  since each was last read;
+  those that ended: `Parents`. This is exact in sum;
 - young containers are read often (`advisor.containers.monitor`).
 """
 
@@ -26,46 +25,37 @@ MOST_WATCHED = 512
 """Each watch holds an open file; the usual limit of a process is 1024."""
 
 
+MOST_WAITING = 100
+"""Children of one parent that are gone and whose end may yet be told."""
+
+
 class Look(Struct, frozen=True):
-    """One parent at one moment: CPU seconds of the whole and of each child that is there, by folder name."""
+    """One parent at one moment: CPU seconds of the whole and of each child by folder name.
+
+    One that is gone and of whose end nobody told yet has those of the last look that showed it.
+    """
 
     total: float
-    children: Mapping[str, float]
+    children: dict[str, float]
 
 
-class Gone(Struct, frozen=True):
-    """A container that ended: its CPU seconds when last read, and how long it may have run unseen after."""
+def unseen_seconds(before: Look, after: Look, ended: Mapping[str, float]) -> float:
+    """CPU seconds between two looks that no child shows: of those that ended, beyond what was read of each.
 
-    cpu_seconds: float
-    unseen_seconds: float
-
-
-def split_rest(before: Look, after: Look, gone: Mapping[str, Gone], carried: float = 0.0) -> dict[str, float]:
-    """CPU seconds of each gone child beyond what was last read of it; what nobody claims is under ``""``.
-
-    ``carried`` is what nobody claimed the time before: an end may be told after the look that shows it.
+    Below 0 where the children ran on while they were read. ``ended`` are CPU seconds by folder name. One of
+    them may be there again, and counts from 0.
 
     >>> before = Look(total=10.0, children={"web": 8.0, "job": 2.0})
     >>> after = Look(total=11.5, children={"web": 9.0})
-    >>> split_rest(before, after, {"job": Gone(cpu_seconds=2.25, unseen_seconds=0.4)})
-    {'job': 0.25}
+    >>> unseen_seconds(before, after, {"job": 2.25})
+    0.25
     """
-    present = sum(cpu - before.children.get(name, 0.0) for name, cpu in after.children.items())
-    strangers = {
-        name: Gone(cpu, 1.0)
-        for name, cpu in before.children.items()
-        if name not in after.children and name not in gone
-    }
-    ended = {**gone, **strangers}
-    seen = sum(one.cpu_seconds - before.children.get(name, 0.0) for name, one in ended.items())
-    rest = max(0.0, after.total - before.total - present - seen + carried)
-    if not ended:
-        return {"": rest}
-    unseen = sum(one.unseen_seconds for one in ended.values())
-    return {
-        name: rest * (one.unseen_seconds / unseen if unseen > 0 else 1 / len(ended))
-        for name, one in gone.items()
-    }
+    known = before.children
+    present = sum(
+        cpu - (0.0 if cpu < known.get(n, 0.0) else known.get(n, 0.0)) for n, cpu in after.children.items()
+    )
+    read = sum(max(0.0, cpu - known.get(name, 0.0)) for name, cpu in ended.items())
+    return after.total - before.total - present - read
 
 
 class Parents:
@@ -75,7 +65,7 @@ class Parents:
         self._cgroups = cgroups
         self._before: dict[str, Look] = {}
         self._now: dict[str, Look] = {}
-        self._carried: dict[str, float] = {}
+        self._unclaimed: dict[str, float] = {}
 
     def look(self) -> Mapping[str, float]:
         """CPU seconds of every child by its folder, freshly read."""
@@ -94,21 +84,34 @@ class Parents:
             return [location.cpuacct]
         return [f"{parent}/{name.format(container_id)}" for parent, _, name in self._cgroups.parents()]
 
-    def rest(self, gone: Mapping[str, Gone]) -> dict[str, float]:
-        """What each gone container (by folder) used beyond its last reading, between the last two looks."""
-        unseen: dict[str, float] = {}
-        carried, self._carried = self._carried, {}
+    def rest(self, ended: Mapping[str, float]) -> float:
+        """CPU seconds of all that ended (by folder, with what was read of each) that nobody has read.
+
+        What no end explains is kept for the next time: it may be told after the look that shows it.
+        """
+        unread = 0.0
         for parent, now in self._now.items():
+            before = self._before.get(parent)
+            if before is None:
+                continue
+            if now.total < before.total:  # it was made again
+                before = Look(0.0, {})
+                self._unclaimed.pop(parent, None)
             here = {
-                folder.rpartition("/")[2]: one
-                for folder, one in gone.items()
-                if folder.rpartition("/")[0] == parent and folder.rpartition("/")[2] not in now.children
+                name: cpu
+                for folder, cpu in ended.items()
+                for group, _, name in [folder.rpartition("/")]
+                if group == parent and not now.children.get(name, -1.0) >= before.children.get(name, 0.0)
             }
-            if parent in self._before:
-                parts = split_rest(self._before[parent], now, here, carried.get(parent, 0.0))
-                self._carried[parent] = parts.pop("", 0.0)
-                unseen |= {f"{parent}/{name}": cpu for name, cpu in parts.items()}
-        return unseen
+            rest = unseen_seconds(before, now, here) + self._unclaimed.pop(parent, 0.0)
+            if here:
+                unread += max(0.0, rest) + sum(
+                    max(0.0, before.children.get(name, 0.0) - cpu) for name, cpu in here.items()
+                )
+            self._unclaimed[parent] = min(0.0, rest) if here else rest
+            waiting = [n for n in before.children if n not in now.children and n not in here][-MOST_WAITING:]
+            self._now[parent] = Look(now.total, {n: before.children[n] for n in waiting} | now.children)
+        return unread
 
     def _look(self, parent: str, unified: bool) -> Look | None:
         try:

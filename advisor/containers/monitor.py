@@ -25,7 +25,7 @@ from advisor.containers.changes import (
     Used,
 )
 from advisor.containers.counts import Counts
-from advisor.containers.exits import ExitWatch, Gone, Parents
+from advisor.containers.exits import ExitWatch, Parents
 from advisor.containers.ledger import Energy, Ledger, SavedContainers
 from advisor.containers.processes import EngineProcesses, EngineUsage, memory_total_bytes
 from advisor.containers.readings import Readings
@@ -293,23 +293,22 @@ class Monitor:
     def _settle(self, seen: Mapping[str, float]) -> None:
         """The last CPU seconds of the containers that ended since the tick before."""
         now = self._clock()
-        gone: dict[str, Gone] = {}
-        folders: dict[int, list[str]] = {}
-        for index, (id, one) in enumerate(self._ended):
-            folders[index] = self._parents.folders(id, one.location)
-            read_at = one.born if one.cpu_at is None or one.by_api else one.cpu_at
-            for folder in folders[index]:
+        read: dict[str, float] = {}
+        for id, one in self._ended:
+            for folder in self._parents.folders(id, one.location):
                 if folder in seen:
                     one.read(max(seen[folder], one.cpu or 0.0), now)
-                gone[folder] = Gone(one.cpu or 0.0, min(now - read_at, now - self._window_start))
-        rest = self._parents.rest(gone)
-        for index, (_, one) in enumerate(self._ended):
-            more = sum(rest.get(folder, 0.0) for folder in folders[index])
-            if one.cpu is None and not more:
+                # what the engine told is of a group that is elsewhere
+                read[folder] = 0.0 if one.by_api else one.cpu or 0.0
+        unread = self._parents.rest(read)
+        for _, one in self._ended:
+            if one.cpu is None and not unread:
                 self._counts.add("container", "unseen")
-            self._exited_seconds += one.window_seconds + more
-            self._exited += 1
-            self._exited_cpu += (one.cpu or 0.0) + more
+            self._exited_seconds += one.window_seconds
+            self._exited_cpu += one.cpu or 0.0
+        self._exited_seconds += unread
+        self._exited_cpu += unread
+        self._exited += len(self._ended)
         self._ended.clear()
 
     def _meter_reading(self) -> MeterReading | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import Ended, EngineUp, Listed
-from advisor.containers.exits import ExitWatch, Gone, Look, Parents, split_rest
+from advisor.containers.exits import ExitWatch, Look, Parents, unseen_seconds
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container, EngineInfo
 from advisor.energy.cpu import CpuTimes
@@ -27,27 +28,67 @@ from tests.support.waiting import wait_until
 ID, OTHER = "4f" * 32, "5e" * 32
 
 
-def test_several_that_ended_share_by_the_time_nobody_saw_them() -> None:
-    """The parent gained 3 s, of which nothing is left: 1 s was seen of a, the other two are shared 3:1."""
+def test_what_ended_has_what_no_child_shows() -> None:
+    """The parent gained 3 s and nothing is left: 1 s was read of a, none of b."""
     before = Look(total=10.0, children={"a": 1.0})
     after = Look(total=13.0, children={})
-    gone = {"a": Gone(cpu_seconds=2.0, unseen_seconds=0.6), "b": Gone(cpu_seconds=0.0, unseen_seconds=0.2)}
-    assert split_rest(before, after, gone) == {"a": pytest.approx(1.5), "b": pytest.approx(0.5)}
+    assert unseen_seconds(before, after, {"a": 2.0, "b": 0.0}) == 2.0
 
 
-def test_containers_of_another_engine_that_ended_take_their_part() -> None:
-    """A stranger was there and is gone: what is left is not all the container's own."""
-    before = Look(total=10.0, children={"a": 1.0, "stranger": 1.0})
-    after = Look(total=12.0, children={})
-    parts = split_rest(before, after, {"a": Gone(cpu_seconds=1.0, unseen_seconds=1.0)})
-    assert parts == {"a": pytest.approx(1.0)}
+def test_a_child_that_is_there_again_counts_from_zero() -> None:
+    """web had 9 000 s, half a second more at its end, and has 0.25 s since it was started again."""
+    before = Look(total=9000.0, children={"web": 9000.0})
+    after = Look(total=9000.75, children={"web": 0.25})
+    assert unseen_seconds(before, after, {"web": 9000.0}) == 0.5
 
 
-def test_readings_that_cross_give_no_negative_rest() -> None:
-    """A child was read later than its parent: it seems to have more than the whole."""
-    before = Look(total=10.0, children={"a": 10.0, "b": 0.0})
-    after = Look(total=11.0, children={"a": 11.5})
-    assert split_rest(before, after, {"b": Gone(0.0, 1.0)}) == {"b": 0.0}
+class Readings:
+    """A parent whose files say what a test wants, look by look."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = CgroupTree(folder / "cgroup", "v2")
+        self.parents = Parents(Cgroups(str(self.tree.root)))
+
+    def look(self, total: float, **children: float) -> None:
+        """``children``: CPU seconds by name."""
+        shutil.rmtree(self.tree.root / "docker", ignore_errors=True)
+        self.tree.parent_cpu(total)
+        for name, seconds in children.items():
+            self.tree.add(name, cpu_seconds=seconds)
+        self.parents.look()
+
+    def rest(self, **ended: float) -> float:
+        """``ended``: what was read of each."""
+        return self.parents.rest({f"{self.tree.root}/docker/{name}": cpu for name, cpu in ended.items()})
+
+
+def test_readings_that_cross_cancel_out(tmp_path: Path) -> None:
+    """A child that is read late seems to have more than the whole, and less at the next look."""
+    group = Readings(tmp_path)
+    for total, seconds in ((10.0, 10.0), (11.0, 11.5), (12.0, 12.0)):
+        group.look(total, a=seconds)
+        assert group.rest() == 0.0
+    group.look(12.25)
+    assert group.rest(a=12.0) == 0.25
+
+
+def test_an_end_that_is_told_late_has_what_the_looks_showed(tmp_path: Path) -> None:
+    """Nothing was read of it but by looks: 0.5 s in the first, 0.25 more before it was gone in the second."""
+    group = Readings(tmp_path)
+    for total, children in ((1.0, {}), (1.5, {"a": 0.5}), (1.75, {})):
+        group.look(total, **children)
+        assert group.rest() == 0.0
+    group.look(1.75)
+    assert group.rest(a=0.0) == 0.75
+
+
+def test_a_parent_that_was_made_again_owes_nothing(tmp_path: Path) -> None:
+    group = Readings(tmp_path)
+    for total, children in ((5.0, {"a": 5.0}), (9.0, {"a": 5.0}), (1.0, {"b": 1.0})):
+        group.look(total, **children)
+        assert group.rest() == 0.0
+    group.look(1.5)
+    assert group.rest(b=1.0) == 0.5
 
 
 def test_a_parent_that_the_engine_makes_later_begins_at_zero(tmp_path: Path) -> None:
@@ -59,7 +100,7 @@ def test_a_parent_that_the_engine_makes_later_begins_at_zero(tmp_path: Path) -> 
     parents.look()
     folder = f"{tree.root}/docker/{ID}"
     assert parents.folders(ID, None) == [folder]
-    assert parents.rest({folder: Gone(0.0, 0.3)}) == {folder: 0.25}
+    assert parents.rest({folder: 0.0}) == 0.25
 
 
 def test_a_broken_parent_claims_nothing(tmp_path: Path) -> None:
@@ -70,7 +111,7 @@ def test_a_broken_parent_claims_nothing(tmp_path: Path) -> None:
     assert parents.look() == {f"{tree.root}/docker/{ID}": 1.0}
     (tree.root / "docker" / "cpu.stat").write_text("nonsense\n")
     assert parents.look() == {}
-    assert parents.rest({f"{tree.root}/docker/{ID}": Gone(0.0, 1.0)}) == {}
+    assert parents.rest({f"{tree.root}/docker/{ID}": 0.0}) == 0.0
 
 
 def test_a_wake_up_ends_the_wait() -> None:
