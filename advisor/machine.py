@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from advisor.common.control_group import machine_memory_bytes
 from advisor.results import GpuInfo, Host
 
 _MARKETING = re.compile(r"\((?:r|tm)\)|\b(?:cpu|processor|\d+-core)\b|\b(?:with|w/) .*|@.*", re.IGNORECASE)
@@ -129,18 +130,12 @@ def host(procfs: str = "/proc", sysfs: str = "/sys", gpus: tuple[GpuInfo, ...] =
         cpu_model=info.model_name,
         cores=info.cores,
         threads=info.threads,
-        memory_bytes=_memory_bytes(Path(procfs, "meminfo")),
+        memory_bytes=machine_memory_bytes(procfs),
         gpus=list(gpus),
         virtual=_virtual(info, Path(sysfs)),
         governor=_line(Path(sysfs, "devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         kernel=platform.release(),
     )
-
-
-def _memory_bytes(path: Path) -> int | None:
-    line = next((x for x in (_text(path) or "").splitlines() if x.startswith("MemTotal:")), "")
-    parts = line.split()
-    return int(parts[1]) * 1024 if len(parts) == 3 and parts[1].isdigit() else None
 
 
 def _virtual(info: CpuInfo, sysfs: Path) -> bool | None:

@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
+from exporters.catalogue import EXPORTERS
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "deploy" / "kubernetes" / "base" / "monitoring"
-_JOBS = "rapl|docker_stats|results|qoe|cost"
+_JOBS = "|".join(EXPORTERS)
 _HEAD = "# Made by `python scripts/kubernetes.py`: change {source} and run it again.\n"
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+_MOST_DIGITS = 20
+"""Of the kernel's counts, which have 64 bits."""
+
 
 def group_folders(controller: str, procfs: str = "/proc", sysfs: str = "/sys") -> Iterator[Path]:
     """The folders of this process's groups for ``controller``, from its own up to where it is mounted."""
@@ -30,7 +33,7 @@ def memory_bytes(procfs: str = "/proc", sysfs: str = "/sys") -> tuple[int, int]:
 
     The tightest limit of its control groups, else the machine's; 1 GiB where neither is known.
     """
-    limits = [_machine(procfs)]
+    limits = [tuple(_meminfo_bytes(name, procfs) or 1 << 30 for name in ("MemTotal:", "MemAvailable:"))]
     for folder in group_folders("memory", procfs, sysfs):
         for limit, used in (
             ("memory.max", "memory.current"),
@@ -39,31 +42,27 @@ def memory_bytes(procfs: str = "/proc", sysfs: str = "/sys") -> tuple[int, int]:
             most = _number(folder / limit)
             if most is not None and most < limits[0][0]:
                 # files that were read count as used, and are given up first
-                held = (_number(folder / used) or 0) - _cached(folder / "memory.stat")
+                held = (_number(folder / used) or 0) - (_number(folder / "memory.stat", "inactive_file") or 0)
                 limits.append((most, max(0, most - held)))
     return min(most for most, _ in limits), min(free for _, free in limits)
 
 
-def _machine(procfs: str) -> tuple[int, int]:
-    try:
-        lines = Path(procfs, "meminfo").read_text().splitlines()
-        sizes = {line.split()[0]: int(line.split()[1]) << 10 for line in lines}
-        return sizes["MemTotal:"], sizes["MemAvailable:"]
-    except (OSError, ValueError, LookupError):
-        return 1 << 30, 1 << 30
+def machine_memory_bytes(procfs: str = "/proc") -> int | None:
+    """The machine's memory; None when it cannot be read."""
+    return _meminfo_bytes("MemTotal:", procfs)
 
 
-def _number(path: Path) -> int | None:
+def _meminfo_bytes(name: str, procfs: str) -> int | None:
+    kibibytes = _number(Path(procfs, "meminfo"), name)
+    return None if kibibytes is None else kibibytes << 10
+
+
+def _number(path: Path, name: str | None = None) -> int | None:
+    """The number of a kernel file, or the one behind ``name`` in a file of several."""
     try:
-        text = path.read_text().strip()
+        words = path.read_text(errors="replace").split()
     except OSError:
         return None
-    return int(text) if text.isdigit() else None
-
-
-def _cached(path: Path) -> int:
-    try:
-        words = path.read_text().split()
-    except OSError:
-        return 0
-    return int(words[words.index("inactive_file") + 1]) if "inactive_file" in words else 0
+    place = 0 if name is None else words.index(name) + 1 if name in words else len(words)
+    number = words[place] if place < len(words) else ""
+    return int(number) if number.isdecimal() and len(number) <= _MOST_DIGITS else None

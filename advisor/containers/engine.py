@@ -258,7 +258,8 @@ def _translated() -> Iterator[None]:
         RuntimeError,
     ) as exc:
         reason = next(filter(None, map(_reason, _causes(exc))), "unreachable")
-        raise EngineError(f"docker engine: {reason}: {exc}", reason=reason) from exc
+        words = (isinstance(exc, OSError) and exc.strerror) or exc
+        raise EngineError(f"docker engine: {reason}: {words}", reason=reason) from exc
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -51,9 +51,8 @@ def unseen_seconds(before: Look, after: Look, ended: Mapping[str, float]) -> flo
     0.25
     """
     known = before.children
-    present = sum(
-        cpu - (0.0 if cpu < known.get(n, 0.0) else known.get(n, 0.0)) for n, cpu in after.children.items()
-    )
+    gained = {name: cpu - known.get(name, 0.0) for name, cpu in after.children.items()}
+    present = sum(more if more >= 0.0 else after.children[name] for name, more in gained.items())
     read = sum(max(0.0, cpu - known.get(name, 0.0)) for name, cpu in ended.items())
     return after.total - before.total - present - read
 
@@ -178,8 +177,10 @@ class ExitWatch:
                 os.eventfd_read(self._wake)
             elif file in self._ids:
                 changed.append(self._ids[file])
-                with contextlib.suppress(OSError):
+                try:
                     os.pread(file, 4096, 0)
+                except OSError:  # the group was removed, which its file would tell again and again
+                    self.discard(self._ids[file])
         return changed
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from advisor.common.control_group import machine_memory_bytes
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import (
     Change,
@@ -27,7 +28,7 @@ from advisor.containers.changes import (
 from advisor.containers.counts import Counts
 from advisor.containers.exits import ExitWatch, Parents
 from advisor.containers.ledger import Energy, Ledger, SavedContainers
-from advisor.containers.processes import EngineProcesses, EngineUsage, memory_total_bytes
+from advisor.containers.processes import EngineProcesses, EngineUsage
 from advisor.containers.readings import Readings
 from advisor.containers.records import ApiUsage, Container, Details, EngineInfo
 from advisor.containers.tracked import Tracked
@@ -260,10 +261,10 @@ class Monitor:
         return one
 
     def _find(self, one: Tracked) -> None:
-        if self._readings.find(one) and one.location is not None:
+        if self._readings.find(one):
             self._is_here = True
-            if self._watch is not None:
-                self._watch.add(one.container.id, one.location)
+        if one.location is not None and self._watch is not None:  # again where its group was made again
+            self._watch.add(one.container.id, one.location)
 
     def _end(self, id: str) -> None:
         one = self._tracked.pop(id, None)
@@ -360,7 +361,7 @@ class Monitor:
                 self._readings.details(one)
         if is_due:
             self._next_details = now + DETAIL_SECONDS
-            self._memory_total = memory_total_bytes(self._procfs)
+            self._memory_total = machine_memory_bytes(self._procfs)
             engine = self._engine
             self._engine_usage = (
                 None if engine is None else self._processes.look(now, engine, self._tracked.keys())

@@ -33,17 +33,6 @@ class EngineUsage(Struct, frozen=True):
     resident_bytes: int
 
 
-def memory_total_bytes(procfs: str) -> int | None:
-    """The host's memory, None when it cannot be read."""
-    try:
-        for line in read_bytes(f"{procfs}/meminfo").splitlines():
-            if line.startswith(b"MemTotal:"):
-                return whole(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
 def belongs_to(procfs: str, pid: int, container_id: str) -> bool:
     """Whether ``pid`` is a process of the container.
 

@@ -25,10 +25,11 @@ import requests
 import urllib3
 from msgspec import structs
 
+from advisor.common.control_group import machine_memory_bytes
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import Engine, EngineAddress
-from advisor.containers.processes import EngineProcesses, memory_total_bytes, network_bytes
+from advisor.containers.processes import EngineProcesses, network_bytes
 from advisor.containers.records import EngineInfo
 from advisor.cost.checks import Checker
 from advisor.cost.exchange_rates import read_rates
@@ -183,7 +184,7 @@ def cgroup(data: bytes) -> None:
     _file("proc/7/cgroup", cpu)
     with contextlib.suppress(OSError, ValueError):
         network_bytes(str(_folder() / "proc"), 7)
-    memory_total_bytes(str(_folder() / "proc"))
+    machine_memory_bytes(str(_folder() / "proc"))
     processes = EngineProcesses(str(_folder() / "proc"))
     for now in (1.0, 2.0):
         processes.look(now, EngineInfo("27.1.0", "1.46", 0.0), [ID])

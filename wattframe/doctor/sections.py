@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from advisor.energy.cpu import CpuTimes, cpu_times
 from advisor.energy.gpu import open_gpus
 from advisor.energy.meter import open_meter
 from advisor.energy.powercap import describe
-from advisor.errors import WattframeError, WorkError
+from advisor.errors import WattframeError
 from advisor.machine import host
 from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import capabilities, find_ffmpeg, vmaf_models
@@ -165,7 +164,6 @@ def docker(address: str | None = None) -> dict[str, Any]:
     try:
         where = engine_address(address)
         section["host"] = where.host
-        _knock(where.host)
         engine = Engine(where)
         try:
             info = engine.connect()
@@ -179,17 +177,6 @@ def docker(address: str | None = None) -> dict[str, Any]:
     except WattframeError as exc:
         return {**section, "advice": [f"{exc}: without an engine there are no container figures"]}
     return {**section, "reachable": True, "api_version": info.api_version}
-
-
-def _knock(address: str) -> None:
-    """See whether anybody is at a local socket; the client library's words for nobody are not for users."""
-    if not address.startswith("unix://"):
-        return
-    with socket.socket(socket.AF_UNIX) as knocking:
-        try:
-            knocking.connect(address.removeprefix("unix://"))
-        except OSError as exc:
-            raise WorkError(f"no Docker engine at {address}: {exc.strerror or exc}") from exc
 
 
 def prometheus(url: str) -> dict[str, Any]:

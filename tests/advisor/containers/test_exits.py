@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import Ended, EngineUp, Listed
@@ -149,6 +150,21 @@ def unified() -> Iterator[Path]:
     for group in sorted((p for p in [parent, *parent.rglob("*")] if p.is_dir()), reverse=True):
         with contextlib.suppress(OSError):
             group.rmdir()
+
+
+def test_a_group_that_is_made_again_wakes_once(unified: Path) -> None:
+    """As a unit's that is restarted: the file of the former one would tell of its end for ever."""
+    group = unified / "web.service"
+    group.mkdir()
+    location = Cgroups(str(unified.parent)).location(f"{unified.name}/web.service")
+    location = structs.replace(location, cpuacct=str(group), unified=frozenset({"cpuacct"}))
+    watch = ExitWatch()
+    watch.add("web", location)
+    group.rmdir()
+    group.mkdir()
+    watch.wait(0.2)
+    assert watch.wait(0.05) == []
+    watch.close()
 
 
 def test_the_kernel_tells_of_the_last_process_in_time_to_read_it(unified: Path) -> None:

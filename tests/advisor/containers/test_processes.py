@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from advisor.containers.processes import EngineProcesses, memory_total_bytes
+from advisor.common.control_group import machine_memory_bytes
+from advisor.containers.processes import EngineProcesses
 from advisor.containers.records import EngineInfo
 from tests.support.container_world import ContainerWorld
 
@@ -72,9 +73,9 @@ def test_a_fork_that_became_something_else_is_not_the_engine(tmp_path: Path) -> 
 
 
 def test_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
-    assert memory_total_bytes(str(tmp_path)) is None
+    assert machine_memory_bytes(str(tmp_path)) is None
     (tmp_path / "meminfo").write_text("MemTotal: lots\n")
-    assert memory_total_bytes(str(tmp_path)) is None
+    assert machine_memory_bytes(str(tmp_path)) is None
     assert EngineProcesses(str(tmp_path / "none")).look(1.0, DOCKER) is None
 
 
