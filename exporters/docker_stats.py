@@ -23,7 +23,7 @@ from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
-from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet, unit_patterns
+from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet
 from advisor.containers.ledger import SavedContainers
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
@@ -453,7 +453,7 @@ def _groups(options: argparse.Namespace) -> Groups:
     kubelet = None
     if options.kubelet_url is not None:
         kubelet = Kubelet(options.kubelet_url, options.kubelet_token_file, options.kubelet_ca_file)
-    return Groups(units=unit_patterns(options.units), pods=options.pods, kubelet=kubelet)
+    return Groups(units=options.units, pods=options.pods, kubelet=kubelet)
 
 
 def _build(options: argparse.Namespace) -> list[DockerCollector | GroupCollector]:

@@ -30,6 +30,7 @@ UNLIMITED_BYTES = 1 << 62
 """v1 writes "no limit" as the largest number of whole pages; no machine has half of that."""
 WALK_SECONDS = 10.0
 WALK_DEPTH = 12
+"""kind in a rootless engine's container: its node is six folders down, a pod four more."""
 _MOST_DIGITS = 20
 # libpod-payload: podman in a unit of its own (Quadlet); kata_: the machine of a Kata container;
 # slice:docker:, a runtime that was told the other driver than its engine
@@ -299,18 +300,28 @@ def _roots(cgroupfs: str) -> dict[str, tuple[str, bool]]:
     return roots
 
 
+def groups_below(root: str) -> Iterator[tuple[str, list[str]]]:
+    """The groups of a hierarchy from its root on: the path of one, and the names of those in it, sorted.
+
+    What the caller takes out of the names is not looked into.
+    """
+    for folder, names, _ in os.walk(root):
+        path = folder.removeprefix(root).lstrip("/")
+        names.sort()
+        yield path, names
+        if path.count("/") >= WALK_DEPTH:
+            names.clear()
+
+
 def _container_folders(root: str) -> dict[str, str]:
     """The folders below ``root`` that are named as a container's is, by the name's id; of two the first."""
     folders: dict[str, str] = {}
-    for folder, names, _ in os.walk(root):
-        relative = os.path.relpath(folder, root)
+    for parent, names in groups_below(root):
         for name in names:
-            path = os.path.normpath(f"{relative}/{name}")
+            path = f"{parent}/{name}".lstrip("/")
             container = _CONTAINER.fullmatch(name)
             if container is not None and not _belongs_to_monitor(path):
                 folders.setdefault(container[1], path)
-        if relative.count("/") >= WALK_DEPTH:
-            names.clear()
     return folders
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -79,6 +79,13 @@ class Groups(Struct, frozen=True, kw_only=True):
     """Regular expressions of unit names, ``nginx.service`` or ``.*\\.slice``."""
     pods: bool = False
     kubelet: Kubelet | None = None
+
+    def __post_init__(self) -> None:
+        for unit in self.units:
+            try:
+                re.compile(unit)
+            except re.error as exc:
+                raise InputError(f"expected a regular expression: {exc}", subject=f"unit {unit!r}") from exc
 
 
 class GroupCgroups(Cgroups):
@@ -198,13 +205,3 @@ class GroupWatcher:
             self._counts.add("kubelet", "unreachable")
         except ValueError:
             self._counts.add("kubelet", "protocol")
-
-
-def unit_patterns(units: Sequence[str]) -> tuple[str, ...]:
-    """The patterns, checked; InputError for one that is no regular expression."""
-    for unit in units:
-        try:
-            re.compile(unit)
-        except re.error as exc:
-            raise InputError(f"expected a regular expression: {exc}", subject=f"unit {unit!r}") from exc
-    return tuple(units)

@@ -17,13 +17,13 @@ again. The kubelet tells names by uid where its read-only pages can be asked.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
+from advisor.containers.cgroups import groups_below
 from advisor.containers.records import Container
 
 _UID = r"([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12}|[0-9a-f]{32})"
@@ -32,8 +32,6 @@ _POD = re.compile(rf"^(?:[\w-]+-)?pod{_UID}(?:\.slice)?$")
 # where a runtime with the other driver takes the slice's name for a folder's
 _MISPLACED = re.compile(rf"^kubepods(?:-\w+)?-pod{_UID}\.slice:[\w-]+:[0-9a-f]{{64}}$")
 _UNIT = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}\.(?:service|scope|slice)$")
-# kind in a rootless engine's container: its node is six folders down, a pod four more
-_MOST_DEPTH = 12
 
 
 class Pod(Struct, frozen=True):
@@ -61,29 +59,15 @@ def find_groups(
         Pods by uid; one that is not there goes by its uid.
     """
     patterns = [re.compile(pattern) for pattern in units]
-    return dict(_walk(root, "", patterns, pods, names or {}, 0))
-
-
-def _walk(
-    root: str,
-    relative: str,
-    patterns: Sequence[re.Pattern[str]],
-    pods: bool,
-    names: Mapping[str, Pod],
-    depth: int,
-) -> Iterator[tuple[str, Container]]:
-    try:
-        with os.scandir(f"{root}/{relative}") as entries:
-            folders = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return
-    for folder in folders:
-        path = f"{relative}/{folder}" if relative else folder
-        group = _group(path, folder, patterns, pods, names)
-        if group is not None:
-            yield path, group
-        elif depth < _MOST_DEPTH:
-            yield from _walk(root, path, patterns, pods, names, depth + 1)
+    groups: dict[str, Container] = {}
+    for parent, folders in groups_below(root):
+        for folder in folders.copy():
+            path = f"{parent}/{folder}".lstrip("/")
+            group = _group(path, folder, patterns, pods, names or {})
+            if group is not None:
+                groups[path] = group
+                folders.remove(folder)
+    return groups
 
 
 def _group(

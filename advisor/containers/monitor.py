@@ -29,9 +29,8 @@ from advisor.containers.counts import Counts
 from advisor.containers.exits import ExitWatch, Parents
 from advisor.containers.ledger import Energy, Ledger, SavedContainers
 from advisor.containers.processes import EngineProcesses, EngineUsage
-from advisor.containers.readings import Readings
+from advisor.containers.readings import Readings, Tracked
 from advisor.containers.records import ApiUsage, Container, Details, EngineInfo
-from advisor.containers.tracked import Tracked
 from advisor.energy.attribution import Policy
 from advisor.energy.meter import MeterReading
 from advisor.errors import EnergyError

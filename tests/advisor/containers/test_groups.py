@@ -11,7 +11,7 @@ import pytest
 
 from advisor.containers.changes import Change, Inspected, Listed, Started
 from advisor.containers.counts import Counts
-from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet, unit_patterns
+from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet
 from advisor.containers.groups import Pod, find_groups, read_pods
 from advisor.errors import InputError
 from tests.support.clock import FakeClock
@@ -175,7 +175,7 @@ def test_a_kubelet_elsewhere_is_not_asked_in_clear() -> None:
 
 def test_a_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="expected a regular expression"):
-        unit_patterns(["("])
+        Groups(units=("(",))
 
 
 def test_containers_that_the_runtime_put_elsewhere_are_their_pod_s(tmp_path: Path) -> None:

@@ -413,6 +413,14 @@ def test_the_engine_tells_what_files_do_not(tmp_path: Path) -> None:
     assert known(snapshot.energy).containers["full"][WEB.id] == 20.0
 
 
+def test_after_the_engine_s_clock_was_set_back_no_percent_is_left_from_before(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    for cpu_seconds, at, percent in ((11.0, 105.0, 20.0), (12.0, 10.0, None), (14.0, 20.0, 20.0)):
+        world.monitor.apply(Used({WEB.id: usage(cpu_seconds, at)}))
+        assert view(world.monitor.tick(), "web").cpu_percent == percent
+
+
 def test_a_window_waits_for_the_engines_next_round(tmp_path: Path) -> None:
     """Ticks come each second and rounds every five: the joules of all five belong to the round's CPU time."""
     world = ContainerWorld(tmp_path)
