@@ -91,6 +91,7 @@ class _Listed(Struct, rename="pascal"):
     image: str
     names: list[str] | None = None
     labels: dict[str, str] | None = None
+    state: str = "running"
 
 
 class _Actor(Struct, rename={"id": "ID", "attributes": "Attributes"}):
@@ -108,6 +109,7 @@ class _State(Struct, rename="pascal"):
     running: bool
     pid: Whole
     started_at: str
+    restarting: bool = False
 
 
 class _Config(Struct, rename="pascal"):
@@ -176,9 +178,11 @@ def from_info(item: Any, api_version: str) -> EngineInfo:
     return EngineInfo(info.server_version, api_version, time.time() if moment is None else moment)
 
 
-def from_list(item: Any) -> Container:
-    """One element of ``/containers/json``."""
+def from_list(item: Any) -> Container | None:
+    """One element of ``/containers/json``; None for one that waits to be restarted."""
     listed = msgspec.convert(item, _Listed)
+    if listed.state == "restarting":
+        return None
     # a legacy link shows as /other/alias; the container's name has one slash
     primary = [name for name in listed.names or () if name.count("/") == 1]
     name = (primary or [f"/{listed.id[:12]}"])[0].removeprefix("/")
@@ -202,7 +206,7 @@ def from_event(line: bytes) -> Event:
 def from_inspection(item: Any) -> Container | None:
     """``/containers/ID/json``; None when it no longer runs."""
     inspected = msgspec.convert(item, _Inspected)
-    if not inspected.state.running:
+    if not inspected.state.running or inspected.state.restarting:
         return None
     network = inspected.host_config.network_mode
     return Container(

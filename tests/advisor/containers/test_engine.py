@@ -243,13 +243,17 @@ def test_go_times_are_read_to_the_microsecond() -> None:
 
 def test_the_own_name_is_told_from_the_alias_of_a_link() -> None:
     item = {"Id": ID, "Names": ["/web/db", "/db"], "Image": "postgres:16"}
-    assert records.from_list(item).name == "db"
+    listed = records.from_list(item)
+    assert listed is not None
+    assert listed.name == "db"
 
 
 def test_what_an_engine_need_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container without a name goes by its short id; an engine without a clock by this machine's."""
     monkeypatch.setattr("time.time", lambda: 1_700_000_000.0)
-    assert records.from_list({"Id": ID, "Names": None, "Image": "i"}).name == ID[:12]
+    listed = records.from_list({"Id": ID, "Names": None, "Image": "i"})
+    assert listed is not None
+    assert listed.name == ID[:12]
     assert records.from_info({}, "1.44") == EngineInfo("", "1.44", 1_700_000_000.0)
     state = {"Running": True, "Pid": 7, "StartedAt": "2023-11-14T22:13:20Z"}
     inspected = records.from_inspection({"Id": ID, "Name": "/web", "State": state, "Config": {"Image": "i"}})
@@ -321,6 +325,14 @@ def test_a_key_with_a_passphrase_is_refused_before_anything_asks_for_it(tmp_path
     (folder / "locked.pem").replace(key)
     with pytest.raises(InputError, match=r"key\.pem: expected a key without a passphrase"):
         engine_address("tcp://localhost:2376", cert_path=str(folder))
+
+
+def test_a_container_that_waits_to_be_restarted_does_not_run() -> None:
+    """docker_exporter 13: the engine says of it that it runs and is restarting."""
+    assert records.from_list({"Id": ID, "Names": ["/web"], "Image": "i", "State": "restarting"}) is None
+    state = {"Running": True, "Restarting": True, "Pid": 0, "StartedAt": "2023-11-14T22:13:20Z"}
+    inspected = {"Id": ID, "Name": "/web", "State": state, "Config": {"Image": "i"}}
+    assert records.from_inspection(inspected) is None
 
 
 def test_an_engine_says_what_it_is_and_who_listens(fake: FakeEngine, client: Engine) -> None:
