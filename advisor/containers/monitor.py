@@ -177,17 +177,10 @@ class Monitor:
             case Used(usages):
                 self._use(usages)
 
-    def has_young(self) -> bool:
-        """Whether a container started a moment ago."""
+    def young(self) -> list[str]:
+        """Ids of the containers that started a moment ago."""
         since = self._clock() - YOUNG_SECONDS
-        return any(one.born > since for one in self._tracked.values())
-
-    def sample_young(self) -> None:
-        """Read the CPU time of the containers that started a moment ago."""
-        since = self._clock() - YOUNG_SECONDS
-        young = [id for id, one in self._tracked.items() if one.born > since]
-        for id in young[-MOST_YOUNG:]:
-            self.sample(id)
+        return [id for id, one in self._tracked.items() if one.born > since][-MOST_YOUNG:]
 
     def sample(self, id: str) -> None:
         """Read the CPU time of one container now."""

@@ -125,12 +125,10 @@ class ContainerSampler:
                 due, missed = next_tick(due, time.monotonic(), self._interval)
                 self.missed_ticks += missed
             rest = due - time.monotonic()
-            if monitor.has_young():
+            if monitor.young():
                 rest = min(rest, YOUNG_INTERVAL_SECONDS)
-            for container in watch.wait(rest):
+            for container in (*watch.wait(rest), *monitor.young()):
                 monitor.sample(container)
-            if monitor.has_young():
-                monitor.sample_young()
 
     def _save(self, monitor: Monitor) -> None:
         saved = None if self._state is None else monitor.save()

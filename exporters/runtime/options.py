@@ -94,6 +94,15 @@ def _host(text: str) -> str:
     return bare
 
 
+def authority(host: str, port: int) -> str:
+    """``host:port`` of an address; an IPv6 one in brackets.
+
+    >>> authority("::1", 9090)
+    '[::1]:9090'
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def common_options(exporter: Exporter) -> list[Option]:
     """The options that every exporter has."""
     port_env = exporter.port_env or f"{exporter.name.upper()}_EXPORTER_PORT"

@@ -23,7 +23,7 @@ from exporters.runtime import logs
 from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
 from exporters.runtime.connection import BoundedConnection, TlsListener
-from exporters.runtime.options import read_options
+from exporters.runtime.options import authority, read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web_config import Web
 
@@ -87,7 +87,7 @@ def bind(host: str, port: int) -> socket.socket:
     WorkError
         The port is taken or the address is not this machine's.
     """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = authority(host, port)
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -104,17 +104,6 @@ def bind(host: str, port: int) -> socket.socket:
             raise WorkError(f"port {port} is in use ({where}): choose another with --port") from exc
         raise WorkError(f"cannot listen on {where}: {exc.strerror}") from exc
     return sock
-
-
-def _url_host(host: str, flow: int = 0, scope: int = 0) -> str:
-    """The host as a URL has it: a link-local address needs its interface, written as RFC 6874 says.
-
-    >>> _url_host("127.0.0.1"), _url_host("::1", 0, 0), _url_host("fe80::1", 0, 1)
-    ('127.0.0.1', '[::1]', '[fe80::1%25lo]')
-    """
-    if ":" not in host:
-        return host
-    return f"[{host}%25{socket.if_indextoname(scope)}]" if scope else f"[{host}]"
 
 
 def _has_terminal() -> bool:
@@ -161,8 +150,10 @@ class Server(uvicorn.Server):
             Sampler("web-config", look, lambda: _RELOAD_SECONDS).start()
         self.started = True
         scheme = "https" if self._web.context is not None else "http"
-        host, port, *rest = self._sock.getsockname()
-        address = f"{scheme}://{_url_host(host, *rest)}:{port}"
+        host, port, *flow_and_scope = self._sock.getsockname()
+        # a link-local address needs its interface, written as RFC 6874 says
+        zone = f"%25{socket.if_indextoname(flow_and_scope[1])}" if any(flow_and_scope[1:]) else ""
+        address = f"{scheme}://{authority(host + zone, port)}"
         logs.logger().info("listening", exporter=self._exporter.name, address=address, port=port)
 
     async def main_loop(self) -> None:

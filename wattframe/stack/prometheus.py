@@ -14,7 +14,8 @@ from typing import Any, Literal
 import yaml
 
 from advisor.errors import WorkError
-from wattframe.stack.services import Service, authority
+from exporters.runtime.options import authority
+from wattframe.stack.services import Service
 
 IMAGE = "prom/prometheus:v3.5.0"
 Kind = Literal["auto", "binary", "docker", "none"]

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
+from exporters.runtime.options import authority
 
 
 def installed(name: str) -> bool:
@@ -20,15 +21,6 @@ def installed(name: str) -> bool:
         return True
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None  # a folder of that name is no package
-
-
-def authority(host: str, port: int) -> str:
-    """``host:port`` of an address; an IPv6 one in brackets.
-
-    >>> authority("::1", 9090)
-    '[::1]:9090'
-    """
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def reached_at(host: str, port: int) -> str:

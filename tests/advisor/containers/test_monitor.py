@@ -164,17 +164,17 @@ def test_young_containers_are_read_between_ticks(tmp_path: Path) -> None:
     running(world)
     world.tree.add(WEB.id)
     world.monitor.apply(Started(WEB, age_seconds=0.0))
-    assert world.monitor.has_young()
+    assert world.monitor.young() == [WEB.id]
     world.pass_time(0.25)
     world.tree.cpu(WEB.id, 0.25)
-    world.monitor.sample_young()
+    world.monitor.sample(WEB.id)
     world.tree.remove(WEB.id)
-    world.monitor.sample_young()
+    world.monitor.sample(WEB.id)
     world.pass_time(0.75, package=4.0, busy=1.0)
     snapshot = world.monitor.tick()
     assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1, 0.25)
     assert known(snapshot.energy).exited["full"] == 1.0
-    assert not world.monitor.has_young()
+    assert world.monitor.young() == []
 
 
 def test_cpu_percent_is_over_the_time_between_two_ticks(tmp_path: Path) -> None:
@@ -510,7 +510,8 @@ def test_containers_that_come_and_go_never_break_the_sums(
             if chance.random() < 0.7:
                 world.monitor.apply(Ended(id))
         if chance.random() < 0.5:
-            world.monitor.sample_young()
+            for id in world.monitor.young():
+                world.monitor.sample(id)
         world.pass_time(1.0, package=chance.random() * 100, busy=chance.random() * 4)
         energy = world.monitor.tick().energy
         if energy is None:
