@@ -15,7 +15,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -29,32 +31,27 @@ MOST_WAITING = 100
 """Children of one parent that are gone and whose end may yet be told."""
 
 
+Group: TypeAlias = tuple[str, int]
+"""A group by its folder and inode: one that was made again at the same path is another."""
+
+
 class Look(Struct, frozen=True):
-    """One parent at one moment: CPU seconds of the whole and of each child by folder name.
+    """One parent at one moment: CPU seconds of the whole and of each child.
 
     One that is gone and of whose end nobody told yet has those of the last look that showed it.
     """
 
     total: float
-    children: dict[str, float]
+    children: dict[Group, float]
 
 
-def unseen_seconds(before: Look, after: Look, ended: Mapping[str, float]) -> float:
-    """CPU seconds between two looks that no child shows: of those that ended, beyond what was read of each.
+class Exit(Struct, frozen=True):
+    """A container that ended: where its group was, and what was read of its CPU seconds."""
 
-    Below 0 where the children ran on while they were read. ``ended`` are CPU seconds by folder name. One of
-    them may be there again, and counts from 0.
-
-    >>> before = Look(total=10.0, children={"web": 8.0, "job": 2.0})
-    >>> after = Look(total=11.5, children={"web": 9.0})
-    >>> unseen_seconds(before, after, {"job": 2.25})
-    0.25
-    """
-    known = before.children
-    gained = {name: cpu - known.get(name, 0.0) for name, cpu in after.children.items()}
-    present = sum(more if more >= 0.0 else after.children[name] for name, more in gained.items())
-    read = sum(max(0.0, cpu - known.get(name, 0.0)) for name, cpu in ended.items())
-    return after.total - before.total - present - read
+    folder: str
+    inode: int | None
+    """None when it was never found."""
+    cpu_seconds: float
 
 
 class Parents:
@@ -66,16 +63,14 @@ class Parents:
         self._now: dict[str, Look] = {}
         self._unclaimed: dict[str, float] = {}
 
-    def look(self) -> Mapping[str, float]:
-        """CPU seconds of every child by its folder, freshly read."""
+    def look(self) -> Mapping[Group, float]:
+        """CPU seconds of every child, freshly read."""
         self._before, self._now = self._now, {}
         for parent, unified, _ in self._cgroups.parents():
             look = self._look(parent, unified)
             if look is not None:
                 self._now[parent] = look
-        return {
-            f"{parent}/{n}": cpu for parent, look in self._now.items() for n, cpu in look.children.items()
-        }
+        return {group: cpu for look in self._now.values() for group, cpu in look.children.items()}
 
     def folders(self, container_id: str, location: Location | None) -> list[str]:
         """Where a container that ended had been; everywhere that it may have been if it was never found."""
@@ -83,10 +78,11 @@ class Parents:
             return [location.cpuacct]
         return [f"{parent}/{name.format(container_id)}" for parent, _, name in self._cgroups.parents()]
 
-    def rest(self, ended: Mapping[str, float]) -> float:
-        """CPU seconds of all that ended (by folder, with what was read of each) that nobody has read.
+    def rest(self, exits: Sequence[Exit]) -> float:
+        """CPU seconds of all that ended that nobody has read: what a parent gained beyond its children.
 
-        What no end explains is kept for the next time: it may be told after the look that shows it.
+        What no end explains is kept for the next time: it may be told after the look that shows it. So is
+        what is below 0, as where the children ran on while they were read.
         """
         unread = 0.0
         for parent, now in self._now.items():
@@ -96,35 +92,36 @@ class Parents:
             if now.total < before.total:  # it was made again
                 before = Look(0.0, {})
                 self._unclaimed.pop(parent, None)
-            here = {
-                name: cpu
-                for folder, cpu in ended.items()
-                for group, _, name in [folder.rpartition("/")]
-                if group == parent and not now.children.get(name, -1.0) >= before.children.get(name, 0.0)
-            }
-            rest = unseen_seconds(before, now, here) + self._unclaimed.pop(parent, 0.0)
-            if here:
-                unread += max(0.0, rest) + sum(
-                    max(0.0, before.children.get(name, 0.0) - cpu) for name, cpu in here.items()
-                )
+            known = before.children
+            present = sum(cpu - known.get(group, 0.0) for group, cpu in now.children.items())
+            rest = now.total - before.total - present + self._unclaimed.pop(parent, 0.0)
+            gone = {group: cpu for group, cpu in known.items() if group not in now.children}
+            here = [one for one in exits if one.folder.rpartition("/")[0] == parent]
+            for one in here:
+                group = next((g for g in gone if g[0] == one.folder and one.inode in (None, g[1])), None)
+                shown = 0.0 if group is None else gone.pop(group)
+                if (one.folder, one.inode) not in now.children:
+                    rest -= max(0.0, one.cpu_seconds - shown)
+                unread += max(0.0, shown - one.cpu_seconds)
             self._unclaimed[parent] = min(0.0, rest) if here else rest
-            waiting = [n for n in before.children if n not in now.children and n not in here][-MOST_WAITING:]
-            self._now[parent] = Look(now.total, {n: before.children[n] for n in waiting} | now.children)
+            unread += max(0.0, rest) if here else 0.0
+            self._now[parent] = Look(now.total, dict([*gone.items()][-MOST_WAITING:]) | now.children)
         return unread
 
     def _look(self, parent: str, unified: bool) -> Look | None:
         try:
             before = self._cgroups.usage_seconds(parent, unified=unified)
             with os.scandir(parent) as entries:
-                names = [entry.name for entry in entries if entry.is_dir()]
+                folders = [entry.path for entry in entries if entry.is_dir()]
         except FileNotFoundError:  # the engine makes it for its first container
             return Look(0.0, {})
         except (OSError, ValueError):
             return None
         children = {}
-        for name in names:
+        for folder in folders:
             with contextlib.suppress(OSError, ValueError):
-                children[name] = self._cgroups.usage_seconds(f"{parent}/{name}", unified=unified)
+                group = folder, Path(folder).stat().st_ino
+                children[group] = self._cgroups.usage_seconds(folder, unified=unified)
         try:
             after = self._cgroups.usage_seconds(parent, unified=unified)
         except (OSError, ValueError):

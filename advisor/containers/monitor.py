@@ -26,7 +26,7 @@ from advisor.containers.changes import (
     Used,
 )
 from advisor.containers.counts import Counts
-from advisor.containers.exits import ExitWatch, Parents
+from advisor.containers.exits import Exit, ExitWatch, Group, Parents
 from advisor.containers.ledger import Energy, Ledger, SavedContainers
 from advisor.containers.processes import EngineProcesses, EngineUsage
 from advisor.containers.readings import Readings, Tracked
@@ -192,10 +192,14 @@ class Monitor:
         """Read everything that is due and close the window."""
         reading = self._meter_reading()
         seen = self._parents.look()
+        folders = {folder for folder, _ in seen}
         for id, one in list(self._tracked.items()):
-            if one.location is not None and one.location.cpuacct in seen:
-                self._readings.took(one, seen[one.location.cpuacct])
-            else:
+            folder = "" if one.location is None else one.location.cpuacct
+            if one.inode is not None and (folder, one.inode) in seen:
+                self._readings.took(one, seen[folder, one.inode])
+            elif (
+                folder not in folders or self._engine is None
+            ):  # else it was started again, as the engine will tell
                 self.sample(id)
         self._settle(seen)
         if (
@@ -283,17 +287,17 @@ class Monitor:
                 if not one.use(usage, self._memory_total):
                     self._counts.add("engine", "backwards")
 
-    def _settle(self, seen: Mapping[str, float]) -> None:
+    def _settle(self, seen: Mapping[Group, float]) -> None:
         """The last CPU seconds of the containers that ended since the tick before."""
         now = self._clock()
-        read: dict[str, float] = {}
+        exits = []
         for id, one in self._ended:
             for folder in self._parents.folders(id, one.location):
-                if folder in seen:
-                    one.read(max(seen[folder], one.cpu or 0.0), now)
+                if one.inode is not None and (folder, one.inode) in seen:
+                    one.read(max(seen[folder, one.inode], one.cpu or 0.0), now)
                 # what the engine told is of a group that is elsewhere
-                read[folder] = 0.0 if one.by_api else one.cpu or 0.0
-        unread = self._parents.rest(read)
+                exits.append(Exit(folder, one.inode, 0.0 if one.by_api else one.cpu or 0.0))
+        unread = self._parents.rest(exits)
         for _, one in self._ended:
             if one.cpu is None and not unread:
                 self._counts.add("container", "unseen")

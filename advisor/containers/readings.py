@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -27,6 +29,8 @@ class Tracked(Struct):
     born: float
     """When it was first heard of; its start, when that was seen."""
     location: Location | None = None
+    inode: int | None = None
+    """Of its group: another one of the same path belongs to the container's next start."""
     cpu: float | None = None
     cpu_at: float | None = None
     """When ``cpu`` was read."""
@@ -110,6 +114,9 @@ class Readings:
         if one.location is not None:
             return False
         one.location = self._cgroups.locate(container.id, container.pid)
+        if one.location is not None:
+            with contextlib.suppress(OSError):  # it has just ended
+                one.inode = Path(one.location.cpuacct).stat().st_ino
         return one.location is not None
 
     def cpu(self, one: Tracked) -> bool:

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import Ended, EngineUp, Listed
-from advisor.containers.exits import ExitWatch, Look, Parents, unseen_seconds
+from advisor.containers.exits import Exit, ExitWatch, Parents
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container, EngineInfo
 from advisor.energy.cpu import CpuTimes
@@ -29,20 +29,6 @@ from tests.support.waiting import wait_until
 ID, OTHER = "4f" * 32, "5e" * 32
 
 
-def test_what_ended_has_what_no_child_shows() -> None:
-    """The parent gained 3 s and nothing is left: 1 s was read of a, none of b."""
-    before = Look(total=10.0, children={"a": 1.0})
-    after = Look(total=13.0, children={})
-    assert unseen_seconds(before, after, {"a": 2.0, "b": 0.0}) == 2.0
-
-
-def test_a_child_that_is_there_again_counts_from_zero() -> None:
-    """web had 9 000 s, half a second more at its end, and has 0.25 s since it was started again."""
-    before = Look(total=9000.0, children={"web": 9000.0})
-    after = Look(total=9000.75, children={"web": 0.25})
-    assert unseen_seconds(before, after, {"web": 9000.0}) == 0.5
-
-
 class Readings:
     """A parent whose files say what a test wants, look by look."""
 
@@ -51,16 +37,43 @@ class Readings:
         self.parents = Parents(Cgroups(str(self.tree.root)))
 
     def look(self, total: float, **children: float) -> None:
-        """``children``: CPU seconds by name."""
-        shutil.rmtree(self.tree.root / "docker", ignore_errors=True)
+        """``children``: CPU seconds by name; the others are gone."""
         self.tree.parent_cpu(total)
+        for folder in (self.tree.root / "docker").iterdir():
+            if folder.is_dir() and folder.name not in children:
+                shutil.rmtree(folder)
         for name, seconds in children.items():
             self.tree.add(name, cpu_seconds=seconds)
         self.parents.look()
 
-    def rest(self, **ended: float) -> float:
+    def inode(self, name: str) -> int:
+        return (self.tree.root / "docker" / name).stat().st_ino
+
+    def rest(self, *, inode: int | None = None, **ended: float) -> float:
         """``ended``: what was read of each."""
-        return self.parents.rest({f"{self.tree.root}/docker/{name}": cpu for name, cpu in ended.items()})
+        folder = f"{self.tree.root}/docker"
+        return self.parents.rest([Exit(f"{folder}/{name}", inode, cpu) for name, cpu in ended.items()])
+
+
+def test_what_ended_has_what_no_child_shows(tmp_path: Path) -> None:
+    """The parent gained 3 s and nothing is left: 1 s was read of a, none of b."""
+    group = Readings(tmp_path)
+    group.look(10.0, a=1.0)
+    group.look(13.0)
+    assert group.rest(a=2.0, b=0.0) == 2.0
+
+
+@pytest.mark.parametrize("again", [0.25, 9001.0])
+def test_a_container_that_is_there_again_counts_from_zero(tmp_path: Path, again: float) -> None:
+    """web had 9 000 s and half a second more at its end, whatever it has since it was started again."""
+    group = Readings(tmp_path)
+    group.look(9000.0, web=9000.0)
+    inode = group.inode("web")
+    (group.tree.root / "docker" / "web").rename(tmp_path / "kept")  # else its inode is free for the next
+    group.look(9000.5 + again, web=again)
+    assert group.rest(inode=inode, web=9000.0) == 0.5
+    group.look(9000.5 + again)
+    assert group.rest(web=again) == 0.0, "and nobody has it once more"
 
 
 def test_readings_that_cross_cancel_out(tmp_path: Path) -> None:
@@ -101,7 +114,7 @@ def test_a_parent_that_the_engine_makes_later_begins_at_zero(tmp_path: Path) -> 
     parents.look()
     folder = f"{tree.root}/docker/{ID}"
     assert parents.folders(ID, None) == [folder]
-    assert parents.rest({folder: 0.0}) == 0.25
+    assert parents.rest([Exit(folder, None, 0.0)]) == 0.25
 
 
 def test_a_broken_parent_claims_nothing(tmp_path: Path) -> None:
@@ -109,10 +122,11 @@ def test_a_broken_parent_claims_nothing(tmp_path: Path) -> None:
     tree.add(ID, cpu_seconds=1.0)
     tree.parent_cpu(1.0)
     parents = Parents(Cgroups(str(tree.root)))
-    assert parents.look() == {f"{tree.root}/docker/{ID}": 1.0}
+    folder = f"{tree.root}/docker/{ID}"
+    assert parents.look() == {(folder, Path(folder).stat().st_ino): 1.0}
     (tree.root / "docker" / "cpu.stat").write_text("nonsense\n")
     assert parents.look() == {}
-    assert parents.rest({f"{tree.root}/docker/{ID}": 0.0}) == 0.0
+    assert parents.rest([Exit(folder, None, 0.0)]) == 0.0
 
 
 def test_a_wake_up_ends_the_wait() -> None:
