@@ -197,10 +197,9 @@ class Monitor:
             folder = "" if one.location is None else one.location.cpuacct
             if one.inode is not None and (folder, one.inode) in seen:
                 self._readings.took(one, seen[folder, one.inode])
-            elif (
-                folder not in folders or self._engine is None
-            ):  # else it was started again, as the engine will tell
+            elif one.inode is None or folder not in folders:
                 self.sample(id)
+            # else it was started again, which the engine tells, or the next look for its files
         self._settle(seen)
         if (
             reading is not None

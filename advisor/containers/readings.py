@@ -111,13 +111,15 @@ class Readings:
         if one.network_pid is None and container.pid is not None and container.own_network:
             is_its_own = belongs_to(self._procfs, container.pid, container.id)
             one.network_pid = container.pid if is_its_own else None
-        if one.location is not None:
+        is_new = one.location is None
+        if is_new:
+            one.location = self._cgroups.locate(container.id, container.pid)
+        if one.location is None:
             return False
-        one.location = self._cgroups.locate(container.id, container.pid)
-        if one.location is not None:
-            with contextlib.suppress(OSError):  # it has just ended
-                one.inode = Path(one.location.cpuacct).stat().st_ino
-        return one.location is not None
+        one.by_api = False
+        with contextlib.suppress(OSError):  # it has just ended
+            one.inode = Path(one.location.cpuacct).stat().st_ino
+        return is_new
 
     def cpu(self, one: Tracked) -> bool:
         """Read the CPU time; False when the container's group is gone."""

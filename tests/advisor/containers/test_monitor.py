@@ -413,6 +413,38 @@ def test_the_engine_tells_what_files_do_not(tmp_path: Path) -> None:
     assert known(snapshot.energy).containers["full"][WEB.id] == 20.0
 
 
+def test_files_that_are_found_later_take_over_from_the_engine(tmp_path: Path) -> None:
+    """Else all energy would wait for a round of statistics that nobody asks for any more."""
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    world.tree.add(WEB.id, cpu_seconds=11.0)
+    world.pass_time(6.0, package=80.0, busy=4.0)
+    world.monitor.tick()
+    assert world.monitor.without_files() == ()
+    before = 0.0
+    for seconds in (12.0, 13.0):
+        world.pass_time(1.0, package=8.0, busy=1.0)
+        world.tree.cpu(WEB.id, seconds)
+        snapshot = world.monitor.tick()
+        energy = known(snapshot.energy)
+        assert energy.containers["full"][WEB.id] >= before + 8.0
+        before = energy.containers["full"][WEB.id]
+    assert view(snapshot, "web").cpu_percent == 100.0
+
+
+def test_a_restart_of_which_nobody_told_is_found_by_the_next_look(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, cpu_seconds=10.0)
+    world.pass_time(1.0)
+    world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
+    world.tree.add(WEB.id, cpu_seconds=1.0)
+    world.monitor.tick()
+    world.pass_time(6.0)
+    world.monitor.tick()
+    world.pass_time(1.0)
+    assert view(world.monitor.tick(), "web").cpu_seconds == 1.0
+
+
 def test_after_the_engine_s_clock_was_set_back_no_percent_is_left_from_before(tmp_path: Path) -> None:
     world = ContainerWorld(tmp_path)
     without_files(world)
