@@ -44,6 +44,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """Of the first frame in the file, whose sound may begin before it."""
     hdr: str | None = None
     """``PQ`` or ``HLG``."""
+    has_foreign_matrix: bool = False
+    """Its colour matrix is none that ffmpeg's ``scale`` takes."""
 
     @property
     def loops(self) -> bool:
@@ -91,6 +93,8 @@ def look_at_file(name: str) -> Source:
     from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
 
     media = probe(name)
+    if media.reads_as:
+        raise InputError("expected one video file, found numbered pictures", subject=name)
     frames = _read_frames(name, media.times[0] + media.began_seconds if media.times else None)
     source = Source(
         media=InputMedia(),
@@ -98,6 +102,7 @@ def look_at_file(name: str) -> Source:
         seconds=frames.seconds,
         start_seconds=frames.start_seconds,
         hdr=media.colour.hdr,
+        has_foreign_matrix=media.colour.is_foreign,
     )
     rate = float(media.rate) if media.rate else None
     if source.is_variable_rate and frames.seconds:

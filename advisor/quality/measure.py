@@ -216,8 +216,9 @@ def better(
 ) -> OutputState | None:
     """What should be compared instead, None when all is right."""
     settings = work.settings
-    if not len(track.times) or not len(reference.times):
-        raise MediaError("has no decodable picture", subject=output.media.path)
+    for media, one in ((source, reference), (output.media, track)):
+        if not len(one.times):
+            raise MediaError("is damaged from its first picture on", subject=media.path)
     if not output.limited and _is_limited(output, source, reference, track):
         return _cropped(replace(output, limited=True), source, settings, output.comparison.crop)
     if settings.crop == "auto" and output.comparison.crop == Crop():

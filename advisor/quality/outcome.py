@@ -197,8 +197,7 @@ def _notes(seen: FinishedPass) -> list[str]:
     if whole and not output.offset_frames and left > 0.1:
         notes.append(f"the output ends {left:.2f} s before the reference")
     notes += _fields(seen)
-    areas = [media.height**2 * media.display_aspect for media in (source, encode)]
-    if areas[1] > 1.01 * areas[0] and crop is None:
+    if encode.height > 1.005 * source.height and crop is None:
         notes.append("the reference is smaller than the output: are they swapped?")
     if abs(source.display_aspect / encode.display_aspect - 1) > 0.03 and crop is None:
         shapes = f"{source.display_aspect:.3f} and {encode.display_aspect:.3f}"

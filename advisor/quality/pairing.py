@@ -106,6 +106,8 @@ def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]
         stated = [] if reference.frame_seconds is None else [reference.frame_seconds]
         for duration in (*stated, None, 1 / float(reference.rate)):
             yield "rate", _by_output_rate(reference, output, duration)
+            if not reference.gapless:
+                yield "rate", _by_output_rate(reference, output, duration, fills=False)
     if filled or not same_rate:
         yield "time", _nearest(reference, output)
     yield "hold", _held(reference, output, output.times - output.times[0])
@@ -148,18 +150,23 @@ def _by_fps_filter(reference: Timing, output: Timing, phase: float) -> np.ndarra
     return np.where(slots > places[-1] + max(1, last), -1, partners)
 
 
-def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -> np.ndarray:
+def _by_output_rate(
+    reference: Timing, output: Timing, duration: float | None, *, fills: bool = True
+) -> np.ndarray:
     """ffmpeg's way to a fixed rate (``-r``): repeat what is more than 1.1 frames late, drop what is early.
 
     Parameters
     ----------
     duration
         Seconds that every frame of the reference says to last; None: until the next one.
+    fills
+        Otherwise as in a container that can leave a gap (``-fps_mode vfr``): what is early by less than 0.6
+        frames is shown as well, and nothing is repeated.
     """
     rate = float(output.rate or 25)
     places = (reference.times - reference.times[0]) * rate
-    places += _UP_FROM_HALVES * (np.abs(places - np.round(places)) > _TIE)
     lengths = np.diff(places, append=places[-1] + rate / float(reference.rate or 25))
+    places += _UP_FROM_HALVES * (np.abs(places - np.round(places)) > _TIE)
     if duration is not None:
         lengths = np.full(len(places), duration * rate)
     shown: list[int] = []
@@ -169,9 +176,12 @@ def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -
         end = late + length
         if late < 0 < end:
             late = 0.0
-        before = _rounded(late - 0.6) if end > 1.1 and late > 1.1 else 0
-        now = 0 if end < -1.1 else _rounded(end) if end > 1.1 else 1
-        shown += [max(0, number - 1)] * before + [number] * max(0, now - before)
+        if fills:
+            before = _rounded(late - 0.6) if end > 1.1 and late > 1.1 else 0
+            now = 0 if end < -1.1 else _rounded(end) if end > 1.1 else 1
+            shown += [max(0, number - 1)] * before + [number] * max(0, now - before)
+        elif end > -0.6:
+            shown += [-1] * (_rounded(late) if end > 0.6 else 0) + [number]
         if len(shown) >= wanted:
             break
     shown += [-1] * (wanted - len(shown))

@@ -46,6 +46,11 @@ _HDR_TRANSFERS = {_PQ: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
 _RANGES: dict[int, Literal["tv", "pc"]] = {1: "tv", 2: "pc"}  # AVCOL_RANGE_MPEG and _JPEG
 # ITU-T H.273, matrix coefficients; 5 and 6 have the same numbers
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
+_FOREIGN_MATRICES = {
+    **{8: "ycgco", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c"},
+    **{14: "ictcp", 15: "ipt-c2", 16: "ycgco-re", 17: "ycgco-ro"},
+}
+"""ffmpeg's ``scale`` takes no frames with such a tag."""
 _UNSPECIFIED = (0, 2, 3)
 _SIZING = ("crop", "pad", "transpose")
 """Filters that change the size of a picture, of those that may be put on a reference."""
@@ -73,6 +78,11 @@ class Colour(Struct, frozen=True, kw_only=True):
     primaries: int | None = None
     """Code point of ITU-T H.273, as is ``transfer``."""
     transfer: int | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether ffmpeg can convert nothing of such a matrix."""
+        return self.matrix in _FOREIGN_MATRICES.values()
 
     @property
     def hdr(self) -> str | None:
@@ -288,8 +298,8 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         others = {str(s.type) for s in container.streams if s not in container.streams.video}
-        kinds = " and ".join(sorted(others)) or "no"
-        raise MediaError(f"expected a video stream, found {kinds} streams only", subject=path)
+        kinds = f"{' and '.join(sorted(others))} streams only" if others else "none"
+        raise MediaError(f"expected a video stream, found {kinds}", subject=path)
     stream = streams[0]
     if stream.codec_context is None:
         raise MediaError("this ffmpeg cannot decode its codec", subject=path)
@@ -426,7 +436,7 @@ def _colour(context: Any, frame: Any) -> Colour:
     limits = _RANGES.get(int(frame.color_range)) or _RANGES.get(int(context.color_range))
     return Colour(
         range="pc" if full else limits,
-        matrix=_MATRICES.get(code(frame.colorspace, context.colorspace) or 0),
+        matrix=(_MATRICES | _FOREIGN_MATRICES).get(code(frame.colorspace, context.colorspace) or 0),
         primaries=code(frame.color_primaries, context.color_primaries),
         transfer=code(frame.color_trc, context.color_trc),
     )

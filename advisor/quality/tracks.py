@@ -41,7 +41,8 @@ def track_filters(name: str, area: Area | None) -> str:
     cut = f"crop={area}," if area is not None else ""
     edges = f"cropdetect=limit={_BLACK:.4f}:round=2:skip=0:reset=0"
     times = f"settb=1/{_TICKS},{edges},metadata=mode=print:file={name}.txt"
-    return f"{cut}{times},scale={SIDE}:{SIDE}:flags=area,format=gray"
+    # luma needs no matrix, and several are none that ffmpeg would scale
+    return f"{cut}{times},setparams=colorspace=unknown,scale={SIDE}:{SIDE}:flags=area,format=gray"
 
 
 def read_track(folder: Path, name: str) -> Track:
