@@ -18,7 +18,7 @@ from advisor.quality.settings import Area
 SIDE = 48
 """Lines and columns of a thumbnail; square, so that a picture can be turned."""
 
-_TICKS = 1_000_000
+_TICKS = 1_000_000_000
 _BLACK = 20 / 255
 """Mean luma of a line, of the full scale, up to which it is a bar: black is 16 in limited range."""
 _FRAME = re.compile(r"^frame:\d+ +pts:(-?\d+|NOPTS)", re.MULTILINE)
