@@ -26,6 +26,13 @@ def frame_times(media: Media) -> np.ndarray:
     return np.array(media.times)
 
 
+def _durations(media: Media, count: int) -> np.ndarray | None:
+    """What each of ``count`` frames says to last, over and over in a loop; None where they say nothing."""
+    durations = np.resize(np.array(media.durations), count)
+    usual = np.median(durations)
+    return np.where(durations, durations, usual) if usual > 0 else None
+
+
 def reference_timing(source: Media, encode: Media, settings: QualitySettings) -> Timing:
     """When the reference's frames come out of ffmpeg, as far as the file tells."""
     times = frame_times(source)
@@ -38,7 +45,7 @@ def reference_timing(source: Media, encode: Media, settings: QualitySettings) ->
         loops = math.ceil(encode.seconds / max(source.seconds, 0.01)) + 1
     if loops:
         times = np.concatenate([times + source.seconds * n for n in range(loops + 1)])
-    return Timing(times, source.rate, source.frame_seconds)
+    return Timing(times, source.rate)
 
 
 def timing_of_track(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
@@ -47,7 +54,7 @@ def timing_of_track(track: Track, media: Media, settings: QualitySettings | None
         return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
     if settings is not None and settings.reference_filter is not None:
         return Timing(track.times, nominal_rate(list(track.times), None))
-    return Timing(track.times, media.rate, media.frame_seconds)
+    return Timing(track.times, media.rate, _durations(media, len(track.times)))
 
 
 def given_shift(reference: Timing, output: Timing, settings: QualitySettings) -> int | None:

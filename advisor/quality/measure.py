@@ -131,7 +131,7 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     source_timing = reference_timing(source, encode, settings)
     if encode.frames == 1 < len(source_timing.times):
         raise MediaError(f"is a single picture, the reference has {source.frames}", subject=encode.path)
-    encode_timing = Timing(frame_times(encode), encode.rate, encode.frame_seconds)
+    encode_timing = Timing(frame_times(encode), encode.rate)
     shift = given_shift(source_timing, encode_timing, settings) or 0
     pairings = pair_by_times(source_timing, encode_timing, shift)
     if not pairings:

@@ -10,7 +10,6 @@ import math
 import re
 import statistics
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import av.logging
-import msgspec
 from av.codec.context import Flags
 from av.stream import Discard, Disposition
 from msgspec import Struct
@@ -61,8 +59,6 @@ _CROPPING = re.compile(r"Frame cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE
 _DOLBY_VISION_5 = re.compile(r"DOVI configuration record: .*profile: 5,")
 """Its colours are PQ, and no tag of the video says so."""
 _DESCRIBING = threading.Lock()
-_SAME_SHARE = 0.95
-"""Of the packets, that last equally long; the last one often lasts longer, or says nothing."""
 _STANDARD_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),
     *(Fraction(n) for n in (5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)),
@@ -117,8 +113,8 @@ class Media(Struct, frozen=True, kw_only=True):
     """The start of the file on its own clock."""
     key_times: tuple[float, ...] = ()
     """Of the frames from which it can be decoded, as ``times``."""
-    frame_seconds: float | None = None
-    """What the packets say to last; None where they do not say the same."""
+    durations: tuple[float, ...] = ()
+    """Seconds that each frame says to last, as ``times``; 0 where the file does not say."""
     interlaced: bool = False
     suspect: bool = False
     """The container marks a packet as damaged."""
@@ -317,12 +313,9 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
 class _Scan(Struct):
     """The packets that are shown: their times in seconds, bytes and number; and the first picture."""
 
-    times: list[float] = []
+    shown: list[tuple[float, float]] = []
+    """The time of each, and how long it says to last."""
     key_times: list[float] = []
-    end: float = 0.0
-    """Where the last packet ends, by its own duration."""
-    durations: Counter[int] = msgspec.field(default_factory=Counter)
-    """In units of the stream's time base, and how many packets say so."""
     size: int = 0
     count: int = 0
     damaged_after: int | None = None
@@ -342,12 +335,10 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
                 scan.damaged_after = scan.count
             scan.count += 1
             scan.size += packet.size
-            scan.durations[packet.duration or 0] += 1
             if packet.pts is not None:
-                scan.times.append(packet.pts * base)
+                scan.shown.append((packet.pts * base, (packet.duration or 0) * base))
                 if packet.is_keyframe:
                     scan.key_times.append(packet.pts * base)
-                scan.end = max(scan.end, (packet.pts + (packet.duration or 0)) * base)
     except av.FFmpegError as exc:
         if not scan.count:
             raise MediaError(f"cannot be read: {_problem(exc)}", subject=path) from exc
@@ -356,9 +347,9 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
         raise MediaError("has no decodable picture", subject=path)
     # a capture that begins within a group has frames in front that no decoder can show
     first = -math.inf if scan.frame.pts is None else scan.frame.pts * base
-    shown = sorted(time for time in scan.times if time >= first)
-    scan.count -= len(scan.times) - len(shown)
-    scan.times, scan.key_times = shown, [time for time in scan.key_times if time >= first]
+    shown = sorted(one for one in scan.shown if one[0] >= first)
+    scan.count -= len(scan.shown) - len(shown)
+    scan.shown, scan.key_times = shown, [time for time in scan.key_times if time >= first]
     return scan
 
 
@@ -386,7 +377,7 @@ def _described(container: InputContainer, stream: VideoStream) -> str:
 def _media(
     path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, source: _Source, described: str
 ) -> Media:
-    frame, times = scan.frame, scan.times
+    frame, times = scan.frame, [time for time, _ in scan.shown]
     interval = _interval(times) if len(times) == scan.count else None
     rate = None if interval is None else _rate(interval, stream.guessed_rate, stream.time_base)
     span = times[-1] - times[0] + (interval or 0) if times else 0.0
@@ -401,8 +392,6 @@ def _media(
     if colour.transfer is None and _DOLBY_VISION_5.search(described):
         colour = replace(colour, transfer=_PQ)
     began = (start or 0) / 1_000_000
-    ((ticks, count),) = scan.durations.most_common(1)
-    alike = count >= _SAME_SHARE * scan.count
     return Media(
         path=str(path),
         width=width,
@@ -419,7 +408,7 @@ def _media(
         times=tuple(time - began for time in times) if rate is not None else (),
         began_seconds=began,
         key_times=tuple(time - began for time in scan.key_times) if rate is not None else (),
-        frame_seconds=ticks * float(stream.time_base or 1) if ticks and alike else None,
+        durations=tuple(duration for _, duration in scan.shown) if rate is not None else (),
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
         suspect=scan.damaged_after is not None,
         reads_as=source.options,
@@ -519,7 +508,7 @@ def _refuse_truncated(media: Media, scan: _Scan, declared: float | None, stated:
     lacks = stated > media.frames and media.suspect
     if media.reads_as or not (lacks or bytes_missing(media.path)):
         return
-    there = max(media.seconds, scan.end)
+    there = max(media.seconds, *map(sum, scan.shown))
     if stated > media.frames:
         missing = f"{media.frames} of {stated} frames"
     elif declared and declared > there:

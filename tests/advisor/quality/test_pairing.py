@@ -67,7 +67,7 @@ def test_ffmpeg_s_own_way_to_a_rate_drops_when_more_than_a_frame_early() -> None
 def test_ffmpeg_s_own_way_to_a_rate_rounds_half_a_frame_up() -> None:
     """-r 60 on 24000/1001 in Matroska, frames that say to last 41 ms: as ffmpeg chose them."""
     film = timing([round(n * 1001 / 24000, 3) for n in range(30)], Fraction(24000, 1001))
-    (chosen, *_) = partners(replace(film, frame_seconds=0.041), even(60, 60), "rate")
+    (chosen, *_) = partners(replace(film, durations=np.full(30, 0.041)), even(60, 60), "rate")
     assert (chosen[35:39], chosen[50:54]) == ([14, 14, 14, 15], [20, 20, 20, 21])
 
 
@@ -81,7 +81,7 @@ def test_what_fills_a_gap_up_to_half_a_frame_is_rounded_to_even() -> None:
 def test_a_clock_that_is_coarser_than_a_variable_rate_keeps_the_first_frame_of_each_place() -> None:
     """Of a phone's 60 and 30 frames a second in MP4 by 25 without ``-r``: as ffmpeg chose them."""
     ticks = [0, 1000, 3000, 5000, 6000, 7100, 9100, 10000, 12000, 13000, 15000, 16000]
-    phone = replace(timing([tick / 60000 for tick in ticks], 60), frame_seconds=1 / 60)
+    phone = replace(timing([tick / 60000 for tick in ticks], 60), durations=np.full(12, 1 / 60))
     assert [0, 1, 2, 3, 5, 7] in partners(phone, even(6, 25), "rate")
 
 
