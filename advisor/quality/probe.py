@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import av
 import av.logging
 from av.codec.context import Flags
-from av.stream import Discard, Disposition
 from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
-from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
-from advisor.video.packets import demuxed
+from advisor.video.ffmpeg import MOST_PIXELS, file_url
+from advisor.video.packets import demuxed, opened, read_alone, video_streams
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -274,11 +273,8 @@ def _numbered_pictures(pattern: Path, raw: RawFormat | None) -> _Source:
 def _open(path: Path | str, source: _Source) -> InputContainer:
     options = dict(zip(source.options[::2], source.options[1::2], strict=True))
     form = options.pop("-f", None)
-    # a list of other files is refused before they are opened
-    only = {"protocol_whitelist": "file", "format_whitelist": form or MEDIA_FORMATS}
-    only |= {key.removeprefix("-"): value for key, value in options.items()}
     try:
-        return av.open(source.url, format=form, metadata_errors="replace", options=only)
+        return opened(source.url, form, {key.removeprefix("-"): value for key, value in options.items()})
     except av.ArgumentError as exc:
         raise MediaError("expected a video file, found another format", subject=path) from exc
     except (av.FFmpegError, OSError) as exc:
@@ -290,8 +286,7 @@ def _problem(exc: Exception) -> str:
 
 
 def _video(container: InputContainer, path: Path | str) -> VideoStream:
-    # cover art is a video stream of one picture
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = video_streams(container)
     if not streams:
         others = {str(s.type) for s in container.streams if s not in container.streams.video}
         kinds = f"{' and '.join(sorted(others))} streams only" if others else "none"
@@ -304,9 +299,7 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
         raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
     stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever its frames say
     stream.codec_context.flags |= Flags.unaligned  # a picture is cut at its left as ffmpeg cuts it
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
+    read_alone(container, stream)
     return stream
 
 
