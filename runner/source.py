@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from advisor.common.death_notice import death_notice
 from advisor.errors import InputError
 from advisor.results import InputMedia
-from advisor.video.packets import demuxed, opened, video_streams
+from advisor.video.packets import demuxed, first_video, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -98,43 +98,28 @@ def look_at_file(name: str) -> Source:
     media = probe(name)
     if media.reads_as:
         raise InputError("expected one video file, found numbered pictures", subject=name)
-    frames = _read_frames(media)
-    source = Source(
-        media=InputMedia(),
-        times=frames.times,
-        seconds=frames.seconds,
-        start_seconds=frames.start_seconds,
-        hdr=media.colour.hdr,
-        has_foreign_matrix=media.colour.is_foreign,
-    )
+    source = _read_frames(media)
     rate = float(media.rate) if media.rate else None
-    if source.is_variable_rate and frames.seconds:
-        rate = media.frames / frames.seconds
-    described = InputMedia(
+    if source.is_variable_rate and source.seconds:
+        rate = media.frames / source.seconds
+    described = replace(
+        source.media,
         path=str(Path(name).absolute()),
         name=Path(name).name,
         width=media.width,
         height=media.height,
         fps=rate,
-        duration=media.seconds if frames.seconds is None else frames.seconds,
+        duration=media.seconds if source.seconds is None else source.seconds,
         frames=media.frames,
-        loops=-1 if frames.can_seek else 0,
     )
-    return replace(source, media=described)
+    foreign = media.colour.is_foreign
+    return replace(source, media=described, hdr=media.colour.hdr, has_foreign_matrix=foreign)
 
 
-class _Frames(Struct, frozen=True):
-    times: tuple[float, ...]
-    seconds: float | None
-    start_seconds: float
-    can_seek: bool
-    """Whether ffmpeg can go back to the start."""
-
-
-def _read_frames(media: Media) -> _Frames:
+def _read_frames(media: Media) -> Source:
     """When the frames of a video are shown, and whether it can be read again."""
     with opened(media.opens) as container:
-        stream = video_streams(container)[0]
+        stream = first_video(container)
         packets: Iterator[tuple[int, int, int]] = (
             (tick, packet.duration or 0, packet.size)
             for packet in demuxed(container, stream)
@@ -149,9 +134,10 @@ def _read_frames(media: Media) -> _Frames:
             base, file_start = stream.time_base or 0, (container.start_time or 0) / 1e6
             ticks = sorted((tick, duration) for tick, duration, _ in (*begin, *packets))
             shown = [(float(tick * base) - file_start, float(duration * base)) for tick, duration in ticks]
-        can_seek = _begins_again(container, stream, [(tick, size) for tick, _, size in begin])
+        again = _begins_again(container, stream, [(tick, size) for tick, _, size in begin])
+    whole = Source(media=InputMedia(loops=-1 if again else 0))
     if len(shown) < 2 or shown[0][0] == shown[-1][0]:
-        return _Frames((), None, 0.0, can_seek)
+        return whole
     first = shown[0][0]
     times = tuple(time - first for time, _ in shown)
     steps = [b - a for a, b in itertools.pairwise(times)]
@@ -160,7 +146,7 @@ def _read_frames(media: Media) -> _Frames:
     off = statistics.median(abs(d - s) for d, s in zip(durations, steps, strict=False))
     stated = off <= 0.1 * min(steps) + _ROUNDING_SECONDS
     last_step = durations[-1] if stated and durations[-1] else statistics.median(steps)
-    return _Frames(times, times[-1] + last_step, max(0.0, first), can_seek)
+    return replace(whole, times=times, seconds=times[-1] + last_step, start_seconds=max(0.0, first))
 
 
 def _begins_again(container: InputContainer, stream: VideoStream, first: list[tuple[int, int]]) -> bool:

@@ -21,7 +21,7 @@ _OFFSET_SECONDS = 10.0
 
 def frame_times(media: Media) -> np.ndarray:
     """Seconds of the frames as the file tells them; by the rate alone where it has none."""
-    if media.rate is None or not media.times:
+    if not media.times:
         return np.arange(media.frames) / float(media.rate or 25)
     return np.array(media.times)
 
@@ -64,6 +64,12 @@ def given_shift(reference: Timing, output: Timing, settings: QualitySettings) ->
     if settings.offset >= 0:
         return int(np.argmin(np.abs(reference.times - reference.times[0] - settings.offset)))
     return -int(np.argmin(np.abs(output.times - output.times[0] + settings.offset)))
+
+
+def shift_seconds(shift: int, reference: Track, output: Track) -> float:
+    """A shift in frames (`pair_by_times`) in seconds of the video that it is counted in."""
+    times = (reference if shift > 0 else output).times
+    return math.copysign(float(times[abs(shift)] - times[0]), shift) if shift else 0.0
 
 
 def paired(

@@ -136,11 +136,7 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     pairings = pair_by_times(source_timing, encode_timing, shift)
     if not pairings:
         raise MediaError("has no frame in common with the reference", subject=encode.path)
-    return OutputState(
-        encode,
-        Comparison(decided, crop, pairings[0]),
-        offset_frames=shift,
-    )
+    return OutputState(encode, Comparison(decided, crop, pairings[0]), offset_frames=shift)
 
 
 def _measured(

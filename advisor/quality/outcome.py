@@ -16,7 +16,7 @@ from advisor.quality.crop import Crop
 from advisor.quality.frames import Frame, frame_rows
 from advisor.quality.graph import Plan
 from advisor.quality.logs import Logs
-from advisor.quality.matching import timing_of_track
+from advisor.quality.matching import shift_seconds, timing_of_track
 from advisor.quality.pairing import pair_by_times
 from advisor.quality.passes import OutputState
 from advisor.quality.pictures import undecided
@@ -108,10 +108,7 @@ def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
 
 
 def _offset_seconds(seen: FinishedPass) -> float:
-    shift = seen.output.offset_frames
-    track = seen.reference if shift > 0 else seen.track
-    seconds = float(track.times[abs(shift)] - track.times[0])
-    return round(math.copysign(seconds, shift), 6) if shift else 0.0
+    return round(shift_seconds(seen.output.offset_frames, seen.reference, seen.track), 6)
 
 
 def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:

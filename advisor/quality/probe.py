@@ -25,7 +25,7 @@ from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import MOST_PIXELS, file_url
-from advisor.video.packets import demuxed, opened, read_alone, video_streams
+from advisor.video.packets import demuxed, first_video, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -43,11 +43,6 @@ _HDR_TRANSFERS = {_PQ: "PQ", 18: "HLG"}  # ITU-T H.273, transfer characteristics
 _RANGES: dict[int, Literal["tv", "pc"]] = {1: "tv", 2: "pc"}  # AVCOL_RANGE_MPEG and _JPEG
 # ITU-T H.273, matrix coefficients; 5 and 6 have the same numbers
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
-_FOREIGN_MATRICES = {
-    **{8: "ycgco", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c"},
-    **{14: "ictcp", 15: "ipt-c2", 16: "ycgco-re", 17: "ycgco-ro"},
-}
-"""ffmpeg's ``scale`` takes no frames with such a tag."""
 _UNSPECIFIED = (0, 2, 3)
 _SIZING = ("crop", "pad", "transpose")
 """Filters that change the size of a picture, of those that may be put on a reference."""
@@ -69,7 +64,7 @@ class Colour(Struct, frozen=True, kw_only=True):
 
     range: Literal["tv", "pc"] | None = None
     matrix: str | None = None
-    """ffmpeg's name of the colour matrix."""
+    """ffmpeg's name of the colour matrix; its code point where ffmpeg's ``scale`` takes no such frames."""
     primaries: int | None = None
     """Code point of ITU-T H.273, as is ``transfer``."""
     transfer: int | None = None
@@ -77,7 +72,7 @@ class Colour(Struct, frozen=True, kw_only=True):
     @property
     def is_foreign(self) -> bool:
         """Whether ffmpeg can convert nothing of such a matrix."""
-        return self.matrix in _FOREIGN_MATRICES.values()
+        return self.matrix is not None and self.matrix not in _MATRICES.values()
 
     @property
     def hdr(self) -> str | None:
@@ -286,12 +281,12 @@ def _problem(exc: Exception) -> str:
 
 
 def _video(container: InputContainer, path: Path | str) -> VideoStream:
-    streams = video_streams(container)
-    if not streams:
+    try:
+        stream = first_video(container)
+    except LookupError:
         others = {str(s.type) for s in container.streams if s not in container.streams.video}
         kinds = f"{' and '.join(sorted(others))} streams only" if others else "none"
-        raise MediaError(f"expected a video stream, found {kinds}", subject=path)
-    stream = streams[0]
+        raise MediaError(f"expected a video stream, found {kinds}", subject=path) from None
     if stream.codec_context is None:
         raise MediaError("this ffmpeg cannot decode its codec", subject=path)
     size = stream.codec_context.width, stream.codec_context.height
@@ -299,7 +294,6 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
         raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
     stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever its frames say
     stream.codec_context.flags |= Flags.unaligned  # a picture is cut at its left as ffmpeg cuts it
-    read_alone(container, stream)
     return stream
 
 
@@ -414,11 +408,12 @@ def _colour(context: Any, frame: Any) -> Colour:
         codes = [int(value) for value in (of_frame, of_context) if int(value) not in _UNSPECIFIED]
         return codes[0] if codes else None
 
+    matrix = code(frame.colorspace, context.colorspace)
     full = _is_rgb(frame.format) or frame.format.name.startswith("yuvj")
     limits = _RANGES.get(int(frame.color_range)) or _RANGES.get(int(context.color_range))
     return Colour(
         range="pc" if full else limits,
-        matrix=(_MATRICES | _FOREIGN_MATRICES).get(code(frame.colorspace, context.colorspace) or 0),
+        matrix=None if matrix is None else _MATRICES.get(matrix, f"{matrix} of ITU-T H.273"),
         primaries=code(frame.color_primaries, context.color_primaries),
         transfer=code(frame.color_trc, context.color_trc),
     )

@@ -7,6 +7,7 @@ no container does: how many frames there are, when each is shown, and which of t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,12 @@ def track_filters(name: str, area: Area | None) -> str:
     times = f"settb=1/{_TICKS},{edges},metadata=mode=print:file={name}.txt"
     # luma needs no matrix, and several are none that ffmpeg would scale
     return f"{cut}{times},setparams=colorspace=unknown,scale={SIDE}:{SIDE}:flags=area,format=gray"
+
+
+def track_outputs(names: Sequence[str]) -> list[str]:
+    """Options that write the thumbnails which `track_filters` left under these labels."""
+    rest = ("-fps_mode", "passthrough", "-f", "rawvideo")
+    return [word for name in names for word in ("-map", f"[{name}]", *rest, f"{name}.raw")]
 
 
 def read_track(folder: Path, name: str) -> Track:

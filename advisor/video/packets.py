@@ -26,20 +26,16 @@ def opened(url: str, form: str | None = None, options: Mapping[str, str] | None 
     return av.open(url, format=form, metadata_errors="replace", options=only)
 
 
-def video_streams(container: InputContainer) -> list[VideoStream]:
-    """Those that are films: cover art is a stream of one picture."""
-    from av.stream import Disposition
+def first_video(container: InputContainer) -> VideoStream:
+    """The first film, and the only stream that is read from then on; LookupError where there is none."""
+    from av.stream import Discard, Disposition
 
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-
-
-def read_alone(container: InputContainer, stream: VideoStream) -> None:
-    """Let the demuxer leave out what is not of ``stream``."""
-    from av.stream import Discard
-
+    # cover art is a video stream of one picture
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     for other in container.streams:
-        if other.index != stream.index:
+        if films and other.index != films[0].index:
             other.discard = Discard.all
+    return films[0]
 
 
 def clock_may_jump(container: InputContainer) -> bool:

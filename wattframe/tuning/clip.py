@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from advisor.advice.samples import Piece, Sample, sampled
 from advisor.errors import InputError
 from advisor.video.ffmpeg import file_url
-from advisor.video.packets import clock_may_jump, demuxed, opened, read_alone, video_streams
+from advisor.video.packets import clock_may_jump, demuxed, first_video, opened
 from runner.source import Source, look_at_file
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def look_at_video(name: str) -> Video:
         raise InputError(f"expected a video, found {content}", subject=name)
     with opened(file_url(name)) as container:
         sound = tuple(s.index for s in container.streams.audio if s.codec_context is not None)
-        stream = video_streams(container)[0]
-        read_alone(container, stream)
+        stream = first_video(container)
         base = stream.time_base
         packets = [_Packet(p.pts, p.size, p.is_keyframe) for p in demuxed(container, stream) if p.size]
     kilobits = sum(packet.size for packet in packets) / 125
@@ -193,8 +192,7 @@ def _pieces(packets: Sequence[_Packet], base: Fraction | None, source: Source) -
 def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
     """Write the packets of the pieces one after another, with times that go on."""
     with opened(file_url(video.name)) as container, av.open(str(path), "w", format="matroska") as sink:
-        stream = video_streams(container)[0]
-        read_alone(container, stream)
+        stream = first_video(container)
         copied = sink.add_stream_from_template(stream)
         base = stream.time_base or Fraction(1)
         packets = demuxed(container, stream)
