@@ -28,6 +28,7 @@ from runner.measure import RunSettings
 from runner.preflight import look_at_content, look_at_inputs, missing, refuse_unreadable, unsuitable
 from runner.result_files import (
     claimed,
+    make_folder,
     new_result_path,
     newest,
     outputs_folder,
@@ -108,7 +109,7 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
     from farm.hosts import run_on_hosts
 
     jobs = _arranged(jobs_of(options), options)
-    _make_folder(options.output_dir)
+    make_folder(options.output_dir)
     quality = _quality_settings(options)
     check_settings(quality)
     energy = replace(_energy_sources(options), models_dir=None)  # a calibration is of this machine
@@ -186,7 +187,7 @@ def _measure(
     options: argparse.Namespace,
     stop: StopRequest,
 ) -> int:
-    _make_folder(options.output_dir)
+    make_folder(options.output_dir)
     if options.compute_quality and any(job.sink != "file" for job in jobs):
         sys.stderr.write(f"{program}: encodes to null or to a server leave no file and get no score\n")
     for name, source in sources.items() if options.compute_quality else ():
@@ -254,13 +255,6 @@ def _quality_settings(options: argparse.Namespace) -> QualitySettings:
     return QualitySettings(
         codec_comparison=options.codec_comparison, xpsnr=options.xpsnr, metrics=tuple(options.metric)
     )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InputError(f"expected a folder that can be created: {exc.strerror}", subject=folder) from exc
 
 
 def _result_path(options: argparse.Namespace) -> Path:

@@ -131,7 +131,8 @@ def _graph(job: Job, targets: Sequence[Target], source: Source | None) -> str:
     """One decode; times, filters and a change of frame rate before the split, sizes and uploads after it."""
     # pictures whose size changes get that of the first; all others pass as they are
     media = None if source is None else source.media
-    common = [f"scale=w={media.width}:h={media.height}"] if media is not None and media.width else []
+    common = ["setparams=colorspace=unknown"] if source is not None and source.has_foreign_matrix else []
+    common += [f"scale=w={media.width}:h={media.height}"] if media is not None and media.width else []
     common += [*_times(job, source), *([job.filters] if job.filters is not None else [])]
     if job.fps is not None:
         common.append(f"fps={job.fps}")

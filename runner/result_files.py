@@ -27,6 +27,14 @@ def outputs_folder(result_path: Path) -> Path:
     return result_path.with_name(f"{result_path.stem}_outputs")
 
 
+def make_folder(folder: Path) -> None:
+    """Create the folder of result files; InputError where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"expected a folder that can be created: {exc.strerror}", subject=folder) from exc
+
+
 def remove_if_empty(folder: Path) -> None:
     """Remove a folder that nothing was left in."""
     with contextlib.suppress(OSError):

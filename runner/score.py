@@ -72,7 +72,13 @@ class Scorer:
             outcomes = measure_all(reference, paths, settings, ffmpeg=str(self._ffmpeg), progress=progress)
         except (InputError, FfmpegError) as exc:
             return [_answer(exc, path, notes) for path in paths]
+        for one, path in zip(outcomes, paths, strict=True):
+            if not isinstance(one, WattframeError):
+                self._look_at(one, path)
         return [_answer(one, path, notes) for one, path in zip(outcomes, paths, strict=True)]
+
+    def _look_at(self, measured: Measurement, path: str) -> None:
+        """What a kind of scorer wants of the encode at ``path`` beside its quality."""
 
     def _reference(self, scenario: Scenario, outputs: Sequence[Output]) -> tuple[str, int]:
         """The reference and how often it is repeated, exactly as the encode read it."""

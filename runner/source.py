@@ -6,6 +6,7 @@ import itertools
 import re
 import statistics
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from msgspec.structs import replace
 from advisor.common.death_notice import death_notice
 from advisor.errors import InputError
 from advisor.results import InputMedia
-from advisor.video.ffmpeg import MEDIA_FORMATS, file_url
-from advisor.video.packets import demuxed
+from advisor.video.packets import demuxed, first_video, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+    from advisor.quality.probe import Media
 
 LAVFI = "lavfi:"
 """Before a source of ffmpeg's own, in place of a file's path."""
@@ -28,6 +30,7 @@ LAVFI = "lavfi:"
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _LAVFI_STREAM = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
 _PROBE_SECONDS = 30
+_ROUNDING_SECONDS = 1e-9
 _IRREGULAR_RATIO = 1.5
 """Of the longest to the shortest time from one frame to the next: above what containers' rounding makes."""
 
@@ -44,6 +47,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """Of the first frame in the file, whose sound may begin before it."""
     hdr: str | None = None
     """``PQ`` or ``HLG``."""
+    has_foreign_matrix: bool = False
+    """Its colour matrix is none that ffmpeg's ``scale`` takes."""
 
     @property
     def loops(self) -> bool:
@@ -91,73 +96,57 @@ def look_at_file(name: str) -> Source:
     from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
 
     media = probe(name)
-    frames = _read_frames(name, media.times[0] + media.began_seconds if media.times else None)
-    source = Source(
-        media=InputMedia(),
-        times=frames.times,
-        seconds=frames.seconds,
-        start_seconds=frames.start_seconds,
-        hdr=media.colour.hdr,
-    )
+    if media.reads_as:
+        raise InputError("expected one video file, found numbered pictures", subject=name)
+    source = _read_frames(media)
     rate = float(media.rate) if media.rate else None
-    if source.is_variable_rate and frames.seconds:
-        rate = media.frames / frames.seconds
-    described = InputMedia(
+    if source.is_variable_rate and source.seconds:
+        rate = media.frames / source.seconds
+    described = replace(
+        source.media,
         path=str(Path(name).absolute()),
         name=Path(name).name,
         width=media.width,
         height=media.height,
         fps=rate,
-        duration=media.seconds if frames.seconds is None else frames.seconds,
+        duration=media.seconds if source.seconds is None else source.seconds,
         frames=media.frames,
-        loops=-1 if frames.can_seek else 0,
     )
-    return replace(source, media=described)
+    foreign = media.colour.is_foreign
+    return replace(source, media=described, hdr=media.colour.hdr, has_foreign_matrix=foreign)
 
 
-class _Frames(Struct, frozen=True):
-    times: tuple[float, ...]
-    seconds: float | None
-    start_seconds: float
-    can_seek: bool
-    """Whether ffmpeg can go back to the start."""
-
-
-def _read_frames(name: str, first_seconds: float | None) -> _Frames:
-    """When the frames of a video are shown, from its packets; ``first_seconds`` is when the first one is."""
-    import av
-    from av.stream import Disposition
-
-    files_only = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
-    with av.open(file_url(name), metadata_errors="replace", options=files_only) as container:
-        stream = next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
-        packets = [
+def _read_frames(media: Media) -> Source:
+    """When the frames of a video are shown, and whether it can be read again."""
+    with opened(media.opens) as container:
+        stream = first_video(container)
+        packets: Iterator[tuple[int, int, int]] = (
             (tick, packet.duration or 0, packet.size)
             for packet in demuxed(container, stream)
             if packet.size
             and not packet.is_discard
             # AVI has no times of showing; those of decoding have the same distances
             and (tick := packet.dts if packet.pts is None else packet.pts) is not None
-        ]
-        can_seek = _begins_again(container, stream, [(tick, size) for tick, _, size in packets[:3]])
-        base = stream.time_base
-        file_start = container.start_time or 0
-    if base is None:
-        return _Frames((), None, 0.0, can_seek)
-    first = min((tick for tick, _, _ in packets), default=0)
-    if first_seconds is not None:
-        first = max(first, round(first_seconds / base))
-    shown = sorted((tick, duration) for tick, duration, _ in packets if tick >= first)
-    if len(shown) < 2:
-        return _Frames((), None, 0.0, can_seek)
-    times = tuple(float((tick - first) * base) for tick, _ in shown)
-    steps = [b - a for (a, _), (b, _) in itertools.pairwise(shown)]
+        )
+        begin = list(itertools.islice(packets, 3))
+        shown = list(zip(media.times, media.durations, strict=True))
+        if not shown:
+            base, file_start = stream.time_base or 0, (container.start_time or 0) / 1e6
+            ticks = sorted((tick, duration) for tick, duration, _ in (*begin, *packets))
+            shown = [(float(tick * base) - file_start, float(duration * base)) for tick, duration in ticks]
+        again = _begins_again(container, stream, [(tick, size) for tick, _, size in begin])
+    whole = Source(media=InputMedia(loops=-1 if again else 0))
+    if len(shown) < 2 or shown[0][0] == shown[-1][0]:
+        return whole
+    first = shown[0][0]
+    times = tuple(time - first for time, _ in shown)
+    steps = [b - a for a, b in itertools.pairwise(times)]
     durations = [duration for _, duration in shown]
     # many containers do not say how long a frame is shown, or say the same of each
-    stated = statistics.median(abs(d - s) for d, s in zip(durations, steps, strict=False)) <= 0.1 * min(steps)
-    last_step = float((durations[-1] if stated and durations[-1] else statistics.median(steps)) * base)
-    start = max(0.0, float(first * base) - file_start / 1e6)
-    return _Frames(times, times[-1] + last_step, start, can_seek)
+    off = statistics.median(abs(d - s) for d, s in zip(durations, steps, strict=False))
+    stated = off <= 0.1 * min(steps) + _ROUNDING_SECONDS
+    last_step = durations[-1] if stated and durations[-1] else statistics.median(steps)
+    return replace(whole, times=times, seconds=times[-1] + last_step, start_seconds=max(0.0, first))
 
 
 def _begins_again(container: InputContainer, stream: VideoStream, first: list[tuple[int, int]]) -> bool:

@@ -101,6 +101,9 @@ def plan(
     if source.hdr != encode.hdr:
         sides = f"the reference is {source.hdr or 'not HDR'} and the output is {encode.hdr or 'not HDR'}"
         raise MediaError(f"cannot be compared: {sides}", subject=output.path)
+    if source.matrix != encode.matrix and (source.is_foreign or encode.is_foreign):
+        sides = f"ffmpeg does not convert between colour matrix {source.matrix} and {encode.matrix}"
+        raise MediaError(f"cannot be compared: {sides}", subject=output.path)
     # VMAF knows 8, 10 and 12 bits
     depth = min(12, max(8, reference.depth + reference.depth % 2, output.depth + output.depth % 2))
     grey = [media.chroma == "400" for media in (reference, output)]
@@ -190,10 +193,12 @@ def _agreed(reference: Media, output: Media, limited: bool) -> tuple[Colour, Col
         if (theirs is None) != (ours is None) and (what == "matrix" or "pc" in (theirs, ours)):
             side, other = ("reference", "output") if theirs is None else ("output", "reference")
             notes.append(f"the {side} has no tag for its colour {what}; the {other}'s was used")
-    for what in ("primaries", "transfer"):
+    effects = {"range": "the output was", "matrix": "the output was"} if alike else {}
+    for what, effect in (effects | {"primaries": "nothing was", "transfer": "nothing was"}).items():
         theirs, ours = getattr(source, what), getattr(encode, what)
         if theirs and ours and theirs != ours:
-            notes.append(f"colour {what} differ ({theirs} and {ours} of ITU-T H.273); nothing was converted")
+            kind = " of ITU-T H.273" if isinstance(ours, int) else ""
+            notes.append(f"colour {what} differ ({theirs} and {ours}{kind}); {effect} converted")
     return _filled(source, encode, alike), _filled(encode, source, alike), notes
 
 
@@ -224,7 +229,7 @@ def _filters(media: Media, colour: Colour, target: _Side, area: Area | None) -> 
     kind, limits = _kind(media), colour.range or "tv"
     steps = []
     if kind != "rgb":
-        steps.append(_tagged(limits, colour.matrix or "unknown"))
+        steps.append(_tagged(limits, "unknown" if colour.is_foreign else colour.matrix or "unknown"))
     if area is not None:
         steps.append(f"crop={area}")
     conversion = ""

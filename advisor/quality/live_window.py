@@ -7,7 +7,6 @@ that never answers hurts nobody else, the CPU that it took is known to the kerne
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import sys
@@ -25,13 +24,13 @@ from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
 from advisor.quality.live_checks import check
 from advisor.quality.live_process import ANSWER, Answer, Request, Scores, Seen
-from advisor.quality.matching import paired
+from advisor.quality.matching import paired, shift_seconds
 from advisor.quality.measure import begun, measure
 from advisor.quality.passes import Work, ffmpeg_command
 from advisor.quality.probe import Media, probe
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.settings import QualitySettings
-from advisor.quality.tracks import read_track, track_filters
+from advisor.quality.tracks import read_track, track_filters, track_outputs
 from advisor.results import Quality
 
 _LAG_SECONDS = ((-2.0, 11.0), (9.0, 22.0), (-13.0, 0.0))
@@ -216,18 +215,13 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
     work = Work(settings, request.ffmpeg, 1, 0, None)
     with tempfile.TemporaryDirectory(prefix="wattframe-live-") as name:
         folder = Path(name)
-        tracks = {"reference": 0, "output": 1}
-        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for one, n in tracks.items())
-        command = ffmpeg_command(work, source, [output], folder, graph)
-        for one in tracks:
-            command += ["-map", f"[{one}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{one}.raw"]
+        tracks = ("reference", "output")
+        graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for n, one in enumerate(tracks))
+        command = [*ffmpeg_command(work, source, [output], folder, graph), *track_outputs(tracks)]
         run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
         source_track, encode_track = (read_track(folder, one) for one in tracks)
     _, shift = paired(output, source, source_track, encode_track, settings)
-    if not shift:
-        return 0.0
-    track = source_track if shift > 0 else encode_track
-    return math.copysign(float(track.times[abs(shift)] - track.times[0]), shift)
+    return shift_seconds(shift, source_track, encode_track)
 
 
 def _scores(quality: Quality, lag: float) -> Scores:

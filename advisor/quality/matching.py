@@ -21,9 +21,16 @@ _OFFSET_SECONDS = 10.0
 
 def frame_times(media: Media) -> np.ndarray:
     """Seconds of the frames as the file tells them; by the rate alone where it has none."""
-    if media.rate is None or not media.times:
+    if not media.times:
         return np.arange(media.frames) / float(media.rate or 25)
     return np.array(media.times)
+
+
+def _durations(media: Media, count: int) -> np.ndarray | None:
+    """What each of ``count`` frames says to last, over and over in a loop; None where they say nothing."""
+    durations = np.resize(np.array(media.durations), count)
+    usual = np.median(durations)
+    return np.where(durations, durations, usual) if usual > 0 else None
 
 
 def reference_timing(source: Media, encode: Media, settings: QualitySettings) -> Timing:
@@ -38,7 +45,7 @@ def reference_timing(source: Media, encode: Media, settings: QualitySettings) ->
         loops = math.ceil(encode.seconds / max(source.seconds, 0.01)) + 1
     if loops:
         times = np.concatenate([times + source.seconds * n for n in range(loops + 1)])
-    return Timing(times, source.rate, source.frame_seconds)
+    return Timing(times, source.rate)
 
 
 def timing_of_track(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
@@ -47,7 +54,7 @@ def timing_of_track(track: Track, media: Media, settings: QualitySettings | None
         return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
     if settings is not None and settings.reference_filter is not None:
         return Timing(track.times, nominal_rate(list(track.times), None))
-    return Timing(track.times, media.rate, media.frame_seconds)
+    return Timing(track.times, media.rate, _durations(media, len(track.times)))
 
 
 def given_shift(reference: Timing, output: Timing, settings: QualitySettings) -> int | None:
@@ -57,6 +64,12 @@ def given_shift(reference: Timing, output: Timing, settings: QualitySettings) ->
     if settings.offset >= 0:
         return int(np.argmin(np.abs(reference.times - reference.times[0] - settings.offset)))
     return -int(np.argmin(np.abs(output.times - output.times[0] + settings.offset)))
+
+
+def shift_seconds(shift: int, reference: Track, output: Track) -> float:
+    """A shift in frames (`pair_by_times`) in seconds of the video that it is counted in."""
+    times = (reference if shift > 0 else output).times
+    return math.copysign(float(times[abs(shift)] - times[0]), shift) if shift else 0.0
 
 
 def paired(

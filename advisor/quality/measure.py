@@ -131,16 +131,12 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     source_timing = reference_timing(source, encode, settings)
     if encode.frames == 1 < len(source_timing.times):
         raise MediaError(f"is a single picture, the reference has {source.frames}", subject=encode.path)
-    encode_timing = Timing(frame_times(encode), encode.rate, encode.frame_seconds)
+    encode_timing = Timing(frame_times(encode), encode.rate)
     shift = given_shift(source_timing, encode_timing, settings) or 0
     pairings = pair_by_times(source_timing, encode_timing, shift)
     if not pairings:
         raise MediaError("has no frame in common with the reference", subject=encode.path)
-    return OutputState(
-        encode,
-        Comparison(decided, crop, pairings[0]),
-        offset_frames=shift,
-    )
+    return OutputState(encode, Comparison(decided, crop, pairings[0]), offset_frames=shift)
 
 
 def _measured(
@@ -216,8 +212,9 @@ def better(
 ) -> OutputState | None:
     """What should be compared instead, None when all is right."""
     settings = work.settings
-    if not len(track.times) or not len(reference.times):
-        raise MediaError("has no decodable picture", subject=output.media.path)
+    for media, one in ((source, reference), (output.media, track)):
+        if not len(one.times):
+            raise MediaError("is damaged from its first picture on", subject=media.path)
     if not output.limited and _is_limited(output, source, reference, track):
         return _cropped(replace(output, limited=True), source, settings, output.comparison.crop)
     if settings.crop == "auto" and output.comparison.crop == Crop():

@@ -16,7 +16,7 @@ from advisor.quality.crop import Crop
 from advisor.quality.frames import Frame, frame_rows
 from advisor.quality.graph import Plan
 from advisor.quality.logs import Logs
-from advisor.quality.matching import timing_of_track
+from advisor.quality.matching import shift_seconds, timing_of_track
 from advisor.quality.pairing import pair_by_times
 from advisor.quality.passes import OutputState
 from advisor.quality.pictures import undecided
@@ -108,10 +108,7 @@ def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
 
 
 def _offset_seconds(seen: FinishedPass) -> float:
-    shift = seen.output.offset_frames
-    track = seen.reference if shift > 0 else seen.track
-    seconds = float(track.times[abs(shift)] - track.times[0])
-    return round(math.copysign(seconds, shift), 6) if shift else 0.0
+    return round(shift_seconds(seen.output.offset_frames, seen.reference, seen.track), 6)
 
 
 def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:
@@ -197,8 +194,7 @@ def _notes(seen: FinishedPass) -> list[str]:
     if whole and not output.offset_frames and left > 0.1:
         notes.append(f"the output ends {left:.2f} s before the reference")
     notes += _fields(seen)
-    areas = [media.height**2 * media.display_aspect for media in (source, encode)]
-    if areas[1] > 1.01 * areas[0] and crop is None:
+    if encode.height > 1.005 * source.height and crop is None:
         notes.append("the reference is smaller than the output: are they swapped?")
     if abs(source.display_aspect / encode.display_aspect - 1) > 0.03 and crop is None:
         shapes = f"{source.display_aspect:.3f} and {encode.display_aspect:.3f}"

@@ -30,8 +30,8 @@ class Timing(Struct, frozen=True, eq=False):
     """Seconds, one for each frame, in the order in which they are shown."""
     rate: Fraction | None
     """Nominal frames a second; None when the file has no timestamps."""
-    frame_seconds: float | None = None
-    """What every frame says to last; None: until the next one."""
+    durations: np.ndarray | None = None
+    """Seconds that each frame says to last; None: until the next one."""
 
     @property
     def fixed(self) -> bool:
@@ -77,7 +77,8 @@ def pair_by_times(reference: Timing, output: Timing, shift: int = 0) -> list[Pai
     frames = len(reference.times) - max(shift, 0), len(output.times) - max(-shift, 0)
     if min(frames) <= 0:
         return []
-    source = replace(reference, times=reference.times[max(shift, 0) :])
+    durations = None if reference.durations is None else reference.durations[max(shift, 0) :]
+    source = replace(reference, times=reference.times[max(shift, 0) :], durations=durations)
     encode = replace(output, times=output.times[max(-shift, 0) :])
     pairings = []
     for rule, partners in _rules(source, encode):
@@ -103,9 +104,11 @@ def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]
     if output.fixed:
         for phase in (0.0, float(reference.times[0])):
             yield "fps", _by_fps_filter(reference, output, phase)
-        stated = [] if reference.frame_seconds is None else [reference.frame_seconds]
-        for duration in (*stated, None, 1 / float(reference.rate)):
-            yield "rate", _by_output_rate(reference, output, duration)
+        stated = [] if reference.durations is None else [reference.durations]
+        for durations in (*stated, None, np.full(available, 1 / float(reference.rate))):
+            yield "rate", _by_output_rate(reference, output, durations)
+            if not reference.gapless:
+                yield "rate", _by_output_rate(reference, output, durations, fills=False)
     if filled or not same_rate:
         yield "time", _nearest(reference, output)
     yield "hold", _held(reference, output, output.times - output.times[0])
@@ -148,20 +151,25 @@ def _by_fps_filter(reference: Timing, output: Timing, phase: float) -> np.ndarra
     return np.where(slots > places[-1] + max(1, last), -1, partners)
 
 
-def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -> np.ndarray:
+def _by_output_rate(
+    reference: Timing, output: Timing, durations: np.ndarray | None, *, fills: bool = True
+) -> np.ndarray:
     """ffmpeg's way to a fixed rate (``-r``): repeat what is more than 1.1 frames late, drop what is early.
 
     Parameters
     ----------
-    duration
-        Seconds that every frame of the reference says to last; None: until the next one.
+    durations
+        Seconds that each frame of the reference lasts; None: until the next one.
+    fills
+        Otherwise as in a container that can leave a gap (``-fps_mode vfr``): what is early by less than 0.6
+        frames is shown as well, and nothing is repeated.
     """
     rate = float(output.rate or 25)
     places = (reference.times - reference.times[0]) * rate
-    places += _UP_FROM_HALVES * (np.abs(places - np.round(places)) > _TIE)
     lengths = np.diff(places, append=places[-1] + rate / float(reference.rate or 25))
-    if duration is not None:
-        lengths = np.full(len(places), duration * rate)
+    places += _UP_FROM_HALVES * (np.abs(places - np.round(places)) > _TIE)
+    if durations is not None:
+        lengths = durations * rate
     shown: list[int] = []
     wanted = int(_slots(output)[-1]) + 1
     for number, (place, length) in enumerate(zip(places, lengths, strict=True)):
@@ -169,9 +177,12 @@ def _by_output_rate(reference: Timing, output: Timing, duration: float | None) -
         end = late + length
         if late < 0 < end:
             late = 0.0
-        before = _rounded(late - 0.6) if end > 1.1 and late > 1.1 else 0
-        now = 0 if end < -1.1 else _rounded(end) if end > 1.1 else 1
-        shown += [max(0, number - 1)] * before + [number] * max(0, now - before)
+        if fills:
+            before = _rounded(late - 0.6) if end > 1.1 and late > 1.1 else 0
+            now = 0 if end < -1.1 else _rounded(end) if end > 1.1 else 1
+            shown += [max(0, number - 1)] * before + [number] * max(0, now - before)
+        elif end > -0.6:
+            shown += [-1] * (_rounded(late) if end > 0.6 else 0) + [number]
         if len(shown) >= wanted:
             break
     shown += [-1] * (wanted - len(shown))

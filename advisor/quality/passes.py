@@ -13,6 +13,7 @@ from advisor.quality.probe import Media
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.process_limits import ProcessLimits
 from advisor.quality.settings import QualitySettings
+from advisor.quality.tracks import track_outputs
 from advisor.video.ffmpeg import FILES_ONLY, precedes_8
 
 FrameProgress = Callable[[int, int], None]
@@ -112,8 +113,7 @@ def run_pass(
     for n in range(len(outputs)):
         command += ["-map", f"[out{n}]", "-f", "null", "-"]
     tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
-    for label in (*tracks, *(f"track{n}" for n in range(len(outputs)))):
-        command += ["-map", f"[{label}]", "-fps_mode", "passthrough", "-f", "rawvideo", f"{label}.raw"]
+    command += track_outputs([*tracks, *(f"track{n}" for n in range(len(outputs)))])
     total = max(len(c.pairing.partners) for c in comparisons)
     progress = work.progress
     return run_ffmpeg(

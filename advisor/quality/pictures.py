@@ -12,6 +12,8 @@ from advisor.quality.pairing import Pairing
 _CLEARLY = {"later": 0.97, "earlier": 0.8}
 """With less than this share of its error, where they differ, a rule takes the place of one before it. Coders
 that are starved of bits lag, so a rule that pairs with earlier frames has to be better by more."""
+_TELLING_SHARE = 0.1
+"""Of the mean difference of two errors: what moves less does not tell two rules apart."""
 _FLOOR = 0.5
 """A mean squared error of thumbnails that is as good as none."""
 _FEW = 0.02
@@ -72,7 +74,9 @@ def pair_by_pictures(pairings: Sequence[Pairing], reference: np.ndarray, output:
             continue
         shown = output[frames]
         mine, its = errors(reference[ours], shown), errors(reference[theirs], shown)
-        better, worse = np.sum(its < 0.99 * mine), np.sum(mine < 0.99 * its)
+        apart = mine - its
+        telling = np.abs(apart) > _TELLING_SHARE * np.mean(np.abs(apart))
+        better, worse = np.sum(telling & (apart > 0)), np.sum(telling & (apart < 0))
         side = "later" if np.sum(theirs) > np.sum(ours) else "earlier"
         clear = np.sum(its) + _FLOOR < _CLEARLY[side] * (np.sum(mine) + _FLOOR)
         if clear and better > 2 * worse:

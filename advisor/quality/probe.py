@@ -10,7 +10,6 @@ import math
 import re
 import statistics
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,17 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import av.logging
-import msgspec
 from av.codec.context import Flags
-from av.stream import Discard, Disposition
 from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
-from advisor.video.ffmpeg import MEDIA_FORMATS, MOST_PIXELS, file_url
-from advisor.video.packets import demuxed
+from advisor.video.ffmpeg import MOST_PIXELS, file_url
+from advisor.video.packets import demuxed, first_video, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -56,8 +53,6 @@ _CROPPING = re.compile(r"Frame cropping: (\d+)/(\d+)/(\d+)/(\d+)", re.IGNORECASE
 _DOLBY_VISION_5 = re.compile(r"DOVI configuration record: .*profile: 5,")
 """Its colours are PQ, and no tag of the video says so."""
 _DESCRIBING = threading.Lock()
-_SAME_SHARE = 0.95
-"""Of the packets, that last equally long; the last one often lasts longer, or says nothing."""
 _STANDARD_RATES = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)),
     *(Fraction(n) for n in (5, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)),
@@ -69,10 +64,15 @@ class Colour(Struct, frozen=True, kw_only=True):
 
     range: Literal["tv", "pc"] | None = None
     matrix: str | None = None
-    """ffmpeg's name of the colour matrix."""
+    """ffmpeg's name of the colour matrix; its code point where ffmpeg's ``scale`` takes no such frames."""
     primaries: int | None = None
     """Code point of ITU-T H.273, as is ``transfer``."""
     transfer: int | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether ffmpeg can convert nothing of such a matrix."""
+        return self.matrix is not None and self.matrix not in _MATRICES.values()
 
     @property
     def hdr(self) -> str | None:
@@ -107,8 +107,8 @@ class Media(Struct, frozen=True, kw_only=True):
     """The start of the file on its own clock."""
     key_times: tuple[float, ...] = ()
     """Of the frames from which it can be decoded, as ``times``."""
-    frame_seconds: float | None = None
-    """What the packets say to last; None where they do not say the same."""
+    durations: tuple[float, ...] = ()
+    """Seconds that each frame says to last, as ``times``; 0 where the file does not say."""
     interlaced: bool = False
     suspect: bool = False
     """The container marks a packet as damaged."""
@@ -268,11 +268,8 @@ def _numbered_pictures(pattern: Path, raw: RawFormat | None) -> _Source:
 def _open(path: Path | str, source: _Source) -> InputContainer:
     options = dict(zip(source.options[::2], source.options[1::2], strict=True))
     form = options.pop("-f", None)
-    # a list of other files is refused before they are opened
-    only = {"protocol_whitelist": "file", "format_whitelist": form or MEDIA_FORMATS}
-    only |= {key.removeprefix("-"): value for key, value in options.items()}
     try:
-        return av.open(source.url, format=form, metadata_errors="replace", options=only)
+        return opened(source.url, form, {key.removeprefix("-"): value for key, value in options.items()})
     except av.ArgumentError as exc:
         raise MediaError("expected a video file, found another format", subject=path) from exc
     except (av.FFmpegError, OSError) as exc:
@@ -284,13 +281,12 @@ def _problem(exc: Exception) -> str:
 
 
 def _video(container: InputContainer, path: Path | str) -> VideoStream:
-    # cover art is a video stream of one picture
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
+    try:
+        stream = first_video(container)
+    except LookupError:
         others = {str(s.type) for s in container.streams if s not in container.streams.video}
-        kinds = " and ".join(sorted(others)) or "no"
-        raise MediaError(f"expected a video stream, found {kinds} streams only", subject=path)
-    stream = streams[0]
+        kinds = f"{' and '.join(sorted(others))} streams only" if others else "none"
+        raise MediaError(f"expected a video stream, found {kinds}", subject=path) from None
     if stream.codec_context is None:
         raise MediaError("this ffmpeg cannot decode its codec", subject=path)
     size = stream.codec_context.width, stream.codec_context.height
@@ -298,21 +294,15 @@ def _video(container: InputContainer, path: Path | str) -> VideoStream:
         raise MediaError(f"expected at most 8192x8192 pixels, found {size[0]}x{size[1]}", subject=path)
     stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever its frames say
     stream.codec_context.flags |= Flags.unaligned  # a picture is cut at its left as ffmpeg cuts it
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
     return stream
 
 
 class _Scan(Struct):
     """The packets that are shown: their times in seconds, bytes and number; and the first picture."""
 
-    times: list[float] = []
+    shown: list[tuple[float, float]] = []
+    """The time of each, and how long it says to last."""
     key_times: list[float] = []
-    end: float = 0.0
-    """Where the last packet ends, by its own duration."""
-    durations: Counter[int] = msgspec.field(default_factory=Counter)
-    """In units of the stream's time base, and how many packets say so."""
     size: int = 0
     count: int = 0
     damaged_after: int | None = None
@@ -332,12 +322,10 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
                 scan.damaged_after = scan.count
             scan.count += 1
             scan.size += packet.size
-            scan.durations[packet.duration or 0] += 1
             if packet.pts is not None:
-                scan.times.append(packet.pts * base)
+                scan.shown.append((packet.pts * base, (packet.duration or 0) * base))
                 if packet.is_keyframe:
                     scan.key_times.append(packet.pts * base)
-                scan.end = max(scan.end, (packet.pts + (packet.duration or 0)) * base)
     except av.FFmpegError as exc:
         if not scan.count:
             raise MediaError(f"cannot be read: {_problem(exc)}", subject=path) from exc
@@ -346,9 +334,9 @@ def _scan(container: InputContainer, stream: VideoStream, path: Path | str) -> _
         raise MediaError("has no decodable picture", subject=path)
     # a capture that begins within a group has frames in front that no decoder can show
     first = -math.inf if scan.frame.pts is None else scan.frame.pts * base
-    shown = sorted(time for time in scan.times if time >= first)
-    scan.count -= len(scan.times) - len(shown)
-    scan.times, scan.key_times = shown, [time for time in scan.key_times if time >= first]
+    shown = sorted(one for one in scan.shown if one[0] >= first)
+    scan.count -= len(scan.shown) - len(shown)
+    scan.shown, scan.key_times = shown, [time for time in scan.key_times if time >= first]
     return scan
 
 
@@ -376,7 +364,7 @@ def _described(container: InputContainer, stream: VideoStream) -> str:
 def _media(
     path: Path | str, stream: VideoStream, scan: _Scan, start: int | None, source: _Source, described: str
 ) -> Media:
-    frame, times = scan.frame, scan.times
+    frame, times = scan.frame, [time for time, _ in scan.shown]
     interval = _interval(times) if len(times) == scan.count else None
     rate = None if interval is None else _rate(interval, stream.guessed_rate, stream.time_base)
     span = times[-1] - times[0] + (interval or 0) if times else 0.0
@@ -391,8 +379,6 @@ def _media(
     if colour.transfer is None and _DOLBY_VISION_5.search(described):
         colour = replace(colour, transfer=_PQ)
     began = (start or 0) / 1_000_000
-    ((ticks, count),) = scan.durations.most_common(1)
-    alike = count >= _SAME_SHARE * scan.count
     return Media(
         path=str(path),
         width=width,
@@ -409,7 +395,7 @@ def _media(
         times=tuple(time - began for time in times) if rate is not None else (),
         began_seconds=began,
         key_times=tuple(time - began for time in scan.key_times) if rate is not None else (),
-        frame_seconds=ticks * float(stream.time_base or 1) if ticks and alike else None,
+        durations=tuple(duration for _, duration in scan.shown) if rate is not None else (),
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
         suspect=scan.damaged_after is not None,
         reads_as=source.options,
@@ -422,11 +408,12 @@ def _colour(context: Any, frame: Any) -> Colour:
         codes = [int(value) for value in (of_frame, of_context) if int(value) not in _UNSPECIFIED]
         return codes[0] if codes else None
 
+    matrix = code(frame.colorspace, context.colorspace)
     full = _is_rgb(frame.format) or frame.format.name.startswith("yuvj")
     limits = _RANGES.get(int(frame.color_range)) or _RANGES.get(int(context.color_range))
     return Colour(
         range="pc" if full else limits,
-        matrix=_MATRICES.get(code(frame.colorspace, context.colorspace) or 0),
+        matrix=None if matrix is None else _MATRICES.get(matrix, f"{matrix} of ITU-T H.273"),
         primaries=code(frame.color_primaries, context.color_primaries),
         transfer=code(frame.color_trc, context.color_trc),
     )
@@ -509,7 +496,7 @@ def _refuse_truncated(media: Media, scan: _Scan, declared: float | None, stated:
     lacks = stated > media.frames and media.suspect
     if media.reads_as or not (lacks or bytes_missing(media.path)):
         return
-    there = max(media.seconds, scan.end)
+    there = max(media.seconds, *map(sum, scan.shown))
     if stated > media.frames:
         missing = f"{media.frames} of {stated} frames"
     elif declared and declared > there:

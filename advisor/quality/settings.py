@@ -14,7 +14,6 @@ PHONE = " phone"
 """At the end of a model's name: scores as seen on a phone."""
 
 _HD_LINES = 1440
-_ALIASES = ("hd", "4k", "neg", "phone", "v1")
 
 _V0_MIN_SIZE = (17, 17)
 _V1_MIN_SIZE = (320, 180)
@@ -99,7 +98,7 @@ class QualitySettings(Struct, frozen=True, kw_only=True):
 
 def known_models() -> tuple[str, ...]:
     """What `QualitySettings.model` takes."""
-    return (*_ALIASES, *VMAF_MODELS)
+    return (*_aliases(uhd=False), *VMAF_MODELS)
 
 
 def check_settings(settings: QualitySettings) -> None:
@@ -163,7 +162,8 @@ def chosen_models(settings: QualitySettings, width: int, height: int, subject: s
     """
     longer, lines = max(width, height), min(width, height)  # a phone's upright 1080x1920 has 1080 lines
     main = settings.model or ("neg" if settings.codec_comparison else "4k" if lines > _HD_LINES else "hd")
-    models = tuple(dict.fromkeys(_named(name, lines) for name in (main, *settings.extra_models)))
+    aliases = _aliases(uhd=lines > _HD_LINES)
+    models = tuple(dict.fromkeys(aliases.get(name, name) for name in (main, *settings.extra_models)))
     for model in models:
         least = _MIN_SIZE.get(model, _V1_MIN_SIZE if "_v1." in model else _V0_MIN_SIZE)
         if longer < least[0] or lines < least[1]:
@@ -184,13 +184,11 @@ def metric_problem(metric: str, width: int, height: int) -> str | None:
     return None
 
 
-def _named(name: str, lines: int) -> str:
-    uhd = lines > _HD_LINES
-    aliases = {
+def _aliases(*, uhd: bool) -> dict[str, str]:
+    return {
         "hd": "vmaf_v0.6.1",
         "4k": "vmaf_4k_v0.6.1",
         "neg": "vmaf_4k_v0.6.1neg" if uhd else "vmaf_v0.6.1neg",
         "phone": f"vmaf_v0.6.1{PHONE}",
         "v1": "vmaf_v1.0.16_1d5h_2160" if uhd else "vmaf_v1.0.16_3d0h",
     }
-    return aliases.get(name, name)

@@ -7,6 +7,7 @@ no container does: how many frames there are, when each is shown, and which of t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from advisor.quality.settings import Area
 SIDE = 48
 """Lines and columns of a thumbnail; square, so that a picture can be turned."""
 
-_TICKS = 1_000_000
+_TICKS = 1_000_000_000
 _BLACK = 20 / 255
 """Mean luma of a line, of the full scale, up to which it is a bar: black is 16 in limited range."""
 _FRAME = re.compile(r"^frame:\d+ +pts:(-?\d+|NOPTS)", re.MULTILINE)
@@ -41,7 +42,14 @@ def track_filters(name: str, area: Area | None) -> str:
     cut = f"crop={area}," if area is not None else ""
     edges = f"cropdetect=limit={_BLACK:.4f}:round=2:skip=0:reset=0"
     times = f"settb=1/{_TICKS},{edges},metadata=mode=print:file={name}.txt"
-    return f"{cut}{times},scale={SIDE}:{SIDE}:flags=area,format=gray"
+    # luma needs no matrix, and several are none that ffmpeg would scale
+    return f"{cut}{times},setparams=colorspace=unknown,scale={SIDE}:{SIDE}:flags=area,format=gray"
+
+
+def track_outputs(names: Sequence[str]) -> list[str]:
+    """Options that write the thumbnails which `track_filters` left under these labels."""
+    rest = ("-fps_mode", "passthrough", "-f", "rawvideo")
+    return [word for name in names for word in ("-map", f"[{name}]", *rest, f"{name}.raw")]
 
 
 def read_track(folder: Path, name: str) -> Track:

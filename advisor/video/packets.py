@@ -1,9 +1,11 @@
-"""The packets of a stream at the times that ffmpeg gives them."""
+"""Video files by PyAV: opened, and their packets at the times that ffmpeg gives them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from advisor.video.ffmpeg import MEDIA_FORMATS
 
 if TYPE_CHECKING:
     from av import Packet
@@ -13,6 +15,27 @@ if TYPE_CHECKING:
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 _JUMPS = (-0.1, 10.0)
 """Seconds by which a time may differ from the one that is due."""
+
+
+def opened(url: str, form: str | None = None, options: Mapping[str, str] | None = None) -> InputContainer:
+    """A file, whose format holds its pictures itself unless ``form`` names one."""
+    import av  # what only names packets does without
+
+    # a list of other files is refused before they are opened
+    only = {"protocol_whitelist": "file", "format_whitelist": form or MEDIA_FORMATS, **(options or {})}
+    return av.open(url, format=form, metadata_errors="replace", options=only)
+
+
+def first_video(container: InputContainer) -> VideoStream:
+    """The first film, and the only stream that is read from then on; LookupError where there is none."""
+    from av.stream import Discard, Disposition
+
+    # cover art is a video stream of one picture
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    for other in container.streams:
+        if films and other.index != films[0].index:
+            other.discard = Discard.all
+    return films[0]
 
 
 def clock_may_jump(container: InputContainer) -> bool:

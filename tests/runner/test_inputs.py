@@ -326,6 +326,23 @@ def test_a_url_in_place_of_a_path_is_said_without_its_password(ffmpeg: Path) -> 
     assert str(caught.value) == "rtsp://...: expected the path of a local file, found a URL"
 
 
+def test_numbered_pictures_are_refused_by_name(ffmpeg: Path, tmp_path: Path) -> None:
+    make_video(ffmpeg, tmp_path / "v.mp4", range(3))
+    subprocess.run([ffmpeg, "-v", "error", "-i", tmp_path / "v.mp4", tmp_path / "%03d.png"], check=True)
+    with pytest.raises(InputError, match=r"%03d\.png: expected one video file, found numbered pictures"):
+        look_at_source(str(tmp_path / "%03d.png"), ffmpeg)
+
+
+def test_a_colour_matrix_that_ffmpeg_does_not_scale_is_encoded_all_the_same(
+    run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path
+) -> None:
+    """A recorder that tags BT.709 as YCgCo."""
+    tag = ("-x264-params", "colormatrix=YCgCo")
+    video = make_video(ffmpeg, tmp_path / "y.mp4", range(0, 60, 5), encode=(*ENCODE_IN_ORDER, *tag))
+    s = run_one(video.path, media=0.4, resolution="32x32")
+    assert (s.error, s.outputs[0].frames) == (None, 10)
+
+
 def test_two_rates_joined_in_one_file_keep_their_times(
     run_one: Callable[..., Scenario], ffmpeg: Path, tmp_path: Path
 ) -> None:

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import av
-from av.stream import Discard, Disposition
 from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.advice.samples import Piece, Sample, sampled
 from advisor.errors import InputError
-from advisor.video.ffmpeg import MEDIA_FORMATS, file_url
-from advisor.video.packets import clock_may_jump, demuxed
+from advisor.video.ffmpeg import file_url
+from advisor.video.packets import clock_may_jump, demuxed, first_video, opened
 from runner.source import Source, look_at_file
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -91,9 +89,9 @@ def look_at_video(name: str) -> Video:
             "a single picture" if source.media.frames == 1 else "frames without timestamps: remux it to MP4"
         )
         raise InputError(f"expected a video, found {content}", subject=name)
-    with _opened(name) as container:
+    with opened(file_url(name)) as container:
         sound = tuple(s.index for s in container.streams.audio if s.codec_context is not None)
-        stream = _video_stream(container)
+        stream = first_video(container)
         base = stream.time_base
         packets = [_Packet(p.pts, p.size, p.is_keyframe) for p in demuxed(container, stream) if p.size]
     kilobits = sum(packet.size for packet in packets) / 125
@@ -193,8 +191,8 @@ def _pieces(packets: Sequence[_Packet], base: Fraction | None, source: Source) -
 
 def _copy(video: Video, pieces: Sequence[Piece], path: Path) -> None:
     """Write the packets of the pieces one after another, with times that go on."""
-    with _opened(video.name) as container, av.open(str(path), "w", format="matroska") as sink:
-        stream = _video_stream(container)
+    with opened(file_url(video.name)) as container, av.open(str(path), "w", format="matroska") as sink:
+        stream = first_video(container)
         copied = sink.add_stream_from_template(stream)
         base = stream.time_base or Fraction(1)
         packets = demuxed(container, stream)
@@ -235,18 +233,3 @@ def _cut_out(
         if (group or (packet.is_keyframe and packet.pts == begin)) and packet.pts >= begin:
             group.append(packet)
     return group, packets
-
-
-def _opened(name: str) -> InputContainer:
-    files_only = {"protocol_whitelist": "file", "format_whitelist": MEDIA_FORMATS}
-    return av.open(file_url(name), metadata_errors="replace", options=files_only)
-
-
-def _video_stream(container: InputContainer) -> VideoStream:
-    """The one that is encoded: cover art is a stream of one picture."""
-    streams = container.streams.video
-    stream = next(s for s in streams if not s.disposition & Disposition.attached_pic)
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
-    return stream

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -20,11 +20,11 @@ from advisor.advice.curves import Configuration
 from advisor.advice.samples import Interval, Sample, estimate
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
-from advisor.errors import FfmpegError, InputError, MediaError, WorkError
+from advisor.errors import InputError, WorkError
 from advisor.quality.frames import Frame
-from advisor.quality.measure import measure
+from advisor.quality.outcome import Measurement
 from advisor.quality.settings import QualitySettings
-from advisor.results import Output, Quality, Run, Scenario
+from advisor.results import Output, Run, Scenario
 from advisor.video.ffmpeg import file_url
 from runner.jobs import Job, resolve
 from runner.result_files import outputs_folder
@@ -266,36 +266,24 @@ class _SampleScorer(Scorer):
     """Scores one encode of a clip, and keeps the scores of its samples."""
 
     def __init__(self, ffmpeg: Path, clip: Clip, loops: int) -> None:
-        # of a clip that is read as often as it was encoded, and not without end
-        self._pair = QualitySettings(reference_loops=loops - 1)
-        super().__init__(ffmpeg, Path(), self._pair)
-        self._program = str(ffmpeg)
+        super().__init__(ffmpeg, Path(), QualitySettings())
         self._clip = clip
         self._loops = loops
         self.scores: tuple[SampleScore, ...] | None = None
 
-    def qualities(
-        self, scenario: Scenario, outputs: Sequence[Output], progress: Callable[[int, int], None]
-    ) -> list[Quality | FfmpegError]:
-        """As `runner.score.Scorer.qualities`."""
-        return [self._quality(Path(output.path or ""), progress) for output in outputs]
+    def _reference(self, scenario: Scenario, outputs: Sequence[Output]) -> tuple[str, int]:
+        # read as often as it was encoded, and not without end
+        return str(self._clip.path), self._loops - 1
 
-    def _quality(self, encode: Path, progress: Callable[[int, int], None]) -> Quality | FfmpegError:
-        try:
-            measured = measure(self._clip.path, encode, self._pair, ffmpeg=self._program, progress=progress)
-        except FfmpegError as exc:
-            return exc
-        except MediaError as exc:
-            return Quality(reason=str(exc), distorted=str(encode))
+    def _look_at(self, measured: Measurement, path: str) -> None:
         if measured.quality.vmaf is not None:
-            self.scores = by_sample(self._clip, self._loops, measured.frames, packets_of(encode))
-        return measured.quality
+            self.scores = by_sample(self._clip, self._loops, measured.frames, packets_of(path))
 
     def close(self) -> None:
         """Nothing was drawn."""
 
 
-def packets_of(encode: Path) -> list[tuple[float, float]]:
+def packets_of(encode: Path | str) -> list[tuple[float, float]]:
     """Seconds at which each packet of an encode is shown, from the first on, and its bits."""
     with av.open(file_url(encode)) as container:
         stream = container.streams.video[0]

@@ -20,7 +20,7 @@ from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
 from runner.measure import RunSettings
 from runner.preflight import look_at_content
-from runner.result_files import claimed, new_result_path, read_former, refuse_other_machine
+from runner.result_files import claimed, make_folder, new_result_path, read_former, refuse_other_machine
 from runner.session import EnergySources, open_session
 from runner.stop import StopRequest
 from wattframe.tuning.answer import TuneAnswer, answer_of, command, tuned_of
@@ -139,12 +139,7 @@ def tune(request: TuneRequest, model: CostModel, say: Say) -> list[TuneAnswer]:
     for video in setting.videos:
         if video.source.is_variable_rate:
             say(f"{video.name}: its frame rate varies: every frame keeps its time")
-    try:
-        request.output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InputError(
-            f"expected a folder that can be created: {exc.strerror}", subject=request.output_dir
-        ) from exc
+    make_folder(request.output_dir)
     sizes = {video.name: Path(video.name).stat().st_size for video in setting.videos}
     path = _newest(request.output_dir, sizes) if request.resume else new_result_path(request.output_dir)
     with StopRequest(seconds=setting.budget_seconds) as stop, claimed(path):

@@ -250,6 +250,16 @@ def test_matrices_are_converted_only_when_both_are_known_and_differ() -> None:
     sd = coloured(matrix="smpte170m")
     assert ":in_color_matrix=smpte170m:out_color_matrix=bt709" in decided(HD, sd).output_filters
     assert "color_matrix" not in decided(HD, coloured()).output_filters
+    assert decided(HD, sd).notes == ("colour matrix differ (bt709 and smpte170m); the output was converted",)
+
+
+def test_a_matrix_that_ffmpeg_does_not_scale_is_compared_as_it_is_or_refused() -> None:
+    """`scale` refuses frames that are tagged YCgCo, which some screen recorders write for BT.709."""
+    odd = coloured(matrix="ycgco")
+    one = decided(odd, coloured())
+    assert "ycgco" not in one.reference_filters + one.output_filters
+    with pytest.raises(MediaError, match="does not convert between colour matrix bt709 and ycgco"):
+        decided(HD, odd)
 
 
 def test_primaries_and_transfer_are_never_converted_and_said() -> None:

@@ -354,8 +354,9 @@ def test_a_file_that_is_damaged_from_the_start_is_named(videos: Path, tmp_path: 
     for place in range(188 * 6, len(data) - 188 * 10):
         data[place] ^= 0x5A if place % 188 > 20 else 0
     (tmp_path / "bad.ts").write_bytes(data)
-    with pytest.raises(MediaError, match=r"bad\.ts: "):
-        quality.compute_quality(videos / "ref.mkv", tmp_path / "bad.ts")
+    for pair in ((videos / "ref.mkv", tmp_path / "bad.ts"), (tmp_path / "bad.ts", videos / "ref.mkv")):
+        with pytest.raises(MediaError, match=r"bad\.ts: "):
+            quality.compute_quality(*pair)
 
 
 def test_what_a_decoder_repaired_is_noted(videos: Path, tmp_path: Path) -> None:

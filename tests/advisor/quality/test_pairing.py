@@ -67,8 +67,22 @@ def test_ffmpeg_s_own_way_to_a_rate_drops_when_more_than_a_frame_early() -> None
 def test_ffmpeg_s_own_way_to_a_rate_rounds_half_a_frame_up() -> None:
     """-r 60 on 24000/1001 in Matroska, frames that say to last 41 ms: as ffmpeg chose them."""
     film = timing([round(n * 1001 / 24000, 3) for n in range(30)], Fraction(24000, 1001))
-    (chosen, *_) = partners(replace(film, frame_seconds=0.041), even(60, 60), "rate")
+    (chosen, *_) = partners(replace(film, durations=np.full(30, 0.041)), even(60, 60), "rate")
     assert (chosen[35:39], chosen[50:54]) == ([14, 14, 14, 15], [20, 20, 20, 21])
+
+
+def test_what_fills_a_gap_up_to_half_a_frame_is_rounded_to_even() -> None:
+    """-r 25 on frames at 0, 1, 2, 18.5, 19.5 and 36.5 twenty-fifths in MP4: as ffmpeg chose them."""
+    reference = timing([0, 0.04, 0.08, 0.74, 0.78, 1.46], 25)
+    chosen = [0, 1] + [2] * 16 + [3, 3] + [4] * 17 + [5]
+    assert chosen in partners(reference, even(38, 25), "rate")
+
+
+def test_a_clock_that_is_coarser_than_a_variable_rate_keeps_the_first_frame_of_each_place() -> None:
+    """Of a phone's 60 and 30 frames a second in MP4 by 25 without ``-r``: as ffmpeg chose them."""
+    ticks = [0, 1000, 3000, 5000, 6000, 7100, 9100, 10000, 12000, 13000, 15000, 16000]
+    phone = replace(timing([tick / 60000 for tick in ticks], 60), durations=np.full(12, 1 / 60))
+    assert [0, 1, 2, 3, 5, 7] in partners(phone, even(6, 25), "rate")
 
 
 def test_as_many_frames_at_another_rate_are_paired_by_their_number() -> None:
@@ -110,6 +124,14 @@ def test_pictures_choose_between_rules_where_these_differ() -> None:
     second = Pairing("fps", 0, np.array([0, 1, 3, 4]))
     assert pair_by_pictures([first, second], reference, output).rule == "fps"
     assert pair_by_pictures([second, first], reference, output).rule == "fps"
+
+
+def test_frames_that_hardly_move_do_not_outvote_one_that_does() -> None:
+    """The right rule is off by the coder's noise where the picture stands, and right where it moves."""
+    reference, output = greys([10, 11, 12, 13, 90]), greys([10, 12, 13, 90])
+    first = Pairing("fps", 0, np.array([0, 2, 3, 3]))
+    second = Pairing("rate", 0, np.array([0, 1, 2, 4]))
+    assert pair_by_pictures([first, second], reference, output).rule == "rate"
 
 
 def test_the_likelier_rule_stays_where_pictures_tell_nothing() -> None:
