@@ -28,7 +28,7 @@ CASES = {
 
 
 def _wrap(i: dict[str, Any]) -> float:
-    counter = EnergyCounter(i["max_uj"], Bounds(1.0, 1.0, doubt="nothing"))
+    counter = EnergyCounter(i["max_uj"], Bounds(1.0, doubt="nothing"))
     counter.observe(i["prev_uj"], 0.0)
     counter.observe(i["now_uj"], 1.0)
     return counter.joules
