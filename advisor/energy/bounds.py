@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from advisor.energy.counter import Bounds, Doubt
+from advisor.energy.explanations import Bounds, Doubt
 from advisor.energy.zones import read_positive, try_line
 from advisor.machine import CpuInfo
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from advisor.energy.counter import Bounds, EnergyCounter
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.explanations import Bounds
 from advisor.energy.zones import ZoneReadError
 
 

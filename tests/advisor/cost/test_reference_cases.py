@@ -19,7 +19,8 @@ from advisor.cost.carbon import Embodied
 from advisor.cost.formulas import HOURS_PER_MONTH, split_price
 from advisor.cost.power_curve import LoadCurve
 from advisor.cost.tariffs.schedule import StepSeries, average
-from advisor.energy.counter import Bounds, EnergyCounter
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.explanations import Bounds
 
 CASES = {
     case["id"]: case

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.energy.counter import Bounds, Doubt, EnergyCounter
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.explanations import Bounds, Doubt
 
 RANGE_UJ = 65_532_610_987
 

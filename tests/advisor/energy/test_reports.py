@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from advisor.energy.bounds import part_bounds
-from advisor.energy.counter import Bounds, EnergyCounter
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.explanations import Bounds
 from advisor.energy.meter import host_joules
 from advisor.energy.powercap import PowercapSource
 from advisor.machine import CpuInfo
