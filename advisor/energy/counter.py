@@ -179,7 +179,7 @@ class EnergyCounter:
         self._undecided.append(points[0] if points else value)
         if len(self._undecided) > _MOST_UNDECIDED:
             self.rejected[self._undecided.popleft().reason] += 1
-        self._ends, final = cheapest([*points, *self._ends], false_cost)
+        self._ends, final = cheapest(points, self._ends, false_cost)
         if final.number > self._line[-1].number:
             self._finish(final)
 

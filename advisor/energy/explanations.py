@@ -37,8 +37,10 @@ _HIGH_KEPT = 0.9
 # registers are refreshed about every millisecond and tests step by hand: below a second a limit would judge
 # the step's timing and not its energy
 _SHORTEST_JUDGED_SECONDS = 1.0
-# over less, a first step tells no power
-_SHORTEST_POWER_SECONDS = 0.5
+# over less, a first step tells no power, as registers are refreshed every millisecond
+_SHORTEST_POWER_SECONDS = 0.005
+# a value so soon after one that it goes on from, at no cost, takes its place
+_SOON_SECONDS = 0.5
 # a jump was drawn when what follows it draws at least this share, and gives room for that much more
 _SUSTAINED, _JUMP_MARGIN = 0.5, 1.5
 # nonsense may go on for days
@@ -140,9 +142,19 @@ def explain(
     return kept
 
 
-def cheapest(points: Iterable[Point], false_cost: float) -> tuple[list[Point], Point]:
-    """Those that can still win, the cheapest first, and what the near ones have in common."""
-    ends = sorted(points, key=_cost)[:_MOST_ENDS]
+def cheapest(points: Sequence[Point], ends: Iterable[Point], false_cost: float) -> tuple[list[Point], Point]:
+    """Of new explanations and those before, the ones that can still win, the cheapest first.
+
+    The second is what those near the cheapest have in common.
+    """
+    replaced = [
+        point.before
+        for point in points
+        if point.before is not None
+        and point.seconds - point.before.seconds < _SOON_SECONDS
+        and point.before.cost - point.cost >= false_cost
+    ]
+    ends = sorted((*points, *(end for end in ends if end not in replaced)), key=_cost)[:_MOST_ENDS]
     least = ends[0].cost
     for end in ends:
         end.cost -= least
