@@ -367,3 +367,24 @@ def test_leaps_of_any_size_in_every_second_leave_no_false_joule(leaps: list[int]
         counter.observe(int(seconds * watts * 1e6), float(seconds))
         seconds += 20
     assert counter.joules <= (seconds - 20) * watts + 1e-3
+
+
+def test_a_second_of_false_values_at_ten_reads_a_second_adds_nothing() -> None:
+    """6 W; from the third to the fourth second 500 J ahead."""
+    counter = EnergyCounter(RANGE_UJ, limits(400))
+    values = [(t / 10, t * 600_000 + (500_000_000 if 30 <= t < 40 else 0)) for t in range(100)]
+    joules = watched(counter, values)
+    assert all(shown <= raw / 1e6 for shown, (_, raw) in zip(joules, values, strict=True))
+    assert all(shown <= 0.6 * t + 1e-6 for t, shown in enumerate(joules))
+    assert joules[-1] == pytest.approx(99 * 0.6, abs=0.7)
+
+
+def test_a_wrap_of_a_register_that_leaps_is_told_from_a_set_back() -> None:
+    """6 W over the end of the range, one read in three 100 J ahead: the range is added once."""
+    counter = EnergyCounter(RANGE_UJ, limits(240, "everything"))
+    values = [
+        (s, (RANGE_UJ - 60_000_000 + s * 6_000_000 + (100_000_000 if s % 3 == 2 else 0)) % RANGE_UJ)
+        for s in range(30)
+    ]
+    assert watched(counter, values)[-1] == pytest.approx(28 * 6.0, abs=6.0)
+    assert (counter.wraps, counter.broken_seconds) == (1, None)
