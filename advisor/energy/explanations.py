@@ -27,7 +27,7 @@ from msgspec import Struct
 
 _MICROJOULES = 1_000_000
 _NEAR = 6.0
-# beside a false value
+# what costs more than a false value and this above the cheapest is given up: a break and a new high still win
 _TOO_DEAR = 24.0
 _RISE_COST, _HIGH_COST, _BREAK_COST = 6.0, 16.0, 5.0
 # power scatters: by this share and these watts more is a rise, and a new high
@@ -197,6 +197,7 @@ def _step(end: Point, value: Point, range_microjoules: int | None, bounds: Bound
 
 def _power_cost(point: Point, end: Point, joules: float, seconds: float, bounds: Bounds) -> float:
     if end.usual_watts is None:
+        # leaving a value out would make anything usual
         return 0.0 if point.number == end.number + 1 else 2 * _RISE_COST
     if point.way == "wrap" and end.before is not None:
         # a leap just before a set-back looks like that, the more so the more power
