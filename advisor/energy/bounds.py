@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-from msgspec import structs
-
-from advisor.energy.counter import Bounds
+from advisor.energy.explanations import Bounds, Doubt
 from advisor.energy.zones import read_positive, try_line
 from advisor.machine import CpuInfo
 
@@ -16,15 +14,13 @@ _NO_LIMIT_WATTS = {"package": 1500.0, "core": 1500.0, "uncore": 1500.0, "dram": 
 # beyond so many times that, values are in another unit
 _MOST_MARGIN = 2.0
 # limits hold on average over their window of a second and more
-_ORDINARY_MARGIN, _POSSIBLE_MARGIN = 1.5, 3.0
+_LIMIT_MARGIN = 3.0
 # boards that lift the limits let a part draw several times its nominal power (65 W parts: 250-300 W)
 _LIFTED_MARGIN = 5.0
 # a limit of a few watts may be written down and not in force
-_LEAST_ORDINARY_WATTS, _LEAST_POSSIBLE_WATTS = 75.0, 100.0
-# watts of a socket whose limits are unknown. Possible: more than the fastest desktop parts draw without
-# limits (8 cores 250 W, 24 cores 430 W), and no socket sold draws 1 500 W. Ordinary: what most parts draw at
-# full load, EPYC 4 W, desktop 10-15 W a core, and at least 150 W.
-_ORDINARY_WATTS, _ORDINARY_PER_CORE, _LEAST_UNKNOWN_WATTS = 50.0, 10.0, 150.0
+_LEAST_POSSIBLE_WATTS = 100.0
+# watts of a socket whose limits are unknown: more than the fastest desktop parts draw without limits (8 cores
+# 250 W, 24 cores 430 W), and no socket sold draws 1 500 W
 _POSSIBLE_WATTS, _POSSIBLE_PER_CORE, _MOST_WATTS = 260.0, 20.0, 1500.0
 # mobile parts by the suffix of their model: the supply of the machine is 65 W (U, P, Y), 240 W (H, HS, HK)
 # or 330 W (HX)
@@ -36,7 +32,7 @@ _MOBILE = (
     (re.compile(r"\b(?:i[3579]|ultra \d|ryzen\b.*?)[ -]\w*\d{3,5}(?:h|hs|hk)\b", re.IGNORECASE), 240.0),
     (re.compile(r"\b(?:i[3579]|ultra \d|ryzen\b.*?)[ -]\w*\d{3,5}hx\b", re.IGNORECASE), 330.0),
 )
-_DRAM_WATTS, _PSYS_WATTS = (150.0, 600.0), (500.0, 4000.0)
+_DRAM_WATTS, _PSYS_WATTS = 600.0, 4000.0
 # AMD's parts, of which mobile ones leap ahead for a read, have these registers, and limits for none of them
 _LEAPING_DOMAINS = ("package", "core")
 
@@ -53,26 +49,16 @@ def part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     info
         The machine's processors.
     """
-    return structs.replace(
-        _part_bounds(path, domain, info), most_watts=_MOST_MARGIN * _NO_LIMIT_WATTS[domain]
-    )
-
-
-def _part_bounds(path: str, domain: str, info: CpuInfo) -> Bounds:
     limit, nominal = _limits(path, _NO_LIMIT_WATTS[domain])
+    doubt: Doubt = "rises"
     if limit is not None:
-        return _bounds(_ORDINARY_MARGIN * limit, _POSSIBLE_MARGIN * limit)
-    by_cpu = _by_cpu(domain, info)
-    if nominal is None:
-        may_leap = domain in _LEAPING_DOMAINS and not _lists_limits(path)
-        return structs.replace(by_cpu, doubt="everything" if may_leap else "rises")
-    ordinary = max(_ORDINARY_MARGIN * nominal, min(by_cpu.ordinary_watts, _LIFTED_MARGIN * nominal))
-    return _bounds(ordinary, max(_LIFTED_MARGIN * nominal, by_cpu.possible_watts))
-
-
-def _bounds(ordinary: float, possible: float) -> Bounds:
-    possible = max(possible, _LEAST_POSSIBLE_WATTS)
-    return Bounds(min(max(ordinary, _LEAST_ORDINARY_WATTS), possible), possible)
+        possible_watts = _LIMIT_MARGIN * limit
+    elif nominal is not None:
+        possible_watts = max(_LIFTED_MARGIN * nominal, _by_cpu(domain, info))
+    else:
+        possible_watts = _by_cpu(domain, info)
+        doubt = "everything" if domain in _LEAPING_DOMAINS and not _lists_limits(path) else "rises"
+    return Bounds(max(possible_watts, _LEAST_POSSIBLE_WATTS), _MOST_MARGIN * _NO_LIMIT_WATTS[domain], doubt)
 
 
 def _limits(path: str, full_scale_watts: float) -> tuple[float | None, float | None]:
@@ -110,13 +96,8 @@ def _watts(path: str) -> float | None:
     return None if microwatts is None else microwatts / 1e6
 
 
-def _by_cpu(domain: str, info: CpuInfo) -> Bounds:
-    if domain == "dram":
-        return Bounds(*_DRAM_WATTS)
-    if domain == "psys":
-        return Bounds(*_PSYS_WATTS)
-    cores = info.cores / info.sockets
+def _by_cpu(domain: str, info: CpuInfo) -> float:
+    if domain in ("dram", "psys"):
+        return _DRAM_WATTS if domain == "dram" else _PSYS_WATTS
     mobile = [watts for pattern, watts in _MOBILE if pattern.search(info.model_name or "")]
-    possible = min([_POSSIBLE_WATTS + _POSSIBLE_PER_CORE * cores, _MOST_WATTS, *mobile])
-    ordinary = max(_ORDINARY_WATTS + _ORDINARY_PER_CORE * cores, _LEAST_UNKNOWN_WATTS)
-    return _bounds(min(ordinary, possible), possible)
+    return min([_POSSIBLE_WATTS + _POSSIBLE_PER_CORE * info.cores / info.sockets, _MOST_WATTS, *mobile])

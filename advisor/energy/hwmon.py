@@ -302,8 +302,6 @@ class HwmonSource(Source):
                 path=sensor.shown_path,
                 joules=zone.joules,
                 sampled_seconds=zone.sampled_seconds,
-                sure_joules=zone.counter.sure_joules if zone.is_counter else None,
-                sure_seconds=zone.counter.sure_seconds if zone.is_counter else None,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.broken_seconds,
                 standing=zone.is_standing,

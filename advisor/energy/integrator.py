@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from advisor.energy.counter import Bounds, EnergyCounter
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.explanations import Bounds
 from advisor.energy.zones import ZoneReadError
 
 
@@ -32,7 +33,7 @@ class Integrator:
         may_be_zero: bool = True,
     ) -> None:
         self.is_counter = is_counter
-        self.counter = EnergyCounter(None, Bounds(most_watts, most_watts, doubt="nothing"))
+        self.counter = EnergyCounter(None, Bounds(most_watts, doubt="nothing"))
         self.joules = 0.0
         self.read_errors: Counter[str] = Counter()
         self.read_seconds: float | None = None
@@ -46,8 +47,8 @@ class Integrator:
 
     @property
     def sampled_seconds(self) -> float | None:
-        """Monotonic time of the last value that was counted."""
-        return self.counter.last_good_seconds if self.is_counter else self.read_seconds
+        """Monotonic time until which joules are counted."""
+        return self.counter.final_seconds if self.is_counter else self.read_seconds
 
     @property
     def broken_seconds(self) -> float | None:

@@ -271,10 +271,9 @@ class Meter:
         if window is None:
             window = self._windows[zone.name] = PowerWindow()
         if zone.sampled_seconds is not None:
-            seconds, joules = zone.sure_seconds, zone.sure_joules
-            if seconds is None or joules is None:
-                seconds, joules = zone.sampled_seconds, zone.joules
-            window.add(seconds, joules, interval_seconds, zone.broken_seconds, self._awake_seconds)
+            window.add(
+                zone.sampled_seconds, zone.joules, interval_seconds, zone.broken_seconds, self._awake_seconds
+            )
         return window.watts(interval_seconds)
 
     def settled(
@@ -315,7 +314,7 @@ class Meter:
         settled = self._source.settled_joules(zone.name, seconds)
         if settled is None:
             return zone
-        return structs.replace(zone, joules=settled, sampled_seconds=seconds, sure_seconds=seconds)
+        return structs.replace(zone, joules=settled, sampled_seconds=seconds)
 
 
 def _without_taken_back(readings: Sequence[MeterReading]) -> list[MeterReading]:

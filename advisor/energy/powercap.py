@@ -90,6 +90,12 @@ class _Register:
                 self.counter.possible_missed_wraps += 1
         self.restored_seconds = None
 
+    def pass_on(self, step: int, until_seconds: float | None) -> None:
+        """Another register has brought ``step`` microjoules of the zone, until a moment."""
+        joules = None if until_seconds is None else self.counter.settled_joules(until_seconds)
+        # one that could not be read, or is in doubt, will bring them once more when it can
+        self.passed_on = max(self.passed_on + step if joules is None else round(joules * 1e6), self.passed_on)
+
 
 class _Tracked:
     """A zone with the registers that show its counter: the joules are those of the one that serves.
@@ -136,7 +142,7 @@ class _Tracked:
         self._choose(fresh)
         serving = self.serving
         if serving is not None and serving in fresh:
-            self._advance(serving, fresh)
+            self._advance(serving)
         latest = self._latest(readings, self.serving or next(iter(fresh), None))
         if latest is not None:
             self.read_seconds = latest[1]
@@ -152,22 +158,16 @@ class _Tracked:
         if moving:
             self.serving = moving[0]
 
-    def _advance(self, serving: _Register, fresh: Sequence[_Register]) -> None:
+    def _advance(self, serving: _Register) -> None:
         if serving.counter.began_again:
             serving.counter.began_again = False
             self.microjoules = serving.passed_on = 0
         step = max(serving.counter.microjoules - serving.passed_on, 0)
         self.microjoules += step
+        serving.passed_on += step
         for register in self.registers:
-            # one that could not be read, or is in doubt, will bring this step once more when it can
-            passed_on = register.passed_on + step
-            own, lead = register.counter, serving.counter
-            if register is serving:
-                passed_on = own.microjoules
-            elif register in fresh and not (own.is_holding or lead.is_holding):
-                # it goes on with what the serving one has not published yet
-                passed_on = own.microjoules + own.pending_microjoules - lead.pending_microjoules
-            register.passed_on = max(passed_on, register.passed_on)
+            if register is not serving:
+                register.pass_on(step, serving.counter.final_seconds)
 
     def _latest(
         self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
@@ -180,7 +180,7 @@ class _Tracked:
             self._first_seconds = now
         counter = self.counter
         moved = None if self.serving is None else counter.moved_seconds
-        if moved is None or counter.last_good_seconds is None:
+        if moved is None or counter.final_seconds is None:
             self.standing = True
             since = self._first_seconds
             is_long = since is not None and now - since >= _STANDING_SECONDS
@@ -289,9 +289,7 @@ class PowercapSource(Source):
                 domain=zone.domain,
                 path=zone.register.zone.shown_path,
                 joules=zone.microjoules / 1e6,
-                sampled_seconds=zone.counter.last_good_seconds,
-                sure_joules=zone.microjoules / 1e6 + zone.counter.sure_joules - zone.counter.joules,
-                sure_seconds=zone.counter.sure_seconds,
+                sampled_seconds=zone.counter.final_seconds,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.counter.broken_seconds,
                 role="mirror" if name in mirrors else "counted",

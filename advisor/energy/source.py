@@ -33,12 +33,9 @@ class ZoneReport(Struct, frozen=True):
     path: str
     joules: float
     sampled_seconds: float | None
-    """Monotonic time of the last value that was counted; None when there was none."""
-    sure_joules: float | None = None
-    sure_seconds: float | None = None
-    """Joules at a moment, where the values since may still be denied; None where none can be."""
+    """Monotonic time until which the joules are counted; None when there was no value."""
     read_seconds: float | None = None
-    """Monotonic time of the last value; later than ``sampled_seconds`` while that value is held."""
+    """Monotonic time of the last value; later than ``sampled_seconds`` while that value may be false."""
     broken_seconds: float | None = None
     """Since when no energy is missing; None when none ever was."""
     role: str = "counted"
@@ -77,8 +74,7 @@ class ZoneReport(Struct, frozen=True):
     @property
     def is_settled(self) -> bool:
         """Whether the last value is counted."""
-        counted = self.sampled_seconds if self.sure_seconds is None else self.sure_seconds
-        return self.read_seconds is None or counted == self.read_seconds
+        return self.read_seconds is None or self.sampled_seconds == self.read_seconds
 
 
 class SavedZone(Struct, frozen=True):
@@ -115,7 +111,7 @@ class Source(Protocol):
         ...
 
     def settled_joules(self, zone: str, seconds: float) -> float | None:
-        """Joules of a zone at the time of a value that was doubtful then; None while it still is."""
+        """Joules of a zone at a moment; None while a value until then may be false."""
         return None
 
     def longest_interval_seconds(self) -> float | None:

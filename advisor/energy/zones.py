@@ -7,7 +7,7 @@ import stat
 
 from msgspec import Struct
 
-from advisor.energy.counter import Bounds
+from advisor.energy.explanations import Bounds
 
 DOMAINS = ("package", "core", "uncore", "dram", "psys")
 """Domains in the order they are listed; core and uncore lie inside package, psys contains it."""

@@ -67,7 +67,7 @@ class ContainerWorld:
         now = self.clock.seconds
         self._history[now] = dict(self.joules)
         sure = max((at for at in self._history if at <= now - self.doubtful_seconds), default=now)
-        zones = () if sure == now else (ZoneReport("package_0", "package", "", 0.0, now, 0.0, sure, now),)
+        zones = () if sure == now else (ZoneReport("package_0", "package", "", 0.0, sure, now),)
         return MeterReading(
             unix_seconds=now,
             monotonic_seconds=now,

@@ -19,7 +19,8 @@ from advisor.cost.carbon import Embodied
 from advisor.cost.formulas import HOURS_PER_MONTH, split_price
 from advisor.cost.power_curve import LoadCurve
 from advisor.cost.tariffs.schedule import StepSeries, average
-from advisor.energy.counter import Bounds, EnergyCounter
+from advisor.energy.counter import EnergyCounter
+from advisor.energy.explanations import Bounds
 
 CASES = {
     case["id"]: case
@@ -28,7 +29,7 @@ CASES = {
 
 
 def _wrap(i: dict[str, Any]) -> float:
-    counter = EnergyCounter(i["max_uj"], Bounds(1.0, 1.0, doubt="nothing"))
+    counter = EnergyCounter(i["max_uj"], Bounds(1.0, doubt="nothing"))
     counter.observe(i["prev_uj"], 0.0)
     counter.observe(i["now_uj"], 1.0)
     return counter.joules

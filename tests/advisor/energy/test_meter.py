@@ -345,9 +345,9 @@ def test_published_joules_never_decrease_and_end_at_the_truth(
         assert all(joules.get(zone, value) >= value for zone, value in before.items())
         before |= joules
         bench.package.heal()
-    bench.meter.read()
-    bench.clock.advance(2.0)
-    end = bench.meter.read()
+    for _ in range(6):
+        end = bench.meter.read()
+        bench.clock.advance(2.0)
     assert end.joules["package_0"] == pytest.approx(bench.package.joules, abs=2e-6)
     assert end.joules["dram_0"] == pytest.approx(bench.dram.joules, abs=2e-6)
 
@@ -458,7 +458,7 @@ def test_what_is_drawn_asleep_is_no_power_of_the_moment_after(tmp_path: Path) ->
         register.add(6.0)
         reading = meter.read()
         watts.append(reading.power_watts["package_0"])
-    assert [power for power in watts if power is not None] == pytest.approx([6.0] * (len(watts) - 3))
+    assert [power for power in watts if power is not None] == pytest.approx([6.0] * (len(watts) - 1))
     assert watts[6] is None
     assert reading.joules["package_0"] == pytest.approx(12 * 6.0 + 11_520.0)
 
