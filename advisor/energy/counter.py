@@ -11,7 +11,7 @@ from collections import Counter, deque
 
 from msgspec import Struct
 
-from advisor.energy.explanations import Bounds, Point, cheapest, explain
+from advisor.energy.explanations import Bounds, Point, cheapest, explain, near
 
 _MICROJOULES = 1_000_000
 _FALSE_COST = {"nothing": 10.0, "rises": 10.0, "everything": 7.0}
@@ -22,6 +22,8 @@ _JITTER_MICROJOULES = 1_000_000
 _KEPT_POINTS = 1024
 # nonsense may go on for days
 _MOST_UNDECIDED = 64
+# after so many steps the least power of one is what the part draws at least
+_LEAST_STEPS = 3
 
 
 class SavedRegister(Struct, frozen=True):
@@ -67,6 +69,7 @@ class EnergyCounter:
         self.began_again = False
         """Whether what was restored could not be gone on from."""
         self._caught_seconds = -math.inf
+        self._least_watts = math.inf
         self._restored: Point | None = None
         self._last: Point | None = None
         """The last value, true or not."""
@@ -86,6 +89,22 @@ class EnergyCounter:
     def final_seconds(self) -> float | None:
         """Monotonic time of the newest value that is final; None before the first."""
         return self._line[-1].seconds if self._line else None
+
+    @property
+    def ahead_microjoules(self) -> int:
+        """What was drawn since `final_seconds` at least, whichever of the near explanations is right.
+
+        One that holds the last values false has its part draw as little since as it ever did.
+        """
+        last, final = self._last, self._line[-1] if self._line else None
+        if last is None or final is None or last.number == final.number:
+            return 0
+        ends = near(self._ends)
+        if last.number not in {end.number for end in ends}:
+            return 0  # what is false for sure tells nothing
+        least = self._least_watts if final.number >= _LEAST_STEPS else 0.0
+        totals = (end.total + int(least * (last.seconds - end.seconds) * _MICROJOULES) for end in ends)
+        return max(min(totals) - final.total, 0)
 
     @property
     def is_resuming(self) -> bool:
@@ -212,6 +231,9 @@ class EnergyCounter:
         if before is None:
             return
         self.wraps += point.way == "wrap"
+        seconds = point.seconds - before.seconds + point.slept_seconds - before.slept_seconds
+        if seconds > 0 and point.way in ("step", "wrap"):
+            self._least_watts = min(self._least_watts, (point.total - before.total) / _MICROJOULES / seconds)
         wrap_seconds = self.wrap_seconds
         if wrap_seconds is not None and point.seconds - before.seconds > wrap_seconds:
             self.possible_missed_wraps += 1

@@ -158,8 +158,12 @@ def cheapest(points: Sequence[Point], ends: Iterable[Point], false_cost: float) 
     least = ends[0].cost
     for end in ends:
         end.cost -= least
-    near = [end for end in ends if end.cost < _NEAR]
-    return [end for end in ends if end.cost < false_cost + _TOO_DEAR], _common(near)
+    return [end for end in ends if end.cost < false_cost + _TOO_DEAR], _common(near(ends))
+
+
+def near(ends: Iterable[Point]) -> list[Point]:
+    """Those that may well be right."""
+    return [end for end in ends if end.cost < _NEAR]
 
 
 def _step(end: Point, value: Point, range_microjoules: int | None, bounds: Bounds) -> Point | None:

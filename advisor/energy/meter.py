@@ -253,7 +253,7 @@ class Meter:
             self._latest = MeterReading(
                 unix_seconds=self._wall_clock() - (now - at),
                 monotonic_seconds=at,
-                joules={zone.name: zone.joules for zone in shown},
+                joules={z.name: z.joules if z.shown_joules is None else z.shown_joules for z in shown},
                 power_watts={zone.name: watts[zone.name] for zone in shown},
                 cpu=None if times is None else _with_sleep(times, slept, now),
                 uncertainty_ratio=self._source.uncertainty_ratio,
@@ -304,7 +304,8 @@ class Meter:
         joules = dict(reading.joules)
         with self._lock:
             zones = tuple(self._settle(zone) for zone in reading.zones)
-        joules |= {zone.name: zone.joules for zone in zones if zone.is_shown and zone.name in joules}
+        settled = [zone for zone in zones if zone.is_settled and zone.is_shown and zone.name in joules]
+        joules |= {zone.name: zone.joules for zone in settled}
         return structs.replace(reading, joules=joules, zones=zones)
 
     def _settle(self, zone: ZoneReport) -> ZoneReport:

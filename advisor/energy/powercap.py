@@ -108,6 +108,8 @@ class _Tracked:
         self.registers: list[_Register] = []
         self.serving: _Register | None = None
         self.microjoules = 0 if saved is None else saved.microjoules
+        self.shown = 0 if saved is None else max(saved.shown, saved.microjoules)
+        """Microjoules until now, as far as they are sure."""
         self.read_errors: Counter[str] = Counter()
         self.is_present = True
         self.standing = True
@@ -161,10 +163,11 @@ class _Tracked:
     def _advance(self, serving: _Register) -> None:
         if serving.counter.began_again:
             serving.counter.began_again = False
-            self.microjoules = serving.passed_on = 0
+            self.microjoules = self.shown = serving.passed_on = 0
         step = max(serving.counter.microjoules - serving.passed_on, 0)
         self.microjoules += step
         serving.passed_on += step
+        self.shown = max(self.shown, self.microjoules + serving.counter.ahead_microjoules)
         for register in self.registers:
             if register is not serving:
                 register.pass_on(step, serving.counter.final_seconds)
@@ -202,7 +205,7 @@ class _Tracked:
 
     def save(self) -> SavedZone:
         saved = {r.zone.entry: point for r in self.registers if (point := r.counter.saved()) is not None}
-        return SavedZone(self.microjoules, saved)
+        return SavedZone(self.microjoules, saved, shown=self.shown)
 
 
 class PowercapSource(Source):
@@ -289,6 +292,7 @@ class PowercapSource(Source):
                 domain=zone.domain,
                 path=zone.register.zone.shown_path,
                 joules=zone.microjoules / 1e6,
+                shown_joules=zone.shown / 1e6,
                 sampled_seconds=zone.counter.final_seconds,
                 read_seconds=zone.read_seconds,
                 broken_seconds=zone.counter.broken_seconds,

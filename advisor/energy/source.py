@@ -55,6 +55,8 @@ class ZoneReport(Struct, frozen=True):
     """``counter``; ``average``, ``instant`` and ``volts_amperes`` are powers that are integrated."""
     interval_seconds: float | None = None
     """Seconds between two values, where the meter's own interval does not say."""
+    shown_joules: float | None = None
+    """Until the last value, as far as they are sure; never decreasing. None for those of ``joules``."""
     range_joules: float | None = None
     wraps: int = 0
     possible_missed_wraps: int = 0
@@ -87,6 +89,8 @@ class SavedZone(Struct, frozen=True):
     """Monotonic time until which power was integrated."""
     cpu: CpuTimes | None = None
     """The CPU time until then."""
+    shown: int = 0
+    """Microjoules that were shown, where that was more."""
 
 
 class Source(Protocol):
