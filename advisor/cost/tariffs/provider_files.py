@@ -462,10 +462,11 @@ class _LocalClock:
             if not end:
                 yield Reading(moment, None, text, place, provisional)
                 continue
-            length = (self._parsed(end, place)[0] - clock).total_seconds()
-            # the last quarter before clocks go back ends an hour earlier on the wall
-            until = moment + (length if length > 0 else length + 3600)
-            yield Reading(moment, until, text, place, provisional)
+            end_clock = self._parsed(end, place)[0]
+            length = (end_clock - clock).total_seconds()
+            # the last quarter before clocks change ends an hour earlier or later on the wall
+            ends = moment + (length if length > 0 else length + 3600), self._unix(end_clock, 0)
+            yield Reading(moment, min(at for at in ends if at > moment), text, place, provisional)
 
     def _unix(self, clock: datetime.datetime, fold: int) -> float:
         return clock.replace(tzinfo=self._zone, fold=fold).timestamp()

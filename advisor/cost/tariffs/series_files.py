@@ -12,6 +12,7 @@ import datetime
 import io
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -197,9 +198,12 @@ def _plain_numbers(column: Sequence[str], delimiter: str) -> Sequence[str]:
     """
     column = [cell.strip() for cell in column]
     told = next(filter(None, map(_DECIMALS.fullmatch, column)), None)
-    if told is None:
-        return column if delimiter == "," else [cell.replace(",", ".") for cell in column]
-    pattern = _NUMBERS[told[1] or told[2]]
+    if told is None and delimiter == ",":
+        return column
+    if told is None and not any(map(str.isdecimal, column)):
+        return [cell.replace(",", ".") for cell in column]
+    # beside numbers without any mark, as below 1.000, a point that could part thousands does
+    pattern = _NUMBERS[told[1] or told[2] if told else ","]
     return [_plain_number(match) if (match := pattern.fullmatch(cell)) else cell for cell in column]
 
 
@@ -267,20 +271,28 @@ def _steps(
             continue
         elif former_value is None or before.provisional or are_revised:
             steps[-1] = (row, value)
-        elif value != former_value:
-            moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
-            problem = f"expected one value for {moment}, found {former_value:g} and {value:g}"
-            raise PricingError(problem, field=row.place)
+        else:
+            _check_same(former_value, value, row)
     ends = [row.end for row, _ in steps]
     if not steps or None in (ends[:-1] or ends):
         return StepSeries.of([row.start for row, _ in steps], [value for _, value in steps], hold_seconds)
     times: list[float] = []
     prices: list[float | None] = []
-    for (row, value), end, (after, _) in zip(steps, ends, [*steps[1:], steps[-1]], strict=True):
+    for (row, value), end, (after, next_value) in zip(steps, ends, [*steps[1:], steps[-1]], strict=True):
         times.append(row.start)
         prices.append(value)
         if end is not None and end < after.start:
             times.append(end)
             prices.append(None)
+        elif end is not None and after.start < end < math.inf and not are_revised:
+            # what has no end holds until the next begins
+            _check_same(value, next_value, after)
     last, end = steps[-1][0].start, ends[-1]
     return StepSeries(tuple(times), tuple(prices), (end - last) if end is not None else hold_seconds or 0.0)
+
+
+def _check_same(former: float | None, later: float | None, row: Reading) -> None:
+    if former is not None and later is not None and former != later:
+        moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
+        problem = f"expected one value for {moment}, found {former:g} and {later:g}"
+        raise PricingError(problem, field=row.place)
