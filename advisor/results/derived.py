@@ -311,11 +311,17 @@ def _apart_gpu_power(scenario: Scenario) -> Power | None:
 
 def window_energy_joules(scenario: Scenario) -> float | None:
     """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
-    total, seconds = energy(scenario), duration_seconds(scenario)
-    if total is None or not total.gap_seconds:
-        return None if total is None else total.joules
-    watts = mean_watts(scenario)
-    return None if watts is None or seconds is None else watts * seconds
+    (host, _), gpu = _host_window(scenario), gpu_energy_joules(scenario)
+    return host if host is None or gpu is None else host + gpu
+
+
+def _host_window(scenario: Scenario) -> tuple[float | None, float | None]:
+    """The host's joules without gaps, and the seconds that they stand for."""
+    host, watts = _host_energy(scenario), host_mean_watts(scenario)
+    if host is None or watts is None or not host.gap_seconds:
+        return (None, None) if host is None else (host.joules, host.covered_seconds)
+    seconds = duration_seconds(scenario) or (host.covered_seconds or 0.0) + host.gap_seconds
+    return watts * seconds, seconds
 
 
 def core_seconds(scenario: Scenario) -> float | None:
@@ -406,11 +412,7 @@ def _net_joules(scenario: Scenario, run: Run | None, part: Part) -> float | None
         return power.net_energy_joules
     joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
     if part == "power":
-        host = _host_energy(scenario)
-        joules, seconds = (host.joules, host.covered_seconds) if host is not None else (None, None)
-        watts, window = host_mean_watts(scenario), duration_seconds(scenario)
-        if host is not None and host.gap_seconds and watts is not None and window is not None:
-            joules, seconds = watts * window, window  # as `window_energy_joules` has it
+        joules, seconds = _host_window(scenario)
     idle = _idle_watts(scenario, run, part)
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 
