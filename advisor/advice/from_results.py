@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import Power, Run, RunFolder, Scenario, derived, read_folder, read_run
 
+_Video = tuple[object, ...] | None
 _OWN_SHARE = 0.25
 """Of an estimate's uncertainty: the rest is common to all scenarios of the machine."""
 
@@ -102,11 +103,16 @@ def options_of(
     if input_name is not None:
         measured = [m for m in measured if input_name in _names(m.scenario)]
     groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
+    inputs: dict[object, list[str]] = {}
+    videos = {derived.video_of(m.scenario) for m in measured}
     for m in measured:
-        outputs = tuple(o.resolution for o in m.scenario.outputs)
-        settings = derived.settings_of(m.scenario, but=("type", "input", "viewers"))
-        groups[*settings, outputs][derived.video_of(m.scenario)].append(m)
-    inputs = {derived.video_of(m.scenario): _names(m.scenario) for m in measured}
+        s, video = m.scenario, _completed(derived.video_of(m.scenario), videos)
+        outputs = tuple(o.resolution for o in s.outputs)
+        # where nothing says what encoded and how, only the name tells configurations apart
+        name = None if s.encoder and s.preset else s.name
+        settings = derived.settings_of(s, but=("type", "input", "viewers"))
+        groups[*settings, outputs, name][video].append(m)
+        inputs[video] = _names(s)
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
     if measured and not complete:
         told = {names[-1] for names in inputs.values()}
@@ -179,6 +185,18 @@ def _names(s: Scenario) -> list[str]:
     """What the input is called: its path, its name."""
     named = (s.input.path, s.input.name) if s.input else ()
     return list(filter(None, named)) or ["unnamed input"]
+
+
+def _completed(video: _Video, videos: Collection[_Video]) -> _Video:
+    """The only one of the videos of which all that is known of this one holds; else itself."""
+    if video is None or None not in video:
+        return video
+    alike = [
+        v
+        for v in videos
+        if v and None not in v and all(b in (None, a) for a, b in zip(v, video, strict=True))
+    ]
+    return alike[0] if len(alike) == 1 else video
 
 
 def _compared(run: Run) -> list[Scenario]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MOST_NEXT = 3
 _LEAST_GAIN = 1e-4
+_NEXT_TO_NOTHING = 1e-60
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
 Floats = NDArray[np.float64]
@@ -138,10 +139,10 @@ class TranscodingRecommender:
             return None
         if len(values) == 1:
             return float(values[0])
-        if 0 in values:
-            return 0.0
         weights = list(self.weights.values())
-        return math.exp(sum(w * math.log(v) for w, v in zip(weights, values, strict=True)) / sum(weights))
+        # of several that have a 0 in common the others decide
+        logs = [math.log(max(value, _NEXT_TO_NOTHING)) for value in values]
+        return math.exp(sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights))
 
     @property
     def _unit(self) -> str:
