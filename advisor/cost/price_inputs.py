@@ -21,7 +21,7 @@ from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.common.home import expanded
 from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, gather
+from advisor.cost.checks import CheckedInputs, Checker, Grams, Pue, Quantity, Years, gather
 from advisor.cost.currencies import currency_code
 from advisor.cost.exchange_rates import converted
 from advisor.cost.regions.pricing import RegionalPricing
@@ -45,7 +45,7 @@ def _option(env: str, help: str, per: str | None = None) -> Meta:
     return Meta(description=help, extra={"env": env, "per": per})
 
 
-class PriceOptions(Checked, frozen=True, kw_only=True):
+class PriceOptions(CheckedInputs, frozen=True, kw_only=True):
     """Prices as an operator gives them, checked; None is what was not given."""
 
     region: Annotated[

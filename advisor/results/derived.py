@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from advisor.results.records import Output, Power, Run, Scenario, stream_count
 
-Part = Literal["power", "gpu_power"]
+PowerPart = Literal["power", "gpu_power"]
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
 
@@ -365,7 +365,7 @@ def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     return _with_gpus(scenario, lambda part: _idle_watts(scenario, run, part))
 
 
-def _with_gpus(scenario: Scenario, figure: Callable[[Part], float | None]) -> float | None:
+def _with_gpus(scenario: Scenario, figure: Callable[[PowerPart], float | None]) -> float | None:
     """The host's figure, plus that of the GPUs where they told their energy."""
     host = figure("power")
     if host is None or gpu_energy_joules(scenario) is None:
@@ -374,7 +374,7 @@ def _with_gpus(scenario: Scenario, figure: Callable[[Part], float | None]) -> fl
     return None if gpus is None else host + gpus
 
 
-def _idle_watts(scenario: Scenario, run: Run | None, part: Part) -> float | None:
+def _idle_watts(scenario: Scenario, run: Run | None, part: PowerPart) -> float | None:
     power: Power | None = getattr(scenario, part)
     if _idle_is_spoilt(run):
         return None
@@ -406,7 +406,7 @@ def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | Non
     return _with_gpus(scenario, lambda part: _net_joules(scenario, run, part))
 
 
-def _net_joules(scenario: Scenario, run: Run | None, part: Part) -> float | None:
+def _net_joules(scenario: Scenario, run: Run | None, part: PowerPart) -> float | None:
     power: Power | None = getattr(scenario, part)
     if power is not None and power.net_energy_joules is not None and not _idle_is_spoilt(run):
         return power.net_energy_joules

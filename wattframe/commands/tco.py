@@ -10,7 +10,6 @@ import typer
 
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
-from advisor.cost.model import CostModel
 from advisor.cost.ownership import Machine, TcoAnalysis
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
@@ -43,6 +42,7 @@ _NEEDS = {
 @app.command()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def tco(
+    context: typer.Context,
     purchase_price: Annotated[float, typer.Option(help="Purchase price of the machine.")],
     results: Annotated[
         list[Path] | None, typer.Argument(help="Result files with --scenario, --faster and --slower.")
@@ -74,18 +74,7 @@ def tco(
     prices: PriceOptions,
 ) -> int:
     """Compute the cost of a machine over its life, per hour, stream and viewer, with break-even points."""
-    given = {
-        "--gpu-purchase-price": gpu_purchase_price,
-        "--gpu-mean-watts": gpu_mean_watts,
-        "--gpu-streams": gpu_streams,
-        "--faster": faster,
-        "--slower": slower,
-        "--cloud-cost-per-hour": cloud_cost_per_hour,
-        "--cloud-streams": cloud_streams,
-        "--viewers": viewers,
-        "--bitrate-kbps": bitrate_kbps,
-        "--delivery-cost-per-gb": delivery_cost_per_gb,
-    }
+    given = {f"--{name.replace('_', '-')}": value for name, value in context.params.items()}
     for option, needed in _NEEDS.items():
         lacking = [name for name in needed if given[name] is None]
         if given[option] is not None and lacking:
@@ -102,14 +91,12 @@ def tco(
             streams=gpu_streams,
             utilisation_ratio=utilisation,
         )
-
-    chosen_scenarios: dict[str, Any] = {
+    scenarios: dict[str, Any] = {
         option: _named(runs, name, f"--{option}")
         for option, name in (("scenario", scenario), ("faster", faster), ("slower", slower))
     }
-
-    def one(model: CostModel) -> TcoAnalysis:
-        return model.get_tco_analysis(
+    analyses = [
+        model.get_tco_analysis(
             purchase_price,
             residual_value=residual_value,
             lifetime_years=lifetime_years,
@@ -125,10 +112,10 @@ def tco(
             cloud_cost_per_hour=cloud_cost_per_hour,
             cloud_streams=cloud_streams,
             gpu=gpu,
-            **chosen_scenarios,
+            **scenarios,
         )
-
-    analyses = [one(model) for model in regional.models]
+        for model in regional.models
+    ]
     if json_:
         print_json(analyses)
     else:

@@ -24,8 +24,8 @@ from advisor.cost.checks import Checker, Grams, Number
 from advisor.cost.operator_files import read_text
 from advisor.cost.tariffs.provider_files import (
     Asked,
+    ProviderReadings,
     Reading,
-    Readings,
     SeriesKind,
     TableRow,
     from_json,
@@ -130,7 +130,7 @@ def read_series(
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
+def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> ProviderReadings:
     text, check, zone, basis = read_text(path), asked.check, asked.zone, asked.basis
     start = text.lstrip()[:1]
     if start == "<":
@@ -214,7 +214,7 @@ def _plain_number(match: re.Match[str]) -> str:
 
 def _own_table(
     columns: Sequence[str], rows: Sequence[TableRow], quantity: SeriesKind, check: Checker
-) -> Readings:
+) -> ProviderReadings:
     column = _COLUMNS[quantity]
     for needed in ("timestamp", column):
         if needed not in columns:
@@ -232,10 +232,10 @@ def _own_table(
         if after.start <= before.start:
             line = after.place.partition(",")[0]
             raise check.error("expected a time after the one before it", f"{line}, timestamp")
-    return Readings(quantity, _OWN, readings)
+    return ProviderReadings(quantity, _OWN, readings)
 
 
-def _value(row: Reading, given: Readings, check: Checker, allow_negative: bool) -> float | None:
+def _value(row: Reading, given: ProviderReadings, check: Checker, allow_negative: bool) -> float | None:
     """A value per kWh; None is a hole."""
     value = row.value.strip() if isinstance(row.value, str) else row.value
     if is_hole(value):
