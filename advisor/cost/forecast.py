@@ -84,7 +84,7 @@ def forecast(
     Parameters
     ----------
     repeats
-        Measurements of one configuration, priced in one region with `advisor.cost.planning.planning_prices`.
+        Measurements of one configuration, priced in one region at the prices of `planning_prices`.
     """
     if not repeats:
         raise PricingError("expected measurements, found none", field="repeats")

@@ -12,7 +12,7 @@ import yaml
 from advisor import CostModel
 from advisor.cost.budget_rules import budget_rules, write_rules
 from advisor.cost.forecast import Budget, MonthForecast, MonthInterval, forecast
-from advisor.cost.planning import planning_prices
+from advisor.cost.price_inputs import planning_prices
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.cost.tariffs.schedule import StepSeries, flat_value
 from advisor.errors import PricingError

@@ -86,7 +86,7 @@ def test_predictions_carry_intervals_and_the_tier(trained: TrainedModel) -> None
 
 
 def test_what_few_rows_carry_of_a_known_video_is_a_line_and_not_the_mean() -> None:
-    """32 rows carry a parabola and two thirds of them do not; watts that double lie on the log-linear line."""
+    """32 rows carry a parabola, two thirds of them a line alone."""
     rng = np.random.default_rng(1)
     rows = [
         _case(
