@@ -188,15 +188,17 @@ def _names(s: Scenario) -> list[str]:
 
 
 def _completed(video: _Video, videos: Collection[_Video]) -> _Video:
-    """The only one of the videos of which all that is known of this one holds; else itself."""
-    if video is None or None not in video:
-        return video
-    alike = [
-        v
-        for v in videos
-        if v and None not in v and all(b in (None, a) for a, b in zip(v, video, strict=True))
-    ]
-    return alike[0] if len(alike) == 1 else video
+    """The one of the videos that says most, where all that may be this one agree; else itself."""
+    if video is None:
+        return None
+    alike = [v for v in videos if v is not None and _agrees(video, v)]
+    fullest = min(alike, key=lambda v: v.count(None))
+    return fullest if all(_agrees(v, fullest) for v in alike) else video
+
+
+def _agrees(video: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """Whether all that is known of the one holds of the other."""
+    return all(ours in (None, theirs) for ours, theirs in zip(video, other, strict=True))
 
 
 def _compared(run: Run) -> list[Scenario]:

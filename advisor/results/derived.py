@@ -123,8 +123,9 @@ def output_seconds(scenario: Scenario) -> float | None:
     if scenario.type == "multi" and scenario.outputs:
         durations = [o.duration for o in scenario.outputs]
         if all(d is not None for d in durations):
-            rungs = max(len(durations) // max(stream_count(scenario), 1), 1)
-            return sum(d for d in durations if d is not None) / rungs or None
+            copies = streams_per_output(scenario)
+            rungs = max(len(durations) * copies // max(stream_count(scenario), 1), 1)
+            return sum(d for d in durations if d is not None) * copies / rungs or None
     seconds = _video_seconds(scenario)
     return None if not seconds else seconds * max(stream_count(scenario), 1)
 

@@ -296,6 +296,8 @@ def test_a_film_known_by_its_name_alone_is_the_only_one_of_that_name() -> None:
     named = _scenario("a", 600.0, input=InputMedia(name="film.mp4"))
     others = (_scenario("b", 900.0, input=sized), _scenario("b", 900.0, input=replace(sized, duration=90.0)))
     assert [o.scenario for o in options_of(_run(named, others[0])).options] == ["a", "b"]
+    wide = _scenario("c", 700.0, input=InputMedia(name="film.mp4", width=1280, height=720))
+    assert [o.scenario for o in options_of(_run(named, wide, others[0])).options] == ["a", "c", "b"]
     with pytest.raises(NotEnoughDataError, match="3 inputs"):
         options_of(_run(named, *others))
 

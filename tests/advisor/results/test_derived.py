@@ -268,6 +268,13 @@ def test_the_outputs_of_all_streams_are_counted_once_each() -> None:
     assert output_seconds(scenario) == 30.0
 
 
+@pytest.mark.parametrize(("rungs", "seconds", "frames"), [(1, 40.0, 1200), (3, 40.0, 3600)])
+def test_a_ladder_listed_once_stands_for_every_stream(rungs: int, seconds: float, frames: int) -> None:
+    outputs = [Output(resolution="640x360", frames=300, duration=10.0)] * rungs
+    scenario = Scenario(name="4 streams", type="multi", streams=4, outputs=outputs)
+    assert (output_seconds(scenario), delivered_frames(scenario)) == (seconds, frames)
+
+
 def test_what_is_not_known_of_one_output_is_not_known_of_all() -> None:
     scenario = Scenario(
         name="a", outputs=[Output(resolution="640x360", frames=300), Output(resolution="640x360")]
