@@ -102,6 +102,21 @@ def options_of(
         )
     if input_name is not None:
         measured = [m for m in measured if input_name in _names(m.scenario)]
+    complete = _run_on_all_inputs(measured, notes)
+    if not accept_invalid:
+        complete = [{name: _valid(repeats, invalid) for name, repeats in by.items()} for by in complete]
+    noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
+    options = [
+        _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
+        for by in complete
+    ]
+    return OptionSet(options, notes, list(dict.fromkeys(invalid)))
+
+
+def _run_on_all_inputs(
+    measured: Sequence[_Measured], notes: list[str]
+) -> list[dict[object, list[_Measured]]]:
+    """The repeats of each configuration that was run on every input, by input."""
     groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     inputs: dict[object, list[str]] = {}
     videos = {derived.video_of(m.scenario) for m in measured}
@@ -129,14 +144,7 @@ def options_of(
         notes.append(
             f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
         )
-    if not accept_invalid:
-        complete = [{name: _valid(repeats, invalid) for name, repeats in by.items()} for by in complete]
-    noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
-    options = [
-        _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
-        for by in complete
-    ]
-    return OptionSet(options, notes, list(dict.fromkeys(invalid)))
+    return complete
 
 
 def _runs(results: object) -> Iterable[Run]:
