@@ -43,6 +43,7 @@ _BASES = ("direct", "lifecycle")
 """What providers give; a series of the operator's own is of the basis that he says."""
 _OWN = ""
 """Provider of the operator's own files."""
+_BETWEEN = ",;\t|"
 _APART = r"'\u2019\s"
 """What parts thousands beside the mark that is no decimal mark."""
 _DECIMALS = re.compile(rf"[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))")
@@ -156,11 +157,11 @@ def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> ProviderReadings:
 
 
 def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
-    """A CSV file with a comma, a semicolon or a tab between its cells; every row as long as its header."""
+    """A CSV file with any of `_BETWEEN` between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
-    separator_line = re.match(r"sep=([,;\t])\r?\n", text)
+    separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
     header = text.partition("\n")[0]
-    delimiter = separator_line[1] if separator_line else max(",;\t", key=header.count)
+    delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         table = [(lines.line_num, cells) for cells in lines][1 if separator_line else 0 :]

@@ -498,6 +498,7 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     # where none tells it, a point is one, and so is a comma that does not part the cells
     ("timestamp;price_per_kwh\n0;1.030\n3600;9.325\n", [1.03, 9.325]),
     ("timestamp;price_per_kwh\n0;1,030\n3600;9,325\n", [1.03, 9.325]),
+    ("timestamp|price_per_kwh\n0|0,1\n3600|0,2\n", [0.1, 0.2]),
     # of whole numbers those from a thousand on have a point, those below none
     ("timestamp;price_per_kwh\n0;1.030\n3600;932\n", [1030.0, 932.0]),
     ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
