@@ -37,7 +37,7 @@ from msgspec.structs import replace
 
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.samples import Interval, sampled
-from advisor.advice.search import Forecast, Goal, Trial, Verdict, consider, crfs, holds
+from advisor.advice.search import Goal, PredictedTrial, SearchState, Trial, consider, crfs, holds
 from advisor.cost.model import CostModel
 from advisor.errors import WattframeError
 from advisor.machine import host
@@ -208,7 +208,7 @@ def _many() -> list[str]:
 class Search(Struct, frozen=True):
     """What a search came to."""
 
-    verdict: Verdict
+    verdict: SearchState
     encodes: int
     cpu_seconds: float
 
@@ -219,7 +219,7 @@ def search(
     goal: Goal,
     options: Sequence[Configuration],
     earlier: Sequence[Trial] = (),
-    expected: Sequence[Forecast] = (),
+    expected: Sequence[PredictedTrial] = (),
 ) -> Search:
     """The loop of `wattframe tune` over encodes of the shelf."""
     made: list[Made] = []
@@ -381,7 +381,7 @@ def learning(shelf: Shelf) -> Iterator[Figure]:
             yield Figure(name, mean, "", "without", without, goal=1.0)
 
 
-def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) -> list[Forecast]:
+def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) -> list[PredictedTrial]:
     """What models say of a clip that were trained on the encodes of others."""
     clips = dict.fromkeys((clip, *(m.clip for m in others)))
     sources = {name: shelf.video(name).source for name in clips}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import Power, Run, RunFolder, Scenario, derived, read_folder, read_run
 
+_Video = tuple[object, ...] | None
 _OWN_SHARE = 0.25
 """Of an estimate's uncertainty: the rest is common to all scenarios of the machine."""
 
@@ -101,12 +102,32 @@ def options_of(
         )
     if input_name is not None:
         measured = [m for m in measured if input_name in _names(m.scenario)]
+    complete = _run_on_all_inputs(measured, notes)
+    if not accept_invalid:
+        complete = [{name: _valid(repeats, invalid) for name, repeats in by.items()} for by in complete]
+    noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
+    options = [
+        _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
+        for by in complete
+    ]
+    return OptionSet(options, notes, list(dict.fromkeys(invalid)))
+
+
+def _run_on_all_inputs(
+    measured: Sequence[_Measured], notes: list[str]
+) -> list[dict[object, list[_Measured]]]:
+    """The repeats of each configuration that was run on every input, by input."""
     groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
+    inputs: dict[object, list[str]] = {}
+    videos = {derived.video_of(m.scenario) for m in measured}
     for m in measured:
-        outputs = tuple(o.resolution for o in m.scenario.outputs)
-        settings = derived.settings_of(m.scenario, but=("type", "input", "viewers"))
-        groups[*settings, outputs][derived.video_of(m.scenario)].append(m)
-    inputs = {derived.video_of(m.scenario): _names(m.scenario) for m in measured}
+        s, video = m.scenario, _completed(derived.video_of(m.scenario), videos)
+        outputs = tuple(o.resolution for o in s.outputs)
+        # where nothing says what encoded and how, only the name tells configurations apart
+        name = None if s.encoder and s.preset else s.name
+        settings = derived.settings_of(s, but=("type", "input", "viewers"))
+        groups[*settings, outputs, name][video].append(m)
+        inputs[video] = _names(s)
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
     if measured and not complete:
         told = {names[-1] for names in inputs.values()}
@@ -123,14 +144,7 @@ def options_of(
         notes.append(
             f"over {len(inputs)} inputs: the mean of energies and costs, the worst quality and speed"
         )
-    if not accept_invalid:
-        complete = [{name: _valid(repeats, invalid) for name, repeats in by.items()} for by in complete]
-    noise = learned_noise([[m.scenario for m in repeats] for by in complete for repeats in by.values()])
-    options = [
-        _combined([_option(repeats, prices, noise, own_error_ratio) for repeats in by.values()])
-        for by in complete
-    ]
-    return OptionSet(options, notes, list(dict.fromkeys(invalid)))
+    return complete
 
 
 def _runs(results: object) -> Iterable[Run]:
@@ -179,6 +193,20 @@ def _names(s: Scenario) -> list[str]:
     """What the input is called: its path, its name."""
     named = (s.input.path, s.input.name) if s.input else ()
     return list(filter(None, named)) or ["unnamed input"]
+
+
+def _completed(video: _Video, videos: Collection[_Video]) -> _Video:
+    """The one of the videos that says most, where all that may be this one agree; else itself."""
+    if video is None:
+        return None
+    alike = [v for v in videos if v is not None and _agrees(video, v)]
+    fullest = min(alike, key=lambda v: v.count(None))
+    return fullest if all(_agrees(v, fullest) for v in alike) else video
+
+
+def _agrees(video: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """Whether all that is known of the one holds of the other."""
+    return all(ours in (None, theirs) for ours, theirs in zip(video, other, strict=True))
 
 
 def _compared(run: Run) -> list[Scenario]:

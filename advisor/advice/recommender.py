@@ -25,7 +25,7 @@ from advisor.advice.configuration import (
     Pick,
     Recommendation,
 )
-from advisor.advice.knee import heights_above_chord, knee_of, scaled
+from advisor.advice.knee import knees_of
 from advisor.advice.probability import plausible_values, probabilities_of_least
 from advisor.common.checked import checked
 from advisor.common.front import front as not_dominated
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MOST_NEXT = 3
 _LEAST_GAIN = 1e-4
+_NEXT_TO_NOTHING = 1e-60
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
 Floats = NDArray[np.float64]
@@ -138,10 +139,10 @@ class TranscodingRecommender:
             return None
         if len(values) == 1:
             return float(values[0])
-        if 0 in values:
-            return 0.0
         weights = list(self.weights.values())
-        return math.exp(sum(w * math.log(v) for w, v in zip(weights, values, strict=True)) / sum(weights))
+        # of several that have a 0 in common the others decide
+        logs = [math.log(max(value, _NEXT_TO_NOTHING)) for value in values]
+        return math.exp(sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights))
 
     @property
     def _unit(self) -> str:
@@ -180,10 +181,9 @@ class TranscodingRecommender:
         verdicts = [(o, *self._verdict(o)) for o in comparable]
         feasible = [o for o, holds, _ in verdicts if holds]
         front = self._front(feasible)
-        choice, reason = self._choice(options, comparable, feasible, front)
+        knee, knees = self._knee(front)
+        choice, reason = self._choice(options, comparable, feasible, front, knee)
         least = dict(zip(map(id, feasible), probabilities_of_least(self._draws(feasible)), strict=True))
-        knee = knee_of(front, [self._required(o) for o in front])
-        knees = self._knee_probabilities(front)
         return Recommendation(
             objective=self.objective,
             unit=self._unit,
@@ -242,6 +242,7 @@ class TranscodingRecommender:
         comparable: Sequence[Option],
         feasible: Sequence[Option],
         front: Sequence[Option],
+        knee: Option | None,
     ) -> tuple[Option | None, str]:
         if not options:
             return None, "there is nothing to choose from"
@@ -263,7 +264,6 @@ class TranscodingRecommender:
             return None, "only one scenario: there is nothing to choose from"
         if len({(self._required(o), o.vmaf) for o in front}) == 1:
             return front[0], f"least {self.objective} and also the highest VMAF"
-        knee = knee_of(front, [self._required(o) for o in front])
         if knee is None:
             return None, "no VMAF floor was given and the front has no knee: give --min-vmaf"
         return knee, f"no VMAF floor was given: the knee of the front of {self.objective} and VMAF"
@@ -318,16 +318,16 @@ class TranscodingRecommender:
             else np.empty((0, 0))
         )
 
-    def _knee_probabilities(self, front: Sequence[Option]) -> dict[int, float]:
-        """How probably each option of the front is its knee; the ends are none."""
+    def _knee(self, front: Sequence[Option]) -> tuple[Option | None, dict[int, float]]:
+        """The knee of the front, and how probably each option is it; the ends are none."""
         scored = [o for o in front if o.vmaf is not None]
-        if len(scored) < 3:
-            return {}
-        heights = heights_above_chord(
-            scaled(self._draws(scored)), np.array([o.vmaf for o in scored], dtype=float)
+        qualities = np.array([o.vmaf for o in scored], dtype=float)
+        knee = knees_of(np.array([[self._required(o) for o in scored]]), qualities)[0]
+        knees = knees_of(self._draws(scored), qualities)
+        return (
+            scored[knee] if knee >= 0 else None,
+            {id(o): float((knees == i).mean()) for i, o in enumerate(scored) if len(scored) > 2},
         )
-        winner = np.where(heights.max(axis=1) > 0, heights.argmax(axis=1), -1)
-        return {id(o): float((winner == i).mean()) for i, o in enumerate(scored)}
 
     def _next_runs(
         self, options: Sequence[Option], choice: Option | None, unsure: Sequence[Option]

@@ -63,7 +63,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     repeats: int = 1
 
 
-class Forecast(Struct, frozen=True, kw_only=True):
+class PredictedTrial(Struct, frozen=True, kw_only=True):
     """What a trained model predicts of an encode that was not made."""
 
     place: Place
@@ -73,7 +73,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     """Relative standard deviation of its errors."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class SearchState(Struct, frozen=True, kw_only=True):
     """What the trials say so far."""
 
     leader: Configuration | None
@@ -113,11 +113,11 @@ def consider(
     *,
     noise: float,
     earlier: Sequence[Trial] = (),
-    forecasts: Sequence[Forecast] = (),
+    forecasts: Sequence[PredictedTrial] = (),
     video_seconds: float = 1.0,
     overhead_seconds: float = 0.0,
     seconds_left: float = math.inf,
-) -> Verdict:
+) -> SearchState:
     """Judge the trials and choose the next.
 
     Parameters
@@ -155,7 +155,7 @@ def consider(
     values = np.where(exists, beliefs.value[rows, best], np.inf)
     leader = _leader(beliefs, measured)
     if leader is None and trials and exists.any(axis=1).mean() < _HOPELESS:
-        return Verdict(leader=None, probability=0.0, next=None, why="hopeless")
+        return SearchState(leader=None, probability=0.0, next=None, why="hopeless")
     finite = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
     # where nothing holds yet anything that does is worth more than what the others differ by
     reference = finite + 1 if leader is None else beliefs.value[:, leader]
@@ -172,7 +172,7 @@ def consider(
     if settled and leader is not None:
         choice = _settling(leader, best, families, measured, seconds, seconds_left)
     ended: Why = "sure" if settled else "budget"
-    return Verdict(
+    return SearchState(
         leader=None if leader is None else options[leader],
         probability=probability,
         next=None if choice is None else options[choice],
@@ -199,7 +199,7 @@ def _beliefs(
     videos: Mapping[str, float],
     options: Sequence[Configuration],
     trials: Sequence[Trial],
-    forecasts: Sequence[Forecast],
+    forecasts: Sequence[PredictedTrial],
     noise: float,
 ) -> _Beliefs:
     asked = [Place(video, option, size) for video, size in videos.items() for option in options]

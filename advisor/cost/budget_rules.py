@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from advisor.common.atomic import write_atomically
-from advisor.cost.forecast import Budget, Forecast
+from advisor.cost.forecast import Budget, MonthForecast
 
 
-def budget_rules(forecasts: Sequence[Forecast], budget: Budget) -> dict[str, Any]:
+def budget_rules(forecasts: Sequence[MonthForecast], budget: Budget) -> dict[str, Any]:
     """The document of a rule file: one alert for each budget, over all the configurations.
 
     An alert multiplies what an hour of a stream takes, at the mean price and intensity that forecasts count
@@ -33,7 +33,7 @@ def budget_rules(forecasts: Sequence[Forecast], budget: Budget) -> dict[str, Any
     return {"groups": [{"name": "wattframe_budgets", "rules": rules}]}
 
 
-def _month(series: str, plan: Forecast, **labels: str) -> str:
+def _month(series: str, plan: MonthForecast, **labels: str) -> str:
     return f"avg by ({', '.join(labels)}) ({series}{_selector(**labels)}) * {plan.stream_hours_per_month!r}"
 
 
@@ -54,7 +54,7 @@ def _selector(**labels: str) -> str:
     return "{" + ",".join(parts) + "}"
 
 
-def write_rules(path: str | os.PathLike[str], forecasts: Sequence[Forecast], budget: Budget) -> None:
+def write_rules(path: str | os.PathLike[str], forecasts: Sequence[MonthForecast], budget: Budget) -> None:
     """Replace ``path`` as a whole with the rules, so that a reload of Prometheus never sees half of them."""
     import yaml
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from advisor.cost.checks import Checked, Positive, Quantity, Ratio
+from advisor.cost.checks import CheckedInputs, Positive, Quantity, Ratio
 from advisor.cost.formulas import HOURS_PER_YEAR
 from advisor.errors import PricingError
 
 FunctionalUnit = Literal["video_minute", "watch_hour", "gigapixel"]
 
 
-class Embodied(Checked, frozen=True):
+class Embodied(CheckedInputs, frozen=True):
     """What making the host emitted; sources differ, so a least and a most may stand beside it."""
 
     kg: Quantity

@@ -103,7 +103,7 @@ def gather(*steps: Callable[[], T]) -> list[T]:
     return results
 
 
-class Checked(checking.Checked, frozen=True):
+class CheckedInputs(checking.Checked, frozen=True):
     """The same for money and carbon: all that is wrong in one `PricingError`."""
 
     def __post_init__(self) -> None:

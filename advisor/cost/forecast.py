@@ -18,7 +18,7 @@ _OF_A_MONTH = ("cost_total", "facility_kwh_per_stream_hour", "co2_operational_kg
 """Figures of a scenario that a month's are made of."""
 
 
-class Interval(Struct, frozen=True):
+class MonthInterval(Struct, frozen=True):
     """A mean, and where it lies with `CONFIDENCE`; without two measurements nothing is known of that."""
 
     mean: float
@@ -33,7 +33,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     co2_kg: float | None = None
 
 
-class Forecast(Struct, frozen=True, kw_only=True):
+class MonthForecast(Struct, frozen=True, kw_only=True):
     """One configuration in one region over a month."""
 
     scenario: str
@@ -53,9 +53,9 @@ class Forecast(Struct, frozen=True, kw_only=True):
     price_source: str | None
     carbon_grams_per_kwh: float | None
     carbon_source: str | None
-    cost_month: Interval | None
-    energy_kwh_month: Interval | None
-    co2_kg_month: Interval | None
+    cost_month: MonthInterval | None
+    energy_kwh_month: MonthInterval | None
+    co2_kg_month: MonthInterval | None
     cost_over_budget: str | None = None
     """``no``, ``possible`` (the interval reaches over it) or ``yes``; None without a budget or a figure."""
     co2_over_budget: str | None = None
@@ -74,7 +74,7 @@ def forecast(
     budget: Budget | None = None,
     hardware: str | None = None,
     left_out: Mapping[str, int] | None = None,
-) -> Forecast:
+) -> MonthForecast:
     """What ``streams`` at once for ``hours_per_month`` take.
 
     Every repeat has its figures per hour of video of one stream; the load is the streams' hours. The interval
@@ -84,14 +84,16 @@ def forecast(
     Parameters
     ----------
     repeats
-        Measurements of one configuration, priced in one region with `advisor.cost.planning.planning_prices`.
+        Measurements of one configuration, priced in one region at the prices of `planning_prices`.
     """
     if not repeats:
         raise PricingError("expected measurements, found none", field="repeats")
     load = require_number(streams, Positive, field="streams")
     load *= require_number(hours_per_month, Positive, field="hours")
 
-    def month(figure: str, energy_share: Callable[[ScenarioCost], float] = lambda _: 1.0) -> Interval | None:
+    def month(
+        figure: str, energy_share: Callable[[ScenarioCost], float] = lambda _: 1.0
+    ) -> MonthInterval | None:
         rates = [(rate, p) for p in repeats if (rate := getattr(p, figure)) is not None]
         if not rates:
             return None
@@ -103,7 +105,7 @@ def forecast(
     kwh, co2 = month("facility_kwh_per_stream_hour"), month("co2_per_stream_hour_kg")
     budget = budget or Budget()
     tiers = {p.energy_tier for p in repeats}
-    return Forecast(
+    return MonthForecast(
         scenario=first.scenario,
         hardware=hardware,
         region=first.region,
@@ -136,17 +138,17 @@ def _lacking(priced: ScenarioCost) -> list[str]:
     return [reason for reason in priced.missing if reason in ours or reason not in elsewhere]
 
 
-def _interval(values: Sequence[float], systematic: float) -> Interval | None:
+def _interval(values: Sequence[float], systematic: float) -> MonthInterval | None:
     summary = summarise(values)
     if summary is None or summary.half_width is None:
-        return None if summary is None else Interval(summary.mean)
+        return None if summary is None else MonthInterval(summary.mean)
     half = summary.half_width + systematic
     # what no repeat was below, the mean of them is not; a market that pays makes costs negative
     lowest = 0.0 if min(values) >= 0 else -math.inf
-    return Interval(summary.mean, max(summary.mean - half, lowest), summary.mean + half)
+    return MonthInterval(summary.mean, max(summary.mean - half, lowest), summary.mean + half)
 
 
-def _over(figure: Interval | None, limit: float | None) -> str | None:
+def _over(figure: MonthInterval | None, limit: float | None) -> str | None:
     if figure is None or limit is None:
         return None
     if figure.mean > limit:

@@ -24,7 +24,6 @@ from advisor.cost.currencies import Rates
 from advisor.cost.exchange_rates import read_rates
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.planning import planning_prices
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
     DEFAULT_CPU_COST_PER_HOUR,
@@ -34,6 +33,7 @@ from advisor.cost.price_inputs import (
     PriceOptions,
     TariffLike,
     checked_inputs,
+    planning_prices,
 )
 from advisor.cost.regions.pricing import RegionalPricing
 from advisor.cost.regions.table import Region
@@ -155,7 +155,7 @@ class CostModel:
         """The model for comparing and projecting: one mean price and intensity for all scenarios.
 
         The cost of a past run depends on when it ran. Which of two scenarios is cheaper, and what a month
-        will cost, must not (see `advisor.cost.planning`).
+        will cost, must not (see `advisor.cost.price_inputs`).
         """
         day = time.time() // 86_400
         if self._planned is None or self._planned[0] != day:

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.cost.checks import Checked, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
+from advisor.cost.checks import CheckedInputs, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
 from advisor.cost.price_inputs import PriceInputs
 from advisor.cost.tariffs.schedule import flat_value
@@ -25,7 +25,7 @@ _ENDS = (0.9, 1.1)
 """Of each input in turn, to see how the total swings."""
 
 
-class Machine(Checked, frozen=True, kw_only=True):
+class Machine(CheckedInputs, frozen=True, kw_only=True):
     """A machine that is bought; money in the model's currency."""
 
     purchase_price: Quantity
@@ -52,7 +52,7 @@ class Machine(Checked, frozen=True, kw_only=True):
             raise PricingError(problem, field="mean_watts")
 
 
-class Delivery(Checked, frozen=True, kw_only=True):
+class Delivery(CheckedInputs, frozen=True, kw_only=True):
     """What sending to viewers costs."""
 
     viewers: Positive
@@ -74,14 +74,14 @@ def _gb_per_hour(kbps: float) -> float:
     return kbps * 1000 / 8 * 3600 / 1e9
 
 
-class CloudOffer(Checked, frozen=True, kw_only=True):
+class CloudOffer(CheckedInputs, frozen=True, kw_only=True):
     """A cloud instance as an alternative: paid by the hour of use, its electricity inside."""
 
     cloud_cost_per_hour: Quantity
     cloud_streams: Positive = 1.0
 
 
-class Preset(Checked, frozen=True, kw_only=True):
+class Preset(CheckedInputs, frozen=True, kw_only=True):
     """One way to encode: what an hour of a stream costs to make, and how large it is."""
 
     cost_per_stream_hour: Quantity

@@ -3,11 +3,14 @@
 `PriceOptions` declares every price once: its limits, flag, variable and help. The flags of the
 commands, the options of the exporter, the parameters of `advisor.CostModel` and the table in docs/cost.md are
 made from it. `checked_inputs` decides whose figure holds: the operator's own before a tariff's, a tariff's
-before the region's. A region without a price that can be cited stays without one.
+before the region's. A region without a price that can be cited stays without one. `planning_prices` makes
+one price and one intensity for all: what is compared is not priced at the hour of its measurement.
 """
 
 from __future__ import annotations
 
+import datetime
+import math
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -21,12 +24,13 @@ from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.common.home import expanded
 from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import Checked, Checker, Grams, Pue, Quantity, Years, gather
+from advisor.cost.checks import CheckedInputs, Checker, Grams, Pue, Quantity, Years, gather
 from advisor.cost.currencies import currency_code
 from advisor.cost.exchange_rates import converted
+from advisor.cost.formulas import HOURS_PER_MONTH
 from advisor.cost.regions.pricing import RegionalPricing
 from advisor.cost.regions.table import Region
-from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule
+from advisor.cost.tariffs.schedule import Flat, Schedule, SourcedSchedule, covered
 from advisor.cost.tariffs.tariff_files import parse_tariff, read_tariff
 from advisor.errors import InputError, PricingError
 
@@ -34,6 +38,7 @@ Mode = Literal["owned", "cloud"]
 TariffLike = SourcedSchedule | Schedule | Mapping[str, Any] | str | os.PathLike[str]
 """A tariff that was read, a schedule in the model's currency, a tariff's document, or its file."""
 
+_MONTH_SECONDS = HOURS_PER_MONTH * 3600
 DEFAULT_ENERGY_COST_PER_KWH = 0.12
 DEFAULT_CPU_COST_PER_HOUR = 0.50
 BUILT_IN_PRICES = ("energy_cost_per_kwh", "cpu_cost_per_hour")
@@ -45,7 +50,7 @@ def _option(env: str, help: str, per: str | None = None) -> Meta:
     return Meta(description=help, extra={"env": env, "per": per})
 
 
-class PriceOptions(Checked, frozen=True, kw_only=True):
+class PriceOptions(CheckedInputs, frozen=True, kw_only=True):
     """Prices as an operator gives them, checked; None is what was not given."""
 
     region: Annotated[
@@ -313,3 +318,46 @@ def _building(pue: float | None, place: Region | None) -> dict[str, Any]:
         return {}
     source = ", ".join(filter(None, (place.pue_basis, place.pue_year)))
     return {"pue_ratio": place.pue_ratio, "pue_source": source}
+
+
+def planning_prices(prices: PriceInputs, now: float) -> PriceInputs:
+    """Prices for comparing and for the months to come: what changes over time counts with its mean.
+
+    What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
+    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers, its
+    holes left out. The sources say of what time the means are.
+    """
+    electricity, carbon = _mean(prices.electricity, now), _mean(prices.carbon, now)
+    if electricity is prices.electricity and carbon is prices.carbon:
+        return prices
+    return replace(prices, electricity=electricity, carbon=carbon)
+
+
+def _mean(given: SourcedSchedule | None, now: float) -> SourcedSchedule | None:
+    if given is None or isinstance(given.schedule, Flat):
+        return given
+    start, end, span = now, now + _MONTH_SECONDS, covered(given.schedule)
+    if span is not None:
+        end = span[1] if math.isfinite(span[1]) else now
+        start = max(span[0], end - _MONTH_SECONDS)
+    pieces = list(given.schedule.pieces(start, end))
+    stretches = [(until - since, value) for since, until, value in pieces if value is not None]
+    seconds = sum(length for length, _ in stretches)
+    if not seconds:
+        return None
+    mean = sum(length * value for length, value in stretches) / seconds
+    about_mean = _told(seconds, end - start - seconds, end, now)
+    return replace(given, schedule=Flat(mean), source=f"{given.source}; {about_mean}")
+
+
+def _told(seconds: float, hole_seconds: float, end: float, now: float) -> str:
+    """How long the mean is over, and how old it is.
+
+    >>> _told(10800.0, 7200.0, 1704085200.0, 1704085200.0 + 790 * 86400)
+    'mean of 3 h (2 h without a value) up to 2024-01-01 05:00 UTC, 790 days ago'
+    """
+    last = datetime.datetime.fromtimestamp(end, datetime.UTC)
+    days = int((now - end) // 86_400)
+    age = f", {days} days ago" if days > 0 else ""
+    holes = f" ({hole_seconds / 3600:.4g} h without a value)" if hole_seconds > 0 else ""
+    return f"mean of {seconds / 3600:.4g} h{holes} up to {last:%Y-%m-%d %H:%M} UTC{age}"

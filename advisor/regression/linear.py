@@ -58,8 +58,7 @@ def _r2(targets: Floats, predicted: Floats) -> float | None:
 class _LeastSquares(_WithTrainingR2):
     """Ordinary least squares over monomials of the features, up to a degree."""
 
-    def _degree(self) -> int:
-        return 1
+    degree = 1
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Fit by least squares.
@@ -81,7 +80,9 @@ class _LeastSquares(_WithTrainingR2):
         ValueError
             A value is missing, not a number or not finite.
         """
-        degree = self._degree()
+        degree = self.degree
+        if degree not in (1, 2, 3, 4):
+            raise InputError(f"expected 1 to 4, got {degree!r}", subject="degree")
         x, targets = validate_data(
             self, one_feature(X), y, dtype=np.float64, y_numeric=True, ensure_min_samples=0
         )
@@ -154,11 +155,6 @@ class PolynomialPredictor(_LeastSquares):
 
     def __init__(self, degree: int = 2) -> None:
         self.degree = degree
-
-    def _degree(self) -> int:
-        if self.degree not in (1, 2, 3, 4):
-            raise InputError(f"expected 1 to 4, got {self.degree!r}", subject="degree")
-        return self.degree
 
 
 _CURVES = {"constant": DummyRegressor, "linear": LinearPredictor, "polynomial": PolynomialPredictor}

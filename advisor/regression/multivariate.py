@@ -130,12 +130,13 @@ class MultivariatePredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc
 
     def _fit_chosen(self, x: Floats, y: Floats, weights: Floats) -> None:
         models = candidates(len(y), x.shape[1], self.seed)
-        self.chosen_ = tuple(name for name in self.chosen_ if name in models) or ("mean",)
+        simple = "log_linear" if "log_linear" in models else "mean"
+        self.chosen_ = tuple(name for name in self.chosen_ if name in models) or (simple,)
         self.models_ = [_fitted(name, models[name], x, y, weights) for name in self.chosen_]
         self.least_ = _LEAST_RATIO * float(y.min())
 
     def refitted(self, x: Floats, y: Floats, weights: Floats) -> MultivariatePredictor:
-        """The models that were chosen, fitted to other rows; what they do not carry becomes the mean."""
+        """The models that were chosen, fitted to other rows; what they do not carry becomes simpler."""
         other = MultivariatePredictor(**self.get_params())
         other.chosen_, other.n_features_in_ = self.chosen_, x.shape[1]
         other._fit_chosen(x, y, weights)

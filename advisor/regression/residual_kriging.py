@@ -131,22 +131,16 @@ def video_variances(
     if len({videos[i] for i in rows}) < _FEWEST_VIDEOS:
         return 0.0, 0.0
     clipped = np.clip(errors, *np.quantile(errors, [0.01, 0.99]))[rows]
-    by_video = _PairSums.of(clipped, [str(videos[i]) for i in rows])
-    by_encoder = _PairSums.of(clipped, [f"{encoders[i]} {videos[i]}" for i in rows])
-    same = by_encoder.products / by_encoder.pairs if by_encoder.pairs else 0.0
-    others = by_video.pairs - by_encoder.pairs
-    alone = (by_video.products - by_encoder.products) / others if others else same
+    products, pairs = _pair_sums(clipped, [str(videos[i]) for i in rows])
+    same_products, same_pairs = _pair_sums(clipped, [f"{encoders[i]} {videos[i]}" for i in rows])
+    same = same_products / same_pairs if same_pairs else 0.0
+    others = pairs - same_pairs
+    alone = (products - same_products) / others if others else same
     return max(alone, 0.0), max(same - max(alone, 0.0), 0.0)
 
 
-class _PairSums(Struct, frozen=True):
-    """Over all ordered pairs of different rows that share a key: their number, the sum of error products."""
-
-    products: float
-    pairs: int
-
-    @classmethod
-    def of(cls, errors: Floats, keys: Sequence[str]) -> _PairSums:
-        codes = np.unique(keys, return_inverse=True)[1]
-        sums, counts = np.bincount(codes, errors), np.bincount(codes)
-        return cls(float((sums**2).sum() - (errors**2).sum()), int((counts * (counts - 1)).sum()))
+def _pair_sums(errors: Floats, keys: Sequence[str]) -> tuple[float, int]:
+    """Over all ordered pairs of different rows that share a key: the sum of error products, their number."""
+    codes = np.unique(keys, return_inverse=True)[1]
+    sums, counts = np.bincount(codes, errors), np.bincount(codes)
+    return float((sums**2).sum() - (errors**2).sum()), int((counts * (counts - 1)).sum())

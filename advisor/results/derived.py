@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from advisor.results.records import Output, Power, Run, Scenario, stream_count
 
-Part = Literal["power", "gpu_power"]
+PowerPart = Literal["power", "gpu_power"]
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
 _BITRATE = re.compile(r"^([0-9]+(?:\.[0-9]+)?) ?(?:([kmg])(?:b(?:it)?(?:ps|/s)?)?)?$", re.IGNORECASE)
 
@@ -123,8 +123,9 @@ def output_seconds(scenario: Scenario) -> float | None:
     if scenario.type == "multi" and scenario.outputs:
         durations = [o.duration for o in scenario.outputs]
         if all(d is not None for d in durations):
-            rungs = max(len(durations) // max(stream_count(scenario), 1), 1)
-            return sum(d for d in durations if d is not None) / rungs or None
+            copies = streams_per_output(scenario)
+            rungs = max(len(durations) * copies // max(stream_count(scenario), 1), 1)
+            return sum(d for d in durations if d is not None) * copies / rungs or None
     seconds = _video_seconds(scenario)
     return None if not seconds else seconds * max(stream_count(scenario), 1)
 
@@ -311,11 +312,17 @@ def _apart_gpu_power(scenario: Scenario) -> Power | None:
 
 def window_energy_joules(scenario: Scenario) -> float | None:
     """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
-    total, seconds = energy(scenario), duration_seconds(scenario)
-    if total is None or not total.gap_seconds:
-        return None if total is None else total.joules
-    watts = mean_watts(scenario)
-    return None if watts is None or seconds is None else watts * seconds
+    (host, _), gpu = _host_window(scenario), gpu_energy_joules(scenario)
+    return host if host is None or gpu is None else host + gpu
+
+
+def _host_window(scenario: Scenario) -> tuple[float | None, float | None]:
+    """The host's joules without gaps, and the seconds that they stand for."""
+    host, watts = _host_energy(scenario), host_mean_watts(scenario)
+    if host is None or watts is None or not host.gap_seconds:
+        return (None, None) if host is None else (host.joules, host.covered_seconds)
+    seconds = duration_seconds(scenario) or (host.covered_seconds or 0.0) + host.gap_seconds
+    return watts * seconds, seconds
 
 
 def core_seconds(scenario: Scenario) -> float | None:
@@ -359,7 +366,7 @@ def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     return _with_gpus(scenario, lambda part: _idle_watts(scenario, run, part))
 
 
-def _with_gpus(scenario: Scenario, figure: Callable[[Part], float | None]) -> float | None:
+def _with_gpus(scenario: Scenario, figure: Callable[[PowerPart], float | None]) -> float | None:
     """The host's figure, plus that of the GPUs where they told their energy."""
     host = figure("power")
     if host is None or gpu_energy_joules(scenario) is None:
@@ -368,7 +375,7 @@ def _with_gpus(scenario: Scenario, figure: Callable[[Part], float | None]) -> fl
     return None if gpus is None else host + gpus
 
 
-def _idle_watts(scenario: Scenario, run: Run | None, part: Part) -> float | None:
+def _idle_watts(scenario: Scenario, run: Run | None, part: PowerPart) -> float | None:
     power: Power | None = getattr(scenario, part)
     if _idle_is_spoilt(run):
         return None
@@ -400,17 +407,13 @@ def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | Non
     return _with_gpus(scenario, lambda part: _net_joules(scenario, run, part))
 
 
-def _net_joules(scenario: Scenario, run: Run | None, part: Part) -> float | None:
+def _net_joules(scenario: Scenario, run: Run | None, part: PowerPart) -> float | None:
     power: Power | None = getattr(scenario, part)
     if power is not None and power.net_energy_joules is not None and not _idle_is_spoilt(run):
         return power.net_energy_joules
     joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
     if part == "power":
-        host = _host_energy(scenario)
-        joules, seconds = (host.joules, host.covered_seconds) if host is not None else (None, None)
-        watts, window = host_mean_watts(scenario), duration_seconds(scenario)
-        if host is not None and host.gap_seconds and watts is not None and window is not None:
-            joules, seconds = watts * window, window  # as `window_energy_joules` has it
+        joules, seconds = _host_window(scenario)
     idle = _idle_watts(scenario, run, part)
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 

@@ -13,6 +13,8 @@ _APIS = (
 """What is in the names of ffmpeg's encoders that run on a device."""
 _DEVICES = ("gpu", "nvidia", "cuda")
 """What suites called such a device."""
+_PROCESSORS = ("cpu", "software", "no")
+"""How words for a processor begin, whatever device they deny."""
 
 
 def from_earlier(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,9 +74,10 @@ def _encoder_named(out: dict[str, Any]) -> dict[str, Any]:
     kind = out.get("encoder_type", out.get("encoder"))
     if not isinstance(kind, str) or kind in ("cpu", "gpu"):
         return out
-    on_device = any(api in kind.lower() for api in _APIS)
+    written = "" if kind.lower().startswith(_PROCESSORS) else kind.lower()
+    on_device = any(api in written for api in _APIS)
     named = {"encoder": kind} if on_device or kind.startswith("lib") else {}
-    gpu = on_device or any(word in kind.lower() for word in _DEVICES)
+    gpu = on_device or any(word in written for word in _DEVICES)
     return {**named, **out, "encoder_type": "gpu" if gpu else "cpu"}
 
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 
 from advisor.advice.curves import Configuration, Place
-from advisor.advice.search import Forecast, Goal, Trial, Verdict, consider, crfs, holds
+from advisor.advice.search import Goal, PredictedTrial, SearchState, Trial, consider, crfs, holds
 from advisor.video.encoders import ENCODERS, effort
 
 FAMILIES = (
@@ -63,11 +63,13 @@ class Law:
 class Found:
     """A search on one law, to its end."""
 
-    def __init__(self, law: Law, goal: Goal, most: int = 40, forecasts: Sequence[Forecast] = ()) -> None:
+    def __init__(
+        self, law: Law, goal: Goal, most: int = 40, forecasts: Sequence[PredictedTrial] = ()
+    ) -> None:
         self.trials: dict[Configuration, Trial] = {}
         self.encodes = 0
         while True:
-            self.verdict: Verdict = consider(
+            self.verdict: SearchState = consider(
                 goal,
                 {"video": 23.0},
                 OPTIONS,

@@ -115,6 +115,16 @@ def test_a_copied_file_counts_once(results: Path) -> None:
     assert [left.reason for left in report.skipped] == ["a copy of a scenario that was read before"] * 7
 
 
+def test_what_stands_twice_in_one_file_is_two_measurements(results: Path) -> None:
+    path = next(results.iterdir())
+    run = read_run(path)
+    write_run(msgspec.structs.replace(run, scenarios=run.scenarios * 2), path)
+    report = retrain(_options(results), _quiet)
+    assert report.skipped == []
+    assert report.manifest is not None
+    assert report.manifest.training_scenarios == 14
+
+
 def test_a_copy_that_was_scored_since_is_still_a_copy(results: Path) -> None:
     run = read_run(next(results.iterdir()))
     scored = [msgspec.structs.replace(s, vmaf_score=95.0) for s in run.scenarios]

@@ -118,7 +118,8 @@ def _show(demo: Demo, keep: bool) -> None:
         _check(run, demo)
         _conclusion(run, demo, services, time.monotonic() - began, keep)
         if keep:
-            _wait_for_interrupt()
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
 
 
 def _prepare(demo: Demo) -> None:
@@ -289,8 +290,3 @@ def _conclusion(run: Run, demo: Demo, services: dict[str, str], seconds: float, 
     else:
         sys.stdout.write("  --keep leaves the exporters and Prometheus running\n")
     sys.stdout.flush()
-
-
-def _wait_for_interrupt() -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()

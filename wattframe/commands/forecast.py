@@ -14,7 +14,7 @@ from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
 from advisor.cost.budget_rules import write_rules
 from advisor.cost.checks import Positive, require_number
-from advisor.cost.forecast import Budget, Forecast, Interval, forecast
+from advisor.cost.forecast import Budget, MonthForecast, MonthInterval, forecast
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.scenario_cost import REASONS
@@ -119,7 +119,9 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
     return measured
 
 
-def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget) -> Forecast:
+def _plan(
+    model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget
+) -> MonthForecast:
     planned = model.planned()
     return forecast(
         [planned.price(s) for s in measured.scenarios],
@@ -131,7 +133,7 @@ def _plan(model: CostModel, measured: _Measured, *, streams: float, hours: float
     )
 
 
-def _table(plans: Sequence[Forecast]) -> None:
+def _table(plans: Sequence[MonthForecast]) -> None:
     several = len({plan.hardware for plan in plans}) > 1
     rows = []
     for plan in plans:
@@ -149,7 +151,7 @@ def _table(plans: Sequence[Forecast]) -> None:
         console().print(line)
 
 
-def _caption(plans: Sequence[Forecast]) -> list[str]:
+def _caption(plans: Sequence[MonthForecast]) -> list[str]:
     lines = ["In brackets: 95 % confidence interval of the mean; it needs two measurements or more."]
     for plan in plans:
         hours = shown(plan.stream_hours_per_month, 6)
@@ -167,7 +169,7 @@ def _caption(plans: Sequence[Forecast]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _range(figure: Interval | None) -> str:
+def _range(figure: MonthInterval | None) -> str:
     if figure is None:
         return "-"
     if figure.low is None:

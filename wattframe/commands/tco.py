@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,6 @@ import typer
 
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
-from advisor.cost.model import CostModel
 from advisor.cost.ownership import Machine, TcoAnalysis
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
@@ -43,6 +43,7 @@ _NEEDS = {
 @app.command()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def tco(
+    context: typer.Context,
     purchase_price: Annotated[float, typer.Option(help="Purchase price of the machine.")],
     results: Annotated[
         list[Path] | None, typer.Argument(help="Result files with --scenario, --faster and --slower.")
@@ -74,18 +75,7 @@ def tco(
     prices: PriceOptions,
 ) -> int:
     """Compute the cost of a machine over its life, per hour, stream and viewer, with break-even points."""
-    given = {
-        "--gpu-purchase-price": gpu_purchase_price,
-        "--gpu-mean-watts": gpu_mean_watts,
-        "--gpu-streams": gpu_streams,
-        "--faster": faster,
-        "--slower": slower,
-        "--cloud-cost-per-hour": cloud_cost_per_hour,
-        "--cloud-streams": cloud_streams,
-        "--viewers": viewers,
-        "--bitrate-kbps": bitrate_kbps,
-        "--delivery-cost-per-gb": delivery_cost_per_gb,
-    }
+    given = {f"--{name.replace('_', '-')}": value for name, value in context.params.items()}
     for option, needed in _NEEDS.items():
         lacking = [name for name in needed if given[name] is None]
         if given[option] is not None and lacking:
@@ -102,14 +92,12 @@ def tco(
             streams=gpu_streams,
             utilisation_ratio=utilisation,
         )
-
-    chosen_scenarios: dict[str, Any] = {
+    scenarios: dict[str, Any] = {
         option: _named(runs, name, f"--{option}")
         for option, name in (("scenario", scenario), ("faster", faster), ("slower", slower))
     }
-
-    def one(model: CostModel) -> TcoAnalysis:
-        return model.get_tco_analysis(
+    analyses = [
+        model.get_tco_analysis(
             purchase_price,
             residual_value=residual_value,
             lifetime_years=lifetime_years,
@@ -125,10 +113,10 @@ def tco(
             cloud_cost_per_hour=cloud_cost_per_hour,
             cloud_streams=cloud_streams,
             gpu=gpu,
-            **chosen_scenarios,
+            **scenarios,
         )
-
-    analyses = [one(model) for model in regional.models]
+        for model in regional.models
+    ]
     if json_:
         print_json(analyses)
     else:
@@ -160,30 +148,27 @@ def _table(analyses: Sequence[TcoAnalysis]) -> None:
         console().print(line)
 
 
-def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
-    def row(label: str, values: Sequence[float | None]) -> tuple[str, list[str]]:
-        return label, [shown(value, 6) for value in values]
+_FIGURES = {
+    **{part: f"per_hour.{part}" for part in ("capital", "maintenance", "electricity", "delivery")},
+    "total": "total_per_hour",
+    "total a year": "total_per_year",
+    "total over its life": "total_over_lifetime",
+    "an hour of one stream": "per_stream_hour",
+    "an hour watched": "per_watch_hour",
+    "cloud, an hour of one stream": "cloud_per_stream_hour",
+    "cheaper than the cloud from utilisation": "break_even_utilisation_cloud",
+    "GPU, an hour of one stream": "gpu_per_stream_hour",
+    "GPU cheaper from utilisation": "break_even_utilisation_gpu",
+    "slower preset cheaper from viewers": "break_even_viewers",
+    "g CO2e of electricity": "co2_operational_grams_per_hour",
+    "g CO2e of making it": "co2_embodied_grams_per_hour",
+}
+"""Rows of the table, and the field of `TcoAnalysis` that each shows."""
 
-    parts = [
-        row(part, [getattr(a.per_hour, part) for a in analyses])
-        for part in ("capital", "maintenance", "electricity", "delivery")
-    ]
-    return [
-        *parts,
-        row("total", [a.total_per_hour for a in analyses]),
-        row("total a year", [a.total_per_year for a in analyses]),
-        row("total over its life", [a.total_over_lifetime for a in analyses]),
-        row("an hour of one stream", [a.per_stream_hour for a in analyses]),
-        row("an hour watched", [a.per_watch_hour for a in analyses]),
-        row("cloud, an hour of one stream", [a.cloud_per_stream_hour for a in analyses]),
-        row("cheaper than the cloud from utilisation", [a.break_even_utilisation_cloud for a in analyses]),
-        row("GPU, an hour of one stream", [a.gpu_per_stream_hour for a in analyses]),
-        row("GPU cheaper from utilisation", [a.break_even_utilisation_gpu for a in analyses]),
-        row("slower preset cheaper from viewers", [a.break_even_viewers for a in analyses]),
-        row("g CO2e of electricity", [a.co2_operational_grams_per_hour for a in analyses]),
-        row("g CO2e of making it", [a.co2_embodied_grams_per_hour for a in analyses]),
-        ("moves the total most", [a.moves_most or "-" for a in analyses]),
-    ]
+
+def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
+    figures = [(label, [shown(attrgetter(f)(a), 6) for a in analyses]) for label, f in _FIGURES.items()]
+    return [*figures, ("moves the total most", [a.moves_most or "-" for a in analyses])]
 
 
 def _caption(analyses: Sequence[TcoAnalysis]) -> list[str]:

@@ -128,6 +128,7 @@ def _account(done: Enrichment, report: RetrainReport) -> None:
 
 
 def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[_Key, str]) -> Iterator[Case]:
+    identities: set[int] = set()
     for scenario in run.scenarios:
         report.scenarios += 1
         baseline = scenario.type == "baseline"
@@ -137,7 +138,9 @@ def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[_Ke
         if reason is not None:
             report.skipped.append(LeftOut(run.run_id, scenario.name, reason))
         elif not baseline:
+            identities.update(filter(None, [identity_of(scenario, run)]))
             yield _weighed(scenario, run, report)
+    seen |= identities  # what stands twice in one file was measured twice
 
 
 def _spoilt_idle(run: Run) -> Iterator[LeftOut]:
@@ -185,12 +188,7 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
         return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on average"
     if scenario.encoder is None and scenario.bitrate is None and scenario.resolution is None:
         return "the encode is not described"
-    identity = identity_of(scenario, run)
-    if identity in seen:
-        return "a copy of a scenario that was read before"
-    if identity is not None:
-        seen.add(identity)
-    return None
+    return "a copy of a scenario that was read before" if identity_of(scenario, run) in seen else None
 
 
 def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:

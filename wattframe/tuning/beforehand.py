@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from advisor.advice.configuration import OBJECTIVES, Option
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.from_results import options_of
-from advisor.advice.search import Forecast, Trial
+from advisor.advice.search import PredictedTrial, Trial
 from advisor.cost.model import CostModel
 from advisor.errors import WattframeError
 from advisor.results import Host, Run, Scenario, read_folder
@@ -92,7 +92,7 @@ def forecasts(
     objective: str,
     model: CostModel,
     contents: Mapping[str, Mapping[str, float]],
-) -> list[Forecast]:
+) -> list[PredictedTrial]:
     """What the models of this machine predict of one CRF of every family; nothing where there are none."""
     if not any(models_dir.glob("*/latest")):
         return []
@@ -108,7 +108,7 @@ def forecasts(
     run = Run(run_id="planned", scenarios=scenarios, host=machine)
     predicted = {o.scenario: o for o in options_of([run], model, models_dir=models_dir).options}
     return [
-        Forecast(
+        PredictedTrial(
             place=Place(video.name, option, video.megapixels),
             seconds=1 / found.encode_speed_ratio if found.encode_speed_ratio else None,
             objective=None if objective == "bitrate" else objective_of(objective, found, None),

@@ -17,7 +17,7 @@ from advisor.advice.configuration import Option
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.from_results import options_of
 from advisor.advice.samples import needed
-from advisor.advice.search import Forecast, Goal, Trial, Verdict, consider
+from advisor.advice.search import Goal, PredictedTrial, SearchState, Trial, consider
 from advisor.common.statistics import MEASURED_NOISE_RATIO
 from advisor.cost.model import CostModel
 from advisor.errors import WorkError
@@ -59,7 +59,7 @@ class Task(Struct, frozen=True, kw_only=True):
     sizes: dict[str, str | None]
     """What each video is scaled to, by its name; None for its own size."""
     earlier: tuple[Trial, ...] = ()
-    forecasts: tuple[Forecast, ...] = ()
+    forecasts: tuple[PredictedTrial, ...] = ()
 
 
 class Deadline:
@@ -85,7 +85,7 @@ class Deadline:
 class Outcome(Struct, frozen=True, kw_only=True):
     """Where a search ended."""
 
-    verdict: Verdict
+    verdict: SearchState
     stopped: str
     """``sure``, ``budget``, ``interrupted`` or ``hopeless``."""
     trials: tuple[Trial, ...]
@@ -137,7 +137,7 @@ class Search:
                 self._say(f"leads: {sure}; {self._deadline.seconds_left:.0f} s left at most")
             self._try(verdict.next, verdict.next_seconds)
 
-    def _consider(self, trials: Sequence[Trial]) -> Verdict:
+    def _consider(self, trials: Sequence[Trial]) -> SearchState:
         clips = self.clips.values()
         return consider(
             self.task.goal,

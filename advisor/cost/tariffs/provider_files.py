@@ -2,7 +2,7 @@
 
 Prices: ENTSO-E (XML, CSV), Nord Pool (JSON, CSV), aWATTar, Energy-Charts, Octopus, Energi Data Service and
 elprisetjustnu.se (JSON). Intensities: Electricity Maps and UK Carbon Intensity (JSON, CSV). A function here
-turns a document into `Readings`, or returns None where the document has another shape.
+turns a document into `ProviderReadings`, or returns None where the document has another shape.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Reading(NamedTuple):
     """A forecast or an estimate: what was measured goes before it, and so does a later one."""
 
 
-class Readings(Struct, frozen=True):
+class ProviderReadings(Struct, frozen=True):
     """The values of a file and what they are."""
 
     quantity: SeriesKind
@@ -59,8 +59,8 @@ def _prices(
     currency: str | None,
     zone: str | None = None,
     factor: float = _PER_MWH,
-) -> Readings:
-    return Readings("price", provider, list(rows), zone, currency=currency, factor=factor)
+) -> ProviderReadings:
+    return ProviderReadings("price", provider, list(rows), zone, currency=currency, factor=factor)
 
 
 def is_hole(text: object) -> bool:
@@ -123,10 +123,10 @@ class Asked(Struct, frozen=True):
         return self.zone
 
 
-def from_json(document: Any, asked: Asked) -> Readings | None:
+def from_json(document: Any, asked: Asked) -> ProviderReadings | None:
     """What a JSON document of a provider says; of an answer without a value its rows are empty."""
     if document in ({}, []) or (isinstance(document, dict) and [] in map(document.get, _LISTS)):
-        return Readings("price", "", [])
+        return ProviderReadings("price", "", [])
     shapes = (
         *(_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus),
         *(_energi_data_service, _elprisetjustnu),
@@ -148,7 +148,7 @@ def _entries(document: Any, *names: str) -> list[Any]:
     return []
 
 
-def _electricity_maps(document: Any, asked: Asked) -> Readings | None:
+def _electricity_maps(document: Any, asked: Asked) -> ProviderReadings | None:
     entries = _entries(document, "history", "data", "forecast")
     if not entries or "carbonIntensity" not in entries[0]:
         return None
@@ -159,10 +159,10 @@ def _electricity_maps(document: Any, asked: Asked) -> Readings | None:
         rows.append(Reading(moment, None, entry["carbonIntensity"], f"[{i}]", provisional))
     first = entries[0]
     zone, basis = document.get("zone") or first.get("zone"), first.get("emissionFactorType", "lifecycle")
-    return Readings("carbon", "Electricity Maps", rows, zone, basis)
+    return ProviderReadings("carbon", "Electricity Maps", rows, zone, basis)
 
 
-def _uk_carbon_intensity(document: Any, asked: Asked) -> Readings | None:
+def _uk_carbon_intensity(document: Any, asked: Asked) -> ProviderReadings | None:
     region = document.get("data") if isinstance(document, dict) else None
     entries = _entries(document, "data")
     if entries and "shortname" in entries[0]:
@@ -182,7 +182,7 @@ def _uk_carbon_intensity(document: Any, asked: Asked) -> Readings | None:
         start, end = (asked.moment(entry[name], f"[{i}].{name}") for name in ("from", "to"))
         rows.append(Reading(start, end, value, f"[{i}].intensity", forecast))
     name = region.get("shortname") if isinstance(region, dict) else None
-    return Readings("carbon", "UK Carbon Intensity", rows, name or "GB", "direct")
+    return ProviderReadings("carbon", "UK Carbon Intensity", rows, name or "GB", "direct")
 
 
 def _region(regions: Sequence[Any], asked: Asked) -> Any:
@@ -190,7 +190,7 @@ def _region(regions: Sequence[Any], asked: Asked) -> Any:
     return next(region for region in regions if region["shortname"] == name)
 
 
-def _nord_pool(document: Any, asked: Asked) -> Readings | None:
+def _nord_pool(document: Any, asked: Asked) -> ProviderReadings | None:
     entries = _entries(document, "multiAreaEntries")
     if not entries:
         return None
@@ -202,7 +202,7 @@ def _nord_pool(document: Any, asked: Asked) -> Readings | None:
     return _prices("Nord Pool", rows, document["currency"], zone)
 
 
-def _awattar(document: Any, asked: Asked) -> Readings | None:
+def _awattar(document: Any, asked: Asked) -> ProviderReadings | None:
     entries = _entries(document, "data")
     if not entries or "marketprice" not in entries[0]:
         return None
@@ -216,7 +216,7 @@ def _awattar(document: Any, asked: Asked) -> Readings | None:
     return _prices("aWATTar", rows, currency)
 
 
-def _energy_charts(document: Any, asked: Asked) -> Readings | None:
+def _energy_charts(document: Any, asked: Asked) -> ProviderReadings | None:
     times = _entries(document, "unix_seconds")
     if not times or "price" not in document:
         return None
@@ -229,7 +229,7 @@ def _energy_charts(document: Any, asked: Asked) -> Readings | None:
     return _prices("Energy-Charts", rows, currency)
 
 
-def _octopus(document: Any, asked: Asked) -> Readings | None:
+def _octopus(document: Any, asked: Asked) -> ProviderReadings | None:
     entries = _entries(document, "results")
     if not entries or "valid_from" not in entries[0]:
         return None
@@ -247,7 +247,7 @@ def _octopus(document: Any, asked: Asked) -> Readings | None:
     return _prices("Octopus Energy", rows, "GBP", factor=_PENCE)
 
 
-def _energi_data_service(document: Any, asked: Asked) -> Readings | None:
+def _energi_data_service(document: Any, asked: Asked) -> ProviderReadings | None:
     """The data sets Elspotprices, and DayAheadPrices since quarters of an hour have prices of their own."""
     entries = _entries(document, "records")
     first = entries[0] if entries else {}
@@ -266,7 +266,7 @@ def _energi_data_service(document: Any, asked: Asked) -> Readings | None:
     return _prices("Energi Data Service", rows, currency, zone)
 
 
-def _elprisetjustnu(document: Any, asked: Asked) -> Readings | None:
+def _elprisetjustnu(document: Any, asked: Asked) -> ProviderReadings | None:
     """A day of one zone, which the file does not name; hvakosterstrommen.no has the same."""
     first = document[0] if isinstance(document, list) and isinstance(document[0], dict) else {}
     columns = [re.fullmatch(r"(?P<currency>[A-Z]{3})_per_kWh", name) for name in first]
@@ -288,7 +288,7 @@ def _per_mwh(unit: str, check: Checker) -> str:
     return match[1].upper()
 
 
-def from_xml(text: str, asked: Asked) -> Readings | None:
+def from_xml(text: str, asked: Asked) -> ProviderReadings | None:
     """What an XML document of ENTSO-E's transparency platform says (Publication_MarketDocument)."""
     from xml.etree import ElementTree
 
@@ -351,7 +351,7 @@ def _period(period: Any, repeated: bool, place: str, asked: Asked) -> Iterator[R
         yield Reading(since, until if repeated else since + step, amount, point)
 
 
-def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -> Readings | None:
+def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -> ProviderReadings | None:
     """What a CSV file of a provider says."""
     lowered = {column.casefold(): column for column in columns}
 
@@ -378,7 +378,7 @@ def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -
     actual = column(r"^actual carbon intensity")
     if actual is not None:
         readings = list(local.readings(rows, time, actual, column(r"^forecast carbon intensity")))
-        return Readings("carbon", "UK Carbon Intensity", readings, "GB", "direct")
+        return ProviderReadings("carbon", "UK Carbon Intensity", readings, "GB", "direct")
     basis = "direct" if asked.basis == "direct" else "lifecycle"
     intensity = column(
         r"^carbon intensity.*\(direct" if basis == "direct" else r"^carbon intensity.*\((lca|life)"
@@ -387,7 +387,7 @@ def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -
         return None
     rows, place = _of_one_zone(rows, column("^zone id"), asked)
     readings = list(local.readings(rows, time, intensity, estimated=column("^data estimated")))
-    return Readings("carbon", "Electricity Maps", readings, place, basis)
+    return ProviderReadings("carbon", "Electricity Maps", readings, place, basis)
 
 
 def _of_one_zone(
@@ -407,7 +407,7 @@ def _entsoe_table(
     rows: Sequence[TableRow],
     local: _LocalClock,
     asked: Asked,
-) -> Readings | None:
+) -> ProviderReadings | None:
     price, sequence = column(r"day-ahead price"), column("^sequence$")
     if price is None:
         return None
@@ -462,10 +462,11 @@ class _LocalClock:
             if not end:
                 yield Reading(moment, None, text, place, provisional)
                 continue
-            length = (self._parsed(end, place)[0] - clock).total_seconds()
-            # the last quarter before clocks go back ends an hour earlier on the wall
-            until = moment + (length if length > 0 else length + 3600)
-            yield Reading(moment, until, text, place, provisional)
+            end_clock = self._parsed(end, place)[0]
+            length = (end_clock - clock).total_seconds()
+            # the last quarter before clocks change ends an hour earlier or later on the wall
+            ends = moment + (length if length > 0 else length + 3600), self._unix(end_clock, 0)
+            yield Reading(moment, min(at for at in ends if at > moment), text, place, provisional)
 
     def _unix(self, clock: datetime.datetime, fold: int) -> float:
         return clock.replace(tzinfo=self._zone, fold=fold).timestamp()

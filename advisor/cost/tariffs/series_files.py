@@ -12,6 +12,7 @@ import datetime
 import io
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ from advisor.cost.checks import Checker, Grams, Number
 from advisor.cost.operator_files import read_text
 from advisor.cost.tariffs.provider_files import (
     Asked,
+    ProviderReadings,
     Reading,
-    Readings,
     SeriesKind,
     TableRow,
     from_json,
@@ -42,6 +43,7 @@ _BASES = ("direct", "lifecycle")
 """What providers give; a series of the operator's own is of the basis that he says."""
 _OWN = ""
 """Provider of the operator's own files."""
+_BETWEEN = ",;\t|"
 _APART = r"'\u2019\s"
 """What parts thousands beside the mark that is no decimal mark."""
 _DECIMALS = re.compile(rf"[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))")
@@ -129,7 +131,7 @@ def read_series(
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
+def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> ProviderReadings:
     text, check, zone, basis = read_text(path), asked.check, asked.zone, asked.basis
     start = text.lstrip()[:1]
     if start == "<":
@@ -155,11 +157,11 @@ def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> Readings:
 
 
 def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
-    """A CSV file with a comma, a semicolon or a tab between its cells; every row as long as its header."""
+    """A CSV file with any of `_BETWEEN` between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
-    separator_line = re.match(r"sep=([,;\t])\r?\n", text)
+    separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
     header = text.partition("\n")[0]
-    delimiter = separator_line[1] if separator_line else max(",;\t", key=header.count)
+    delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         table = [(lines.line_num, cells) for cells in lines][1 if separator_line else 0 :]
@@ -197,9 +199,12 @@ def _plain_numbers(column: Sequence[str], delimiter: str) -> Sequence[str]:
     """
     column = [cell.strip() for cell in column]
     told = next(filter(None, map(_DECIMALS.fullmatch, column)), None)
-    if told is None:
-        return column if delimiter == "," else [cell.replace(",", ".") for cell in column]
-    pattern = _NUMBERS[told[1] or told[2]]
+    if told is None and delimiter == ",":
+        return column
+    if told is None and not any(map(str.isdecimal, column)):
+        return [cell.replace(",", ".") for cell in column]
+    # beside numbers without any mark, as below 1.000, a point that could part thousands does
+    pattern = _NUMBERS[told[1] or told[2] if told else ","]
     return [_plain_number(match) if (match := pattern.fullmatch(cell)) else cell for cell in column]
 
 
@@ -210,7 +215,7 @@ def _plain_number(match: re.Match[str]) -> str:
 
 def _own_table(
     columns: Sequence[str], rows: Sequence[TableRow], quantity: SeriesKind, check: Checker
-) -> Readings:
+) -> ProviderReadings:
     column = _COLUMNS[quantity]
     for needed in ("timestamp", column):
         if needed not in columns:
@@ -228,10 +233,10 @@ def _own_table(
         if after.start <= before.start:
             line = after.place.partition(",")[0]
             raise check.error("expected a time after the one before it", f"{line}, timestamp")
-    return Readings(quantity, _OWN, readings)
+    return ProviderReadings(quantity, _OWN, readings)
 
 
-def _value(row: Reading, given: Readings, check: Checker, allow_negative: bool) -> float | None:
+def _value(row: Reading, given: ProviderReadings, check: Checker, allow_negative: bool) -> float | None:
     """A value per kWh; None is a hole."""
     value = row.value.strip() if isinstance(row.value, str) else row.value
     if is_hole(value):
@@ -267,20 +272,28 @@ def _steps(
             continue
         elif former_value is None or before.provisional or are_revised:
             steps[-1] = (row, value)
-        elif value != former_value:
-            moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
-            problem = f"expected one value for {moment}, found {former_value:g} and {value:g}"
-            raise PricingError(problem, field=row.place)
+        else:
+            _check_same(former_value, value, row)
     ends = [row.end for row, _ in steps]
     if not steps or None in (ends[:-1] or ends):
         return StepSeries.of([row.start for row, _ in steps], [value for _, value in steps], hold_seconds)
     times: list[float] = []
     prices: list[float | None] = []
-    for (row, value), end, (after, _) in zip(steps, ends, [*steps[1:], steps[-1]], strict=True):
+    for (row, value), end, (after, next_value) in zip(steps, ends, [*steps[1:], steps[-1]], strict=True):
         times.append(row.start)
         prices.append(value)
         if end is not None and end < after.start:
             times.append(end)
             prices.append(None)
+        elif end is not None and after.start < end < math.inf and not are_revised:
+            # what has no end holds until the next begins
+            _check_same(value, next_value, after)
     last, end = steps[-1][0].start, ends[-1]
     return StepSeries(tuple(times), tuple(prices), (end - last) if end is not None else hold_seconds or 0.0)
+
+
+def _check_same(former: float | None, later: float | None, row: Reading) -> None:
+    if former is not None and later is not None and former != later:
+        moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
+        problem = f"expected one value for {moment}, found {former:g} and {later:g}"
+        raise PricingError(problem, field=row.place)

@@ -191,7 +191,7 @@ def _minutes(text: str, every_day: bool, check: Checker, field: str) -> list[tup
     On some days it could mean the night that begins on them or the two ends of each.
     """
     try:
-        start, end = (_clock(part) for part in text.split("-"))
+        start, end = (_clock(part) for part in text.replace("\u2013", "-").split("-"))
     except ValueError:
         raise check.error(f'expected hours such as "08:00-20:00" in quotes, found {text!r}', field) from None
     if start in (end, _DAY_MINUTES):

@@ -290,6 +290,27 @@ def test_two_films_of_one_name_are_two_inputs() -> None:
         options_of(_run(first, replace(second, preset="slow")))
 
 
+def test_a_film_known_by_its_name_alone_is_the_only_one_of_that_name() -> None:
+    """Named alone by one tool, with size and length by another; of two such films neither is meant."""
+    sized = InputMedia(name="film.mp4", width=1280, height=720, duration=60.0)
+    named = _scenario("a", 600.0, input=InputMedia(name="film.mp4"))
+    others = (_scenario("b", 900.0, input=sized), _scenario("b", 900.0, input=replace(sized, duration=90.0)))
+    assert [o.scenario for o in options_of(_run(named, others[0])).options] == ["a", "b"]
+    wide = _scenario("c", 700.0, input=InputMedia(name="film.mp4", width=1280, height=720))
+    assert [o.scenario for o in options_of(_run(named, wide, others[0])).options] == ["a", "c", "b"]
+    with pytest.raises(NotEnoughDataError, match="3 inputs"):
+        options_of(_run(named, *others))
+
+
+def test_names_tell_apart_what_nothing_else_does() -> None:
+    """Earlier suites wrote no encoder: two names are two configurations and no repeats of one."""
+    unlabelled = [
+        _scenario(n, joules, encoder=None, preset=None) for n, joules in (("gpu", 600.0), ("cpu", 900.0))
+    ]
+    options = options_of(_run(*unlabelled)).options
+    assert {o.scenario: o.energy_joules_per_video_second for o in options} == {"gpu": 10.0, "cpu": 15.0}
+
+
 def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:
     run = _run(_scenario("a", 600.0), _scenario("b", 900.0), run_id="test_results_1")
     write_run(run, tmp_path / "test_results_1.json")

@@ -263,6 +263,21 @@ def test_values_below_zero_cannot_be_weighed_and_zero_can() -> None:
     assert answer.left_out == {"cost below 0, which cannot be weighed": 1}
 
 
+def test_of_weights_one_that_is_zero_throughout_leaves_the_choice_to_the_others() -> None:
+    """On a grid without emissions the fewest joules are the best, though the other's picture is better."""
+    options = [
+        _option(n, joules, vmaf, carbon_grams_per_video_hour=0.0)
+        for n, joules, vmaf in (("thrifty", 5.0, 90.0), ("better", 9.0, 95.0))
+    ]
+    weights = {"energy": 1.0, "carbon": 1.0}
+    answer = TranscodingRecommender(weights, Constraints(min_vmaf=80)).recommend(options)
+    assert answer.choice is not None
+    assert (answer.choice.scenario, answer.choice.probability_best) == (
+        "thrifty",
+        pytest.approx(1.0, abs=0.01),
+    )
+
+
 def test_what_is_not_valid_is_left_out_and_counted() -> None:
     options = [
         _option("spoilt", 5.0, 90.0, validity=("throttled", "energy_lost")),

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from advisor.advice.curves import Configuration, Place
-from advisor.advice.search import Forecast, Goal, Trial, consider, crfs, holds
+from advisor.advice.search import Goal, PredictedTrial, Trial, consider, crfs, holds
 from tests.support.encoder_laws import FAMILIES, OPTIONS, Found, Law
 
 GOAL = Goal(objective="bitrate", min_vmaf=93)
@@ -153,7 +153,7 @@ def test_a_forecast_decides_what_is_tried_first() -> None:
     goal = Goal(objective="speed", min_vmaf=50)
     options = [Configuration("libx264", p, crf) for p in ("ultrafast", "slow") for crf in (20.0, 30.0, 40.0)]
     models = [
-        Forecast(
+        PredictedTrial(
             place=Place("video", Configuration("libx264", preset, 30.0), 23.0),
             seconds=seconds,
             objective=None,
@@ -175,7 +175,7 @@ def test_models_that_are_wrong_by_one_factor_are_right_about_the_order(factor: f
     goal, law = Goal(objective="energy", min_vmaf=90), Law(4)
     middle = [option for option in OPTIONS if option.crf == (24 if option.encoder == "libx264" else 31)]
     models = [
-        Forecast(place=truth.place, seconds=None, objective=truth.objective * factor, noise_ratio=0.05)
+        PredictedTrial(place=truth.place, seconds=None, objective=truth.objective * factor, noise_ratio=0.05)
         for truth in (law.trial(option, goal) for option in middle)
     ]
     found = {known: Found(law, goal, forecasts=models if known else ()) for known in (False, True)}

@@ -11,8 +11,8 @@ import yaml
 
 from advisor import CostModel
 from advisor.cost.budget_rules import budget_rules, write_rules
-from advisor.cost.forecast import Budget, Forecast, Interval, forecast
-from advisor.cost.planning import planning_prices
+from advisor.cost.forecast import Budget, MonthForecast, MonthInterval, forecast
+from advisor.cost.price_inputs import planning_prices
 from advisor.cost.scenario_cost import ScenarioCost
 from advisor.cost.tariffs.schedule import StepSeries, flat_value
 from advisor.errors import PricingError
@@ -27,7 +27,7 @@ def priced(
     return CostModel(1.0, 0.0, carbon_grams_per_kwh=500.0).price(scenario)
 
 
-def month(*joules: float, budget: Budget | None = None, **options: object) -> Forecast:
+def month(*joules: float, budget: Budget | None = None, **options: object) -> MonthForecast:
     repeats = [priced(j, **options) for j in joules]  # type: ignore[arg-type]
     return forecast(
         repeats,
@@ -41,9 +41,9 @@ def test_a_month_is_streams_times_hours() -> None:
     """1 kWh a stream hour at 1 a kWh, 730 stream hours."""
     plan = month(3.6e6)
     assert plan.stream_hours_per_month == 730
-    assert plan.cost_month == Interval(pytest.approx(730.0))
-    assert plan.energy_kwh_month == Interval(pytest.approx(730.0))
-    assert plan.co2_kg_month == Interval(pytest.approx(365.0))
+    assert plan.cost_month == MonthInterval(pytest.approx(730.0))
+    assert plan.energy_kwh_month == MonthInterval(pytest.approx(730.0))
+    assert plan.co2_kg_month == MonthInterval(pytest.approx(365.0))
 
 
 def test_the_interval_is_students_of_the_mean() -> None:
@@ -113,7 +113,7 @@ def test_what_is_unknown_stays_unknown() -> None:
     """A repeat without energy brings nothing; no figure is made of nothing."""
     none = CostModel(1.0, 0.0).price(Scenario(name="hd", duration=3600.0, video_seconds=3600.0))
     plan = forecast([none, priced(3.6e6)], streams=1, hours_per_month=1)
-    assert plan.cost_month == Interval(pytest.approx(1.0))
+    assert plan.cost_month == MonthInterval(pytest.approx(1.0))
     assert plan.measurements == 1
     assert "no_energy" in plan.missing
     assert "no_viewers" not in plan.missing

@@ -406,6 +406,24 @@ def test_two_values_for_a_moment_are_refused(tmp_path: Path) -> None:
         read_tariff(tmp_path / "prices.json")
 
 
+def test_an_hour_and_a_quarter_within_it_of_another_price_are_refused(tmp_path: Path) -> None:
+    awattar(tmp_path, [Step(START, 3600, Fraction(20)), Step(START + 900, 900, Fraction(24))])
+    with pytest.raises(PricingError, match=r"one value for 2024-12-31T23:15\+00:00, found 0.02 and 0.024"):
+        read_tariff(tmp_path / "prices.json")
+
+
+def test_the_quarter_before_the_hour_that_is_skipped_ends_with_it(tmp_path: Path) -> None:
+    """01:45 to 03:00 on the wall are 15 minutes; what comes then is not known."""
+    (tmp_path / "prices.csv").write_text(
+        "MTU (CET),Day-ahead Price (EUR/MWh)\n"
+        "30.03.2025 01:30 - 30.03.2025 01:45,10\n30.03.2025 01:45 - 30.03.2025 03:00,20\n"
+        "30.03.2025 04:00 - 30.03.2025 04:15,30\n"
+    )
+    schedule = read_tariff(tmp_path / "prices.csv", Checker(currency="EUR")).schedule
+    skipped = datetime.datetime(2025, 3, 30, 1, tzinfo=UTC).timestamp()
+    assert [value_at(schedule, skipped + at) for at in (-1, 0, 3599, 3600)] == [0.02, None, None, 0.03]
+
+
 def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
     steps = year(3600, 100, 200)[:10]
     awattar(tmp_path, steps[:4] + steps[6:])
@@ -480,6 +498,9 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     # where none tells it, a point is one, and so is a comma that does not part the cells
     ("timestamp;price_per_kwh\n0;1.030\n3600;9.325\n", [1.03, 9.325]),
     ("timestamp;price_per_kwh\n0;1,030\n3600;9,325\n", [1.03, 9.325]),
+    ("timestamp|price_per_kwh\n0|0,1\n3600|0,2\n", [0.1, 0.2]),
+    # of whole numbers those from a thousand on have a point, those below none
+    ("timestamp;price_per_kwh\n0;1.030\n3600;932\n", [1030.0, 932.0]),
     ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
     ("timestamp,price_per_kwh\n0,0.1\n3600,NaN\n", [0.1, None]),
 ]

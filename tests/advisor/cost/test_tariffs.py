@@ -110,7 +110,7 @@ def test_a_night_over_midnight_belongs_to_both_its_days() -> None:
             "time_zone": "UTC",
             "periods": [
                 {"price_per_kwh": 0.1, "hours": "22:00-06:00"},
-                {"price_per_kwh": 0.2, "hours": "06:00-22:00"},
+                {"price_per_kwh": 0.2, "hours": "06:00\u201322:00"},
             ],
         }
     )

@@ -85,6 +85,27 @@ def test_predictions_carry_intervals_and_the_tier(trained: TrainedModel) -> None
     assert (found.tier, found.confidence) == ("measured", 0.5)
 
 
+def test_what_few_rows_carry_of_a_known_video_is_a_line_and_not_the_mean() -> None:
+    """32 rows carry a parabola, two thirds of them a line alone."""
+    rng = np.random.default_rng(1)
+    rows = [
+        _case(
+            f"{v}{e}{r}",
+            float(w),
+            video=v,
+            encoder=e,
+            numbers={"log_bitrate_kbps": float(r), "log_bits_per_pixel": r - 14.0},
+        )
+        for v in "abcd"
+        for e, times in (("libx264", 1.0), ("libx265", 1.4))
+        for r in range(6, 10)
+        for w in [times * (30 + 10 * 2 ** (r - 6)) * rng.uniform(1, 1.01)]
+    ]
+    power = train(rows).targets["mean_power_watts"]
+    assert power.predictor.chosen_[0] in ("parabola", "log_parabola")
+    assert power.bins["familiar"].error_ratio < 0.1  # the mean's is 0.3
+
+
 def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: TrainedModel) -> None:
     (found,) = trained.predict([_case("x", 1.0, hardware="new")])
     assert found.mean_power_watts is None

@@ -163,6 +163,11 @@ def test_the_window_of_samples_with_a_gap_is_filled_with_the_mean_of_what_was_se
     idle = Scenario(name="idle", type="baseline", duration=9.0, power=Power(mean_watts=4.0))
     assert net_energy_joules(scenario, run(idle, scenario)) == (10.0 - 4.0) * 53.0
     assert joules_per_video_second(replace(scenario, video_seconds=26.5)) == 20.0
+    unknown = replace(scenario, duration=None)  # then the window is that of the samples
+    assert window_energy_joules(unknown) == 530.0
+    assert net_energy_joules(unknown, run(idle, unknown)) == (10.0 - 4.0) * 53.0
+    board = Power(mean_watts=7.0, total_energy_joules=400.0)
+    assert window_energy_joules(replace(scenario, gpu_power=board)) == 930.0
     assert window_energy_joules(powered(total_energy_joules=7.0)) == 7.0
     assert window_energy_joules(Scenario(name="a")) is None
 
@@ -261,6 +266,13 @@ def test_the_outputs_of_all_streams_are_counted_once_each() -> None:
     scenario = Scenario(name="3 streams", type="multi", streams=3, outputs=outputs)
     assert delivered_frames(scenario) == 900
     assert output_seconds(scenario) == 30.0
+
+
+@pytest.mark.parametrize(("rungs", "seconds", "frames"), [(1, 40.0, 1200), (3, 40.0, 3600)])
+def test_a_ladder_listed_once_stands_for_every_stream(rungs: int, seconds: float, frames: int) -> None:
+    outputs = [Output(resolution="640x360", frames=300, duration=10.0)] * rungs
+    scenario = Scenario(name="4 streams", type="multi", streams=4, outputs=outputs)
+    assert (output_seconds(scenario), delivered_frames(scenario)) == (seconds, frames)
 
 
 def test_what_is_not_known_of_one_output_is_not_known_of_all() -> None:
