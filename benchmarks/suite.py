@@ -1,7 +1,7 @@
 """The benchmarks one after another, and what they found: ``scripts/bench``.
 
     scripts/bench                        every benchmark, short
-    scripts/bench --full                 as docs/benchmarks.md has them, more than half an hour
+    scripts/bench --full                 the sizes of docs/benchmarks.md, more than an hour
     scripts/bench scrape rebuild         these
     scripts/bench --list                 their names, and what each needs
     scripts/bench --full --record        also keeps the figures and refreshes docs/benchmarks.md and its plots

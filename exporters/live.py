@@ -70,7 +70,7 @@ MADE_BY = Family(
     ("stream", "container", "group"),
 )
 CPU = Family("qoe_live_cpu_seconds_total", "CPU time used by all windows.")
-FILE_ERROR = Family("qoe_live_file_error_info", "Why the changed list is not in use.", ("reason",))
+FILE_ERROR = Family("qoe_live_file_error_info", "Why the list of live streams is not in use.", ("reason",))
 FAMILIES = declared(globals())
 
 _PER_WINDOW: tuple[tuple[Family, Callable[[Seen], float | None]], ...] = (

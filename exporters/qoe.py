@@ -380,7 +380,7 @@ _OPTIONS = (
         "QOE_MEDIA_DIR",
         None,
         _folders,
-        "folders with videos besides the results folder, colon-separated; default: the samples",
+        "folders that may be read besides the results folder, colon-separated; default: the samples",
     ),
     Option("--pairs", "QOE_PAIRS", None, _file_or_folder, "list (YAML, JSON) or folder of encodes to score"),
     Option(

@@ -171,7 +171,7 @@ def _amount(jobs: Sequence[Job], settings: RunSettings) -> str:
     """How many scenarios run, and for how long where a clock ends them all."""
     count = "1 scenario" if len(jobs) == 1 else f"{len(jobs)} scenarios"
     if any(job.media_seconds is not None for job in jobs):
-        return f"{count}, plus the time that encodes of fixed length take"
+        return f"{count}; the time depends on encodes of fixed length"
     pauses = len(jobs) * (settings.stabilization_seconds + settings.cooldown_seconds)
     seconds = sum(job.duration_seconds for job in jobs) + pauses
     return (

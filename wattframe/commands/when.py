@@ -31,7 +31,7 @@ def when(
     start: Annotated[
         str | None, typer.Option("--from", help="ISO 8601 with offset (default: now, or the series' start).")
     ] = None,
-    mean_watts: Annotated[float | None, typer.Option(min=1, help="Mean power of the job.")] = None,
+    mean_watts: Annotated[float | None, typer.Option(min=1, help="Mean watts, for cost and kg.")] = None,
     interruptible: Annotated[
         bool, typer.Option("--interruptible", help="The job may be split into separate hours.")
     ] = False,

@@ -50,9 +50,9 @@ def _compared(
         ours, theirs = challenger.error_ratio, manifest.error_ratio
         what = "in grouped cross-validation"
     if theirs is None:
-        return True, f"version {manifest.version} has no known error"
+        return True, f"the error of version {manifest.version} is unknown"
     if ours is None:
-        return False, f"its error is unknown, that of version {manifest.version} has {theirs:.1%}"
+        return False, f"its error is unknown, that of version {manifest.version} is {theirs:.1%}"
     reason = f"power error {ours:.1%} against {theirs:.1%} of version {manifest.version} {what}"
     return ours <= theirs * (1 + margin), reason
 
