@@ -24,6 +24,8 @@ _KEPT_POINTS = 1024
 _MOST_UNDECIDED = 64
 # after so many steps the least power of one is what the part draws at least
 _LEAST_STEPS = 3
+# values after the final one, beyond which none of the explanations may be right
+_MOST_AHEAD = 3
 
 
 class SavedRegister(Struct, frozen=True):
@@ -97,7 +99,7 @@ class EnergyCounter:
         One that holds the last values false has its part draw as little since as it ever did.
         """
         last, final = self._last, self._line[-1] if self._line else None
-        if last is None or final is None or last.number == final.number:
+        if last is None or final is None or not 0 < last.number - final.number <= _MOST_AHEAD:
             return 0
         ends = near(self._ends)
         if last.number not in {end.number for end in ends}:
