@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from advisor.cost.checks import Positive, require_number
 from advisor.cost.tariffs.schedule import Piece, Schedule, average
 from advisor.errors import PricingError
-
-_LEAST_HOLE_SECONDS = 1e-3
 
 
 class Hours(Struct, frozen=True):
@@ -47,24 +45,31 @@ def best_window(schedule: Schedule, seconds: float, start: float, end: float) ->
     >>> prices = StepSeries.of([0, 3600, 7200, 10800], [0.3, 0.1, 0.2, 0.4])
     >>> best = best_window(prices, 5400, 0, 14400)
     >>> best.spans, round(best.mean, 4), round(best.saving_ratio, 4)
-    (((3600.0, 9000.0),), 0.1333, 0.4286)
+    (((3600, 9000),), 0.1333, 0.4286)
     """
-    since, until, values = np.array(_pieces(schedule, seconds, start, end), dtype=float).T
-    edges = np.append(start, until)
-    begins = np.union1d(edges, edges - seconds)
-    begins = begins[(begins >= start) & (begins + seconds <= end)]
+    pieces = _pieces(schedule, seconds, start, end)
+    edges = [pieces[0][0], *(until for _, until, _ in pieces)]
+    sums = [0.0, *accumulate((until - since) * (value or 0.0) for since, until, value in pieces)]
+    holes = [0.0, *accumulate(until - since if value is None else 0.0 for since, until, value in pieces)]
 
-    def within_job(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        totals = np.append(0.0, np.cumsum((until - since) * rates))
-        return np.asarray(np.interp(begins + seconds, edges, totals) - np.interp(begins, edges, totals))
+    def up_to(moment: float, totals: Sequence[float], rates: Sequence[float]) -> float:
+        index = min(bisect_right(edges, moment) - 1, len(pieces) - 1)
+        return totals[index] + (moment - edges[index]) * rates[index]
 
-    known = within_job(np.isnan(values)) < _LEAST_HOLE_SECONDS
-    begins, sums = begins[known], within_job(np.nan_to_num(values))[known]
-    if not len(begins):
+    values = [value or 0.0 for _, _, value in pieces]
+    unknown = [1.0 if value is None else 0.0 for _, _, value in pieces]
+    best: tuple[float, float] | None = None
+    for begin in sorted({*edges, *(edge - seconds for edge in edges)}):
+        if begin < start or begin + seconds > end:
+            continue
+        if up_to(begin + seconds, holes, unknown) > up_to(begin, holes, unknown):
+            continue
+        mean = (up_to(begin + seconds, sums, values) - up_to(begin, sums, values)) / seconds
+        if best is None or mean < best[0] - 1e-12:
+            best = mean, begin
+    if best is None:
         raise PricingError("expected values without a gap for as long as the job", field="hours")
-    best = int(np.argmax(sums <= sums.min() + 1e-12 * seconds))
-    span = float(begins[best]), float(begins[best]) + seconds
-    return Hours((span,), float(sums[best]) / seconds, average(schedule, start, start + seconds))
+    return Hours(((best[1], best[1] + seconds),), best[0], average(schedule, start, start + seconds))
 
 
 def best_hours(schedule: Schedule, seconds: float, start: float, end: float) -> Hours:
