@@ -37,7 +37,8 @@ class SavedRegister(Struct, frozen=True):
     microjoules: int
     """Counted until the value."""
     published: int
-    """At least that; more where it was shown and denied since."""
+    """At least that, but where its zone was behind; more where it was shown and denied since, or another
+    register brought it."""
 
 
 class EnergyCounter:
@@ -71,7 +72,7 @@ class EnergyCounter:
         self.began_again = False
         """Whether what was restored could not be gone on from."""
         self._caught_seconds = -math.inf
-        self._least_watts = math.inf
+        self._steps, self._least_watts = 0, math.inf
         self._restored: Point | None = None
         self._last: Point | None = None
         """The last value, true or not."""
@@ -104,9 +105,9 @@ class EnergyCounter:
         ends = near(self._ends)
         if last.number not in {end.number for end in ends}:
             return 0  # what is false for sure tells nothing
-        least = self._least_watts if final.number >= _LEAST_STEPS else 0.0
+        least = self._least_watts if self._steps >= _LEAST_STEPS else 0.0
         totals = (end.total + int(least * (last.seconds - end.seconds) * _MICROJOULES) for end in ends)
-        return max(min(totals) - final.total, 0)
+        return max(min(totals) - self.microjoules, 0)
 
     @property
     def is_resuming(self) -> bool:
@@ -235,6 +236,7 @@ class EnergyCounter:
         self.wraps += point.way == "wrap"
         seconds = point.seconds - before.seconds + point.slept_seconds - before.slept_seconds
         if seconds > 0 and point.way in ("step", "wrap"):
+            self._steps += 1
             self._least_watts = min(self._least_watts, (point.total - before.total) / _MICROJOULES / seconds)
         wrap_seconds = self.wrap_seconds
         if wrap_seconds is not None and point.seconds - before.seconds > wrap_seconds:

@@ -192,6 +192,8 @@ def _step(end: Point, value: Point, range_microjoules: int | None, bounds: Bound
         point.cost += _power_cost(point, end, joules, seconds, bounds)
         if value.slept_seconds == end.slept_seconds:
             _draw(point, joules, seconds)
+    else:
+        point.high_watts = max(watts, end.high_watts * _HIGH_KEPT**seconds)
     if end.way == "jump":
         is_sustained = watts >= _SUSTAINED * end.high_watts
         point.total += end.jump if is_sustained else 0

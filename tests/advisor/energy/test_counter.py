@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.energy.counter import EnergyCounter
+from advisor.energy.counter import EnergyCounter, SavedRegister
 from advisor.energy.explanations import Bounds, Doubt
 
 RANGE_UJ = 65_532_610_987
@@ -328,6 +330,36 @@ def test_a_register_that_came_round_in_sleep_is_told_from_one_that_was_set_back(
     for second in range(1, 4):
         counter.observe(4_000_000_000 + second * 10_000_000, float(second), 28_800.0)
     assert counter.joules == pytest.approx(RANGE_UJ / 1e6 - 56_000 + 30)
+
+
+def test_a_register_of_nonsense_is_no_failure() -> None:
+    """Values may be final, by breaks alone, before any step is: what the part draws least is unknown then."""
+    numbers = random.Random(1)
+    counter = EnergyCounter(65_532_610_987, Bounds(300.0, 3000.0))
+    for second in range(60):
+        counter.observe(numbers.randrange(65_532_610_987), float(second))
+        assert counter.ahead_microjoules >= 0
+
+
+def test_a_jump_of_a_counter_does_not_make_a_later_one_likely() -> None:
+    """100 W, and two leaps of a megajoule that stay, twenty minutes apart: each costs a second."""
+    counter = EnergyCounter(None, limits(3000, "nothing"))
+    for second in range(1500):
+        leaps = (second >= 10) + (second >= 1210)
+        counter.observe(second * 100_000_000 + leaps * 10**12, float(second))
+    assert counter.joules == 149_700.0
+    assert counter.rejected == {"too_fast": 2}
+
+
+def test_what_is_ahead_is_ahead_of_what_was_published() -> None:
+    """1500 J were published of 1000 J; what is drawn since is in them until it is more."""
+    counter = EnergyCounter(None, limits(300, "everything"))
+    counter.restore(SavedRegister(0, 0.0, 0.0, 1_000_000_000, 1_500_000_000))
+    raw = 0
+    for second in range(1, 17):
+        raw += 20_000_000 if second < 15 else 100_000_000
+        counter.observe(raw, float(second))
+        assert counter.microjoules + counter.ahead_microjoules == 1_500_000_000
 
 
 def test_a_counter_goes_on_from_what_another_process_saved() -> None:
