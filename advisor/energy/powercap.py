@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.energy.counter import EnergyCounter
 from advisor.energy.finder import ZoneFinder, powercap_folder
@@ -92,6 +92,8 @@ class _Register:
 
     def pass_on(self, step: int, until_seconds: float | None) -> None:
         """Another register has brought ``step`` microjoules of the zone, until a moment."""
+        if self.counter.began_again:
+            self.counter.began_again, self.passed_on = False, 0
         joules = None if until_seconds is None else self.counter.settled_joules(until_seconds)
         # one that could not be read, or is in doubt, will bring them once more when it can
         self.passed_on = max(self.passed_on + step if joules is None else round(joules * 1e6), self.passed_on)
@@ -168,9 +170,10 @@ class _Tracked:
         self.microjoules += step
         serving.passed_on += step
         self.shown = max(self.shown, self.microjoules + serving.counter.ahead_microjoules)
+        until_seconds = None if serving.counter.is_resuming else serving.counter.final_seconds
         for register in self.registers:
             if register is not serving:
-                register.pass_on(step, serving.counter.final_seconds)
+                register.pass_on(step, until_seconds)
 
     def _latest(
         self, readings: Mapping[str, _Reading | ZoneReadError], register: _Register | None
@@ -204,7 +207,11 @@ class _Tracked:
         return self.register.counter
 
     def save(self) -> SavedZone:
-        saved = {r.zone.entry: point for r in self.registers if (point := r.counter.saved()) is not None}
+        saved = {
+            r.zone.entry: structs.replace(point, published=r.passed_on)
+            for r in self.registers
+            if (point := r.counter.saved()) is not None
+        }
         return SavedZone(self.microjoules, saved, shown=self.shown)
 
 

@@ -21,7 +21,7 @@ class Driven:
 
     def __init__(self, sysfs: Path) -> None:
         self.clock = FakeClock()
-        self.tree = PowercapTree(sysfs)
+        self.sysfs, self.tree = sysfs, PowercapTree(sysfs)
         self.source = PowercapSource(str(sysfs), slept=lambda: self.slept)
         self.slept = 0.0
         self._begun = False
@@ -39,6 +39,11 @@ class Driven:
             self._begun = True
             self.tree.nudge()
             self.source.sample(self.clock)
+
+    def restart(self) -> None:
+        """Go on in another process."""
+        saved, self.source = self.source.save(), PowercapSource(str(self.sysfs), slept=lambda: self.slept)
+        self.source.restore(saved)
 
     def joules(self, name: str) -> float:
         return round(self.zone(name).joules, 5)
@@ -144,6 +149,47 @@ def test_a_twin_that_takes_over_goes_on_from_its_own_value(driven: Driven) -> No
     driven.tick()
     driven.tick(2.0)
     assert driven.shown() == {"package_0": 70.0}
+
+
+def test_what_a_twin_brought_is_not_counted_again_after_a_restart(driven: Driven) -> None:
+    """The msr zone cannot be read while its twin counts 50 J, and serves again in the next process."""
+    registers = [
+        driven.tree.add(entry, "package-0", range_uj=LARGE_RANGE_UJ)
+        for entry in ("intel-rapl:0", "intel-rapl-mmio:0")
+    ]
+    driven.tick()
+    registers[0].show_instead("?")
+    for second in range(15):
+        if second == 5:
+            driven.restart()
+            registers[0].heal()
+        for register in registers:
+            register.add(10.0)
+        driven.tick()
+    assert driven.shown() == {"package_0": 150.0}
+
+
+def test_a_zone_that_began_again_does_not_fall_when_its_twin_takes_over(driven: Driven) -> None:
+    """Both registers are set back while nobody looks; much later the first one fails as the power rises."""
+    registers = [driven.tree.add(e, "package-0") for e in ("intel-rapl:0", "intel-rapl-mmio:0")]
+    joules = []
+    for second in range(40):
+        if second == 5:
+            driven.restart()
+        if second == 30:
+            registers[0].show_instead("?")
+        for register in registers:
+            register.add(10.0 if second < 26 else 100.0)
+            if second == 5:
+                register.jump(-50.0)
+        if 26 <= second <= 30:
+            registers[1].show_instead("?")
+        elif second == 31:
+            registers[1].heal()
+        driven.tick()
+        if second > 10:
+            joules.append(driven.joules("package_0"))
+    assert joules == sorted(joules)
 
 
 def test_a_mirrored_die_is_never_shown(driven: Driven) -> None:
