@@ -110,9 +110,10 @@ class PowerWindow:
             points.popleft()
         if seconds < awake_seconds:
             return
-        if broken_seconds != self._broken_seconds and broken_seconds is not None:
-            # the power is that of the time since
-            last = points[-1][1] if points else joules
+        is_new = broken_seconds != self._broken_seconds
+        if broken_seconds is not None and is_new and points and points[-1][0] < broken_seconds:
+            # the power is that of the time since; a register that takes over may have been broken long ago
+            last = points[-1][1]
             points.clear()
             points.append((broken_seconds, last))
         self._broken_seconds = broken_seconds

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.energy.cpu import CpuTimes
-from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, open_meter
+from advisor.energy.meter import Meter, MeterReading, PowerWindow, energy_between, host_joules, open_meter
 from advisor.energy.powercap import PowercapSource
 from advisor.energy.sampler import Sampler, next_tick
 from advisor.energy.source import Clock, SavedZone, SourceName, Tier, ZoneReport
@@ -461,6 +461,24 @@ def test_what_is_drawn_asleep_is_no_power_of_the_moment_after(tmp_path: Path) ->
     assert [power for power in watts if power is not None] == pytest.approx([6.0] * (len(watts) - 1))
     assert watts[6] is None
     assert reading.joules["package_0"] == pytest.approx(12 * 6.0 + 11_520.0)
+
+
+def test_power_is_absent_and_not_0_where_sleep_set_the_register_back() -> None:
+    window = PowerWindow()
+    window.add(101.0, 50.0, 1.0, None)
+    window.add(101.0, 50.0, 1.0, None, awake_seconds=200.0)
+    window.add(203.0, 200.0, 1.0, 200.1, awake_seconds=200.0)
+    assert window.watts(1.0) is None
+    window.add(204.0, 250.0, 1.0, 200.1, awake_seconds=200.0)
+    assert window.watts(1.0) == 50.0
+
+
+def test_a_register_that_takes_over_does_not_spread_its_power_since_it_was_set_back() -> None:
+    window = PowerWindow()
+    for second in range(100, 110):
+        window.add(float(second), second * 50.0, 1.0, None)
+    window.add(110.0, 5500.0, 1.0, 20.0)
+    assert window.watts(1.0) == 50.0
 
 
 def test_nobody_computed_asleep(tmp_path: Path) -> None:
