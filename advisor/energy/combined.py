@@ -57,9 +57,9 @@ class CombinedSource(Source):
         return tuple(reports)
 
     def settled_joules(self, zone: str, seconds: float) -> float | None:
-        """See `Source.settled_joules`."""
-        source, name = self._owners[zone]
-        return source.settled_joules(name, seconds)
+        """See `Source.settled_joules`; None for a zone that has become a twin since."""
+        source, name = self._owners.get(zone, (None, zone))
+        return None if source is None else source.settled_joules(name, seconds)
 
     def longest_interval_seconds(self) -> float | None:
         """The shortest that any of them allows."""

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from advisor.energy.combined import CombinedSource
 from advisor.energy.hwmon import HwmonSource, SensorRule, hwmon_sensors, read_sensor_rules
-from advisor.energy.meter import Meter, host_joules, open_meter
+from advisor.energy.meter import Meter, MeterReading, host_joules, open_meter
+from advisor.energy.powercap import PowercapSource
 from advisor.errors import InputError
 from tests.support.clock import FakeClock
 from tests.support.hwmon_tree import hwmon_device
@@ -153,6 +155,31 @@ def test_a_package_known_twice_is_counted_once_and_the_machine_beside_it(tmp_pat
     assert {(zone.name, zone.duplicate_of) for zone in reading.zones if zone.role == "twin"} == {
         ("package_0", "package_0")
     }
+
+
+def test_a_doubtful_reading_of_a_sensor_outlives_the_register_s_return(tmp_path: Path) -> None:
+    """The sensor stands in for a register that is gone, is set back, and is a twin when that returns."""
+    clock, tree = FakeClock(), PowercapTree(tmp_path)
+    register = tree.add("intel-rapl:0", "package-0")
+
+    def read(microjoules: int) -> MeterReading:
+        hwmon_device(tmp_path, 0, "amd_energy", energy1_label="Esocket0", energy1_input=microjoules)
+        clock.advance(10.0)
+        return meter.read()
+
+    source = CombinedSource([PowercapSource(str(tmp_path), str(tmp_path)), HwmonSource(str(tmp_path))])
+    meter = Meter(source, procfs=str(tmp_path), clock=clock)
+    read(10**9)
+    register.add(1.0)
+    read(10**9)
+    tree.remove("intel-rapl:0")
+    read(2 * 10**9)
+    doubtful = read(1000)
+    assert not doubtful.is_settled
+    tree.put_back("intel-rapl:0")
+    register.add(1.0)
+    read(2000)
+    assert set(meter.settle(doubtful).joules) == {"package_0_hwmon"}
 
 
 @pytest.mark.parametrize(
