@@ -58,6 +58,8 @@ def best_window(schedule: Schedule, seconds: float, start: float, end: float) ->
 
     values = [value or 0.0 for _, _, value in pieces]
     unknown = [1.0 if value is None else 0.0 for _, _, value in pieces]
+    # means that differ by rounding alone, which is of the size of the totals, are equal
+    rounding = 1e-12 * sum((until - since) * abs(value or 0.0) for since, until, value in pieces) / seconds
     best: tuple[float, float] | None = None
     for begin in sorted({*edges, *(edge - seconds for edge in edges)}):
         if begin < start or begin + seconds > end:
@@ -65,7 +67,7 @@ def best_window(schedule: Schedule, seconds: float, start: float, end: float) ->
         if up_to(begin + seconds, holes, unknown) > up_to(begin, holes, unknown):
             continue
         mean = (up_to(begin + seconds, sums, values) - up_to(begin, sums, values)) / seconds
-        if best is None or mean < best[0] - 1e-12:
+        if best is None or mean < best[0] - rounding:
             best = mean, begin
     if best is None:
         raise PricingError("expected values without a gap for as long as the job", field="hours")

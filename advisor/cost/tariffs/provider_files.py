@@ -466,7 +466,10 @@ class _LocalClock:
             length = (end_clock - clock).total_seconds()
             # the last quarter before clocks change ends an hour earlier or later on the wall
             ends = moment + (length if length > 0 else length + 3600), self._unix(end_clock, 0)
-            yield Reading(moment, min(at for at in ends if at > moment), text, place, provisional)
+            until = min((at for at in ends if at > moment), default=None)
+            if until is None:
+                raise self._check.error(f"expected an end after the start, found {row.cells[time]!r}", place)
+            yield Reading(moment, until, text, place, provisional)
 
     def _unix(self, clock: datetime.datetime, fold: int) -> float:
         return clock.replace(tzinfo=self._zone, fold=fold).timestamp()

@@ -424,6 +424,15 @@ def test_the_quarter_before_the_hour_that_is_skipped_ends_with_it(tmp_path: Path
     assert [value_at(schedule, skipped + at) for at in (-1, 0, 3599, 3600)] == [0.02, None, None, 0.03]
 
 
+def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").write_text(
+        "MTU (UTC),Day-ahead Price (EUR/MWh)\n"
+        "01.01.2026 00:00 - 01.01.2026 01:00,10\n01.01.2026 01:00 - 31.12.2025 02:00,20\n"
+    )
+    with pytest.raises(PricingError, match=r"line 3, .*: expected an end after the start, found"):
+        read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
+
+
 def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
     steps = year(3600, 100, 200)[:10]
     awattar(tmp_path, steps[:4] + steps[6:])

@@ -63,3 +63,9 @@ def test_a_hole_is_not_run_in() -> None:
 def test_a_job_that_does_not_fit_is_refused() -> None:
     with pytest.raises(PricingError, match="hours: expected a job that fits before 1970-01-01 08:00 UTC"):
         best_window(series(DAY), 9 * 3600, 0, 8 * 3600)
+
+
+def test_where_all_begins_are_alike_the_job_begins_at_once() -> None:
+    """730 hours at one intensity: sums of a million g s/kWh differ by rounding."""
+    flat = StepSeries.of([1.7e9 + 3600 * i for i in range(730)], [412.345678] * 730)
+    assert best_window(flat, 9000, 1.7e9, 1.7e9 + 730 * 3600).spans[0][0] == 1.7e9
