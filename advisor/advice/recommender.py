@@ -134,7 +134,7 @@ class TranscodingRecommender:
 
         None if one of them is unknown, or one of several is negative.
         """
-        values = [getattr(option, OBJECTIVES[name]) for name in self.weights]
+        values = self._weighed(option)
         if None in values or (len(values) > 1 and min(values) < 0):
             return None
         if len(values) == 1:
@@ -143,6 +143,9 @@ class TranscodingRecommender:
         # of several that have a 0 in common the others decide
         logs = [math.log(max(value, _NEXT_TO_NOTHING)) for value in values]
         return math.exp(sum(w * log for w, log in zip(weights, logs, strict=True)) / sum(weights))
+
+    def _weighed(self, option: Option) -> list[Any]:
+        return [getattr(option, OBJECTIVES[name]) for name in self.weights]
 
     @property
     def _unit(self) -> str:
@@ -293,7 +296,8 @@ class TranscodingRecommender:
                     run_id=option.run_id,
                     scenario=option.scenario,
                     basis=option.basis,
-                    objective_value=value,
+                    # the mean itself, where `value` tells apart what has a 0 in common
+                    objective_value=0.0 if 0 in self._weighed(option) else value,
                     vmaf=option.vmaf,
                     validity=option.validity,
                     probability_best=least.get(id(option)),

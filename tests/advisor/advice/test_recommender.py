@@ -276,6 +276,7 @@ def test_of_weights_one_that_is_zero_throughout_leaves_the_choice_to_the_others(
         "thrifty",
         pytest.approx(1.0, abs=0.01),
     )
+    assert [point.objective_value for point in answer.front] == [0.0, 0.0]
 
 
 def test_what_is_not_valid_is_left_out_and_counted() -> None:
