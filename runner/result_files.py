@@ -172,10 +172,15 @@ def newest(folder: Path) -> Path:
     InputError
         There is none.
     """
-    starts = {path: run.start_time or 0.0 for path, run in _readable(folder).items()}
-    if not starts:
-        raise InputError(f"expected a result file in {folder} to resume", subject="--resume")
-    return max(starts, key=lambda path: starts[path])
+    for path in newest_first(folder):
+        return path
+    raise InputError(f"expected a result file in {folder} to resume", subject="--resume")
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """The result files in ``folder`` that can be read, by the start of the run: names have the local time."""
+    runs = _readable(folder)
+    return sorted(runs, key=lambda path: (runs[path].start_time or 0.0, path), reverse=True)
 
 
 def _readable(folder: Path) -> dict[Path, Run]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import msgspec
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ from advisor.advice.curves import Configuration
 from advisor.advice.samples import Piece, sampled
 from advisor.quality.frames import Frame
 from advisor.quality.measure import measure
-from advisor.results import read_run
+from advisor.results import Host, Run, Scenario, read_run, write_run
 from advisor.video.ffmpeg import find_ffmpeg
 from runner.source import look_at_file
 from tests.support.waiting import wait_until
@@ -161,6 +162,20 @@ def test_the_answer_its_result_file_and_its_report(
     assert "found another machine" in capsys.readouterr().err
 
 
+def test_resume_takes_the_search_that_was_begun_last(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """File names have the local time, which stands twice in the night in which clocks go back."""
+    videos = {"film.mp4": (place / "film.mp4").stat().st_size}
+    (place / "test_results").mkdir()
+    for name, start in (("20251026_022000", 1761441600.0), ("20251026_023000", 1761438600.0)):
+        path = place / f"test_results/test_results_{name}.json"
+        scenarios = (Scenario(name="a", start_time=start),)
+        write_run(Run(run_id=path.stem, scenarios=scenarios, host=Host(hardware_id="another")), path)
+        Notebook.path(path).parent.mkdir()
+        Notebook.path(path).write_bytes(msgspec.json.encode(Notebook(videos=videos)))
+    assert main(["tune", "film.mp4", *QUICK, "--resume"]) == 2
+    assert "test_results_20251026_022000.json" in capsys.readouterr().err
+
+
 def test_one_configuration_for_several_videos(tune: Tune, place: Path) -> None:
     second = place / "second.mp4"
     ffmpeg("-f", "lavfi", "-i", "mandelbrot=s=128x72:r=25", "-t", "1", "-crf", "8", str(second))
@@ -193,6 +208,7 @@ def test_a_floor_out_of_reach_is_one_line_and_what_was_tried_is_kept(
         (["film.h264"], "film.h264: expected a video, found frames without timestamps: remux it to MP4"),
         (["empty.mp4"], "empty.mp4: the file is empty"),
         (["nothing.mp4"], "nothing.mp4: expected a video file, found none"),
+        (["."], ".: expected a video file, found a folder"),
         (["lavfi:testsrc"], "lavfi:testsrc: expected a video file, found none"),
         (["film.mp4", "--encoders", "libx246"], "--encoders: no encoder 'libx246', did you mean"),
         (["film.mp4", "--presets", "ultrafst"], "--presets: none of the encoders has a preset 'ultrafst'"),

@@ -282,7 +282,7 @@ def _print_savings(answer: TuneAnswer, say: Callable[[str], None]) -> None:
     if answer.savings is None or answer.choice is None or answer.baseline is None:
         return
     if answer.baseline.scenario == answer.choice.scenario:
-        say("  the same as what was usual")
+        say("  the choice is the baseline itself")
         return
     for saved, what in ((answer.savings.video, "this video"), (answer.savings.month, "a month")):
         parts = [

@@ -14,13 +14,20 @@ from advisor.advice.curves import Configuration
 from advisor.advice.search import Goal
 from advisor.cost.model import CostModel
 from advisor.errors import InputError, WorkError
-from advisor.results import RESULT_GLOB, Host
+from advisor.results import Host
 from advisor.video.encoders import ENCODERS
 from advisor.video.ffmpeg import Capabilities, capabilities, chosen_ffmpeg
 from runner.display import Display
 from runner.measure import RunSettings
 from runner.preflight import look_at_content
-from runner.result_files import claimed, make_folder, new_result_path, read_former, refuse_other_machine
+from runner.result_files import (
+    claimed,
+    make_folder,
+    new_result_path,
+    newest_first,
+    read_former,
+    refuse_other_machine,
+)
 from runner.session import EnergySources, open_session
 from runner.stop import StopRequest
 from wattframe.tuning.answer import TuneAnswer, answer_of, command, tuned_of
@@ -222,7 +229,7 @@ def _top(video: Video, heights: Sequence[int]) -> str | None:
 
 def _newest(folder: Path, sizes: dict[str, int]) -> Path:
     """The result file of the last tune on these videos."""
-    for path in sorted(folder.glob(RESULT_GLOB), reverse=True):
+    for path in newest_first(folder):
         with contextlib.suppress(InputError):
             if Notebook.read(path).videos == sizes:
                 return path
