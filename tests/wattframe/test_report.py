@@ -37,7 +37,7 @@ from advisor.results import (
 from wattframe import cli
 from wattframe.report import drawing as report_drawing
 from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
-from wattframe.report.choice import Tuned, choice_of
+from wattframe.report.choice import RunChoice, Tuned, choice_of
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
 from wattframe.report.numbers import number
@@ -254,6 +254,15 @@ class TestCharts:
             chart = quality_against_energy(report_rows(run), "q", None)
             assert chart is not None
             assert any("logarithmic" in text for text in texts(chart.wide)) is logarithmic
+
+    def test_the_front_is_told_of_where_it_is_drawn(self) -> None:
+        run = run_of(encode("a"), encode("b", joules=700.0, vmaf=95.0))
+        rows = report_rows(run)
+        for names, told in ((("a",), False), (("a", "b"), True)):
+            answer = RunChoice(sentence="", basis="", front=names)
+            chart = quality_against_energy(rows, "q", answer)
+            assert chart is not None
+            assert ("The dotted line is the front" in chart.caption) is told
 
     def test_without_scores_there_is_no_quality_chart(self) -> None:
         assert quality_against_energy(report_rows(run_of(encode(vmaf=None))), "q", None) is None

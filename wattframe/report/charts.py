@@ -83,12 +83,13 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
         )
         place_names(axes, [(x, y, row.name) for x, y, row in order], [p[:2] for p in on_front])
 
+    front_words = "The dotted line is the front: the scenarios that no other clearly beats in both."
+    line = f" {front_words}" if len(on_front) > 1 else ""
     ring = " The ring is the choice." if any(row.name == chosen for _, _, row in points) else ""
     return chart(
         identity,
         "Quality against energy",
-        "Up and to the left is better. The dotted line is the front: the scenarios that no other clearly "
-        f"beats in both. Energy of the whole machine per second of video.{ring}",
+        f"Up and to the left is better.{line} Energy of the whole machine per second of video.{ring}",
         draw,
         lambda narrow: 380 if narrow else 420,
     )
@@ -196,7 +197,7 @@ def power_over_time(rows: Sequence[Row], identity: str) -> Chart | None:
         "Power over time",
         "Each band is one scenario. "
         + ("" if idle is None else "The dashed line is the mean of the idle run. ")
-        + "Scoring follows the last band and is not part of any.",
+        + "Scoring happens outside the bands.",
         draw,
         lambda narrow: 300 if narrow else 340,
     )
@@ -259,6 +260,8 @@ def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None
         names = [] if narrow else [one_line(row.name) for row, *_ in parts]
         axes.set_yticks(range(len(names)), names, color=INK)
         axes.set_xlim(left=0)
+        if narrow:  # a few bars would be as thick as their names are away from them
+            axes.set_ylim(-0.5, len(parts) - 0.3)
         axes.figure.legend(
             handles=[
                 Line2D([], [], label=label, linestyle="", marker="s", color=colour, markersize=8)
