@@ -198,7 +198,7 @@ def _agreed(reference: Media, output: Media, limited: bool) -> tuple[Colour, Col
         theirs, ours = getattr(source, what), getattr(encode, what)
         if theirs and ours and theirs != ours:
             kind = " of ITU-T H.273" if isinstance(ours, int) else ""
-            notes.append(f"colour {what} differ ({theirs} and {ours}{kind}); {effect} converted")
+            notes.append(f"different colour {what} ({theirs} and {ours}{kind}); {effect} converted")
     return _filled(source, encode, alike), _filled(encode, source, alike), notes
 
 

@@ -303,6 +303,8 @@ def _tolerant_head(data: bytes, subject: str, cause: Exception) -> _Head:
 
 def _head_error(exc: Exception, subject: str) -> ResultFileError:
     message, place = _plain(exc)
+    if not place:
+        message = f"expected a JSON result file: {message}"
     return ResultFileError(message, subject=subject, field=place.lstrip(".") or None)
 
 

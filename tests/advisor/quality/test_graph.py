@@ -250,7 +250,9 @@ def test_matrices_are_converted_only_when_both_are_known_and_differ() -> None:
     sd = coloured(matrix="smpte170m")
     assert ":in_color_matrix=smpte170m:out_color_matrix=bt709" in decided(HD, sd).output_filters
     assert "color_matrix" not in decided(HD, coloured()).output_filters
-    assert decided(HD, sd).notes == ("colour matrix differ (bt709 and smpte170m); the output was converted",)
+    assert decided(HD, sd).notes == (
+        "different colour matrix (bt709 and smpte170m); the output was converted",
+    )
 
 
 def test_a_matrix_that_ffmpeg_does_not_scale_is_compared_as_it_is_or_refused() -> None:
@@ -264,7 +266,7 @@ def test_a_matrix_that_ffmpeg_does_not_scale_is_compared_as_it_is_or_refused() -
 
 def test_primaries_and_transfer_are_never_converted_and_said() -> None:
     one = decided(coloured(primaries=1, transfer=1), coloured(primaries=5, transfer=1))
-    assert one.notes == ("colour primaries differ (1 and 5 of ITU-T H.273); nothing was converted",)
+    assert one.notes == ("different colour primaries (1 and 5 of ITU-T H.273); nothing was converted",)
     assert one.output_filters.count("color_primaries=unknown:color_trc=unknown") == 2
 
 

@@ -157,9 +157,9 @@ def test_the_file_name_is_the_contracts() -> None:
         (b"", "expected a JSON result file: Input data was truncated"),
         (b"{", "expected a JSON result file: Input data was truncated"),
         (b"no json", "expected a JSON result file: JSON is malformed: invalid character (byte 4)"),
-        (b"[]", "expected object, got array"),
-        (b"5", "expected object, got int"),
-        (b"{}", "object missing required field scenarios"),
+        (b"[]", "expected a JSON result file: expected object, got array"),
+        (b"5", "expected a JSON result file: expected object, got int"),
+        (b"{}", "expected a JSON result file: object missing required field scenarios"),
         (b'{"scenarios": {}}', "scenarios: expected array, got object"),
         (
             b'{"scenarios": [], "schema_version": 2}',
@@ -168,7 +168,7 @@ def test_the_file_name_is_the_contracts() -> None:
         (b'{"scenarios": [], "schema_version": "1"}', "schema_version: expected int | null, got str"),
         (b'{"scenarios": [], "host": {"cores": -1}}', "host.cores: expected int >= 0"),
         (b"\xff\xfe\x00", "expected a JSON result file: JSON is malformed: invalid character (byte 0)"),
-        (b"[" * 100_000, "expected object, got array"),
+        (b"[" * 100_000, "expected a JSON result file: expected object, got array"),
     ],
 )
 def test_a_file_that_is_no_result_file_is_refused_by_name_and_field(
