@@ -36,7 +36,7 @@ from advisor.results import (
 )
 from wattframe import cli
 from wattframe.report import drawing as report_drawing
-from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
+from wattframe.report.charts import cost_split, mean_point, power_over_time, quality_against_energy, thinned
 from wattframe.report.choice import RunChoice, Tuned, choice_of
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
@@ -263,6 +263,13 @@ class TestCharts:
             chart = quality_against_energy(rows, "q", answer)
             assert chart is not None
             assert ("The dotted line is the front" in chart.caption) is told
+
+    def test_the_front_passes_by_a_configuration_once(self) -> None:
+        """300 and 500 J for 60 s of video are 20/3 J/s in the mean; a repeat that is not valid does not count."""
+        spoilt = encode("a", vmaf=50.0, validity=["steal"])
+        repeats = [encode("a", joules=300.0), encode("a", joules=500.0), spoilt]
+        points = [(r.joules_per_video_second or 0.0, r.vmaf or 0.0, r) for r in report_rows(run_of(*repeats))]
+        assert mean_point(points) == (pytest.approx(20 / 3), 90.0)
 
     def test_without_scores_there_is_no_quality_chart(self) -> None:
         assert quality_against_energy(report_rows(run_of(encode(vmaf=None))), "q", None) is None

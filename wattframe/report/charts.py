@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -42,6 +43,12 @@ _PLACES = (
 """Where a name may stand beside its point, in pixels, the best first."""
 
 
+def mean_point(repeats: Sequence[Point]) -> tuple[float, float]:
+    """Where a configuration stands by its repeats, those that are valid before the others."""
+    valid = [p for p in repeats if not p[2].scenario.validity] or repeats
+    return statistics.fmean(p[0] for p in valid), statistics.fmean(p[1] for p in valid)
+
+
 def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice | None) -> Chart | None:
     """VMAF over joules per second of video, one mark a scenario; None where nothing has both."""
     points: list[Point] = [
@@ -55,7 +62,8 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
     front = answer.front if answer else ()
     first = [option.scenario for option in (answer.choice, answer.reference) if option] if answer else []
     chosen = answer.choice.scenario if answer and answer.choice else None
-    on_front = sorted((p for p in points if p[2].name in front), key=lambda p: p[:2])
+    repeats = ([p for p in points if p[2].name == name] for name in dict.fromkeys(front))
+    on_front = sorted(mean_point(of_one) for of_one in repeats if of_one)
     # more than most of a decade is read on a logarithmic axis
     wide_span = max(p[0] for p in points) > 8 * min(p[0] for p in points)
 
@@ -81,7 +89,7 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
             loc="outside upper left",
             ncols=2 if narrow else 6,
         )
-        place_names(axes, [(x, y, row.name) for x, y, row in order], [p[:2] for p in on_front])
+        place_names(axes, [(x, y, row.name) for x, y, row in order], on_front)
 
     front_words = "The dotted line is the front: the scenarios that no other clearly beats in both."
     line = f" {front_words}" if len(on_front) > 1 else ""
