@@ -265,7 +265,7 @@ class TestCharts:
             assert ("The dotted line is the front" in chart.caption) is told
 
     def test_the_front_passes_by_a_configuration_once(self) -> None:
-        """300 and 500 J for 60 s of video are 20/3 J/s in the mean; a repeat that is not valid does not count."""
+        """300 and 500 J for 60 s are 20/3 J/s in the mean; a repeat that is not valid does not count."""
         spoilt = encode("a", vmaf=50.0, validity=["steal"])
         repeats = [encode("a", joules=300.0), encode("a", joules=500.0), spoilt]
         points = [(r.joules_per_video_second or 0.0, r.vmaf or 0.0, r) for r in report_rows(run_of(*repeats))]
