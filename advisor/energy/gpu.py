@@ -20,7 +20,7 @@ from advisor.energy.hwmon import SENSORS, Sensor, SensorRule, hwmon_sensors, rea
 from advisor.energy.integrator import Integrator
 from advisor.energy.meter import PowerWindow
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import Clock
+from advisor.energy.source import Clock, shown_seconds
 from advisor.energy.zones import try_line
 from advisor.results import GpuInfo
 
@@ -28,8 +28,6 @@ _T = TypeVar("_T")
 Problem = Callable[[str], object]
 # the largest board sold draws 1.2 kW; what is beyond is a driver's mistake
 _MOST_WATTS = 3000.0
-# as long as a zone is shown after its last good value
-_ANSWERED_INTERVALS, _ANSWERED_SECONDS = 3.5, 5.0
 _PCI = re.compile(r"([0-9a-f]{4,8})(:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])", re.IGNORECASE)
 
 
@@ -198,8 +196,8 @@ class _SensorCard:
 
 def _joules(energy: Integrator, answered: float | None, now: float, interval_seconds: float) -> float | None:
     """None where the card does not say what it draws: a total that stands would be 0 W."""
-    longest = max(_ANSWERED_INTERVALS * interval_seconds, _ANSWERED_SECONDS)
-    return None if answered is None or now - answered > longest else energy.joules
+    is_fresh = answered is not None and now - answered <= shown_seconds(interval_seconds)
+    return energy.joules if is_fresh else None
 
 
 def _pci_address(text: str) -> str | None:

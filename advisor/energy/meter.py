@@ -22,7 +22,16 @@ from advisor.energy.hwmon import SENSORS, HwmonSource, SensorRule, hwmon_sensors
 from advisor.energy.powercap import HOST_DOMAINS, PowercapSource, slept_seconds
 from advisor.energy.redfish import RedfishClient, RedfishConfig, RedfishSource
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import Clock, HostRule, Source, SourceName, Tier, ZoneReport, wait_seconds
+from advisor.energy.source import (
+    Clock,
+    HostRule,
+    Source,
+    SourceName,
+    Tier,
+    ZoneReport,
+    shown_seconds,
+    wait_seconds,
+)
 from advisor.energy.state import SAVE_SECONDS, SavedMeter, StateFile, Unsaved, state_file
 from advisor.errors import EnergyError, InputError
 
@@ -30,9 +39,6 @@ DEFAULT_INTERVAL_SECONDS = 1.0
 _SHORTEST_INTERVAL_SECONDS = 0.01
 # no register comes round in less than four of these; a range that says so is nonsense
 _SHORTEST_FOR_WRAPS_SECONDS = 0.1
-# a zone is shown for this many intervals after its last good value, so that one failed read is no gap
-_FRESH_INTERVALS = 3.5
-_FRESH_SECONDS = 5.0
 # a doubtful value is decided within seconds; a zone that stays doubtful is not shown
 _LONGEST_DOUBT_SECONDS = 20.0
 # a reading that takes longer was interrupted: its counters and CPU times are of different moments
@@ -75,12 +81,12 @@ class MeterReading(Struct, frozen=True):
         return all(zone.is_settled for zone in self.zones if zone.name in self.joules and zone.is_shown)
 
 
-def _is_fresh(zone: ZoneReport, now: float, longest_seconds: float) -> bool:
+def _is_fresh(zone: ZoneReport, now: float, interval_seconds: float) -> bool:
     """Whether the zone was read lately, and its last values were not all doubtful."""
     if zone.sampled_seconds is None:
         return False
     read = zone.sampled_seconds if zone.read_seconds is None else zone.read_seconds
-    longest_seconds = max(longest_seconds, (zone.interval_seconds or 0.0) * _FRESH_INTERVALS)
+    longest_seconds = shown_seconds(max(interval_seconds, zone.interval_seconds or 0.0))
     doubt_seconds = max(longest_seconds, _LONGEST_DOUBT_SECONDS)
     return now - read <= longest_seconds and now - zone.sampled_seconds <= doubt_seconds
 
@@ -246,9 +252,8 @@ class Meter:
             if slept - self._slept_seconds > _SLEPT_SECONDS:
                 self._slept_seconds, self._awake_seconds = slept, began
             interval = self.interval_seconds
-            longest = max(interval * _FRESH_INTERVALS, _FRESH_SECONDS)
             reports = self._source.report()
-            shown = [z for z in reports if z.is_shown and _is_fresh(z, now, longest)]
+            shown = [z for z in reports if z.is_shown and _is_fresh(z, now, interval)]
             watts = {z.name: self._watts(z, interval) for z in reports if z.role == "counted"}
             at = _moment(shown, began, now)
             self._latest = MeterReading(

@@ -19,6 +19,17 @@ HostRule = Literal["cpu", "system"]
 SourceName = Literal["powercap", "hwmon", "redfish", "estimate"]
 Tier = Literal["measured", "modelled"]
 
+_SHOWN_INTERVALS, _SHOWN_SECONDS = 3.5, 5.0
+
+
+def shown_seconds(interval_seconds: float) -> float:
+    """How long a zone or a card is shown after its last good value, so that one failed read is no gap.
+
+    >>> shown_seconds(1.0), shown_seconds(10.0)
+    (5.0, 35.0)
+    """
+    return max(_SHOWN_INTERVALS * interval_seconds, _SHOWN_SECONDS)
+
 
 def wait_seconds(seconds: float) -> None:
     """Sleep by the monotonic clock. ``time.sleep`` fails (EINVAL) in a process whose wall clock is moved."""
