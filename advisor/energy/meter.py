@@ -372,6 +372,7 @@ def open_meter(
     host_rule: HostRule = "cpu",
     state: Path | None = None,
     on_unsaved: Unsaved | None = None,
+    clock: Clock = time.monotonic,
     sleep: Callable[[float], object] = wait_seconds,
 ) -> Meter:
     """A meter on what measures this machine, else on the estimate.
@@ -400,6 +401,8 @@ def open_meter(
         File in which the counters are kept over a restart on the same boot; None to begin at 0.
     on_unsaved
         Told once that it cannot be written, and why.
+    clock
+        Monotonic seconds.
     sleep
         Waits for counters to move: one that stands tells nothing.
 
@@ -421,8 +424,8 @@ def open_meter(
     for part in (counters, *others, estimated):
         part.restore(saved.sources.get(part.name, {}) if saved is not None else {})
     source: Source = CombinedSource([counters, *others]) if others else counters
-    if not has_moving_host(counters, sleep=sleep):
-        sensors.sample(time.monotonic)
+    if not has_moving_host(counters, clock=clock, sleep=sleep):
+        sensors.sample(clock)
         if any(_gives_host(zone) for zone in sensors.report()):
             source = CombinedSource([*others, counters])
         elif redfish is not None:
@@ -431,7 +434,14 @@ def open_meter(
             if cpu_times(procfs) is None:
                 raise EnergyError(f"no energy counters under {sysfs}, and {procfs}/stat gives no CPU times")
             source = estimated
-    return Meter(source, procfs=procfs, interval_seconds=interval_seconds, state=file, host_rule=host_rule)
+    return Meter(
+        source,
+        procfs=procfs,
+        interval_seconds=interval_seconds,
+        state=file,
+        host_rule=host_rule,
+        clock=clock,
+    )
 
 
 def _gives_host(zone: ZoneReport) -> bool:

@@ -18,6 +18,7 @@ class Machine:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.clock = FakeClock()
         self.tree = PowercapTree(root)
         self.package = self.tree.add("intel-rapl:0", "package-0", start_uj=LARGE_RANGE_UJ - 10_000_000)
         self.boot("one")
@@ -29,7 +30,17 @@ class Machine:
 
     def meter(self) -> Meter:
         folders = {"sysfs": str(self.root), "procfs": str(self.root)}
-        return open_meter(**folders, state=self.root / "state/m.json", sleep=lambda _: self.tree.nudge())
+        return open_meter(
+            **folders,
+            state=self.root / "state/m.json",
+            clock=self.clock,
+            sleep=lambda _: self.tree.nudge(),
+        )
+
+    def draw(self, joules: float) -> None:
+        """In a second."""
+        self.clock.advance(1.0)
+        self.package.add(joules)
 
 
 @pytest.fixture
@@ -44,27 +55,27 @@ def joules(meter: Meter) -> float:
 def test_what_was_drawn_while_nobody_looked_is_counted_after_a_kill(machine: Machine) -> None:
     """20 J before, 100 J while there was no process, over the register's end, 5 J after."""
     meter = machine.meter()
-    machine.package.add(20.0)
+    machine.draw(20.0)
     assert joules(meter) == 20.0
-    machine.package.add(100.0)  # the first process is gone without a word
+    machine.draw(100.0)  # the first process is gone without a word
     later = machine.meter()
-    machine.package.add(5.0)
+    machine.draw(5.0)
     assert joules(later) == 125.0
 
 
 def test_the_state_of_a_former_version_is_read(machine: Machine) -> None:
     """It kept the power that a register was seen to draw."""
     meter = machine.meter()
-    machine.package.add(20.0)
+    machine.draw(20.0)
     meter.stop()
     file = machine.root / "state/m.json"
     file.write_text(file.read_text().replace('"raw":', '"proven_watts":0.0,"raw":'))
-    machine.package.add(100.0)
+    machine.draw(100.0)
     assert joules(machine.meter()) == 120.0
 
 
 def test_after_a_reboot_counters_begin_at_0(machine: Machine) -> None:
-    machine.package.add(20.0)
+    machine.draw(20.0)
     machine.meter().stop()
     machine.boot("two")
     assert joules(machine.meter()) == 0.0
@@ -80,7 +91,7 @@ def test_a_state_that_is_malformed_is_as_none(machine: Machine, text: str) -> No
 def test_a_state_of_other_folders_is_not_taken(tmp_path: Path) -> None:
     first, second = Machine(tmp_path / "a"), Machine(tmp_path / "b")
     meter = first.meter()
-    first.package.add(50.0)
+    first.draw(50.0)
     meter.stop()
     (second.root / "state").mkdir()
     (second.root / "state/m.json").write_bytes((first.root / "state/m.json").read_bytes())
