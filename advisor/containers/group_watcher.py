@@ -47,27 +47,24 @@ class Kubelet(Struct, frozen=True):
         ValueError
             It answers something else than a list of pods.
         """
-        import requests
+        from requests import Request
 
-        headers = {}
+        from advisor.common.http import HttpError, fetch, new_session
+
+        request = Request("GET", f"{self.url.rstrip('/')}/pods")
         if self.token_file is not None:
-            headers["Authorization"] = f"Bearer {read_regular(self.token_file).decode().strip()}"
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.get(
-                f"{self.url.rstrip('/')}/pods",
-                headers=headers,
-                timeout=self.timeout_seconds,
-                verify=self.ca_file or True,
-                allow_redirects=False,
-                stream=True,
-            )
-            answer.raise_for_status()
-            body = answer.raw.read(_MOST_BYTES + 1, decode_content=True)
-        if len(body) > _MOST_BYTES or answer.status_code != requests.codes.ok:
-            raise ValueError("no list of pods")
+            token = read_regular(self.token_file).decode().strip()
+            request.headers["Authorization"] = f"Bearer {token}"
+        with new_session() as session:
+            session.verify = self.ca_file or True
+            try:
+                answer = fetch(session, request, self.timeout_seconds, _MOST_BYTES)
+            except HttpError as exc:
+                raise (ValueError if exc.kind == "malformed" else OSError)(str(exc)) from exc
+        if not answer.is_good:
+            raise OSError(f"answered HTTP {answer.status}")
         try:
-            return read_pods(body)
+            return read_pods(answer.body)
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise ValueError("no list of pods") from exc
 
@@ -201,7 +198,7 @@ class GroupWatcher:
         self._asked_seconds = now
         try:
             self._pods = kubelet.pods()
-        except OSError:  # what requests raises is one
+        except OSError:
             self._counts.add("kubelet", "unreachable")
         except ValueError:
             self._counts.add("kubelet", "protocol")

@@ -51,6 +51,7 @@ _WHOLE = re.compile(r"total|system|chassis|server|platform|input|consumption", r
 # powers further apart than this many intervals are not joined
 _LONGEST_GAP_INTERVALS = 3.0
 
+_REASONS = {"late": "timeout", "failed": "unreachable"}
 _Seconds = Annotated[float, Meta(ge=1, le=3600)]
 
 
@@ -112,14 +113,11 @@ class RedfishClient:
     """Asks one service for the power of the machine, over one connection that is kept."""
 
     def __init__(self, config: RedfishConfig) -> None:
-        import requests
+        from advisor.common.http import new_session
 
         self._config = config
-        self._session = requests.Session()
-        # neither a proxy nor a .netrc that the process was started with
-        self._session.trust_env = False
+        self._session = new_session()
         self._session.verify = config.ca_file or True
-        self._session.headers["Accept"] = "application/json"
         self._meter: tuple[str, str] | None = None
         """The resource that has the power, and which of the three kinds it is."""
 
@@ -189,44 +187,27 @@ class RedfishClient:
                 yield link
 
     def _get(self, path: str) -> Mapping[str, Any]:
-        import requests
+        from requests import Request
         from requests.auth import HTTPBasicAuth
-        from requests.exceptions import RequestException, SSLError, Timeout
-        from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+        from advisor.common.http import HttpError, fetch
 
         config = self._config
         password = config.password
         try:
             if config.password_file is not None:
                 password = read_regular(config.password_file).decode().strip()
-            # no redirect: credentials go to the one service that the operator named
-            answer = self._session.get(
-                f"{config.url.rstrip('/')}{path}",
-                auth=HTTPBasicAuth(config.username.encode(), (password or "").encode()),
-                timeout=config.timeout_seconds,
-                allow_redirects=False,
-                stream=True,
-            )
-            with answer:
-                if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
-                    raise RedfishError("auth")
-                if answer.status_code != requests.codes.ok:
-                    raise RedfishError("http")
-                body, deadline = bytearray(), time.monotonic() + config.timeout_seconds
-                while chunk := answer.raw.read1(_MOST_BYTES + 1 - len(body), decode_content=True):
-                    body += chunk
-                    if time.monotonic() > deadline:  # a service that drips never trips the socket's own
-                        raise RedfishError("timeout")
-        except SSLError:
-            raise RedfishError("tls") from None
-        except (Timeout, ReadTimeoutError):  # in the head, in the body
-            raise RedfishError("timeout") from None
-        except (RequestException, HTTPError, OSError, ValueError):
+            auth = HTTPBasicAuth(config.username.encode(), (password or "").encode())
+            request = Request("GET", f"{config.url.rstrip('/')}{path}", auth=auth)
+            answer = fetch(self._session, request, config.timeout_seconds, _MOST_BYTES)
+        except HttpError as exc:
+            raise RedfishError(_REASONS.get(exc.kind, exc.kind)) from None
+        except (OSError, ValueError):
             raise RedfishError("unreachable") from None
-        if len(body) > _MOST_BYTES:
-            raise RedfishError("malformed")
+        if not answer.is_good:
+            raise RedfishError("auth" if answer.status in (401, 403) else "http")
         try:
-            return msgspec.json.decode(body, type=dict[str, Any])
+            return msgspec.json.decode(answer.body, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise RedfishError("malformed") from None
 

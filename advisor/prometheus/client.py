@@ -7,24 +7,19 @@ down, too slow, a refusal in Prometheus' own words, an HTML page of some proxy, 
 from __future__ import annotations
 
 import math
-import queue
 import re
-import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 import requests
 from msgspec import Meta, Struct
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3.exceptions import HTTPError
-from urllib3.response import BaseHTTPResponse
+from requests.auth import HTTPBasicAuth
 
 from advisor.common.control_group import memory_bytes
+from advisor.common.http import Answer, HttpError, fetch, new_session
 from advisor.errors import InputError, PrometheusError
 from advisor.prometheus.answers import QueryResult, read_answer, reason
 
@@ -37,10 +32,8 @@ _BYTES_A_COMMA, _BYTES_A_STRING, _BYTES_A_BRACE = 80, 60, 350
 """What decoding takes: two commas and a string are a sample, a brace is a series. Empty series alone take a
 hundred times their size."""
 _SHARE_OF_MEMORY = 0.8
-_CHUNK_BYTES = 1 << 18
-_GZIP = 31
-"""zlib's window of 32 KiB, as gzip."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
+_PASSING = frozenset({"late", "unreachable"})
 _MOST_WAIT_SECONDS = 30.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
@@ -75,17 +68,6 @@ class Connection(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Connection({self.shown_url!r})"
-
-
-class _Bearer(AuthBase):
-    """As an auth object, and not as a header, requests drops the token when redirected to another host."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class PrometheusClient:
@@ -198,91 +180,42 @@ class PrometheusClient:
         raise AssertionError("unreachable")
 
     def _once(self, url: str, parameters: Mapping[str, str]) -> bytes:
-        """One request and its answer, redirections included, in the time there is.
-
-        In a thread of its own: a name that is looked up, or a server that drips one byte of a header at a
-        time, never trips the socket's own time-out. One that is late is left behind.
-        """
-        limit = self.connection.timeout_seconds
-        request, deadline = self._request(url, parameters), time.monotonic() + limit
-        answer: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-
-        def ask() -> None:
-            try:
-                answer.put(self._answer(request, deadline))
-            except Exception as exc:  # raised again where it is waited for
-                answer.put(exc)
-
-        self.requests_sent += 1
-        threading.Thread(target=ask, name="prometheus", daemon=True).start()
-        try:
-            outcome = answer.get(timeout=limit)
-        except queue.Empty:
-            outcome = self._late()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    def _late(self) -> _TryAgainError:
-        return _TryAgainError(f"did not answer within {self.connection.timeout_seconds:g} s")
-
-    def _answer(self, request: requests.PreparedRequest, deadline: float) -> bytes:
-        try:
-            with self._session.send(
-                request, timeout=self.connection.timeout_seconds, stream=True
-            ) as response:
-                body = self._body(response, deadline)
-        except requests.Timeout as exc:
-            raise self._late() from exc
-        except requests.exceptions.SSLError as exc:
-            raise self._error(f"TLS failed: {_innermost(exc)}") from exc
-        except (requests.ConnectionError, HTTPError) as exc:
-            raise _TryAgainError(f"cannot be reached: {_innermost(exc)}") from exc
-        except (requests.RequestException, OSError) as exc:
-            raise self._error(f"request failed: {_innermost(exc)}") from exc
-        return self._judged(response, body)
-
-    def _body(self, response: requests.Response, deadline: float) -> bytes:
-        """The body, unpacked as it comes: a few bytes may stand for any number of them."""
-        encoding = response.headers.get("Content-Encoding", "identity").lower()
-        if encoding not in ("identity", "gzip"):
-            raise self._error(f"answered in the encoding {encoding!r}, which was not requested")
-        unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        is_long = len(parameters["query"]) > _LONG_QUERY
+        request = (
+            requests.Request("POST", url, data=parameters)
+            if is_long
+            else requests.Request("GET", url, params=parameters)
+        )
         free = int(memory_bytes()[1] * _SHARE_OF_MEMORY)
-        most, body = min(_MOST_BYTES, free // 4), bytearray()
-        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
-            try:
-                body += chunk if unpack is None else unpack.decompress(chunk, most + 1 - len(body))
-            except zlib.error as exc:
-                raise self._error(f"answered with damaged gzip: {exc}") from exc
-            if len(body) > most:
-                raise self._error(f"answered with more than {most >> 20} MiB")
-            if time.monotonic() > deadline:
-                raise self._late()
-        if _decoded_bytes(body) > free:
-            raise self._error(f"answered with {len(body) >> 20} MiB, more than fits into memory")
-        return bytes(body)
+        self.requests_sent += 1
+        try:
+            answer = fetch(
+                self._session, request, self.connection.timeout_seconds, min(_MOST_BYTES, free // 4)
+            )
+        except HttpError as exc:
+            raise _TryAgainError(str(exc)) if exc.kind in _PASSING else self._error(str(exc)) from exc
+        if not answer.is_good:
+            raise self._refused(answer)
+        if _decoded_bytes(answer.body) > free:
+            raise self._error(f"answered with {len(answer.body) >> 20} MiB, more than fits into memory")
+        return answer.body
 
-    def _request(self, url: str, parameters: Mapping[str, str]) -> requests.PreparedRequest:
-        if len(parameters["query"]) > _LONG_QUERY:
-            return self._session.prepare_request(requests.Request("POST", url, data=parameters))
-        return self._session.prepare_request(requests.Request("GET", url, params=parameters))
-
-    def _judged(self, response: requests.Response, body: bytes) -> bytes:
-        if response.ok:
-            return body
-        problem = f"answered HTTP {response.status_code}: {reason(body) or response.reason}"
-        if response.status_code in _TRY_AGAIN:
-            raise _TryAgainError(problem, _retry_after(response))
-        if response.status_code in (401, 403):
+    def _refused(self, answer: Answer) -> Exception:
+        place = answer.headers.get("Location", "").partition("?")[0]
+        if place:
+            return self._error(f"answered HTTP {answer.status}: give the address that it sends to, {place}")
+        problem = f"answered HTTP {answer.status}: {reason(answer.body) or answer.reason}"
+        if answer.status in _TRY_AGAIN:
+            return _TryAgainError(problem, _retry_after(answer))
+        if answer.status in (401, 403):
             problem += " (check user, password, token or tenant)"
-        raise self._error(problem)
+        return self._error(problem)
 
     def _error(self, problem: str) -> PrometheusError:
         return PrometheusError(f"{self.url}: {problem}")
 
 
-def _decoded_bytes(body: bytearray) -> int:
+def _decoded_bytes(body: bytes) -> int:
     """About the memory that it takes to decode an answer, itself included."""
     strings = body.count(b'"') // 2
     commas, braces = body.count(b","), body.count(b"{")
@@ -357,46 +290,13 @@ def _check_headers(connection: Connection) -> None:
             raise InputError("expected a header's name", subject=f"header {name!r}")
 
 
-class _Adapter(HTTPAdapter):
-    """Leaves the body of a redirection unread, which nobody needs and may be of any size."""
-
-    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
-        response: requests.Response = super().build_response(req, resp)
-        if response.is_redirect:
-            response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
-            resp.close()
-        return response
-
-
-class _Session(requests.Session):
-    """Sent on to another host, the operator's own headers stay behind, as requests does with credentials."""
-
-    own_headers: Iterable[str] = ()
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Called by requests before it follows a redirection."""
-        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
-        here, there = str(response.request.url), str(prepared_request.url)
-        if self.should_strip_auth(here, there):  # type: ignore[no-untyped-call]
-            for name in self.own_headers:
-                prepared_request.headers.pop(name, None)
-
-
 def _session(connection: Connection) -> requests.Session:
-    session = _Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter())
-    session.own_headers = ("X-Scope-OrgID", *connection.headers)
-    # ~/.netrc would replace the operator's own credentials, and proxies are for the outside world
-    session.trust_env = False
-    session.headers.update({"Accept": "application/json", "User-Agent": "wattframe"})
-    # compressing costs both sides more than a local network saves
-    session.headers["Accept-Encoding"] = "identity"
+    session = new_session()
     session.headers.update(connection.headers)
     if connection.tenant:
         session.headers["X-Scope-OrgID"] = connection.tenant
     if connection.bearer_token:
-        session.auth = _Bearer(connection.bearer_token)
+        session.headers["Authorization"] = f"Bearer {connection.bearer_token}"
     elif connection.username is not None:
         session.auth = HTTPBasicAuth(connection.username.encode(), (connection.password or "").encode())
     session.verify = connection.ca_file or True
@@ -404,22 +304,6 @@ def _session(connection: Connection) -> requests.Session:
     return session
 
 
-def _retry_after(response: requests.Response) -> float:
-    value = response.headers.get("Retry-After", "")
+def _retry_after(answer: Answer) -> float:
+    value = answer.headers.get("Retry-After", "")
     return float(value) if value.isdigit() else 0.0
-
-
-def _innermost(exc: BaseException) -> str:
-    """The short reason inside the layers of requests and urllib3."""
-    innermost: BaseException = exc
-    while True:
-        inner = (
-            getattr(innermost, "reason", None)
-            or innermost.__cause__
-            or (innermost.args[0] if innermost.args else None)
-        )
-        if not isinstance(inner, BaseException) or inner is innermost:
-            break
-        innermost = inner
-    text = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
-    return re.sub(r"^<[^>]*>: ", "", str(text))

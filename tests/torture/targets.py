@@ -275,13 +275,15 @@ class _Answer:
     def __exit__(self, *_: object) -> None: ...
 
 
-class _Session(requests.Session):
+class _Adapter(requests.adapters.BaseAdapter):
     def __init__(self, data: bytes) -> None:
         super().__init__()
         self._data = data
 
     def send(self, *_: object, **__: object) -> _Answer:  # type: ignore[override]
         return _Answer(self._data)
+
+    def close(self) -> None: ...
 
 
 def prometheus(data: bytes) -> None:
@@ -290,7 +292,7 @@ def prometheus(data: bytes) -> None:
     from advisor.prometheus.window_statistics import TimeSpan
 
     client = PrometheusClient("http://localhost:9090", retries=0)
-    client._session = _Session(data)
+    client._session.mount("http://", _Adapter(data))
     with contextlib.suppress(WattframeError):
         client.query_range("up", 0, 60, 15)
     with contextlib.suppress(WattframeError):

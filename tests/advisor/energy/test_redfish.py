@@ -134,7 +134,7 @@ def test_a_chassis_can_be_named() -> None:
         ("drip", "timeout"),
         ("stop", "timeout"),
         ("cut", "unreachable"),
-        ("packed", "unreachable"),
+        ("packed", "malformed"),
         ("garbage", "malformed"),
         ("huge", "malformed"),
         ("redirect", "http"),
