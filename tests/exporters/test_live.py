@@ -12,7 +12,8 @@ from advisor.errors import InputError
 from advisor.quality.live_checks import Checks
 from advisor.quality.live_process import OUTCOMES, Answer, Request, Scores, Seen, Window
 from exporters.live import CpuBudget, LiveCollector
-from tests.support.exporter_client import page_of, samples, wait_until
+from tests.support.exporter_client import page_of, samples
+from tests.support.waiting import wait_until
 
 LIST = """
 streams:
@@ -144,7 +145,7 @@ def test_what_was_found_helps_the_next_window(watch: Callable[[Windows], LiveCol
     """The offset and the key frames; a rendition that was gone is looked for alone, and then anew."""
     windows = Windows(SCORED, GONE, SCORED)
     watch(windows)
-    wait_until(lambda: len(windows.requests) >= 4, seconds=20)
+    wait_until(lambda: len(windows.requests) >= 4)
     first, second, third, fourth = windows.requests[:4]
     assert (first.lags, first.absent, first.keyframe_seconds) == ({}, frozenset(), 3.0)
     assert (second.lags, second.absent, second.keyframe_seconds) == ({"low": 2.5}, frozenset(), 2.0)
@@ -155,7 +156,7 @@ def test_what_was_found_helps_the_next_window(watch: Callable[[Windows], LiveCol
 def test_a_lag_that_was_not_found_is_looked_for_elsewhere(watch: Callable[[Windows], LiveCollector]) -> None:
     windows = Windows(Seen(outcome="unaligned", reason="another video", up=True))
     watch(windows)
-    wait_until(lambda: len(windows.requests) >= 3, seconds=20)
+    wait_until(lambda: len(windows.requests) >= 3)
     assert [request.search for request in windows.requests[:3]] == [0, 1, 2]
 
 

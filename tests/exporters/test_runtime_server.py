@@ -26,8 +26,8 @@ from tests.support.exporter_client import (
     raw,
     scrape,
     served,
-    wait_until,
 )
+from tests.support.waiting import wait_until
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -207,7 +207,7 @@ def test_sigterm_finishes_the_answer_in_flight(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"{number:05d}-{'x' * 200}").touch()
     with served(SAMPLE, "--folder", str(tmp_path)) as exporter:
-        wait_until(lambda: ask(exporter, "/-/ready")[0] == 200, 60)
+        wait_until(lambda: ask(exporter, "/-/ready")[0] == 200)
         with connected(exporter) as sock:
             sock.sendall(SCRAPE)
             answer = sock.recv(1000)
@@ -234,7 +234,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     for number in range(10_000):
         (tmp_path / f"{number:05d}-{'x' * 200}").touch()
     with served(SAMPLE, "--folder", str(tmp_path)) as exporter, connected(exporter) as sock:
-        wait_until(lambda: ask(exporter, "/-/ready")[0] == 200, 60)
+        wait_until(lambda: ask(exporter, "/-/ready")[0] == 200)
         sock.sendall(SCRAPE * 5)
         time.sleep(0.2)
         exporter.process.send_signal(signal.SIGINT)

@@ -17,7 +17,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from tests.support.exporter_client import SAMPLE, Served, served, wait_until
+from tests.support.exporter_client import SAMPLE, Served, served
+from tests.support.waiting import wait_until
 
 PASSWORD = "a long password"
 

@@ -11,8 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -57,7 +56,7 @@ def served(
             yield _listening(process)
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 def _listening(process: subprocess.Popen[str]) -> Served:
@@ -98,7 +97,7 @@ def ask(
     exporter: Served, path: str, method: str = "GET", headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers with lower-case names, body."""
-    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=60)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -127,12 +126,12 @@ def scrape(exporter: Served, path: str = "/metrics", **headers: str) -> dict[str
 
 def connected(exporter: Served) -> socket.socket:
     """A connection that the caller closes."""
-    return socket.create_connection(("127.0.0.1", exporter.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", exporter.port), timeout=60)
 
 
 def raw(port: int, data: bytes, *, half_close: bool = False) -> bytes:
     """Send bytes, return everything until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         sock.sendall(data)
         if half_close:
             sock.shutdown(socket.SHUT_WR)
@@ -140,11 +139,3 @@ def raw(port: int, data: bytes, *, half_close: bool = False) -> bytes:
         while chunk := sock.recv(65536):
             received += chunk
         return received
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Poll for what happens soon; fails when it does not."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from advisor.results import Output, Power, Run, Scenario, write_run
-from tests.support.exporter_client import Served, ask, scrape, served, wait_until
+from tests.support.exporter_client import Served, ask, scrape, served
 from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
+from tests.support.waiting import wait_until
 
 DAY = 86_400
 RUN = "test_results_20260301_080000"
@@ -112,4 +113,4 @@ def test_files_are_followed_through_steps(
                 values = [v for k, v in scrape(exporter).items() if k.startswith(f"{family}{{")]
                 return values == [pytest.approx(of(watts))]
 
-            wait_until(follows, 20)
+            wait_until(follows)

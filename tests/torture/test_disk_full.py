@@ -10,8 +10,9 @@ import pytest
 from advisor.energy.calibration import Calibration, LoadPoint, load_calibration, save_calibration
 from advisor.quality.cache import QualityCache, Record
 from advisor.results import Run, Scenario, read_run, write_run
-from tests.support.exporter_client import ask, samples, served, wait_until
+from tests.support.exporter_client import ask, samples, served
 from tests.support.small_disk import SmallDisk, small_disk
+from tests.support.waiting import wait_until
 
 RUN = "test_results_20260301_080000"
 

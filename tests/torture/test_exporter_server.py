@@ -29,9 +29,9 @@ from tests.support.exporter_client import (
     raw,
     scrape,
     served,
-    wait_until,
 )
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 LAST = SCRAPE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
@@ -48,7 +48,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     for number in range(12_000):
         (folder / f"item-{number:05d}-{'x' * 40}").touch()
     with served(SAMPLE, "--folder", str(folder)) as exporter:
-        wait_until(lambda: ask(exporter, "/-/ready")[0] == 200, 60)
+        wait_until(lambda: ask(exporter, "/-/ready")[0] == 200)
         yield exporter
 
 
@@ -310,7 +310,7 @@ def test_without_standard_streams_it_serves() -> None:
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, SAMPLE, f"--port={port}"]
     with subprocess.Popen(command, text=True) as process:
         exporter = Served(f"http://127.0.0.1:{port}", port, process)
-        wait_until(lambda: process.poll() is not None or answers(exporter), 60)
+        wait_until(lambda: process.poll() is not None or answers(exporter))
         process.terminate()
         assert process.wait(60) == 0
 
@@ -322,7 +322,7 @@ def test_it_ends_with_its_terminal() -> None:
     with subprocess.Popen(command, stdin=theirs, text=True) as process:
         os.close(theirs)
         exporter = Served(f"http://127.0.0.1:{port}", port, process)
-        wait_until(lambda: process.poll() is not None or answers(exporter), 60)
+        wait_until(lambda: process.poll() is not None or answers(exporter))
         os.close(ours)
         assert process.wait(60) == 0
 
@@ -332,7 +332,7 @@ def test_without_a_terminal_who_asks_for_a_reload_ends_nothing() -> None:
     command = [sys.executable, SAMPLE, f"--port={port}"]
     with subprocess.Popen(command, start_new_session=True, text=True) as process:
         exporter = Served(f"http://127.0.0.1:{port}", port, process)
-        wait_until(lambda: process.poll() is not None or answers(exporter), 60)
+        wait_until(lambda: process.poll() is not None or answers(exporter))
         process.send_signal(signal.SIGHUP)
         assert ask(exporter, "/metrics")[0] == 200
         process.terminate()

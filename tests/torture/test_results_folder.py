@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from advisor.results import Run, Scenario, write_run
-from tests.support.exporter_client import ask, samples, served, wait_until
+from tests.support.exporter_client import ask, samples, served
+from tests.support.waiting import wait_until
 
 
 class Vandal:
@@ -108,7 +109,7 @@ def test_the_page_ends_as_the_folder_and_is_whole_all_the_while(
         pages = 0
         until = time.monotonic() + seconds
         try:
-            while time.monotonic() < until:
+            while time.monotonic() < until or pages <= 3:
                 status, _, body = ask(exporter, "/metrics", headers={"Accept-Encoding": "gzip"})
                 assert status == 200
                 for names in shown(gzip.decompress(body).decode()).values():
@@ -117,7 +118,6 @@ def test_the_page_ends_as_the_folder_and_is_whole_all_the_while(
         finally:
             stop.set()
             thread.join()
-        assert pages > 3
         wait_until(lambda: shown(ask(exporter, "/metrics")[2].decode()) == vandal.expected)
         page = samples(ask(exporter, "/metrics")[2].decode())
         assert page['results_exporter_collector_success{"collector": "results"}'] == 1
