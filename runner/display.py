@@ -154,11 +154,11 @@ def outcome(scenario: Scenario) -> str:
     if scenario.status != "ok":
         return f"{scenario.status}: {scenario.error}"
     parts = [] if scenario.duration is None else [f"{scenario.duration:.1f} s"]
-    used, watts = energy(scenario), mean_watts(scenario)
-    if used is None or watts is None:
+    used, watts, joules = energy(scenario), mean_watts(scenario), window_energy_joules(scenario)
+    if used is None or watts is None or joules is None:
         parts.append("energy unknown")
     else:
-        parts += [f"{watts:.1f} W {used.tier}", f"{used.joules:.0f} J"]
+        parts += [f"{watts:.1f} W {used.tier}", f"{joules:.0f} J"]
     if scenario.encode is not None and scenario.encode.speed is not None:
         parts.append(f"{scenario.encode.speed:.2f}x")
     if scenario.validity:

@@ -172,9 +172,10 @@ def newest(folder: Path) -> Path:
     InputError
         There is none.
     """
-    for path in newest_first(folder):
-        return path
-    raise InputError(f"expected a result file in {folder} to resume", subject="--resume")
+    paths = newest_first(folder)
+    if not paths:
+        raise InputError(f"expected a result file in {folder} to resume", subject="--resume")
+    return paths[0]
 
 
 def newest_first(folder: Path) -> list[Path]:

@@ -1,14 +1,19 @@
 """What follows from one scenario: the quantities that costs, scores, features and exporters share.
 
 Pure functions of `advisor.results.Scenario`. Every one returns ``None`` for unknown.
+
+A machine has parts that draw power: the host, and GPUs where they were measured apart. A figure of the
+machine is the sum over its parts, unknown as soon as that of one is. A scenario makes some streams of video;
+each output that is listed stands for one of them, or for all.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import statistics
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct, structs
@@ -55,36 +60,22 @@ def duration_seconds(scenario: Scenario) -> float | None:
     return scenario.duration
 
 
-def _frames(scenario: Scenario, output: Output) -> float | None:
-    if output.frames is not None:
-        return output.frames
-    fps = output.fps or scenario.fps
-    seconds = output.duration if output.duration is not None else _video_seconds(scenario)
-    return None if fps is None or seconds is None else fps * seconds
-
-
 def _video_seconds(scenario: Scenario) -> float | None:
     """Seconds of video that one stream of the scenario made."""
     durations = [o.duration for o in scenario.outputs if o.duration is not None]
     if durations:
         return max(durations)
-    if scenario.encode is not None and scenario.encode.frames is not None and scenario.fps:
-        # ffmpeg counts the frames of its first video output
-        return scenario.encode.frames / scenario.fps / _processes_in(scenario)
-    duration = duration_seconds(scenario)
-    if duration is not None and scenario.encode is not None and scenario.encode.speed is not None:
-        return duration * scenario.encode.speed
+    encode, wall = scenario.encode, duration_seconds(scenario)
+    if encode is not None and encode.frames is not None and scenario.fps:
+        # ffmpeg counts the frames of its first video output, and a process makes each stream of several
+        return encode.frames / scenario.fps / (_streams(scenario) if scenario.type == "multi" else 1)
+    if encode is not None and encode.speed is not None and wall is not None:
+        return wall * encode.speed
     return scenario.video_seconds
 
 
-def _processes_in(scenario: Scenario) -> int:
-    return max(stream_count(scenario), 1) if scenario.type == "multi" else 1
-
-
-def _rungs(scenario: Scenario) -> list[Output]:
-    """The outputs of one stream when known, else the one that the scenario's own fields describe."""
-    sized = [o for o in scenario.outputs if o.resolution or scenario.resolution]
-    return sized or [Output(resolution=scenario.resolution, fps=scenario.fps)]
+def _streams(scenario: Scenario) -> int:
+    return max(stream_count(scenario), 1)
 
 
 def streams_per_output(scenario: Scenario) -> int:
@@ -95,24 +86,29 @@ def streams_per_output(scenario: Scenario) -> int:
 
 def delivered_frames(scenario: Scenario) -> float | None:
     """Video frames over all outputs and streams."""
-    return _delivered(scenario, pixels=False)
+    return _delivered(scenario, lambda size: 1)
 
 
 def delivered_pixels(scenario: Scenario) -> float | None:
     """Pixels over all outputs, streams and frames: width x height x frames, summed."""
-    return _delivered(scenario, pixels=True)
+    return _delivered(scenario, lambda size: size and math.prod(size))
 
 
-def _delivered(scenario: Scenario, *, pixels: bool) -> float | None:
+def _delivered(scenario: Scenario, of_frame: Callable[[tuple[int, int] | None], int | None]) -> float | None:
+    """The sum over the frames of all outputs; without any of known size, of what the scenario describes."""
     if scenario.type == "baseline":
         return None
     total = 0.0
-    for output in _rungs(scenario):
-        frames = _frames(scenario, output)
-        size = parse_resolution(output.resolution or scenario.resolution)
-        if frames is None or (pixels and size is None):
+    for output in [o for o in scenario.outputs if o.resolution or scenario.resolution] or [Output()]:
+        frames: float | None = output.frames
+        fps, seconds = output.fps or scenario.fps, output.duration
+        seconds = _video_seconds(scenario) if seconds is None else seconds
+        if frames is None and fps is not None and seconds is not None:
+            frames = fps * seconds
+        each = of_frame(parse_resolution(output.resolution or scenario.resolution))
+        if frames is None or each is None:
             return None
-        total += frames * (size[0] * size[1] if pixels and size else 1)
+        total += frames * each
     return total * streams_per_output(scenario) or None
 
 
@@ -120,14 +116,12 @@ def output_seconds(scenario: Scenario) -> float | None:
     """Seconds of video delivered, summed over streams; the rungs of a ladder are the same second once."""
     if scenario.type == "baseline":
         return None
-    if scenario.type == "multi" and scenario.outputs:
-        durations = [o.duration for o in scenario.outputs]
-        if all(d is not None for d in durations):
-            copies = streams_per_output(scenario)
-            rungs = max(len(durations) * copies // max(stream_count(scenario), 1), 1)
-            return sum(d for d in durations if d is not None) * copies / rungs or None
-    seconds = _video_seconds(scenario)
-    return None if not seconds else seconds * max(stream_count(scenario), 1)
+    durations = [o.duration for o in scenario.outputs if o.duration is not None]
+    if scenario.type == "multi" and durations and len(durations) == len(scenario.outputs):
+        copies = streams_per_output(scenario)
+        rungs = max(len(durations) * copies // _streams(scenario), 1)
+        return sum(durations) * copies / rungs or None
+    return (_video_seconds(scenario) or 0.0) * _streams(scenario) or None
 
 
 def delivered_megabits(scenario: Scenario) -> float | None:
@@ -205,74 +199,109 @@ class EnergyUsed(Struct, frozen=True):
     """Half-width of the host's joules as their source states it, as a ratio."""
 
 
-def trapezoid(timestamps: Sequence[float], values: Sequence[float | None]) -> tuple[float, float]:
-    """Integral of ``values`` over ``timestamps`` (seconds), and the seconds left out in gaps.
+Line = tuple[float, float, float, float]
+"""From one sample to the next: start, end, value at the start, value at the end."""
+
+
+def bridged_spans(timestamps: Sequence[float], values: Sequence[float | None]) -> tuple[list[Line], float]:
+    """The straight lines between samples, and the seconds left out in gaps.
 
     A gap longer than twice the usual (median) step is not bridged; neither is a missing value's neighbourhood
     beyond that. Points are taken in the order of time; of two at one instant the later one counts.
 
-    >>> trapezoid([0, 10, 20, 30, 40], [100, 150, 200, 180, 120])
+    >>> bridged_spans([0, 1, 2, 12], [100, None, 200, 180])
+    ([(0, 2, 100, 200)], 10.0)
+    """
+    points = sorted({t: v for t, v in zip(timestamps, values, strict=False) if v is not None}.items())
+    lines = [(a, b, before, after) for (a, before), (b, after) in itertools.pairwise(points)]
+    steps = sorted(b - a for a, b, _, _ in lines)
+    limit = 2 * steps[len(steps) // 2] * (1 + 1e-9) if steps else 0.0
+    return [line for line in lines if line[1] - line[0] <= limit], sum((s for s in steps if s > limit), 0.0)
+
+
+def area(lines: Iterable[Line]) -> float:
+    """The integral under the lines (trapezoids).
+
+    >>> lines, gap_seconds = bridged_spans([0, 10, 20, 30, 40], [100, 150, 200, 180, 120])
+    >>> area(lines), gap_seconds
     (6400.0, 0.0)
     """
-    spans, left_out = bridged_spans(timestamps, values)
-    return sum((end - start) * (before + after) / 2 for start, end, before, after in spans), left_out
-
-
-def bridged_spans(
-    timestamps: Sequence[float], values: Sequence[float | None]
-) -> tuple[list[tuple[float, float, float, float]], float]:
-    """The straight lines between samples, without the gaps: see `trapezoid`.
-
-    Each is (start, end, value at start, value at end); beside them the seconds left out in gaps.
-    """
-    points = sorted({t: v for t, v in zip(timestamps, values, strict=True) if v is not None}.items())
-    steps = [b[0] - a[0] for a, b in itertools.pairwise(points)]
-    if not steps:
-        return [], 0.0
-    limit = 2 * sorted(steps)[len(steps) // 2] * (1 + 1e-9)
-    lines = [(a, b, before, after) for (a, before), (b, after) in itertools.pairwise(points)]
-    spans = [line for line in lines if line[1] - line[0] <= limit]
-    return spans, sum(b - a for a, b, _, _ in lines if b - a > limit) + 0.0
+    return sum((end - start) * (before + after) / 2 for start, end, before, after in lines)
 
 
 def energy(scenario: Scenario) -> EnergyUsed | None:
-    """Energy of the host and its GPUs over the window; None where the host's is unknown.
+    """Energy of the host and its GPUs over the window; None where that of either is unknown.
 
     The counters' totals, else the trapezoid over samples (of the host), else mean power x time.
 
     >>> energy(Scenario(name="a", duration=60.0, power=Power(mean_watts=100.0, tier="measured"))).joules
     6000.0
     """
-    host, gpu = _host_energy(scenario), gpu_energy_joules(scenario)
-    if host is None or gpu is None:
+    host, gpu = _drawn(scenario, "power"), _drawn(scenario, "gpu_power")
+    if host is None or "gpu_power" not in _parts(scenario):
         return host
-    tier = "modelled" if power_is_modelled(scenario.gpu_power) else host.tier
-    return structs.replace(host, joules=host.joules + gpu, gpu_joules=gpu, tier=tier)
+    if gpu is None:
+        return None
+    tier = "modelled" if gpu.tier == "modelled" else host.tier
+    return structs.replace(host, joules=host.joules + gpu.joules, gpu_joules=gpu.joules, tier=tier)
 
 
-def _host_energy(scenario: Scenario) -> EnergyUsed | None:
-    power = scenario.power
-    tier = power.tier if power else None
-    duration = duration_seconds(scenario)
-    uncertainty = power.uncertainty_ratio if power else None
+def _parts(scenario: Scenario) -> Sequence[PowerPart]:
+    """The parts of the machine whose figures add up: the host, and GPUs that were measured apart."""
+    host, gpus = scenario.power, scenario.gpu_power
+    apart = gpus is not None and not (host is not None and host.includes_gpus)
+    told = gpus is not None and (gpus.total_energy_joules is not None or gpus.mean_watts is not None)
+    return ("power", "gpu_power") if apart and told else ("power",)
+
+
+def _of_machine(scenario: Scenario, figure: Callable[[Scenario, PowerPart], float | None]) -> float | None:
+    """The sum of a figure over the parts of the machine; None as soon as one is unknown."""
+    figures = [figure(scenario, part) for part in _parts(scenario)]
+    known = [value for value in figures if value is not None]
+    return sum(known) if len(known) == len(figures) else None
+
+
+def _drawn(scenario: Scenario, part: PowerPart) -> EnergyUsed | None:
+    """What one part of the machine was seen to use."""
+    power: Power | None = getattr(scenario, part)
+    samples = scenario.samples if part == "power" else None
+    tier, uncertainty = (power.tier, power.uncertainty_ratio) if power is not None else (None, None)
+    seconds = duration_seconds(scenario)
     if power is not None and power.total_energy_joules is not None:
-        return EnergyUsed(power.total_energy_joules, tier, "counter", duration, uncertainty_ratio=uncertainty)
-    samples = scenario.samples
-    if samples is not None:
-        pairs = zip(samples.timestamps, samples.power_watts, strict=False)
-        moments = sorted(moment for moment, watts in pairs if watts is not None)
-        if len(moments) > 1:
-            joules, gap = trapezoid(samples.timestamps, samples.power_watts)
-            covered = moments[-1] - moments[0] - gap
-            # samples begin and end within a step of the window; a series that broke off lacks more than two
-            usual = statistics.median(b - a for a, b in itertools.pairwise(moments))
-            unseen = (duration or 0.0) - covered - gap
-            gap += unseen if unseen > 2 * usual else 0.0
-            return EnergyUsed(joules, tier, "samples", covered, gap, uncertainty_ratio=uncertainty)
-    if power is not None and power.mean_watts is not None and duration:
-        joules = power.mean_watts * duration
-        return EnergyUsed(joules, tier, "mean_power", duration, uncertainty_ratio=uncertainty)
+        return EnergyUsed(power.total_energy_joules, tier, "counter", seconds, uncertainty_ratio=uncertainty)
+    spans, gap = bridged_spans(samples.timestamps, samples.power_watts) if samples is not None else ([], 0.0)
+    if spans:
+        steps = [end - start for start, end, _, _ in spans]
+        # samples begin and end within a step of the window; a series that broke off lacks more than two
+        unseen = (seconds or 0.0) - sum(steps) - gap
+        gap += unseen if unseen > 2 * statistics.median(steps) else 0.0
+        return EnergyUsed(area(spans), tier, "samples", sum(steps), gap, uncertainty_ratio=uncertainty)
+    if power is not None and power.mean_watts is not None and seconds:
+        joules = power.mean_watts * seconds
+        return EnergyUsed(joules, tier, "mean_power", seconds, uncertainty_ratio=uncertainty)
     return None
+
+
+def _mean_watts(scenario: Scenario, part: PowerPart) -> float | None:
+    power: Power | None = getattr(scenario, part)
+    if power is not None and power.mean_watts is not None:
+        return power.mean_watts
+    drawn = _drawn(scenario, part)
+    return drawn.joules / drawn.covered_seconds if drawn is not None and drawn.covered_seconds else None
+
+
+def _over_window(scenario: Scenario, part: PowerPart) -> tuple[float | None, float | None]:
+    """Joules, and the seconds that they stand for; in a gap the mean of what was seen was drawn."""
+    drawn, watts = _drawn(scenario, part), _mean_watts(scenario, part)
+    if drawn is None or watts is None or not drawn.gap_seconds:
+        return (None, None) if drawn is None else (drawn.joules, drawn.covered_seconds)
+    seconds = duration_seconds(scenario) or (drawn.covered_seconds or 0.0) + drawn.gap_seconds
+    return watts * seconds, seconds
+
+
+def window_energy_joules(scenario: Scenario) -> float | None:
+    """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
+    return _of_machine(scenario, lambda s, part: _over_window(s, part)[0])
 
 
 def joules_per_video_second(scenario: Scenario) -> float | None:
@@ -281,22 +310,15 @@ def joules_per_video_second(scenario: Scenario) -> float | None:
     return joules / seconds if joules is not None and seconds else None
 
 
-def gpu_energy_joules(scenario: Scenario) -> float | None:
-    """Joules of the GPUs over the window, which the host's do not hold; None where no GPU told any."""
-    gpu, seconds = _apart_gpu_power(scenario), duration_seconds(scenario)
-    if gpu is None or gpu.total_energy_joules is not None:
-        return None if gpu is None else gpu.total_energy_joules
-    return gpu.mean_watts * seconds if gpu.mean_watts is not None and seconds else None
-
-
 def lacks_gpu_energy(scenario: Scenario) -> bool:
     """Whether a GPU encoded whose joules nobody measured apart; those of one in the processor are its own.
 
     >>> lacks_gpu_energy(Scenario(name="a", encoder_type="gpu", power=Power(mean_watts=40.0)))
     True
     """
-    includes = scenario.power is not None and bool(scenario.power.includes_gpus)
-    return scenario.encoder_type == "gpu" and not includes and gpu_energy_joules(scenario) is None
+    includes = scenario.power is not None and scenario.power.includes_gpus
+    apart = "gpu_power" in _parts(scenario) and _drawn(scenario, "gpu_power") is not None
+    return scenario.encoder_type == "gpu" and not includes and not apart
 
 
 def lacks_board_energy(scenario: Scenario) -> bool:
@@ -304,87 +326,44 @@ def lacks_board_energy(scenario: Scenario) -> bool:
     return lacks_gpu_energy(scenario) and (scenario.encoder or "").endswith("_nvenc")
 
 
-def _apart_gpu_power(scenario: Scenario) -> Power | None:
-    """The GPUs' power, None where the host's holds it."""
-    holds = scenario.power is not None and scenario.power.includes_gpus
-    return None if holds else scenario.gpu_power
-
-
-def window_energy_joules(scenario: Scenario) -> float | None:
-    """Joules of the whole window; gaps in the samples are taken to have drawn the mean of what was seen."""
-    (host, _), gpu = _host_window(scenario), gpu_energy_joules(scenario)
-    return host if host is None or gpu is None else host + gpu
-
-
-def _host_window(scenario: Scenario) -> tuple[float | None, float | None]:
-    """The host's joules without gaps, and the seconds that they stand for."""
-    host, watts = _host_energy(scenario), host_mean_watts(scenario)
-    if host is None or watts is None or not host.gap_seconds:
-        return (None, None) if host is None else (host.joules, host.covered_seconds)
-    seconds = duration_seconds(scenario) or (host.covered_seconds or 0.0) + host.gap_seconds
-    return watts * seconds, seconds
-
-
 def core_seconds(scenario: Scenario) -> float | None:
     """CPU time: as measured, else the trapezoid over the samples of cores in use."""
-    if scenario.cpu_seconds is not None:
-        return scenario.cpu_seconds
     samples = scenario.samples
-    if samples is None or sum(cores is not None for cores in samples.cpu_usage_cores) < 2:
-        return None
-    return trapezoid(samples.timestamps, samples.cpu_usage_cores)[0]
+    if scenario.cpu_seconds is not None or samples is None or not samples.cpu_usage_cores:
+        return scenario.cpu_seconds
+    spans, _ = bridged_spans(samples.timestamps, samples.cpu_usage_cores)
+    return area(spans) if spans else None
 
 
 def mean_watts(scenario: Scenario) -> float | None:
-    """Mean power of the host and its GPUs over the window; None where the host's is unknown."""
-    host, gpu = host_mean_watts(scenario), _gpu_mean_watts(scenario)
-    return host if host is None or gpu is None else host + gpu
+    """Mean power of the host and its GPUs over the window; None where that of either is unknown."""
+    return _of_machine(scenario, _mean_watts)
 
 
 def host_mean_watts(scenario: Scenario) -> float | None:
     """Mean power without GPUs: as measured, else energy over the seconds that it covers."""
-    if scenario.power is not None and scenario.power.mean_watts is not None:
-        return scenario.power.mean_watts
-    total = _host_energy(scenario)
-    return total.joules / total.covered_seconds if total is not None and total.covered_seconds else None
-
-
-def _gpu_mean_watts(scenario: Scenario) -> float | None:
-    gpu = _apart_gpu_power(scenario)
-    if gpu is not None and gpu.mean_watts is not None:
-        return gpu.mean_watts
-    joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
-    return joules / seconds if joules is not None and seconds else None
+    return _mean_watts(scenario, "power")
 
 
 def idle_watts(scenario: Scenario, run: Run | None = None) -> float | None:
     """Idle power to subtract: the scenario's own, else the mean of the run's baseline of the same tier.
 
     None where the run has baselines of which none is valid: the scenario's own figure came from them.
-    With GPUs that told their energy it holds theirs too, and is None where that is unknown.
+    With GPUs that told their power it holds theirs too, and is None where that is unknown.
     """
-    return _with_gpus(scenario, lambda part: _idle_watts(scenario, run, part))
+    return _of_machine(scenario, lambda s, part: _idle_watts(s, part, run))
 
 
-def _with_gpus(scenario: Scenario, figure: Callable[[PowerPart], float | None]) -> float | None:
-    """The host's figure, plus that of the GPUs where they told their energy."""
-    host = figure("power")
-    if host is None or gpu_energy_joules(scenario) is None:
-        return host
-    gpus = figure("gpu_power")
-    return None if gpus is None else host + gpus
-
-
-def _idle_watts(scenario: Scenario, run: Run | None, part: PowerPart) -> float | None:
+def _idle_watts(scenario: Scenario, part: PowerPart, run: Run | None) -> float | None:
     power: Power | None = getattr(scenario, part)
     if _idle_is_spoilt(run):
         return None
     if power is not None and power.idle_watts is not None:
         return power.idle_watts
     baseline = run.baseline if run is not None else None
-    if baseline is None or _tier(getattr(baseline, part)) != _tier(power):
+    if baseline is None or part not in _parts(baseline) or _tier(getattr(baseline, part)) != _tier(power):
         return None  # what is modelled less what is measured would be neither
-    return host_mean_watts(baseline) if part == "power" else _gpu_mean_watts(baseline)
+    return _mean_watts(baseline, part)
 
 
 def _tier(power: Power | None) -> str | None:
@@ -404,17 +383,14 @@ def net_watts(scenario: Scenario, run: Run | None = None) -> float | None:
 
 def net_energy_joules(scenario: Scenario, run: Run | None = None) -> float | None:
     """Energy above idle over the window."""
-    return _with_gpus(scenario, lambda part: _net_joules(scenario, run, part))
+    return _of_machine(scenario, lambda s, part: _net_joules(s, part, run))
 
 
-def _net_joules(scenario: Scenario, run: Run | None, part: PowerPart) -> float | None:
+def _net_joules(scenario: Scenario, part: PowerPart, run: Run | None) -> float | None:
     power: Power | None = getattr(scenario, part)
     if power is not None and power.net_energy_joules is not None and not _idle_is_spoilt(run):
         return power.net_energy_joules
-    joules, seconds = gpu_energy_joules(scenario), duration_seconds(scenario)
-    if part == "power":
-        joules, seconds = _host_window(scenario)
-    idle = _idle_watts(scenario, run, part)
+    (joules, seconds), idle = _over_window(scenario, part), _idle_watts(scenario, part, run)
     return None if joules is None or idle is None or seconds is None else joules - idle * seconds
 
 
@@ -433,11 +409,6 @@ def vmaf_mean(scenario: Scenario) -> float | None:
 def machine_of(run: Run) -> str:
     """The machine that the run was measured on, ``unknown`` where the file does not say."""
     return (run.host.hardware_id if run.host else None) or "unknown"
-
-
-def power_is_modelled(power: Power | None) -> bool:
-    """Whether these figures come from an estimate and not from counters."""
-    return power is not None and power.tier == "modelled"
 
 
 def repeats(run: Run) -> dict[str, list[Scenario]]:

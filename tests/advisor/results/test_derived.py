@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,10 @@ from msgspec.structs import replace
 from advisor.results import EncodeStats, Host, Output, Power, Quality, Run, Samples, Scenario, Vmaf
 from advisor.results.derived import (
     EnergyUsed,
+    area,
     bitrates_kbps,
+    bridged_spans,
+    core_seconds,
     delivered_frames,
     delivered_pixels,
     duration_seconds,
@@ -33,7 +37,6 @@ from advisor.results.derived import (
     published,
     repeats,
     stream_count,
-    trapezoid,
     vmaf_mean,
     window_energy_joules,
     without_copies,
@@ -42,6 +45,11 @@ from advisor.results.derived import (
 
 def powered(name: str = "a", **power: object) -> Scenario:
     return Scenario(name=name, duration=60.0, power=Power(**power))  # type: ignore[arg-type]
+
+
+def trapezoid(timestamps: Sequence[float], values: Sequence[float | None]) -> tuple[float, float]:
+    lines, gap_seconds = bridged_spans(timestamps, values)
+    return area(lines), gap_seconds
 
 
 def run(*scenarios: Scenario) -> Run:
@@ -152,6 +160,15 @@ def test_steady_steps_integrate_to_mean_of_neighbours_times_step(watts: list[flo
     joules, gap = trapezoid(moments, watts)
     assert joules == pytest.approx(expected, rel=1e-9, abs=1e-6)
     assert gap == 0.0
+
+
+def test_samples_of_one_instant_tell_no_energy() -> None:
+    """Their area is 0, and the mean power of 50 W over 60 s is 3000 J."""
+    samples = Samples(timestamps=[5.0, 5.0], power_watts=[40.0, 60.0], cpu_usage_cores=[1.0, 2.0])
+    assert energy(Scenario(name="a", duration=60.0, samples=samples)) is None
+    assert core_seconds(Scenario(name="a", samples=samples)) is None
+    mean = Scenario(name="a", duration=60.0, samples=samples, power=Power(mean_watts=50.0))
+    assert energy(mean) == EnergyUsed(3000.0, None, "mean_power", 60.0)
 
 
 def test_the_window_of_samples_with_a_gap_is_filled_with_the_mean_of_what_was_seen() -> None:
@@ -381,6 +398,14 @@ class TestGpus:
         gpu = Power(total_energy_joules=4800.0)
         scenario = replace(powered(total_energy_joules=2400.0, idle_watts=25.0), gpu_power=gpu)
         assert (idle_watts(scenario), net_energy_joules(scenario), net_watts(scenario)) == (None, None, None)
+
+    def test_what_lies_above_idle_is_of_both_or_unknown_where_only_power_was_told(self) -> None:
+        """40 and 80 W above 25 and 20 W are 75 W above idle, and without a length no joules."""
+        told = Power(mean_watts=40.0, total_energy_joules=2400.0)
+        scenario = Scenario(name="a", power=told, gpu_power=Power(mean_watts=80.0))
+        assert net_watts(scenario, run(self.IDLE, scenario)) == 75.0
+        assert energy(scenario) is None
+        assert window_energy_joules(scenario) is None
 
     def test_gpus_without_their_host_are_no_energy_of_the_whole(self) -> None:
         scenario = Scenario(name="a", duration=60.0, gpu_power=Power(total_energy_joules=4800.0))
