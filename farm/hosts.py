@@ -231,7 +231,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
         sources = look_at_inputs([job], ffmpeg)
         problems = {**missing([job], ffmpeg, able), **unsuitable([job], sources, ffmpeg)}
         if problems:
-            return InputError(problems[job])
+            return InputError(problems[job.name])
         contents = look_at_content(sources, ffmpeg, able, lambda _line: None)
         settings = RunSettings(
             ffmpeg=ffmpeg,

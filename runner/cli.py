@@ -134,7 +134,7 @@ def _run_elsewhere(program: str, options: argparse.Namespace, stop: StopRequest)
 
 
 def _without(
-    reasons: Mapping[Job, str], jobs: list[Job], program: str, options: argparse.Namespace
+    reasons: Mapping[str, str], jobs: list[Job], program: str, options: argparse.Namespace
 ) -> list[Job]:
     """The jobs that can be done here; that others cannot is an error unless they may be left out."""
     lines = list(dict.fromkeys(reasons.values()))
@@ -142,7 +142,7 @@ def _without(
         raise InputError("; ".join(lines))
     for reason in lines:
         sys.stderr.write(f"{program}: left out: {reason}\n")
-    jobs = [job for job in jobs if job not in reasons]
+    jobs = [job for job in jobs if job.name not in reasons]
     if not jobs:
         raise InputError("no scenario is left to run")
     return jobs

@@ -64,7 +64,7 @@ def _command(job: Job, ffmpeg: Path, folder: Path, source: Source | None, stream
     targets = tuple(_target(job, folder, stream, index) for index in range(len(job.streams[stream])))
     head = [str(ffmpeg), *_global_arguments(job), *_input_arguments(job, source)]
     head += ["-filter_complex", _graph(job, targets, source)]
-    passes = [_outputs(job, targets, source, number) for number in range(1, job.passes + 1)]
+    passes = [_outputs(job, targets, source, number) for number in range(1, (job.passes or 1) + 1)]
     return Command((*head, *passes[-1]), targets, (*head, *passes[0]) if job.passes == 2 else ())
 
 
@@ -76,7 +76,7 @@ def _outputs(job: Job, targets: Sequence[Target], source: Source | None, number:
         arguments += ["-map", f"[o{index}]", *_video_arguments(job, target)]
         if target.pass_log is not None:
             arguments += ["-pass:v", str(number), "-passlogfile:v", str(target.pass_log)]
-        last = number == job.passes
+        last = number == (job.passes or 1)
         arguments += [
             *(_audio_arguments(job) if last else []),
             *_end_arguments(job, target, start, sink=last),
@@ -192,7 +192,7 @@ def _video_arguments(job: Job, target: Target) -> list[str]:
         options += _filled(encoder.constant_quality, f"{target.rung.crf:g}")
     if job.threads is not None:
         options += _filled(encoder.threads, str(job.threads))
-    for name, value in job.encoder_options:
+    for name, value in job.encoder_options.items():
         option = f"-{name}"
         options += [option if option == encoder.parameters else f"{option}:v", value]
     arguments = ["-c:v", encoder.name, *_with_one_list(options, encoder), "-fps_mode:v", "vfr"]

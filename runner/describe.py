@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from advisor.results import EncodeStats, Output, Scenario
 from advisor.results.derived import parse_resolution
+from advisor.results.records import Asked
 from advisor.video.ffmpeg import file_url
 from runner.command import Command, Target
 from runner.ffmpeg_log import ProcessResult
@@ -20,63 +22,29 @@ from runner.source import Source
 
 def scenario_record(job: Job, planned: Sequence[Command], source: Source | None) -> Scenario:
     """Everything that is known before the encode."""
-    if not job.streams:
-        return Scenario(name=job.name, type=job.type, repeat=job.repeat, streams=0)
-    rungs = [rung for stream in job.streams for rung in stream]
-    qualities = {rung.crf for rung in rungs}
 
     def pixels(resolution: str | None) -> int:
         return math.prod(parse_resolution(resolution) or (0,))
 
     return Scenario(
-        name=job.name,
-        type=job.type,
-        repeat=job.repeat,
-        bitrate=_asked_bitrate(job),
-        crf=qualities.pop() if len(qualities) == 1 else None,
-        resolution=max((_resolution(rung, source) for rung in rungs), key=pixels),
+        **{name: getattr(job, name) for name in Asked.__struct_fields__},
+        resolution=max((_resolution(rung, source) for rung in job.rungs), key=pixels, default=None),
         fps=_rate(job, source),
-        encoder=job.encoder,
-        encoder_type=job.table.kind,
-        preset=job.preset,
-        threads=job.threads,
         streams=len(job.streams),
-        viewers=job.viewers,
-        filters=job.filters,
-        pixel_format=job.pixel_format,
-        encoder_options=dict(job.encoder_options),
-        passes=job.passes if job.passes > 1 else None,
-        audio=job.audio,
-        audio_bitrate=job.audio_bitrate,
-        hardware_decoding=job.hardware_decoding,
-        realtime=job.realtime,
         input=None if source is None else source.media,
-        command=list(planned[0].arguments),
+        command=list(planned[0].arguments) if planned else None,
     )
 
 
-def failed_scenario(job: Job, error: str) -> Scenario:
+def failed_scenario(job: Job, error: str, source: Source | None = None) -> Scenario:
     """The record of a job that could not even be begun."""
-    return Scenario(
-        name=job.name,
-        type=job.type,
-        repeat=job.repeat,
-        status="failed",
-        error=error,
-        start_time=time.time(),
-    )
+    return replace(scenario_record(job, (), source), status="failed", error=error, start_time=time.time())
 
 
 def _rate(job: Job, source: Source | None) -> float | None:
     if job.fps is not None:
         return float(job.fps)
     return None if source is None else source.media.fps
-
-
-def _asked_bitrate(job: Job) -> str | None:
-    """The bitrates of one stream's rungs; of all streams where they differ."""
-    streams = job.streams if len(set(job.streams)) > 1 else job.streams[:1]
-    return ",".join(rung.bitrate for stream in streams for rung in stream if rung.bitrate) or None
 
 
 def _resolution(rung: Rung, source: Source | None) -> str | None:

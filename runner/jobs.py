@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps
+from advisor.results.records import Asked
 from advisor.video.encoders import ALIASES, ENCODERS, Encoder
 from runner.arguments import spec_of
 from runner.batch import read_batch
@@ -36,37 +37,27 @@ class Rung(Struct, frozen=True, kw_only=True):
     crf: float | None
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class Job(Asked, frozen=True, kw_only=True):
     """One scenario that is ready to run, valid in itself."""
 
-    name: str
-    type: Literal["baseline", "single", "multi"] = "single"
-    encoder: str | None = None
     alias: str | None = None
     """The name of a format that stood for the encoder."""
-    preset: str | None = None
     streams: tuple[tuple[Rung, ...], ...] = ()
     """The rungs of each concurrent process."""
     fps: Fraction | None = None
     """A constant rate to change to; without it every frame keeps its time."""
-    filters: str | None = None
-    pixel_format: str | None = None
-    encoder_options: tuple[tuple[str, str], ...] = ()
-    passes: int = 1
-    audio: str | None = None
-    audio_bitrate: str | None = None
-    hardware_decoding: str | None = None
-    threads: int | None = None
-    realtime: bool = False
     rtmp: str | None = None
     sink: Literal["file", "null", "rtmp"] = "file"
-    viewers: int | None = None
     input: str | None = None
     duration_seconds: float
     """Wall seconds after which ffmpeg is asked to end."""
     media_seconds: float | None = None
     """Seconds of video after which ffmpeg ends by itself."""
-    repeat: int = 1
+
+    @property
+    def rungs(self) -> list[Rung]:
+        """All renditions, stream by stream."""
+        return [rung for stream in self.streams for rung in stream]
 
     @property
     def table(self) -> Encoder:
@@ -90,18 +81,24 @@ def resolve(
     encoder = ENCODERS[ALIASES.get(spec.encoder, spec.encoder)]
     preset = encoder.default_preset if spec.preset is None else str(spec.preset)
     streams = tuple(_streams(spec))
+    # of equal streams the rungs of one
+    rungs = list(itertools.chain(*(streams if len(set(streams)) > 1 else streams[:1])))
+    qualities = {rung.crf for rung in rungs}
     return Job(
         name=spec.name or _name(spec, encoder.name, preset, streams),
         type="multi" if len(streams) > 1 or spec.type == "multi" else "single",
+        bitrate=",".join(rung.bitrate for rung in rungs if rung.bitrate) or None,
+        crf=qualities.pop() if len(qualities) == 1 else None,
         encoder=encoder.name,
+        encoder_type=encoder.kind,
         alias=spec.encoder if spec.encoder in ALIASES else None,
         preset=preset,
         streams=streams,
         fps=None if spec.fps is None else frame_rate(spec.fps),
         filters=spec.filters,
         pixel_format=spec.pixel_format,
-        encoder_options=tuple((name, str(value)) for name, value in spec.encoder_options.items()),
-        passes=spec.passes,
+        encoder_options={name: str(value) for name, value in spec.encoder_options.items()},
+        passes=spec.passes if spec.passes > 1 else None,
         audio=spec.audio,
         audio_bitrate=None if spec.audio_bitrate is None else bitrate_text(spec.audio_bitrate),
         hardware_decoding=spec.hardware_decoding,

@@ -6,6 +6,7 @@ Energy is always a difference of counters between the ends; the samples only say
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,6 @@ from advisor.energy.cpu import CpuTimes, cpu_between
 from advisor.energy.gpu import GpuMeter, GpuReading
 from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, host_zones, includes_gpus
 from advisor.results import Power, Samples
-from advisor.results.derived import power_spread
 
 # what was in doubt at a reading is known within seconds, and the meter keeps it for twice as many of them
 _SETTLED_AFTER = 512
@@ -31,9 +31,9 @@ class _Point(Struct, frozen=True):
 class Measurement:
     """From `open` to `close`; `sample` in between, every ``interval_seconds`` or so.
 
-    A sample is the mean over the time since the one before and bears the time of its end. What is left at the
-    end and shorter than half an interval makes no sample of its own; the total comes from the counters, so
-    nothing is lost with it.
+    All that is kept are the readings. A sample is the mean over the time since the one before and bears the
+    time of its end. What is left at the end and shorter than half an interval makes no sample of its own; the
+    total comes from the counters, so nothing is lost with it.
     """
 
     def __init__(self, meter: Meter, interval_seconds: float, gpus: GpuMeter | None = None) -> None:
@@ -41,7 +41,6 @@ class Measurement:
         self._gpus = gpus
         self._interval = interval_seconds
         self._points: list[_Point] = []
-        self._last: _Point | None = None
 
     def open(self) -> None:
         """Take the first reading."""
@@ -57,45 +56,38 @@ class Measurement:
 
     def close(self, cpu_seconds: float) -> None:
         """Take the last reading."""
-        last = self._last = self._point(cpu_seconds)
-        since = self._points[-1].reading.monotonic_seconds
-        if last.reading.monotonic_seconds - since >= self._interval / 2:
-            self._points.append(last)
-        *readings, end = self._meter.settled([point.reading for point in (*self._points, last)])
-        points = zip(self._points, readings, strict=True)
-        self._points = [structs.replace(point, reading=reading) for point, reading in points]
-        self._last = structs.replace(last, reading=end)
+        points = [*self._points, self._point(cpu_seconds)]
+        readings = self._meter.settled([point.reading for point in points])
+        self._points = [structs.replace(p, reading=r) for p, r in zip(points, readings, strict=True)]
 
     def _point(self, cpu_seconds: float) -> _Point:
         return _Point(self._meter.read(), cpu_seconds, () if self._gpus is None else self._gpus.read())
 
     @property
-    def _end(self) -> _Point:
-        if self._last is None:
-            raise RuntimeError("the measurement is not closed")
-        return self._last
-
-    @property
     def ends(self) -> tuple[MeterReading, MeterReading]:
         """The first and the last reading."""
-        return self._points[0].reading, self._end.reading
+        return self._points[0].reading, self._points[-1].reading
 
     @property
     def seconds(self) -> float:
         """Length by the monotonic clock."""
-        start, end = self.ends
-        return end.monotonic_seconds - start.monotonic_seconds
+        return _seconds(self._points[0], self._points[-1])
+
+    @property
+    def _steps(self) -> list[tuple[_Point, _Point]]:
+        """From one reading to the next, without a short rest at the end."""
+        steps = list(itertools.pairwise(self._points))
+        return steps if _seconds(*steps[-1]) >= self._interval / 2 else steps[:-1]
 
     @property
     def sample_count(self) -> int:
         """Samples, each the mean over an interval."""
-        return len(self._points) - 1
+        return len(self._steps)
 
     @property
     def longest_gap_seconds(self) -> float:
         """The longest time between two readings."""
-        times = [p.reading.monotonic_seconds for p in self._points] + [self.ends[1].monotonic_seconds]
-        return max(b - a for a, b in itertools.pairwise(times))
+        return max(_seconds(a, b) for a, b in itertools.pairwise(self._points))
 
     @property
     def host_cpu(self) -> CpuTimes | None:
@@ -110,10 +102,8 @@ class Measurement:
         counted = [z for z in end.zones if z.role == "counted" and z.interval_seconds is None]
         read = {z.name: z.sampled_seconds or 0.0 for z in counted}
         fresh = end.monotonic_seconds - max(0.1, 0.01 * self.seconds)
-        return any(
-            zone not in end.joules or read.get(zone, fresh) < fresh
-            for zone in host_zones(start.joules, end.host_rule)
-        )
+        zones = host_zones(start.joules, end.host_rule)
+        return _lost(start, end) or any(read.get(zone, fresh) < fresh for zone in zones)
 
     def power(self, idle_watts: float | None, process_cpu_seconds: float | None) -> Power | None:
         """Power and energy of the window; None when no zone could be read over it.
@@ -132,10 +122,7 @@ class Measurement:
             return None
         watts = [w for w in self.samples().power_watts if w is not None]
         net = None if idle_watts is None else total - idle_watts * self.seconds
-        process = None
-        if process_cpu_seconds is not None:
-            host = HostUse.of(total, self.host_cpu)
-            process = share(host, process_cpu_seconds, "active")
+        host, cpu = HostUse.of(total, self.host_cpu), process_cpu_seconds
         return _power(
             total,
             self.seconds,
@@ -144,7 +131,7 @@ class Measurement:
             tier="measured" if self._meter.tier == "measured" else "modelled",
             idle_watts=idle_watts,
             net_energy_joules=net,
-            process_energy_joules=process,
+            process_energy_joules=None if cpu is None else share(host, cpu, "active"),
             uncertainty_ratio=end.uncertainty_ratio,
             domains=domains,
             includes_gpus=includes_gpus(domains, end.host_rule),
@@ -152,22 +139,22 @@ class Measurement:
 
     def gpu_power(self) -> Power | None:
         """Power of all GPUs together; None without one, or when one did not tell at both ends."""
-        domains = _gpu_joules(self._points[0], self._end)
+        domains = _gpu_joules(self._points[0], self._points[-1])
         if not domains or self.seconds <= 0:
             return None
         watts = [
             sum(joules.values()) / _seconds(a, b)
-            for a, b in itertools.pairwise(self._points)
+            for a, b in self._steps
             if (joules := _gpu_joules(a, b)) and _seconds(a, b) > 0
         ]
-        source = "+".join(sorted({card.meter for card in self._end.gpus}))
+        source = "+".join(sorted({card.meter for card in self._points[-1].gpus}))
         return _power(
             sum(domains.values()), self.seconds, watts, source=source, tier="measured", domains=domains
         )
 
     def samples(self) -> Samples:
         """The series of the window."""
-        steps = list(itertools.pairwise(self._points))
+        steps = self._steps
         return Samples(
             timestamps=[b.reading.unix_seconds for _, b in steps],
             power_watts=[_watts(a.reading, b.reading) for a, b in steps],
@@ -178,13 +165,24 @@ class Measurement:
 
 def _power(total_joules: float, seconds: float, watts: Sequence[float], **fields: Any) -> Power:
     """Power over a window of ``seconds`` in which ``watts`` were sampled."""
-    spread: dict[str, Any] = power_spread(watts) | fields
-    return Power(mean_watts=total_joules / seconds, total_energy_joules=total_joules, **spread)
+    return Power(
+        mean_watts=total_joules / seconds,
+        median_watts=statistics.median(watts) if watts else None,
+        min_watts=min(watts, default=None),
+        max_watts=max(watts, default=None),
+        stdev_watts=statistics.stdev(watts) if len(watts) > 1 else None,
+        total_energy_joules=total_joules,
+        **fields,
+    )
+
+
+def _lost(a: MeterReading, b: MeterReading) -> bool:
+    """Whether a zone that counts is in the first reading and not in the second."""
+    return any(zone not in b.joules for zone in host_zones(a.joules, b.host_rule))
 
 
 def _watts(a: MeterReading, b: MeterReading) -> float | None:
-    lost = any(zone not in b.joules for zone in host_zones(a.joules, b.host_rule))
-    joules = None if lost else host_joules(energy_between(a, b), b.host_rule)
+    joules = None if _lost(a, b) else host_joules(energy_between(a, b), b.host_rule)
     seconds = b.monotonic_seconds - a.monotonic_seconds
     return None if joules is None or seconds <= 0 else joules / seconds
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
 from advisor.common.death_notice import death_notice
 from advisor.common.near import did_you_mean
@@ -34,11 +33,11 @@ _LOG_CONTEXT = re.compile(r"^(\[[^\]]*\] ?)+")
 _TRIAL_SECONDS = 60
 
 
-def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[Job, str]:
-    """Jobs whose encoder cannot be used here, with the reason."""
-    names = dict.fromkeys(job.encoder for job in jobs if job.encoder is not None)
-    problems = {name: _without_encoder(name, ffmpeg, capabilities) for name in names}
-    return {job: f"encoder: {reason}" for job in jobs if job.encoder and (reason := problems[job.encoder])}
+def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[str, str]:
+    """Names of the jobs whose encoder cannot be used here, with the reason."""
+    encoders = dict.fromkeys(job.encoder for job in jobs if job.encoder is not None)
+    problems = {name: _without_encoder(name, ffmpeg, capabilities) for name in encoders}
+    return {j.name: f"encoder: {reason}" for j in jobs if j.encoder and (reason := problems[j.encoder])}
 
 
 def _without_encoder(name: str, ffmpeg: Path, capabilities: Capabilities) -> str | None:
@@ -74,27 +73,25 @@ def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, Source]:
     return {name: look_at_source(name, ffmpeg) for name in names}
 
 
-def unsuitable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path) -> dict[Job, str]:
-    """Jobs that this ffmpeg would refuse for their input or options, with the field and the reason.
+def unsuitable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path) -> dict[str, str]:
+    """Names of the jobs that this ffmpeg would refuse for input or options, with the field and the reason.
 
     What only ffmpeg knows is tried on the first frame, once for all jobs that are alike in it.
     """
-    tried: dict[Job, str | None] = {}
-    problems: dict[Job, str] = {}
+    tried: dict[tuple[str, ...], str | None] = {}
+    problems: dict[str, str] = {}
     for job in jobs:
         source = sources.get(job.input or "")
         if job.encoder is None or source is None:
             continue
         problem = _input_problem(job, source) or _unknown_option(job, ffmpeg)
         if problem is None and (_keeps_odd_size(job, source.media) or _is_unusual(job)):
-            alike = replace(
-                job, name="", streams=job.streams[:1], repeat=1, duration_seconds=1.0, media_seconds=None
-            )
+            alike = tuple(trial(job, source))
             if alike not in tried:
                 tried[alike] = _trial(job, source, ffmpeg)
             problem = tried[alike]
         if problem is not None:
-            problems[job] = problem
+            problems[job.name] = problem
     return problems
 
 
@@ -115,7 +112,7 @@ def _unknown_option(job: Job, ffmpeg: Path) -> str | None:
     if not job.encoder_options:
         return None
     options = {*option_names(ffmpeg, f"encoder={job.encoder}"), *_GENERAL_OPTIONS}
-    for name, _ in job.encoder_options:
+    for name in job.encoder_options:
         if name not in options:
             hint = did_you_mean(name, sorted(options))
             return f"encoder_options: {job.encoder} has no option {name!r}, {hint}"
@@ -127,7 +124,7 @@ def _is_unusual(job: Job) -> bool:
 
 
 def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
-    as_it_is = any(rung.resolution is None for stream in job.streams for rung in stream)
+    as_it_is = any(rung.resolution is None for rung in job.rungs)
     return as_it_is and ((media.width or 0) % 2 == 1 or (media.height or 0) % 2 == 1)
 
 

@@ -193,7 +193,7 @@ class Session:
         try:
             scenario = measure(job, self._laboratory, source, self.idle_watts)
         except FfmpegError as exc:
-            scenario = failed_scenario(job, str(exc))
+            scenario = failed_scenario(job, str(exc), source)
         finally:
             self._remove_pass_logs(job)
         if scenario.status == "ok" and (self._settings.keep_outputs or self._settings.needs_outputs):

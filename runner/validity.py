@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from pathlib import Path
 
 from msgspec import Struct
@@ -82,53 +82,29 @@ class WindowConditions(Struct, frozen=True, kw_only=True):
 
 def reasons(window: WindowConditions) -> list[str]:
     """The reasons against one window, in the order of `REASONS`; empty when there are none."""
-    apply = {*_timing(window), *_disturbance(window), *_encode(window)}
-    return [reason for reason in REASONS if reason in apply]
-
-
-def _timing(window: WindowConditions) -> Iterator[str]:
-    if window.window_seconds < SHORT_SECONDS:
-        yield "too_short"
-    if (
-        window.samples < FEWEST_SAMPLES
-        or window.longest_gap_seconds > LONGEST_GAP_STEPS * window.interval_seconds
-    ):
-        yield "undersampled"
-    if window.energy_lost:
-        yield "energy_lost"
-    if abs(window.wall_clock_seconds - window.window_seconds) > max(0.05, 0.005 * window.window_seconds):
-        yield "clock_changed"
-
-
-def _disturbance(window: WindowConditions) -> Iterator[str]:
-    if window.host_busy_seconds is not None:
-        runner_seconds = window.after.runner_cpu_seconds - window.before.runner_cpu_seconds
-        expected = window.encoder_cpu_seconds + runner_seconds
-        other = window.host_busy_seconds - expected
-        if other > max(OTHER_LOAD_CORES * window.window_seconds, OTHER_LOAD_RATIO * expected):
-            yield "other_load"
-    steal = _grown(window.before.steal_seconds, window.after.steal_seconds)
-    if window.host_total_seconds and steal > STEAL_RATIO * window.host_total_seconds:
-        yield "steal"
-    throttled = _grown(window.before.throttled_seconds, window.after.throttled_seconds)
-    if throttled > THROTTLED_RATIO * window.window_seconds:
-        yield "throttled"
-    if _grown(window.before.thermal_events, window.after.thermal_events) > 0:
-        yield "thermal"
-    if window.before.governors != window.after.governors:
-        yield "governor_changed"
-
-
-def _encode(window: WindowConditions) -> Iterator[str]:
-    lag = max(REALTIME_LAG_SECONDS, REALTIME_LAG_RATIO * window.window_seconds)
-    if window.realtime_seconds is not None and window.window_seconds - window.realtime_seconds > lag:
-        yield "realtime_not_held"
-    if window.dropped_frames:
-        yield "frames_dropped"
-    if window.decode_errors:
-        yield "decode_errors"
-    if window.stopped:
-        yield "encoder_stopped"
+    before, after, seconds = window.before, window.after, window.window_seconds
+    expected_busy = window.encoder_cpu_seconds + after.runner_cpu_seconds - before.runner_cpu_seconds
+    other_busy = (window.host_busy_seconds or 0.0) - expected_busy
+    lag = 0.0 if window.realtime_seconds is None else seconds - window.realtime_seconds
+    clock_error = abs(window.wall_clock_seconds - seconds)
+    steal = _grown(before.steal_seconds, after.steal_seconds)
+    longest_gap = LONGEST_GAP_STEPS * window.interval_seconds
+    applies = {
+        "too_short": seconds < SHORT_SECONDS,
+        "undersampled": window.samples < FEWEST_SAMPLES or window.longest_gap_seconds > longest_gap,
+        "energy_lost": window.energy_lost,
+        "other_load": other_busy > max(OTHER_LOAD_CORES * seconds, OTHER_LOAD_RATIO * expected_busy),
+        "steal": steal > STEAL_RATIO * (window.host_total_seconds or math.inf),
+        "throttled": _grown(before.throttled_seconds, after.throttled_seconds) > THROTTLED_RATIO * seconds,
+        "thermal": _grown(before.thermal_events, after.thermal_events) > 0,
+        "governor_changed": before.governors != after.governors,
+        "realtime_not_held": lag > max(REALTIME_LAG_SECONDS, REALTIME_LAG_RATIO * seconds),
+        "frames_dropped": window.dropped_frames > 0,
+        "decode_errors": window.decode_errors > 0,
+        "encoder_stopped": window.stopped,
+        "clock_changed": clock_error > max(0.05, 0.005 * seconds),
+    }
+    return [reason for reason in REASONS if applies[reason]]
 
 
 def _grown(before: float | None, after: float | None) -> float:

@@ -104,7 +104,6 @@ def planned_scenario(job: Job, media: InputMedia | None, seconds: float | None) 
     size = f"{media.width}x{media.height}" if media and media.width and media.height else None
     outputs = [
         Output(resolution=rung.resolution or size, bitrate=rung.bitrate, duration=seconds)
-        for stream in job.streams
-        for rung in stream
+        for rung in job.rungs
     ]
     return replace(scenario, outputs=outputs)

@@ -18,7 +18,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from advisor.results.records import Output, Power, Run, Scenario, stream_count
+from advisor.results.records import Asked, Output, Power, Run, Scenario, stream_count
 
 PowerPart = Literal["power", "gpu_power"]
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
@@ -414,13 +414,15 @@ def machine_of(run: Run) -> str:
 def repeats(run: Run) -> dict[str, list[Scenario]]:
     """The scenarios of ``run`` by name, each list being measurements of one thing.
 
-    The first scenario of a name decides what the name means; one of other settings under the same name is
-    no repeat of it and is left out.
+    The first scenario of a name that finished decides what the name means; one that finished with other
+    settings is no repeat of it and is left out.
     """
+    meanings: dict[str, tuple[object, ...]] = {}
     groups: dict[str, list[Scenario]] = {}
     for scenario in run.scenarios:
         group = groups.setdefault(scenario.name, [])
-        if not group or settings_of(scenario) == settings_of(group[0]):
+        settings = settings_of(scenario)
+        if scenario.status != "ok" or meanings.setdefault(scenario.name, settings) == settings:
             group.append(scenario)
     return groups
 
@@ -487,23 +489,16 @@ def is_realtime(scenario: Scenario) -> bool | None:
     return "-re" in scenario.command
 
 
-_SETTINGS = (
-    *("type", "bitrate", "crf", "resolution", "fps"),
-    *("encoder", "encoder_type", "preset", "threads", "viewers", "filters", "pixel_format", "passes"),
-    *("audio", "audio_bitrate", "hardware_decoding"),
-)
-
-
 def settings_of(scenario: Scenario, *, but: Collection[str] = ()) -> tuple[object, ...]:
     """What the scenario was asked to do, without the settings named in ``but``; equal for repeats."""
     settings = {
-        **{name: getattr(scenario, name) for name in _SETTINGS},
+        **{name: getattr(scenario, name) for name in (*Asked.__struct_fields__, "resolution", "fps")},
         "realtime": is_realtime(scenario) or False,
         "encoder_options": tuple(sorted(scenario.encoder_options.items())),
         "streams": stream_count(scenario),
         "input": video_of(scenario),
     }
-    return tuple(value for name, value in settings.items() if name not in but)
+    return tuple(value for name, value in settings.items() if name not in ("name", "repeat", *but))
 
 
 def video_of(scenario: Scenario) -> tuple[object, ...] | None:
@@ -526,13 +521,3 @@ def asked_besides(scenario: Scenario) -> dict[str, str]:
         **scenario.encoder_options,
     }
     return {name: value for name, value in asked.items() if value is not None}
-
-
-def power_spread(watts: Sequence[float]) -> dict[str, float | None]:
-    """Median, extremes and standard deviation of samples of power, as `Power` names them."""
-    return {
-        "median_watts": statistics.median(watts) if watts else None,
-        "min_watts": min(watts, default=None),
-        "max_watts": max(watts, default=None),
-        "stdev_watts": statistics.stdev(watts) if len(watts) > 1 else None,
-    }

@@ -175,23 +175,19 @@ class EncodeStats(_Record, frozen=True, kw_only=True):
     duplicated_frames: Count | None = None
 
 
-class Scenario(_Record, frozen=True, kw_only=True):
-    """One measured scenario."""
+class Asked(_Record, frozen=True, kw_only=True):
+    """What a scenario is asked to do, as far as it does not follow from its input."""
 
     name: Label
     type: Literal["baseline", "single", "multi"] = "single"
-    status: Literal["ok", "failed", "aborted"] = "ok"
-    error: str | None = None
+    repeat: Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE)] = 1
     bitrate: Label | None = None
     crf: NonNegative | None = None
-    resolution: Resolution | None = None
-    fps: Positive | None = None
     encoder: Label | None = None
     """ffmpeg's name of the encoder, for instance ``libx264``."""
     encoder_type: Literal["cpu", "gpu"] = "cpu"
     preset: Label | None = None
     threads: Count | None = None
-    streams: Count | None = None
     viewers: Count | None = None
     filters: Label | None = None
     """ffmpeg filters before the encode, beside a change of size or rate."""
@@ -208,7 +204,16 @@ class Scenario(_Record, frozen=True, kw_only=True):
     """ffmpeg's ``-hwaccel``."""
     realtime: bool | None = None
     """Whether the input was read at its own frame rate, as a live encode does."""
-    repeat: Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE)] = 1
+
+
+class Scenario(Asked, frozen=True, kw_only=True):
+    """One measured scenario."""
+
+    status: Literal["ok", "failed", "aborted"] = "ok"
+    error: str | None = None
+    resolution: Resolution | None = None
+    fps: Positive | None = None
+    streams: Count | None = None
     duration: NonNegative | None = None
     """Measured wall seconds of the window."""
     video_seconds: NonNegative | None = None

@@ -209,9 +209,8 @@ def test_vvc_takes_a_variable_rate_only_with_a_constant_one_named(ffmpeg: Path, 
     jobs = [_job(phone.path, encoder="libvvenc", preset=None, fps=fps) for fps in (None, 30)]
     problems = unsuitable(jobs, look_at_inputs(jobs, ffmpeg), ffmpeg)
     assert problems == {
-        jobs[
-            0
-        ]: f"fps: libvvenc accepts only a constant frame rate, and that of {phone.path} varies: give fps"
+        jobs[0].name: f"fps: libvvenc accepts only a constant frame rate, and that of {phone.path} varies: "
+        "give fps"
     }
 
 

@@ -362,6 +362,13 @@ def test_a_name_belongs_to_the_settings_that_came_first() -> None:
     assert published(run(first, other, again)) == [first]
 
 
+def test_a_repeat_that_failed_before_it_began_hides_none_that_finished() -> None:
+    """Of one that a worker was lost with, only name and number are known."""
+    lost, good = Scenario(name="a", status="failed"), repeat(9.0, preset="slow", repeat=2)
+    assert repeats(run(lost, good)) == {"a": [lost, good]}
+    assert published(run(lost, good)) == [good]
+
+
 def test_published_scenarios_keep_the_runs_order_and_every_name() -> None:
     scenarios = [Scenario(name=name) for name in ("c", "a", "b", "a")]
     assert [s.name for s in published(run(*scenarios))] == ["c", "a", "b"]
