@@ -8,6 +8,7 @@ folder shows the same runs and the same scenarios.
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,28 +45,15 @@ class Shown(Struct, frozen=True):
 
 
 class _File(Struct, frozen=True):
-    """What a file held when it had the stamp; with None it is read again."""
+    """What is known of a file as long as it has its stamp; with None it is read again."""
 
     stamp: Stamp | None
-    content: Run | Broken
-    hollow: bool = False
-    """Its run is too old to be shown, and its scenarios are not held."""
+    problem: Broken | None = None
+    start_time: float = 0.0
     held_bytes: int = 0
     """What its run takes in memory, or would."""
-
-    @property
-    def run_bytes(self) -> int:
-        """What is held in memory of it."""
-        return self.held_bytes if isinstance(self.content, Run) else 0
-
-    @property
-    def waits_for_memory(self) -> bool:
-        """Whether its run is too large beside the newer ones."""
-        return isinstance(self.content, Broken) and self.held_bytes > 0
-
-    def is_read_at(self, left_bytes: int) -> bool:
-        """Whether a run that was too large fits by now."""
-        return self.waits_for_memory and self.held_bytes <= left_bytes
+    run: Run | None = None
+    """None also where the run is not held."""
 
 
 class ResultFolder:
@@ -76,9 +64,9 @@ class ResultFolder:
     forgotten. A folder that does not exist yet is an empty one. One that was there and is gone, also under a
     mount that outlives it, cannot be listed.
 
-    Shown are the newest ``runs`` runs as far as ``max_scenarios`` goes; of older ones no scenario is held in
-    memory. Without ``keep_samples`` neither are the series of scenarios whose power block says all: they are
-    nearly all of a result file.
+    Of every file is known when its run began. Held in memory are the newest ``runs`` runs, as far as there is
+    memory for them; shown are those as far as ``max_scenarios`` goes. Without ``keep_samples`` the series of
+    scenarios whose power block says all are not held: they are nearly all of a result file.
 
     A look that fails changes nothing: what it had read already is read again by the next one.
     Not safe for use from several threads at once.
@@ -97,7 +85,7 @@ class ResultFolder:
         self._most_scenarios = max_scenarios
         self._keep_samples = keep_samples
         self._files: dict[str, _File] = {}
-        self._ordered: list[Run] = []
+        self._too_large: list[Broken] = []
         self._shown: dict[str, Shown] = {}
         self._dropped = 0
         self._was_there = False
@@ -111,55 +99,49 @@ class ResultFolder:
             The folder is there and cannot be listed, or was there and is gone.
         """
         stamps = self._scan()
-        if self._is_as_before(stamps):
+        before = {name: file.stamp for name, file in self._files.items()}
+        if stamps == before and None not in before.values() and not self._too_large:
             return
         files: dict[str, _File] = {}
-        budget, held, unread = int(_SHARE * memory_bytes()[0]), 0, 0
-        for name, stamp in sorted(stamps.items(), reverse=True):  # the newest first
-            file = self._files.get(name)
-            left = budget - held
-            if file is None or file.stamp is None or file.stamp != stamp or file.is_read_at(left):
-                former, file = file, self._read(name, stamp)
-                unread += 1
-                if former is not None and former.content == file.content:
-                    file = replace(file, content=former.content)  # what hangs on the object stays
-            files[name] = file = self._within(left, file)
-            held += file.run_bytes
-            if self._most_runs is not None and unread > self._most_runs:
-                unread = 0
-                self._hollow_out(files)
-                held = sum(file.run_bytes for file in files.values())
-        ordered = self._hollow_out(files)
-        # a newer run went away: what is shown in its place is read again
-        while hollow := [run for run in ordered[::-1][: self._most_runs] if files[_name(run)].hollow]:
-            for run in hollow:
-                left = budget - sum(file.run_bytes for file in files.values())
-                files[_name(run)] = self._within(left, self._read(_name(run), files[_name(run)].stamp))
-            ordered = self._hollow_out(files)
-        if files != self._files:
-            shown, dropped = self._choose(ordered)
-            self._ordered, self._shown, self._dropped = ordered, shown, dropped
-            self._files = files
+        budget = int(_SHARE * memory_bytes()[0])
+        for name, stamp in sorted(stamps.items(), reverse=True):
+            former = self._files.get(name)
+            if former is not None and former.stamp is not None and former.stamp == stamp:
+                files[name] = former
+                continue
+            files[name] = self._read(name, stamp, former)
+            held = [file.held_bytes for file in files.values() if file.run is not None]
+            if len(held) > 2 * (self._most_runs or math.inf) or sum(held) > budget:
+                self._hold_newest(files, stamps, budget)
+        newest, too_large = self._hold_newest(files, stamps, budget)
+        self._shown, self._dropped = self._choose(newest)
+        self._files, self._too_large = files, too_large
 
-    def _is_as_before(self, stamps: Mapping[str, Stamp | OSError | None]) -> bool:
-        """Whether no file changed, and none waits for memory or for the operating system."""
-        return stamps.keys() == self._files.keys() and all(
-            file.stamp is not None and file.stamp == stamps[name] and not file.waits_for_memory
-            for name, file in self._files.items()
-        )
+    def _hold_newest(
+        self, files: dict[str, _File], stamps: Mapping[str, Stamp | OSError | None], left_bytes: int
+    ) -> tuple[list[Run], list[Broken]]:
+        """The newest runs, the newest first, and those too large beside them; no other run stays held.
 
-    def _hollow_out(self, files: dict[str, _File]) -> list[Run]:
-        """Let go of the scenarios of runs that are too old to be shown; all runs, oldest first."""
-        runs = [file.content for file in files.values() if isinstance(file.content, Run)]
-        ordered = sorted(runs, key=lambda run: (run.start_time or 0.0, run.run_id))
-        for place, run in enumerate(ordered[: -self._most_runs] if self._most_runs else []):
-            name = _name(run)
-            if not files[name].hollow:
-                start = run.start_time
-                begun = () if start is None else (Scenario(name="", start_time=start),)
-                ordered[place] = replace(run, scenarios=begun)
-                files[name] = replace(files[name], content=ordered[place], hollow=True, held_bytes=0)
-        return ordered
+        One that was too old or too large before is read again.
+        """
+        newest: list[Run] = []
+        too_large: list[Broken] = []
+        readable = [name for name, file in files.items() if file.problem is None]
+        for name in sorted(readable, key=lambda name: (files[name].start_time, Path(name).stem))[::-1]:
+            file, is_wanted = files[name], len(newest) != self._most_runs
+            if is_wanted and file.run is None and file.held_bytes <= left_bytes:
+                file = self._read(name, stamps[name], None)
+            if is_wanted and file.run is not None and file.held_bytes <= left_bytes:
+                newest.append(file.run)
+                left_bytes -= file.held_bytes
+            elif file.problem is None:
+                if is_wanted:
+                    sizes = f"needs {file.held_bytes >> 20} MiB of memory, {left_bytes >> 20} MiB are left"
+                    path = self.folder / name
+                    too_large.append(Broken(path, f"{path}: {sizes} beside newer files"))
+                file = replace(file, run=None)
+            files[name] = file
+        return newest, too_large
 
     def _scan(self) -> dict[str, Stamp | OSError | None]:
         """What lies in the folder under the name of a result file."""
@@ -189,7 +171,7 @@ class ResultFolder:
             return {}
         return stamps
 
-    def _read(self, name: str, stamp: Stamp | OSError | None) -> _File:
+    def _read(self, name: str, stamp: Stamp | OSError | None, former: _File | None) -> _File:
         path = self.folder / name
         if isinstance(stamp, OSError):
             return _File(None, Broken(path, f"{path}: cannot be read: {stamp.strerror or stamp}"))
@@ -201,20 +183,12 @@ class ResultFolder:
         except ResultFileError as exc:
             passing = isinstance(exc.__cause__, OSError)
             return _File(None if passing else stamp, Broken(path, str(exc)))
-        return _File(stamp, run, held_bytes=held_bytes(run))
+        if former is not None and former.run == run:
+            run = former.run  # what hangs on the object stays
+        return _File(stamp, start_time=run.start_time or 0.0, held_bytes=held_bytes(run), run=run)
 
-    def _within(self, left_bytes: int, file: _File) -> _File:
-        """``file``, refused where its run takes more memory than the newer ones have left."""
-        if not isinstance(file.content, Run) or file.held_bytes <= left_bytes:
-            return file
-        path = self.folder / f"{file.content.run_id}.json"
-        held, left = file.held_bytes >> 20, left_bytes >> 20
-        reason = f"{path}: needs {held} MiB of memory, {left} MiB are left beside newer files"
-        return replace(file, content=Broken(path, reason))
-
-    def _choose(self, ordered: Sequence[Run]) -> tuple[dict[str, Shown], int]:
+    def _choose(self, newest: Sequence[Run]) -> tuple[dict[str, Shown], int]:
         """The runs that are shown, oldest first, and how many scenarios the limit left out."""
-        newest = ordered[::-1][: self._most_runs]
         chosen: dict[str, Shown] = {}
         scenarios = dropped = 0
         for run in newest:
@@ -241,17 +215,5 @@ class ResultFolder:
     @property
     def broken(self) -> Mapping[str, Broken]:
         """Files that cannot be read, by run id."""
-        broken = [file.content for file in self._files.values() if isinstance(file.content, Broken)]
-        return {file.path.stem: file for file in broken}
-
-    @property
-    def ordered(self) -> Sequence[Run]:
-        """All runs that could be read, oldest first; one without any time comes first, ties by id.
-
-        Those too old to be shown are without their scenarios.
-        """
-        return tuple(self._ordered)
-
-
-def _name(run: Run) -> str:
-    return f"{run.run_id}.json"
+        broken = [file.problem for file in self._files.values() if file.problem is not None]
+        return {file.path.stem: file for file in (*broken, *self._too_large)}
