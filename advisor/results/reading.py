@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -376,25 +376,28 @@ def _contradictions(s: Scenario) -> Iterator[str]:
             count = len(getattr(s.samples, name))
             if count not in (0, length):
                 yield f"Expected {length} values, one a timestamp, got {count} - at `$.samples.{name}`"
-    for number in _numbers(s):
-        if not math.isfinite(number):
-            yield f"Expected finite numbers, got {number}"
-        elif number and not _LEAST <= abs(number) <= _LARGEST:
-            yield f"Expected numbers of a measurable size, got {number}"
+    if (beyond := _beyond_measure(s)) is not None:
+        place, number = beyond
+        expected = "a number of a measurable size" if math.isfinite(number) else "a finite number"
+        yield f"Expected {expected}, found {number} - at `${place}`"
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def _beyond_measure(value: Any) -> tuple[str, float] | None:
+    """The first number that is no measurement's, in a record or in plain values, and its place before it."""
     if isinstance(value, float):
-        yield value
-    elif isinstance(value, Struct):
-        for name in value.__struct_fields__:
-            yield from _numbers(getattr(value, name))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _numbers(item)
+        return None if value == 0 or _LEAST <= abs(value) <= _LARGEST else ("", value)
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, Struct):
+        items = ((name, getattr(value, name)) for name in value.__struct_fields__)
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from _numbers(item)
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    for key, item in items:
+        if (beyond := _beyond_measure(item)) is not None:
+            place, number = beyond
+            return (f"[{key}]{place}" if isinstance(key, int) else f".{key}{place}"), number
+    return None
 
 
 def _name_of(raw: msgspec.Raw) -> str | None:
@@ -445,7 +448,9 @@ def as_scenario(value: object) -> Scenario:
         kind = type(value).__name__
         raise PricingError(f"expected a scenario as result files hold it, found {kind}", field="scenario")
     plain = msgspec.to_builtins(value, enc_hook=_plain_value, str_keys=True)
-    _refuse_non_finite(plain, "scenario")
+    beyond = _beyond_measure(plain)
+    if beyond is not None and not math.isfinite(beyond[1]):
+        raise PricingError(f"expected a finite number, found {beyond[1]}", field=f"scenario{beyond[0]}")
     text = json.dumps({"scenarios": [{"name": "scenario", **plain}]})
     run = parse_run(text.encode(), run_id="scenario")
     if run.refused:
@@ -460,14 +465,3 @@ def _plain_value(value: Any) -> Any:
     if convert is None:
         raise PricingError(f"expected plain values, found {type(value).__name__}", field="scenario")
     return convert()
-
-
-def _refuse_non_finite(value: Any, field: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise PricingError(f"expected a finite number, found {value}", field=field)
-    if isinstance(value, dict):
-        for name, item in value.items():
-            _refuse_non_finite(item, f"{field}.{name}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_non_finite(item, f"{field}[{index}]")

@@ -246,8 +246,14 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
         ({"name": 5}, "scenarios[1].name: expected str, got int"),
         ({"name": ""}, "scenarios[1].name: expected a name that is not empty"),
         ({"name": "a", "viewers": 10**300}, "scenarios[1].viewers: expected int <= 9007199254740992"),
-        ({"name": "a", "fps": 1e-99}, "scenarios[1]: expected numbers of a measurable size, got 1e-99"),
-        ({"name": "a", "fps": 1e308}, "scenarios[1]: expected numbers of a measurable size, got 1e+308"),
+        (
+            {"name": "a", "fps": 1e-99},
+            "scenarios[1].fps: expected a number of a measurable size, found 1e-99",
+        ),
+        (
+            {"name": "a", "fps": 1e308},
+            "scenarios[1].fps: expected a number of a measurable size, found 1e+308",
+        ),
         ({"name": "a" * 1001}, "scenarios[1].name: expected str of length <= 1000"),
         ({"name": "a", "validity": ["b"] * 101}, "scenarios[1].validity: expected array of length <= 100"),
         ({}, "scenarios[1]: object missing required field name"),
