@@ -147,7 +147,7 @@ def _scenario_options(parser: argparse.ArgumentParser, *, several: bool) -> None
     group.add_argument("--preset", help="preset, on the encoder's own scale")
     rate = group.add_mutually_exclusive_group()
     rate.add_argument("--bitrate", help="such as 2500k or 2.5M; a bare number is kbit/s (2500k)")
-    rate.add_argument("--crf", type=_number, help="constant quality (CRF) on the encoder's own scale")
+    rate.add_argument("--crf", type=_real, help="constant quality (CRF) on the encoder's own scale")
     rate.add_argument("--ladder", metavar="WxH@RATE,...", help="several renditions from one decode")
     if several:
         rate.add_argument("--bitrates", metavar="RATE,...", help="one stream per bitrate")
@@ -222,9 +222,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     meter.add_argument("--ffmpeg", metavar="PATH", help="binary (default: imageio-ffmpeg's, then PATH)")
     _time(meter, "--interval", "seconds between power samples (0.5)", 0.5)
     meter.add_argument(
-        "--idle-watts", type=_number, metavar="W", help="idle power for the estimate, without a counter"
+        "--idle-watts", type=_real, metavar="W", help="idle power for the estimate, without a counter"
     )
-    meter.add_argument("--max-watts", type=_number, metavar="W", help="full-load power for the estimate")
+    meter.add_argument("--max-watts", type=_real, metavar="W", help="full-load power for the estimate")
     meter.add_argument(
         "--models-dir",
         type=Path,
@@ -248,21 +248,33 @@ def _time(group: argparse._ArgumentGroup, flag: str, text: str, default: float |
     group.add_argument(flag, type=_seconds, metavar="S", default=default, help=text)
 
 
-def _number(text: str) -> float:
-    try:
-        value = float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected a finite number, found {text!r}")
-    return value
+def _number(
+    what: str, kind: Callable[[str], float], low: float = -math.inf, high: float = math.inf
+) -> Callable[[str], float]:
+    """A parser of finite numbers from ``low`` to ``high``, which are ``what`` was expected."""
+
+    def parse_value(text: str) -> float:
+        try:
+            value = kind(text)
+            fits = math.isfinite(value) and low <= value <= high
+        except (ValueError, ZeroDivisionError, OverflowError):
+            fits = False
+        if not fits:
+            raise argparse.ArgumentTypeError(f"expected {what}, found {text!r}")
+        return value
+
+    return parse_value
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+def _decimal(text: str) -> float:
+    return float(Fraction(text)) if "/" in text else float(text)
+
+
+_real = _number("a finite number", _decimal)
+_whole = _number("a whole number", int)
+_count = _number("a whole number from 1 to 1000", int, 1, 1000)
+_seconds = _number("seconds from 0.1 to 86400", _decimal, 0.1, 86_400)
+_pause = _number("seconds from 0 to 86400", _decimal, 0, 86_400)
 
 
 def _names(text: str) -> list[str]:
@@ -277,29 +289,6 @@ def _option(text: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE such as tune=film, found {text!r}")
     return name, value
-
-
-def _bounded(low: float, high: float, what: str) -> Callable[[str], float]:
-    def parse_value(text: str) -> float:
-        try:
-            value = _number(text)
-        except argparse.ArgumentTypeError:
-            value = math.nan
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"expected {what}, found {text!r}")
-        return value
-
-    return parse_value
-
-
-_seconds = _bounded(0.1, 86_400, "seconds from 0.1 to 86400")
-_pause = _bounded(0, 86_400, "seconds from 0 to 86400")
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1000):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000, found {text!r}")
-    return int(text)
 
 
 def spec_of(options: argparse.Namespace) -> Spec:

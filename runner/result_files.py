@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from advisor.common.home import user_cache
-from advisor.errors import InputError, ResultFileError
-from advisor.results import RESULT_GLOB, Host, Run, Scenario, read_run, result_file_name
+from advisor.errors import InputError
+from advisor.results import Host, Run, Scenario, read_folder, read_run, result_file_name
 from runner.command import commands
 from runner.jobs import Job
 from runner.source import Source
@@ -160,8 +160,9 @@ def read_former(path: Path) -> Run:
 
 def newest_of_host(folder: Path, name: str) -> Run | None:
     """The run of the host called ``name`` that was begun last, None when there is none."""
-    runs = [run for run in _readable(folder).values() if run.host is not None and run.host.name == name]
-    return max(runs, key=lambda run: run.start_time or 0.0, default=None)
+    return next(
+        (run for run in _newest_first(folder) if run.host is not None and run.host.name == name), None
+    )
 
 
 def newest(folder: Path) -> Path:
@@ -180,14 +181,11 @@ def newest(folder: Path) -> Path:
 
 def newest_first(folder: Path) -> list[Path]:
     """The result files in ``folder`` that can be read, by the start of the run: names have the local time."""
-    runs = _readable(folder)
-    return sorted(runs, key=lambda path: (runs[path].start_time or 0.0, path), reverse=True)
+    return [folder / f"{run.run_id}.json" for run in _newest_first(folder)]
 
 
-def _readable(folder: Path) -> dict[Path, Run]:
-    runs: dict[Path, Run] = {}
-    for path in sorted(folder.glob(RESULT_GLOB)):
-        # a file of another tool may lie here too
-        with contextlib.suppress(ResultFileError):
-            runs[path] = read_run(path)
-    return runs
+def _newest_first(folder: Path) -> Sequence[Run]:
+    try:
+        return read_folder(folder).runs[::-1]
+    except InputError:  # no folder yet, or an empty one
+        return ()
