@@ -11,13 +11,20 @@ from msgspec import Struct
 from advisor.video.ffmpeg import causes
 
 _KEPT_LINES = 40
+_FUTILE_REPORTS = 60
+"""So many reports one after another, half a minute, without a new frame and each after `_MANY_LINES`."""
+_MANY_LINES = 300
+"""Of the log between two reports; a live input that is damaged makes fewer."""
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 _SHOWN_LINES = 3
 _OUTPUT = re.compile(
     r"Output stream #(\d+):\d+ \(video\): \d+ frames encoded; (\d+) packets muxed \((\d+) bytes\)"
 )
 _DECODED = re.compile(r"Input stream #\d+:\d+ \(video\):.* (\d+) decode errors")
 _DAMAGED = re.compile(
-    r"packet corrupt|corrupt decoded frame|concealing \d+|error while decoding", re.IGNORECASE
+    r"packet corrupt|corrupt decoded frame|concealing \d+|error (?:while decoding|during demuxing)"
+    r"|input/output error",
+    re.IGNORECASE,
 )
 _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
 
@@ -53,7 +60,8 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
             nothing = ": ".join(["ffmpeg encoded no frame", *self.last_lines[:1]])
             return nothing if self.frames == 0 else None
         if self.exit_code < 0:
-            end = f"ffmpeg was killed by {signal.Signals(-self.exit_code).name}"
+            number = -self.exit_code  # those of real time have no names
+            end = f"ffmpeg was killed by {_SIGNALS.get(number, f'signal {number}')}"
         else:
             end = f"ffmpeg ended with code {self.exit_code}"
         return ": ".join([end, *([" | ".join(self.last_lines)] if self.last_lines else [])])
@@ -69,25 +77,41 @@ class FfmpegLog:
         self._output_frames: dict[int, int] = {}
         self._output_bytes: dict[int, int] = {}
         self._decode_errors = 0
+        self._frames_before: int | None = None
+        self._lines_since = 0
+        self._futile_reports = 0
 
     def progress(self, line: str) -> None:
-        """Take in one ``key=value`` line of a progress report."""
+        """Take in one ``key=value`` line of a progress report; ``progress`` is the last of each."""
         key, _, value = line.partition("=")
         self._fields[key] = value.strip()
+        if key == "progress":
+            is_futile = self.count("frame") == self._frames_before and self._lines_since >= _MANY_LINES
+            self._futile_reports = self._futile_reports + 1 if is_futile else 0
+            self._decode_errors += self._futile_reports > 3  # fewer may be the many words of a start
+            self._frames_before, self._lines_since = self.count("frame"), 0
+
+    @property
+    def futility(self) -> str | None:
+        """Why it will not end by itself: an input that cannot be read any more is read again and again."""
+        if self._futile_reports < _FUTILE_REPORTS:
+            return None
+        return ": ".join(["ffmpeg makes no frame any more", *causes(list(self._problems))[-1:]])
 
     def stderr(self, line: str) -> None:
         """Take in one line of the log, with its level."""
+        self._lines_since += 1
         if match := _OUTPUT.search(line):
             self._output_frames[int(match[1])] = int(match[2])
             self._output_bytes[int(match[1])] = int(match[3])
         elif match := _DECODED.search(line):
             self._decode_errors += int(match[1])
-        elif _DAMAGED.search(line):
-            self._decode_errors += 1
-        elif match := _PROBLEM.search(line):
-            self._problems.append(match[1])
         else:
-            self._lines.append(line)
+            self._decode_errors += _DAMAGED.search(line) is not None
+            if match := _PROBLEM.search(line):
+                self._problems.append(match[1])
+            else:
+                self._lines.append(line)
 
     def count(self, key: str) -> int | None:
         """A whole number of the last progress report."""

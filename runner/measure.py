@@ -25,6 +25,9 @@ from runner.validity import MachineState, WindowConditions, read_machine_state, 
 
 LEAST_PATIENCE_SECONDS = 60.0
 """How long ffmpeg may take to finish its files after it was asked to end."""
+STALLED_SECONDS = 300.0
+"""How long it may make no frame and use hardly any CPU time, as with a GPU or a server that hangs."""
+_STALLED_CORES = 0.01
 
 
 class Progress(Struct, frozen=True):
@@ -168,7 +171,8 @@ def _drive(
 ) -> _End:
     """Sample, watch the clock and the user, until everything has ended."""
     end = _End()
-    start = time.monotonic()
+    start = moved = time.monotonic()
+    frames, cpu_seconds = 0, 0.0
     due = start + interval_seconds
     deadline = start + job.duration_seconds
     patience_seconds = max(LEAST_PATIENCE_SECONDS, 2 * min(job.duration_seconds, 3600.0))
@@ -188,7 +192,12 @@ def _drive(
             group.ask_to_end()
             end.asked, deadline = True, now + patience_seconds
         if now >= due:
-            measurement.sample(group.cpu_seconds())
+            used = group.cpu_seconds()
+            measurement.sample(used)
+            if group.frames != frames or used - cpu_seconds > _STALLED_CORES * STALLED_SECONDS:
+                moved, frames, cpu_seconds = now, group.frames, used
+            elif job.streams and now - moved > STALLED_SECONDS:
+                end.error = f"ffmpeg made no frame and used no CPU time for {STALLED_SECONDS:g} s"
             due += interval_seconds * (1 + (now - due) // interval_seconds)
             laboratory.notice(Progress(now - start, group.frames))
     return end

@@ -74,6 +74,7 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            env={**os.environ, "AV_LOG_FORCE_NOCOLOR": "1"},  # its lines are read here, whatever was exported
             # a group of its own: a Ctrl-C meant for the runner does not reach it
             start_new_session=True,
         )
@@ -200,13 +201,12 @@ class EncodeGroup:
 
     @property
     def failure(self) -> str | None:
-        """One line on the first process that failed, or encoded nothing; None when there is none."""
+        """One line on the first process that failed, encoded nothing or is stuck; None when there is none."""
         for index, process in enumerate(self._processes):
-            if process.result is None:
-                continue
-            failure = process.result.failure
+            result, is_first = process.result, process.arguments == self._commands[index].first_pass
+            failure = process.log.futility if result is None else result.failure
             # several encoders write no frame in it
-            if process.arguments == self._commands[index].first_pass and process.result.exit_code == 0:
+            if is_first and result is not None and result.exit_code == 0:
                 failure = "the time limit was reached in the first pass"
                 if not self._asked_to_end:
                     failure = "the first pass wrote nothing: this ffmpeg has no two-pass mode for the encoder"

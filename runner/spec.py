@@ -209,8 +209,8 @@ def _range_problems(spec: Spec) -> Iterator[str]:
     rate = None if spec.fps is None else frame_rate(spec.fps)
     if spec.fps is not None and (rate is None or not 1 <= rate <= MAX_FPS):
         yield f"fps: expected 1 to {MAX_FPS} frames a second, such as 25 or 30000/1001, found {spec.fps!r}"
-    if spec.name is not None and not spec.name.strip():
-        yield "name: expected some text"
+    if spec.name is not None and (not spec.name.strip() or len(spec.name.splitlines()) > 1):
+        yield "name: expected one line of text"
     for field in ("name", "input", "rtmp"):
         if not is_text(getattr(spec, field) or ""):
             yield f"{field}: expected text that UTF-8 can hold"

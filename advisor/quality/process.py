@@ -129,7 +129,7 @@ def _watch(process: subprocess.Popen[str], nice: int, progress: Callable[[int], 
 def _failure(code: int, log: str, inputs: Sequence[str]) -> WattframeError:
     if code < 0 or (code > 128 and code - 128 in (signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)):
         number = -code if code < 0 else code - 128
-        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why = ": out of memory?" if number == signal.SIGKILL else ""
         return FfmpegError(f"ffmpeg was killed by {name}{why}")
     errors = _ERROR.findall(log)

@@ -173,6 +173,20 @@ def test_ffmpeg_that_does_not_end_is_a_failure(
     assert (s.status, s.error) == ("failed", "ffmpeg did not end within 0.4 s of being asked to")
 
 
+def test_ffmpeg_that_stands_still_is_not_waited_for_a_day(
+    run_one: Callable[..., Scenario], laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a GPU that hangs, where nothing but the amount of video ends the encode."""
+    monkeypatch.setattr("runner.measure.STALLED_SECONDS", 0.3)
+    deaf = laboratory.folder / "ffmpeg"
+    deaf.write_text("#!/bin/sh\nexec sleep 1000\n")
+    deaf.chmod(0o755)
+    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=deaf)
+    waits = msgspec.structs.replace(laboratory, settings=settings)
+    s = run_one(bitrate="100k", duration=86_400, media=1, laboratory=waits)
+    assert (s.status, s.error) == ("failed", "ffmpeg made no frame and used no CPU time for 0.3 s")
+
+
 def test_an_input_damaged_in_the_middle_is_said(
     run_one: Callable[..., Scenario], clip: Path, ffmpeg: Path, tmp_path: Path
 ) -> None:

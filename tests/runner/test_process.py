@@ -14,7 +14,7 @@ import pytest
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
-from runner.ffmpeg_log import ProcessResult
+from runner.ffmpeg_log import FfmpegLog, ProcessResult
 from runner.jobs import resolve
 from runner.process import EncodeGroup
 from runner.spec import RungSpec, Spec
@@ -82,7 +82,11 @@ def test_asked_to_end_ffmpeg_finishes_its_file(ffmpeg: Path, clip: Path, tmp_pat
 
 
 @pytest.mark.ffmpeg
-def test_ffmpegs_own_words_explain_a_failure(ffmpeg: Path, clip: Path, tmp_path: Path) -> None:
+def test_ffmpegs_own_words_explain_a_failure(
+    ffmpeg: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In no colours, which some export for terminals."""
+    monkeypatch.setenv("AV_LOG_FORCE_COLOR", "1")
     spec = Spec(name="f", bitrate="1M", input=str(clip))
     job = resolve(spec, input_path=None, duration_seconds=60, media_seconds=1)
     (ended,) = _run(*commands(job, ffmpeg=ffmpeg, folder=tmp_path / "missing"))
@@ -90,6 +94,7 @@ def test_ffmpegs_own_words_explain_a_failure(ffmpeg: Path, clip: Path, tmp_path:
     assert ended.failure is not None
     assert ended.failure.startswith(f"ffmpeg ended with code {ended.exit_code}: ")
     assert "No such file or directory" in ended.failure
+    assert "\x1b" not in ended.failure
 
 
 @pytest.mark.ffmpeg
@@ -115,10 +120,31 @@ def test_cpu_seconds_include_children_that_were_waited_for(tmp_path: Path) -> No
     assert ended.cpu_seconds >= 0.3
 
 
-def test_a_killed_process_is_named_by_its_signal(tmp_path: Path) -> None:
-    (ended,) = _run(_script(tmp_path, "echo '[error] last words' >&2; kill -KILL $$"))
-    assert ended.exit_code == -signal.SIGKILL
-    assert ended.failure == "ffmpeg was killed by SIGKILL: last words"
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGKILL, "SIGKILL"), (35, "signal 35")])
+def test_a_killed_process_is_named_by_its_signal(tmp_path: Path, number: int, name: str) -> None:
+    (ended,) = _run(_script(tmp_path, f"echo '[error] last words' >&2; kill -{int(number)} $$"))
+    assert ended.exit_code == -number
+    assert ended.failure == f"ffmpeg was killed by {name}: last words"
+
+
+def test_an_input_that_is_read_again_and_again_in_vain_is_told() -> None:
+    """As of a drive that was unplugged: 800 errors a second, and a report every half second."""
+    log = FfmpegLog()
+
+    def report(frames: int) -> None:
+        for _ in range(400):
+            log.stderr("[in#0/mov @ 0x1] [error] Error during demuxing: Input/output error")
+        log.progress(f"frame={frames}")
+        log.progress("progress=continue")
+
+    for frames in (40, 42, *[46] * 60):
+        report(frames)
+        assert log.futility is None
+    report(46)
+    assert log.futility == "ffmpeg makes no frame any more: Error during demuxing: Input/output error"
+    report(47)
+    assert log.futility is None
+    assert log.result(0, 1.0).decode_errors == 64 * 400 + 57
 
 
 def test_without_error_lines_the_last_lines_are_kept(tmp_path: Path) -> None:
