@@ -113,7 +113,7 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     if error is not None:
         return replace(scenario, status="failed", error=error)
     encoded = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
-    if not end.asked and (shortfall := _shortfall(job, source, encoded)) is not None:
+    if (shortfall := _shortfall(job, source, encoded, end)) is not None:
         return replace(scenario, status="failed", error=shortfall)
     host_cpu = measurement.host_cpu
     slowest_seconds = min((stream[0].duration or 0.0 for stream in encoded), default=None)
@@ -146,9 +146,12 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     )
 
 
-def _shortfall(job: Job, source: Source | None, encoded: Sequence[Sequence[Output]]) -> str | None:
+def _shortfall(job: Job, source: Source | None, encoded: Sequence[Sequence[Output]], end: _End) -> str | None:
     """Why there is less video than was asked for: the input cannot be read twice, or not to its end."""
-    if job.media_seconds is None or not encoded:
+    if job.media_seconds is None:
+        is_endless = source is not None and source.loops
+        return "ffmpeg ended by itself before the time was up" if is_endless and end.early else None
+    if end.asked or not encoded:
         return None
     tolerance = max(0.1, 2 * max(source.steps, default=0.0) if source is not None else 0.0)
     seconds = min(output.duration or math.inf for stream in encoded for output in stream)
@@ -162,6 +165,8 @@ class _End(Struct):
 
     asked: bool = False
     """Whether ffmpeg was asked to end."""
+    early: bool = True
+    """Whether one ended before it was asked to."""
     aborted: bool = False
     error: str | None = None
 
@@ -190,7 +195,7 @@ def _drive(
             break
         if now >= deadline:
             group.ask_to_end()
-            end.asked, deadline = True, now + patience_seconds
+            end.asked, end.early, deadline = True, bool(group.results), now + patience_seconds
         if now >= due:
             used = group.cpu_seconds()
             measurement.sample(used)

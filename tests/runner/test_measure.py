@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -185,6 +186,19 @@ def test_ffmpeg_that_stands_still_is_not_waited_for_a_day(
     waits = msgspec.structs.replace(laboratory, settings=settings)
     s = run_one(bitrate="100k", duration=86_400, media=1, laboratory=waits)
     assert (s.status, s.error) == ("failed", "ffmpeg made no frame and used no CPU time for 0.3 s")
+
+
+def test_an_endless_encode_that_ends_by_itself_is_a_failure(
+    run_one: Callable[..., Scenario], laboratory: Laboratory, ffmpeg: Path
+) -> None:
+    """One that reads its input only once, and says that all went well."""
+    once = laboratory.folder / "ffmpeg"
+    # -1 is the number of loops
+    once.write_text(f'#!/bin/bash\nexec {shlex.quote(str(ffmpeg))} "${{@/#-1/0}}"\n')
+    once.chmod(0o755)
+    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=once)
+    s = run_one(bitrate="100k", laboratory=msgspec.structs.replace(laboratory, settings=settings))
+    assert (s.status, s.error) == ("failed", "ffmpeg ended by itself before the time was up")
 
 
 def test_an_input_damaged_in_the_middle_is_said(
