@@ -385,11 +385,11 @@ def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) 
     """What models say of a clip that were trained on the encodes of others."""
     clips = dict.fromkeys((clip, *(m.clip for m in others)))
     sources = {name: shelf.video(name).source for name in clips}
-    contents = look_at_content(sources, shelf.ffmpeg, capabilities(shelf.ffmpeg), lambda _line: None)
+    sources = look_at_content(sources, shelf.ffmpeg, capabilities(shelf.ffmpeg), lambda _line: None)
     began = 1.7e9
     scenarios = []
     for m in others:
-        scenarios.append(_scenario(shelf.video(m.clip), contents[m.clip], m, began))
+        scenarios.append(_scenario(shelf.video(m.clip), sources[m.clip].content or {}, m, began))
         began += scenarios[-1].duration or 0.0
     with tempfile.TemporaryDirectory() as name:
         results, models = Path(name) / "results", Path(name) / "models"
@@ -398,7 +398,7 @@ def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) 
         write_run(run, results / f"{run.run_id}.json")
         retrain(RetrainOptions(results_dir=results, models_dir=models), lambda _line: None)
         video = shelf.video(clip)
-        return forecasts(models, host(), video, OPTIONS, objective, CostModel(), {video.name: contents[clip]})
+        return forecasts(models, host(), video, OPTIONS, objective, CostModel(), {video.name: sources[clip]})
 
 
 def _scenario(video: Video, content: Mapping[str, float], made: Made, began: float) -> Scenario:

@@ -232,7 +232,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
         problems = {**missing([job], ffmpeg, able), **unsuitable([job], sources, ffmpeg)}
         if problems:
             return InputError(problems[job.name])
-        contents = look_at_content(sources, ffmpeg, able, lambda _line: None)
+        sources = look_at_content(sources, ffmpeg, able, lambda _line: None)
         settings = RunSettings(
             ffmpeg=ffmpeg,
             capabilities=able,
@@ -248,7 +248,7 @@ def measure_scenario(order: Order) -> Run | WattframeError:
         ):
             path, stop = Path(folder) / "run.json", StopRequest(wanted=is_wanted)
             with open_session(path, settings, order.energy, stop, display) as session:
-                session.measure([job], sources, contents)
+                session.measure([job], sources)
             if order.quality is not None:
                 session.score(Scorer(ffmpeg, outputs_folder(session.path), order.quality))
             names = {"name": machine.host_name, "prometheus_instance": machine.prometheus_instance}

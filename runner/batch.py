@@ -21,11 +21,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import msgspec
 
 from advisor.common.atomic import NO_JSON
+from advisor.common.checked import checked
 from advisor.common.regular_file import read_input
 from advisor.errors import InputError
 from runner.shipped import existing_or_shipped
@@ -159,10 +160,9 @@ def _specs(entries: Sequence[tuple[str, Any]], defaults: Mapping[str, Any], path
             problems.append(f"{place}: expected an object, found {type(entry).__name__}")
             continue
         try:
-            spec = msgspec.convert(_with_defaults(entry, defaults), Spec)
-        except msgspec.ValidationError as exc:
-            message, _, where = str(exc).partition(" - at `$")
-            problems.append(f"{place}{where.rstrip('`')}: {_plain(message, where.rstrip('`'))}")
+            spec = checked(_with_defaults(entry, defaults), Spec, field=place)
+        except InputError as exc:
+            problems.append(str(exc))
             continue
         problems += [f"{place}.{problem}" for problem in spec_problems(spec)]
         specs.append(spec)
@@ -181,17 +181,3 @@ def _with_defaults(entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     if entry.get("type") == "baseline":
         kept = {k: v for k, v in kept.items() if k == "duration"}
     return kept | dict(entry)
-
-
-def _plain(message: str, where: str) -> str:
-    message = message.replace("`", "").replace("Object contains unknown field", "no such field:")
-    wrong_word = message.partition("Invalid enum value ")[2]
-    if wrong_word:
-        return f"expected {' or '.join(_words_of(where.rpartition('.')[2]))}, found {wrong_word}"
-    return message[:1].lower() + message[1:]
-
-
-def _words_of(field: str) -> list[str]:
-    """The words that a field of `Spec` may hold."""
-    hint = get_type_hints(Spec)[field]
-    return [word for part in (hint, *get_args(hint)) for word in get_args(part) if isinstance(word, str)]

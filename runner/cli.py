@@ -194,7 +194,7 @@ def _measure(
         if source.hdr is not None:
             sys.stderr.write(f"{program}: {name}: VMAF has no model for HDR ({source.hdr})\n")
     # before the first window: it is work for the processor
-    contents = stop.obey(
+    sources = stop.obey(
         lambda: look_at_content(
             sources,
             settings.ffmpeg,
@@ -218,7 +218,7 @@ def _measure(
             with open_session(path, settings, energy, stop, display) as session:
                 if former is not None:
                     session.resume(former)
-                session.measure(jobs, sources, contents)
+                session.measure(jobs, sources)
             unscored = 0
             if options.compute_quality and not stop.asked:
                 scorer = Scorer(settings.ffmpeg, outputs_folder(path), _quality_settings(options))

@@ -33,6 +33,7 @@ def scenario_record(job: Job, planned: Sequence[Command], source: Source | None)
         streams=len(job.streams),
         input=None if source is None else source.media,
         command=list(planned[0].arguments) if planned else None,
+        content=None if source is None else source.content,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from advisor.common.death_notice import death_notice
 from advisor.common.near import did_you_mean
@@ -166,21 +167,23 @@ def look_at_content(
     ffmpeg: Path,
     able: Capabilities,
     say: Callable[[str], object],
-) -> dict[str, Mapping[str, float]]:
-    """How hard each file among the inputs is to encode; where that cannot be told, it is said and left out.
+) -> dict[str, Source]:
+    """The inputs with how hard each file among them is to encode; where that cannot be told, it is said.
 
     Some seconds of one core for a file that was never seen: before the windows, never inside.
     """
     cache = ContentCache(content_cache())
-    contents: dict[str, Mapping[str, float]] = {}
+    measured = dict(sources)
     for name, source in sources.items():
         if source.media.path is None:
             continue
         try:
-            contents[name] = cache.measure(source.media.path, ffmpeg, able)
+            content = cache.measure(source.media.path, ffmpeg, able)
         except FfmpegError as exc:
             say(str(exc))
-    return contents
+        else:
+            measured[name] = replace(source, content=dict(content))
+    return measured
 
 
 def refuse_unreadable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path, folder: Path) -> None:

@@ -114,15 +114,8 @@ class Session:
         """Go on with what a former run finished; what failed or was cut short is done again."""
         self.run = replace(self.run, scenarios=tuple(s for s in former.scenarios if s.status == "ok"))
 
-    def measure(
-        self,
-        jobs: Sequence[Job],
-        sources: Mapping[str, Source],
-        contents: Mapping[str, Mapping[str, float]],
-    ) -> None:
-        """Run every job. One that fails is recorded, and the rest go on.
-
-        ``contents`` has what is known of the content of inputs, by the same names as ``sources``.
+    def measure(self, jobs: Sequence[Job], sources: Mapping[str, Source]) -> None:
+        """Run every job, whose input ``sources`` has by name. One that fails is recorded; the rest go on.
 
         Raises
         ------
@@ -134,8 +127,7 @@ class Session:
             self._stop.wait(self._settings.stabilization_seconds)
             if self._stop.asked:
                 break
-            content = dict(contents.get(job.input or "", {})) or None
-            self._add(replace(self._run_one(job, sources.get(job.input or "")), content=content))
+            self._add(self._run_one(job, sources.get(job.input or "")))
             self._stop.wait(self._settings.cooldown_seconds)
         self.require_written()
 

@@ -28,7 +28,7 @@ LAVFI = "lavfi:"
 """Before a source of ffmpeg's own, in place of a file's path."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_LAVFI_STREAM = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+) fps")
+_LAVFI_STREAM = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+k?) fps")
 _PROBE_SECONDS = 30
 _ROUNDING_SECONDS = 1e-9
 _IRREGULAR_RATIO = 1.5
@@ -49,6 +49,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """``PQ`` or ``HLG``."""
     has_foreign_matrix: bool = False
     """Its colour matrix is none that ffmpeg's ``scale`` takes."""
+    content: dict[str, float] | None = None
+    """How hard it is to encode, where that was measured."""
 
     @property
     def loops(self) -> bool:
@@ -189,5 +191,6 @@ def _lavfi(name: str, ffmpeg: Path) -> Source:
     if done.returncode or match is None:
         last_lines = [line for line in done.stderr.splitlines() if line.strip()][-3:]
         raise InputError(f"expected a lavfi video source: {' | '.join(last_lines)}", subject=name)
-    width, height, rate = int(match[1]), int(match[2]), float(match[3])
+    # ffmpeg writes 1000 as 1k
+    width, height, rate = int(match[1]), int(match[2]), float(match[3].replace("k", "e3"))
     return Source(media=InputMedia(name=name, width=width, height=height, fps=rate, loops=0))

@@ -55,52 +55,51 @@ def planned_run(
         resolve(spec, input_path=input_path, duration_seconds=_DEFAULT_SECONDS, media_seconds=media_seconds)
         for spec in specs
     ]
-    media = {name: _media(name) for name in {job.input for job in jobs if job.input is not None}}
-    contents = _contents(media)
+    names = dict.fromkeys(job.input for job in jobs if job.input is not None)
+    sources = _with_content({name: _source(name) for name in names})
     scenarios: list[Scenario] = []
     wall: dict[str, float] = {}
     for job, spec in zip(jobs, specs, strict=True):
         if job.type == "baseline":
             continue
-        source = media.get(job.input or "")
+        source = sources.get(job.input or "")
         seconds = job.media_seconds or (job.duration_seconds if job.realtime else None)
         if seconds is None and spec.duration is None:
-            seconds = source.duration if source else None
+            seconds = source.media.duration if source else None
         if seconds is None:
             wall[job.name] = job.duration_seconds
-        content = dict(contents.get(job.input or "", {})) or None
-        scenarios.append(replace(planned_scenario(job, source, seconds), content=content))
+        scenarios.append(planned_scenario(job, source, seconds))
     if not scenarios:
         raise InputError("expected at least one scenario that encodes", subject=matrix)
     machine = host() if hardware_id is None else Host(hardware_id=hardware_id)
     return Planned(Run(run_id=matrix.stem, scenarios=tuple(scenarios), host=machine), wall)
 
 
-def _media(name: str) -> InputMedia:
+def _source(name: str) -> Source:
     if not Path(name).is_file():
         # a source of ffmpeg's own, or a file of another machine: its name is all that is known
-        return InputMedia(name=Path(name).name, path=name)
-    return look_at_file(name).media
+        return Source(media=InputMedia(name=Path(name).name, path=name))
+    return look_at_file(name)
 
 
-def _contents(media: Mapping[str, InputMedia]) -> Mapping[str, Mapping[str, float]]:
-    """How hard the inputs that lie here are to encode, as far as it can be told."""
-    files = {name: Source(media=one) for name, one in media.items() if one.width}
+def _with_content(sources: Mapping[str, Source]) -> Mapping[str, Source]:
+    """The inputs with how hard those that lie here are to encode, as far as it can be told."""
+    files = {name: source for name, source in sources.items() if source.media.width}
     try:
         ffmpeg = find_ffmpeg()
         able = capabilities(ffmpeg)
     except FfmpegError:
-        return {}
+        return sources
     # what cannot be measured is told by the prediction itself: its content is not known
-    return look_at_content(files, ffmpeg, able, lambda _: None)
+    return {**sources, **look_at_content(files, ffmpeg, able, lambda _: None)}
 
 
-def planned_scenario(job: Job, media: InputMedia | None, seconds: float | None) -> Scenario:
+def planned_scenario(job: Job, source: Source | None, seconds: float | None) -> Scenario:
     """What is known of a job before it runs; ``seconds`` of video."""
-    source = Source(media=media) if media is not None else None
     scenario = scenario_record(
         job, commands(job, ffmpeg=Path("ffmpeg"), folder=Path(), source=source), source
     )
+    media = source.media if source is not None else None
     size = f"{media.width}x{media.height}" if media and media.width and media.height else None
     outputs = [
         Output(resolution=rung.resolution or size, bitrate=rung.bitrate, duration=seconds)

@@ -63,11 +63,11 @@ def checked(
         place = place.rstrip("`")
         name = re.search(r"(?:unknown|required) field `(.*)`", message)
         if name is None:
-            problem = f"{_plainly(message, kind)}, found {_found(value, place)}"
+            problem = f"{_plainly(message, _inside(kind, place))}, found {_found(value, place)}"
         elif "required" in message:
             problem, place = "expected a value, found none", f"{place}.{name[1]}"
         else:
-            fields = getattr(kind, "__struct_fields__", ()) if not place else ()
+            fields = [f for part in _parts(_inside(kind, place)) for f in _fields(part)]
             problem, place = did_you_mean(name[1], fields), f"{place}.{name[1]}"
         raise error(problem, subject=subject, field=f"{field}{place}".lstrip(".") or None) from None
 
@@ -105,11 +105,25 @@ def _plainly(message: str, kind: Any) -> str:
     return message
 
 
+def _inside(kind: Any, place: str) -> Any:
+    """The type at a place such as ``.ladder[0].crf``; None where no struct names it."""
+    for name in re.findall(r"\.([^.\[]+)", place):
+        kind = next((field_types(part)[name] for part in _parts(kind) if name in _fields(part)), None)
+    return kind
+
+
+def _parts(kind: Any) -> list[Any]:
+    """A type and those that it is made of."""
+    return [kind, *(part for argument in get_args(kind) for part in _parts(argument))]
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    return getattr(kind, "__struct_fields__", ())
+
+
 def _words(kind: Any) -> list[str]:
     """The words that a literal, optional or not, may be."""
-    if get_origin(kind) is Literal:
-        return [str(word) for word in get_args(kind)]
-    return [word for part in get_args(kind) for word in _words(part)]
+    return [str(word) for part in _parts(kind) if get_origin(part) is Literal for word in get_args(part)]
 
 
 def _found(value: Any, place: str) -> str:

@@ -81,8 +81,9 @@ scenarios:
         ("scenarios: {a: 1}", "scenarios: expected a list, found dict"),
         ("- 3", "scenarios[0]: expected an object, found int"),
         ("- {bitrate: 1M, fps: fast}", "scenarios[0].fps: expected 1 to 480 frames a second, such as 25 or"),
-        ("- {bitrate: 1M, speed: 3}", "scenarios[0]: no such field: speed"),
-        ("- {bitrate: 1M, streams: true}", "scenarios[0].streams: expected int, got bool"),
+        ("- {bitrate: 1M, speed: 3}", "scenarios[0].speed: expected one of name, type, encoder, preset"),
+        ("- {bitrate: 1M, streams: true}", "scenarios[0].streams: expected a whole number, found True"),
+        ("- {ladder: [{bitrat: 1}]}", "scenarios[0].ladder[0].bitrat: did you mean"),
         ("- {bitrate: 1M}\n- {crf: 99}", "scenarios[1].crf: expected 0 to 51 for libx264, found 99"),
         ("matrix: {codec: [a]}", "matrix.codec: no such field"),
         ("matrix: {encoder: libx264}", "matrix.encoder: expected a list with at least one value"),
@@ -143,10 +144,10 @@ def test_the_documentations_example_can_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[{bitrate: 1M, sink: s3}]", "scenarios[0].sink: expected file or null, found 's3'"),
+        ("[{bitrate: 1M, sink: s3}]", "scenarios[0].sink: expected one of file, null, found 's3'"),
         (
             "[{bitrate: 1M, type: many}]",
-            "scenarios[0].type: expected baseline or single or multi, found 'many'",
+            "scenarios[0].type: expected one of baseline, single, multi, found 'many'",
         ),
     ],
 )

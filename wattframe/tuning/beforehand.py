@@ -16,6 +16,7 @@ from advisor.errors import WattframeError
 from advisor.results import Host, Run, Scenario, read_folder
 from advisor.results.derived import machine_of, parse_resolution
 from advisor.video.encoders import ENCODERS
+from runner.source import Source
 from wattframe.planned import planned_scenario
 from wattframe.tuning.clip import Video, whole
 from wattframe.tuning.encodes import job_of
@@ -91,7 +92,7 @@ def forecasts(
     options: Sequence[Configuration],
     objective: str,
     model: CostModel,
-    contents: Mapping[str, Mapping[str, float]],
+    sources: Mapping[str, Source],
 ) -> list[PredictedTrial]:
     """What the models of this machine predict of one CRF of every family; nothing where there are none."""
     if not any(models_dir.glob("*/latest")):
@@ -99,13 +100,10 @@ def forecasts(
     families = {option.family: option for option in sorted(options, key=_from_middle, reverse=True)}
     clip = whole(video)
     planned = {
-        option: planned_scenario(job_of(clip, option), video.source.media, video.seconds)
+        option: planned_scenario(job_of(clip, option), sources[video.name], video.seconds)
         for option in families.values()
     }
-    scenarios = tuple(
-        replace(s, content=dict(contents.get(video.name, {})) or None) for s in planned.values()
-    )
-    run = Run(run_id="planned", scenarios=scenarios, host=machine)
+    run = Run(run_id="planned", scenarios=tuple(planned.values()), host=machine)
     predicted = {o.scenario: o for o in options_of([run], model, models_dir=models_dir).options}
     return [
         PredictedTrial(

@@ -30,6 +30,7 @@ from runner.jobs import Job, resolve
 from runner.result_files import outputs_folder
 from runner.score import Scorer
 from runner.session import Session
+from runner.source import Source
 from runner.spec import Spec
 from wattframe.report.choice import Tuned
 from wattframe.tuning import NOTEBOOK
@@ -127,12 +128,12 @@ class Encodes:
         session: Session,
         ffmpeg: Path,
         notebook: Notebook,
-        contents: Mapping[str, Mapping[str, float]],
+        sources: Mapping[str, Source],
     ) -> None:
         self._session = session
         self.ffmpeg = ffmpeg
         self.notebook = notebook
-        self._contents = contents
+        self._sources = sources
 
     @property
     def run(self) -> Run:
@@ -208,9 +209,8 @@ class Encodes:
         done = [s for s in self._session.run.scenarios if s.name == job.name]
         job = replace(job, repeat=1 + max((s.repeat for s in done), default=0))
         before = len(self._session.run.scenarios)
-        self._session.measure(
-            [job], {str(clip.path): clip.source}, {str(clip.path): self._contents.get(video, {})}
-        )
+        source = replace(clip.source, content=self._sources[video].content)
+        self._session.measure([job], {str(clip.path): source})
         self._session.score(scorer)
         new = self._session.run.scenarios[before:]
         if not new:

@@ -162,8 +162,8 @@ def _search(
     stop: StopRequest,
     say: Say,
 ) -> list[TuneAnswer]:
-    sources = {video.name: video.source for video in setting.videos}
-    contents = stop.obey(lambda: look_at_content(sources, setting.ffmpeg, setting.able, say))
+    inputs = {video.name: video.source for video in setting.videos}
+    sources = stop.obey(lambda: look_at_content(inputs, setting.ffmpeg, setting.able, say))
     settings = RunSettings(
         ffmpeg=setting.ffmpeg,
         capabilities=setting.able,
@@ -184,14 +184,14 @@ def _search(
             refuse_other_machine(former, session.run.host or Host(), path)
             session.resume(former)
             notebook = Notebook.read(path).with_scenarios_of(session.run)
-        encodes = Encodes(session, setting.ffmpeg, notebook, contents)
+        encodes = Encodes(session, setting.ffmpeg, notebook, sources)
         machine, objective = session.run.host or Host(), setting.goal.objective
         earlier = earlier_trials(request.output_dir, machine, objective, model, but=session.run.run_id)
         groups = [setting.videos] if request.for_all else [(video,) for video in setting.videos]
         answers = []
         for number, group in enumerate(groups):
             expected = [
-                forecasts(request.models_dir, machine, video, setting.options, objective, model, contents)
+                forecasts(request.models_dir, machine, video, setting.options, objective, model, sources)
                 for video in group
             ]
             task = Task(
