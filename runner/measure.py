@@ -27,7 +27,7 @@ LEAST_PATIENCE_SECONDS = 60.0
 """How long ffmpeg may take to finish its files after it was asked to end."""
 STALLED_SECONDS = 300.0
 """How long it may make no frame and use hardly any CPU time, as with a GPU or a server that hangs."""
-_STALLED_CORES = 0.01
+_STALLED_CORES = 0.002
 
 
 class Progress(Struct, frozen=True):

@@ -414,3 +414,9 @@ def test_random_inputs_give_the_frames_and_times_they_were_made_of(
 def test_three_hundred_random_inputs(ffmpeg: Path, tmp_path: Path, run_one: Callable[..., Scenario]) -> None:
     for seed in range(100, 400):
         _check_random(seed, ffmpeg, tmp_path, run_one)
+
+
+def test_a_source_of_a_thousand_frames_a_second_is_one(ffmpeg: Path) -> None:
+    """ffmpeg writes its rate as 1k."""
+    media = look_at_source("lavfi:testsrc=s=64x48:r=1000", ffmpeg).media
+    assert (media.width, media.height, media.fps) == (64, 48, 1000.0)

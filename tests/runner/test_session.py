@@ -180,6 +180,6 @@ def test_a_session_measures_by_the_rules_of_an_operator(tmp_path: Path) -> None:
         Display((), quiet=True) as display,
         open_session(path, settings, energy, StopRequest(), display) as session,
     ):
-        session.measure([baseline(0.6)], {}, {})
+        session.measure([baseline(0.6)], {})
     (idle,) = session.run.scenarios
     assert host_mean_watts(idle) == pytest.approx(20.0)
