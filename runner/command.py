@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import statistics
 import zlib
 from collections.abc import Sequence
@@ -25,6 +26,11 @@ TICKS_PER_SECOND = 90_000
 """Of the times that encoders are given: all usual frame rates are whole numbers of these."""
 _LONGEST_STEP_RATIO = 1.5
 """Of the longest time between two frames of an input: a longer one lies where it begins again."""
+
+
+_SERVER = re.compile(r"(rtmps?://)(?:[^\s/]*@)?([^\s/?]+(?:/[^\s/?]+)?)(?:[/?]\S*)?")
+_KEY_LENGTH = 8
+"""From which a stream key is no word that may stand in a message by chance."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -58,6 +64,19 @@ def commands(job: Job, *, ffmpeg: Path, folder: Path, source: Source | None = No
     ``source`` is what is known of the job's input.
     """
     return [_command(job, ffmpeg, folder, source, index) for index in range(len(job.streams))]
+
+
+def without_key(text: str, job: Job) -> str:
+    """``text`` of an argument or a message without the password and the stream key of the job's server.
+
+    >>> without_key("rtmp://me:pw@host/live/k3y?t=1: refused", Job(name="a", duration_seconds=1.0, rtmp=""))
+    'rtmp://host/live/... refused'
+    """
+    if job.rtmp is None:
+        return text
+    key = job.rtmp.rpartition("/")[2]
+    text = _SERVER.sub(r"\1\2/...", text)
+    return text.replace(key, "...") if len(key) >= _KEY_LENGTH else text
 
 
 def _command(job: Job, ffmpeg: Path, folder: Path, source: Source | None, stream: int) -> Command:

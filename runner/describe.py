@@ -14,7 +14,7 @@ from advisor.results import EncodeStats, Output, Scenario
 from advisor.results.derived import parse_resolution
 from advisor.results.records import Asked
 from advisor.video.ffmpeg import file_url
-from runner.command import Command, Target
+from runner.command import Command, Target, without_key
 from runner.ffmpeg_log import ProcessResult
 from runner.jobs import Job, Rung
 from runner.source import Source
@@ -32,7 +32,7 @@ def scenario_record(job: Job, planned: Sequence[Command], source: Source | None)
         fps=_rate(job, source),
         streams=len(job.streams),
         input=None if source is None else source.media,
-        command=list(planned[0].arguments) if planned else None,
+        command=[without_key(text, job) for text in planned[0].arguments] if planned else None,
         content=None if source is None else source.content,
     )
 

@@ -15,7 +15,7 @@ from advisor.energy.gpu import GpuMeter
 from advisor.energy.meter import Meter
 from advisor.results import Output, Scenario
 from advisor.video.ffmpeg import Capabilities
-from runner.command import commands
+from runner.command import commands, without_key
 from runner.describe import encode_stats, outputs, scenario_record
 from runner.jobs import Job
 from runner.measurement import Measurement
@@ -111,7 +111,7 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     if end.aborted:
         return replace(scenario, status="aborted", error="interrupted")
     if error is not None:
-        return replace(scenario, status="failed", error=error)
+        return replace(scenario, status="failed", error=without_key(error, job))
     encoded = [list(outputs(job, c, r, source)) for c, r in zip(planned, results, strict=True)]
     if (shortfall := _shortfall(job, source, encoded, end)) is not None:
         return replace(scenario, status="failed", error=shortfall)

@@ -12,7 +12,7 @@ from pathlib import Path
 from advisor.common.home import user_cache
 from advisor.errors import InputError
 from advisor.results import Host, Run, Scenario, read_folder, read_run, result_file_name
-from runner.command import commands
+from runner.command import commands, without_key
 from runner.jobs import Job
 from runner.source import Source
 
@@ -138,8 +138,9 @@ def _same(scenario: Scenario, job: Job, ffmpeg: Path, folder: Path, source: Sour
     if not job.streams:
         return scenario.type == "baseline"
     asked = commands(job, ffmpeg=ffmpeg, folder=folder, source=source)[0].arguments
-    # the binary may have moved; what it was told may not have changed
-    return (scenario.command or [])[1:] == list(asked[1:]) and scenario.streams == len(job.streams)
+    # the binary may have moved and the key of a server is not kept; what else it was told is as before
+    before, now = ([without_key(text, job) for text in told[1:]] for told in (scenario.command or (), asked))
+    return before == now and scenario.streams == len(job.streams)
 
 
 def read_former(path: Path) -> Run:

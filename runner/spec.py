@@ -255,7 +255,8 @@ def _shape_problems(spec: Spec) -> Iterator[str]:
         if spec.ladder is not None or spec.bitrate is not None or spec.crf is not None or spec.streams != 1:
             yield "bitrates: expected no bitrate, crf, streams or ladder beside it"
     if spec.rtmp is not None and not spec.rtmp.startswith(("rtmp://", "rtmps://")):
-        yield f"rtmp: expected rtmp://HOST/APP/STREAM, found {spec.rtmp!r}"
+        # what follows may hold a key
+        yield f"rtmp: expected rtmp://HOST/APP/STREAM, found {spec.rtmp.partition(':')[0]!r}"
     if spec.type == "single" and (spec.streams > 1 or spec.bitrates is not None):
         yield "type: expected multi for several streams, found single"
 

@@ -209,8 +209,8 @@ def bridged_spans(timestamps: Sequence[float], values: Sequence[float | None]) -
     A gap longer than twice the usual (median) step is not bridged; neither is a missing value's neighbourhood
     beyond that. Points are taken in the order of time; of two at one instant the later one counts.
 
-    >>> bridged_spans([0, 1, 2, 12], [100, None, 200, 180])
-    ([(0, 2, 100, 200)], 10.0)
+    >>> bridged_spans([0, 1, 2, 3, 13], [100, None, 200, 200, 180])
+    ([(0, 2, 100, 200), (2, 3, 200, 200)], 10.0)
     """
     points = sorted({t: v for t, v in zip(timestamps, values, strict=False) if v is not None}.items())
     lines = [(a, b, before, after) for (a, before), (b, after) in itertools.pairwise(points)]

@@ -188,6 +188,15 @@ def test_ffmpeg_that_stands_still_is_not_waited_for_a_day(
     assert (s.status, s.error) == ("failed", "ffmpeg made no frame and used no CPU time for 0.3 s")
 
 
+def test_the_key_of_a_stream_is_written_nowhere(run_one: Callable[..., Scenario]) -> None:
+    """Nothing listens at port 9."""
+    s = run_one(bitrate="100k", rtmp="rtmp://me:word@127.0.0.1:9/live/s3cret-key?token=t0ken")
+    assert s.status == "failed"
+    assert "rtmp://127.0.0.1:9/live/..." in (s.command or ())
+    written = str(msgspec.to_builtins(s))
+    assert [secret for secret in ("word", "s3cret", "t0ken") if secret in written] == []
+
+
 def test_an_endless_encode_that_ends_by_itself_is_a_failure(
     run_one: Callable[..., Scenario], laboratory: Laboratory, ffmpeg: Path
 ) -> None:
