@@ -15,7 +15,7 @@ from advisor.results.derived import parse_resolution
 from advisor.results.records import Asked
 from advisor.video.ffmpeg import file_url
 from runner.command import Command, Target, without_key
-from runner.ffmpeg_log import ProcessResult
+from runner.ffmpeg_log import FfmpegLog
 from runner.jobs import Job, Rung
 from runner.source import Source
 
@@ -54,7 +54,7 @@ def _resolution(rung: Rung, source: Source | None) -> str | None:
     return f"{source.media.width}x{source.media.height}"
 
 
-def outputs(job: Job, command: Command, result: ProcessResult, source: Source | None) -> Iterator[Output]:
+def outputs(job: Job, command: Command, result: FfmpegLog, source: Source | None) -> Iterator[Output]:
     """The renditions of one process that ended well."""
     for index, target in enumerate(command.targets):
         frames = result.output_frames.get(index, result.frames if index == 0 else None)
@@ -94,7 +94,7 @@ def _written(path: Path) -> _Video | None:
 
 
 def _seconds(
-    job: Job, frames: int | None, video: _Video | None, result: ProcessResult, source: Source | None
+    job: Job, frames: int | None, video: _Video | None, result: FfmpegLog, source: Source | None
 ) -> float | None:
     """Seconds of video: as the file says, else as its frames last in the input, else as ffmpeg says."""
     if frames is None:
@@ -115,7 +115,7 @@ def _size(target: Target, muxed_bytes: int | None) -> int | None:
 
 
 def encode_stats(
-    results: Sequence[ProcessResult], encoded: Sequence[Sequence[Output]], window_seconds: float
+    results: Sequence[FfmpegLog], encoded: Sequence[Sequence[Output]], window_seconds: float
 ) -> EncodeStats:
     """ffmpeg's own counts over all streams; speed is the mean of the streams'."""
     frames = sum(r.frames or 0 for r in results)
@@ -124,6 +124,6 @@ def encode_stats(
         fps=frames / window_seconds,
         speed=sum(seconds) / len(seconds) / window_seconds if seconds else None,
         frames=frames,
-        dropped_frames=sum(r.dropped_frames or 0 for r in results),
-        duplicated_frames=sum(r.duplicated_frames or 0 for r in results),
+        dropped_frames=sum(r.dropped_frames for r in results),
+        duplicated_frames=sum(r.duplicated_frames for r in results),
     )

@@ -1,12 +1,10 @@
-"""What ffmpeg reports: its progress, the counts at its end, its complaints."""
+"""What ffmpeg reports: its progress, the counts at its end, its complaints; and how it ended."""
 
 from __future__ import annotations
 
 import re
 import signal
 from collections import deque
-
-from msgspec import Struct
 
 from advisor.video.ffmpeg import causes
 
@@ -29,54 +27,25 @@ _DAMAGED = re.compile(
 _PROBLEM = re.compile(r"\[(?:error|fatal|panic)\] (.*\S)")
 
 
-class ProcessResult(Struct, frozen=True, kw_only=True):
-    """What became of one ffmpeg process."""
-
-    exit_code: int
-    """Negative when a signal ended it."""
-    cpu_seconds: float
-    """User and system time of the process and of the children that it waited for, from the kernel."""
-    frames: int | None = None
-    """Frames of the first output, as last reported."""
-    seconds: float | None = None
-    """Of what was written, as last reported: up to the last packet, whose reordered frames may be missing."""
-    dropped_frames: int | None = None
-    duplicated_frames: int | None = None
-    output_frames: dict[int, int] = {}
-    """Frames written to each output, by its place in the command."""
-    output_bytes: dict[int, int] = {}
-    """Bytes of video written to each output, without the container's."""
-    decode_errors: int = 0
-    """Complaints about the input: pictures that failed to decode, and packets or pictures found damaged."""
-    stopped: bool = False
-    """Whether it was stopped (SIGSTOP) and went on."""
-    last_lines: tuple[str, ...] = ()
-    """The last of ffmpeg's error lines that tell a cause, or of its lines of any kind."""
-
-    @property
-    def failure(self) -> str | None:
-        """One line that says how it failed, or that it made nothing; None when all is well."""
-        if self.exit_code == 0:
-            nothing = ": ".join(["ffmpeg encoded no frame", *self.last_lines[:1]])
-            return nothing if self.frames == 0 else None
-        if self.exit_code < 0:
-            number = -self.exit_code  # those of real time have no names
-            end = f"ffmpeg was killed by {_SIGNALS.get(number, f'signal {number}')}"
-        else:
-            end = f"ffmpeg ended with code {self.exit_code}"
-        return ": ".join([end, *([" | ".join(self.last_lines)] if self.last_lines else [])])
-
-
 class FfmpegLog:
-    """Collects what one process writes to ``-progress`` and to stderr, line by line."""
+    """What one process wrote to ``-progress`` and to stderr so far, line by line, and how it ended."""
 
     def __init__(self) -> None:
+        self.exit_code: int | None = None
+        """Negative when a signal ended it; None while it runs."""
+        self.cpu_seconds = 0.0
+        """At its end, of it and of the children that it waited for: user and system time, from the kernel."""
+        self.stopped = False
+        """Whether it was stopped (SIGSTOP) and went on."""
+        self.output_frames: dict[int, int] = {}
+        """Frames written to each output, by its place in the command."""
+        self.output_bytes: dict[int, int] = {}
+        """Bytes of video written to each output, without the container's."""
+        self.decode_errors = 0
+        """Complaints about the input: what failed to be read or to decode, and what was found damaged."""
         self._fields: dict[str, str] = {}
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._problems: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._output_frames: dict[int, int] = {}
-        self._output_bytes: dict[int, int] = {}
-        self._decode_errors = 0
         self._frames_before: int | None = None
         self._lines_since = 0
         self._futile_reports = 0
@@ -86,50 +55,70 @@ class FfmpegLog:
         key, _, value = line.partition("=")
         self._fields[key] = value.strip()
         if key == "progress":
-            is_futile = self.count("frame") == self._frames_before and self._lines_since >= _MANY_LINES
+            is_futile = self.frames == self._frames_before and self._lines_since >= _MANY_LINES
             self._futile_reports = self._futile_reports + 1 if is_futile else 0
-            self._decode_errors += self._futile_reports > 3  # fewer may be the many words of a start
-            self._frames_before, self._lines_since = self.count("frame"), 0
-
-    @property
-    def futility(self) -> str | None:
-        """Why it will not end by itself: an input that cannot be read any more is read again and again."""
-        if self._futile_reports < _FUTILE_REPORTS:
-            return None
-        return ": ".join(["ffmpeg makes no frame any more", *causes(list(self._problems))[-1:]])
+            self.decode_errors += self._futile_reports > 3  # fewer may be the many words of a start
+            self._frames_before, self._lines_since = self.frames, 0
 
     def stderr(self, line: str) -> None:
         """Take in one line of the log, with its level."""
         self._lines_since += 1
         if match := _OUTPUT.search(line):
-            self._output_frames[int(match[1])] = int(match[2])
-            self._output_bytes[int(match[1])] = int(match[3])
+            self.output_frames[int(match[1])] = int(match[2])
+            self.output_bytes[int(match[1])] = int(match[3])
         elif match := _DECODED.search(line):
-            self._decode_errors += int(match[1])
+            self.decode_errors += int(match[1])
         else:
-            self._decode_errors += _DAMAGED.search(line) is not None
+            self.decode_errors += _DAMAGED.search(line) is not None
             if match := _PROBLEM.search(line):
                 self._problems.append(match[1])
             else:
                 self._lines.append(line)
 
-    def count(self, key: str) -> int | None:
+    def _count(self, key: str) -> int | None:
         """A whole number of the last progress report."""
         value = self._fields.get(key, "")
         return int(value) if value.isascii() and value.isdigit() else None
 
-    def result(self, exit_code: int, cpu_seconds: float, *, stopped: bool = False) -> ProcessResult:
-        """All of it, once the process is gone."""
-        return ProcessResult(
-            exit_code=exit_code,
-            cpu_seconds=cpu_seconds,
-            frames=self.count("frame"),
-            seconds=None if (written := self.count("out_time_us")) is None else written / 1e6,
-            dropped_frames=self.count("drop_frames"),
-            duplicated_frames=self.count("dup_frames"),
-            output_frames=dict(self._output_frames),
-            output_bytes=dict(self._output_bytes),
-            decode_errors=self._decode_errors,
-            stopped=stopped,
-            last_lines=tuple(causes(list(self._problems or self._lines))[-_SHOWN_LINES:]),
-        )
+    @property
+    def frames(self) -> int | None:
+        """Frames of the first output."""
+        return self._count("frame")
+
+    @property
+    def seconds(self) -> float | None:
+        """Of what was written: up to the last packet, whose reordered frames may be missing."""
+        written = self._count("out_time_us")
+        return None if written is None else written / 1e6
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that were left out to keep the rate."""
+        return self._count("drop_frames") or 0
+
+    @property
+    def duplicated_frames(self) -> int:
+        """Frames that were shown again to keep the rate."""
+        return self._count("dup_frames") or 0
+
+    @property
+    def failure(self) -> str | None:
+        """One line that says how it failed, made nothing or is stuck; None when all is well.
+
+        Stuck is one whose input cannot be read any more: it is read again and again.
+        """
+        is_well = self._futile_reports < _FUTILE_REPORTS if self.exit_code is None else self.frames != 0
+        if not self.exit_code and is_well:
+            return None
+        # the last of the error lines that tell a cause, or of lines of any kind
+        lines = causes(list(self._problems or self._lines))[-_SHOWN_LINES:]
+        if self.exit_code is None:
+            return ": ".join(["ffmpeg makes no frame any more", *lines[-1:]])
+        if self.exit_code == 0:
+            return ": ".join(["ffmpeg encoded no frame", *lines[:1]])
+        if self.exit_code < 0:
+            number = -self.exit_code  # those of real time have no names
+            end = f"ffmpeg was killed by {_SIGNALS.get(number, f'signal {number}')}"
+        else:
+            end = f"ffmpeg ended with code {self.exit_code}"
+        return ": ".join([end, *([" | ".join(lines)] if lines else [])])

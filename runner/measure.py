@@ -138,7 +138,7 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
                 before=before,
                 after=after,
                 realtime_seconds=slowest_seconds if job.realtime else None,
-                dropped_frames=sum(result.dropped_frames or 0 for result in results),
+                dropped_frames=sum(result.dropped_frames for result in results),
                 decode_errors=sum(result.decode_errors for result in results),
                 stopped=any(result.stopped for result in results),
             )

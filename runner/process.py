@@ -20,7 +20,7 @@ from typing import IO
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError
 from runner.command import Command
-from runner.ffmpeg_log import FfmpegLog, ProcessResult
+from runner.ffmpeg_log import FfmpegLog
 
 _LOOK_SECONDS = 0.25
 """Between two looks at what ffmpeg writes: it flushes every line, and waking up for each would load the
@@ -81,8 +81,6 @@ class _Process:
         self.pid = self.popen.pid
         self.pidfd = self._watched()
         self.log = FfmpegLog()
-        self.stopped = False
-        self.result: ProcessResult | None = None
         assert self.popen.stdout is not None  # noqa: S101 - asked for above
         assert self.popen.stderr is not None  # noqa: S101
         self._pipes = (
@@ -99,16 +97,21 @@ class _Process:
                 self.popen.kill()
             raise
 
+    @property
+    def runs(self) -> bool:
+        """Whether its end was not seen yet."""
+        return self.log.exit_code is None
+
     def look(self) -> bool:
         """Take in what it wrote and whether it was stopped; whether it writes faster than this reads."""
         # a stop that is over by now is remembered by the kernel as a continuation
         with contextlib.suppress(ChildProcessError):  # it has ended
             state = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
-            self.stopped = self.stopped or state is not None
+            self.log.stopped = self.log.stopped or state is not None
         return sum(pipe.read() for pipe in self._pipes) > 0
 
     def signal(self, number: int) -> None:
-        if self.result is None:
+        if self.runs:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
@@ -118,9 +121,8 @@ class _Process:
         self.signal(signal.SIGKILL)
         self.look()
         _, status, usage = os.wait4(self.pid, 0)
-        self.popen.returncode = os.waitstatus_to_exitcode(status)
-        cpu_seconds = usage.ru_utime + usage.ru_stime
-        self.result = self.log.result(self.popen.returncode, cpu_seconds, stopped=self.stopped)
+        self.popen.returncode = self.log.exit_code = os.waitstatus_to_exitcode(status)
+        self.log.cpu_seconds = usage.ru_utime + usage.ru_stime
 
     def close(self) -> None:
         for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
@@ -149,7 +151,7 @@ class EncodeGroup:
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
-            if process.result is None:
+            if process.runs:
                 process.signal(signal.SIGKILL)
                 process.reap()
             process.close()
@@ -181,32 +183,31 @@ class EncodeGroup:
             self._selector.unregister(key.fileobj)
             key.data.reap()
             self._go_on(key.data)
-        self._behind = sum(process.look() for process in self._processes if process.result is None) > 0
+        self._behind = sum(process.look() for process in self._processes if process.runs) > 0
 
     def _go_on(self, process: _Process) -> None:
         """Start the second pass of a command whose first has ended well."""
         index = self._processes.index(process)
         first, second = self._commands[index].first_pass, self._commands[index].arguments
-        if process.result is None or process.result.exit_code or process.arguments != first:
+        if process.log.exit_code != 0 or process.arguments != first:
             return
         if not self._asked_to_end and self._commands[index].has_statistics:
-            self._earlier_cpu_seconds += process.result.cpu_seconds
+            self._earlier_cpu_seconds += process.log.cpu_seconds
             process.close()
             self._processes[index] = self._started(second)
 
     @property
     def running(self) -> bool:
         """Whether any process has not ended."""
-        return any(process.result is None for process in self._processes)
+        return any(process.runs for process in self._processes)
 
     @property
     def failure(self) -> str | None:
         """One line on the first process that failed, encoded nothing or is stuck; None when there is none."""
         for index, process in enumerate(self._processes):
-            result, is_first = process.result, process.arguments == self._commands[index].first_pass
-            failure = process.log.futility if result is None else result.failure
+            failure = process.log.failure
             # several encoders write no frame in it
-            if is_first and result is not None and result.exit_code == 0:
+            if process.arguments == self._commands[index].first_pass and process.log.exit_code == 0:
                 failure = "the time limit was reached in the first pass"
                 if not self._asked_to_end:
                     failure = "the first pass wrote nothing: this ffmpeg has no two-pass mode for the encoder"
@@ -215,19 +216,19 @@ class EncodeGroup:
         return None
 
     @property
-    def results(self) -> list[ProcessResult]:
+    def results(self) -> list[FfmpegLog]:
         """What became of the processes that have ended, in the order of the commands."""
-        return [process.result for process in self._processes if process.result is not None]
+        return [process.log for process in self._processes if not process.runs]
 
     @property
     def frames(self) -> int:
         """Frames so far over all processes, by their first outputs."""
-        return sum(process.log.count("frame") or 0 for process in self._processes)
+        return sum(process.log.frames or 0 for process in self._processes)
 
     def cpu_seconds(self) -> float:
         """CPU seconds so far: exact for what has ended, in clock ticks for what runs."""
         return self._earlier_cpu_seconds + sum(
-            process.result.cpu_seconds if process.result is not None else _cpu_seconds(process.pid)
+            _cpu_seconds(process.pid) if process.runs else process.log.cpu_seconds
             for process in self._processes
         )
 
@@ -235,7 +236,7 @@ class EncodeGroup:
         """Tell ffmpeg to stop reading and to finish its files, as a user's ``q`` does."""
         self._asked_to_end = True
         for process in self._processes:
-            if process.result is None and process.popen.stdin is not None:
+            if process.runs and process.popen.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     os.write(process.popen.stdin.fileno(), b"q")
 

@@ -14,7 +14,7 @@ import pytest
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError
 from runner.command import Command, commands
-from runner.ffmpeg_log import FfmpegLog, ProcessResult
+from runner.ffmpeg_log import FfmpegLog
 from runner.jobs import resolve
 from runner.process import EncodeGroup
 from runner.spec import RungSpec, Spec
@@ -28,7 +28,7 @@ def _script(tmp_path: Path, body: str) -> Command:
     return Command((str(path),), ())
 
 
-def _run(*planned: Command) -> list[ProcessResult]:
+def _run(*planned: Command) -> list[FfmpegLog]:
     with EncodeGroup(planned) as group:
         group.start()
         while group.running:
@@ -139,12 +139,12 @@ def test_an_input_that_is_read_again_and_again_in_vain_is_told() -> None:
 
     for frames in (40, 42, *[46] * 60):
         report(frames)
-        assert log.futility is None
+        assert log.failure is None
     report(46)
-    assert log.futility == "ffmpeg makes no frame any more: Error during demuxing: Input/output error"
+    assert log.failure == "ffmpeg makes no frame any more: Error during demuxing: Input/output error"
     report(47)
-    assert log.futility is None
-    assert log.result(0, 1.0).decode_errors == 64 * 400 + 57
+    assert log.failure is None
+    assert log.decode_errors == 64 * 400 + 57
 
 
 def test_without_error_lines_the_last_lines_are_kept(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_stop_is_remembered_also_when_it_is_over(tmp_path: Path) -> None:
         while group.running:
             group.step(1.0)
         assert [result.stopped for result in group.results] == [True, False]
-        assert second.result is not None
+        assert not second.runs
 
 
 def test_a_process_that_ignores_sigterm_is_killed_and_so_is_its_child(tmp_path: Path) -> None:
