@@ -20,7 +20,7 @@ from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
 from advisor.results import Quality, Run, Scenario, Tool, write_run
 from advisor.results.derived import host_mean_watts
-from runner.command import Target, commands
+from runner.command import commands
 from runner.describe import failed_scenario
 from runner.display import Display
 from runner.jobs import Job
@@ -182,28 +182,27 @@ class Session:
 
     def _run_one(self, job: Job, source: Source | None) -> Scenario:
         self._display.begin(job)
+        keeps = False
         try:
             scenario = measure(job, self._laboratory, source, self.idle_watts)
+            keeps = scenario.status == "ok" and (self._settings.keep_outputs or self._settings.needs_outputs)
         except FfmpegError as exc:
             scenario = failed_scenario(job, str(exc), source)
         finally:
-            self._remove_pass_logs(job)
-        if scenario.status == "ok" and (self._settings.keep_outputs or self._settings.needs_outputs):
+            self._clear(job, keeps_outputs=keeps)
+        if keeps:
             return scenario
-        for target in self._targets(job):
-            if target.path is not None:
-                target.path.unlink(missing_ok=True)
         return replace(scenario, outputs=[replace(output, path=None) for output in scenario.outputs])
 
-    def _remove_pass_logs(self, job: Job) -> None:
-        for target in self._targets(job):
-            if target.pass_log is not None:
-                for file in target.pass_log.parent.glob(f"{target.pass_log.name}-*"):
-                    file.unlink(missing_ok=True)
-
-    def _targets(self, job: Job) -> Iterator[Target]:
+    def _clear(self, job: Job, *, keeps_outputs: bool) -> None:
+        """Delete what a first pass wrote, and the encodes that nobody wants."""
         for command in commands(job, ffmpeg=self._settings.ffmpeg, folder=self._laboratory.folder):
-            yield from command.targets
+            for target in command.targets:
+                log = target.pass_log
+                files = [] if log is None else list(log.parent.glob(f"{log.name}-*"))
+                files += [] if target.path is None or keeps_outputs else [target.path]
+                for file in files:
+                    file.unlink(missing_ok=True)
 
     @property
     def idle_watts(self) -> float | None:
