@@ -1,12 +1,15 @@
-"""One client's connection: uvicorn's HTTP/1.1, with the limits on what a client can hold that it lacks."""
+"""One client's connection: uvicorn's HTTP/1.1, with the limits on what a client can hold that it lacks.
+
+A request has a time to arrive, an answer a time to be taken. The server looks every second whether one of
+them is over (`BoundedConnection.check_time`), so that no request starts or ends a timer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -14,14 +17,17 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from exporters.runtime.web_config import Web
+
 HEADER_BYTES = 16_384
 REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""
 ANSWER_SECONDS = 30.0
-"""For an answer that does not fit into the kernel's buffers to be taken by the client."""
+"""For all that was written to be taken by the client."""
 IDLE_SECONDS = 50
 """Longer than most scrape intervals, so that Prometheus keeps its connection."""
 HANDSHAKE_SECONDS = 10.0
+_BACKLOG = 1024
 _ACCEPT_AGAIN_SECONDS = 0.1
 MAX_CONNECTIONS = 512
 MAX_PIPELINED = 100
@@ -47,8 +53,9 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_header = False
         self._ending = False
         self._refusal = (400, "not a valid HTTP request")
-        self._request_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+        self._request_since: float | None = self.loop.time()
+        self._taken_at = self.loop.time()
+        """When the client was last seen to owe nothing."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -56,13 +63,8 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(503, "too many connections")
         elif self._allowed_sans and self._allowed_sans.isdisjoint(_peer_names(transport)):
             self._refuse(403, "certificate is not for an allowed name")
-        else:
-            self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._request_timer, self._answer_timer, self.timeout_keep_alive_task):
-            if timer is not None:
-                timer.cancel()
         self.pipeline.clear()
         super().connection_lost(exc)
 
@@ -71,32 +73,29 @@ class BoundedConnection(HttpToolsProtocol):
         """Whether an answer is on its way."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def _owes(self) -> bool:
+        """Whether the client has yet to take something, were it the end."""
+        return self._busy or self.transport.get_write_buffer_size() > 0 or self.transport.is_closing()
+
+    def check_time(self, now: float) -> None:
+        """End a request that takes too long to arrive, leave a client that does not take its answer."""
+        if not self._owes:
+            self._taken_at = now
+        elif now - self._taken_at > ANSWER_SECONDS:
+            self.transport.abort()
+        if self._request_since is not None and now - self._request_since > REQUEST_SECONDS:
+            self._request_since = None
+            if self._in_header and self._header_bytes:
+                self._refuse(408, "request took too long")
+            else:
+                self._end()
+
     def _end(self) -> None:
-        """Close behind the answers that are on their way, at the latest when they should have been taken."""
+        """Close behind the answers that are on their way."""
         self._ending = True
         if not self._busy:
             self.transport.close()
-            self._limit_answer()
-
-    def _limit_answer(self) -> None:
-        """The client takes what is written within a time, or is left."""
-        if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self._not_taken)
-
-    def _not_taken(self) -> None:
-        self._answer_timer = None
-        if self._owes or self.transport.is_closing():
-            self.transport.abort()
-
-    @property
-    def _owes(self) -> bool:
-        """Whether the client has yet to take something."""
-        return self._busy or self.transport.get_write_buffer_size() > 0
-
-    def _look_whether_taken(self) -> None:
-        if self._answer_timer is not None and not self._owes and not self.transport.is_closing():
-            self._answer_timer.cancel()
-            self._answer_timer = None
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -108,7 +107,10 @@ class BoundedConnection(HttpToolsProtocol):
         return self.scheme == "http"
 
     def data_received(self, data: bytes) -> None:
-        self._look_whether_taken()
+        if not self._owes:
+            self._taken_at = self.loop.time()
+        if self._request_since is None:
+            self._request_since = self.loop.time()
         for start in range(0, len(data), _PIECE_BYTES):
             if self._ending:
                 return
@@ -119,14 +121,12 @@ class BoundedConnection(HttpToolsProtocol):
                 self._header_bytes += min(len(data) - start, _PIECE_BYTES)
                 if self._header_bytes > HEADER_BYTES:
                     self._refuse(431, "request header too large")
-        if self._request_timer is None and not (self._busy or self._ending):
-            self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._too_late)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_bytes, self._in_header = 0, True
-        if self._request_timer is None:
-            self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._too_late)
+        if self._request_since is None:
+            self._request_since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url) + _REQUEST_LINE_BYTES)
@@ -155,17 +155,11 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        if self._request_timer is not None:
-            self._request_timer.cancel()
-            self._request_timer = None
+        self._request_since = None
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing() or self._owes:
-            self._limit_answer()
-        if self.transport.is_closing():
-            return
-        if self._ending and not self._busy:
+        if self._ending:
             self._end()
 
     def send_400_response(self, msg: str) -> None:
@@ -184,77 +178,59 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.write("\r\n".join([*lines, "", f"{text}\n"]).encode())
         self._end()
 
-    def _too_late(self) -> None:
-        self._request_timer = None
-        if self._in_header and self._header_bytes:
-            self._refuse(408, "request took too long")
-        else:
-            self._end()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._limit_answer()
+class Listener:
+    """Accepts clients, and meets each as the web configuration asks for at that moment.
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._look_whether_taken()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, also one whose client did not take all of its last answer."""
-        self.transport.abort()
-
-
-class TlsListener:
-    """Accepts clients over TLS; who has yet to shake hands counts among the connections.
-
-    asyncio's own server tells of a client when its handshake is done: any number could wait before it.
+    One that has yet to shake hands counts among the connections. asyncio's own server tells of a client when
+    its handshake is done: any number could wait before it.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        context: ssl.SSLContext,
-        connection: Callable[[], BoundedConnection],
-        state: ServerState,
-    ) -> None:
+    def __init__(self, sock: socket.socket, web: Web, config: Config, state: ServerState) -> None:
         sock.setblocking(False)
-        self._sock, self._context, self._connection, self._state = sock, context, connection, state
-        self._shaking: set[asyncio.Task[None]] = set()
+        sock.listen(_BACKLOG)
+        self._sock, self._web, self._config, self._state = sock, web, config, state
+        self._arriving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
         self._look()
 
     def _look(self) -> None:
-        self._loop.add_reader(self._sock, self._accept)
+        if self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
         # at once and not in a task: one that is cancelled would take a client along that it has just accepted
         try:
             client, _ = self._sock.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # taken by another listener, or gone again
+        except (BlockingIOError, ConnectionAbortedError):  # gone again
             return
         except OSError:  # no descriptor is free
             self._loop.remove_reader(self._sock)
-            self._pause = self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._look)
+            self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._look)
             return
-        if len(self._state.connections) + len(self._shaking) >= MAX_CONNECTIONS:
+        is_full = len(self._state.connections) + len(self._arriving) >= MAX_CONNECTIONS
+        if is_full and self._web.tls is not None:
             client.close()
             return
         client.setblocking(False)
-        task = self._loop.create_task(self._shake(client))
-        self._shaking.add(task)
-        task.add_done_callback(self._shaking.discard)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._meet(client))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
 
-    async def _shake(self, client: socket.socket) -> None:
+    async def _meet(self, client: socket.socket) -> None:
+        context, sans = self._web.tls or (None, frozenset())
+        seconds = HANDSHAKE_SECONDS if context is not None else None
         with contextlib.suppress(OSError):
             await self._loop.connect_accepted_socket(
-                self._connection, client, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                lambda: BoundedConnection(self._config, self._state, sans),
+                client,
+                ssl=context,
+                ssl_handshake_timeout=seconds,
             )
 
     def close(self) -> None:
         """Accept no more; handshakes go on."""
-        if self._pause is not None:
-            self._pause.cancel()
         self._loop.remove_reader(self._sock)
         self._sock.close()
 

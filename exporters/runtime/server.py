@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import functools
 import os
 import signal
 import socket
@@ -22,12 +21,11 @@ from advisor.errors import InputError, WorkError
 from exporters.runtime import logs
 from exporters.runtime.app import App
 from exporters.runtime.collector import Collector, Exporter
-from exporters.runtime.connection import BoundedConnection, TlsListener
+from exporters.runtime.connection import BoundedConnection, Listener
 from exporters.runtime.options import authority, read_options
 from exporters.runtime.scrape import Scraper
 from exporters.runtime.web_config import Web
 
-_BACKLOG = 1024
 _GRACE_SECONDS = 1
 """For answers in flight, of the two seconds that an exporter has to end."""
 _RELOAD_SECONDS = 1.0
@@ -115,7 +113,7 @@ def _has_terminal() -> bool:
 
 
 class Server(uvicorn.Server):
-    """uvicorn with our connections, our signals, and a TLS context that can be exchanged."""
+    """uvicorn with our connections, our signals, and a web configuration that may change meanwhile."""
 
     def __init__(self, exporter: Exporter, scraper: Scraper, web: Web, sock: socket.socket) -> None:
         config = uvicorn.Config(
@@ -139,17 +137,17 @@ class Server(uvicorn.Server):
         self._sock = sock
         self._refusal: str | None = None
         self._asked_to_exit = asyncio.Event()
-        self.servers = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the port and begin to collect."""
-        await self.listen()
+        listener = Listener(self._sock, self._web, self.config, self.server_state)
+        self.servers = [cast(asyncio.Server, listener)]
         self._scraper.open()
-        if self._web.path is not None:
-            look = functools.partial(self._look, asyncio.get_running_loop())
-            Sampler("web-config", look, lambda: _RELOAD_SECONDS).start()
         self.started = True
-        scheme = "https" if self._web.context is not None else "http"
+        if self._web.path is not None:
+            # in a thread, since a file may hang
+            Sampler("web-config", self._reload, lambda: _RELOAD_SECONDS).start()
+        scheme = "https" if self._web.tls is not None else "http"
         host, port, *flow_and_scope = self._sock.getsockname()
         # a link-local address needs its interface, written as RFC 6874 says
         zone = f"%25{socket.if_indextoname(flow_and_scope[1])}" if any(flow_and_scope[1:]) else ""
@@ -157,48 +155,27 @@ class Server(uvicorn.Server):
         logs.logger().info("listening", exporter=self._exporter.name, address=address, port=port)
 
     async def main_loop(self) -> None:
-        """Renew the answers' date every second until a signal. uvicorn would wake ten times as often."""
+        """Every second until a signal: renew the answers' date, and see which clients are out of time.
+
+        uvicorn would wake ten times as often.
+        """
         while not await self.on_tick(0):
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                cast(BoundedConnection, connection).check_time(now)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._asked_to_exit.wait(), 1.0)
 
-    async def listen(self) -> None:
-        """Accept connections as the web configuration asks for.
-
-        Again for another configuration: the socket stays open in between, so that no client is refused, and
-        connections that exist go on as they are.
-        """
-        web, former = self._web, self.servers
-        sans = web.tls.allowed_sans if web.tls is not None else ()
-        sock = self._sock.dup()
-
-        def connection() -> BoundedConnection:
-            return BoundedConnection(self.config, self.server_state, sans)
-
-        server: asyncio.Server | TlsListener
-        if web.context is None:
-            loop = asyncio.get_running_loop()
-            server = await loop.create_server(connection, sock=sock, backlog=_BACKLOG)
-        else:
-            sock.listen(_BACKLOG)
-            server = TlsListener(sock, web.context, connection, self.server_state)
-        self.servers = [cast(asyncio.Server, server)]
-        for server in former:
-            server.close()
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take a changed web configuration or certificate; in a thread, since a file may hang."""
+    def _reload(self) -> None:
+        """Take a changed web configuration or certificate: the next client meets it."""
         former, self._refusal = self._refusal, None
         try:
-            changed = self._web.reload()
+            if self._web.reload():
+                logs.logger().info("web configuration reloaded")
         except InputError as exc:
             self._refusal = str(exc)
             if self._refusal != former:
                 logs.logger().error("web configuration refused, the previous one stays in use", error=exc)
-            return
-        if changed:
-            asyncio.run_coroutine_threadsafe(self.listen(), loop)
-            logs.logger().info("web configuration reloaded")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -97,8 +97,8 @@ class Web:
         self.path = path
         self.passwords = Passwords()
         self.headers: Sequence[tuple[bytes, bytes]] = ()
-        self.tls: Tls | None = None
-        self.context: ssl.SSLContext | None = None
+        self.tls: tuple[ssl.SSLContext, frozenset[str]] | None = None
+        """What a new client meets, and the names of which it has to have one, if there are any."""
         self._seen: dict[Path, bytes] = {}
         self._contents: dict[Path, bytes] = {}
         self.reload(at_once=True)
@@ -124,8 +124,9 @@ class Web:
             return False
         if not (at_once or contents[self.path].strip()):
             raise InputError("expected a configuration, found an empty file", subject=self.path)
-        context = None if config.tls is None else ssl_context(config.tls)
-        self.headers, self.tls, self.context = config.headers, config.tls, context
+        tls = config.tls
+        self.tls = None if tls is None else (ssl_context(tls), frozenset(tls.allowed_sans))
+        self.headers = config.headers
         self.passwords.users = dict(config.users)
         self._contents = contents
         return True

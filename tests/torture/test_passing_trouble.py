@@ -213,12 +213,11 @@ class WebCollector:
         self._web = self._web or Web(self._path)
         for _ in range(2):  # what is being written is taken a second later
             self._web.reload()
-        tls = self._web.tls
         names = sorted(self._web.passwords.users)
-        assert tls is not None
-        assert self._web.context is not None
+        assert self._web.tls is not None
+        context, _ = self._web.tls
         # what is in force is told by its authority, which is the certificate itself here
-        return {"": Part(in_force, (tuple(names), *map(str, self._web.context.get_ca_certs())))}
+        return {"": Part(in_force, (tuple(names), *map(str, context.get_ca_certs())))}
 
 
 IN_FORCE = Family("web_in_force", "What is in force.", ("what",))
