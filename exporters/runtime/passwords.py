@@ -1,60 +1,80 @@
-"""Basic authentication against bcrypt hashes, without bcrypt at every scrape."""
+"""Basic authentication against bcrypt hashes, without bcrypt at every scrape.
+
+Credentials have one verdict: it is remembered, or it is being found out, one after the other. In the queue,
+addresses from which a password was right go first, then who came first. Who is sent away keeps the place: who
+knows a password comes again with it, who guesses has another one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
+import bisect
 import contextlib
 import hashlib
 import hmac
+import itertools
 import secrets
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 from msgspec import Struct
 
 _KEPT = 256
-"""Credentials whose check is remembered, right and wrong ones alike."""
+"""Credentials whose check is remembered, of the right ones and of the wrong ones."""
 _MOST_WAITING = 8
-"""Checks in the queue; with more, a client is told to come back, so that guessing stays slow and cheap."""
-_MOST_SENT_AWAY, _PATIENCE_SECONDS = 10_000, 300.0
-"""Credentials whose first coming is remembered, and for how long."""
+"""Checks at once; with more, a client is told to come back, so that guessing stays slow and cheap."""
+_MOST_SENT_AWAY = 10_000
 _BCRYPT_BYTES = 72
 """What the algorithm looks at; tools that make hashes cut passwords there."""
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
-class _Place(Struct, eq=False):
-    """One who waits."""
 
-    is_stranger: bool
-    since: float
-    """When these credentials came first, monotonic seconds."""
+class _Newest(dict[K, V]):
+    """The entries that were made last, up to a number."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._most:
+            del self[next(iter(self))]
+
+
+class _Check(Struct, eq=False):
+    """Credentials whose verdict is not known yet."""
+
+    place: tuple[bool, int]
+    """In the queue: whether the address is a stranger's, and the number of the first coming."""
     digest: bytes
-    turn: asyncio.Future[bool]
+    address: str
+    is_right: Callable[[], bool]
+    verdict: asyncio.Future[bool | None]
 
 
 class Passwords:
     """Lets in who knows a user's password; without users, everybody.
 
-    A check takes as long as its hash asks for, in a thread, one at a time; for an unknown user as long as for
-    the costliest known one. What was checked is remembered under a keyed digest of hash and credentials,
-    never as text: it holds as long as the user's hash is the same.
-
-    Addresses from which a password was right go first, then credentials that were sent away before, the
-    oldest first: who knows a password comes again with it, who guesses has another one.
+    A check takes as long as its hash asks for, for an unknown user as long as for the costliest known one.
+    What was checked is remembered under a keyed digest of hash and credentials, never as text: it holds as
+    long as the user's hash is the same.
     """
 
     def __init__(self, users: Mapping[str, bytes] | None = None) -> None:
         self.users = dict(users or {})
         """Names and hashes; may be replaced at any time."""
         self._key = secrets.token_bytes(32)
-        self._checked: dict[bytes, bool] = {}
-        self._trusted: dict[str, None] = {}
-        self._busy = False
-        self._waiting: list[_Place] = []
-        self._sent_away: dict[bytes, float] = {}
+        self._remembered: dict[bool, _Newest[bytes, None]] = {True: _Newest(_KEPT), False: _Newest(_KEPT)}
+        self._trusted: _Newest[str, None] = _Newest(_KEPT)
+        self._checks: list[_Check] = []
+        """The first is being checked, the others wait in order."""
+        self._came: _Newest[bytes, int] = _Newest(_MOST_SENT_AWAY)
+        self._numbers = itertools.count()
 
     async def admits(self, authorization: bytes, address: str = "") -> bool | None:
         """Whether the header's credentials are right; None when too many checks are waiting."""
@@ -66,64 +86,58 @@ class Passwords:
         user, password = credentials
         hashed = self.users.get(user.decode("utf-8", "surrogateescape"))
         costliest = max(self.users.values(), key=_cost)
-        compared = hashed or costliest
+        compared, most = hashed or costliest, _cost(costliest)
         digest = hmac.digest(self._key, b"%b:%b:%b" % (compared, user, password), hashlib.sha256)
-        verdict = self._checked.get(digest)
-        if verdict is not None:
-            return verdict
-        if not await self._turn(address, digest):
-            return None
-        try:
-            most = _cost(costliest)
-            right = await _in_thread(lambda: _matches(password, compared, most)) and hashed is not None
-        finally:
-            self._next()
-        if len(self._checked) >= _KEPT:
-            self._forget()
-        self._checked[digest] = right
+        for verdict, digests in self._remembered.items():
+            if digest in digests:
+                return verdict
+        check = next((check for check in self._checks if check.digest == digest), None)
+        if check is None:
+            place = address not in self._trusted, self._came.get(digest, next(self._numbers))
+            check = _Check(
+                place,
+                digest,
+                address,
+                lambda: _matches(password, compared, most) and hashed is not None,
+                asyncio.get_running_loop().create_future(),
+            )
+            self._queue(check)
+        return await asyncio.shield(check.verdict)
+
+    def _queue(self, check: _Check) -> None:
+        """Check it now or in its turn, or send the last one away."""
+        bisect.insort(self._checks, check, lo=min(len(self._checks), 1), key=lambda check: check.place)
+        if len(self._checks) == 1:
+            self._begin()
+        elif len(self._checks) > _MOST_WAITING:
+            last = self._checks.pop()
+            self._came[last.digest] = last.place[1]
+            last.verdict.set_result(None)
+
+    def _begin(self) -> None:
+        loop, check = asyncio.get_running_loop(), self._checks[0]
+
+        def work() -> None:
+            right = None
+            try:
+                right = check.is_right()
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._end, check, right)
+
+        # a daemon: a check of minutes does not keep the process alive
+        threading.Thread(target=work, name="password", daemon=True).start()
+
+    def _end(self, check: _Check, right: bool | None) -> None:
+        """Tell the verdict, None of a check that broke, and begin the next."""
+        if right is not None:
+            self._remembered[right][check.digest] = None
         if right:
-            self._trusted = {**dict(list(self._trusted.items())[-_KEPT:]), address: None}
-        return right
-
-    async def _turn(self, address: str, digest: bytes) -> bool:
-        """Wait until no other check is done; False for who is sent away."""
-        if not self._busy:
-            self._busy = True
-            return True
-        now = time.monotonic()
-        since = self._sent_away.get(digest, now)
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        place = _Place(address not in self._trusted, since, digest, turn)
-        self._waiting = sorted([*self._waiting, place], key=lambda place: (place.is_stranger, place.since))
-        if len(self._waiting) > _MOST_WAITING - 1:  # one is being checked
-            last = self._waiting.pop()
-            last.turn.set_result(False)
-            if len(self._sent_away) >= _MOST_SENT_AWAY:
-                self._sent_away = {d: at for d, at in self._sent_away.items() if now - at < _PATIENCE_SECONDS}
-            if len(self._sent_away) < _MOST_SENT_AWAY:
-                self._sent_away.setdefault(last.digest, last.since)
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            self._waiting = [other for other in self._waiting if other is not place]
-            if turn.done() and not turn.cancelled() and turn.result():
-                self._next()  # it had the turn already
-            raise
-
-    def _next(self) -> None:
-        """Give the turn to the first who waits."""
-        waiting = [place for place in self._waiting if not place.turn.done()]
-        self._busy = bool(waiting)
-        if waiting:
-            first = waiting.pop(0)
-            self._sent_away.pop(first.digest, None)
-            first.turn.set_result(True)
-        self._waiting = waiting
-
-    def _forget(self) -> None:
-        """Make room: guesses go, passwords that were right stay unless they are as many."""
-        right = {digest: True for digest, was_right in self._checked.items() if was_right}
-        self._checked = right if len(right) < _KEPT else {}
+            self._trusted[check.address] = None
+        self._checks.remove(check)
+        check.verdict.set_result(right)
+        if self._checks:
+            self._begin()
 
 
 def _cost(hashed: bytes) -> int:
@@ -142,25 +156,7 @@ def _matches(password: bytes, hashed: bytes, most_cost: int) -> bool:
             bcrypt.checkpw(password[:_BCRYPT_BYTES], b"$2b$%02d$%b" % (more, hashed[7:]))
     except ValueError:
         return False
-    return right
-
-
-def _in_thread(function: Callable[[], bool]) -> asyncio.Future[bool]:
-    """The result of ``function`` from a daemon thread: a check of minutes does not keep the process alive."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[bool] = loop.create_future()
-
-    def deliver(result: bool) -> None:
-        if not future.done():
-            future.set_result(result)
-
-    def work() -> None:
-        result = function()
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(deliver, result)
-
-    threading.Thread(target=work, name="password", daemon=True).start()
-    return future
+    return bool(right)
 
 
 def _credentials(authorization: bytes) -> tuple[bytes, bytes] | None:

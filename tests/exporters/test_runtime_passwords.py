@@ -97,7 +97,20 @@ def test_guesses_do_not_push_out_who_is_in(gate: Passwords, checks: list[bytes])
         assert ask(gate, basic("alice", f"guess{guess}")) is False
     assert ask(gate, basic("alice", "watt")) is True
     assert checks.count(b"watt") == 1
-    assert len(gate._checked) <= 256
+
+
+def test_guesses_take_no_memory_without_end(gate: Passwords) -> None:
+    for guess in range(300):
+        assert ask(gate, basic("alice", f"guess{guess}")) is False
+    assert len(gate._remembered[False]) == 256
+
+
+def test_the_same_credentials_at_once_cost_one_check(gate: Passwords, checks: list[bytes]) -> None:
+    async def twice() -> list[bool | None]:
+        return await asyncio.gather(*[gate.admits(basic("alice", "watt")) for _ in range(2)])
+
+    assert asyncio.run(twice()) == [True, True]
+    assert checks == [b"watt"]
 
 
 def test_too_many_checks_at_once_are_put_off(gate: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +139,8 @@ def test_too_many_checks_at_once_are_put_off(gate: Passwords, monkeypatch: pytes
 
 def test_no_password_is_kept_as_text(gate: Passwords) -> None:
     ask(gate, basic("alice", "watt"))
-    assert not any(b"watt" in key for key in gate._checked)
+    assert not any(b"watt" in key for key in gate._remembered[True])
+    assert gate._remembered[True]
 
 
 def test_without_users_everybody_comes_in() -> None:
@@ -177,9 +191,12 @@ def test_who_knows_the_password_gets_through_a_crowd_of_guessers(
         await asyncio.gather(*guessers, return_exceptions=True)
         return answer
 
-    assert asyncio.run(crowd("192.0.2.7")) is True  # from the guessers' own address
-    gate.users = {"alice": bcrypt.hashpw(b"watt", bcrypt.gensalt(4))}
-    assert asyncio.run(crowd("198.51.100.1")) is True
+    async def crowds() -> None:
+        assert await crowd("192.0.2.7") is True  # from the guessers' own address
+        gate.users = {"alice": bcrypt.hashpw(b"watt", bcrypt.gensalt(4))}
+        assert await crowd("198.51.100.1") is True
+
+    asyncio.run(crowds())
 
 
 def test_an_edit_of_another_user_forgets_nothing(gate: Passwords, checks: list[bytes]) -> None:
