@@ -1,7 +1,8 @@
 """Pages: what a collector shows, rendered once and kept as bytes.
 
 `prometheus_client` writes the lines. A part is rendered once; a page is the lines of its parts, family by
-family, and is never changed. A scrape only puts its last lines behind it.
+family, and is never changed. An answer is pages, one behind the other: those of the collectors that are asked
+for, and the exporter's own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import functools
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from prometheus_client.core import Metric
@@ -25,29 +28,25 @@ _LEVEL = 3
 _MOST_BYTES = 96 << 20
 """Less than the ``body_size_limit`` of prometheus.yml."""
 _MEMORY_RATIO = 8
+_JOINED_BYTES = 65_536
 _GZIP = 31
 """zlib's window of 32 KiB, as gzip."""
 
-
-class _Families:
-    """Families as `prometheus_client` asks a registry for them."""
-
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Sequence[Metric]:
-        return self._families
+Head: TypeAlias = tuple[str, str, str]
+"""Name, kind and documentation of a family."""
 
 
 def text_of(families: Sequence[Metric], openmetrics: bool) -> bytes:
     """Families in one of the two formats, without the end mark of OpenMetrics."""
     generate = generate_openmetrics if openmetrics else generate_latest
-    return generate(_Families(families)).removesuffix(END)
+    registry: Any = SimpleNamespace(collect=lambda: families)
+    return generate(registry).removesuffix(END)
 
 
 @functools.lru_cache(maxsize=1024)
-def _head(name: str, kind: str, documentation: str, openmetrics: bool) -> bytes:
+def _head(head: Head, openmetrics: bool) -> bytes:
     """The HELP and TYPE lines, in which the formats differ; the lines of the samples are the same."""
+    name, kind, documentation = head
     return text_of([Metric(name, documentation, kind)], openmetrics)
 
 
@@ -55,8 +54,7 @@ class _Rendered(Struct, frozen=True):
     """One part as text, or why it is not shown."""
 
     part: Part
-    heads: Mapping[str, tuple[str, str, str]] = {}
-    lines: Mapping[str, bytes] = {}
+    lines: Mapping[Head, bytes] = {}
     series: array[int] = array("q")
     """A hash of each series' name and labels."""
     error: str | None = None
@@ -66,6 +64,10 @@ class _Rendered(Struct, frozen=True):
         """Of its lines."""
         return sum(map(len, self.lines.values()))
 
+    def shows_the_same(self, former: _Rendered) -> bool:
+        """Whether nothing is seen of the difference."""
+        return self is former or (self.error is not None and self.error == former.error)
+
 
 class Page:
     """One state of a collector, ready to be sent.
@@ -73,21 +75,15 @@ class Page:
     ``error`` says which parts were left out and why, None when all are there.
     """
 
-    def __init__(self, parts: Sequence[_Rendered] = (), error: str | None = None) -> None:
+    def __init__(self, lines: Mapping[Head, Iterable[bytes]] | None = None, error: str | None = None) -> None:
         self.error = error
-        self._parts = parts
-        self._heads: dict[str, tuple[str, str, str]] = {}
-        for part in parts:
-            for name, head in part.heads.items():
-                self._heads.setdefault(name, head)
+        self._lines = lines or {}
         self._text: dict[bool, bytes] = {}
         self._packed: dict[bool, tuple[bytes, zlib._Compress]] = {}
 
     def _chunks(self, openmetrics: bool) -> Iterator[bytes]:
-        for name, head in self._heads.items():
-            yield _head(*head, openmetrics) + b"".join(
-                [p.lines[name] for p in self._parts if name in p.lines]
-            )
+        for head, lines in self._lines.items():
+            yield _head(head, openmetrics) + b"".join(lines)
 
     def text(self, openmetrics: bool) -> bytes:
         """The whole, without the end mark of OpenMetrics."""
@@ -112,16 +108,22 @@ class Page:
             self.packed(openmetrics)
 
 
-def compressed(pages: Sequence[Page], tail: bytes, openmetrics: bool) -> tuple[bytes, bytes]:
-    """One gzip file in two pieces: pages, of which the first is compressed once, and ``tail``."""
-    first, *others = pages or (Page(),)
-    begun, compressor = first.packed(openmetrics)
-    rest = [compressor.compress(page.text(openmetrics)) for page in others]
-    return begun, b"".join([*rest, compressor.compress(tail), compressor.flush()])
+def answer(pages: Sequence[Page], *, openmetrics: bool, compress: bool) -> tuple[bytes, ...]:
+    """The pages as the body of an answer, in chunks; with ``compress`` as one gzip file.
+
+    Of that the first page is compressed once and not for every answer.
+    """
+    end = END if openmetrics else b""
+    chunks: tuple[bytes, ...] = (*[page.text(openmetrics) for page in pages], end)
+    if compress:
+        begun, compressor = pages[0].packed(openmetrics)
+        rest = [compressor.compress(page.text(openmetrics)) for page in pages[1:]]
+        chunks = begun, b"".join([*rest, compressor.compress(end), compressor.flush()])
+    return chunks if sum(map(len, chunks)) >= _JOINED_BYTES else (b"".join(chunks),)
 
 
 class PageBuilder:
-    """From parts to pages; renders only what is new.
+    """From parts to pages; renders only what is new, and anew what could not be rendered.
 
     Parameters
     ----------
@@ -152,43 +154,67 @@ class PageBuilder:
         rendered = {}
         for key, part in parts.items():
             kept = former.get(key)
-            rendered[key] = kept if kept is not None and kept.part.same(part) else self._render(part)
-        if list(former) != list(rendered) or any(former[k] is not new for k, new in rendered.items()):
-            self._page = _page(rendered, self._most_bytes)
-        # a failure that was not the part's own may pass: it is rendered again
-        self._rendered = {k: new for k, new in rendered.items() if not isinstance(new, _Passing)}
+            is_current = kept is not None and kept.error is None and kept.part.same(part)
+            rendered[key] = kept if is_current and kept is not None else self._render(part)
+        self._rendered = rendered
+        if list(former) != list(rendered) or not all(
+            new.shows_the_same(former[key]) for key, new in rendered.items()
+        ):
+            page = self._page_of(rendered)
+            page.prepare(self._page)
+            self._page = page
         return self._page
 
     def _render(self, part: Part) -> _Rendered:
         try:
             return self._text_of(part)
-        except ValueError as exc:
-            return _Rendered(part, error=f"{exc}")
         except Exception as exc:  # whatever a family holds, the other parts are published
-            return _Passing(part, error=f"{type(exc).__name__}: {exc}")
+            kind = "" if isinstance(exc, ValueError) else f"{type(exc).__name__}: "
+            return _Rendered(part, error=f"{kind}{exc}")
 
     def _text_of(self, part: Part) -> _Rendered:
-        heads: dict[str, tuple[str, str, str]] = {}
-        lines: dict[str, bytes] = {}
+        lines: dict[Head, bytes] = {}
         series = array("q")
+        names, size = set(), 0
         for family in part.families(*part.inputs):
             if not family.samples:
                 continue
-            if family.name in lines:
+            if family.name in names:
                 raise ValueError(f"two families with the name {family.name}")
             owner = self._owners.setdefault(family.name, self._collector)
             if owner != self._collector:
                 raise ValueError(f"the family {family.name} is the {owner} collector's")
-            lines[family.name] = text_of([family], openmetrics=False).split(b"\n", 2)[2]
-            if sum(map(len, lines.values())) > self._most_bytes:
+            names.add(family.name)
+            text = text_of([family], openmetrics=False).split(b"\n", 2)[2]
+            lines[family.name, family.type, family.documentation] = text
+            size += len(text)
+            if size > self._most_bytes:
                 raise ValueError(_too_large(self._most_bytes))
-            heads[family.name] = family.name, family.type, family.documentation
-            series.extend(_series(lines[family.name]))
-        return _Rendered(part, heads, lines, series)
+            series.extend(_series(text))
+        return _Rendered(part, lines, series)
 
-
-class _Passing(_Rendered, frozen=True):
-    """A part that could not be rendered for a reason that may pass."""
+    def _page_of(self, rendered: dict[str, _Rendered]) -> Page:
+        """The page of all parts but those with a series that an earlier one has, and those beyond the limit:
+        the parts behind them are newer."""
+        left, beyond = self._most_bytes, set()
+        for key, part in reversed(rendered.items()):
+            if part.bytes <= left:
+                left -= part.bytes
+            elif key:  # what is said of the whole stays
+                beyond.add(key)
+        lines: dict[Head, list[bytes]] = {}
+        refused, seen = [], set[int]()
+        for key, part in rendered.items():
+            error = _too_large(self._most_bytes) if key in beyond else part.error
+            if error is None and not seen.isdisjoint(part.series):
+                error = "another part has series with the same labels"
+            if error is not None:
+                refused.append(f"{key}: {error}" if key else error)
+                continue
+            seen.update(part.series)
+            for head, text in part.lines.items():
+                lines.setdefault(head, []).append(text)
+        return Page(lines, "; ".join(refused) or None)
 
 
 def _series(lines: bytes) -> Iterator[int]:
@@ -210,32 +236,3 @@ def _series(lines: bytes) -> Iterator[int]:
 
 def _too_large(most_bytes: int) -> str:
     return f"the page would hold more than {most_bytes >> 20} MiB"
-
-
-def _beyond(rendered: dict[str, _Rendered], most_bytes: int) -> set[str]:
-    """The parts that do not fit onto the page beside those behind them, which are newer."""
-    left, beyond = most_bytes, set()
-    for key, part in reversed(rendered.items()):
-        if part.bytes <= left:
-            left -= part.bytes
-        elif key:  # what is said of the whole stays
-            beyond.add(key)
-    return beyond
-
-
-def _page(rendered: dict[str, _Rendered], most_bytes: int) -> Page:
-    """The page of all parts but those with a series that an earlier one has, and those beyond the limit."""
-    shown, refused, beyond = [], [], _beyond(rendered, most_bytes)
-    seen: set[int] = set()
-    for key, part in rendered.items():
-        error = part.error
-        if error is None and not seen.isdisjoint(part.series):
-            error = "another part has series with the same labels"
-        if key in beyond:
-            error = _too_large(most_bytes)
-        if error is not None:
-            refused.append(f"{key}: {error}" if key else error)
-            continue
-        seen.update(part.series)
-        shown.append(part)
-    return Page(shown, "; ".join(refused) or None)

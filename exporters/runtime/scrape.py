@@ -1,4 +1,4 @@
-"""The collectors of one exporter, and the body of one scrape: their pages and the exporter's own families."""
+"""The collectors of one exporter, and the body of one scrape: their pages and the exporter's own."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 
-from msgspec import Struct
 from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
-from exporters.runtime.collector import Collector, Exporter
+from advisor.energy.sampler import Sampler
+from exporters.runtime.collector import Collector, Exporter, Part
 from exporters.runtime.families import Family
 from exporters.runtime.logs import logger
-from exporters.runtime.page import END, Page, PageBuilder, compressed, text_of
+from exporters.runtime.page import Page, PageBuilder, answer
 
 MOST_SECONDS = 30.0
 """A page older than this is not shown: its collector hangs, and what it shows may be gone."""
 _REST, _MOST_REST_SECONDS = 25.0, 2.0
 """A collector rests so many times as long as it took to find nothing new, up to a bound."""
+_LEAST_REST_SECONDS = 0.001
 _CLOSE_SECONDS = 0.4
-_JOINED_BYTES = 65_536
+_OWN = "exporter's own"
 
 
 class PageSource:
@@ -41,8 +42,8 @@ class PageSource:
         self._builder = PageBuilder(collector.name, owners)
         self._page: Page | None = None
         self._ended = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name=f"collect-{self.name}", daemon=True)
+        self._rest_seconds = 0.0
+        self._sampler = Sampler(f"collect-{self.name}", self.collect, lambda: self._rest_seconds)
 
     @property
     def live(self) -> bool:
@@ -58,11 +59,11 @@ class PageSource:
         """Begin to poll."""
         self.loaded = self.live
         if not self.live:
-            self._thread.start()
+            self._sampler.start(at_once=True)
 
     def close(self) -> None:
-        """Stop polling; a call that hangs is left behind (its thread is a daemon)."""
-        self._stop.set()
+        """Stop polling; a call that hangs is left behind."""
+        self._sampler.stop(0)
 
     def page(self) -> Page | None:
         """The page of now, None when nothing is known."""
@@ -77,14 +78,16 @@ class PageSource:
         start, former, page = time.perf_counter(), self._page, None
         try:
             page = self._builder.build(self._collector.parts())
-            if former is not None and page is not former:
-                page.prepare(former)
             error = page.error
         except Exception as exc:
-            page, error = None, f"{type(exc).__name__}: {exc}"
+            error = f"{type(exc).__name__}: {exc}"
         self._ended = time.monotonic()
         self._note(page, error, time.perf_counter() - start)
         self.loaded = self.loaded or page is not None
+        rest = self.seconds * (_REST if page is former else 1.0)
+        self._rest_seconds = max(
+            self._collector.poll_seconds or _LEAST_REST_SECONDS, min(rest, _MOST_REST_SECONDS)
+        )
 
     def _note(self, page: Page | None, error: str | None, seconds: float) -> None:
         """Keep the outcome; a failure is counted each time and logged once."""
@@ -97,21 +100,6 @@ class PageSource:
         self.failures += 1
         if error != former:
             logger().error("collector failed", collector=self.name, error=error)
-
-    def _poll(self) -> None:
-        while not self._stop.is_set():
-            former = self._page
-            self.collect()
-            rest = self.seconds * (_REST if self._page is former else 1.0)
-            self._stop.wait(max(self._collector.poll_seconds or 0.0, min(rest, _MOST_REST_SECONDS)))
-
-
-class _Body(Struct):
-    """What was sent last, as good as new while its pages and its tail are the same objects."""
-
-    pages: list[Page]
-    tail: bytes
-    chunks: tuple[bytes, ...]
 
 
 def own_families(name: str) -> dict[str, Family]:
@@ -134,10 +122,9 @@ class Scraper:
     """The collectors of one exporter, ready to be asked."""
 
     def __init__(self, exporter: Exporter, collectors: Sequence[Collector]) -> None:
-        self._own = own_families(exporter.name)
+        self._families = own_families(exporter.name)
         # as OpenMetrics names them: without _total and _info
-        reserved = [f([]).name for f in self._own.values()] + [m.name for m in process_families()]
-        owners = dict.fromkeys(reserved, "exporter's own")
+        owners = {family([]).name: _OWN for family in self._families.values()}
         # a page that is compressed ahead comes first
         self.sources = sorted((PageSource(c, owners) for c in collectors), key=lambda source: source.live)
         self.names = [source.name for source in self.sources]
@@ -145,8 +132,10 @@ class Scraper:
             raise ValueError(f"{exporter.name}: two collectors with one name")
         self._collectors = collectors
         self._build = ((version("wattframe"), platform.python_version()), 1.0)
-        self._bodies: dict[tuple[bool, bool], _Body] = {}
-        self._tails: dict[bool, tuple[object, bytes]] = {}
+        self._own = PageBuilder(_OWN, owners)
+        self._own_page(self.sources)  # before any other: the process' families are no collector's
+        self._bodies: dict[tuple[bool, bool], tuple[list[Page], tuple[bytes, ...]]] = {}
+        """By format and encoding: what was sent last, as good as new while its pages are the same."""
 
     def start(self) -> None:
         """Start the collectors; when one fails, those before it are closed."""
@@ -181,31 +170,22 @@ class Scraper:
         """The body of one scrape, in chunks; ``only`` restricts it to collectors by name."""
         sources = [s for s in self.sources if only is None or s.name in only]
         pages = [page for source in sources if (page := source.page()) is not None]
-        tail = self._tail(sources, openmetrics)
+        pages.append(self._own_page(sources))
         former = self._bodies.get((openmetrics, compress))
-        if former is not None and former.tail is tail and former.pages == pages:
-            return former.chunks
-        if compress:
-            chunks: tuple[bytes, ...] = compressed(pages, tail, openmetrics)
-        else:
-            chunks = (*[page.text(openmetrics) for page in pages], tail)
-        if sum(map(len, chunks)) < _JOINED_BYTES:
-            chunks = (b"".join(chunks),)
-        self._bodies[openmetrics, compress] = _Body(pages, tail, chunks)
+        if former is not None and former[0] == pages:
+            return former[1]
+        chunks = answer(pages, openmetrics=openmetrics, compress=compress)
+        self._bodies[openmetrics, compress] = pages, chunks
         return chunks
 
-    def _tail(self, sources: Sequence[PageSource], openmetrics: bool) -> bytes:
+    def _own_page(self, sources: Sequence[PageSource]) -> Page:
         """What the exporter says of itself; new when a collector fares otherwise, and each second."""
-        key = (int(time.monotonic()), *[(s.name, s.success, s.failures) for s in sources])
-        former = self._tails.get(openmetrics)
-        if former is not None and former[0] == key:
-            return former[1]
-        tail = text_of(list(self._about(sources)), openmetrics) + (END if openmetrics else b"")
-        self._tails[openmetrics] = key, tail
-        return tail
+        second = int(time.monotonic())
+        fares = [(source.success, source.failures) for source in sources]
+        return self._own.build({"": Part(self._about, (sources, second, fares))})
 
-    def _about(self, sources: Sequence[PageSource]) -> Iterator[Metric]:
-        families = self._own
+    def _about(self, sources: Sequence[PageSource], *_: object) -> Iterator[Metric]:
+        families = self._families
         yield families["build"]([self._build])
         yield families["success"]([((s.name,), s.success) for s in sources])
         yield families["duration"]([((s.name,), s.seconds) for s in sources if s.at is not None])

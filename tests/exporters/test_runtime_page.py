@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.runtime import Family, Metric, Part
-from exporters.runtime.page import END, Page, PageBuilder, compressed, text_of
+from exporters.runtime.page import END, Page, PageBuilder, answer, text_of
 
 WATTS = Family("a_watts", "Watts.", ("zone",))
 SIZE = Family("x_size_bytes", "Size.", ("run", "item"))
@@ -187,18 +187,19 @@ def test_random_changes_give_the_page_of_a_fresh_start() -> None:
         page = builder.build(dict(parts))
         assert samples(page) == samples(PageBuilder().build(dict(parts)))
         for openmetrics in (False, True):
-            packed = b"".join(compressed([page], b"tail\n", openmetrics))
-            assert gzip.decompress(packed) == page.text(openmetrics) + b"tail\n"
+            packed = b"".join(answer([page], openmetrics=openmetrics, compress=True))
+            plain = b"".join(answer([page], openmetrics=openmetrics, compress=False))
+            assert gzip.decompress(packed) == plain == page.text(openmetrics) + END * openmetrics
 
 
-def test_pages_and_a_tail_are_one_gzip_member() -> None:
+def test_pages_are_one_gzip_member() -> None:
     """Clients that stop after the first member see all."""
     import zlib
 
     pages = [PageBuilder().build({"": part(run, 1, 2)}) for run in ("a", "b")]
     decompressor = zlib.decompressobj(31)
-    packed = b"".join(compressed(pages, b"tail\n", True))
-    assert decompressor.decompress(packed) == pages[0].text(True) + pages[1].text(True) + b"tail\n"
+    packed = b"".join(answer(pages, openmetrics=True, compress=True))
+    assert decompressor.decompress(packed) == pages[0].text(True) + pages[1].text(True) + END
     assert (decompressor.eof, decompressor.unused_data) == (True, b"")
 
 
@@ -207,7 +208,6 @@ def test_a_new_page_has_ready_what_was_asked_of_the_former() -> None:
     former = builder.build({"a": part("a")})
     former.packed(True)
     page = builder.build({"a": part("a", 1)})
-    page.prepare(former)
     assert (list(page._packed), list(page._text)) == ([True], [])
 
 
