@@ -31,11 +31,8 @@ _BACKLOG = 1024
 _ACCEPT_AGAIN_SECONDS = 0.1
 MAX_CONNECTIONS = 512
 MAX_PIPELINED = 100
-_PIECE_BYTES = 16_384
-
-
-_REQUEST_LINE_BYTES, _FIELD_BYTES = 16, 4
-"""What stands around an address and around a field: method, version, colon, spaces, line ends."""
+_PIECE_BYTES = 4096
+"""A header is found too large at its end, or so many bytes too late."""
 
 
 class _RefusedError(Exception):
@@ -52,7 +49,6 @@ class BoundedConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_header = False
         self._ending = False
-        self._refusal = (400, "not a valid HTTP request")
         self._request_since: float | None = self.loop.time()
         self._taken_at = self.loop.time()
         """When the client was last seen to owe nothing."""
@@ -86,7 +82,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.abort()
         if self._request_since is not None and now - self._request_since > REQUEST_SECONDS:
             self._request_since = None
-            if self._in_header and self._header_bytes:
+            if self._in_header:
                 self._refuse(408, "request took too long")
             else:
                 self._end()
@@ -114,41 +110,28 @@ class BoundedConnection(HttpToolsProtocol):
         for start in range(0, len(data), _PIECE_BYTES):
             if self._ending:
                 return
-            counted = self._header_bytes
-            super().data_received(data[start : start + _PIECE_BYTES])
-            if self._in_header and self._header_bytes == counted:
-                # the parser keeps a field to itself until its end
-                self._header_bytes += min(len(data) - start, _PIECE_BYTES)
-                if self._header_bytes > HEADER_BYTES:
-                    self._refuse(431, "request header too large")
+            piece = data[start : start + _PIECE_BYTES]
+            super().data_received(piece)
+            # whatever the parser keeps to itself of it
+            self._header_bytes = self._header_bytes + len(piece) if self._in_header else 0
+            if self._header_bytes >= HEADER_BYTES:
+                self._refuse(431, "request header too large")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._header_bytes, self._in_header = 0, True
+        self._in_header = True
         if self._request_since is None:
             self._request_since = self.loop.time()
-
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url) + _REQUEST_LINE_BYTES)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + _FIELD_BYTES)
-        super().on_header(name, value)
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > HEADER_BYTES:
-            self._refusal = (431, "request header too large")
-            raise _RefusedError
 
     def on_headers_complete(self) -> None:
         self._in_header = False
         if len(self.pipeline) >= MAX_PIPELINED:
-            self._refusal = (429, "too many requests at once")
+            self._refuse(429, "too many requests at once")
             raise _RefusedError
-        # a client that waits for "100 Continue" may or may not send its body after an answer
-        last = self.expect_100_continue or self.parser.should_upgrade()
+        # a client that waits for "100 Continue" may or may not send its body after an answer; that of one in
+        # chunks ends in fields, which the parser would keep whatever their length
+        chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+        last = self.expect_100_continue or self.parser.should_upgrade() or chunked
         super().on_headers_complete()
         if last:
             self.cycle.keep_alive = False
@@ -163,8 +146,8 @@ class BoundedConnection(HttpToolsProtocol):
             self._end()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP, and what one of the callbacks above refused."""
-        self._refuse(*self._refusal)
+        """What is no HTTP; of what was refused already nothing more is said."""
+        self._refuse(400, "not a valid HTTP request")
 
     def _refuse(self, status: int, text: str) -> None:
         """Hang up, with a word where no answer is on its way: answers come in order."""

@@ -277,6 +277,14 @@ def test_one_client_too_many_is_told_to_come_back(monkeypatch: pytest.MonkeyPatc
     assert served.startswith(b"HTTP/1.1 200 ")
 
 
+def test_the_fields_behind_a_body_in_chunks_are_not_waited_for() -> None:
+    """They would be kept whatever their length."""
+    head = b"GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: "
+    answer = run(lambda listener: exchange(listener, head))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
 def test_an_upgrade_is_not_offered() -> None:
     data = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n\r\n"
     assert run(lambda listener: exchange(listener, data)).startswith(b"HTTP/1.1 200 OK\r\n")

@@ -211,6 +211,15 @@ def test_a_new_page_has_ready_what_was_asked_of_the_former() -> None:
     assert (list(page._packed), list(page._text)) == ([True], [])
 
 
+def test_a_part_that_failed_and_is_gone_is_no_failure_any_more() -> None:
+    def families() -> list[Metric]:
+        raise MemoryError("no memory")
+
+    builder = PageBuilder()
+    assert builder.build({"a": Part(families)}).error == "a: MemoryError: no memory"
+    assert builder.build({}).error is None
+
+
 def rows(part: str, count: int) -> list[Metric]:
     size = Family("x_size", "Size.", ("part", "name"))
     return [size([((part, f"{number:0100d}"), 1.0) for number in range(count)])]
