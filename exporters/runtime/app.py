@@ -23,6 +23,8 @@ Header = tuple[bytes, bytes]
 _TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 _HTML: Header = (b"content-type", b"text/html; charset=utf-8")
 _RETRY: Header = (b"retry-after", b"1")
+_VERSIONS = ("0.0.1", "0.0.4", "1.0.0")
+"""Of the formats; the library writes the same for later ones, under their names."""
 _HEALTH_PATHS = ("/health", "/-/healthy", "/-/ready")
 
 
@@ -108,10 +110,7 @@ def _wishes(headers: Iterable[Header]) -> tuple[str, str, bytes]:
 @functools.lru_cache(maxsize=256)
 def _format(accept: str, encoding: str) -> tuple[bool, bool, tuple[Header, ...]]:
     """Whether OpenMetrics, whether gzip, and the headers that say so."""
-    try:
-        _, content_type = choose_encoder(_preferred(accept, ("application/openmetrics-text", "text/plain")))
-    except TypeError:  # a version that is no number
-        _, content_type = choose_encoder("")
+    _, content_type = choose_encoder(_preferred(accept, ("application/openmetrics-text", "text/plain")))
     compress = _preferred(encoding, ("gzip", "identity")).startswith("gzip")
     headers = (b"content-type", content_type.encode("latin-1")), (b"vary", b"Accept, Accept-Encoding")
     packed = ((b"content-encoding", b"gzip"),) if compress else ()
@@ -119,7 +118,8 @@ def _format(accept: str, encoding: str) -> tuple[bool, bool, tuple[Header, ...]]
 
 
 def _preferred(header: str, names: Sequence[str]) -> str:
-    """Of the choices in a header that have one of ``names``, that of most weight; empty for none.
+    """Of the choices in a header with one of ``names`` and a version that is written here, that of most
+    weight; empty for none.
 
     >>> _preferred("text/plain;version=0.0.4;q=0.6, application/openmetrics-text;q=0.5", ("text/plain",))
     'text/plain;version=0.0.4;q=0.6'
@@ -127,7 +127,8 @@ def _preferred(header: str, names: Sequence[str]) -> str:
     choices: dict[str, float] = {}
     for choice in header.lower().split(","):
         weight = re.search(r";\s*q=(\d(?:\.\d*)?)", choice)
-        if choice.partition(";")[0].strip() in names:
+        version = re.search(r";\s*version=([^;\s]*)", choice)
+        if choice.partition(";")[0].strip() in names and (version is None or version[1] in _VERSIONS):
             choices[choice.strip()] = 1.0 if weight is None else float(weight[1])
     best = max(choices, key=lambda choice: choices[choice], default="")
     return best if choices.get(best) else ""

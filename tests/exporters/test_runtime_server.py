@@ -184,6 +184,12 @@ def test_every_exporter_says_what_it_is_and_uses(sample: Served) -> None:
             "text/plain; version=0.0.4; charset=utf-8",
         ),
         ("application/openmetrics-text;q=0", "text/plain; version=0.0.4; charset=utf-8"),
+        # what comes after 1.0.0 has other names for counters
+        ("application/openmetrics-text;version=2.0.0", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=2.0.0,application/openmetrics-text;version=1.0.0;q=0.9",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
+        ),
     ],
 )
 def test_what_is_not_understood_or_liked_less_gets_the_text_format(

@@ -165,6 +165,20 @@ def test_mutual_tls_lets_in_allowed_names_alone(tmp_path: Path, certificates: Pa
             get(exporter, client(certificates))
 
 
+def test_the_health_check_of_the_images_needs_no_certificate(tmp_path: Path, certificates: Path) -> None:
+    """It has none to show, and still tells an exporter that serves from one that hangs."""
+    lines = ("  client_auth_type: RequireAndVerifyClientCert", "  client_ca_file: ca.crt")
+    check = Path(__file__).parents[2] / "docker" / "health.py"
+    with served(SAMPLE, "--web-config", str(web_config(tmp_path, certificates, *lines))) as exporter:
+        command = [sys.executable, check, str(exporter.port)]
+        assert subprocess.run(command, timeout=60, check=False).returncode == 0
+        exporter.process.send_signal(signal.SIGSTOP)
+        try:
+            assert subprocess.run(command, timeout=60, check=False).returncode == 1
+        finally:
+            exporter.process.send_signal(signal.SIGCONT)
+
+
 def test_a_new_certificate_is_taken_while_connections_live(tmp_path: Path, certificates: Path) -> None:
     path = web_config(tmp_path, certificates)
     with served(SAMPLE, "--web-config", str(path)) as exporter:
