@@ -112,14 +112,15 @@ class BoundedConnection(HttpToolsProtocol):
                 return
             piece = data[start : start + _PIECE_BYTES]
             super().data_received(piece)
-            # whatever the parser keeps to itself of it
-            self._header_bytes = self._header_bytes + len(piece) if self._in_header else 0
-            if self._header_bytes >= HEADER_BYTES:
-                self._refuse(431, "request header too large")
+            if self._in_header:
+                # whatever the parser keeps to itself of it
+                self._header_bytes += len(piece)
+                if self._header_bytes >= HEADER_BYTES:
+                    self._refuse(431, "request header too large")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_header = True
+        self._header_bytes, self._in_header = 0, True
         if self._request_since is None:
             self._request_since = self.loop.time()
 

@@ -297,6 +297,12 @@ def test_many_small_fields_are_a_large_header_too() -> None:
     assert requests(b"GET /health HTTP/1.1\r\n" + fields * 4000 + b"\r\n").startswith(b"HTTP/1.1 431")
 
 
+def test_headers_of_several_requests_are_not_added_up() -> None:
+    """30 of a thousand bytes each, in one go."""
+    one = GET.replace(b"\r\n\r\n", b"\r\nX-Some: " + b"a" * 950 + b"\r\n\r\n")
+    assert requests(one * 30).count(b"HTTP/1.1 200") == 30
+
+
 def requests(data: bytes) -> bytes:
     """What is answered to it."""
 
