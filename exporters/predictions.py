@@ -1,7 +1,8 @@
 """Predictions beside measurements: made in a process of their own, whenever results or models changed.
 
-Neither a scrape nor a look at the folder waits for them: they come a few seconds after the measurements, and
-those of a file that changed vanish until they are made again.
+Neither a scrape nor a look at the folder waits for them. A look takes what was answered since the one
+before, forgets what is wanted no more, and sends the next request on its way, one at a time. So predictions
+come a few seconds after the measurements, and those of a file that changed vanish until they are made again.
 """
 
 from __future__ import annotations
@@ -41,13 +42,29 @@ class _Failure(Struct, frozen=True):
     again_at: float
 
 
-class Predictor:
-    """Keeps predictions for the runs it is told of.
+class _Request:
+    """Runs that the models of one moment are asked about, in a thread of its own."""
 
-    Runs are asked for with `want`. Work is done in a thread of its own, one request at a time, for those runs
-    alone whose predictions are missing. What failed is tried again, each run alone, after ``retry_seconds``
-    and then ever more seldom: a child that was killed once, or one run that kills it, keeps no other run
-    without predictions.
+    def __init__(self, runs: Sequence[Run], stamp: Stamp, ask: Callable[[], PredictionAnswer]) -> None:
+        self.runs, self.stamp = runs, stamp
+        self.answer: PredictionAnswer | Exception | None = None
+        """None until there is one."""
+        self._ask = ask
+        # a daemon: the end of the exporter does not wait for it
+        threading.Thread(target=self._work, name="predictions", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self.answer = self._ask()
+        except Exception as exc:  # whatever befalls the child, its runs are asked for again
+            self.answer = exc
+
+
+class Predictor:
+    """Keeps predictions for the runs that are wanted, and asks for those alone that are missing.
+
+    What failed is tried again, each run alone, after ``retry_seconds`` and then ever more seldom: a child
+    that was killed once, or one run that kills it, keeps no other run without predictions.
     """
 
     def __init__(
@@ -62,28 +79,15 @@ class Predictor:
         self._results_dir = results_dir
         self._predict = predict
         self._retry_seconds = retry_seconds
-        self._wanted: Mapping[str, Run] = {}
         self._predicted: dict[str, Predicted] = {}
         self._failures: dict[str, _Failure] = {}
+        self._request: _Request | None = None
         self._stamp: Stamp = ()
         self._model_problems: Sequence[str] = ()
-        self._wake = threading.Condition()
-        self._open = True
-        self._thread = threading.Thread(target=self._serve, name="predictions", daemon=True)
         self._told: set[str] = set()
         self.manifests: Sequence[Manifest] = ()
         self.problems = 0
         """Files and models that could not be used the last time."""
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop after the request that is being worked on; not waited for."""
-        with self._wake:
-            self._open = False
-            self._wake.notify()
 
     def want(self, runs: Mapping[str, Run]) -> None:
         """Ask for these runs, and forget all others; looks at the models as well.
@@ -95,69 +99,51 @@ class Predictor:
         """
         stamp = models_stamp(self._models_dir)
         if stamp != self._stamp or self._model_problems:
-            # not under the lock: a file that hangs must not hold up `close`
             manifests, problems = latest_manifests(self._models_dir)
-            with self._wake:
-                if stamp != self._stamp:
-                    self._predicted, self._failures = {}, {}
-                self._stamp, self.manifests, self._model_problems = stamp, manifests, problems
+            if stamp != self._stamp:
+                self._predicted, self._failures = {}, {}
+            self._stamp, self.manifests, self._model_problems = stamp, manifests, problems
             self._tell(problems)
-        with self._wake:
-            self._wanted = dict(runs) if stamp else {}
-            self._predicted = {i: p for i, p in self._predicted.items() if self._wanted.get(i) is p.run}
-            self._failures = {i: f for i, f in self._failures.items() if self._wanted.get(i) is f.run}
-            self._wake.notify()
+        wanted = runs if stamp else {}
+        if self._request is not None and self._request.answer is not None:
+            self._take(self._request, self._request.answer)
+            self._request = None
+        self._predicted = {i: p for i, p in self._predicted.items() if wanted.get(i) is p.run}
+        self._failures = {i: f for i, f in self._failures.items() if wanted.get(i) is f.run}
+        if self._request is None and (batch := self._next(wanted)):
+            files = [self._results_dir / f"{run.run_id}.json" for run in batch]
+            self._request = _Request(batch, stamp, lambda: self._predict(self._models_dir, files))
 
     def of(self, run: Run) -> Predicted | None:
         """The predictions for this very run, None when there are none (yet)."""
         predicted = self._predicted.get(run.run_id)
         return predicted if predicted is not None and predicted.run is run else None
 
-    def _serve(self) -> None:
-        while (batch := self._next()) is not None:
-            stamp, runs = batch
-            try:
-                predicted = self._ask(runs)
-            except Exception as exc:  # a thread that ends would end all predictions
-                self._tell([f"{exc}"])
-                predicted = []
-            with self._wake:
-                if stamp == self._stamp:
-                    self._note(runs, predicted)
-
-    def _note(self, runs: Sequence[Run], predicted: Sequence[Predicted]) -> None:
+    def _take(self, request: _Request, answer: PredictionAnswer | Exception) -> None:
         """Keep what was answered; runs without an answer are tried again later."""
-        for run in runs:
+        self._tell([f"{answer}"] if isinstance(answer, Exception) else answer.problems)
+        if request.stamp != self._stamp:
+            return  # by models that are no longer in service
+        by_run: dict[str, list[Prediction]] = {run.run_id: [] for run in request.runs}
+        for prediction in () if isinstance(answer, Exception) else answer.predictions:
+            by_run.get(prediction.run_id, []).append(prediction)
+        for run in request.runs:
             former = self._failures.pop(run.run_id, None)
-            if self._wanted.get(run.run_id) is run and not predicted:
+            if isinstance(answer, Exception):
                 count = 1 if former is None else former.count + 1
                 wait = min(self._retry_seconds * 2.0 ** (count - 1), _MOST_RETRY_SECONDS)
                 self._failures[run.run_id] = _Failure(run, count, time.monotonic() + wait)
-        self._predicted |= {p.run.run_id: p for p in predicted if self._wanted.get(p.run.run_id) is p.run}
+            else:
+                self._predicted[run.run_id] = Predicted(run, _matching(run, by_run[run.run_id]))
 
-    def _next(self) -> tuple[Stamp, list[Run]] | None:
-        """The runs to ask for next, the newest first: those that failed alone, the others together."""
-        with self._wake:
-            while self._open:
-                missing = [run for run_id, run in self._wanted.items() if run_id not in self._predicted]
-                fresh = [run for run in missing if run.run_id not in self._failures]
-                if fresh:
-                    return self._stamp, fresh[-_FILES_AT_ONCE:]
-                now = time.monotonic()
-                again = min(self._failures.values(), key=lambda failure: failure.again_at, default=None)
-                if again is not None and again.again_at <= now:
-                    return self._stamp, [again.run]
-                self._wake.wait(None if again is None else again.again_at - now)
-            return None
-
-    def _ask(self, runs: Sequence[Run]) -> list[Predicted]:
-        files = [self._results_dir / f"{run.run_id}.json" for run in runs]
-        answer = self._predict(self._models_dir, files)
-        self._tell(answer.problems)
-        by_run: dict[str, list[Prediction]] = {run.run_id: [] for run in runs}
-        for prediction in answer.predictions:
-            by_run.get(prediction.run_id, []).append(prediction)
-        return [Predicted(run, _matching(run, by_run[run.run_id])) for run in runs]
+    def _next(self, wanted: Mapping[str, Run]) -> list[Run]:
+        """The runs to ask for next: those that failed alone, the others together, the newest first."""
+        missing = [run for run_id, run in wanted.items() if run_id not in self._predicted]
+        fresh = [run for run in missing if run.run_id not in self._failures]
+        again = min(self._failures.values(), key=lambda failure: failure.again_at, default=None)
+        if not fresh and again is not None and again.again_at <= time.monotonic():
+            return [again.run]
+        return fresh[-_FILES_AT_ONCE:]
 
     def _tell(self, problems: Sequence[str]) -> None:
         self.problems = len(problems)

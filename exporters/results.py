@@ -31,7 +31,7 @@ from advisor.results.folder import Broken, ResultFolder, Shown
 from advisor.results.records import stream_count
 from advisor.scoring import scores
 from exporters.predictions import Predicted, Predictor
-from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
+from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
 from exporters.runtime.families import IDENTITY, Row, declared
 from exporters.runtime.logs import logger, warn_of
 from exporters.runtime.options import RESULT_OPTIONS, folder
@@ -192,7 +192,7 @@ _OF_WORK: tuple[tuple[Family, Quantity], ...] = (
 )
 
 
-class ResultsCollector:
+class ResultsCollector(Collector):
     """Publishes a folder of result files, and what a model predicts for them."""
 
     name = "results"
@@ -202,14 +202,6 @@ class ResultsCollector:
         self._results = results
         self._predictor = predictor
         self._told: set[str] = set()
-
-    def start(self) -> None:
-        """Begin to predict."""
-        self._predictor.start()
-
-    def close(self) -> None:
-        """Stop predicting."""
-        self._predictor.close()
 
     def parts(self) -> dict[str, Part]:
         """One part for the folder and one a run."""

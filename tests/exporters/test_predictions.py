@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -100,12 +100,9 @@ def oracle() -> Oracle:
 
 
 @pytest.fixture
-def predictor(tmp_path: Path, oracle: Oracle) -> Iterator[Predictor]:
+def predictor(tmp_path: Path, oracle: Oracle) -> Predictor:
     (tmp_path / "results").mkdir()
-    predictor = Predictor(tmp_path / "models", tmp_path / "results", oracle)
-    predictor.start()
-    yield predictor
-    predictor.close()
+    return Predictor(tmp_path / "models", tmp_path / "results", oracle)
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -113,6 +110,11 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.005)
+
+
+def look_until(predictor: Predictor, wanted: dict[str, Run], condition: Callable[[], object]) -> None:
+    """Look as the exporter does, again and again."""
+    wait_until(lambda: predictor.want(wanted) or condition())
 
 
 def test_without_a_model_nobody_is_asked(tmp_path: Path, predictor: Predictor, oracle: Oracle) -> None:
@@ -126,8 +128,7 @@ def test_predictions_come_later_and_once(tmp_path: Path, predictor: Predictor, o
     put_model(tmp_path / "models")
     run = put_run(tmp_path / "results", "test_results_a", "x", "y")
     for _ in range(5):
-        predictor.want({run.run_id: run})
-        wait_until(lambda: predictor.of(run))
+        look_until(predictor, {run.run_id: run}, lambda: predictor.of(run))
     found = predictor.of(run)
     assert found is not None
     assert [p.mean_power_watts for p in found.scenarios] == [
@@ -142,24 +143,25 @@ def test_a_changed_file_is_asked_again_and_alone(
 ) -> None:
     put_model(tmp_path / "models")
     a, b = (put_run(tmp_path / "results", f"test_results_{n}", "x") for n in "ab")
-    predictor.want({"test_results_a": a, "test_results_b": b})
-    wait_until(lambda: predictor.of(a) and predictor.of(b))
+    look_until(
+        predictor, {"test_results_a": a, "test_results_b": b}, lambda: predictor.of(a) and predictor.of(b)
+    )
     again = put_run(tmp_path / "results", "test_results_a", "x", "z")
-    predictor.want({"test_results_a": again, "test_results_b": b})
+    wanted = {"test_results_a": again, "test_results_b": b}
+    predictor.want(wanted)
     assert predictor.of(a) is None
-    wait_until(lambda: predictor.of(again))
+    look_until(predictor, wanted, lambda: predictor.of(again))
     assert oracle.asked[1:] == [["test_results_a"]]
 
 
 def test_a_new_model_makes_all_predictions_anew(tmp_path: Path, predictor: Predictor, oracle: Oracle) -> None:
     put_model(tmp_path / "models")
     run = put_run(tmp_path / "results", "test_results_a", "x")
-    predictor.want({run.run_id: run})
-    wait_until(lambda: predictor.of(run))
+    look_until(predictor, {run.run_id: run}, lambda: predictor.of(run))
     put_model(tmp_path / "models", version="0002")
     predictor.want({run.run_id: run})
     assert [m.version for m in predictor.manifests] == ["0002"]
-    wait_until(lambda: len(oracle.asked) == 2 and predictor.of(run))
+    look_until(predictor, {run.run_id: run}, lambda: len(oracle.asked) == 2 and predictor.of(run))
 
 
 def test_what_is_of_another_file_than_the_one_read_is_not_taken(
@@ -168,8 +170,7 @@ def test_what_is_of_another_file_than_the_one_read_is_not_taken(
     put_model(tmp_path / "models")
     oracle.answer = lambda files: PredictionAnswer(predictions=[prediction(files[0].stem, "other", 5.0)])
     run = put_run(tmp_path / "results", "test_results_a", "x")
-    predictor.want({run.run_id: run})
-    wait_until(lambda: predictor.of(run))
+    look_until(predictor, {run.run_id: run}, lambda: predictor.of(run))
     found = predictor.of(run)
     assert found is not None
     assert found.scenarios == ()
@@ -188,15 +189,11 @@ def test_a_child_that_was_killed_once_is_asked_again(tmp_path: Path, oracle: Ora
 
     oracle.answer = fail_on_a
     predictor = Predictor(tmp_path / "models", tmp_path / "results", oracle, retry_seconds=0.01)
-    predictor.start()
-    try:
-        predictor.want({"test_results_a": a, "test_results_b": b})
-        wait_until(lambda: predictor.of(b))
-        assert predictor.of(a) is None
-        oracle.answer = None
-        wait_until(lambda: predictor.of(a))
-    finally:
-        predictor.close()
+    wanted = {"test_results_a": a, "test_results_b": b}
+    look_until(predictor, wanted, lambda: predictor.of(b))
+    assert predictor.of(a) is None
+    oracle.answer = None
+    look_until(predictor, wanted, lambda: predictor.of(a))
 
 
 def test_what_failed_is_not_asked_at_every_look(tmp_path: Path, predictor: Predictor, oracle: Oracle) -> None:
@@ -208,8 +205,7 @@ def test_what_failed_is_not_asked_at_every_look(tmp_path: Path, predictor: Predi
 
     oracle.answer = fail
     run = put_run(tmp_path / "results", "test_results_a", "x")
-    predictor.want({run.run_id: run})
-    wait_until(lambda: predictor.problems)
+    look_until(predictor, {run.run_id: run}, lambda: predictor.problems)
     for _ in range(3):
         predictor.want({run.run_id: run})
         time.sleep(0.02)
@@ -222,8 +218,7 @@ def test_a_models_folder_that_cannot_be_listed_changes_nothing(
     """The error is the caller's, and what was asked for before is still there afterwards."""
     put_model(tmp_path / "models")
     run = put_run(tmp_path / "results", "test_results_a", "x")
-    predictor.want({run.run_id: run})
-    wait_until(lambda: predictor.of(run))
+    look_until(predictor, {run.run_id: run}, lambda: predictor.of(run))
 
     def refuse(folder: Path) -> Stamp:
         raise PermissionError(13, "Permission denied", str(folder))
@@ -253,8 +248,7 @@ def test_a_manifest_that_could_not_be_read_for_a_moment_is_read_again(
 def test_a_run_that_is_gone_is_forgotten(tmp_path: Path, predictor: Predictor) -> None:
     put_model(tmp_path / "models")
     run = put_run(tmp_path / "results", "test_results_a", "x")
-    predictor.want({run.run_id: run})
-    wait_until(lambda: predictor.of(run))
+    look_until(predictor, {run.run_id: run}, lambda: predictor.of(run))
     predictor.want({})
     assert predictor.of(run) is None
 
