@@ -20,7 +20,8 @@ from advisor.common.regular_file import Stamp, stamp_of
 from advisor.errors import InputError
 from advisor.quality.live import REFERENCE, Live, Stream, read_live
 from advisor.quality.live_process import OUTCOMES, Request, Seen, Window, run_window
-from exporters.runtime import Family, Metric, Part
+from exporters.runtime import Collector, Family, Metric, Part
+from exporters.runtime.collector import Errand
 from exporters.runtime.families import declared
 from exporters.runtime.logs import logger
 
@@ -91,7 +92,6 @@ _PER_WINDOW: tuple[tuple[Family, Callable[[Seen], float | None]], ...] = (
     (MISSING, lambda s: s.missing_frames),
     (KEYFRAME_AGE, lambda s: s.keyframe_age_seconds),
 )
-_TICK_SECONDS = 0.5
 _FIRST_CPU_SECONDS = 5.0
 _MOST_SAVED_SECONDS = 30.0
 """What was not used for so long is lost."""
@@ -124,12 +124,11 @@ class CpuBudget:
         self._balance += expected - spent
 
 
-class _State(Struct):
+class _State(Struct, eq=False):
     """One stream, and what is known of it."""
 
     stream: Stream
     due: float
-    running: bool = False
     cpu_seconds: float = _FIRST_CPU_SECONDS
     lags: dict[str, float] = {}
     misses: int = 0
@@ -141,8 +140,18 @@ class _State(Struct):
     reconnects: Counter[str] = Counter()
 
 
-class LiveCollector:
+class _UnderWay(Struct, eq=False):
+    """A window that is being made."""
+
+    state: _State
+    request: Request
+    errand: Errand[Window]
+
+
+class LiveCollector(Collector):
     """Watches the streams of a file, which is read again when it changes.
+
+    Every look takes the windows that ended since the one before and begins at most one.
 
     Parameters
     ----------
@@ -157,7 +166,7 @@ class LiveCollector:
     """
 
     name = "live"
-    poll_seconds = 1.0
+    poll_seconds = 0.5
 
     def __init__(
         self, path: Path, ffmpeg: str, cpu: float | None = None, run: Run | None = None, *, nice: int = 10
@@ -167,46 +176,38 @@ class LiveCollector:
         self._live = read_live(path)
         self._stamp: Stamp | None = None
         self._budget = CpuBudget(cpu or self._live.cpu)
-        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._states: dict[str, _State] = {}
+        self._under_way: list[_UnderWay] = []
         self._spent = 0.0
         self._problem: str | None = None
-        self._thread = threading.Thread(target=self._serve, name="live", daemon=True)
-        self._workers: set[threading.Thread] = set()
         self._told: dict[tuple[str, str], str | None] = {}
         self._take(self._live)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
 
     def close(self) -> None:
         """End the windows that are under way."""
         self._stop.set()
-        for thread in (self._thread, *self._workers):
-            thread.join()
+        for window in self._under_way:
+            window.errand.join()
 
     def parts(self) -> dict[str, Part]:
         """The windows, which change now and then, and their age, which always does."""
-        now = time.monotonic()
-        with self._lock:
-            states = self._states.values()
-            rows = tuple((s.stream, s.seen, s.windows, s.reconnects) for s in states)
-            ages = {s.stream.name: now - s.ended_at for s in states if s.ended_at is not None}
-            whole = self._spent, self._problem
+        self._reread()
+        for one in tuple(self._under_way):
+            if (window := one.errand.outcome) is not None:
+                self._under_way.remove(one)
+                if isinstance(window, Exception):  # no folder, no process: this stream's alone
+                    window = Window(None, 0.0, f"{type(window).__name__}")
+                self._note(one.state, one.request, window, one.errand.ended_at)
+        self._begin_one()
+        now, states = time.monotonic(), self._states.values()
+        rows = tuple((s.stream, s.seen, s.windows, s.reconnects) for s in states)
+        ages = {s.stream.name: now - s.ended_at for s in states if s.ended_at is not None}
+        whole = self._spent, self._problem
         return {"windows": Part(windows_part, (rows, *whole)), "age": Part(age_part, (rows, ages))}
 
-    def _serve(self) -> None:
-        while not self._stop.wait(_TICK_SECONDS):
-            try:
-                self._reread()
-                self._begin_one()
-            except Exception as exc:  # a thread that ends would end all watching
-                logger().error("live streams", error=f"{type(exc).__name__}")
-
     def _reread(self) -> None:
-        """Take a changed list; one that could not be read is tried again at every tick."""
+        """Take a changed list; one that could not be read is tried again at every look."""
         try:
             stamp = stamp_of(self._path.stat())
             if stamp is not None and stamp == self._stamp:
@@ -216,13 +217,11 @@ class LiveCollector:
             stamp, live, problem = None, self._live, str(exc)
             if problem != self._problem:
                 logger().warning("live streams stay as they were", reason=problem)
-        self._stamp = stamp
-        with self._lock:
-            self._problem = problem
-            if live != self._live:
-                self._live = live
-                self._budget.share = self._cpu or live.cpu
-                self._take(live)
+        self._stamp, self._problem = stamp, problem
+        if live != self._live:
+            self._live = live
+            self._budget.share = self._cpu or live.cpu
+            self._take(live)
 
     def _take(self, live: Live) -> None:
         """Streams that are as before keep what is known of them."""
@@ -232,21 +231,14 @@ class LiveCollector:
 
     def _begin_one(self) -> None:
         """The window that has been due for longest, if there is CPU for it."""
-        now = time.monotonic()
-        with self._lock:
-            due = [state for state in self._states.values() if not state.running and state.due <= now]
-            if not due:
-                return
-            state = min(due, key=lambda one: one.due)
-            if not self._budget.begin(state.cpu_seconds):
-                return
-            state.running = True
-            state.due = now + self._live.every_seconds
-            thread = threading.Thread(target=self._window, args=(state,), name="live-window", daemon=True)
-            self._workers = {worker for worker in self._workers if worker.is_alive()} | {thread}
-            thread.start()
-
-    def _window(self, state: _State) -> None:
+        now, busy = time.monotonic(), [window.state for window in self._under_way]
+        due = [state for state in self._states.values() if state.due <= now and state not in busy]
+        if not due or self._stop.is_set():
+            return
+        state = min(due, key=lambda one: one.due)
+        if not self._budget.begin(state.cpu_seconds):
+            return
+        state.due = now + self._live.every_seconds
         request = Request(
             addresses=state.stream.addresses,
             window_seconds=self._live.window_seconds,
@@ -257,18 +249,17 @@ class LiveCollector:
             keyframe_seconds=state.keyframe_seconds,
             nice=self._nice,
         )
-        try:
-            with tempfile.TemporaryDirectory(prefix="wattframe-live-") as folder:
-                window = self._run(request, Path(folder), self._stop.is_set)
-        except Exception as exc:  # no folder, no process: this stream's alone
-            window = Window(None, 0.0, f"{type(exc).__name__}")
-        with self._lock:
-            self._note(state, request, window)
+        errand = Errand("live-window", lambda: self._window(request))
+        self._under_way.append(_UnderWay(state, request, errand))
 
-    def _note(self, state: _State, request: Request, window: Window) -> None:
+    def _window(self, request: Request) -> Window:
+        with tempfile.TemporaryDirectory(prefix="wattframe-live-") as folder:
+            return self._run(request, Path(folder), self._stop.is_set)
+
+    def _note(self, state: _State, request: Request, window: Window, ended_at: float) -> None:
         self._budget.end(state.cpu_seconds, window.cpu_seconds)
         self._spent += window.cpu_seconds
-        state.running, state.ended_at, state.cpu_seconds = False, time.monotonic(), window.cpu_seconds
+        state.ended_at, state.cpu_seconds = ended_at, window.cpu_seconds
         answer = window.answer
         if answer is None:
             failed = Seen(outcome="failed", reason=window.problem)

@@ -7,7 +7,6 @@ come a few seconds after the measurements, and those of a file that changed vani
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from advisor.regression.predictions import Prediction
 from advisor.regression.registry import Manifest, latest_manifests
 from advisor.regression.service import PredictionAnswer, Stamp, models_stamp, predict_files
 from advisor.results import Run
+from exporters.runtime.collector import Errand
 from exporters.runtime.logs import logger
 
 _MOST_TOLD = 1000
@@ -42,22 +42,12 @@ class _Failure(Struct, frozen=True):
     again_at: float
 
 
-class _Request:
-    """Runs that the models of one moment are asked about, in a thread of its own."""
+class _Request(Struct, frozen=True):
+    """Runs that the models of one moment are asked about."""
 
-    def __init__(self, runs: Sequence[Run], stamp: Stamp, ask: Callable[[], PredictionAnswer]) -> None:
-        self.runs, self.stamp = runs, stamp
-        self.answer: PredictionAnswer | Exception | None = None
-        """None until there is one."""
-        self._ask = ask
-        # a daemon: the end of the exporter does not wait for it
-        threading.Thread(target=self._work, name="predictions", daemon=True).start()
-
-    def _work(self) -> None:
-        try:
-            self.answer = self._ask()
-        except Exception as exc:  # whatever befalls the child, its runs are asked for again
-            self.answer = exc
+    runs: Sequence[Run]
+    stamp: Stamp
+    errand: Errand[PredictionAnswer]
 
 
 class Predictor:
@@ -105,14 +95,15 @@ class Predictor:
             self._stamp, self.manifests, self._model_problems = stamp, manifests, problems
             self._tell(problems)
         wanted = runs if stamp else {}
-        if self._request is not None and self._request.answer is not None:
-            self._take(self._request, self._request.answer)
+        if self._request is not None and (answer := self._request.errand.outcome) is not None:
+            self._take(self._request, answer)
             self._request = None
         self._predicted = {i: p for i, p in self._predicted.items() if wanted.get(i) is p.run}
         self._failures = {i: f for i, f in self._failures.items() if wanted.get(i) is f.run}
         if self._request is None and (batch := self._next(wanted)):
             files = [self._results_dir / f"{run.run_id}.json" for run in batch]
-            self._request = _Request(batch, stamp, lambda: self._predict(self._models_dir, files))
+            errand = Errand("predictions", lambda: self._predict(self._models_dir, files))
+            self._request = _Request(batch, stamp, errand)
 
     def of(self, run: Run) -> Predicted | None:
         """The predictions for this very run, None when there are none (yet)."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 from prometheus_client.core import Metric
 
 from exporters.runtime.families import Family
+
+T = TypeVar("T")
 
 
 class Part(Struct, frozen=True):
@@ -63,6 +67,36 @@ class Collector(Protocol):
     def parts(self) -> Mapping[str, Part]:
         """What there is to publish now, in the order of the page."""
         ...
+
+
+class Errand(Generic[T]):
+    """Slow work of a collector, in a thread of its own; a look takes the outcome once it is there.
+
+    So a collector's state changes in its looks alone, and needs no lock. The end of the exporter does not
+    wait for the thread.
+    """
+
+    def __init__(self, name: str, work: Callable[[], T]) -> None:
+        self.outcome: T | Exception | None = None
+        """What came of it; None for as long as it is under way."""
+        self.ended_at = 0.0
+        """When, monotonic seconds."""
+        self._work = work
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        outcome: T | Exception
+        try:
+            outcome = self._work()
+        except Exception as exc:
+            outcome = exc
+        self.ended_at = time.monotonic()
+        self.outcome = outcome
+
+    def join(self) -> None:
+        """Wait for the end."""
+        self._thread.join()
 
 
 class Option(Struct, frozen=True):

@@ -64,7 +64,6 @@ def watch(tmp_path: Path) -> Iterator[Callable[[Windows], LiveCollector]]:
     def begin(windows: Windows) -> LiveCollector:
         (tmp_path / "streams.yaml").write_text(LIST)
         running.append(LiveCollector(tmp_path / "streams.yaml", "ffmpeg", 100.0, windows))
-        running[-1].start()
         return running[-1]
 
     yield begin
@@ -144,8 +143,8 @@ def test_a_process_that_crashed_is_counted_and_the_next_is_begun(
 def test_what_was_found_helps_the_next_window(watch: Callable[[Windows], LiveCollector]) -> None:
     """The offset and the key frames; a rendition that was gone is looked for alone, and then anew."""
     windows = Windows(SCORED, GONE, SCORED)
-    watch(windows)
-    wait_until(lambda: len(windows.requests) >= 4)
+    collector = watch(windows)
+    wait_until(lambda: collector.parts() and len(windows.requests) >= 4)
     first, second, third, fourth = windows.requests[:4]
     assert (first.lags, first.absent, first.keyframe_seconds) == ({}, frozenset(), 3.0)
     assert (second.lags, second.absent, second.keyframe_seconds) == ({"low": 2.5}, frozenset(), 2.0)
@@ -155,8 +154,8 @@ def test_what_was_found_helps_the_next_window(watch: Callable[[Windows], LiveCol
 
 def test_a_lag_that_was_not_found_is_looked_for_elsewhere(watch: Callable[[Windows], LiveCollector]) -> None:
     windows = Windows(Seen(outcome="unaligned", reason="another video", up=True))
-    watch(windows)
-    wait_until(lambda: len(windows.requests) >= 3)
+    collector = watch(windows)
+    wait_until(lambda: collector.parts() and len(windows.requests) >= 3)
     assert [request.search for request in windows.requests[:3]] == [0, 1, 2]
 
 
@@ -201,7 +200,7 @@ def test_closing_ends_windows_that_are_under_way(tmp_path: Path) -> None:
         return Window(None, 0.0, "it was stopped")
 
     collector = LiveCollector(tmp_path / "streams.yaml", "ffmpeg", 1.0, run)
-    collector.start()
+    collector.parts()
     assert began.wait(10)
     collector.close()
     assert ended.is_set()
