@@ -21,6 +21,7 @@ from exporters.predictions import Predictor
 from exporters.results import ResultsCollector
 from exporters.runtime.page import PageBuilder
 from tests.support.exporter_client import page_of
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,13 +104,6 @@ def oracle() -> Oracle:
 def predictor(tmp_path: Path, oracle: Oracle) -> Predictor:
     (tmp_path / "results").mkdir()
     return Predictor(tmp_path / "models", tmp_path / "results", oracle)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.005)
 
 
 def look_until(predictor: Predictor, wanted: dict[str, Run], condition: Callable[[], object]) -> None:
