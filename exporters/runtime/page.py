@@ -114,11 +114,12 @@ def answer(pages: Sequence[Page], *, openmetrics: bool, compress: bool) -> tuple
     Of that the first page is compressed once and not for every answer.
     """
     end = END if openmetrics else b""
-    chunks: tuple[bytes, ...] = (*[page.text(openmetrics) for page in pages], end)
     if compress:
         begun, compressor = pages[0].packed(openmetrics)
         rest = [compressor.compress(page.text(openmetrics)) for page in pages[1:]]
-        chunks = begun, b"".join([*rest, compressor.compress(end), compressor.flush()])
+        chunks: tuple[bytes, ...] = begun, b"".join([*rest, compressor.compress(end), compressor.flush()])
+    else:
+        chunks = (*[page.text(openmetrics) for page in pages], end)
     return chunks if sum(map(len, chunks)) >= _JOINED_BYTES else (b"".join(chunks),)
 
 

@@ -206,7 +206,7 @@ def test_pages_are_one_gzip_member() -> None:
 def test_a_new_page_has_ready_what_was_asked_of_the_former() -> None:
     builder = PageBuilder()
     former = builder.build({"a": part("a")})
-    former.packed(True)
+    answer([former], openmetrics=True, compress=True)
     page = builder.build({"a": part("a", 1)})
     assert (list(page._packed), list(page._text)) == ([True], [])
 
