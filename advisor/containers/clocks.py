@@ -33,6 +33,14 @@ Group: TypeAlias = tuple[str, int]
 """A group by its folder and inode: one that was made again at the same path is another."""
 
 
+def group_at(folder: str) -> Group | None:
+    """The group that is at a path now."""
+    try:
+        return folder, os.stat(folder).st_ino  # noqa: PTH116 - of hundreds, every second
+    except OSError:
+        return None
+
+
 class Clock(Struct):
     """The CPU seconds of one container as one source tells them; None is unknown."""
 
@@ -121,17 +129,11 @@ class GroupClocks:
         """Read a group now; False when it is gone, also where another one is at its path."""
         if clock.group is None:
             return True
-        folder, inode = clock.group
+        if group_at(clock.group[0]) != clock.group:
+            return False
         try:
-            if os.stat(folder).st_ino != inode:  # noqa: PTH116 - of hundreds, every second
-                return False
-        except OSError as exc:
-            return exc.errno not in _GONE
-        return self._read(clock, folder)
-
-    def _read(self, clock: Clock, folder: str) -> bool:
-        try:
-            if not clock.read(self._cgroups.usage_seconds(folder, unified=clock.is_v2), self._clock()):
+            cpu = self._cgroups.usage_seconds(clock.group[0], unified=clock.is_v2)
+            if not clock.read(cpu, self._clock()):
                 self._counts.add("cgroup", "backwards")
         except ValueError:
             self._counts.add("cgroup", "malformed")
@@ -173,12 +175,13 @@ class GroupClocks:
         known = {} if before is None else before.clocks
         parent = _Parent(inode)
         for place in places:
-            with contextlib.suppress(FileNotFoundError):
-                group = place, os.stat(place).st_ino  # noqa: PTH116
-                new = Clock(group, is_v2, base=None if before is None else 0.0)
-                clock = held.get(group) or known.get(group) or new
-                if self._read(clock, place):
-                    parent.clocks[group] = clock
+            group = group_at(place)
+            if group is None:
+                continue
+            new = Clock(group, is_v2, base=None if before is None else 0.0)
+            clock = held.get(group) or known.get(group) or new
+            if self.read(clock):
+                parent.clocks[group] = clock
         there = sum(clock.cpu or 0.0 for clock in parent.clocks.values())
         if before is None:
             parent.ended = total - there

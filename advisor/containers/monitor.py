@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -27,7 +26,7 @@ from advisor.containers.changes import (
     Started,
     Used,
 )
-from advisor.containers.clocks import Clock, GroupClocks
+from advisor.containers.clocks import Clock, GroupClocks, group_at
 from advisor.containers.counts import Counts
 from advisor.containers.exits import ExitWatch
 from advisor.containers.ledger import Ledger, SavedContainer, Sums
@@ -202,7 +201,8 @@ class Monitor:
         if life is None or self._groups.read(life.clock):
             return
         self._end(id)
-        if life.location is not None and Path(life.location.cpuacct).is_dir():
+        group = life.clock.group
+        if group is not None and group_at(group[0]) not in (None, group):
             # it was started again, which the engine may be late to tell
             self._start(life.container, 0.0, untold_ends=life.untold_ends + 1)
 
@@ -235,7 +235,8 @@ class Monitor:
             life = self._lives.get(container.id)
             if life is None:
                 self._start(container, age_seconds)
-            else:  # a rename may be missed, and the kubelet may name a pod later
+            elif container.name != container.id[:12]:  # which is no name
+                # a rename may be missed, and the kubelet may name a pod later
                 life.container = structs.replace(life.container, name=container.name, labels=container.labels)
         if not self._was_listed and self._ledger.is_open:
             self._restore()
@@ -316,11 +317,8 @@ class Monitor:
             is_its_own = belongs_to(self._procfs, container.pid, container.id)
             life.network_pid = container.pid if is_its_own else None
         location = life.location or self._cgroups.locate(container.id, container.pid)
-        if location is None:
-            return
-        try:
-            group = location.cpuacct, Path(location.cpuacct).stat().st_ino
-        except OSError:  # it has just ended
+        group = None if location is None else group_at(location.cpuacct)
+        if location is None or group is None:  # it has just ended
             return
         life.location, self._is_here = location, True
         if self._watch is not None:

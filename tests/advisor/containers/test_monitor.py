@@ -247,6 +247,28 @@ def test_a_restart_is_seen_before_it_is_told(tmp_path: Path, parent: str) -> Non
     assert world.monitor.tick().exited_containers == 2
 
 
+def test_a_unit_that_is_back_when_it_is_listed_again_has_all_its_cpu_seconds(tmp_path: Path) -> None:
+    """coroot-node-agent 340. A tick saw it gone; of 8 J over 4 busy seconds the new start had 2 s."""
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB, cpu_seconds=3.0)
+    world.tree.remove(WEB.id)
+    assert world.monitor.tick().containers == ()
+    world.tree.add(WEB.id, cpu_seconds=2.0)
+    world.pass_time(4.0, package=8.0, busy=4.0)
+    world.monitor.apply(Listed((WEB,), age_seconds=2.0))
+    assert known(world.monitor.tick().energy).containers[WEB.id].joules["full"] == 4.0
+
+
+def test_a_group_that_is_half_removed_is_gone_once(tmp_path: Path) -> None:
+    """The kernel takes its files away before the folder."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB, cpu_seconds=3.0)
+    (world.tree.folder("cpuacct", WEB.id) / "cpu.stat").unlink()
+    snapshot = world.monitor.tick()
+    assert (snapshot.containers, snapshot.exited_containers) == ((), 1)
+
+
 def test_nonsense_in_one_container_leaves_the_others_right(tmp_path: Path) -> None:
     world = ContainerWorld(tmp_path)
     running(world, WEB, JOB)
@@ -371,6 +393,8 @@ def test_a_list_brings_the_name_of_now_and_keeps_what_an_inspection_told(tmp_pat
     running(world, WEB)
     world.monitor.apply(Inspected(container("a", "web", pid=7, restarts=1)))
     world.monitor.apply(Listed((container("a", "api", image="sha256:4f", labels={"team": "video"}),)))
+    # moby 23319: a container that was given its own name has none in the list
+    world.monitor.apply(Listed((container("a", "a" * 12),)))
     (one,) = world.monitor.tick().containers
     assert one.container == container("a", "api", pid=7, restarts=1, labels={"team": "video"})
 
