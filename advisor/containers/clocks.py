@@ -74,17 +74,13 @@ class Clock(Struct):
         self.tick = self.percent = None
         return cpu < least
 
-    def count_from(self, base: float | None) -> None:
-        """Owe what was used since ``base``; None for what will be used from now on."""
+    def follow(self, before: Clock) -> None:
+        """Go on where another source of the same count ended; what is owed is owed still."""
         cpu, at = self.cpu, self.at
-        self.base, self.cpu, self.owed = base, None, 0.0
+        self.base = before.base if before.cpu is None else before.cpu
+        self.cpu, self.owed = None, before.owed
         if cpu is not None and at is not None:
             self.read(cpu, at)
-
-    def follow(self, before: Clock) -> None:
-        """Go on where another source of the same count ended."""
-        self.count_from(before.base if before.cpu is None else before.cpu)
-        self.owed += before.owed
 
     def take(self) -> float:
         """CPU seconds for the window that ends now."""
@@ -173,7 +169,7 @@ class GroupClocks:
         if before is not None and inode != before.inode:  # it was made, and all that it counts is since
             before = _Parent()
         known = {} if before is None else before.clocks
-        parent = _Parent(inode)
+        parent, began = _Parent(inode), self._clock()
         for place in places:
             group = group_at(place)
             if group is None:
@@ -188,7 +184,8 @@ class GroupClocks:
             return parent, 0.0
         gone = {group: clock for group, clock in known.items() if group not in parent.clocks}
         parent.ended = before.ended + sum(clock.cpu or 0.0 for clock in gone.values())
+        is_whole = all(clock.at is not None and clock.at >= began for clock in parent.clocks.values())
         # less than 0 where the groups ran on while they were read
-        rest = max(0.0, total - parent.ended - there)
+        rest = max(0.0, total - parent.ended - there) if is_whole else 0.0
         parent.ended += rest
         return parent, rest + sum(clock.owed for group, clock in gone.items() if group not in held)

@@ -248,7 +248,7 @@ class Monitor:
         for id in saved.keys() - self._lives.keys():
             self._ledger.retire(id)
         for id, life in self._lives.items():
-            life.clock.count_from(saved[id].cpu_seconds if id in saved else 0.0)
+            life.clock.follow(Clock(base=saved[id].cpu_seconds if id in saved else 0.0))
 
     def _start(self, container: Container, age_seconds: float, untold_ends: int = 0) -> None:
         clock = Clock(base=0.0 if age_seconds <= LATEST_START_SECONDS else None)

@@ -270,15 +270,23 @@ def test_a_group_that_is_half_removed_is_gone_once(tmp_path: Path) -> None:
 
 
 def test_nonsense_in_one_container_leaves_the_others_right(tmp_path: Path) -> None:
+    """And what it used meanwhile is no ended one's: it has all its 3 s when it can be read again."""
     world = ContainerWorld(tmp_path)
     running(world, WEB, JOB)
     (world.tree.folder("cpuacct", WEB.id) / "cpu.stat").write_text("nonsense\n")
     world.tree.cpu(JOB.id, 1.0)
+    world.tree.parent_cpu(3.0)
     world.pass_time(1.0, package=8.0, busy=2.0)
     snapshot = world.monitor.tick()
     assert known(snapshot.energy).containers[JOB.id].joules["full"] == 4.0
     assert ("cgroup", "malformed") in snapshot.counts
     assert {one.container.name for one in snapshot.containers} == {"web", "job"}
+    world.tree.cpu(WEB.id, 3.0)
+    world.tree.parent_cpu(4.0)
+    world.pass_time(1.0, package=8.0, busy=4.0)
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_cpu_seconds, view(snapshot, "web").cpu_seconds) == (0.0, 3.0)
+    assert known(snapshot.energy).containers[WEB.id].joules["full"] == 6.0
 
 
 @pytest.mark.parametrize(
