@@ -10,6 +10,7 @@ every few seconds.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
@@ -92,8 +93,6 @@ class Life(Struct):
     """The process whose network was found to be the container's."""
     unknown_rounds: int = 0
     """Rounds of the engine's statistics that knew nothing of it."""
-    untold_ends: int = 0
-    """Former starts that were seen to be over before the engine told."""
 
     @property
     def is_told(self) -> bool:
@@ -150,6 +149,8 @@ class Monitor:
         self._lives: dict[str, Life] = {}
         self._ended: list[Life] = []
         """Since the tick before."""
+        self._untold: Counter[str] = Counter()
+        """Ends by container id that were seen and that the engine has not told."""
         self._was_untold = False
         """Whether the tick before saw that one had ended of whose end nobody told."""
         self._engine: EngineInfo | None = None
@@ -177,11 +178,11 @@ class Monitor:
                         life.clock, life.details = Clock(), None
             case Listed(containers, age_seconds):
                 self._list(containers, age_seconds)
-            case Started(container, age_seconds) if container.id not in self._lives:
-                # else it is told again after a reconnection
+            case Started(container, age_seconds) if not self._is_known(container.id):
+                self._untold.pop(container.id, None)
                 self._start(container, age_seconds)
-            case Ended(id) if id in self._lives and self._lives[id].untold_ends:
-                self._lives[id].untold_ends -= 1
+            case Ended(id) if self._untold[id]:
+                self._untold[id] -= 1
             case Ended(id):
                 self._end(id)
             case Inspected(container) if container.id in self._lives:
@@ -201,10 +202,11 @@ class Monitor:
         if life is None or self._groups.read(life.clock):
             return
         self._end(id)
+        self._untold[id] += 1
         group = life.clock.group
         if group is not None and group_at(group[0]) not in (None, group):
             # it was started again, which the engine may be late to tell
-            self._start(life.container, 0.0, untold_ends=life.untold_ends + 1)
+            self._start(life.container, 0.0)
 
     def tick(self) -> Snapshot:
         """Read everything that is due and close the window."""
@@ -238,9 +240,14 @@ class Monitor:
             elif container.name != container.id[:12]:  # which is no name
                 # a rename may be missed, and the kubelet may name a pod later
                 life.container = structs.replace(life.container, name=container.name, labels=container.labels)
+        self._untold.clear()
         if not self._was_listed and self._ledger.is_open:
             self._restore()
         self._was_listed = True
+
+    def _is_known(self, id: str) -> bool:
+        """Whether a start is told again after a reconnection, or when its end was seen already."""
+        return id in self._lives or (self._untold[id] > 0 and self._cgroups.locate(id) is None)
 
     def _restore(self) -> None:
         """Containers that ended while nobody looked, and those that began, are told by the first list."""
@@ -250,10 +257,9 @@ class Monitor:
         for id, life in self._lives.items():
             life.clock.follow(Clock(base=saved[id].cpu_seconds if id in saved else 0.0))
 
-    def _start(self, container: Container, age_seconds: float, untold_ends: int = 0) -> None:
+    def _start(self, container: Container, age_seconds: float) -> None:
         clock = Clock(base=0.0 if age_seconds <= LATEST_START_SECONDS else None)
-        life = Life(container, self._clock() - age_seconds, clock, untold_ends=untold_ends)
-        self._lives[container.id] = life
+        life = self._lives[container.id] = Life(container, self._clock() - age_seconds, clock)
         self._find(life)
         self.sample(container.id)
 

@@ -247,6 +247,25 @@ def test_a_restart_is_seen_before_it_is_told(tmp_path: Path, parent: str) -> Non
     assert world.monitor.tick().exited_containers == 2
 
 
+def test_ends_that_were_seen_are_not_counted_again_when_they_are_told(tmp_path: Path) -> None:
+    """It was started again and ended again before the engine told of its first end."""
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB)
+    world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
+    world.tree.add(WEB.id)
+    world.monitor.tick()
+    world.tree.remove(WEB.id)
+    assert world.monitor.tick().exited_containers == 2
+    for told in (Ended(WEB.id), Started(WEB, 0.5), Ended(WEB.id)):
+        world.monitor.apply(told)
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.counts) == (2, {})
+    world.tree.add(WEB.id)
+    world.monitor.apply(Started(WEB, 0.0))
+    assert len(world.monitor.tick().containers) == 1
+
+
 def test_a_unit_that_is_back_when_it_is_listed_again_has_all_its_cpu_seconds(tmp_path: Path) -> None:
     """coroot-node-agent 340. A tick saw it gone; of 8 J over 4 busy seconds the new start had 2 s."""
     world = ContainerWorld(tmp_path)
