@@ -24,7 +24,7 @@ from advisor.containers.counts import Counts
 from advisor.containers.engine import EngineAddress, engine_address
 from advisor.containers.exits import ExitWatch
 from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet
-from advisor.containers.ledger import SavedContainers
+from advisor.containers.ledger import Sums
 from advisor.containers.monitor import ContainerView, Monitor, Snapshot
 from advisor.containers.sampler import ContainerSampler
 from advisor.containers.watcher import USAGE_SECONDS, Watcher
@@ -222,7 +222,7 @@ def families(
     yield info.family([((name, *_identity(view, info.allowed)), 1) for name, view in named.items()])
     yield from _energy(snapshot, named, (ENERGY, EXITED_ENERGY, UNATTRIBUTED))
     if snapshot.energy is not None:
-        yield HOST_ENERGY.one(snapshot.energy.host)
+        yield HOST_ENERGY.one(snapshot.energy.host_joules)
     if snapshot.engine_was_seen:
         yield EXITED.one(snapshot.exited_containers)
         yield EXITED_CPU.one(snapshot.exited_cpu_seconds)
@@ -242,8 +242,8 @@ def _energy(
     yield running(
         [((name, p), joules) for name, view in named.items() for p, joules in view.energy_joules.items()]
     )
-    yield exited([((policy,), energy.exited[policy]) for policy in POLICIES])
-    yield unattributed([((policy,), energy.unattributed[policy]) for policy in POLICIES])
+    yield exited([((policy,), energy.exited_joules[policy]) for policy in POLICIES])
+    yield unattributed([((policy,), energy.unattributed_joules[policy]) for policy in POLICIES])
 
 
 def _total_percent(views: Iterable[ContainerView]) -> float | None:
@@ -295,7 +295,6 @@ class _SampledCollector:
         self._counts = Counts()
         self._meter: Meter | None = None
         self._sampler: ContainerSampler | None = None
-        self._state: StateFile[SavedContainers] | None = None
         self._watcher: Watcher | GroupWatcher | None = None
 
     def start(self) -> None:
@@ -307,8 +306,10 @@ class _SampledCollector:
             interval = min(interval, self._meter.interval_seconds)
         except EnergyError as exc:
             logger().warning(f"no energy of {self.name}", reason=str(exc))
-        self._state = None if self._meter is None else self._state_file(self._meter)
-        self._sampler = sampler = ContainerSampler(self._monitor, interval, state=self._state)
+        state = None if self._meter is None else self._state_file(self._meter)
+        watch = ExitWatch()
+        monitor = self._monitor(watch, None if state is None else state.load())
+        self._sampler = sampler = ContainerSampler(monitor, watch, interval, state=state)
         self._watcher = self._watch(sampler, interval)
         self._watcher.start()
         sampler.start()
@@ -330,12 +331,12 @@ class _SampledCollector:
         if self._meter is not None:
             self._meter.stop()
 
-    def _state_file(self, meter: Meter) -> StateFile[SavedContainers] | None:
+    def _state_file(self, meter: Meter) -> StateFile[Sums] | None:
         settings = self._settings
         place = f"{meter.source} {settings.cgroupfs} {settings.address.host}"
         return state_file(
             settings.state,
-            SavedContainers,
+            Sums,
             sysfs=settings.sysfs,
             procfs=settings.procfs,
             place=place,
@@ -347,7 +348,7 @@ class _SampledCollector:
         snapshot = None if self._sampler is None else self._sampler.snapshot()
         return {} if snapshot is None else {"": Part(self.publish, (snapshot, *self._arguments()))}
 
-    def _monitor(self, watch: ExitWatch) -> Monitor:
+    def _monitor(self, watch: ExitWatch, saved: Sums | None) -> Monitor:
         settings = self._settings
         return Monitor(
             self._cgroups,
@@ -357,7 +358,7 @@ class _SampledCollector:
             is_local=settings.address.is_local,
             watch=watch,
             counts=self._counts,
-            saved=None if self._state is None else self._state.load(),
+            saved=saved,
         )
 
 
@@ -378,7 +379,7 @@ class DockerCollector(_SampledCollector):
         return Watcher(
             settings.address,
             sampler.post,
-            without_files=sampler.without_files,
+            without_files=sampler.monitor.without_files,
             counts=self._counts,
             timeout_seconds=settings.engine_timeout_seconds,
             usage_seconds=max(interval_seconds, USAGE_SECONDS),

@@ -21,9 +21,11 @@ class EngineDown(Struct, frozen=True):
 
 
 class Listed(Struct, frozen=True):
-    """All running containers: those it does not name have ended."""
+    """All running containers by their names of now: those it does not name have ended."""
 
     containers: tuple[Container, ...]
+    age_seconds: float = float("inf")
+    """How long ago those began at most that the list before it did not name."""
 
 
 class Started(Struct, frozen=True):

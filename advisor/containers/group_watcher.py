@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ from msgspec import Struct, structs
 
 from advisor.common.regular_file import read_regular
 from advisor.containers.cgroups import Cgroups, Location
-from advisor.containers.changes import Change, EngineUp, Inspected, Listed, Started
+from advisor.containers.changes import Change, EngineUp, Listed
 from advisor.containers.counts import Counts
 from advisor.containers.groups import Pod, find_groups, read_pods
 from advisor.containers.records import Container, EngineInfo
@@ -159,10 +158,9 @@ class GroupWatcher:
     ) -> None:
         self._groups, self._cgroups, self._post, self._counts = groups, cgroups, post, counts
         self._clock = clock
-        self._known: dict[str, Container] | None = None
+        self._age_seconds = float("inf")
         self._pods: Mapping[str, Pod] = {}
         self._asked_seconds: float | None = None
-        self._lock = threading.Lock()
         self._sampler = Sampler("group watcher", self.look, lambda: LOOK_SECONDS)
 
     def start(self) -> None:
@@ -176,19 +174,13 @@ class GroupWatcher:
         self._sampler.stop()
 
     def look(self) -> None:
-        """List what there is now, and tell what is new or has another name."""
+        """Tell what there is now, under which names."""
         if not self._cgroups.readable:
             return
-        with self._lock:
-            self._ask()
-            groups = self._cgroups.find(self._groups, self._pods)
-            before, self._known = self._known, groups
-        for id, group in groups.items():
-            if before is not None and id not in before:
-                self._post(Started(group, LOOK_SECONDS))
-            elif before is not None and group != before[id]:
-                self._post(Inspected(group))
-        self._post(Listed(tuple(groups.values())))
+        self._ask()
+        groups = self._cgroups.find(self._groups, self._pods)
+        age_seconds, self._age_seconds = self._age_seconds, LOOK_SECONDS
+        self._post(Listed(tuple(groups.values()), age_seconds))
 
     def _ask(self) -> None:
         kubelet, now = self._groups.kubelet, self._clock()

@@ -1,20 +1,22 @@
 """The state of all containers: changes go in, one snapshot per tick comes out.
 
 No thread and no engine here: `advisor.containers.sampler` calls it from one thread, and what the engine says
-arrives as changes. A tick reads the meter, then the CPU time of every container, so that both cover the same
-window; the other files are read every few seconds.
+arrives as changes. The engine says who runs under which name, the clocks what each used
+(`advisor.containers.clocks`), and the ledger what that was worth (`advisor.containers.ledger`). A tick reads
+the meter, then the CPU time of every container, so that both cover the same window; the other files are read
+every few seconds.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from advisor.common.control_group import machine_memory_bytes
-from advisor.containers.cgroups import Cgroups
+from advisor.containers.cgroups import Cgroups, Location
 from advisor.containers.changes import (
     Change,
     Ended,
@@ -25,11 +27,11 @@ from advisor.containers.changes import (
     Started,
     Used,
 )
+from advisor.containers.clocks import Clock, GroupClocks, group_at
 from advisor.containers.counts import Counts
-from advisor.containers.exits import Exit, ExitWatch, Group, Parents
-from advisor.containers.ledger import Energy, Ledger, SavedContainers
-from advisor.containers.processes import EngineProcesses, EngineUsage
-from advisor.containers.readings import Readings, Tracked
+from advisor.containers.exits import ExitWatch
+from advisor.containers.ledger import Ledger, SavedContainer, Sums
+from advisor.containers.processes import EngineProcesses, EngineUsage, belongs_to, network_bytes
 from advisor.containers.records import ApiUsage, Container, Details, EngineInfo
 from advisor.energy.attribution import Policy
 from advisor.energy.meter import MeterReading
@@ -40,11 +42,11 @@ YOUNG_SECONDS = 2.0
 """How long a container is sampled often: most of those that end between two ticks end before this."""
 MOST_YOUNG = 100
 """Hundreds that start at once must not keep the sampler busy."""
-CLOCK_SLACK_SECONDS = 0.1
-LONGEST_DOUBT_SECONDS = 20.0
-"""Joules of a moment are known a few seconds after it; for longer nobody waits."""
+LATEST_START_SECONDS = 3.0
+"""A start that is told later is of windows that are long shared."""
 UNKNOWN_ROUNDS = 2
 """One round without an answer may be a container that ends."""
+_NETWORK = ("network_receive_bytes", "network_transmit_bytes")
 
 
 class ContainerView(Struct, frozen=True):
@@ -71,19 +73,31 @@ class Snapshot(Struct, frozen=True):
     engine_usage: EngineUsage | None
     memory_total_bytes: int | None
     containers: tuple[ContainerView, ...]
-    energy: Energy | None
+    energy: Sums | None
     exited_containers: int
     exited_cpu_seconds: float
     counts: Mapping[tuple[str, str], int]
 
 
-class _Window(Struct):
-    """CPU seconds until a reading of the meter, whose joules may not be certain yet."""
+class Life(Struct):
+    """One container from its start to its end; changed in place by the monitor's one thread."""
 
-    reading: MeterReading
-    running: dict[str, float]
-    """By container id."""
-    exited: float
+    container: Container
+    born: float
+    """When it started, where that was told; monotonic seconds."""
+    clock: Clock
+    location: Location | None = None
+    """None where its files cannot be seen: the engine's own statistics must do."""
+    details: Details | None = None
+    network_pid: int | None = None
+    """The process whose network was found to be the container's."""
+    unknown_rounds: int = 0
+    """Rounds of the engine's statistics that knew nothing of it."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what it used comes from the engine."""
+        return self.clock.group is None and self.clock.cpu is not None
 
 
 class Monitor:
@@ -108,7 +122,7 @@ class Monitor:
     counts
         Takes the reasons of what could not be read.
     saved
-        The sums of a process before this one, of the same boot, to go on from.
+        The sums of a process before this one, of the same boot, to go on from. They are changed in place.
     clock
         Monotonic seconds.
     """
@@ -123,189 +137,166 @@ class Monitor:
         is_local: bool = True,
         watch: ExitWatch | None = None,
         counts: Counts | None = None,
-        saved: SavedContainers | None = None,
+        saved: Sums | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._procfs, self._is_here = procfs, is_local
-        self._read_meter, self._settle_reading = read_meter, settle or (lambda reading: reading)
-        self._open: deque[_Window] = deque()
-        self._watch, self._clock = watch, clock
+        self._cgroups, self._procfs, self._is_here = cgroups, procfs, is_local
+        self._read_meter, self._watch, self._clock = read_meter, watch, clock
         self._counts = counts or Counts()
-        self._parents = Parents(cgroups)
-        self._readings = Readings(cgroups, procfs, self._counts, clock)
+        self._groups = GroupClocks(cgroups, self._counts, clock)
         self._processes = EngineProcesses(procfs)
-        self._ledger = Ledger(saved)
-        self._tracked: dict[str, Tracked] = {}
-        self._ended: list[tuple[str, Tracked]] = []
-        self._exited_seconds = 0.0
+        self._ledger = Ledger(saved, settle or (lambda reading: reading))
+        self._lives: dict[str, Life] = {}
+        self._ended: list[Life] = []
+        """Since the tick before."""
+        self._untold: Counter[str] = Counter()
+        """Ends by container id that were seen and that the engine has not told."""
+        self._was_untold = False
+        """Whether the tick before saw that one had ended of whose end nobody told."""
         self._engine: EngineInfo | None = None
         self._engine_usage: EngineUsage | None = None
         self._memory_total: int | None = None
-        self._next_details = self._window_start = clock()
-        self._has_engine = self._new_usages = False
-        self._exited, self._exited_cpu = 0, 0.0
-        self._saved = saved
-        """Until the engine has listed its containers: which of the saved ones are left is then known."""
-        if saved is not None:
-            self._exited, self._exited_cpu = saved.exited_containers, saved.exited_cpu_seconds
+        self._next_details = clock()
+        self._was_listed = self._new_usages = False
 
     def without_files(self) -> tuple[str, ...]:
         """Ids of the containers whose files cannot be seen: the engine's own statistics must do.
 
         May be called from any thread.
         """
-        return tuple(id for id, one in self._tracked.copy().items() if one.location is None)
+        return tuple(id for id, life in self._lives.copy().items() if life.location is None)
 
     def apply(self, change: Change) -> None:
         """Take one change from the engine."""
         match change:
             case EngineUp(info):
-                self._engine, self._has_engine = info, True
+                self._engine = info
             case EngineDown():
                 self._engine = None
-                for one in self._tracked.values():
-                    self._readings.forget(one)
-            case Listed(containers):
-                self._list(containers)
-            case Started(container, age_seconds):
+                for life in self._lives.values():
+                    if life.is_told:
+                        life.clock, life.details = Clock(), None
+            case Listed(containers, age_seconds):
+                self._list(containers, age_seconds)
+            case Started(container, age_seconds) if not self._is_known(container.id):
+                self._untold.pop(container.id, None)
                 self._start(container, age_seconds)
+            case Ended(id) if self._untold[id]:
+                self._untold[id] -= 1
             case Ended(id):
                 self._end(id)
-            case Inspected(container) if container.id in self._tracked:
-                self._tracked[container.id].container = container
-                self._find(self._tracked[container.id])
+            case Inspected(container) if container.id in self._lives:
+                self._lives[container.id].container = container
+                self._find(self._lives[container.id])
             case Used(usages):
                 self._use(usages)
 
     def young(self) -> list[str]:
         """Ids of the containers that started a moment ago."""
         since = self._clock() - YOUNG_SECONDS
-        return [id for id, one in self._tracked.items() if one.born > since][-MOST_YOUNG:]
+        return [id for id, life in self._lives.items() if life.born > since][-MOST_YOUNG:]
 
     def sample(self, id: str) -> None:
         """Read the CPU time of one container now."""
-        one = self._tracked.get(id)
-        if one is not None and not self._readings.cpu(one):
-            self._end(id)
+        life = self._lives.get(id)
+        if life is None or self._groups.read(life.clock):
+            return
+        self._end(id)
+        self._untold[id] += 1
+        group = life.clock.group
+        if group is not None and group_at(group[0]) not in (None, group):
+            # it was started again, which the engine may be late to tell
+            self._start(life.container, 0.0)
 
     def tick(self) -> Snapshot:
         """Read everything that is due and close the window."""
         reading = self._meter_reading()
-        seen = self._parents.look()
-        folders = {folder for folder, _ in seen}
-        for id, one in list(self._tracked.items()):
-            folder = "" if one.location is None else one.location.cpuacct
-            if one.inode is not None and (folder, one.inode) in seen:
-                self._readings.took(one, seen[folder, one.inode])
-            elif one.inode is None or folder not in folders:
+        present, unread = self._groups.look(life.clock for life in (*self._lives.values(), *self._ended))
+        for id, life in list(self._lives.items()):
+            if life.clock.group not in present:
                 self.sample(id)
-            # else it was started again, which the engine tells, or the next look for its files
-        self._settle(seen)
-        if (
-            reading is not None
-            and self._has_engine
-            and self._saved is None
-            and self._is_here
-            and self._is_whole()
-        ):
-            self._close(reading)
-        for one in self._tracked.values():
-            one.mark()
+        self._bury(unread)
+        if reading is not None and self._was_listed and self._is_here and self._is_whole():
+            used = {id: life.clock.take() for id, life in self._lives.items()}
+            self._ledger.close(reading, used)
+            self._new_usages = False
+        for life in self._lives.values():
+            life.clock.mark()
         self._read_details()
         return self._snapshot()
 
-    def save(self) -> SavedContainers | None:
+    def save(self) -> Sums | None:
         """The sums at the end of the last window; None before one."""
-        cpu = {id: one.window_cpu for id, one in self._tracked.items() if one.window_cpu is not None}
-        # windows whose joules are not certain yet come again
-        ended = {id: seconds - sum(w.running.get(id, 0.0) for w in self._open) for id, seconds in cpu.items()}
-        return self._ledger.save(ended, self._exited, self._exited_cpu)
+        clocks = {id: life.clock for id, life in self._lives.items()}
+        return self._ledger.save({id: c.cpu - c.owed for id, c in clocks.items() if c.cpu is not None})
 
-    def _restore(self, saved: SavedContainers) -> None:
-        """Containers that ended while nobody looked, and those that began, are told by the first list."""
-        for id in saved.containers:
-            if id not in self._tracked:
-                self._ledger.retire(id)
-                self._exited += 1
-        for id, one in self._tracked.items():
-            before = saved.containers.get(id)
-            one.window_cpu = 0.0 if before is None else before.cpu_seconds
-
-    def _list(self, containers: tuple[Container, ...]) -> None:
-        for id in self._tracked.keys() - {container.id for container in containers}:
+    def _list(self, containers: tuple[Container, ...], age_seconds: float) -> None:
+        for id in self._lives.keys() - {container.id for container in containers}:
             self._end(id)
         for container in containers:
-            if container.id not in self._tracked:
-                self._track(container, born=float("-inf"))
-        if self._saved is not None:
-            saved, self._saved = self._saved, None
-            self._restore(saved)
+            life = self._lives.get(container.id)
+            if life is None:
+                self._start(container, age_seconds)
+            elif container.name != container.id[:12]:  # which is no name
+                # a rename may be missed, and the kubelet may name a pod later
+                life.container = structs.replace(life.container, name=container.name, labels=container.labels)
+        self._untold.clear()
+        if not self._was_listed and self._ledger.is_open:
+            self._restore()
+        self._was_listed = True
+
+    def _is_known(self, id: str) -> bool:
+        """Whether a start is told again after a reconnection, or when its end was seen already."""
+        return id in self._lives or (self._untold[id] > 0 and self._cgroups.locate(id) is None)
+
+    def _restore(self) -> None:
+        """Containers that ended while nobody looked, and those that began, are told by the first list."""
+        saved = self._ledger.sums.containers
+        for id in saved.keys() - self._lives.keys():
+            self._ledger.retire(id)
+        for id, life in self._lives.items():
+            life.clock.follow(Clock(base=saved[id].cpu_seconds if id in saved else 0.0))
 
     def _start(self, container: Container, age_seconds: float) -> None:
-        if container.id in self._tracked:  # an event that is told again after a reconnection
-            return
-        born = self._clock() - age_seconds
-        one = self._track(container, born=born)
-        if born >= self._window_start - CLOCK_SLACK_SECONDS:
-            one.window_cpu = 0.0
+        clock = Clock(base=0.0 if age_seconds <= LATEST_START_SECONDS else None)
+        life = self._lives[container.id] = Life(container, self._clock() - age_seconds, clock)
+        self._find(life)
         self.sample(container.id)
 
-    def _track(self, container: Container, born: float) -> Tracked:
-        one = self._tracked[container.id] = Tracked(container, born)
-        self._find(one)
-        return one
-
-    def _find(self, one: Tracked) -> None:
-        if self._readings.find(one):
-            self._is_here = True
-        if one.location is not None and self._watch is not None:  # again where its group was made again
-            self._watch.add(one.container.id, one.location)
-
     def _end(self, id: str) -> None:
-        one = self._tracked.pop(id, None)
-        if one is None:
+        life = self._lives.pop(id, None)
+        if life is None:
             return
         if self._watch is not None:
             self._watch.discard(id)
         self._ledger.retire(id)
-        for window in self._open:
-            window.exited += window.running.pop(id, 0.0)
-        self._ended.append((id, one))
+        self._ended.append(life)
+
+    def _bury(self, unread: float) -> None:
+        """Give the exited what those have that ended since the tick before, and what nobody has read."""
+        for life in self._ended:
+            if life.clock.cpu is None and not unread and not self._was_untold:
+                self._counts.add("container", "unseen")
+            self._ledger.add_exited(life.clock.cpu or 0.0, life.clock.take())
+        self._ledger.add_exited(unread, unread)
+        self._was_untold = bool(unread) and not self._ended
+        self._ended.clear()
 
     def _use(self, usages: Mapping[str, ApiUsage]) -> None:
         self._new_usages = True
-        for id, unknown in self._tracked.items():
-            if unknown.location is None and unknown.cpu is None and id not in usages:
-                unknown.unknown_rounds += 1
-                if unknown.unknown_rounds == UNKNOWN_ROUNDS:
-                    self._counts.add("container", "unknown_cpu")
-        for id, usage in usages.items():
-            one = self._tracked.get(id)
-            if one is not None and one.location is None:
-                one.by_api = True
-                if not one.use(usage, self._memory_total):
+        for id, life in self._lives.items():
+            if life.location is not None:
+                continue
+            usage = usages.get(id)
+            if usage is not None:
+                life.details = _details(usage, life.container, self._memory_total)
+                # a sample has a time of its own, by the engine's clock
+                if not life.clock.read(usage.cpu_seconds, usage.unix_seconds):
                     self._counts.add("engine", "backwards")
-
-    def _settle(self, seen: Mapping[Group, float]) -> None:
-        """The last CPU seconds of the containers that ended since the tick before."""
-        now = self._clock()
-        exits = []
-        for id, one in self._ended:
-            for folder in self._parents.folders(id, one.location):
-                if one.inode is not None and (folder, one.inode) in seen:
-                    one.read(max(seen[folder, one.inode], one.cpu or 0.0), now)
-                # what the engine told is of a group that is elsewhere
-                exits.append(Exit(folder, one.inode, 0.0 if one.by_api else one.cpu or 0.0))
-        unread = self._parents.rest(exits)
-        for _, one in self._ended:
-            if one.cpu is None and not unread:
-                self._counts.add("container", "unseen")
-            self._exited_seconds += one.window_seconds
-            self._exited_cpu += one.cpu or 0.0
-        self._exited_seconds += unread
-        self._exited_cpu += unread
-        self._exited += len(self._ended)
-        self._ended.clear()
+            elif life.clock.cpu is None:
+                life.unknown_rounds += 1
+                if life.unknown_rounds == UNKNOWN_ROUNDS:
+                    self._counts.add("container", "unknown_cpu")
 
     def _meter_reading(self) -> MeterReading | None:
         if self._read_meter is None:
@@ -322,70 +313,95 @@ class Monitor:
 
     def _is_whole(self) -> bool:
         """Whether all CPU times are of now: what the engine tells comes in rounds of its own."""
-        waiting = self._engine is not None and any(one.by_api for one in self._tracked.values())
+        waiting = self._engine is not None and any(life.is_told for life in self._lives.values())
         return self._new_usages or not waiting
 
-    def _close(self, reading: MeterReading) -> None:
-        running = {id: one.window_seconds for id, one in self._tracked.items()}
-        self._open.append(_Window(reading, running, self._exited_seconds))
-        self._share()
-        for one in self._tracked.values():
-            one.window_cpu = one.cpu
-        self._exited_seconds = 0.0
-        self._new_usages = False
-        self._window_start = self._clock()
-
-    def _share(self) -> None:
-        """Give the joules of every window that are certain by now to those that ran in it."""
-        now = self._open[-1].reading.monotonic_seconds
-        while self._open:
-            window = self._open[0]
-            reading = self._settle_reading(window.reading)
-            if not reading.is_settled and now - reading.monotonic_seconds <= LONGEST_DOUBT_SECONDS:
-                return
-            self._open.popleft()
-            self._ledger.close(reading, window.running, window.exited)
+    def _find(self, life: Life) -> None:
+        """Look for the container's files and its network."""
+        container = life.container
+        if life.network_pid is None and container.pid is not None and container.own_network:
+            is_its_own = belongs_to(self._procfs, container.pid, container.id)
+            life.network_pid = container.pid if is_its_own else None
+        location = life.location or self._cgroups.locate(container.id, container.pid)
+        group = None if location is None else group_at(location.cpuacct)
+        if location is None or group is None:  # it has just ended
+            return
+        life.location, self._is_here = location, True
+        if self._watch is not None:
+            self._watch.add(container.id, location)
+        if life.clock.group is None:
+            before, life.clock = life.clock, self._groups.clock(group, is_v2="cpuacct" in location.unified)
+            life.clock.follow(before)
 
     def _read_details(self) -> None:
         now = self._clock()
         is_due = now >= self._next_details
-        for one in self._tracked.values():
+        for life in self._lives.values():
             if is_due:
-                self._find(one)
-            if is_due or not one.has_details:
-                self._readings.details(one)
+                self._find(life)
+            if life.location is not None and (is_due or life.details is None):
+                life.details = self._details(life, life.location)
         if is_due:
             self._next_details = now + DETAIL_SECONDS
             self._memory_total = machine_memory_bytes(self._procfs)
             engine = self._engine
             self._engine_usage = (
-                None if engine is None else self._processes.look(now, engine, self._tracked.keys())
+                None if engine is None else self._processes.look(now, engine, self._lives.keys())
             )
 
+    def _details(self, life: Life, location: Location) -> Details:
+        """Everything but the CPU time."""
+        details = self._cgroups.details(location)
+        if life.network_pid is not None:
+            try:
+                traffic = network_bytes(self._procfs, life.network_pid)
+                return structs.replace(details, **dict(zip(_NETWORK, traffic, strict=True)))
+            except OSError:
+                life.network_pid = None  # its first process ended, and the container with it
+            except ValueError:
+                self._counts.add("proc", "malformed")
+        return details
+
     def _snapshot(self) -> Snapshot:
-        energy = self._ledger.energy()
+        energy, sums = self._ledger.energy(), self._ledger.sums
         return Snapshot(
             monotonic_seconds=self._clock(),
             engine=self._engine,
-            engine_was_seen=self._has_engine,
+            engine_was_seen=self._was_listed,
             engine_usage=self._engine_usage,
             memory_total_bytes=self._memory_total,
-            containers=tuple(self._view(one, energy) for one in self._tracked.values()),
+            containers=tuple(self._view(life, energy) for life in self._lives.values()),
             energy=energy,
-            exited_containers=self._exited,
-            exited_cpu_seconds=self._exited_cpu,
+            exited_containers=sums.exited_containers,
+            exited_cpu_seconds=sums.exited_cpu_seconds,
             counts=self._counts.items(),
         )
 
-    def _view(self, one: Tracked, energy: Energy | None) -> ContainerView:
-        used = one.details.memory_working_set_bytes
-        limits = [value for value in (one.details.memory_limit_bytes, self._memory_total) if value]
-        shares = {} if energy is None or one.cpu is None else energy.containers
+    def _view(self, life: Life, energy: Sums | None) -> ContainerView:
+        clock, details = life.clock, life.details or Details()
+        used = details.memory_working_set_bytes
+        limits = [value for value in (details.memory_limit_bytes, self._memory_total) if value]
+        joules: Mapping[Policy, float] = {}
+        if energy is not None and clock.cpu is not None:
+            joules = energy.containers.get(life.container.id, SavedContainer()).joules
         return ContainerView(
-            container=one.container,
-            cpu_seconds=one.cpu,
-            cpu_percent=one.percent,
+            container=life.container,
+            cpu_seconds=clock.cpu,
+            cpu_percent=clock.percent,
             memory_percent=100.0 * used / min(limits) if used is not None and limits else None,
-            details=one.details,
-            energy_joules={policy: share.get(one.container.id, 0.0) for policy, share in shares.items()},
+            details=details,
+            energy_joules=joules,
         )
+
+
+def _details(usage: ApiUsage, container: Container, host_bytes: int | None) -> Details:
+    """What the engine says of one container beside its CPU time.
+
+    The engine gives the host's memory (``host_bytes``) as the limit of a container that has none, and to each
+    container of a pod the traffic of all.
+    """
+    limit = usage.memory_limit_bytes
+    if limit is not None and host_bytes is not None and limit >= host_bytes:
+        limit = None
+    others = {} if container.own_network else dict.fromkeys(_NETWORK)
+    return structs.replace(usage, memory_limit_bytes=limit, **others)

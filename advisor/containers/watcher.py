@@ -80,11 +80,9 @@ class Watcher:
         self._stopping = threading.Event()
         self._tried = threading.Event()
         self._new: SimpleQueue[str | None] = SimpleQueue()
-        self._connection = 0
-        """Counts the connections of the follower; 0 while there is none."""
-        self._connections = 0
+        self._info: EngineInfo | None = None
+        """What the follower's connection told of itself; None while there is none."""
         self._asked: set[str] = set()
-        self._recent: dict[tuple[str, str], float] = {}
         self._state: str | None = ""
 
         def engine() -> Engine:
@@ -133,14 +131,11 @@ class Watcher:
 
     def _set_up(self, info: EngineInfo) -> None:
         containers = self._follower.containers()
-        self._connections += 1
-        self._connection = self._connections
+        self._info = info
         self._asked.clear()
-        self._recent.clear()
         self._post(EngineUp(info))
         self._post_list(containers)
         self._tell(None)
-        self._tried.set()
 
     def _post_list(self, containers: list[Container]) -> None:
         self._post(Listed(tuple(containers)))
@@ -153,19 +148,20 @@ class Watcher:
         if not self._stopping.is_set():
             self._counts.add("engine", exc.reason)
             self._post(EngineDown())
-            self._connection = 0
+            self._info = None
             self._tell(str(exc))
-            self._tried.set()
 
     def _tell(self, state: str | None) -> None:
         if state != self._state:
             self._state = state
             self._on_state(state)
+        self._tried.set()
 
     def _follow_events(self, info: EngineInfo) -> None:
         """Rounds of events, by the engine's clock, without a gap between two."""
         offset = info.unix_seconds - time.monotonic()
         since = info.unix_seconds
+        recent: dict[tuple[str, str], float] = {}
         rounds = 0
         while not self._stopping.is_set():
             now = time.monotonic() + offset
@@ -173,24 +169,19 @@ class Watcher:
             for event in self._follower.events(since, until):
                 if not since - OVERLAP_SECONDS <= event.unix_seconds <= until + OVERLAP_SECONDS:
                     raise EngineError("docker engine: its clock was set", reason="protocol")
-                if self._is_new(event):
+                key = event.action, event.container.id
+                # rounds overlap; events of one kind and container come in order
+                if event.unix_seconds > recent.get(key, float("-inf")):
+                    recent[key] = event.unix_seconds
                     self._take(event, time.monotonic() + offset)
             early = until - (time.monotonic() + offset)
             if early > ROUND_SECONDS / 2 and not self._stopping.is_set():
                 raise EngineError("docker engine: the event stream ended early", reason="unreachable")
             since = until - OVERLAP_SECONDS
-            self._recent = {key: at for key, at in self._recent.items() if at >= since}
+            recent = {key: at for key, at in recent.items() if at >= since}
             rounds += 1
             if rounds % LIST_EVERY_ROUNDS == 0:
                 self._post_list(self._follower.containers())
-
-    def _is_new(self, event: Event) -> bool:
-        """Whether an event was not told before; events of one kind and container come in order."""
-        key = (event.action, event.container.id)
-        if event.unix_seconds <= self._recent.get(key, float("-inf")):
-            return False
-        self._recent[key] = event.unix_seconds
-        return True
 
     def _take(self, event: Event, now: float) -> None:
         container = event.container
@@ -204,15 +195,15 @@ class Watcher:
             self._new.put(container.id)
 
     def _inspect(self) -> None:
-        connection = 0
+        info = None
         due = time.monotonic()
         while not self._stopping.is_set():
             wanted = self._next_new(due)
             try:
-                if self._connection == 0:
+                if self._info is None:
                     continue
-                if self._connection != connection:
-                    connection = self._connection
+                if self._info is not info:
+                    info = self._info
                     self._inspector.connect()
                 if wanted is not None and (container := self._inspector.inspect(wanted)):
                     self._post(Inspected(container))
@@ -220,7 +211,7 @@ class Watcher:
                     due = self._ask_usages()
             except EngineError as exc:
                 self._counts.add("engine", exc.reason)
-                connection = -1
+                info = None
                 due = time.monotonic() + self._usage_seconds
                 if wanted is not None and exc.reason in PASSING_REASONS:
                     self._stopping.wait(SHORTEST_RETRY_SECONDS)

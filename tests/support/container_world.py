@@ -8,7 +8,7 @@ from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.counts import Counts
-from advisor.containers.ledger import SavedContainers
+from advisor.containers.ledger import Sums
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container
 from advisor.energy.cpu import CpuTimes
@@ -47,7 +47,7 @@ class ContainerWorld:
         self._folder, self._has_meter, self._is_local = folder, has_meter, is_local
         self.open_monitor(None)
 
-    def open_monitor(self, saved: SavedContainers | None) -> None:
+    def open_monitor(self, saved: Sums | None) -> None:
         """A monitor in the place of the one before, as after a restart."""
         sysfs = str(self._folder / "sys")
         self.monitor = Monitor(

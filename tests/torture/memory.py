@@ -128,13 +128,14 @@ def registers(folder: Path) -> Cycle:
 
 def containers(folder: Path) -> Cycle:
     """The monitor of containers: in each cycle one begins, one ends, and a window is closed."""
-    from advisor.containers.changes import Ended, EngineUp, Started
+    from advisor.containers.changes import Ended, EngineUp, Listed, Started
     from advisor.containers.records import Container
     from tests.support.container_world import ContainerWorld
 
     world = ContainerWorld(folder / "world")
     monitor: Monitor = world.monitor
     monitor.apply(EngineUp(EngineInfo("26.0", "1.41", 1.0)))
+    monitor.apply(Listed(()))
 
     def cycle(number: int) -> None:
         new, old = f"{number:064x}", f"{number - 5:064x}"

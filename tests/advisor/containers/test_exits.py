@@ -18,7 +18,9 @@ from msgspec import structs
 
 from advisor.containers.cgroups import Cgroups
 from advisor.containers.changes import Ended, EngineUp, Listed
-from advisor.containers.exits import Exit, ExitWatch, Parents
+from advisor.containers.clocks import Clock, GroupClocks
+from advisor.containers.counts import Counts
+from advisor.containers.exits import ExitWatch
 from advisor.containers.monitor import Monitor
 from advisor.containers.records import Container, EngineInfo
 from advisor.energy.cpu import CpuTimes
@@ -34,33 +36,33 @@ class Readings:
 
     def __init__(self, folder: Path) -> None:
         self.tree = CgroupTree(folder / "cgroup", "v2")
-        self.parents = Parents(Cgroups(str(self.tree.root)))
+        self.clocks = GroupClocks(Cgroups(str(self.tree.root)), Counts(), time.monotonic)
+        self.held: dict[str, Clock] = {}
 
-    def look(self, total: float, **children: float) -> None:
-        """``children``: CPU seconds by name; the others are gone."""
+    def look(self, total: float, **groups: float) -> float:
+        """CPU seconds that nobody read. ``groups``: CPU seconds by name; the others are gone."""
         self.tree.parent_cpu(total)
         for folder in (self.tree.root / "docker").iterdir():
-            if folder.is_dir() and folder.name not in children:
+            if folder.is_dir() and folder.name not in groups:
                 shutil.rmtree(folder)
-        for name, seconds in children.items():
+        for name, seconds in groups.items():
             self.tree.add(name, cpu_seconds=seconds)
-        self.parents.look()
+        return self.clocks.look(self.held.values())[1]
 
-    def inode(self, name: str) -> int:
-        return (self.tree.root / "docker" / name).stat().st_ino
+    def follow(self, name: str) -> Clock:
+        """The clock of a container that is known."""
+        folder = self.tree.root / "docker" / name
+        clock = self.clocks.clock((str(folder), folder.stat().st_ino), is_v2=True)
+        self.held[name] = clock
+        return clock
 
-    def rest(self, *, inode: int | None = None, **ended: float) -> float:
-        """``ended``: what was read of each."""
-        folder = f"{self.tree.root}/docker"
-        return self.parents.rest([Exit(f"{folder}/{name}", inode, cpu) for name, cpu in ended.items()])
 
-
-def test_what_ended_has_what_no_child_shows(tmp_path: Path) -> None:
-    """The parent gained 3 s and nothing is left: 1 s was read of a, none of b."""
+def test_what_ended_has_what_no_clock_shows(tmp_path: Path) -> None:
+    """The parent gained 3 s and nothing is left: 1 s was read of a after the first look, none of b."""
     group = Readings(tmp_path)
     group.look(10.0, a=1.0)
-    group.look(13.0)
-    assert group.rest(a=2.0, b=0.0) == 2.0
+    group.follow("a").read(2.0, 0.0)
+    assert group.look(13.0) == 2.0
 
 
 @pytest.mark.parametrize("again", [0.25, 9001.0])
@@ -68,65 +70,67 @@ def test_a_container_that_is_there_again_counts_from_zero(tmp_path: Path, again:
     """web had 9 000 s and half a second more at its end, whatever it has since it was started again."""
     group = Readings(tmp_path)
     group.look(9000.0, web=9000.0)
-    inode = group.inode("web")
+    group.follow("web")
     (group.tree.root / "docker" / "web").rename(tmp_path / "kept")  # else its inode is free for the next
-    group.look(9000.5 + again, web=again)
-    assert group.rest(inode=inode, web=9000.0) == 0.5
-    group.look(9000.5 + again)
-    assert group.rest(web=again) == 0.0, "and nobody has it once more"
+    assert group.look(9000.5 + again, web=again) == 0.5
+    assert group.follow("web").owed == again
+    assert group.look(9000.5 + again) == 0.0, "and nobody has it once more"
 
 
 def test_readings_that_cross_cancel_out(tmp_path: Path) -> None:
-    """A child that is read late seems to have more than the whole, and less at the next look."""
+    """A group that is read late seems to have more than the whole, and less at the next look."""
     group = Readings(tmp_path)
     for total, seconds in ((10.0, 10.0), (11.0, 11.5), (12.0, 12.0)):
-        group.look(total, a=seconds)
-        assert group.rest() == 0.0
-    group.look(12.25)
-    assert group.rest(a=12.0) == 0.25
+        assert group.look(total, a=seconds) == 0.0
+        group.follow("a")
+    assert group.look(12.25) == 0.25
 
 
-def test_an_end_that_is_told_late_has_what_the_looks_showed(tmp_path: Path) -> None:
-    """Nothing was read of it but by looks: 0.5 s in the first, 0.25 more before it was gone in the second."""
+def test_an_end_that_nobody_told_has_what_the_looks_showed(tmp_path: Path) -> None:
+    """Nothing was read of it but by looks: 0.5 s in one, and 0.25 more before it was gone in the next."""
     group = Readings(tmp_path)
-    for total, children in ((1.0, {}), (1.5, {"a": 0.5}), (1.75, {})):
-        group.look(total, **children)
-        assert group.rest() == 0.0
-    group.look(1.75)
-    assert group.rest(a=0.0) == 0.75
+    for total, groups in ((1.0, {}), (1.5, {"a": 0.5})):
+        assert group.look(total, **groups) == 0.0
+    assert group.look(1.75) == 0.75
 
 
-def test_a_parent_that_was_made_again_owes_nothing(tmp_path: Path) -> None:
+def test_what_was_there_before_and_ended_has_what_it_used_since(tmp_path: Path) -> None:
     group = Readings(tmp_path)
-    for total, children in ((5.0, {"a": 5.0}), (9.0, {"a": 5.0}), (1.0, {"b": 1.0})):
-        group.look(total, **children)
-        assert group.rest() == 0.0
-    group.look(1.5)
-    assert group.rest(b=1.0) == 0.5
+    group.look(5000.0, a=4000.0)
+    assert group.look(5000.5) == 0.5
+
+
+def test_a_parent_that_was_made_again_counts_from_zero(tmp_path: Path) -> None:
+    """Of its 9 s, a had 5 before; then there are two other groups, and half a second of a third is unread."""
+    group = Readings(tmp_path)
+    for total, groups in ((5.0, {"a": 5.0}), (9.0, {"a": 9.0})):
+        assert group.look(total, **groups) == 0.0
+    (group.tree.root / "docker").rename(tmp_path / "former")
+    assert group.look(1.5, b=1.0) == 0.5
+    group.follow("b")
+    assert group.look(2.0) == 0.5
+
+
+def test_a_parent_that_takes_a_step_back_owes_nothing(tmp_path: Path) -> None:
+    group = Readings(tmp_path)
+    for total in (5.0, 9.0, 8.5, 9.0):
+        assert group.look(total, a=total) == 0.0
 
 
 def test_a_parent_that_the_engine_makes_later_begins_at_zero(tmp_path: Path) -> None:
     """The first container of all came and went before it could be read."""
-    tree = CgroupTree(tmp_path / "cgroup", "v2")
-    parents = Parents(Cgroups(str(tree.root)))
-    parents.look()
-    tree.parent_cpu(0.25)
-    parents.look()
-    folder = f"{tree.root}/docker/{ID}"
-    assert parents.folders(ID, None) == [folder]
-    assert parents.rest([Exit(folder, None, 0.0)]) == 0.25
+    group = Readings(tmp_path)
+    assert group.clocks.look() == (set(), 0.0)
+    assert group.look(0.25) == 0.25
 
 
 def test_a_broken_parent_claims_nothing(tmp_path: Path) -> None:
-    tree = CgroupTree(tmp_path / "cgroup", "v2")
-    tree.add(ID, cpu_seconds=1.0)
-    tree.parent_cpu(1.0)
-    parents = Parents(Cgroups(str(tree.root)))
-    folder = f"{tree.root}/docker/{ID}"
-    assert parents.look() == {(folder, Path(folder).stat().st_ino): 1.0}
-    (tree.root / "docker" / "cpu.stat").write_text("nonsense\n")
-    assert parents.look() == {}
-    assert parents.rest([Exit(folder, None, 0.0)]) == 0.0
+    group = Readings(tmp_path)
+    group.look(1.0, a=1.0)
+    stat = group.tree.root / "docker" / "cpu.stat"
+    stat.write_text("nonsense\n")
+    assert group.clocks.look() == (set(), 0.0)
+    assert group.look(7.0) == 0.0
 
 
 def test_a_wake_up_ends_the_wait() -> None:
@@ -245,8 +249,10 @@ def test_the_systemd_driver_s_containers_are_accounted_to_their_end(unified: Pat
     assert (after.exited_containers, after.exited_cpu_seconds) == (1, pytest.approx(kernel, rel=0.02))
     assert after.energy is not None
     # active: 400 J * 2 / 20, and its part by CPU seconds within the window
-    assert after.energy.exited["active"] == pytest.approx(40.0 * (kernel - before) / 2.0, rel=0.02)
-    assert after.energy.exited["active"] + after.energy.unattributed["active"] == pytest.approx(400.0)
+    assert after.energy.exited_joules["active"] == pytest.approx(40.0 * (kernel - before) / 2.0, rel=0.02)
+    assert after.energy.exited_joules["active"] + after.energy.unattributed_joules["active"] == pytest.approx(
+        400.0
+    )
     watch.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.containers.changes import Change, Inspected, Listed, Started
+from advisor.containers.changes import Change, Listed
 from advisor.containers.counts import Counts
 from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet
 from advisor.containers.groups import Pod, find_groups, read_pods
@@ -111,11 +111,10 @@ def test_groups_are_listed_told_when_new_and_read(tmp_path: Path, version: int) 
     assert location is not None
     assert cgroups.cpu_seconds(location) == 3.0
     (base / "system.slice/cron.service").mkdir()
-    changes.clear()
     watcher.look()
-    assert [change.container.name for change in changes if isinstance(change, Started)] == ["cron.service"]
-    (listed,) = (change for change in changes if isinstance(change, Listed))
-    assert {container.name for container in listed.containers} == {"nginx.service", "cron.service"}
+    first, second = (change for change in changes if isinstance(change, Listed))
+    assert {container.name for container in second.containers} == {"nginx.service", "cron.service"}
+    assert (first.age_seconds, second.age_seconds) == (float("inf"), 2.0), "what is new began since"
 
 
 class FakeKubelet:
@@ -159,7 +158,11 @@ def test_pods_are_named_once_the_kubelet_answers(tmp_path: Path) -> None:
         watcher.look()
         clock.advance(30.0)
         watcher.look()
-        assert [c.container.name for c in changes if isinstance(c, Inspected)] == ["n/web"]
+        assert [[one.name for one in c.containers] for c in changes if isinstance(c, Listed)] == [
+            [UID],
+            [UID],
+            ["n/web"],
+        ]
         kubelet.body = "[" * 100_000
         clock.advance(30.0)
         watcher.look()

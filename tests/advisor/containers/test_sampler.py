@@ -28,12 +28,15 @@ def tree(tmp_path: Path) -> CgroupTree:
     return CgroupTree(tmp_path / "cgroup", "v2", parent="system.slice/docker-{}.scope")
 
 
+def sampler_of(tree: CgroupTree, interval_seconds: float) -> ContainerSampler:
+    watch = ExitWatch()
+    monitor = Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
+    return ContainerSampler(monitor, watch, interval_seconds)
+
+
 @pytest.fixture
 def sampler(tree: CgroupTree) -> Iterator[ContainerSampler]:
-    def build(watch: ExitWatch) -> Monitor:
-        return Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
-
-    one = ContainerSampler(build, 0.05)
+    one = sampler_of(tree, 0.05)
     yield one
     one.stop()
 
@@ -52,7 +55,6 @@ def test_the_first_snapshot_is_there_after_the_start(sampler: ContainerSampler, 
     """With what was posted before."""
     tree.add(WEB.id, cpu_seconds=2.0)
     assert sampler.snapshot() is None
-    assert sampler.without_files() == ()
     sampler.post(EngineUp(EngineInfo("27", "1.46", 0.0)))
     sampler.post(Listed((WEB,)))
     sampler.start(wait_seconds=20.0)
@@ -63,25 +65,20 @@ def test_the_first_snapshot_is_there_after_the_start(sampler: ContainerSampler, 
 
 def test_a_container_that_ends_while_young_is_seen_between_ticks(tree: CgroupTree) -> None:
     """Ticks are 30 s apart; its CPU time was read in between, and its end makes it vanish."""
-
-    def build(watch: ExitWatch) -> Monitor:
-        return Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
-
-    sampler = ContainerSampler(build, 30.0)
+    sampler = sampler_of(tree, 30.0)
     sampler.start(wait_seconds=20.0)
     tree.add(WEB.id, cpu_seconds=0.1)
     sampler.post(Started(WEB, 0.0))
-    monitor = sampler._monitor
-    assert monitor is not None
+    monitor = sampler.monitor
     deadline = time.monotonic() + 20
-    while not (WEB.id in monitor._tracked and monitor._tracked[WEB.id].cpu == 0.1):
+    while not (WEB.id in monitor._lives and monitor._lives[WEB.id].clock.cpu == 0.1):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     tree.remove(WEB.id)
-    while WEB.id in monitor._tracked:
+    while WEB.id in monitor._lives:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert monitor._ended[0][1].cpu == 0.1
+    assert monitor._ended[0].clock.cpu == 0.1
     sampler.stop()
 
 
@@ -98,13 +95,15 @@ def test_a_sampler_that_failed_says_so_until_it_has_passed(
 ) -> None:
     """Whoever asks is told, and is given nothing stale."""
     fails = True
+    sampler = sampler_of(tree, 0.05)
+    tick = sampler.monitor.tick
 
-    def build(watch: ExitWatch) -> Monitor:
+    def fail_or_tick() -> Snapshot:
         if fails:
             raise RuntimeError("no such thing")
-        return Monitor(Cgroups(str(tree.root)), procfs="/none", watch=watch)
+        return tick()
 
-    sampler = ContainerSampler(build, 0.05)
+    monkeypatch.setattr(sampler.monitor, "tick", fail_or_tick)
     sampler.start(wait_seconds=20.0)
     with pytest.raises(WorkError, match="the sampler failed: no such thing"):
         sampler.snapshot()
