@@ -1,0 +1,208 @@
+"""A file of prices as rows of named cells, whether it is JSON, XML or CSV.
+
+What is said once, of a whole document or of a part of it, is in every row of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from advisor.cost.checks import Checker
+from advisor.cost.tariffs.clocks import unix_seconds
+from advisor.errors import PricingError
+
+_LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "records", "regions")
+"""Where the documents of providers have their values."""
+_BETWEEN = ",;\t|"
+_APART = r"'\u2019\s"
+"""What parts thousands beside the mark that is no decimal mark."""
+_DECIMALS = re.compile(rf"[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))")
+"""A number in which the mark cannot part thousands."""
+_NUMBERS = {
+    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}{_APART}]\d{{3}})+)(?:[{mark}](\d+))?")
+    for mark, apart in ((",", "."), (".", ","))
+}
+"""Sign, whole and fraction of a number, by its decimal mark."""
+
+
+class Row(NamedTuple):
+    """What is said of one span of time."""
+
+    cells: Mapping[str, Any]
+    place: str
+    """Of a cell, for errors; ``{}`` stands for its name."""
+
+
+def is_hole(cell: object) -> bool:
+    """Whether a cell says that there is no value."""
+    return cell is None or str(cell).strip(" -").casefold() in ("", "n/e", "n/a", "nan", "null", "none")
+
+
+def read_rows(text: str, check: Checker) -> tuple[list[str], list[Row]]:
+    """The names of all cells, and the rows; an answer of a provider without a value has neither."""
+    start = text.lstrip()[:1]
+    if start == "<":
+        rows = list(_of_xml(text, check))
+    elif start in ("{", "["):
+        try:
+            rows = [row for row in _of_json(json.loads(text), check) if row.cells]
+        except PricingError:
+            raise
+        except (ValueError, RecursionError) as exc:
+            raise check.error(f"expected JSON: {exc}") from None
+    else:
+        return _of_csv(text, check)
+    return list(dict.fromkeys(itertools.chain.from_iterable(row.cells for row in rows))), rows
+
+
+def _of_json(
+    item: Any, check: Checker, place: str = "", above: Mapping[str, Any] | None = None
+) -> Iterator[Row]:
+    """A row for each entry of the innermost list; ``above`` is what holds around it."""
+    if isinstance(item, list):
+        for index, entry in enumerate(item):
+            yield from _of_json(entry, check, f"{place}[{index}]", above)
+        return
+    cells, lists = dict(above or {}), {}
+    for name, value in item.items() if isinstance(item, dict) else [("", item)]:
+        if isinstance(value, (list, dict)) and name in _LISTS:
+            lists[name] = value
+        elif isinstance(value, dict):
+            cells |= {f"{name}.{inner}": cell for inner, cell in value.items()}
+        else:
+            cells[name] = value
+    for name, value in lists.items():
+        yield from _of_json(value, check, f"{place}.{name}".lstrip("."), cells)
+    if isinstance(cells.get("unix_seconds"), list):
+        # one list for each column
+        columns = {name: value for name, value in cells.items() if isinstance(value, list)}
+        if len(set(map(len, columns.values()))) > 1:
+            raise check.error(f"expected lists of one length as {' and '.join(columns)}")
+        for index, values in enumerate(zip(*columns.values(), strict=True)):
+            yield Row(cells | dict(zip(columns, values, strict=True)), f"{{}}[{index}]")
+    elif not lists:
+        yield Row(cells, f"{place}.{{}}".lstrip("."))
+
+
+def _of_xml(text: str, check: Checker) -> Iterator[Row]:
+    """A row for each point of a document of ENTSO-E's transparency platform (Publication_MarketDocument)."""
+    from xml.etree import ElementTree
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise check.error("expected XML without a document type")
+    try:
+        root = ElementTree.fromstring(re.sub(r'\sxmlns="[^"]*"', "", text, count=1))  # noqa: S314 - without a document type
+    except ElementTree.ParseError as exc:
+        raise check.error(f"expected XML: {exc}") from None
+    if root.tag == "Acknowledgement_MarketDocument":
+        raise check.error(f"expected prices, found ENTSO-E's answer: {root.findtext('Reason/text')}")
+    if root.tag != "Publication_MarketDocument":
+        yield Row({root.tag: root.text}, "{}")
+    for number, series in enumerate(root.findall("TimeSeries"), 1):
+        cells = {part.tag: part.text for part in series}
+        # a document may hold intraday auctions too
+        if cells.get("contract_MarketAgreement.type") in (None, "A01"):
+            for period in series.findall("Period"):
+                yield from _points(period, cells, f"TimeSeries {number}", check)
+
+
+def _points(period: Any, cells: Mapping[str, Any], place: str, check: Checker) -> Iterator[Row]:
+    """A position that is left out has the price of the one before it, but in curves of type A01."""
+    start, end = (
+        unix_seconds(str(period.findtext(f"timeInterval/{name}")), check, f"{place}, {name}")
+        for name in ("start", "end")
+    )
+    resolution = re.fullmatch(r"PT(\d+)(M|H)", period.findtext("resolution") or "")
+    if resolution is None:
+        raise check.error("expected a resolution such as PT15M", place)
+    step = int(resolution[1]) * (60 if resolution[2] == "M" else 3600)
+    try:
+        points = sorted(
+            (int(p.findtext("position")), p.findtext("price.amount", "")) for p in period.findall("Point")
+        )
+    except (TypeError, ValueError):
+        raise check.error("expected a whole number as position of each Point", place) from None
+    edges = [start + (position - 1) * step for position, _ in points] + [end]
+    for (position, amount), (since, until) in zip(points, itertools.pairwise(edges), strict=True):
+        point = f"{place}, Point {position}"
+        if not start <= since < until:
+            raise check.error("expected each position once and within the period", point)
+        until = since + step if cells.get("curveType") == "A01" else until
+        yield Row({**cells, "Point.start": since, "Point.end": until, "price.amount": amount}, point)
+
+
+def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
+    """A table with any of `_BETWEEN` between its cells; every row as long as its header."""
+    # Excel may begin with a line that says what parts the cells
+    separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
+    header = text.partition("\n")[0]
+    delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        table = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines]
+    except csv.Error as exc:
+        raise check.error(f"expected CSV: {exc}", f"line {lines.line_num}") from None
+    (_, columns), *filled = [line for line in table[1 if separator_line else 0 :] if any(line[1])] or [
+        (1, [""])
+    ]
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
+    for line, cells in filled:
+        if len(cells) != len(columns):
+            problem = f"expected {len(columns)} cells as in the header, found {len(cells)}"
+            comma = delimiter == "," and len(cells) > len(columns)
+            hint = " (a decimal comma needs a semicolon between the cells)" if comma else ""
+            raise check.error(problem + hint, f"line {line}")
+    texts = zip(
+        *_plain_numbers(list(zip(*(cells for _, cells in filled), strict=True)), delimiter), strict=True
+    )
+    return columns, [
+        Row(dict(zip(columns, cells, strict=True)), f"line {line}, {{}}")
+        for (line, _), cells in zip(filled, texts, strict=True)
+    ]
+
+
+def _plain_numbers(columns: Sequence[Sequence[str]], delimiter: str) -> list[Sequence[str]]:
+    """Numbers with a decimal point and nothing between thousands; other texts as they are.
+
+    A number in which a mark cannot part thousands tells which is the decimal mark of its column, and of the
+    columns in which no number tells. Where none does at all, a comma that does not part the cells is one.
+
+    >>> _plain_numbers([["1.030", "932,5"]], ";"), _plain_numbers([["1,030"], ["932.5"]], ",")
+    ([['1030', '932.5']], [['1030'], ['932.5']])
+    """
+    told = [_decimal_mark(column) for column in columns]
+    of_others = next(filter(None, told), None)
+    return [
+        _plain_column(column, mark or of_others, delimiter)
+        for column, mark in zip(columns, told, strict=True)
+    ]
+
+
+def _decimal_mark(column: Sequence[str]) -> str | None:
+    marks = ((match[1] or match[2], match[0]) for match in map(_DECIMALS.fullmatch, column) if match)
+    # a date is no number
+    return next((mark for mark, number in marks if _NUMBERS[mark].fullmatch(number)), None)
+
+
+def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> Sequence[str]:
+    if mark is None and delimiter == ",":
+        return column
+    if mark is None and not any(map(str.isdecimal, column)):
+        return [cell.replace(",", ".") for cell in column]
+    # beside numbers without any mark, as below 1.000, a point that could part thousands does
+    pattern = _NUMBERS[mark or ","]
+    return [_plain_number(match) if (match := pattern.fullmatch(cell)) else cell for cell in column]
+
+
+def _plain_number(match: re.Match[str]) -> str:
+    sign, whole, fraction = match.groups()
+    return ("-" if sign else "") + re.sub(r"\D", "", whole) + (f".{fraction}" if fraction else "")
