@@ -72,7 +72,9 @@ class Format(Struct, frozen=True):
     said: dict[str, str] = {}
     """Of all values: ``zone``, ``basis``, and ``unit``, filled in with the others; without one per kWh."""
     other_market: str = ""
-    """What ``market`` holds in rows that are only read where there are no others."""
+    """What ``market`` holds in rows that are not read."""
+    others_alone: bool = False
+    """Whether they are where there are no others."""
     ticks_per_second: int = 1
     """Of times that are numbers."""
 
@@ -124,6 +126,7 @@ FORMATS = (
         {"start": "valid_from", "end": "valid_to", "market": "payment_method"},
         {"unit": "GBp/kWh"},
         other_market="NON_DIRECT_DEBIT",
+        others_alone=True,
     ),
     # the data sets Elspotprices, and DayAheadPrices since quarters of an hour have prices of their own
     Format(
@@ -209,7 +212,7 @@ def read_statements(
         raise asked.check.error(problem)
     form = min(forms, key=lambda form: (not _columns(form.cells["start"], names), form.quantity != quantity))
     try:
-        return _read(form, names, rows, asked) if rows else ProviderReadings(form.quantity, form.provider, [])
+        return _read(form, names, rows, asked)
     except PricingError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
@@ -219,6 +222,12 @@ def read_statements(
 def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked) -> ProviderReadings:
     values = [_Column(name, {**form.said, **said}) for name, said in _columns(form.value, names)]
     cells = {of: column for of, name in form.cells.items() for column in _columns(name, names)[:1]}
+    if "market" in cells:
+        other, market = re.compile(form.other_market), cells["market"].name
+        first = [row for row in rows if not other.fullmatch(str(row.cells.get(market)))]
+        rows = first if first or not form.others_alone else rows
+    if not rows:
+        return ProviderReadings(form.quantity, form.provider, [])
     zones = [value.said.get("zone") for value in values]
     if "zone" in cells:
         zones = [row.cells[cells["zone"].name] for row in rows]
@@ -227,10 +236,6 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
         values = [value for value in values if value.said.get("zone") == zone]
     elif zone is not None:
         rows = [row for row in rows if row.cells[cells["zone"].name] == zone]
-    if "market" in cells:
-        market = cells["market"].name
-        other = re.compile(form.other_market)
-        rows = [row for row in rows if not other.fullmatch(str(row.cells.get(market)))] or rows
     wanted = {
         "currency": asked.check.currency,
         "vat": "inc" if asked.with_vat else "exc",

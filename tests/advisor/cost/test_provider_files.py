@@ -409,6 +409,15 @@ def test_two_values_for_a_moment_are_refused(tmp_path: Path) -> None:
         read_tariff(tmp_path / "prices.json")
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_hour_goes_on_behind_a_quarter_of_its_price(tmp_path: Path, first: int) -> None:
+    hour, quarter = Step(START, 3600, Fraction(20)), Step(START + 900 * first, 900, Fraction(20))
+    for steps in ([hour, quarter], [quarter, hour]):
+        awattar(tmp_path, steps)
+        prices = read_tariff(tmp_path / "prices.json", Checker(currency="EUR")).schedule
+        assert [value_at(prices, START + at) for at in (0, 1800, 3599, 3600)] == [0.02, 0.02, 0.02, None]
+
+
 def test_an_hour_and_a_quarter_within_it_of_another_price_are_refused(tmp_path: Path) -> None:
     awattar(tmp_path, [Step(START, 3600, Fraction(20)), Step(START + 900, 900, Fraction(24))])
     with pytest.raises(PricingError, match=r"one value for 2024-12-31T23:15\+00:00, found 0.02 and 0.024"):
@@ -434,6 +443,16 @@ def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Pa
     )
     with pytest.raises(PricingError, match=r"line 3, .*: expected an end after the start, found"):
         read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_the_hour_that_comes_twice_is_two_in_either_order(tmp_path: Path, newest_first: bool) -> None:
+    rows = ["26.10.2025 01:00,10", "26.10.2025 02:00,20", "26.10.2025 02:00,30", "26.10.2025 03:00,40"]
+    header = "Delivery Start (CET),FI (EUR)"
+    (tmp_path / "prices.csv").write_text("\n".join([header, *(rows[::-1] if newest_first else rows)]))
+    prices = read_tariff(tmp_path / "prices.csv", Checker(currency="EUR")).schedule
+    start = datetime.datetime(2025, 10, 25, 23, tzinfo=UTC).timestamp()
+    assert [value_at(prices, start + 3600 * hour) for hour in range(4)] == [0.01, 0.02, 0.03, 0.04]
 
 
 def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
@@ -507,6 +526,8 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp\tprice_per_kwh\n0\t1,030\n3600\t932.5\n", [1030, 932.5]),
     ('timestamp,price_per_kwh\n0,"1,030.25"\n3600,932\n', [1030.25, 932]),
     ('timestamp,price_per_kwh\n0,"0,310"\n3600,"1,31"\n', [0.31, 1.31]),
+    # or by a number of another column
+    ('timestamp,price_per_kwh,degrees\n0,"1,030",12.5\n3600,932,3\n', [1030, 932]),
     # where none tells it, a point is one, and so is a comma that does not part the cells
     ("timestamp;price_per_kwh\n0;1.030\n3600;9.325\n", [1.03, 9.325]),
     ("timestamp;price_per_kwh\n0;1,030\n3600;9,325\n", [1.03, 9.325]),
@@ -580,6 +601,33 @@ def test_intraday_auctions_are_another_market(tmp_path: Path) -> None:
     path.write_text(f"<Publication_MarketDocument>{''.join(series)}</Publication_MarketDocument>")
     prices = read_tariff(path, Checker(currency="EUR")).schedule
     assert value_at(prices, datetime.datetime(2025, 10, 1, 22, 30, tzinfo=UTC).timestamp()) == 0.04
+
+
+@pytest.mark.parametrize("form", ["xml", "csv"])
+def test_the_second_auction_of_a_day_is_another_market(tmp_path: Path, form: str) -> None:
+    """Germany's of 10:15, EXAA's, is there hours before the first one's prices are."""
+    position = "classificationSequence_AttributeInstanceComponent.position"
+    text = entsoe_document(
+        entsoe_series(0, "EUR", "DE", 50).replace("<Period>", f"<{position}>2</{position}><Period>")
+    )
+    if form == "csv":
+        text = 'MTU (UTC),Sequence,Day-ahead Price (EUR/MWh)\n01/10/2025 22:00:00,"Sequence Sequence 2",50\n'
+    (tmp_path / f"prices.{form}").write_text(text)
+    with pytest.raises(PricingError, match="expected values, found none"):
+        read_tariff(tmp_path / f"prices.{form}", Checker(currency="EUR"))
+
+
+def test_the_danish_table_is_read_as_the_danish_answer_is(tmp_path: Path) -> None:
+    """As the site gives it to download: newest first, UTC by its name, decimal commas."""
+    (tmp_path / "prices.csv").write_text(
+        "HourUTC;HourDK;PriceArea;SpotPriceDKK;SpotPriceEUR\n"
+        "2024-10-27 01:00;2024-10-27 02:00;DK1;1.123,40;150,6\n"
+        "2024-10-27 00:00;2024-10-27 02:00;DK1;99,00;13,27\n"
+    )
+    tariff = read_tariff(tmp_path / "prices.csv", Checker(currency="DKK"))
+    start = datetime.datetime(2024, 10, 27, tzinfo=UTC).timestamp()
+    prices = [value_at(tariff.schedule, start + 3600 * hour) for hour in range(2)]
+    assert (tariff.currency, prices) == ("DKK", pytest.approx([0.099, 1.1234]))
 
 
 def test_prices_of_energy_charts_without_a_unit_are_per_megawatt_hour(tmp_path: Path) -> None:
