@@ -49,7 +49,6 @@ class Statement(NamedTuple):
 class ProviderReadings(Struct, frozen=True):
     """The values of a file and what they are."""
 
-    quantity: SeriesKind
     provider: str
     rows: list[Statement]
     zone: str | None = None
@@ -63,7 +62,6 @@ class Format(Struct, frozen=True):
     """How a provider writes: patterns of the names of cells, in which small letters and capitals are one."""
 
     provider: str
-    quantity: SeriesKind
     value: str
     """Its groups say of what a value is, as ``said`` does; one with the group ``forecast`` is a forecast."""
     cells: dict[str, str]
@@ -79,12 +77,10 @@ class Format(Struct, frozen=True):
     """Of times that are numbers."""
 
 
-FORMATS = (
-    Format(OWN, "price", "price_per_kwh", {"start": "timestamp"}),
-    Format(OWN, "carbon", "carbon_grams_per_kwh", {"start": "timestamp"}),
+_OF_PRICES = (
+    Format(OWN, "price_per_kwh", {"start": "timestamp"}),
     Format(
         "ENTSO-E",
-        "price",
         r"price\.amount|Day-ahead Price(?: [\[(](?P<currency>\w+)/(?P<per>\w+)[\])])?",
         {
             "start": r"Point\.start|MTU \((?P<clock>\w+).*",
@@ -99,29 +95,25 @@ FORMATS = (
     ),
     Format(
         "Nord Pool",
-        "price",
         r"entryPerArea\.(?P<zone>.+)",
         {"start": "deliveryStart", "end": "deliveryEnd", "currency": "currency"},
         {"unit": "{currency}/MWh"},
     ),
     Format(
         "Nord Pool",
-        "price",
-        r"(?P<zone>\S+)(?: Price)? \((?P<currency>[A-Z]{3})\)",
+        r"(?P<zone>\S+)(?: Price)? \((?P<currency>(?!UTC|CET)[A-Z]{3})\)",
         {"start": r"Delivery Start \((?P<clock>\w+).*"},
         {"unit": "{currency}/MWh"},
     ),
     Format(
         "aWATTar",
-        "price",
         "marketprice",
         {"start": "start_timestamp", "end": "end_timestamp", "unit": "unit"},
         ticks_per_second=1000,
     ),
-    Format("Energy-Charts", "price", "price", {"start": "unix_seconds", "unit": "unit"}),
+    Format("Energy-Charts", "price", {"start": "unix_seconds", "unit": "unit"}),
     Format(
         "Octopus Energy",
-        "price",
         "value_(?P<vat>inc|exc)_vat",
         {"start": "valid_from", "end": "valid_to", "market": "payment_method"},
         {"unit": "GBp/kWh"},
@@ -131,7 +123,6 @@ FORMATS = (
     # the data sets Elspotprices, and DayAheadPrices since quarters of an hour have prices of their own
     Format(
         "Energi Data Service",
-        "price",
         "(?:Spot|DayAhead)Price(?P<currency>[A-Z]{3})",
         {"start": "(?:Hour|Time)(?P<clock>UTC)", "zone": "PriceArea"},
         {"unit": "{currency}/MWh"},
@@ -139,14 +130,15 @@ FORMATS = (
     # a day of one zone, which the file does not name; hvakosterstrommen.no has the same
     Format(
         "elprisetjustnu.se",
-        "price",
         "(?P<currency>[A-Z]{3})_per_kWh",
         {"start": "time_start", "end": "time_end"},
         {"unit": "{currency}/kWh"},
     ),
+)
+_OF_INTENSITIES = (
+    Format(OWN, "carbon_grams_per_kwh", {"start": "timestamp"}),
     Format(
         "Electricity Maps",
-        "carbon",
         r"carbon ?intensity(?:.*\((?:(?P<basis>direct)|lca|life).*)?",
         {
             "start": r"datetime(?: \((?P<clock>\w+).*)?",
@@ -159,12 +151,19 @@ FORMATS = (
     # regions have forecasts alone
     Format(
         "UK Carbon Intensity",
-        "carbon",
         r"(?:intensity\.)?(?:actual|(?P<forecast>forecast))(?: carbon intensity.*)?",
         {"start": r"from|datetime \((?P<clock>\w+).*", "end": "to", "zone": "shortname"},
         {"zone": "GB", "basis": "direct"},
     ),
 )
+FORMATS: Mapping[SeriesKind, tuple[Format, ...]] = {"price": _OF_PRICES, "carbon": _OF_INTENSITIES}
+
+
+class _Column(NamedTuple):
+    """Cells of one name, and what the name itself says of them."""
+
+    name: str
+    said: dict[str, str]
 
 
 class Asked(Struct, frozen=True):
@@ -186,12 +185,15 @@ class Asked(Struct, frozen=True):
         found = repr(self.zone) if zones else "a file without zones"
         raise self.check.error(f"expected {listed}" + (f", found {found}" if self.zone else ""), "zone")
 
-
-class _Column(NamedTuple):
-    """Cells of one name, and what the name itself says of them."""
-
-    name: str
-    said: dict[str, str]
+    def fits(self, value: _Column) -> int:
+        """In how much a value is what is asked for."""
+        wanted = {
+            "currency": self.check.currency,
+            "vat": "inc" if self.with_vat else "exc",
+            "basis": "direct" if self.basis == "direct" else "lifecycle",
+            "forecast": "",
+        }
+        return sum(value.said.get(of, "").casefold() == what.casefold() for of, what in wanted.items())
 
 
 def _columns(pattern: str | None, names: Sequence[str]) -> list[_Column]:
@@ -204,15 +206,16 @@ def read_statements(
 ) -> ProviderReadings:
     """What the rows of a file say, whose cells have the ``names``; without any, nothing is said."""
     if not names:
-        return ProviderReadings(quantity, OWN, [])
-    forms = [form for form in FORMATS if _columns(form.value, names)]
-    if not forms:
-        column = next(form.value for form in FORMATS if form.quantity == quantity)
-        problem = f"expected a supported provider's format, or CSV with the columns timestamp and {column}"
+        return ProviderReadings(OWN, [])
+    forms = {kind: [form for form in FORMATS[kind] if _columns(form.value, names)] for kind in FORMATS}
+    if not forms[quantity]:
+        columns = f"timestamp and {FORMATS[quantity][0].value}"
+        problem = f"expected a supported provider's format, or CSV with the columns {columns}"
+        for other in filter(forms.get, forms):
+            problem = f"expected a series of {quantity}, found one of {other}"
         raise asked.check.error(problem)
-    form = min(forms, key=lambda form: (not _columns(form.cells["start"], names), form.quantity != quantity))
     try:
-        return _read(form, names, rows, asked)
+        return _read(forms[quantity][0], names, rows, asked)
     except PricingError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as exc:
@@ -220,14 +223,11 @@ def read_statements(
 
 
 def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked) -> ProviderReadings:
-    values = [_Column(name, {**form.said, **said}) for name, said in _columns(form.value, names)]
     cells = {of: column for of, name in form.cells.items() for column in _columns(name, names)[:1]}
-    if "market" in cells:
-        other, market = re.compile(form.other_market), cells["market"].name
-        first = [row for row in rows if not other.fullmatch(str(row.cells.get(market)))]
-        rows = first if first or not form.others_alone else rows
+    rows = _of_first_market(form, cells, rows)
     if not rows:
-        return ProviderReadings(form.quantity, form.provider, [])
+        return ProviderReadings(form.provider, [])
+    values = [_Column(name, {**form.said, **said}) for name, said in _columns(form.value, names)]
     zones = [value.said.get("zone") for value in values]
     if "zone" in cells:
         zones = [row.cells[cells["zone"].name] for row in rows]
@@ -236,17 +236,7 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
         values = [value for value in values if value.said.get("zone") == zone]
     elif zone is not None:
         rows = [row for row in rows if row.cells[cells["zone"].name] == zone]
-    wanted = {
-        "currency": asked.check.currency,
-        "vat": "inc" if asked.with_vat else "exc",
-        "basis": "direct" if asked.basis == "direct" else "lifecycle",
-        "forecast": "",
-    }
-
-    def fits(value: _Column) -> int:
-        return sum(value.said.get(of, "").casefold() == what.casefold() for of, what in wanted.items())
-
-    value = max(values, key=fits)
+    value = max(values, key=asked.fits)
     said = value.said
     for of in {"basis", "currency", "per", "unit"} & cells.keys():
         texts = list(dict.fromkeys(filter(None, (row.cells.get(cells[of].name) for row in rows))))
@@ -255,12 +245,20 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
         said = {**said, of: texts[0]} if texts else said
     unit = form.said["unit"].format(**said) if "unit" in form.said else said.get("unit")
     currency, factor = (None, 1.0) if unit is None else _unit(unit, asked.check)
-    forecasts = [value.name for value in values if "forecast" in value.said]
     if "start" not in cells:
         raise asked.check.error(f"expected {form.cells['start']} beside it", value.name)
+    forecasts = [value.name for value in values if "forecast" in value.said]
     statements = list(_statements(form, cells, rows, (value.name, *forecasts), asked.check))
     basis = said["basis"].casefold() if "basis" in said else None
-    return ProviderReadings(form.quantity, form.provider, statements, zone, basis, currency, factor)
+    return ProviderReadings(form.provider, statements, zone, basis, currency, factor)
+
+
+def _of_first_market(form: Format, cells: Mapping[str, _Column], rows: Sequence[Row]) -> Sequence[Row]:
+    if "market" not in cells:
+        return rows
+    other, market = re.compile(form.other_market), cells["market"].name
+    first = [row for row in rows if not other.fullmatch(str(row.cells.get(market)))]
+    return first if first or not form.others_alone else rows
 
 
 def _unit(unit: str, check: Checker) -> tuple[str, float]:
@@ -289,30 +287,37 @@ def _statements(
             cell /= form.ticks_per_second
         return [unix_seconds(str(cell), check, place)]
 
-    starts = [moments(row, "start") for row in rows]
-    if any(len(row_starts) > 1 for row_starts in starts) and starts[0] > starts[-1]:
-        # the newest first
-        starts, rows = starts[::-1], rows[::-1]
-    start = -math.inf
-    for row, row_starts in zip(rows, starts, strict=True):
+    for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):
         name = next((name for name in values if not is_hole(row.cells.get(name))), values[-1])
         value = None if is_hole(row.cells[name]) else row.cells[name]
         place, shown = row.place.format(name), row.cells[cells["start"].name]
-        if not row_starts and value is None:
+        if start is None and value is None:
             # the hour that is skipped in spring, which some list without a value
             continue
-        if not row_starts:
+        if start is None:
             raise check.error(f"expected a time that clocks show, found {shown!r}", place)
-        # of the hour that comes twice the second one comes later
-        start = next((moment for moment in row_starts if moment > start), row_starts[-1])
         end = None
         if "end" in cells:
-            end = math.inf if row.cells[cells["end"].name] is None else moments(row, "end")[0]
+            shown = row.cells[cells["end"].name]
+            end = math.inf if shown is None else moments(row, "end")[0]
         elif zone is not None and " - " in shown:
             end = _end_of_span(shown, start, zone, check, place)
+        if end is not None and end <= start:
+            raise check.error(f"expected an end after the start, found {shown!r}", place)
         estimated = "estimated" in cells and str(row.cells.get(cells["estimated"].name)).casefold() == "true"
         provisional = estimated or name in values[1:] or row.place.startswith("forecast[")
         yield Statement(start, end, value, place, provisional)
+
+
+def _one_after_another(moments: Sequence[list[float]]) -> list[float | None]:
+    """The moment of each row that may be two, in the hour that comes twice, or none."""
+    oldest_first = not any(len(either) > 1 for either in moments) or moments[0] <= moments[-1]
+    starts: list[float | None] = []
+    before = -math.inf
+    for either in moments if oldest_first else reversed(moments):
+        before = next((moment for moment in either if moment > before), either[-1] if either else before)
+        starts.append(before if either else None)
+    return starts if oldest_first else starts[::-1]
 
 
 def _end_of_span(text: str, start: float, zone: ZoneInfo, check: Checker, place: str) -> float:
@@ -320,7 +325,4 @@ def _end_of_span(text: str, start: float, zone: ZoneInfo, check: Checker, place:
     parts = text.split(" - ")
     first, last = (on_the_wall(part, ZoneInfo("UTC"), check, place)[0] for part in parts)
     ends = [start + last - first, *on_the_wall(parts[1], zone, check, place)]
-    end = min((moment for moment in ends if moment > start), default=None)
-    if end is None:
-        raise check.error(f"expected an end after the start, found {text!r}", place)
-    return end
+    return min((moment for moment in ends if moment > start), default=start)

@@ -21,12 +21,8 @@ from advisor.errors import PricingError
 _LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "records", "regions")
 """Where the documents of providers have their values."""
 _BETWEEN = ",;\t|"
-_APART = r"'\u2019\s"
-"""What parts thousands beside the mark that is no decimal mark."""
-_DECIMALS = re.compile(rf"[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))")
-"""A number in which the mark cannot part thousands."""
 _NUMBERS = {
-    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}{_APART}]\d{{3}})+)(?:[{mark}](\d+))?")
+    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}'\u2019\s]\d{{3}})+)(?:[{mark}](\d+))?")
     for mark, apart in ((",", "."), (".", ","))
 }
 """Sign, whole and fraction of a number, by its decimal mark."""
@@ -170,37 +166,36 @@ def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     ]
 
 
-def _plain_numbers(columns: Sequence[Sequence[str]], delimiter: str) -> list[Sequence[str]]:
+def _plain_numbers(columns: Sequence[Sequence[str]], delimiter: str) -> list[list[str]]:
     """Numbers with a decimal point and nothing between thousands; other texts as they are.
 
-    A number in which a mark cannot part thousands tells which is the decimal mark of its column, and of the
-    columns in which no number tells. Where none does at all, a comma that does not part the cells is one.
+    A number that can be read with one decimal mark alone tells the mark of its column, and of the columns in
+    which none does. Where none does at all, a comma that does not part the cells is one.
 
     >>> _plain_numbers([["1.030", "932,5"]], ";"), _plain_numbers([["1,030"], ["932.5"]], ",")
     ([['1030', '932.5']], [['1030'], ['932.5']])
     """
     told = [_decimal_mark(column) for column in columns]
-    of_others = next(filter(None, told), None)
-    return [
-        _plain_column(column, mark or of_others, delimiter)
-        for column, mark in zip(columns, told, strict=True)
-    ]
+    marks = [mark or next(filter(None, told), None) for mark in told]
+    return [_plain_column(column, mark, delimiter) for column, mark in zip(columns, marks, strict=True)]
 
 
 def _decimal_mark(column: Sequence[str]) -> str | None:
-    marks = ((match[1] or match[2], match[0]) for match in map(_DECIMALS.fullmatch, column) if match)
-    # a date is no number
-    return next((mark for mark, number in marks if _NUMBERS[mark].fullmatch(number)), None)
+    for cell in column:
+        marks = [mark for mark, number in _NUMBERS.items() if number.fullmatch(cell)]
+        if len(marks) == 1:
+            return marks[0]
+    return None
 
 
-def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> Sequence[str]:
+def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> list[str]:
     if mark is None and delimiter == ",":
-        return column
-    if mark is None and not any(map(str.isdecimal, column)):
-        return [cell.replace(",", ".") for cell in column]
-    # beside numbers without any mark, as below 1.000, a point that could part thousands does
-    pattern = _NUMBERS[mark or ","]
-    return [_plain_number(match) if (match := pattern.fullmatch(cell)) else cell for cell in column]
+        return list(column)
+    if mark is None and any(map(str.isdecimal, column)):
+        # beside numbers without any mark, as below 1.000, a point that could part thousands does
+        mark = ","
+    matches = (_NUMBERS[mark or ("," if "," in cell else ".")].fullmatch(cell) for cell in column)
+    return [_plain_number(match) if match else cell for cell, match in zip(column, matches, strict=True)]
 
 
 def _plain_number(match: re.Match[str]) -> str:

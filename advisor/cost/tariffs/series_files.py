@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from advisor.cost.operator_files import read_text
 from advisor.cost.tariffs.provider_files import (
     OWN,
     Asked,
-    ProviderReadings,
     SeriesKind,
     Statement,
     read_statements,
@@ -89,8 +89,6 @@ def read_series(
         if not given.rows:
             # a provider may have had nothing on one of the days that it was asked for
             continue
-        if given.quantity != quantity:
-            raise cell.error(f"expected a series of {quantity}, found one of {given.quantity}")
         if basis in _BASES and given.basis not in (None, basis):
             raise cell.error(f"expected {basis} intensities, found {given.basis} ones")
         if first is None:
@@ -99,7 +97,8 @@ def read_series(
             raise cell.error(f"expected provider, currency and zone of {first_path}")
         cell = replace(cell, currency=given.currency or cell.currency)
         negative = allow_negative or given.provider != OWN
-        statements += [said._replace(value=_value(said, given, cell, negative)) for said in given.rows]
+        value = _grams if quantity == "carbon" else partial(_price, factor=given.factor, negative=negative)
+        statements += [s._replace(value=None if s.value is None else value(s, cell)) for s in given.rows]
     if first is None:
         raise PricingError("expected values, found none", subject=subject)
     if quantity == "carbon":
@@ -114,14 +113,13 @@ def read_series(
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _value(said: Statement, given: ProviderReadings, check: Checker, allow_negative: bool) -> Any:
-    """A value per kWh; None is a hole."""
-    value = said.value
-    if value is None or given.quantity == "carbon":
-        return None if value is None else check.convert(value, Grams, said.place)
-    if given.factor != 1.0:
-        value = check.convert(value, Number, said.place) * given.factor
-    return check.price(value, said.place, allow_negative=allow_negative)
+def _grams(said: Statement, check: Checker) -> Any:
+    return check.convert(said.value, Grams, said.place)
+
+
+def _price(said: Statement, check: Checker, factor: float, negative: bool) -> float:
+    value = said.value if factor == 1.0 else check.convert(said.value, Number, said.place) * factor
+    return check.price(value, said.place, allow_negative=negative)
 
 
 def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revised: bool) -> StepSeries:

@@ -373,7 +373,10 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             "marketprice: expected start_timestamp beside it",
         ),
         ('{"data": [{"carbonIntensity": 1, "datetime": "2025-01-01T00:00Z"}]}', "expected a series of price"),
-        ('{"data": [{"carbonIntensity": 1, "datetime": "yesterday"}]}', r"\[0\].datetime: expected ISO 8601"),
+        (
+            '{"results": [{"value_inc_vat": 1, "valid_from": "yesterday", "valid_to": null}]}',
+            r"results\[0\].valid_from: expected ISO 8601",
+        ),
         ('{"multiAreaEntries": [{"entryPerArea": {"SE3": 1, "SE4": 2}}]}', "zone: expected one of SE3, SE4"),
         (
             '{"unix_seconds": [0, 900], "price": [1], "unit": "EUR/MWh"}',
@@ -383,6 +386,10 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
         (
             '{"data": [{"marketprice": 1, "unit": "EUR/MWh", "start_timestamp": 1e300, "end_timestamp": 1}]}',
             r"data\[0\].start_timestamp: expected",
+        ),
+        (
+            '{"results": [{"value_inc_vat": 1, "valid_from": "2025-01-01T00:00Z", "valid_to": "0"}]}',
+            r"results\[0\].value_inc_vat: expected an end after the start, found '0'",
         ),
         ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a supported provider's format"),
