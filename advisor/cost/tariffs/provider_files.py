@@ -244,7 +244,7 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
             raise asked.check.error(f"expected one {of}, found {', '.join(texts)}", of)
         said = {**said, of: texts[0]} if texts else said
     unit = form.said["unit"].format(**said) if "unit" in form.said else said.get("unit")
-    currency, factor = (None, 1.0) if unit is None else _unit(unit, asked.check)
+    currency, factor = (None, 1.0) if unit is None else _unit(str(unit), asked.check)
     if "start" not in cells:
         raise asked.check.error(f"expected {form.cells['start']} beside it", value.name)
     forecasts = [value.name for value in values if "forecast" in value.said]

@@ -97,8 +97,11 @@ def read_series(
             raise cell.error(f"expected provider, currency and zone of {first_path}")
         cell = replace(cell, currency=given.currency or cell.currency)
         negative = allow_negative or given.provider != OWN
-        value = _grams if quantity == "carbon" else partial(_price, factor=given.factor, negative=negative)
-        statements += [s._replace(value=None if s.value is None else value(s, cell)) for s in given.rows]
+        checked = _grams if quantity == "carbon" else partial(_price, factor=given.factor, negative=negative)
+        file_name = f"{path.name}, " if len(paths) > 1 else ""
+        for said in given.rows:
+            value = None if said.value is None else checked(said, cell)
+            statements.append(said._replace(value=value, place=f"{file_name}{said.place}"))
     if first is None:
         raise PricingError("expected values, found none", subject=subject)
     if quantity == "carbon":
@@ -138,7 +141,7 @@ def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revi
             by_start[later.start] = later
         else:
             _check_same(former, later)
-            by_start[later.start] = max(former, later, key=lambda statement: statement.end or 0.0)
+            by_start[later.start] = max(former, later, key=lambda statement: statement.end or -math.inf)
     steps = [by_start[start] for start in sorted(by_start)]
     if any(step.end is None for step in steps):
         return StepSeries.of([step.start for step in steps], [step.value for step in steps], hold_seconds)
@@ -158,7 +161,7 @@ def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revi
         times.append(step.start)
         values.append(step.value)
         # an hour goes on behind a quarter of the same value
-        until = max(step.end or 0.0, until if overlaps and before.value == step.value else 0.0)
+        until = max(step.end or 0.0, until if overlaps and before.value == step.value else -math.inf)
         before = step
     return StepSeries(tuple(times), tuple(values), until - times[-1])
 

@@ -410,6 +410,15 @@ def test_what_no_provider_writes_is_refused_in_a_line(tmp_path: Path, text: str,
     assert str(path) in str(caught.value)
 
 
+def test_two_values_for_a_moment_in_two_files_name_the_later_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        awattar(tmp_path, [Step(START, 3600, Fraction(number))])
+        (tmp_path / "prices.json").rename(tmp_path / f"{number}.json")
+    (tmp_path / "tariff.yaml").write_text("series: '*.json'\n")
+    with pytest.raises(PricingError, match=r"2\.json, data\[0\].marketprice: expected one value for 2024-12"):
+        read_tariff(tmp_path / "tariff.yaml")
+
+
 def test_two_values_for_a_moment_are_refused(tmp_path: Path) -> None:
     awattar(tmp_path, [Step(START, 3600, Fraction(1)), Step(START, 3600, Fraction(2))])
     with pytest.raises(PricingError, match=r"data\[1\].marketprice: expected one value for 2024-12-31T23:00"):
