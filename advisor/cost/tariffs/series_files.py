@@ -104,10 +104,13 @@ def read_series(
             statements.append(said._replace(value=value, place=f"{file_name}{said.place}"))
     if first is None:
         raise PricingError("expected values, found none", subject=subject)
+    # an hour of a grid may be that clean or cheap, all of them are not
+    highest = max(abs(statement.value or 0.0) for statement in statements)
+    whole = replace(check, subject=subject, lines={})
     if quantity == "carbon":
-        # an hour of a grid may be that clean, all of them are not
-        highest = max(statement.value or 0.0 for statement in statements)
-        replace(check, subject=subject, lines={}).grams(highest, "carbon_grams_per_kwh")
+        whole.grams(highest, "carbon_grams_per_kwh")
+    elif first.provider == OWN:
+        whole.price_level(highest, "price_per_kwh")
     try:
         series = _steps(statements, hold_seconds, are_revised=quantity == "carbon" and first.provider != OWN)
     except PricingError as exc:

@@ -551,8 +551,22 @@ def test_numbers_of_any_locale_are_read_as_they_are_meant(
 ) -> None:
     (tmp_path / "prices.csv").write_text(text, encoding="utf-8")
     (tmp_path / "tariff.yaml").write_text("{series: prices.csv, allow_negative: true}")
-    schedule = read_tariff(tmp_path / "tariff.yaml", Checker(currency="KRW")).schedule
+    schedule = read_tariff(tmp_path / "tariff.yaml", Checker(accept_unusual=True)).schedule
     assert [value_at(schedule, 0), value_at(schedule, 3600)] == prices
+
+
+@pytest.mark.parametrize(("currency", "plausible"), [("EUR", True), ("VND", False), ("IDR", False)])
+def test_thousands_that_read_as_decimals_are_questioned_where_they_are_next_to_nothing(
+    tmp_path: Path, currency: str, plausible: bool
+) -> None:
+    """A kilowatt-hour costs 1 806 to 2 729 VND, and nowhere 2.729."""
+    (tmp_path / "prices.csv").write_text("timestamp;price_per_kwh\n0;1.806\n3600;2.729\n")
+    if plausible:
+        schedule = read_tariff(tmp_path / "prices.csv", Checker(currency=currency)).schedule
+        assert value_at(schedule, 0) == 1.806
+    else:
+        with pytest.raises(PricingError, match=r"no price is above 2.729 .* part thousands \(then 2729\)"):
+            read_tariff(tmp_path / "prices.csv", Checker(currency=currency))
 
 
 def test_a_comma_that_may_part_thousands_or_decimals_is_refused(tmp_path: Path) -> None:
