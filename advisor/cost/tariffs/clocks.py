@@ -46,12 +46,10 @@ def on_the_wall(text: str, zone: ZoneInfo, check: Checker, field: str) -> list[f
         raise check.error(f"expected a date and a time, found {text!r}", field) from None
     if clock.tzinfo is not None:
         return [clock.timestamp()]
-    folds = (clock.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
-    moments = [
-        moment
-        for moment in dict.fromkeys(folds)
-        if datetime.datetime.fromtimestamp(moment, zone).replace(tzinfo=None) == clock
-    ]
+    first, second = (clock.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    if first > second:
+        # by the offset before the skipped hour it is later than by the one behind
+        return []
     if not season:
-        return moments
-    return moments[:1] if season in ("CEST)", "WEST)", "EEST)") else moments[-1:]
+        return [first] if first == second else [first, second]
+    return [first] if season in ("CEST)", "WEST)", "EEST)") else [second]

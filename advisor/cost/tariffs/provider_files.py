@@ -1,12 +1,8 @@
-"""What the files of prices and intensities say, whoever wrote them: values, each from one moment to another.
+"""Prices and intensities as providers and operators write them: a value holds from one moment to another.
 
-A `Format` says which cells of a row hold the start, the end and the value. Zone, currency, unit and basis of
-a value are said in a cell beside it, in the name of its column, or by the format; of several the one that is
-asked for is read. So a format is a few patterns, and the table `FORMATS` is all that is known of providers:
-
-prices of ENTSO-E (XML, CSV), Nord Pool (JSON, CSV), aWATTar, Energy-Charts, Octopus, Energi Data Service and
-elprisetjustnu.se (JSON), intensities of Electricity Maps and UK Carbon Intensity (JSON, CSV), and the
-operator's own tables.
+A `Format` names the cells of a row that hold the start, the end and the value. Zone, currency, unit and basis
+of a value come from a cell beside it, else from the name of its column, else from the format. Of several the
+one that is asked for is read. `FORMATS` is all that is known of providers: a new one is one more entry.
 """
 
 from __future__ import annotations
@@ -38,7 +34,7 @@ class Statement(NamedTuple):
     start: float
     """Unix seconds."""
     end: float | None
-    """None is not said; infinite is until the next one."""
+    """None is unknown, infinite is until the next one starts."""
     value: Any
     """As it is written, or per kWh; None is a hole."""
     place: str
@@ -50,7 +46,7 @@ class ProviderReadings(Struct, frozen=True):
     """The values of a file and what they are."""
 
     provider: str
-    rows: list[Statement]
+    statements: list[Statement]
     zone: str | None = None
     basis: str | None = None
     currency: str | None = None
@@ -63,16 +59,16 @@ class Format(Struct, frozen=True):
 
     provider: str
     value: str
-    """Its groups say of what a value is, as ``said`` does; one with the group ``forecast`` is a forecast."""
+    """Its groups are facts about the value; one with the group ``forecast`` is a forecast."""
     cells: dict[str, str]
-    """``start``, ``end``, what a value is of, ``estimated`` and ``market``. The group ``clock`` of the start
-    says of which clock its times are; without one they have offsets."""
-    said: dict[str, str] = {}
-    """Of all values: ``zone``, ``basis``, and ``unit``, filled in with the others; without one per kWh."""
+    """``start`` and ``end``, facts about the value, ``estimated`` and ``market``. The start's group ``clock``
+    names the clock of its times; without it they have offsets."""
+    facts: dict[str, str] = {}
+    """About all values: ``zone``, ``basis``, and ``unit``, a template of other facts; none is per kWh."""
     other_market: str = ""
-    """What ``market`` holds in rows that are not read."""
+    """Pattern of ``market`` in rows that are not read."""
     others_alone: bool = False
-    """Whether they are where there are no others."""
+    """Whether rows of another market are read if there are no others."""
     ticks_per_second: int = 1
     """Of times that are numbers."""
 
@@ -163,7 +159,7 @@ class _Column(NamedTuple):
     """Cells of one name, and what the name itself says of them."""
 
     name: str
-    said: dict[str, str]
+    facts: dict[str, str]
 
 
 class Asked(Struct, frozen=True):
@@ -193,7 +189,7 @@ class Asked(Struct, frozen=True):
             "basis": "direct" if self.basis == "direct" else "lifecycle",
             "forecast": "",
         }
-        return sum(value.said.get(of, "").casefold() == what.casefold() for of, what in wanted.items())
+        return sum(value.facts.get(of, "").casefold() == what.casefold() for of, what in wanted.items())
 
 
 def _columns(pattern: str | None, names: Sequence[str]) -> list[_Column]:
@@ -204,7 +200,7 @@ def _columns(pattern: str | None, names: Sequence[str]) -> list[_Column]:
 def read_statements(
     names: Sequence[str], rows: Sequence[Row], quantity: SeriesKind, asked: Asked
 ) -> ProviderReadings:
-    """What the rows of a file say, whose cells have the ``names``; without any, nothing is said."""
+    """The statements of a file, whose cells have the ``names``; an answer without data has none."""
     if not names:
         return ProviderReadings(OWN, [])
     forms = {kind: [form for form in FORMATS[kind] if _columns(form.value, names)] for kind in FORMATS}
@@ -227,29 +223,29 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
     rows = _of_first_market(form, cells, rows)
     if not rows:
         return ProviderReadings(form.provider, [])
-    values = [_Column(name, {**form.said, **said}) for name, said in _columns(form.value, names)]
-    zones = [value.said.get("zone") for value in values]
+    values = [_Column(name, {**form.facts, **facts}) for name, facts in _columns(form.value, names)]
+    zones = [value.facts.get("zone") for value in values]
     if "zone" in cells:
         zones = [row.cells[cells["zone"].name] for row in rows]
     zone = asked.chosen(list(dict.fromkeys(filter(None, zones))))
     if "zone" not in cells:
-        values = [value for value in values if value.said.get("zone") == zone]
+        values = [value for value in values if value.facts.get("zone") == zone]
     elif zone is not None:
         rows = [row for row in rows if row.cells[cells["zone"].name] == zone]
     value = max(values, key=asked.fits)
-    said = value.said
+    facts = value.facts
     for of in {"basis", "currency", "per", "unit"} & cells.keys():
         texts = list(dict.fromkeys(filter(None, (row.cells.get(cells[of].name) for row in rows))))
         if len(texts) > 1:
-            raise asked.check.error(f"expected one {of}, found {', '.join(texts)}", of)
-        said = {**said, of: texts[0]} if texts else said
-    unit = form.said["unit"].format(**said) if "unit" in form.said else said.get("unit")
+            raise asked.check.error(f"expected one {of}, found {', '.join(map(str, texts))}", of)
+        facts = {**facts, of: texts[0]} if texts else facts
+    unit = form.facts["unit"].format(**facts) if "unit" in form.facts else facts.get("unit")
     currency, factor = (None, 1.0) if unit is None else _unit(str(unit), asked.check)
     if "start" not in cells:
         raise asked.check.error(f"expected {form.cells['start']} beside it", value.name)
-    forecasts = [value.name for value in values if "forecast" in value.said]
+    forecasts = [value.name for value in values if "forecast" in value.facts]
     statements = list(_statements(form, cells, rows, (value.name, *forecasts), asked.check))
-    basis = said["basis"].casefold() if "basis" in said else None
+    basis = facts["basis"].casefold() if "basis" in facts else None
     return ProviderReadings(form.provider, statements, zone, basis, currency, factor)
 
 
@@ -276,7 +272,7 @@ def _statements(
     form: Format, cells: Mapping[str, _Column], rows: Sequence[Row], values: Sequence[str], check: Checker
 ) -> Iterator[Statement]:
     """A statement for each row: the first of ``values`` that it has; those after the first are forecasts."""
-    clock = cells["start"].said.get("clock")
+    clock = cells["start"].facts.get("clock")
     zone = ZoneInfo(_CLOCKS.get(clock.casefold(), "UTC")) if clock else None
 
     def moments(row: Row, of: str) -> list[float]:

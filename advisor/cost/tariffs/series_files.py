@@ -86,7 +86,7 @@ def read_series(
         given = read_statements(
             *read_rows(read_text(path), cell), quantity, Asked(cell, zone, basis, with_vat)
         )
-        if not given.rows:
+        if not given.statements:
             # a provider may have had nothing on one of the days that it was asked for
             continue
         if basis in _BASES and given.basis not in (None, basis):
@@ -99,9 +99,9 @@ def read_series(
         negative = allow_negative or given.provider != OWN
         checked = _grams if quantity == "carbon" else partial(_price, factor=given.factor, negative=negative)
         file_name = f"{path.name}, " if len(paths) > 1 else ""
-        for said in given.rows:
-            value = None if said.value is None else checked(said, cell)
-            statements.append(said._replace(value=value, place=f"{file_name}{said.place}"))
+        for statement in given.statements:
+            value = None if statement.value is None else checked(statement, cell)
+            statements.append(statement._replace(value=value, place=f"{file_name}{statement.place}"))
     if first is None:
         raise PricingError("expected values, found none", subject=subject)
     # an hour of a grid may be that clean or cheap, all of them are not
@@ -119,13 +119,15 @@ def read_series(
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _grams(said: Statement, check: Checker) -> Any:
-    return check.convert(said.value, Grams, said.place)
+def _grams(statement: Statement, check: Checker) -> Any:
+    return check.convert(statement.value, Grams, statement.place)
 
 
-def _price(said: Statement, check: Checker, factor: float, negative: bool) -> float:
-    value = said.value if factor == 1.0 else check.convert(said.value, Number, said.place) * factor
-    return check.price(value, said.place, allow_negative=negative)
+def _price(statement: Statement, check: Checker, factor: float, negative: bool) -> float:
+    value = (
+        statement.value if factor == 1.0 else check.convert(statement.value, Number, statement.place) * factor
+    )
+    return check.price(value, statement.place, allow_negative=negative)
 
 
 def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revised: bool) -> StepSeries:
