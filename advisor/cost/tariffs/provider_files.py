@@ -177,9 +177,12 @@ class Asked(Struct, frozen=True):
             return next(iter(zones), None)
         if self.zone in zones:
             return self.zone
-        listed = f"one of {', '.join(sorted(zones))}" if zones else f"{self.zone}"
-        found = repr(self.zone) if zones else "a file without zones"
-        raise self.check.error(f"expected {listed}" + (f", found {found}" if self.zone else ""), "zone")
+        problem = f"expected one of {', '.join(sorted(zones))}"
+        if self.zone is not None:
+            problem += f", found {self.zone!r}"
+        raise self.check.error(
+            problem if zones else f"expected {self.zone}, found a file without zones", "zone"
+        )
 
     def fits(self, value: _Column) -> int:
         """In how much a value is what is asked for."""
@@ -226,16 +229,16 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
     values = [_Column(name, {**form.facts, **facts}) for name, facts in _columns(form.value, names)]
     zones = [value.facts.get("zone") for value in values]
     if "zone" in cells:
-        zones = [row.cells[cells["zone"].name] for row in rows]
+        zones = [row.cell(cells["zone"].name) for row in rows]
     zone = asked.chosen(list(dict.fromkeys(filter(None, zones))))
     if "zone" not in cells:
         values = [value for value in values if value.facts.get("zone") == zone]
     elif zone is not None:
-        rows = [row for row in rows if row.cells[cells["zone"].name] == zone]
+        rows = [row for row in rows if row.cell(cells["zone"].name) == zone]
     value = max(values, key=asked.fits)
     facts = value.facts
     for of in {"basis", "currency", "per", "unit"} & cells.keys():
-        texts = list(dict.fromkeys(filter(None, (row.cells.get(cells[of].name) for row in rows))))
+        texts = list(dict.fromkeys(filter(None, (row.get(cells[of].name) for row in rows))))
         if len(texts) > 1:
             raise asked.check.error(f"expected one {of}, found {', '.join(map(str, texts))}", of)
         facts = {**facts, of: texts[0]} if texts else facts
@@ -253,7 +256,7 @@ def _of_first_market(form: Format, cells: Mapping[str, _Column], rows: Sequence[
     if "market" not in cells:
         return rows
     other, market = re.compile(form.other_market), cells["market"].name
-    first = [row for row in rows if not other.fullmatch(str(row.cells.get(market)))]
+    first = [row for row in rows if not other.fullmatch(str(row.get(market)))]
     return first if first or not form.others_alone else rows
 
 
@@ -276,7 +279,7 @@ def _statements(
     zone = ZoneInfo(_CLOCKS.get(clock.casefold(), "UTC")) if clock else None
 
     def moments(row: Row, of: str) -> list[float]:
-        cell, place = row.cells[cells[of].name], row.place.format(cells[of].name)
+        cell, place = row.cell(cells[of].name), row.place.format(cells[of].name)
         if zone is not None:
             return on_the_wall(cell.partition(" - ")[0], zone, check, place)
         if form.ticks_per_second != 1:
@@ -284,9 +287,9 @@ def _statements(
         return [unix_seconds(str(cell), check, place)]
 
     for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):
-        name = next((name for name in values if not is_hole(row.cells.get(name))), values[-1])
-        value = None if is_hole(row.cells[name]) else row.cells[name]
-        place, shown = row.place.format(name), row.cells[cells["start"].name]
+        name = next((name for name in values if not is_hole(row.get(name))), values[-1])
+        value = None if is_hole(row.cell(name)) else row.cell(name)
+        place, shown = row.place.format(name), row.cell(cells["start"].name)
         if start is None and value is None:
             # the hour that is skipped in spring, which some list without a value
             continue
@@ -294,13 +297,13 @@ def _statements(
             raise check.error(f"expected a time that clocks show, found {shown!r}", place)
         end = None
         if "end" in cells:
-            shown = row.cells[cells["end"].name]
+            shown = row.cell(cells["end"].name)
             end = math.inf if shown is None else moments(row, "end")[0]
         elif zone is not None and " - " in shown:
             end = _end_of_span(shown, start, zone, check, place)
         if end is not None and end <= start:
             raise check.error(f"expected an end after the start, found {shown!r}", place)
-        estimated = "estimated" in cells and str(row.cells.get(cells["estimated"].name)).casefold() == "true"
+        estimated = "estimated" in cells and str(row.get(cells["estimated"].name)).casefold() == "true"
         provisional = estimated or name in values[1:] or row.place.startswith("forecast[")
         yield Statement(start, end, value, place, provisional)
 

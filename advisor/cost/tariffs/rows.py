@@ -34,6 +34,24 @@ class Row(NamedTuple):
     cells: Mapping[str, Any]
     place: str
     """Of a cell, for errors; ``{}`` stands for its name."""
+    around: Row | None = None
+    """What holds for more rows than this, and is there once for all of them."""
+
+    def cell(self, name: str) -> Any:
+        """The cell of that name; a KeyError where there is none."""
+        row: Row | None = self
+        while row is not None:
+            if name in row.cells:
+                return row.cells[name]
+            row = row.around
+        raise KeyError(name)
+
+    def get(self, name: str) -> Any:
+        """The same; None where there is none."""
+        try:
+            return self.cell(name)
+        except KeyError:
+            return None
 
 
 def is_hole(cell: object) -> bool:
@@ -48,25 +66,29 @@ def read_rows(text: str, check: Checker) -> tuple[list[str], list[Row]]:
         rows = list(_of_xml(text, check))
     elif start in ("{", "["):
         try:
-            rows = [row for row in _of_json(json.loads(text), check) if row.cells]
+            rows = [row for row in _of_json(json.loads(text), check) if row.cells or row.around]
         except PricingError:
             raise
         except (ValueError, RecursionError) as exc:
             raise check.error(f"expected JSON: {exc}") from None
     else:
         return _of_csv(text, check)
-    return list(dict.fromkeys(itertools.chain.from_iterable(row.cells for row in rows))), rows
+    names: dict[str, None] = {}
+    parts = rows
+    while parts:
+        names |= dict.fromkeys(itertools.chain.from_iterable(part.cells for part in parts))
+        parts = list({id(part.around): part.around for part in parts if part.around is not None}.values())
+    return list(names), rows
 
 
-def _of_json(
-    item: Any, check: Checker, place: str = "", above: Mapping[str, Any] | None = None
-) -> Iterator[Row]:
-    """A row for each entry of the innermost list; ``above`` is what holds around it."""
+def _of_json(item: Any, check: Checker, place: str = "", around: Row | None = None) -> Iterator[Row]:
+    """A row for each entry of the innermost list."""
     if isinstance(item, list):
         for index, entry in enumerate(item):
-            yield from _of_json(entry, check, f"{place}[{index}]", above)
+            yield from _of_json(entry, check, f"{place}[{index}]", around)
         return
-    cells, lists = dict(above or {}), {}
+    cells: dict[str, Any] = {}
+    lists = {}
     for name, value in item.items() if isinstance(item, dict) else [("", item)]:
         if isinstance(value, (list, dict)) and name in _LISTS:
             lists[name] = value
@@ -74,17 +96,18 @@ def _of_json(
             cells |= {f"{name}.{inner}": cell for inner, cell in value.items()}
         else:
             cells[name] = value
+    row = Row(cells, f"{place}.{{}}".lstrip("."), around)
     for name, value in lists.items():
-        yield from _of_json(value, check, f"{place}.{name}".lstrip("."), cells)
+        yield from _of_json(value, check, f"{place}.{name}".lstrip("."), row if cells else around)
     if isinstance(cells.get("unix_seconds"), list):
         # one list for each column
         columns = {name: value for name, value in cells.items() if isinstance(value, list)}
         if len(set(map(len, columns.values()))) > 1:
             raise check.error(f"expected lists of one length as {' and '.join(columns)}")
         for index, values in enumerate(zip(*columns.values(), strict=True)):
-            yield Row(cells | dict(zip(columns, values, strict=True)), f"{{}}[{index}]")
+            yield Row(dict(zip(columns, values, strict=True)), f"{{}}[{index}]", row)
     elif not lists:
-        yield Row(cells, f"{place}.{{}}".lstrip("."))
+        yield row
 
 
 def _of_xml(text: str, check: Checker) -> Iterator[Row]:
@@ -106,11 +129,12 @@ def _of_xml(text: str, check: Checker) -> Iterator[Row]:
         # a document may hold intraday auctions too
         if cells.get("contract_MarketAgreement.type") in (None, "A01"):
             for period in series.findall("Period"):
-                yield from _points(period, cells, f"TimeSeries {number}", check)
+                yield from _points(period, Row(cells, f"TimeSeries {number}"), check)
 
 
-def _points(period: Any, cells: Mapping[str, Any], place: str, check: Checker) -> Iterator[Row]:
+def _points(period: Any, series: Row, check: Checker) -> Iterator[Row]:
     """A position that is left out has the price of the one before it, but in curves of type A01."""
+    place = series.place
     start, end = (
         unix_seconds(str(period.findtext(f"timeInterval/{name}")), check, f"{place}, {name}")
         for name in ("start", "end")
@@ -130,8 +154,8 @@ def _points(period: Any, cells: Mapping[str, Any], place: str, check: Checker) -
         point = f"{place}, Point {position}"
         if not start <= since < until:
             raise check.error("expected each position once and within the period", point)
-        until = since + step if cells.get("curveType") == "A01" else until
-        yield Row({**cells, "Point.start": since, "Point.end": until, "price.amount": amount}, point)
+        until = since + step if series.get("curveType") == "A01" else until
+        yield Row({"Point.start": since, "Point.end": until, "price.amount": amount}, point, series)
 
 
 def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
