@@ -160,17 +160,12 @@ class Checker(Struct, frozen=True):
         return number
 
     def price_level(self, highest: float, field: str) -> None:
-        """Question a series of prices per kWh that are all next to nothing; 0 is free.
-
-        >>> Checker(currency="VND").price_level(2.729, "price_per_kwh")
-        Traceback (most recent call last):
-        advisor.errors.PricingError: price_per_kwh: no price is above 2.729 VND per kWh: does its point part \
-thousands (then 2729)? accept unusual prices to keep it
-        """
+        """Question a series of prices per kWh that are all next to nothing; 0 is free."""
         limit = _LOWEST_PLAUSIBLE_USD * _ROUGH_UNITS_PER_USD.get(self.currency, 0.0)
         if 0 < highest < limit and not self.accept_unusual:
             problem = f"no price is above {highest:g} {self.currency} per kWh: does its point part thousands"
-            raise self.error(f"{problem} (then {highest * 1000:g})? accept unusual prices to keep it", field)
+            problem += f" (then {highest * 1000:g})? accept unusual prices to keep it"
+            raise self.error(problem, field)
 
     def price(self, value: Any, field: str, per: str = "kWh", allow_negative: bool = False) -> float:
         """A price per kWh or per hour, 0 or more, that is not obviously in another unit.

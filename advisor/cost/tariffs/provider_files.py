@@ -173,16 +173,12 @@ class Asked(Struct, frozen=True):
 
     def chosen(self, zones: Sequence[str]) -> str | None:
         """The zone to read of those in the file; None of a file without zones."""
-        if self.zone is None and len(zones) < 2:
-            return next(iter(zones), None)
-        if self.zone in zones:
-            return self.zone
-        problem = f"expected one of {', '.join(sorted(zones))}"
-        if self.zone is not None:
-            problem += f", found {self.zone!r}"
-        raise self.check.error(
-            problem if zones else f"expected {self.zone}, found a file without zones", "zone"
-        )
+        if self.zone in zones or (self.zone is None and len(zones) < 2):
+            return self.zone or next(iter(zones), None)
+        if not zones:
+            raise self.check.error(f"expected {self.zone}, found a file without zones", "zone")
+        asked_for = "" if self.zone is None else f", found {self.zone!r}"
+        raise self.check.error(f"expected one of {', '.join(sorted(zones))}{asked_for}", "zone")
 
     def fits(self, value: _Column) -> int:
         """In how much a value is what is asked for."""
