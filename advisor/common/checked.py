@@ -93,7 +93,8 @@ def _with_plain_numbers(value: Any) -> Any:
         return {name: _with_plain_numbers(item) for name, item in value.items()}
     if getattr(value, "shape", None) == ():
         return value.item()
-    is_number = isinstance(value, SupportsFloat) and not isinstance(value, (bool, int, float, str))
+    # the usual types first: to ask a protocol is slow
+    is_number = not isinstance(value, (bool, int, float, str)) and isinstance(value, SupportsFloat)
     return float(value) if is_number else value
 
 

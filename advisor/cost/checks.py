@@ -40,6 +40,8 @@ _CLEANEST_PLAUSIBLE_GRAMS = 1.0
 _HIGHEST_PLAUSIBLE_USD = {"kWh": 5.0, "CPU hour": 10.0, "hour": 1000.0}
 """Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
 hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price."""
+_LOWEST_PLAUSIBLE_USD = 1e-3
+"""Of the highest price per kWh of a whole series: a dollar per MWh."""
 _SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
 
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
@@ -156,6 +158,14 @@ class Checker(Struct, frozen=True):
             problem = f"{number:g} g/kWh is cleaner than any grid: is it in kg (then {number * 1000:g})?"
             raise self.error(f"{problem} accept unusual prices to keep it", field)
         return number
+
+    def price_level(self, highest: float, field: str) -> None:
+        """Question a series of prices per kWh that are all next to nothing; 0 is free."""
+        limit = _LOWEST_PLAUSIBLE_USD * _ROUGH_UNITS_PER_USD.get(self.currency, 0.0)
+        if 0 < highest < limit and not self.accept_unusual:
+            problem = f"no price is above {highest:g} {self.currency} per kWh: does its point part thousands"
+            problem += f" (then {highest * 1000:g})? accept unusual prices to keep it"
+            raise self.error(problem, field)
 
     def price(self, value: Any, field: str, per: str = "kWh", allow_negative: bool = False) -> float:
         """A price per kWh or per hour, 0 or more, that is not obviously in another unit.

@@ -12,7 +12,7 @@ from advisor.common.exit import print_json
 from advisor.cost.checks import Checker, Positive, require_number
 from advisor.cost.formulas import JOULES_PER_KWH
 from advisor.cost.price_inputs import PriceOptions
-from advisor.cost.tariffs.provider_files import unix_seconds
+from advisor.cost.tariffs.clocks import unix_seconds
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, covered
 from advisor.cost.when_to_run import Hours, best_hours, best_window
 from advisor.errors import InputError

@@ -1,40 +1,42 @@
-"""Prices and intensities in the formats that providers give, each recognised by its shape.
+"""Prices and intensities as providers and operators write them: a value holds from one moment to another.
 
-Prices: ENTSO-E (XML, CSV), Nord Pool (JSON, CSV), aWATTar, Energy-Charts, Octopus, Energi Data Service and
-elprisetjustnu.se (JSON). Intensities: Electricity Maps and UK Carbon Intensity (JSON, CSV). A function here
-turns a document into `ProviderReadings`, or returns None where the document has another shape.
+A `Format` names the cells of a row that hold the start, the end and the value. Zone, currency, unit and basis
+of a value come from a cell beside it, else from the name of its column, else from the format. Of several the
+one that is asked for is read. `FORMATS` is all that is known of providers: a new one is one more entry.
 """
 
 from __future__ import annotations
 
-import datetime
-import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from advisor.cost.checks import Checker, require_number
+from advisor.cost.checks import Checker
+from advisor.cost.tariffs.clocks import on_the_wall, unix_seconds
+from advisor.cost.tariffs.rows import Row, is_hole
 from advisor.errors import PricingError
 
 SeriesKind = Literal["price", "carbon"]
-_PER_MWH, _PENCE = 1e-3, 1e-2
-_LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "unix_seconds", "records")
-"""Where the documents of providers have their values."""
-_CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
-"""What the columns of European providers call the clock on the wall, summer time included."""
+_CLOCKS = {"cet": "Europe/Brussels", "wet": "Europe/Lisbon", "eet": "Europe/Athens"}
+"""What the columns of European providers call the clock on the wall, summer time included; else it is UTC."""
+_PER = {"k": 1.0, "m": 1e-3}
+OWN = ""
+"""Provider of the operator's own files."""
 
 
-class Reading(NamedTuple):
-    """One value of a file, not yet checked."""
+class Statement(NamedTuple):
+    """That a value holds from one moment to another."""
 
     start: float
     """Unix seconds."""
     end: float | None
-    value: object
+    """None is unknown, infinite is until the next one starts."""
+    value: Any
+    """As it is written, or per kWh; None is a hole."""
     place: str
     provisional: bool = False
     """A forecast or an estimate: what was measured goes before it, and so does a later one."""
@@ -43,9 +45,8 @@ class Reading(NamedTuple):
 class ProviderReadings(Struct, frozen=True):
     """The values of a file and what they are."""
 
-    quantity: SeriesKind
     provider: str
-    rows: list[Reading]
+    statements: list[Statement]
     zone: str | None = None
     basis: str | None = None
     currency: str | None = None
@@ -53,45 +54,112 @@ class ProviderReadings(Struct, frozen=True):
     """What a value is multiplied by to be per kWh, in whole units of the currency."""
 
 
-def _prices(
-    provider: str,
-    rows: Iterable[Reading],
-    currency: str | None,
-    zone: str | None = None,
-    factor: float = _PER_MWH,
-) -> ProviderReadings:
-    return ProviderReadings("price", provider, list(rows), zone, currency=currency, factor=factor)
+class Format(Struct, frozen=True):
+    """How a provider writes: patterns of the names of cells, in which small letters and capitals are one."""
 
-
-def is_hole(text: object) -> bool:
-    """Whether a cell says that there is no value."""
-    return text is None or str(text).strip(" -").casefold() in ("", "n/e", "n/a", "nan", "null", "none")
-
-
-class TableRow(NamedTuple):
-    """A row of a CSV file."""
-
-    line: int
+    provider: str
+    value: str
+    """Its groups are facts about the value; one with the group ``forecast`` is a forecast."""
     cells: dict[str, str]
+    """``start`` and ``end``, facts about the value, ``estimated`` and ``market``. The start's group ``clock``
+    names the clock of its times; without it they have offsets."""
+    facts: dict[str, str] = {}
+    """About all values: ``zone``, ``basis``, and ``unit``, a template of other facts; none is per kWh."""
+    other_market: str = ""
+    """Pattern of ``market`` in rows that are not read."""
+    others_alone: bool = False
+    """Whether rows of another market are read if there are no others."""
+    ticks_per_second: int = 1
+    """Of times that are numbers."""
 
 
-def unix_seconds(text: str, check: Checker, field: str) -> float:
-    """The moment of an ISO 8601 text with an offset, or of Unix seconds."""
-    text = text.strip()
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.timestamp()
-    except ValueError:
-        pass
-    # "20260301" is a date to fromisoformat; without an offset only Unix seconds are left
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text):
-        problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
-        raise check.error(f"{problem}, found {text!r}", field)
-    seconds = require_number(text, float, field=field, subject=check.subject)
-    if abs(seconds) >= 1e11:
-        raise check.error(f"expected Unix seconds, found {text}: are these milliseconds?", field)
-    return seconds
+_OF_PRICES = (
+    Format(OWN, "price_per_kwh", {"start": "timestamp"}),
+    Format(
+        "ENTSO-E",
+        r"price\.amount|Day-ahead Price(?: [\[(](?P<currency>\w+)/(?P<per>\w+)[\])])?",
+        {
+            "start": r"Point\.start|MTU \((?P<clock>\w+).*",
+            "end": r"Point\.end",
+            "zone": r"out_Domain\.mRID|Area",
+            "currency": r"currency(?:_Unit\.name)?",
+            "per": r"price_Measure_Unit\.name",
+            "market": r"Sequence|classificationSequence_AttributeInstanceComponent\.position",
+        },
+        {"unit": "{currency}/{per}"},
+        other_market=".*[2-9]",
+    ),
+    Format(
+        "Nord Pool",
+        r"entryPerArea\.(?P<zone>.+)",
+        {"start": "deliveryStart", "end": "deliveryEnd", "currency": "currency"},
+        {"unit": "{currency}/MWh"},
+    ),
+    Format(
+        "Nord Pool",
+        r"(?P<zone>\S+)(?: Price)? \((?P<currency>(?!UTC|CET)[A-Z]{3})\)",
+        {"start": r"Delivery Start \((?P<clock>\w+).*"},
+        {"unit": "{currency}/MWh"},
+    ),
+    Format(
+        "aWATTar",
+        "marketprice",
+        {"start": "start_timestamp", "end": "end_timestamp", "unit": "unit"},
+        ticks_per_second=1000,
+    ),
+    Format("Energy-Charts", "price", {"start": "unix_seconds", "unit": "unit"}),
+    Format(
+        "Octopus Energy",
+        "value_(?P<vat>inc|exc)_vat",
+        {"start": "valid_from", "end": "valid_to", "market": "payment_method"},
+        {"unit": "GBp/kWh"},
+        other_market="NON_DIRECT_DEBIT",
+        others_alone=True,
+    ),
+    # the data sets Elspotprices, and DayAheadPrices since quarters of an hour have prices of their own
+    Format(
+        "Energi Data Service",
+        "(?:Spot|DayAhead)Price(?P<currency>[A-Z]{3})",
+        {"start": "(?:Hour|Time)(?P<clock>UTC)", "zone": "PriceArea"},
+        {"unit": "{currency}/MWh"},
+    ),
+    # a day of one zone, which the file does not name; hvakosterstrommen.no has the same
+    Format(
+        "elprisetjustnu.se",
+        "(?P<currency>[A-Z]{3})_per_kWh",
+        {"start": "time_start", "end": "time_end"},
+        {"unit": "{currency}/kWh"},
+    ),
+)
+_OF_INTENSITIES = (
+    Format(OWN, "carbon_grams_per_kwh", {"start": "timestamp"}),
+    Format(
+        "Electricity Maps",
+        r"carbon ?intensity(?:.*\((?:(?P<basis>direct)|lca|life).*)?",
+        {
+            "start": r"datetime(?: \((?P<clock>\w+).*)?",
+            "zone": "zone|zone id",
+            "basis": "emissionFactorType",
+            "estimated": "isEstimated|Data estimated",
+        },
+        {"basis": "lifecycle"},
+    ),
+    # regions have forecasts alone
+    Format(
+        "UK Carbon Intensity",
+        r"(?:intensity\.)?(?:actual|(?P<forecast>forecast))(?: carbon intensity.*)?",
+        {"start": r"from|datetime \((?P<clock>\w+).*", "end": "to", "zone": "shortname"},
+        {"zone": "GB", "basis": "direct"},
+    ),
+)
+FORMATS: Mapping[SeriesKind, tuple[Format, ...]] = {"price": _OF_PRICES, "carbon": _OF_INTENSITIES}
+
+
+class _Column(NamedTuple):
+    """Cells of one name, and what the name itself says of them."""
+
+    name: str
+    facts: dict[str, str]
 
 
 class Asked(Struct, frozen=True):
@@ -103,386 +171,153 @@ class Asked(Struct, frozen=True):
     with_vat: bool = True
     """Of prices that come both ways."""
 
-    def moment(self, text: Any, place: str) -> float:
-        """See `unix_seconds`."""
-        return unix_seconds(str(text), self.check, place)
+    def chosen(self, zones: Sequence[str]) -> str | None:
+        """The zone to read of those in the file; None of a file without zones."""
+        if self.zone in zones or (self.zone is None and len(zones) < 2):
+            return self.zone or next(iter(zones), None)
+        if not zones:
+            raise self.check.error(f"expected {self.zone}, found a file without zones", "zone")
+        asked_for = "" if self.zone is None else f", found {self.zone!r}"
+        raise self.check.error(f"expected one of {', '.join(sorted(zones))}{asked_for}", "zone")
 
-    def priced(self, columns: Iterable[re.Match[str] | None]) -> tuple[str, str]:
-        """Currency and column of prices that come in several: the one that is asked for, else the first."""
-        by_currency = {match["currency"]: match[0] for match in columns if match}
-        currency = self.check.currency if self.check.currency in by_currency else next(iter(by_currency))
-        return currency, by_currency[currency]
-
-    def chosen(self, zones: Sequence[str]) -> str:
-        """The zone to read of those in the file."""
-        if self.zone is None and len(zones) == 1:
-            return zones[0]
-        if self.zone is None or self.zone not in zones:
-            found = "" if self.zone is None else f", found {self.zone!r}"
-            raise self.check.error(f"expected one of {', '.join(sorted(zones))}{found}", "zone")
-        return self.zone
+    def fits(self, value: _Column) -> int:
+        """In how much a value is what is asked for."""
+        wanted = {
+            "currency": self.check.currency,
+            "vat": "inc" if self.with_vat else "exc",
+            "basis": "direct" if self.basis == "direct" else "lifecycle",
+            "forecast": "",
+        }
+        return sum(value.facts.get(of, "").casefold() == what.casefold() for of, what in wanted.items())
 
 
-def from_json(document: Any, asked: Asked) -> ProviderReadings | None:
-    """What a JSON document of a provider says; of an answer without a value its rows are empty."""
-    if document in ({}, []) or (isinstance(document, dict) and [] in map(document.get, _LISTS)):
-        return ProviderReadings("price", "", [])
-    shapes = (
-        *(_electricity_maps, _uk_carbon_intensity, _nord_pool, _awattar, _energy_charts, _octopus),
-        *(_energi_data_service, _elprisetjustnu),
-    )
+def _columns(pattern: str | None, names: Sequence[str]) -> list[_Column]:
+    matches = (re.fullmatch(pattern, name, re.IGNORECASE) for name in names if pattern)
+    return [_Column(m[0], {k: v for k, v in m.groupdict().items() if v}) for m in matches if m]
+
+
+def read_statements(
+    names: Sequence[str], rows: Sequence[Row], quantity: SeriesKind, asked: Asked
+) -> ProviderReadings:
+    """The statements of a file, whose cells have the ``names``; an answer without data has none."""
+    if not names:
+        return ProviderReadings(OWN, [])
+    forms = {kind: [form for form in FORMATS[kind] if _columns(form.value, names)] for kind in FORMATS}
+    if not forms[quantity]:
+        columns = f"timestamp and {FORMATS[quantity][0].value}"
+        problem = f"expected a supported provider's format, or CSV with the columns {columns}"
+        for other in filter(forms.get, forms):
+            problem = f"expected a series of {quantity}, found one of {other}"
+        raise asked.check.error(problem)
     try:
-        return next(filter(None, (shape(document, asked) for shape in shapes)), None)
+        return _read(forms[quantity][0], names, rows, asked)
     except PricingError:
         raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as exc:
+    except (KeyError, TypeError, AttributeError, ValueError) as exc:
         raise asked.check.error(f"expected the provider's fields: {exc}") from None
 
 
-def _entries(document: Any, *names: str) -> list[Any]:
-    """The list under the first of ``names``; empty for another shape."""
-    if isinstance(document, dict):
-        for name in names:
-            if isinstance(document.get(name), list) and document[name]:
-                return list(document[name])
-    return []
+def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked) -> ProviderReadings:
+    cells = {of: column for of, name in form.cells.items() for column in _columns(name, names)[:1]}
+    rows = _of_first_market(form, cells, rows)
+    if not rows:
+        return ProviderReadings(form.provider, [])
+    values = [_Column(name, {**form.facts, **facts}) for name, facts in _columns(form.value, names)]
+    zones = [value.facts.get("zone") for value in values]
+    if "zone" in cells:
+        zones = [row.cell(cells["zone"].name) for row in rows]
+    zone = asked.chosen(list(dict.fromkeys(filter(None, zones))))
+    if "zone" not in cells:
+        values = [value for value in values if value.facts.get("zone") == zone]
+    elif zone is not None:
+        rows = [row for row in rows if row.cell(cells["zone"].name) == zone]
+    value = max(values, key=asked.fits)
+    facts = value.facts
+    for of in {"basis", "currency", "per", "unit"} & cells.keys():
+        texts = list(dict.fromkeys(filter(None, (row.get(cells[of].name) for row in rows))))
+        if len(texts) > 1:
+            raise asked.check.error(f"expected one {of}, found {', '.join(map(str, texts))}", of)
+        facts = {**facts, of: texts[0]} if texts else facts
+    unit = form.facts["unit"].format(**facts) if "unit" in form.facts else facts.get("unit")
+    currency, factor = (None, 1.0) if unit is None else _unit(str(unit), asked.check)
+    if "start" not in cells:
+        raise asked.check.error(f"expected {form.cells['start']} beside it", value.name)
+    forecasts = [value.name for value in values if "forecast" in value.facts]
+    statements = list(_statements(form, cells, rows, (value.name, *forecasts), asked.check))
+    basis = facts["basis"].casefold() if "basis" in facts else None
+    return ProviderReadings(form.provider, statements, zone, basis, currency, factor)
 
 
-def _electricity_maps(document: Any, asked: Asked) -> ProviderReadings | None:
-    entries = _entries(document, "history", "data", "forecast")
-    if not entries or "carbonIntensity" not in entries[0]:
-        return None
-    forecast, rows = "forecast" in document, []
-    for i, entry in enumerate(entries):
-        moment = asked.moment(entry["datetime"], f"[{i}].datetime")
-        provisional = forecast or entry.get("isEstimated") is True
-        rows.append(Reading(moment, None, entry["carbonIntensity"], f"[{i}]", provisional))
-    first = entries[0]
-    zone, basis = document.get("zone") or first.get("zone"), first.get("emissionFactorType", "lifecycle")
-    return ProviderReadings("carbon", "Electricity Maps", rows, zone, basis)
+def _of_first_market(form: Format, cells: Mapping[str, _Column], rows: Sequence[Row]) -> Sequence[Row]:
+    if "market" not in cells:
+        return rows
+    other, market = re.compile(form.other_market), cells["market"].name
+    first = [row for row in rows if not other.fullmatch(str(row.get(market)))]
+    return first if first or not form.others_alone else rows
 
 
-def _uk_carbon_intensity(document: Any, asked: Asked) -> ProviderReadings | None:
-    region = document.get("data") if isinstance(document, dict) else None
-    entries = _entries(document, "data")
-    if entries and "shortname" in entries[0]:
-        region = _region(entries, asked)
-    elif entries and "regions" in entries[0]:
-        entries = [{**entry, **_region(entry["regions"], asked)} for entry in entries]
-        region = entries[0]
-    entries = _entries(region, "data") or entries
-    if not entries or "intensity" not in entries[0]:
-        return None
-    rows = []
-    for i, entry in enumerate(entries):
-        intensity = entry["intensity"]
-        # regions have forecasts alone
-        forecast = intensity.get("actual") is None
-        value = intensity["forecast" if forecast else "actual"]
-        start, end = (asked.moment(entry[name], f"[{i}].{name}") for name in ("from", "to"))
-        rows.append(Reading(start, end, value, f"[{i}].intensity", forecast))
-    name = region.get("shortname") if isinstance(region, dict) else None
-    return ProviderReadings("carbon", "UK Carbon Intensity", rows, name or "GB", "direct")
-
-
-def _region(regions: Sequence[Any], asked: Asked) -> Any:
-    name = asked.chosen([region["shortname"] for region in regions])
-    return next(region for region in regions if region["shortname"] == name)
-
-
-def _nord_pool(document: Any, asked: Asked) -> ProviderReadings | None:
-    entries = _entries(document, "multiAreaEntries")
-    if not entries:
-        return None
-    zone = asked.chosen(list(entries[0]["entryPerArea"]))
-    rows = []
-    for i, entry in enumerate(entries):
-        start, end = (asked.moment(entry[f"delivery{name}"], f"[{i}]") for name in ("Start", "End"))
-        rows.append(Reading(start, end, entry["entryPerArea"][zone], f"[{i}].{zone}"))
-    return _prices("Nord Pool", rows, document["currency"], zone)
-
-
-def _awattar(document: Any, asked: Asked) -> ProviderReadings | None:
-    entries = _entries(document, "data")
-    if not entries or "marketprice" not in entries[0]:
-        return None
-    rows, currency = [], _per_mwh(entries[0]["unit"], asked.check)
-    for i, entry in enumerate(entries):
-        start, end = (
-            asked.moment(entry[name] / 1000, f"data[{i}].{name}")
-            for name in ("start_timestamp", "end_timestamp")
-        )
-        rows.append(Reading(start, end, entry["marketprice"], f"data[{i}].marketprice"))
-    return _prices("aWATTar", rows, currency)
-
-
-def _energy_charts(document: Any, asked: Asked) -> ProviderReadings | None:
-    times = _entries(document, "unix_seconds")
-    if not times or "price" not in document:
-        return None
-    rows = [
-        Reading(asked.moment(moment, f"unix_seconds[{i}]"), None, value, f"price[{i}]")
-        for i, (moment, value) in enumerate(zip(times, document["price"], strict=True))
-    ]
-    # where it says none, its documentation does: all its prices are EUR/MWh
-    currency = "EUR" if document["unit"] == "No Unit" else _per_mwh(document["unit"], asked.check)
-    return _prices("Energy-Charts", rows, currency)
-
-
-def _octopus(document: Any, asked: Asked) -> ProviderReadings | None:
-    entries = _entries(document, "results")
-    if not entries or "valid_from" not in entries[0]:
-        return None
-    column = "value_inc_vat" if asked.with_vat else "value_exc_vat"
-    methods = {entry.get("payment_method") for entry in entries}
-    rows = []
-    for i, entry in enumerate(entries):
-        if entry.get("payment_method") == "NON_DIRECT_DEBIT" and len(methods) > 1:
-            continue
-        start = asked.moment(entry["valid_from"], f"results[{i}].valid_from")
-        # the rate in force has no end yet
-        until = entry["valid_to"]
-        end = math.inf if until is None else asked.moment(until, f"results[{i}].valid_to")
-        rows.append(Reading(start, end, entry[column], f"results[{i}].{column}"))
-    return _prices("Octopus Energy", rows, "GBP", factor=_PENCE)
-
-
-def _energi_data_service(document: Any, asked: Asked) -> ProviderReadings | None:
-    """The data sets Elspotprices, and DayAheadPrices since quarters of an hour have prices of their own."""
-    entries = _entries(document, "records")
-    first = entries[0] if entries else {}
-    columns = [re.fullmatch(r"(Spot|DayAhead)Price(?P<currency>[A-Z]{3})", name) for name in first]
-    if not any(columns):
-        return None
-    zone = asked.chosen(list(dict.fromkeys(entry["PriceArea"] for entry in entries)))
-    currency, column = asked.priced(columns)
-    time = "HourUTC" if "HourUTC" in first else "TimeUTC"
-    rows = [
-        # in UTC by its name, without an offset
-        Reading(asked.moment(f"{entry[time]}Z", f"records[{i}].{time}"), None, entry[column], f"records[{i}]")
-        for i, entry in enumerate(entries)
-        if entry["PriceArea"] == zone
-    ]
-    return _prices("Energi Data Service", rows, currency, zone)
-
-
-def _elprisetjustnu(document: Any, asked: Asked) -> ProviderReadings | None:
-    """A day of one zone, which the file does not name; hvakosterstrommen.no has the same."""
-    first = document[0] if isinstance(document, list) and isinstance(document[0], dict) else {}
-    columns = [re.fullmatch(r"(?P<currency>[A-Z]{3})_per_kWh", name) for name in first]
-    if not any(columns):
-        return None
-    currency, column = asked.priced(columns)
-    rows = []
-    for i, entry in enumerate(document):
-        start, end = (asked.moment(entry[f"time_{name}"], f"[{i}].time_{name}") for name in ("start", "end"))
-        rows.append(Reading(start, end, entry[column], f"[{i}].{column}"))
-    return _prices("elprisetjustnu.se", rows, currency, factor=1.0)
-
-
-def _per_mwh(unit: str, check: Checker) -> str:
-    """The currency of ``EUR/MWh``, however it is written."""
-    match = re.fullmatch(r"\s*([A-Za-z]{3})\s*/\s*MWh\s*", unit, re.IGNORECASE)
+def _unit(unit: str, check: Checker) -> tuple[str, float]:
+    """The currency of a file, and what its values are multiplied by to be per kWh."""
+    # where Energy-Charts says none, its documentation does
+    unit = unit.replace("No Unit", "EUR/MWh")
+    match = re.fullmatch(r"\s*([a-z]{3})\s*/\s*([mk])Wh\s*", unit, re.IGNORECASE)
     if match is None:
-        raise check.error(f"expected a price per MWh such as EUR/MWh, found {unit!r}", "unit")
-    return match[1].upper()
+        raise check.error(f"expected a price per MWh or kWh such as EUR/MWh, found {unit!r}", "unit")
+    factor = _PER[match[2].casefold()]
+    return ("GBP", factor / 100) if match[1] == "GBp" else (match[1].upper(), factor)
 
 
-def from_xml(text: str, asked: Asked) -> ProviderReadings | None:
-    """What an XML document of ENTSO-E's transparency platform says (Publication_MarketDocument)."""
-    from xml.etree import ElementTree
+def _statements(
+    form: Format, cells: Mapping[str, _Column], rows: Sequence[Row], values: Sequence[str], check: Checker
+) -> Iterator[Statement]:
+    """A statement for each row: the first of ``values`` that it has; those after the first are forecasts."""
+    clock = cells["start"].facts.get("clock")
+    zone = ZoneInfo(_CLOCKS.get(clock.casefold(), "UTC")) if clock else None
 
-    check = asked.check
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise check.error("expected XML without a document type")
-    try:
-        root = ElementTree.fromstring(re.sub(r'\sxmlns="[^"]*"', "", text, count=1))  # noqa: S314 - without a document type
-    except ElementTree.ParseError as exc:
-        raise check.error(f"expected XML: {exc}") from None
-    if root.tag == "Acknowledgement_MarketDocument":
-        raise check.error(f"expected prices, found ENTSO-E's answer: {root.findtext('Reason/text')}")
-    if root.tag != "Publication_MarketDocument":
-        return None
-    order = "classificationSequence_AttributeInstanceComponent.position"
-    # a document may hold intraday auctions too
-    series = [
-        s for s in root.findall("TimeSeries") if s.findtext("contract_MarketAgreement.type") in (None, "A01")
-    ]
-    domain = "out_Domain.mRID"
-    zones = list(dict.fromkeys(s.findtext(domain, "") for s in series))
-    zone = asked.chosen(zones) if any(zones) else None
-    # the second auction of a day, where there is one, is another market
-    first = min((s.findtext(order) or "1" for s in series), default="1")
-    rows: list[Reading] = []
-    currencies: dict[str, None] = {}
-    for number, one in enumerate(series, 1):
-        if (one.findtext(order) or "1") != first or zone not in (None, one.findtext(domain)):
+    def moments(row: Row, of: str) -> list[float]:
+        cell, place = row.cell(cells[of].name), row.place.format(cells[of].name)
+        if zone is not None:
+            return on_the_wall(cell.partition(" - ")[0], zone, check, place)
+        if form.ticks_per_second != 1:
+            cell /= form.ticks_per_second
+        return [unix_seconds(str(cell), check, place)]
+
+    for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):
+        name = next((name for name in values if not is_hole(row.get(name))), values[-1])
+        value = None if is_hole(row.cell(name)) else row.cell(name)
+        place, shown = row.place.format(name), row.cell(cells["start"].name)
+        if start is None and value is None:
+            # the hour that is skipped in spring, which some list without a value
             continue
-        unit = f"{one.findtext('currency_Unit.name')}/{one.findtext('price_Measure_Unit.name')}"
-        currencies[_per_mwh(unit, check)] = None
-        repeated = one.findtext("curveType") != "A01"
-        for period in one.findall("Period"):
-            rows += _period(period, repeated, f"TimeSeries {number}", asked)
-    if len(currencies) > 1:
-        raise check.error(f"expected one currency, found {', '.join(currencies)}", "currency_Unit.name")
-    return _prices("ENTSO-E", rows, next(iter(currencies), None), zone)
+        if start is None:
+            raise check.error(f"expected a time that clocks show, found {shown!r}", place)
+        end = None
+        if "end" in cells:
+            shown = row.cell(cells["end"].name)
+            end = math.inf if shown is None else moments(row, "end")[0]
+        elif zone is not None and " - " in shown:
+            end = _end_of_span(shown, start, zone, check, place)
+        if end is not None and end <= start:
+            raise check.error(f"expected an end after the start, found {shown!r}", place)
+        estimated = "estimated" in cells and str(row.get(cells["estimated"].name)).casefold() == "true"
+        provisional = estimated or name in values[1:] or row.place.startswith("forecast[")
+        yield Statement(start, end, value, place, provisional)
 
 
-def _period(period: Any, repeated: bool, place: str, asked: Asked) -> Iterator[Reading]:
-    """A position that is left out has the price of the one before it (curve type A03), where ``repeated``."""
-    start, end = (
-        asked.moment(period.findtext(f"timeInterval/{name}"), f"{place}, {name}") for name in ("start", "end")
-    )
-    resolution = re.fullmatch(r"PT(\d+)(M|H)", period.findtext("resolution") or "")
-    if resolution is None:
-        raise asked.check.error("expected a resolution such as PT15M", place)
-    step = int(resolution[1]) * (60 if resolution[2] == "M" else 3600)
-    try:
-        points = sorted(
-            (int(p.findtext("position")), p.findtext("price.amount", "")) for p in period.findall("Point")
-        )
-    except (TypeError, ValueError):
-        raise asked.check.error("expected a whole number as position of each Point", place) from None
-    edges = [start + (position - 1) * step for position, _ in points] + [end]
-    for (position, amount), (since, until) in zip(points, itertools.pairwise(edges), strict=True):
-        point = f"{place}, Point {position}"
-        if not start <= since < until:
-            raise asked.check.error("expected each position once and within the period", point)
-        yield Reading(since, until if repeated else since + step, amount, point)
+def _one_after_another(moments: Sequence[list[float]]) -> list[float | None]:
+    """The moment of each row that may be two, in the hour that comes twice, or none."""
+    oldest_first = not any(len(either) > 1 for either in moments) or moments[0] <= moments[-1]
+    starts: list[float | None] = []
+    before = -math.inf
+    for either in moments if oldest_first else reversed(moments):
+        before = next((moment for moment in either if moment > before), either[-1] if either else before)
+        starts.append(before if either else None)
+    return starts if oldest_first else starts[::-1]
 
 
-def from_table(columns: Sequence[str], rows: Sequence[TableRow], asked: Asked) -> ProviderReadings | None:
-    """What a CSV file of a provider says."""
-    lowered = {column.casefold(): column for column in columns}
-
-    def column(pattern: str) -> str | None:
-        return next((name for low, name in lowered.items() if re.search(pattern, low)), None)
-
-    time = column(r"^(mtu|delivery start|datetime) \(")
-    if time is None:
-        return None
-    clock = re.search(r"\((\w+)", time)
-    local = _LocalClock(ZoneInfo(_CLOCKS.get(clock[1].upper() if clock else "", "UTC")), asked.check)
-    if time.startswith("MTU"):
-        return _entsoe_table(column, time, rows, local, asked)
-    if time.startswith("Delivery"):
-        areas = {
-            match[1]: match[0]
-            for name in columns
-            if (match := re.fullmatch(r"(\S+)(?: Price)? \([A-Z]{3}\)", name))
-        }
-        if not areas:
-            return None
-        zone = asked.chosen(list(areas))
-        return _prices("Nord Pool", local.readings(rows, time, areas[zone]), areas[zone][-4:-1], zone)
-    actual = column(r"^actual carbon intensity")
-    if actual is not None:
-        readings = list(local.readings(rows, time, actual, column(r"^forecast carbon intensity")))
-        return ProviderReadings("carbon", "UK Carbon Intensity", readings, "GB", "direct")
-    basis = "direct" if asked.basis == "direct" else "lifecycle"
-    intensity = column(
-        r"^carbon intensity.*\(direct" if basis == "direct" else r"^carbon intensity.*\((lca|life)"
-    )
-    if intensity is None:
-        return None
-    rows, place = _of_one_zone(rows, column("^zone id"), asked)
-    readings = list(local.readings(rows, time, intensity, estimated=column("^data estimated")))
-    return ProviderReadings("carbon", "Electricity Maps", readings, place, basis)
-
-
-def _of_one_zone(
-    rows: Sequence[TableRow], column: str | None, asked: Asked
-) -> tuple[Sequence[TableRow], str | None]:
-    """The rows of the zone that is asked for, by the column that names it."""
-    zones = list(dict.fromkeys(row.cells[column] for row in rows)) if column else []
-    if column is None or not zones:
-        return rows, None
-    zone = asked.chosen(zones)
-    return [row for row in rows if row.cells[column] == zone], zone
-
-
-def _entsoe_table(
-    column: Callable[[str], str | None],
-    time: str,
-    rows: Sequence[TableRow],
-    local: _LocalClock,
-    asked: Asked,
-) -> ProviderReadings | None:
-    price, sequence = column(r"day-ahead price"), column("^sequence$")
-    if price is None:
-        return None
-    unit = re.search(r"[\[(](.*)[\])]", price)
-    code = column("^currency$")
-    written = unit[1] if unit else ""
-    if code and rows and "/" in written:
-        written = f"{rows[0].cells[code]}/{written.partition('/')[2]}"
-    rows, zone = _of_one_zone(rows, column("^area$"), asked)
-    if sequence:
-        # the second auction of a day, where there is one, is another market
-        rows = [row for row in rows if not re.search(r"[2-9]$", row.cells[sequence])]
-    return _prices("ENTSO-E", local.readings(rows, time, price), _per_mwh(written, asked.check), zone)
-
-
-class _LocalClock:
-    """Times as a clock on the wall shows them, in the order of time: the hour that comes twice is two."""
-
-    def __init__(self, zone: ZoneInfo, check: Checker) -> None:
-        self._zone, self._check = zone, check
-
-    def readings(
-        self,
-        rows: Sequence[TableRow],
-        time: str,
-        value: str,
-        otherwise: str | None = None,
-        estimated: str | None = None,
-    ) -> Iterator[Reading]:
-        """A reading for each row; ``time`` may hold a span, ``otherwise`` fills an empty ``value``.
-
-        ``estimated`` is the column that says ``true`` of an estimate.
-        """
-        before = float("-inf")
-        for row in rows:
-            place = f"line {row.line}, {value}"
-            start, _, end = row.cells[time].partition(" - ")
-            clock, fold = self._parsed(start, f"line {row.line}, {time}")
-            provisional = otherwise is not None and not row.cells[value]
-            text = row.cells[otherwise if otherwise is not None and provisional else value]
-            provisional |= estimated is not None and row.cells[estimated].casefold() == "true"
-            moment = self._unix(clock, fold or 0)
-            if moment <= before and fold is None:
-                moment = self._unix(clock, 1)
-            shown = datetime.datetime.fromtimestamp(moment, self._zone).replace(tzinfo=None)
-            if shown != clock and is_hole(text):
-                # the hour that is skipped in spring, which some list without a value
-                continue
-            if moment <= before or shown != clock:
-                raise self._check.error(f"expected a time after the one before it, found {start!r}", place)
-            before = moment
-            if not end:
-                yield Reading(moment, None, text, place, provisional)
-                continue
-            end_clock = self._parsed(end, place)[0]
-            length = (end_clock - clock).total_seconds()
-            # the last quarter before clocks change ends an hour earlier or later on the wall
-            ends = moment + (length if length > 0 else length + 3600), self._unix(end_clock, 0)
-            until = min((at for at in ends if at > moment), default=None)
-            if until is None:
-                raise self._check.error(f"expected an end after the start, found {row.cells[time]!r}", place)
-            yield Reading(moment, until, text, place, provisional)
-
-    def _unix(self, clock: datetime.datetime, fold: int) -> float:
-        return clock.replace(tzinfo=self._zone, fold=fold).timestamp()
-
-    def _parsed(self, text: str, field: str) -> tuple[datetime.datetime, int | None]:
-        """The time, and which of two it is where the file says so: ``02:00:00 (CEST)`` comes first."""
-        text, _, season = text.strip().partition(" (")
-        fold = {"": None, "CEST)": 0, "WEST)": 0, "EEST)": 0}.get(season, 1)
-        match = re.fullmatch(r"(\d\d)[./](\d\d)[./](\d{4}) (\d\d):(\d\d)(?::\d\d)?", text)
-        try:
-            if match:
-                day, month, year, hour, minute = map(int, match.groups())
-                return datetime.datetime(year, month, day, hour, minute), fold  # noqa: DTZ001 - a wall clock's
-            return datetime.datetime.fromisoformat(text).replace(tzinfo=None), fold
-        except ValueError:
-            raise self._check.error(f"expected a date and a time, found {text!r}", field) from None
+def _end_of_span(text: str, start: float, zone: ZoneInfo, check: Checker, place: str) -> float:
+    """The end of ``01:45 - 02:00``, whose start is known; clocks may change at it, or before."""
+    parts = text.split(" - ")
+    first, last = (on_the_wall(part, ZoneInfo("UTC"), check, place)[0] for part in parts)
+    ends = [start + last - first, *on_the_wall(parts[1], zone, check, place)]
+    return min((moment for moment in ends if moment > start), default=start)

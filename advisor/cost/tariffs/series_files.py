@@ -7,52 +7,31 @@ pages of an API, are one series.
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
-import itertools
-import json
 import math
-import re
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from advisor.cost.checks import Checker, Grams, Number
 from advisor.cost.operator_files import read_text
 from advisor.cost.tariffs.provider_files import (
+    OWN,
     Asked,
-    ProviderReadings,
-    Reading,
     SeriesKind,
-    TableRow,
-    from_json,
-    from_table,
-    from_xml,
-    is_hole,
-    unix_seconds,
+    Statement,
+    read_statements,
 )
+from advisor.cost.tariffs.rows import read_rows
 from advisor.cost.tariffs.schedule import SourcedSchedule, StepSeries
 from advisor.errors import PricingError
 
 SERIES_SUFFIXES = (".csv", ".json", ".xml")
-_COLUMNS: dict[SeriesKind, str] = {"price": "price_per_kwh", "carbon": "carbon_grams_per_kwh"}
 _BASES = ("direct", "lifecycle")
 """What providers give; a series of the operator's own is of the basis that he says."""
-_OWN = ""
-"""Provider of the operator's own files."""
-_BETWEEN = ",;\t|"
-_APART = r"'\u2019\s"
-"""What parts thousands beside the mark that is no decimal mark."""
-_DECIMALS = re.compile(rf"[-\u2212]?(?:(?:0|\d{{4,}})([.,])\d+|[\d.,{_APART}]*([.,])(?:\d\d?|\d{{4,}}))")
-"""A number in which the mark cannot part thousands."""
-_NUMBERS = {
-    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}{_APART}]\d{{3}})+)(?:[{mark}](\d+))?")
-    for mark, apart in ((",", "."), (".", ","))
-}
-"""Sign, whole and fraction of a number, by its decimal mark."""
 
 
 def series_paths(folder: Path, names: str | Sequence[str]) -> list[Path]:
@@ -99,201 +78,101 @@ def read_series(
     PricingError
         Names file, line and column of what cannot be used.
     """
-    values: list[tuple[Reading, float | None]] = []
-    cells = [replace(check, subject=path, lines={}) for path in paths]
-    parsed = [
-        (cell, _parse(path, quantity, Asked(cell, zone, basis, with_vat)))
-        for path, cell in zip(paths, cells, strict=True)
-    ]
-    # a provider may have had nothing on one of the days that it was asked for
-    parsed = [(cell, given) for cell, given in parsed if given.rows]
     subject = paths[0] if len(paths) == 1 else paths[0].parent
-    if not parsed:
-        raise PricingError("expected values, found none", subject=subject)
-    first = parsed[0][1]
-    for cell, given in parsed:
-        if (given.provider, given.currency, given.zone) != (first.provider, first.currency, first.zone):
-            raise cell.error(f"expected provider, currency and zone of {parsed[0][0].subject}")
-        cell = replace(cell, currency=given.currency or cell.currency)
-        negative = allow_negative or given.provider != _OWN
-        values += [(row, _value(row, given, cell, negative)) for row in given.rows]
-    if quantity == "carbon":
-        # an hour of a grid may be that clean, all of them are not
-        highest = max(value or 0.0 for _, value in values)
-        replace(check, subject=subject, lines={}).grams(highest, "carbon_grams_per_kwh")
-    try:
-        series = _steps(
-            values, hold_seconds, in_order=first.provider == _OWN, are_revised=quantity == "carbon"
+    statements: list[Statement] = []
+    first, first_path = None, None
+    for path in paths:
+        cell = replace(check, subject=path, lines={})
+        given = read_statements(
+            *read_rows(read_text(path), cell), quantity, Asked(cell, zone, basis, with_vat)
         )
+        if not given.statements:
+            # a provider may have had nothing on one of the days that it was asked for
+            continue
+        if basis in _BASES and given.basis not in (None, basis):
+            raise cell.error(f"expected {basis} intensities, found {given.basis} ones")
+        if first is None:
+            first, first_path = given, path
+        if (given.provider, given.currency, given.zone) != (first.provider, first.currency, first.zone):
+            raise cell.error(f"expected provider, currency and zone of {first_path}")
+        cell = replace(cell, currency=given.currency or cell.currency)
+        negative = allow_negative or given.provider != OWN
+        checked = _grams if quantity == "carbon" else partial(_price, factor=given.factor, negative=negative)
+        file_name = f"{path.name}, " if len(paths) > 1 else ""
+        for statement in given.statements:
+            value = None if statement.value is None else checked(statement, cell)
+            statements.append(statement._replace(value=value, place=f"{file_name}{statement.place}"))
+    if first is None:
+        raise PricingError("expected values, found none", subject=subject)
+    # an hour of a grid may be that clean or cheap, all of them are not
+    highest = max(abs(statement.value or 0.0) for statement in statements)
+    whole = replace(check, subject=subject, lines={})
+    if quantity == "carbon":
+        whole.grams(highest, "carbon_grams_per_kwh")
+    elif first.provider == OWN:
+        whole.price_level(highest, "price_per_kwh")
+    try:
+        series = _steps(statements, hold_seconds, are_revised=quantity == "carbon" and first.provider != OWN)
     except PricingError as exc:
         raise PricingError(exc.problem, subject=subject, field=exc.field) from None
     source = ", ".join(filter(None, (first.provider, first.zone))) or str(subject)
     return SourcedSchedule(series, source, first.currency, first.basis)
 
 
-def _parse(path: Path, quantity: SeriesKind, asked: Asked) -> ProviderReadings:
-    text, check, zone, basis = read_text(path), asked.check, asked.zone, asked.basis
-    start = text.lstrip()[:1]
-    if start == "<":
-        readings = from_xml(text, asked)
-    elif start in ("{", "["):
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as exc:
-            raise check.error(f"expected JSON: {exc}") from None
-        readings = from_json(document, asked)
-    else:
-        columns, rows = _table(text, check)
-        readings = from_table(columns, rows, asked) or _own_table(columns, rows, quantity, check)
-    if readings is None:
-        raise check.error("expected a supported provider's format, or CSV with timestamp and value")
-    if readings.rows and readings.quantity != quantity:
-        raise check.error(f"expected a series of {quantity}, found one of {readings.quantity}")
-    if readings.rows and zone not in (None, readings.zone):
-        raise check.error(f"expected {zone}, found {readings.zone or 'a file without zones'}", "zone")
-    if basis in _BASES and readings.basis not in (None, basis):
-        raise check.error(f"expected {basis} intensities, found {readings.basis} ones")
-    return readings
+def _grams(statement: Statement, check: Checker) -> Any:
+    return check.convert(statement.value, Grams, statement.place)
 
 
-def _table(text: str, check: Checker) -> tuple[list[str], list[TableRow]]:
-    """A CSV file with any of `_BETWEEN` between its cells; every row as long as its header."""
-    # Excel may begin with a line that says what parts the cells
-    separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
-    header = text.partition("\n")[0]
-    delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        table = [(lines.line_num, cells) for cells in lines][1 if separator_line else 0 :]
-    except csv.Error as exc:
-        raise check.error(f"expected CSV: {exc}", f"line {lines.line_num}") from None
-    columns = [name.strip() for name in table[0][1]] if table else []
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
-    rows: list[tuple[int, list[str]]] = []
-    for line, cells in table[1:]:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(columns):
-            problem = f"expected {len(columns)} cells as in the header, found {len(cells)}"
-            comma = delimiter == "," and len(cells) > len(columns)
-            hint = " (a decimal comma needs a semicolon between the cells)" if comma else ""
-            raise check.error(problem + hint, f"line {line}")
-        rows.append((line, cells))
-    texts = [_plain_numbers(column, delimiter) for column in zip(*(cells for _, cells in rows), strict=True)]
-    return columns, [
-        TableRow(line, dict(zip(columns, cells, strict=True)))
-        for (line, _), cells in zip(rows, zip(*texts, strict=True), strict=True)
-    ]
+def _price(statement: Statement, check: Checker, factor: float, negative: bool) -> float:
+    value = (
+        statement.value if factor == 1.0 else check.convert(statement.value, Number, statement.place) * factor
+    )
+    return check.price(value, statement.place, allow_negative=negative)
 
 
-def _plain_numbers(column: Sequence[str], delimiter: str) -> Sequence[str]:
-    """The numbers of a column with a decimal point and nothing between thousands; other texts as they are.
-
-    A number in which a mark cannot part thousands tells which is the decimal mark of all. Where none does, a
-    comma that does not part the cells is one.
-
-    >>> _plain_numbers(["1.030", "932,5"], ";"), _plain_numbers(["1,030", "932.5"], ",")
-    (['1030', '932.5'], ['1030', '932.5'])
-    """
-    column = [cell.strip() for cell in column]
-    told = next(filter(None, map(_DECIMALS.fullmatch, column)), None)
-    if told is None and delimiter == ",":
-        return column
-    if told is None and not any(map(str.isdecimal, column)):
-        return [cell.replace(",", ".") for cell in column]
-    # beside numbers without any mark, as below 1.000, a point that could part thousands does
-    pattern = _NUMBERS[told[1] or told[2] if told else ","]
-    return [_plain_number(match) if (match := pattern.fullmatch(cell)) else cell for cell in column]
-
-
-def _plain_number(match: re.Match[str]) -> str:
-    sign, whole, fraction = match.groups()
-    return ("-" if sign else "") + re.sub(r"\D", "", whole) + (f".{fraction}" if fraction else "")
-
-
-def _own_table(
-    columns: Sequence[str], rows: Sequence[TableRow], quantity: SeriesKind, check: Checker
-) -> ProviderReadings:
-    column = _COLUMNS[quantity]
-    for needed in ("timestamp", column):
-        if needed not in columns:
-            raise check.error(f"expected the columns timestamp and {column}", needed)
-    readings = [
-        Reading(
-            unix_seconds(row.cells["timestamp"], check, f"line {row.line}, timestamp"),
-            None,
-            row.cells[column],
-            f"line {row.line}, {column}",
-        )
-        for row in rows
-    ]
-    for before, after in itertools.pairwise(readings):
-        if after.start <= before.start:
-            line = after.place.partition(",")[0]
-            raise check.error("expected a time after the one before it", f"{line}, timestamp")
-    return ProviderReadings(quantity, _OWN, readings)
-
-
-def _value(row: Reading, given: ProviderReadings, check: Checker, allow_negative: bool) -> float | None:
-    """A value per kWh; None is a hole."""
-    value = row.value.strip() if isinstance(row.value, str) else row.value
-    if is_hole(value):
-        return None
-    if given.quantity == "carbon":
-        grams: float = check.convert(value, Grams, row.place)
-        return grams
-    if given.factor != 1.0:
-        value = check.convert(value, Number, row.place) * given.factor
-    return check.price(value, row.place, allow_negative=allow_negative)
-
-
-def _steps(
-    values: Sequence[tuple[Reading, float | None]],
-    hold_seconds: float | None,
-    in_order: bool,
-    are_revised: bool,
-) -> StepSeries:
-    """A step for each reading; a hole where one ends before the next begins.
+def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revised: bool) -> StepSeries:
+    """A step for each statement; a hole where one ends before the next begins.
 
     Of several for one moment what was measured goes before what was not, then the later one where
     ``are_revised``; else they are to be equal.
     """
-    if in_order:
-        return StepSeries.of([row.start for row, _ in values], [value for _, value in values], hold_seconds)
-    # pages of an API overlap
-    steps: list[tuple[Reading, float | None]] = []
-    for row, value in sorted(values, key=lambda pair: pair[0].start):
-        before, former_value = steps[-1] if steps else (row, None)
-        if not steps or row.start > before.start:
-            steps.append((row, value))
-        elif value is None or (row.provisional and former_value is not None and not before.provisional):
+    by_start: dict[float, Statement] = {}
+    for later in statements:
+        # pages of an API overlap
+        former = by_start.setdefault(later.start, later)
+        if later.value is None or (later.provisional and former.value is not None and not former.provisional):
             continue
-        elif former_value is None or before.provisional or are_revised:
-            steps[-1] = (row, value)
+        if former.value is None or former.provisional or are_revised:
+            by_start[later.start] = later
         else:
-            _check_same(former_value, value, row)
-    ends = [row.end for row, _ in steps]
-    if not steps or None in (ends[:-1] or ends):
-        return StepSeries.of([row.start for row, _ in steps], [value for _, value in steps], hold_seconds)
+            _check_same(former, later)
+            by_start[later.start] = max(former, later, key=lambda statement: statement.end or -math.inf)
+    steps = [by_start[start] for start in sorted(by_start)]
+    if any(step.end is None for step in steps):
+        return StepSeries.of([step.start for step in steps], [step.value for step in steps], hold_seconds)
     times: list[float] = []
-    prices: list[float | None] = []
-    for (row, value), end, (after, next_value) in zip(steps, ends, [*steps[1:], steps[-1]], strict=True):
-        times.append(row.start)
-        prices.append(value)
-        if end is not None and end < after.start:
-            times.append(end)
-            prices.append(None)
-        elif end is not None and after.start < end < math.inf and not are_revised:
-            # what has no end holds until the next begins
-            _check_same(value, next_value, after)
-    last, end = steps[-1][0].start, ends[-1]
-    return StepSeries(tuple(times), tuple(prices), (end - last) if end is not None else hold_seconds or 0.0)
+    values: list[float | None] = []
+    before, until = steps[0], math.inf
+    for step in steps:
+        # what has no end holds until the next begins
+        overlaps = step.start < until < math.inf
+        if overlaps and step.value is None:
+            continue
+        if overlaps and not are_revised:
+            _check_same(before, step)
+        if until < step.start:
+            times.append(until)
+            values.append(None)
+        times.append(step.start)
+        values.append(step.value)
+        # an hour goes on behind a quarter of the same value
+        until = max(step.end or 0.0, until if overlaps and before.value == step.value else -math.inf)
+        before = step
+    return StepSeries(tuple(times), tuple(values), until - times[-1])
 
 
-def _check_same(former: float | None, later: float | None, row: Reading) -> None:
-    if former is not None and later is not None and former != later:
-        moment = datetime.datetime.fromtimestamp(row.start, datetime.UTC).isoformat(timespec="minutes")
-        problem = f"expected one value for {moment}, found {former:g} and {later:g}"
-        raise PricingError(problem, field=row.place)
+def _check_same(former: Statement, later: Statement) -> None:
+    if former.value is not None and former.value != later.value:
+        moment = datetime.datetime.fromtimestamp(later.start, datetime.UTC).isoformat(timespec="minutes")
+        problem = f"expected one value for {moment}, found {former.value:g} and {later.value:g}"
+        raise PricingError(problem, field=later.place)

@@ -11,7 +11,7 @@ import pytest
 from advisor import CostModel, RegionalPricing
 from advisor.cost.exchange_rates import read_rates
 from advisor.cost.price_inputs import PRICE_OPTIONS
-from advisor.cost.tariffs import provider_files
+from advisor.cost.tariffs.provider_files import FORMATS
 from advisor.cost.tariffs.tariff_files import read_tariff
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cost.md").read_text()
@@ -33,10 +33,7 @@ def test_every_file_on_the_page_loads(tmp_path: Path, block: str) -> None:
 
 
 def test_every_provider_whose_files_are_read_is_on_the_page() -> None:
-    source = inspect.getsource(provider_files)
-    providers = re.findall(r'(?:_prices\(|Readings\("(?:price|carbon)", )"([^"]+)"', source)
-    assert len(providers) > 5
-    assert [provider for provider in providers if provider not in PAGE] == []
+    assert [form.provider for forms in FORMATS.values() for form in forms if form.provider not in PAGE] == []
 
 
 def rows_of_prices() -> list[str]:

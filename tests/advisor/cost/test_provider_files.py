@@ -368,18 +368,28 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
         ("[1, 2]", "expected a supported provider's format"),
         ("{", "expected JSON"),
         ('{"data": [{"marketprice": 1, "unit": "Eur/GWh"}]}', "unit: expected a price per MWh"),
-        ('{"data": [{"marketprice": 1, "unit": "Eur/MWh"}]}', "expected the provider's fields"),
+        (
+            '{"data": [{"marketprice": 1, "unit": "Eur/MWh"}]}',
+            "marketprice: expected start_timestamp beside it",
+        ),
         ('{"data": [{"carbonIntensity": 1, "datetime": "2025-01-01T00:00Z"}]}', "expected a series of price"),
-        ('{"data": [{"carbonIntensity": 1, "datetime": "yesterday"}]}', r"\[0\].datetime: expected ISO 8601"),
+        (
+            '{"results": [{"value_inc_vat": 1, "valid_from": "yesterday", "valid_to": null}]}',
+            r"results\[0\].valid_from: expected ISO 8601",
+        ),
         ('{"multiAreaEntries": [{"entryPerArea": {"SE3": 1, "SE4": 2}}]}', "zone: expected one of SE3, SE4"),
         (
             '{"unix_seconds": [0, 900], "price": [1], "unit": "EUR/MWh"}',
-            "expected the provider's fields",
+            "expected lists of one length as unix_seconds and price",
         ),
         ('{"unix_seconds": ["x"], "price": [1], "unit": "EUR/MWh"}', r"unix_seconds\[0\]: expected ISO"),
         (
             '{"data": [{"marketprice": 1, "unit": "EUR/MWh", "start_timestamp": 1e300, "end_timestamp": 1}]}',
             r"data\[0\].start_timestamp: expected",
+        ),
+        (
+            '{"results": [{"value_inc_vat": 1, "valid_from": "2025-01-01T00:00Z", "valid_to": "0"}]}',
+            r"results\[0\].value_inc_vat: expected an end after the start, found '0'",
         ),
         ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a supported provider's format"),
@@ -400,10 +410,28 @@ def test_what_no_provider_writes_is_refused_in_a_line(tmp_path: Path, text: str,
     assert str(path) in str(caught.value)
 
 
+def test_two_values_for_a_moment_in_two_files_name_the_later_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        awattar(tmp_path, [Step(START, 3600, Fraction(number))])
+        (tmp_path / "prices.json").rename(tmp_path / f"{number}.json")
+    (tmp_path / "tariff.yaml").write_text("series: '*.json'\n")
+    with pytest.raises(PricingError, match=r"2\.json, data\[0\].marketprice: expected one value for 2024-12"):
+        read_tariff(tmp_path / "tariff.yaml")
+
+
 def test_two_values_for_a_moment_are_refused(tmp_path: Path) -> None:
     awattar(tmp_path, [Step(START, 3600, Fraction(1)), Step(START, 3600, Fraction(2))])
     with pytest.raises(PricingError, match=r"data\[1\].marketprice: expected one value for 2024-12-31T23:00"):
         read_tariff(tmp_path / "prices.json")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_hour_goes_on_behind_a_quarter_of_its_price(tmp_path: Path, first: int) -> None:
+    hour, quarter = Step(START, 3600, Fraction(20)), Step(START + 900 * first, 900, Fraction(20))
+    for steps in ([hour, quarter], [quarter, hour]):
+        awattar(tmp_path, steps)
+        prices = read_tariff(tmp_path / "prices.json", Checker(currency="EUR")).schedule
+        assert [value_at(prices, START + at) for at in (0, 1800, 3599, 3600)] == [0.02, 0.02, 0.02, None]
 
 
 def test_an_hour_and_a_quarter_within_it_of_another_price_are_refused(tmp_path: Path) -> None:
@@ -504,6 +532,8 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp\tprice_per_kwh\n0\t1,030\n3600\t932.5\n", [1030, 932.5]),
     ('timestamp,price_per_kwh\n0,"1,030.25"\n3600,932\n', [1030.25, 932]),
     ('timestamp,price_per_kwh\n0,"0,310"\n3600,"1,31"\n', [0.31, 1.31]),
+    # or by a number of another column
+    ('timestamp,price_per_kwh,degrees\n0,"1,030",12.5\n3600,932,3\n', [1030, 932]),
     # where none tells it, a point is one, and so is a comma that does not part the cells
     ("timestamp;price_per_kwh\n0;1.030\n3600;9.325\n", [1.03, 9.325]),
     ("timestamp;price_per_kwh\n0;1,030\n3600;9,325\n", [1.03, 9.325]),
@@ -521,8 +551,22 @@ def test_numbers_of_any_locale_are_read_as_they_are_meant(
 ) -> None:
     (tmp_path / "prices.csv").write_text(text, encoding="utf-8")
     (tmp_path / "tariff.yaml").write_text("{series: prices.csv, allow_negative: true}")
-    schedule = read_tariff(tmp_path / "tariff.yaml", Checker(currency="KRW")).schedule
+    schedule = read_tariff(tmp_path / "tariff.yaml", Checker(accept_unusual=True)).schedule
     assert [value_at(schedule, 0), value_at(schedule, 3600)] == prices
+
+
+@pytest.mark.parametrize(("currency", "plausible"), [("EUR", True), ("VND", False), ("IDR", False)])
+def test_thousands_that_read_as_decimals_are_questioned_where_they_are_next_to_nothing(
+    tmp_path: Path, currency: str, plausible: bool
+) -> None:
+    """A kilowatt-hour costs 1 806 to 2 729 VND, and nowhere 2.729."""
+    (tmp_path / "prices.csv").write_text("timestamp;price_per_kwh\n0;1.806\n3600;2.729\n")
+    if plausible:
+        schedule = read_tariff(tmp_path / "prices.csv", Checker(currency=currency)).schedule
+        assert value_at(schedule, 0) == 1.806
+    else:
+        with pytest.raises(PricingError, match=r"no price is above 2.729 .* part thousands \(then 2729\)"):
+            read_tariff(tmp_path / "prices.csv", Checker(currency=currency))
 
 
 def test_a_comma_that_may_part_thousands_or_decimals_is_refused(tmp_path: Path) -> None:
@@ -577,6 +621,33 @@ def test_intraday_auctions_are_another_market(tmp_path: Path) -> None:
     path.write_text(f"<Publication_MarketDocument>{''.join(series)}</Publication_MarketDocument>")
     prices = read_tariff(path, Checker(currency="EUR")).schedule
     assert value_at(prices, datetime.datetime(2025, 10, 1, 22, 30, tzinfo=UTC).timestamp()) == 0.04
+
+
+@pytest.mark.parametrize("form", ["xml", "csv"])
+def test_the_second_auction_of_a_day_is_another_market(tmp_path: Path, form: str) -> None:
+    """Germany's of 10:15, EXAA's, is there hours before the first one's prices are."""
+    position = "classificationSequence_AttributeInstanceComponent.position"
+    text = entsoe_document(
+        entsoe_series(0, "EUR", "DE", 50).replace("<Period>", f"<{position}>2</{position}><Period>")
+    )
+    if form == "csv":
+        text = 'MTU (UTC),Sequence,Day-ahead Price (EUR/MWh)\n01/10/2025 22:00:00,"Sequence Sequence 2",50\n'
+    (tmp_path / f"prices.{form}").write_text(text)
+    with pytest.raises(PricingError, match="expected values, found none"):
+        read_tariff(tmp_path / f"prices.{form}", Checker(currency="EUR"))
+
+
+def test_the_danish_table_is_read_as_the_danish_answer_is(tmp_path: Path) -> None:
+    """As the site gives it to download: newest first, UTC by its name, decimal commas."""
+    (tmp_path / "prices.csv").write_text(
+        "HourUTC;HourDK;PriceArea;SpotPriceDKK;SpotPriceEUR\n"
+        "2024-10-27 01:00;2024-10-27 02:00;DK1;1.123,40;150,6\n"
+        "2024-10-27 00:00;2024-10-27 02:00;DK1;99,00;13,27\n"
+    )
+    tariff = read_tariff(tmp_path / "prices.csv", Checker(currency="DKK"))
+    start = datetime.datetime(2024, 10, 27, tzinfo=UTC).timestamp()
+    prices = [value_at(tariff.schedule, start + 3600 * hour) for hour in range(2)]
+    assert (tariff.currency, prices) == ("DKK", pytest.approx([0.099, 1.1234]))
 
 
 def test_prices_of_energy_charts_without_a_unit_are_per_megawatt_hour(tmp_path: Path) -> None:
@@ -725,12 +796,12 @@ OTHER_ZONES: list[tuple[str, str, str]] = [
     (
         "p.json",
         '{"zone": "DE", "history": [{"carbonIntensity": 300, "datetime": "2025-01-01T00:00Z"}]}',
-        "found DE",
+        "expected one of DE, found 'FR'",
     ),
     (
         "p.json",
         '{"data": [{"from": "2025-01-01T00:00Z", "to": "2025-01-01T00:30Z", "intensity": {"forecast": 1}}]}',
-        "expected FR, found GB",
+        "expected one of GB, found 'FR'",
     ),
     (
         "p.json",
@@ -838,6 +909,7 @@ LOCAL_TABLES = st.fixed_dictionaries(
         "minutes": st.sampled_from([15, 30, 60]),
         "semicolons": st.booleans(),
         "nord_pool": st.booleans(),
+        "newest_first": st.booleans(),
         "absent": st.sets(st.integers(0, 71), max_size=3),
         "empty": st.sets(st.integers(0, 71), max_size=3),
         "seed": st.integers(0, 999),
@@ -850,7 +922,7 @@ LOCAL_TABLES = st.fixed_dictionaries(
 def test_any_table_by_the_clock_on_the_wall_is_priced_as_its_steps_are(
     tmp_path_factory: pytest.TempPathFactory, table: dict[str, Any], begin: int, minutes: int
 ) -> None:
-    """72 hours about a change of the clocks; rows and prices are missing, marks and cells are of any locale.
+    """72 hours about a change of the clocks, in either order; rows and prices are missing, of any locale.
 
     Hours that are absent keep out of the hour that comes twice: by the clock alone nobody could tell which.
     """
@@ -869,6 +941,8 @@ def test_any_table_by_the_clock_on_the_wall_is_priced_as_its_steps_are(
             start, end = (datetime.datetime.fromtimestamp(m, zone).strftime(form) for m in (at, at + step))
             span = start if table["nord_pool"] else f"{start} - {end}"
             lines.append(between.join((span, decimal(price, mark) if at in known else "n/e")))
+    if table["newest_first"]:
+        lines[1:] = reversed(lines[1:])
     path = tmp_path_factory.mktemp("tables") / "prices.csv"
     path.write_text("\n".join(lines), encoding=draw.choice(["utf-8", "utf-8-sig"]))
     since = first + begin * 60

@@ -373,9 +373,13 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.yaml", "series: 5", "line 1, series: expected a text or a list, found 5"),
         ("t.yaml", "series: t.yaml\nhold_seconds: 0", "hold_seconds: expected a number above 0"),
         ("t.yaml", "series: t.yaml\nallow_negative: maybe", "allow_negative: expected true or false"),
-        ("t.csv", "when,price_per_kwh\n1,1\n", "timestamp: expected the columns"),
+        ("t.csv", "when,price_per_kwh\n1,1\n", "price_per_kwh: expected timestamp beside it"),
         ("t.csv", "timestamp,price_per_kwh\n1,0.1\n", "expected two rows or more"),
-        ("t.csv", "timestamp,price_per_kwh\n1,0.1\n1,0.2\n", "line 3, timestamp: expected a time after"),
+        (
+            "t.csv",
+            "timestamp,price_per_kwh\n1,0.1\n1,0.2\n",
+            "line 3, price_per_kwh: expected one value for 1970",
+        ),
         ("t.csv", "timestamp,price_per_kwh\n1,0.1\n2,-0.2\n", "line 3, price_per_kwh: .* found '-0.2'"),
         (
             "t.csv",

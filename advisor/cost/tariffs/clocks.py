@@ -1,0 +1,55 @@
+"""The moments that a text stands for: of a clock with an offset, of one on the wall, or Unix seconds."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from zoneinfo import ZoneInfo
+
+from advisor.cost.checks import Checker, require_number
+
+_OF_THE_DAY_FIRST = re.compile(r"(\d\d)[./](\d\d)[./](\d{4}) (\d\d:\d\d(?::\d\d)?)")
+
+
+def unix_seconds(text: str, check: Checker, field: str) -> float:
+    """The moment of an ISO 8601 text with an offset, or of Unix seconds."""
+    text = text.strip()
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+    except ValueError:
+        pass
+    # "20260301" is a date to fromisoformat; without an offset only Unix seconds are left
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text):
+        problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
+        raise check.error(f"{problem}, found {text!r}", field)
+    seconds = require_number(text, float, field=field, subject=check.subject)
+    if abs(seconds) >= 1e11:
+        raise check.error(f"expected Unix seconds, found {text}: are these milliseconds?", field)
+    return seconds
+
+
+def on_the_wall(text: str, zone: ZoneInfo, check: Checker, field: str) -> list[float]:
+    """The moments (Unix seconds) at which a clock in ``zone`` shows ``text``.
+
+    Two in the hour that comes twice, if the text does not say which (``02:00:00 (CEST)`` is the first), none
+    in the hour that is skipped.
+
+    >>> on_the_wall("26.10.2025 02:00", ZoneInfo("Europe/Brussels"), Checker(), "")
+    [1761436800.0, 1761440400.0]
+    """
+    shown, _, season = text.strip().partition(" (")
+    try:
+        clock = datetime.datetime.fromisoformat(_OF_THE_DAY_FIRST.sub(r"\3-\2-\1 \4", shown))
+    except ValueError:
+        raise check.error(f"expected a date and a time, found {text!r}", field) from None
+    if clock.tzinfo is not None:
+        return [clock.timestamp()]
+    first, second = (clock.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    if first > second:
+        # by the offset before the skipped hour it is later than by the one behind
+        return []
+    if not season:
+        return [first] if first == second else [first, second]
+    return [first] if season in ("CEST)", "WEST)", "EEST)") else [second]
