@@ -21,6 +21,7 @@ made once. ::
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import resource
@@ -35,9 +36,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.advice.configuration import Option
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.samples import Interval, sampled
-from advisor.advice.search import Goal, PredictedTrial, SearchState, Trial, consider, crfs, holds
+from advisor.advice.search import Evidence, Goal, SearchState, consider, crfs
 from advisor.cost.model import CostModel
 from advisor.errors import WattframeError
 from advisor.machine import host
@@ -218,23 +220,19 @@ def search(
     clip: str,
     goal: Goal,
     options: Sequence[Configuration],
-    earlier: Sequence[Trial] = (),
-    expected: Sequence[PredictedTrial] = (),
+    known: Sequence[Evidence] = (),
 ) -> Search:
     """The loop of `wattframe tune` over encodes of the shelf."""
     made: list[Made] = []
     repeats: dict[Configuration, int] = {}
     video = shelf.video(clip)
     while True:
-        trials = [_trial(shelf, m, goal, repeats[m.configuration]) for m in made]
+        encoded = [_evidence(shelf, m, repeats[m.configuration]) for m in made]
         verdict = consider(
             goal,
             {clip: video.megapixels},
             options,
-            trials,
-            noise=0.003 if goal.objective == "bitrate" else _NOISE,
-            earlier=earlier,
-            forecasts=expected,
+            [*encoded, *known],
             video_seconds=video.seconds,
             overhead_seconds=1.0,
         )
@@ -249,17 +247,21 @@ def search(
             options = [o for o in options if o.family != worst.family or o.crf < worst.crf]
 
 
-def _trial(shelf: Shelf, made: Made, goal: Goal, repeats: int = 1) -> Trial:
+def _evidence(shelf: Shelf, made: Made, repeats: int = 1) -> Evidence:
     video = shelf.video(made.clip)
     seconds = made.cpu_seconds / video.seconds
-    return Trial(
-        place=Place(made.clip, made.configuration, video.megapixels),
+    option = Option(
+        run_id=made.clip,
+        scenario=_named(made.configuration),
+        basis="measured",
         vmaf=made.vmaf,
-        kbps=made.kbps,
-        seconds=seconds / (os.cpu_count() or 1),
-        objective=made.kbps if goal.objective == "bitrate" else seconds,
+        bitrate_kbps=made.kbps,
+        encode_speed_ratio=(os.cpu_count() or 1) / seconds,
+        energy_joules_per_video_second=seconds,
+        noise_ratio=_NOISE / math.sqrt(repeats),
         repeats=repeats,
     )
+    return Evidence(Place(made.clip, made.configuration, video.megapixels), option)
 
 
 def grid(shelf: Shelf) -> Iterator[Figure]:
@@ -270,22 +272,24 @@ def grid(shelf: Shelf) -> Iterator[Figure]:
         for objective in ("bitrate", "energy"):
             for floor in FLOORS:
                 goal = Goal(objective=objective, min_vmaf=floor)
-                truth = [t for t in (_trial(shelf, m, goal) for m in everything) if holds(t, goal)]
+                truth = {m.configuration: _evidence(shelf, m).option for m in everything}
+                truth = {c: option for c, option in truth.items() if goal.verdict(option)[0]}
                 found = search(shelf, clip, goal, OPTIONS)
                 what = f"{clip}, {objective}, VMAF {floor:g}"
                 if not truth or found.verdict.leader is None:
                     sys.stderr.write(f"{what}: grid {len(truth)} hold, found {found.verdict.leader}\n")
                     continue
-                best = min(truth, key=lambda t: t.objective)
+                values = {c: option.objective(objective) or 0.0 for c, option in truth.items()}
+                best = min(values, key=lambda c: values[c])
                 (chosen,) = shelf.made(clip, [found.verdict.leader])
-                ratio = _trial(shelf, chosen, goal).objective / best.objective
+                ratio = (_evidence(shelf, chosen).option.objective(objective) or 0.0) / values[best]
                 if objective == "energy":
                     # the least of ninety short encodes is the luckiest: both again, one after the other
-                    ratio = shelf.seconds_ratio(clip, chosen.configuration, best.place.configuration)
+                    ratio = shelf.seconds_ratio(clip, chosen.configuration, best)
                 sys.stderr.write(
                     f"{what}: {_named(chosen.configuration)} VMAF {chosen.vmaf:.2f} after {found.encodes} "
                     f"encodes, {found.cpu_seconds / total:.1%} of the CPU; {ratio - 1:+.1%} to the grid's "
-                    f"{_named(best.place.configuration)} VMAF {best.vmaf:.2f}\n"
+                    f"{_named(best)} VMAF {truth[best].vmaf:.2f}\n"
                 )
                 yield Figure(f"{what}: above the grid's best", 100 * (ratio - 1), "%", goal=2.0)
                 share = 100 * found.cpu_seconds / total
@@ -361,15 +365,15 @@ def learning(shelf: Shelf) -> Iterator[Figure]:
         counts: list[tuple[int, int, int]] = []
         for clip in CLIPS:
             others = [m for c in CLIPS if c != clip for m in shelf.made(c, GRID)]
-            expected = _forecasts(shelf, clip, others, objective)
+            predicted = _forecasts(shelf, clip, others)
             for floor in FLOORS:
                 goal = Goal(objective=objective, min_vmaf=floor)
-                trials = [_trial(shelf, m, goal) for m in others]
+                encoded = [_evidence(shelf, m) for m in others]
                 counts.append(
                     (
                         search(shelf, clip, goal, OPTIONS).encodes,
-                        search(shelf, clip, goal, OPTIONS, trials).encodes,
-                        search(shelf, clip, goal, OPTIONS, expected=expected).encodes,
+                        search(shelf, clip, goal, OPTIONS, encoded).encodes,
+                        search(shelf, clip, goal, OPTIONS, predicted).encodes,
                     )
                 )
                 without, with_others, with_models = counts[-1]
@@ -381,7 +385,7 @@ def learning(shelf: Shelf) -> Iterator[Figure]:
             yield Figure(name, mean, "", "without", without, goal=1.0)
 
 
-def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) -> list[PredictedTrial]:
+def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made]) -> list[Evidence]:
     """What models say of a clip that were trained on the encodes of others."""
     clips = dict.fromkeys((clip, *(m.clip for m in others)))
     sources = {name: shelf.video(name).source for name in clips}
@@ -398,7 +402,7 @@ def _forecasts(shelf: Shelf, clip: str, others: Sequence[Made], objective: str) 
         write_run(run, results / f"{run.run_id}.json")
         retrain(RetrainOptions(results_dir=results, models_dir=models), lambda _line: None)
         video = shelf.video(clip)
-        return forecasts(models, host(), video, OPTIONS, objective, CostModel(), {video.name: sources[clip]})
+        return forecasts(models, host(), video, OPTIONS, CostModel(), {video.name: sources[clip]})
 
 
 def _scenario(video: Video, content: Mapping[str, float], made: Made, began: float) -> Scenario:

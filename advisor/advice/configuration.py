@@ -16,6 +16,7 @@ OBJECTIVES: dict[str, str] = {
     "energy": "energy_joules_per_video_second",
     "carbon": "carbon_grams_per_video_hour",
     "bitrate": "bitrate_kbps",
+    "speed": "seconds_per_video_second",
 }
 """Each objective and the value of an option that it minimises."""
 VALUES = (
@@ -46,6 +47,28 @@ class Constraints(Checked, frozen=True, kw_only=True):
             if value is not None and 0 < value < 1:
                 problem = f"VMAF ranges from 0 to 100, found {value:g}: is it a share (then {100 * value:g})?"
                 raise InputError(problem, subject=name)
+
+    @property
+    def has_floor(self) -> bool:
+        """Whether a picture may be too bad."""
+        return self.min_vmaf is not None or self.min_vmaf_p5 is not None
+
+    def verdict(self, option: Option) -> tuple[bool | None, str]:
+        """Whether they hold, None where a value that one needs is not known; and what does not, in words."""
+        limits = (
+            ("VMAF", option.vmaf, self.min_vmaf, 1),
+            ("5th percentile of VMAF", option.vmaf_p5, self.min_vmaf_p5, 1),
+            ("bitrate", option.bitrate_kbps, self.max_bitrate_kbps, -1),
+            ("speed", option.encode_speed_ratio, self.min_speed, 1),
+            ("mean watts", option.mean_power_watts, self.max_watts, -1),
+        )
+        unknown = ""
+        for name, value, limit, sign in limits:
+            if limit is not None and value is None:
+                unknown = unknown or f"{name} unknown"
+            elif limit is not None and value is not None and sign * (value - limit) < 0:
+                return False, f"{name} {'below' if sign > 0 else 'above'} {limit:g}"
+        return (None, unknown) if unknown else (True, "")
 
 
 class Option(Checked, frozen=True, kw_only=True):
@@ -80,6 +103,16 @@ class Option(Checked, frozen=True, kw_only=True):
     """Encoder, preset, resolution and so on: options of one quality-bitrate curve share it."""
     validity: tuple[str, ...] = ()
     """Why its figures are not reliable; such an option is left out by default."""
+
+    @property
+    def seconds_per_video_second(self) -> float | None:
+        """Wall seconds of encoding a second of video: what is least where speed is the objective."""
+        return 1 / self.encode_speed_ratio if self.encode_speed_ratio else None
+
+    def objective(self, name: str) -> float | None:
+        """The value that one of `OBJECTIVES` minimises."""
+        value: float | None = getattr(self, OBJECTIVES[name])
+        return value
 
 
 class Pick(Struct, frozen=True, kw_only=True):

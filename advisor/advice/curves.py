@@ -76,8 +76,8 @@ class Curve(Struct, frozen=True, kw_only=True):
     usual: dict[str, Usual]
     spreads: tuple[Spread, ...]
     """Of everything, a video, an encoder, a preset, an encoder on a video, a preset on a video."""
-    noise: float
-    """Of one encode."""
+    noise: float | None
+    """Of one encode; None where each says its own."""
     per_pixel: bool = False
     """Whether the figure grows with the pixels of a second of video."""
 

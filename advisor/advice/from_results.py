@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from advisor.regression.features import video_seconds
 from advisor.regression.predictions import Estimate, Prediction
 from advisor.results import Power, Run, RunFolder, Scenario, derived, read_folder, read_run
 
-_Video = tuple[object, ...] | None
 _OWN_SHARE = 0.25
 """Of an estimate's uncertainty: the rest is common to all scenarios of the machine."""
 
@@ -84,7 +83,7 @@ def options_of(
         The inputs have no common configuration.
     """
     notes: list[str] = []
-    all_runs = derived.without_copies(list(_runs(results)), notes)
+    all_runs = derived.with_whole_inputs(derived.without_copies(list(_runs(results)), notes))
     runs = _one_machine(all_runs, notes)
     invalid: list[tuple[str, str]] = []
     if predictions is None:
@@ -94,12 +93,13 @@ def options_of(
         _Measured(run, s, predictions.get((run.run_id, s.name))) for run in runs for s in _compared(run)
     ]
     measured = _one_tier(measured, notes)
-    unmeasured = sum(derived.lacks_gpu_energy(m.scenario) for m in measured)
-    if unmeasured:
-        notes.append(
-            f"{unmeasured} scenarios used a GPU whose energy was not measured: their energy is the CPU's, "
-            "and NVENC's is unknown"
-        )
+    for verb, was_run in (("used", True), ("would use", False)):
+        some = [m.scenario for m in measured if (m.scenario.duration is not None) is was_run]
+        if count := sum(map(derived.lacks_gpu_energy, some)):
+            notes.append(
+                f"{count} scenarios {verb} a GPU whose energy was not measured: their energy is the CPU's, "
+                "and NVENC's is unknown"
+            )
     if input_name is not None:
         measured = [m for m in measured if input_name in _names(m.scenario)]
     complete = _run_on_all_inputs(measured, notes)
@@ -119,12 +119,12 @@ def _run_on_all_inputs(
     """The repeats of each configuration that was run on every input, by input."""
     groups: dict[tuple[object, ...], dict[object, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     inputs: dict[object, list[str]] = {}
-    videos = {derived.video_of(m.scenario) for m in measured}
     for m in measured:
-        s, video = m.scenario, _completed(derived.video_of(m.scenario), videos)
+        s, video = m.scenario, derived.video_of(m.scenario)
         outputs = tuple(o.resolution for o in s.outputs)
-        # where nothing says what encoded and how, only the name tells configurations apart
-        name = None if s.encoder and s.preset else s.name
+        # where nothing says what encoded and how well, as of a ladder of CRFs, only the name tells it
+        is_told = s.encoder and s.preset and (s.bitrate or s.crf is not None)
+        name = None if is_told else s.name
         settings = derived.settings_of(s, but=("type", "input", "viewers"))
         groups[*settings, outputs, name][video].append(m)
         inputs[video] = _names(s)
@@ -193,20 +193,6 @@ def _names(s: Scenario) -> list[str]:
     """What the input is called: its path, its name."""
     named = (s.input.path, s.input.name) if s.input else ()
     return list(filter(None, named)) or ["unnamed input"]
-
-
-def _completed(video: _Video, videos: Collection[_Video]) -> _Video:
-    """The one of the videos that says most, where all that may be this one agree; else itself."""
-    if video is None:
-        return None
-    alike = [v for v in videos if v is not None and _agrees(video, v)]
-    fullest = min(alike, key=lambda v: v.count(None))
-    return fullest if all(_agrees(v, fullest) for v in alike) else video
-
-
-def _agrees(video: tuple[object, ...], other: tuple[object, ...]) -> bool:
-    """Whether all that is known of the one holds of the other."""
-    return all(ours in (None, theirs) for ours, theirs in zip(video, other, strict=True))
 
 
 def _compared(run: Run) -> list[Scenario]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -32,23 +31,40 @@ def is_short(s: Scenario) -> bool:
     return s.duration is not None and s.duration < _SHORT_SECONDS
 
 
+def pooled_noise(
+    groups: Iterable[Sequence[float]], usual_ratio: float = 0.0, usual_degrees: int = 0
+) -> Noise | None:
+    """How far repeats lie from their means, over all groups; None where there are no repeats.
+
+    Parameters
+    ----------
+    groups
+        Positive values of each configuration.
+    usual_ratio, usual_degrees
+        What repeats elsewhere showed, and for how many degrees of freedom it counts.
+    """
+    squares, degrees = usual_degrees * usual_ratio**2, usual_degrees
+    for repeats in groups:
+        if len(repeats) > 1:
+            mean = statistics.fmean(repeats)
+            squares += sum((value / mean - 1) ** 2 for value in repeats)
+            degrees += len(repeats) - 1
+    return Noise(max(math.sqrt(squares / degrees), _LEAST_NOISE_RATIO), degrees) if degrees else None
+
+
 def learned_noise(groups: Sequence[Sequence[Scenario]]) -> dict[bool, Noise]:
-    """The repeats' pooled deviation, by whether they are short; `SINGLE_RUN_NOISE_RATIO` without repeats.
+    """What the repeats tell, by whether they are short; `SINGLE_RUN_NOISE_RATIO` without repeats.
 
     Parameters
     ----------
     groups
         Repeats of one configuration on one input each.
     """
-    squares: dict[bool, float] = defaultdict(float)
-    degrees: dict[bool, int] = defaultdict(int)
+    joules: dict[bool, list[list[float]]] = {True: [], False: []}
     for repeats in groups:
-        joules = [rate for s in repeats if (rate := joules_per_video_second(s))]
-        if len(joules) > 1:
-            short, mean = is_short(repeats[0]), statistics.fmean(joules)
-            squares[short] += sum((rate / mean - 1) ** 2 for rate in joules)
-            degrees[short] += len(joules) - 1
-    noise = {True: Noise(_SHORT_NOISE_RATIO), False: Noise(SINGLE_RUN_NOISE_RATIO)}
-    for short, count in degrees.items():
-        noise[short] = Noise(max(math.sqrt(squares[short] / count), _LEAST_NOISE_RATIO), count)
-    return noise
+        rates = (joules_per_video_second(s) for s in repeats)
+        joules[is_short(repeats[0])].append([rate for rate in rates if rate])
+    return {
+        short: pooled_noise(joules[short]) or Noise(_SHORT_NOISE_RATIO if short else SINGLE_RUN_NOISE_RATIO)
+        for short in joules
+    }

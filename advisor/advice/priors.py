@@ -31,6 +31,7 @@ _X265 = "ultrafast superfast veryfast fast medium slow slower"
 _SVT_AV1 = "12 10 9 8 6 5 4"
 
 
+VMAF_NOISE = 0.01
 VMAF = Curve(
     usual={
         "libx264": Usual(
@@ -52,7 +53,7 @@ VMAF = Curve(
         Spread(0.06, 0.33, 0.08),
         Spread(0.07, 0.08, 0.04),
     ),
-    noise=0.01,
+    noise=VMAF_NOISE,
 )
 """Logarithm of 101 - VMAF."""
 
@@ -104,8 +105,5 @@ SECONDS = Curve(
 )
 """Logarithm of wall seconds for each million pixels."""
 
-
-def objective_curve(noise: float) -> Curve:
-    """Of energy, cost or carbon: as time, in a unit of its own."""
-    machine, *others = SECONDS.spreads
-    return replace(SECONDS, spreads=(replace(machine, level=6.0), *others), noise=noise)
+ENERGY = replace(SECONDS, spreads=(replace(SECONDS.spreads[0], level=6.0), *SECONDS.spreads[1:]), noise=None)
+"""Logarithm of energy, cost or carbon: as time, in a unit of its own; its noise is that of each encode."""

@@ -54,6 +54,8 @@ def plausible_values(
     """
     rng = np.random.default_rng(seed)
     count = len(values)
+    if not count:
+        return np.empty((DRAWS, 0))
     scales = np.ones((_SCALES if any(degrees) else 1, count))
     for freedom in {d for d in degrees if d}:
         scale = np.sqrt(freedom / rng.chisquare(freedom, len(scales)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,8 +19,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from advisor.advice.configuration import OBJECTIVES, Constraints, Option
 from advisor.advice.curves import DRAWS, Configuration, Curve, Place, draws_of, lacking, vmaf_of
-from advisor.advice.priors import BITRATE, SECONDS, VMAF, objective_curve
+from advisor.advice.priors import BITRATE, ENERGY, SECONDS, VMAF, VMAF_NOISE
 from advisor.video.encoders import ENCODERS
 
 Floats = NDArray[np.float64]
@@ -40,37 +41,24 @@ _HOPELESS = 0.02
 """Probability that anything holds the floor below which the search ends without an answer."""
 
 
-class Goal(Struct, frozen=True, kw_only=True):
+_CURVES = {"vmaf": (VMAF, 1), "seconds_per_video_second": (SECONDS, 2), "bitrate_kbps": (BITRATE, 3)}
+"""Of each figure the curve, and the seed of its draws."""
+_CURVE_OF_OTHERS = (ENERGY, 4)
+
+
+class Goal(Constraints, frozen=True, kw_only=True):
     """What is to be least, and what must hold."""
 
     objective: str
-    """``energy``, ``cost``, ``carbon``, ``bitrate`` or ``speed``."""
-    min_vmaf: float
-    max_kbps: float | None = None
-    min_speed: float | None = None
-    """Seconds of video encoded per second."""
+    """One of `advisor.advice.configuration.OBJECTIVES`."""
 
 
-class Trial(Struct, frozen=True, kw_only=True):
-    """One configuration as it was encoded on one video; means over its repeats, all positive."""
+class Evidence(Struct, frozen=True):
+    """What is known of one configuration on one video: encodes of it, or what a trained model predicts."""
 
     place: Place
-    vmaf: float
-    kbps: float
-    seconds: float
-    """Wall seconds for each second of video."""
-    objective: float
-    repeats: int = 1
-
-
-class PredictedTrial(Struct, frozen=True, kw_only=True):
-    """What a trained model predicts of an encode that was not made."""
-
-    place: Place
-    seconds: float | None
-    objective: float | None
-    noise_ratio: float
-    """Relative standard deviation of its errors."""
+    option: Option
+    """Means over repeats, all positive."""
 
 
 class SearchState(Struct, frozen=True, kw_only=True):
@@ -96,94 +84,90 @@ def crfs(encoder: str) -> list[float]:
     return [float(crf) for crf in range(int(best), int(worst) + 1, step)]
 
 
-def holds(trial: Trial, goal: Goal) -> bool:
-    """Whether a configuration that was encoded keeps to everything that was asked."""
-    return (
-        trial.vmaf >= goal.min_vmaf
-        and (goal.max_kbps is None or trial.kbps <= goal.max_kbps)
-        and (goal.min_speed is None or trial.seconds <= 1 / goal.min_speed)
-    )
-
-
 def consider(
     goal: Goal,
     videos: Mapping[str, float],
-    options: Sequence[Configuration],
-    trials: Sequence[Trial],
+    configurations: Sequence[Configuration],
+    known: Sequence[Evidence],
     *,
-    noise: float,
-    earlier: Sequence[Trial] = (),
-    forecasts: Sequence[PredictedTrial] = (),
     video_seconds: float = 1.0,
     overhead_seconds: float = 0.0,
     seconds_left: float = math.inf,
 ) -> SearchState:
-    """Judge the trials and choose the next.
+    """Judge what is known and choose what to encode next.
 
     Parameters
     ----------
     videos
         Megapixels of a second of each. The configuration must hold on all, and the objective is the geometric
         mean over them.
-    options
+    configurations
         What may be tried.
-    noise
-        Standard deviation of the objective's logarithm in one encode.
-    earlier
-        Trials of other videos.
-    forecasts
-        What trained models say of these videos.
+    known
+        Of these videos and of others, measured or predicted.
     video_seconds, overhead_seconds, seconds_left
         Seconds of video in one encode, what follows each encode, and what is left of the budget.
     """
-    options = sorted(options)
-    beliefs = _beliefs(goal, videos, options, [*trials, *earlier], forecasts, noise)
-    by_place = {(trial.place.video, trial.place.configuration): trial for trial in trials}
-    measured = np.array([all((v, option) in by_place for v in videos) for option in options])
-    families = _families(options)
+    columns = sorted(configurations)
+    families = _families(columns)
+    trials = {
+        (e.place.video, e.place.configuration): e.option
+        for e in known
+        if e.place.video in videos and e.option.basis == "measured"
+    }
+    beliefs = _beliefs(goal, videos, columns, known, trials)
+    repeats = np.array(
+        [min(trials[v, c].repeats if (v, c) in trials else 0 for v in videos) for c in columns]
+    )
     for part in families:
         for column in range(part.start, part.stop):
-            tried = [by_place[place] for v in videos if (place := (v, options[column])) in by_place]
-            if any(trial.vmaf < goal.min_vmaf for trial in tried):
+            tried = [trials[place] for v in videos if (place := (v, columns[column])) in trials]
+            if any((option.vmaf or 0.0) < _floor(goal) for option in tried):
                 # nor does any larger CRF hold
                 beliefs.holds[:, column : part.stop] = False
-            elif measured[column]:
-                beliefs.holds[:, column] = all(holds(trial, goal) for trial in tried)
+            elif repeats[column]:
+                beliefs.holds[:, column] = all(goal.verdict(option)[0] for option in tried)
     best = np.column_stack([_largest_that_holds(beliefs.holds[:, part]) + part.start for part in families])
     exists = np.column_stack([beliefs.holds[:, part].any(axis=1) for part in families])
-    rows = np.arange(DRAWS)[:, None]
-    values = np.where(exists, beliefs.value[rows, best], np.inf)
-    leader = _leader(beliefs, measured)
+    values = np.where(exists, np.take_along_axis(beliefs.value, best, axis=1), np.inf)
+    leader = _leader(beliefs, repeats > 0)
     if leader is None and trials and exists.any(axis=1).mean() < _HOPELESS:
         return SearchState(leader=None, probability=0.0, next=None, why="hopeless")
-    finite = np.where(np.isfinite(values), values, -np.inf).max(axis=1)
     # where nothing holds yet anything that does is worth more than what the others differ by
-    reference = finite + 1 if leader is None else beliefs.value[:, leader]
-    gains = np.where(np.isfinite(values), np.clip(reference[:, None] - values, 0, None), 0)
-    if leader is not None and all(by_place[v, options[leader]].vmaf - goal.min_vmaf < _CLOSE for v in videos):
+    dearest = np.where(exists, values, -np.inf).max(axis=1)
+    reference = dearest + 1 if leader is None else beliefs.value[:, leader]
+    gains = np.where(exists, np.clip(reference[:, None] - values, 0, None), 0)
+    if leader is not None and all(
+        (trials[video, columns[leader]].vmaf or 0.0) - _floor(goal) < _CLOSE for video in videos
+    ):
         gains[:, _family_of(leader, families)] = 0
     probability = 0.0 if leader is None else float((gains.max(axis=1) <= _NEAR).mean())
     seconds = overhead_seconds + video_seconds * beliefs.seconds
-    choice = _next(best, gains, families, measured, seconds, seconds_left)
+    if leader is not None and probability >= CONFIDENCE and gains.max(axis=1).mean() <= _MISSED:
+        ended: Why = "sure"
+        choice = _settling(leader, best, families, repeats > 0)
+        choice = choice if choice is not None and seconds[choice] <= seconds_left else None
+    else:
+        ended = "budget"
+        choice = _next(leader, best, gains, families, repeats, seconds, seconds_left)
     if choice is None and not trials:  # what hardly can hold is tried once all the same
         choice = int(beliefs.holds.mean(axis=0).argmax())
-    missed = float(gains.max(axis=1).mean())
-    settled = leader is not None and probability >= CONFIDENCE and missed <= _MISSED
-    if settled and leader is not None:
-        choice = _settling(leader, best, families, measured, seconds, seconds_left)
-    ended: Why = "sure" if settled else "budget"
     return SearchState(
-        leader=None if leader is None else options[leader],
+        leader=None if leader is None else columns[leader],
         probability=probability,
-        next=None if choice is None else options[choice],
+        next=None if choice is None else columns[choice],
         why=ended if choice is None else "go on",
         next_seconds=0.0 if choice is None else float(video_seconds * beliefs.seconds[choice]),
         next_vmaf_point_ratio=None if leader is None else _next_point_ratio(beliefs, leader),
     )
 
 
+def _floor(goal: Goal) -> float:
+    return goal.min_vmaf or 0.0
+
+
 class _Beliefs(Struct, frozen=True):
-    """Draws over the options, shape (DRAWS, options); means over them where a draw does not matter."""
+    """Draws over the configurations, shape (DRAWS, configurations)."""
 
     vmaf: Floats
     """The least over the videos."""
@@ -191,68 +175,68 @@ class _Beliefs(Struct, frozen=True):
     value: Floats
     """Logarithm of the objective, mean over the videos."""
     seconds: Floats
-    """Expected wall seconds for each second of video, shape (options,)."""
+    """Expected wall seconds for each second of video, shape (configurations,)."""
 
 
 def _beliefs(
     goal: Goal,
     videos: Mapping[str, float],
-    options: Sequence[Configuration],
-    trials: Sequence[Trial],
-    forecasts: Sequence[PredictedTrial],
-    noise: float,
+    columns: Sequence[Configuration],
+    known: Sequence[Evidence],
+    trials: Mapping[tuple[str, Configuration], Option],
 ) -> _Beliefs:
-    asked = [Place(video, option, size) for video, size in videos.items() for option in options]
-    shape = (DRAWS, len(videos), len(options))
+    asked = [Place(video, column, size) for video, size in videos.items() for column in columns]
+    objective = OBJECTIVES[goal.objective]
+    # as the curves take them, all figures are the better the smaller they are
+    limits = {"vmaf": lacking(_floor(goal))}
+    if goal.max_bitrate_kbps is not None:
+        limits["bitrate_kbps"] = math.log(goal.max_bitrate_kbps)
+    if goal.min_speed:
+        limits["seconds_per_video_second"] = -math.log(goal.min_speed)
+    drawn: dict[str, Floats] = {}
+    for name in {*limits, "seconds_per_video_second", objective}:
+        curve, seed = _CURVES.get(name, _CURVE_OF_OTHERS)
+        draws = draws_of(curve, list(_told(name, curve, known)), asked, seed)
+        drawn[name] = draws.reshape(DRAWS, len(videos), len(columns))
+    _falling(drawn["vmaf"], list(videos), columns, trials)
+    return _Beliefs(
+        vmaf=vmaf_of(drawn["vmaf"]).min(1),
+        holds=np.all([(drawn[name] <= limit).all(1) for name, limit in limits.items()], axis=0),
+        value=drawn[objective].mean(1),
+        seconds=np.exp(drawn["seconds_per_video_second"].mean((0, 1))),
+    )
 
-    def draws(curve: Curve, name: Literal["kbps", "seconds", "objective"], seed: int) -> Floats:
-        measured_values = [
-            (t.place, math.log(getattr(t, name)), curve.noise / math.sqrt(t.repeats)) for t in trials
-        ]
-        # their errors have a part in common, as figures of another video have
-        measured_values += [
-            (replace(f.place, video=f"predicted {f.place.video}"), math.log(value), f.noise_ratio)
-            for f in forecasts
-            if (value := getattr(f, name, None)) is not None
-        ]
-        return draws_of(curve, measured_values, asked, seed).reshape(shape)
 
-    scores = [(t.place, lacking(t.vmaf), VMAF.noise / math.sqrt(t.repeats)) for t in trials]
-    lacks = draws_of(VMAF, scores, asked, 1).reshape(shape)
-    _falling(lacks, list(videos), options, trials)
-    vmaf = vmaf_of(lacks)
-    seconds = draws(SECONDS, "seconds", 2)
-    enough = vmaf >= goal.min_vmaf
-    if goal.max_kbps is not None or goal.objective == "bitrate":
-        kbps = draws(BITRATE, "kbps", 3)
-        if goal.max_kbps is not None:
-            enough &= kbps <= math.log(goal.max_kbps)
-    if goal.min_speed is not None:
-        enough &= seconds <= -math.log(goal.min_speed)
-    if goal.objective == "bitrate":
-        value = kbps
-    elif goal.objective == "speed":
-        value = seconds
-    else:
-        value = draws(objective_curve(noise), "objective", 4)
-    return _Beliefs(vmaf.min(1), np.asarray(enough.all(1)), value.mean(1), np.exp(seconds.mean((0, 1))))
+def _told(name: str, curve: Curve, known: Sequence[Evidence]) -> Iterator[tuple[Place, float, float]]:
+    """What is known of one figure: where, its logarithm, and the standard deviation of its noise."""
+    for place, option in ((e.place, e.option) for e in known):
+        value = getattr(option, name)
+        if value is None or (value <= 0 and name != "vmaf"):  # who is paid for energy has no logarithm
+            continue
+        log = lacking(value) if name == "vmaf" else math.log(value)
+        if option.basis == "predicted":
+            # their errors have a part in common, as figures of another video have
+            yield replace(place, video=f"predicted {place.video}"), log, option.noise_ratio
+        else:
+            noise = option.noise_ratio
+            yield place, log, noise if curve.noise is None else curve.noise / math.sqrt(option.repeats)
 
 
 def _falling(
-    lacks: Floats, videos: Sequence[str], options: Sequence[Configuration], trials: Sequence[Trial]
+    lacks: Floats,
+    videos: Sequence[str],
+    columns: Sequence[Configuration],
+    trials: Mapping[tuple[str, Configuration], Option],
 ) -> None:
     """Let VMAF fall with CRF in every draw, also beside what was measured."""
-    families = _families(options)
-    for part in families:
+    for part in _families(columns):
         lacks[:, :, part].sort(axis=2)
-    columns = {option: column for column, option in enumerate(options)}
-    for trial in trials:
-        column = columns.get(trial.place.configuration)
-        if column is not None and trial.place.video in videos:
-            video, part = videos.index(trial.place.video), families[_family_of(column, families)]
-            below, above = lacks[:, video, part.start : column], lacks[:, video, column : part.stop]
-            np.minimum(below, lacking(trial.vmaf) + VMAF.noise, out=below)
-            np.maximum(above, lacking(trial.vmaf) - VMAF.noise, out=above)
+        for column, video in itertools.product(range(part.start, part.stop), range(len(videos))):
+            option = trials.get((videos[video], columns[column]))
+            if option is not None and option.vmaf is not None:
+                below, above = lacks[:, video, part.start : column], lacks[:, video, column : part.stop]
+                np.minimum(below, lacking(option.vmaf) + VMAF_NOISE, out=below)
+                np.maximum(above, lacking(option.vmaf) - VMAF_NOISE, out=above)
 
 
 def _families(options: Sequence[Configuration]) -> list[slice]:
@@ -277,21 +261,28 @@ def _leader(beliefs: _Beliefs, measured: Flags) -> int | None:
 
 
 def _next(
+    leader: int | None,
     best: NDArray[np.int64],
     gains: Floats,
     families: Sequence[slice],
-    measured: Flags,
+    repeats: NDArray[np.int64],
     seconds: Floats,
     seconds_left: float,
 ) -> int | None:
-    """The option whose family promises most for its time; one that was measured only to measure it again."""
+    """The configuration whose family promises most for its time.
+
+    Where all that promises was measured before, noise decides between it and the leader: the one of both that
+    was measured less often is measured again.
+    """
     choices: dict[int, float] = {}
     for family, gain in enumerate(gains.T):
         promising = best[gain > _NEAR, family]
         if not len(promising):
             continue
-        unknown = promising[~measured[promising]]
+        unknown = promising[repeats[promising] == 0]
         choice = _probe(unknown if len(unknown) else promising, families[family])
+        if leader is not None and repeats[leader] < repeats[choice]:
+            choice = leader
         if seconds[choice] <= seconds_left:
             choices[choice] = float(gain.mean() / seconds[choice])
     return max(choices, key=lambda choice: choices[choice], default=None)
@@ -305,21 +296,11 @@ def _probe(columns: NDArray[np.int64], family: slice) -> int:
     return int(np.sort(columns)[len(columns) // 2])
 
 
-def _settling(
-    leader: int,
-    best: NDArray[np.int64],
-    families: Sequence[slice],
-    measured: Flags,
-    seconds: Floats,
-    seconds_left: float,
-) -> int | None:
+def _settling(leader: int, best: NDArray[np.int64], families: Sequence[slice], measured: Flags) -> int | None:
     """A larger CRF of the leader's family, where that probably holds too: it is smaller for nothing."""
     larger = best[:, _family_of(leader, families)]
     larger = larger[(larger > leader) & ~measured[larger]]
-    if len(larger) <= DRAWS / 2:
-        return None
-    choice = _probe(larger, families[_family_of(leader, families)])
-    return choice if seconds[choice] <= seconds_left else None
+    return _probe(larger, families[_family_of(leader, families)]) if len(larger) > DRAWS / 2 else None
 
 
 def _next_point_ratio(beliefs: _Beliefs, leader: int) -> float | None:

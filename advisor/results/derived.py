@@ -13,12 +13,12 @@ import itertools
 import math
 import re
 import statistics
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct, structs
 
-from advisor.results.records import Asked, Output, Power, Run, Scenario, stream_count
+from advisor.results.records import Asked, InputMedia, Output, Power, Run, Scenario, stream_count
 
 PowerPart = Literal["power", "gpu_power"]
 _UNITS = {"": 1.0, "k": 1.0, "m": 1_000.0, "g": 1_000_000.0}
@@ -508,6 +508,51 @@ def video_of(scenario: Scenario) -> tuple[object, ...] | None:
         return None
     seconds = None if source.duration is None else round(source.duration)
     return source.name or source.path, source.width, source.height, seconds
+
+
+def with_whole_inputs(runs: Sequence[Run]) -> list[Run]:
+    """The runs with every input as fully known as any of them knows it.
+
+    One tool names a film, another also says its size and length: it is one video, where all of that name that
+    may be this one agree.
+
+    >>> film = InputMedia(name="film.mp4", width=1280, height=720, duration=60.0)
+    >>> named = Scenario(name="a", input=InputMedia(name="film.mp4"))
+    >>> (run,) = with_whole_inputs([Run(run_id="r", scenarios=(named, Scenario(name="b", input=film)))])
+    >>> run.scenarios[0].input.duration
+    60.0
+    """
+    inputs = {
+        video: s.input
+        for run in runs
+        for s in run.scenarios
+        if s.input and (video := video_of(s)) is not None
+    }
+    whole: dict[object, InputMedia] = {}
+    for video in (video for video in inputs if None in video):
+        alike = [other for other in inputs if _agrees(video, other)]
+        fullest = min(alike, key=lambda other: other.count(None))
+        if fullest != video and all(_agrees(other, fullest) for other in alike):
+            whole[video] = inputs[fullest]
+    return [
+        structs.replace(run, scenarios=tuple(_with_whole_input(s, whole) for s in run.scenarios))
+        if any(video_of(s) in whole for s in run.scenarios)
+        else run
+        for run in runs
+    ]
+
+
+def _with_whole_input(s: Scenario, whole: Mapping[object, InputMedia]) -> Scenario:
+    known = whole.get(video_of(s))
+    if s.input is None or known is None:
+        return s
+    size = {"width": known.width, "height": known.height, "duration": known.duration}
+    return structs.replace(s, input=structs.replace(s.input, **size))
+
+
+def _agrees(video: tuple[object, ...], other: tuple[object, ...]) -> bool:
+    """Whether all that is known of the one holds of the other."""
+    return all(ours in (None, theirs) for ours, theirs in zip(video, other, strict=True))
 
 
 def asked_besides(scenario: Scenario) -> dict[str, str]:

@@ -333,15 +333,23 @@ def test_a_month_with_its_interval_and_its_budget(call: Any, tmp_path: Path) -> 
     assert "possible" in table.out
 
 
-def test_another_film_of_the_same_name_is_no_repeat(call: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lengths", "left_out"),
+    [
+        ((3600.0, 3600.0, 60.0), {"measured with other settings": 1}),
+        ((3600.0, None, 3600.0), {}),  # known by its name alone, of which there is one film
+    ],
+)
+def test_another_film_of_the_same_name_is_no_repeat(
+    call: Any, tmp_path: Path, lengths: tuple[float | None, ...], left_out: dict[str, int]
+) -> None:
     path = repeated(tmp_path)
     document = json.loads(path.read_text())
-    for scenario, seconds in zip(document["scenarios"], (3600.0, 3600.0, 60.0), strict=True):
+    for scenario, seconds in zip(document["scenarios"], lengths, strict=True):
         scenario["input"] = {"name": "input.mp4", "duration": seconds}
     path.write_text(json.dumps(document))
-    answer = call("forecast", path, "--json")
-    assert answer.json()[0]["measurements"] == 2
-    assert answer.json()[0]["left_out"] == {"measured with other settings": 1}
+    (plan,) = call("forecast", path, "--json").json()
+    assert (plan["measurements"], plan["left_out"]) == (3 - len(left_out), left_out)
 
 
 def test_a_copied_file_is_no_second_measurement(call: Any, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from advisor.results import (
 )
 from wattframe import cli
 from wattframe.report import drawing as report_drawing
-from wattframe.report.charts import cost_split, mean_point, power_over_time, quality_against_energy, thinned
+from wattframe.report.charts import cost_split, power_over_time, quality_against_energy, thinned
 from wattframe.report.choice import RunChoice, Tuned, choice_of
 from wattframe.report.command import reusable_command
 from wattframe.report.comparison import compare
@@ -205,6 +205,10 @@ class TestRows:
         (row,) = report_rows(run_of(encode(validity=["frames_dropped", "of_a_later_version"])))
         assert row.remarks == ("not reliable: ffmpeg dropped frames", "not reliable: of_a_later_version")
 
+    def test_joules_without_the_gpu_that_encoded_are_said_to_be_so(self) -> None:
+        (row,) = report_rows(run_of(encode(encoder="h264_nvenc", encoder_type="gpu")))
+        assert row.remarks == ("the GPU's energy was not measured: only the CPU's is counted",)
+
     @pytest.mark.parametrize(("mode", "small"), [("owned", "cost and carbon are"), ("cloud", "carbon is")])
     def test_gaps_in_the_samples_are_told_of_what_they_make_too_small(self, mode: Any, small: str) -> None:
         samples = Samples(timestamps=[0.0, 1.0, 2.0, 9.0, 10.0], power_watts=[36.0] * 5)
@@ -256,10 +260,11 @@ class TestCharts:
             assert any("logarithmic" in text for text in texts(chart.wide)) is logarithmic
 
     def test_the_front_is_told_of_where_it_is_drawn(self) -> None:
-        run = run_of(encode("a"), encode("b", joules=700.0, vmaf=95.0))
+        run = run_of(encode("a"), encode("b", joules=700.0, vmaf=95.0, preset="slow"))
         rows = report_rows(run)
         for names, told in ((("a",), False), (("a", "b"), True)):
-            answer = RunChoice(sentence="", basis="", front=names)
+            points = [point for point in choice_of(run, _model(), 0.0).front if point.scenario in names]
+            answer = RunChoice(sentence="", basis="", front=tuple(points))
             chart = quality_against_energy(rows, "q", answer)
             assert chart is not None
             assert ("The dotted line is the front" in chart.caption) is told
@@ -268,8 +273,8 @@ class TestCharts:
         """300 and 500 J for 60 s are 20/3 J/s in the mean; a repeat that is not valid does not count."""
         spoilt = encode("a", vmaf=50.0, validity=["steal"])
         repeats = [encode("a", joules=300.0), encode("a", joules=500.0), spoilt]
-        points = [(r.joules_per_video_second or 0.0, r.vmaf or 0.0, r) for r in report_rows(run_of(*repeats))]
-        assert mean_point(points) == (pytest.approx(20 / 3), 90.0)
+        (point,) = choice_of(run_of(*repeats), _model(), 80.0).front
+        assert (point.objective_value, point.vmaf) == (pytest.approx(20 / 3), 90.0)
 
     def test_without_scores_there_is_no_quality_chart(self) -> None:
         assert quality_against_energy(report_rows(run_of(encode(vmaf=None))), "q", None) is None
@@ -346,6 +351,11 @@ class TestAnswer:
         assert (
             choice_of(run, _model(), 80.0).sentence == "a and b take about the same energy at the same VMAF."
         )
+
+    def test_of_no_joules_at_all_no_share_is_saved(self) -> None:
+        run = run_of(encode("zero", joules=0.0, preset="fast"), encode("x264"))
+        answer = choice_of(run, _model(), 80.0)
+        assert answer.sentence == "zero takes the least energy: 0 J per second of video."
 
     def test_nothing_is_chosen_under_the_floor(self) -> None:
         answer = choice_of(run_of(encode(vmaf=60.0)), _model(), 80.0)

@@ -358,7 +358,7 @@ def test_recommend_predicts_where_power_was_not_measured(
         (["predict"], 2, "test_results: cannot be read: No such file or directory"),
         (["predict", "--results", "/nowhere.json"], 2, "/nowhere.json: cannot be read"),
         (["recommend", "--results-dir", "/nowhere"], 2, "/nowhere: cannot be read"),
-        (["recommend", "--objective", "speed"], 2, "objective: expected one of cost, energy"),
+        (["recommend", "--objective", "watts"], 2, "objective: expected one of cost, energy"),
         (["recommend", "--objective", "energy=x"], 2, "--objective: expected weights"),
         (["retrain", "--results-dir", "."], 1, "nothing could be trained"),
         (["retrain", "--prometheus-url", "x", "--results-dir", "."], 2, "expected an address like"),

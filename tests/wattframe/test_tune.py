@@ -31,7 +31,7 @@ from wattframe.cli import main
 from wattframe.tuning.answer import command
 from wattframe.tuning.clip import Clip, cut, look_at_video
 from wattframe.tuning.encodes import Encodes, Notebook, by_sample
-from wattframe.tuning.ladder import heights_of, size_of
+from wattframe.tuning.request import heights_of
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -216,6 +216,7 @@ def test_a_floor_out_of_reach_is_one_line_and_what_was_tried_is_kept(
         (["film.mp4", "--max-bitrate", "low"], "--max-bitrate: expected a bitrate such as 6M or 2500k"),
         (["film.mp4", "--objective", "watts"], "--objective 'watts': expected one of"),
         (["film.mp4", "--objective", "carbon"], "--objective: carbon needs --region"),
+        (["film.mp4", "--min-vmaf", "0.9"], "min_vmaf: VMAF ranges from 0 to 100, found 0.9: is it a share"),
         (["film.mp4", "--baseline", "libx264:medium:60"], "--baseline: expected ENCODER:PRESET:CRF with"),
         (["film.mp4", "--ladder", "1080,720"], "--ladder: expected at most the 108 lines of film.mp4"),
         (["film.mp4", "--resume"], "--resume: expected the result file of a tune on these videos"),
@@ -229,6 +230,13 @@ def test_bad_input_is_one_line(
     assert out == ""
     assert err.startswith(f"wattframe tune: {line}")
     assert err.count("\n") == 1
+
+
+def test_what_costs_nothing_has_no_least_cost(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    free = ["--objective", "cost", "--energy-cost-per-kwh", "0", "--cpu-cost-per-hour", "0"]
+    assert main(["tune", "film.mp4", *QUICK, *free, "--min-vmaf", "100", "--quiet"]) == 1
+    assert "cost of libx264" in (err := capsys.readouterr().err)
+    assert err.endswith("is 0: choose another --objective\n")
 
 
 def test_an_encoder_that_the_ffmpeg_lacks(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -428,7 +436,7 @@ def test_rungs_keep_the_shape_and_have_even_sides(place: Path) -> None:
     video = look_at_video("film.mp4")
     assert heights_of("54, 108p") == [108, 54]
     assert heights_of("54") == [54]
-    assert (size_of(video, 108), size_of(video, 54)) == (None, "96x54")
+    assert (video.size(108), video.size(54)) == (None, "96x54")
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.scenario_cost import REASONS
 from advisor.errors import InputError
 from advisor.results import Run, Scenario
-from advisor.results.derived import machine_of, repeats, trusted, without_copies
+from advisor.results.derived import machine_of, repeats, trusted, with_whole_inputs, without_copies
 from wattframe.commands.arguments import Json, Results, ResultsOption, application, named_paths, read_runs
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_table, shown
@@ -61,7 +61,7 @@ def main(
         raise InputError("expected --budget-month or --budget-co2-month beside it", subject="--write-rules")
     runs, code = read_runs("forecast", named_paths(paths, results_option))
     copies: list[str] = []
-    measured = _measured(without_copies(runs, copies), scenario)
+    measured = _measured(with_whole_inputs(without_copies(runs, copies)), scenario)
     for line in copies:
         note("forecast", line)
     plans = [

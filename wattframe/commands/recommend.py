@@ -26,6 +26,7 @@ _UNITS = {
     "cost_per_video_hour": "per hour of video",
     "carbon_grams_per_video_hour": "g CO2e per hour of video",
     "bitrate_kbps": "kbit/s",
+    "seconds_per_video_second": "s per second of video",
 }
 
 
@@ -38,7 +39,7 @@ def recommend(
         Path | None, typer.Option(help="Models to use where power was not measured.")
     ] = None,
     objective: Annotated[
-        str, typer.Option(help="cost, energy, carbon or bitrate; or weights: energy=1,bitrate=0.5.")
+        str, typer.Option(help="cost, energy, carbon, bitrate or speed; or weights: energy=1,bitrate=0.5.")
     ] = "energy",
     min_vmaf: Annotated[float | None, typer.Option(min=0, max=100, help="Minimum mean VMAF.")] = None,
     min_vmaf_p5: Annotated[

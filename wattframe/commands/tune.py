@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,27 +13,25 @@ import msgspec
 import typer
 
 from advisor.advice.configuration import OBJECTIVES
+from advisor.advice.search import Goal
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
-from advisor.results import read_run
 from advisor.results.derived import parse_bitrate_kbps
 from advisor.video.ffmpeg import chosen_ffmpeg
 from runner.shipped import existing_or_shipped
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_table, shown
-from wattframe.report.choice import choice_of
-from wattframe.tuning.answer import Point, TuneAnswer, tuned_of
+from wattframe.report.rows import doubts
+from wattframe.tuning.answer import FrontRow, Point, TuneAnswer
 from wattframe.tuning.request import TuneRequest
 from wattframe.tuning.tune import TunePlan, plan, tune
 
 app = application()
-
-_OBJECTIVES = (*OBJECTIVES, "speed")
 
 
 @app.command()
@@ -87,15 +85,13 @@ def main(
 
     Encodes, measures and scores samples of the video until the answer is reliable or the budget runs out.
     """
-    if objective not in _OBJECTIVES:
-        raise InputError(did_you_mean(objective, _OBJECTIVES), subject=f"--objective {objective!r}")
+    if objective not in OBJECTIVES:
+        raise InputError(did_you_mean(objective, OBJECTIVES), subject=f"--objective {objective!r}")
     model = regional_models("tune", prices, one_region=True).models[0]
+    limits = {"min_vmaf": min_vmaf, "max_bitrate_kbps": _kbps(max_bitrate), "min_speed": min_speed}
     request = TuneRequest(
         inputs=_distinct(inputs),
-        objective=objective,
-        min_vmaf=min_vmaf,
-        max_kbps=_kbps(max_bitrate),
-        min_speed=min_speed,
+        goal=Goal(objective=objective, **limits),
         encoders=encoders,
         presets=presets,
         baseline=None if baseline == "none" else baseline,
@@ -124,7 +120,7 @@ def main(
     if json_:
         print_json(msgspec.to_builtins(answers[0] if len(answers) == 1 else answers))
     else:
-        _print(answers, model, chosen_ffmpeg(ffmpeg))
+        _print(answers, model.currency, chosen_ffmpeg(ffmpeg))
     if any(answer.stopped == "interrupted" for answer in answers):
         note("tune", "interrupted: this is the best so far")
         return 130
@@ -190,42 +186,37 @@ def _print_plan(plan: TunePlan, *, as_json: bool) -> None:
     out.print(f"First: {shlex.join(plan.first_command)}", soft_wrap=True)
 
 
-def _print(answers: Sequence[TuneAnswer], model: CostModel, ffmpeg: Path) -> None:
+def _print(answers: Sequence[TuneAnswer], currency: str, ffmpeg: Path) -> None:
     for answer in answers:
-        _print_one(answer, model, ffmpeg)
-    chosen = [answer for answer in answers if answer.choice is not None]
+        _print_one(answer, currency, ffmpeg)
+    chosen = [(answer, answer.choice) for answer in answers if answer.choice is not None]
     if len(answers) > 1:
         print_table(
             ("video", "configuration", "VMAF", "kbit/s", "Wh an hour", "encodes"),
             [
                 (
                     answer.input,
-                    _name(answer.choice),
-                    f"{answer.choice.values.vmaf.mean:.2f}",
-                    f"{answer.choice.bitrate_kbps:.0f}",
-                    shown(_mean(answer.choice, "energy_watt_hours_per_video_hour")),
+                    _name(choice),
+                    f"{choice.values.vmaf.mean:.2f}",
+                    f"{choice.bitrate_kbps:.0f}",
+                    shown(_mean(choice, "energy_watt_hours_per_video_hour")),
                     str(answer.encodes),
                 )
-                for answer in chosen
-                if answer.choice is not None
+                for answer, choice in chosen
             ],
             text=("configuration",),
         )
 
 
-def _print_one(answer: TuneAnswer, model: CostModel, ffmpeg: Path) -> None:
+def _print_one(answer: TuneAnswer, currency: str, ffmpeg: Path) -> None:
     out, choice = console(), answer.choice
+    units = {name: unit.format(currency=currency) for _, unit, name in _FIGURES}
     if choice is None:
         out.print(f"{answer.input}: {answer.reason}", soft_wrap=True)
     else:
-        run, video = read_run(answer.results), choice.scenario.partition(f"{choice.encoder} ")[0]
-        run = msgspec.structs.replace(
-            run, scenarios=tuple(s for s in run.scenarios if s.name.startswith(video))
-        )
-        summary = choice_of(run, model, 0.0, tuned=tuned_of(answer))
         out.print(answer.input, soft_wrap=True)
-        out.print(summary.sentence, style="bold")
-        for doubt in summary.doubts:
+        out.print(answer.sentence, style="bold")
+        for doubt in doubts(choice.validity):
             out.print(f"  {doubt}", soft_wrap=True)
         sure = "" if choice.probability_best is None else f", {choice.probability_best:.0%} sure"
         out.print(f"  {answer.reason}{sure}{_ENDS.get(answer.stopped, '')}")
@@ -240,15 +231,15 @@ def _print_one(answer: TuneAnswer, model: CostModel, ffmpeg: Path) -> None:
             ("an hour of video", *(name for name, _ in points), *(f"{name} 90 %" for name, _ in points)),
             [
                 (
-                    f"{label}, {unit.format(currency=choice.currency)}" if unit else label,
+                    f"{label}, {units[label]}" if units[label] else label,
                     *(shown(_mean(point, field)) for _, point in points),
                     *(_interval(point, field) for _, point in points),
                 )
-                for field, unit, label in _FIGURES
+                for field, _, label in _FIGURES
             ],
         )
-        _print_savings(answer, out.print)
-    _print_front(answer)
+        _print_savings(answer, currency)
+    _print_front(answer, units)
     _print_ladder(answer)
     share = f"{answer.sampled_seconds:.0f} of {answer.video_seconds:.0f} s in {answer.samples} samples"
     encoded = "all of the video" if answer.sampled_seconds >= answer.video_seconds else share
@@ -264,8 +255,8 @@ def _as_measured(command: Sequence[str], ffmpeg: Path) -> list[str]:
     return ["ffmpeg" if is_measured else str(ffmpeg), *command[1:]]
 
 
-def _name(point: Point | None) -> str:
-    return "-" if point is None else f"{point.encoder} {point.preset} crf {point.crf:g}"
+def _name(configuration: Point | FrontRow) -> str:
+    return f"{configuration.encoder} {configuration.preset} crf {configuration.crf:g}"
 
 
 def _mean(point: Point, field: str) -> float | None:
@@ -278,49 +269,37 @@ def _interval(point: Point, field: str) -> str:
     return "-" if interval is None else f"{shown(interval.low)} to {shown(interval.high)}"
 
 
-def _print_savings(answer: TuneAnswer, say: Callable[[str], None]) -> None:
+def _print_savings(answer: TuneAnswer, currency: str) -> None:
     if answer.savings is None or answer.choice is None or answer.baseline is None:
         return
     if answer.baseline.scenario == answer.choice.scenario:
-        say("  the choice is the baseline itself")
+        console().print("  the choice is the baseline itself")
         return
     for saved, what in ((answer.savings.video, "this video"), (answer.savings.month, "a month")):
-        parts = [
+        amounts = [
             (saved.energy_watt_hours, "Wh"),
-            (saved.cost, str(answer.choice.currency)),
+            (saved.cost, currency),
             (saved.carbon_grams, "g CO2e"),
             (saved.gigabytes, "GB"),
         ]
+        less = [f"{shown(value)} {unit}" for value, unit in amounts if value is not None and value >= 0]
+        more = [f"{shown(-value)} {unit}" for value, unit in amounts if value is not None and value < 0]
         if saved.hours:
             length = f"{shown(saved.hours)} h" if saved.hours >= 1 else f"{shown(3600 * saved.hours)} s"
-            less = ", ".join(
-                f"{shown(value)} {unit}" for value, unit in parts if value is not None and value >= 0
-            )
-            more = ", ".join(
-                f"{shown(-value)} {unit}" for value, unit in parts if value is not None and value < 0
-            )
-            say(f"  saved in {what} ({length}): {less or 'nothing'}{f'; but {more} more' if more else ''}")
+            but = f"; but {', '.join(more)} more" if more else ""
+            console().print(f"  saved in {what} ({length}): {', '.join(less) or 'nothing'}{but}")
 
 
-def _print_front(answer: TuneAnswer) -> None:
+def _print_front(answer: TuneAnswer, units: Mapping[str, str]) -> None:
     if len(answer.front) < 2:
         return
-    currency = answer.choice.currency if answer.choice else None
-    units = {name: unit.format(currency=currency) for _, unit, name in _FIGURES}
-    what, unit = (
-        ("time", "s a second") if answer.objective == "speed" else (answer.objective, units[answer.objective])
-    )
+    what = "time" if answer.objective == "speed" else answer.objective
+    unit = "s a second" if answer.objective == "speed" else units[answer.objective]
     print_table(
-        (
-            "configuration",
-            f"{what},\n{unit}",
-            "VMAF",
-            "holds\nthe floor",
-            "one VMAF\npoint more",
-        ),
+        ("configuration", f"{what},\n{unit}", "VMAF", "holds\nthe floor", "one VMAF\npoint more"),
         [
             (
-                f"{row.encoder} {row.preset} crf {row.crf:g}",
+                _name(row),
                 shown(row.objective_value),
                 f"{row.vmaf:.2f}",
                 "yes" if row.holds else "no",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -43,12 +42,6 @@ _PLACES = (
 """Where a name may stand beside its point, in pixels, the best first."""
 
 
-def mean_point(repeats: Sequence[Point]) -> tuple[float, float]:
-    """Where a configuration stands by its repeats, those that are valid before the others."""
-    valid = [p for p in repeats if not p[2].scenario.validity] or repeats
-    return statistics.fmean(p[0] for p in valid), statistics.fmean(p[1] for p in valid)
-
-
 def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice | None) -> Chart | None:
     """VMAF over joules per second of video, one mark a scenario; None where nothing has both."""
     points: list[Point] = [
@@ -60,10 +53,10 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
         return None
     encoders = sorted({row.encoder for _, _, row in points})
     front = answer.front if answer else ()
+    names_on_front = [point.scenario for point in front]
     first = [option.scenario for option in (answer.choice, answer.reference) if option] if answer else []
     chosen = answer.choice.scenario if answer and answer.choice else None
-    repeats = ([p for p in points if p[2].name == name] for name in dict.fromkeys(front))
-    on_front = sorted(mean_point(of_one) for of_one in repeats if of_one)
+    on_front = [(p.objective_value, p.vmaf) for p in front if p.objective_value > 0 and p.vmaf is not None]
     # more than most of a decade is read on a logarithmic axis
     wide_span = max(p[0] for p in points) > 8 * min(p[0] for p in points)
 
@@ -82,7 +75,7 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
             hint(mark, _point_hint(row))
             if row.name == chosen:
                 axes.scatter([joules], [vmaf], s=230, facecolors="none", edgecolors=ACCENT, linewidths=2)
-        order = sorted(points, key=lambda p: (p[2].name not in first, p[2].name not in front, -p[1]))
+        order = sorted(points, key=lambda p: (p[2].name not in first, p[2].name not in names_on_front, -p[1]))
         scale(axes, x=f"joules per second of video{', logarithmic' * wide_span}", y="VMAF", most=(8, 6))
         axes.figure.legend(
             handles=_keys(encoders, any(row.is_slow for _, _, row in points)),
@@ -91,13 +84,16 @@ def quality_against_energy(rows: Sequence[Row], identity: str, answer: RunChoice
         )
         place_names(axes, [(x, y, row.name) for x, y, row in order], on_front)
 
-    front_words = "The dotted line is the front: the scenarios that no other clearly beats in both."
+    front_words = (
+        "The dotted line is the front: of the scenarios that reach the VMAF asked for, those that no other "
+        "clearly beats in both."
+    )
     line = f" {front_words}" if len(on_front) > 1 else ""
     ring = " The ring is the choice." if any(row.name == chosen for _, _, row in points) else ""
     return chart(
         identity,
         "Quality against energy",
-        f"Up and to the left is better.{line} Energy of the whole machine per second of video.{ring}",
+        f"Up and to the left is better.{line}{ring}",
         draw,
         lambda narrow: 380 if narrow else 420,
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from advisor.advice.configuration import Constraints, Option, Recommendation
+from advisor.advice.configuration import Constraints, FrontPoint, Option
 from advisor.advice.from_results import options_of
 from advisor.advice.recommender import TranscodingRecommender
 from advisor.common.near import near
@@ -45,8 +44,8 @@ class RunChoice(Struct, frozen=True, kw_only=True):
     choice: Option | None = None
     reference: Option | None = None
     command: str | None = None
-    front: tuple[str, ...] = ()
-    """Names of the scenarios that no other clearly beats."""
+    front: tuple[FrontPoint, ...] = ()
+    """Of energy and VMAF."""
     others: dict[str, Option] = {}
     """The choice where something else than energy is to be least, by what that is."""
     is_tuned: bool = False
@@ -86,71 +85,59 @@ def choice_of(
         option_set = options_of([run], model, {})
     except NotEnoughDataError as exc:
         return RunChoice(sentence=f"No choice: {exc}.", basis="")
-    options = option_set.options
-    names = {option.scenario for option in options}
-    if tuned is not None and tuned.scenario in names:
-        reference = tuned.baseline if reference is None and tuned.baseline in names else reference
-        min_vmaf = tuned.min_vmaf
-    else:
-        tuned = None
-    valid = [option for option in options if not option.validity]
-    constraints = Constraints(min_vmaf=min_vmaf)
-    recommend = partial(_recommend, valid or options, constraints)
-    result = recommend("energy")
+    options = {option.scenario: option for option in reversed(option_set.options)}
+    choice = options.get(tuned.scenario) if tuned is not None else None
+    objective = "energy"
+    if tuned is not None and choice is not None:
+        min_vmaf, objective = tuned.min_vmaf, tuned.objective
+        reference = tuned.baseline if reference is None and tuned.baseline in options else reference
+    named = None if reference is None else _named(options, reference)
+    compared = [option for option in option_set.options if not option.validity]
+    if not compared or (choice is not None and choice.validity):
+        compared = option_set.options
+    results = {
+        name: TranscodingRecommender(name, Constraints(min_vmaf=min_vmaf), accept_invalid=True).recommend(
+            compared
+        )
+        for name in ("energy", "cost", "carbon", "bitrate")
+    }
+    least = {name: options[result.choice.scenario] for name, result in results.items() if result.choice}
+    energy = results["energy"]
     # the table says in words why a scenario is not reliable
-    counts = {"not reliable": len(options) - len(valid) if valid else 0, **result.left_out}
+    counts = {"not reliable": len(option_set.options) - len(compared), **energy.left_out}
     left_out = [f"left out {count}: {why}" for why, count in counts.items() if count]
-    objective = "energy" if tuned is None else tuned.objective
-    front = tuple(point.scenario for point in result.front)
-    named = _named(options, reference) if reference is not None else None
-    choice = _chosen(options, result) if tuned is None else _named(options, tuned.scenario)
-    if choice is None or (result.choice is None and tuned is None):
-        reasons = "; ".join([result.reason, *left_out])
-        return RunChoice(sentence=f"No choice: {reasons}.", basis="", front=front)
-    against = named or _default(run, options, choice)
+    basis = f"{energy.reason[:1].upper()}{energy.reason[1:]} (VMAF at least {number(min_vmaf)})"
+    if tuned is not None and choice is not None:
+        basis = tuned.basis
+    elif energy.choice is None:
+        reasons = "; ".join([energy.reason, *left_out])
+        return RunChoice(sentence=f"No choice: {reasons}.", basis="", front=energy.front)
+    else:
+        tuned, choice = None, least["energy"]
+        basis += f", the best with a probability of {energy.choice.probability_best or 0:.0%}"
+    against = named or _default(run, option_set.options, choice)
     if against is choice:
         against = None
     scenario = next(s for s in run.scenarios if s.name == choice.scenario)
-    # beside a choice that is not valid, what else is least is asked of all as well
-    recommend = partial(_recommend, options if choice.validity else valid, constraints)
-    basis = [f"{result.reason[:1].upper()}{result.reason[1:]} (VMAF at least {number(min_vmaf)})"]
-    if tuned is not None:
-        basis = [tuned.basis]
-    elif result.choice is not None and result.choice.probability_best is not None:
-        basis.append(f"the best with a probability of {result.choice.probability_best:.0%}")
     notes = [*option_set.notes, *(text for text, _ in option_set.invalid_repeats), *left_out]
     return RunChoice(
-        sentence="Not reliable: " * bool(choice.validity) + _sentence(choice, against, objective),
-        basis=f"{'; '.join([', '.join(basis), *notes])}.",
+        sentence=choice_sentence(choice, against, objective),
+        basis=f"{'; '.join([basis, *notes])}.",
         doubts=tuple(doubts(choice.validity)),
         choice=choice,
         is_tuned=tuned is not None,
         reference=against,
         command=reusable_command(scenario.command) if scenario.command else None,
-        front=front,
-        others={
-            other: option
-            for other in ("energy", "cost", "carbon", "bitrate")
-            if other != objective and (option := _chosen(options, recommend(other))) is not None
-        },
+        front=energy.front,
+        others={name: option for name, option in least.items() if name != objective},
     )
 
 
-def _recommend(options: Sequence[Option], constraints: Constraints, objective: str) -> Recommendation:
-    return TranscodingRecommender(objective, constraints, accept_invalid=True).recommend(options)
-
-
-def _chosen(options: Sequence[Option], result: Recommendation) -> Option | None:
-    return next((o for o in options if result.choice and o.scenario == result.choice.scenario), None)
-
-
-def _named(options: Sequence[Option], name: str) -> Option:
-    option = next((o for o in options if o.scenario == name), None)
-    if option is None:
-        names = [o.scenario for o in options]
-        expected = ", ".join(near(name, names) or names)
+def _named(options: Mapping[str, Option], name: str) -> Option:
+    if name not in options:
+        expected = ", ".join(near(name, options) or options)
         raise InputError(f"expected one of {expected}; found {name!r}", subject="--baseline")
-    return option
+    return options[name]
 
 
 def _default(run: Run, options: Sequence[Option], choice: Option) -> Option | None:
@@ -163,28 +150,30 @@ def _default(run: Run, options: Sequence[Option], choice: Option) -> Option | No
     return max(others, key=lambda o: o.energy_joules_per_video_second or 0.0, default=None)
 
 
-def _sentence(choice: Option, against: Option | None, objective: str) -> str:
-    unit, field = next((unit, field) for name, unit, field in VALUES if name == objective)
-    ours = getattr(choice, field)
-    theirs = None if against is None else getattr(against, field)
+def choice_sentence(choice: Option, against: Option | None, objective: str) -> str:
+    """What a choice saves against another configuration, or what it takes where there is none."""
+    unsure = "Not reliable: " if choice.validity else ""
+    return f"{unsure}{choice.scenario}{_saving(choice, against, objective)}."
+
+
+def _saving(choice: Option, against: Option | None, objective: str) -> str:
+    ours = choice.objective(objective)
+    theirs = None if against is None else against.objective(objective)
     if ours is None:
-        return f"{choice.scenario}."
-    if against is None or not theirs:
-        least = (
-            f"is the fastest: {number(ours)}"
-            if objective == "speed"
-            else f"takes the least {objective}: {number(ours)}"
-        )
-        return f"{choice.scenario} {least} {unit.format(currency=choice.currency)}."
-    ratio = theirs / ours if objective == "speed" else ours / theirs
+        return ""
+    if against is None or not theirs or ours / theirs <= 0:  # who is paid for energy saves no share of it
+        unit, field = next((unit, field) for name, unit, field in VALUES if name == objective)
+        least = "is the fastest" if objective == "speed" else f"takes the least {objective}"
+        return f" {least}: {number(getattr(choice, field))} {unit.format(currency=choice.currency)}"
+    ratio = ours / theirs
     quality = _quality(choice.vmaf, against.vmaf)
     what = "time" if objective == "speed" else objective
     doubt = 0.0 if objective == "bitrate" else _CLEAR * math.hypot(choice.noise_ratio, against.noise_ratio)
     percent = f"{100 * abs(1 - ratio):.0f}\u00a0%"
     if abs(math.log(ratio)) < doubt or percent.startswith("0"):
-        return f"{choice.scenario} and {against.scenario} take about the same {what}{quality}."
+        return f" and {against.scenario} take about the same {what}{quality}"
     saved = f"saves {percent} of the {what}" if ratio < 1 else f"takes {percent} more {what}"
-    return f"{choice.scenario} instead of {against.scenario} {saved}{quality}."
+    return f" instead of {against.scenario} {saved}{quality}"
 
 
 def _quality(ours: float | None, theirs: float | None) -> str:

@@ -13,14 +13,14 @@ from wattframe.report.rows import Row, shared
 
 FIELDS = ("joules_per_video_second", "speed", "vmaf", "cost_per_video_hour")
 """Values of a row that are compared, in the order of `Change.values`."""
-Pair = tuple[float | None, float | None]
+BeforeAfter = tuple[float | None, float | None]
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """One scenario that both runs have; ``values`` are those of the first and of the second."""
 
     name: str
-    values: tuple[Pair, ...]
+    values: tuple[BeforeAfter, ...]
     remarks: tuple[str, ...]
 
 

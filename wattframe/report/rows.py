@@ -105,6 +105,8 @@ def _remarks(scenario: Scenario, cost: ScenarioCost | None) -> Iterator[str]:
     for output in scenario.outputs:
         if output.quality is not None and output.quality.reason:
             yield f"{output.resolution or 'output'} not scored: {output.quality.reason}"
+    if derived.lacks_gpu_energy(scenario):
+        yield UNPRICED["no_gpu_energy"]
     for code in cost.unpriced if cost else ():
         yield f"no cost: {UNPRICED.get(code, code)}"
     if cost and "sample_gaps" in cost.missing:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.advice.configuration import Option
 from advisor.advice.curves import Configuration
+from advisor.advice.recommender import TranscodingRecommender
 from advisor.advice.samples import Interval
-from advisor.advice.search import holds
-from advisor.common.front import front
+from advisor.advice.search import Goal
 from advisor.results.derived import core_seconds
 from advisor.video.encoders import ENCODERS
 from runner.command import TICKS_PER_SECOND
-from wattframe.report.choice import Tuned
+from wattframe.report.choice import Tuned, choice_sentence
 from wattframe.tuning.clip import Video
 from wattframe.tuning.encodes import Encode
 from wattframe.tuning.ladder import Ladder
@@ -101,6 +102,8 @@ class TuneAnswer(Struct, frozen=True, kw_only=True):
     objective: str
     constraints: dict[str, float | None]
     choice: Point | None
+    sentence: str | None
+    """What the choice saves, in words."""
     reason: str
     baseline: Point | None
     savings: Savings | None
@@ -123,12 +126,16 @@ def answer_of(
     search: Search, outcome: Outcome, video: Video, results: Path, month_hours: float
 ) -> TuneAnswer:
     """What the search says of one of its videos."""
-    verdict, goal = outcome.verdict, search.task.goal
-    points = {c: _point(search, video, c) for c in _encoded(search, video)}
-    choice = points.get(verdict.leader) if verdict.leader is not None else None
-    if choice is not None:
-        choice = replace(choice, probability_best=verdict.probability)
-    baseline = points.get(search.task.baseline) if search.task.baseline is not None else None
+    verdict, goal, usual = outcome.verdict, search.task.goal, search.task.baseline
+    options = {e.place.configuration: e.option for e in outcome.encoded if e.place.video == video.name}
+    repeats = search.current(video)
+    points = {c: _point(video, c, option, repeats[c][-1]) for c, option in options.items()}
+    baseline = points.get(usual) if usual is not None else None
+    choice = sentence = None
+    if verdict.leader is not None:
+        choice = replace(points[verdict.leader], probability_best=verdict.probability)
+        against = options.get(usual) if usual is not None and usual != verdict.leader else None
+        sentence = choice_sentence(options[verdict.leader], against, goal.objective)
     encodes = [e for e in search.encodes.made if e.video == video.name]
     clip = search.clips[video.name]
     return TuneAnswer(
@@ -136,14 +143,15 @@ def answer_of(
         objective=goal.objective,
         constraints={
             "min_vmaf": goal.min_vmaf,
-            "max_bitrate_kbps": goal.max_kbps,
+            "max_bitrate_kbps": goal.max_bitrate_kbps,
             "min_speed": goal.min_speed,
         },
         choice=choice,
+        sentence=sentence,
         reason=_reason(search, outcome, points),
         baseline=baseline,
         savings=_savings(choice, baseline, video, month_hours) if choice and baseline else None,
-        front=_front(search, outcome, video),
+        front=_front(goal, options),
         next_vmaf_point_ratio=verdict.next_vmaf_point_ratio,
         samples=len(clip.samples),
         sampled_seconds=sum(sample.piece.seconds for sample in clip.samples),
@@ -204,27 +212,15 @@ def command(video: Video, configuration: Configuration, resolution: str | None =
     ]
 
 
-def _encoded(search: Search, video: Video) -> list[Configuration]:
-    return list(dict.fromkeys(t.place.configuration for t in search.trials() if t.place.video == video.name))
-
-
-def _repeats(search: Search, video: Video, configuration: Configuration) -> list[Encode]:
-    return [e for e in search.current() if e.video == video.name and e.configuration == configuration]
-
-
-def _point(search: Search, video: Video, configuration: Configuration) -> Point:
-    repeats = _repeats(search, video, configuration)
-    option, encode = search.option(repeats), repeats[-1]
-    kbps = encode.kbps
-    noise = _NORMAL * search.noise() / math.sqrt(len(repeats))
-    relative = math.hypot(noise, _LESS_THAN_BITS * kbps.half_width / kbps.mean)
+def _point(video: Video, configuration: Configuration, option: Option, encode: Encode) -> Point:
+    kbps, vmaf = encode.kbps, encode.vmaf
+    relative = math.hypot(_NORMAL * option.noise_ratio, _LESS_THAN_BITS * kbps.half_width / kbps.mean)
 
     def interval(value: float | None, factor: float = 1.0) -> Interval | None:
         if value is None:
             return None
         return Interval(value * factor, value * factor * (1 - relative), value * factor * (1 + relative))
 
-    vmaf = encode.vmaf
     return Point(
         scenario=encode.scenario,
         encoder=configuration.encoder,
@@ -243,7 +239,7 @@ def _point(search: Search, video: Video, configuration: Configuration) -> Point:
         ),
         tier=option.tier,
         currency=option.currency,
-        repeats=len(repeats),
+        repeats=option.repeats,
         validity=option.validity,
         command=command(video, configuration, encode.resolution),
     )
@@ -252,7 +248,8 @@ def _point(search: Search, video: Video, configuration: Configuration) -> Point:
 def _reason(search: Search, outcome: Outcome, points: dict[Configuration, Point]) -> str:
     goal = search.task.goal
     asked = [f"VMAF {goal.min_vmaf:g}"]
-    asked += [f"at most {goal.max_kbps:.0f} kbit/s"] if goal.max_kbps is not None else []
+    if goal.max_bitrate_kbps is not None:
+        asked.append(f"at most {goal.max_bitrate_kbps:.0f} kbit/s")
     asked += [f"{goal.min_speed:g} x real time"] if goal.min_speed is not None else []
     if outcome.verdict.leader is not None:
         least = "time" if goal.objective == "speed" else goal.objective
@@ -283,47 +280,29 @@ def _savings(choice: Point, baseline: Point, video: Video, month_hours: float) -
     less = {name: b.mean - a.mean for name, (a, b) in pairs.items() if a is not None and b is not None}
 
     def saved(hours: float) -> Saved:
-        energy, cost, carbon, kbps = (less.get(name) for name in _FIGURES)
+        energy, cost, carbon, kbps = (None if name not in less else less[name] * hours for name in _FIGURES)
+        gigabytes = None if kbps is None else kbps * 3600 / 8e6
         return Saved(
-            hours=hours,
-            energy_watt_hours=None if energy is None else energy * hours,
-            cost=None if cost is None else cost * hours,
-            carbon_grams=None if carbon is None else carbon * hours,
-            gigabytes=None if kbps is None else kbps * hours * 3600 / 8e6,
+            hours=hours, energy_watt_hours=energy, cost=cost, carbon_grams=carbon, gigabytes=gigabytes
         )
 
     ratios = {name: less[name] / pairs[name][1].mean for name in less if pairs[name][1].mean}
     return Savings(video=saved(video.seconds / 3600), month=saved(month_hours), ratios=ratios)
 
 
-def _front(search: Search, outcome: Outcome, video: Video) -> tuple[FrontRow, ...]:
-    trials = [t for t in outcome.trials if t.place.video == video.name]
-    best = front(
-        trials,
-        lambda a, b: (
-            a is not b
-            and a.objective <= b.objective
-            and a.vmaf >= b.vmaf
-            and (a.objective, -a.vmaf) != (b.objective, -b.vmaf)
-        ),
-    )
-    best.sort(key=lambda trial: trial.vmaf)
-    rows = []
-    for trial, above in zip(best, [*best[1:], None], strict=True):
-        points = above.vmaf - trial.vmaf if above is not None else 0.0
-        ratio = None
-        if above is not None and points > 0:
-            ratio = (above.objective / trial.objective) ** (1 / points) - 1
-        configuration = trial.place.configuration
-        rows.append(
-            FrontRow(
-                encoder=configuration.encoder,
-                preset=configuration.preset,
-                crf=configuration.crf,
-                objective_value=trial.objective,
-                vmaf=trial.vmaf,
-                holds=holds(trial, search.task.goal),
-                next_vmaf_point_ratio=ratio,
-            )
+def _front(goal: Goal, options: Mapping[Configuration, Option]) -> tuple[FrontRow, ...]:
+    configurations = {option.scenario: configuration for configuration, option in options.items()}
+    recommender = TranscodingRecommender(goal.objective, accept_invalid=True)
+    return tuple(
+        FrontRow(
+            encoder=configuration.encoder,
+            preset=configuration.preset,
+            crf=configuration.crf,
+            objective_value=point.objective_value,
+            vmaf=point.vmaf or 0.0,
+            holds=goal.verdict(options[configuration])[0] is True,
+            next_vmaf_point_ratio=point.next_vmaf_point_ratio,
         )
-    return tuple(rows)
+        for point in recommender.recommend(options.values()).front
+        for configuration in [configurations[point.scenario]]
+    )

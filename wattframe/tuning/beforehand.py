@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from advisor.advice.configuration import OBJECTIVES, Option
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.from_results import options_of
-from advisor.advice.search import PredictedTrial, Trial
+from advisor.advice.search import Evidence
 from advisor.cost.model import CostModel
 from advisor.errors import WattframeError
 from advisor.results import Host, Run, Scenario, read_folder
@@ -21,22 +21,14 @@ from wattframe.planned import planned_scenario
 from wattframe.tuning.clip import Video, whole
 from wattframe.tuning.encodes import job_of
 
-_MOST_TRIALS = 300
-"""The newest ones: what more would tell is little, and every judgement takes longer."""
+_MOST_ENCODES = 300
+"""What more would tell is little, and every judgement takes longer."""
+_LEAST_NOISE_RATIO = 0.05
+"""Of a prediction, whatever the model says of itself."""
 
 
-def objective_of(objective: str, option: Option, kbps: float | None) -> float | None:
-    """The figure that is to be least, in its own unit; of ``speed`` seconds for a second of video."""
-    if objective == "bitrate":
-        return kbps
-    if objective == "speed":
-        return 1 / option.encode_speed_ratio if option.encode_speed_ratio else None
-    value: float | None = getattr(option, OBJECTIVES[objective])
-    return value
-
-
-def earlier_trials(folder: Path, machine: Host, objective: str, model: CostModel, *, but: str) -> list[Trial]:
-    """Encodes at constant quality that this machine made and scored before, the newest first.
+def earlier_encodes(folder: Path, machine: Host, model: CostModel, *, but: str) -> list[Evidence]:
+    """Encodes at constant quality that this machine made and scored before, the newest ones.
 
     ``but`` is the run that is going on.
     """
@@ -46,16 +38,12 @@ def earlier_trials(folder: Path, machine: Host, objective: str, model: CostModel
         ]
     except (WattframeError, OSError):
         return []
-    trials: list[Trial] = []
-    for run in sorted(runs, key=lambda run: run.start_time or 0.0, reverse=True):
-        for scenario in run.scenarios:
-            trial = _trial(run, scenario, objective, model)
-            if trial is not None:
-                trials.append(trial)
-    return trials[:_MOST_TRIALS]
+    runs.sort(key=lambda run: run.start_time or 0.0, reverse=True)
+    encodes = (e for run in runs for s in run.scenarios if (e := _evidence(run, s, model)) is not None)
+    return list(itertools.islice(encodes, _MOST_ENCODES))
 
 
-def _trial(run: Run, scenario: Scenario, objective: str, model: CostModel) -> Trial | None:
+def _evidence(run: Run, scenario: Scenario, model: CostModel) -> Evidence | None:
     size = parse_resolution(scenario.resolution)
     if (
         scenario.status != "ok"
@@ -68,21 +56,15 @@ def _trial(run: Run, scenario: Scenario, objective: str, model: CostModel) -> Tr
     ):
         return None
     (option,) = options_of([replace(run, scenarios=(scenario,))], model, {}).options
-    value = objective_of(objective, option, option.bitrate_kbps)
-    if not (value and option.vmaf and option.bitrate_kbps and option.encode_speed_ratio):
+    if not (option.vmaf and option.bitrate_kbps and option.encode_speed_ratio):
         return None
     video = scenario.input.name if scenario.input else None
-    return Trial(
-        place=Place(
-            f"earlier {video} {scenario.resolution}",
-            Configuration(scenario.encoder, scenario.preset, scenario.crf),
-            size[0] * size[1] * (scenario.fps or 25.0) / 1e6,
-        ),
-        vmaf=option.vmaf,
-        kbps=option.bitrate_kbps,
-        seconds=1 / option.encode_speed_ratio,
-        objective=value,
+    place = Place(
+        f"earlier {video} {scenario.resolution}",
+        Configuration(scenario.encoder, scenario.preset, scenario.crf),
+        size[0] * size[1] * (scenario.fps or 25.0) / 1e6,
     )
+    return Evidence(place, option)
 
 
 def forecasts(
@@ -90,10 +72,9 @@ def forecasts(
     machine: Host,
     video: Video,
     options: Sequence[Configuration],
-    objective: str,
     model: CostModel,
     sources: Mapping[str, Source],
-) -> list[PredictedTrial]:
+) -> list[Evidence]:
     """What the models of this machine predict of one CRF of every family; nothing where there are none."""
     if not any(models_dir.glob("*/latest")):
         return []
@@ -104,16 +85,11 @@ def forecasts(
         for option in families.values()
     }
     run = Run(run_id="planned", scenarios=tuple(planned.values()), host=machine)
-    predicted = {o.scenario: o for o in options_of([run], model, models_dir=models_dir).options}
+    places = {scenario.name: Place(video.name, c, video.megapixels) for c, scenario in planned.items()}
     return [
-        PredictedTrial(
-            place=Place(video.name, option, video.megapixels),
-            seconds=1 / found.encode_speed_ratio if found.encode_speed_ratio else None,
-            objective=None if objective == "bitrate" else objective_of(objective, found, None),
-            noise_ratio=max(0.05, found.noise_ratio),
-        )
-        for option, scenario in planned.items()
-        if (found := predicted.get(scenario.name)) is not None and found.basis == "predicted"
+        Evidence(places[o.scenario], replace(o, noise_ratio=max(_LEAST_NOISE_RATIO, o.noise_ratio)))
+        for o in options_of([run], model, models_dir=models_dir).options
+        if o.basis == "predicted"
     ]
 
 

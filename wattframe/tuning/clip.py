@@ -55,6 +55,20 @@ class Video(Struct, frozen=True, kw_only=True):
         media = self.source.media
         return (media.width or 0) * (media.height or 0) * (media.fps or 25.0) / 1e6
 
+    def size(self, height: int) -> str | None:
+        """Width and height of its own shape; None for the video's own size.
+
+        Raises
+        ------
+        InputError
+            More lines than the video has.
+        """
+        width, lines = self.source.media.width or 0, self.source.media.height or 0
+        if height > lines:
+            problem = f"expected at most the {lines} lines of {self.name}, found {height}"
+            raise InputError(problem, subject="--ladder")
+        return None if height == lines else f"{2 * round(width * height / lines / 2)}x{height}"
+
 
 class Clip(Struct, frozen=True, kw_only=True):
     """What every configuration encodes."""

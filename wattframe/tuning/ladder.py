@@ -10,7 +10,7 @@ from msgspec import Struct
 from advisor.advice.curves import Configuration
 from advisor.advice.ladder import LadderPoint, Switch, filled, hull, rungs, switches
 from advisor.advice.search import crfs
-from advisor.errors import InputError, WorkError
+from advisor.errors import WorkError
 from advisor.quality.settings import QualitySettings
 from advisor.results.derived import joules_per_video_second
 from runner.score import Scorer
@@ -46,37 +46,6 @@ class Ladder(Struct, frozen=True, kw_only=True):
     """Heights that were asked for and look worse than another size at every bitrate."""
 
 
-def heights_of(text: str) -> list[int]:
-    """Lines of each rung, the largest first.
-
-    Raises
-    ------
-    InputError
-        Something else than even numbers of lines.
-    """
-    words = [word.strip().removesuffix("p") for word in text.split(",")]
-    heights = sorted({int(word) for word in words if word.isdigit()}, reverse=True)
-    if len(heights) != len(words) or any(h % 2 or not 16 <= h <= 8192 for h in heights):
-        raise InputError(f"expected lines such as 1080,720,480, found {text!r}", subject="--ladder")
-    return heights
-
-
-def size_of(video: Video, height: int) -> str | None:
-    """Width and height of a rung, of the video's own shape; None for the video's own size.
-
-    Raises
-    ------
-    InputError
-        More lines than the video has.
-    """
-    width, lines = video.source.media.width or 0, video.source.media.height or 0
-    if height > lines:
-        raise InputError(
-            f"expected at most the {lines} lines of {video.name}, found {height}", subject="--ladder"
-        )
-    return None if height == lines else f"{2 * round(width * height / lines / 2)}x{height}"
-
-
 def ladder_of(search: Search, video: Video, choice: Configuration, heights: Sequence[int]) -> Ladder | None:
     """Encode what is lacking, and put the ladder together; None where the search has to stop before.
 
@@ -90,7 +59,7 @@ def ladder_of(search: Search, video: Video, choice: Configuration, heights: Sequ
     first = min(range(len(numbers)), key=lambda i: abs(numbers[i] - choice.crf))
     points: dict[int, list[LadderPoint]] = {height: [] for height in heights}
     for height in heights:
-        size = size_of(video, height)
+        size = video.size(height)
         steps = _STEPS_OF_TOP if height == heights[0] else _STEPS_BELOW
         tried = [numbers[max(0, min(last, first + round(step * last)))] for step in steps]
         for crf in dict.fromkeys(tried):
@@ -119,7 +88,7 @@ def _encoded(
     heights: Sequence[int],
 ) -> Ladder | None:
     media = video.source.media
-    sizes = [size_of(video, point.height) or f"{media.width}x{media.height}" for point in chosen]
+    sizes = [video.size(point.height) or f"{media.width}x{media.height}" for point in chosen]
     watts = None
     scores: list[float | None] = [point.vmaf for point in chosen]
     if len(chosen) > 1:
@@ -130,7 +99,7 @@ def _encoded(
         scorer = Scorer(search.encodes.ffmpeg, Path(), QualitySettings())
         scenario = search.encodes.measure(job, clip, scorer, video.name)
         if isinstance(scenario, str):
-            if search.is_stopped:
+            if search.stopped:
                 return None
             raise WorkError(f"{video.name}: the ladder cannot be encoded: {scenario}")
         watts = joules_per_video_second(scenario)

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.advice.curves import Configuration
-from advisor.advice.search import crfs
+from advisor.advice.search import Goal, crfs
 from advisor.common.near import did_you_mean
 from advisor.energy.meter_files import OperatorMeters
 from advisor.errors import InputError
@@ -29,10 +29,7 @@ class TuneRequest(Struct, frozen=True, kw_only=True):
     """As the user wrote it."""
 
     inputs: tuple[str, ...]
-    objective: str
-    min_vmaf: float
-    max_kbps: float | None
-    min_speed: float | None
+    goal: Goal
     encoders: str | None
     presets: str
     baseline: str | None
@@ -65,6 +62,21 @@ def seconds_of(text: str) -> float:
     if seconds <= 0:
         raise InputError(f"expected a time such as 90s, 10m or 1h, found {text!r}", subject="--budget")
     return seconds
+
+
+def heights_of(text: str) -> list[int]:
+    """Lines of each rung, the largest first.
+
+    Raises
+    ------
+    InputError
+        Something else than even numbers of lines.
+    """
+    words = [word.strip().removesuffix("p") for word in text.split(",")]
+    heights = sorted({int(word) for word in words if word.isdigit()}, reverse=True)
+    if len(heights) != len(words) or any(h % 2 or not 16 <= h <= 8192 for h in heights):
+        raise InputError(f"expected lines such as 1080,720,480, found {text!r}", subject="--ladder")
+    return heights
 
 
 def configuration_of(text: str, able: Capabilities, ffmpeg: Path) -> Configuration:

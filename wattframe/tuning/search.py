@@ -7,7 +7,8 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -16,13 +17,15 @@ from msgspec.structs import replace
 from advisor.advice.configuration import Option
 from advisor.advice.curves import Configuration, Place
 from advisor.advice.from_results import options_of
+from advisor.advice.noise import pooled_noise
 from advisor.advice.samples import needed
-from advisor.advice.search import Goal, PredictedTrial, SearchState, Trial, consider
+from advisor.advice.search import Evidence, Goal, SearchState, consider
 from advisor.common.statistics import MEASURED_NOISE_RATIO
 from advisor.cost.model import CostModel
 from advisor.errors import WorkError
+from advisor.results.derived import joules_per_video_second
+from advisor.video.ffmpeg import Capabilities
 from runner.stop import StopRequest
-from wattframe.tuning.beforehand import objective_of
 from wattframe.tuning.clip import Clip, Video, cut, whole
 from wattframe.tuning.encodes import NO_SCORE, Encode, Encodes
 
@@ -31,8 +34,6 @@ FIRST_SAMPLES = 12
 MOST_SAMPLES = 60
 _MOST_FAILURES = 3
 _USUAL_NOISE_RATIO = 0.03
-_BITRATE_NOISE_RATIO = 0.003
-"""Encoders with several threads do not always write the same."""
 _NOISE_DEGREES = 4
 """How many repeats the usual noise is worth beside those that were measured."""
 _WINDOW_SECONDS = 4.0
@@ -44,8 +45,10 @@ _MOST_LOOPS_UNSEEN = 3
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """What is looked for, and what is known beforehand."""
+    """What is looked for on this machine, and what is known beforehand."""
 
+    ffmpeg: Path
+    able: Capabilities
     goal: Goal
     options: tuple[Configuration, ...]
     """What may be tried."""
@@ -53,33 +56,18 @@ class Task(Struct, frozen=True, kw_only=True):
     """The configuration must hold on all of them."""
     baseline: Configuration | None
     """What was usual: encoded first."""
+    heights: tuple[int, ...]
+    """Of a ladder, the largest first: that one is searched. Empty without one."""
     precision: float
     """VMAF points to which samples may stand for the whole."""
     encode_whole: bool
-    sizes: dict[str, str | None]
-    """What each video is scaled to, by its name; None for its own size."""
-    earlier: tuple[Trial, ...] = ()
-    forecasts: tuple[PredictedTrial, ...] = ()
+    budget_seconds: float
+    known: tuple[Evidence, ...] = ()
+    """What other videos and trained models tell."""
 
-
-class Deadline:
-    """The end of a search: after ``seconds``, or when the user or the whole budget asks for it."""
-
-    def __init__(self, stop: StopRequest, seconds: float) -> None:
-        self._stop = stop
-        self._end = time.monotonic() + seconds
-
-    @property
-    def seconds_left(self) -> float:
-        """Until the budget is spent."""
-        return max(0.0, self._end - time.monotonic())
-
-    @property
-    def reached(self) -> Literal["budget", "interrupted"] | None:
-        """Why the search has to end now; None where it may go on."""
-        if self._stop.interrupted:
-            return "interrupted"
-        return "budget" if self._stop.asked or not self.seconds_left else None
+    def size(self, video: Video) -> str | None:
+        """What a video is scaled to; None for its own size."""
+        return video.size(self.heights[0]) if self.heights else None
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -88,31 +76,33 @@ class Outcome(Struct, frozen=True, kw_only=True):
     verdict: SearchState
     stopped: str
     """``sure``, ``budget``, ``interrupted`` or ``hopeless``."""
-    trials: tuple[Trial, ...]
+    encoded: tuple[Evidence, ...]
     failures: dict[str, int]
     """How many encodes failed, by the reason."""
 
 
 class Search:
-    """One goal on one or several videos; `run` goes on from whatever was encoded before."""
+    """One goal on one or several videos, within ``seconds``; `run` goes on from what was encoded before."""
 
     def __init__(
         self,
         encodes: Encodes,
         task: Task,
         model: CostModel,
-        deadline: Deadline,
+        stop: StopRequest,
+        seconds: float,
         say: Callable[[str], object],
     ) -> None:
         self.encodes = encodes
         self.task = task
         self._options = list(task.options)
         self._model = model
-        self._deadline = deadline
+        self._stop = stop
+        self._end = time.monotonic() + seconds
         self._say = say
         self._failures: dict[str, int] = {}
         self._overheads: list[float] = []
-        self.clips = {v.name: whole(v) if task.encode_whole else self._clip(v) for v in task.videos}
+        self.clips = {v.name: whole(v) if task.encode_whole else self._cut(v) for v in task.videos}
 
     def run(self) -> Outcome:
         """Encode until the answer is sure, hopeless, or something ends the search.
@@ -123,67 +113,94 @@ class Search:
             Every encode fails, or the result file cannot be written.
         """
         baseline = self.task.baseline
-        if baseline is not None and not self._known(baseline):
+        if baseline is not None and any(baseline not in self.current(v) for v in self.task.videos):
             self._try(baseline)
         while True:
-            trials = self.trials()
-            verdict = self._consider(trials)
-            stopped = self._deadline.reached
+            encoded = tuple(self._encoded())
+            verdict = self._consider(encoded)
+            stopped = self.stopped
             if stopped is not None or verdict.next is None:
                 why = stopped or verdict.why
-                return Outcome(verdict=verdict, stopped=why, trials=tuple(trials), failures=self._failures)
+                return Outcome(verdict=verdict, stopped=why, encoded=encoded, failures=self._failures)
             if verdict.leader is not None:
                 sure = f"{named(verdict.leader)}, {verdict.probability:.0%} sure"
-                self._say(f"leads: {sure}; {self._deadline.seconds_left:.0f} s left at most")
+                self._say(f"leads: {sure}; {self.seconds_left:.0f} s left at most")
             self._try(verdict.next, verdict.next_seconds)
 
-    def _consider(self, trials: Sequence[Trial]) -> SearchState:
-        clips = self.clips.values()
+    def _consider(self, encoded: Sequence[Evidence]) -> SearchState:
         return consider(
             self.task.goal,
             {video.name: video.megapixels for video in self.task.videos},
             self._options,
-            trials,
-            noise=_BITRATE_NOISE_RATIO if self.task.goal.objective == "bitrate" else self.noise(),
-            earlier=self.task.earlier,
-            forecasts=self.task.forecasts,
-            video_seconds=sum(clip.source.seconds or 0.0 for clip in clips),
+            [*encoded, *self.task.known],
+            video_seconds=sum(clip.source.seconds or 0.0 for clip in self.clips.values()),
             overhead_seconds=statistics.fmean(self._overheads) if self._overheads else 0.0,
-            seconds_left=self._deadline.seconds_left,
+            seconds_left=self.seconds_left,
         )
 
-    def _known(self, configuration: Configuration) -> bool:
-        places = {(e.video, e.configuration) for e in self.current()}
-        return all((video.name, configuration) in places for video in self.task.videos)
-
-    def current(self) -> list[Encode]:
-        """Encodes of the clips that count, at this size."""
-        names = {video: clip.path.name for video, clip in self.clips.items()}
-        return [
-            e
-            for e in self.encodes.made
-            if names.get(e.video) == e.clip and e.resolution == self.task.sizes.get(e.video)
+    def _encoded(self) -> Iterator[Evidence]:
+        """What the encodes of the clips that count say, repeats together."""
+        groups = [
+            (video, configuration, repeats)
+            for video in self.task.videos
+            for configuration, repeats in self.current(video).items()
         ]
+        noise = self._noise([repeats for _, _, repeats in groups])
+        for video, configuration, repeats in groups:
+            option, encode = self._option(repeats), repeats[-1]
+            value = option.objective(self.task.goal.objective)
+            if value is None or value <= 0:
+                told = "unknown" if value is None else f"{value:g}"
+                what = f"the {self.task.goal.objective} of {option.scenario} is {told}"
+                raise WorkError(f"{what}: choose another --objective")
+            option = replace(
+                option,
+                vmaf=encode.vmaf.mean,
+                bitrate_kbps=encode.kbps.mean,
+                noise_ratio=noise / math.sqrt(len(repeats)),
+                repeats=len(repeats),
+            )
+            yield Evidence(Place(video.name, configuration, video.megapixels), option)
+
+    def current(self, video: Video) -> dict[Configuration, list[Encode]]:
+        """Encodes of the clip that counts, at the size that is searched."""
+        return self._encodes_at(video, self.task.size(video))
+
+    def _encodes_at(self, video: Video, resolution: str | None) -> dict[Configuration, list[Encode]]:
+        clip = self.clips[video.name].path.name
+        groups: dict[Configuration, list[Encode]] = {}
+        for e in self.encodes.made:
+            if (e.video, e.clip, e.resolution) == (video.name, clip, resolution):
+                groups.setdefault(e.configuration, []).append(e)
+        return groups
 
     def _try(self, configuration: Configuration, expected_seconds: float = _WINDOW_SECONDS) -> None:
         """Encode every video; what was too quick to be measured again, several times in one go."""
         for video in self.task.videos:
             loops = self._loops(expected_seconds / len(self.task.videos))
-            if configuration.family not in {e.configuration.family for e in self.current()}:
+            size = self.task.size(video)
+            if configuration.family not in {c.family for v in self.task.videos for c in self.current(v)}:
                 loops = min(loops, _MOST_LOOPS_UNSEEN)
-            encode = self._encode(video, configuration, loops)
+            encode = self._encode(video, configuration, loops, size)
             for _ in range(_MOST_AGAIN):
                 if encode is not None and self._too_short(encode):
                     loops = self._loops((self.encodes.scenario(encode).duration or 0.0) / loops)
-                    encode = self._encode(video, configuration, loops)
+                    encode = self._encode(video, configuration, loops, size)
             if encode is None:
                 return
             self._widen(video, encode)
 
     @property
-    def is_stopped(self) -> bool:
-        """Whether nothing more may be encoded."""
-        return self._deadline.reached is not None
+    def seconds_left(self) -> float:
+        """Until the budget is spent."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def stopped(self) -> Literal["budget", "interrupted"] | None:
+        """Why nothing more may be encoded; None where it may."""
+        if self._stop.interrupted:
+            return "interrupted"
+        return "budget" if self._stop.asked or not self.seconds_left else None
 
     def encode_at(self, video: Video, configuration: Configuration, resolution: str | None) -> Encode | None:
         """One encode at another size, from before where there is one; None where the search has to stop.
@@ -193,35 +210,24 @@ class Search:
         WorkError
             It failed.
         """
-        clip = self.clips[video.name].path.name
-        for e in self.encodes.made:
-            if (e.video, e.clip, e.configuration, e.resolution) == (
-                video.name,
-                clip,
-                configuration,
-                resolution,
-            ):
-                return e
+        made = self._encodes_at(video, resolution).get(configuration)
+        if made is not None:
+            return made[0]
         encode = self._encode(video, configuration, 1, resolution)
-        if encode is None and not self.is_stopped:
+        if encode is None and not self.stopped:
             raise WorkError(f"{video.name}: {named(configuration)} at {resolution} cannot be encoded")
         return encode
 
     def _encode(
-        self, video: Video, configuration: Configuration, loops: int, resolution: str | None = None
+        self, video: Video, configuration: Configuration, loops: int, resolution: str | None
     ) -> Encode | None:
-        if self.is_stopped:
+        if self.stopped:
             return None
         began = time.monotonic()
-        encode = self.encodes.make(
-            self.clips[video.name],
-            video.name,
-            configuration,
-            resolution=resolution or self.task.sizes.get(video.name),
-            loops=loops,
-        )
+        clip = self.clips[video.name]
+        encode = self.encodes.make(clip, video.name, configuration, resolution=resolution, loops=loops)
         if isinstance(encode, str):
-            if not self.is_stopped:
+            if not self.stopped:
                 self._failed(configuration, encode)
             return None
         seconds = self.encodes.scenario(encode).duration or 0.0
@@ -233,7 +239,7 @@ class Search:
         """Whether only the length of its window keeps it from being an answer."""
         short = "too_short" in self.encodes.scenario(encode).validity
         goal = self.task.goal
-        return short and goal.objective != "bitrate" and encode.vmaf.mean >= goal.min_vmaf
+        return short and goal.objective != "bitrate" and encode.vmaf.mean >= (goal.min_vmaf or 0.0)
 
     def _loops(self, window_seconds: float) -> int:
         """How often a clip is encoded in one go, where one time takes ``window_seconds``."""
@@ -255,12 +261,10 @@ class Search:
         if not self._options or (sum(self._failures.values()) >= _MOST_FAILURES and not self.encodes.made):
             raise WorkError(f"no encode succeeded: {reason}")
 
-    def _clip(self, video: Video) -> Clip:
-        """The samples that were taken before, else the first ones."""
-        return self._cut(video, self.encodes.notebook.samples.get(video.name, FIRST_SAMPLES))
-
-    def _cut(self, video: Video, count: int) -> Clip:
+    def _cut(self, video: Video, count: int | None = None) -> Clip:
+        """So many samples; without ``count`` as many as were taken before, else the first ones."""
         notebook = self.encodes.notebook
+        count = count or notebook.samples.get(video.name, FIRST_SAMPLES)
         self.encodes.note(replace(notebook, samples={**notebook.samples, video.name: count}))
         number = list(notebook.videos).index(video.name)
         return cut(video, count, self.encodes.folder / f"samples_{number}_{count}.mkv")
@@ -271,7 +275,7 @@ class Search:
         half = encode.vmaf.half_width
         if clip.is_whole or half <= self.task.precision or len(clip.samples) >= MOST_SAMPLES:
             return
-        if len([e for e in self.current() if e.video == video.name]) > 1:
+        if sum(map(len, self.current(video).values())) > 1:
             return
         count = min(needed(half, self.task.precision, len(clip.samples)), MOST_SAMPLES)
         self._say(f"VMAF is certain to {half:.2f} with {len(clip.samples)} samples: {count} are taken")
@@ -284,49 +288,21 @@ class Search:
             if clip.path.parent == self.encodes.folder:
                 clip.path.unlink(missing_ok=True)
 
-    def trials(self) -> list[Trial]:
-        """What was encoded of the clips that count, repeats together."""
-        groups: dict[tuple[str, Configuration], list[Encode]] = {}
-        for encode in self.current():
-            groups.setdefault((encode.video, encode.configuration), []).append(encode)
-        sizes = {video.name: video.megapixels for video in self.task.videos}
-        return [
-            Trial(
-                place=Place(video, configuration, sizes[video]),
-                vmaf=repeats[-1].vmaf.mean,
-                kbps=repeats[-1].kbps.mean,
-                seconds=1 / (self.option(repeats).encode_speed_ratio or math.nan),
-                objective=self._objective(repeats),
-                repeats=len(repeats),
-            )
-            for (video, configuration), repeats in groups.items()
-        ]
-
-    def option(self, repeats: Sequence[Encode]) -> Option:
+    def _option(self, repeats: Sequence[Encode]) -> Option:
         """Energy, cost, carbon and speed of some repeats."""
         scenarios = tuple(self.encodes.scenario(encode) for encode in repeats)
         (option,) = options_of([replace(self.encodes.run, scenarios=scenarios)], self._model, {}).options
         return option
 
-    def _objective(self, repeats: Sequence[Encode]) -> float:
-        option = self.option(repeats)
-        value = objective_of(self.task.goal.objective, option, repeats[-1].kbps.mean)
-        if not value:
-            raise WorkError(f"the {self.task.goal.objective} of {option.scenario} is unknown: choose another")
-        return value
-
-    def noise(self) -> float:
+    def _noise(self, groups: Sequence[Sequence[Encode]]) -> float:
         """Of energy and time in one encode: what repeats showed, and what is usual as far as they are few."""
-        groups: dict[tuple[str, Configuration], list[float]] = {}
-        for encode in self.current():
-            option = self.option([encode])
-            value = option.energy_joules_per_video_second or option.encode_speed_ratio
-            if value and not option.validity:
-                groups.setdefault((encode.video, encode.configuration), []).append(math.log(value))
-        squares = sum(statistics.variance(g) * (len(g) - 1) for g in groups.values() if len(g) > 1)
-        degrees = sum(len(g) - 1 for g in groups.values())
-        pooled = (_NOISE_DEGREES * _USUAL_NOISE_RATIO**2 + squares) / (_NOISE_DEGREES + degrees)
-        return max(math.sqrt(pooled), MEASURED_NOISE_RATIO)
+        values = []
+        for repeats in groups:
+            scenarios = [s for s in map(self.encodes.scenario, repeats) if not s.validity]
+            taken = (joules_per_video_second(s) or (s.encode and s.encode.speed) for s in scenarios)
+            values.append([value for value in taken if value])
+        noise = pooled_noise(values, _USUAL_NOISE_RATIO, _NOISE_DEGREES)
+        return max(MEASURED_NOISE_RATIO, noise.ratio if noise else 0.0)
 
 
 def named(configuration: Configuration) -> str:

@@ -187,6 +187,8 @@ def test_nvenc_whose_boards_energy_nobody_measured_does_not_win() -> None:
     assert answer.choice.scenario == "x264"
     assert answer.left_out == {"energy unknown": 1}
     assert "1 scenarios used a GPU whose energy was not measured" in options_of(run).notes[0]
+    planned = _scenario("planned", None, encoder="h264_nvenc", encoder_type="gpu", duration=None)
+    assert "1 scenarios would use a GPU whose energy was not measured" in options_of(_run(planned)).notes[0]
     told = replace(nvenc, gpu_power=Power(total_energy_joules=1200.0, tier="measured"))
     qsv = _scenario("qsv", 1800.0, encoder="h264_qsv", encoder_type="gpu")
     rates = {o.scenario: o.energy_joules_per_video_second for o in options_of(_run(told, qsv)).options}
@@ -309,6 +311,16 @@ def test_names_tell_apart_what_nothing_else_does() -> None:
     ]
     options = options_of(_run(*unlabelled)).options
     assert {o.scenario: o.energy_joules_per_video_second for o in options} == {"gpu": 10.0, "cpu": 15.0}
+
+
+def test_ladders_of_other_crfs_are_no_repeats() -> None:
+    """A result file has no place for the CRF of a rung."""
+    rungs = [Output(resolution=size, duration=60.0) for size in ("1280x720", "640x360")]
+    ladders = [
+        _scenario(name, joules, encoder="libx264", preset="fast", outputs=rungs)
+        for name, joules in (("ladder crf 20, 24", 600.0), ("ladder crf 26, 30", 300.0))
+    ]
+    assert [o.energy_joules_per_video_second for o in options_of(_run(*ladders)).options] == [10.0, 5.0]
 
 
 def test_results_are_given_as_a_folder_a_file_or_runs(tmp_path: Path) -> None:

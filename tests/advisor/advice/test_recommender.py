@@ -314,6 +314,14 @@ def test_the_next_vmaf_point_is_priced_along_the_front() -> None:
     assert front[-1].next_vmaf_point_ratio is None
 
 
+def test_how_often_the_choice_was_measured_is_said() -> None:
+    for repeats, times in ((1, "once"), (3, "3 times")):
+        options = [_option("a", 100.0, 90.0, repeats=repeats), _option("b", 101.0, 90.0)]
+        answer = TranscodingRecommender("energy", Constraints(min_vmaf=80)).recommend(options)
+        (why,) = (run.why for run in answer.next_runs if run.scenario == "a")
+        assert why == f"chosen, and measured {times}, give or take 5.0%"
+
+
 def test_the_run_that_is_least_certain_and_may_win_comes_first() -> None:
     options = [
         _option("sure", 100.0, 90.0),
@@ -394,7 +402,16 @@ def test_a_bitrate_is_known_as_it_is() -> None:
     assert answer.choice.probability_best == 1.0
 
 
-@pytest.mark.parametrize("objective", ["speed", {"energy": -1}, {"power": 1}, {}])
+def test_speed_is_the_least_time() -> None:
+    """Four times real time are a quarter of a second for each of video."""
+    slow, quick = (_option(n, 5.0, 90.0, encode_speed_ratio=s) for n, s in (("slow", 2.0), ("quick", 4.0)))
+    answer = TranscodingRecommender("speed", Constraints(min_vmaf=80)).recommend([slow, quick])
+    assert answer.choice is not None
+    assert (answer.choice.scenario, answer.unit) == ("quick", "seconds_per_video_second")
+    assert [point.objective_value for point in answer.front] == [0.25]
+
+
+@pytest.mark.parametrize("objective", ["quality", {"energy": -1}, {"power": 1}, {}])
 def test_an_objective_that_is_not_known_is_refused(objective: Any) -> None:
     with pytest.raises(InputError, match="objective"):
         TranscodingRecommender(objective)

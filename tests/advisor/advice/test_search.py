@@ -5,22 +5,24 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from advisor.advice.curves import Configuration, Place
-from advisor.advice.search import Goal, PredictedTrial, Trial, consider, crfs, holds
-from tests.support.encoder_laws import FAMILIES, OPTIONS, Found, Law
+from advisor.advice.curves import Configuration
+from advisor.advice.search import Evidence, Goal, SearchState, consider, crfs
+from tests.support.encoder_laws import FAMILIES, OPTIONS, Found, Law, encoded
 
 GOAL = Goal(objective="bitrate", min_vmaf=93)
 ALONE = [Configuration("libx264", "medium", crf) for crf in crfs("libx264")]
 
 
-def trial(crf: float, vmaf: float, kbps: float = 1000.0, seconds: float = 0.1, **changes: object) -> Trial:
-    place = Place("video", Configuration("libx264", "medium", crf), 23.0)
-    made = Trial(place=place, vmaf=vmaf, kbps=kbps, seconds=seconds, objective=kbps)
-    return replace(made, **changes)
+def trial(crf: float, vmaf: float, kbps: float = 1000.0, seconds: float = 0.1) -> Evidence:
+    return encoded(Configuration("libx264", "medium", crf), vmaf=vmaf, kbps=kbps, seconds=seconds)
 
 
-def judge(trials: list[Trial], goal: Goal = GOAL, **options: object):
-    return consider(goal, {"video": 23.0}, ALONE, trials, noise=0.003, **options)  # type: ignore[arg-type]
+def of(video: str, trials: list[Evidence]) -> list[Evidence]:
+    return [replace(t, place=replace(t.place, video=video)) for t in trials]
+
+
+def judge(trials: list[Evidence], goal: Goal = GOAL, **options: float) -> SearchState:
+    return consider(goal, {"video": 23.0}, ALONE, trials, **options)
 
 
 @pytest.mark.parametrize("objective", ["bitrate", "energy"])
@@ -81,6 +83,19 @@ def test_a_search_goes_on_where_the_nearest_is_far_above_the_floor() -> None:
     assert 10 < verdict.next.crf < 16
 
 
+def test_where_noise_decides_the_one_that_was_measured_less_is_measured_again() -> None:
+    """Of two presets one was measured 25 times; the other leads by 2 %, measured once at 20 % of noise."""
+    often, once = (
+        encoded(Configuration("libx264", preset, 20.0), vmaf=93.1, kbps=800.0, seconds=seconds)
+        for preset, seconds in (("medium", 0.1), ("fast", 0.098))
+    )
+    often = replace(often, option=replace(often.option, noise_ratio=0.2 / 5, repeats=25))
+    once = replace(once, option=replace(once.option, noise_ratio=0.2))
+    both = [e.place.configuration for e in (often, once)]
+    verdict = consider(Goal(objective="energy", min_vmaf=93), {"video": 23.0}, both, [often, once])
+    assert (verdict.leader, verdict.next) == (both[1], both[1])
+
+
 def test_scores_that_jump_end_the_search() -> None:
     """Of a film: 92.62 at CRF 32 and 84.10 at 19, 95.54 at 10 and 96.05 at 12; a floor of 95."""
     scores = {10: 95.54, 11: 96.0, 12: 96.05, 13: 95.97, 14: 95.88, 15: 84.59, 19: 84.1, 32: 92.62}
@@ -105,10 +120,11 @@ def test_a_larger_crf_that_holds_is_taken_for_nothing() -> None:
 
 
 def test_what_breaks_a_limit_does_not_lead() -> None:
-    limited = replace(GOAL, max_kbps=900)
-    assert not holds(trial(20, 97.0, 1000), limited)
-    assert not holds(trial(20, 97.0, 800, seconds=0.51), replace(limited, min_speed=2))
-    assert holds(trial(20, 97.0, 800, seconds=0.5), replace(limited, min_speed=2))
+    limited = replace(GOAL, max_bitrate_kbps=900)
+    slow = judge([trial(20, 97.0, 800, seconds=0.51)], replace(limited, min_speed=2))
+    quick = judge([trial(20, 97.0, 800, seconds=0.5)], replace(limited, min_speed=2))
+    assert slow.leader is None
+    assert quick.leader == Configuration("libx264", "medium", 20.0)
     assert judge([trial(20, 97.0, 1000)], limited).leader is None
 
 
@@ -120,32 +136,23 @@ def test_what_does_not_fit_into_the_time_left_is_not_tried() -> None:
 
 def test_one_configuration_for_all_holds_on_each() -> None:
     """At CRF 28 only the easy video holds; at 24 both do."""
-    easy = [
-        replace(t, place=replace(t.place, video="easy")) for t in (trial(24, 97.0, 500), trial(28, 95.0, 300))
-    ]
+    easy = of("easy", [trial(24, 97.0, 500), trial(28, 95.0, 300)])
     hard = [trial(24, 93.1, 2000), trial(28, 88.0, 1300)]
-    verdict = consider(GOAL, {"video": 23.0, "easy": 23.0}, ALONE, [*easy, *hard], noise=0.003)
+    verdict = consider(GOAL, {"video": 23.0, "easy": 23.0}, ALONE, [*easy, *hard])
     assert verdict.leader == Configuration("libx264", "medium", 24.0)
 
 
 def test_encodes_of_another_video_save_encodes() -> None:
     goal = Goal(objective="bitrate", min_vmaf=90)
 
-    def encodes(earlier: list[Trial]) -> int:
-        law, trials = Law(4), {}
-        for count in range(40):
-            verdict = consider(
-                goal, {"video": 23.0}, OPTIONS, list(trials.values()), noise=0.003, earlier=earlier
-            )
-            if verdict.next is None:
-                return count
-            trials[verdict.next] = law.trial(verdict.next, goal)
-        raise AssertionError("the search does not end")
+    known = [Law(4).trial(option, video="another", kbps_factor=2) for option in OPTIONS[::3]]
+    assert Found(Law(4), goal, known=known).encodes < Found(Law(4), goal).encodes
 
-    others = [Law(4).trial(option, goal) for option in OPTIONS[::3]]
-    known = [replace(t, place=replace(t.place, video="another"), kbps=t.kbps * 2) for t in others]
-    known = [replace(t, objective=t.kbps) for t in known]
-    assert encodes(known) < encodes([])
+
+def predicted(evidence: Evidence, **figures: float | None) -> Evidence:
+    """As a model says it, without quality and bitrate."""
+    option = replace(evidence.option, basis="predicted", noise_ratio=0.05, vmaf=None, bitrate_kbps=None)
+    return replace(evidence, option=replace(option, **figures))
 
 
 def test_a_forecast_decides_what_is_tried_first() -> None:
@@ -153,17 +160,10 @@ def test_a_forecast_decides_what_is_tried_first() -> None:
     goal = Goal(objective="speed", min_vmaf=50)
     options = [Configuration("libx264", p, crf) for p in ("ultrafast", "slow") for crf in (20.0, 30.0, 40.0)]
     models = [
-        PredictedTrial(
-            place=Place("video", Configuration("libx264", preset, 30.0), 23.0),
-            seconds=seconds,
-            objective=None,
-            noise_ratio=0.05,
-        )
+        predicted(encoded(Configuration("libx264", preset, 30.0), vmaf=50.0, kbps=1.0, seconds=seconds))
         for preset, seconds in (("ultrafast", 1.0), ("slow", 0.01))
     ]
-    without, told = (
-        consider(goal, {"video": 23.0}, options, [], noise=0.03, forecasts=f).next for f in ((), models)
-    )
+    without, told = (consider(goal, {"video": 23.0}, options, known).next for known in ([], models))
     assert without is not None
     assert told is not None
     assert (without.preset, told.preset) == ("ultrafast", "slow")
@@ -175,10 +175,14 @@ def test_models_that_are_wrong_by_one_factor_are_right_about_the_order(factor: f
     goal, law = Goal(objective="energy", min_vmaf=90), Law(4)
     middle = [option for option in OPTIONS if option.crf == (24 if option.encoder == "libx264" else 31)]
     models = [
-        PredictedTrial(place=truth.place, seconds=None, objective=truth.objective * factor, noise_ratio=0.05)
-        for truth in (law.trial(option, goal) for option in middle)
+        predicted(
+            truth,
+            encode_speed_ratio=None,
+            energy_joules_per_video_second=factor * 20 / (truth.option.encode_speed_ratio or 0),
+        )
+        for truth in map(law.trial, middle)
     ]
-    found = {known: Found(law, goal, forecasts=models if known else ()) for known in (False, True)}
+    found = {known: Found(law, goal, known=models if known else ()) for known in (False, True)}
     assert len(models) == 7
     assert found[True].encodes < found[False].encodes
     assert found[True].above(law.best(goal) or 0.0) < 0.02
