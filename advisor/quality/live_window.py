@@ -220,8 +220,8 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
         command = [*ffmpeg_command(work, source, [output], folder, graph), *track_outputs(tracks)]
         run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
         source_track, encode_track = (read_track(folder, one) for one in tracks)
-    _, shift = paired(output, source, source_track, encode_track, settings)
-    return shift_seconds(shift, source_track, encode_track)
+    pairing = paired(encode, source, source_track, encode_track, settings)
+    return shift_seconds(pairing.shift if pairing else 0, source_track, encode_track)
 
 
 def _scores(quality: Quality, lag: float) -> Scores:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
-from advisor.quality.alignment import doubtful
+from advisor.quality.alignment import doubtful, fit
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
 from advisor.quality.graph import Comparison, plan, range_taken, reference_track
 from advisor.quality.logs import complaints, read_logs, size_changes
@@ -136,7 +136,7 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     pairings = pair_by_times(source_timing, encode_timing, shift)
     if not pairings:
         raise MediaError("has no frame in common with the reference", subject=encode.path)
-    return OutputState(encode, Comparison(decided, crop, pairings[0]), offset_frames=shift)
+    return OutputState(encode, Comparison(decided, crop, pairings[0]))
 
 
 def _measured(
@@ -221,15 +221,15 @@ def better(
         crop = crop_by_bars(source, output.media, (reference.inside_bars, track.inside_bars))
         if crop != Crop():
             return _cropped(output, source, settings, crop)
-    pairing, offset = paired(output, source, reference, track, settings)
+    pairing = paired(output.media, source, reference, track, settings)
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=output.media.path)
     unread = source.seconds - float(reference.times[-1] - reference.times[0]) > 1.0
     if unread and not output.wide:
-        cut_short = bool(offset) and pairing.first + len(pairing.partners) < len(track.times)
-        if cut_short or (not offset and doubtful(reference.pictures, track.pictures, pairing)):
+        ends_short = pairing.first + len(pairing.partners) < len(track.times)
+        if ends_short if pairing.shift else doubtful(fit(reference.pictures, track.pictures, pairing)):
             return replace(output, wide=True)
-    changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
+    changed = replace(output, comparison=replace(output.comparison, pairing=pairing))
     if settings.crop == "auto" and not output.registered:
         changed = replace(_registered(work, changed, source), registered=True)
     if pairing.same(output.comparison.pairing) and changed.comparison.crop == output.comparison.crop:

@@ -11,15 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError
-from advisor.quality.alignment import begins_with_a_still, judge
+from advisor.quality.alignment import begins_with_a_still, fit, judge
 from advisor.quality.crop import Crop
 from advisor.quality.frames import Frame, frame_rows
 from advisor.quality.graph import Plan
 from advisor.quality.logs import Logs
-from advisor.quality.matching import shift_seconds, timing_of_track
+from advisor.quality.matching import shift_seconds, timing_of_track, undecided
 from advisor.quality.pairing import pair_by_times
 from advisor.quality.passes import OutputState
-from advisor.quality.pictures import undecided
 from advisor.quality.pooling import mean_decibels, pool, psnr_cap_decibels
 from advisor.quality.probe import Media
 from advisor.quality.settings import Area, QualitySettings
@@ -63,7 +62,8 @@ def finished(seen: FinishedPass, complaints: Sequence[str]) -> Measurement:
     if reason is None and _undecided(seen):
         reason = "the frame rates differ, and the output does not show which frames were kept"
     if reason is None:
-        verdict = judge(seen.reference.pictures, seen.track.pictures, pairing, seen.track.times, rate)
+        times = seen.track.times[pairing.first :] - seen.track.times[0]
+        verdict = judge(fit(seen.reference.pictures, seen.track.pictures, pairing), times, rate)
         reason, notes = verdict.reason, [*notes, *verdict.notes]
     quality = Quality(
         aligned=reason is None,
@@ -93,7 +93,7 @@ def _undecided(seen: FinishedPass) -> bool:
     pairing = seen.output.comparison.pairing
     others = [
         p
-        for p in pair_by_times(source_timing, encode_timing, seen.output.offset_frames)
+        for p in pair_by_times(source_timing, encode_timing, seen.output.comparison.pairing.shift)
         if p.rule in ("fps", "rate")
     ]
     return undecided(pairing, others, seen.reference.pictures, seen.track.pictures)
@@ -108,7 +108,7 @@ def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
 
 
 def _offset_seconds(seen: FinishedPass) -> float:
-    return round(shift_seconds(seen.output.offset_frames, seen.reference, seen.track), 6)
+    return round(shift_seconds(seen.output.comparison.pairing.shift, seen.reference, seen.track), 6)
 
 
 def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:
@@ -116,8 +116,8 @@ def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:
     output, times, rate = seen.output, seen.track.times, float(seen.source.rate or 25)
     pairing, notes = output.comparison.pairing, []
     lead, tail = pairing.first, len(times) - pairing.first - len(pairing.partners)
-    if output.offset_frames:
-        side = "later" if output.offset_frames > 0 else "earlier"
+    if pairing.shift:
+        side = "later" if pairing.shift > 0 else "earlier"
         notes.append(f"the output begins {abs(_offset_seconds(seen)):.3f} s {side} than the reference")
     if lead:
         seconds = -_offset_seconds(seen)
@@ -132,7 +132,7 @@ def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:
     if tail <= most:
         more = "one frame" if tail == 1 else f"{tail} frames"
         notes.append(f"the output has {more} more than the reference, left out")
-    elif output.offset_frames or output.reference_limit is not None:
+    elif pairing.shift or output.reference_limit is not None:
         notes.append(f"the reference ends {tail} frames before the output; they are not scored")
     else:
         ends = [_seconds(track.times) for track in (seen.reference, seen.track)]
@@ -191,7 +191,7 @@ def _notes(seen: FinishedPass) -> list[str]:
     used_seconds = float(times[pairing.partners[-1]] - times[0])
     whole_seconds = max(float(times[-1] - times[0]), source.seconds - 1 / float(source.rate or 25))
     left = whole_seconds - used_seconds
-    if whole and not output.offset_frames and left > 0.1:
+    if whole and not pairing.shift and left > 0.1:
         notes.append(f"the output ends {left:.2f} s before the reference")
     notes += _fields(seen)
     if encode.height > 1.005 * source.height and crop is None:

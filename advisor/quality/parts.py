@@ -26,7 +26,6 @@ from advisor.quality.graph import reference_track
 from advisor.quality.logs import Logs, complaints, read_logs, size_changes
 from advisor.quality.measure import begun, better
 from advisor.quality.outcome import FinishedPass, Measurement, finished
-from advisor.quality.pairing import Pairing
 from advisor.quality.passes import MARGIN_SECONDS, Cut, FrameProgress, OutputState, Work, run_pass
 from advisor.quality.probe import Media, probe
 from advisor.quality.settings import Area, QualitySettings
@@ -177,10 +176,10 @@ def measure_part(
     """
     source, output, settings = prepared.source, prepared.output, prepared.settings
     pairing, span = output.comparison.pairing, part.pairs
-    inside = Pairing(
-        pairing.rule,
-        pairing.first + span.low - part.output.low,
-        pairing.partners[span.low : span.high] - part.reference.low,
+    inside = replace(
+        pairing,
+        first=pairing.first + span.low - part.output.low,
+        partners=pairing.partners[span.low : span.high] - part.reference.low,
     )
     state = replace(output, comparison=replace(output.comparison, pairing=inside))
     cuts = _cut(source, part.reference), _cut(output.media, part.output)

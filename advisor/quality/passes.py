@@ -50,9 +50,6 @@ class OutputState(Struct, frozen=True, eq=False):
     """The side that does not say its range is of limited range."""
     examined: bool = False
     """Both files were decoded to see where they are damaged."""
-    offset_frames: int = 0
-    """The reference's frame that the output begins with; negative: the output's that the reference begins
-    with."""
 
 
 class Cut(Struct, frozen=True):
