@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import Struct
 
 from advisor.errors import MediaError
 from advisor.quality.alignment import doubtful, fit, judge, uneven
@@ -28,6 +29,28 @@ _CLEARLY = 0.15
 """Of the error between the frames of two rules: by so much the one in use has to fit better."""
 _FEW = 0.02
 """Of the frames: with fewer that differ two rules come to the same score."""
+
+
+class Decoded(Struct, frozen=True, eq=False):
+    """Both videos of a pair as they were decoded, beside what their files say."""
+
+    source: Media
+    media: Media
+    """The output."""
+    reference: Track
+    track: Track
+    """The output's."""
+    settings: QualitySettings
+
+    @property
+    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """Thumbnails of the reference and of the output."""
+        return self.reference.pictures, self.track.pictures
+
+    @property
+    def clocks(self) -> tuple[Timing, Timing]:
+        """When their frames are shown."""
+        return _timing(self.reference, self.source, self.settings), _timing(self.track, self.media, None)
 
 
 def frame_times(media: Media) -> np.ndarray:
@@ -59,7 +82,7 @@ def reference_timing(source: Media, encode: Media, settings: QualitySettings) ->
     return Timing(times, source.rate)
 
 
-def timing_of_track(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
+def _timing(track: Track, media: Media, settings: QualitySettings | None) -> Timing:
     """When a track's frames are shown; ``settings`` for a reference, whose filter may change the rate."""
     if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) < 0):
         return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
@@ -77,15 +100,14 @@ def given_shift(reference: Timing, output: Timing, settings: QualitySettings) ->
     return -int(np.argmin(np.abs(output.since_first + settings.offset)))
 
 
-def shift_seconds(shift: int, reference: Track, output: Track) -> float:
-    """A shift in frames (`Pairing`) in seconds of the video that it is counted in."""
-    times = (reference if shift > 0 else output).times
+def shift_seconds(pairing: Pairing, seen: Decoded) -> float:
+    """The shift of a pairing in seconds of the video that it is counted in."""
+    shift = pairing.shift
+    times = (seen.reference if shift > 0 else seen.track).times
     return math.copysign(float(times[abs(shift)] - times[0]), shift) if shift else 0.0
 
 
-def paired(
-    media: Media, source: Media, reference: Track, track: Track, settings: QualitySettings
-) -> Pairing | None:
+def paired(seen: Decoded) -> Pairing | None:
     """The pairing that times and pictures agree on; None where the two have no moment in common.
 
     Raises
@@ -93,9 +115,8 @@ def paired(
     MediaError
         The pictures tell about where the output begins, and not at which frame.
     """
-    clocks = timing_of_track(reference, source, settings), timing_of_track(track, media, None)
-    given = given_shift(*clocks, settings)
-    pictures = reference.pictures, track.pictures
+    clocks, pictures = seen.clocks, seen.pictures
+    given = given_shift(*clocks, seen.settings)
     best = best_pairing(pair_by_times(*clocks, given or 0), *pictures)
     if given is not None or (best is not None and not doubtful(fit(*pictures, best))):
         return best
@@ -108,14 +129,14 @@ def paired(
         if there is None:
             continue
         pairs = fit(*pictures, there)
-        if judge(pairs, track.times[there.first :] - track.times[0], rate).reason is not None:
+        if judge(pairs, seen.track.times[there.first :] - seen.track.times[0], rate).reason is not None:
             continue
         if not sure or uneven(pairs):
             seconds = f"{abs(shift) / rate:.2f} s {'later' if shift > 0 else 'earlier'}"
             raise MediaError(
                 f"begins about {seconds} than the reference, and its pictures do not tell exactly where: "
                 "give --offset",
-                subject=media.path,
+                subject=seen.media.path,
             )
         return there
     return best
@@ -139,13 +160,16 @@ def _fits_better(other: Pairing, best: Pairing, reference: np.ndarray, output: n
     return there + FLOOR < _BETTER["later" if np.sum(theirs) > np.sum(ours) else "earlier"] * (here + FLOOR)
 
 
-def undecided(
-    chosen: Pairing, pairings: Sequence[Pairing], reference: np.ndarray, output: np.ndarray
-) -> bool:
-    """Whether another rule chooses other frames than ``chosen``, and the output does not tell which."""
-    for other in pairings:
+def undecided(chosen: Pairing, seen: Decoded) -> bool:
+    """Whether another way to a rate chooses other frames, and the output does not tell which."""
+    clocks, (reference, output) = seen.clocks, seen.pictures
+    rates = {clock.rate for clock in clocks}
+    if None in rates or len(rates) == 1:
+        return False
+    for other in pair_by_times(*clocks, chosen.shift):
         frames, ours, theirs = _differing(chosen, other)
-        if len(frames) >= max(2, _FEW * min(len(chosen.partners), len(other.partners))):
+        fewest = max(2, _FEW * min(len(chosen.partners), len(other.partners)))
+        if other.rule in ("fps", "rate") and len(frames) >= fewest:
             here, there, apart = _compared(output[frames], reference[ours], reference[theirs])
             if apart > FLOOR and there - here < _CLEARLY * apart:
                 return True
@@ -191,7 +215,7 @@ def best_shift(reference: np.ndarray, output: np.ndarray, pairing: Pairing, reac
     # what the output has behind the reference may lie in it all the same
     step = (partners[-1] - partners[0]) / max(1, len(partners) - 1)
     further = partners[-1] + np.round(np.arange(1, len(shown) - len(partners) + 1) * step).astype(np.int64)
-    by_shift = errors_by_shift(reference, shown, np.concatenate([partners, further]), reach)
+    by_shift = errors_by_shift(reference, shown, np.concatenate([partners, further]), reach, within=0.25)
     best = min(by_shift, key=by_shift.__getitem__)
     if not by_shift[best] + 1 < _ELSEWHERE * (by_shift[0] + 1):
         return 0, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ FLOOR = 0.5
 """A mean squared error of thumbnails that is as good as none: their samples are rounded."""
 _LEVELS_FRAMES = 500
 """At most about so many are looked at for their levels."""
-_COARSE = 12
-"""Side of the pictures that places are looked for with."""
+_BLOCK = 4
+"""Samples of a thumbnail's side that are one of the pictures that places are looked for with."""
 _MOST_PICTURES = 600
 """So many of them are enough."""
 _FEW_APART, _FEW_SHARE = 8.0, 0.04
@@ -34,51 +35,54 @@ def errors(reference: np.ndarray, output: np.ndarray) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _variances(pictures: np.ndarray) -> np.ndarray:
-    variances: np.ndarray = pictures.var(axis=(1, 2), dtype=np.float32)
-    return variances
-
-
 def shares(there: Any, here: Any) -> Any:
     """What another place leaves of the errors; 1 where both are next to nothing."""
     return (there + FLOOR) / (here + FLOOR)
 
 
 def errors_by_shift(
-    reference: np.ndarray, pictures: np.ndarray, places: np.ndarray, reach: int
+    reference: np.ndarray, pictures: np.ndarray, places: np.ndarray, reach: int, within: float
 ) -> dict[int, float]:
     """Mean squared errors where all places in the reference are moved: by 0, and by what fits best.
 
-    Infinite where few pictures are left, unless these fit well: those that move little fit by chance, and
-    backwards too.
+    Infinite where a smaller share than ``within`` lies in the reference then; and where less than half does,
+    unless these fit well: few pictures that move little fit by chance, and backwards too.
     """
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST_PICTURES)).astype(int))
     pictures, places = pictures[chosen], places[chosen]
     begin = max(0, int(places[0]) - reach)
     near = reference[begin : int(places[-1]) + reach + 1]
-    most = _FEW_APART + _FEW_SHARE * float(np.mean(_variances(pictures)))
+    most = _FEW_APART + _FEW_SHARE * float(np.mean(pictures.var(axis=(1, 2), dtype=np.float32)))
 
-    def error(theirs: np.ndarray, ours: np.ndarray, shift: int) -> float:
-        there = places - begin + shift
-        inside = (there >= 0) & (there < len(theirs))
-        count = np.count_nonzero(inside)
-        if count < max(6, len(places) / 4):
-            return math.inf
-        apart = float(np.mean(np.square(theirs[there[inside]] - ours[inside], dtype=np.float32)))
-        return apart if count > len(places) / 2 or apart < most else math.inf
+    def by_shift(apart: Callable[[np.ndarray, np.ndarray], np.ndarray], shifts: np.ndarray) -> np.ndarray:
+        there = places - begin + shifts[:, None]
+        inside = (there >= 0) & (there < len(near))
+        values, count = np.zeros(there.shape), np.sum(inside, axis=1)
+        values[inside] = apart(there[inside], np.nonzero(inside)[1])
+        means = np.sum(values, axis=1) / np.maximum(count, 1)
+        few = (count < max(min(6, len(places)), within * len(places))) | (
+            (count <= len(places) / 2) & (means >= most)
+        )
+        return np.where(few, math.inf, means)
 
-    coarse, ours = _coarse(near), _coarse(pictures)
-    rough = {shift: error(coarse, ours, shift) for shift in range(-reach, reach + 1)}
-    best = sorted(rough, key=rough.__getitem__)[:8]
-    near, pictures = near.astype(np.float32), pictures.astype(np.float32)
-    return {n: error(near, pictures, n) for n in {0, *(shift + k for shift in best for k in range(-3, 4))}}
+    theirs, ours = _coarse(near), _coarse(pictures)
+    # |a - b|^2 of all by all at once
+    squares = [np.mean(np.square(one), axis=1) for one in (theirs, ours)]
+    coarsely = squares[0][:, None] + squares[1] - 2 / ours.shape[1] * (theirs @ ours.T)
+    shifts = np.arange(-reach, reach + 1)
+    best = shifts[np.argsort(by_shift(lambda *where: coarsely[where], shifts))[:8]]
+    around = np.unique([0, *(shift + k for shift in best for k in range(-3, 4))])
+    fine = by_shift(lambda there, here: errors(near[there], pictures[here]), around)
+    return dict(zip(around.tolist(), fine.tolist(), strict=True))
 
 
 def _coarse(pictures: np.ndarray) -> np.ndarray:
-    frames, lines, columns = pictures.shape
-    blocks = pictures.reshape(frames, _COARSE, lines // _COARSE, _COARSE, columns // _COARSE)
-    coarse: np.ndarray = blocks.mean(axis=(2, 4), dtype=np.float32)
-    return coarse.reshape(frames, -1)
+    """Means of square blocks, of shape (frames, blocks)."""
+    rows = pictures[:, ::_BLOCK].astype(np.float32)
+    for n in range(1, _BLOCK):
+        rows += pictures[:, n::_BLOCK]
+    blocks = sum((rows[:, :, n::_BLOCK] for n in range(1, _BLOCK)), start=rows[:, :, ::_BLOCK])
+    return blocks.reshape(len(pictures), -1) / _BLOCK**2
 
 
 def are_limited(pictures: np.ndarray, full: np.ndarray) -> bool:
