@@ -17,9 +17,12 @@ from msgspec import Struct
 from advisor.quality.pairing import Pairing
 from advisor.quality.pictures import FLOOR, errors, errors_by_shift, shares
 
-_WINDOW, _PART = 24, 12
-"""Frames that are judged together: for the neighbours, and for all other places."""
-_CLEARLY = {"ahead of": {_WINDOW: 0.9, _PART: 0.8}, "behind": {_WINDOW: 0.8, _PART: 0.7}}
+_WINDOW, _PART, _SHORT = 24, 12, 6
+"""Frames that are judged together: beside neighbours, elsewhere, and where it stays so to the end."""
+_CLEARLY = {
+    "ahead of": {_WINDOW: 0.9, _PART: 0.8, _SHORT: 0.65},
+    "behind": {_WINDOW: 0.8, _PART: 0.7, _SHORT: 0.65},
+}
 """A neighbour that leaves less than this share of the error over so many frames is the true partner. Right
 pairings were seen at 0.98 and 0.83 ahead (with subtitles drawn over them), at 0.83 and 0.74 behind."""
 _EVERYWHERE = {"ahead of": (0.985, 0.94), "behind": (0.96, 0.9)}
@@ -154,21 +157,29 @@ def _means(values: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarr
 
 def _shifted(pairs: Fit, seconds: np.ndarray) -> str | None:
     """Why the pairing is off by a frame or more, None when neither neighbour fits better."""
-    words = "the output is a frame or more {} the reference (around {:.1f} s)"
     for side, beside in (("ahead of", pairs.ahead), ("behind", pairs.behind)):
-        for length, most in _CLEARLY[side].items():
-            begins, ends = _windows(pairs, length)
-            left = shares(_means(beside, begins, ends), _means(pairs.used, begins, ends))
-            if np.any(left < most):
-                return words.format(side, seconds[begins[np.argmax(left < most)]])
-    windows = _windows(pairs, _WINDOW)
-    here, steps = _means(pairs.used, *windows), _means(pairs.steps, *windows)
-    for side, beside in (("ahead of", pairs.ahead), ("behind", pairs.behind)):
-        left = shares(_means(beside, *windows), here)[steps > _TELLING * here + FLOOR]
-        most, once = _EVERYWHERE[side]
-        if len(left) and np.max(left) < most and np.min(left) < once:
-            return words.format(side, seconds[0])
+        begin = _better_from(pairs, beside, side)
+        if begin is not None:
+            return f"the output is a frame or more {side} the reference (around {seconds[begin]:.1f} s)"
     return None
+
+
+def _better_from(pairs: Fit, beside: np.ndarray, side: str) -> int | None:
+    """The frame from which on a neighbour fits clearly better; None where it does not."""
+    windows = begins, _ = _windows(pairs, _WINDOW)
+    used, steps = _means(pairs.used, *windows), _means(pairs.steps, *windows)
+    left = shares(_means(beside, *windows), used)
+    right_until = int(np.max(begins[left >= 1], initial=-1))
+    for length, most in _CLEARLY[side].items():
+        windows = begins, _ = _windows(pairs, length)
+        clear = shares(_means(beside, *windows), _means(pairs.used, *windows)) < most
+        if length == _SHORT:
+            clear &= begins > right_until
+        if np.any(clear):
+            return int(begins[np.argmax(clear)])
+    left = left[steps > _TELLING * used + FLOOR]
+    most, once = _EVERYWHERE[side]
+    return 0 if len(left) and np.max(left) < most and np.min(left) < once else None
 
 
 def _may_be_elsewhere(pairs: Fit, usual: float) -> np.ndarray:
