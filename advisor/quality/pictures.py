@@ -71,7 +71,7 @@ def errors_by_shift(
     coarsely = squares[0][:, None] + squares[1] - 2 / ours.shape[1] * (theirs @ ours.T)
     shifts = np.arange(-reach, reach + 1)
     best = shifts[np.argsort(by_shift(lambda *where: coarsely[where], shifts))[:8]]
-    around = np.unique([0, *(shift + k for shift in best for k in range(-3, 4))])
+    around = np.unique([0, *(shift + k for shift in best for k in range(-2, 3))])
     fine = by_shift(lambda there, here: errors(near[there], pictures[here]), around)
     return dict(zip(around.tolist(), fine.tolist(), strict=True))
 
