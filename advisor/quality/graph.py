@@ -47,6 +47,9 @@ _LEAST_SIDE = 16
 class Plan(Struct, frozen=True, kw_only=True):
     """One comparison, decided, but for which frames belong together."""
 
+    crop: Crop = Crop()
+    limited: bool = False
+    """The side that does not say its range is of limited range, as its pictures show."""
     width: int
     height: int
     chroma: Chroma
@@ -70,13 +73,12 @@ class Comparison(Struct, frozen=True, eq=False):
     """One output's part of a pass: its plan, and its frames with their partners."""
 
     plan: Plan
-    crop: Crop
     pairing: Pairing
 
 
-def reference_track(n: int, crop: Crop) -> str:
+def reference_track(n: int, decided: Plan) -> str:
     """Name of the reference's thumbnails that the n-th comparison looks at."""
-    return "reference" if crop.reference is None else f"reference{n}"
+    return "reference" if decided.crop.reference is None else f"reference{n}"
 
 
 def plan(
@@ -87,7 +89,7 @@ def plan(
     Parameters
     ----------
     limited
-        Whether the side that does not say its range is of limited range, as its pictures show.
+        As in `Plan`.
 
     Raises
     ------
@@ -132,6 +134,8 @@ def plan(
         matrix=target.matrix,
     )
     return Plan(
+        crop=crop,
+        limited=limited,
         width=area.width,
         height=area.height,
         chroma=chroma,
@@ -281,7 +285,7 @@ def filter_graph(
 
 
 def _reference(comparisons: Sequence[Comparison], before: str, frames: int | None) -> str:
-    areas = {reference_track(n, one.crop): one.crop.reference for n, one in enumerate(comparisons)}
+    areas = {reference_track(n, one.plan): one.plan.crop.reference for n, one in enumerate(comparisons)}
     labels = "".join(f"[{name}_whole]" for name in areas) + "".join(
         f"[s{n}]" for n in range(len(comparisons))
     )
@@ -295,7 +299,7 @@ def _pair(n: int, comparison: Comparison, before: str) -> Iterator[str]:
     decided, pairing = comparison.plan, comparison.pairing
     first, partners = pairing.first, pairing.partners
     yield f"[{n + 1}:V:0]{before + ',' if before else ''}split=2[e{n}][t{n}]"
-    yield f"[t{n}]{track_filters(f'track{n}', comparison.crop.output)}[track{n}]"
+    yield f"[t{n}]{track_filters(f'track{n}', decided.crop.output)}[track{n}]"
     taken = f"trim=start_frame={first}:end_frame={first + len(partners)}"
     yield f"[e{n}]{taken},{_TIME_BASE},setpts=N*{_SLOT},{decided.output_filters}[d{n}_0]"
     copies = 2 + bool(decided.models or decided.features) + decided.xpsnr

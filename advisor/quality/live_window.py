@@ -24,7 +24,7 @@ from advisor.quality.live import REFERENCE
 from advisor.quality.live_capture import Capture, Wanted, capture, comes_in_pieces, is_recorded
 from advisor.quality.live_checks import check
 from advisor.quality.live_process import ANSWER, Answer, Request, Scores, Seen
-from advisor.quality.matching import paired, shift_seconds
+from advisor.quality.matching import Decoded, paired, shift_seconds
 from advisor.quality.measure import begun, measure
 from advisor.quality.passes import Work, ffmpeg_command
 from advisor.quality.probe import Media, probe
@@ -219,9 +219,11 @@ def _offset(request: Request, source: Media, encode: Media, start: float) -> flo
         graph = ";".join(f"[{n}:V:0]{track_filters(one, None)}[{one}]" for n, one in enumerate(tracks))
         command = [*ffmpeg_command(work, source, [output], folder, graph), *track_outputs(tracks)]
         run_ffmpeg(command, folder=folder, inputs=(source.path, encode.path))
-        source_track, encode_track = (read_track(folder, one) for one in tracks)
-    _, shift = paired(output, source, source_track, encode_track, settings)
-    return shift_seconds(shift, source_track, encode_track)
+        seen = Decoded(
+            source, encode, read_track(folder, "reference"), read_track(folder, "output"), settings
+        )
+    pairing = paired(seen)
+    return shift_seconds(pairing, seen) if pairing is not None else 0.0
 
 
 def _scores(quality: Quality, lag: float) -> Scores:

@@ -17,14 +17,21 @@ from msgspec.structs import replace
 
 from advisor.common.control_group import memory_bytes
 from advisor.errors import FfmpegError, InputError, MediaError, WattframeError
-from advisor.quality.alignment import doubtful
+from advisor.quality.alignment import doubtful, fit
 from advisor.quality.crop import Crop, crop_by_bars, crop_by_hand
-from advisor.quality.graph import Comparison, plan, range_taken, reference_track
+from advisor.quality.graph import Comparison, Plan, plan, range_taken, reference_track
 from advisor.quality.logs import complaints, read_logs, size_changes
-from advisor.quality.matching import frame_times, given_shift, paired, reference_timing
-from advisor.quality.outcome import FinishedPass, Measurement, finished
-from advisor.quality.pairing import Timing, pair_by_times
-from advisor.quality.passes import FrameProgress, OutputState, Work, ffmpeg_command, run_pass
+from advisor.quality.matching import Decoded, frame_times, given_shift, paired, reference_timing
+from advisor.quality.outcome import Measurement, finished
+from advisor.quality.pairing import Pairing, Timing, pair_by_times
+from advisor.quality.passes import (
+    WIDE_SECONDS,
+    FrameProgress,
+    OutputState,
+    Work,
+    ffmpeg_command,
+    run_pass,
+)
 from advisor.quality.pictures import are_limited
 from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
@@ -136,7 +143,7 @@ def begun(source: Media, encode: Media, settings: QualitySettings) -> OutputStat
     pairings = pair_by_times(source_timing, encode_timing, shift)
     if not pairings:
         raise MediaError("has no frame in common with the reference", subject=encode.path)
-    return OutputState(encode, Comparison(decided, crop, pairings[0]), offset_frames=shift)
+    return OutputState(encode, Comparison(decided, pairings[0]))
 
 
 def _measured(
@@ -177,16 +184,14 @@ def _pass(
         sizes = size_changes(messages)
         for n, (place, output) in enumerate(outputs.items()):
             try:
-                tracks = (
-                    read_track(folder, reference_track(n, output.comparison.crop)),
-                    read_track(folder, f"track{n}"),
-                )
-                doubt = broken or output.media.suspect or source.suspect
-                if doubt and not output.examined:
-                    output = _damage(output, source, work.settings, tracks)
-                reference = _until(tracks[0], output.reference_limit)
-                track = _until(tracks[1], output.limit)
-                improved = better(work, output, source, reference, track)
+                names = reference_track(n, output.comparison.plan), f"track{n}"
+                reference, track = (read_track(folder, one) for one in names)
+                seen = Decoded(source, output.media, reference, track, work.settings)
+                if output.intact is None and (broken or source.suspect or output.media.suspect):
+                    output = replace(output, intact=_intact(seen))
+                reference, track = map(_until, (reference, track), output.intact or (None, None))
+                seen = replace(seen, reference=reference, track=track)
+                improved = better(work, output, seen)
                 if improved is not None:
                     again[place] = improved
                     continue
@@ -197,9 +202,7 @@ def _pass(
                     if number in sizes
                 ]
                 notes += [f"ffmpeg said: {line}" for line in broken[:1]]
-                measurement = finished(
-                    FinishedPass(output, source, reference, track, logs, work.settings), notes
-                )
+                measurement = finished(output, seen, logs, notes)
                 quality = replace(measurement.quality, computation_seconds=time.monotonic() - begun)
                 outcomes[place] = replace(measurement, quality=quality)
             except (MediaError, FfmpegError, InputError) as exc:
@@ -207,57 +210,56 @@ def _pass(
     return again
 
 
-def better(
-    work: Work, output: OutputState, source: Media, reference: Track, track: Track
-) -> OutputState | None:
+def better(work: Work, output: OutputState, seen: Decoded) -> OutputState | None:
     """What should be compared instead, None when all is right."""
-    settings = work.settings
-    for media, one in ((source, reference), (output.media, track)):
-        if not len(one.times):
-            raise MediaError("is damaged from its first picture on", subject=media.path)
-    if not output.limited and _is_limited(output, source, reference, track):
-        return _cropped(replace(output, limited=True), source, settings, output.comparison.crop)
-    if settings.crop == "auto" and output.comparison.crop == Crop():
-        crop = crop_by_bars(source, output.media, (reference.inside_bars, track.inside_bars))
+    source, media, settings, tracks = seen.source, seen.media, seen.settings, (seen.reference, seen.track)
+    for one, track in zip((source, media), tracks, strict=True):
+        if not len(track.times):
+            raise MediaError("is damaged from its first picture on", subject=one.path)
+    former = output.comparison.plan
+    if not former.limited and _is_limited(output.comparison.pairing, seen):
+        return _planned(output, plan(source, media, settings, former.crop, limited=True))
+    if settings.crop == "auto" and former.crop == Crop():
+        crop = crop_by_bars(source, media, (tracks[0].inside_bars, tracks[1].inside_bars))
         if crop != Crop():
-            return _cropped(output, source, settings, crop)
-    pairing, offset = paired(output, source, reference, track, settings)
+            return _planned(output, plan(source, media, settings, crop, limited=former.limited))
+    pairing = paired(seen)
     if pairing is None:
-        raise MediaError("has no frame in common with the reference", subject=output.media.path)
-    unread = source.seconds - float(reference.times[-1] - reference.times[0]) > 1.0
-    if unread and not output.wide:
-        cut_short = bool(offset) and pairing.first + len(pairing.partners) < len(track.times)
-        if cut_short or (not offset and doubtful(reference.pictures, track.pictures, pairing)):
-            return replace(output, wide=True)
-    changed = replace(output, comparison=replace(output.comparison, pairing=pairing), offset_frames=offset)
+        raise MediaError("has no frame in common with the reference", subject=media.path)
+    unread = source.seconds - float(tracks[0].times[-1] - tracks[0].times[0]) > 1.0
+    if unread and output.margin_seconds < WIDE_SECONDS:
+        ends_short = pairing.first + len(pairing.partners) < len(tracks[1].times)
+        if ends_short if pairing.shift else doubtful(fit(*seen.pictures, pairing)):
+            return replace(output, margin_seconds=WIDE_SECONDS)
+    changed = replace(output, comparison=replace(output.comparison, pairing=pairing))
     if settings.crop == "auto" and not output.registered:
         changed = replace(_registered(work, changed, source), registered=True)
-    if pairing.same(output.comparison.pairing) and changed.comparison.crop == output.comparison.crop:
+    if pairing.same(output.comparison.pairing) and changed.comparison.plan.crop == former.crop:
         return None
     return changed
 
 
-def _is_limited(output: OutputState, source: Media, reference: Track, track: Track) -> bool:
+def _is_limited(pairing: Pairing, seen: Decoded) -> bool:
     """Whether a side was taken for full range because the other is, and its pictures say otherwise."""
-    side, pairing = range_taken(source, output.media), output.comparison.pairing
+    side, (reference, output) = range_taken(seen.source, seen.media), seen.pictures
     if side is None:
         return False
-    theirs = reference.pictures[pairing.partners[pairing.partners < len(reference.pictures)]]
-    ours = track.pictures[pairing.first : pairing.first + len(pairing.partners)]
+    theirs = reference[pairing.partners[pairing.partners < len(reference)]]
+    ours = output[pairing.first : pairing.first + len(pairing.partners)]
     return are_limited(theirs, ours) if side == "reference" else are_limited(ours, theirs)
 
 
-def _cropped(output: OutputState, source: Media, settings: QualitySettings, crop: Crop) -> OutputState:
-    decided = plan(source, output.media, settings, crop, limited=output.limited)
-    return replace(output, comparison=replace(output.comparison, plan=decided, crop=crop))
+def _planned(output: OutputState, decided: Plan) -> OutputState:
+    return replace(output, comparison=replace(output.comparison, plan=decided))
 
 
 def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
     """``output`` with the crop that fits best on some frames."""
-    crops = areas_around(output.comparison.crop, source, output.media)
+    former = output.comparison.plan
+    crops = areas_around(former.crop, source, output.media)
     if len(crops) == 1:
         return output
-    plans = [plan(source, output.media, work.settings, crop, limited=output.limited) for crop in crops]
+    plans = [plan(source, output.media, work.settings, crop, limited=former.limited) for crop in crops]
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
         folder = Path(name)
         graph = registration_graph(plans, output.comparison.pairing)
@@ -268,25 +270,21 @@ def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
             command += ["-map", f"[area{n}]", "-f", "null", "-"]
         inputs = source.path, output.media.path
         run_ffmpeg(command, folder=folder, nice=work.nice, inputs=inputs, limits=work.limits)
-        return _cropped(output, source, work.settings, best_of(folder, crops))
+        return _planned(output, plans[crops.index(best_of(folder, crops))])
 
 
-def _damage(
-    output: OutputState, source: Media, settings: QualitySettings, tracks: tuple[Track, Track]
-) -> OutputState:
-    """Where the pictures of either file can no longer be decoded as they were meant."""
-    reference, track = tracks
-    limit, reference_limit = intact_frames(output.media), None
-    as_it_is = not (settings.reference_loops or settings.reference_filter or settings.reference_start)
-    if as_it_is and limit >= len(track.times):
-        reference_limit = intact_frames(source)
-        reference_limit = reference_limit if reference_limit < len(reference.times) else None
-    return replace(
-        output,
-        limit=limit if limit < len(track.times) else None,
-        reference_limit=reference_limit,
-        examined=True,
-    )
+def _intact(seen: Decoded) -> tuple[int | None, int | None]:
+    """Frames of both files before those that cannot be decoded as they were meant; None for all.
+
+    A reference that is not read as it is counts other frames than its file.
+    """
+    frames, settings = intact_frames(seen.media), seen.settings
+    if frames < len(seen.track.times):
+        return None, frames
+    if settings.reference_loops or settings.reference_filter or settings.reference_start:
+        return None, None
+    frames = intact_frames(seen.source)
+    return (frames if frames < len(seen.reference.times) else None), None
 
 
 def _until(track: Track, limit: int | None) -> Track:

@@ -11,19 +11,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.errors import FfmpegError
-from advisor.quality.alignment import begins_with_a_still, judge
+from advisor.quality.alignment import begins_with_a_still, fit, judge
 from advisor.quality.crop import Crop
 from advisor.quality.frames import Frame, frame_rows
 from advisor.quality.graph import Plan
 from advisor.quality.logs import Logs
-from advisor.quality.matching import shift_seconds, timing_of_track
-from advisor.quality.pairing import pair_by_times
+from advisor.quality.matching import Decoded, shift_seconds, undecided
+from advisor.quality.pairing import Pairing
 from advisor.quality.passes import OutputState
-from advisor.quality.pictures import undecided
 from advisor.quality.pooling import mean_decibels, pool, psnr_cap_decibels
 from advisor.quality.probe import Media
-from advisor.quality.settings import Area, QualitySettings
-from advisor.quality.tracks import Track
+from advisor.quality.settings import Area
 from advisor.results import Psnr, Quality, Ssim
 
 
@@ -35,18 +33,7 @@ class Measurement(Struct, frozen=True):
     """Empty where the pair is not aligned."""
 
 
-class FinishedPass(Struct, frozen=True, eq=False):
-    """A finished pass over one output, and all that is known of it."""
-
-    output: OutputState
-    source: Media
-    reference: Track
-    track: Track
-    logs: Logs
-    settings: QualitySettings
-
-
-def finished(seen: FinishedPass, complaints: Sequence[str]) -> Measurement:
+def finished(output: OutputState, seen: Decoded, logs: Logs, complaints: Sequence[str]) -> Measurement:
     """The measurement; ``complaints`` are notes on what ffmpeg said.
 
     Raises
@@ -54,85 +41,67 @@ def finished(seen: FinishedPass, complaints: Sequence[str]) -> Measurement:
     FfmpegError
         ffmpeg compared other frames than it was told to.
     """
-    output, pairing = seen.output, seen.output.comparison.pairing
-    compared = len(seen.logs.psnr_decibels)
+    pairing = output.comparison.pairing
+    compared = len(logs.psnr_decibels)
     if compared != len(pairing.partners):
         raise FfmpegError(f"ffmpeg compared {compared} of {len(pairing.partners)} frames")
     rate = float(seen.source.rate or 25)
-    reason, notes = _beyond(seen)
-    if reason is None and _undecided(seen):
+    reason, notes = _beyond(output, seen)
+    if reason is None and undecided(pairing, seen):
         reason = "the frame rates differ, and the output does not show which frames were kept"
     if reason is None:
-        verdict = judge(seen.reference.pictures, seen.track.pictures, pairing, seen.track.times, rate)
+        times = seen.track.times[pairing.first :] - seen.track.times[0]
+        verdict = judge(fit(*seen.pictures, pairing), times, rate)
         reason, notes = verdict.reason, [*notes, *verdict.notes]
     quality = Quality(
         aligned=reason is None,
         reason=reason,
         frames=compared,
         comparison_height_pixels=output.comparison.plan.height,
-        libvmaf_version=seen.logs.libvmaf_version,
+        libvmaf_version=logs.libvmaf_version,
         reference=seen.source.path,
         distorted=output.media.path,
         crop=_crop_used(output, seen.source),
-        offset_seconds=_offset_seconds(seen),
+        offset_seconds=round(shift_seconds(pairing, seen), 6),
     )
     if reason is not None:
         return Measurement(quality, ())
-    notes = [*output.comparison.plan.notes, *notes, *_notes(seen), *complaints]
+    notes = [*output.comparison.plan.notes, *notes, *_notes(output, seen), *complaints]
     decided = output.comparison.plan
     cap = psnr_cap_decibels(decided.depth)
-    rows = frame_rows(pairing, seen.reference, seen.track, seen.logs, decided.models, cap)
-    return Measurement(_scored(quality, decided, seen.logs, notes), rows)
-
-
-def _undecided(seen: FinishedPass) -> bool:
-    source_timing = timing_of_track(seen.reference, seen.source, seen.settings)
-    encode_timing = timing_of_track(seen.track, seen.output.media, None)
-    if source_timing.rate is None or encode_timing.rate is None or source_timing.rate == encode_timing.rate:
-        return False
-    pairing = seen.output.comparison.pairing
-    others = [
-        p
-        for p in pair_by_times(source_timing, encode_timing, seen.output.offset_frames)
-        if p.rule in ("fps", "rate")
-    ]
-    return undecided(pairing, others, seen.reference.pictures, seen.track.pictures)
+    rows = frame_rows(pairing, seen.reference, seen.track, logs, decided.models, cap)
+    return Measurement(_scored(quality, decided, logs, notes), rows)
 
 
 def _crop_used(output: OutputState, source: Media) -> dict[str, str] | None:
-    crop = output.comparison.crop
+    crop = output.comparison.plan.crop
     if crop == Crop():
         return None
     whole = [Area(media.width, media.height, 0, 0) for media in (source, output.media)]
     return {"reference": str(crop.reference or whole[0]), "output": str(crop.output or whole[1])}
 
 
-def _offset_seconds(seen: FinishedPass) -> float:
-    return round(shift_seconds(seen.output.offset_frames, seen.reference, seen.track), 6)
-
-
-def _beyond(seen: FinishedPass) -> tuple[str | None, list[str]]:
+def _beyond(output: OutputState, seen: Decoded) -> tuple[str | None, list[str]]:
     """What is to be said of the output's frames in front of the first partner and behind the last."""
-    output, times, rate = seen.output, seen.track.times, float(seen.source.rate or 25)
-    pairing, notes = output.comparison.pairing, []
+    pairing, times, notes = output.comparison.pairing, seen.track.times, []
+    rate, offset = float(seen.source.rate or 25), shift_seconds(pairing, seen)
     lead, tail = pairing.first, len(times) - pairing.first - len(pairing.partners)
-    if output.offset_frames:
-        side = "later" if output.offset_frames > 0 else "earlier"
-        notes.append(f"the output begins {abs(_offset_seconds(seen)):.3f} s {side} than the reference")
+    if pairing.shift:
+        side = "later" if pairing.shift > 0 else "earlier"
+        notes.append(f"the output begins {abs(offset):.3f} s {side} than the reference")
     if lead:
-        seconds = -_offset_seconds(seen)
         if seen.settings.offset is None and begins_with_a_still(seen.track.pictures, lead):
             count = f"{lead} frame" + "s" * (lead > 1)
             what = f"the output begins with {count} of one picture that the reference does not begin with"
-            return f"{what}; --offset {-seconds:.3f} compares what follows", []
-        notes.append(f"the output's first {seconds:.3f} s are not in the reference; they are not scored")
+            return f"{what}; --offset {offset:.3f} compares what follows", []
+        notes.append(f"the output's first {-offset:.3f} s are not in the reference; they are not scored")
     if tail <= 0:
         return None, notes
     most = max(1, round(float(output.media.rate or 25) / rate))
     if tail <= most:
         more = "one frame" if tail == 1 else f"{tail} frames"
         notes.append(f"the output has {more} more than the reference, left out")
-    elif output.offset_frames or output.reference_limit is not None:
+    elif pairing.shift or (output.intact is not None and output.intact[0] is not None):
         notes.append(f"the reference ends {tail} frames before the output; they are not scored")
     else:
         ends = [_seconds(track.times) for track in (seen.reference, seen.track)]
@@ -171,27 +140,25 @@ def _mean(values: Sequence[float | None]) -> float:
     return math.fsum(scored) / len(scored)
 
 
-def _notes(seen: FinishedPass) -> list[str]:
+def _notes(output: OutputState, seen: Decoded) -> list[str]:
     """What does not make a score wrong and yet should be known."""
-    output, source, encode = seen.output, seen.source, seen.output.media
+    source, encode = seen.source, seen.media
     pairing, notes = output.comparison.pairing, []
-    for which, limit, track in (
-        ("output", output.limit, seen.track),
-        ("reference", output.reference_limit, seen.reference),
-    ):
+    sides = ("reference", "output"), output.intact or (None, None), (seen.reference, seen.track)
+    for which, limit, track in zip(*sides, strict=True):
         if limit is not None:
             span = f"{limit} frames ({_seconds(track.times):.2f} s)"
             notes.append(f"the {which} is damaged after {span}; the rest is not scored")
     crop = _crop_used(output, source)
     if crop is not None:
         notes.append(f"compared: {crop['reference']} of the reference, {crop['output']} of the output")
-    notes += _dropped(seen)
+    notes += _dropped(pairing, seen)
     whole = not seen.settings.reference_loops and not seen.settings.reference_start
     times = seen.reference.times
     used_seconds = float(times[pairing.partners[-1]] - times[0])
     whole_seconds = max(float(times[-1] - times[0]), source.seconds - 1 / float(source.rate or 25))
     left = whole_seconds - used_seconds
-    if whole and not output.offset_frames and left > 0.1:
+    if whole and not pairing.shift and left > 0.1:
         notes.append(f"the output ends {left:.2f} s before the reference")
     notes += _fields(seen)
     if encode.height > 1.005 * source.height and crop is None:
@@ -202,9 +169,9 @@ def _notes(seen: FinishedPass) -> list[str]:
     return notes
 
 
-def _dropped(seen: FinishedPass) -> list[str]:
+def _dropped(pairing: Pairing, seen: Decoded) -> list[str]:
     """Frames of the reference between the first and the last partner that the output has not."""
-    source, encode, partners = seen.source, seen.output.media, seen.output.comparison.pairing.partners
+    source, encode, partners = seen.source, seen.media, pairing.partners
     if source.rate is None or encode.rate is None or encode.rate < Fraction(999, 1000) * source.rate:
         return []
     expected = int(partners[-1] - partners[0]) + 1
@@ -214,9 +181,9 @@ def _dropped(seen: FinishedPass) -> list[str]:
     return [f"{lacking} of {expected} frames of the reference are missing in the output"]
 
 
-def _fields(seen: FinishedPass) -> list[str]:
+def _fields(seen: Decoded) -> list[str]:
     """Interlaced or telecined video beside progressive video."""
-    source, encode = seen.source, seen.output.media
+    source, encode = seen.source, seen.media
     if seen.settings.reference_filter is not None:
         return [f"the reference was filtered with {seen.settings.reference_filter}"]
     if source.interlaced and not encode.interlaced:

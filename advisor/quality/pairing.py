@@ -1,9 +1,11 @@
-"""Which frame of the reference each frame of the output shows: pure functions of times.
+"""Which frame of the reference each frame of an output shows: pure functions of times.
 
-An output is made from its input by a rule: every frame as it comes, the frame that is nearest in time, the
-``fps`` filter, or the way in which ffmpeg fills and thins a stream for a fixed rate. Each rule gives an
-answer from the times alone. Where the answers differ, the pictures choose between them, and nothing else is
-ever chosen: a frame is not moved because its neighbour looks better, since encoders that lag do that too.
+A frame of the reference is there from some moment on, until the next one begins. What makes an output looks
+there once for each of its frames, and programs differ in when a frame begins: at its time, half way from the
+one before, half a frame of the new rate earlier (the ``fps`` filter), or where filling and thinning for a
+fixed rate has brought it (``-r``). Or they take the frames as they come. Each of these rules gives an answer
+from the times alone. Where the answers differ, the pictures choose between them, and nothing else is ever
+chosen: a frame is not moved because its neighbour looks better, since encoders that lag do that too.
 """
 
 from __future__ import annotations
@@ -34,21 +36,30 @@ class Timing(Struct, frozen=True, eq=False):
     """Seconds that each frame says to last; None: until the next one."""
 
     @property
+    def since_first(self) -> np.ndarray:
+        """Seconds since the first frame."""
+        seconds: np.ndarray = self.times - self.times[0]
+        return seconds
+
+    @property
     def fixed(self) -> bool:
         """Whether every frame stands on the grid of the nominal rate, gaps apart."""
-        if self.rate is None or len(self.times) < 2:
-            return self.rate is not None
-        places = (self.times - self.times[0]) * float(self.rate)
+        if self.rate is None:
+            return False
+        places = self.since_first * float(self.rate)
         away = np.abs(places - np.round(places))
         return bool(np.max(away) <= max(0.1, _JITTER_SECONDS * float(self.rate)))
 
     @property
     def gapless(self) -> bool:
         """Whether the frames follow each other at the nominal rate, none missing."""
-        if len(self.times) < 2 or self.rate is None:
-            return True
-        steps = np.diff(self.times) * float(self.rate)
-        return self.fixed and bool(np.max(steps) < 1.5)
+        steps = np.diff(self.times) * float(self.rate or 0)
+        return self.rate is None or (self.fixed and bool(np.max(steps, initial=0.0) < 1.5))
+
+    def begun_at(self, number: int) -> Timing:
+        """What is left from one frame on."""
+        durations = None if self.durations is None else self.durations[number:]
+        return replace(self, times=self.times[number:], durations=durations)
 
 
 class Pairing(Struct, frozen=True, eq=False):
@@ -59,6 +70,9 @@ class Pairing(Struct, frozen=True, eq=False):
     """The first frame of the output that has a partner."""
     partners: np.ndarray
     """Frames of the reference, never descending."""
+    shift: int = 0
+    """The reference's frame that the output begins with; negative: the output's that the reference begins
+    with."""
 
     def same(self, other: Pairing) -> bool:
         """Whether both lay the same frames side by side."""
@@ -71,88 +85,92 @@ def pair_by_times(reference: Timing, output: Timing, shift: int = 0) -> list[Pai
     Parameters
     ----------
     shift
-        The reference's frame that the output begins with; negative: the output's that the reference begins
-        with.
+        As in `Pairing`.
     """
-    frames = len(reference.times) - max(shift, 0), len(output.times) - max(-shift, 0)
-    if min(frames) <= 0:
+    skipped, first = max(shift, 0), max(-shift, 0)
+    if len(reference.times) <= skipped or len(output.times) <= first:
         return []
-    durations = None if reference.durations is None else reference.durations[max(shift, 0) :]
-    source = replace(reference, times=reference.times[max(shift, 0) :], durations=durations)
-    encode = replace(output, times=output.times[max(-shift, 0) :])
     pairings = []
-    for rule, partners in _rules(source, encode):
-        lacking = np.flatnonzero(partners < 0)
-        inside = partners[: lacking[0]] if len(lacking) else partners
-        if len(inside):
-            pairings.append(Pairing(rule, max(-shift, 0), inside.astype(np.int64) + max(shift, 0)))
+    for rule, partners in _rules(reference.begun_at(skipped), output.begun_at(first)):
+        count = int(np.argmax(np.append(partners < 0, True)))  # up to the first that has none
+        if count:
+            pairings.append(Pairing(rule, first, partners[:count].astype(np.int64) + skipped, shift))
     return pairings
 
 
 def _rules(reference: Timing, output: Timing) -> Iterator[tuple[str, np.ndarray]]:
     count, available = len(output.times), len(reference.times)
-    index = np.where(np.arange(count) < available, np.arange(count), -1)
+    index = "index", np.where(np.arange(count) < available, np.arange(count), -1)
     if reference.rate is None or output.rate is None:
-        yield "index", index
+        yield index
         return
     same_rate = abs(output.rate / reference.rate - 1) < 0.002
     if (same_rate and reference.gapless and output.gapless) or count == available:
-        yield "index", index
+        yield index
     filled = output.gapless and not reference.gapless  # at a fixed rate, which holds the former frame
+    nearest = "time", _nearest(reference, output)
     if same_rate and not filled:
-        yield "time", _nearest(reference, output)
+        yield nearest
     if output.fixed:
         for phase in (0.0, float(reference.times[0])):
             yield "fps", _by_fps_filter(reference, output, phase)
         stated = [] if reference.durations is None else [reference.durations]
         for durations in (*stated, None, np.full(available, 1 / float(reference.rate))):
-            yield "rate", _by_output_rate(reference, output, durations)
-            if not reference.gapless:
-                yield "rate", _by_output_rate(reference, output, durations, fills=False)
+            for fills in (True,) if reference.gapless else (True, False):
+                yield "rate", _by_output_rate(reference, output, durations, fills=fills)
     if filled or not same_rate:
-        yield "time", _nearest(reference, output)
-    yield "hold", _held(reference, output, output.times - output.times[0])
+        yield nearest
+    yield "hold", _held(reference, output)
     if same_rate or not output.fixed:  # frames at unequal distances were not chosen by a rate
-        yield "index", index
+        yield index
+
+
+def _shown(begins: np.ndarray, wanted: np.ndarray, end: float) -> np.ndarray:
+    """The frame that began last at each moment, the first also before; -1 behind the end of the last."""
+    partners = np.maximum(np.searchsorted(begins, wanted, side="right") - 1, 0)
+    return np.where(wanted > end, -1, partners)
+
+
+def _longer_frame(reference: Timing, output: Timing) -> float:
+    """Seconds."""
+    return 1 / float(min(reference.rate or 25, output.rate or 25))
 
 
 def _nearest(reference: Timing, output: Timing) -> np.ndarray:
     """The frame that is nearest in time, of two as near the later; none further away than one frame."""
-    wanted, times = output.times - output.times[0], reference.times - reference.times[0]
-    later = np.clip(np.searchsorted(times, wanted), min(1, len(times) - 1), len(times) - 1)
-    earlier = np.maximum(later - 1, 0)
-    nearer = np.where(wanted - times[earlier] < times[later] - wanted, earlier, later)
-    nearer = np.searchsorted(times, times[nearer])  # of frames that share a time ffmpeg keeps the first
-    frame = 1 / float(min(reference.rate or 25, output.rate or 25))
-    return np.where(wanted > times[-1] + 0.6 * frame, -1, nearer)
+    # of frames that share a time ffmpeg keeps the first
+    times, numbers = np.unique(reference.since_first, return_index=True)
+    begins = np.concatenate([times[:1], (times[:-1] + times[1:]) / 2])
+    end = times[-1] + 0.6 * _longer_frame(reference, output)
+    partners = _shown(begins - 1e-9, output.since_first, end)
+    return np.where(partners < 0, -1, numbers[partners])
 
 
-def _held(reference: Timing, output: Timing, wanted: np.ndarray) -> np.ndarray:
+def _held(reference: Timing, output: Timing) -> np.ndarray:
     """The frame that is on the screen at each time."""
-    times = reference.times - reference.times[0]
-    partners = np.maximum(np.searchsorted(times, wanted + _JITTER_SECONDS / 2, side="right") - 1, 0)
-    frame = 1 / float(min(reference.rate or 25, output.rate or 25))
-    return np.where(wanted > times[-1] + 1.6 * frame, -1, partners)
+    times = reference.since_first
+    end = times[-1] + 1.6 * _longer_frame(reference, output)
+    return _shown(times - _JITTER_SECONDS / 2, output.since_first, end)
 
 
 def _slots(output: Timing) -> np.ndarray:
     """The numbers of the output's frames on its grid."""
-    places: np.ndarray = np.round((output.times - output.times[0]) * float(output.rate or 25))
-    return places.astype(np.int64)
+    return np.round(output.since_first * float(output.rate or 25)).astype(np.int64)
 
 
 def _by_fps_filter(reference: Timing, output: Timing, phase: float) -> np.ndarray:
-    """The ``fps`` filter: each frame goes to the nearest place of the grid, the last one there is shown."""
-    times = reference.times - reference.times[0] + phase
-    places = np.floor(times * float(output.rate or 25) + 0.5 + _TIE).astype(np.int64)
-    slots = _slots(output) + places[0]
-    partners = np.searchsorted(places, slots, side="right") - 1
-    last = round(float((output.rate or 25) / (reference.rate or 25)))  # that its last frame fills
-    return np.where(slots > places[-1] + max(1, last), -1, partners)
+    """The ``fps`` filter: each frame goes to the nearest place of the grid, the last one there is shown.
+
+    ``phase`` is the reference's first time, which decides where the grid lies.
+    """
+    rate = float(output.rate or 25)
+    places = np.floor((reference.since_first + phase) * rate + 0.5 + _TIE)
+    lasting = max(1, round(rate / float(reference.rate or 25)))  # of the last frame
+    return _shown(places, _slots(output) + places[0], places[-1] + lasting)
 
 
 def _by_output_rate(
-    reference: Timing, output: Timing, durations: np.ndarray | None, *, fills: bool = True
+    reference: Timing, output: Timing, durations: np.ndarray | None, *, fills: bool
 ) -> np.ndarray:
     """ffmpeg's way to a fixed rate (``-r``): repeat what is more than 1.1 frames late, drop what is early.
 
@@ -165,7 +183,7 @@ def _by_output_rate(
         frames is shown as well, and nothing is repeated.
     """
     rate = float(output.rate or 25)
-    places = (reference.times - reference.times[0]) * rate
+    places = reference.since_first * rate
     lengths = np.diff(places, append=places[-1] + rate / float(reference.rate or 25))
     places += _UP_FROM_HALVES * (np.abs(places - np.round(places)) > _TIE)
     if durations is not None:
@@ -186,8 +204,8 @@ def _by_output_rate(
         if len(shown) >= wanted:
             break
     shown += [-1] * (wanted - len(shown))
-    partners: np.ndarray = np.array(shown, dtype=np.int64)
-    return partners.take(_slots(output))
+    partners: np.ndarray = np.array(shown, dtype=np.int64)[_slots(output)]
+    return partners
 
 
 def _rounded(frames: float) -> int:

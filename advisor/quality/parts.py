@@ -24,9 +24,9 @@ from msgspec.structs import replace
 from advisor.errors import WattframeError
 from advisor.quality.graph import reference_track
 from advisor.quality.logs import Logs, complaints, read_logs, size_changes
+from advisor.quality.matching import Decoded
 from advisor.quality.measure import begun, better
-from advisor.quality.outcome import FinishedPass, Measurement, finished
-from advisor.quality.pairing import Pairing
+from advisor.quality.outcome import Measurement, finished
 from advisor.quality.passes import MARGIN_SECONDS, Cut, FrameProgress, OutputState, Work, run_pass
 from advisor.quality.probe import Media, probe
 from advisor.quality.settings import Area, QualitySettings
@@ -177,10 +177,10 @@ def measure_part(
     """
     source, output, settings = prepared.source, prepared.output, prepared.settings
     pairing, span = output.comparison.pairing, part.pairs
-    inside = Pairing(
-        pairing.rule,
-        pairing.first + span.low - part.output.low,
-        pairing.partners[span.low : span.high] - part.reference.low,
+    inside = replace(
+        pairing,
+        first=pairing.first + span.low - part.output.low,
+        partners=pairing.partners[span.low : span.high] - part.reference.low,
     )
     state = replace(output, comparison=replace(output.comparison, pairing=inside))
     cuts = _cut(source, part.reference), _cut(output.media, part.output)
@@ -189,7 +189,7 @@ def measure_part(
         folder = Path(name)
         messages = run_pass(work, source, [state], folder, cuts)
         return PartResult(
-            read_track(folder, reference_track(0, output.comparison.crop)),
+            read_track(folder, reference_track(0, output.comparison.plan)),
             read_track(folder, "track0"),
             read_logs(folder, messages, 0, output.comparison.plan),
             clean=_clean(messages, part),
@@ -222,12 +222,13 @@ def combine(prepared: Prepared, cut: Sequence[Part], results: Sequence[PartResul
     if not all(_as_told(prepared, *answer) for answer in answers) or not all(map(_agree, pairwise(answers))):
         return None
     reference = _joined([(result.reference, part.reference) for part, result in answers])
-    seen = _joined([(result.output, part.output) for part, result in answers])
+    track = _joined([(result.output, part.output) for part, result in answers])
+    seen = Decoded(source, output.media, reference, track, prepared.settings)
     logs = _joined_logs(cut, [result.logs for result in results])
     try:
-        if better(Work(prepared.settings, "", 1, 0, None), output, source, reference, seen) is not None:
+        if better(Work(prepared.settings, "", 1, 0, None), output, seen) is not None:
             return None
-        return finished(FinishedPass(output, source, reference, seen, logs, prepared.settings), [])
+        return finished(output, seen, logs, [])
     except WattframeError:
         return None
 

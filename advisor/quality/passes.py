@@ -19,7 +19,7 @@ from advisor.video.ffmpeg import FILES_ONLY, precedes_8
 FrameProgress = Callable[[int, int], None]
 """Called with the frames compared so far and the frames to compare."""
 
-MARGIN_SECONDS, _WIDE_SECONDS = 1.0, 31.0
+MARGIN_SECONDS, WIDE_SECONDS = 1.0, 31.0
 """Of the reference that are read behind the last partner; more where the output may belong further on."""
 
 
@@ -39,20 +39,13 @@ class OutputState(Struct, frozen=True, eq=False):
 
     media: Media
     comparison: Comparison
-    limit: int | None = None
-    """Frames that can be used, where the file is damaged behind them; None for all."""
-    reference_limit: int | None = None
-    wide: bool = False
-    """The reference is read further on than the last partner."""
+    intact: tuple[int | None, int | None] | None = None
+    """Frames of the reference and of the output before what is damaged, None for all; None before that was
+    looked at."""
+    margin_seconds: float = MARGIN_SECONDS
+    """What is read of the reference behind the last partner."""
     registered: bool = False
     """The edges of the crop were tried."""
-    limited: bool = False
-    """The side that does not say its range is of limited range."""
-    examined: bool = False
-    """Both files were decoded to see where they are damaged."""
-    offset_frames: int = 0
-    """The reference's frame that the output begins with; negative: the output's that the reference begins
-    with."""
 
 
 class Cut(Struct, frozen=True):
@@ -101,7 +94,7 @@ def run_pass(
     threads = work.threads if limits is None else limits.threads
     comparisons = [output.comparison for output in outputs]
     last = max(int(c.pairing.partners[-1]) for c in comparisons)
-    margin = _WIDE_SECONDS if any(output.wide for output in outputs) else MARGIN_SECONDS
+    margin = max(output.margin_seconds for output in outputs)
     graph = filter_graph(
         comparisons,
         threads=max(1, threads // len(outputs)),
@@ -112,7 +105,7 @@ def run_pass(
     command = ffmpeg_command(work, source, outputs, folder, graph, cuts)
     for n in range(len(outputs)):
         command += ["-map", f"[out{n}]", "-f", "null", "-"]
-    tracks = dict.fromkeys(reference_track(n, c.crop) for n, c in enumerate(comparisons))
+    tracks = dict.fromkeys(reference_track(n, c.plan) for n, c in enumerate(comparisons))
     command += track_outputs([*tracks, *(f"track{n}" for n in range(len(outputs)))])
     total = max(len(c.pairing.partners) for c in comparisons)
     progress = work.progress

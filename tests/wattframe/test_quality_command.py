@@ -109,7 +109,7 @@ def test_what_cannot_be_scored_has_its_reason_after_the_others_are_done(run: Run
         "--offset -0.040 compares what follows"
     )
     assert done.stderr.splitlines() == [
-        "wattframe quality: gone.mp4: no score: gone.mp4: no such file",
+        "wattframe quality: gone.mp4: no score: no such file",
         f"wattframe quality: late.mp4: no score: {behind}",
     ]
 

@@ -401,7 +401,7 @@ def _lines(scored: Scored, *, scenes: bool) -> Iterator[str]:
     quality = scored.quality
     yield from quality.notes
     if quality.psnr_decibels is None:
-        yield f"no score: {quality.reason}"
+        yield f"no score: {(quality.reason or '').removeprefix(f'{quality.distorted}: ')}"
     elif quality.reason is not None:
         yield quality.reason
     if scenes and scored.frames:

@@ -48,7 +48,7 @@ def decided(reference: Media, output: Media, crop: Crop = Crop(), **settings: An
 
 def graph(*plans: Plan) -> str:
     pairing = Pairing("index", 0, np.arange(250))
-    comparisons = [Comparison(one, Crop(), pairing) for one in plans]
+    comparisons = [Comparison(one, pairing) for one in plans]
     return filter_graph(comparisons, threads=3, before="", reference_frames=None)
 
 

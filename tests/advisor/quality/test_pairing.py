@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from advisor.quality.matching import best_pairing, best_shift
 from advisor.quality.pairing import Pairing, Timing, pair_by_times
-from advisor.quality.pictures import are_limited, pair_by_pictures, shifted_by_pictures
+from advisor.quality.pictures import are_limited
 
 
 def timing(times: Sequence[float], rate: Fraction | int | None) -> Timing:
@@ -27,6 +28,12 @@ def partners(reference: Timing, output: Timing, rule: str, shift: int = 0) -> li
 
 def greys(values: Sequence[int]) -> np.ndarray:
     return np.array(values, dtype=np.uint8)[:, None, None].repeat(48, axis=1).repeat(48, axis=2)
+
+
+def rule_of(pairings: Sequence[Pairing], reference: np.ndarray, output: np.ndarray) -> str:
+    best = best_pairing(pairings, reference, output)
+    assert best is not None
+    return best.rule
 
 
 def test_videos_of_one_rate_without_gaps_are_paired_one_by_one() -> None:
@@ -122,8 +129,8 @@ def test_pictures_choose_between_rules_where_these_differ() -> None:
     reference, output = greys(range(0, 200, 20)), greys([0, 20, 60, 80])
     first = Pairing("time", 0, np.array([0, 1, 2, 3]))
     second = Pairing("fps", 0, np.array([0, 1, 3, 4]))
-    assert pair_by_pictures([first, second], reference, output).rule == "fps"
-    assert pair_by_pictures([second, first], reference, output).rule == "fps"
+    assert rule_of([first, second], reference, output) == "fps"
+    assert rule_of([second, first], reference, output) == "fps"
 
 
 def test_frames_that_hardly_move_do_not_outvote_one_that_does() -> None:
@@ -131,21 +138,21 @@ def test_frames_that_hardly_move_do_not_outvote_one_that_does() -> None:
     reference, output = greys([10, 11, 12, 13, 90]), greys([10, 12, 13, 90])
     first = Pairing("fps", 0, np.array([0, 2, 3, 3]))
     second = Pairing("rate", 0, np.array([0, 1, 2, 4]))
-    assert pair_by_pictures([first, second], reference, output).rule == "rate"
+    assert rule_of([first, second], reference, output) == "rate"
 
 
 def test_the_likelier_rule_stays_where_pictures_tell_nothing() -> None:
     still = greys([90] * 10)
     first = Pairing("time", 0, np.array([0, 1, 2, 3]))
     second = Pairing("fps", 0, np.array([0, 1, 3, 4]))
-    assert pair_by_pictures([first, second], still, still[:4]).rule == "time"
+    assert rule_of([first, second], still, still[:4]) == "time"
 
 
 @pytest.mark.parametrize("shift", [37, -21, 0])
 def test_the_place_where_an_output_begins_is_found(shift: int) -> None:
     chance = np.random.default_rng(3).integers(0, 255, (200, 48, 48)).astype(np.uint8)
     reference, output = chance[50:150], chance[50 + shift : 150 + shift]
-    assert shifted_by_pictures(reference, output, Pairing("index", 0, np.arange(100)), 60) == (
+    assert best_shift(reference, output, Pairing("index", 0, np.arange(100)), 60) == (
         shift,
         shift != 0,
     )
@@ -153,7 +160,7 @@ def test_the_place_where_an_output_begins_is_found(shift: int) -> None:
 
 def test_another_video_is_found_nowhere() -> None:
     chance = np.random.default_rng(3).integers(0, 255, (200, 48, 48)).astype(np.uint8)
-    assert shifted_by_pictures(chance[:100], chance[100:], Pairing("index", 0, np.arange(100)), 60) == (
+    assert best_shift(chance[:100], chance[100:], Pairing("index", 0, np.arange(100)), 60) == (
         0,
         False,
     )
@@ -163,7 +170,7 @@ def test_a_film_that_runs_backwards_is_found_nowhere() -> None:
     """Around the last frame some of it nearly meets what it was before."""
     wide = np.random.default_rng(3).normal(0, 40, (48, 260)).cumsum(axis=1) / 4 + 128
     film = np.stack([wide[:, n : n + 48] for n in range(100)]).clip(0, 255).astype(np.uint8)
-    assert shifted_by_pictures(film, film[::-1], Pairing("index", 0, np.arange(100)), 90) == (0, False)
+    assert best_shift(film, film[::-1], Pairing("index", 0, np.arange(100)), 90) == (0, False)
 
 
 @pytest.mark.parametrize(
