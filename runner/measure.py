@@ -23,8 +23,9 @@ from runner.process import EncodeGroup
 from runner.source import Source
 from runner.validity import MachineState, WindowConditions, read_machine_state, reasons
 
-LEAST_PATIENCE_SECONDS = 60.0
-"""How long ffmpeg may take to finish its files after it was asked to end."""
+LEAST_PATIENCE_SECONDS = 300.0
+"""How long ffmpeg may take to finish its files after it was asked to end: a VVC encoder on two busy cores has
+taken more than a minute for the frames that it looked ahead."""
 STALLED_SECONDS = 300.0
 """How long it may make no frame and use hardly any CPU time, as with a GPU or a server that hangs."""
 _STALLED_CORES = 0.002
