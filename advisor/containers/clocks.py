@@ -117,9 +117,15 @@ class GroupClocks:
         self._parents: dict[str, _Parent] = {}
 
     def clock(self, group: Group, *, is_v2: bool) -> Clock:
-        """The clock of a group, which looks may have read before anybody asked for it."""
-        parent = self._parents.get(group[0].rpartition("/")[0], _Parent())
-        return parent.clocks.setdefault(group, Clock(group, is_v2))
+        """The clock of a group, which looks may have read before anybody asked for it.
+
+        A folder that its container makes known is looked at while the group is there: what it counts beyond
+        those that are in it now is of others.
+        """
+        folder = group[0].rpartition("/")[0]
+        if folder not in self._parents:
+            self._look_at(folder, {}, {})
+        return self._parents.get(folder, _Parent()).clocks.setdefault(group, Clock(group, is_v2))
 
     def read(self, clock: Clock) -> bool:
         """Read a group now; False when it is gone, also where another one is at its path."""
@@ -145,15 +151,20 @@ class GroupClocks:
         Returns which are there, and the CPU seconds of groups that are gone that no clock of ``held``, those
         of containers that are followed, has read.
         """
-        clocks = {clock.group: clock for clock in held}
         before, self._parents = self._parents, {}
+        unread = self._look_at(None, before, {clock.group: clock for clock in held})
+        return {group for parent in self._parents.values() for group in parent.clocks}, unread
+
+    def _look_at(
+        self, only: str | None, before: dict[str, _Parent], held: dict[Group | None, Clock]
+    ) -> float:
         unread = 0.0
         for folder, is_v2, _ in self._cgroups.parents():
-            with contextlib.suppress(OSError, ValueError):
-                parent, seconds = self._look(folder, is_v2, before.get(folder), clocks)
-                self._parents[folder] = parent
-                unread += seconds
-        return {group for parent in self._parents.values() for group in parent.clocks}, unread
+            if only in (None, folder):
+                with contextlib.suppress(OSError, ValueError):
+                    self._parents[folder], seconds = self._look(folder, is_v2, before.get(folder), held)
+                    unread += seconds
+        return unread
 
     def _look(
         self, folder: str, is_v2: bool, before: _Parent | None, held: dict[Group | None, Clock]

@@ -125,6 +125,24 @@ def test_what_a_container_used_after_its_last_reading_comes_from_the_parent(
     assert snapshot.counts == {}, "that it ended is no error"
 
 
+@pytest.mark.parametrize("layout", ["v1", "v2", "hybrid"])
+def test_the_first_container_of_a_folder_of_another_name_loses_nothing(
+    tmp_path: Path, layout: Layout
+) -> None:
+    """Others used 5 s there before; it has 0.1 s when it is found, 0.35 s when it has ended, all in one tick."""
+    world = ContainerWorld(tmp_path, layout)
+    running(world)
+    world.tree.parent = "of-another-name/{}"
+    world.tree.add(WEB.id, cpu_seconds=0.1)
+    world.tree.parent_cpu(5.1)
+    world.monitor.apply(Started(WEB, age_seconds=0.1))
+    world.tree.parent_cpu(5.35)
+    world.tree.remove(WEB.id)
+    world.monitor.apply(Ended(WEB.id))
+    world.pass_time(1.0, package=8.0, busy=1.0)
+    assert world.monitor.tick().exited_cpu_seconds == pytest.approx(0.35)
+
+
 def test_a_container_that_came_and_went_between_two_ticks_is_accounted(tmp_path: Path) -> None:
     """Nothing of it could ever be read; the parent kept its 0.3 s."""
     world = ContainerWorld(tmp_path)
