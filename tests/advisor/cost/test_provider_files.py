@@ -382,6 +382,7 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             '{"unix_seconds": [0, 900], "price": [1], "unit": "EUR/MWh"}',
             "expected lists of one length as unix_seconds and price",
         ),
+        ('{"unix_seconds": [-9e10], "price": [1], "unit": "EUR/MWh"}', "expected Unix seconds"),
         ('{"unix_seconds": ["x"], "price": [1], "unit": "EUR/MWh"}', r"unix_seconds\[0\]: expected ISO"),
         (
             '{"data": [{"marketprice": 1, "unit": "EUR/MWh", "start_timestamp": 1e300, "end_timestamp": 1}]}',
