@@ -21,7 +21,7 @@ from advisor.results import Run
 from advisor.video.encoders import ALIASES
 from advisor.video.ffmpeg import capabilities, chosen_ffmpeg
 from runner.arguments import NEWEST, parse
-from runner.command import commands
+from runner.command import commands, without_key
 from runner.display import Display, rows, summary_table
 from runner.jobs import Job, arrange, jobs_of
 from runner.measure import RunSettings
@@ -162,7 +162,7 @@ def _dry_run(
             job, ffmpeg=settings.ffmpeg, folder=folder, source=sources.get(job.input or "")
         ):
             for arguments in filter(None, (command.first_pass, command.arguments)):
-                print(shlex.join(arguments))  # noqa: T201
+                print(shlex.join(without_key(text, job) for text in arguments))  # noqa: T201
     print(f"# {_amount(jobs, settings)}")  # noqa: T201
     return 0
 

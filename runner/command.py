@@ -71,12 +71,16 @@ def without_key(text: str, job: Job) -> str:
 
     >>> without_key("rtmp://me:pw@host/live/k3y?t=1: refused", Job(name="a", duration_seconds=1.0, rtmp=""))
     'rtmp://host/live/... refused'
+    >>> without_key("sk_live_1 is in use", Job(name="a", duration_seconds=1.0, rtmp="rtmp://h/a/sk_live_1?t=1"))
+    '... is in use'
     """
     if job.rtmp is None:
         return text
-    key = job.rtmp.rpartition("/")[2]
     text = _SERVER.sub(r"\1\2/...", text)
-    return text.replace(key, "...") if len(key) >= _KEY_LENGTH else text
+    # servers name a stream without what follows its key
+    for word in sorted(re.split(r"[/?&=]", job.rtmp)[4:], key=len, reverse=True):
+        text = text.replace(word, "...") if len(word) >= _KEY_LENGTH else text
+    return text
 
 
 def _command(job: Job, ffmpeg: Path, folder: Path, source: Source | None, stream: int) -> Command:

@@ -96,7 +96,7 @@ def measure(job: Job, laboratory: Laboratory, source: Source | None, idle_watts:
     with EncodeGroup(planned) as group:
         measurement.open()
         group.start()
-        end = _drive(group, measurement, job, laboratory, interval_seconds)
+        end = _drive(group, measurement, job, laboratory, source, interval_seconds)
         encoder_cpu_seconds = group.cpu_seconds()
         measurement.close(encoder_cpu_seconds)
         results, error = group.results, end.error or group.failure
@@ -173,12 +173,19 @@ class _End(Struct):
 
 
 def _drive(
-    group: EncodeGroup, measurement: Measurement, job: Job, laboratory: Laboratory, interval_seconds: float
+    group: EncodeGroup,
+    measurement: Measurement,
+    job: Job,
+    laboratory: Laboratory,
+    source: Source | None,
+    interval_seconds: float,
 ) -> _End:
     """Sample, watch the clock and the user, until everything has ended."""
     end = _End()
-    start = moved = time.monotonic()
-    frames, cpu_seconds = 0, 0.0
+    start = time.monotonic()
+    frames, cpu_seconds, still_seconds = 0, 0.0, 0.0
+    # live, a still picture of a screen may stand for long
+    longest_step = max(source.steps, default=0.0) if source is not None else 0.0
     due = start + interval_seconds
     deadline = start + job.duration_seconds
     patience_seconds = max(LEAST_PATIENCE_SECONDS, 2 * min(job.duration_seconds, 3600.0))
@@ -200,9 +207,11 @@ def _drive(
         if now >= due:
             used = group.cpu_seconds()
             measurement.sample(used)
+            # not by the clock: a machine or container that was paused goes on
+            still_seconds += interval_seconds
             if group.frames != frames or used - cpu_seconds > _STALLED_CORES * STALLED_SECONDS:
-                moved, frames, cpu_seconds = now, group.frames, used
-            elif job.streams and now - moved > STALLED_SECONDS:
+                still_seconds, frames, cpu_seconds = 0.0, group.frames, used
+            elif job.streams and still_seconds > STALLED_SECONDS + longest_step:
                 end.error = f"ffmpeg made no frame and used no CPU time for {STALLED_SECONDS:g} s"
             due += interval_seconds * (1 + (now - due) // interval_seconds)
             laboratory.notice(Progress(now - start, group.frames))

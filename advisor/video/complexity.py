@@ -57,7 +57,8 @@ def measure_content(path: Path | str, ffmpeg: Path, able: Capabilities) -> dict[
     encodes = "libx264" in able.encoders
     coder = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", _QUALITY, "-threads", "1"]
     output = [*(coder if encodes else []), "-f", "null", "-"]
-    graph = f"setparams=colorspace=unknown,scale=-2:'min({_LINES},ih)',format=yuv420p,siti=print_summary=1"
+    scale = f"scale=-2:'2*trunc(min({_LINES},ih)/2)'"
+    graph = f"setparams=colorspace=unknown,{scale},format=yuv420p,siti=print_summary=1"
     source = [*FILES_ONLY, "-t", f"{_SECONDS:g}", "-i", file_url(path), "-map", "0:v:0", "-an", "-sn"]
     call = ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "verbose", *source, "-vf", graph, *output]
     try:

@@ -355,6 +355,11 @@ def test_dry_run_prints_commands_and_time_and_writes_nothing(call: Any, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_shows_no_stream_key(call: Any) -> None:
+    code, out, err = call("single", "--dry-run", "--rtmp", "rtmp://127.0.0.1/live/s3cret-key")
+    assert (code, "rtmp://127.0.0.1/live/..." in out, "s3cret" in out + err) == (0, True, False)
+
+
 def test_the_default_suite_is_a_baseline_and_the_transcodes_promised(call: Any) -> None:
     code, out, _ = call("--dry-run")
     lines = [shlex.split(line) for line in out.splitlines() if not line.startswith("#")]

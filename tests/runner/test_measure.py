@@ -188,6 +188,22 @@ def test_ffmpeg_that_stands_still_is_not_waited_for_a_day(
     assert (s.status, s.error) == ("failed", "ffmpeg made no frame and used no CPU time for 0.3 s")
 
 
+def test_a_still_picture_is_no_stall(
+    run_one: Callable[..., Scenario], laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A recording of a screen that stands for 3 s, live; nothing is encoded meanwhile."""
+    monkeypatch.setattr("runner.measure.STALLED_SECONDS", 0.3)
+    still = tmp_path / "still.mp4"
+    picture = ["-f", "lavfi", "-i", "color=s=64x64:r=1/3:d=6", "-c:v", "libx264", str(still)]
+    subprocess.run([laboratory.settings.ffmpeg, "-v", "error", *picture], check=True)
+    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=laboratory.folder / "ffmpeg")
+    settings.ffmpeg.write_text("#!/bin/sh\nsleep 1\necho frame=0\necho progress=end\n")
+    settings.ffmpeg.chmod(0o755)
+    waits = msgspec.structs.replace(laboratory, settings=settings)
+    s = run_one(bitrate="100k", realtime=True, media=4, input=str(still), laboratory=waits)
+    assert (s.status, s.error) == ("failed", "ffmpeg encoded no frame")
+
+
 def test_the_key_of_a_stream_is_written_nowhere(run_one: Callable[..., Scenario]) -> None:
     """Nothing listens at port 9."""
     s = run_one(bitrate="100k", rtmp="rtmp://me:word@127.0.0.1:9/live/s3cret-key?token=t0ken")

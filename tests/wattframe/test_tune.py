@@ -377,6 +377,13 @@ def test_the_command_encodes_what_was_measured_where_times_are_rounded(place: Pa
     assert vmaf.mean == pytest.approx(choice["values"]["vmaf"]["mean"], abs=1e-4)
 
 
+def test_what_can_be_read_only_once_is_encoded_once_in_a_window(place: Path, tune: Tune) -> None:
+    """A transport stream of a second, far too short a window for its energy."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=96x54:r=25:d=1", "-c:v", "libx264", "once.ts")
+    answer = tune("once.ts", *QUICK, "--objective", "energy", "--baseline", "none", "--budget", "60s")
+    assert answer["choice"]["encoder"] == "libx264"
+
+
 def test_sound_of_a_coding_that_ffmpeg_cannot_copy_is_left_out(place: Path) -> None:
     """A phone's second track of sound, ``apac``: ffmpeg ends before the first frame where it is mapped."""
     tones = ("-f", "lavfi", "-i", "sine=d=2", "-map", "0", "-map", "1", "-map", "1", "-c:v", "copy")

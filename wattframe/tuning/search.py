@@ -177,14 +177,15 @@ class Search:
     def _try(self, configuration: Configuration, expected_seconds: float = _WINDOW_SECONDS) -> None:
         """Encode every video; what was too quick to be measured again, several times in one go."""
         for video in self.task.videos:
-            loops = self._loops(expected_seconds / len(self.task.videos))
+            loops = self._loops(video, expected_seconds / len(self.task.videos))
             size = self.task.size(video)
             if configuration.family not in {c.family for v in self.task.videos for c in self.current(v)}:
                 loops = min(loops, _MOST_LOOPS_UNSEEN)
             encode = self._encode(video, configuration, loops, size)
             for _ in range(_MOST_AGAIN):
                 if encode is not None and self._too_short(encode):
-                    loops = self._loops((self.encodes.scenario(encode).duration or 0.0) / loops)
+                    seconds = (self.encodes.scenario(encode).duration or 0.0) / loops
+                    loops = self._loops(video, seconds)
                     encode = self._encode(video, configuration, loops, size)
             if encode is None:
                 return
@@ -241,9 +242,9 @@ class Search:
         goal = self.task.goal
         return short and goal.objective != "bitrate" and encode.vmaf.mean >= (goal.min_vmaf or 0.0)
 
-    def _loops(self, window_seconds: float) -> int:
+    def _loops(self, video: Video, window_seconds: float) -> int:
         """How often a clip is encoded in one go, where one time takes ``window_seconds``."""
-        if self.task.goal.objective == "bitrate":
+        if self.task.goal.objective == "bitrate" or not self.clips[video.name].source.loops:
             return 1
         return max(1, min(_MOST_LOOPS, math.ceil(_WINDOW_SECONDS / max(window_seconds, 0.01))))
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from advisor.cost.checks import Checker, require_number
 
-_OF_THE_DAY_FIRST = re.compile(r"(\d\d)[./](\d\d)[./](\d{4}) (\d\d:\d\d(?::\d\d)?)")
+_OF_THE_DAY_FIRST = re.compile(r"(\d\d)[./-](\d\d)[./-](\d{4}) (\d\d:\d\d(?::\d\d)?)")
 
 
 def unix_seconds(text: str, check: Checker, field: str) -> float:
@@ -25,7 +25,7 @@ def unix_seconds(text: str, check: Checker, field: str) -> float:
         problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
         raise check.error(f"{problem}, found {text!r}", field)
     seconds = require_number(text, float, field=field, subject=check.subject)
-    if abs(seconds) >= 1e11:
+    if abs(seconds) >= 6e10:  # dates go back to the year 1
         raise check.error(f"expected Unix seconds, found {text}: are these milliseconds?", field)
     return seconds
 
@@ -38,6 +38,8 @@ def on_the_wall(text: str, zone: ZoneInfo, check: Checker, field: str) -> list[f
 
     >>> on_the_wall("26.10.2025 02:00", ZoneInfo("Europe/Brussels"), Checker(), "")
     [1761436800.0, 1761440400.0]
+    >>> on_the_wall("26-10-2025 03:00", ZoneInfo("Europe/Brussels"), Checker(), "")
+    [1761444000.0]
     """
     shown, _, season = text.strip().partition(" (")
     try:

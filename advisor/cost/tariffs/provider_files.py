@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from advisor.cost.checks import Checker
+from advisor.cost.checks import Checker, Number
 from advisor.cost.tariffs.clocks import on_the_wall, unix_seconds
 from advisor.cost.tariffs.rows import Row, is_hole
 from advisor.errors import PricingError
@@ -24,6 +24,8 @@ SeriesKind = Literal["price", "carbon"]
 _CLOCKS = {"cet": "Europe/Brussels", "wet": "Europe/Lisbon", "eet": "Europe/Athens"}
 """What the columns of European providers call the clock on the wall, summer time included; else it is UTC."""
 _PER = {"k": 1.0, "m": 1e-3}
+_MOST_NAMES = 1000
+"""Of cells; the whole of Europe has some hundred zones."""
 OWN = ""
 """Provider of the operator's own files."""
 
@@ -202,6 +204,8 @@ def read_statements(
     """The statements of a file, whose cells have the ``names``; an answer without data has none."""
     if not names:
         return ProviderReadings(OWN, [])
+    if len(names) > _MOST_NAMES:
+        raise asked.check.error(f"expected at most {_MOST_NAMES} names of cells, found {len(names)}")
     forms = {kind: [form for form in FORMATS[kind] if _columns(form.value, names)] for kind in FORMATS}
     if not forms[quantity]:
         columns = f"timestamp and {FORMATS[quantity][0].value}"
@@ -238,8 +242,8 @@ def _read(form: Format, names: Sequence[str], rows: Sequence[Row], asked: Asked)
         if len(texts) > 1:
             raise asked.check.error(f"expected one {of}, found {', '.join(map(str, texts))}", of)
         facts = {**facts, of: texts[0]} if texts else facts
-    unit = form.facts["unit"].format(**facts) if "unit" in form.facts else facts.get("unit")
-    currency, factor = (None, 1.0) if unit is None else _unit(str(unit), asked.check)
+    unit = facts["unit"] if "unit" in form.cells else form.facts.get("unit", "").format(**facts)
+    currency, factor = _unit(str(unit), asked.check) if unit else (None, 1.0)
     if "start" not in cells:
         raise asked.check.error(f"expected {form.cells['start']} beside it", value.name)
     forecasts = [value.name for value in values if "forecast" in value.facts]
@@ -279,7 +283,7 @@ def _statements(
         if zone is not None:
             return on_the_wall(cell.partition(" - ")[0], zone, check, place)
         if form.ticks_per_second != 1:
-            cell /= form.ticks_per_second
+            cell = check.convert(cell, Number, place) / form.ticks_per_second
         return [unix_seconds(str(cell), check, place)]
 
     for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):

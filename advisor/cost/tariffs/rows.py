@@ -117,9 +117,11 @@ def _of_xml(text: str, check: Checker) -> Iterator[Row]:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise check.error("expected XML without a document type")
     try:
-        root = ElementTree.fromstring(re.sub(r'\sxmlns="[^"]*"', "", text, count=1))  # noqa: S314 - without a document type
+        root = ElementTree.fromstring(text)  # noqa: S314 - without a document type
     except ElementTree.ParseError as exc:
         raise check.error(f"expected XML: {exc}") from None
+    for part in root.iter():
+        part.tag = part.tag.rpartition("}")[2]
     if root.tag == "Acknowledgement_MarketDocument":
         raise check.error(f"expected prices, found ENTSO-E's answer: {root.findtext('Reason/text')}")
     if root.tag != "Publication_MarketDocument":
@@ -139,7 +141,7 @@ def _points(period: Any, series: Row, check: Checker) -> Iterator[Row]:
         unix_seconds(str(period.findtext(f"timeInterval/{name}")), check, f"{place}, {name}")
         for name in ("start", "end")
     )
-    resolution = re.fullmatch(r"PT(\d+)(M|H)", period.findtext("resolution") or "")
+    resolution = re.fullmatch(r"PT(\d{1,4})(M|H)", period.findtext("resolution") or "")
     if resolution is None:
         raise check.error("expected a resolution such as PT15M", place)
     step = int(resolution[1]) * (60 if resolution[2] == "M" else 3600)
@@ -147,9 +149,9 @@ def _points(period: Any, series: Row, check: Checker) -> Iterator[Row]:
         points = sorted(
             (int(p.findtext("position")), p.findtext("price.amount", "")) for p in period.findall("Point")
         )
-    except (TypeError, ValueError):
+        edges = [start + (position - 1) * step for position, _ in points] + [end]
+    except (TypeError, ValueError, OverflowError):
         raise check.error("expected a whole number as position of each Point", place) from None
-    edges = [start + (position - 1) * step for position, _ in points] + [end]
     for (position, amount), (since, until) in zip(points, itertools.pairwise(edges), strict=True):
         point = f"{place}, Point {position}"
         if not start <= since < until:
@@ -162,7 +164,7 @@ def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     """A table with any of `_BETWEEN` between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
     separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
-    header = text.partition("\n")[0]
+    header = text.lstrip("\r\n").partition("\n")[0]
     delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
@@ -172,7 +174,7 @@ def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     (_, columns), *filled = [line for line in table[1 if separator_line else 0 :] if any(line[1])] or [
         (1, [""])
     ]
-    twice = [name for name, count in Counter(columns).items() if count > 1]
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
     for line, cells in filled:

@@ -382,6 +382,7 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             '{"unix_seconds": [0, 900], "price": [1], "unit": "EUR/MWh"}',
             "expected lists of one length as unix_seconds and price",
         ),
+        ('{"unix_seconds": [-9e10], "price": [1], "unit": "EUR/MWh"}', "expected Unix seconds"),
         ('{"unix_seconds": ["x"], "price": [1], "unit": "EUR/MWh"}', r"unix_seconds\[0\]: expected ISO"),
         (
             '{"data": [{"marketprice": 1, "unit": "EUR/MWh", "start_timestamp": 1e300, "end_timestamp": 1}]}',
@@ -391,6 +392,15 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             '{"results": [{"value_inc_vat": 1, "valid_from": "2025-01-01T00:00Z", "valid_to": "0"}]}',
             r"results\[0\].value_inc_vat: expected an end after the start, found '0'",
         ),
+        (
+            '{"data": [{"marketprice": 4.5, "start_timestamp": 0, "end_timestamp": 3600000}]}',
+            "expected the provider's fields: 'unit'",
+        ),
+        (
+            f'{{"data": [{{"marketprice": 1, "unit": "EUR/MWh", "start_timestamp": {10**400}}}]}}',
+            r"data\[0\].start_timestamp: expected a number that is finite",
+        ),
+        (json.dumps(dict.fromkeys(map(str, range(1001)), 1)), "expected at most 1000 names of cells"),
         ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a supported provider's format"),
         ("<a", "expected XML"),
@@ -538,6 +548,8 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp;price_per_kwh\n0;1.030\n3600;9.325\n", [1.03, 9.325]),
     ("timestamp;price_per_kwh\n0;1,030\n3600;9,325\n", [1.03, 9.325]),
     ("timestamp|price_per_kwh\n0|0,1\n3600|0,2\n", [0.1, 0.2]),
+    # spreadsheets leave empty columns behind, and lines in front
+    ("\r\n\ntimestamp;price_per_kwh;;\n0;0,1;;\n3600;0,2;;\n", [0.1, 0.2]),
     # of whole numbers those from a thousand on have a point, those below none
     ("timestamp;price_per_kwh\n0;1.030\n3600;932\n", [1030.0, 932.0]),
     ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
@@ -605,6 +617,26 @@ def test_a_position_given_twice_or_beyond_its_period_is_refused(tmp_path: Path, 
     (tmp_path / "prices.xml").write_text(entsoe_document(series.replace("<position>1</position>", "")))
     with pytest.raises(PricingError, match="TimeSeries 1: expected a whole number as position"):
         read_tariff(tmp_path / "prices.xml", Checker(currency="EUR"))
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "9" * 5000])
+def test_a_position_or_resolution_beyond_measure_is_refused(tmp_path: Path, digits: str) -> None:
+    series = entsoe_series(0, "EUR", "BG", 10, 20)
+    for before, after in (("<position>2<", f"<position>{digits}<"), ("PT60M", f"PT{digits}M")):
+        (tmp_path / "prices.xml").write_text(entsoe_document(series.replace(before, after)))
+        with pytest.raises(PricingError, match=r"TimeSeries 1: expected a (whole number|resolution)"):
+            read_tariff(tmp_path / "prices.xml", Checker(currency="EUR"))
+
+
+@pytest.mark.parametrize("prefix", ["", "ns0:"])
+def test_a_document_may_name_its_namespace_in_any_way(tmp_path: Path, prefix: str) -> None:
+    """With apostrophes, or as libraries write again what they have read: with a prefix at each name."""
+    document = entsoe_document(entsoe_series(0, "EUR", "BE", 100))
+    document = re.sub(r"<(/?)(?=\w)", rf"<\1{prefix}", document)
+    xmlns = f"xmlns{prefix and ':ns0'}='urn:iec62325.351:tc57wg16:451-3:publicationdocument:7:3'"
+    (tmp_path / "prices.xml").write_text(document.replace("MarketDocument>", f"MarketDocument {xmlns}>", 1))
+    schedule = read_tariff(tmp_path / "prices.xml", Checker(currency="EUR")).schedule
+    assert value_at(schedule, datetime.datetime(2025, 10, 1, 22, tzinfo=UTC).timestamp()) == 0.1
 
 
 def test_intraday_auctions_are_another_market(tmp_path: Path) -> None:

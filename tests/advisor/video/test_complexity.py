@@ -47,6 +47,14 @@ def test_halves_that_change_places_have_the_temporal_information_of_the_change(t
     assert found["temporal_information"] == pytest.approx(255 * 19 / 20)
 
 
+def test_a_small_picture_may_have_odd_sides(tmp_path: Path) -> None:
+    """x264 takes none in 4:2:0; the file has full colours."""
+    path = tmp_path / "v.mkv"
+    drawing = ["-f", "lavfi", "-i", "testsrc2=s=321x181:r=25:d=0.2", "-c:v", "ffv1"]
+    subprocess.run([FFMPEG, "-v", "error", *drawing, path], check=True)
+    assert measure_content(path, FFMPEG, ABLE)["probe_bits_per_pixel"] > 0
+
+
 def test_noise_is_harder_than_a_drawing_and_a_drawing_than_grey(tmp_path: Path) -> None:
     sources = {
         "grey": "color=gray:s=640x360:r=25",
