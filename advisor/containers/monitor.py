@@ -231,23 +231,28 @@ class Monitor:
         return self._ledger.save({id: c.cpu - c.owed for id, c in clocks.items() if c.cpu is not None})
 
     def _list(self, containers: tuple[Container, ...], age_seconds: float) -> None:
-        for id in self._lives.keys() - {container.id for container in containers}:
+        listed = {container.id for container in containers}
+        for id in self._lives.keys() - listed:
             self._end(id)
         for container in containers:
             life = self._lives.get(container.id)
-            if life is None:
+            if not self._is_known(container.id):
                 self._start(container, age_seconds)
-            elif container.name != container.id[:12]:  # which is no name
+            elif life is not None and container.name != container.id[:12]:  # which is no name
                 # a rename may be missed, and the kubelet may name a pod later
                 life.container = structs.replace(life.container, name=container.name, labels=container.labels)
-        self._untold.clear()
+        # of one that is listed the end may yet be told: the list is older than it, or it was started again
+        self._untold = Counter({id: ends for id, ends in self._untold.items() if id in listed})
         if not self._was_listed and self._ledger.is_open:
             self._restore()
         self._was_listed = True
 
     def _is_known(self, id: str) -> bool:
         """Whether a start is told again after a reconnection, or when its end was seen already."""
-        return id in self._lives or (self._untold[id] > 0 and self._cgroups.locate(id) is None)
+        if id in self._lives or self._untold[id] <= 0:
+            return id in self._lives
+        location = self._cgroups.locate(id)
+        return location is None or group_at(location.cpuacct) is None
 
     def _restore(self) -> None:
         """Containers that ended while nobody looked, and those that began, are told by the first list."""

@@ -284,6 +284,32 @@ def test_ends_that_were_seen_are_not_counted_again_when_they_are_told(tmp_path: 
     assert len(world.monitor.tick().containers) == 1
 
 
+def test_a_list_that_is_older_than_an_end_that_was_seen_starts_nothing(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB, cpu_seconds=3.0)
+    world.tree.remove(WEB.id)
+    world.monitor.tick()
+    for told in (Listed((WEB,), age_seconds=2.0), Ended(WEB.id), Listed(())):
+        world.monitor.apply(told)
+        snapshot = world.monitor.tick()
+        assert (snapshot.containers, snapshot.exited_containers, snapshot.counts) == ((), 1, {})
+
+
+def test_a_restart_that_the_engine_tells_after_it_was_away_is_one_end(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB, cpu_seconds=3.0)
+    world.monitor.apply(EngineDown())
+    world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
+    world.tree.add(WEB.id)
+    for told in (None, EngineUp(INFO), Listed((WEB,)), Ended(WEB.id), Started(WEB, 9.0)):
+        if told is not None:
+            world.monitor.apply(told)
+        snapshot = world.monitor.tick()
+        assert (len(snapshot.containers), snapshot.exited_containers) == (1, 1)
+
+
 def test_a_unit_that_is_back_when_it_is_listed_again_has_all_its_cpu_seconds(tmp_path: Path) -> None:
     """coroot-node-agent 340. A tick saw it gone; of 8 J over 4 busy seconds the new start had 2 s."""
     world = ContainerWorld(tmp_path)
