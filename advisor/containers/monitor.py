@@ -258,6 +258,7 @@ class Monitor:
         """Containers that ended while nobody looked, and those that began, are told by the first list."""
         saved = self._ledger.sums.containers
         for id in saved.keys() - self._lives.keys():
+            self._ledger.add_exited(saved[id].cpu_seconds, 0.0)
             self._ledger.retire(id)
         for id, life in self._lives.items():
             life.clock.follow(Clock(base=saved[id].cpu_seconds if id in saved else 0.0))

@@ -805,7 +805,7 @@ def test_after_a_restart_the_sums_go_on_and_the_gap_is_shared(tmp_path: Path) ->
     assert holds(energy)
 
 
-def test_a_container_that_ended_while_nobody_looked_keeps_its_joules_among_the_exited(tmp_path: Path) -> None:
+def test_a_container_that_ended_while_nobody_looked_is_among_the_exited(tmp_path: Path) -> None:
     world = ContainerWorld(tmp_path)
     running(world, WEB, JOB)
     world.pass_time(1.0, package=100.0, busy=1.0)
@@ -819,7 +819,7 @@ def test_a_container_that_ended_while_nobody_looked_keeps_its_joules_among_the_e
     energy = known(snapshot.energy)
     assert energy.exited_joules["full"] == 100.0
     assert {id: one.joules["full"] for id, one in energy.containers.items()} == {JOB.id: 25.0}
-    assert snapshot.exited_containers == 1
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1, 1.0)
     assert holds(energy)
 
 
