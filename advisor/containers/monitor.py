@@ -175,7 +175,7 @@ class Monitor:
                 self._engine = None
                 for life in self._lives.values():
                     if life.is_told:
-                        life.clock, life.details = Clock(), None
+                        life.clock, life.details = Clock(owed=life.clock.owed), None
             case Listed(containers, age_seconds):
                 self._list(containers, age_seconds)
             case Started(container, age_seconds) if not self._is_known(container.id):

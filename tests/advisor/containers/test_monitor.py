@@ -626,6 +626,16 @@ def test_what_the_engine_told_is_forgotten_when_it_goes(tmp_path: Path) -> None:
     assert WEB.id not in energy.containers or energy.containers[WEB.id].joules["full"] == 0.0
 
 
+def test_what_the_engine_told_last_has_its_joules_when_it_goes(tmp_path: Path) -> None:
+    """Of 80 J over 4 busy seconds the container had 1 s."""
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    world.pass_time(5.0, package=80.0, busy=4.0)
+    world.monitor.apply(Used({WEB.id: usage(11.0, 105.0)}))
+    world.monitor.apply(EngineDown())
+    assert known(world.monitor.tick().energy).containers[WEB.id].joules["full"] == 20.0
+
+
 @pytest.mark.parametrize("own_network", [False, True, None])
 def test_the_engine_s_traffic_of_a_pod_belongs_to_one_container(
     tmp_path: Path, own_network: bool | None
