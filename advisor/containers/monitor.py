@@ -151,6 +151,8 @@ class Monitor:
         """Since the tick before."""
         self._untold: Counter[str] = Counter()
         """Ends by container id that were seen and that the engine has not told."""
+        self._long_untold: Counter[str] = Counter()
+        """The same at the last list."""
         self._was_untold = False
         """Whether the tick before saw that one had ended of whose end nobody told."""
         self._engine: EngineInfo | None = None
@@ -171,6 +173,7 @@ class Monitor:
         match change:
             case EngineUp(info):
                 self._engine = info
+                self._long_untold.clear()  # it tells what it could not tell before
             case EngineDown():
                 self._engine = None
                 for life in self._lives.values():
@@ -182,7 +185,8 @@ class Monitor:
                 self._untold.pop(container.id, None)
                 self._start(container, age_seconds)
             case Ended(id) if self._untold[id]:
-                self._untold[id] -= 1
+                self._untold -= Counter((id,))
+                self._long_untold -= Counter((id,))
             case Ended(id):
                 self._end(id)
             case Inspected(container) if container.id in self._lives:
@@ -232,8 +236,10 @@ class Monitor:
 
     def _list(self, containers: tuple[Container, ...], age_seconds: float) -> None:
         listed = {container.id for container in containers}
+        self._untold -= self._long_untold
         for id in self._lives.keys() - listed:
             self._end(id)
+            self._untold[id] += 1
         for container in containers:
             life = self._lives.get(container.id)
             if not self._is_known(container.id):
@@ -241,8 +247,8 @@ class Monitor:
             elif life is not None and container.name != container.id[:12]:  # which is no name
                 # a rename may be missed, and the kubelet may name a pod later
                 life.container = structs.replace(life.container, name=container.name, labels=container.labels)
-        # of one that is listed the end may yet be told: the list is older than it, or it was started again
-        self._untold = Counter({id: ends for id, ends in self._untold.items() if id in listed})
+        # events of before a list may be told after it, and a list may be older than an end; not two lists
+        self._long_untold = self._untold.copy()
         if not self._was_listed and self._ledger.is_open:
             self._restore()
         self._was_listed = True
