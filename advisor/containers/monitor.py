@@ -289,7 +289,7 @@ class Monitor:
         for life in self._ended:
             if life.clock.cpu is None and not unread and not self._was_untold:
                 self._counts.add("container", "unseen")
-            self._ledger.add_exited(life.clock.cpu or 0.0, life.clock.take())
+            self._ledger.add_exited(life.clock.bury(), life.clock.take())
         self._ledger.add_exited(unread, unread)
         self._was_untold = bool(unread) and not self._ended
         self._ended.clear()

@@ -284,6 +284,37 @@ def test_ends_that_were_seen_are_not_counted_again_when_they_are_told(tmp_path: 
     assert len(world.monitor.tick().containers) == 1
 
 
+def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(tmp_path: Path) -> None:
+    """The first start had 0.5 s, and what is told of it finds the group of the second, which has 0.25 s."""
+    world = ContainerWorld(tmp_path)
+    running(world, JOB)
+    world.tree.add(WEB.id, cpu_seconds=0.5)
+    world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
+    world.tree.add(WEB.id, cpu_seconds=0.25)
+    world.tree.parent_cpu(0.75)
+    for told in (Started(WEB, 0.2), Ended(WEB.id), Started(WEB, 0.1)):
+        world.monitor.apply(told)
+    world.monitor.tick()
+    world.tree.remove(WEB.id)
+    world.monitor.apply(Ended(WEB.id))
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, 0.75)
+
+
+def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:
+    """The lists of two connections did not name it, and neither lasted until its events were told."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.tree.remove(WEB.id)
+    for _ in range(2):
+        world.monitor.apply(EngineDown())
+        world.monitor.apply(EngineUp(INFO))
+        world.monitor.apply(Listed(()))
+    for told in (Started(WEB, 9.0), Ended(WEB.id)):
+        world.monitor.apply(told)
+    assert world.monitor.tick().exited_containers == 1
+
+
 def test_a_list_that_is_older_than_an_end_that_was_seen_starts_nothing(tmp_path: Path) -> None:
     world = ContainerWorld(tmp_path)
     world.tree.parent = "system.slice/docker-{}.scope"
