@@ -342,8 +342,12 @@ class Monitor:
         if self._watch is not None:
             self._watch.add(container.id, location)
         if life.clock.group is None:
-            before, life.clock = life.clock, self._groups.clock(group, is_v2="cpuacct" in location.unified)
-            life.clock.follow(before)
+            # an end that is told late may have been of a start before this one
+            former = next((ended.clock for ended in self._ended if ended.clock.group == group), None)
+            clock = former or self._groups.clock(group, is_v2="cpuacct" in location.unified)
+            if former is None:
+                clock.follow(life.clock)
+            life.clock = clock
 
     def _read_details(self) -> None:
         now = self._clock()

@@ -284,9 +284,15 @@ def test_ends_that_were_seen_are_not_counted_again_when_they_are_told(tmp_path: 
     assert len(world.monitor.tick().containers) == 1
 
 
-def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("parent", "exited"), [("docker/{}", 0.75), ("system.slice/docker-{}.scope", 0.25)], ids=["all", "seen"]
+)
+def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(
+    tmp_path: Path, parent: str, exited: float
+) -> None:
     """The first start had 0.5 s, and what is told of it finds the group of the second, which has 0.25 s."""
     world = ContainerWorld(tmp_path)
+    world.tree.parent = parent
     running(world, JOB)
     world.tree.add(WEB.id, cpu_seconds=0.5)
     world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
@@ -298,7 +304,7 @@ def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(tmp_p
     world.tree.remove(WEB.id)
     world.monitor.apply(Ended(WEB.id))
     snapshot = world.monitor.tick()
-    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, 0.75)
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, exited)
 
 
 def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:
