@@ -129,7 +129,7 @@ def test_what_a_container_used_after_its_last_reading_comes_from_the_parent(
 def test_the_first_container_of_a_folder_of_another_name_loses_nothing(
     tmp_path: Path, layout: Layout
 ) -> None:
-    """Others used 5 s there before; it has 0.1 s when it is found, 0.35 s when it has ended, all in one tick."""
+    """Others used 5 s there before; it has 0.1 s when it is found, 0.35 s at its end, in one tick."""
     world = ContainerWorld(tmp_path, layout)
     running(world)
     world.tree.parent = "of-another-name/{}"
