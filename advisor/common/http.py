@@ -21,6 +21,9 @@ from msgspec import Struct
 _CHUNK_BYTES = 1 << 18
 _MOST_REASON_BYTES = 1 << 16
 """Of an answer that is a refusal."""
+_MOST_AT_ONCE = 16
+"""Requests under way, those that were left behind among them: a server may drip for ever."""
+_places = threading.BoundedSemaphore(_MOST_AT_ONCE)
 _GZIP = 31
 """zlib's window of 32 KiB, as gzip."""
 
@@ -77,10 +80,18 @@ def fetch(session: requests.Session, request: requests.Request, seconds: float, 
             outcomes.put(_ask(session, request, seconds, deadline, most_bytes))
         except Exception as exc:  # raised again where it is waited for
             outcomes.put(exc)
+        finally:
+            _places.release()
 
-    threading.Thread(target=ask, name="http", daemon=True).start()
+    if not _places.acquire(timeout=seconds):
+        raise _late(seconds)
     try:
-        outcome = outcomes.get(timeout=seconds)
+        threading.Thread(target=ask, name="http", daemon=True).start()
+    except RuntimeError as exc:
+        _places.release()
+        raise HttpError("failed", f"request failed: {exc}") from exc
+    try:
+        outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
         outcome = _late(seconds)
     if isinstance(outcome, Exception):

@@ -151,6 +151,8 @@ class Monitor:
         """Since the tick before."""
         self._untold: Counter[str] = Counter()
         """Ends by container id that were seen and that the engine has not told."""
+        self._long_untold: Counter[str] = Counter()
+        """The same at the last list."""
         self._was_untold = False
         """Whether the tick before saw that one had ended of whose end nobody told."""
         self._engine: EngineInfo | None = None
@@ -171,18 +173,20 @@ class Monitor:
         match change:
             case EngineUp(info):
                 self._engine = info
+                self._long_untold.clear()  # it tells what it could not tell before
             case EngineDown():
                 self._engine = None
                 for life in self._lives.values():
                     if life.is_told:
-                        life.clock, life.details = Clock(), None
+                        life.clock, life.details = Clock(owed=life.clock.owed), None
             case Listed(containers, age_seconds):
                 self._list(containers, age_seconds)
             case Started(container, age_seconds) if not self._is_known(container.id):
                 self._untold.pop(container.id, None)
                 self._start(container, age_seconds)
             case Ended(id) if self._untold[id]:
-                self._untold[id] -= 1
+                self._untold -= Counter((id,))
+                self._long_untold -= Counter((id,))
             case Ended(id):
                 self._end(id)
             case Inspected(container) if container.id in self._lives:
@@ -231,28 +235,36 @@ class Monitor:
         return self._ledger.save({id: c.cpu - c.owed for id, c in clocks.items() if c.cpu is not None})
 
     def _list(self, containers: tuple[Container, ...], age_seconds: float) -> None:
-        for id in self._lives.keys() - {container.id for container in containers}:
+        listed = {container.id for container in containers}
+        self._untold -= self._long_untold
+        for id in self._lives.keys() - listed:
             self._end(id)
+            self._untold[id] += 1
         for container in containers:
             life = self._lives.get(container.id)
-            if life is None:
+            if not self._is_known(container.id):
                 self._start(container, age_seconds)
-            elif container.name != container.id[:12]:  # which is no name
+            elif life is not None and container.name != container.id[:12]:  # which is no name
                 # a rename may be missed, and the kubelet may name a pod later
                 life.container = structs.replace(life.container, name=container.name, labels=container.labels)
-        self._untold.clear()
+        # events of before a list may be told after it, and a list may be older than an end; not two lists
+        self._long_untold = self._untold.copy()
         if not self._was_listed and self._ledger.is_open:
             self._restore()
         self._was_listed = True
 
     def _is_known(self, id: str) -> bool:
         """Whether a start is told again after a reconnection, or when its end was seen already."""
-        return id in self._lives or (self._untold[id] > 0 and self._cgroups.locate(id) is None)
+        if id in self._lives or self._untold[id] <= 0:
+            return id in self._lives
+        location = self._cgroups.locate(id)
+        return location is None or group_at(location.cpuacct) is None
 
     def _restore(self) -> None:
         """Containers that ended while nobody looked, and those that began, are told by the first list."""
         saved = self._ledger.sums.containers
         for id in saved.keys() - self._lives.keys():
+            self._ledger.add_exited(saved[id].cpu_seconds, 0.0)
             self._ledger.retire(id)
         for id, life in self._lives.items():
             life.clock.follow(Clock(base=saved[id].cpu_seconds if id in saved else 0.0))
@@ -277,7 +289,7 @@ class Monitor:
         for life in self._ended:
             if life.clock.cpu is None and not unread and not self._was_untold:
                 self._counts.add("container", "unseen")
-            self._ledger.add_exited(life.clock.cpu or 0.0, life.clock.take())
+            self._ledger.add_exited(life.clock.bury(), life.clock.take())
         self._ledger.add_exited(unread, unread)
         self._was_untold = bool(unread) and not self._ended
         self._ended.clear()
@@ -330,8 +342,12 @@ class Monitor:
         if self._watch is not None:
             self._watch.add(container.id, location)
         if life.clock.group is None:
-            before, life.clock = life.clock, self._groups.clock(group, is_v2="cpuacct" in location.unified)
-            life.clock.follow(before)
+            # an end that is told late may have been of a start before this one
+            former = next((ended.clock for ended in self._ended if ended.clock.group == group), None)
+            clock = former or self._groups.clock(group, is_v2="cpuacct" in location.unified)
+            if former is None:
+                clock.follow(life.clock)
+            life.clock = clock
 
     def _read_details(self) -> None:
         now = self._clock()

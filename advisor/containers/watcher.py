@@ -9,6 +9,7 @@ and never wait for each other.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -82,6 +83,10 @@ class Watcher:
         self._new: SimpleQueue[str | None] = SimpleQueue()
         self._info: EngineInfo | None = None
         """What the follower's connection told of itself; None while there is none."""
+        self._since = math.inf
+        """Until when the engine told its events without a gap, by its own clock."""
+        self._recent: dict[tuple[str, str], float] = {}
+        """When that was, by action and container, of events that may be told again."""
         self._asked: set[str] = set()
         self._state: str | None = ""
 
@@ -158,27 +163,27 @@ class Watcher:
         self._tried.set()
 
     def _follow_events(self, info: EngineInfo) -> None:
-        """Rounds of events, by the engine's clock, without a gap between two."""
+        """Rounds of events, by the engine's clock, without a gap between two, or two connections."""
         offset = info.unix_seconds - time.monotonic()
-        since = info.unix_seconds
-        recent: dict[tuple[str, str], float] = {}
+        if self._since > info.unix_seconds:  # the first connection, or the clock was set back
+            self._since, self._recent = info.unix_seconds, {}
         rounds = 0
         while not self._stopping.is_set():
             now = time.monotonic() + offset
             until = now + ROUND_SECONDS
-            for event in self._follower.events(since, until):
-                if not since - OVERLAP_SECONDS <= event.unix_seconds <= until + OVERLAP_SECONDS:
+            for event in self._follower.events(self._since, until):
+                if not self._since - OVERLAP_SECONDS <= event.unix_seconds <= until + OVERLAP_SECONDS:
                     raise EngineError("docker engine: its clock was set", reason="protocol")
                 key = event.action, event.container.id
                 # rounds overlap; events of one kind and container come in order
-                if event.unix_seconds > recent.get(key, float("-inf")):
-                    recent[key] = event.unix_seconds
+                if event.unix_seconds > self._recent.get(key, float("-inf")):
+                    self._recent[key] = event.unix_seconds
                     self._take(event, time.monotonic() + offset)
             early = until - (time.monotonic() + offset)
             if early > ROUND_SECONDS / 2 and not self._stopping.is_set():
                 raise EngineError("docker engine: the event stream ended early", reason="unreachable")
-            since = until - OVERLAP_SECONDS
-            recent = {key: at for key, at in recent.items() if at >= since}
+            self._since = until - OVERLAP_SECONDS
+            self._recent = {key: at for key, at in self._recent.items() if at >= self._since}
             rounds += 1
             if rounds % LIST_EVERY_ROUNDS == 0:
                 self._post_list(self._follower.containers())

@@ -83,7 +83,10 @@ class Errand(Generic[T]):
         """When, monotonic seconds."""
         self._work = work
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as exc:  # no more threads: the work has failed, not the look that wants it
+            self.ended_at, self.outcome = time.monotonic(), exc
 
     def _run(self) -> None:
         outcome: T | Exception
@@ -96,7 +99,8 @@ class Errand(Generic[T]):
 
     def join(self) -> None:
         """Wait for the end."""
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
 
 class Option(Struct, frozen=True):

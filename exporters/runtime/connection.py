@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Collection
+import ssl
 from http import HTTPStatus
 from typing import Any
 
@@ -42,10 +42,10 @@ class _RefusedError(Exception):
 class BoundedConnection(HttpToolsProtocol):
     """Bounds the header, the time of a request, the time for taking an answer, and the number of clients."""
 
-    def __init__(self, config: Config, state: ServerState, allowed_sans: Collection[str] = ()) -> None:
+    def __init__(self, config: Config, state: ServerState, web: Web) -> None:
         super().__init__(config, state, app_state={}, _loop=asyncio.get_running_loop())
         self.timeout_keep_alive = IDLE_SECONDS
-        self._allowed_sans = frozenset(allowed_sans)
+        self._web = web
         self._header_bytes = 0
         self._in_header = False
         self._ending = False
@@ -57,12 +57,23 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(503, "too many connections")
-        elif self._allowed_sans and self._allowed_sans.isdisjoint(_peer_names(transport)):
+        elif not self._is_allowed:
             self._refuse(403, "certificate is not for an allowed name")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pipeline.clear()
         super().connection_lost(exc)
+
+    @property
+    def _is_allowed(self) -> bool:
+        """Whether the web configuration of now lets this client in; it may have come under another."""
+        if self._web.tls is None:
+            return True
+        context, sans = self._web.tls
+        certificate: dict[str, Any] = self.transport.get_extra_info("peercert") or {}
+        names = {str(value) for _, value in certificate.get("subjectAltName", ())}
+        has_proof = bool(certificate) or context.verify_mode is not ssl.CERT_REQUIRED
+        return self.scheme == "https" and has_proof and (not sans or not sans.isdisjoint(names))
 
     @property
     def _busy(self) -> bool:
@@ -126,6 +137,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_header = False
+        if not self._is_allowed:
+            self._end()
+            raise _RefusedError
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refuse(429, "too many requests at once")
             raise _RefusedError
@@ -203,11 +217,11 @@ class Listener:
         task.add_done_callback(self._arriving.discard)
 
     async def _meet(self, client: socket.socket) -> None:
-        context, sans = self._web.tls or (None, frozenset())
+        context, _ = self._web.tls or (None, None)
         seconds = HANDSHAKE_SECONDS if context is not None else None
         with contextlib.suppress(OSError):
             await self._loop.connect_accepted_socket(
-                lambda: BoundedConnection(self._config, self._state, sans),
+                lambda: BoundedConnection(self._config, self._state, self._web),
                 client,
                 ssl=context,
                 ssl_handshake_timeout=seconds,
@@ -220,9 +234,3 @@ class Listener:
 
     async def wait_closed(self) -> None:
         """As asyncio's servers have it."""
-
-
-def _peer_names(transport: asyncio.BaseTransport) -> list[str]:
-    """The subject alternative names of the client's certificate."""
-    certificate: dict[str, Any] = transport.get_extra_info("peercert") or {}
-    return [str(value) for _, value in certificate.get("subjectAltName", ())]

@@ -87,7 +87,8 @@ class Passwords:
         hashed = self.users.get(user.decode("utf-8", "surrogateescape"))
         costliest = max(self.users.values(), key=_cost)
         compared, most = hashed or costliest, _cost(costliest)
-        digest = hmac.digest(self._key, b"%b:%b:%b" % (compared, user, password), hashlib.sha256)
+        # an unknown user's is of no hash: one that gets the hash of another later is checked then
+        digest = hmac.digest(self._key, b"%b:%b:%b" % (hashed or b"", user, password), hashlib.sha256)
         for verdict, digests in self._remembered.items():
             if digest in digests:
                 return verdict
@@ -125,8 +126,11 @@ class Passwords:
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(self._end, check, right)
 
-        # a daemon: a check of minutes does not keep the process alive
-        threading.Thread(target=work, name="password", daemon=True).start()
+        try:
+            # a daemon: a check of minutes does not keep the process alive
+            threading.Thread(target=work, name="password", daemon=True).start()
+        except RuntimeError:  # no more threads
+            loop.call_soon(self._end, check, None)
 
     def _end(self, check: _Check, right: bool | None) -> None:
         """Tell the verdict, None of a check that broke, and begin the next."""

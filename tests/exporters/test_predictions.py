@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_predictions_come_later_and_once(tmp_path: Path, predictor: Predictor, o
         Estimate(101.0, 96.0, 106.0),
     ]
     assert oracle.asked == [["test_results_a"]]
+
+
+def test_a_machine_without_threads_has_its_predictions_later(
+    tmp_path: Path, oracle: Oracle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its measurements now: a look does not fail."""
+    predictor = Predictor(tmp_path / "models", tmp_path, oracle, retry_seconds=0.01)
+    put_model(tmp_path / "models")
+    run = put_run(tmp_path, "test_results_a", "x")
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", refused)
+        look_until(predictor, {run.run_id: run}, lambda: predictor.problems)
+    look_until(predictor, {run.run_id: run}, lambda: predictor.of(run))
 
 
 def test_a_changed_file_is_asked_again_and_alone(

@@ -158,6 +158,27 @@ def test_what_was_checked_holds_until_the_hash_is_another(gate: Passwords, check
     assert ask(gate, basic("alice", "other")) is True
 
 
+def test_a_hash_that_moves_to_another_name_opens_for_that_name_alone(gate: Passwords, hashed: bytes) -> None:
+    """What was said of a name that nobody had, or nobody has any more, is said no longer."""
+    assert ask(gate, basic("bob", "watt")) is False
+    assert ask(gate, basic("alice", "watt")) is True
+    gate.users = {"bob": hashed}
+    assert ask(gate, basic("alice", "watt")) is False
+    assert ask(gate, basic("bob", "watt")) is True
+
+
+def test_a_machine_without_threads_puts_a_check_off(gate: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one finds the queue empty."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", refused)
+        assert ask(gate, basic("alice", "watt")) is None
+    assert ask(gate, basic("alice", "watt")) is True
+
+
 def test_an_unknown_user_costs_what_the_costliest_does(
     hashed: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

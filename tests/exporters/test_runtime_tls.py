@@ -239,6 +239,48 @@ def test_passwords_and_tls_can_be_turned_on_and_off(tmp_path: Path, certificates
         assert get(exporter, None)[0] == 200
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_from_before_needs_the_certificate_that_is_asked_for_now(
+    tmp_path: Path, certificates: Path, hashed: str, scheme: str
+) -> None:
+    """It was sent away without a password, and kept: certificates have taken the place of passwords."""
+    users, path = f"basic_auth_users: {{alice: {hashed}}}", tmp_path / "web.yml"
+    if scheme == "https":
+        web_config(tmp_path, certificates, users)
+    else:
+        path.write_text(users)
+    with served(SAMPLE, "--web-config", str(path)) as exporter:
+        old = (
+            http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=60, context=client(certificates))
+            if scheme == "https"
+            else http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=60)
+        )
+
+        def ask() -> int | None:
+            with contextlib.suppress(ConnectionError):
+                old.request("GET", "/metrics")
+                answer = old.getresponse()
+                answer.read()
+                return answer.status
+            return None
+
+        assert ask() == 401
+        lines = ("  client_auth_type: RequireAndVerifyClientCert", "  client_ca_file: ca.crt")
+        web_config(tmp_path, certificates, *lines)
+        wait_until(lambda: lets_in(exporter, certificates))
+        old.auto_open = 0  # nothing is asked over another connection
+        assert ask() is None
+        old.close()
+
+
+def lets_in(exporter: Served, certificates: Path) -> bool:
+    """Whether a certificate is enough."""
+    try:
+        return get(exporter, client(certificates, "client"))[0] == 200
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
 def speaks_tls(exporter: Served, certificates: Path) -> bool:
     try:
         return get(exporter, client(certificates), "/health")[0] == 200

@@ -129,7 +129,7 @@ def test_what_a_container_used_after_its_last_reading_comes_from_the_parent(
 def test_the_first_container_of_a_folder_of_another_name_loses_nothing(
     tmp_path: Path, layout: Layout
 ) -> None:
-    """Others used 5 s there before; it has 0.1 s when it is found and 0.35 s at its end, all in one tick."""
+    """Others used 5 s there before; it has 0.1 s when it is found, 0.35 s at its end, in one tick."""
     world = ContainerWorld(tmp_path, layout)
     running(world)
     world.tree.parent = "of-another-name/{}"
@@ -282,6 +282,69 @@ def test_ends_that_were_seen_are_not_counted_again_when_they_are_told(tmp_path: 
     world.tree.add(WEB.id)
     world.monitor.apply(Started(WEB, 0.0))
     assert len(world.monitor.tick().containers) == 1
+
+
+@pytest.mark.parametrize(
+    ("parent", "exited"), [("docker/{}", 0.75), ("system.slice/docker-{}.scope", 0.25)], ids=["all", "seen"]
+)
+def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(
+    tmp_path: Path, parent: str, exited: float
+) -> None:
+    """The first start had 0.5 s, and what is told of it finds the group of the second, which has 0.25 s."""
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = parent
+    running(world, JOB)
+    world.tree.add(WEB.id, cpu_seconds=0.5)
+    world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
+    world.tree.add(WEB.id, cpu_seconds=0.25)
+    world.tree.parent_cpu(0.75)
+    for told in (Started(WEB, 0.2), Ended(WEB.id), Started(WEB, 0.1)):
+        world.monitor.apply(told)
+    world.monitor.tick()
+    world.tree.remove(WEB.id)
+    world.monitor.apply(Ended(WEB.id))
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, exited)
+
+
+def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:
+    """The lists of two connections did not name it, and neither lasted until its events were told."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.tree.remove(WEB.id)
+    for _ in range(2):
+        world.monitor.apply(EngineDown())
+        world.monitor.apply(EngineUp(INFO))
+        world.monitor.apply(Listed(()))
+    for told in (Started(WEB, 9.0), Ended(WEB.id)):
+        world.monitor.apply(told)
+    assert world.monitor.tick().exited_containers == 1
+
+
+def test_a_list_that_is_older_than_an_end_that_was_seen_starts_nothing(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB, cpu_seconds=3.0)
+    world.tree.remove(WEB.id)
+    world.monitor.tick()
+    for told in (Listed((WEB,), age_seconds=2.0), Ended(WEB.id), Listed(())):
+        world.monitor.apply(told)
+        snapshot = world.monitor.tick()
+        assert (snapshot.containers, snapshot.exited_containers, snapshot.counts) == ((), 1, {})
+
+
+def test_a_restart_that_the_engine_tells_after_it_was_away_is_one_end(tmp_path: Path) -> None:
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB, cpu_seconds=3.0)
+    world.monitor.apply(EngineDown())
+    world.tree.folder("cpuacct", WEB.id).rename(tmp_path / "former")
+    world.tree.add(WEB.id)
+    for told in (None, EngineUp(INFO), Listed((WEB,)), Ended(WEB.id), Started(WEB, 9.0)):
+        if told is not None:
+            world.monitor.apply(told)
+        snapshot = world.monitor.tick()
+        assert (len(snapshot.containers), snapshot.exited_containers) == (1, 1)
 
 
 def test_a_unit_that_is_back_when_it_is_listed_again_has_all_its_cpu_seconds(tmp_path: Path) -> None:
@@ -600,6 +663,16 @@ def test_what_the_engine_told_is_forgotten_when_it_goes(tmp_path: Path) -> None:
     assert WEB.id not in energy.containers or energy.containers[WEB.id].joules["full"] == 0.0
 
 
+def test_what_the_engine_told_last_has_its_joules_when_it_goes(tmp_path: Path) -> None:
+    """Of 80 J over 4 busy seconds the container had 1 s."""
+    world = ContainerWorld(tmp_path)
+    without_files(world)
+    world.pass_time(5.0, package=80.0, busy=4.0)
+    world.monitor.apply(Used({WEB.id: usage(11.0, 105.0)}))
+    world.monitor.apply(EngineDown())
+    assert known(world.monitor.tick().energy).containers[WEB.id].joules["full"] == 20.0
+
+
 @pytest.mark.parametrize("own_network", [False, True, None])
 def test_the_engine_s_traffic_of_a_pod_belongs_to_one_container(
     tmp_path: Path, own_network: bool | None
@@ -779,7 +852,7 @@ def test_after_a_restart_the_sums_go_on_and_the_gap_is_shared(tmp_path: Path) ->
     assert holds(energy)
 
 
-def test_a_container_that_ended_while_nobody_looked_keeps_its_joules_among_the_exited(tmp_path: Path) -> None:
+def test_a_container_that_ended_while_nobody_looked_is_among_the_exited(tmp_path: Path) -> None:
     world = ContainerWorld(tmp_path)
     running(world, WEB, JOB)
     world.pass_time(1.0, package=100.0, busy=1.0)
@@ -793,7 +866,7 @@ def test_a_container_that_ended_while_nobody_looked_keeps_its_joules_among_the_e
     energy = known(snapshot.energy)
     assert energy.exited_joules["full"] == 100.0
     assert {id: one.joules["full"] for id, one in energy.containers.items()} == {JOB.id: 25.0}
-    assert snapshot.exited_containers == 1
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1, 1.0)
     assert holds(energy)
 
 

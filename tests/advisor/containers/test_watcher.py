@@ -196,6 +196,25 @@ def test_an_engine_that_hangs_is_down_until_it_answers(fake: FakeEngine, seen: S
     assert seen.counts.items()[("engine", "timeout")] >= 1
 
 
+def test_who_came_and_went_while_the_engine_was_away_is_told_once(
+    fake: FakeEngine, seen: Seen, watch: Watch
+) -> None:
+    """And what was told before is not told again."""
+    fake.start()
+    watch()
+    wait_for_stream(fake)
+    fake.add(OTHER, "job")
+    seen.wait_for(Started)
+    fake.stop()
+    seen.wait_for(EngineDown)
+    fake.add(ID, "web")
+    fake.remove(ID)
+    fake.start()
+    seen.wait_for(Ended)
+    told = [one.container.id for one in seen.changes if isinstance(one, Started)]
+    assert told == [OTHER, ID]
+
+
 @pytest.mark.parametrize(
     ("mode", "reason"), [("truncated", "protocol"), ("garbage", "protocol"), ("error", "api")]
 )

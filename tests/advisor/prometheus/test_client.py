@@ -18,6 +18,7 @@ import advisor
 from advisor.errors import InputError, PrometheusError
 from advisor.prometheus.client import MAX_POINTS, Connection, PrometheusClient, parse_step
 from tests.support.prometheus_fake import HTML, Reply, Server, json_reply, vector
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -245,6 +246,35 @@ def test_a_server_that_drips_is_left_in_time(begin: bytes, drop: bytes) -> None:
                 PrometheusClient(url, timeout_seconds=0.4, retries=0).query("up")
         finally:
             over.set()
+
+
+def test_requests_that_were_left_behind_take_no_threads_without_end() -> None:
+    """Sixteen at most; when the server lets go, there is room again."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while not over.wait(0.02):
+                connection.sendall(b"H")
+
+    def left_behind() -> int:
+        return sum(thread.name == "http" for thread in threading.enumerate())
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for _ in range(18):
+            with pytest.raises(PrometheusError, match="did not answer within"):
+                PrometheusClient(url, timeout_seconds=0.1, retries=0).query("up")
+        assert left_behind() <= 16
+        over.set()
+        wait_until(lambda: left_behind() == 0)
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def _zeros(count: int) -> bytes:
