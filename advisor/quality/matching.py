@@ -27,6 +27,8 @@ _BETTER = {"later": 0.97, "earlier": 0.8}
 """So does another rule where it pairs with other frames; coders that lag seem to show earlier ones."""
 _CLEARLY = 0.15
 """Of the error between the frames of two rules: by so much the one in use has to fit better."""
+_REPEATED = 0.5
+"""Of the reference's usual step from frame to frame: a picture that is shown again moves less."""
 _FEW = 0.02
 """Of the frames: with fewer that differ two rules come to the same score."""
 
@@ -194,12 +196,21 @@ def _differing(one: Pairing, other: Pairing) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _goes_on(best: Pairing, longer: Pairing, reference: np.ndarray, output: np.ndarray) -> bool:
-    """Whether the frames that only ``longer`` pairs look like their partners as well."""
+    """Whether the frames that only ``longer`` pairs look like their partners as well.
+
+    What repeats a partner has to repeat the output's own picture too: beside a poor encode any frame looks
+    like its neighbour.
+    """
     count = len(best.partners)
     if longer.first != best.first or len(longer.partners) <= count:
         return False
-    apart = fit(reference, output, longer).used
-    return bool(np.mean(apart[count:]) <= 2 * np.mean(apart[:count]) + 4 * FLOOR)
+    pairs = fit(reference, output, longer)
+    repeats = count + np.flatnonzero(np.diff(longer.partners[count - 1 :]) == 0)
+    if len(repeats):
+        moved = np.mean(errors(pairs.shown[repeats - 1], pairs.shown[repeats]))
+        if moved > _REPEATED * np.mean(pairs.steps[:count]) + FLOOR:
+            return False
+    return bool(np.mean(pairs.used[count:]) <= 2 * np.mean(pairs.used[:count]) + 4 * FLOOR)
 
 
 def best_shift(reference: np.ndarray, output: np.ndarray, pairing: Pairing, reach: int) -> tuple[int, bool]:

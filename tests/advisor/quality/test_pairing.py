@@ -133,6 +133,16 @@ def test_pictures_choose_between_rules_where_these_differ() -> None:
     assert rule_of([second, first], reference, output) == "fps"
 
 
+def test_behind_the_reference_a_poor_encode_goes_on_only_while_its_picture_stands() -> None:
+    """Steps of 10 levels under an error of 20: the frame behind the end moves as all others, or is held."""
+    reference, noise = greys(range(0, 100, 10)), np.array([20, -20] * 24, dtype=int)
+    shown = np.clip(greys([*range(0, 100, 10), 100, 90]).astype(int) + 30 + noise, 0, 255).astype(np.uint8)
+    reference += 30
+    first, longer = Pairing("index", 0, np.arange(10)), Pairing("fps", 0, np.array([*range(10), 9]))
+    assert rule_of([first, longer], reference, shown[:11]) == "index"
+    assert rule_of([first, longer], reference, shown[[*range(10), 11]]) == "fps"
+
+
 def test_frames_that_hardly_move_do_not_outvote_one_that_does() -> None:
     """The right rule is off by the coder's noise where the picture stands, and right where it moves."""
     reference, output = greys([10, 11, 12, 13, 90]), greys([10, 12, 13, 90])
