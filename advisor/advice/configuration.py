@@ -152,8 +152,8 @@ class NextRun(Struct, frozen=True, kw_only=True):
     scenario: str
     why: str
     expected_gain_ratio: float | None
-    """Expected decrease of the objective if the run were done, as a ratio; None without a choice, or if the
-    chosen value is 0."""
+    """Expected decrease of the objective if the run were done, as a ratio; None where the choice is a knee or
+    there is none."""
 
 
 class Recommendation(Struct, frozen=True, kw_only=True):

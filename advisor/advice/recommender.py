@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _MOST_NEXT = 3
 _LEAST_GAIN = 1e-4
+_LEAST_MOVE = 0.01
+"""Probability that another option turns out to be the knee."""
 _NEXT_TO_NOTHING = 1e-60
 _CLEAR = 1.645
 """Standard deviations beyond which one value counts as better than another (95 %, one side)."""
@@ -297,7 +299,9 @@ class _Field:
         """The front as it is answered."""
         points = []
         for place, index in enumerate(self.front):
-            option, value, step = self.options[index], float(self.values[index]), None
+            option, step = self.options[index], None
+            # the mean itself, where `value` tells apart what has a 0 in common
+            value = 0.0 if 0 in map(option.objective, self._of.weights) else float(self.values[index])
             higher = [i for i in self.front[place + 1 :] if self.vmaf(i) > self.vmaf(index)]
             if higher and value > 0:
                 step = float(self.values[higher[0]] / value - 1) / (self.vmaf(higher[0]) - self.vmaf(index))
@@ -306,8 +310,7 @@ class _Field:
                     run_id=option.run_id,
                     scenario=option.scenario,
                     basis=option.basis,
-                    # the mean itself, where `value` tells apart what has a 0 in common
-                    objective_value=0.0 if 0 in map(option.objective, self._of.weights) else value,
+                    objective_value=value,
                     vmaf=option.vmaf,
                     validity=option.validity,
                     probability_best=self.least[index],
@@ -336,11 +339,18 @@ class _Field:
         Knowing option i exactly is worth the expected amount by which the better of i and the choice is less
         than the choice (expected improvement); knowing the choice itself, the amount by which the next best
         may be less. What lacks a value that a constraint needs gains what it does if that holds.
+
+        A knee is not the least value, and nothing is gained on it by a lesser one: first come those of the
+        front that would move it.
         """
-        if choice is None:
-            unsure = range(self.held, len(self.options))
+        is_knee = choice is not None and choice == self.knee and not self._of.constraints.has_floor
+        if choice is None or is_knee:
+            moves = {i: self._knee_moves(i) for i in self.front} if is_knee else {}
+            movers = sorted((i for i in moves if moves[i] > _LEAST_MOVE), key=lambda i: -moves[i])
+            unsure = sorted(range(self.held, len(self.options)), key=lambda i: self.values[i])
             return tuple(
-                self._run(i, None) for i in sorted(unsure, key=lambda i: self.values[i])[:_MOST_NEXT]
+                self._run(i, None, "chosen" if i == choice else "may move the knee")
+                for i in [*movers, *unsure][:_MOST_NEXT]
             )
         value, draws = self.values[choice], self._drawn(len(self.options))
         gains = np.maximum(value - draws, 0).mean(axis=0)
@@ -354,6 +364,12 @@ class _Field:
             self._run(i, round(float(gains[i]), 6), "chosen" if i == choice else "may be better")
             for i in order[:_MOST_NEXT]
         )
+
+    def _knee_moves(self, index: int) -> float:
+        """How probably another option is the knee once the true value of this one is known."""
+        known = np.tile(self.values[: self.held], (len(self.draws), 1))
+        known[:, index] = self.draws[:, index]
+        return float((self._knees(known) != self.front.index(self.knee)).mean())
 
     def _run(self, index: int, gain: float | None, standing: str = "") -> NextRun:
         option = self.options[index]

@@ -356,6 +356,28 @@ def test_where_nothing_is_chosen_the_cheapest_of_the_unknown_come_next() -> None
     ]
 
 
+def test_a_sure_knee_is_not_run_again_because_others_take_less() -> None:
+    """With a middle at the knee whatever the noise, no run changes the choice; near the chord each may."""
+    assert TranscodingRecommender().recommend(LADDER).next_runs == ()
+    options = [_option("low", 10.0, 70.0), _option("mid", 19.6, 80.0), _option("high", 40.0, 90.0)]
+    runs = TranscodingRecommender().recommend(options).next_runs
+    assert {(run.scenario, run.why.split(",")[0], run.expected_gain_ratio) for run in runs} == {
+        ("low", "may move the knee", None),
+        ("mid", "chosen", None),
+        ("high", "may move the knee", None),
+    }
+
+
+def test_a_point_that_costs_nothing_has_no_price_of_the_next_as_a_ratio() -> None:
+    options = [
+        _option("nothing", 0.0, 90.0, cost_per_video_hour=1.0),
+        _option("some", 4.0, 95.0, cost_per_video_hour=1.0),
+    ]
+    weights = {"energy": 1.0, "cost": 1.0}
+    front = TranscodingRecommender(weights, Constraints(min_vmaf=80)).recommend(options).front
+    assert [(p.objective_value, p.next_vmaf_point_ratio) for p in front] == [(0.0, None), (2.0, None)]
+
+
 def test_what_breaks_one_constraint_is_not_worth_running_for_another() -> None:
     hot = _option("hot", 1.0, mean_power_watts=99.0)
     answer = TranscodingRecommender("energy", Constraints(min_vmaf=80, max_watts=50)).recommend([hot])
