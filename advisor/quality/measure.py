@@ -45,6 +45,8 @@ _PASSES = 4
 _BYTES_PER_PIXEL = 140
 """Memory of one output in a pass, per pixel of its picture: measured with three and six outputs."""
 _MEMORY_SHARE = 0.4
+_AREAS_AT_ONCE = 27
+"""Threads of more, a few for each, do not fit into the memory that a pass may have."""
 
 
 def measure(
@@ -262,14 +264,17 @@ def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
     plans = [plan(source, output.media, work.settings, crop, limited=former.limited) for crop in crops]
     with tempfile.TemporaryDirectory(prefix="wattframe-quality-") as name:
         folder = Path(name)
-        graph = registration_graph(plans, output.comparison.pairing)
-        if work.settings.reference_filter:
-            graph = graph.replace("[0:V:0]", f"[0:V:0]{work.settings.reference_filter},", 1)
-        command = [*ffmpeg_command(work, source, [output], folder, graph)]
-        for n in range(len(crops)):
-            command += ["-map", f"[area{n}]", "-f", "null", "-"]
-        inputs = source.path, output.media.path
-        run_ffmpeg(command, folder=folder, nice=work.nice, inputs=inputs, limits=work.limits)
+        for begin in range(0, len(crops), _AREAS_AT_ONCE):
+            numbers = range(begin, min(begin + _AREAS_AT_ONCE, len(crops)))
+            graph = registration_graph({n: plans[n] for n in numbers}, output.comparison.pairing)
+            if work.settings.reference_filter:
+                graph = graph.replace("[0:V:0]", f"[0:V:0]{work.settings.reference_filter},", 1)
+            command = ffmpeg_command(work, source, [output], folder, graph)
+            command += ["-filter_complex_threads", "1"]  # else every filter has as many as there are processors
+            for n in numbers:
+                command += ["-map", f"[area{n}]", "-f", "null", "-"]
+            inputs = source.path, output.media.path
+            run_ffmpeg(command, folder=folder, nice=work.nice, inputs=inputs, limits=work.limits)
         return _planned(output, plans[crops.index(best_of(folder, crops))])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +74,8 @@ def _spans(begin: int, length: int, whole: int, same_size: bool, fewer: bool) ->
     return [(b, count) for b, count in moved if b >= 0 and count > 0 and b + count <= whole]
 
 
-def registration_graph(plans: Sequence[Plan], pairing: Pairing) -> str:
-    """A graph that compares some frames by every plan; input 0 is the reference, input 1 the output.
+def registration_graph(plans: Mapping[int, Plan], pairing: Pairing) -> str:
+    """A graph that compares some frames by every numbered plan; input 0 is the reference, 1 the output.
 
     Logs to ``areaN.log``; its outputs are ``[areaN]``.
     """
@@ -90,9 +90,9 @@ def registration_graph(plans: Sequence[Plan], pairing: Pairing) -> str:
     ):
         chosen = "+".join(f"eq(n\\,{number})" for number in numbers)
         steps = f"trim=end_frame={int(numbers[-1]) + 1},select='{chosen}',settb=1/25,setpts=N"
-        labels = "".join(f"[{name}{n}]" for n in range(len(plans)))
+        labels = "".join(f"[{name}{n}]" for n in plans)
         parts.append(f"[{source}:V:0]{steps},split={len(plans)}{labels}")
-    for n, plan in enumerate(plans):
+    for n, plan in plans.items():
         parts.append(f"[r{n}]{plan.reference_filters}[rr{n}];[d{n}]{plan.output_filters}[dd{n}]")
         parts.append(f"[dd{n}][rr{n}]psnr=stats_file=area{n}.log[area{n}]")
     return ";\n".join(parts)

@@ -318,6 +318,15 @@ def test_an_unaligned_pair_is_an_error_of_the_small_functions(videos: Path, tmp_
         quality.compute_psnr(videos / "ref.mkv", tmp_path / "late.mp4")
 
 
+def test_a_picture_in_a_window_is_compared_without_its_bars(videos: Path, tmp_path: Path) -> None:
+    """Each of 81 places around the edges takes threads, more than one process may have."""
+    window = ("-vf", f"scale={WIDTH - 48}:{HEIGHT - 28},pad={WIDTH}:{HEIGHT}:24:14")
+    ffmpeg(tmp_path, "-i", str(videos / "ref.mkv"), *window, "-c:v", "libx264", "window.mp4")
+    crop = quality.compute_quality(videos / "ref.mkv", tmp_path / "window.mp4").crop
+    assert crop is not None
+    assert crop["output"] == f"{WIDTH - 48}:{HEIGHT - 28}:24:14"
+
+
 @pytest.mark.parametrize("name", ["it's, [a]; b:c=%d.mp4", "line\nbreak.mp4", "-i.mp4", "concat:x|y.mp4"])
 def test_any_name_is_measured(videos: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes((videos / "enc.mp4").read_bytes())

@@ -86,7 +86,7 @@ def test_bars_on_both_sides_are_taken_as_they_are() -> None:
 
 def test_the_frames_that_are_compared_are_partners() -> None:
     plans = [plan(HD, WIDE, QualitySettings(), crop) for crop in areas_around(FOUND, HD, WIDE)[:2]]
-    graph = registration_graph(plans, Pairing("index", 3, np.arange(10, 19)))
+    graph = registration_graph(dict(enumerate(plans)), Pairing("index", 3, np.arange(10, 19)))
     assert r"select='eq(n\,10)+eq(n\,12)+eq(n\,14)+eq(n\,16)+eq(n\,18)'" in graph
     assert r"select='eq(n\,3)+eq(n\,5)+eq(n\,7)+eq(n\,9)+eq(n\,11)'" in graph
     assert graph.count("psnr=") == 2
