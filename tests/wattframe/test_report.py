@@ -383,6 +383,18 @@ class TestAnswer:
         assert answer.choice.scenario == "x264 medium"
         assert "left out 1: not reliable" in answer.basis
 
+    def test_no_saving_is_told_against_what_is_not_reliable(self) -> None:
+        """x264 medium would be the usual one; asked for by name, its doubts are said."""
+        run = run_of(
+            encode("fast", joules=100.0, preset="fast"),
+            encode("slow", joules=150.0, preset="slow"),
+            encode("medium", joules=900.0, validity=["steal"]),
+        )
+        assert choice_of(run, _model(), 80.0).sentence.startswith("fast instead of slow saves 33")
+        named = choice_of(run, _model(), 80.0, "medium")
+        assert named.sentence.startswith("Not reliable: fast instead of medium saves 89")
+        assert named.doubts == ("not reliable: the hypervisor took over 1% of the CPU time",)
+
     def test_beside_a_choice_that_is_not_reliable_nothing_else_is_called_the_least(self) -> None:
         """Tune chose what takes a third of the energy and so of its cost; only what was usual is valid."""
         run = run_of(

@@ -40,7 +40,7 @@ class RunChoice(Struct, frozen=True, kw_only=True):
     basis: str
     """What the choice rests on: the condition and the probability."""
     doubts: tuple[str, ...] = ()
-    """Why not to rely on the chosen scenario's figures."""
+    """Why not to rely on the chosen scenario's figures, or on those that it is compared with."""
     choice: Option | None = None
     reference: Option | None = None
     command: str | None = None
@@ -115,7 +115,7 @@ def choice_of(
     else:
         tuned, choice = None, least["energy"]
         basis += f", the best with a probability of {energy.choice.probability_best or 0:.0%}"
-    against = named or _default(run, option_set.options, choice)
+    against = named or _default(run, compared, choice)
     if against is choice:
         against = None
     scenario = next(s for s in run.scenarios if s.name == choice.scenario)
@@ -123,7 +123,7 @@ def choice_of(
     return RunChoice(
         sentence=choice_sentence(choice, against, objective),
         basis=f"{'; '.join([basis, *notes])}.",
-        doubts=tuple(doubts(choice.validity)),
+        doubts=tuple(doubts(choice.validity or (against.validity if against is not None else ()))),
         choice=choice,
         is_tuned=tuned is not None,
         reference=against,
@@ -152,7 +152,7 @@ def _default(run: Run, options: Sequence[Option], choice: Option) -> Option | No
 
 def choice_sentence(choice: Option, against: Option | None, objective: str) -> str:
     """What a choice saves against another configuration, or what it takes where there is none."""
-    unsure = "Not reliable: " if choice.validity else ""
+    unsure = "Not reliable: " if choice.validity or (against is not None and against.validity) else ""
     return f"{unsure}{choice.scenario}{_saving(choice, against, objective)}."
 
 
