@@ -270,7 +270,7 @@ def _registered(work: Work, output: OutputState, source: Media) -> OutputState:
             if work.settings.reference_filter:
                 graph = graph.replace("[0:V:0]", f"[0:V:0]{work.settings.reference_filter},", 1)
             command = ffmpeg_command(work, source, [output], folder, graph)
-            command += ["-filter_complex_threads", "1"]  # else every filter has as many as there are processors
+            command += ["-filter_complex_threads", "1"]  # not one for each processor
             for n in numbers:
                 command += ["-map", f"[area{n}]", "-f", "null", "-"]
             inputs = source.path, output.media.path
