@@ -27,8 +27,8 @@ _BETTER = {"later": 0.97, "earlier": 0.8}
 """So does another rule where it pairs with other frames; coders that lag seem to show earlier ones."""
 _CLEARLY = 0.15
 """Of the error between the frames of two rules: by so much the one in use has to fit better."""
-_REPEATED = 0.5
-"""Of the reference's usual step from frame to frame: a picture that is shown again moves less."""
+_REPEATED, _LATELY = 0.5, 7
+"""A picture that is shown again moves by less than this share of the step between the frames just before."""
 _FEW = 0.02
 """Of the frames: with fewer that differ two rules come to the same score."""
 
@@ -208,7 +208,7 @@ def _goes_on(best: Pairing, longer: Pairing, reference: np.ndarray, output: np.n
     repeats = count + np.flatnonzero(np.diff(longer.partners[count - 1 :]) == 0)
     if len(repeats):
         moved = np.mean(errors(pairs.shown[repeats - 1], pairs.shown[repeats]))
-        if moved > _REPEATED * np.mean(pairs.steps[:count]) + FLOOR:
+        if moved > _REPEATED * np.mean(pairs.steps[max(0, count - _LATELY) : count - 1]):
             return False
     return bool(np.mean(pairs.used[count:]) <= 2 * np.mean(pairs.used[:count]) + 4 * FLOOR)
 
@@ -230,5 +230,6 @@ def best_shift(reference: np.ndarray, output: np.ndarray, pairing: Pairing, reac
     best = min(by_shift, key=by_shift.__getitem__)
     if not by_shift[best] + 1 < _ELSEWHERE * (by_shift[0] + 1):
         return 0, False
-    beside = {by: shares(by_shift.get(best + by, math.inf), by_shift[best]) for by in _SURE}
+    # where nobody could look, it may go on getting better
+    beside = {by: shares(by_shift.get(best + by, 0.0), by_shift[best]) for by in _SURE}
     return best, all(beside[by] > share for by, share in _SURE.items())

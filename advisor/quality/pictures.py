@@ -45,8 +45,8 @@ def errors_by_shift(
 ) -> dict[int, float]:
     """Mean squared errors where all places in the reference are moved: by 0, and by what fits best.
 
-    Infinite where a smaller share than ``within`` lies in the reference then; and where less than half does,
-    unless these fit well: few pictures that move little fit by chance, and backwards too.
+    Without places where a smaller share than ``within`` lies in the reference then; infinite where less than
+    half does, unless these fit well: few pictures that move little fit by chance, and backwards too.
     """
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST_PICTURES)).astype(int))
     pictures, places = pictures[chosen], places[chosen]
@@ -60,10 +60,8 @@ def errors_by_shift(
         values, count = np.zeros(there.shape), np.sum(inside, axis=1)
         values[inside] = apart(there[inside], np.nonzero(inside)[1])
         means = np.sum(values, axis=1) / np.maximum(count, 1)
-        few = (count < max(min(6, len(places)), within * len(places))) | (
-            (count <= len(places) / 2) & (means >= most)
-        )
-        return np.where(few, math.inf, means)
+        means[(count <= len(places) / 2) & (means >= most)] = math.inf
+        return np.where(count < max(min(6, len(places)), within * len(places)), math.nan, means)
 
     theirs, ours = _coarse(near), _coarse(pictures)
     # |a - b|^2 of all by all at once
@@ -73,7 +71,8 @@ def errors_by_shift(
     best = shifts[np.argsort(by_shift(lambda *where: coarsely[where], shifts))[:8]]
     around = np.unique([0, *(shift + k for shift in best for k in range(-2, 3))])
     fine = by_shift(lambda there, here: errors(near[there], pictures[here]), around)
-    return dict(zip(around.tolist(), fine.tolist(), strict=True))
+    pairs = zip(around.tolist(), fine.tolist(), strict=True)
+    return {shift: error for shift, error in pairs if not math.isnan(error)}
 
 
 def _coarse(pictures: np.ndarray) -> np.ndarray:
