@@ -101,6 +101,20 @@ def test_a_picture_that_was_turned_is_named(turned: object, words: str) -> None:
     assert verdict(film(), turned(film())) == f"the output {words} against the reference"  # type: ignore[operator]
 
 
+def test_other_moments_of_a_scene_are_no_poor_encode_of_it() -> None:
+    """What moves differs by a sixth of the whole variance: too little for another video."""
+    still, chance = film()[:1].repeat(FRAMES, axis=0), np.random.default_rng(5)
+    grain = chance.integers(100, 150, (2, 30, SIDE + FRAMES))
+    drifts = np.stack([grain[:, :, n : n + SIDE] for n in range(FRAMES)], axis=1).astype(np.uint8)
+    reference, output = still.copy(), still.copy()
+    reference[:, :30], output[:, :30] = drifts
+    assert verdict(reference, output) == (
+        "the output shows other moments than the reference has, or is a different video"
+    )
+    output[:, :30] = 70 + 0.6 * drifts[0]  # as far, and moves with it
+    assert verdict(reference, output) is None
+
+
 def test_an_encoder_that_stands_still_is_where_it_belongs() -> None:
     """It goes on showing one old picture for a second; the score is bad and right."""
     output = film()

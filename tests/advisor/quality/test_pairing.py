@@ -183,6 +183,14 @@ def test_a_film_that_runs_backwards_is_found_nowhere() -> None:
     assert best_shift(film, film[::-1], Pairing("index", 0, np.arange(100)), 90) == (0, False)
 
 
+def test_a_beginning_at_the_edge_of_what_overlaps_is_not_sure() -> None:
+    """The picture comes nearer with every frame of shift, and behind a quarter of overlap nobody looks."""
+    stripes = (np.arange(48) % 2 * 100).astype(np.uint8)
+    reference, output = greys(range(0, 100)) + stripes, greys(range(99, 127)) + stripes
+    shift, sure = best_shift(reference, output, Pairing("index", 0, np.arange(28)), 99)
+    assert (shift, sure) == (93, False)
+
+
 @pytest.mark.parametrize(
     ("untagged", "limited"),
     [
