@@ -216,7 +216,8 @@ def _print_one(answer: TuneAnswer, currency: str, ffmpeg: Path) -> None:
     else:
         out.print(answer.input, soft_wrap=True)
         out.print(answer.sentence, style="bold")
-        for doubt in doubts(choice.validity):
+        against = answer.baseline.validity if answer.baseline is not None else ()
+        for doubt in doubts(choice.validity or against):
             out.print(f"  {doubt}", soft_wrap=True)
         sure = "" if choice.probability_best is None else f", {choice.probability_best:.0%} sure"
         out.print(f"  {answer.reason}{sure}{_ENDS.get(answer.stopped, '')}")
