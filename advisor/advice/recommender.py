@@ -369,7 +369,7 @@ class _Field:
         """How probably another option is the knee once the true value of this one is known."""
         known = np.tile(self.values[: self.held], (len(self.draws), 1))
         known[:, index] = self.draws[:, index]
-        return float((self._knees(known) != self.front.index(self.knee)).mean())
+        return float(np.mean(self._knees(known) != self._knees(self.values[None])))
 
     def _run(self, index: int, gain: float | None, standing: str = "") -> NextRun:
         option = self.options[index]
