@@ -160,17 +160,21 @@ def test_an_interrupted_scenario_is_recorded_as_aborted(
     assert (s.status, s.error, s.power) == ("aborted", "interrupted", None)
 
 
+def _deaf(laboratory: Laboratory) -> Laboratory:
+    """One whose ffmpeg is a script that never listens."""
+    script = laboratory.folder / "ffmpeg"
+    script.write_text("#!/bin/sh\nexec sleep 1000\n")
+    script.chmod(0o755)
+    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=script)
+    return msgspec.structs.replace(laboratory, settings=settings)
+
+
 def test_ffmpeg_that_does_not_end_is_a_failure(
     run_one: Callable[..., Scenario], laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A script that never listens: asked after 0.2 s, given up on after the patience."""
+    """Asked after 0.2 s, given up on after the patience."""
     monkeypatch.setattr("runner.measure.LEAST_PATIENCE_SECONDS", 0.2)
-    deaf = laboratory.folder / "ffmpeg"
-    deaf.write_text("#!/bin/sh\nexec sleep 1000\n")
-    deaf.chmod(0o755)
-    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=deaf)
-    waits = msgspec.structs.replace(laboratory, settings=settings)
-    s = run_one(bitrate="100k", duration=0.2, laboratory=waits)
+    s = run_one(bitrate="100k", duration=0.2, laboratory=_deaf(laboratory))
     assert (s.status, s.error) == ("failed", "ffmpeg did not end within 0.4 s of being asked to")
 
 
@@ -179,12 +183,7 @@ def test_ffmpeg_that_stands_still_is_not_waited_for_a_day(
 ) -> None:
     """As at a GPU that hangs, where nothing but the amount of video ends the encode."""
     monkeypatch.setattr("runner.measure.STALLED_SECONDS", 0.3)
-    deaf = laboratory.folder / "ffmpeg"
-    deaf.write_text("#!/bin/sh\nexec sleep 1000\n")
-    deaf.chmod(0o755)
-    settings = msgspec.structs.replace(laboratory.settings, ffmpeg=deaf)
-    waits = msgspec.structs.replace(laboratory, settings=settings)
-    s = run_one(bitrate="100k", duration=86_400, media=1, laboratory=waits)
+    s = run_one(bitrate="100k", duration=86_400, media=1, laboratory=_deaf(laboratory))
     assert (s.status, s.error) == ("failed", "ffmpeg made no frame and used no CPU time for 0.3 s")
 
 
