@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
-from scipy.interpolate import PchipInterpolator
 
 from advisor.advice.configuration import Option
 from advisor.errors import InputError, NotEnoughDataError
@@ -61,6 +60,8 @@ def bjontegaard_delta(
         raise NotEnoughDataError(
             f"the curves have no quality in common ({q1[0]:g} to {q1[-1]:g}, {q2[0]:g} to {q2[-1]:g})"
         )
+    from scipy.interpolate import PchipInterpolator  # takes half a second to load
+
     areas = [float(PchipInterpolator(q, c).integrate(low, high)) for q, c in ((q1, c1), (q2, c2))]
     overlap = (high - low) / (max(q1[-1], q2[-1]) - min(q1[0], q2[0]))
     note = (
