@@ -156,6 +156,8 @@ def test_every_exporter_is_deployed_with_its_image_its_port_and_its_memory() -> 
         image = image_name(SERVICES[name]["image"]).removesuffix(":latest")
         assert re.fullmatch(rf"ghcr\.io/wattframe/{image}:\d+\.\d+\.\d+", container["image"])
         assert container["ports"][0]["containerPort"] == jobs[name] == exporter.port
+        # a cluster has IPv4, IPv6 or both
+        assert {"name": "EXPORTER_HOST", "value": "::"} in container["env"]
         limit = SERVICES[name]["mem_limit"]
         assert container["resources"]["limits"]["memory"] == limit.replace("m", "Mi").replace("g", "Gi")
 

@@ -114,9 +114,17 @@ class TestPorts:
         with pytest.raises(InputError, match=f"rapl and cost cannot share port {port}"):
             check_ports([service("rapl", "", port=port), service("cost", "", port=port)])
 
-    def test_an_address_of_another_machine_is_refused(self) -> None:
-        with pytest.raises(InputError, match="--host: expected an address of this machine"):
-            check_ports([Service("rapl", (), "no.such.host.invalid", 9500, "/health", "")])
+    @pytest.mark.parametrize(
+        ("host", "said"),
+        [
+            ("no.such.host.invalid", "--host: expected an address of this machine"),
+            # of a net for documentation
+            ("192.0.2.7", "cannot listen on 192.0.2.7:9500: Cannot assign requested address"),
+        ],
+    )
+    def test_an_address_of_another_machine_is_refused(self, host: str, said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            check_ports([Service("rapl", (), host, 9500, "/health", "")])
 
 
 class TestServices:
