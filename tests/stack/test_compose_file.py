@@ -80,6 +80,15 @@ def test_a_service_is_confined(name: str) -> None:
     assert service["mem_limit"]
 
 
+def test_a_health_check_asks_one_address() -> None:
+    """BusyBox' wget tries the first address of localhost alone, which may be an IPv6 that there is not."""
+    checks = [
+        service["healthcheck"]["test"] for service in SERVICES.values() if "test" in service["healthcheck"]
+    ]
+    assert len(checks) == 5
+    assert all(test[-1].startswith("http://127.0.0.1:") for test in checks)
+
+
 def test_the_images_are_built_alike() -> None:
     """Three files by their names' promise, one way to build: what differs is the lock and what is run."""
     stages = [path.read_text().split("\nFROM ")[1] for path in sorted(ROOT.glob("Dockerfile.*"))]

@@ -91,7 +91,7 @@ def test_the_rules_are_valid() -> None:
 
 
 @pytest.mark.prometheus
-@pytest.mark.parametrize("name", ["alerts", "fleet", "recording"])
+@pytest.mark.parametrize("name", ["alerts", "fleet", "recording", "weekend"])
 def test_the_rules_pass_their_unit_tests(name: str) -> None:
     """Every alert fires and stops; every recorded figure is one that was worked out by hand."""
     assert "SUCCESS" in tool("promtool", "test", "rules", f"prometheus/tests/{name}.yml")
@@ -128,7 +128,7 @@ def test_an_alert_names_labels_that_its_series_have(alert: dict[str, Any]) -> No
     assert named <= possible_labels(alert["expr"])
 
 
-@pytest.mark.parametrize("name", ["alerts", "fleet", "recording"])
+@pytest.mark.parametrize("name", ["alerts", "fleet", "recording", "weekend"])
 def test_the_unit_tests_feed_what_is_published(name: str) -> None:
     """A series with a label that no exporter gives would test a rule against what never comes."""
     for test in yaml.safe_load((ROOT / "prometheus" / "tests" / f"{name}.yml").read_text())["tests"]:
