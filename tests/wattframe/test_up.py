@@ -184,8 +184,8 @@ class TestPrometheusConfiguration:
         document = yaml.safe_load(
             prometheus.configuration(self.ADDRESSES, interval_seconds=1.5, rules="/rules/*.yml")
         )
-        assert document["global"]["scrape_interval"] == "1500ms"
-        assert not [job for job in document["scrape_configs"] if "scrape_interval" in job]
+        parts = [document["global"], *document["scrape_configs"]]
+        assert {part[key] for part in parts for key in ("scrape_interval", "scrape_timeout")} == {"1500ms"}
 
     def test_none_is_no_error_unless_one_was_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
