@@ -80,13 +80,19 @@ def test_a_service_is_confined(name: str) -> None:
     assert service["mem_limit"]
 
 
-def test_a_health_check_asks_one_address() -> None:
+def test_a_health_check_asks_one_address_and_no_proxy() -> None:
     """BusyBox' wget tries the first address of localhost alone, which may be an IPv6 that there is not."""
-    checks = [
-        service["healthcheck"]["test"] for service in SERVICES.values() if "test" in service["healthcheck"]
-    ]
+    healthchecks = [service["healthcheck"] for service in SERVICES.values()]
+    checks = [check["test"] for check in healthchecks if "test" in check]
     assert len(checks) == 5
-    assert all(test[-1].startswith("http://127.0.0.1:") for test in checks)
+    for *command, url in checks:
+        assert command == ["CMD", "wget", "-q", "-Y", "off", "-O", "/dev/null"]
+        assert url.startswith("http://127.0.0.1:")
+
+
+def test_no_proxy_stands_between_grafana_and_prometheus() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["NO_PROXY"] == environment["no_proxy"] == "prometheus"
 
 
 def test_the_images_are_built_alike() -> None:
