@@ -90,6 +90,11 @@ def test_a_health_check_asks_one_address_and_no_proxy() -> None:
         assert url.startswith("http://127.0.0.1:")
 
 
+def test_prometheus_has_time_to_write_what_it_holds() -> None:
+    """Engines kill after 10 s."""
+    assert SERVICES["prometheus"]["stop_grace_period"] == "2m"
+
+
 def test_no_proxy_stands_between_grafana_and_prometheus() -> None:
     environment = SERVICES["grafana"]["environment"]
     assert environment["NO_PROXY"] == environment["no_proxy"] == "prometheus"
