@@ -125,6 +125,14 @@ def test_what_a_build_takes_from_debian_has_its_version(path: Path) -> None:
         assert all("=" in package for package in packages)
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/Dockerfile*")), ids=lambda path: path.name)
+def test_what_an_image_needs_of_a_checkout_is_readable_whatever_the_umask_there(path: Path) -> None:
+    text = path.read_text()
+    needed = re.findall(r"^COPY [\w./-]+ (/(?:opt|etc)/\S+)$", text, re.MULTILINE)
+    assert needed
+    assert all(f"chmod 644 {file}\n" in text for file in needed)
+
+
 def test_grafana_asks_for_a_password() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "GRAFANA_PASSWORD"}
     if shutil.which("docker-compose") is None:
