@@ -15,11 +15,8 @@ from exporters.docs import all_exporters
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = ROOT / "grafana" / "provisioning" / "dashboards"
 RULES = ROOT / "prometheus" / "rules"
-# what Prometheus, other exporters and Prometheus' own rule evaluation publish
-FOREIGN = {
-    *("up", "ALERTS", "node_cpu_seconds_total", "prometheus_rule_evaluation_failures_total"),
-    "windows_exporter_collector_success",
-}
+# what Prometheus, node_exporter and Prometheus' own rule evaluation publish
+FOREIGN = {"up", "ALERTS", "node_cpu_seconds_total", "prometheus_rule_evaluation_failures_total"}
 _WORDS = {
     *("by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "and", "or"),
     *("unless", "atan2", "inf", "nan"),
