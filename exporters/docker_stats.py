@@ -450,6 +450,11 @@ def _labels(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _kubelet_url(text: str) -> str:
+    """With brackets around an address of IPv6: what Kubernetes puts into a manifest has none."""
+    return re.sub(r"//([0-9a-fA-F.]*:[0-9a-fA-F:.]*):(\d+)", r"//[\1]:\2", text)
+
+
 def _groups(options: argparse.Namespace) -> Groups:
     kubelet = None
     if options.kubelet_url is not None:
@@ -542,7 +547,7 @@ EXPORTER = Exporter(
             "--kubelet-url",
             "KUBELET_URL",
             None,
-            str,
+            _kubelet_url,
             "kubelet that provides pod names: https://127.0.0.1:10250, or http://127.0.0.1:10255 (read-only)",
         ),
         Option(

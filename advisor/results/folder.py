@@ -103,16 +103,20 @@ class ResultFolder:
         if stamps == before and None not in before.values() and not self._too_large:
             return
         files: dict[str, _File] = {}
+        held: dict[str, _File] = {}  # their runs are in memory, of twice as many as wanted at most
         budget = int(_SHARE * memory_bytes()[0])
         for name, stamp in sorted(stamps.items(), reverse=True):
-            former = self._files.get(name)
-            if former is not None and former.stamp is not None and former.stamp == stamp:
-                files[name] = former
-                continue
-            files[name] = self._read(name, stamp, former)
-            held = [file.held_bytes for file in files.values() if file.run is not None]
-            if len(held) > 2 * (self._most_runs or math.inf) or sum(held) > budget:
-                self._hold_newest(files, stamps, budget)
+            file = self._files.get(name)
+            if file is None or file.stamp is None or file.stamp != stamp:
+                file = self._read(name, stamp, file)
+            files[name] = file
+            if file.run is not None:
+                held[name] = file
+            held_bytes = sum(file.held_bytes for file in held.values())
+            if len(held) > 2 * (self._most_runs or math.inf) or held_bytes > budget:
+                self._hold_newest(held, stamps, budget)
+                files |= held
+                held = {name: file for name, file in held.items() if file.run is not None}
         newest, too_large = self._hold_newest(files, stamps, budget)
         self._shown, self._dropped = self._choose(newest)
         self._files, self._too_large = files, too_large

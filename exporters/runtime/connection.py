@@ -24,8 +24,8 @@ REQUEST_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to its last byte."""
 ANSWER_SECONDS = 30.0
 """For all that was written to be taken by the client."""
-IDLE_SECONDS = 50
-"""Longer than most scrape intervals, so that Prometheus keeps its connection."""
+IDLE_SECONDS = 75
+"""Longer than a minute: so often Prometheus scrapes, and so long proxies use a connection again."""
 HANDSHAKE_SECONDS = 10.0
 _BACKLOG = 1024
 _ACCEPT_AGAIN_SECONDS = 0.1

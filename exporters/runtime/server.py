@@ -82,16 +82,20 @@ def bind(host: str, port: int) -> socket.socket:
 
     Raises
     ------
+    InputError
+        The address is not this machine's, or the port not for this user.
     WorkError
-        The port is taken or the address is not this machine's.
+        The port is taken.
     """
+    if host == "::" and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104  every address of a kernel that has no IPv6
     where = authority(host, port)
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as exc:
-        raise WorkError(f"--host {host}: {exc.strerror}") from exc
+        raise InputError(f"expected an address of this machine, found {host!r}", subject="--host") from exc
     sock = socket.socket(family, kind, proto)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,7 +104,7 @@ def bind(host: str, port: int) -> socket.socket:
         sock.close()
         if exc.errno == errno.EADDRINUSE:
             raise WorkError(f"port {port} is in use ({where}): choose another with --port") from exc
-        raise WorkError(f"cannot listen on {where}: {exc.strerror}") from exc
+        raise InputError(f"cannot listen on {where}: {exc.strerror}") from exc
     return sock
 
 

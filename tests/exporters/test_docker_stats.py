@@ -142,6 +142,20 @@ def test_the_port_of_the_contract() -> None:
     assert options(DOCKER_EXPORTER_PORT="19501").port == 19501
 
 
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("https://fd00::1:10250", "https://[fd00::1]:10250"),
+        ("https://::ffff:10.0.0.1:10250/", "https://[::ffff:10.0.0.1]:10250/"),
+        ("https://[fd00::1]:10250", "https://[fd00::1]:10250"),
+        ("https://10.0.0.1:10250", "https://10.0.0.1:10250"),
+        ("https://cafe:10250", "https://cafe:10250"),
+    ],
+)
+def test_a_node_of_ipv6_has_its_kubelet_found(given: str, url: str) -> None:
+    assert options(KUBELET_URL=given).kubelet_url == url
+
+
 def test_docker_variables_are_understood(tmp_path: Path) -> None:
     for name in ("ca.pem", "cert.pem", "key.pem"):
         (tmp_path / name).write_text("")

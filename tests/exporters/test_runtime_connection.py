@@ -166,6 +166,13 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(monkeypatch: pytest.
     assert run(idle) == (1, b"")
 
 
+def test_a_connection_outlives_who_uses_it_again() -> None:
+    """Prometheus after its default interval, nginx and the load balancers of clouds after up to a minute: one
+    that is just being closed would be a 502.
+    """
+    assert connection.IDLE_SECONDS > 60
+
+
 def test_the_time_counts_for_one_request_and_not_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
 

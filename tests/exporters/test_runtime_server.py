@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from exporters.runtime.server import bind
 from tests.support.exporter_client import (
     SAMPLE,
     SCRAPE,
@@ -307,6 +308,23 @@ def test_ipv6_works() -> None:
         connection.request("GET", "/health")
         assert connection.getresponse().read() == b"OK"
         connection.close()
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 on this host")
+def test_every_address_is_of_both_families() -> None:
+    with served(SAMPLE, "--host", "::") as exporter:
+        for address in ("127.0.0.1", "::1"):
+            connection = http.client.HTTPConnection(address, exporter.port, timeout=5)
+            connection.request("GET", "/health")
+            assert connection.getresponse().read() == b"OK"
+            connection.close()
+
+
+def test_every_address_is_ipv4_where_the_kernel_has_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with bind("::", 0) as sock:
+        assert sock.family is socket.AF_INET
+        assert sock.getsockname()[0] == "0.0.0.0"
 
 
 def test_logs_can_be_json() -> None:

@@ -80,6 +80,26 @@ def test_a_service_is_confined(name: str) -> None:
     assert service["mem_limit"]
 
 
+def test_a_health_check_asks_one_address_and_no_proxy() -> None:
+    """BusyBox' wget tries the first address of localhost alone, which may be an IPv6 that there is not."""
+    healthchecks = [service["healthcheck"] for service in SERVICES.values()]
+    checks = [check["test"] for check in healthchecks if "test" in check]
+    assert len(checks) == 5
+    for *command, url in checks:
+        assert command == ["CMD", "wget", "-q", "-Y", "off", "-O", "/dev/null"]
+        assert url.startswith("http://127.0.0.1:")
+
+
+def test_prometheus_has_time_to_write_what_it_holds() -> None:
+    """Engines kill after 10 s."""
+    assert SERVICES["prometheus"]["stop_grace_period"] == "2m"
+
+
+def test_no_proxy_stands_between_grafana_and_prometheus() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["NO_PROXY"] == environment["no_proxy"] == "prometheus"
+
+
 def test_the_images_are_built_alike() -> None:
     """Three files by their names' promise, one way to build: what differs is the lock and what is run."""
     stages = [path.read_text().split("\nFROM ")[1] for path in sorted(ROOT.glob("Dockerfile.*"))]
@@ -103,6 +123,14 @@ def test_what_a_build_takes_from_debian_has_its_version(path: Path) -> None:
         packages = [word for word in shlex.split(line.rstrip("\\")) if not word.startswith("-")]
         assert packages
         assert all("=" in package for package in packages)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/Dockerfile*")), ids=lambda path: path.name)
+def test_what_an_image_needs_of_a_checkout_is_readable_whatever_the_umask_there(path: Path) -> None:
+    text = path.read_text()
+    needed = re.findall(r"^COPY [\w./-]+ (/(?:opt|etc)/\S+)$", text, re.MULTILINE)
+    assert needed
+    assert all(f"chmod 644 {file}\n" in text for file in needed)
 
 
 def test_grafana_asks_for_a_password() -> None:

@@ -101,6 +101,15 @@ def test_an_overlay_leaves_out_what_only_the_prometheus_operator_knows(tmp_path:
     assert kinds - {document["kind"] for document in rendered} == {"ServiceMonitor", "PrometheusRule"}
 
 
+def test_an_overlay_gives_the_label_that_a_helm_release_selects_by(tmp_path: Path) -> None:
+    (labels,) = re.findall(r"`(labels: .+)`", (ROOT / "docs" / "deployment.md").read_text())
+    shutil.copytree(MANIFESTS / "base", tmp_path / "base")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "kustomization.yaml").write_text(f"resources: [../base]\n{labels}\n")
+    rendered = list(yaml.safe_load_all(tool("kubectl", "kustomize", tmp_path / "own")))
+    assert all(document["metadata"]["labels"]["release"] == "NAME" for document in rendered)
+
+
 @pytest.mark.parametrize("overlay", ["base", "capability"])
 def test_the_manifests_are_what_kubernetes_takes(overlay: str) -> None:
     kinds = set()
@@ -156,6 +165,8 @@ def test_every_exporter_is_deployed_with_its_image_its_port_and_its_memory() -> 
         image = image_name(SERVICES[name]["image"]).removesuffix(":latest")
         assert re.fullmatch(rf"ghcr\.io/wattframe/{image}:\d+\.\d+\.\d+", container["image"])
         assert container["ports"][0]["containerPort"] == jobs[name] == exporter.port
+        # a cluster has IPv4, IPv6 or both
+        assert {"name": "EXPORTER_HOST", "value": "::"} in container["env"]
         limit = SERVICES[name]["mem_limit"]
         assert container["resources"]["limits"]["memory"] == limit.replace("m", "Mi").replace("g", "Gi")
 

@@ -114,9 +114,17 @@ class TestPorts:
         with pytest.raises(InputError, match=f"rapl and cost cannot share port {port}"):
             check_ports([service("rapl", "", port=port), service("cost", "", port=port)])
 
-    def test_an_address_of_another_machine_is_refused(self) -> None:
-        with pytest.raises(InputError, match="--host: expected an address of this machine"):
-            check_ports([Service("rapl", (), "no.such.host.invalid", 9500, "/health", "")])
+    @pytest.mark.parametrize(
+        ("host", "said"),
+        [
+            ("no.such.host.invalid", "--host: expected an address of this machine"),
+            # of a net for documentation
+            ("192.0.2.7", "cannot listen on 192.0.2.7:9500: Cannot assign requested address"),
+        ],
+    )
+    def test_an_address_of_another_machine_is_refused(self, host: str, said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            check_ports([Service("rapl", (), host, 9500, "/health", "")])
 
 
 class TestServices:
@@ -176,8 +184,8 @@ class TestPrometheusConfiguration:
         document = yaml.safe_load(
             prometheus.configuration(self.ADDRESSES, interval_seconds=1.5, rules="/rules/*.yml")
         )
-        assert document["global"]["scrape_interval"] == "1500ms"
-        assert not [job for job in document["scrape_configs"] if "scrape_interval" in job]
+        parts = [document["global"], *document["scrape_configs"]]
+        assert {part[key] for part in parts for key in ("scrape_interval", "scrape_timeout")} == {"1500ms"}
 
     def test_none_is_no_error_unless_one_was_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")

@@ -45,15 +45,12 @@ def configuration(addresses: Mapping[str, str], *, interval_seconds: float | Non
     jobs = [job for job in document["scrape_configs"] if job["job_name"] in addresses]
     for job in jobs:
         job["static_configs"][0]["targets"] = [addresses[job["job_name"]]]
-        if interval_seconds is not None:
-            job.pop("scrape_interval", None)
-            job.pop("scrape_timeout", None)
     document["scrape_configs"] = jobs
     if interval_seconds is not None:
         every = f"{round(interval_seconds * 1000)}ms"
-        document["global"] |= dict.fromkeys(
-            ("scrape_interval", "scrape_timeout", "evaluation_interval"), every
-        )
+        for part in (document["global"], *jobs):
+            part |= {"scrape_interval": every, "scrape_timeout": every}
+        document["global"]["evaluation_interval"] = every
     return yaml.safe_dump(document, sort_keys=False)
 
 

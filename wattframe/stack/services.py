@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +11,7 @@ from msgspec import Struct
 from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
 from exporters.runtime.options import authority
+from exporters.runtime.server import bind
 
 
 def installed(name: str) -> bool:
@@ -97,32 +97,22 @@ def check_ports(services: Sequence[Service]) -> None:
 
     Raises
     ------
+    InputError
+        An address is not this machine's.
     WorkError
-        Some port cannot be bound.
+        Some port is taken.
     """
-    taken = [f"{s.port} ({s.name})" for s in services if not _free(s.host, s.port)]
+    taken = []
+    for service in services:
+        try:
+            bind(service.host, service.port).close()
+        except WorkError:
+            taken.append(f"{service.port} ({service.name})")
     if taken:
         hint = "choose others with --port NAME=PORT, --port-offset N or --prometheus-port N"
         raise WorkError(f"already in use on {services[0].host}: port {', '.join(taken)}; {hint}")
     chosen: dict[int, str] = {}
     for service in services:
-        if service.port in chosen:
-            raise InputError(
-                f"{chosen[service.port]} and {service.name} cannot share port {service.port}",
-                subject="--port",
-            )
-        chosen[service.port] = service.name
-
-
-def _free(host: str, port: int) -> bool:
-    try:
-        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as exc:
-        raise InputError(f"expected an address of this machine, found {host!r}", subject="--host") from exc
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; TIME_WAIT is no owner
-        try:
-            probe.bind(address)
-        except OSError:
-            return False
-    return True
+        other = chosen.setdefault(service.port, service.name)
+        if other != service.name:
+            raise InputError(f"{other} and {service.name} cannot share port {service.port}", subject="--port")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import cProfile
 import errno
 import json
 import os
@@ -403,3 +404,19 @@ def test_a_folder_that_rests_costs_one_listing(tmp_path: Path, monkeypatch: pyte
     for _ in range(3):
         assert names(results) == {"test_results_a": ["x"]}
     assert len(asked) == 1
+
+
+def test_the_work_for_a_file_is_the_same_among_many(tmp_path: Path) -> None:
+    """Counted in calls, which no load of the machine changes."""
+
+    def calls(count: int) -> int:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            put(folder, f"test_results_20260101_{number:06d}", "s", start=float(number))
+        profile = cProfile.Profile()
+        profile.runcall(ResultFolder(folder, runs=2).refresh)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    calls(10)  # what is imported at first use
+    assert calls(600) < 8 * calls(100)
