@@ -18,6 +18,7 @@ from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, counters_appear, host_joules, host_zones
 from advisor.energy.meter_files import read_meter_files
+from advisor.energy.patience import Patience
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
 from advisor.energy.source import SourceName, ZoneReport, shown_seconds
@@ -369,13 +370,16 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
         on_problem=functools.cache(lambda problem: warn_of("GPUs", {problem})),  # once each
     )
 
+    patience = Patience()
+
     def survey(source: SourceName) -> Survey:
         calibration, problem = None, None
         try:
             calibration = load_calibration(options.models_dir, hardware, source=source)
         except ModelError as exc:
             problem = f"calibration not used: {exc}"
-        return Survey(describe(sysfs, procfs), model, calibration, quota_cores(procfs, sysfs), problem)
+        status = describe(sysfs, procfs, patience)
+        return Survey(status, model, calibration, quota_cores(procfs, sysfs), problem)
 
     measured = RaplCollector(opened, survey, appeared=counters_appear(sysfs, procfs))
     return [measured, GpuCollector(opened_gpus)]
