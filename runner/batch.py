@@ -28,8 +28,8 @@ import msgspec
 from advisor.common.atomic import NO_JSON
 from advisor.common.checked import checked
 from advisor.common.regular_file import read_input
+from advisor.common.shipped import existing_or_shipped
 from advisor.errors import InputError
-from runner.shipped import existing_or_shipped
 from runner.spec import Spec, refuse, spec_problems
 
 MOST_SCENARIOS = 10_000
