@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from advisor.common.booleans import parse_boolean
 from advisor.common.home import expanded, user_cache
+from advisor.common.shipped import shipped
 from advisor.errors import FfmpegError, InputError
 from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
@@ -371,8 +372,6 @@ def _file_or_folder(text: str) -> Path:
     return path if text and path.is_dir() else existing_file(text)
 
 
-_SAMPLES = Path(__file__).resolve().parent.parent / "samples"
-
 _OPTIONS = (
     *RESULT_OPTIONS,
     Option(
@@ -470,7 +469,7 @@ def _build(options: Namespace) -> list[Collector]:
     results = ResultFolder(
         options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios, keep_samples=False
     )
-    media = (_SAMPLES,) if options.media_dir is None else options.media_dir
+    media = (shipped("samples"),) if options.media_dir is None else options.media_dir
     roots = tuple(path.resolve() for path in (options.results_dir, *media))
     work = ScoringWork(_queue(options, settings), roots, settings, options.pairs)
     return [QoeCollector(results, options.results_dir, work), *_live(options)]

@@ -18,9 +18,10 @@ from advisor.energy.estimate import PowerModel, power_model
 from advisor.energy.gpu import GpuMeter, GpuReading, open_gpus
 from advisor.energy.meter import Meter, MeterReading, counters_appear, host_joules, host_zones
 from advisor.energy.meter_files import read_meter_files
+from advisor.energy.patience import Patience
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import SourceName, ZoneReport
+from advisor.energy.source import SourceName, ZoneReport, shown_seconds
 from advisor.errors import EnergyError, ModelError
 from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
@@ -116,9 +117,6 @@ GPU_ENERGY_SOURCE = Family(
     "gpu_energy_source_info", "Source of the GPU's energy: counter or power (integrated).", (*_GPU, "source")
 )
 
-# a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
-_STALE_INTERVALS = 3.5
-_STALE_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS, _LOOK_FOR_GPUS_SECONDS = 10.0, 60.0
 
 
@@ -295,7 +293,7 @@ _GPU_VALUES: tuple[tuple[Family, Callable[[GpuReading], float | None]], ...] = (
 
 
 def _refuse_stale(age_seconds: float, interval_seconds: float) -> None:
-    if age_seconds > max(_STALE_INTERVALS * interval_seconds, _STALE_SECONDS):
+    if age_seconds > shown_seconds(interval_seconds):
         raise EnergyError(f"no sample for {age_seconds:.0f} s: a counter does not answer")
 
 
@@ -372,13 +370,16 @@ def _build(options: argparse.Namespace) -> list[RaplCollector | GpuCollector]:
         on_problem=functools.cache(lambda problem: warn_of("GPUs", {problem})),  # once each
     )
 
+    patience = Patience()
+
     def survey(source: SourceName) -> Survey:
         calibration, problem = None, None
         try:
             calibration = load_calibration(options.models_dir, hardware, source=source)
         except ModelError as exc:
             problem = f"calibration not used: {exc}"
-        return Survey(describe(sysfs, procfs), model, calibration, quota_cores(procfs, sysfs), problem)
+        status = describe(sysfs, procfs, patience)
+        return Survey(status, model, calibration, quota_cores(procfs, sysfs), problem)
 
     measured = RaplCollector(opened, survey, appeared=counters_appear(sysfs, procfs))
     return [measured, GpuCollector(opened_gpus)]

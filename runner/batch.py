@@ -23,13 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from advisor.common.atomic import NO_JSON
 from advisor.common.checked import checked
-from advisor.common.regular_file import read_input
+from advisor.common.shipped import existing_or_shipped
 from advisor.errors import InputError
-from runner.shipped import existing_or_shipped
 from runner.spec import Spec, refuse, spec_problems
 
 MOST_SCENARIOS = 10_000
@@ -44,7 +40,9 @@ def read_batch(path: Path) -> list[Spec]:
     InputError
         The file cannot be read or parsed, or fields in it are wrong; names them all, the first five in full.
     """
-    document = _load(existing_or_shipped(path))
+    from advisor.common.yaml_text import read_document
+
+    document = read_document(existing_or_shipped(path))
     if isinstance(document, list):
         document = {"scenarios": document}
     if not isinstance(document, dict):
@@ -62,26 +60,6 @@ def read_batch(path: Path) -> list[Spec]:
     if len(entries) > MOST_SCENARIOS:
         raise InputError(f"expected at most {MOST_SCENARIOS} scenarios, found {len(entries)}", subject=path)
     return _specs(entries, defaults, path)
-
-
-def _load(path: Path) -> Any:
-    try:
-        text = read_input(path).decode()
-    except UnicodeDecodeError as exc:
-        raise InputError(
-            f"expected UTF-8 text, found byte {exc.object[exc.start]:#04x}", subject=path
-        ) from exc
-    if path.suffix == ".json":
-        try:
-            return msgspec.json.decode(text)
-        except NO_JSON as exc:
-            raise InputError(f"expected JSON: {exc}", subject=path) from exc
-    from advisor.common.yaml_text import YamlError, parse_yaml
-
-    try:
-        return parse_yaml(text)
-    except YamlError as exc:
-        raise InputError(f"expected YAML: {exc}", subject=path) from exc
 
 
 def _part(document: Mapping[str, Any], key: str, kind: type, problems: list[str]) -> Any:

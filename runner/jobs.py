@@ -14,13 +14,13 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from advisor.common.shipped import shipped
 from advisor.errors import InputError
 from advisor.results.derived import parse_bitrate_kbps
 from advisor.results.records import Asked
 from advisor.video.encoders import ALIASES, ENCODERS, Encoder
 from runner.arguments import spec_of
 from runner.batch import read_batch
-from runner.shipped import shipped
 from runner.source import LAVFI
 from runner.spec import Bitrate, RungSpec, Spec, frame_rate, refuse, spec_problems
 

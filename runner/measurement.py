@@ -15,7 +15,15 @@ from msgspec import Struct, structs
 from advisor.energy.attribution import HostUse, share
 from advisor.energy.cpu import CpuTimes, cpu_between
 from advisor.energy.gpu import GpuMeter, GpuReading
-from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules, host_zones, includes_gpus
+from advisor.energy.meter import (
+    Meter,
+    MeterReading,
+    energy_between,
+    energy_lost,
+    host_joules,
+    host_watts,
+    includes_gpus,
+)
 from advisor.results import Power, Samples
 
 # what was in doubt at a reading is known within seconds, and the meter keeps it for twice as many of them
@@ -97,13 +105,7 @@ class Measurement:
     @property
     def energy_lost(self) -> bool:
         """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
-        start, end = self.ends
-        # a twin bears its zone's name, and a meter over the network has an interval of its own
-        counted = [z for z in end.zones if z.role == "counted" and z.interval_seconds is None]
-        read = {z.name: z.sampled_seconds or 0.0 for z in counted}
-        fresh = end.monotonic_seconds - max(0.1, 0.01 * self.seconds)
-        zones = host_zones(start.joules, end.host_rule)
-        return _lost(start, end) or any(read.get(zone, fresh) < fresh for zone in zones)
+        return energy_lost(*self.ends)
 
     def power(self, idle_watts: float | None, process_cpu_seconds: float | None) -> Power | None:
         """Power and energy of the window; None when no zone could be read over it.
@@ -157,7 +159,7 @@ class Measurement:
         steps = self._steps
         return Samples(
             timestamps=[b.reading.unix_seconds for _, b in steps],
-            power_watts=[_watts(a.reading, b.reading) for a, b in steps],
+            power_watts=[host_watts(a.reading, b.reading) for a, b in steps],
             cpu_usage_cores=[_cores(a, b) for a, b in steps],
             gpu_usage=[_mean_utilization(b.gpus) for _, b in steps] if self._points[0].gpus else [],
         )
@@ -174,17 +176,6 @@ def _power(total_joules: float, seconds: float, watts: Sequence[float], **fields
         total_energy_joules=total_joules,
         **fields,
     )
-
-
-def _lost(a: MeterReading, b: MeterReading) -> bool:
-    """Whether a zone that counts is in the first reading and not in the second."""
-    return any(zone not in b.joules for zone in host_zones(a.joules, b.host_rule))
-
-
-def _watts(a: MeterReading, b: MeterReading) -> float | None:
-    joules = None if _lost(a, b) else host_joules(energy_between(a, b), b.host_rule)
-    seconds = b.monotonic_seconds - a.monotonic_seconds
-    return None if joules is None or seconds <= 0 else joules / seconds
 
 
 def _seconds(a: _Point, b: _Point) -> float:

@@ -37,15 +37,16 @@ _TRIAL_SECONDS = 60
 def missing(jobs: Sequence[Job], ffmpeg: Path, capabilities: Capabilities) -> dict[str, str]:
     """Names of the jobs whose encoder cannot be used here, with the reason."""
     encoders = dict.fromkeys(job.encoder for job in jobs if job.encoder is not None)
-    problems = {name: _without_encoder(name, ffmpeg, capabilities) for name in encoders}
+    problems = {name: encoder_problem(ENCODERS[name], ffmpeg, capabilities) for name in encoders}
     return {j.name: f"encoder: {reason}" for j in jobs if j.encoder and (reason := problems[j.encoder])}
 
 
-def _without_encoder(name: str, ffmpeg: Path, capabilities: Capabilities) -> str | None:
-    if name not in capabilities.encoders:
-        return f"ffmpeg {capabilities.version} was built without {name}"
-    problem = device_problem(ENCODERS[name], ffmpeg) if ENCODERS[name].kind == "gpu" else None
-    return f"{name} has no device on this machine: {problem}" if problem is not None else None
+def encoder_problem(encoder: Encoder, ffmpeg: Path, capabilities: Capabilities) -> str | None:
+    """Why an encoder cannot be used here; None when it can."""
+    if encoder.name not in capabilities.encoders:
+        return f"ffmpeg {capabilities.version} was built without {encoder.name}"
+    problem = device_problem(encoder, ffmpeg) if encoder.kind == "gpu" else None
+    return f"{encoder.name} has no device on this machine: {problem}" if problem is not None else None
 
 
 def device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:

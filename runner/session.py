@@ -62,10 +62,15 @@ def open_session(
         **structs.asdict(energy.meters),
         host_rule=energy.host_rule,
     )
-    # a calibration is of packages and dram
-    if energy.models_dir is not None and meter.source == "powercap" and energy.host_rule == "cpu":
+    # a calibration goes by the rule "cpu" and by the sensors that everybody knows; the estimate has its own
+    if (
+        energy.models_dir is not None
+        and meter.tier == "measured"
+        and energy.host_rule == "cpu"
+        and not energy.meters.sensor_rules
+    ):
         hardware_id = host(settings.procfs, settings.sysfs).hardware_id or ""
-        calibration = load_calibration(energy.models_dir, hardware_id, source="powercap")
+        calibration = load_calibration(energy.models_dir, hardware_id, source=meter.source)
         if calibration is not None:
             settings = replace(settings, calibrated_idle_watts=calibration.idle.mean_watts)
     with open_gpus(settings.sysfs, energy.meters.sensor_rules) as gpus, meter:

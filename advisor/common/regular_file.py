@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import time
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import BinaryIO, TypeAlias
 
 from advisor.errors import InputError
@@ -44,6 +45,19 @@ def read_input(
         return read_regular(path, most_bytes)
     except OSError as exc:
         raise error(f"cannot be read: {exc.strerror or exc}", subject=path) from exc
+
+
+def read_input_text(
+    path: str | os.PathLike[str], most_bytes: int = DOCUMENT_BYTES, error: type[InputError] = InputError
+) -> str:
+    """The text of a file that somebody named, with or without a mark of its encoding; see `read_input`."""
+    content = read_input(path, most_bytes, error)
+    try:
+        # what Excel calls Unicode text says so in its first two bytes
+        return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
+    except UnicodeDecodeError as exc:
+        problem = f"expected UTF-8 text, found byte {exc.object[exc.start]:#04x}"
+        raise error(problem, subject=path) from exc
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

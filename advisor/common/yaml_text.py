@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
+
+from advisor.common.atomic import NO_JSON
+from advisor.common.json_keys import repeated_keys
+from advisor.common.regular_file import read_input_text
+from advisor.errors import InputError
 
 _MOST_BYTES = 2 << 20
 """Which take six seconds."""
@@ -38,6 +45,32 @@ class _Loader(yaml.SafeLoader):
         if self.root is not None:
             _weight(self.root, {}, set())
         return self.root
+
+
+def read_document(path: Path) -> Any:
+    """The one document of a YAML or JSON file that somebody named.
+
+    Whatever is JSON is read as JSON: YAML takes no tab between values, and no character in two halves.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, has a name twice, or is neither; see `parse_yaml`.
+    """
+    text = read_input_text(path)
+    try:
+        document = msgspec.json.decode(text)
+    except NO_JSON as exc:
+        if path.suffix == ".json":
+            raise InputError(f"expected JSON: {exc}", subject=path) from exc
+    else:
+        if repeated := repeated_keys(text.encode()):
+            raise InputError("expected each name once, found it twice", subject=path, field=repeated[0])
+        return document
+    try:
+        return parse_yaml(text)
+    except YamlError as exc:
+        raise InputError(f"expected YAML: {exc}", subject=path) from exc
 
 
 def parse_yaml(text: str | bytes) -> Any:

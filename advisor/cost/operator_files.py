@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Any
 
 from msgspec.structs import replace
 
-from advisor.common.regular_file import read_input
+from advisor.common.regular_file import read_input_text
 from advisor.cost.checks import Checker
 from advisor.errors import PricingError
 
@@ -18,12 +17,7 @@ _MOST_BYTES = 32 << 20
 
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a file, or a `PricingError` that names it."""
-    content = read_input(path, _MOST_BYTES, PricingError)
-    try:
-        # what Excel calls Unicode text says so in its first two bytes
-        return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise PricingError("expected UTF-8 text", subject=path) from exc
+    return read_input_text(path, _MOST_BYTES, PricingError)
 
 
 def read_yaml(path: str | os.PathLike[str], check: Checker | None = None) -> tuple[dict[str, Any], Checker]:

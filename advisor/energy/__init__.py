@@ -1,4 +1,5 @@
 """Energy: sources, the meter, attribution, calibration.
 
-`advisor.energy.meter` is the way in; `powercap`, `estimate` and `gpu` are its sources.
+`advisor.energy.meter` is the way in; `powercap`, `hwmon`, `redfish` and `estimate` are its sources. GPUs have
+a meter of their own, `gpu`.
 """

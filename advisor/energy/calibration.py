@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from advisor.common.atomic import NO_JSON, write_atomically
 from advisor.common.regular_file import read_regular
 from advisor.energy.cpu import utilisation
-from advisor.energy.meter import Meter, MeterReading, energy_between, host_joules
+from advisor.energy.meter import Meter, energy_between, energy_lost, host_watts
 from advisor.energy.source import SourceName, Tier
 from advisor.errors import EnergyError, ModelError
 
@@ -112,7 +112,7 @@ def measure_point(
     Raises
     ------
     EnergyError
-        No zone could be read over the whole window.
+        A zone that counts could not be read over the whole window, or there is none.
     """
     readings = [meter.read()]
     steps = max(round(seconds), 1)
@@ -123,20 +123,15 @@ def measure_point(
     readings = meter.settled(readings, sleep=sleep)
     start, end = readings[0], readings[-1]
     duration = end.monotonic_seconds - start.monotonic_seconds
-    watts = _watts(start, end)
-    if watts is None or duration <= 0:
-        raise EnergyError("no energy counter could be read from the beginning to the end of the window")
-    by_second = [w for a, b in itertools.pairwise(readings) if (w := _watts(a, b)) is not None]
+    # a register has to move before it is known to count, which may be after the first reading
+    since = [host_watts(reading, end) for reading in readings[:-1]]
+    if since[0] is None or None in since or energy_lost(start, end):
+        raise EnergyError("an energy counter could not be read from the beginning to the end of the window")
+    by_second = [w for a, b in itertools.pairwise(readings) if (w := host_watts(a, b)) is not None]
     return LoadPoint(
-        mean_watts=watts,
+        mean_watts=since[0],
         stdev_watts=statistics.stdev(by_second) if len(by_second) > 1 else None,
         duration_seconds=duration,
         busy_ratio=utilisation(start.cpu, end.cpu) if start.cpu and end.cpu else None,
         domain_watts={zone: joules / duration for zone, joules in energy_between(start, end).items()},
     )
-
-
-def _watts(start: MeterReading, end: MeterReading) -> float | None:
-    joules = host_joules(energy_between(start, end), end.host_rule)
-    seconds = end.monotonic_seconds - start.monotonic_seconds
-    return None if joules is None or seconds <= 0 else joules / seconds

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from advisor.common.control_group import group_folders
+from advisor.energy.zones import try_line
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # user nice system idle iowait irq softirq steal; guest and guest_nice follow and lie inside user and nice
@@ -110,7 +111,4 @@ def _limit(folder: Path) -> float | None:
 
 
 def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []
+    return (try_line(str(path)) or "").split()

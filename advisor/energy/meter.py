@@ -535,6 +535,27 @@ def energy_between(start: MeterReading, end: MeterReading) -> dict[str, float]:
     }
 
 
+def energy_lost(start: MeterReading, end: MeterReading) -> bool:
+    """Whether a zone that counts was readable at the start and not, or not lately, at the end."""
+    # a twin bears its zone's name, and a meter over the network has an interval of its own
+    counted = [z for z in end.zones if z.role == "counted" and z.interval_seconds is None]
+    read = {z.name: z.sampled_seconds or 0.0 for z in counted}
+    fresh = end.monotonic_seconds - max(0.1, 0.01 * (end.monotonic_seconds - start.monotonic_seconds))
+    zones = host_zones(end.joules, end.host_rule)
+    return _lost(start, end) or any(read.get(zone, fresh) < fresh for zone in zones)
+
+
+def host_watts(start: MeterReading, end: MeterReading) -> float | None:
+    """The machine's mean watts between two readings; None where one of its zones is gone in the second."""
+    joules = None if _lost(start, end) else host_joules(energy_between(start, end), end.host_rule)
+    seconds = end.monotonic_seconds - start.monotonic_seconds
+    return None if joules is None or seconds <= 0 else joules / seconds
+
+
+def _lost(start: MeterReading, end: MeterReading) -> bool:
+    return any(zone not in end.joules for zone in host_zones(start.joules, end.host_rule))
+
+
 def _evened(before: ZoneReport | None, after: ZoneReport | None, seconds: float) -> float:
     if before is None or after is None or before.sampled_seconds is None or after.sampled_seconds is None:
         return 1.0

@@ -89,7 +89,7 @@ def _timing(track: Track, media: Media, settings: QualitySettings | None) -> Tim
     if media.rate is None or np.any(np.isnan(track.times)) or np.any(np.diff(track.times) < 0):
         return Timing(np.arange(len(track.times)) / float(media.rate or 25), None)
     if settings is not None and settings.reference_filter is not None:
-        return Timing(track.times, nominal_rate(list(track.times), None))
+        return Timing(track.times, nominal_rate(list(track.times)))
     return Timing(track.times, media.rate, _durations(media, len(track.times)))
 
 

@@ -10,12 +10,11 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from advisor.common.regular_file import read_regular
+from advisor.common.checked import checked
 from advisor.errors import InputError
 from advisor.quality.queue import QualityJob, stamped
 from advisor.quality.settings import QualitySettings, check_settings, shared_filters
@@ -169,23 +168,22 @@ def read_pairs(path: Path, settings: QualitySettings) -> Pairs:
 
 
 def _in_list(path: Path, settings: QualitySettings) -> Pairs:
-    from advisor.common.yaml_text import parse_yaml
+    from advisor.common.yaml_text import read_document
 
     try:
-        document: Any = parse_yaml(read_regular(path))
-    except (OSError, ValueError) as exc:
-        return Pairs([], [f"expected a YAML or JSON list of pairs: {exc}"])
+        document = read_document(path)
+    except InputError as exc:
+        return Pairs([], [f"expected a YAML or JSON list of pairs: {exc.problem}"])
     if not isinstance(document or [], list):
         return Pairs([], ["expected a list of pairs"])
     listed = Pairs([], [])
     for index, entry in enumerate(document or []):
+        here = f"pairs[{index}]"
         try:
-            listed.pairs.append(_own(msgspec.convert(entry, _Line), path.parent, settings))
-        except msgspec.ValidationError as exc:
-            message, _, place = str(exc).partition(" - at `$")
-            listed.problems.append(f"pairs[{index}]{place.rstrip('`')}: {message.replace('`', '')}")
+            line = checked(entry, _Line, field=here)
+            listed.pairs.append(_own(line, path.parent, settings))
         except InputError as exc:
-            listed.problems.append(f"pairs[{index}].{exc.subject}: {exc.problem}")
+            listed.problems.append(f"{exc.field or f'{here}.{exc.subject}'}: {exc.problem}")
     return listed
 
 

@@ -436,10 +436,10 @@ def _chroma(form: Any) -> Chroma:
     return "422" if down == luma else "420"
 
 
-def nominal_rate(times: Sequence[float], guessed: Fraction | None) -> Fraction | None:
+def nominal_rate(times: Sequence[float]) -> Fraction | None:
     """Frames a second of frames at ``times``, gaps left out; None for a single frame."""
     interval = _interval(times)
-    return None if interval is None else _rate(interval, guessed)
+    return None if interval is None else _rate(interval, None)
 
 
 def _interval(times: Sequence[float]) -> float | None:

@@ -79,8 +79,8 @@ def measure_content(path: Path | str, ffmpeg: Path, able: Capabilities) -> dict[
 class ContentCache:
     """What was measured before, in one JSON file; safe to delete.
 
-    A video is known by its path, size and time of change. A file that is damaged or cannot be written only
-    costs that videos are measured again.
+    A video is known by its path, size and time of change, and by what the ffmpeg could measure. A file that
+    is damaged or cannot be written only costs that videos are measured again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,7 +94,7 @@ class ContentCache:
         ------
         FfmpegError
         """
-        key = _key(Path(video))
+        key = _key(Path(video), able)
         if key not in self._measured:
             content = measure_content(video, ffmpeg, able)
             if not content:
@@ -115,10 +115,11 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
         return {}
 
 
-def _key(video: Path) -> str:
+def _key(video: Path, able: Capabilities) -> str:
     try:
         info = video.stat()
     except OSError as exc:
         raise FfmpegError(f"{video}: cannot be read: {exc.strerror or exc}") from exc
-    text = f"{_METHOD} {video.absolute()} {info.st_size} {info.st_mtime_ns}"
+    encodes = "libx264" in able.encoders
+    text = f"{_METHOD} {encodes} {video.absolute()} {info.st_size} {info.st_mtime_ns}"
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

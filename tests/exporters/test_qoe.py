@@ -438,7 +438,7 @@ def test_a_broken_list_of_pairs_hides_no_result(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.json"
     pairs.write_text('[{"reference": "a.mp4"}]')
     page = samples(render([collector(RUNS, pairs=pairs)]))
-    reason = "pairs[0]: Object missing required field distorted"
+    reason = "pairs[0].distorted: expected a value, found none"
     assert page[f'qoe_pairs_error_info{{reason="{reason}"}}'] == 1
     assert page["qoe_files_refused"] == 2
     assert page[of("qoe_aligned", "lagging", "libsvtav1", output="")] == 0

@@ -6,6 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -279,6 +280,28 @@ def test_a_file_that_hangs_in_the_kernel_costs_its_zone_alone(tmp_path: Path) ->
     assert 'rapl_energy_joules_total{domain="package",zone="package_1"' not in page
     assert 'rapl_energy_joules_total{domain="dram",zone="dram_1"}' in page
     assert 'rapl_read_errors_total{reason="blocked",zone="package_1"}' in page
+
+
+def test_a_file_that_hangs_holds_one_thread_however_often_the_machine_is_looked_at(tmp_path: Path) -> None:
+    """A look every 10 s for a month would leave 260 000 threads behind."""
+
+    def waiting() -> int:
+        return sum(thread.name == "patient reader" for thread in threading.enumerate())
+
+    tree = two_sockets(tmp_path)
+    with hanging_file(lambda: b"0\n") as file:
+        tree["intel-rapl:1"].serve_from(file.path)
+        file.hang()
+        measured, _ = whole(tmp_path, procfs="/proc", state_dir="none")
+        measured.start()
+        try:
+            measured._look_again()
+            before = waiting()
+            for _ in range(3):
+                measured._look_again()
+            assert waiting() == before
+        finally:
+            measured.close()
 
 
 def test_a_wrong_option_is_one_line_and_exit_code_2() -> None:

@@ -121,9 +121,24 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "b.yaml"
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="expected UTF-8 text, found byte 0xff"):
+    path.write_bytes(b"- {name: caf\xe9}")
+    with pytest.raises(InputError, match="expected UTF-8 text, found byte 0xe9"):
         read_batch(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["b.json", "b.yaml"])
+def test_a_file_as_editors_write_it(tmp_path: Path, encoding: str, name: str) -> None:
+    """With a mark of its encoding or without, indented by tabs."""
+    path = tmp_path / name
+    path.write_text('[\n\t{"name": "caf\u00e9", "crf": 2.3e1}\n]\n', encoding=encoding)
+    (spec,) = read_batch(path)
+    assert (spec.name, spec.crf) == ("caf\u00e9", 23)
+
+
+def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"b\.json: crf: expected each name once, found it twice"):
+        read_batch(_file(tmp_path, '[{"crf": 23, "crf": 32}]', "b.json"))
 
 
 def test_a_file_that_is_no_json(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from advisor.energy.calibration import Calibration, LoadPoint, save_calibration
+from advisor.energy.source import SourceName
 from advisor.errors import FfmpegError
 from advisor.machine import host
 from advisor.quality.measure import Measurement
 from advisor.results import Quality, Run, read_run, write_run
 from runner.cli import main
 from runner.result_files import claimed
+from tests.support.hwmon_tree import hwmon_device
 from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
 
@@ -126,20 +128,34 @@ def test_idle_energy_is_subtracted_by_the_baseline(
     assert encode.power.net_energy_joules == pytest.approx(encode.power.total_energy_joules - idle_joules)
 
 
+def _calibrated(tmp_path: Path, source: SourceName) -> tuple[str, ...]:
+    """Options of a machine that draws 8 W idle by ``source``."""
+    sysfs, models = str(tmp_path / "sys"), tmp_path / "models"
+    idle = LoadPoint(mean_watts=8.0, stdev_watts=None, duration_seconds=60.0, busy_ratio=0.0)
+    known = host(sysfs=sysfs).hardware_id or ""
+    save_calibration(
+        Calibration(hardware_id=known, source=source, tier="measured", measured_at="now", idle=idle), models
+    )
+    return "--sysfs", sysfs, "--models-dir", str(models)
+
+
+def test_a_calibration_by_the_boards_own_sensor_stands_in_as_well(call: Any, tmp_path: Path) -> None:
+    """20 W all the time, 8 W idle: 12 W above idle."""
+    hwmon_device(tmp_path / "sys", 0, "power_meter", power1_average=20_000_000)
+    call("single", "--preset", "ultrafast", *_calibrated(tmp_path, "hwmon"), *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    assert scenario.power is not None
+    assert scenario.duration is not None
+    assert (scenario.power.source, scenario.power.idle_watts) == ("hwmon", 8.0)
+    assert scenario.power.net_energy_joules == pytest.approx(12.0 * scenario.duration, rel=0.02)
+
+
 def test_a_calibration_stands_in_for_a_baseline(call: Any, tmp_path: Path) -> None:
     """A register that hardly moves, 8 W idle: the energy above idle is minus 8 W times the window."""
     tree = PowercapTree(tmp_path / "sys")
     tree.add("intel-rapl:0", "package-0")
-    sysfs = str(tmp_path / "sys")
-    idle = LoadPoint(mean_watts=8.0, stdev_watts=None, duration_seconds=60.0, busy_ratio=0.0)
-    known = host(sysfs=sysfs).hardware_id or ""
-    save_calibration(
-        Calibration(hardware_id=known, source="powercap", tier="measured", measured_at="now", idle=idle),
-        tmp_path / "models",
-    )
-    options = ("--sysfs", sysfs, "--models-dir", str(tmp_path / "models"))
     with moving(tree):
-        call("single", "--preset", "ultrafast", *options, *QUICK)
+        call("single", "--preset", "ultrafast", *_calibrated(tmp_path, "powercap"), *QUICK)
     (scenario,) = _results(tmp_path).scenarios
     assert scenario.power is not None
     assert scenario.duration is not None

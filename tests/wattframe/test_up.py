@@ -214,7 +214,7 @@ class TestPrometheusConfiguration:
         place = tmp_path / "a [b] *?"
         (place / "rules").mkdir(parents=True)
         (place / "rules" / "one.yml").write_text("groups: []\n")
-        monkeypatch.setattr(prometheus, "_shipped", lambda _: place)
+        monkeypatch.setattr(prometheus, "shipped", lambda _: place)
         config = tmp_path / "prometheus.yml"
         config.write_text(yaml.safe_dump({"rule_files": [prometheus.rules_pattern()]}))
         done = subprocess.run(["promtool", "check", "config", str(config)], capture_output=True, check=True)

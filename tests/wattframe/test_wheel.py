@@ -57,11 +57,32 @@ def test_the_data_beside_the_code_comes_along(unpacked: Path) -> None:
         assert (unpacked / name).read_bytes() == (ROOT / name).read_bytes()
 
 
+def test_the_quality_exporter_may_read_the_clip_that_comes_along(unpacked: Path, tmp_path: Path) -> None:
+    show = """
+from exporters.qoe import EXPORTER
+from exporters.runtime.options import read_options
+(collector,) = EXPORTER.build(read_options(EXPORTER, [], {})[0])
+print(*collector._work.roots, sep="\\n")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    results, samples = map(Path, done.stdout.splitlines())
+    assert results == tmp_path / "test_results"
+    assert (samples / "bigbuckbunny.mp4").is_file()
+    assert samples.is_relative_to(unpacked)
+
+
 def test_the_sample_clip_and_the_scenarios_come_along(unpacked: Path, tmp_path: Path) -> None:
     show = """
 from pathlib import Path
 from runner.batch import read_batch
-from runner.shipped import shipped
+from advisor.common.shipped import shipped
 print(shipped("samples/bigbuckbunny.mp4"), len(read_batch(Path("scenarios/codecs.yaml"))))
 """
     done = subprocess.run(

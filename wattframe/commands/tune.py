@@ -16,13 +16,13 @@ from advisor.advice.configuration import OBJECTIVES
 from advisor.advice.search import Goal
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
+from advisor.common.shipped import existing_or_shipped
 from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.energy.meter_files import read_meter_files
 from advisor.errors import InputError, WorkError
 from advisor.results.derived import parse_bitrate_kbps
 from advisor.video.ffmpeg import chosen_ffmpeg
-from runner.shipped import existing_or_shipped
 from wattframe.commands.arguments import DEFAULT_RESULTS, Json, ModelsDir, Procfs, Sysfs, application
 from wattframe.commands.prices import EMISSIONS_OF_MAKING, regional_models, takes_prices
 from wattframe.console import console, note, print_table, shown

@@ -7,24 +7,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from advisor.common.shipped import shipped
 from advisor.errors import WorkError
 from exporters.runtime.options import authority
 from wattframe.stack.services import Service
 
 IMAGE = "prom/prometheus:v3.5.0"
 Kind = Literal["auto", "binary", "docker", "none"]
-
-
-def _shipped(name: str) -> Path:
-    """A file of the project: packed beside this module, or at the root of a checkout."""
-    packed = Path(str(resources.files("wattframe.stack").joinpath("shipped", name)))
-    return packed if packed.exists() else Path(__file__).resolve().parents[2] / name
 
 
 def configuration(addresses: Mapping[str, str], *, interval_seconds: float | None, rules: str) -> str:
@@ -39,7 +33,7 @@ def configuration(addresses: Mapping[str, str], *, interval_seconds: float | Non
     rules
         Where Prometheus finds the rule files, as a pattern.
     """
-    document: dict[str, Any] = yaml.safe_load(_shipped("prometheus/prometheus.yml").read_text())
+    document: dict[str, Any] = yaml.safe_load(shipped("prometheus/prometheus.yml").read_text())
     document.pop("alerting", None)
     document["rule_files"] = [rules]
     jobs = [job for job in document["scrape_configs"] if job["job_name"] in addresses]
@@ -98,7 +92,7 @@ def service(how: Literal["binary", "docker"], folder: Path, config: str, *, host
         argv = [
             *("docker", "run", "--rm", "--network=host", f"--user={os.getuid()}:{os.getgid()}"),
             *(f"--name=wattframe-prometheus-{port}", f"--volume={folder}:{folder}"),
-            f"--volume={_shipped('prometheus')}:{_shipped('prometheus')}:ro",
+            f"--volume={shipped('prometheus')}:{shipped('prometheus')}:ro",
             *argv,
         ]
     return Service("prometheus", tuple(argv), host, port, "/-/ready", "queries over all of it")
@@ -106,5 +100,5 @@ def service(how: Literal["binary", "docker"], folder: Path, config: str, *, host
 
 def rules_pattern() -> str:
     """The rule files of the project, wherever it lies: Prometheus reads ``[`` in a path as a pattern."""
-    folder = glob.escape(str(_shipped("prometheus") / "rules"))
+    folder = glob.escape(str(shipped("prometheus") / "rules"))
     return folder.replace("[*]", "?") + "/*.yml"  # it takes no star but in the last name

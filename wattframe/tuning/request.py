@@ -15,7 +15,7 @@ from advisor.energy.meter_files import OperatorMeters
 from advisor.errors import InputError
 from advisor.video.encoders import ENCODERS, Encoder, find_encoder
 from advisor.video.ffmpeg import Capabilities
-from runner.preflight import device_problem
+from runner.preflight import encoder_problem
 
 USUAL_ENCODERS = ("libx264", "libx265", "libsvtav1")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -163,8 +163,6 @@ def _encoder(name: str, able: Capabilities, ffmpeg: Path, option: str) -> Encode
     encoder = find_encoder(name)
     if encoder is None:
         raise InputError(f"no encoder {name!r}, {did_you_mean(name, ENCODERS)}", subject=option)
-    if encoder.name not in able.encoders:
-        raise InputError(f"ffmpeg {able.version} was built without {encoder.name}", subject=option)
-    if encoder.kind == "gpu" and (problem := device_problem(encoder, ffmpeg)) is not None:
-        raise InputError(f"{encoder.name} has no device on this machine: {problem}", subject=option)
+    if (problem := encoder_problem(encoder, ffmpeg, able)) is not None:
+        raise InputError(problem, subject=option)
     return encoder

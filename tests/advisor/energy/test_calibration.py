@@ -131,6 +131,21 @@ def test_unknown_cpu_times_leave_the_busy_share_unknown(tmp_path: Path) -> None:
     assert measure_point(machine.meter, 2.0, sleep=machine.sleep).busy_ratio is None
 
 
+@pytest.mark.parametrize("lost_at", [5, 19])
+def test_a_zone_that_is_lost_within_the_window_is_an_error(tmp_path: Path, lost_at: int) -> None:
+    """Without the 3 W of dram 12 W would be kept as the idle power, and every net energy be too high."""
+    machine = Machine(tmp_path)
+
+    def sleep(seconds: float) -> None:
+        machine.sleep(seconds)
+        if machine.clock.seconds >= begun + lost_at:
+            machine.dram.block()
+
+    begun = machine.clock.seconds
+    with pytest.raises(EnergyError, match="could not be read from the beginning to the end"):
+        measure_point(machine.meter, 20.0, sleep=sleep)
+
+
 def test_no_zone_over_the_window_is_an_error(tmp_path: Path) -> None:
     meter = Meter(PowercapSource(str(tmp_path)), procfs=str(tmp_path), clock=FakeClock())
     with pytest.raises(EnergyError, match="from the beginning to the end"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import shutil
@@ -296,10 +297,10 @@ def test_a_list_of_pairs_is_relative_to_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("[{reference: a}]", "pairs[0]: Object missing required field distorted"),
-        ("[{reference: a, distorted: b, nmae: c}]", "pairs[0]: Object contains unknown field nmae"),
-        ("[{reference: a, distorted: 3}]", "pairs[0].distorted: Expected str, got int"),
-        ("[7]", "pairs[0]: Expected object, got int"),
+        ("[{reference: a}]", "pairs[0].distorted: expected a value, found none"),
+        ("[{reference: a, distorted: b, nmae: c}]", "pairs[0].nmae: did you mean name?"),
+        ("[{reference: a, distorted: 3}]", "pairs[0].distorted: expected a text, found 3"),
+        ("[7]", "pairs[0]: expected a mapping, found 7"),
         (
             "[{reference: a, distorted: b, reference_loops: -2}]",
             "pairs[0].reference_loops: expected -1 or more, found -2",
@@ -311,6 +312,14 @@ def test_a_broken_list_names_the_place(tmp_path: Path, text: str, problem: str) 
     (tmp_path / "l.yaml").write_text(text)
     found = read_pairs(tmp_path / "l.yaml", QualitySettings())
     assert (found.pairs, found.problems) == ([], [problem])
+
+
+def test_a_list_is_json_as_other_programs_write_it(tmp_path: Path) -> None:
+    """With tabs, and a character outside the first plane in its two halves."""
+    text = json.dumps([{"reference": "a", "distorted": "\U0001f600"}], indent="\t")
+    (tmp_path / "l.json").write_text(text)
+    found = read_pairs(tmp_path / "l.json", QualitySettings())
+    assert [pair.distorted.name for pair in found.pairs] == ["\U0001f600"]
 
 
 def test_text_that_is_no_yaml_has_one_problem(tmp_path: Path) -> None:
@@ -327,7 +336,9 @@ def test_a_wrong_entry_hides_none_beside_it(tmp_path: Path) -> None:
     )
     found = read_pairs(tmp_path / "l.yaml", QualitySettings())
     assert [pair.name for pair in found.pairs] == ["one", "five"]
-    assert [problem.partition(":")[0] for problem in found.problems] == ["pairs[1]", "pairs[4].model", "same"]
+    assert [problem.partition(":")[0] for problem in found.problems] == [
+        *("pairs[1].distorted", "pairs[4].model", "same"),
+    ]
 
 
 def test_in_a_folder_the_nearest_reference_counts(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from advisor.errors import FfmpegError
 from advisor.video.complexity import ContentCache, measure_content
@@ -103,6 +104,13 @@ def test_a_video_is_measured_once_until_it_changes(tmp_path: Path) -> None:
     assert list(json.loads(kept.read_text()).values()) == [first]
     _drawn(video, "testsrc2=s=640x360:r=25")
     assert ContentCache(kept).measure(video, FFMPEG, ABLE) != first
+
+
+def test_what_an_ffmpeg_without_the_encoder_left_out_is_measured_by_one_that_has_it(tmp_path: Path) -> None:
+    video, kept = _drawn(tmp_path / "v.mp4", "testsrc2=s=640x360:r=25"), tmp_path / "content.json"
+    without = structs.replace(ABLE, encoders=ABLE.encoders - {"libx264"})
+    assert "probe_bits_per_pixel" not in ContentCache(kept).measure(video, FFMPEG, without)
+    assert "probe_bits_per_pixel" in ContentCache(kept).measure(video, FFMPEG, ABLE)
 
 
 def test_a_damaged_cache_and_one_that_cannot_be_written_only_cost_time(tmp_path: Path) -> None:

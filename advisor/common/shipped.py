@@ -1,4 +1,4 @@
-"""What comes with the package: the sample clip and the scenarios, also where there is no checkout."""
+"""What comes with the package, also where there is no checkout: sample clip, scenarios, Prometheus' rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _HERE = Path(__file__).resolve().parent
 def shipped(name: str) -> Path:
     """A file of the project: packed beside this module, or at the root of a checkout."""
     packed = _HERE / "shipped_files" / name
-    return packed if packed.exists() else _HERE.parent / name
+    return packed if packed.exists() else _HERE.parents[1] / name
 
 
 def existing_or_shipped(path: Path) -> Path:
