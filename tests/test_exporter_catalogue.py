@@ -1,4 +1,4 @@
-"""Every exporter of the table is run, scraped, watched, drawn and described; how, is said here."""
+"""Every exporter is run, scraped, watched, drawn and described: `exporters/catalogue.py` is the table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
 import exporters
-from exporters.catalogue import EXPORTERS
+from exporters.catalogue import EXPORTERS, ExporterEntry
 from tests.support.promql import dashboard_queries, metric_names
 from wattframe.stack.services import exporter_services, parse_ports
 
@@ -34,91 +34,11 @@ for query in dashboard_queries():
 KUBERNETES = "".join(path.read_text() for path in (ROOT / "deploy" / "kubernetes" / "base").glob("*.yaml"))
 
 
-class Place(NamedTuple):
-    """Where one exporter stands around the package."""
-
-    port: int
-    prefixes: tuple[str, ...]
-    """How the names of its own series begin."""
-    image: str
-    """Its image in docker-compose.yml, without the prefix and the tag."""
-    service: str
-    """Prometheus' label ``service``."""
-    scrape_seconds: int
-    alerts: tuple[str, ...]
-    """Alerts on what it publishes, beside ExporterDown, which watches every exporter."""
-    dashboards: tuple[str, ...]
-
-
-PLACES = {
-    "rapl": Place(
-        port=9500,
-        prefixes=("rapl_", "gpu_"),
-        image="exporter",
-        service="power-monitoring",
-        scrape_seconds=5,
-        alerts=(
-            "PowerSourceLost",
-            "PowerOnlyModelled",
-            "PowerUnknown",
-            "PowerReadsFailing",
-            "PowerSamplesRejected",
-            "PackagePowerHigh",
-        ),
-        dashboards=("overview", "power"),
-    ),
-    "docker_stats": Place(
-        port=9501,
-        prefixes=("docker_", "cgroup_"),
-        image="docker-stats-exporter",
-        service="docker-overhead",
-        scrape_seconds=15,
-        alerts=("DockerEngineLost",),
-        dashboards=("power",),
-    ),
-    "results": Place(
-        port=9502,
-        prefixes=("results_",),
-        image="results-exporter",
-        service="analysis",
-        scrape_seconds=15,
-        alerts=("ModelStale", "PredictionOff", "ScenarioInvalid", "ResultFilesRefused"),
-        dashboards=("results", "predictions"),
-    ),
-    "qoe": Place(
-        port=9503,
-        prefixes=("qoe_",),
-        image="qoe-exporter",
-        service="quality",
-        scrape_seconds=15,
-        alerts=(
-            "VmafUnderFloor",
-            "QualityUnaligned",
-            "LiveStreamLost",
-            "LivePictureFrozen",
-            "LiveQualityLow",
-            "LiveUnaligned",
-            "LiveNotMeasured",
-        ),
-        dashboards=("qoe", "live", "qoe_cost"),
-    ),
-    "cost": Place(
-        port=9504,
-        prefixes=("cost_", "co2_"),
-        image="cost-exporter",
-        service="cost-analysis",
-        scrape_seconds=30,
-        alerts=("MonthProjectionAboveBudget", "InputStale", "PricingFilesRefused"),
-        dashboards=("cost", "qoe_cost"),
-    ),
-}
-
-
 def page(name: str) -> str:
     return (ROOT / name).read_text()
 
 
-def missing(name: str, entry: Place) -> Iterator[str]:
+def missing(name: str, entry: ExporterEntry) -> Iterator[str]:
     """What an exporter of the table still lacks, each with the place where it belongs."""
     yield from _missing_in_the_stack(name, entry)
     yield from _missing_in_the_images(name, entry)
@@ -143,7 +63,7 @@ def missing(name: str, entry: Place) -> Iterator[str]:
         yield f"tests/exporters/test_{name}.py: a golden page {name}.prom"
 
 
-def _missing_in_the_images(name: str, entry: Place) -> Iterator[str]:
+def _missing_in_the_images(name: str, entry: ExporterEntry) -> Iterator[str]:
     """What builds, releases and deploys it."""
     dockerfile = SERVICES.get(name, {}).get("build", {}).get("dockerfile", "Dockerfile.exporter")
     if f"EXPOSE {entry.port}\n" not in page(dockerfile) or f'["exporters.{name}"]' not in page(dockerfile):
@@ -158,7 +78,7 @@ def _missing_in_the_images(name: str, entry: Place) -> Iterator[str]:
         yield f"docs/deployment.md: the exposure of wattframe@{name} (systemd-analyze security)"
 
 
-def _missing_in_the_stack(name: str, entry: Place) -> Iterator[str]:
+def _missing_in_the_stack(name: str, entry: ExporterEntry) -> Iterator[str]:
     port = f"${{BIND_ADDRESS:-127.0.0.1}}:${{{name.upper()}_PORT:-{entry.port}}}:{entry.port}"
     service = SERVICES.get(name, {})
     if port not in service.get("ports", ()):
@@ -173,14 +93,14 @@ def _missing_in_the_stack(name: str, entry: Place) -> Iterator[str]:
         yield f"prometheus/prometheus.yml: scrape_interval {entry.scrape_seconds}s for the job {name}"
 
 
-def _missing_alerts(name: str, entry: Place) -> Iterator[str]:
+def _missing_alerts(name: str, entry: ExporterEntry) -> Iterator[str]:
     for alert, watches in (("ExporterDown", True), ("TargetDown", False)):
         jobs = re.search(r'job[=!]~"([^"]*)"', ALERTS[alert])
         if jobs is None or name not in jobs[1].split("|"):
             verb = "watch" if watches else "leave out"
             yield f"prometheus/rules/alerts.yml: {alert} does not {verb} the job {name}"
     if not entry.alerts:
-        yield f"tests/test_exporter_catalogue.py: {name} has no alert on what it publishes"
+        yield f"exporters/catalogue.py: {name} has no alert on what it publishes"
     for alert in entry.alerts:
         watched = metric_names(ALERTS.get(alert, ""))
         if not any(metric.startswith(entry.prefixes) for metric in watched):
@@ -195,14 +115,15 @@ def _missing_alerts(name: str, entry: Place) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_an_exporter_lacks_nothing(name: str) -> None:
-    lacking = list(missing(name, PLACES[name]))
+    lacking = list(missing(name, EXPORTERS[name]))
     assert not lacking, "\n".join(["", *lacking])
 
 
 def test_what_a_new_exporter_lacks_is_named_with_its_place() -> None:
     """A row without the rest, as somebody new would begin: the alert is among what is asked for."""
-    entry = Place(
+    entry = ExporterEntry(
         port=9505,
+        serves="",
         prefixes=("water_",),
         image="water-exporter",
         service="water",
@@ -216,7 +137,7 @@ def test_what_a_new_exporter_lacks_is_named_with_its_place() -> None:
             "docker-compose.yml",
             "prometheus/prometheus.yml",
             "prometheus/rules/alerts.yml",
-            "tests/test_exporter_catalogue.py",
+            "exporters/catalogue.py",
         ),
         *("grafana/boards/water.py", "docs/EXPORTER_INTEGRATION.md", "README.md", ".env.example"),
         *("docs/configuration.md", "docs/deployment.md", "tests/exporters/test_water.py"),
@@ -224,20 +145,19 @@ def test_what_a_new_exporter_lacks_is_named_with_its_place() -> None:
         "deploy/kubernetes/base",
     }
     assert "prometheus/rules/alerts.yml: ExporterDown does not watch the job water" in asked
-    assert "tests/test_exporter_catalogue.py: water has no alert on what it publishes" in asked
+    assert "exporters/catalogue.py: water has no alert on what it publishes" in asked
 
 
 def test_every_exporter_of_the_package_has_a_row() -> None:
     modules = [module.name for module in pkgutil.iter_modules(exporters.__path__) if not module.ispkg]
     declared = {name for name in modules if hasattr(importlib.import_module(f"exporters.{name}"), "EXPORTER")}
     assert declared == EXPORTERS.keys(), "exporters/catalogue.py: one row for each exporter of the package"
-    assert declared == PLACES.keys(), "tests/test_exporter_catalogue.py: one row for each exporter"
 
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_a_row_is_what_the_module_declares(name: str) -> None:
-    exporter, entry = importlib.import_module(f"exporters.{name}").EXPORTER, PLACES[name]
-    assert (exporter.name, exporter.port, EXPORTERS[name].port) == (name, entry.port, entry.port)
+    exporter, entry = importlib.import_module(f"exporters.{name}").EXPORTER, EXPORTERS[name]
+    assert (exporter.name, exporter.port) == (name, entry.port)
     foreign = [family.name for family in exporter.families if not family.name.startswith(entry.prefixes)]
     assert foreign == []
 
