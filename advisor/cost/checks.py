@@ -47,16 +47,17 @@ _SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 73
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).
 _ROUGH_UNITS_PER_USD = {
+    **dict.fromkeys(("BHD", "JOD", "KWD", "OMR"), 0.4),
     **dict.fromkeys(("USD", "EUR", "GBP", "CHF"), 1.0),
-    **dict.fromkeys(("AUD", "CAD", "NZD", "SGD"), 1.5),
-    **dict.fromkeys(("AED", "ILS", "PLN", "SAR"), 4.0),
+    **dict.fromkeys(("AUD", "BGN", "CAD", "NZD", "SGD"), 1.5),
+    **dict.fromkeys(("AED", "ILS", "MYR", "PLN", "QAR", "RON", "SAR"), 4.0),
     **dict.fromkeys(("BRL", "CNY", "DKK", "HKD"), 7.0),
     **dict.fromkeys(("NOK", "SEK"), 10.0),
     **dict.fromkeys(("CZK", "MXN", "ZAR"), 20.0),
-    **dict.fromkeys(("PHP", "THB", "TRY", "TWD"), 40.0),
+    **dict.fromkeys(("EGP", "PHP", "THB", "TRY", "TWD", "UAH"), 40.0),
     **dict.fromkeys(("INR", "RUB"), 90.0),
-    **dict.fromkeys(("JPY",), 150.0),
-    **dict.fromkeys(("HUF",), 400.0),
+    **dict.fromkeys(("ISK", "JPY", "KES", "RSD"), 150.0),
+    **dict.fromkeys(("HUF", "KZT"), 400.0),
     **dict.fromkeys(("CLP", "KRW"), 1_000.0),
     **dict.fromkeys(("COP",), 4_000.0),
     **dict.fromkeys(("IDR",), 16_000.0),
@@ -157,6 +158,22 @@ class Checker(Struct, frozen=True):
         if 0 < number < _CLEANEST_PLAUSIBLE_GRAMS and not self.accept_unusual:
             problem = f"{number:g} g/kWh is cleaner than any grid: is it in kg (then {number * 1000:g})?"
             raise self.error(f"{problem} accept unusual prices to keep it", field)
+        return number
+
+    def rate(self, value: Any, code: str, base: str) -> float:
+        """Units of the currency ``code`` for one of ``base``, within a tenth and ten times the usual.
+
+        >>> Checker().rate(150, "USD", "JPY")
+        Traceback (most recent call last):
+        advisor.errors.PricingError: rates.USD: 150 USD for one JPY, usually about 0.0067: is it for one USD \
+(then 0.00667)? accept unusual prices to keep it
+        """
+        field = f"rates.{code}"
+        number: float = self.convert(value, Positive, field)
+        usual = _ROUGH_UNITS_PER_USD.get(code, math.nan) / _ROUGH_UNITS_PER_USD.get(base, math.nan)
+        if not self.accept_unusual and (number < usual / 10 or number > usual * 10):
+            problem = f"{number:g} {code} for one {base}, usually about {usual:.2g}: is it for one {code}"
+            raise self.error(f"{problem} (then {1 / number:.3g})? accept unusual prices to keep it", field)
         return number
 
     def price_level(self, highest: float, field: str) -> None:

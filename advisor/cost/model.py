@@ -447,12 +447,13 @@ class RegionalModels(Struct, frozen=True):
             The files, regions or figures that cannot be used.
         """
         rates_file, rates = options.exchange_rates, None
+        check = Checker(None, options.currency, options.accept_unusual_prices)
         with contextlib.suppress(PricingError):  # said below, with all else that is wrong
-            rates = read_rates(rates_file) if rates_file else None
-        check = Checker(None, options.currency, options.accept_unusual_prices, rates=rates)
+            rates = read_rates(rates_file, check) if rates_file else None
+        check = replace(check, rates=rates)
         tariff_file, carbon_file = options.tariff, options.carbon_series
         steps: tuple[Callable[[], Any], ...] = (
-            lambda: rates_file and rates is None and read_rates(rates_file),
+            lambda: rates_file and rates is None and read_rates(rates_file, check),
             lambda: tariff_file and read_tariff(tariff_file, check),
             lambda: carbon_file and read_series([carbon_file], "carbon", check),
             lambda: RegionalPricing(

@@ -22,10 +22,13 @@ _LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "records
 """Where the documents of providers have their values."""
 _BETWEEN = ",;\t|"
 _NUMBERS = {
-    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}'\u2019\s]\d{{3}})+)(?:[{mark}](\d+))?")
+    mark: re.compile(
+        rf"([-+\u2212]?)(?=.?\d)(\d*|[1-9]\d?\d?(?:[{apart}'\u2019\s]\d{{3}})+)(?:[{mark}](\d*))?(e[-+]?\d+)?",
+        re.IGNORECASE,
+    )
     for mark, apart in ((",", "."), (".", ","))
 }
-"""Sign, whole and fraction of a number, by its decimal mark."""
+"""Sign, whole, fraction and exponent of a number, by its decimal mark."""
 
 
 class Row(NamedTuple):
@@ -56,7 +59,7 @@ class Row(NamedTuple):
 
 def is_hole(cell: object) -> bool:
     """Whether a cell says that there is no value."""
-    return cell is None or str(cell).strip(" -").casefold() in ("", "n/e", "n/a", "nan", "null", "none")
+    return cell is None or str(cell).strip(" -").casefold() in ("", "n/e", "n/a", "na", "nan", "null", "none")
 
 
 def read_rows(text: str, check: Checker) -> tuple[list[str], list[Row]]:
@@ -163,7 +166,7 @@ def _points(period: Any, series: Row, check: Checker) -> Iterator[Row]:
 def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     """A table with any of `_BETWEEN` between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
-    separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
+    separator_line = re.match(rf'"?sep=([{_BETWEEN}])"?\r?\n', text, re.IGNORECASE)
     header = text.lstrip("\r\n").partition("\n")[0]
     delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -225,5 +228,6 @@ def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> li
 
 
 def _plain_number(match: re.Match[str]) -> str:
-    sign, whole, fraction = match.groups()
-    return ("-" if sign else "") + re.sub(r"\D", "", whole) + (f".{fraction}" if fraction else "")
+    sign, whole, fraction, exponent = match.groups("")
+    number = (re.sub(r"\D", "", whole) or "0") + (f".{fraction}" if fraction else "") + exponent
+    return number if sign in ("", "+") else f"-{number}"
