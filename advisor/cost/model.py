@@ -22,7 +22,7 @@ from advisor.cost.carbon import Embodied
 from advisor.cost.checks import Checker, Threads, gather, require_number
 from advisor.cost.currencies import Rates
 from advisor.cost.exchange_rates import read_rates
-from advisor.cost.formulas import JOULES_PER_KWH
+from advisor.cost.formulas import HOURS_PER_YEAR, JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
@@ -366,7 +366,7 @@ class CostModel:
             Two ways to encode (measurements, or `advisor.cost.ownership.Preset`) on this machine, for
             the number of viewers from which the slower one pays; needs ``delivery_cost_per_gb``.
         price_per_kwh
-            Price of electricity to count with; else the model's, with its mean where it changes over time.
+            Price of electricity to count with; else the model's, with its mean over a year where it changes.
 
         Returns
         -------
@@ -390,13 +390,17 @@ class CostModel:
         owned = ownership.Machine(
             purchase_price=purchase_price, mean_watts=mean_watts, streams=streams_made, **machine
         )
-        prices = self.planned().prices
+        prices = planning_prices(self.prices, time.time() // 86_400 * 86_400, HOURS_PER_YEAR)
         if price_per_kwh is None and prices.electricity is not None:
             standing = prices.electricity.per_hour
             if "standing_charge_per_hour" not in machine:
                 owned = replace(owned, standing_charge_per_hour=standing)
             gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
-        price, pue = ownership.flat_price(prices, price_per_kwh), prices.pue_ratio
+        price, pue = price_per_kwh, prices.pue_ratio
+        if price is None and (price := flat_value(prices.electricity)) is None:
+            place = f"region {prices.region}" if prices.region else None
+            problem = "no electricity price is known: give one"
+            raise PricingError(problem, subject=place, field="price_per_kwh")
         presets = cloud = delivery = None
         if faster is not None and slower is not None:
             presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)

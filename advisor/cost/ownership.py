@@ -16,8 +16,6 @@ from msgspec.structs import replace
 
 from advisor.cost.checks import CheckedInputs, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
-from advisor.cost.price_inputs import PriceInputs
-from advisor.cost.tariffs.schedule import flat_value
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario, derived
 
@@ -299,18 +297,6 @@ def _with(machine: Machine, name: str, value: float) -> Machine:
     if name == "purchase_price":
         changed["residual_value"] = min(machine.residual_value, value)
     return replace(machine, **changed)
-
-
-def flat_price(prices: PriceInputs, given: float | None) -> float:
-    """One price of electricity for years to come."""
-    if given is not None:
-        return given
-    price = flat_value(prices.electricity)
-    if price is not None:
-        return price
-    problem = "no electricity price is known"
-    place = f"region {prices.region}" if prices.region else None
-    raise PricingError(f"{problem}: give one", subject=place, field="price_per_kwh")
 
 
 def preset(

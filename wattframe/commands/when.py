@@ -104,7 +104,8 @@ def _table(answers: list[dict[str, Any]]) -> None:
         mean, at_once = shown(answer["mean"]), shown(answer["mean_at_once"])
         for number, (since, until) in enumerate(answer["hours"]):
             rest = (mean, at_once, saved) if number == 0 else ("", "", "")
-            rows.append((answer["for"], answer["unit"], f"{since} to {until[11:]}", *rest))
+            until = until[11:] if until[:10] == since[:10] else until
+            rows.append((answer["for"], answer["unit"], f"{since} to {until}", *rest))
     headings = ("for", "of", "hours", "mean", "at once", "saved")
     print_table(headings, rows, text=("of",), title="when to run")
     for answer in answers:

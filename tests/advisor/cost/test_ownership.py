@@ -259,3 +259,14 @@ def test_a_standing_charge_is_paid_whether_the_machine_is_used_or_not() -> None:
     # 4.1 of the cloud = 0.1 + 1 / u
     assert half.break_even_utilisation_cloud == pytest.approx(0.25)
     assert model.get_tco_analysis(0, mean_watts=1000, price_per_kwh=0.2).total_per_hour == pytest.approx(0.2)
+
+
+def test_a_machine_of_years_pays_the_mean_of_all_seasons() -> None:
+    """0.1 for 181 days of a year and 0.3 for 184, or a day more of either, whenever that is asked."""
+    tariff = {
+        "time_zone": "UTC",
+        "periods": [{"price_per_kwh": 0.1, "months": [1, 2, 3, 4, 5, 6]}],
+        "otherwise_per_kwh": 0.3,
+    }
+    analysis = CostModel(tariff=tariff).get_tco_analysis(0, mean_watts=1000)
+    assert analysis.electricity_price_per_kwh == pytest.approx(0.2, rel=0.01)
