@@ -18,9 +18,7 @@ _MOST_BYTES = 2 << 20
 """Which take six seconds."""
 _MOST_WEIGHT = 32 << 20
 """Characters and values after aliases are written out: one document's worth of memory."""
-_MERGE, _BOOLEAN, _TEXT, _WHOLE, _REAL = (
-    f"tag:yaml.org,2002:{kind}" for kind in ("merge", "bool", "str", "int", "float")
-)
+_MERGE, _BOOLEAN, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "bool", "str"))
 _NOT_DECIMAL = re.compile("[-+]?0[0-7_]+|.*:.*")
 """To base 8 or 60, as only YAML 1.1 reads ``025`` (21) and ``1:05`` (65)."""
 
@@ -119,7 +117,7 @@ def _own(node: yaml.Node, line: int) -> int:
     if isinstance(node, yaml.ScalarNode):
         if not node.value.isascii() and any("\ud800" <= character <= "\udfff" for character in node.value):
             raise YamlError("an unpaired surrogate", line)
-        if node.tag in (_WHOLE, _REAL) and _NOT_DECIMAL.fullmatch(node.value):
+        if node.tag.endswith((":int", ":float")) and _NOT_DECIMAL.fullmatch(node.value):
             node.tag = _TEXT
         return len(node.value)
     if isinstance(node, yaml.MappingNode):

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from advisor.cost import ownership
 from advisor.cost.carbon import Embodied
-from advisor.cost.checks import Checker, Threads, gather, require_number
+from advisor.cost.checks import Checker, Positive, Threads, gather, require_number
 from advisor.cost.currencies import Rates
 from advisor.cost.exchange_rates import read_rates
 from advisor.cost.formulas import HOURS_PER_YEAR, JOULES_PER_KWH
@@ -405,9 +405,8 @@ class CostModel:
         if faster is not None and slower is not None:
             presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
-            cloud = ownership.CloudOffer(
-                cloud_cost_per_hour=cloud_cost_per_hour, cloud_streams=cloud_streams or owned.streams
-            )
+            made = require_number(cloud_streams or owned.streams, Positive, field="cloud_streams")
+            cloud = require_number(cloud_cost_per_hour, field="cloud_cost_per_hour") / made
         if viewers is not None and delivery_cost_per_gb is not None:
             if bitrate_kbps is None:
                 raise PricingError("needed for the cost of delivery to viewers", field="bitrate_kbps")
@@ -421,7 +420,7 @@ class CostModel:
             grams_per_kwh=flat_value(prices.carbon),
             delivery=delivery,
             delivery_cost_per_gb=delivery_cost_per_gb,
-            cloud=cloud,
+            cloud_per_stream_hour=cloud,
             gpu=gpu,
             presets=presets,
             currency=self.currency,

@@ -80,15 +80,14 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
 
 def _base(name: str, spec: RegionSpec, known: dict[str, Region], check: Checker, field: str) -> Region:
     """What the entry starts from: the region of that name, or the one it says it is like."""
-    like = spec.like if spec.like is not None else name
-    if spec.like is not None and like not in known:
-        like = written_names().get(like.casefold(), like)
-    if spec.like is not None and like not in known:
-        alike = near(like, known)
-        raise check.error(f"no region {like!r}; near: {', '.join(alike) or 'none'}", f"{field}.like")
-    base = replace(known[like], name=name) if like in known else Region(name=name, provider="operator")
-    if spec.like is not None or name not in known:
-        base = replace(base, provider="operator")
+    base = known.get(name if spec.like is None else spec.like)
+    if spec.like is not None:
+        base = base or known.get(written_names().get(spec.like.casefold(), ""))
+        if base is None:
+            alike = near(spec.like, known)
+            raise check.error(f"no region {spec.like!r}; near: {', '.join(alike) or 'none'}", f"{field}.like")
+    if spec.like is not None or base is None:
+        base = replace(base or Region(name=name, provider=""), name=name, provider="operator")
     if spec.country is not None:
         base = replace(base, country=spec.country)
     if spec.pue is not None:
