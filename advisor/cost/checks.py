@@ -161,13 +161,7 @@ class Checker(Struct, frozen=True):
         return number
 
     def rate(self, value: Any, code: str, base: str) -> float:
-        """Units of the currency ``code`` for one of ``base``, within a tenth and ten times the usual.
-
-        >>> Checker().rate(150, "USD", "JPY")
-        Traceback (most recent call last):
-        advisor.errors.PricingError: rates.USD: 150 USD for one JPY, usually about 0.0067: is it for one USD \
-(then 0.00667)? accept unusual prices to keep it
-        """
+        """Units of the currency ``code`` for one of ``base``, from a tenth to ten times the usual."""
         field = f"rates.{code}"
         number: float = self.convert(value, Positive, field)
         usual = _ROUGH_UNITS_PER_USD.get(code, math.nan) / _ROUGH_UNITS_PER_USD.get(base, math.nan)

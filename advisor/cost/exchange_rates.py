@@ -25,10 +25,7 @@ class _RatesFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_rates(path: str | os.PathLike[str], check: Checker | None = None) -> Rates:
-    """Read ``base``, ``date``, ``rates`` (and a ``source`` to remember) from a YAML file.
-
-    ``check`` says whether rates far from the usual are accepted.
-    """
+    """Read ``base``, ``date``, ``rates`` and ``source`` from YAML; ``check`` may accept unusual rates."""
     document, check = read_yaml(path, check)
     rates_file: _RatesFile = check.convert(document, _RatesFile)
     base = currency_code(rates_file.base, subject=path, field="base")

@@ -478,14 +478,10 @@ class RegionalModels(Struct, frozen=True):
         asked: dict[str, str] = {}
         for name, region in zip(options.region, places, strict=True):
             if asked.setdefault(region.name, name).casefold() != name.casefold():
-                problem = (
-                    f"expected different regions: {asked[region.name]} and {name} are both {region.name}"
-                )
-                raise PricingError(
-                    f"{problem} (a regions file gives them figures of their own)", field="region"
-                )
-        names = tuple(asked) or (None,)
-        prices = gather(*(partial(inputs, region=name) for name in names))
+                both = f"{asked[region.name]} and {name} are both {region.name}"
+                hint = "(a regions file gives them figures of their own)"
+                raise PricingError(f"expected different regions: {both} {hint}", field="region")
+        prices = gather(*(partial(inputs, region=name) for name in asked or (None,)))
         return cls(tuple(map(CostModel.from_inputs, prices)), rates, tuple(_files(options)))
 
     def ages_seconds(self, now: float) -> dict[str, float]:

@@ -231,11 +231,6 @@ class PriceInputs(Struct, frozen=True, kw_only=True):
     embodied: Embodied | None = None
     functional_unit: FunctionalUnit | None = None
 
-    @property
-    def machine_is_priced(self) -> bool:
-        """Whether a price of any of the machine's time was given."""
-        return (self.cpu_per_hour, self.machine_per_hour, self.gpu_per_hour) != (None, None, None)
-
 
 def checked_inputs(
     options: PriceOptions,

@@ -218,16 +218,20 @@ def _decimal_mark(column: Sequence[str]) -> str | None:
 
 
 def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> list[str]:
-    if mark is None and delimiter == ",":
-        return list(column)
-    if mark is None and any(map(str.isdecimal, column)):
+    if mark is None and delimiter != "," and any(map(str.isdecimal, column)):
         # beside numbers without any mark, as below 1.000, a point that could part thousands does
         mark = ","
-    matches = (_NUMBERS[mark or ("," if "," in cell else ".")].fullmatch(cell) for cell in column)
-    return [_plain_number(match) if match else cell for cell, match in zip(column, matches, strict=True)]
+    return [
+        _plain_number(cell, mark or (",." if delimiter == "," else "," if "," in cell else "."))
+        for cell in column
+    ]
 
 
-def _plain_number(match: re.Match[str]) -> str:
-    sign, whole, fraction, exponent = match.groups("")
-    number = (re.sub(r"\D", "", whole) or "0") + (f".{fraction}" if fraction else "") + exponent
-    return number if sign in ("", "+") else f"-{number}"
+def _plain_number(cell: str, marks: str) -> str:
+    """The number that a cell is by each of the decimal ``marks``, if it is the same one; else the cell."""
+    readings = set()
+    for match in filter(None, (_NUMBERS[mark].fullmatch(cell) for mark in marks)):
+        sign, whole, fraction, exponent = match.groups("")
+        number = (re.sub(r"\D", "", whole) or "0") + (f".{fraction}" if fraction else "") + exponent
+        readings.add(number if sign in ("", "+") else f"-{number}")
+    return readings.pop() if len(readings) == 1 else cell

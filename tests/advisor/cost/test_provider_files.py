@@ -554,6 +554,8 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp;price_per_kwh\n0;1.030\n3600;932\n", [1030.0, 932.0]),
     ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
     ("timestamp,price_per_kwh\n0,0.1\n3600,NaN\n", [0.1, None]),
+    # what a point and a comma leave as it is needs none
+    ("timestamp,price_per_kwh\n0,\u22125\n3600,1'030\n", [-5, 1030]),
     # R writes NA; Oracle no zero before the point; Excel an exponent below a ten-thousandth
     ("timestamp,price_per_kwh\n0,.25\n3600,NA\n", [0.25, None]),
     ("timestamp,price_per_kwh\n0,+0.1\n3600,-.5\n", [0.1, -0.5]),
