@@ -454,11 +454,10 @@ class RegionalModels(Struct, frozen=True):
         with contextlib.suppress(PricingError):  # said below, with all else that is wrong
             rates = read_rates(rates_file, check) if rates_file else None
         check = replace(check, rates=rates)
-        tariff_file, carbon_file = options.tariff, options.carbon_series
         steps: tuple[Callable[[], Any], ...] = (
             lambda: rates_file and rates is None and read_rates(rates_file, check),
-            lambda: tariff_file and read_tariff(tariff_file, check),
-            lambda: carbon_file and read_series([carbon_file], "carbon", check),
+            lambda: options.tariff and read_tariff(options.tariff, check),
+            lambda: options.carbon_series and read_series([options.carbon_series], "carbon", check),
             lambda: RegionalPricing(
                 options.regions_file,
                 currency=options.currency,
@@ -492,10 +491,9 @@ class RegionalModels(Struct, frozen=True):
             "carbon_intensity": [model.prices.carbon for model in self.models],
         }
         for name, schedules in schedules_by_input.items():
-            moments = [schedule.newest_unix_seconds for schedule in schedules if schedule is not None]
-            dated = [moment for moment in moments if moment is not None]
-            if dated:
-                ages[name] = now - min(dated)
+            moments = [moment for s in schedules if s and (moment := s.newest_unix_seconds) is not None]
+            if moments:
+                ages[name] = now - min(moments)
         if self.rates is not None:
             ages["exchange_rates"] = self.rates.age_seconds(now)
         return ages

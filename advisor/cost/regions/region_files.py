@@ -21,9 +21,9 @@ import math
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from advisor.common.near import near
@@ -49,7 +49,7 @@ class RegionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price_per_kwh: Any = None
     price_source: str | None = None
     tariff: dict[str, Any] | None = None
-    carbon_grams_per_kwh: Grams | dict[int, Grams] | None = None
+    carbon_grams_per_kwh: Grams | Annotated[dict[int, Grams], Meta(min_length=1)] | None = None
     """One intensity, or one for each year."""
     carbon_basis: str | None = None
     carbon_year: int | str | None = None
@@ -143,8 +143,6 @@ def _by_year(given: float | dict[int, float], check: Checker, field: str) -> Sou
     if not isinstance(given, dict):
         return SourcedSchedule(Flat(check.grams(given, field)), source)
     years = sorted(given)
-    if not years:
-        raise check.error("expected years with an intensity each", field)
     starts = [datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in years]
     grams = tuple(check.grams(given[year], f"{field}.{year}") for year in years)
     # a grid's figure is published a year or two after its year

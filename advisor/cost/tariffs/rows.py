@@ -218,9 +218,10 @@ def _decimal_mark(column: Sequence[str]) -> str | None:
 
 
 def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> list[str]:
-    if mark is None and delimiter != "," and any(map(str.isdecimal, column)):
-        # beside numbers without any mark, as below 1.000, a point that could part thousands does
-        mark = ","
+    plain = [cell for cell in column if cell.isdecimal()]
+    if mark is None and delimiter != "," and plain and max(map(len, plain)) < 4:
+        # beside numbers up to 999 without any mark, one that could part thousands does
+        mark = "." if any("," in cell for cell in column) else ","
     return [
         _plain_number(cell, mark or (",." if delimiter == "," else "," if "," in cell else "."))
         for cell in column

@@ -550,8 +550,11 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp|price_per_kwh\n0|0,1\n3600|0,2\n", [0.1, 0.2]),
     # spreadsheets leave empty columns behind, and lines in front
     ("\r\n\ntimestamp;price_per_kwh;;\n0;0,1;;\n3600;0,2;;\n", [0.1, 0.2]),
-    # of whole numbers those from a thousand on have a point, those below none
+    # of whole numbers those from a thousand on have a mark, those below none
     ("timestamp;price_per_kwh\n0;1.030\n3600;932\n", [1030.0, 932.0]),
+    ("timestamp\tprice_per_kwh\n0\t1,030\n3600\t932\n", [1030.0, 932.0]),
+    # one without would have it too
+    ("timestamp;price_per_kwh\n0;1,030\n3600;1932\n", [1.03, 1932]),
     ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
     ("timestamp,price_per_kwh\n0,0.1\n3600,NaN\n", [0.1, None]),
     # what a point and a comma leave as it is needs none
