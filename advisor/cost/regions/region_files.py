@@ -143,9 +143,8 @@ def _by_year(given: float | dict[int, float], check: Checker, field: str) -> Sou
     if not isinstance(given, dict):
         return SourcedSchedule(Flat(check.grams(given, field)), source)
     years = sorted(given)
-    starts = [datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in years]
+    starts = tuple(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in years)
     grams = tuple(check.grams(given[year], f"{field}.{year}") for year in years)
     # a grid's figure is published a year or two after its year
-    return SourcedSchedule(
-        StepSeries(tuple(starts), grams, math.inf), source, period=f"{years[0]}-{years[-1]}"
-    )
+    series = StepSeries(starts, grams, math.inf)
+    return SourcedSchedule(series, source, period=f"{years[0]}-{years[-1]}")

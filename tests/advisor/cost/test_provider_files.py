@@ -471,6 +471,16 @@ def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Pa
         read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
 
 
+@pytest.mark.parametrize("clock", ["TRT", "GMT/BST", "EST"])
+def test_times_by_a_clock_that_is_not_known_are_not_taken_for_utc(tmp_path: Path, clock: str) -> None:
+    """Turkey's is three hours ahead of it, London's one in summer."""
+    (tmp_path / "prices.csv").write_text(
+        f"MTU ({clock}),Day-ahead Price (EUR/MWh)\n01.07.2026 00:00 - 01.07.2026 01:00,10\n"
+    )
+    with pytest.raises(PricingError, match=rf"MTU \({clock}\): expected times by UTC, CET, WET, EET, found"):
+        read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
+
+
 def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
     steps = year(3600, 100, 200)[:10]
     awattar(tmp_path, steps[:4] + steps[6:])
