@@ -59,7 +59,7 @@ def checked(
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as exc:
-        message, _, place = str(exc).partition(" - at `$")
+        message, _, place = str(exc).replace("`key` in ", "").partition(" - at `$")
         place = place.rstrip("`")
         name = re.search(r"(?:unknown|required) field `(.*)`", message)
         if name is None:

@@ -35,6 +35,8 @@ from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import parse_tariff
 
+_Year = Annotated[int, Meta(ge=1, le=9999)]
+
 
 class _RegionsFile(Struct, frozen=True, forbid_unknown_fields=True):
     regions: dict[str, Any]
@@ -49,7 +51,7 @@ class RegionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price_per_kwh: Any = None
     price_source: str | None = None
     tariff: dict[str, Any] | None = None
-    carbon_grams_per_kwh: Grams | Annotated[dict[int, Grams], Meta(min_length=1)] | None = None
+    carbon_grams_per_kwh: Grams | Annotated[dict[_Year, Grams], Meta(min_length=1)] | None = None
     """One intensity, or one for each year."""
     carbon_basis: str | None = None
     carbon_year: int | str | None = None
@@ -126,15 +128,13 @@ def _with_carbon(base: Region, spec: RegionSpec, check: Checker, field: str) -> 
         carbon = _by_year(spec.carbon_grams_per_kwh, check, f"{field}.carbon_grams_per_kwh")
     else:
         return base
-    return replace(
-        base,
-        carbon=replace(
-            carbon,
-            source=spec.carbon_source or carbon.source,
-            basis=spec.carbon_basis or carbon.basis or "operator",
-            period=carbon.period if spec.carbon_year is None else str(spec.carbon_year),
-        ),
+    carbon = replace(
+        carbon,
+        source=spec.carbon_source or carbon.source,
+        basis=spec.carbon_basis or carbon.basis or "operator",
+        period=carbon.period if spec.carbon_year is None else str(spec.carbon_year),
     )
+    return replace(base, carbon=carbon)
 
 
 def _by_year(given: float | dict[int, float], check: Checker, field: str) -> SourcedSchedule:

@@ -183,6 +183,14 @@ def test_intensities_by_year_price_old_runs(tmp_path: Path) -> None:
     assert carbon.period == "2023-2024"
 
 
+@pytest.mark.parametrize("year", ["20240", "0", "x", "99999999999999999999"])
+def test_what_is_no_year_is_refused_by_its_field(tmp_path: Path, year: str) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(f"regions: {{here: {{carbon_grams_per_kwh: {{{year}: 400}}}}}}")
+    with pytest.raises(PricingError, match=r"here.carbon_grams_per_kwh: expected a whole number"):
+        RegionalPricing(path)
+
+
 def test_names_by_provider() -> None:
     regions = RegionalPricing()
     assert len(regions.names()) == 349
