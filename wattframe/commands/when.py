@@ -27,7 +27,7 @@ app = application()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def when(
     hours: Annotated[float, typer.Option(help="Length of the job in hours.")],
-    within: Annotated[float, typer.Option(help="Hours within which the job must finish.")] = 24.0,
+    within: Annotated[float, typer.Option(max=87_600, help="Hours within which the job must finish.")] = 24.0,
     start: Annotated[
         str | None, typer.Option("--from", help="ISO 8601 with offset (default: now, or the series' start).")
     ] = None,
