@@ -232,8 +232,7 @@ class CostCollector(Collector):
         # a file that is named for the first time has no stamp yet: the next look reads once more
         self._stamps = {path: stamps.get(path) for path in book.files}
         self._refusal = None
-        if book != self._book:
-            self._book = book
+        self._book = book
 
     def _priced(self, shown: Shown, planned: Sequence[CostModel]) -> _RunCosts:
         former = self._runs.get(shown.run.run_id)

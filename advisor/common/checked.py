@@ -20,7 +20,7 @@ _PLAINLY = (
     (r" >= (\S+)$", r" of \1 or more"),
     (r" <= (\S+)$", r" of at most \1"),
     (r"^ that is finite$", "expected a number that is finite"),
-    (r"^Invalid RFC3339 encoded date$", "expected a date such as 2026-12-25"),
+    (r"^(Invalid RFC3339 encoded|Expected) date$", "expected a date such as 2026-12-25"),
     (r" \| null", ""),
     (r" \| ", " or "),
     (r"\bfloat\b", "a number"),
@@ -59,7 +59,7 @@ def checked(
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=lambda kind, value: kind(value))
     except msgspec.ValidationError as exc:
-        message, _, place = str(exc).partition(" - at `$")
+        message, _, place = str(exc).replace("`key` in ", "").partition(" - at `$")
         place = place.rstrip("`")
         name = re.search(r"(?:unknown|required) field `(.*)`", message)
         if name is None:

@@ -7,6 +7,7 @@ make a billion values of ten lines, and falls over ``!!int ""`` with errors that
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ _MOST_BYTES = 2 << 20
 _MOST_WEIGHT = 32 << 20
 """Characters and values after aliases are written out: one document's worth of memory."""
 _MERGE, _BOOLEAN, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "bool", "str"))
+_NOT_DECIMAL = re.compile("[-+]?0[0-7_]+|.*:.*")
+"""To base 8 or 60, as only YAML 1.1 reads ``025`` (21) and ``1:05`` (65)."""
 
 
 class YamlError(ValueError):
@@ -143,10 +146,12 @@ def _weight(node: yaml.Node, known: dict[int, int], around: set[int]) -> int:
 
 
 def _own(node: yaml.Node, line: int) -> int:
-    """The characters of a scalar; looks at the keys of a mapping."""
+    """The characters of a scalar, a text if it is no decimal number; looks at the keys of a mapping."""
     if isinstance(node, yaml.ScalarNode):
         if not node.value.isascii() and any("\ud800" <= character <= "\udfff" for character in node.value):
             raise YamlError("an unpaired surrogate", line)
+        if node.tag.endswith((":int", ":float")) and _NOT_DECIMAL.fullmatch(node.value):
+            node.tag = _TEXT
         return len(node.value)
     if isinstance(node, yaml.MappingNode):
         keys = [k for k, _ in node.value if isinstance(k, yaml.ScalarNode) and k.tag != _MERGE]

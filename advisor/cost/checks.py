@@ -37,9 +37,10 @@ Pue = Annotated[float, Meta(ge=1, le=3)]
 
 _CLEANEST_PLAUSIBLE_GRAMS = 1.0
 """Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
-_HIGHEST_PLAUSIBLE_USD = {"kWh": 5.0, "CPU hour": 10.0, "hour": 1000.0}
+_PLAUSIBLE_USD = {"kWh": (0.0, 5.0), "CPU hour": (1e-4, 10.0), "hour": (1e-3, 1000.0)}
 """Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
-hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price."""
+hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price; at the
+other end are the smallest instance on the spot market, and a core of a single-board computer."""
 _LOWEST_PLAUSIBLE_USD = 1e-3
 """Of the highest price per kWh of a whole series: a dollar per MWh."""
 _SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
@@ -47,16 +48,17 @@ _SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 73
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).
 _ROUGH_UNITS_PER_USD = {
+    **dict.fromkeys(("BHD", "JOD", "KWD", "OMR"), 0.4),
     **dict.fromkeys(("USD", "EUR", "GBP", "CHF"), 1.0),
-    **dict.fromkeys(("AUD", "CAD", "NZD", "SGD"), 1.5),
-    **dict.fromkeys(("AED", "ILS", "PLN", "SAR"), 4.0),
+    **dict.fromkeys(("AUD", "BGN", "CAD", "NZD", "SGD"), 1.5),
+    **dict.fromkeys(("AED", "ILS", "MYR", "PLN", "QAR", "RON", "SAR"), 4.0),
     **dict.fromkeys(("BRL", "CNY", "DKK", "HKD"), 7.0),
     **dict.fromkeys(("NOK", "SEK"), 10.0),
     **dict.fromkeys(("CZK", "MXN", "ZAR"), 20.0),
-    **dict.fromkeys(("PHP", "THB", "TRY", "TWD"), 40.0),
+    **dict.fromkeys(("EGP", "PHP", "THB", "TRY", "TWD", "UAH"), 40.0),
     **dict.fromkeys(("INR", "RUB"), 90.0),
-    **dict.fromkeys(("JPY",), 150.0),
-    **dict.fromkeys(("HUF",), 400.0),
+    **dict.fromkeys(("ISK", "JPY", "KES", "RSD"), 150.0),
+    **dict.fromkeys(("HUF", "KZT"), 400.0),
     **dict.fromkeys(("CLP", "KRW"), 1_000.0),
     **dict.fromkeys(("COP",), 4_000.0),
     **dict.fromkeys(("IDR",), 16_000.0),
@@ -159,6 +161,16 @@ class Checker(Struct, frozen=True):
             raise self.error(f"{problem} accept unusual prices to keep it", field)
         return number
 
+    def rate(self, value: Any, code: str, base: str) -> float:
+        """Units of the currency ``code`` for one of ``base``, from a tenth to ten times the usual."""
+        field = f"rates.{code}"
+        number: float = self.convert(value, Positive, field)
+        usual = _ROUGH_UNITS_PER_USD.get(code, math.nan) / _ROUGH_UNITS_PER_USD.get(base, math.nan)
+        if not self.accept_unusual and (number < usual / 10 or number > usual * 10):
+            problem = f"{number:g} {code} for one {base}, usually about {usual:.2g}: is it for one {code}"
+            raise self.error(f"{problem} (then {1 / number:.3g})? accept unusual prices to keep it", field)
+        return number
+
     def price_level(self, highest: float, field: str) -> None:
         """Question a series of prices per kWh that are all next to nothing; 0 is free."""
         limit = _LOWEST_PLAUSIBLE_USD * _ROUGH_UNITS_PER_USD.get(self.currency, 0.0)
@@ -178,13 +190,17 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
         120.0
         """
         number: float = self.convert(value, Number if allow_negative else Quantity, field)
-        limit = _HIGHEST_PLAUSIBLE_USD[per] * _ROUGH_UNITS_PER_USD.get(self.currency, math.inf)
-        if abs(number) > limit and not self.accept_unusual:
-            unit, factor = _SLIPS[per]
-            raise self.error(
-                f"{number} {self.currency} per {per} is above the plausible {limit:g}: is it per {unit} "
-                f"(then {number / factor:g}) or in hundredths (then {number / 100:g})? "
-                "accept unusual prices to keep it",
-                field,
-            )
-        return number
+        units = _ROUGH_UNITS_PER_USD.get(self.currency)
+        if units is None or self.accept_unusual:
+            return number
+        least, most = (usd * units for usd in _PLAUSIBLE_USD[per])
+        unit, factor = _SLIPS[per]
+        if 0 < number < least:
+            slip = f"below the plausible {least:g}: is it per second (then {number * 3600:g})?"
+        elif abs(number) > most:
+            slip = f"above the plausible {most:g}: is it per {unit} (then {number / factor:g})"
+            slip += f" or in hundredths (then {number / 100:g})?"
+        else:
+            return number
+        problem = f"{number} {self.currency} per {per} is {slip} accept unusual prices to keep it"
+        raise self.error(problem, field)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from advisor.cost.checks import Positive
+from advisor.cost.checks import Checker
 from advisor.cost.currencies import Rates, currency_code
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.tariffs.schedule import SourcedSchedule, scaled
@@ -24,13 +24,13 @@ class _RatesFile(Struct, frozen=True, forbid_unknown_fields=True):
     """To remember where they are from."""
 
 
-def read_rates(path: str | os.PathLike[str]) -> Rates:
-    """Read ``base``, ``date``, ``rates`` (and a ``source`` to remember) from a YAML file."""
-    document, check = read_yaml(path)
+def read_rates(path: str | os.PathLike[str], check: Checker | None = None) -> Rates:
+    """Read ``base``, ``date``, ``rates`` and ``source`` from YAML; ``check`` may accept unusual rates."""
+    document, check = read_yaml(path, check)
     rates_file: _RatesFile = check.convert(document, _RatesFile)
     base = currency_code(rates_file.base, subject=path, field="base")
     per_base = {
-        currency_code(code, subject=path, field="rates"): check.convert(units, Positive, f"rates.{code}")
+        (currency := currency_code(code, subject=path, field="rates")): check.rate(units, currency, base)
         for code, units in rates_file.rates.items()
     }
     if per_base.get(base, 1) != 1:

@@ -19,10 +19,10 @@ from msgspec.structs import replace
 
 from advisor.cost import ownership
 from advisor.cost.carbon import Embodied
-from advisor.cost.checks import Checker, Threads, gather, require_number
+from advisor.cost.checks import Checker, Positive, Threads, gather, require_number
 from advisor.cost.currencies import Rates
 from advisor.cost.exchange_rates import read_rates
-from advisor.cost.formulas import JOULES_PER_KWH
+from advisor.cost.formulas import HOURS_PER_YEAR, JOULES_PER_KWH
 from advisor.cost.operator_files import read_yaml
 from advisor.cost.price_inputs import (
     BUILT_IN_PRICES,
@@ -366,7 +366,7 @@ class CostModel:
             Two ways to encode (measurements, or `advisor.cost.ownership.Preset`) on this machine, for
             the number of viewers from which the slower one pays; needs ``delivery_cost_per_gb``.
         price_per_kwh
-            Price of electricity to count with; else the model's, with its mean where it changes over time.
+            Price of electricity to count with; else the model's, with its mean over a year where it changes.
 
         Returns
         -------
@@ -390,20 +390,23 @@ class CostModel:
         owned = ownership.Machine(
             purchase_price=purchase_price, mean_watts=mean_watts, streams=streams_made, **machine
         )
-        prices = self.planned().prices
+        prices = planning_prices(self.prices, time.time() // 86_400 * 86_400, HOURS_PER_YEAR)
         if price_per_kwh is None and prices.electricity is not None:
             standing = prices.electricity.per_hour
             if "standing_charge_per_hour" not in machine:
                 owned = replace(owned, standing_charge_per_hour=standing)
             gpu = gpu and replace(gpu, standing_charge_per_hour=standing)
-        price, pue = ownership.flat_price(prices, price_per_kwh), prices.pue_ratio
+        price, pue = price_per_kwh, prices.pue_ratio
+        if price is None and (price := flat_value(prices.electricity)) is None:
+            place = f"region {prices.region}" if prices.region else None
+            problem = "no electricity price is known: give one"
+            raise PricingError(problem, subject=place, field="price_per_kwh")
         presets = cloud = delivery = None
         if faster is not None and slower is not None:
             presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
-            cloud = ownership.CloudOffer(
-                cloud_cost_per_hour=cloud_cost_per_hour, cloud_streams=cloud_streams or owned.streams
-            )
+            made = require_number(cloud_streams or owned.streams, Positive, field="cloud_streams")
+            cloud = require_number(cloud_cost_per_hour, field="cloud_cost_per_hour") / made
         if viewers is not None and delivery_cost_per_gb is not None:
             if bitrate_kbps is None:
                 raise PricingError("needed for the cost of delivery to viewers", field="bitrate_kbps")
@@ -417,7 +420,7 @@ class CostModel:
             grams_per_kwh=flat_value(prices.carbon),
             delivery=delivery,
             delivery_cost_per_gb=delivery_cost_per_gb,
-            cloud=cloud,
+            cloud_per_stream_hour=cloud,
             gpu=gpu,
             presets=presets,
             currency=self.currency,
@@ -447,14 +450,14 @@ class RegionalModels(Struct, frozen=True):
             The files, regions or figures that cannot be used.
         """
         rates_file, rates = options.exchange_rates, None
+        check = Checker(None, options.currency, options.accept_unusual_prices)
         with contextlib.suppress(PricingError):  # said below, with all else that is wrong
-            rates = read_rates(rates_file) if rates_file else None
-        check = Checker(None, options.currency, options.accept_unusual_prices, rates=rates)
-        tariff_file, carbon_file = options.tariff, options.carbon_series
+            rates = read_rates(rates_file, check) if rates_file else None
+        check = replace(check, rates=rates)
         steps: tuple[Callable[[], Any], ...] = (
-            lambda: rates_file and rates is None and read_rates(rates_file),
-            lambda: tariff_file and read_tariff(tariff_file, check),
-            lambda: carbon_file and read_series([carbon_file], "carbon", check),
+            lambda: rates_file and rates is None and read_rates(rates_file, check),
+            lambda: options.tariff and read_tariff(options.tariff, check),
+            lambda: options.carbon_series and read_series([options.carbon_series], "carbon", check),
             lambda: RegionalPricing(
                 options.regions_file,
                 currency=options.currency,
@@ -474,14 +477,10 @@ class RegionalModels(Struct, frozen=True):
         asked: dict[str, str] = {}
         for name, region in zip(options.region, places, strict=True):
             if asked.setdefault(region.name, name).casefold() != name.casefold():
-                problem = (
-                    f"expected different regions: {asked[region.name]} and {name} are both {region.name}"
-                )
-                raise PricingError(
-                    f"{problem} (a regions file gives them figures of their own)", field="region"
-                )
-        names = tuple(asked) or (None,)
-        prices = gather(*(partial(inputs, region=name) for name in names))
+                both = f"{asked[region.name]} and {name} are both {region.name}"
+                hint = "(a regions file gives them figures of their own)"
+                raise PricingError(f"expected different regions: {both} {hint}", field="region")
+        prices = gather(*(partial(inputs, region=name) for name in asked or (None,)))
         return cls(tuple(map(CostModel.from_inputs, prices)), rates, tuple(_files(options)))
 
     def ages_seconds(self, now: float) -> dict[str, float]:
@@ -492,10 +491,9 @@ class RegionalModels(Struct, frozen=True):
             "carbon_intensity": [model.prices.carbon for model in self.models],
         }
         for name, schedules in schedules_by_input.items():
-            moments = [schedule.newest_unix_seconds for schedule in schedules if schedule is not None]
-            dated = [moment for moment in moments if moment is not None]
-            if dated:
-                ages[name] = now - min(dated)
+            moments = [moment for s in schedules if s and (moment := s.newest_unix_seconds) is not None]
+            if moments:
+                ages[name] = now - min(moments)
         if self.rates is not None:
             ages["exchange_rates"] = self.rates.age_seconds(now)
         return ages

@@ -16,8 +16,6 @@ from msgspec.structs import replace
 
 from advisor.cost.checks import CheckedInputs, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
-from advisor.cost.price_inputs import PriceInputs
-from advisor.cost.tariffs.schedule import flat_value
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario, derived
 
@@ -72,13 +70,6 @@ class Delivery(CheckedInputs, frozen=True, kw_only=True):
 
 def _gb_per_hour(kbps: float) -> float:
     return kbps * 1000 / 8 * 3600 / 1e9
-
-
-class CloudOffer(CheckedInputs, frozen=True, kw_only=True):
-    """A cloud instance as an alternative: paid by the hour of use, its electricity inside."""
-
-    cloud_cost_per_hour: Quantity
-    cloud_streams: Positive = 1.0
 
 
 class Preset(CheckedInputs, frozen=True, kw_only=True):
@@ -162,7 +153,7 @@ def analyse(
     pue_ratio: float = 1.0,
     grams_per_kwh: float | None = None,
     delivery: Delivery | None = None,
-    cloud: CloudOffer | None = None,
+    cloud_per_stream_hour: float | None = None,
     gpu: Machine | None = None,
     presets: tuple[Preset, Preset] | None = None,
     delivery_cost_per_gb: float | None = None,
@@ -171,7 +162,8 @@ def analyse(
 ) -> TcoAnalysis:
     """The whole analysis of one machine at one price of electricity.
 
-    ``presets`` are a faster and a slower one; their break-even needs ``delivery_cost_per_gb``.
+    ``cloud_per_stream_hour`` is what an hour of a stream costs there, electricity inside; ``presets`` are a
+    faster and a slower one, whose break-even needs ``delivery_cost_per_gb``.
 
     >>> analyse(Machine(purchase_price=8000, mean_watts=300), price_per_kwh=0.12).moves_most
     'lifetime_years'
@@ -183,7 +175,6 @@ def analyse(
     used = lifetime * machine.utilisation_ratio
     kwh = _kwh_per_hour(machine, pue)
     sensitivity = _sensitivity(machine, price, pue, delivery)
-    offer = None if cloud is None else cloud.cloud_cost_per_hour / cloud.cloud_streams
     per_stream = hour.machine / machine.streams
     utilisation = partial(break_even_utilisation, price_per_kwh=price, pue_ratio=pue)
     return TcoAnalysis(
@@ -202,8 +193,10 @@ def analyse(
         shares=_shares(hour),
         sensitivity=sensitivity,
         moves_most=next(iter(sensitivity), None),
-        cloud_per_stream_hour=offer,
-        break_even_utilisation_cloud=None if offer is None else utilisation(machine, offer),
+        cloud_per_stream_hour=cloud_per_stream_hour,
+        break_even_utilisation_cloud=None
+        if cloud_per_stream_hour is None
+        else utilisation(machine, cloud_per_stream_hour),
         gpu_per_stream_hour=None if gpu is None else hourly_cost(gpu, price, pue).machine / gpu.streams,
         break_even_utilisation_gpu=None if gpu is None else utilisation(gpu, per_stream),
         break_even_viewers=None
@@ -299,18 +292,6 @@ def _with(machine: Machine, name: str, value: float) -> Machine:
     if name == "purchase_price":
         changed["residual_value"] = min(machine.residual_value, value)
     return replace(machine, **changed)
-
-
-def flat_price(prices: PriceInputs, given: float | None) -> float:
-    """One price of electricity for years to come."""
-    if given is not None:
-        return given
-    price = flat_value(prices.electricity)
-    if price is not None:
-        return price
-    problem = "no electricity price is known"
-    place = f"region {prices.region}" if prices.region else None
-    raise PricingError(f"{problem}: give one", subject=place, field="price_per_kwh")
 
 
 def preset(

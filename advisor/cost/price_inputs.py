@@ -38,7 +38,6 @@ Mode = Literal["owned", "cloud"]
 TariffLike = SourcedSchedule | Schedule | Mapping[str, Any] | str | os.PathLike[str]
 """A tariff that was read, a schedule in the model's currency, a tariff's document, or its file."""
 
-_MONTH_SECONDS = HOURS_PER_MONTH * 3600
 DEFAULT_ENERGY_COST_PER_KWH = 0.12
 DEFAULT_CPU_COST_PER_HOUR = 0.50
 BUILT_IN_PRICES = ("energy_cost_per_kwh", "cpu_cost_per_hour")
@@ -232,11 +231,6 @@ class PriceInputs(Struct, frozen=True, kw_only=True):
     embodied: Embodied | None = None
     functional_unit: FunctionalUnit | None = None
 
-    @property
-    def machine_is_priced(self) -> bool:
-        """Whether a price of any of the machine's time was given."""
-        return (self.cpu_per_hour, self.machine_per_hour, self.gpu_per_hour) != (None, None, None)
-
 
 def checked_inputs(
     options: PriceOptions,
@@ -320,26 +314,26 @@ def _building(pue: float | None, place: Region | None) -> dict[str, Any]:
     return {"pue_ratio": place.pue_ratio, "pue_source": source}
 
 
-def planning_prices(prices: PriceInputs, now: float) -> PriceInputs:
+def planning_prices(prices: PriceInputs, now: float, hours: float = HOURS_PER_MONTH) -> PriceInputs:
     """Prices for comparing and for the months to come: what changes over time counts with its mean.
 
     What a measurement paid at its own moment says nothing of the other hours. A time-of-use plan is averaged
-    over the 730 hours from ``now`` (Unix seconds) on, a series over the last 730 hours that it covers, its
+    over the ``hours`` from ``now`` (Unix seconds) on, a series over the last ``hours`` that it covers, its
     holes left out. The sources say of what time the means are.
     """
-    electricity, carbon = _mean(prices.electricity, now), _mean(prices.carbon, now)
+    electricity, carbon = (_mean(given, now, hours * 3600) for given in (prices.electricity, prices.carbon))
     if electricity is prices.electricity and carbon is prices.carbon:
         return prices
     return replace(prices, electricity=electricity, carbon=carbon)
 
 
-def _mean(given: SourcedSchedule | None, now: float) -> SourcedSchedule | None:
+def _mean(given: SourcedSchedule | None, now: float, longest: float) -> SourcedSchedule | None:
     if given is None or isinstance(given.schedule, Flat):
         return given
-    start, end, span = now, now + _MONTH_SECONDS, covered(given.schedule)
+    start, end, span = now, now + longest, covered(given.schedule)
     if span is not None:
         end = span[1] if math.isfinite(span[1]) else now
-        start = max(span[0], end - _MONTH_SECONDS)
+        start = max(span[0], end - longest)
     pieces = list(given.schedule.pieces(start, end))
     stretches = [(until - since, value) for since, until, value in pieces if value is not None]
     seconds = sum(length for length, _ in stretches)

@@ -244,7 +244,8 @@ def _total_cost(energy: ValueOrReasons, compute: ValueOrReasons, prices: PriceIn
     """Of an owned machine both parts, or electricity alone where no machine is priced; else the rate."""
     if prices.mode == "cloud":
         return compute
-    return energy if compute.value is None and not prices.machine_is_priced else _sum(energy, compute)
+    unpriced = (prices.cpu_per_hour, prices.machine_per_hour, prices.gpu_per_hour) == (None, None, None)
+    return energy if compute.value is None and unpriced else _sum(energy, compute)
 
 
 def _sum(*parts: ValueOrReasons) -> ValueOrReasons:

@@ -621,6 +621,14 @@ def test_when_to_run_a_job(call: Any, tmp_path: Path) -> None:
     assert "nothing given changes over time" in call("when", "--hours", 2).err
 
 
+def test_a_job_of_more_than_a_day_ends_on_another(call: Any, tmp_path: Path) -> None:
+    """Three days of 24 hours, in UTC as all moments without a zone of their own."""
+    (tmp_path / "days.csv").write_text("timestamp,price_per_kwh\n0,0.3\n86400,0.1\n172800,0.2\n")
+    arguments = ("--hours", 36, "--within", 72, "--tariff", tmp_path / "days.csv")
+    since, until = call("when", *arguments, "--json").json()[0]["hours"][0]
+    assert f"{since} to {until}" in " ".join(call("when", *arguments).out.split())
+
+
 def test_prices_in_euros_need_no_rates_where_nothing_is_in_dollars(call: Any, tmp_path: Path) -> None:
     """Neither command prices the machine's time: its built-in price in USD is nothing to them."""
     path = tmp_path / "day.json"

@@ -156,9 +156,8 @@ def _caption(priced: Sequence[ScenarioCost], front: Mapping[str, bool]) -> list[
             lines[one.region] = (
                 f"{one.region or 'no region'}: {price}; {grams}; PUE {used.pue:g} ({used.pue_source})"
             )
-    tiers = sorted(
-        {one.energy_tier or "of unknown origin" for one in priced if one.energy_joules is not None}
-    )
+    known = [one for one in priced if one.energy_joules is not None]
+    tiers = sorted({one.energy_tier or "of unknown origin" for one in known})
     text = ["Energy is " + " and ".join(tiers) + "; a month is 730 hours."] if tiers else []
     text += [*lines.values(), *_doubts(priced), *_absences(priced)]
     if front:

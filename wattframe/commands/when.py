@@ -27,7 +27,7 @@ app = application()
 @takes_prices(*MACHINE_TIME, *EMISSIONS_OF_MAKING)
 def when(
     hours: Annotated[float, typer.Option(help="Length of the job in hours.")],
-    within: Annotated[float, typer.Option(help="Hours within which the job must finish.")] = 24.0,
+    within: Annotated[float, typer.Option(max=87_600, help="Hours within which the job must finish.")] = 24.0,
     start: Annotated[
         str | None, typer.Option("--from", help="ISO 8601 with offset (default: now, or the series' start).")
     ] = None,
@@ -104,7 +104,8 @@ def _table(answers: list[dict[str, Any]]) -> None:
         mean, at_once = shown(answer["mean"]), shown(answer["mean_at_once"])
         for number, (since, until) in enumerate(answer["hours"]):
             rest = (mean, at_once, saved) if number == 0 else ("", "", "")
-            rows.append((answer["for"], answer["unit"], f"{since} to {until[11:]}", *rest))
+            until = until[11:] if until[:10] == since[:10] else until
+            rows.append((answer["for"], answer["unit"], f"{since} to {until}", *rest))
     headings = ("for", "of", "hours", "mean", "at once", "saved")
     print_table(headings, rows, text=("of",), title="when to run")
     for answer in answers:

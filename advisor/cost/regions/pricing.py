@@ -54,7 +54,8 @@ class RegionalPricing:
         accept_unusual_prices: bool = False,
     ) -> None:
         self.currency = currency_code(currency)
-        self.rates = read_rates(rates) if isinstance(rates, (str, os.PathLike)) else rates
+        check = Checker(accept_unusual=accept_unusual_prices)
+        self.rates = read_rates(rates, check) if isinstance(rates, (str, os.PathLike)) else rates
         self._regions = dict(table())
         if operator_file in self._regions:
             raise PricingError(

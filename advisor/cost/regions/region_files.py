@@ -21,9 +21,9 @@ import math
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from advisor.common.near import near
@@ -34,6 +34,8 @@ from advisor.cost.regions.table import Region, table, written_names
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import parse_tariff
+
+_Year = Annotated[int, Meta(ge=1, le=9999)]
 
 
 class _RegionsFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +51,7 @@ class RegionSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price_per_kwh: Any = None
     price_source: str | None = None
     tariff: dict[str, Any] | None = None
-    carbon_grams_per_kwh: Grams | dict[int, Grams] | None = None
+    carbon_grams_per_kwh: Grams | Annotated[dict[_Year, Grams], Meta(min_length=1)] | None = None
     """One intensity, or one for each year."""
     carbon_basis: str | None = None
     carbon_year: int | str | None = None
@@ -80,15 +82,14 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
 
 def _base(name: str, spec: RegionSpec, known: dict[str, Region], check: Checker, field: str) -> Region:
     """What the entry starts from: the region of that name, or the one it says it is like."""
-    like = spec.like if spec.like is not None else name
-    if spec.like is not None and like not in known:
-        like = written_names().get(like.casefold(), like)
-    if spec.like is not None and like not in known:
-        alike = near(like, known)
-        raise check.error(f"no region {like!r}; near: {', '.join(alike) or 'none'}", f"{field}.like")
-    base = replace(known[like], name=name) if like in known else Region(name=name, provider="operator")
-    if spec.like is not None or name not in known:
-        base = replace(base, provider="operator")
+    base = known.get(name if spec.like is None else spec.like)
+    if spec.like is not None:
+        base = base or known.get(written_names().get(spec.like.casefold(), ""))
+        if base is None:
+            alike = near(spec.like, known)
+            raise check.error(f"no region {spec.like!r}; near: {', '.join(alike) or 'none'}", f"{field}.like")
+    if spec.like is not None or base is None:
+        base = replace(base or Region(name=name, provider=""), name=name, provider="operator")
     if spec.country is not None:
         base = replace(base, country=spec.country)
     if spec.pue is not None:
@@ -127,15 +128,13 @@ def _with_carbon(base: Region, spec: RegionSpec, check: Checker, field: str) -> 
         carbon = _by_year(spec.carbon_grams_per_kwh, check, f"{field}.carbon_grams_per_kwh")
     else:
         return base
-    return replace(
-        base,
-        carbon=replace(
-            carbon,
-            source=spec.carbon_source or carbon.source,
-            basis=spec.carbon_basis or carbon.basis or "operator",
-            period=carbon.period if spec.carbon_year is None else str(spec.carbon_year),
-        ),
+    carbon = replace(
+        carbon,
+        source=spec.carbon_source or carbon.source,
+        basis=spec.carbon_basis or carbon.basis or "operator",
+        period=carbon.period if spec.carbon_year is None else str(spec.carbon_year),
     )
+    return replace(base, carbon=carbon)
 
 
 def _by_year(given: float | dict[int, float], check: Checker, field: str) -> SourcedSchedule:
@@ -144,11 +143,8 @@ def _by_year(given: float | dict[int, float], check: Checker, field: str) -> Sou
     if not isinstance(given, dict):
         return SourcedSchedule(Flat(check.grams(given, field)), source)
     years = sorted(given)
-    if not years:
-        raise check.error("expected years with an intensity each", field)
-    starts = [datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in years]
+    starts = tuple(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() for year in years)
     grams = tuple(check.grams(given[year], f"{field}.{year}") for year in years)
     # a grid's figure is published a year or two after its year
-    return SourcedSchedule(
-        StepSeries(tuple(starts), grams, math.inf), source, period=f"{years[0]}-{years[-1]}"
-    )
+    series = StepSeries(starts, grams, math.inf)
+    return SourcedSchedule(series, source, period=f"{years[0]}-{years[-1]}")

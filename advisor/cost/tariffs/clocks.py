@@ -12,11 +12,11 @@ _OF_THE_DAY_FIRST = re.compile(r"(\d\d)[./-](\d\d)[./-](\d{4}) (\d\d:\d\d(?::\d\
 
 
 def unix_seconds(text: str, check: Checker, field: str) -> float:
-    """The moment of an ISO 8601 text with an offset, or of Unix seconds."""
+    """The moment of an ISO 8601 text with an offset, until the year 8999, or of Unix seconds."""
     text = text.strip()
     try:
         moment = datetime.datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
+        if moment.tzinfo is not None and 1 < moment.year < 9000:
             return moment.timestamp()
     except ValueError:
         pass

@@ -21,8 +21,8 @@ from advisor.cost.tariffs.rows import Row, is_hole
 from advisor.errors import PricingError
 
 SeriesKind = Literal["price", "carbon"]
-_CLOCKS = {"cet": "Europe/Brussels", "wet": "Europe/Lisbon", "eet": "Europe/Athens"}
-"""What the columns of European providers call the clock on the wall, summer time included; else it is UTC."""
+_CLOCKS = {"UTC": "UTC", "CET": "Europe/Brussels", "WET": "Europe/Lisbon", "EET": "Europe/Athens"}
+"""What the columns of providers call UTC, and the clocks on the walls of Europe, summer time included."""
 _PER = {"k": 1.0, "m": 1e-3}
 _MOST_NAMES = 1000
 """Of cells; the whole of Europe has some hundred zones."""
@@ -276,7 +276,9 @@ def _statements(
 ) -> Iterator[Statement]:
     """A statement for each row: the first of ``values`` that it has; those after the first are forecasts."""
     clock = cells["start"].facts.get("clock")
-    zone = ZoneInfo(_CLOCKS.get(clock.casefold(), "UTC")) if clock else None
+    if clock and clock.upper() not in _CLOCKS:
+        raise check.error(f"expected times by {', '.join(_CLOCKS)}, found {clock}", cells["start"].name)
+    zone = ZoneInfo(_CLOCKS[clock.upper()]) if clock else None
 
     def moments(row: Row, of: str) -> list[float]:
         cell, place = row.cell(cells[of].name), row.place.format(cells[of].name)

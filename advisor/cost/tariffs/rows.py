@@ -22,10 +22,13 @@ _LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "records
 """Where the documents of providers have their values."""
 _BETWEEN = ",;\t|"
 _NUMBERS = {
-    mark: re.compile(rf"([-\u2212]?)(\d+|[1-9]\d?\d?(?:[{apart}'\u2019\s]\d{{3}})+)(?:[{mark}](\d+))?")
+    mark: re.compile(
+        rf"([-+\u2212]?)(?=.?\d)(\d*|[1-9]\d?\d?(?:[{apart}'\u2019\s]\d{{3}})+)(?:[{mark}](\d*))?(e[-+]?\d+)?",
+        re.IGNORECASE,
+    )
     for mark, apart in ((",", "."), (".", ","))
 }
-"""Sign, whole and fraction of a number, by its decimal mark."""
+"""Sign, whole, fraction and exponent of a number, by its decimal mark."""
 
 
 class Row(NamedTuple):
@@ -56,7 +59,7 @@ class Row(NamedTuple):
 
 def is_hole(cell: object) -> bool:
     """Whether a cell says that there is no value."""
-    return cell is None or str(cell).strip(" -").casefold() in ("", "n/e", "n/a", "nan", "null", "none")
+    return cell is None or str(cell).strip(" -").casefold() in ("", "n/e", "n/a", "na", "nan", "null", "none")
 
 
 def read_rows(text: str, check: Checker) -> tuple[list[str], list[Row]]:
@@ -163,7 +166,7 @@ def _points(period: Any, series: Row, check: Checker) -> Iterator[Row]:
 def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     """A table with any of `_BETWEEN` between its cells; every row as long as its header."""
     # Excel may begin with a line that says what parts the cells
-    separator_line = re.match(rf"sep=([{_BETWEEN}])\r?\n", text)
+    separator_line = re.match(rf'"?sep=([{_BETWEEN}])"?\r?\n', text, re.IGNORECASE)
     header = text.lstrip("\r\n").partition("\n")[0]
     delimiter = separator_line[1] if separator_line else max(_BETWEEN, key=header.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -215,15 +218,21 @@ def _decimal_mark(column: Sequence[str]) -> str | None:
 
 
 def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> list[str]:
-    if mark is None and delimiter == ",":
-        return list(column)
-    if mark is None and any(map(str.isdecimal, column)):
-        # beside numbers without any mark, as below 1.000, a point that could part thousands does
-        mark = ","
-    matches = (_NUMBERS[mark or ("," if "," in cell else ".")].fullmatch(cell) for cell in column)
-    return [_plain_number(match) if match else cell for cell, match in zip(column, matches, strict=True)]
+    plain = [cell for cell in column if cell.isdecimal()]
+    if mark is None and delimiter != "," and plain and max(map(len, plain)) < 4:
+        # beside numbers up to 999 without any mark, one that could part thousands does
+        mark = "." if any("," in cell for cell in column) else ","
+    return [
+        _plain_number(cell, mark or (",." if delimiter == "," else "," if "," in cell else "."))
+        for cell in column
+    ]
 
 
-def _plain_number(match: re.Match[str]) -> str:
-    sign, whole, fraction = match.groups()
-    return ("-" if sign else "") + re.sub(r"\D", "", whole) + (f".{fraction}" if fraction else "")
+def _plain_number(cell: str, marks: str) -> str:
+    """The number that a cell is by each of the decimal ``marks``, if it is the same one; else the cell."""
+    readings = set()
+    for match in filter(None, (_NUMBERS[mark].fullmatch(cell) for mark in marks)):
+        sign, whole, fraction, exponent = match.groups("")
+        number = (re.sub(r"\D", "", whole) or "0") + (f".{fraction}" if fraction else "") + exponent
+        readings.add(number if sign in ("", "+") else f"-{number}")
+    return readings.pop() if len(readings) == 1 else cell

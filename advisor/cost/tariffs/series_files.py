@@ -63,7 +63,7 @@ def read_series(
     check
         Of what names the files: it has the currency of prices that do not say theirs.
     hold_seconds
-        How long a value holds at most; else until the file says, else for the usual step.
+        How long a value holds at most in files that give no ends; else for the usual step.
     zone
         Of files with several zones, the one to read.
     basis

@@ -197,11 +197,8 @@ def _minutes(text: str, every_day: bool, check: Checker, field: str) -> list[tup
     if start in (end, _DAY_MINUTES):
         raise check.error(f"expected two different times, found {text!r}", field)
     if start > end > 0 and not every_day:
-        day, night = _hhmm(start), _hhmm(end)
-        problem = (
-            f'expected "{day}-24:00" and "00:00-{night}" with the days of each, found {text!r} on some days'
-        )
-        raise check.error(problem, field)
+        parts = f'"{_hhmm(start)}-24:00" and "00:00-{_hhmm(end)}"'
+        raise check.error(f"expected {parts} with the days of each, found {text!r} on some days", field)
     spans = [(start, end)] if start < end else [(start, _DAY_MINUTES), (0, end)]
     return [(a, b) for a, b in spans if a < b]
 

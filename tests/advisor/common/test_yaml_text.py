@@ -23,6 +23,12 @@ def test_usual_documents_are_what_they_say() -> None:
     }
 
 
+def test_a_zero_in_front_and_a_colon_make_no_other_number() -> None:
+    """To YAML 1.1 these are 21, -10, 65 and 65.5; later versions have dropped that."""
+    assert parse_yaml("[025, -012, 1:05, 1:05.5]") == ["025", "-012", "1:05", "1:05.5"]
+    assert parse_yaml("[0, 08.5, -0.25, 1_000, 0x1F]") == [0, 8.5, -0.25, 1000, 31]
+
+
 def test_anchors_and_merges_of_a_usual_size_are_taken() -> None:
     text = "base: &base {resolution: 1280x720, fps: 30}\none: {<<: *base, fps: 60}\ntwo: *base\n"
     assert parse_yaml(text)["one"] == {"resolution": "1280x720", "fps": 60}

@@ -138,6 +138,12 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             {"cpu_cost_per_hour": 20},
             "20.0 USD per CPU hour is above the plausible 10: is it per month .then 0.02",
         ),
+        # 0.0864 an hour each
+        ({"cpu_cost_per_hour": 2.4e-5}, "below the plausible 0.0001: is it per second .then 0.0864"),
+        (
+            {"instance_cost_per_hour": 2.4e-5, "mode": "cloud"},
+            "instance_cost_per_hour: 2.4e-05 USD per hour is below the plausible 0.001",
+        ),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
         ({"pue": 0.9}, "pue: expected a number of 1 or more, found 0.9"),
@@ -269,7 +275,7 @@ def test_embodied_is_a_share_of_life_and_never_more_than_all() -> None:
     assert priced.co2_embodied_kg == pytest.approx(1000 / 35_040)
     assert priced.co2_embodied_minimum_kg == pytest.approx(800 / 35_040)
     assert priced.co2_embodied_maximum_kg == pytest.approx(1300 / 35_040)
-    old = CostModel(0.1, 0.5, embodied=making).price(measured(duration=1e10))
+    old = CostModel(0.1, 0.5, embodied=making).price(measured(duration=9e9))
     assert old.co2_embodied_kg == 1000.0
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from advisor import CostModel
-from advisor.cost.ownership import CloudOffer, Delivery, Machine, Preset, analyse, break_even_utilisation
+from advisor.cost.ownership import Delivery, Machine, Preset, analyse, break_even_utilisation
 from advisor.errors import PricingError
 from advisor.results import Output, Power, Scenario
 
@@ -108,19 +108,14 @@ def test_owned_against_cloud_and_cpu_against_gpu() -> None:
     done = analyse(
         HOST,
         price_per_kwh=0.1,
-        cloud=CloudOffer(cloud_cost_per_hour=0.68),
+        cloud_per_stream_hour=0.68,
         gpu=Machine(purchase_price=17_520, mean_watts=1000, streams=10),
     )
     assert done.break_even_utilisation_cloud == pytest.approx((8000 / 35_040) / 0.65)
     assert done.cloud_per_stream_hour == 0.68
     # a GPU hour is 0.5/u + 0.1 for ten streams, against 0.2583 for one
     assert done.break_even_utilisation_gpu == pytest.approx(0.5 / (10 * (8000 / 35_040 + 0.03) - 0.1))
-    assert (
-        analyse(
-            HOST, price_per_kwh=0.1, cloud=CloudOffer(cloud_cost_per_hour=0.02)
-        ).break_even_utilisation_cloud
-        is None
-    )
+    assert analyse(HOST, price_per_kwh=0.1, cloud_per_stream_hour=0.02).break_even_utilisation_cloud is None
 
 
 def test_from_how_many_viewers_a_slower_preset_pays() -> None:
@@ -259,3 +254,14 @@ def test_a_standing_charge_is_paid_whether_the_machine_is_used_or_not() -> None:
     # 4.1 of the cloud = 0.1 + 1 / u
     assert half.break_even_utilisation_cloud == pytest.approx(0.25)
     assert model.get_tco_analysis(0, mean_watts=1000, price_per_kwh=0.2).total_per_hour == pytest.approx(0.2)
+
+
+def test_a_machine_of_years_pays_the_mean_of_all_seasons() -> None:
+    """0.1 for 181 days of a year and 0.3 for 184, or a day more of either, whenever that is asked."""
+    tariff = {
+        "time_zone": "UTC",
+        "periods": [{"price_per_kwh": 0.1, "months": [1, 2, 3, 4, 5, 6]}],
+        "otherwise_per_kwh": 0.3,
+    }
+    analysis = CostModel(tariff=tariff).get_tco_analysis(0, mean_watts=1000)
+    assert analysis.electricity_price_per_kwh == pytest.approx(0.2, rel=0.01)

@@ -471,6 +471,16 @@ def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Pa
         read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
 
 
+@pytest.mark.parametrize("clock", ["TRT", "GMT/BST", "EST"])
+def test_times_by_a_clock_that_is_not_known_are_not_taken_for_utc(tmp_path: Path, clock: str) -> None:
+    """Turkey's is three hours ahead of it, London's one in summer."""
+    (tmp_path / "prices.csv").write_text(
+        f"MTU ({clock}),Day-ahead Price (EUR/MWh)\n01.07.2026 00:00 - 01.07.2026 01:00,10\n"
+    )
+    with pytest.raises(PricingError, match=rf"MTU \({clock}\): expected times by UTC, CET, WET, EET, found"):
+        read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
+
+
 def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
     steps = year(3600, 100, 200)[:10]
     awattar(tmp_path, steps[:4] + steps[6:])
@@ -550,10 +560,20 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp|price_per_kwh\n0|0,1\n3600|0,2\n", [0.1, 0.2]),
     # spreadsheets leave empty columns behind, and lines in front
     ("\r\n\ntimestamp;price_per_kwh;;\n0;0,1;;\n3600;0,2;;\n", [0.1, 0.2]),
-    # of whole numbers those from a thousand on have a point, those below none
+    # of whole numbers those from a thousand on have a mark, those below none
     ("timestamp;price_per_kwh\n0;1.030\n3600;932\n", [1030.0, 932.0]),
+    ("timestamp\tprice_per_kwh\n0\t1,030\n3600\t932\n", [1030.0, 932.0]),
+    # one without would have it too
+    ("timestamp;price_per_kwh\n0;1,030\n3600;1932\n", [1.03, 1932]),
     ("timestamp;price_per_kwh\n0;0,1\n3600;\u22120,05\n", [0.1, -0.05]),
     ("timestamp,price_per_kwh\n0,0.1\n3600,NaN\n", [0.1, None]),
+    # what a point and a comma leave as it is needs none
+    ("timestamp,price_per_kwh\n0,\u22125\n3600,1'030\n", [-5, 1030]),
+    # R writes NA; Oracle no zero before the point; Excel an exponent below a ten-thousandth
+    ("timestamp,price_per_kwh\n0,.25\n3600,NA\n", [0.25, None]),
+    ("timestamp,price_per_kwh\n0,+0.1\n3600,-.5\n", [0.1, -0.5]),
+    ("timestamp;price_per_kwh\n0;1,2E-05\n3600;0,3\n", [1.2e-05, 0.3]),
+    ("timestamp;price_per_kwh\n0;,2\n3600;1.030,\n", [0.2, 1030]),
 ]
 
 

@@ -26,6 +26,8 @@ Price = Callable[[int], Fraction | None]
 ZONES = (
     *("UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "Australia/Lord_Howe"),
     *("Asia/Kathmandu", "Africa/Casablanca", "Pacific/Chatham"),
+    # by two hours; in the evening and at midnight
+    *("Antarctica/Troll", "America/Nuuk", "Asia/Beirut"),
 )
 # near these the clocks of some of the places change, or a month, a year or a week does
 MOMENTS = [
@@ -182,7 +184,7 @@ def test_any_run_under_any_tariff_costs_what_fractions_say(
     viewers: int,
     cpu_cents: int,
 ) -> None:
-    """Four kinds of tariff, eight places, the currency of the process or another, alone or in a region."""
+    """Four kinds of tariff, eleven places, the currency of the process or another, alone or in a region."""
     folder = tmp_path_factory.mktemp("prices")
     document, price_at = tariff
     if "series" in document:

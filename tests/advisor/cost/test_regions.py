@@ -183,6 +183,14 @@ def test_intensities_by_year_price_old_runs(tmp_path: Path) -> None:
     assert carbon.period == "2023-2024"
 
 
+@pytest.mark.parametrize("year", ["20240", "0", "x", "99999999999999999999"])
+def test_what_is_no_year_is_refused_by_its_field(tmp_path: Path, year: str) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(f"regions: {{here: {{carbon_grams_per_kwh: {{{year}: 400}}}}}}")
+    with pytest.raises(PricingError, match=r"here.carbon_grams_per_kwh: expected a whole number"):
+        RegionalPricing(path)
+
+
 def test_names_by_provider() -> None:
     regions = RegionalPricing()
     assert len(regions.names()) == 349
@@ -307,6 +315,17 @@ def test_a_tariff_in_another_currency_is_scaled(tmp_path: Path) -> None:
     assert RegionalPricing(path, currency="USD", rates=EURO).price_schedule("eu-north-1") == Flat(0.0625)
 
 
+def test_rates_far_from_the_usual_are_taken_if_that_is_accepted(tmp_path: Path) -> None:
+    """Currencies collapse; of some nothing is known."""
+    path = tmp_path / "rates.yaml"
+    path.write_text("base: USD\ndate: 2026-11-20\nrates: {TRY: 900, ZWG: 26.9}\n")
+    with pytest.raises(PricingError, match=r"rates\.TRY: 900 TRY for one USD, usually about 40"):
+        RegionalPricing(rates=path)
+    rates = RegionalPricing(rates=path, accept_unusual_prices=True).rates
+    assert rates is not None
+    assert rates.per_base == {"TRY": 900, "ZWG": 26.9}
+
+
 def test_rates_have_a_day(tmp_path: Path) -> None:
     path = tmp_path / "rates.yaml"
     path.write_text("base: eur\ndate: 2026-11-20\nrates: {USD: 1.25}\nsource: central bank\n")
@@ -320,11 +339,13 @@ def test_rates_have_a_day(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("base: EUR\nrates: {USD: 1.25}", "date: expected a value, found none"),
-        ("base: EUR\ndate: 2026-11-20T10:00:00Z\nrates: {USD: 1.25}", "line 2, date: expected date"),
+        ("base: EUR\ndate: 2026-11-20T10:00:00Z\nrates: {USD: 1.25}", "line 2, date: expected a date such"),
         ("base: EUR\ndate: 2026-11-20", "rates: expected a value, found none"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "line 3, rates.USD: expected a number above 0"),
         ("base: EUR\ndate: 2026-11-20\nrates: {EUR: 2, USD: 1}", "line 3, rates.EUR: expected 1, the base's"),
         ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
+        ("base: JPY\ndate: 2026-11-20\nrates: {USD: 150}", "line 3, rates.USD: .* one USD .then 0.00667"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {SEK: 1100}", "line 3, rates.SEK: 1100 SEK for one EUR"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 1}\nas_of: x", "as_of: expected one of"),
         ("date: 2026-11-20\nrates: {USD: 1}", "base: expected a value, found none"),
     ],

@@ -368,6 +368,8 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.yaml", "source: x", "found none"),
         ("t.yaml", "price_per_kwh: .inf", "found inf"),
         ("t.yaml", "price_per_kwh: yes", "found True"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 025", "line 2, vat_percent: .* number, found '025'"),
+        ("t.yaml", "price_per_kwh: 1:05", "price_per_kwh: expected a number, found '1:05'"),
         ("t.yaml", "currency: dollars\nprice_per_kwh: 0.1", "currency: expected a currency code"),
         ("t.yaml", "series: missing.csv", "missing.csv: cannot be read: No such file"),
         ("t.yaml", "series: 5", "line 1, series: expected a text or a list, found 5"),
@@ -474,6 +476,7 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
         ),
         ("timestamp,price_per_kwh\n1761429600000,0.1\n", "line 2, timestamp: .*are these milliseconds"),
         ("timestamp,price_per_kwh\n1_0,0.1\n", "line 2, timestamp: expected ISO 8601"),
+        ("timestamp,price_per_kwh\n1,0.1\n9999-12-31T00:00Z,0.1\n", "line 3, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1,1_0\n2,1\n", "line 2, price_per_kwh: expected a number, found '1_0'"),
     ],
 )
@@ -490,6 +493,7 @@ def test_a_table_that_is_misread_easily_is_refused_by_line(tmp_path: Path, text:
         ("timestamp\tprice_per_kwh\r\n0\t0,25\r\n3600\t0,3\r\n", "utf-16"),
         ("sep=;\r\ntimestamp;price_per_kwh\r\n0;0,25\r\n3600;0,3\r\n", "utf-8-sig"),
         ("sep=,\ntimestamp,price_per_kwh\n0,0.25\n3600,0.3\n", "utf-8"),
+        ('"SEP=;"\ntimestamp;price_per_kwh\n0;0,25\n3600;0,3\n', "utf-8"),
     ],
 )
 def test_what_excel_writes_is_read(tmp_path: Path, text: str, encoding: str) -> None:

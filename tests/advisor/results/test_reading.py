@@ -275,11 +275,15 @@ def test_a_file_that_would_fill_the_memory_is_refused_before_it_does(
         ({"name": "a", "vmaf_score": 101}, "scenarios[1].vmaf_score: expected float <= 100.0"),
         (
             {"name": "a", "start_time": 1772323200000},
-            "scenarios[1].start_time: expected Unix seconds, got 1772323200000 (milliseconds?)",
+            "scenarios[1].start_time: expected seconds, got 1772323200000 (milliseconds?)",
+        ),
+        (
+            {"name": "a", "duration": 1e15},
+            "scenarios[1].duration: expected seconds, got 1000000000000000 (milliseconds?)",
         ),
         (
             {"name": "a", "samples": {"timestamps": [1772323200000, 1772323201000], "power_watts": [1, 2]}},
-            "scenarios[1].samples.timestamps: expected Unix seconds, got 1772323201000 (milliseconds?)",
+            "scenarios[1].samples.timestamps: expected seconds, got 1772323201000 (milliseconds?)",
         ),
         (
             {"name": "a", "start_time": 20, "end_time": 10},
