@@ -20,8 +20,8 @@ def unix_seconds(text: str, check: Checker, field: str) -> float:
             return moment.timestamp()
     except ValueError:
         pass
-    # "20260301" is a date to fromisoformat; without an offset only Unix seconds are left
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text):
+    # "20260301" is a date without an offset, and no second of August 1970
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or re.fullmatch(r"(19|20)\d{6}", text):
         problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
         raise check.error(f"{problem}, found {text!r}", field)
     seconds = require_number(text, float, field=field, subject=check.subject)
