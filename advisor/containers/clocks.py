@@ -169,7 +169,7 @@ class GroupClocks:
         self, only: str | None, before: dict[str, _Parent], held: dict[Group | None, Clock]
     ) -> float:
         unread = 0.0
-        for folder, is_v2, _ in self._cgroups.parents():
+        for folder, is_v2 in self._cgroups.parents():
             if only in (None, folder):
                 with contextlib.suppress(OSError, ValueError):
                     self._parents[folder], seconds = self._look(folder, is_v2, before.get(folder), held)

@@ -238,13 +238,13 @@ def test_the_parents_of_pods_that_are_gone_are_forgotten(tmp_path: Path) -> None
     tree = CgroupTree(tmp_path / "cgroup", "v2", parent="kubepods/pod1/{}")
     tree.add(ID)
     cgroups, _ = found(tree, procfs=str(tmp_path / "none"))
-    assert [parent for parent, _, _ in cgroups.parents()] == [
+    assert [parent for parent, _ in cgroups.parents()] == [
         f"{tree.root}/docker",
         f"{tree.root}/kubepods/pod1",
     ]
     tree.remove(ID)
     tree.folder("cpu", ID).parent.rmdir()
-    assert [parent for parent, _, _ in cgroups.parents()] == [f"{tree.root}/docker"]
+    assert [parent for parent, _ in cgroups.parents()] == [f"{tree.root}/docker"]
 
 
 def test_an_empty_folder_is_no_controller(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_an_empty_folder_is_no_controller(tmp_path: Path) -> None:
 def test_only_the_cgroupfs_driver_has_parents_of_containers_alone(tmp_path: Path, layout: Layout) -> None:
     """system.slice holds services as well: what it gained says nothing of containers."""
     tree = CgroupTree(tmp_path / "cgroup", layout)
-    parents = [os.path.relpath(path, tree.root) for path, _, _ in Cgroups(str(tree.root)).parents()]
+    parents = [os.path.relpath(path, tree.root) for path, _ in Cgroups(str(tree.root)).parents()]
     assert parents == ["docker" if layout == "v2" else "cpuacct/docker"]
 
 

@@ -143,6 +143,25 @@ def test_the_first_container_of_a_folder_of_another_name_loses_nothing(
     assert world.monitor.tick().exited_cpu_seconds == pytest.approx(0.35)
 
 
+@pytest.mark.parametrize("parent", ["system.slice/app.service/{}", "app.slice/{}", "user.slice/s-2.scope/{}"])
+def test_what_a_unit_does_itself_is_no_container_s(tmp_path: Path, parent: str) -> None:
+    """cadvisor 2791: a service's own group is its container's parent. It works 6 s, the container 1."""
+    world = ContainerWorld(tmp_path, "v1")
+    world.tree.parent = parent
+    running(world, WEB)
+    world.tree.parent_cpu(0.0)
+    world.monitor.tick()
+    world.tree.cpu(WEB.id, 1.0)
+    world.tree.parent_cpu(7.0)
+    world.pass_time(2.0, package=80.0, busy=8.0)
+    world.monitor.tick()
+    world.tree.remove(WEB.id)
+    world.pass_time(1.0)
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1, 1.0)
+    assert known(snapshot.energy).exited_joules["full"] == 10.0
+
+
 def test_a_container_that_came_and_went_between_two_ticks_is_accounted(tmp_path: Path) -> None:
     """Nothing of it could ever be read; the parent kept its 0.3 s."""
     world = ContainerWorld(tmp_path)
