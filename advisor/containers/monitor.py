@@ -289,7 +289,7 @@ class Monitor:
         for life in self._ended:
             if life.clock.cpu is None and not unread and not self._was_untold:
                 self._counts.add("container", "unseen")
-            self._ledger.add_exited(life.clock.bury(), life.clock.take())
+            self._ledger.add_exited(life.clock.cpu or 0.0, life.clock.take())
         self._ledger.add_exited(unread, unread)
         self._was_untold = bool(unread) and not self._ended
         self._ended.clear()
@@ -341,12 +341,14 @@ class Monitor:
         life.location, self._is_here = location, True
         if self._watch is not None:
             self._watch.add(container.id, location)
-        if life.clock.group is None:
-            # an end that is told late may have been of a start before this one
-            former = next((ended.clock for ended in self._ended if ended.clock.group == group), None)
-            clock = former or self._groups.clock(group, is_v2="cpuacct" in location.unified)
-            if former is None:
-                clock.follow(life.clock)
+        if life.clock.group is not None:
+            return
+        former = next((ended for ended in self._ended if ended.clock.group == group), None)
+        if former is not None:  # its end is told late: what was read is of the start after it
+            life.clock, former.clock = former.clock, Clock()
+        else:
+            clock = self._groups.clock(group, is_v2="cpuacct" in location.unified)
+            clock.follow(life.clock)
             life.clock = clock
 
     def _read_details(self) -> None:

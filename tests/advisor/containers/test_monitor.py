@@ -326,6 +326,21 @@ def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(
     assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, exited)
 
 
+def test_a_start_that_finds_the_group_of_an_end_shares_nothing_again(tmp_path: Path) -> None:
+    """3 s of 4 were shared in the window before; of 8 J over 2 busy seconds half a second is left."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    for seconds, told in ((3.0, ()), (3.5, (Ended(WEB.id), Started(WEB, 0.1)))):
+        world.pass_time(1.0, package=8.0, busy=4.0 if not told else 2.0)
+        world.tree.cpu(WEB.id, seconds)
+        world.tree.parent_cpu(seconds)
+        for change in told:
+            world.monitor.apply(change)
+        energy = known(world.monitor.tick().energy)
+        assert holds(energy)
+    assert (energy.exited_joules["full"], energy.containers[WEB.id].joules["full"]) == (6.0, 2.0)
+
+
 def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:
     """The lists of two connections did not name it, and neither lasted until its events were told."""
     world = ContainerWorld(tmp_path)
