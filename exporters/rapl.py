@@ -20,7 +20,7 @@ from advisor.energy.meter import Meter, MeterReading, counters_appear, host_joul
 from advisor.energy.meter_files import read_meter_files
 from advisor.energy.powercap import PowercapStatus, describe
 from advisor.energy.sampler import Sampler
-from advisor.energy.source import SourceName, ZoneReport
+from advisor.energy.source import SourceName, ZoneReport, shown_seconds
 from advisor.errors import EnergyError, ModelError
 from advisor.machine import cpu_info, hardware_id
 from exporters.runtime import Exporter, Family, Metric, Option, Part, serve
@@ -116,9 +116,6 @@ GPU_ENERGY_SOURCE = Family(
     "gpu_energy_source_info", "Source of the GPU's energy: counter or power (integrated).", (*_GPU, "source")
 )
 
-# a reading this old, in intervals and in seconds, is shown no more: the sampler hangs
-_STALE_INTERVALS = 3.5
-_STALE_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS, _LOOK_FOR_GPUS_SECONDS = 10.0, 60.0
 
 
@@ -295,7 +292,7 @@ _GPU_VALUES: tuple[tuple[Family, Callable[[GpuReading], float | None]], ...] = (
 
 
 def _refuse_stale(age_seconds: float, interval_seconds: float) -> None:
-    if age_seconds > max(_STALE_INTERVALS * interval_seconds, _STALE_SECONDS):
+    if age_seconds > shown_seconds(interval_seconds):
         raise EnergyError(f"no sample for {age_seconds:.0f} s: a counter does not answer")
 
 

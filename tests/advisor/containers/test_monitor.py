@@ -326,19 +326,30 @@ def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(
     assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, exited)
 
 
-def test_a_start_that_finds_the_group_of_an_end_shares_nothing_again(tmp_path: Path) -> None:
-    """3 s of 4 were shared in the window before; of 8 J over 2 busy seconds half a second is left."""
+@pytest.mark.parametrize(
+    "is_earlier", [True, False], ids=["of an earlier start", "before its group is removed"]
+)
+def test_an_end_that_is_told_while_the_group_is_there_is_one_end(tmp_path: Path, is_earlier: bool) -> None:
+    """It has 3 s in one window and half a second in the next, and all of it once."""
     world = ContainerWorld(tmp_path)
     running(world, WEB)
-    for seconds, told in ((3.0, ()), (3.5, (Ended(WEB.id), Started(WEB, 0.1)))):
-        world.pass_time(1.0, package=8.0, busy=4.0 if not told else 2.0)
+    world.monitor.tick()
+    for seconds, told in ((3.0, ()), (3.5, (Ended(WEB.id), *(Started(WEB, 0.1) for _ in range(is_earlier))))):
+        world.pass_time(1.0, package=8.0, busy=4.0)
         world.tree.cpu(WEB.id, seconds)
         world.tree.parent_cpu(seconds)
         for change in told:
             world.monitor.apply(change)
-        energy = known(world.monitor.tick().energy)
-        assert holds(energy)
-    assert (energy.exited_joules["full"], energy.containers[WEB.id].joules["full"]) == (6.0, 2.0)
+        snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, view(snapshot, "web").cpu_seconds) == (1, 3.5)
+    assert known(snapshot.energy).containers[WEB.id].joules["full"] == 7.0
+    world.tree.remove(WEB.id)
+    snapshot = world.monitor.tick()
+    for _ in range(is_earlier):
+        world.monitor.apply(Ended(WEB.id))
+        snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1 + is_earlier, 3.5)
+    assert (snapshot.containers, snapshot.counts) == ((), {})
 
 
 def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:
@@ -781,6 +792,53 @@ def test_containers_that_come_and_go_never_break_the_sums(
                 assert energy.exited_joules[policy] >= last.exited_joules[policy]
                 assert energy.unattributed_joules[policy] >= last.unattributed_joules[policy]
         last = energy
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_containers_that_start_again_and_again_each_end_and_second_is_counted_once(
+    tmp_path: Path, seed: int
+) -> None:
+    """Two in a loop for ten seconds, of which the engine tells late; groups go before or after that."""
+    chance = random.Random(seed)
+    world = ContainerWorld(tmp_path)
+    running(world)
+    is_early, latest, due = chance.random() < 0.4, chance.choice((0.0, 0.3, 3.0)), 0.0
+    alive: dict[str, float] = {}
+    dying: dict[str, int] = {}
+    told: list[tuple[float, float, str]] = []
+    total, ends = 0.0, 0
+    for step in range(160):
+        now = step / 8
+        for one in (WEB, JOB):
+            if one.id in alive and dying.get(one.id) == step:
+                world.tree.folder("cpu", one.id).rename(tmp_path / f"former{step}{one.name}")
+                del alive[one.id], dying[one.id]
+            elif one.id in alive:
+                alive[one.id] += 0.0625
+                total += 0.0625
+                world.tree.cpu(one.id, alive[one.id])
+            elif step < 80 and chance.random() < 0.5:
+                alive[one.id] = 0.0
+                world.tree.add(one.id)
+                due = max(due, now + chance.random() * latest)
+                told.append((due, now, one.name))
+            if one.id in alive and one.id not in dying and step < 80 and chance.random() < 0.3:
+                ends += 1
+                dying[one.id] = step + (chance.randint(2, 4) if is_early else 1)
+                due = max(due, now + chance.random() * latest + 0.25 * (not is_early))
+                told.append((due, now, one.id))
+        world.tree.parent_cpu(total)
+        world.pass_time(1 / 8, package=5.0, busy=0.5)
+        while told and told[0][0] <= now:
+            _, at, name = told.pop(0)
+            start = next((Started(one, now - at) for one in (WEB, JOB) if one.name == name), None)
+            world.monitor.apply(start or Ended(name))
+        if step % 8 == 7:
+            snapshot = world.monitor.tick()
+            assert holds(known(snapshot.energy))
+    left = sum(one.cpu_seconds or 0.0 for one in snapshot.containers)
+    assert snapshot.exited_containers == ends
+    assert snapshot.exited_cpu_seconds + left == pytest.approx(total)
 
 
 def test_a_thousand_containers_come_and_go(tmp_path: Path) -> None:
