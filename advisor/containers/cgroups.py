@@ -115,8 +115,8 @@ class Cgroups:
             relative=relative,
         )
 
-    def cpu_seconds(self, location: Location) -> float:
-        """CPU seconds since the container started.
+    def usage_seconds(self, folder: str, *, unified: bool) -> float:
+        """CPU seconds of a group and all that ever ran below it.
 
         Raises
         ------
@@ -125,10 +125,6 @@ class Cgroups:
         ValueError
             The file holds no such number.
         """
-        return self.usage_seconds(location.cpuacct, unified="cpuacct" in location.unified)
-
-    def usage_seconds(self, folder: str, *, unified: bool) -> float:
-        """CPU seconds of a group and all that ever ran below it; raises as `cpu_seconds` does."""
         if unified:
             values = _keyed(read_bytes(f"{folder}/cpu.stat"))
             if "usage_usec" not in values:

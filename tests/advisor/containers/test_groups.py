@@ -14,6 +14,7 @@ from advisor.containers.counts import Counts
 from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet
 from advisor.containers.groups import Pod, find_groups, read_pods
 from advisor.errors import InputError
+from tests.support.cgroup_tree import cpu_seconds
 from tests.support.clock import FakeClock
 
 UID, OTHER = "8f4d7a0e-1c2b-4d3e-9f5a-6b7c8d9e0f1a", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -128,7 +129,7 @@ def test_groups_are_listed_told_when_new_and_read(tmp_path: Path, version: int) 
     assert [type(change) for change in changes] == [Listed]
     location = cgroups.locate("system.slice/nginx.service")
     assert location is not None
-    assert cgroups.cpu_seconds(location) == 3.0
+    assert cpu_seconds(cgroups, location) == 3.0
     (base / "system.slice/cron.service").mkdir()
     watcher.look()
     first, second = (change for change in changes if isinstance(change, Listed))
