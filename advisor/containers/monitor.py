@@ -99,11 +99,6 @@ class Life(Struct):
         """Whether what it used comes from the engine."""
         return self.clock.group is None and self.clock.cpu is not None
 
-    @property
-    def is_there(self) -> bool:
-        """Whether its group can be seen."""
-        return self.clock.group is not None and group_at(self.clock.group[0]) == self.clock.group
-
 
 class Monitor:
     """Follows the containers of one engine.
@@ -193,13 +188,17 @@ class Monitor:
                 self._long_untold -= Counter((id,))
             case Ended(id):
                 self._ledger.sums.exited_containers += 1
-                if id in self._lives and self._lives[id].is_there:
+                ended = self._lives.get(id)
+                if ended is not None and ended.clock.group is not None and self._groups.read(ended.clock):
                     self._untold[id] -= 1  # of a start before this one, or the group is removed later
-                elif id in self._lives:
+                elif ended is not None:
                     self._end(id)
             case Inspected(container) if container.id in self._lives:
-                self._lives[container.id].container = container
-                self._find(self._lives[container.id])
+                life, found = self._lives[container.id], self._cgroups.locate(container.id, container.pid)
+                life.container = container
+                if found is not None and life.location not in (None, found):  # its process is elsewhere
+                    life.location, life.clock = None, Clock(base=life.clock.base, owed=life.clock.owed)
+                self._find(life)
             case Used(usages):
                 self._use(usages)
 

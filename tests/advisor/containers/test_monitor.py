@@ -143,6 +143,24 @@ def test_the_first_container_of_a_folder_of_another_name_loses_nothing(
     assert world.monitor.tick().exited_cpu_seconds == pytest.approx(0.35)
 
 
+def test_netdata_797_a_container_is_where_its_process_is(tmp_path: Path) -> None:
+    """A list does not tell the process: an empty group of the usual name was followed. 1 of 2 busy s."""
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB)
+    world.tree.parent = "init.scope/system.slice/docker-{}.scope"
+    world.tree.add(WEB.id, cpu_seconds=36.76)
+    (world.procfs / "77").mkdir()
+    (world.procfs / "77/cgroup").write_text(f"0::/init.scope/system.slice/docker-{WEB.id}.scope\n")
+    world.monitor.apply(Inspected(Container(id=WEB.id, name="web", image="i", pid=77)))
+    world.monitor.tick()
+    world.tree.cpu(WEB.id, 37.76)
+    world.pass_time(1.0, package=16.0, busy=2.0)
+    snapshot = world.monitor.tick()
+    assert view(snapshot, "web").cpu_seconds == 37.76
+    assert known(snapshot.energy).containers[WEB.id].joules["full"] == 8.0
+
+
 @pytest.mark.parametrize("parent", ["system.slice/app.service/{}", "app.slice/{}", "user.slice/s-2.scope/{}"])
 def test_what_a_unit_does_itself_is_no_container_s(tmp_path: Path, parent: str) -> None:
     """cadvisor 2791: a service's own group is its container's parent. It works 6 s, the container 1."""
