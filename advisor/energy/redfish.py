@@ -37,7 +37,7 @@ from advisor.errors import EnergyError, InputError
 ZONE = "psys_redfish"
 _ROOT = "/redfish/v1"
 _MOST_BYTES = 1 << 20
-_MOST_CHASSIS, _MOST_SENSORS = 16, 200
+_MOST_CHASSIS, _MOST_SENSORS = 64, 200
 # chassis that lie in the machine's own; asked only where no other has a meter
 _INNER_TYPES = frozenset({"Card", "Cartridge", "Component", "Module", "StorageEnclosure", "Drawer", "Zone"})
 _PART = re.compile(
@@ -162,12 +162,13 @@ class RedfishClient:
 
     def _chassis(self) -> list[Mapping[str, Any]]:
         """The chassis of the system first, those inside it last."""
-        members = self._members(_link(self._get(f"{_ROOT}/"), "Chassis"))
         wanted = self._config.chassis
+        paths = self._members(_link(self._get(f"{_ROOT}/"), "Chassis"))
+        # a part's power is not the machine's
+        asked = [path for path in paths if wanted is not None or not _PART.search(path.rpartition("/")[2])]
+        chassis = [self._get(path) for path in asked[:_MOST_CHASSIS]]
         if wanted is not None:
-            return [one for one in map(self._get, members) if one.get("Id") == wanted]
-        whole = [path for path in members if not _PART.search(path.rpartition("/")[2])]
-        chassis = [self._get(path) for path in whole[:_MOST_CHASSIS]]
+            return [one for one in chassis if one.get("Id") == wanted]
         return sorted(chassis, key=lambda one: one.get("ChassisType") in _INNER_TYPES)
 
     def _meters(self, chassis: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
