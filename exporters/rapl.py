@@ -68,7 +68,7 @@ READ_ERRORS = Family(
     "rapl_read_errors_total",
     "Failed reads: permission, missing, blocked, malformed, io; standing (a register that does not move, "
     "so its energy is unknown), gap (power readings too far apart to integrate), zero (a power of 0 W, "
-    "taken as unknown); for redfish also timeout, unreachable, tls, auth, http, no_meter.",
+    "or too little, taken as unknown); for redfish also timeout, unreachable, tls, auth, http, no_meter.",
     ("zone", "reason"),
 )
 REJECTED = Family(

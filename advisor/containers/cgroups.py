@@ -41,6 +41,7 @@ _CONTAINER = re.compile(
 # Kata keeps the machine's monitor in kata_overhead/<id>, and its processors elsewhere
 _MONITORS = ("conmon", ".mount", "kata_overhead/")
 _DEVICE = re.compile(r"[0-9]{1,10}:[0-9]{1,10}")
+_UNITS = (".slice", ".service", ".scope")
 
 
 class Location(Struct, frozen=True):
@@ -114,8 +115,8 @@ class Cgroups:
             relative=relative,
         )
 
-    def cpu_seconds(self, location: Location) -> float:
-        """CPU seconds since the container started.
+    def usage_seconds(self, folder: str, *, unified: bool) -> float:
+        """CPU seconds of a group and all that ever ran below it.
 
         Raises
         ------
@@ -124,10 +125,6 @@ class Cgroups:
         ValueError
             The file holds no such number.
         """
-        return self.usage_seconds(location.cpuacct, unified="cpuacct" in location.unified)
-
-    def usage_seconds(self, folder: str, *, unified: bool) -> float:
-        """CPU seconds of a group and all that ever ran below it; raises as `cpu_seconds` does."""
         if unified:
             values = _keyed(read_bytes(f"{folder}/cpu.stat"))
             if "usage_usec" not in values:
@@ -135,17 +132,15 @@ class Cgroups:
             return values["usage_usec"] / 1e6
         return whole(read_bytes(f"{folder}/cpuacct.usage")) / 1e9
 
-    def parents(self) -> Iterator[tuple[str, bool, str]]:
-        """Folders that an engine keeps its containers in (cgroupfs driver), whether they are v2, and how it
-        names a container's folder there (``{}``, podman ``libpod-{}``)."""
+    def parents(self) -> Iterator[tuple[str, bool]]:
+        """Folders that an engine keeps its containers in (cgroupfs driver), and whether they are v2."""
         if self.readable:
             root, unified = self._roots["cpuacct"]
             # each pod has a parent of its own, which goes with it
             self._templates = [t for t in self._templates if t in TEMPLATES or Path(root, t).parent.is_dir()]
-            for template in self._templates:
-                parent, _, name = template.rpartition("/")
-                if parent and not name.endswith(".scope"):
-                    yield f"{root}/{parent}", unified, name
+            parents = (template.rpartition("/")[0] for template in self._templates)
+            # a unit's folder holds processes or units of its own beside them
+            yield from ((f"{root}/{p}", unified) for p in parents if p and not p.endswith(_UNITS))
 
     def details(self, location: Location) -> Details:
         """Everything but CPU time; a file that cannot be read leaves its fields unknown and is counted."""

@@ -54,8 +54,6 @@ class Clock(Struct):
     """When ``cpu`` was read, by the teller's clock."""
     owed: float = 0.0
     """What no energy window has taken yet."""
-    exited: float = 0.0
-    """What is among the exited already: an end was told, and the group ran on for another start."""
     tick: tuple[float, float] | None = None
     """``cpu`` and its time at the tick before."""
     percent: float | None = None
@@ -80,8 +78,6 @@ class Clock(Struct):
         """Go on where another source of the same count ended; what is owed is owed still."""
         cpu, at = self.cpu, self.at
         self.base = before.base if before.cpu is None else before.cpu
-        if self.base is not None:
-            self.base = max(self.base, self.exited)
         self.cpu, self.owed = None, before.owed
         if cpu is not None and at is not None:
             self.read(cpu, at)
@@ -90,12 +86,6 @@ class Clock(Struct):
         """CPU seconds for the window that ends now."""
         owed, self.owed = self.owed, 0.0
         return owed
-
-    def bury(self) -> float:
-        """The container has ended: its CPU seconds, each of them once."""
-        cpu, before = self.cpu or 0.0, self.exited
-        self.exited = max(cpu, before)
-        return self.exited - before
 
     def mark(self) -> None:
         """The tick is over."""
@@ -169,7 +159,7 @@ class GroupClocks:
         self, only: str | None, before: dict[str, _Parent], held: dict[Group | None, Clock]
     ) -> float:
         unread = 0.0
-        for folder, is_v2, _ in self._cgroups.parents():
+        for folder, is_v2 in self._cgroups.parents():
             if only in (None, folder):
                 with contextlib.suppress(OSError, ValueError):
                     self._parents[folder], seconds = self._look(folder, is_v2, before.get(folder), held)

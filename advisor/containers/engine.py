@@ -32,7 +32,8 @@ ONE_SHOT_API = (1, 41)
 MOST_CONNECTIONS = 16
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group of a socket's other end (unix(7))."""
-EVENTS = ("start", "die", "rename", "update")
+EVENTS = ("start", "die", "died", "rename", "update")
+"""Podman knows its ends as ``died``: before 4.4 by no other name, before 4.0 it tells them so."""
 
 
 class _Component(Struct, rename="pascal"):

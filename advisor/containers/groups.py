@@ -1,7 +1,8 @@
 """Systemd units and Kubernetes pods by their control groups, where there is no engine to ask.
 
-A unit is a folder that systemd made: ``system.slice/nginx.service``, ``user.slice``. A pod is a folder of the
-kubelet's, of either driver::
+A unit is a folder of a name that is wanted: ``system.slice/nginx.service``, ``user.slice``; so may be what
+others than systemd made: ``lxc.payload.web``, Slurm's ``job_123``. A pod is a folder of the kubelet's, of
+either driver::
 
     kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice      systemd
     kubepods/burstable/pod<uid>                                                    cgroupfs
@@ -31,7 +32,6 @@ _UID = r"([0-9a-fA-F]{8}(?:[-_][0-9a-fA-F]{4}){3}[-_][0-9a-fA-F]{12}|[0-9a-f]{32
 _POD = re.compile(rf"^(?:[\w-]+-)?pod{_UID}(?:\.slice)?$")
 # where a runtime with the other driver takes the slice's name for a folder's
 _MISPLACED = re.compile(rf"^kubepods(?:-\w+)?-pod{_UID}\.slice:[\w-]+:[0-9a-f]{{64}}$")
-_UNIT = re.compile(r"^[A-Za-z0-9:_.\\@-]{1,255}\.(?:service|scope|slice)$")
 
 
 class Pod(Struct, frozen=True):
@@ -52,7 +52,7 @@ def find_groups(
     root
         The folder of the hierarchy.
     units
-        Regular expressions that match all of a unit's name; the outermost group that matches counts.
+        Regular expressions that match all of a group's name; the outermost that matches counts.
     pods
         Whether Kubernetes' pods are wanted.
     names
@@ -82,7 +82,7 @@ def _group(
         name = f"{told.namespace}/{told.name}" if told is not None else uid
         labels = {"namespace": told.namespace, "pod": told.name} if told is not None else {}
         return Container(id=uid if pod is not None else path, name=name, image="", labels=labels)
-    if _UNIT.match(folder) and any(pattern.fullmatch(folder) for pattern in patterns):
+    if path.isprintable() and any(pattern.fullmatch(folder) for pattern in patterns):
         return Container(id=path, name=folder, image="")
     return None
 

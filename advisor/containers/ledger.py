@@ -139,7 +139,6 @@ class Ledger:
 
     def retire(self, id: str) -> None:
         """A container has ended: what it used stays in the sum of the exited."""
-        self.sums.exited_containers += 1
         for policy, joules in self.sums.containers.pop(id, SavedContainer()).joules.items():
             self.sums.exited_joules[policy] += joules
         for window in self._windows:

@@ -150,7 +150,7 @@ class Monitor:
         self._ended: list[Life] = []
         """Since the tick before."""
         self._untold: Counter[str] = Counter()
-        """Ends by container id that were seen and that the engine has not told."""
+        """Ends by container id that were seen and that the engine has not told; below 0 for the reverse."""
         self._long_untold: Counter[str] = Counter()
         """The same at the last list."""
         self._was_untold = False
@@ -182,16 +182,23 @@ class Monitor:
             case Listed(containers, age_seconds):
                 self._list(containers, age_seconds)
             case Started(container, age_seconds) if not self._is_known(container.id):
-                self._untold.pop(container.id, None)
                 self._start(container, age_seconds)
-            case Ended(id) if self._untold[id]:
-                self._untold -= Counter((id,))
+            case Ended(id) if self._untold[id] > 0:
+                self._untold[id] -= 1
                 self._long_untold -= Counter((id,))
             case Ended(id):
-                self._end(id)
+                self._ledger.sums.exited_containers += 1
+                ended = self._lives.get(id)
+                if ended is not None and ended.clock.group is not None and self._groups.read(ended.clock):
+                    self._untold[id] -= 1  # of a start before this one, or the group is removed later
+                elif ended is not None:
+                    self._end(id)
             case Inspected(container) if container.id in self._lives:
-                self._lives[container.id].container = container
-                self._find(self._lives[container.id])
+                life, found = self._lives[container.id], self._cgroups.locate(container.id, container.pid)
+                life.container = container
+                if found is not None and life.location not in (None, found):  # its process is elsewhere
+                    life.location, life.clock = None, Clock(base=life.clock.base, owed=life.clock.owed)
+                self._find(life)
             case Used(usages):
                 self._use(usages)
 
@@ -205,8 +212,7 @@ class Monitor:
         life = self._lives.get(id)
         if life is None or self._groups.read(life.clock):
             return
-        self._end(id)
-        self._untold[id] += 1
+        self._see_end(id)
         group = life.clock.group
         if group is not None and group_at(group[0]) not in (None, group):
             # it was started again, which the engine may be late to tell
@@ -238,8 +244,7 @@ class Monitor:
         listed = {container.id for container in containers}
         self._untold -= self._long_untold
         for id in self._lives.keys() - listed:
-            self._end(id)
-            self._untold[id] += 1
+            self._see_end(id)
         for container in containers:
             life = self._lives.get(container.id)
             if not self._is_known(container.id):
@@ -265,6 +270,7 @@ class Monitor:
         saved = self._ledger.sums.containers
         for id in saved.keys() - self._lives.keys():
             self._ledger.add_exited(saved[id].cpu_seconds, 0.0)
+            self._ledger.sums.exited_containers += 1
             self._ledger.retire(id)
         for id, life in self._lives.items():
             life.clock.follow(Clock(base=saved[id].cpu_seconds if id in saved else 0.0))
@@ -275,10 +281,14 @@ class Monitor:
         self._find(life)
         self.sample(container.id)
 
+    def _see_end(self, id: str) -> None:
+        """An end that the engine may have told already, and else will tell."""
+        self._ledger.sums.exited_containers += self._untold[id] >= 0
+        self._untold[id] += 1
+        self._end(id)
+
     def _end(self, id: str) -> None:
-        life = self._lives.pop(id, None)
-        if life is None:
-            return
+        life = self._lives.pop(id)
         if self._watch is not None:
             self._watch.discard(id)
         self._ledger.retire(id)
@@ -289,7 +299,7 @@ class Monitor:
         for life in self._ended:
             if life.clock.cpu is None and not unread and not self._was_untold:
                 self._counts.add("container", "unseen")
-            self._ledger.add_exited(life.clock.bury(), life.clock.take())
+            self._ledger.add_exited(life.clock.cpu or 0.0, life.clock.take())
         self._ledger.add_exited(unread, unread)
         self._was_untold = bool(unread) and not self._ended
         self._ended.clear()
@@ -342,11 +352,8 @@ class Monitor:
         if self._watch is not None:
             self._watch.add(container.id, location)
         if life.clock.group is None:
-            # an end that is told late may have been of a start before this one
-            former = next((ended.clock for ended in self._ended if ended.clock.group == group), None)
-            clock = former or self._groups.clock(group, is_v2="cpuacct" in location.unified)
-            if former is None:
-                clock.follow(life.clock)
+            clock = self._groups.clock(group, is_v2="cpuacct" in location.unified)
+            clock.follow(life.clock)
             life.clock = clock
 
     def _read_details(self) -> None:

@@ -53,7 +53,7 @@ class Container(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened to a container; ``action`` is one of start, die, rename and update."""
+    """Something that happened to a container; ``action`` is one of `advisor.containers.engine.EVENTS`."""
 
     action: str
     container: Container

@@ -194,7 +194,7 @@ class Watcher:
             self._post(Started(container, max(0.0, now - event.unix_seconds)))
             self._new.put(container.id)
             self._asked.add(container.id)
-        elif event.action == "die":
+        elif event.action in ("die", "died"):
             self._post(Ended(container.id))
         else:  # another name, other limits
             self._new.put(container.id)

@@ -36,8 +36,10 @@ _INTEGRATION_SECONDS = 1.0
 _RESCAN_SECONDS = 30.0
 # what counters are believed; the largest GPU sold draws 1.2 kW
 _MOST_WATTS, _MOST_GPU_WATTS = 20_000.0, 3000.0
-# what is switched on draws something: a sensor of these that says 0 tells nothing
-_NEVER_ZERO = frozenset({"package", "psys", "gpu"})
+# what is switched on draws something: a sensor of these that says less tells nothing
+_LEAST_WATTS = dict.fromkeys(("package", "psys", "gpu"), 1e-6)
+# amdgpu shows the milliwatts of some APUs as microwatts
+_LEAST_APU_WATTS = 1.0
 
 
 class SensorRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,8 +78,8 @@ SENSORS: tuple[SensorRule, ...] = (
     # Ampere Altra: drivers/hwmon/smpro-hwmon.c
     SensorRule("smpro_hwmon", "package", r"power\d CORE VRD|power\d SoC|power\d RCA VRD"),
     SensorRule("smpro_hwmon", "dram", r"power\d DIMM VRD\d"),
-    # Applied Micro X-Gene: Documentation/hwmon/xgene-hwmon.rst
-    SensorRule("apm_xgene", "package", "CPU power"),
+    # Applied Micro X-Gene, Ampere Altra: Documentation/hwmon/xgene-hwmon.rst, the cores and the rest
+    SensorRule("apm_xgene", "package", "(CPU|IO) power"),
     # IBM POWER: Documentation/hwmon/ibmpowernv.rst, labels of the OPAL firmware
     SensorRule("ibmpowernv", "psys", "System"),
     SensorRule("ibmpowernv", "package", r"Chip \d+"),
@@ -127,10 +129,11 @@ class Sensor(Struct, frozen=True):
 
     def integrator(self) -> Integrator:
         """What adds up its values."""
+        is_apu = self.driver == "amdgpu" and self.domain == "package"
         return Integrator(
             is_counter=self.kind == "counter",
             most_watts=_MOST_GPU_WATTS if self.domain == "gpu" else _MOST_WATTS,
-            may_be_zero=self.domain not in _NEVER_ZERO,
+            least_watts=_LEAST_APU_WATTS if is_apu else _LEAST_WATTS.get(self.domain, 0.0),
         )
 
 

@@ -20,8 +20,8 @@ class Integrator:
         What no part exceeds; a power beyond it is nonsense.
     longest_gap_seconds
         Powers further apart are not joined: what was drawn in between is unknown.
-    may_be_zero
-        Whether a power of 0 is one; else it tells nothing and counts as ``zero``.
+    least_watts
+        A power below it tells nothing and counts as ``zero``.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Integrator:
         is_counter: bool,
         most_watts: float = 20_000.0,
         longest_gap_seconds: float = 10.0,
-        may_be_zero: bool = True,
+        least_watts: float = 0.0,
     ) -> None:
         self.is_counter = is_counter
         self.counter = EnergyCounter(None, Bounds(most_watts, doubt="nothing"))
@@ -41,7 +41,7 @@ class Integrator:
         self.watts: float | None = None
         """The last power; None for a counter, and where the last read gave none."""
         self._most_watts = most_watts
-        self._longest_gap_seconds, self._may_be_zero = longest_gap_seconds, may_be_zero
+        self._longest_gap_seconds, self._least_watts = longest_gap_seconds, least_watts
         self._last: tuple[float, float] | None = None
         self._lost_seconds: float | None = None
 
@@ -76,7 +76,7 @@ class Integrator:
             self.read_seconds = now
             self.counter.observe(raw, now)
             self.joules = self.counter.joules
-        elif raw <= 0 and not self._may_be_zero:
+        elif max(raw, 0) < self._least_watts * 1e6:
             self.read_errors["zero"] += 1
         elif raw > self._most_watts * 1e6:
             # firmware without a reading says all ones: 4.29 MW

@@ -37,10 +37,12 @@ from advisor.errors import EnergyError, InputError
 ZONE = "psys_redfish"
 _ROOT = "/redfish/v1"
 _MOST_BYTES = 1 << 20
-_MOST_CHASSIS, _MOST_SENSORS = 16, 200
+_MOST_CHASSIS, _MOST_SENSORS = 64, 200
 # chassis that lie in the machine's own; asked only where no other has a meter
 _INNER_TYPES = frozenset({"Card", "Cartridge", "Component", "Module", "StorageEnclosure", "Drawer", "Zone"})
-_PART = re.compile(r"cpu|processor|memory|dimm|gpu|accelerator|psu|supply|fan|storage|drive", re.IGNORECASE)
+_PART = re.compile(
+    r"cpu|processor|memory|dimm|gpu|accelerator|^hgx_|psu|supply|fan|storage|drive", re.IGNORECASE
+)
 _POWER = re.compile(r"power|pwr|watt", re.IGNORECASE)
 # the contexts of what lies in a machine (DSP2046, PhysicalContext)
 _PART_CONTEXTS = frozenset(
@@ -160,10 +162,11 @@ class RedfishClient:
 
     def _chassis(self) -> list[Mapping[str, Any]]:
         """The chassis of the system first, those inside it last."""
-        root = self._get(f"{_ROOT}/")
-        members = list(self._members(_link(root, "Chassis")))[:_MOST_CHASSIS]
-        chassis = [self._get(path) for path in members]
         wanted = self._config.chassis
+        paths = self._members(_link(self._get(f"{_ROOT}/"), "Chassis"))
+        # a part's power is not the machine's
+        asked = [path for path in paths if wanted is not None or not _PART.search(path.rpartition("/")[2])]
+        chassis = [self._get(path) for path in asked[:_MOST_CHASSIS]]
         if wanted is not None:
             return [one for one in chassis if one.get("Id") == wanted]
         return sorted(chassis, key=lambda one: one.get("ChassisType") in _INNER_TYPES)
@@ -214,14 +217,19 @@ class RedfishClient:
 
 def _link(resource: Mapping[str, Any], name: str) -> str | None:
     """A reference to another resource of the same service."""
-    reference = resource.get(name)
-    path = reference.get("@odata.id") if isinstance(reference, dict) else None
+    path = _at(resource, name, "@odata.id")
     return path if isinstance(path, str) and path.startswith(f"{_ROOT}/") else None
 
 
+def _at(value: object, *names: str) -> object:
+    """What lies there; None where something on the way is no object."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def _metrics(resource: Mapping[str, Any]) -> object:
-    excerpt = resource.get("PowerWatts")
-    return excerpt.get("Reading") if isinstance(excerpt, dict) else None
+    return _at(resource, "PowerWatts", "Reading")
 
 
 def _power_control(resource: Mapping[str, Any]) -> object:
@@ -230,12 +238,11 @@ def _power_control(resource: Mapping[str, Any]) -> object:
     # some services have it beside the controls
     for control in (*(controls if isinstance(controls, list) else (controls,)), resource):
         if isinstance(control, dict) and "PowerConsumedWatts" in control and not _is_part(control):
-            return control["PowerConsumedWatts"]
+            watts = control["PowerConsumedWatts"]
+            # AMI's MegaRAC tells it among the metrics
+            return _at(control, "PowerMetrics", "CurConsumedWatts") if watts is None else watts
     # Fujitsu's iRMC tells it in its own part
-    fujitsu: object = resource
-    for name in ("Oem", "ts_fujitsu", "ChassisPowerConsumption", "CurrentPowerConsumptionW"):
-        fujitsu = fujitsu.get(name) if isinstance(fujitsu, dict) else None
-    return fujitsu
+    return _at(resource, "Oem", "ts_fujitsu", "ChassisPowerConsumption", "CurrentPowerConsumptionW")
 
 
 def _is_part(control: Mapping[str, Any]) -> bool:

@@ -155,7 +155,17 @@ def test_an_intel_part_without_the_flag_is_no_guest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("vendor", "product", "virtual"),
-    [("QEMU", "KVM Virtual Machine", True), ("Amazon EC2", "m6g.metal", False), ("Dell Inc.", "R650", False)],
+    [
+        ("QEMU", "KVM Virtual Machine", True),
+        ("Amazon EC2", "m6g.metal", False),
+        ("Dell Inc.", "R650", False),
+        # systemd 23116 and 43347, landscape-client 52
+        ("OpenStack Foundation", "OpenStack Nova", True),
+        ("Alibaba Cloud", "Alibaba Cloud ECS", True),
+        ("Hetzner", "vServer", True),
+        ("Apple Inc.", "Apple Virtualization Generic Platform", True),
+        ("GIGABYTE", "R272-P30-JG", False),
+    ],
 )
 def test_arm_is_told_by_its_firmware(tmp_path: Path, vendor: str, product: str, virtual: bool) -> None:
     folder = tmp_path / "class/dmi/id"

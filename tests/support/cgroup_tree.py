@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["CgroupTree", "Layout"]
+from advisor.containers.cgroups import Cgroups, Location
+
+__all__ = ["CgroupTree", "Layout", "cpu_seconds"]
 
 Layout = Literal["v1", "v2", "hybrid"]
 _V1_FOLDERS = {"cpuacct": "cpu,cpuacct", "cpu": "cpu,cpuacct", "memory": "memory", "io": "blkio"}
@@ -96,3 +98,8 @@ class CgroupTree:
     def remove(self, container_id: str) -> None:
         for controller in ("cpuacct", "cpu", "memory", "io"):
             shutil.rmtree(self.folder(controller, container_id), ignore_errors=True)
+
+
+def cpu_seconds(cgroups: Cgroups, location: Location) -> float:
+    """CPU seconds of a group that was found."""
+    return cgroups.usage_seconds(location.cpuacct, unified="cpuacct" in location.unified)

@@ -12,12 +12,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 __all__ = [
+    "AMI_HGX",
     "DELL",
     "DELL_SENSORS",
     "DMTF_RACK_SERVER",
     "HPE_WITHOUT_METER",
     "LENOVO",
     "OPENBMC",
+    "OPENBMC_PARTS",
     "OPENBMC_SENSORS",
     "RedfishService",
     "power_service",
@@ -191,6 +193,34 @@ DELL_SENSORS = _service(
             "PhysicalContext": "SystemBoard",
         },
     },
+)
+
+# MegaRAC of an ASRock Rack B300 8U: the baseboard of the GPUs has the one reading of the usual place
+AMI_HGX = _service(
+    {
+        "BMC_0": {"ChassisType": "RackMount", "links": ["Power"]},
+        "HGX_Chassis_0": {"ChassisType": "RackMount", "links": ["EnvironmentMetrics"]},
+    },
+    **{
+        "BMC_0/Power": {
+            "PowerControl": [
+                {
+                    "PowerConsumedWatts": None,
+                    "PowerMetrics": {"CurConsumedWatts": 4920, "AverageConsumedWatts": 4925},
+                }
+            ]
+        },
+        "HGX_Chassis_0/EnvironmentMetrics": {"PowerWatts": {"Reading": 2420.5}},
+    },
+)
+# bmcweb calls every chassis a rack's, in the order of their names
+OPENBMC_PARTS = _service(
+    {
+        name: {"ChassisType": "RackMount", "links": ["EnvironmentMetrics"]}
+        for name in (*(f"CPU_{n}" for n in range(20)), "HGX_Baseboard_0", "chassis", "powersupply0")
+    },
+    **{f"CPU_{n}/EnvironmentMetrics": {"PowerWatts": {"Reading": 180.0}} for n in range(20)},
+    **{"chassis/EnvironmentMetrics": {"PowerWatts": {"Reading": 5100.0}}},
 )
 
 

@@ -46,6 +46,7 @@ from advisor.regression.registry import FEATURES_VERSION, Manifest, latest_manif
 from advisor.results import Run, parse_run
 from exporters.runtime.web_config import read_web_config, ssl_context
 from runner.batch import read_batch
+from tests.support.cgroup_tree import cpu_seconds
 
 if TYPE_CHECKING:
     from advisor.regression.model import TrainedModel
@@ -176,7 +177,7 @@ def cgroup(data: bytes) -> None:
         assert location is not None
         groups.details(location)
         with contextlib.suppress(OSError, ValueError):  # as documented
-            assert math.isfinite(groups.cpu_seconds(location))
+            assert math.isfinite(cpu_seconds(groups, location))
     _file("proc/7/net/dev", network)
     _file("proc/7/stat", stat)
     _file("proc/7/comm", b"dockerd\n")

@@ -14,6 +14,7 @@ from advisor.containers.counts import Counts
 from advisor.containers.group_watcher import GroupCgroups, Groups, GroupWatcher, Kubelet
 from advisor.containers.groups import Pod, find_groups, read_pods
 from advisor.errors import InputError
+from tests.support.cgroup_tree import cpu_seconds
 from tests.support.clock import FakeClock
 
 UID, OTHER = "8f4d7a0e-1c2b-4d3e-9f5a-6b7c8d9e0f1a", "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -76,6 +77,25 @@ def test_units_are_found_by_their_whole_name_and_the_outermost_counts(tmp_path: 
     assert find_groups(str(base), units=["nginx"]) == {}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        # netdata 2161: Incus, Proxmox
+        (r"lxc\.payload\..*", "lxc.payload.web"),
+        (r"10\d", "lxc/101"),
+        # jobperf 3, jobstats 61, slurm-job-exporter 66, cgroup_exporter 8
+        (r"job_\d+", "slurm_node1/uid_1000/job_7"),
+        (r"job_\d+", "system.slice/node1_slurmstepd.scope/job_7"),
+        ("s[0-9A-Z]{13}", "system.slice/slurmstepd.scope/s5K1KKYAYG5D00"),
+    ],
+)
+def test_what_another_than_systemd_made_is_found_by_its_name(tmp_path: Path, pattern: str, path: str) -> None:
+    base = tree(tmp_path, path, f"{path}/step_0/task_0", "lxc.monitor.web", "\udcff/a.service")
+    assert list(find_groups(str(base), units=[pattern])) == [path]
+    every = find_groups(str(base), units=[".*", r".*\.service"])
+    assert set(every) == {path.partition("/")[0], "lxc.monitor.web"}, "no label breaks the page"
+
+
 def test_a_folder_that_is_no_unit_and_pods_that_nobody_wants_are_left_out(tmp_path: Path) -> None:
     base = tree(tmp_path, "docker/" + "d" * 64, *PODS)
     assert find_groups(str(base), units=[r".*\.service"]) == {}
@@ -109,7 +129,7 @@ def test_groups_are_listed_told_when_new_and_read(tmp_path: Path, version: int) 
     assert [type(change) for change in changes] == [Listed]
     location = cgroups.locate("system.slice/nginx.service")
     assert location is not None
-    assert cgroups.cpu_seconds(location) == 3.0
+    assert cpu_seconds(cgroups, location) == 3.0
     (base / "system.slice/cron.service").mkdir()
     watcher.look()
     first, second = (change for change in changes if isinstance(change, Listed))

@@ -143,6 +143,43 @@ def test_the_first_container_of_a_folder_of_another_name_loses_nothing(
     assert world.monitor.tick().exited_cpu_seconds == pytest.approx(0.35)
 
 
+def test_netdata_797_a_container_is_where_its_process_is(tmp_path: Path) -> None:
+    """A list does not tell the process: an empty group of the usual name was followed. 1 of 2 busy s."""
+    world = ContainerWorld(tmp_path)
+    world.tree.parent = "system.slice/docker-{}.scope"
+    running(world, WEB)
+    world.tree.parent = "init.scope/system.slice/docker-{}.scope"
+    world.tree.add(WEB.id, cpu_seconds=36.76)
+    (world.procfs / "77").mkdir()
+    (world.procfs / "77/cgroup").write_text(f"0::/init.scope/system.slice/docker-{WEB.id}.scope\n")
+    world.monitor.apply(Inspected(Container(id=WEB.id, name="web", image="i", pid=77)))
+    world.monitor.tick()
+    world.tree.cpu(WEB.id, 37.76)
+    world.pass_time(1.0, package=16.0, busy=2.0)
+    snapshot = world.monitor.tick()
+    assert view(snapshot, "web").cpu_seconds == 37.76
+    assert known(snapshot.energy).containers[WEB.id].joules["full"] == 8.0
+
+
+@pytest.mark.parametrize("parent", ["system.slice/app.service/{}", "app.slice/{}", "user.slice/s-2.scope/{}"])
+def test_what_a_unit_does_itself_is_no_container_s(tmp_path: Path, parent: str) -> None:
+    """cadvisor 2791: a service's own group is its container's parent. It works 6 s, the container 1."""
+    world = ContainerWorld(tmp_path, "v1")
+    world.tree.parent = parent
+    running(world, WEB)
+    world.tree.parent_cpu(0.0)
+    world.monitor.tick()
+    world.tree.cpu(WEB.id, 1.0)
+    world.tree.parent_cpu(7.0)
+    world.pass_time(2.0, package=80.0, busy=8.0)
+    world.monitor.tick()
+    world.tree.remove(WEB.id)
+    world.pass_time(1.0)
+    snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1, 1.0)
+    assert known(snapshot.energy).exited_joules["full"] == 10.0
+
+
 def test_a_container_that_came_and_went_between_two_ticks_is_accounted(tmp_path: Path) -> None:
     """Nothing of it could ever be read; the parent kept its 0.3 s."""
     world = ContainerWorld(tmp_path)
@@ -305,6 +342,32 @@ def test_a_restart_that_is_told_late_gives_the_exited_each_cpu_second_once(
     world.monitor.apply(Ended(WEB.id))
     snapshot = world.monitor.tick()
     assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (2, exited)
+
+
+@pytest.mark.parametrize(
+    "is_earlier", [True, False], ids=["of an earlier start", "before its group is removed"]
+)
+def test_an_end_that_is_told_while_the_group_is_there_is_one_end(tmp_path: Path, is_earlier: bool) -> None:
+    """It has 3 s in one window and half a second in the next, and all of it once."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    world.monitor.tick()
+    for seconds, told in ((3.0, ()), (3.5, (Ended(WEB.id), *(Started(WEB, 0.1) for _ in range(is_earlier))))):
+        world.pass_time(1.0, package=8.0, busy=4.0)
+        world.tree.cpu(WEB.id, seconds)
+        world.tree.parent_cpu(seconds)
+        for change in told:
+            world.monitor.apply(change)
+        snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, view(snapshot, "web").cpu_seconds) == (1, 3.5)
+    assert known(snapshot.energy).containers[WEB.id].joules["full"] == 7.0
+    world.tree.remove(WEB.id)
+    snapshot = world.monitor.tick()
+    for _ in range(is_earlier):
+        world.monitor.apply(Ended(WEB.id))
+        snapshot = world.monitor.tick()
+    assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1 + is_earlier, 3.5)
+    assert (snapshot.containers, snapshot.counts) == ((), {})
 
 
 def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:
@@ -747,6 +810,53 @@ def test_containers_that_come_and_go_never_break_the_sums(
                 assert energy.exited_joules[policy] >= last.exited_joules[policy]
                 assert energy.unattributed_joules[policy] >= last.unattributed_joules[policy]
         last = energy
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_containers_that_start_again_and_again_each_end_and_second_is_counted_once(
+    tmp_path: Path, seed: int
+) -> None:
+    """Two in a loop for ten seconds, of which the engine tells late; groups go before or after that."""
+    chance = random.Random(seed)
+    world = ContainerWorld(tmp_path)
+    running(world)
+    is_early, latest, due = chance.random() < 0.4, chance.choice((0.0, 0.3, 3.0)), 0.0
+    alive: dict[str, float] = {}
+    dying: dict[str, int] = {}
+    told: list[tuple[float, float, str]] = []
+    total, ends = 0.0, 0
+    for step in range(160):
+        now = step / 8
+        for one in (WEB, JOB):
+            if one.id in alive and dying.get(one.id) == step:
+                world.tree.folder("cpu", one.id).rename(tmp_path / f"former{step}{one.name}")
+                del alive[one.id], dying[one.id]
+            elif one.id in alive:
+                alive[one.id] += 0.0625
+                total += 0.0625
+                world.tree.cpu(one.id, alive[one.id])
+            elif step < 80 and chance.random() < 0.5:
+                alive[one.id] = 0.0
+                world.tree.add(one.id)
+                due = max(due, now + chance.random() * latest)
+                told.append((due, now, one.name))
+            if one.id in alive and one.id not in dying and step < 80 and chance.random() < 0.3:
+                ends += 1
+                dying[one.id] = step + (chance.randint(2, 4) if is_early else 1)
+                due = max(due, now + chance.random() * latest + 0.25 * (not is_early))
+                told.append((due, now, one.id))
+        world.tree.parent_cpu(total)
+        world.pass_time(1 / 8, package=5.0, busy=0.5)
+        while told and told[0][0] <= now:
+            _, at, name = told.pop(0)
+            start = next((Started(one, now - at) for one in (WEB, JOB) if one.name == name), None)
+            world.monitor.apply(start or Ended(name))
+        if step % 8 == 7:
+            snapshot = world.monitor.tick()
+            assert holds(known(snapshot.energy))
+    left = sum(one.cpu_seconds or 0.0 for one in snapshot.containers)
+    assert snapshot.exited_containers == ends
+    assert snapshot.exited_cpu_seconds + left == pytest.approx(total)
 
 
 def test_a_thousand_containers_come_and_go(tmp_path: Path) -> None:

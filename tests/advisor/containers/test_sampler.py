@@ -86,6 +86,8 @@ def test_ends_are_counted_at_the_next_tick(sampler: ContainerSampler, tree: Cgro
     tree.add(WEB.id, cpu_seconds=0.1)
     sampler.start(wait_seconds=20.0)
     sampler.post(Started(WEB, 0.0))
+    wait_until(lambda: (now := sampler.snapshot()) is not None and bool(now.containers))
+    tree.remove(WEB.id)
     sampler.post(Ended(WEB.id))
     assert wait_for(sampler, 1).exited_cpu_seconds == 0.1
 

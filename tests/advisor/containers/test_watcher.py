@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -122,6 +124,19 @@ def test_containers_that_run_are_listed_and_inspected(fake: FakeEngine, seen: Se
     inspected = seen.wait_for(Inspected)
     assert isinstance(inspected, Inspected)
     assert inspected.container.pid == 77
+
+
+def test_podman_16857_and_12628_a_container_that_died_has_ended(
+    fake: FakeEngine, seen: Seen, watch: Watch
+) -> None:
+    """Debian 12's podman 4.3 tells ends only to who asks for ``died``, and 3.4 under that name."""
+    fake.start()
+    watch()
+    wait_for_stream(fake)
+    asked = next(request for request in fake.requests if "/events" in request)
+    assert {"die", "died"} <= set(json.loads(parse_qs(urlsplit(asked).query)["filters"][0])["event"])
+    fake.tell("died", ID, "web")
+    assert seen.wait_for(Ended) == Ended(ID)
 
 
 def test_events_become_changes_in_order(fake: FakeEngine, seen: Seen, watch: Watch) -> None:

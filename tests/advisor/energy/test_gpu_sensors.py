@@ -9,7 +9,7 @@ import pytest
 from advisor.energy.combined import CombinedSource
 from advisor.energy.gpu import GpuMeter, GpuReading
 from advisor.energy.hwmon import HwmonSource, hwmon_sensors
-from advisor.energy.meter import Meter
+from advisor.energy.meter import Meter, open_meter
 from advisor.energy.powercap import PowercapSource
 from tests.support.clock import FakeClock
 from tests.support.hwmon_tree import gpu_device, hwmon_device
@@ -110,6 +110,19 @@ def test_an_apu_beside_rapl_is_counted_once(tmp_path: Path) -> None:
         register.add(11.0)
     zones = {zone.path: (zone.role, zone.duplicate_of) for zone in source.report()}
     assert zones["class/hwmon/hwmon2/power1_input"] == ("twin", "package_0")
+
+
+@pytest.mark.parametrize("watts", [12, 150])
+def test_mangohud_1874_an_apu_of_milliwatts_is_no_meter(tmp_path: Path, watts: int) -> None:
+    """A desktop Zen 5: PPT says 12 mW. Where RAPL is root's, all of the machine was 0.012 W, measured."""
+    files = {"in0_input": 1210, "in1_label": "vddnb", "in1_input": 1190, "power1_label": "PPT"}
+    folder = gpu_device(tmp_path, 2, "amdgpu", "0000:74:00.0", **files, power1_input=watts * 1000)
+    (tmp_path / "stat").write_text("cpu 1 0 0 9 0 0 0 0\n")
+    meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path))
+    assert (meter.source, meter.tier) == ("estimate", "modelled")
+    (folder / "power1_input").write_text(f"{watts * 1_000_000}\n")
+    meter = open_meter(sysfs=str(tmp_path), procfs=str(tmp_path))
+    assert (meter.source, meter.tier) == ("hwmon", "measured")
 
 
 def test_an_arc_by_i915_counts_its_card_and_not_its_tiles(tmp_path: Path) -> None:

@@ -251,3 +251,14 @@ def test_kepler_2062_a_power_in_microwatts_is_integrated(tmp_path: Path) -> None
         source.sample(clock)
         clock.advance(1.0)
     assert {zone.name: zone.joules for zone in source.report()} == {"package_0": pytest.approx(220.4)}
+
+
+def test_ampere_lts_kernel_186_a_soc_is_its_cores_and_its_rest(tmp_path: Path) -> None:
+    """An Altra: 16.28 W of the cores, 31.90 W of all else in the SoC, which was left out: 48.18 W."""
+    files = {"power1_label": "CPU power", "power1_input": 16_280_000}
+    hwmon_device(tmp_path, 0, "apm_xgene", **files, power2_label="IO power", power2_input=31_900_000)
+    clock, source = FakeClock(), HwmonSource(str(tmp_path))
+    source.sample(clock)
+    clock.advance(1.0)
+    source.sample(clock)
+    assert host_joules({zone.name: zone.joules for zone in source.report()}) == pytest.approx(48.18)

@@ -20,12 +20,14 @@ from advisor.errors import InputError
 from tests.support.certificates import certificates
 from tests.support.clock import FakeClock
 from tests.support.redfish_service import (
+    AMI_HGX,
     DELL,
     DELL_SENSORS,
     DMTF_RACK_SERVER,
     HPE_WITHOUT_METER,
     LENOVO,
     OPENBMC,
+    OPENBMC_PARTS,
     OPENBMC_SENSORS,
     RedfishService,
     power_service,
@@ -49,8 +51,10 @@ def client(service: RedfishService, timeout_seconds: float = 60.0, **options: An
         (LENOVO, 258.0),
         (OPENBMC, 232.5),
         (OPENBMC_SENSORS, 231.0),
+        (AMI_HGX, 4920.0),
+        (OPENBMC_PARTS, 5100.0),
     ],
-    ids=["dell", "dell-sensors", "dmtf", "lenovo", "openbmc", "openbmc-sensors"],
+    ids=["dell", "dell-sensors", "dmtf", "lenovo", "openbmc", "openbmc-sensors", "ami-hgx", "openbmc-parts"],
 )
 def test_the_power_of_the_whole_is_found(resources: dict[str, dict[str, Any]], watts: float) -> None:
     """Not that of a processor, a supply, a backplane or a GPU beside it."""
@@ -118,6 +122,14 @@ def test_where_the_meter_is_is_asked_once(tmp_path: Path) -> None:
         service.requests.clear()
         asking.watts()
         assert service.requests == ["/redfish/v1/Chassis/System.Embedded.1/Power"]
+
+
+def test_a_baseboard_alone_is_no_machine_but_can_be_named() -> None:
+    with redfish(AMI_HGX) as service:
+        service.power("BMC_0/Power", PowerMetrics=None)
+        with pytest.raises(RedfishError, match="no_meter"):
+            client(service).watts()
+        assert client(service, chassis="HGX_Chassis_0").watts() == 2420.5
 
 
 def test_a_chassis_can_be_named() -> None:
