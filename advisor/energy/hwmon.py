@@ -38,8 +38,8 @@ _RESCAN_SECONDS = 30.0
 _MOST_WATTS, _MOST_GPU_WATTS = 20_000.0, 3000.0
 # what is switched on draws something: a sensor of these that says less tells nothing
 _LEAST_WATTS = dict.fromkeys(("package", "psys", "gpu"), 1e-6)
-# amdgpu shows the milliwatts of some APUs as microwatts
-_LEAST_APU_WATTS = 1.0
+# amdgpu shows the milliwatts of some APUs as microwatts: 120 W as 0.12
+_LEAST_APU_WATTS = 0.2
 
 
 class SensorRule(Struct, frozen=True, forbid_unknown_fields=True):
