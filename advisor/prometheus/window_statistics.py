@@ -41,21 +41,22 @@ class TimeSpan(Struct, frozen=True, order=True):
 
 
 class ScrapedSeries(Struct, frozen=True):
-    """One series as arrays: ``times`` (Unix seconds, ascending) and ``values``, both of shape (samples,).
-
-    ``reach_seconds`` is how far around a span its samples matter to it.
-    """
+    """One series as arrays: ``times`` (Unix seconds, ascending) and ``values``, both of shape (samples,)."""
 
     metric: Mapping[str, str]
     times: Floats
     values: Floats
-    reach_seconds: float
 
     def near(self, span: TimeSpan) -> ScrapedSeries:
-        """The samples around ``span``."""
-        low = np.searchsorted(self.times, span.start - self.reach_seconds)
-        high = np.searchsorted(self.times, span.end + self.reach_seconds, "right")
-        return ScrapedSeries(self.metric, self.times[low:high], self.values[low:high], self.reach_seconds)
+        """The samples that tell of ``span``: those in it, and three scrapes around it at their pace there."""
+        steps = np.diff(self._within(span, LONGEST_REACH_SECONDS).times)
+        usual = float(np.median(steps)) if len(steps) else 0.0
+        return self._within(span, min(_REACH_STEPS * usual, LONGEST_REACH_SECONDS))
+
+    def _within(self, span: TimeSpan, reach_seconds: float) -> ScrapedSeries:
+        low = np.searchsorted(self.times, span.start - reach_seconds)
+        high = np.searchsorted(self.times, span.end + reach_seconds, "right")
+        return ScrapedSeries(self.metric, self.times[low:high], self.values[low:high])
 
 
 class CounterGain(Struct, frozen=True):
@@ -82,15 +83,7 @@ class GaugeStatistics(Struct, frozen=True):
     min: float
     max: float
     stdev: float | None
-    samples: int
     covered_seconds: float
-
-
-def reach_of(times: Floats) -> float:
-    """Seconds around a span within which a series with these samples tells of it."""
-    return (
-        min(_REACH_STEPS * float(np.median(np.diff(times))), LONGEST_REACH_SECONDS) if len(times) > 1 else 0.0
-    )
 
 
 @_silent
@@ -102,7 +95,7 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
     in turn, their clocks apart, leave single samples below their neighbours: these and NaN are left out.
 
     >>> t = np.arange(0.0, 60, 5)
-    >>> counter_gain(ScrapedSeries({}, t, 80 * t, 15.0), TimeSpan(12.0, 37.0)).amount
+    >>> counter_gain(ScrapedSeries({}, t, 80 * t), TimeSpan(12.0, 37.0)).amount
     2000.0
     """
     near = series.near(span)
@@ -195,6 +188,5 @@ def gauge_statistics(series: ScrapedSeries, span: TimeSpan) -> GaugeStatistics |
         min=float(values.min()),
         max=float(values.max()),
         stdev=float(values.std(ddof=1)) if len(values) > 1 else None,
-        samples=len(values),
         covered_seconds=min(covered_seconds, span.seconds),
     )
