@@ -183,7 +183,7 @@ def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> d
     return {
         container: gain.amount
         for container, gain in _gains(series, "container", span).items()
-        if gain is not None and _covers(gain, span)
+        if gain is not None and _why_not(container, gain, span) is None
     }
 
 
@@ -268,9 +268,9 @@ def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
     """Why a counter does not tell the energy of a span, None where it does."""
     if gain is None:
         return f"Prometheus has no samples of {zone} inside this window"
-    if not gain.samples_inside:
-        step = gain.step_seconds
-        return f"the window of {span.seconds:.1f} s lies between two scrapes, which come every {step:.1f} s"
+    if gain.samples_inside < 2:  # no interval is all the load's, and nothing tells its power
+        scrapes = f"less than two scrapes, which come every {gain.step_seconds:.1f} s"
+        return f"the window of {span.seconds:.1f} s holds {scrapes}"
     if _covers(gain, span):
         return None
     after = f" ({gain.resets} restarts of the exporter inside)" if gain.resets else ""

@@ -183,7 +183,7 @@ def test_windows_that_prometheus_does_not_cover_are_left_out_with_their_reason(
     assert {s.scenario: s.reason for s in done.skipped} == {
         "before": "Prometheus has no rapl_energy_joules_total or rapl_power_watts around this window",
         "half": "Prometheus covers 30.0 of 60.0 s",
-        "blink": "the window of 4.0 s lies between two scrapes, which come every 5.0 s",
+        "blink": "the window of 4.0 s holds less than two scrapes, which come every 5.0 s",
         "timeless": "the scenario has no start_time",
         "endless": "the scenario has neither an end_time nor a duration",
     }

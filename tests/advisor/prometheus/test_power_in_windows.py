@@ -76,6 +76,14 @@ def test_a_machine_that_was_measured_at_another_time_does_not_matter() -> None:
     assert both.reason == "2 machines were measured at the time (a, b): choose one with --selector"
 
 
+def test_a_window_that_one_scrape_tells_of_is_left_out() -> None:
+    """A scrape a minute of 30 W, and 230 W from 50 to 62 s: of these 2 760 J the counter says nothing."""
+    times = np.arange(0.0, 600.0, 60.0)
+    joules = 30 * times + 200 * np.clip(times - 50, 0, 12)
+    (one,) = _power(_series("rapl_energy_joules_total", joules, times, zone="package_0"), windows=((50, 62),))
+    assert one.reason == "the window of 12.0 s holds less than two scrapes, which come every 60.0 s"
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_that_watched_the_same_zone_the_one_without_a_gap_counts(first: int) -> None:
     """A pair of servers behind one store; one of them was down from 90 to 130 s."""
