@@ -16,7 +16,7 @@ from advisor.results.derived import (
     output_seconds,
     parse_resolution,
     streams_per_output,
-    video_of,
+    video_in_words,
     window_energy_joules,
 )
 from advisor.results.records import stream_count
@@ -88,7 +88,7 @@ def case(scenario: Scenario, run: Run) -> Case:
         scenario=scenario.name,
         hardware=(run.host.hardware_id if run.host else None) or "unknown",
         encoder=_encoder(scenario),
-        video=_video(scenario),
+        video=video_in_words(scenario),
         numbers=numbers | dict(_content(scenario)),
         streams=stream_count(scenario),
         video_seconds=seconds,
@@ -101,13 +101,6 @@ def _encoder(scenario: Scenario) -> str:
     """The encoder and what was asked beside its preset and quality: nothing tells what an option costs."""
     options = (f"{name}={value}" for name, value in asked_besides(scenario).items())
     return " ".join((scenario.encoder or "unknown", *options))
-
-
-def _video(scenario: Scenario) -> str | None:
-    """The input in words, as far as it is known."""
-    name, *size, seconds = video_of(scenario) or (None, None)
-    words = (name, "x".join(str(side) for side in size if side), seconds and f"{seconds} s")
-    return " ".join(str(word) for word in words if word) if name else None
 
 
 def _content(scenario: Scenario) -> Iterator[tuple[str, float]]:
