@@ -88,7 +88,7 @@ class GaugeStatistics(Struct, frozen=True):
 
 @_silent
 def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
-    """What a counter gained in ``span``; None where no interval between samples meets it.
+    """What a counter gained in ``span``; None where no interval between its samples (those near) meets it.
 
     A fall is a restart from zero where the counter can have gained since what it holds; else it was set back,
     by an exporter that goes on from what it had saved, and only what follows counts. Two servers that scrape
@@ -98,9 +98,8 @@ def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
     >>> counter_gain(ScrapedSeries({}, t, 80 * t), TimeSpan(12.0, 37.0)).amount
     2000.0
     """
-    near = series.near(span)
-    finite = np.isfinite(near.values)
-    times, values = _without_dips(near.times[finite], near.values[finite])
+    finite = np.isfinite(series.values)
+    times, values = _without_dips(series.times[finite], series.values[finite])
     first, last = times[:-1], times[1:]
     lengths, gains = np.diff(times), np.diff(values)
     inside = np.clip(np.minimum(last, span.end) - np.maximum(first, span.start), 0.0, None)
@@ -164,14 +163,13 @@ def _edge_share(edge: int, rates: Floats, inside: Floats, lengths: Floats, *, in
 
 @_silent
 def gauge_statistics(series: ScrapedSeries, span: TimeSpan) -> GaugeStatistics | None:
-    """Statistics of the finite samples inside ``span``; None where there is none.
+    """Statistics of the finite samples inside ``span``, by those near it; None where there is none.
 
     Each sample stands for half the way to its neighbours, but for no more than the usual step, so that a gap
     weighs nothing. ``stdev`` is the sample standard deviation.
     """
-    near = series.near(span)
-    finite = np.isfinite(near.values)
-    times, values = near.times[finite], near.values[finite]
+    finite = np.isfinite(series.values)
+    times, values = series.times[finite], series.values[finite]
     longest = _GAP_STEPS / 2 * (float(np.median(np.diff(times))) if len(times) > 1 else span.seconds)
     inside = (times >= span.start) & (times <= span.end)
     times, values = times[inside], values[inside]

@@ -108,7 +108,7 @@ def command(
         task = bars.add_task("asking Prometheus", total=None, visible=False)
 
         def answered(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, visible=done < total)
+            bars.update(task, completed=done, total=total, visible=done < total, refresh=True)
 
         if watch_seconds is not None:
             watch(options, watch_seconds, _note, tell, answered)

@@ -18,13 +18,15 @@ SCRAPES = np.arange(1.3, 100, 5.0)
 
 
 def _gain(times: np.ndarray, values: np.ndarray, start: float, end: float) -> CounterGain:
-    gain = counter_gain(ScrapedSeries({}, times, values), TimeSpan(start, end))
+    span = TimeSpan(start, end)
+    gain = counter_gain(ScrapedSeries({}, times, values).near(span), span)
     assert gain is not None
     return gain
 
 
 def _statistics(times: np.ndarray, values: np.ndarray, start: float, end: float) -> GaugeStatistics | None:
-    return gauge_statistics(ScrapedSeries({}, times, values), TimeSpan(start, end))
+    span = TimeSpan(start, end)
+    return gauge_statistics(ScrapedSeries({}, times, values).near(span), span)
 
 
 def _joules(times: np.ndarray, start: float = 22.0, end: float = 67.0) -> np.ndarray:
@@ -153,8 +155,7 @@ def test_spans_anywhere_in_a_series(start: float, end: float, joules: float, med
 def test_scrapes_that_came_more_often_later_tell_of_what_was_before() -> None:
     """Every minute for an hour, then every 5 s for two: 100 W over the 240 s between two of the first."""
     times = np.concatenate([np.arange(0.0, 3600, 60), np.arange(3600.0, 10_800, 5)])
-    gain = counter_gain(ScrapedSeries({}, times, 100 * times), TimeSpan(630.0, 870.0))
-    assert gain is not None
+    gain = _gain(times, 100 * times, 630, 870)
     assert (gain.amount, gain.uncovered_seconds) == (pytest.approx(24_000), 0)
 
 
