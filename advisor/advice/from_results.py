@@ -130,9 +130,7 @@ def _run_on_all_inputs(
         inputs[video] = _names(s)
     complete = [by_input for by_input in groups.values() if len(by_input) == len(inputs)]
     if measured and not complete:
-        told = {names[-1] for names in inputs.values()}
-        if len(told) < len(inputs):
-            told = {names[0] for names in inputs.values()}
+        told = max((set(kind) for kind in zip(*inputs.values(), strict=True)), key=len)
         raise NotEnoughDataError(
             f"no configuration was run on all {len(inputs)} inputs ({', '.join(sorted(told)[:5])}): "
             "choose one with --input"
@@ -190,9 +188,9 @@ def _predicted_runs(
 
 
 def _names(s: Scenario) -> list[str]:
-    """What the input is called: its path, its name."""
-    named = (s.input.path, s.input.name) if s.input else ()
-    return list(filter(None, named)) or ["unnamed input"]
+    """What the input is called, ever more exactly: its name, its path, its name with size and length."""
+    name, path = (s.input.name, s.input.path) if s.input else (None, None)
+    return [called or "unnamed input" for called in (name or path, path or name, derived.video_in_words(s))]
 
 
 def _compared(run: Run) -> list[Scenario]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -49,6 +50,7 @@ class _Answer(Struct):
 
 class _Refusal(Struct):
     error: str = ""
+    message: str = ""  # as the gates before managed servers say it
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
@@ -97,11 +99,11 @@ def _results(data: _Data) -> list[QueryResult]:
 
 
 def reason(body: bytes) -> str:
-    """Prometheus' own words for a refusal, else the beginning of what came."""
-    try:
-        return msgspec.json.decode(body, type=_Refusal).error
-    except NO_JSON:
-        return glimpse(body) if body.strip() else ""
+    """The server's own words for a refusal, else the beginning of what came."""
+    with contextlib.suppress(*NO_JSON):
+        refusal = msgspec.json.decode(body, type=_Refusal)
+        return refusal.error or refusal.message
+    return glimpse(body) if body.strip() else ""
 
 
 def glimpse(body: bytes) -> str:

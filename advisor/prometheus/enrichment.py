@@ -118,7 +118,7 @@ class ObservationCache:
 def _key(source: str, span: TimeSpan) -> str:
     # a selector may hold more than a file should
     hashed = hashlib.sha256(source.encode()).hexdigest()
-    return f"4 {hashed} {span.start:.3f} {span.end:.3f}"
+    return f"5 {hashed} {span.start:.3f} {span.end:.3f}"
 
 
 def lacks_power(scenario: Scenario) -> bool:
@@ -210,20 +210,13 @@ def _account(runs: Sequence[Run], seen: Mapping[TimeSpan, PowerInWindow]) -> Enr
             if lacks_power(scenario):
                 span = _span(scenario)
                 answer = seen[span] if isinstance(span, TimeSpan) else PowerInWindow(reason=span)
-                scenario = _filled(scenario, answer)
                 if answer.power is None:
                     reason = answer.reason or "Prometheus has no power for it"
                     skipped.append(Skipped(run.run_id, scenario.name, reason, scenario.repeat))
                 else:
+                    gpu_power = scenario.gpu_power or answer.gpu_power
+                    scenario = msgspec.structs.replace(scenario, power=answer.power, gpu_power=gpu_power)
                     enriched.append(Enriched(run.run_id, scenario, answer))
             scenarios.append(scenario)
         filled.append(msgspec.structs.replace(run, scenarios=tuple(scenarios)))
     return Enrichment(tuple(filled), tuple(enriched), tuple(skipped))
-
-
-def _filled(scenario: Scenario, answer: PowerInWindow) -> Scenario:
-    if answer.power is None:
-        return scenario
-    return msgspec.structs.replace(
-        scenario, power=answer.power, gpu_power=scenario.gpu_power or answer.gpu_power
-    )

@@ -6,9 +6,10 @@ dram, each once. A span that the samples do not cover is left out with its reaso
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,24 +18,23 @@ from msgspec import Struct
 from advisor.energy.meter import host_zones, includes_gpus
 from advisor.errors import PrometheusError
 from advisor.prometheus.answers import QueryResult
-from advisor.prometheus.client import MAX_POINTS, PrometheusClient
+from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.window_statistics import (
     LONGEST_REACH_SECONDS,
     CounterGain,
-    Floats,
     GaugeStatistics,
     ScrapedSeries,
     TimeSpan,
     counter_gain,
     gauge_statistics,
-    reach_of,
 )
 from advisor.results import Power
 
 _JOULES, _WATTS = "rapl_energy_joules_total", "rapl_power_watts"
 _GPU_JOULES, _GPU_WATTS = "gpu_energy_joules_total", "gpu_power_watts"
 _HOST_CPU, _CONTAINER_CPU = "docker_engine_cpu_percent", "docker_container_cpu_seconds_total"
-_FAMILIES = (_JOULES, _WATTS, _GPU_JOULES, _GPU_WATTS, _HOST_CPU, _CONTAINER_CPU)
+_SOURCE = "rapl_source_info"
+_FAMILIES = (_JOULES, _WATTS, _GPU_JOULES, _GPU_WATTS, _HOST_CPU, _CONTAINER_CPU, _SOURCE)
 _ZONES = "(package|dram|psys)([_-]?[0-9]+)?"
 _LONGEST_QUERY_SECONDS = 6 * 3600.0
 """One query brings the samples of so long; a day of a hundred containers would be a hundred megabytes."""
@@ -43,11 +43,8 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 _MOST_FAILURES = 2
 _MAX_UNCOVERED_RATIO = 0.1
 """A span of which more than this share was not seen is left out; less is completed by the mean."""
-_TIER_SLACK_SECONDS = 60.0
 
 Tier = Literal["measured", "modelled"]
-TierTimes = Mapping[str, Sequence[tuple[str, Floats]]]
-"""By instance: what its exporter called its power, and the moments where it did."""
 
 
 class PowerInWindow(Struct, frozen=True, kw_only=True):
@@ -72,26 +69,23 @@ def ask_power(
     Raises
     ------
     PrometheusError
-        The server is down, or fails again and again.
+        The server is down, or fails again and again, or failed last.
     """
-    spans = sorted(spans)
-    if not spans:
-        return
-    tiers = _tiers(client, selector, TimeSpan(spans[0].start, max(s.end for s in spans)))
+    groups = list(_groups(sorted(spans)))
     failures = 0
-    for group in _groups(spans):
+    for group in groups:
         start = group[0].start - LONGEST_REACH_SECONDS
         end = max(s.end for s in group) + LONGEST_REACH_SECONDS
         try:
             series = [_scraped(result) for result in client.samples(_matchers(selector), start, end)]
         except PrometheusError as exc:
             failures += 1
-            if failures == _MOST_FAILURES:
+            if failures == _MOST_FAILURES or group is groups[-1]:
                 raise
             yield dict.fromkeys(group, PowerInWindow(reason=f"no power, and {exc}"))
         else:
             failures = 0
-            yield {span: power_in_window(span, series, tiers) for span in group}
+            yield {span: power_in_window(span, series) for span in group}
 
 
 def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
@@ -105,17 +99,18 @@ def _groups(spans: Sequence[TimeSpan]) -> Iterator[list[TimeSpan]]:
             yield group
             group = []
         group.append(span)
-    yield group
+    if group:
+        yield group
 
 
 def _scraped(result: QueryResult) -> ScrapedSeries:
-    times, values = np.array(result.timestamps), np.array(result.values)
-    steps = np.diff(times, append=np.inf)
-    if (steps < 0).any():
-        raise PrometheusError("the server answered with samples whose times do not ascend")
+    # a store that merges what two servers wrote may answer with the one's samples after the other's
+    order = np.argsort(result.timestamps, kind="stable")
+    times, values = np.array(result.timestamps)[order], np.array(result.values)[order]
     # what was written twice, by two servers or by one that tried again, is one sample
-    times, values = times[steps > 0], values[steps > 0]
-    return ScrapedSeries(result.metric, times, values, reach_of(times))
+    last = np.diff(times, append=np.inf) > 0
+    times, values = times[last], values[last]
+    return ScrapedSeries(result.metric, times, values)
 
 
 def _matchers(selector: str) -> str:
@@ -124,21 +119,7 @@ def _matchers(selector: str) -> str:
     return f'{{__name__=~"{"|".join(_FAMILIES)}",zone=~"|{_ZONES}"{more}}}'
 
 
-def _tiers(client: PrometheusClient, selector: str, span: TimeSpan) -> TierTimes:
-    """By instance: the tiers that its exporter named, with the moments where each was seen."""
-    # three points fewer than one answer may have: the range goes on for two steps after the last span
-    step = max(15.0, span.seconds / (MAX_POINTS - 4))
-    matchers = f"{{{selector}}}" if selector else ""
-    # the window of the function covers the step, so that a short-lived tier is not stepped over
-    query = f"max_over_time(rapl_source_info{matchers}[{int(2 * step * 1000)}ms])"
-    tiers: dict[str, list[tuple[str, Floats]]] = defaultdict(list)
-    for series in client.query_range(query, span.start, span.end + 2 * step, step):
-        times = np.array(series.timestamps)[np.array(series.values) > 0]
-        tiers[series.metric.get("instance", "")].append((series.metric.get("tier", ""), times))
-    return tiers
-
-
-def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: TierTimes) -> PowerInWindow:
+def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries]) -> PowerInWindow:
     """What the samples say of ``span``."""
     families: dict[str, list[ScrapedSeries]] = defaultdict(list)
     for one in series:
@@ -153,7 +134,7 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries], tiers: Tier
             machines = f"{len(instances)} machines were measured at the time ({', '.join(instances)})"
             reason = f"{machines}: choose one with --selector"
         return PowerInWindow(reason=reason, container_cpu_seconds=containers)
-    tier = _tier(tiers.get(instances[0], ()), span)
+    tier = _tier(one for one in families[_SOURCE] if one.metric.get("instance", "") == instances[0])
     power, notes = _power(span, families[_JOULES], families[_WATTS], "zone", tier)
     if power is None:
         return PowerInWindow(reason=notes[0], container_cpu_seconds=containers)
@@ -202,16 +183,13 @@ def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> d
     return {
         container: gain.amount
         for container, gain in _gains(series, "container", span).items()
-        if gain is not None and gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds
+        if gain is not None and _why_not(container, gain, span) is None
     }
 
 
-def _tier(named: Sequence[tuple[str, Floats]], span: TimeSpan) -> Tier | None:
-    """The tier inside a span; modelled as soon as a part of it was."""
-    tiers = {tier for tier, _ in named}
-    if len(tiers) > 1:
-        low, high = span.start - _TIER_SLACK_SECONDS, span.end + _TIER_SLACK_SECONDS
-        tiers = {tier for tier, times in named if ((times >= low) & (times <= high)).any()}
+def _tier(sources: Iterable[ScrapedSeries]) -> Tier | None:
+    """What the exporter called its power around a span; modelled as soon as a part of it was."""
+    tiers = {one.metric.get("tier") for one in sources if (one.values > 0).any()}
     return "modelled" if "modelled" in tiers else "measured" if "measured" in tiers else None
 
 
@@ -225,7 +203,9 @@ def _power(
     """Energy by the counters, else by the gauges' mean; beside it notes, or the reason why there is none."""
     gains = _gains(counters, label, span)
     spread = _spread(gauges, label, span)
-    refused = next((why for zone, gain in gains.items() if (why := _why_not(zone, gain, span))), None)
+    refused = _two_machines(counters, label, span) or next(
+        (why for zone, gain in gains.items() if (why := _why_not(zone, gain, span))), None
+    )
     by_zone = {zone: gain for zone, gain in gains.items() if gain is not None}
     if refused is not None:
         return None, (refused,)
@@ -266,14 +246,32 @@ def _gains(counters: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> dic
     return gains
 
 
+def _two_machines(counters: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> str | None:
+    """What tells machines of one instance apart, as a reason; None where no two counters are apart.
+
+    Stacks call their exporter the same on every host. What two servers scraped of one counter overlaps.
+    """
+    whole = [one for one in counters if (gain := counter_gain(one, span)) is not None and _covers(gain, span)]
+    for a, b in itertools.combinations(whole, 2):
+        apart = np.nanmax(a.values) < np.nanmin(b.values) or np.nanmax(b.values) < np.nanmin(a.values)
+        if apart and a.metric.get(label) == b.metric.get(label):
+            labels = sorted(f'{name}="{value}"' for name, value in {*a.metric.items()} ^ {*b.metric.items()})
+            return f"2 machines were measured at the time ({', '.join(labels)}): choose one with --selector"
+    return None
+
+
+def _covers(gain: CounterGain, span: TimeSpan) -> bool:
+    return gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds
+
+
 def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
     """Why a counter does not tell the energy of a span, None where it does."""
     if gain is None:
         return f"Prometheus has no samples of {zone} inside this window"
-    if not gain.samples_inside:
-        step = gain.step_seconds
-        return f"the window of {span.seconds:.1f} s lies between two scrapes, which come every {step:.1f} s"
-    if gain.uncovered_seconds <= _MAX_UNCOVERED_RATIO * span.seconds:
+    if gain.samples_inside < 2:  # no interval is all the load's, and nothing tells its power
+        scrapes = f"less than two scrapes, which come every {gain.step_seconds:.1f} s"
+        return f"the window of {span.seconds:.1f} s holds {scrapes}"
+    if _covers(gain, span):
         return None
     after = f" ({gain.resets} restarts of the exporter inside)" if gain.resets else ""
     return f"Prometheus covers {span.seconds - gain.uncovered_seconds:.1f} of {span.seconds:.1f} s{after}"
@@ -297,7 +295,7 @@ def _spread(gauges: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> Gaug
     for one in counted[1:]:
         times = np.intersect1d(times, one.times)
     watts = np.sum([s.values[np.searchsorted(s.times, times)] for s in counted], axis=0)
-    return gauge_statistics(ScrapedSeries({}, times, watts, counted[0].reach_seconds), span)
+    return gauge_statistics(ScrapedSeries({}, times, watts), span)
 
 
 def _notes(gain: CounterGain) -> tuple[str, ...]:

@@ -41,21 +41,22 @@ class TimeSpan(Struct, frozen=True, order=True):
 
 
 class ScrapedSeries(Struct, frozen=True):
-    """One series as arrays: ``times`` (Unix seconds, ascending) and ``values``, both of shape (samples,).
-
-    ``reach_seconds`` is how far around a span its samples matter to it.
-    """
+    """One series as arrays: ``times`` (Unix seconds, ascending) and ``values``, both of shape (samples,)."""
 
     metric: Mapping[str, str]
     times: Floats
     values: Floats
-    reach_seconds: float
 
     def near(self, span: TimeSpan) -> ScrapedSeries:
-        """The samples around ``span``."""
-        low = np.searchsorted(self.times, span.start - self.reach_seconds)
-        high = np.searchsorted(self.times, span.end + self.reach_seconds, "right")
-        return ScrapedSeries(self.metric, self.times[low:high], self.values[low:high], self.reach_seconds)
+        """The samples that tell of ``span``: those in it, and three scrapes around it at their pace there."""
+        steps = np.diff(self._within(span, LONGEST_REACH_SECONDS).times)
+        usual = float(np.median(steps)) if len(steps) else 0.0
+        return self._within(span, min(_REACH_STEPS * usual, LONGEST_REACH_SECONDS))
+
+    def _within(self, span: TimeSpan, reach_seconds: float) -> ScrapedSeries:
+        low = np.searchsorted(self.times, span.start - reach_seconds)
+        high = np.searchsorted(self.times, span.end + reach_seconds, "right")
+        return ScrapedSeries(self.metric, self.times[low:high], self.values[low:high])
 
 
 class CounterGain(Struct, frozen=True):
@@ -82,32 +83,23 @@ class GaugeStatistics(Struct, frozen=True):
     min: float
     max: float
     stdev: float | None
-    samples: int
     covered_seconds: float
-
-
-def reach_of(times: Floats) -> float:
-    """Seconds around a span within which a series with these samples tells of it."""
-    return (
-        min(_REACH_STEPS * float(np.median(np.diff(times))), LONGEST_REACH_SECONDS) if len(times) > 1 else 0.0
-    )
 
 
 @_silent
 def counter_gain(series: ScrapedSeries, span: TimeSpan) -> CounterGain | None:
-    """What a counter gained in ``span``; None where no interval between samples meets it.
+    """What a counter gained in ``span``; None where no interval between its samples (those near) meets it.
 
     A fall is a restart from zero where the counter can have gained since what it holds; else it was set back,
     by an exporter that goes on from what it had saved, and only what follows counts. Two servers that scrape
     in turn, their clocks apart, leave single samples below their neighbours: these and NaN are left out.
 
     >>> t = np.arange(0.0, 60, 5)
-    >>> counter_gain(ScrapedSeries({}, t, 80 * t, 15.0), TimeSpan(12.0, 37.0)).amount
+    >>> counter_gain(ScrapedSeries({}, t, 80 * t), TimeSpan(12.0, 37.0)).amount
     2000.0
     """
-    near = series.near(span)
-    finite = np.isfinite(near.values)
-    times, values = _without_dips(near.times[finite], near.values[finite])
+    finite = np.isfinite(series.values)
+    times, values = _without_dips(series.times[finite], series.values[finite])
     first, last = times[:-1], times[1:]
     lengths, gains = np.diff(times), np.diff(values)
     inside = np.clip(np.minimum(last, span.end) - np.maximum(first, span.start), 0.0, None)
@@ -171,14 +163,13 @@ def _edge_share(edge: int, rates: Floats, inside: Floats, lengths: Floats, *, in
 
 @_silent
 def gauge_statistics(series: ScrapedSeries, span: TimeSpan) -> GaugeStatistics | None:
-    """Statistics of the finite samples inside ``span``; None where there is none.
+    """Statistics of the finite samples inside ``span``, by those near it; None where there is none.
 
     Each sample stands for half the way to its neighbours, but for no more than the usual step, so that a gap
     weighs nothing. ``stdev`` is the sample standard deviation.
     """
-    near = series.near(span)
-    finite = np.isfinite(near.values)
-    times, values = near.times[finite], near.values[finite]
+    finite = np.isfinite(series.values)
+    times, values = series.times[finite], series.values[finite]
     longest = _GAP_STEPS / 2 * (float(np.median(np.diff(times))) if len(times) > 1 else span.seconds)
     inside = (times >= span.start) & (times <= span.end)
     times, values = times[inside], values[inside]
@@ -195,6 +186,5 @@ def gauge_statistics(series: ScrapedSeries, span: TimeSpan) -> GaugeStatistics |
         min=float(values.min()),
         max=float(values.max()),
         stdev=float(values.std(ddof=1)) if len(values) > 1 else None,
-        samples=len(values),
         covered_seconds=min(covered_seconds, span.seconds),
     )

@@ -11,10 +11,12 @@ from advisor.results import Host, Output, Run, Scenario
 from advisor.results.derived import (
     asked_besides,
     bitrates_kbps,
+    lacks_board_energy,
     mean_watts,
     output_seconds,
     parse_resolution,
     streams_per_output,
+    video_in_words,
     window_energy_joules,
 )
 from advisor.results.records import stream_count
@@ -49,7 +51,8 @@ class Case(Struct, frozen=True, kw_only=True):
     encoder: str
     """With its options: other options are learned as another encoder."""
     video: str | None
-    """The input's name: what is grouped in validation, and what a probe tells something about."""
+    """The input, told apart by name, size and length: what is grouped in validation, and what a probe tells
+    something about."""
     numbers: dict[str, float]
     streams: int
     video_seconds: float | None
@@ -75,7 +78,8 @@ def video_seconds(scenario: Scenario) -> float | None:
 def case(scenario: Scenario, run: Run) -> Case:
     """The scenario in numbers, with the targets that were measured.
 
-    A target needs a finished scenario: power its mean watts, energy and speed also seconds of video.
+    A target needs a finished scenario whose GPU did not go unmeasured: power its mean watts, energy and speed
+    also seconds of video.
     """
     seconds = video_seconds(scenario)
     numbers = {k: v for k, v in _numbers(scenario, run.host, seconds).items() if v is not None}
@@ -84,7 +88,7 @@ def case(scenario: Scenario, run: Run) -> Case:
         scenario=scenario.name,
         hardware=(run.host.hardware_id if run.host else None) or "unknown",
         encoder=_encoder(scenario),
-        video=(scenario.input.name or scenario.input.path) if scenario.input else None,
+        video=video_in_words(scenario),
         numbers=numbers | dict(_content(scenario)),
         streams=stream_count(scenario),
         video_seconds=seconds,
@@ -145,7 +149,7 @@ def _log(value: float | None) -> float | None:
 
 
 def _targets(scenario: Scenario, seconds: float | None) -> dict[str, float]:
-    if scenario.status != "ok":
+    if scenario.status != "ok" or lacks_board_energy(scenario):
         return {}
     watts, joules = mean_watts(scenario), window_energy_joules(scenario)
     targets: dict[str, float | None] = {"mean_power_watts": watts}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Loaded = tuple["TrainedModel", "Manifest"]
 LATEST = "latest"
 MANIFEST_FILE = "manifest.json"
-FEATURES_VERSION = 6
+FEATURES_VERSION = 7
 """Counts changes of what features and model files mean; a model of another version is refused."""
 _MODEL_FILE = "model.skops"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}\Z")

@@ -510,6 +510,17 @@ def video_of(scenario: Scenario) -> tuple[object, ...] | None:
     return source.name or source.path, source.width, source.height, seconds
 
 
+def video_in_words(scenario: Scenario) -> str | None:
+    """The input by all that tells it from others, as far as that is known; None without a name.
+
+    >>> video_in_words(Scenario(name="a", input=InputMedia(name="b", width=640, height=360, duration=9.7)))
+    'b 640x360 10 s'
+    """
+    name, *size, seconds = video_of(scenario) or (None, None)
+    words = (name, "x".join(str(side) for side in size if side), seconds and f"{seconds} s")
+    return " ".join(str(word) for word in words if word) if name else None
+
+
 def with_whole_inputs(runs: Sequence[Run]) -> list[Run]:
     """The runs with every input as fully known as any of them knows it.
 

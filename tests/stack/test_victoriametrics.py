@@ -38,7 +38,7 @@ WANTED = {
     for query in (*dashboard_queries(), *rule_queries())
     for name in metric_names(query.expr)
     if name != "ALERTS"  # its evaluation makes it, in the server that has the rules
-} | {*recorded(), *FOREIGN - {"ALERTS"}, *power_in_windows._FAMILIES, "rapl_source_info"}
+} | {*recorded(), *FOREIGN - {"ALERTS"}, *power_in_windows._FAMILIES}
 
 
 def remote_write() -> list[dict[str, object]]:

@@ -522,8 +522,8 @@ class TestPage:
         assert text.count("alert(") == text.count("&lt;script&gt;alert(")
 
     def test_a_name_is_shown_as_it_is_in_every_chart(self) -> None:
-        """Neither formula nor colour of the style sheet nor identifier."""
-        name = '$x_1$ #0b63b0 id="a" font-family: b;'
+        """Neither formula nor colour of the style sheet nor identifier; in any letters without a warning."""
+        name = '$x_1$ #0b63b0 id="a" font-family: b; 試験 🎬'
         for chart in (
             quality_against_energy(report_rows(run_of(encode(name))), "q", None),
             power_over_time(report_rows(run_of(encode(name))), "p"),

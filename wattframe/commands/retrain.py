@@ -81,7 +81,9 @@ def command(
             bearer_token=_token(prometheus_token_file),
             tenant=prometheus_tenant,
             ca_file=str(prometheus_ca_file) if prometheus_ca_file else None,
-            client_cert=_certificate(prometheus_cert, prometheus_key),
+            client_cert=(str(prometheus_cert), str(prometheus_key or prometheus_cert))
+            if prometheus_cert
+            else None,
             timeout_seconds=prometheus_timeout,
         )
     options = RetrainOptions(
@@ -106,7 +108,7 @@ def command(
         task = bars.add_task("asking Prometheus", total=None, visible=False)
 
         def answered(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, visible=done < total)
+            bars.update(task, completed=done, total=total, visible=done < total, refresh=True)
 
         if watch_seconds is not None:
             watch(options, watch_seconds, _note, tell, answered)
@@ -133,9 +135,3 @@ def _token(path: Path | None) -> str | None:
         return read_regular(path).decode().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"cannot be read: {exc}", subject=path, field="--prometheus-token-file") from exc
-
-
-def _certificate(cert: Path | None, key: Path | None) -> tuple[str, str] | None:
-    if cert is None:
-        return None
-    return str(cert), str(key or cert)

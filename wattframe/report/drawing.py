@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -99,7 +100,9 @@ def drawing(
     width = NARROW if narrow else WIDE
     # the salt makes what is defined in one drawing differ from all others of the page
     style: Any = {**_STYLE, "svg.hashsalt": f"{identity}-{width:g}"}
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings():
+        # names stay text, in whatever font the page is read with
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure = Figure(figsize=(width / 72, height(narrow) / 72), dpi=72, layout="constrained")
         draw(figure.add_subplot(), narrow)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -14,8 +14,7 @@ from advisor.errors import InputError, ResultFileError
 from advisor.prometheus.client import PrometheusClient
 from advisor.prometheus.enrichment import Enrichment, ObservationCache, enrich, lacks_power
 from advisor.regression.features import Case, case
-from advisor.results import RESULT_GLOB, Run, Scenario, read_run
-from advisor.results.derived import duration_seconds, energy, identity_of, idle_watts, machine_of, mean_watts
+from advisor.results import RESULT_GLOB, Run, Scenario, derived, read_run
 from wattframe.retraining.account import EnrichedRow, LeftOut, RetrainOptions, RetrainReport
 
 _FILES_AT_ONCE = 200
@@ -47,10 +46,11 @@ def load(
             enricher = _Enricher(client, options, report, note, progress)
         for runs in _runs(options.results_dir, report):
             filled, reasons = enricher.fill(runs) if enricher else (runs, {})
-            for run in filled:
+            for run in derived.with_whole_inputs(filled):
                 report.files += 1
                 report.noted += _spoilt_idle(run)
-                newest = max(newest, (run.start_time or 0.0, machine_of(run)), key=lambda pair: pair[0])
+                this = run.start_time or 0.0, derived.machine_of(run)
+                newest = max(newest, this, key=lambda pair: pair[0])
                 cases += _cases(run, report, identities, reasons)
     cases = _of_one_tier(cases, report)
     report.noted += _contradictions(cases)
@@ -138,7 +138,7 @@ def _cases(run: Run, report: RetrainReport, seen: set[int], reasons: Mapping[_Ke
         if reason is not None:
             report.skipped.append(LeftOut(run.run_id, scenario.name, reason))
         elif not baseline:
-            identities.update(filter(None, [identity_of(scenario, run)]))
+            identities.update(filter(None, [derived.identity_of(scenario, run)]))
             yield _weighed(scenario, run, report)
     seen |= identities  # what stands twice in one file was measured twice
 
@@ -157,7 +157,7 @@ def _spoilt_idle(run: Run) -> Iterator[LeftOut]:
 def _weighed(scenario: Scenario, run: Run, report: RetrainReport) -> Case:
     """The case; what should not be trusted, or is odd, is noted."""
     one = case(scenario, run)
-    watts, idle = mean_watts(scenario), idle_watts(scenario, run)
+    watts, idle = derived.mean_watts(scenario), derived.idle_watts(scenario, run)
     if watts is not None and idle is not None and watts < _BELOW_IDLE * idle:
         reason = f"draws {watts:.1f} W, less than the idle power of {idle:.1f} W"
         report.noted.append(LeftOut(run.run_id, scenario.name, reason))
@@ -174,9 +174,12 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
     """Why a scenario cannot be trained on, None when it can."""
     if scenario.status != "ok":
         return f"the scenario {scenario.status}" + (f": {scenario.error}" if scenario.error else "")
-    watts, joules, seconds = mean_watts(scenario), energy(scenario), duration_seconds(scenario)
+    watts, joules = derived.mean_watts(scenario), derived.energy(scenario)
+    seconds = derived.duration_seconds(scenario)
     if watts is None:
         return without_power or "no power"
+    if derived.lacks_board_energy(scenario):
+        return "the energy of its GPU was not measured"
     if not 0 < watts < _MOST_WATTS:
         return f"impossible mean power: {watts:g} W"
     if (
@@ -188,7 +191,8 @@ def _unusable(scenario: Scenario, run: Run, seen: set[int], without_power: str |
         return f"contradicts itself: {joules.joules:g} J in {seconds:g} s are not {watts:g} W on average"
     if scenario.encoder is None and scenario.bitrate is None and scenario.resolution is None:
         return "the encode is not described"
-    return "a copy of a scenario that was read before" if identity_of(scenario, run) in seen else None
+    is_copy = derived.identity_of(scenario, run) in seen
+    return "a copy of a scenario that was read before" if is_copy else None
 
 
 def _of_one_tier(cases: Sequence[Case], report: RetrainReport) -> list[Case]:

@@ -292,6 +292,18 @@ def test_two_films_of_one_name_are_two_inputs() -> None:
         options_of(_run(first, replace(second, preset="slow")))
 
 
+def test_films_that_lay_at_one_path_are_told_apart_by_size_and_length() -> None:
+    """Each job writes its film to the same place: name and path are those of both."""
+    film = InputMedia(name="input.mp4", path="/work/input.mp4", width=1280, height=720, duration=60.0)
+    first = _scenario("a", 600.0, input=film)
+    second = _scenario("a", 6000.0, input=replace(film, duration=125.2), preset="slow")
+    told = r"2 inputs \(input.mp4 1280x720 125 s, input.mp4 1280x720 60 s\): choose one with --input"
+    with pytest.raises(NotEnoughDataError, match=told):
+        options_of(_run(first, second))
+    (alone,) = options_of(_run(first, second), input_name="input.mp4 1280x720 60 s").options
+    assert alone.energy_joules_per_video_second == 10.0
+
+
 def test_a_film_known_by_its_name_alone_is_the_only_one_of_that_name() -> None:
     """Named alone by one tool, with size and length by another; of two such films neither is meant."""
     sized = InputMedia(name="film.mp4", width=1280, height=720, duration=60.0)

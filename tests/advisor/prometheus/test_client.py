@@ -157,6 +157,11 @@ def test_the_server_says_how_long_to_wait(
         ((200, {}, b""), "expected Prometheus' JSON, got an empty answer", 1),
         ((200, {}, b"\xff\xfe plain"), "expected Prometheus' JSON, got", 1),
         ((401, {}, b"Unauthorized"), "HTTP 401: 'Unauthorized' (check user, password, token or tenant)", 1),
+        (
+            (403, {}, b'{"message":"Missing Authentication Token"}'),
+            "answered HTTP 403: Missing Authentication Token",
+            1,
+        ),
         ((404, {}, b""), "answered HTTP 404: Not Found", 1),
         (
             json_reply({"status": "error", "errorType": "bad_data", "error": "parse error: unexpected"}, 400),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import threading
@@ -18,7 +19,7 @@ from tests.support.prometheus_fake import HTML, Reply, Server, vector
 DAY = 86_400
 BASE = 1_767_571_200
 WATTS = 120.0
-NO_TIERS = vector(kind="matrix")
+NOTHING = vector(kind="matrix")
 
 
 def _joules(moment: float) -> str:
@@ -39,7 +40,7 @@ def _history(form: dict[str, str], value: Callable[[float], str] = _joules) -> R
 @pytest.fixture
 def server() -> Iterator[Server]:
     running = Server()
-    running.reply = lambda form: _history(form) if "time" in form else NO_TIERS
+    running.reply = _history
     yield running
     running.close()
 
@@ -63,24 +64,23 @@ def _watts(done: Enrichment) -> list[float | None]:
 def test_windows_far_apart_are_asked_for_apart(server: Server) -> None:
     done = _enrich(server)
     assert _watts(done) == pytest.approx([WATTS] * 4)
-    # one for the tiers
-    assert done.requests == 5
-    reaches = [float(re.findall(r"\[(\d+)ms\]", form["query"])[-1]) for _, form, _ in server.asked[1:]]
+    assert done.requests == 4
+    reaches = [float(re.findall(r"\[(\d+)ms\]", form["query"])[-1]) for _, form, _ in server.asked]
     assert max(reaches) < 1e6
 
 
 def test_windows_of_six_hours_share_a_request(server: Server) -> None:
-    """Every 15 minutes for 7.5 hours: the first 23 end within six hours; one request for the tiers."""
+    """Every 15 minutes for 7.5 hours: the first 23 end within six hours."""
     scenarios = [Scenario(name=str(i), start_time=BASE + 900.0 * i, duration=60.0) for i in range(30)]
     done = _enrich(server, Run(run_id=RUN.run_id, scenarios=tuple(scenarios)))
     assert _watts(done) == pytest.approx([WATTS] * 30)
-    assert done.requests == 3
+    assert done.requests == 2
 
 
 def test_a_pause_of_more_than_an_hour_is_not_asked_for(server: Server) -> None:
     scenarios = [Scenario(name=str(i), start_time=BASE + s, duration=60.0) for i, s in enumerate((0, 3700))]
     done = _enrich(server, Run(run_id=RUN.run_id, scenarios=tuple(scenarios)))
-    assert done.requests == 3
+    assert done.requests == 2
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,7 @@ def test_a_pause_of_more_than_an_hour_is_not_asked_for(server: Server) -> None:
 def test_what_came_before_a_bad_answer_is_kept_and_the_rest_has_its_reason(
     server: Server, bad: Reply, said: str
 ) -> None:
-    server.reply = lambda form: (
-        NO_TIERS if "time" not in form else _history(form) if float(form["time"]) < BASE + 8 * DAY else bad
-    )
+    server.reply = lambda form: _history(form) if float(form["time"]) < BASE + 8 * DAY else bad
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, None]
     assert said in (done.failure or "")
@@ -112,10 +110,6 @@ def test_what_came_before_a_bad_answer_is_kept_and_the_rest_has_its_reason(
     [
         (lambda form: _history(form, lambda _: "many"), "malformed samples"),
         (
-            lambda _: vector({"metric": {}, "values": [[BASE, "1"], [BASE - 15, "2"]]}, kind="matrix"),
-            "samples whose times do not ascend",
-        ),
-        (
             lambda _: (422, {}, b'{"status":"error","error":"too many samples"}'),
             "answered HTTP 422: too many samples",
         ),
@@ -125,11 +119,7 @@ def test_one_bad_answer_loses_its_own_windows_and_no_others(
     server: Server, bad: Callable[[dict[str, str]], Reply], said: str
 ) -> None:
     server.reply = lambda form: (
-        NO_TIERS
-        if "time" not in form
-        else bad(form)
-        if 14 * DAY < float(form["time"]) - BASE < 15 * DAY
-        else _history(form)
+        bad(form) if 14 * DAY < float(form["time"]) - BASE < 15 * DAY else _history(form)
     )
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), pytest.approx(WATTS), None, pytest.approx(WATTS)]
@@ -148,12 +138,12 @@ def test_a_server_that_stumbles_and_gets_up_loses_nothing(server: Server) -> Non
         if key not in refused:
             refused.add(key)
             return (503, {}, b"busy")
-        return _history(form) if "time" in form else NO_TIERS
+        return _history(form)
 
     server.reply = stumble
     done = _enrich(server)
     assert (_watts(done), done.failure) == (pytest.approx([WATTS] * 4), None)
-    assert done.requests == 10
+    assert done.requests == 8
 
 
 def test_a_server_that_never_answers_is_left_with_a_reason(server: Server) -> None:
@@ -161,7 +151,7 @@ def test_a_server_that_never_answers_is_left_with_a_reason(server: Server) -> No
 
     def wait(_: dict[str, str]) -> Reply:
         leave.wait(20)
-        return NO_TIERS
+        return NOTHING
 
     server.reply = wait
     with PrometheusClient(server.url, retries=0, timeout_seconds=0.1) as client:
@@ -179,7 +169,7 @@ def test_samples_that_are_no_numbers_are_not_energy(server: Server) -> None:
         one, all_of_it = t == BASE + 1020, BASE + 7 * DAY < t < BASE + 8 * DAY
         return "NaN" if one or all_of_it else _joules(t)
 
-    server.reply = lambda form: _history(form, value) if "time" in form else NO_TIERS
+    server.reply = lambda form: _history(form, value)
     done = _enrich(server)
     assert _watts(done) == [pytest.approx(WATTS), None, pytest.approx(WATTS), pytest.approx(WATTS)]
     assert done.skipped[0].reason == "Prometheus has no samples of package_0 inside this window"
@@ -208,7 +198,7 @@ def test_what_was_seen_before_a_failure_is_not_asked_for_again(server: Server, t
     assert (len(done.enriched), len(done.skipped)) == (3, 1)
     server.reply = answering
     done = _enrich(server, cache=cache)
-    assert (done.from_cache, len(done.enriched), done.requests) == (3, 4, 2)
+    assert (done.from_cache, len(done.enriched), done.requests) == (3, 4, 1)
 
 
 def test_progress_reaches_the_number_of_windows(server: Server) -> None:
@@ -216,3 +206,18 @@ def test_progress_reaches_the_number_of_windows(server: Server) -> None:
     _enrich(server, progress=lambda done, total: said.append((done, total)))
     assert said == sorted(said)
     assert said[-1] == (4, 4)
+
+
+def test_samples_of_two_servers_one_after_the_other_are_those_of_one(server: Server) -> None:
+    """A store that merges an HA pair answers each time twice, with two values; the second lags by 2.5 s."""
+
+    def both(form: dict[str, str]) -> Reply:
+        status, _, body = _history(form)
+        answer = json.loads(body)
+        (series,) = answer["data"]["result"]
+        second = [[t, str(float(joules) - 2.5 * WATTS)] for t, joules in series["values"]]
+        series["values"] = series["values"] + second
+        return status, {}, json.dumps(answer).encode()
+
+    server.reply = both
+    assert _watts(_enrich(server)) == pytest.approx([WATTS] * 4)

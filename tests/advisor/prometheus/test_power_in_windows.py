@@ -12,7 +12,7 @@ TIMES = np.arange(1.0, 600.0, 5.0)
 
 
 def _series(name: str, values: np.ndarray, times: np.ndarray = TIMES, **labels: str) -> ScrapedSeries:
-    return ScrapedSeries({"__name__": name, "instance": "a", **labels}, times, values, 15.0)
+    return ScrapedSeries({"__name__": name, "instance": "a", **labels}, times, values)
 
 
 def _joules(watts: float, times: np.ndarray = TIMES, **labels: str) -> ScrapedSeries:
@@ -26,7 +26,7 @@ DRAM = _joules(4.0, zone="dram_0")
 def _power(
     *series: ScrapedSeries, windows: tuple[tuple[float, float], ...] = ((100, 160),)
 ) -> list[PowerInWindow]:
-    return [power_in_window(TimeSpan(*window), series, {}) for window in windows]
+    return [power_in_window(TimeSpan(*window), series) for window in windows]
 
 
 def _joules_of(one: PowerInWindow) -> float:
@@ -70,10 +70,18 @@ def test_windows_keep_their_order_and_may_overlap() -> None:
 def test_a_machine_that_was_measured_at_another_time_does_not_matter() -> None:
     """Machine b ends 40 s before the window, which is more than the three scrapes that count as near."""
     other = TIMES[TIMES < 60]
-    b = ScrapedSeries({**PACKAGE.metric, "instance": "b"}, other, 50 * other, 15.0)
+    b = ScrapedSeries({**PACKAGE.metric, "instance": "b"}, other, 50 * other)
     assert _joules_of(_power(PACKAGE, b)[0]) == pytest.approx(6000)
     (both,) = _power(PACKAGE, b, windows=((50, 110),))
     assert both.reason == "2 machines were measured at the time (a, b): choose one with --selector"
+
+
+def test_a_window_that_one_scrape_tells_of_is_left_out() -> None:
+    """A scrape a minute of 30 W, and 230 W from 50 to 62 s: of these 2 760 J the counter says nothing."""
+    times = np.arange(0.0, 600.0, 60.0)
+    joules = 30 * times + 200 * np.clip(times - 50, 0, 12)
+    (one,) = _power(_series("rapl_energy_joules_total", joules, times, zone="package_0"), windows=((50, 62),))
+    assert one.reason == "the window of 12.0 s holds less than two scrapes, which come every 60.0 s"
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -148,6 +156,24 @@ def test_what_two_servers_scraped_counts_once() -> None:
     assert one.host_cpu_percent == pytest.approx(55)
 
 
+def test_machines_whose_exporters_have_one_name_are_not_taken_for_one() -> None:
+    """The stack's instance is ``rapl:9500`` on every host: an external label tells, and the counters do."""
+    a = _joules(100.0, zone="package_0", host="a")
+    b = _series("rapl_energy_joules_total", 9e6 + 30.0 * TIMES, zone="package_0", host="b")
+    (one,) = _power(a, b)
+    assert (
+        one.reason == '2 machines were measured at the time (host="a", host="b"): choose one with --selector'
+    )
+    # one took over from the other: of the first window each saw a half
+    early, late = TIMES < 130, TIMES > 135
+    halves = [_series("rapl_energy_joules_total", 100 * TIMES[i], TIMES[i], zone="package_0", replica=r)
+              for i, r in ((early, "1"), (late, "2"))]  # fmt: skip
+    assert [w.reason for w in _power(*halves, windows=((100, 160), (200, 260)))] == [
+        "Prometheus covers 26.0 of 60.0 s",
+        None,
+    ]
+
+
 @pytest.mark.parametrize(("rapl_port", "docker_port"), [(":9500", ":9501"), ("", "")])
 def test_gpus_and_containers_of_another_machine_are_not_this_ones(rapl_port: str, docker_port: str) -> None:
     """Only one of two hosts has counters of its processors; both have GPUs and containers of one name."""
@@ -186,16 +212,18 @@ def test_gpus_in_a_container_of_their_own_are_the_hosts() -> None:
 
 
 def test_the_tier_is_that_of_the_window_and_modelled_where_both_were() -> None:
-    seen = {"a": [("modelled", TIMES[TIMES < 300]), ("measured", TIMES[TIMES > 300])]}
-    spans = [TimeSpan(start, start + 60) for start in (100.0, 290.0, 450.0)]
-    windows = [power_in_window(span, [PACKAGE], seen) for span in spans]
+    tiers = [
+        _series("rapl_source_info", np.ones(len(times)), times, tier=tier)
+        for tier, times in (("modelled", TIMES[TIMES < 300]), ("measured", TIMES[TIMES > 300]))
+    ]
+    windows = _power(PACKAGE, *tiers, windows=((100, 160), (290, 350), (450, 510)))
     assert [one.power.tier for one in windows if one.power] == ["modelled", "modelled", "measured"]
 
 
 def test_a_counter_that_holds_no_number_near_a_window_says_so() -> None:
     dark = PACKAGE.values.copy()
     dark[(TIMES > 80) & (TIMES < 180)] = np.nan
-    broken = ScrapedSeries(PACKAGE.metric, TIMES, dark, 15.0)
+    broken = ScrapedSeries(PACKAGE.metric, TIMES, dark)
     assert [one.reason for one in _power(broken, windows=((100, 160), (400, 460)))] == [
         "Prometheus has no samples of package_0 inside this window",
         None,

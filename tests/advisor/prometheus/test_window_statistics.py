@@ -12,20 +12,21 @@ from advisor.prometheus.window_statistics import (
     TimeSpan,
     counter_gain,
     gauge_statistics,
-    reach_of,
 )
 
 SCRAPES = np.arange(1.3, 100, 5.0)
 
 
 def _gain(times: np.ndarray, values: np.ndarray, start: float, end: float) -> CounterGain:
-    gain = counter_gain(ScrapedSeries({}, times, values, 15.0), TimeSpan(start, end))
+    span = TimeSpan(start, end)
+    gain = counter_gain(ScrapedSeries({}, times, values).near(span), span)
     assert gain is not None
     return gain
 
 
 def _statistics(times: np.ndarray, values: np.ndarray, start: float, end: float) -> GaugeStatistics | None:
-    return gauge_statistics(ScrapedSeries({}, times, values, 15.0), TimeSpan(start, end))
+    span = TimeSpan(start, end)
+    return gauge_statistics(ScrapedSeries({}, times, values).near(span), span)
 
 
 def _joules(times: np.ndarray, start: float = 22.0, end: float = 67.0) -> np.ndarray:
@@ -106,14 +107,14 @@ def test_samples_that_are_no_numbers_are_left_out() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(200.0, 210.0), (-20.0, 0.0), (50.0, 50.0)])
 def test_a_span_that_no_samples_meet_is_nothing(start: float, end: float) -> None:
-    series = ScrapedSeries({}, SCRAPES, _joules(SCRAPES), 15.0)
+    series = ScrapedSeries({}, SCRAPES, _joules(SCRAPES))
     assert counter_gain(series, TimeSpan(start, end)) is None
 
 
 def test_one_sample_is_nothing() -> None:
-    series = ScrapedSeries({}, np.array([5.0]), np.array([1.0]), 15.0)
+    series = ScrapedSeries({}, np.array([5.0]), np.array([1.0]))
     assert counter_gain(series, TimeSpan(0.0, 10.0)) is None
-    assert reach_of(series.times) == 0
+    assert not len(series.near(TimeSpan(0.0, 4.9)).times)
 
 
 def test_a_gauge_is_weighted_by_time() -> None:
@@ -122,7 +123,7 @@ def test_a_gauge_is_weighted_by_time() -> None:
     power = _statistics(times, np.array([10.0] * 5 + [20.0] * 2), 0, 10)
     assert power is not None
     assert power.mean == pytest.approx((10 * 5.25 + 20 * 4.25) / 9.5)
-    assert (power.min, power.median, power.max, power.samples) == (10, 10, 20, 7)
+    assert (power.min, power.median, power.max) == (10, 10, 20)
 
 
 def test_a_single_sample_has_no_spread_and_an_empty_span_nothing() -> None:
@@ -134,23 +135,28 @@ def test_a_single_sample_has_no_spread_and_an_empty_span_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "joules", "samples", "median"),
+    ("start", "end", "joules", "median"),
     [
-        (22, 67, 5400, 9, 46.3),
-        (80, 90, 300, 2, 83.8),
-        (5, 15, 300, 2, 8.8),
-        (22, 90, 5400 + 23 * 30, 13, 56.3),
-        (31.3, 41.3, 1200, 3, 36.3),
+        (22, 67, 5400, 46.3),
+        (80, 90, 300, 83.8),
+        (5, 15, 300, 8.8),
+        (22, 90, 5400 + 23 * 30, 56.3),
+        (31.3, 41.3, 1200, 36.3),
     ],
 )
-def test_spans_anywhere_in_a_series(
-    start: float, end: float, joules: float, samples: int, median: float
-) -> None:
+def test_spans_anywhere_in_a_series(start: float, end: float, joules: float, median: float) -> None:
     """30 W, and 120 W from 22 to 67; a gauge whose value is its own time."""
     assert _gain(SCRAPES, _joules(SCRAPES), start, end).amount == pytest.approx(joules)
     gauge = _statistics(SCRAPES, SCRAPES, start, end)
     assert gauge is not None
-    assert (gauge.samples, gauge.median) == (samples, pytest.approx(median))
+    assert gauge.median == pytest.approx(median)
+
+
+def test_scrapes_that_came_more_often_later_tell_of_what_was_before() -> None:
+    """Every minute for an hour, then every 5 s for two: 100 W over the 240 s between two of the first."""
+    times = np.concatenate([np.arange(0.0, 3600, 60), np.arange(3600.0, 10_800, 5)])
+    gain = _gain(times, 100 * times, 630, 870)
+    assert (gain.amount, gain.uncovered_seconds) == (pytest.approx(24_000), 0)
 
 
 def test_without_neighbours_an_edge_is_split_by_time() -> None:

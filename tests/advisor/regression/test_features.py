@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from advisor.regression.features import case, video_seconds
+from advisor.regression.fitting import validation_groups
 from advisor.results import EncodeStats, Host, InputMedia, Output, Power, Run, Scenario
 
 
@@ -57,6 +59,22 @@ def test_targets_are_per_second_of_video() -> None:
 def test_what_is_asked_of_the_encoder_besides_makes_another_configuration(more: dict[str, Any]) -> None:
     assert _case(**more).configuration != _case().configuration
     assert _case(**more).encoder.startswith("libx264 ")
+
+
+def test_films_of_one_name_are_told_apart_by_size_and_length() -> None:
+    """In folders of their own films are called ``input.mp4``: three of them are held out one at a time."""
+    hour = InputMedia(name="input.mp4", path="/a/input.mp4", width=1280, height=720, duration=3600.2)
+    films = [hour, replace(hour, path="/b/input.mp4", duration=90.0), replace(hour, width=1920, height=1080)]
+    cases = [_case(input=film) for film in films]
+    assert validation_groups(cases) == ([c.video for c in cases], "video")
+    assert len({c.video for c in cases}) == 3
+    assert _case(input=replace(hour, path="/elsewhere/input.mp4", duration=3599.8)).video == cases[0].video
+
+
+def test_nvenc_teaches_nothing_where_nobody_measured_its_board() -> None:
+    assert _case(encoder="h264_nvenc", encoder_type="gpu").targets == {}
+    board = Power(mean_watts=90.0, total_energy_joules=1800.0)
+    assert _case(encoder="h264_nvenc", encoder_type="gpu", gpu_power=board).targets["mean_power_watts"] == 140
 
 
 def test_what_says_nothing_new_makes_none() -> None:

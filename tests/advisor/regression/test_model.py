@@ -330,7 +330,7 @@ def test_a_half_written_folder_is_refused_in_words(stored: Path, damage: Any, sa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"features_version": 99}, "expected features version 6, found 99"),
+        ({"features_version": 99}, "expected features version 7, found 99"),
         ({"library_versions": {"scikit-learn": "0.1.2"}}, "made with scikit-learn 0.1.2"),
         ({"feature_names": ("other",)}, "its features are not those of its manifest"),
     ],
