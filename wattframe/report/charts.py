@@ -20,8 +20,10 @@ from wattframe.report.drawing import (
     COLOURS,
     INK,
     MARKERS,
+    NARROW,
     PAPER,
     SOFT,
+    WIDE,
     Chart,
     chart,
     hint,
@@ -33,7 +35,9 @@ from wattframe.report.rows import Row
 
 Point = tuple[float, float, Row]
 Place = tuple[int, int, str, str]
-_MOST_POINTS = 400
+_MOST_POINTS, _MOST_BARS, _MOST_NAMES = 400, 40, 100
+_NAME_PIXELS = 13
+"""What a line of text takes of a band's width."""
 _PLACES = (
     *((13, 0, "left", "center"), (-13, 0, "right", "center"), (0, 12, "center", "bottom")),
     *((0, -12, "center", "top"), (9, 9, "left", "bottom"), (-9, -9, "right", "top")),
@@ -139,7 +143,7 @@ def place_names(
     taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in pixels]
     drawn = Path(axes.transData.transform(line)) if len(line) > 1 else None
     written: set[str] = set()
-    for x, y, name in names:
+    for x, y, name in names[:_MOST_NAMES]:
         if name in written:
             continue
         places = [_written(axes, one_line(name), (x, y), place) for place in _PLACES]
@@ -174,7 +178,8 @@ def power_over_time(rows: Sequence[Row], identity: str) -> Chart | None:
     if not sampled:
         return None
     start = min(series[0][0] for _, series in sampled)
-    unit = 60.0 if max(series[-1][0] for _, series in sampled) - start > 600 else 1.0
+    whole = max(series[-1][0] for _, series in sampled) - start
+    unit = 60.0 if whole > 600 else 1.0
     idle = next((row.watts for row in rows if row.is_baseline), None)
 
     def draw(axes: Axes, narrow: bool) -> None:
@@ -186,6 +191,8 @@ def power_over_time(rows: Sequence[Row], identity: str) -> Chart | None:
             hint(band, f"{row.name}: {number(row.watts)} W mean, {number(row.joules)} J")
             axes.plot(seconds, [watts for _, watts in series], color=COLOURS[1], linewidth=1.6)
             middle = (seconds[0] + seconds[-1]) / 2
+            if (series[-1][0] - series[0][0]) * (NARROW if narrow else WIDE) < _NAME_PIXELS * whole:
+                continue  # its name would lie on its neighbours'
             axes.text(
                 middle, 0.03, one_line(row.name), transform=at, rotation="vertical", ha="center", va="bottom",
                 fontsize=11, clip_on=True, wrap=False,
@@ -241,7 +248,9 @@ def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None
     if not parts:
         return None
     currency = next(row.cost.currency for row, *_ in parts if row.cost)
-    parts.sort(key=lambda part: -part[1] - part[2])
+    if len(parts) > _MOST_BARS:
+        caption = f"The {_MOST_BARS} cheapest of {len(parts)}; the table has all. {caption}"
+    parts = sorted(parts, key=lambda part: -part[1] - part[2])[-_MOST_BARS:]
 
     def draw(axes: Axes, narrow: bool) -> None:
         for place, (row, electricity, machine) in enumerate(parts):
@@ -264,8 +273,8 @@ def cost_split(rows: Sequence[Row], identity: str, caption: str) -> Chart | None
         names = [] if narrow else [one_line(row.name) for row, *_ in parts]
         axes.set_yticks(range(len(names)), names, color=INK)
         axes.set_xlim(left=0)
-        if narrow:  # a few bars would be as thick as their names are away from them
-            axes.set_ylim(-0.5, len(parts) - 0.3)
+        # a few bars on a narrow page would else be as thick as their names are away from them
+        axes.set_ylim(-0.5, len(parts) - (0.3 if narrow else 0.5))
         axes.figure.legend(
             handles=[
                 Line2D([], [], label=label, linestyle="", marker="s", color=colour, markersize=8)
