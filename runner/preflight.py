@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from advisor.common.death_notice import death_notice
 from advisor.common.near import did_you_mean
 from advisor.errors import FfmpegError, InputError
-from advisor.results import InputMedia, Run, parse_run
+from advisor.results import Run, parse_run
 from advisor.video.complexity import ContentCache
 from advisor.video.encoders import ENCODERS, Encoder
 from advisor.video.ffmpeg import Capabilities, option_names, run
@@ -80,7 +80,9 @@ def unsuitable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path)
         if job.encoder is None or source is None:
             continue
         problem = _input_problem(job, source) or _unknown_option(job, ffmpeg)
-        if problem is None and (_keeps_odd_size(job, source.media) or _is_unusual(job)):
+        unusual = job.filters or job.pixel_format or job.encoder_options or job.audio or job.hardware_decoding
+        odd = (source.media.width or 0) % 2 or (source.media.height or 0) % 2
+        if problem is None and (unusual or odd):
             alike = tuple(trial(job, source))
             if alike not in tried:
                 tried[alike] = _trial(job, source, ffmpeg)
@@ -110,15 +112,6 @@ def _unknown_option(job: Job, ffmpeg: Path) -> str | None:
             hint = did_you_mean(name, sorted(options))
             return f"encoder_options: {job.encoder} has no option {name!r}, {hint}"
     return None
-
-
-def _is_unusual(job: Job) -> bool:
-    return bool(job.filters or job.pixel_format or job.encoder_options or job.audio or job.hardware_decoding)
-
-
-def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
-    as_it_is = any(rung.resolution is None for rung in job.rungs)
-    return as_it_is and ((media.width or 0) % 2 == 1 or (media.height or 0) % 2 == 1)
 
 
 def _trial(job: Job, source: Source, ffmpeg: Path) -> str | None:

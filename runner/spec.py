@@ -130,11 +130,7 @@ def spec_problems(spec: Spec) -> list[str]:
 
 def is_text(text: str) -> bool:
     """Whether a result file can hold ``text``; it cannot hold what an undecodable file name becomes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.encode(errors="ignore").decode() == text
 
 
 def frame_rate(value: Number | str) -> Fraction | None:
