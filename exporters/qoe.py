@@ -28,7 +28,7 @@ from advisor.quality.cache import QualityCache
 from advisor.quality.entries import Entry, answered, entries_of, entry_of_pair, with_scores
 from advisor.quality.pairs import read_pairs
 from advisor.quality.queue import Measure, QualityJob, QualityOutcome, QualityQueue, perform
-from advisor.quality.settings import QualitySettings, known_models
+from advisor.quality.settings import QualitySettings, check_settings, known_models
 from advisor.results import Quality, Run, Scenario, Vmaf
 from advisor.results.folder import ResultFolder, Shown
 from advisor.scoring import scores
@@ -462,10 +462,7 @@ def _build(options: Namespace) -> list[Collector]:
     settings = QualitySettings(
         model=options.model, codec_comparison=options.codec_comparison, xpsnr=options.xpsnr
     )
-    if options.model is not None and options.codec_comparison:
-        raise InputError(
-            "--codec-comparison selects the model itself: give only one of the two", subject="--model"
-        )
+    check_settings(settings)
     results = ResultFolder(
         options.results_dir, runs=options.runs, max_scenarios=options.max_scenarios, keep_samples=False
     )

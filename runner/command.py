@@ -118,7 +118,7 @@ def _global_arguments(job: Job) -> list[str]:
 def trial(job: Job, source: Source) -> list[str]:
     """Arguments that encode the first frame as the job would, to nowhere."""
     targets = tuple(_target(job, Path(), 0, index) for index in range(len(job.streams[0])))
-    arguments = ["-nostdin", "-v", "error", "-y", *job.table.device, *_input_arguments(job, source)]
+    arguments = ["-nostdin", "-v", "warning", "-y", *job.table.device, *_input_arguments(job, source)]
     arguments += ["-filter_complex", _graph(job, targets, source)]
     muxer = {"file": "mp4", "null": "null", "rtmp": "flv"}[job.sink]
     for index, target in enumerate(targets):
@@ -258,13 +258,18 @@ def _target(job: Job, folder: Path, stream: int, index: int) -> Target:
     rung = job.streams[stream][index]
     several = len(job.streams) > 1, len(job.streams[stream]) > 1
     suffix = (f"_s{stream + 1}" if several[0] else "") + (f"_r{index + 1}" if several[1] else "")
-    stem = f"{slug(job.name)}_{job.repeat}{suffix}"
+    stem = f"{file_stem(job)}{suffix}"
     pass_log = folder.absolute() / f"{stem}_pass" if job.passes == 2 else None
     if job.sink == "file":
         path = folder / f"{stem}.mp4"
         return Target(rung=rung, url=file_url(path), path=path, pass_log=pass_log)
     url = "-" if job.sink == "null" else f"{job.rtmp}{suffix}"
     return Target(rung=rung, url=url, path=None, pass_log=pass_log)
+
+
+def file_stem(job: Job) -> str:
+    """How the name of every file of a job begins, in front of a dot or ``_``, and that of no other job's."""
+    return f"{slug(job.name)}_{job.repeat}"
 
 
 def slug(name: str) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections import deque
 
-from advisor.video.ffmpeg import causes
+from advisor.video.ffmpeg import causes, signal_name
 
 _KEPT_LINES = 40
 _FUTILE_REPORTS = 60
 """So many reports one after another, half a minute, without a new frame and each after `_MANY_LINES`."""
 _MANY_LINES = 300
 """Of the log between two reports; a live input that is damaged makes fewer."""
-_SIGNALS = {number.value: number.name for number in signal.Signals}
 _SHOWN_LINES = 3
 _OUTPUT = re.compile(
     r"Output stream #(\d+):\d+ \(video\): \d+ frames encoded; (\d+) packets muxed \((\d+) bytes\)"
@@ -117,8 +115,7 @@ class FfmpegLog:
         if self.exit_code == 0:
             return ": ".join(["ffmpeg encoded no frame", *lines[:1]])
         if self.exit_code < 0:
-            number = -self.exit_code  # those of real time have no names
-            end = f"ffmpeg was killed by {_SIGNALS.get(number, f'signal {number}')}"
+            end = f"ffmpeg was killed by {signal_name(-self.exit_code)}"
         else:
             end = f"ffmpeg ended with code {self.exit_code}"
         return ": ".join([end, *([" | ".join(lines)] if lines else [])])

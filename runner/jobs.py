@@ -250,10 +250,10 @@ def _as_option(problem: str) -> str:
 
 
 def _next_to(specs: Sequence[Spec], file: Path) -> list[Spec]:
-    """Inputs named in a batch file are relative to it."""
+    """Inputs named in a batch file are relative to it; a URL stays one, to be refused as such."""
     return [
         spec
-        if spec.input is None or spec.input.startswith(LAVFI)
+        if spec.input is None or spec.input.startswith(LAVFI) or "://" in spec.input
         else replace(spec, input=str(file.parent / spec.input))
         for spec in specs
     ]

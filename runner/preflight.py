@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from msgspec.structs import replace
 from advisor.common.death_notice import death_notice
 from advisor.common.near import did_you_mean
 from advisor.errors import FfmpegError, InputError
-from advisor.results import InputMedia, Run, parse_run
+from advisor.results import Run, parse_run
 from advisor.video.complexity import ContentCache
 from advisor.video.encoders import ENCODERS, Encoder
-from advisor.video.ffmpeg import Capabilities, option_names, run_text
+from advisor.video.ffmpeg import Capabilities, option_names, run
 from runner.command import commands, hardware_trial, trial
 from runner.describe import scenario_record
 from runner.jobs import Job
@@ -30,7 +29,8 @@ _GENERAL_OPTIONS = (
     *("sc_threshold", "slices", "subq", "trellis"),
 )
 """Of ffmpeg's options for any encoder of video."""
-_LOG_CONTEXT = re.compile(r"^(\[[^\]]*\] ?)+")
+_IGNORED = re.compile(r"Error parsing option .*|Unknown option: .*|Invalid value for .*")
+"""What x264, x265 and SVT-AV1 only warn of: a result would be told by a parameter that was never in force."""
 _TRIAL_SECONDS = 60
 
 
@@ -53,14 +53,8 @@ def device_problem(encoder: Encoder, ffmpeg: Path) -> str | None:
     """ffmpeg lists encoders of devices that are not there, so a few frames are encoded to see."""
     source = ["-f", "lavfi", "-i", "color=gray:s=640x360:r=25:d=0.2"]
     upload = ["-vf", encoder.upload] if encoder.upload else []
-    try:
-        run_text(
-            ffmpeg,
-            ["-v", "error", *encoder.device, *source, *upload, "-c:v", encoder.name, "-f", "null", "-"],
-        )
-    except FfmpegError as exc:
-        return str(exc).partition(": ")[2]
-    return None
+    encode = [*encoder.device, *source, *upload, "-c:v", encoder.name, "-f", "null", "-"]
+    return _complaint(ffmpeg, ["-nostdin", "-v", "error", *encode])
 
 
 def look_at_inputs(jobs: Sequence[Job], ffmpeg: Path) -> dict[str, Source]:
@@ -87,7 +81,9 @@ def unsuitable(jobs: Sequence[Job], sources: Mapping[str, Source], ffmpeg: Path)
         if job.encoder is None or source is None:
             continue
         problem = _input_problem(job, source) or _unknown_option(job, ffmpeg)
-        if problem is None and (_keeps_odd_size(job, source.media) or _is_unusual(job)):
+        unusual = job.filters or job.pixel_format or job.encoder_options or job.audio or job.hardware_decoding
+        odd = (source.media.width or 0) % 2 or (source.media.height or 0) % 2
+        if problem is None and (unusual or odd):
             alike = tuple(trial(job, source))
             if alike not in tried:
                 tried[alike] = _trial(job, source, ffmpeg)
@@ -111,23 +107,12 @@ def _input_problem(job: Job, source: Source) -> str | None:
 
 def _unknown_option(job: Job, ffmpeg: Path) -> str | None:
     """Whatever else ffmpeg takes in an option's place, only options of encoders are passed on to it."""
-    if not job.encoder_options:
-        return None
-    options = {*option_names(ffmpeg, f"encoder={job.encoder}"), *_GENERAL_OPTIONS}
     for name in job.encoder_options:
+        options = {*option_names(ffmpeg, f"encoder={job.encoder}"), *_GENERAL_OPTIONS}
         if name not in options:
             hint = did_you_mean(name, sorted(options))
             return f"encoder_options: {job.encoder} has no option {name!r}, {hint}"
     return None
-
-
-def _is_unusual(job: Job) -> bool:
-    return bool(job.filters or job.pixel_format or job.encoder_options or job.audio or job.hardware_decoding)
-
-
-def _keeps_odd_size(job: Job, media: InputMedia) -> bool:
-    as_it_is = any(rung.resolution is None for rung in job.rungs)
-    return as_it_is and ((media.width or 0) % 2 == 1 or (media.height or 0) % 2 == 1)
 
 
 def _trial(job: Job, source: Source, ffmpeg: Path) -> str | None:
@@ -135,32 +120,17 @@ def _trial(job: Job, source: Source, ffmpeg: Path) -> str | None:
     if job.hardware_decoding is not None and (complaint := _complaint(ffmpeg, hardware_trial(job))):
         return f"hardware_decoding: {job.hardware_decoding} cannot decode {job.input} here: {complaint}"
     complaint = _complaint(ffmpeg, trial(job, source))
-    if complaint is None:
-        return None
-    if _is_unusual(job):
-        return f"scenario {job.name[:60]!r}: ffmpeg refuses it: {complaint}"
-    size = f"{source.media.width}x{source.media.height}"
-    return (
-        f"resolution: {job.encoder} refuses the odd size {size} of {job.input}: "
-        "name a resolution with even sides"
-    )
+    return None if complaint is None else f"scenario {job.name[:60]!r}: ffmpeg refuses it: {complaint}"
 
 
 def _complaint(ffmpeg: Path, arguments: Sequence[str]) -> str | None:
-    """ffmpeg's first two error lines, which name the cause; None when it ends well."""
+    """How ffmpeg ended and why, or which parameter it ignored; None when all is well."""
     try:
-        done = subprocess.run(
-            [*death_notice(), ffmpeg, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=_TRIAL_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        return str(exc)
-    lines = [_LOG_CONTEXT.sub("", line) for line in done.stderr.decode("utf-8", "replace").splitlines()]
-    cause = " | ".join([line for line in lines if line.strip()][:2])
-    return (cause or "no message") if done.returncode else None
+        _, said = run(ffmpeg, arguments, timeout_seconds=_TRIAL_SECONDS, before=death_notice())
+    except FfmpegError as exc:
+        return str(exc).partition(": ")[2]
+    ignored = _IGNORED.search(said)
+    return ignored[0] if ignored is not None else None
 
 
 def look_at_content(

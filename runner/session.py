@@ -20,7 +20,7 @@ from advisor.errors import FfmpegError, WorkError
 from advisor.machine import host
 from advisor.results import Quality, Run, Scenario, Tool, write_run
 from advisor.results.derived import host_mean_watts
-from runner.command import commands
+from runner.command import file_stem
 from runner.describe import failed_scenario
 from runner.display import Display
 from runner.jobs import Job
@@ -201,13 +201,9 @@ class Session:
 
     def _clear(self, job: Job, *, keeps_outputs: bool) -> None:
         """Delete what a first pass wrote, and the encodes that nobody wants."""
-        for command in commands(job, ffmpeg=self._settings.ffmpeg, folder=self._laboratory.folder):
-            for target in command.targets:
-                log = target.pass_log
-                files = [] if log is None else list(log.parent.glob(f"{log.name}-*"))
-                files += [] if target.path is None or keeps_outputs else [target.path]
-                for file in files:
-                    file.unlink(missing_ok=True)
+        for file in self._laboratory.folder.glob(f"{file_stem(job)}[._]*"):
+            if not (keeps_outputs and file.suffix == ".mp4"):
+                file.unlink(missing_ok=True)
 
     @property
     def idle_watts(self) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import statistics
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from advisor.common.death_notice import death_notice
-from advisor.errors import InputError
+from advisor.errors import FfmpegError, InputError
 from advisor.results import InputMedia
+from advisor.video.ffmpeg import run
 from advisor.video.packets import demuxed, first_video, opened
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 LAVFI = "lavfi:"
 """Before a source of ffmpeg's own, in place of a file's path."""
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _LAVFI_STREAM = re.compile(r"Stream #0:0.*: Video: .*?, (\d+)x(\d+)[ ,].*?([\d.]+k?) fps")
 _PROBE_SECONDS = 30
 _ROUNDING_SECONDS = 1e-9
@@ -92,9 +91,6 @@ def look_at_source(name: str, ffmpeg: Path) -> Source:
 
 def look_at_file(name: str) -> Source:
     """The same of a local file, which needs no ffmpeg."""
-    if url := _URL.match(name):
-        # what follows may hold a password
-        raise InputError("expected the path of a local file, found a URL", subject=f"{url[1]}://...")
     from advisor.quality.probe import probe  # brings PyAV, which a baseline does not need
 
     media = probe(name)
@@ -114,8 +110,7 @@ def look_at_file(name: str) -> Source:
         duration=media.seconds if source.seconds is None else source.seconds,
         frames=media.frames,
     )
-    foreign = media.colour.is_foreign
-    return replace(source, media=described, hdr=media.colour.hdr, has_foreign_matrix=foreign)
+    return replace(source, media=described, hdr=media.colour.hdr, has_foreign_matrix=media.colour.is_foreign)
 
 
 def _read_frames(media: Media) -> Source:
@@ -174,23 +169,16 @@ def _begins_again(container: InputContainer, stream: VideoStream, first: list[tu
 
 
 def _lavfi(name: str, ffmpeg: Path) -> Source:
-    arguments = ["-hide_banner", "-nostdin", "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
+    source = ["-hide_banner", "-nostdin", "-f", "lavfi", "-i", name.removeprefix(LAVFI)]
+    frame = [*source, "-map", "0:V:0", "-frames:v", "1", "-f", "null", "-"]
     try:
-        done = subprocess.run(
-            [*death_notice(), ffmpeg, *arguments, "-frames:v", "1", "-f", "null", "-"],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise InputError(f"the source gave no frame: {exc}", subject=name) from exc
-    match = _LAVFI_STREAM.search(done.stderr)
-    if done.returncode or match is None:
-        last_lines = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        raise InputError(f"expected a lavfi video source: {' | '.join(last_lines)}", subject=name)
+        _, said = run(ffmpeg, frame, timeout_seconds=_PROBE_SECONDS, before=death_notice())
+    except FfmpegError as exc:
+        problem = str(exc).partition(": ")[2]
+        raise InputError(f"expected a lavfi video source: {problem}", subject=name) from exc
+    match = _LAVFI_STREAM.search(said)
+    if match is None:
+        raise InputError("expected a lavfi video source, found no video", subject=name)
     # ffmpeg writes 1000 as 1k
     width, height, rate = int(match[1]), int(match[2]), float(match[3].replace("k", "e3"))
     return Source(media=InputMedia(name=name, width=width, height=height, fps=rate, loops=0))

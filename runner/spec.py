@@ -49,6 +49,7 @@ _FILE_PARAMETERS = re.compile(
     re.IGNORECASE,
 )
 """Of encoders' own ``key=value:...`` lists: what makes them read or write a file."""
+_ADDRESS = re.compile(r"(\w+://)[^\s'\",]+")
 
 Number = int | float
 Bitrate = str | int | float
@@ -110,10 +111,13 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def refuse(subject: object, problems: Sequence[str]) -> None:
-    """Raise one `InputError` that names all ``problems`` (``field: expectation``); nothing for none."""
+    """Raise one `InputError` that names all ``problems`` (``field: expectation``); nothing for none.
+
+    Of an address, which may hold a password or a stream key, only the scheme is told.
+    """
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-        raise InputError("; ".join(problems[:5]) + more, subject=subject)
+        raise InputError(_ADDRESS.sub(r"\1...", "; ".join(problems[:5])) + more, subject=subject)
 
 
 def spec_problems(spec: Spec) -> list[str]:
@@ -126,11 +130,7 @@ def spec_problems(spec: Spec) -> list[str]:
 
 def is_text(text: str) -> bool:
     """Whether a result file can hold ``text``; it cannot hold what an undecodable file name becomes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.encode(errors="ignore").decode() == text
 
 
 def frame_rate(value: Number | str) -> Fraction | None:
@@ -255,8 +255,7 @@ def _shape_problems(spec: Spec) -> Iterator[str]:
         if spec.ladder is not None or spec.bitrate is not None or spec.crf is not None or spec.streams != 1:
             yield "bitrates: expected no bitrate, crf, streams or ladder beside it"
     if spec.rtmp is not None and not spec.rtmp.startswith(("rtmp://", "rtmps://")):
-        # what follows may hold a key
-        yield f"rtmp: expected rtmp://HOST/APP/STREAM, found {spec.rtmp.partition(':')[0]!r}"
+        yield "rtmp: expected rtmp://HOST/APP/STREAM"
     if spec.type == "single" and (spec.streams > 1 or spec.bitrates is not None):
         yield "type: expected multi for several streams, found single"
 

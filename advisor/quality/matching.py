@@ -227,8 +227,10 @@ def best_shift(reference: np.ndarray, output: np.ndarray, pairing: Pairing, reac
     step = (partners[-1] - partners[0]) / max(1, len(partners) - 1)
     further = partners[-1] + np.round(np.arange(1, len(shown) - len(partners) + 1) * step).astype(np.int64)
     by_shift = errors_by_shift(reference, shown, np.concatenate([partners, further]), reach, within=0.25)
-    best = min(by_shift, key=by_shift.__getitem__)
-    if not by_shift[best] + 1 < _ELSEWHERE * (by_shift[0] + 1):
+    best = min(by_shift, key=by_shift.__getitem__, default=0)
+    # of an output far longer than the reference too little may lie in it at its own place, or anywhere
+    here, there = (by_shift.get(shift, math.inf) for shift in (0, best))
+    if not there + 1 < _ELSEWHERE * (here + 1):
         return 0, False
     # where nobody could look, it may go on getting better
     beside = {by: shares(by_shift.get(best + by, 0.0), by_shift[best]) for by in _SURE}

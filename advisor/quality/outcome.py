@@ -144,8 +144,11 @@ def _notes(output: OutputState, seen: Decoded) -> list[str]:
     """What does not make a score wrong and yet should be known."""
     source, encode = seen.source, seen.media
     pairing, notes = output.comparison.pairing, []
-    sides = ("reference", "output"), output.intact or (None, None), (seen.reference, seen.track)
-    for which, limit, track in zip(*sides, strict=True):
+    tracks = seen.reference, seen.track
+    sides = ("reference", "output"), (source, encode), output.intact or (None, None), tracks
+    for which, media, limit, track in zip(*sides, strict=True):
+        if media.films > 1:
+            notes.append(f"the {which} has {media.films} video streams; the first was compared")
         if limit is not None:
             span = f"{limit} frames ({_seconds(track.times):.2f} s)"
             notes.append(f"the {which} is damaged after {span}; the rest is not scored")

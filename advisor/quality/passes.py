@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -95,11 +94,13 @@ def run_pass(
     comparisons = [output.comparison for output in outputs]
     last = max(int(c.pairing.partners[-1]) for c in comparisons)
     margin = max(output.margin_seconds for output in outputs)
+    read = last + 1 + round(margin * float(source.rate or 25))
+    read *= 2 if settings.reference_filter else 1  # of a frame yadif may make two
     graph = filter_graph(
         comparisons,
         threads=max(1, threads // len(outputs)),
         before=cuts[0].filters if cuts else settings.reference_filter or "",
-        reference_frames=None if cuts else last + 1 + round(margin * float(source.rate or 25)),
+        reference_frames=None if cuts else read,
         before_outputs=cuts[1].filters if cuts else "",
     )
     command = ffmpeg_command(work, source, outputs, folder, graph, cuts)
@@ -114,7 +115,7 @@ def run_pass(
         folder=folder,
         nice=work.nice,
         inputs=(source.path, *(output.media.path for output in outputs)),
-        progress=None if progress is None else partial(_told, progress, total),
+        progress=None if progress is None else lambda done: progress(min(done, total), total),
         limits=work.limits,
     )
 
@@ -144,10 +145,6 @@ def ffmpeg_command(
     for output in outputs:
         command += _input(output.media, *fewer, *of_output)
     return [*command, "-filter_complex_script" if old else "-/filter_complex", "graph.txt"]
-
-
-def _told(progress: FrameProgress, total: int, done: int) -> None:
-    progress(min(done, total), total)
 
 
 def _input(media: Media, *options: str) -> list[str]:

@@ -25,7 +25,7 @@ from advisor.errors import InputError, MediaError
 from advisor.quality.completeness import bytes_missing
 from advisor.quality.settings import RawFormat
 from advisor.video.ffmpeg import MOST_PIXELS, file_url
-from advisor.video.packets import demuxed, first_video, opened
+from advisor.video.packets import demuxed, films, first_video, opened
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -110,6 +110,8 @@ class Media(Struct, frozen=True, kw_only=True):
     durations: tuple[float, ...] = ()
     """Seconds that each frame says to last, as ``times``; 0 where the file does not say."""
     interlaced: bool = False
+    films: int = 1
+    """Video streams that are no attached pictures; the first is this one."""
     suspect: bool = False
     """The container marks a packet as damaged."""
     reads_as: tuple[str, ...] = ()
@@ -131,7 +133,7 @@ def probe(path: Path | str, raw: RawFormat | None = None) -> Media:
         stream = _video(container, path)
         scan = _scan(container, stream, path)
         media = _media(path, stream, scan, container.start_time, source, _described(container, stream))
-        _refuse_truncated(media, scan, _declared(container, stream), stream.frames)
+        _refuse_truncated(media, stream.frames)
     return media
 
 
@@ -214,8 +216,9 @@ class _Source(Struct, frozen=True):
 def _source(path: Path | str, raw: RawFormat | None) -> _Source:
     text = str(path)
     file = Path(path)
-    if re.match(r"[a-z][a-z0-9+]+:/", text) and not file.exists():
-        raise MediaError("expected a file, found a URL: download it first", subject=path)
+    if (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text)) and not file.exists():
+        # what follows may hold a password
+        raise MediaError("expected a file, found a URL: download it first", subject=f"{scheme[0]}...")
     if file.suffix.lower() in _PICTURE_SUFFIXES and "%" in file.name and not file.exists():
         return _numbered_pictures(file, raw)
     if not file.exists():
@@ -397,6 +400,7 @@ def _media(
         key_times=tuple(time - began for time in scan.key_times) if rate is not None else (),
         durations=tuple(duration for _, duration in scan.shown) if rate is not None else (),
         interlaced=bool(frame.interlaced_frame) or stream.codec_context.field_order in _INTERLACED_ORDERS,
+        films=len(films(stream.container)),
         suspect=scan.damaged_after is not None,
         reads_as=source.options,
         opens=source.url,
@@ -477,30 +481,10 @@ def _rate(interval: float, guessed: Fraction | None, tick_seconds: Fraction | No
     return best.limit_denominator(1001)
 
 
-def _declared(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds of the video track when the container states them."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if "matroska" not in container.format.name:  # elsewhere it was copied from another file
-        return None
-    text = stream.metadata.get("DURATION", "")  # as ffmpeg writes it: 00:00:05.000000000
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-
-
-def _refuse_truncated(media: Media, scan: _Scan, declared: float | None, stated: int) -> None:
+def _refuse_truncated(media: Media, stated: int) -> None:
     """Refuse a file whose structure ends behind its end, or whose index lists frames that are not there."""
     lacks = stated > media.frames and media.suspect
-    if media.reads_as or not (lacks or bytes_missing(media.path)):
-        return
-    there = max(media.seconds, *map(sum, scan.shown))
-    if stated > media.frames:
-        missing = f"{media.frames} of {stated} frames"
-    elif declared and declared > there:
-        missing = f"{there:.2f} of {declared:.2f} s"
-    else:
-        missing = f"{media.frames} frames"
-    raise MediaError(f"is cut off: {missing} are there", subject=media.path)
+    if not media.reads_as and (lacks or bytes_missing(media.path)):
+        of_all = f" of {stated}" if stated > media.frames else ""
+        there = f"{media.frames}{of_all} frames ({media.seconds:.2f} s)"
+        raise MediaError(f"is cut off: {there} are there", subject=media.path)

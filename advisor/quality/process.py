@@ -15,6 +15,7 @@ from pathlib import Path
 from advisor.common.death_notice import death_notice
 from advisor.errors import FfmpegError, MediaError, WattframeError
 from advisor.quality.process_limits import ProcessLimits
+from advisor.video.ffmpeg import signal_name
 
 _LOG = "ffmpeg.txt"
 _MOST_LINES = 5000
@@ -129,9 +130,8 @@ def _watch(process: subprocess.Popen[str], nice: int, progress: Callable[[int], 
 def _failure(code: int, log: str, inputs: Sequence[str]) -> WattframeError:
     if code < 0 or (code > 128 and code - 128 in (signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT)):
         number = -code if code < 0 else code - 128
-        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         why = ": out of memory?" if number == signal.SIGKILL else ""
-        return FfmpegError(f"ffmpeg was killed by {name}{why}")
+        return FfmpegError(f"ffmpeg was killed by {signal_name(number)}{why}")
     errors = _ERROR.findall(log)
     for where, line in errors:
         about = _INPUT.search(where)

@@ -22,8 +22,8 @@ from advisor.quality.probe import Media
 from advisor.quality.settings import Area
 
 _REACH_PIXELS = 4
-_TRIMMED_PIXELS = 16
-"""By so much a picture is cut to a size that coders like; more is scaled."""
+_TRIMMED_SHARE, _SAME_SHARE = 0.2, 0.97
+"""By up to the first share a side may be cut and not scaled; from the second share on it is whole."""
 _FRAMES, _WITHIN = 5, 250
 """So many of the first frames are looked at."""
 _ERROR = re.compile(r" mse_y:(\S+)")
@@ -33,10 +33,10 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     """``crop`` and others whose edges lie a few pixels beside, at the edges that have a bar.
 
     Where both sides have bars the reference's are sharp. Without bars these are the places from which an
-    output a few pixels smaller may have been cut.
+    output that is smaller, or of another shape, may have been cut.
     """
     if crop == Crop():
-        return [crop, *_trimmed(reference, output)]
+        return [crop, *_cut_out(reference, output)]
     side, media, area, other = "reference", reference, crop.reference, crop.output
     whole = Area(output.width, output.height, 0, 0)
     if crop.output is not None:
@@ -53,12 +53,21 @@ def areas_around(crop: Crop, reference: Media, output: Media) -> list[Crop]:
     return [crop, *(replace(crop, **{side: one}) for one in areas if one != area)]
 
 
-def _trimmed(reference: Media, output: Media) -> list[Crop]:
-    less = reference.width - output.width, reference.height - output.height
-    if min(less) < 0 or not 0 < max(less) <= _TRIMMED_PIXELS:
-        return []
-    across, down = ({0, pixels // 2, pixels - pixels // 2, pixels} for pixels in less)
-    return [Crop(Area(output.width, output.height, x, y)) for x in sorted(across) for y in sorted(down)]
+def _cut_out(reference: Media, output: Media) -> list[Crop]:
+    """Areas that an output without bars may show: of its size if that is nearly all, else the middle."""
+    whole = reference.width, reference.height
+    less = whole[0] - output.width, whole[1] - output.height
+    if min(less) >= 0 and 0 < max(less[0] / whole[0], less[1] / whole[1]) <= _TRIMMED_SHARE:
+        across, down = ({0, pixels // 2, pixels - pixels // 2, pixels} for pixels in less)
+        return [Crop(Area(output.width, output.height, x, y)) for x in sorted(across) for y in sorted(down)]
+    shape = output.display_aspect / reference.display_aspect
+    inside = round(whole[0] * min(1, shape)), round(whole[1] / max(1, shape))
+    sizes = [
+        range(n - 2, n + 3) if n < _SAME_SHARE * side else [side]
+        for n, side in zip(inside, whole, strict=True)
+    ]
+    middle = [Area(w, h, (whole[0] - w) // 2, (whole[1] - h) // 2) for w, h in itertools.product(*sizes)]
+    return [Crop(area) for area in middle if (area.width, area.height) != whole]
 
 
 def _spans(begin: int, length: int, whole: int, same_size: bool, fewer: bool) -> list[tuple[int, int]]:

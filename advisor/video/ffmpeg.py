@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from msgspec import Struct
 from advisor.errors import FfmpegError, InputError
 
 MEDIA_FORMATS = (
-    "3g2,3gp,aac,apng,asf,av1,avi,avs2,avs3,cavsvideo,dirac,dnxhd,dv,evc,flac,flv,gif,h261,h263,h264,hevc,"
-    "ivf,m4v,matroska,mj2,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,vvc,wav,webm,"
-    "webp_anim,wtv,yuv4mpegpipe"
+    "3g2,3gp,aac,apng,apv,asf,av1,avi,avs2,avs3,cavsvideo,dhav,dirac,dnxhd,dv,evc,flac,flv,gif,gxf,h261,h263,h264,"
+    "hevc,ivf,m4v,matroska,mj2,mjpeg,mov,mp3,mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,pva,rm,ty,vc1,vvc,wav,"
+    "webm,webp_anim,wtv,yuv4mpegpipe"
 )
 """Formats that hold pictures and sound themselves, for ffmpeg's ``format_whitelist``: the others are lists
 that make ffmpeg open further files (hls, dash, concat, image sequences), or text drawn as pictures."""
@@ -56,6 +57,8 @@ _CONSEQUENCE = re.compile(
     r"Task finished with error code|Terminating thread with return code|Error sending frames to consumers"
     r"|Could not open encoder before EOF|Error while opening encoder|Nothing was written into output file"
     r"|Device creation failed|Failed to set value|Error parsing global options|Conversion failed"
+    r"|Error opening (?:in|out)put\b|Error parsing options for|Error processing filtergraph|To ignore this"
+    r"|Failed to configure input pad|Error reinitializing filters"
 )
 _TIMEOUT_SECONDS = 60
 _MOST_BYTES = 1 << 20
@@ -250,6 +253,11 @@ def causes(lines: Sequence[str]) -> list[str]:
     """
     plain = [text for line in lines if (text := _LABEL.sub("", line))]
     return [line for line in plain if not _CONSEQUENCE.search(line)] or plain
+
+
+def signal_name(number: int) -> str:
+    """Such as SIGKILL; those of real time have no names."""
+    return {known.value: known.name for known in signal.Signals}.get(number, f"signal {number}")
 
 
 class _Reader(threading.Thread):

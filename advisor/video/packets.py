@@ -9,7 +9,7 @@ from advisor.video.ffmpeg import MEDIA_FORMATS
 
 if TYPE_CHECKING:
     from av import Packet
-    from av.container import InputContainer
+    from av.container import Container, InputContainer
     from av.video.stream import VideoStream
 
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
@@ -28,14 +28,20 @@ def opened(url: str, form: str | None = None, options: Mapping[str, str] | None 
 
 def first_video(container: InputContainer) -> VideoStream:
     """The first film, and the only stream that is read from then on; LookupError where there is none."""
-    from av.stream import Discard, Disposition
+    from av.stream import Discard
 
-    # cover art is a video stream of one picture
-    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    film = films(container)[0]
     for other in container.streams:
-        if films and other.index != films[0].index:
+        if other.index != film.index:
             other.discard = Discard.all
-    return films[0]
+    return film
+
+
+def films(container: Container) -> list[VideoStream]:
+    """The video streams; cover art is one of one picture, and none of these."""
+    from av.stream import Disposition
+
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def clock_may_jump(container: InputContainer) -> bool:

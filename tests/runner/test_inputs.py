@@ -322,7 +322,7 @@ def test_of_two_videos_the_first_is_taken(
 def test_a_url_in_place_of_a_path_is_said_without_its_password(ffmpeg: Path) -> None:
     with pytest.raises(InputError) as caught:
         look_at_source("rtsp://user:secret@camera/live", ffmpeg)
-    assert str(caught.value) == "rtsp://...: expected the path of a local file, found a URL"
+    assert str(caught.value) == "rtsp:/...: expected a file, found a URL: download it first"
 
 
 def test_numbered_pictures_are_refused_by_name(ffmpeg: Path, tmp_path: Path) -> None:

@@ -154,8 +154,8 @@ def test_further_models_are_an_addition_to_the_document(run: Run) -> None:
         ),
         (["ref.mkv"], "wattframe quality: expected REF DIST..., or --pairs LIST"),
         (
-            ["https://a/ref.mkv", "good.mp4"],
-            "wattframe quality: https:/a/ref.mkv: expected a file, found a URL",
+            ["https://u:pw@a/ref.mkv", "good.mp4"],
+            "wattframe quality: https:/...: expected a file, found a URL",
         ),
         (
             ["ref.mkv", "good.mp4", "--crop", "1:2"],

@@ -62,6 +62,34 @@ def test_a_shift_that_begins_later_is_found_where_it_begins() -> None:
     )
 
 
+def test_pictures_in_between_are_no_pictures_of_the_reference() -> None:
+    """At twice the rate: every frame shown twice is the reference, every second one drawn anew is not."""
+    reference = film()
+    partners = np.arange(2 * FRAMES - 1) // 2
+    between = reference[:-1] // 2 + reference[1:] // 2
+    doubled = reference[partners]
+    pairing = Pairing("index", 0, partners)
+    held = judge(fit(reference, noisy(doubled, 8), pairing), np.arange(len(doubled)) / 50, 25.0)
+    assert held == Verdict()
+    doubled[1::2] = between
+    drawn = judge(fit(reference, noisy(doubled, 8), pairing), np.arange(len(doubled)) / 50, 25.0)
+    assert drawn.reason == (
+        "the output has pictures between those of the reference: its rate was interpolated"
+    )
+
+
+def test_single_frames_that_show_something_else_are_counted() -> None:
+    reference = film()
+    output = noisy(reference)
+    output[[40, 41]] = output[[41, 40]]
+    output[70] = film(seed=5)[0]
+    assert judged(reference, output).notes == (
+        "the output shows the picture after its own in 1 of 100 frames, first at 1.60 s",
+        "the output shows the picture before its own in 1 of 100 frames, first at 1.64 s",
+        "the output shows another picture in 1 of 100 frames, first at 2.80 s",
+    )
+
+
 def test_one_odd_frame_decides_nothing() -> None:
     output = noisy(film())
     output[40] = film()[41]

@@ -275,6 +275,18 @@ def test_looped_input_is_reproduced_frame_by_frame(videos: Path, tmp_path: Path)
     assert short.reason == "the reference ends before the output: 1.00 against 2.50 s"
 
 
+def test_a_filter_may_make_more_frames_than_the_reference_has(tmp_path: Path) -> None:
+    """Every field becomes a picture; how many are needed is not known from the file."""
+    source = ("-f", "lavfi", "-i", "testsrc2=s=160x96:r=20", "-frames:v", "80")
+    fields = ("-vf", "tinterlace=interleave_top,setfield=tff", "-c:v", "ffv1")
+    ffmpeg(tmp_path, *source, *fields, "fields.mkv")
+    ffmpeg(tmp_path, "-i", "fields.mkv", "-vf", "yadif=1", "-c:v", "ffv1", "pictures.mkv")
+    found = quality.compute_quality(
+        tmp_path / "fields.mkv", tmp_path / "pictures.mkv", reference_filter="yadif=1"
+    )
+    assert (found.reason, found.lossless, found.frames) == (None, True, 160)
+
+
 @pytest.mark.parametrize(("begin", "seconds"), [(6, 3), (5, 7)])
 def test_an_output_of_a_later_part_is_found_in_a_long_reference(
     tmp_path: Path, begin: int, seconds: int

@@ -176,6 +176,12 @@ def test_another_video_is_found_nowhere() -> None:
     )
 
 
+def test_an_output_far_longer_than_the_reference_is_found_nowhere() -> None:
+    """Seven times as long: a seventh of it lies in the reference at its own place, and no more anywhere."""
+    chance = np.random.default_rng(3).integers(0, 255, (160, 48, 48)).astype(np.uint8)
+    assert best_shift(chance[:20], chance[20:], Pairing("index", 0, np.arange(20)), 5) == (0, False)
+
+
 def test_a_film_that_runs_backwards_is_found_nowhere() -> None:
     """Around the last frame some of it nearly meets what it was before."""
     wide = np.random.default_rng(3).normal(0, 40, (48, 260)).cumsum(axis=1) / 4 + 128

@@ -75,8 +75,18 @@ def test_an_output_that_is_a_few_pixels_smaller_may_have_been_cut() -> None:
     """To the left, in the middle or to the right; and not where it is larger, or much smaller."""
     cut = [crop.reference for crop in areas_around(Crop(), HD, media(1916, 1080))]
     assert cut == [None, *(Area(1916, 1080, x, 0) for x in (0, 2, 4))]
-    for other in (HD, SMALL, media(1924, 1080), media(1920, 1088)):
+    for other in (HD, media(1280, 720), media(1924, 1080), media(1920, 1088)):
         assert areas_around(Crop(), HD, other) == [Crop()]
+
+
+def test_the_middle_may_have_been_cut_to_another_shape() -> None:
+    """The square of 1080 lines in the middle of 1920 columns, at any size; a lost pixel aspect keeps all."""
+    for square in (media(1080, 1080), media(640, 640)):
+        cut = [crop.reference for crop in areas_around(Crop(), HD, square)]
+        assert cut == [None, *(Area(1080 + n, 1080, (840 - n) // 2, 0) for n in range(-2, 3))]
+    assert areas_around(Crop(), HD, media(1600, 900))[1:] == [
+        Crop(Area(1600, 900, x, y)) for x in (0, 160, 320) for y in (0, 90, 180)
+    ]
 
 
 def test_bars_on_both_sides_are_taken_as_they_are() -> None:
