@@ -26,8 +26,8 @@ _MOST_BYTES = 2 << 20
 _MOST_WEIGHT = 32 << 20
 """Characters and values after aliases are written out: one document's worth of memory."""
 _MERGE, _BOOLEAN, _TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "bool", "str"))
-_NOT_DECIMAL = re.compile("[-+]?0[0-7_]+|.*:.*")
-"""To base 8 or 60, as only YAML 1.1 reads ``025`` (21) and ``1:05`` (65)."""
+_NOT_DECIMAL = re.compile("[-+]?0[0_]*[1-7]_*[0-7][0-7_]*|.*:.*")
+"""To base 8 or 60, as only YAML 1.1 reads ``025`` (21) and ``1:05`` (65); ``05`` is 5 to any base."""
 
 
 class YamlError(ValueError):

@@ -37,10 +37,10 @@ Pue = Annotated[float, Meta(ge=1, le=3)]
 
 _CLEANEST_PLAUSIBLE_GRAMS = 1.0
 """Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
-_PLAUSIBLE_USD = {"kWh": (0.0, 5.0), "CPU hour": (1e-4, 10.0), "hour": (1e-3, 1000.0)}
+_PLAUSIBLE_USD = {"kWh": (0.0, 5.0), "CPU hour": (4e-5, 10.0), "hour": (3e-4, 1000.0)}
 """Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
-hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price; at the
-other end are the smallest instance on the spot market, and a core of a single-board computer."""
+hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price. At the
+other end, 15 USD for a single-board computer of four cores over five years are 0.00034 an hour."""
 _LOWEST_PLAUSIBLE_USD = 1e-3
 """Of the highest price per kWh of a whole series: a dollar per MWh."""
 _SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
@@ -165,7 +165,7 @@ class Checker(Struct, frozen=True):
         """Units of the currency ``code`` for one of ``base``, from a tenth to ten times the usual."""
         field = f"rates.{code}"
         number: float = self.convert(value, Positive, field)
-        usual = _ROUGH_UNITS_PER_USD.get(code, math.nan) / _ROUGH_UNITS_PER_USD.get(base, math.nan)
+        usual = _ROUGH_UNITS_PER_USD.get(code.upper(), math.nan) / _ROUGH_UNITS_PER_USD.get(base, math.nan)
         if not self.accept_unusual and (number < usual / 10 or number > usual * 10):
             problem = f"{number:g} {code} for one {base}, usually about {usual:.2g}: is it for one {code}"
             raise self.error(f"{problem} (then {1 / number:.3g})? accept unusual prices to keep it", field)

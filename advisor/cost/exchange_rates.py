@@ -30,7 +30,7 @@ def read_rates(path: str | os.PathLike[str], check: Checker | None = None) -> Ra
     rates_file: _RatesFile = check.convert(document, _RatesFile)
     base = currency_code(rates_file.base, subject=path, field="base")
     per_base = {
-        (currency := currency_code(code, subject=path, field="rates")): check.rate(units, currency, base)
+        currency_code(code, subject=path, field="rates"): check.rate(units, code, base)
         for code, units in rates_file.rates.items()
     }
     if per_base.get(base, 1) != 1:

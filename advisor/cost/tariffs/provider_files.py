@@ -81,7 +81,7 @@ _OF_PRICES = (
         "ENTSO-E",
         r"price\.amount|Day-ahead Price(?: [\[(](?P<currency>\w+)/(?P<per>\w+)[\])])?",
         {
-            "start": r"Point\.start|MTU \((?P<clock>\w+).*",
+            "start": r"Point\.start|MTU \((?P<clock>[^/)]+).*",
             "end": r"Point\.end",
             "zone": r"out_Domain\.mRID|Area",
             "currency": r"currency(?:_Unit\.name)?",
@@ -100,7 +100,7 @@ _OF_PRICES = (
     Format(
         "Nord Pool",
         r"(?P<zone>\S+)(?: Price)? \((?P<currency>(?!UTC|CET)[A-Z]{3})\)",
-        {"start": r"Delivery Start \((?P<clock>\w+).*"},
+        {"start": r"Delivery Start \((?P<clock>[^/)]+).*"},
         {"unit": "{currency}/MWh"},
     ),
     Format(
@@ -139,7 +139,7 @@ _OF_INTENSITIES = (
         "Electricity Maps",
         r"carbon ?intensity(?:.*\((?:(?P<basis>direct)|lca|life).*)?",
         {
-            "start": r"datetime(?: \((?P<clock>\w+).*)?",
+            "start": r"datetime(?: \((?P<clock>[^/)]+).*)?",
             "zone": "zone|zone id",
             "basis": "emissionFactorType",
             "estimated": "isEstimated|Data estimated",
@@ -150,7 +150,7 @@ _OF_INTENSITIES = (
     Format(
         "UK Carbon Intensity",
         r"(?:intensity\.)?(?:actual|(?P<forecast>forecast))(?: carbon intensity.*)?",
-        {"start": r"from|datetime \((?P<clock>\w+).*", "end": "to", "zone": "shortname"},
+        {"start": r"from|datetime \((?P<clock>[^/)]+).*", "end": "to", "zone": "shortname"},
         {"zone": "GB", "basis": "direct"},
     ),
 )
@@ -275,10 +275,9 @@ def _statements(
     form: Format, cells: Mapping[str, _Column], rows: Sequence[Row], values: Sequence[str], check: Checker
 ) -> Iterator[Statement]:
     """A statement for each row: the first of ``values`` that it has; those after the first are forecasts."""
-    clock = cells["start"].facts.get("clock")
-    if clock and clock.upper() not in _CLOCKS:
-        raise check.error(f"expected times by {', '.join(_CLOCKS)}, found {clock}", cells["start"].name)
-    zone = ZoneInfo(_CLOCKS[clock.upper()]) if clock else None
+    clock = _CLOCKS.get(cells["start"].facts.get("clock", "").strip().upper())
+    # by any other clock, a time needs its offset
+    zone = ZoneInfo(clock) if clock else None
 
     def moments(row: Row, of: str) -> list[float]:
         cell, place = row.cell(cells[of].name), row.place.format(cells[of].name)

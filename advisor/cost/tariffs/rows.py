@@ -23,12 +23,14 @@ _LISTS = ("history", "data", "forecast", "multiAreaEntries", "results", "records
 _BETWEEN = ",;\t|"
 _NUMBERS = {
     mark: re.compile(
-        rf"([-+\u2212]?)(?=.?\d)(\d*|[1-9]\d?\d?(?:[{apart}'\u2019\s]\d{{3}})+)(?:[{mark}](\d*))?(e[-+]?\d+)?",
+        rf"(?P<sign>[-+\u2212]?)(?=[{mark}]?\d)"
+        rf"(?P<whole>\d*|[1-9]\d?\d?(?P<apart>[{apart}'\u2019\s])\d{{3}}(?:(?P=apart)\d{{3}})*)"
+        rf"(?:[{mark}](?P<fraction>\d*))?(?P<exponent>(?(apart)(?!)|e[-+]?\d+))?",
         re.IGNORECASE,
     )
     for mark, apart in ((",", "."), (".", ","))
 }
-"""Sign, whole, fraction and exponent of a number, by its decimal mark."""
+"""Sign, whole, fraction and exponent of a number, by its decimal mark; no thousands before an exponent."""
 
 
 class Row(NamedTuple):
@@ -174,9 +176,8 @@ def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
         table = [(lines.line_num, [cell.strip() for cell in cells]) for cells in lines]
     except csv.Error as exc:
         raise check.error(f"expected CSV: {exc}", f"line {lines.line_num}") from None
-    (_, columns), *filled = [line for line in table[1 if separator_line else 0 :] if any(line[1])] or [
-        (1, [""])
-    ]
+    below = table[1 if separator_line else 0 :]
+    (_, columns), *filled = [line for line in below if any(line[1])] or [(1, [""])]
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise check.error(f"expected each column once, found {twice[0]!r} twice", "line 1")
@@ -186,9 +187,8 @@ def _of_csv(text: str, check: Checker) -> tuple[list[str], list[Row]]:
             comma = delimiter == "," and len(cells) > len(columns)
             hint = " (a decimal comma needs a semicolon between the cells)" if comma else ""
             raise check.error(problem + hint, f"line {line}")
-    texts = zip(
-        *_plain_numbers(list(zip(*(cells for _, cells in filled), strict=True)), delimiter), strict=True
-    )
+    across = list(zip(*(cells for _, cells in filled), strict=True))
+    texts = zip(*_plain_numbers(across, delimiter), strict=True)
     return columns, [
         Row(dict(zip(columns, cells, strict=True)), f"line {line}, {{}}")
         for (line, _), cells in zip(filled, texts, strict=True)
@@ -211,7 +211,8 @@ def _plain_numbers(columns: Sequence[Sequence[str]], delimiter: str) -> list[lis
 
 def _decimal_mark(column: Sequence[str]) -> str | None:
     for cell in column:
-        marks = [mark for mark, number in _NUMBERS.items() if number.fullmatch(cell)]
+        # "1." may be the first of a list
+        marks = [mark for mark, number in _NUMBERS.items() if number.fullmatch(cell.rstrip(",."))]
         if len(marks) == 1:
             return marks[0]
     return None
@@ -220,19 +221,19 @@ def _decimal_mark(column: Sequence[str]) -> str | None:
 def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> list[str]:
     plain = [cell for cell in column if cell.isdecimal()]
     if mark is None and delimiter != "," and plain and max(map(len, plain)) < 4:
-        # beside numbers up to 999 without any mark, one that could part thousands does
-        mark = "." if any("," in cell for cell in column) else ","
-    return [
-        _plain_number(cell, mark or (",." if delimiter == "," else "," if "," in cell else "."))
-        for cell in column
-    ]
+        # beside numbers up to 999 without any mark, one that could part thousands does; beside 0 alone, or
+        # where cells are parted by what leaves the comma to decimals, a comma does not
+        thousands = delimiter != ";" and any(cell.strip("0") for cell in plain)
+        mark = "." if thousands and any("," in cell for cell in column) else ","
+    either = mark or (",." if delimiter == "," else "")
+    return [_plain_number(cell, either or ("," if "," in cell else ".")) for cell in column]
 
 
 def _plain_number(cell: str, marks: str) -> str:
     """The number that a cell is by each of the decimal ``marks``, if it is the same one; else the cell."""
     readings = set()
     for match in filter(None, (_NUMBERS[mark].fullmatch(cell) for mark in marks)):
-        sign, whole, fraction, exponent = match.groups("")
+        sign, whole, _, fraction, exponent = match.groups("")
         number = (re.sub(r"\D", "", whole) or "0") + (f".{fraction}" if fraction else "") + exponent
         readings.add(number if sign in ("", "+") else f"-{number}")
     return readings.pop() if len(readings) == 1 else cell

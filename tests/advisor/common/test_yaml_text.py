@@ -27,6 +27,7 @@ def test_a_zero_in_front_and_a_colon_make_no_other_number() -> None:
     """To YAML 1.1 these are 21, -10, 65 and 65.5; later versions have dropped that."""
     assert parse_yaml("[025, -012, 1:05, 1:05.5]") == ["025", "-012", "1:05", "1:05.5"]
     assert parse_yaml("[0, 08.5, -0.25, 1_000, 0x1F]") == [0, 8.5, -0.25, 1000, 31]
+    assert parse_yaml("months: [01, 07, 00, -05]") == {"months": [1, 7, 0, -5]}
 
 
 def test_anchors_and_merges_of_a_usual_size_are_taken() -> None:

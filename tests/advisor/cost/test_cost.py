@@ -139,10 +139,10 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             "20.0 USD per CPU hour is above the plausible 10: is it per month .then 0.02",
         ),
         # 0.0864 an hour each
-        ({"cpu_cost_per_hour": 2.4e-5}, "below the plausible 0.0001: is it per second .then 0.0864"),
+        ({"cpu_cost_per_hour": 2.4e-5}, "below the plausible 4e-05: is it per second .then 0.0864"),
         (
             {"instance_cost_per_hour": 2.4e-5, "mode": "cloud"},
-            "instance_cost_per_hour: 2.4e-05 USD per hour is below the plausible 0.001",
+            "instance_cost_per_hour: 2.4e-05 USD per hour is below the plausible 0.0003",
         ),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
@@ -164,6 +164,16 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
 def test_a_price_that_cannot_be_meant_is_refused_by_field(options: dict[str, Any], said: str) -> None:
     with pytest.raises(PricingError, match=said):
         CostModel(**options)
+
+
+def test_hours_of_the_cheapest_machines_are_taken() -> None:
+    """Over 43 800 hours, 200 for an old server of 56 threads, and 15 for a single-board computer."""
+    assert CostModel(cpu_cost_per_hour=200 / 43_800 / 56).prices.cpu_per_hour == pytest.approx(
+        8.154e-5, rel=1e-3
+    )
+    assert CostModel(host_cost_per_hour=15 / 43_800).prices.machine_per_hour == pytest.approx(
+        3.425e-4, rel=1e-3
+    )
 
 
 def test_every_mistake_is_named_at_once() -> None:

@@ -471,14 +471,22 @@ def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Pa
         read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
 
 
-@pytest.mark.parametrize("clock", ["TRT", "GMT/BST", "EST"])
+@pytest.mark.parametrize("clock", ["TRT", "GMT/BST", "EST", "UTC+3", "UTC +01:00"])
 def test_times_by_a_clock_that_is_not_known_are_not_taken_for_utc(tmp_path: Path, clock: str) -> None:
     """Turkey's is three hours ahead of it, London's one in summer."""
     (tmp_path / "prices.csv").write_text(
         f"MTU ({clock}),Day-ahead Price (EUR/MWh)\n01.07.2026 00:00 - 01.07.2026 01:00,10\n"
     )
-    with pytest.raises(PricingError, match=rf"MTU \({clock}\): expected times by UTC, CET, WET, EET, found"):
+    with pytest.raises(PricingError, match=rf"line 2, MTU \({re.escape(clock)}\): .* with an offset"):
         read_tariff(tmp_path / "prices.csv", Checker(currency="EUR"))
+    (tmp_path / "carbon.csv").write_text(
+        f"Datetime ({clock}),Carbon intensity (direct)\n2026-07-01T03:00+03:00,300\n2026-07-01T01:00Z,400\n"
+    )
+    schedule = read_series([tmp_path / "carbon.csv"], "carbon", Checker()).schedule
+    assert list(schedule.pieces(1_782_864_000, 1_782_871_200)) == [
+        (1_782_864_000, 1_782_867_600, 300),
+        (1_782_867_600, 1_782_871_200, 400),
+    ]
 
 
 def test_hours_that_a_provider_left_out_are_holes(tmp_path: Path) -> None:
@@ -574,6 +582,13 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     ("timestamp,price_per_kwh\n0,+0.1\n3600,-.5\n", [0.1, -0.5]),
     ("timestamp;price_per_kwh\n0;1,2E-05\n3600;0,3\n", [1.2e-05, 0.3]),
     ("timestamp;price_per_kwh\n0;,2\n3600;1.030,\n", [0.2, 1030]),
+    # a comma beside semicolons is a decimal one, and beside hours that are free
+    ("timestamp;price_per_kwh\n0;28,125\n3600;30\n", [28.125, 30]),
+    ("timestamp\tprice_per_kwh\n0\t28,125\n3600\t0\n", [28.125, 0]),
+    # thousands are parted by one thing, and not in front of an exponent
+    ("timestamp;price_per_kwh\n0;1.234E-5\n3600;3\n", [1.234e-5, 3]),
+    ("timestamp\tprice_per_kwh\n0\t2\u202f806,975\n3600\t53\n", [2806.975, 53]),
+    ("timestamp;price_per_kwh;No\n0;28,125;1.\n3600;31,375;2.\n", [28.125, 31.375]),
 ]
 
 

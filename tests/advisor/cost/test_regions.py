@@ -346,6 +346,7 @@ def test_rates_have_a_day(tmp_path: Path) -> None:
         ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
         ("base: JPY\ndate: 2026-11-20\nrates: {USD: 150}", "line 3, rates.USD: .* one USD .then 0.00667"),
         ("base: EUR\ndate: 2026-11-20\nrates: {SEK: 1100}", "line 3, rates.SEK: 1100 SEK for one EUR"),
+        ("base: eur\ndate: 2026-11-20\nrates:\n  usd: 0.008", "line 4, rates.usd: 0.008 .* one EUR"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 1}\nas_of: x", "as_of: expected one of"),
         ("date: 2026-11-20\nrates: {USD: 1}", "base: expected a value, found none"),
     ],

@@ -478,6 +478,7 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
         ("timestamp,price_per_kwh\n20260301,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
         ("timestamp,price_per_kwh\n1_0,0.1\n", "line 2, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1,0.1\n9999-12-31T00:00Z,0.1\n", "line 3, timestamp: expected ISO 8601"),
+        ("timestamp,price_per_kwh\n1,E5\n2,1\n", "line 2, price_per_kwh: expected a number, found 'E5'"),
         ("timestamp,price_per_kwh\n1,1_0\n2,1\n", "line 2, price_per_kwh: expected a number, found '1_0'"),
     ],
 )
