@@ -53,9 +53,8 @@ class _Loader(yaml.SafeLoader):
 def read_document(path: Path) -> Any:
     """The one document of a YAML or JSON file that somebody named.
 
-    Whatever is JSON is read as JSON: YAML takes no tab between values, and no character in two halves. A
-    file ``.json`` may have comments and commas at the end, as YAML does; of one that is neither it is said
-    why it is no JSON.
+    Whatever is JSON is read as JSON: YAML takes no tab between values, and no character in two halves. All
+    else is YAML, also under the name ``.json``.
 
     Raises
     ------
