@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from advisor.energy.calibration import load_calibration
 from advisor.energy.gpu import GpuMeter, open_gpus
-from advisor.energy.meter import Meter, open_meter
+from advisor.energy.meter import Meter, includes_gpus, open_meter
 from advisor.energy.meter_files import OperatorMeters
 from advisor.energy.source import HostRule
 from advisor.errors import FfmpegError, WorkError
@@ -63,15 +63,13 @@ def open_session(
         host_rule=energy.host_rule,
     )
     # a calibration goes by the rule "cpu" and by the sensors that everybody knows; the estimate has its own
-    if (
-        energy.models_dir is not None
-        and meter.tier == "measured"
-        and energy.host_rule == "cpu"
-        and not energy.meters.sensor_rules
-    ):
+    is_usual = meter.tier == "measured" and energy.host_rule == "cpu" and not energy.meters.sensor_rules
+    if energy.models_dir is not None and is_usual:
         hardware_id = host(settings.procfs, settings.sysfs).hardware_id or ""
         calibration = load_calibration(energy.models_dir, hardware_id, source=meter.source)
-        if calibration is not None:
+        # nor by the meter over the network, which counts before all that holds the whole machine
+        is_asked = energy.meters.redfish is not None
+        if calibration is not None and not (is_asked and includes_gpus(calibration.idle.domain_watts)):
             settings = replace(settings, calibrated_idle_watts=calibration.idle.mean_watts)
     with open_gpus(settings.sysfs, energy.meters.sensor_rules) as gpus, meter:
         yield Session(path, settings, meter, gpus, stop, display)

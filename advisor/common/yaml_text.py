@@ -53,7 +53,8 @@ class _Loader(yaml.SafeLoader):
 def read_document(path: Path) -> Any:
     """The one document of a YAML or JSON file that somebody named.
 
-    Whatever is JSON is read as JSON: YAML takes no tab between values, and no character in two halves.
+    Whatever is JSON is read as JSON: YAML takes no tab between values, and no character in two halves. All
+    else is YAML, also under the name ``.json``.
 
     Raises
     ------
@@ -61,19 +62,19 @@ def read_document(path: Path) -> Any:
         It cannot be read, has a name twice, or is neither; see `parse_yaml`.
     """
     text = read_input_text(path)
+    no_json = ""
     try:
         document = msgspec.json.decode(text)
     except NO_JSON as exc:
-        if path.suffix == ".json":
-            raise InputError(f"expected JSON: {exc}", subject=path) from exc
+        no_json = f"JSON: {exc}" if path.suffix == ".json" else ""
     else:
         if repeated := repeated_keys(text.encode()):
-            raise InputError("expected each name once, found it twice", subject=path, field=repeated[0])
+            raise InputError(f"expected each name once, found {repeated[0]!r} twice", subject=path)
         return document
     try:
         return parse_yaml(text)
     except YamlError as exc:
-        raise InputError(f"expected YAML: {exc}", subject=path) from exc
+        raise InputError(f"expected {no_json or f'YAML: {exc}'}", subject=path) from exc
 
 
 def parse_yaml(text: str | bytes) -> Any:

@@ -320,6 +320,24 @@ def test_every_address_is_of_both_families() -> None:
             connection.close()
 
 
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 on this host")
+def test_every_address_is_of_both_families_whatever_the_kernel_is_set_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Alone(socket.socket):
+        """As net.ipv6.bindv6only makes one."""
+
+        def __init__(self, family: int = -1, *arguments: int) -> None:
+            super().__init__(family, *arguments)
+            if family == socket.AF_INET6:
+                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    monkeypatch.setattr(socket, "socket", Alone)
+    with bind("::", 0) as sock:
+        sock.listen()
+        socket.create_connection(("127.0.0.1", sock.getsockname()[1]), timeout=5).close()
+
+
 def test_every_address_is_ipv4_where_the_kernel_has_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     with bind("::", 0) as sock:

@@ -139,7 +139,7 @@ def test_a_file_as_editors_write_it(tmp_path: Path, encoding: str, name: str) ->
 
 
 def test_a_name_that_is_there_twice(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"b\.json: crf: expected each name once, found it twice"):
+    with pytest.raises(InputError, match=r"b\.json: expected each name once, found 'crf' twice"):
         read_batch(_file(tmp_path, '[{"crf": 23, "crf": 32}]', "b.json"))
 
 

@@ -23,6 +23,7 @@ from runner.result_files import claimed
 from tests.support.hwmon_tree import hwmon_device
 from tests.support.moving import moving
 from tests.support.powercap_tree import PowercapTree
+from tests.support.redfish_service import DELL, redfish
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -128,10 +129,12 @@ def test_idle_energy_is_subtracted_by_the_baseline(
     assert encode.power.net_energy_joules == pytest.approx(encode.power.total_energy_joules - idle_joules)
 
 
-def _calibrated(tmp_path: Path, source: SourceName) -> tuple[str, ...]:
+def _calibrated(tmp_path: Path, source: SourceName, **domain_watts: float) -> tuple[str, ...]:
     """Options of a machine that draws 8 W idle by ``source``."""
     sysfs, models = str(tmp_path / "sys"), tmp_path / "models"
-    idle = LoadPoint(mean_watts=8.0, stdev_watts=None, duration_seconds=60.0, busy_ratio=0.0)
+    idle = LoadPoint(
+        mean_watts=8.0, stdev_watts=None, duration_seconds=60.0, busy_ratio=0.0, domain_watts=domain_watts
+    )
     known = host(sysfs=sysfs).hardware_id or ""
     save_calibration(
         Calibration(hardware_id=known, source=source, tier="measured", measured_at="now", idle=idle), models
@@ -148,6 +151,24 @@ def test_a_calibration_by_the_boards_own_sensor_stands_in_as_well(call: Any, tmp
     assert scenario.duration is not None
     assert (scenario.power.source, scenario.power.idle_watts) == ("hwmon", 8.0)
     assert scenario.power.net_energy_joules == pytest.approx(12.0 * scenario.duration, rel=0.02)
+
+
+def test_a_calibration_by_the_boards_own_sensor_says_nothing_of_what_its_controller_sees(
+    call: Any, tmp_path: Path
+) -> None:
+    """The sensor's 8 W idle are behind the power supply, the controller's 464 W before it."""
+    hwmon_device(tmp_path / "sys", 0, "power_meter", power1_average=20_000_000)
+    calibrated = _calibrated(tmp_path, "hwmon", psys_0=8.0)
+    with redfish(DELL) as service:
+        file = tmp_path / "redfish.yaml"
+        file.write_text(
+            f"{{url: {service.url}, username: monitor, password: s3cret \u00fc, interval_seconds: 1}}"
+        )
+        call("single", "--preset", "ultrafast", "--realtime", "--redfish", str(file), *calibrated, *QUICK)
+    (scenario,) = _results(tmp_path).scenarios
+    assert scenario.power is not None
+    assert "psys_redfish" in scenario.power.domains
+    assert (scenario.power.idle_watts, scenario.power.net_energy_joules) == (None, None)
 
 
 def test_a_calibration_stands_in_for_a_baseline(call: Any, tmp_path: Path) -> None:

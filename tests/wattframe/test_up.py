@@ -118,6 +118,7 @@ class TestPorts:
         ("host", "said"),
         [
             ("no.such.host.invalid", "--host: expected an address of this machine"),
+            ("no..host", "--host: expected an address of this machine"),
             # of a net for documentation
             ("192.0.2.7", "cannot listen on 192.0.2.7:9500: Cannot assign requested address"),
         ],

@@ -322,6 +322,26 @@ def test_a_list_is_json_as_other_programs_write_it(tmp_path: Path) -> None:
     assert [pair.distorted.name for pair in found.pairs] == ["\U0001f600"]
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ('[{"reference": "a", "distorted": "b"},]', 1),
+        ('# ours\n[{"reference": "a", "distorted": "b"}]', 1),
+    ],
+)
+def test_a_list_that_is_json_by_name_may_be_as_yaml_has_it(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "l.json").write_text(text)
+    found = read_pairs(tmp_path / "l.json", QualitySettings())
+    assert (len(found.pairs), found.problems) == (count, [])
+
+
+def test_a_name_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    (tmp_path / "l.json").write_text('[{"reference": "a", "reference": "c", "distorted": "b"}]')
+    (problem,) = read_pairs(tmp_path / "l.json", QualitySettings()).problems
+    assert problem.endswith("expected each name once, found 'reference' twice")
+
+
 def test_text_that_is_no_yaml_has_one_problem(tmp_path: Path) -> None:
     (tmp_path / "l.yaml").write_text("[")
     (problem,) = read_pairs(tmp_path / "l.yaml", QualitySettings()).problems
