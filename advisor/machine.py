@@ -152,12 +152,7 @@ def _virtual(info: CpuInfo, sysfs: Path) -> bool | None:
 
 
 def _line(path: Path) -> str | None:
-    text = _text(path)
-    return None if text is None else text.strip() or None
-
-
-def _text(path: Path) -> str | None:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(errors="replace").strip() or None
     except OSError:
         return None

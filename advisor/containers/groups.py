@@ -82,7 +82,8 @@ def _group(
         name = f"{told.namespace}/{told.name}" if told is not None else uid
         labels = {"namespace": told.namespace, "pod": told.name} if told is not None else {}
         return Container(id=uid if pod is not None else path, name=name, image="", labels=labels)
-    if path.isprintable() and any(pattern.fullmatch(folder) for pattern in patterns):
+    holds_pods = pods and path.split("/")[0] == "kubepods"  # which are wanted, not their sum
+    if path.isprintable() and not holds_pods and any(pattern.fullmatch(folder) for pattern in patterns):
         return Container(id=path, name=folder, image="")
     return None
 

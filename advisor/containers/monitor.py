@@ -196,7 +196,8 @@ class Monitor:
             case Inspected(container) if container.id in self._lives:
                 life, found = self._lives[container.id], self._cgroups.locate(container.id, container.pid)
                 life.container = container
-                if found is not None and life.location not in (None, found):  # its process is elsewhere
+                if found and life.location and found.cpuacct != life.location.cpuacct:
+                    # its process is elsewhere
                     life.location, life.clock = None, Clock(base=life.clock.base, owed=life.clock.owed)
                 self._find(life)
             case Used(usages):
@@ -242,7 +243,8 @@ class Monitor:
 
     def _list(self, containers: tuple[Container, ...], age_seconds: float) -> None:
         listed = {container.id for container in containers}
-        self._untold -= self._long_untold
+        untold = ((id, count - self._long_untold[id]) for id, count in self._untold.items())
+        self._untold = Counter({id: count for id, count in untold if count})
         for id in self._lives.keys() - listed:
             self._see_end(id)
         for container in containers:
@@ -253,7 +255,7 @@ class Monitor:
                 # a rename may be missed, and the kubelet may name a pod later
                 life.container = structs.replace(life.container, name=container.name, labels=container.labels)
         # events of before a list may be told after it, and a list may be older than an end; not two lists
-        self._long_untold = self._untold.copy()
+        self._long_untold = +self._untold
         if not self._was_listed and self._ledger.is_open:
             self._restore()
         self._was_listed = True

@@ -225,7 +225,8 @@ class Meter:
 
     def _save(self) -> None:
         if self._state is not None:
-            self._state.save(SavedMeter({part.name: part.save() for part in _parts(self._source)}))
+            parts = self._source.parts if isinstance(self._source, CombinedSource) else (self._source,)
+            self._state.save(SavedMeter({part.name: part.save() for part in parts}))
 
     def __enter__(self) -> Self:
         self.start()
@@ -446,10 +447,6 @@ def open_meter(
 
 def _gives_host(zone: ZoneReport) -> bool:
     return zone.domain in HOST_DOMAINS and not zone.standing and zone.sampled_seconds is not None
-
-
-def _parts(source: Source) -> tuple[Source, ...]:
-    return source.parts if isinstance(source, CombinedSource) else (source,)
 
 
 def counters_appear(sysfs: str = "/sys", procfs: str = "/proc") -> Callable[[], bool]:

@@ -163,10 +163,10 @@ class RedfishClient:
     def _chassis(self) -> list[Mapping[str, Any]]:
         """The chassis of the system first, those inside it last."""
         wanted = self._config.chassis
-        paths = self._members(_link(self._get(f"{_ROOT}/"), "Chassis"))
-        # a part's power is not the machine's
-        asked = [path for path in paths if wanted is not None or not _PART.search(path.rpartition("/")[2])]
-        chassis = [self._get(path) for path in asked[:_MOST_CHASSIS]]
+        paths = list(self._members(_link(self._get(f"{_ROOT}/"), "Chassis")))
+        if wanted is None and len(paths) > 1:  # a part's power is not the machine's
+            paths = [path for path in paths if not _PART.search(path.rstrip("/").rpartition("/")[2])]
+        chassis = [self._get(path) for path in paths[:_MOST_CHASSIS]]
         if wanted is not None:
             return [one for one in chassis if one.get("Id") == wanted]
         return sorted(chassis, key=lambda one: one.get("ChassisType") in _INNER_TYPES)

@@ -6,6 +6,7 @@ dram, each once. A span that the samples do not cover is left out with its reaso
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import defaultdict
@@ -141,7 +142,7 @@ def power_in_window(span: TimeSpan, series: Sequence[ScrapedSeries]) -> PowerInW
     joules, watts = (_gpus_of(instances[0], families[name]) for name in (_GPU_JOULES, _GPU_WATTS))
     gpu_power, _ = _power(span, joules, watts, "gpu", "measured")
     engines = _beside(instances, families[_HOST_CPU])
-    busy = gauge_statistics(max(engines, key=_length), span) if engines else None
+    busy = gauge_statistics(max(engines, key=lambda one: len(one.times)), span) if engines else None
     return PowerInWindow(
         power=power,
         gpu_power=gpu_power,
@@ -172,10 +173,6 @@ def _beside(instances: Sequence[str], series: Sequence[ScrapedSeries]) -> Sequen
 def _host(instance: str) -> str:
     """Of ``host:port``; what has no port is the name of a host."""
     return instance.rpartition(":")[0] or instance
-
-
-def _length(series: ScrapedSeries) -> int:
-    return len(series.times)
 
 
 def _container_cpu_seconds(series: Sequence[ScrapedSeries], span: TimeSpan) -> dict[str, float]:
@@ -287,13 +284,11 @@ def _spread(gauges: Sequence[ScrapedSeries], label: str, span: TimeSpan) -> Gaug
     zones: dict[str, ScrapedSeries] = {}
     for one in gauges:
         zone = one.metric.get(label, "")
-        zones[zone] = max(zones.get(zone, one), one, key=_length)
+        zones[zone] = max(zones.get(zone, one), one, key=lambda one: len(one.times))
     counted = [zones[zone] for zone in _counted(zones, label)]
     if not counted:
         return None
-    times = counted[0].times
-    for one in counted[1:]:
-        times = np.intersect1d(times, one.times)
+    times = functools.reduce(np.intersect1d, [one.times for one in counted])
     watts = np.sum([s.values[np.searchsorted(s.times, times)] for s in counted], axis=0)
     return gauge_statistics(ScrapedSeries({}, times, watts), span)
 

@@ -71,8 +71,7 @@ def video_seconds(scenario: Scenario) -> float | None:
     total = output_seconds(scenario)
     if total:
         return total / max(stream_count(scenario), 1)
-    planned = scenario.duration is None and scenario.input is not None
-    return scenario.input.duration or None if planned and scenario.input else None
+    return scenario.input.duration or None if scenario.input and scenario.duration is None else None
 
 
 def case(scenario: Scenario, run: Run) -> Case:

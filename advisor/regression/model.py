@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -118,6 +120,13 @@ class _Measured(Struct):
         return [at for m, at in pairs if m is not c and (m.run_id, m.scenario) != (c.run_id, c.scenario)]
 
 
+def _known_as(name: str | None, known: Collection[str | None]) -> str | None:
+    """What is known as all of a video: of one that does not lie here, a plan knows the name alone."""
+    words = re.compile(rf"{re.escape(name or '')}( [0-9]+x[0-9]+)?( [0-9]+ s)?")
+    alike = [video for video in known if video and words.fullmatch(video)]
+    return alike[0] if name and len(alike) == 1 else name
+
+
 class TrainedModel(Struct, kw_only=True):
     """How cases become rows, and one `TargetModel` a target."""
 
@@ -144,6 +153,8 @@ class TrainedModel(Struct, kw_only=True):
         check_level(confidence)
         if not cases:
             return []
+        met = {c.video for c in measured}.union(self.videos or (), *(t.videos for t in self.targets.values()))
+        cases = [c if c.video in met else replace(c, video=_known_as(c.video, met)) for c in cases]
         measured = [c for c in measured if c.encoder in self.matrix.encoders]
         calibrated = {c.hardware for c in measured if c.hardware not in self.matrix.hardware}
         with threadpool_limits(limits=1):

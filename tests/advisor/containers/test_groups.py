@@ -96,6 +96,12 @@ def test_what_another_than_systemd_made_is_found_by_its_name(tmp_path: Path, pat
     assert set(every) == {path.partition("/")[0], "lxc.monitor.web"}, "no label breaks the page"
 
 
+def test_pods_that_are_wanted_are_not_counted_as_one_unit(tmp_path: Path) -> None:
+    base = tree(tmp_path, f"kubepods/burstable/pod{UID}", "docker")
+    assert set(find_groups(str(base), units=[".*"], pods=True)) == {f"kubepods/burstable/pod{UID}", "docker"}
+    assert set(find_groups(str(base), units=[".*"])) == {"kubepods", "docker"}
+
+
 def test_a_folder_that_is_no_unit_and_pods_that_nobody_wants_are_left_out(tmp_path: Path) -> None:
     base = tree(tmp_path, "docker/" + "d" * 64, *PODS)
     assert find_groups(str(base), units=[r".*\.service"]) == {}

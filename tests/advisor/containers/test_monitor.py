@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -368,6 +369,39 @@ def test_an_end_that_is_told_while_the_group_is_there_is_one_end(tmp_path: Path,
         snapshot = world.monitor.tick()
     assert (snapshot.exited_containers, snapshot.exited_cpu_seconds) == (1 + is_earlier, 3.5)
     assert (snapshot.containers, snapshot.counts) == ((), {})
+
+
+def test_an_end_is_one_where_a_list_comes_between_it_and_the_removal_of_the_group(tmp_path: Path) -> None:
+    """Lists come every half a minute. It is started again after that, and ends again."""
+    world = ContainerWorld(tmp_path)
+    running(world, WEB)
+    for ends, cpu in enumerate((1.0, 0.5), start=1):
+        world.tree.cpu(WEB.id, cpu)
+        world.tree.parent_cpu(cpu if ends == 1 else 1.5)
+        world.monitor.apply(Ended(WEB.id))
+        world.monitor.apply(Listed(()))
+        world.tree.remove(WEB.id)
+        snapshot = world.monitor.tick()
+        assert (snapshot.containers, snapshot.exited_containers) == ((), ends)
+        world.tree.add(WEB.id)
+        world.monitor.apply(Started(WEB, 0.0))
+    assert snapshot.exited_cpu_seconds == 1.5
+
+
+def test_a_container_that_is_inspected_while_its_groups_go_has_its_energy_once(tmp_path: Path) -> None:
+    """Version 1 has a group for each controller, removed one by one: memory's is gone, CPU time's is not."""
+    world = ContainerWorld(tmp_path, "v1")
+    running(world)
+    world.tree.add(WEB.id)
+    world.monitor.apply(Started(WEB, 0.0))
+    world.monitor.tick()
+    world.tree.cpu(WEB.id, 1.0)
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    world.monitor.tick()
+    shutil.rmtree(world.tree.folder("memory", WEB.id))
+    world.monitor.apply(Inspected(WEB))
+    world.pass_time(1.0, package=8.0, busy=2.0)
+    assert known(world.monitor.tick().energy).containers[WEB.id].joules["full"] == 4.0
 
 
 def test_ends_of_before_a_reconnection_are_counted_once_when_they_are_told_after_it(tmp_path: Path) -> None:

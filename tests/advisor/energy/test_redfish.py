@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,18 @@ def test_a_baseboard_alone_is_no_machine_but_can_be_named() -> None:
         with pytest.raises(RedfishError, match="no_meter"):
             client(service).watts()
         assert client(service, chassis="HGX_Chassis_0").watts() == 2420.5
+
+
+def test_the_only_chassis_is_the_machine_whatever_its_name() -> None:
+    named = json.dumps(power_service([{"PowerConsumedWatts": 300}])).replace("Chassis/1", "Chassis/gpu-7")
+    with redfish(json.loads(named)) as service:
+        assert client(service).watts() == 300.0
+
+
+def test_a_part_is_known_by_its_name_where_links_end_in_a_slash() -> None:
+    slashed = re.sub(r'(/Chassis/[^/"]+)"', r'\1/"', json.dumps(OPENBMC_PARTS))
+    with redfish(json.loads(slashed)) as service:
+        assert client(service).watts() == 5100.0
 
 
 def test_a_chassis_can_be_named() -> None:

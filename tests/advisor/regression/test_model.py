@@ -106,6 +106,33 @@ def test_what_few_rows_carry_of_a_known_video_is_a_line_and_not_the_mean() -> No
     assert power.bins["familiar"].error_ratio < 0.1  # the mean's is 0.3
 
 
+@pytest.mark.parametrize("name", ["film 3.mp4", "film 3.mp4 1280x720"])
+def test_a_film_that_lies_elsewhere_is_known_by_its_name(name: str) -> None:
+    """A plan of a film that is not here has no more of it: it is one that training knows, or a probe."""
+    rng = np.random.default_rng(1)
+    rows = [
+        _case(
+            f"{v}{r}",
+            (1 + v / 4) * 10 * 2 ** (r - 6) * rng.uniform(1, 1.01),
+            video=f"film {v}.mp4 1280x720 60 s",
+            numbers={"log_bitrate_kbps": float(r)},
+        )
+        for v in range(8)
+        for r in range(6, 12)
+    ]
+    model = train(rows)
+    (whole,) = model.predict([_case("x", 1.0, run_id="p", video="film 3.mp4 1280x720 60 s")])
+    assert model.predict([_case("x", 1.0, run_id="p", video=name)]) == [whole]
+    assert model.predict([_case("x", 1.0, run_id="p", video="film")]) != [whole]
+    probes = [
+        _case(f"{r}", 90 * 2 ** (r - 6), video="new 1280x720 9 s", numbers={"log_bitrate_kbps": r})
+        for r in (6.0, 8.0)
+    ]
+    (probed,) = model.predict([_case("x", 1.0, run_id="p", video="new")], probes)
+    assert probed == model.predict([_case("x", 1.0, run_id="p", video="new 1280x720 9 s")], probes)[0]
+    assert probed != model.predict([_case("x", 1.0, run_id="p", video="newer")], probes)[0]
+
+
 def test_a_machine_never_measured_is_flagged_and_not_guessed(trained: TrainedModel) -> None:
     (found,) = trained.predict([_case("x", 1.0, hardware="new")])
     assert found.mean_power_watts is None
