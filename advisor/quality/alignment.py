@@ -123,7 +123,7 @@ def judge(pairs: Fit, times: np.ndarray, rate: float) -> Verdict:
     if verdict.reason is None and _moves_otherwise(pairs):
         return Verdict("the output shows other moments than the reference has, or is a different video")
     if verdict.reason is None and _is_interpolated(pairs):
-        return Verdict("the output has pictures between those of the reference: its rate was interpolated")
+        return Verdict("the output has pictures between the reference's: it was interpolated or telecined")
     return verdict if verdict != Verdict() else Verdict(notes=tuple(_out_of_place(pairs, times)))
 
 

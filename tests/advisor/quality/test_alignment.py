@@ -74,7 +74,7 @@ def test_pictures_in_between_are_no_pictures_of_the_reference() -> None:
     doubled[1::2] = between
     drawn = judge(fit(reference, noisy(doubled, 8), pairing), np.arange(len(doubled)) / 50, 25.0)
     assert drawn.reason == (
-        "the output has pictures between those of the reference: its rate was interpolated"
+        "the output has pictures between the reference's: it was interpolated or telecined"
     )
 
 
