@@ -49,7 +49,7 @@ _FILE_PARAMETERS = re.compile(
     re.IGNORECASE,
 )
 """Of encoders' own ``key=value:...`` lists: what makes them read or write a file."""
-_ADDRESS = re.compile(r"(\w+://)[^\s'\",]+")
+_ADDRESS = re.compile(r"(\w+://)(?!HOST/)[^\s'\"]+")
 
 Number = int | float
 Bitrate = str | int | float

@@ -123,7 +123,7 @@ def judge(pairs: Fit, times: np.ndarray, rate: float) -> Verdict:
     if verdict.reason is None and _moves_otherwise(pairs):
         return Verdict("the output shows other moments than the reference has, or is a different video")
     if verdict.reason is None and _is_interpolated(pairs):
-        return Verdict("the output has pictures between those of the reference: its rate was interpolated")
+        return Verdict("the output has pictures between the reference's: it was interpolated or telecined")
     return verdict if verdict != Verdict() else Verdict(notes=tuple(_out_of_place(pairs, times)))
 
 
@@ -268,7 +268,7 @@ def _is_interpolated(pairs: Fit) -> bool:
     """Whether an output goes on moving where it should show a picture again.
 
     Half way between two pictures lies a quarter of the error between them. Where one was held, it was seen to
-    differ by a tenth and less, unless the error of the encode is larger than that step.
+    differ by a tenth and less, and in encodes that are starved of bits by half of their error.
     """
     again = 1 + np.flatnonzero(np.diff(pairs.partners) == 0)
     if len(again) < _SHORT:
@@ -276,19 +276,15 @@ def _is_interpolated(pairs: Fit) -> bool:
     moves = np.mean(errors(pairs.shown[again - 1], pairs.shown[again]))
     error = np.mean(np.minimum(pairs.used[again - 1], pairs.used[again]))
     step = np.mean(pairs.steps[again])
-    return bool(moves > _BETWEEN * step and step > max(error, _UNLIKE))
+    return bool(moves > max(_BETWEEN * step, error) and step > max(error, _UNLIKE))
 
 
 def _out_of_place(pairs: Fit, seconds: np.ndarray) -> Iterator[str]:
     """Notes on single frames that do not show their partners; many together are no alignment at all."""
     after, before = (shares(beside, pairs.used) < _OUT_OF_PLACE for beside in (pairs.ahead, pairs.behind))
     foreign = _shows_nothing_alike(pairs.used, pairs.variances) & ~after & ~before
-    kinds = {
-        "the picture after its own": after,
-        "the picture before its own": before,
-        "another picture": foreign,
-    }
-    for what, frames in kinds.items():
+    kinds = "the picture after its own", "the picture before its own", "another picture"
+    for what, frames in zip(kinds, (after, before, foreign), strict=True):
         if np.any(frames):
             first, count = seconds[np.argmax(frames)], np.sum(frames)
             yield f"the output shows {what} in {count} of {len(frames)} frames, first at {first:.2f} s"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from msgspec.structs import replace
 
 from advisor.common.control_group import memory_bytes
@@ -36,7 +37,7 @@ from advisor.quality.pictures import are_limited
 from advisor.quality.probe import Media, intact_frames, probe, seen_through
 from advisor.quality.process import run_ffmpeg
 from advisor.quality.process_limits import process_limits
-from advisor.quality.registration import areas_around, best_of, registration_graph
+from advisor.quality.registration import WITHIN, areas_around, best_of, registration_graph
 from advisor.quality.settings import Area, QualitySettings
 from advisor.quality.tracks import Track, read_track
 from advisor.video.ffmpeg import find_ffmpeg
@@ -45,6 +46,8 @@ _PASSES = 4
 _BYTES_PER_PIXEL = 140
 """Memory of one output in a pass, per pixel of its picture: measured with three and six outputs."""
 _MEMORY_SHARE = 0.4
+_TELLING_VARIANCE = 8.0
+"""Of the first frames' thumbnails: with less, noise would tell where a picture lies."""
 _AREAS_AT_ONCE = 27
 """Threads of more, a few for each, do not fit into the memory that a pass may have."""
 
@@ -228,17 +231,18 @@ def better(work: Work, output: OutputState, seen: Decoded) -> OutputState | None
     pairing = paired(seen)
     if pairing is None:
         raise MediaError("has no frame in common with the reference", subject=media.path)
+    pairs = fit(*seen.pictures, pairing)
     unread = source.seconds - float(tracks[0].times[-1] - tracks[0].times[0]) > 1.0
     if unread and output.margin_seconds < WIDE_SECONDS:
         ends_short = pairing.first + len(pairing.partners) < len(tracks[1].times)
-        if ends_short if pairing.shift else doubtful(fit(*seen.pictures, pairing)):
+        if ends_short if pairing.shift else doubtful(pairs):
             return replace(output, margin_seconds=WIDE_SECONDS)
     changed = replace(output, comparison=replace(output.comparison, pairing=pairing))
-    if settings.crop == "auto" and not output.registered:
+    tells = np.mean(pairs.variances[:WITHIN]) > _TELLING_VARIANCE
+    if settings.crop == "auto" and not output.registered and tells:
         changed = replace(_registered(work, changed, source), registered=True)
-    if pairing.same(output.comparison.pairing) and changed.comparison.plan.crop == former.crop:
-        return None
-    return changed
+    same = pairing.same(output.comparison.pairing) and changed.comparison.plan.crop == former.crop
+    return None if same else changed
 
 
 def _is_limited(pairing: Pairing, seen: Decoded) -> bool:

@@ -24,7 +24,7 @@ from advisor.quality.settings import Area
 _REACH_PIXELS = 4
 _TRIMMED_SHARE, _SAME_SHARE = 0.2, 0.97
 """By up to the first share a side may be cut and not scaled; from the second share on it is whole."""
-_FRAMES, _WITHIN = 5, 250
+_FRAMES, WITHIN = 5, 250
 """So many of the first frames are looked at."""
 _ERROR = re.compile(r" mse_y:(\S+)")
 
@@ -88,7 +88,7 @@ def registration_graph(plans: Mapping[int, Plan], pairing: Pairing) -> str:
 
     Logs to ``areaN.log``; its outputs are ``[areaN]``.
     """
-    count = min(len(pairing.partners), _WITHIN)
+    count = min(len(pairing.partners), WITHIN)
     places = np.unique(np.linspace(0, count - 1, _FRAMES).astype(int))
     partners = np.unique(pairing.partners[places], return_index=True)[1]
     places = places[partners]

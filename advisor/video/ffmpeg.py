@@ -58,7 +58,7 @@ _CONSEQUENCE = re.compile(
     r"|Could not open encoder before EOF|Error while opening encoder|Nothing was written into output file"
     r"|Device creation failed|Failed to set value|Error parsing global options|Conversion failed"
     r"|Error opening (?:in|out)put\b|Error parsing options for|Error processing filtergraph|To ignore this"
-    r"|Failed to configure input pad|Error reinitializing filters"
+    r"|Failed to configure input pad|Error reinitializing filters|Error applying encoder options"
 )
 _TIMEOUT_SECONDS = 60
 _MOST_BYTES = 1 << 20

@@ -94,7 +94,8 @@ scenarios:
         ("matrix: {crf: [30]}\nexclude: [5]", "exclude[0]: expected an object of fields and values"),
         ("matrix: {crf: [30], encoder: [nope]}", "matrix.encoder: no encoder 'nope'"),
         ("- {bitrate: 1M, rtmp: [rtmp://h/a/k]}", "scenarios[0].rtmp: expected a text, found ['rtmp://...']"),
-        ("- {bitrate: 1M, encoder: 'rtmp://u:p@h/a'}", "scenarios[0].encoder: no encoder 'rtmp://...'"),
+        ("- {bitrate: 1M, encoder: 'rtmp://u:p,w@h/a'}", "scenarios[0].encoder: no encoder 'rtmp://...', "),
+        ("- {crf: 30, rtmp: 'http://u:p@h/a'}", "scenarios[0].rtmp: expected rtmp://HOST/APP/STREAM"),
         (f"matrix: {{crf: {[30] * 200}, threads: {[1] * 200}}}", "matrix: expected at most 10000 "),
     ],
 )  # fmt: skip

@@ -172,6 +172,8 @@ def test_a_format_means_a_software_encoder_and_that_is_said(
         (["--encoder-option", "tune=flim"], "scenario 'libx264 medium 2500k tune=flim': ffmpeg refuses it: "),
         (["--name", "a", "--encoder-option", "x264-params=reff=3"], "scenario 'a': ffmpeg refuses it: Error "
          "parsing option 'reff = 3'."),
+        (["--name", "a", "--encoder-option", "x264-params=nombtree"], "scenario 'a': ffmpeg refuses it: "
+         "ended with code 234: Error setting option x264-params to value nombtree."),
         (["--encoder-option", "x264-params=stats=/tmp/x"], "--encoder-option x264-params: expected nothing"),
         (["--encoder-option", "x264-params=ref=3:qpfile=/x"], "--encoder-option x264-params: expected noth"),
         (["--encoder-option", "preset=slow"], "--encoder-option preset: expected preset to be given by"),

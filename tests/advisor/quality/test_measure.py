@@ -287,6 +287,19 @@ def test_a_filter_may_make_more_frames_than_the_reference_has(tmp_path: Path) ->
     assert (found.reason, found.lossless, found.frames) == (None, True, 160)
 
 
+def test_noise_on_a_dark_start_is_no_place_of_a_picture(tmp_path: Path) -> None:
+    """Ten seconds of black with noise in its lowest lines, as of a tape: without them less is wrong."""
+    dark = "color=c=0x101010:s=240x136:r=25:d=10.4,noise=alls=40:allf=t"
+    box = "drawbox=x=0:y=0:w=240:h=132:c=0x101010:t=fill[a]"
+    graph = f"[0:v]{box};[a][1:v]concat,format=yuv420p"
+    film = ("-f", "lavfi", "-i", "testsrc2=s=240x136:r=25:d=2")
+    ffmpeg(tmp_path, *("-f", "lavfi", "-i", dark, *film, "-filter_complex", graph, "-c:v", "ffv1", "a.mkv"))
+    encode = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "35")
+    ffmpeg(tmp_path, "-i", "a.mkv", "-vf", "scale=200:114", *encode, "b.mp4")
+    found = quality.compute_quality(tmp_path / "a.mkv", tmp_path / "b.mp4")
+    assert (found.aligned, found.crop) == (True, None)
+
+
 @pytest.mark.parametrize(("begin", "seconds"), [(6, 3), (5, 7)])
 def test_an_output_of_a_later_part_is_found_in_a_long_reference(
     tmp_path: Path, begin: int, seconds: int
