@@ -265,7 +265,8 @@ def _why_not(zone: str, gain: CounterGain | None, span: TimeSpan) -> str | None:
     """Why a counter does not tell the energy of a span, None where it does."""
     if gain is None:
         return f"Prometheus has no samples of {zone} inside this window"
-    if gain.samples_inside < 2:  # no interval is all the load's, and nothing tells its power
+    # most of what was seen is not the load's
+    if gain.samples_inside < 2 and span.seconds < gain.step_seconds:
         scrapes = f"less than two scrapes, which come every {gain.step_seconds:.1f} s"
         return f"the window of {span.seconds:.1f} s holds {scrapes}"
     if _covers(gain, span):
