@@ -31,16 +31,22 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_prometheus_finds_its_configuration_and_rules(unpacked: Path, tmp_path: Path) -> None:
+def _said(unpacked: Path, script: str, folder: Path) -> str:
+    """What a script prints in ``folder`` where only the wheel is."""
     done = subprocess.run(
-        [sys.executable, "-c", _SHOW],
-        cwd=tmp_path,
+        [sys.executable, "-c", script],
+        cwd=folder,
         env={"PYTHONPATH": str(unpacked)},
         capture_output=True,
         text=True,
         check=True,
     )
-    configuration, _, rules = done.stdout.strip().rpartition("\n")
+    return done.stdout
+
+
+def test_prometheus_finds_its_configuration_and_rules(unpacked: Path, tmp_path: Path) -> None:
+    said = _said(unpacked, _SHOW, tmp_path)
+    configuration, _, rules = said.strip().rpartition("\n")
     assert "localhost:1" in configuration
     assert str(unpacked) in rules
     assert {Path(path).name for path in rules.split()} == {
@@ -64,15 +70,8 @@ from exporters.runtime.options import read_options
 (collector,) = EXPORTER.build(read_options(EXPORTER, [], {})[0])
 print(*collector._work.roots, sep="\\n")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", show],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    results, samples = map(Path, done.stdout.splitlines())
+    said = _said(unpacked, show, tmp_path)
+    results, samples = map(Path, said.splitlines())
     assert results == tmp_path / "test_results"
     assert (samples / "bigbuckbunny.mp4").is_file()
     assert samples.is_relative_to(unpacked)
@@ -85,15 +84,8 @@ from runner.batch import read_batch
 from advisor.common.shipped import shipped
 print(shipped("samples/bigbuckbunny.mp4"), len(read_batch(Path("scenarios/codecs.yaml"))))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", show],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    clip, count = done.stdout.rsplit(maxsplit=1)
+    said = _said(unpacked, show, tmp_path)
+    clip, count = said.rsplit(maxsplit=1)
     assert Path(clip).is_relative_to(unpacked)
     assert Path(clip).read_bytes() == (ROOT / "samples" / "bigbuckbunny.mp4").read_bytes()
     assert int(count) > 1
