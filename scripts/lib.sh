@@ -43,6 +43,10 @@ make_venv() {
 
 _installed() { dpkg-query --show --showformat='${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
 
+_apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 </dev/null
+}
+
 # Debian packages that are missing; says why when it cannot. Their services are neither started nor enabled:
 # a test suite must not open ports behind the user's back.
 debian_packages() {
@@ -57,14 +61,13 @@ debian_packages() {
     fi
     { apt-get update -qq || true; } >/dev/null 2>&1
     local done=0
-    for package in "${missing[@]}"; do
-        # one by one: a package that this release does not have must not keep the others away
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
-            >/dev/null 2>&1 </dev/null || { say "  apt-get could not install $package"; done=1; continue; }
-        if [ -d /run/systemd/system ]; then
-            systemctl disable --quiet "$package.service" 2>/dev/null || true
-        fi
+    # one by one only where that fails: a package that this release does not have must not keep the others away
+    _apt_install "${missing[@]}" || for package in "${missing[@]}"; do
+        _apt_install "$package" || { say "  apt-get could not install $package"; done=1; }
     done
+    if [ -d /run/systemd/system ]; then
+        for package in "${missing[@]}"; do systemctl disable --quiet "$package.service" 2>/dev/null || true; done
+    fi
     [ -z "$held" ] || rm -f "$policy"
     return $done
 }

@@ -25,7 +25,25 @@ settings.register_profile("wattframe-long", deadline=None, max_examples=1000)
 _STATE = tempfile.mkdtemp(prefix="wattframe-state-")
 os.environ.setdefault("STATE_DIRECTORY", _STATE)
 
-GOLDEN = Path(__file__).parent / "exporters" / "golden"
+TESTS = Path(__file__).parent
+GOLDEN = TESTS / "exporters" / "golden"
+# the files that take longest, those that wait between those that compute: begun first, no worker ends alone
+LONGEST = (
+    "torture/test_everything.py",
+    "advisor/regression/test_scikit_learn.py",
+    "exporters/test_podman.py",
+    "wattframe/test_retrain.py",
+    "stack/test_docker_engine.py",
+    "stack/test_prometheus.py",
+    "torture/test_passing_trouble.py",
+    "advisor/cost/test_provider_files.py",
+    "stack/test_fleet.py",
+    "wattframe/test_tune.py",
+    "stack/test_up.py",
+    "advisor/regression/test_registry.py",
+    "torture/test_memory.py",
+    "torture/test_ends.py",
+)
 
 
 def pytest_unconfigure() -> None:
@@ -42,6 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        first = {TESTS / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: first.get(item.path, len(first)))
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="takes minutes: run with --long")

@@ -109,7 +109,8 @@ def _missing_alerts(name: str, entry: ExporterEntry) -> Iterator[str]:
             yield f"docs/alerts.md: the alert `{alert}`"
         if f"\n## {alert}\n" not in page("docs/runbooks.md"):
             yield f"docs/runbooks.md: a section '## {alert}'"
-        if f"alertname: {alert}\n" not in page("prometheus/tests/alerts.yml"):
+        tests = page("prometheus/tests/alerts.yml") + page("prometheus/tests/hours.yml")
+        if f"alertname: {alert}\n" not in tests:
             yield f"prometheus/tests/alerts.yml: a test in which {alert} fires and stops"
 
 

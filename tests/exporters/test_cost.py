@@ -405,7 +405,7 @@ def test_served_for_real_with_its_environment(tmp_path: Path) -> None:
     with served("exporters.cost", "--cpu-cost-per-hour", "0", env=env) as exporter:
         text = ""
         for _ in range(100):
-            answer = requests.get(f"{exporter.url}/metrics", timeout=10)
+            answer = requests.get(f"{exporter.url}/metrics", timeout=60)
             text = answer.text
             if "cost_total{" in text:
                 break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from tests.support.container_world import ContainerWorld, container
 from tests.support.engine_fake import FakeEngine
 from tests.support.exporter_client import render
 from tests.support.exporter_options import parse_options
+from tests.support.waiting import wait_until
 
 # the SDK leaves the socket of a refused connection to the garbage collector
 pytestmark = [
@@ -223,16 +223,6 @@ def values(collector: DockerCollector) -> dict[str, dict[tuple[str, ...], float]
     return {name: {labels: value for n, labels, value in named if n == name} for name, _, _ in named}
 
 
-def wait_for_families(collector: DockerCollector, name: str) -> dict[str, dict[tuple[str, ...], float]]:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        families = values(collector)
-        if name in families:
-            return families
-        time.sleep(0.02)
-    raise AssertionError(f"no {name}: {families}")
-
-
 @pytest.mark.parametrize("parent", ["docker/{}", "system.slice/docker-{}.scope"])
 def test_the_collector_follows_an_engine(tmp_path: Path, parent: str) -> None:
     """Without a meter there is everything but energy."""
@@ -248,21 +238,18 @@ def test_the_collector_follows_an_engine(tmp_path: Path, parent: str) -> None:
     assert collector.parts() == {}, "nothing before the start"
     collector.start()
     try:
-        found = wait_for_families(collector, "docker_container_cpu_seconds_total")
+        wait_until(lambda: "docker_container_cpu_seconds_total" in values(collector))
+        found = values(collector)
         assert found["docker_container_cpu_seconds_total"] == {("web",): 3.5}
         assert "docker_unattributed_energy_joules_total" not in found
         fake.stop()
-        while values(collector)["docker_engine_up"][()] == 1:
-            time.sleep(0.02)
+        wait_until(lambda: values(collector)["docker_engine_up"] == {(): 0})
         # another engine under the same path, with another container
         tree.add("5e" * 32, cpu_seconds=1.5)
         fake.remove("4f" * 32)
         fake.add("5e" * 32, "job")
         fake.start()
-        until = time.monotonic() + 20
-        while values(collector).get("docker_container_cpu_seconds_total") != {("job",): 1.5}:
-            assert time.monotonic() < until, values(collector)
-            time.sleep(0.02)
+        wait_until(lambda: values(collector).get("docker_container_cpu_seconds_total") == {("job",): 1.5})
         assert values(collector)["docker_engine_up"] == {(): 1}
     finally:
         collector.close()
@@ -290,7 +277,8 @@ def test_the_energy_of_a_host_has_its_source(tmp_path: Path) -> None:
     assert isinstance(collector, DockerCollector)
     collector.start()
     try:
-        found = wait_for_families(collector, "docker_energy_source_info")
+        wait_until(lambda: "docker_energy_source_info" in values(collector))
+        found = values(collector)
         assert found["docker_energy_source_info"] == {("estimate", "modelled"): 1}
         host = found["docker_host_energy_joules_total"][()]
         parts = [

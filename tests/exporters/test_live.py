@@ -201,7 +201,7 @@ def test_closing_ends_windows_that_are_under_way(tmp_path: Path) -> None:
 
     collector = LiveCollector(tmp_path / "streams.yaml", "ffmpeg", 1.0, run)
     collector.parts()
-    assert began.wait(10)
+    assert began.wait(60)
     collector.close()
     assert ended.is_set()
 

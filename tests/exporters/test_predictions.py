@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from advisor.errors import WorkError
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.regression.registry import Manifest, TargetReport
 from advisor.regression.service import PredictionAnswer, Stamp
 from advisor.results import Run, read_run
 from advisor.results.folder import ResultFolder
@@ -22,43 +20,10 @@ from exporters.predictions import Predictor
 from exporters.results import ResultsCollector
 from exporters.runtime.page import PageBuilder
 from tests.support.exporter_client import page_of
+from tests.support.model_folder import put_model
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def put_model(models: Path, hardware: str = "intel-1", version: str = "0001", error: float = 0.05) -> None:
-    """A manifest in service; the model itself is never opened here."""
-    home = models / hardware
-    (home / version).mkdir(parents=True)
-    report = TargetReport(
-        model=("forest", "ridge"),
-        candidate_error_ratios={},
-        error_ratios={"plain": error},
-        coverage_ratios={"plain": 0.9},
-        rows=50,
-    )
-    manifest = Manifest(
-        version=version,
-        created="2026-03-01T00:00:00+00:00",
-        created_unix_seconds=1_772_323_200.0,
-        hardware_id=hardware,
-        hardware_known=(hardware,),
-        encoders_known=("libx264",),
-        feature_names=("pixels",),
-        tier="measured",
-        training_scenarios=50,
-        training_configurations=50,
-        training_data_sha256="0" * 64,
-        grouped_by="video",
-        targets={"mean_power_watts": report},
-        library_versions={},
-        files_sha256={},
-    )
-    (home / version / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    link = home / "latest"
-    link.unlink(missing_ok=True)
-    link.symlink_to(version)
 
 
 def put_run(folder: Path, run_id: str, *names: str) -> Run:

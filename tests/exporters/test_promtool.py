@@ -85,8 +85,8 @@ def test_promtool_finds_what_is_wrong() -> None:
 
 def test_promtool_accepts_what_the_runtime_adds() -> None:
     with served(str(Path(__file__).with_name("sample_exporter.py"))) as exporter:
-        page = requests.get(f"{exporter.url}/metrics", timeout=10).content
+        page = requests.get(f"{exporter.url}/metrics", timeout=60).content
         wanted = {"Accept": "application/openmetrics-text"}
-        openmetrics = requests.get(f"{exporter.url}/metrics", headers=wanted, timeout=10).content
+        openmetrics = requests.get(f"{exporter.url}/metrics", headers=wanted, timeout=60).content
     assert complaints(page) == set()
     assert len(list(parse_openmetrics(openmetrics.decode()))) == len(list(parse_text(page.decode())))

@@ -26,6 +26,7 @@ from exporters.runtime.logs import configure
 from exporters.runtime.page import PageBuilder
 from tests.support.exporter_client import page_of, render, served
 from tests.support.exporter_options import parse_options
+from tests.support.waiting import wait_until
 
 RUNS = Path(__file__).parents[1] / "data" / "qoe_runs"
 RUN = "test_results_20260302_080000"
@@ -80,13 +81,6 @@ def answers() -> Iterator[Callable[[Answers, int], QualityQueue]]:
     yield open_queue
     for queue in opened:
         queue.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "waited for 20 s"
-        time.sleep(0.01)
 
 
 def write_run(
@@ -147,7 +141,7 @@ def test_scores_are_computed_newest_run_first(
     exporter.parts()
     exporter.start()
     perform.go.set()
-    until(lambda: len(perform.asked) == 3)
+    wait_until(lambda: len(perform.asked) == 3)
     assert [Path(job.distorted).stem for job in perform.asked] == ["new1", "new2", "old"]
 
 
@@ -162,7 +156,7 @@ def test_what_waits_is_pending_and_what_is_done_is_published(
     assert page["qoe_pending"] == 2
     assert not [series for series in page if series.startswith("qoe_vmaf")]
     perform.go.set()
-    until(lambda: exporter._work.queue is not None and exporter._work.queue.pending == 0)
+    wait_until(lambda: exporter._work.queue is not None and exporter._work.queue.pending == 0)
     page = samples(_page(exporter))
     assert page["qoe_pending"] == 0
     assert page['qoe_computations_total{outcome="scored"}'] == 2
@@ -186,7 +180,7 @@ def test_nothing_is_begun_while_a_runner_measures(
     assert not perform.asked
     write_run(tmp_path, other, 2000.0, ["b"], finished=True)
     exporter.parts()
-    until(lambda: len(perform.asked) == 2)
+    wait_until(lambda: len(perform.asked) == 2)
 
 
 def test_a_run_whose_runner_was_killed_is_not_waited_for(
@@ -198,7 +192,7 @@ def test_a_run_whose_runner_was_killed_is_not_waited_for(
     exporter._clock = lambda: time.time() + 3601
     exporter.start()
     exporter.parts()
-    until(lambda: len(perform.asked) == 1)
+    wait_until(lambda: len(perform.asked) == 1)
 
 
 def _page(exporter: QoeCollector) -> bytes:
@@ -214,7 +208,7 @@ def test_nothing_new_renders_nothing(tmp_path: Path, answers: Callable[[Answers]
     waiting = builder.build(exporter.parts())
     assert builder.build(exporter.parts()) is waiting
     exporter.start()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     scored = builder.build(exporter.parts())
     assert scored is not waiting
     assert builder.build(exporter.parts()) is scored
@@ -241,7 +235,7 @@ def test_a_file_that_cannot_be_scored_is_counted_once_and_the_others_go_on(
     exporter = collector(tmp_path, queue)
     exporter.start()
     exporter.parts()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     for _ in range(3):
         page = samples(_page(exporter))
     reason = "the output is cut off: 3 of 9 frames are there"
@@ -261,14 +255,14 @@ def test_an_encode_that_was_written_again_is_scored_again(
     exporter = collector(tmp_path, queue)
     exporter.start()
     exporter.parts()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     (tmp_path / "a.mp4").write_bytes(b"another encode")
 
     def is_asked_again() -> bool:
         exporter.parts()
         return len(perform.asked) == 2
 
-    until(is_asked_again)
+    wait_until(is_asked_again)
 
 
 def test_a_deleted_run_is_gone(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
@@ -277,7 +271,7 @@ def test_a_deleted_run_is_gone(tmp_path: Path, answers: Callable[[Answers], Qual
     exporter = collector(tmp_path, queue)
     exporter.start()
     exporter.parts()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     assert RUN in _page(exporter).decode()
     (tmp_path / f"{RUN}.json").unlink()
     assert RUN not in _page(exporter).decode()
@@ -291,7 +285,7 @@ def test_the_loops_of_the_input_reach_the_measurement(
     exporter = collector(tmp_path, answers(perform))
     exporter.start()
     exporter.parts()
-    until(lambda: len(perform.asked) == 1)
+    wait_until(lambda: len(perform.asked) == 1)
     assert perform.asked[0].settings == QualitySettings(reference_loops=-1)
 
 
@@ -352,7 +346,7 @@ def test_a_path_of_any_kind_costs_its_own_output_alone(
     exporter.start()
     page = samples(_page(exporter))
     assert page[f'qoe_unscored{{reason="{kind}"}}'] == 1
-    until(lambda: [Path(job.distorted).name for job in perform.asked] == ["b.mp4"])
+    wait_until(lambda: [Path(job.distorted).name for job in perform.asked] == ["b.mp4"])
 
 
 def test_a_media_folder_allows_its_files(tmp_path: Path, answers: Callable[[Answers], QualityQueue]) -> None:
@@ -370,7 +364,7 @@ def test_a_media_folder_allows_its_files(tmp_path: Path, answers: Callable[[Answ
     exporter = collector(results, answers(perform), roots=(results.resolve(), media.resolve()))
     exporter.start()
     exporter.parts()
-    until(lambda: len(perform.asked) == 1)
+    wait_until(lambda: len(perform.asked) == 1)
     assert perform.asked[0].reference == str(media / "clip.mp4")
 
 
@@ -389,7 +383,7 @@ def test_a_container_finds_the_encodes_under_its_own_mount(
     exporter = collector(tmp_path, answers(perform))
     exporter.start()
     exporter.parts()
-    until(lambda: len(perform.asked) == 1)
+    wait_until(lambda: len(perform.asked) == 1)
     assert perform.asked[0].distorted == str(outputs / "a.mp4")
 
 
@@ -405,7 +399,7 @@ def test_own_pairs_are_scored_beside_the_results(
     exporter = collector(tmp_path / "none", queue, pairs=pairs)
     exporter.start()
     exporter.parts()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     page = samples(_page(exporter))
     labels = 'codec="",encoder="",model="vmaf_v0.6.1",output="",run_id="library",scenario="my encode"'
     assert page[f"qoe_vmaf_score{{{labels}}}"] == 80.0
@@ -424,10 +418,10 @@ def test_a_folder_of_pairs_is_scored_and_followed(
     exporter = collector(tmp_path / "none", queue, pairs=library)
     exporter.start()
     exporter.parts()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     (library / "x265" / "b.mp4").write_bytes(b"another")
     exporter.parts()
-    until(lambda: queue.pending == 0)
+    wait_until(lambda: queue.pending == 0)
     page = samples(_page(exporter))
     for name in ("a.mp4", "x265/b.mp4"):
         labels = f'codec="",encoder="",model="vmaf_v0.6.1",output="",run_id="library",scenario="{name}"'
@@ -500,7 +494,7 @@ def test_scores_are_kept_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest
     built.start()
     try:
         built.parts()
-        until(lambda: built._work.queue is not None and built._work.queue.pending == 0)
+        wait_until(lambda: built._work.queue is not None and built._work.queue.pending == 0)
     finally:
         built.close()
     kept = list((tmp_path / "cache" / "wattframe" / "quality").iterdir())
@@ -546,8 +540,8 @@ def test_a_restart_computes_nothing_again(tmp_path: Path) -> None:
     for _ in range(2):
         with served("exporters.qoe", *arguments) as exporter:
             url = f"{exporter.url}/metrics"
-            until(lambda url=url: "qoe_vmaf_score" in requests.get(url, timeout=10).text)  # type: ignore[misc]
-            pages.append(samples(requests.get(url, timeout=10).content))
+            wait_until(lambda url=url: "qoe_vmaf_score" in requests.get(url, timeout=60).text)  # type: ignore[misc]
+            pages.append(samples(requests.get(url, timeout=60).content))
     score = of("qoe_vmaf_score", "a", output="", model="vmaf_v0.6.1")
     assert pages[0][score] == pages[1][score]
     counted = [

@@ -251,7 +251,7 @@ def test_every_family_that_is_published_is_declared(tmp_path: Path) -> None:
 
 
 def fetched(url: str) -> str:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:  # noqa: S310
         return str(answer.read().decode())
 
 

@@ -15,6 +15,7 @@ from exporters.predictions import Predictor
 from exporters.results import EXPORTER, ResultsCollector
 from exporters.runtime.logs import configure
 from tests.support.exporter_client import render, served
+from tests.support.waiting import wait_until
 
 RUN = "test_results_20260302_080000"
 START = 1_772_438_400.0
@@ -370,23 +371,19 @@ def test_the_page_is_the_golden_one(tmp_path: Path, golden: Callable[[str, bytes
 
 
 def test_a_real_exporter_serves_a_folder_as_it_grows(tmp_path: Path) -> None:
-    import time
-
     import requests
 
     write(tmp_path, RUN, scenario("a"))
     with served("exporters.results", "--results-dir", str(tmp_path)) as exporter:
-        until = time.monotonic() + 10
-        while requests.get(f"{exporter.url}/-/ready", timeout=5).status_code != 200:
-            assert time.monotonic() < until
+
+        def page() -> bytes:
+            return requests.get(f"{exporter.url}/metrics", timeout=60).content
+
+        wait_until(lambda: requests.get(f"{exporter.url}/-/ready", timeout=60).status_code == 200)
         write(tmp_path, "test_results_20260305_080000", scenario("b"))
-        page = b""
-        while b'scenario="b"' not in page:
-            assert time.monotonic() < until
-            page = requests.get(f"{exporter.url}/metrics", timeout=5).content
-            time.sleep(0.05)
-        assert of(page, "results_scenario_mean_power_watts", scenario="a") == 100.0
-        assert of(page, "results_exporter_collector_success", collector="results") == 1
+        wait_until(lambda: b'scenario="b"' in page())
+        assert of(page(), "results_scenario_mean_power_watts", scenario="a") == 100.0
+        assert of(page(), "results_exporter_collector_success", collector="results") == 1
 
 
 def test_every_family_on_the_golden_page_is_declared() -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
 import msgspec
 import pytest
 
@@ -34,6 +33,8 @@ def test_every_declared_family_is_one_line_of_the_page() -> None:
 
 
 def test_the_schema_is_a_valid_one_and_takes_the_least_file() -> None:
+    import jsonschema  # seconds, which every worker would wait for
+
     schema = msgspec.json.decode(documents()["result-file.schema.json"])
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)

@@ -80,7 +80,7 @@ def test_a_collector_that_hangs_shows_nothing_once_its_page_is_old(monkeypatch: 
     go = threading.Event()
     source = PageSource(
         Scripted(
-            {"a": Part(ages, ("a",))}, lambda: go.wait(10) and None, {"b": Part(ages, ("b",))}, poll_seconds=0
+            {"a": Part(ages, ("a",))}, lambda: go.wait(60) and None, {"b": Part(ages, ("b",))}, poll_seconds=0
         ),
         {},
     )

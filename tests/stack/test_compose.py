@@ -548,7 +548,7 @@ def test_a_configuration_that_was_renamed_into_place_is_taken_at_a_reload(stack:
     eventually(
         lambda: "evaluation_interval: 14s" in stack.get("prometheus", "/api/v1/status/config"),
         True,
-        limit_seconds=20,
+        limit_seconds=60,
     )
 
 

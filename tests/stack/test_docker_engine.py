@@ -28,7 +28,7 @@ Page = dict[tuple[str, str], float]
 
 def page(served: Served) -> Page:
     """Every series by name and labels as written."""
-    with urllib.request.urlopen(f"{served.url}/metrics", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{served.url}/metrics", timeout=60) as answer:  # noqa: S310
         text = answer.read().decode()
     rows = (SAMPLE.fullmatch(line) for line in text.splitlines() if not line.startswith("#"))
     return {(row[1], row[2] or ""): float(row[3]) for row in rows if row}

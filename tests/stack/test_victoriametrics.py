@@ -67,8 +67,8 @@ def victoria(tmp_path: Path) -> Iterator[str]:
 
 
 def _answers(url: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return requests.get(f"{url}/health", timeout=2).ok
+    with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+        return requests.get(f"{url}/health", timeout=60).ok
     return False
 
 
@@ -86,7 +86,7 @@ def test_remote_write_keeps_every_series_that_is_asked_for(victoria: str, tmp_pa
 
 
 def names(victoria: str) -> set[str]:
-    answer = requests.get(f"{victoria}/api/v1/label/__name__/values", timeout=10)
+    answer = requests.get(f"{victoria}/api/v1/label/__name__/values", timeout=60)
     return set(answer.json()["data"])
 
 
@@ -100,8 +100,8 @@ def test_what_was_written_twice_counts_once(victoria: str) -> None:
     ]
     for _ in range(2):
         body = "\n".join(lines) + "\n"
-        assert requests.post(f"{victoria}/api/v1/import/prometheus", data=body, timeout=10).status_code == 204
-        requests.get(f"{victoria}/internal/force_flush", timeout=10)
+        assert requests.post(f"{victoria}/api/v1/import/prometheus", data=body, timeout=60).status_code == 204
+        requests.get(f"{victoria}/internal/force_flush", timeout=60)
     scenario = Scenario(name="x", start_time=BASE + 102.0, end_time=BASE + 202.0, duration=100.0)
     with PrometheusClient(victoria) as client:
         stored = client.samples("rapl_energy_joules_total", BASE + 100, BASE + 200)

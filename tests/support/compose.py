@@ -108,7 +108,7 @@ class Stack:
 
     def get(self, service: str, path: str) -> str:
         """The answer to a GET through the port on the host."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def post(self, service: str, path: str, document: Any = None) -> tuple[int, str]:
@@ -117,7 +117,7 @@ class Stack:
         url = f"http://127.0.0.1:{self.ports[service]}{path}"
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as exc:
             return exc.code, exc.read().decode()

@@ -80,7 +80,7 @@ class DockerEngine:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(10)
+                self._process.wait(60)
             self._process = None
 
     def hang(self) -> None:

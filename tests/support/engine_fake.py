@@ -22,6 +22,8 @@ from socketserver import BaseServer, ThreadingMixIn, ThreadingTCPServer, Threadi
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.waiting import wait_until
+
 __all__ = ["FakeEngine"]
 
 
@@ -165,6 +167,10 @@ class FakeEngine:
         for stream in list(self._streams):
             stream.put(line + b"\n")
 
+    def wait_for_stream(self) -> None:
+        """Until somebody listens to the events."""
+        wait_until(lambda: self._streams)
+
     def cut_streams(self) -> None:
         for stream in list(self._streams):
             stream.put(None)
@@ -238,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         engine.requests.append(self.path)
         version, path = re.fullmatch(r"(?:/v([\d.]+))?(/.*)", url.path).groups()  # type: ignore[union-attr]
         if engine.mode == "hang":
-            engine._resumed.wait(20)
+            engine._resumed.wait(60)
         if engine.mode in ("stopping", "hang"):
             self.close_connection = True
             return
@@ -296,14 +302,14 @@ class _Handler(BaseHTTPRequestHandler):
                 except queue.Empty:
                     break
                 if self.engine.mode == "hang":
-                    self.engine._resumed.wait(20)
+                    self.engine._resumed.wait(60)
                 if line is None:
                     self.close_connection = True
                     return
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
                 self.wfile.flush()
             if self.engine.mode == "hang":
-                self.engine._resumed.wait(20)
+                self.engine._resumed.wait(60)
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True

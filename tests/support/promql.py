@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,16 +68,18 @@ def recorded() -> set[str]:
     return {rule["record"] for rule in _rules() if "record" in rule}
 
 
-def _rules() -> list[dict[str, Any]]:
-    return [
+@cache
+def _rules() -> tuple[dict[str, Any], ...]:
+    return tuple(
         {"file": path.name, **rule}
         for path in sorted(RULES.glob("*.yml"))
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
-    ]
+    )
 
 
-def metric_names(expr: str) -> set[str]:
+@cache
+def metric_names(expr: str) -> frozenset[str]:
     """Metric names of a query: words that are no function, no keyword, no label and no number.
 
     A selector on ``__name__`` stands for the names of the exporters that it matches.
@@ -89,9 +92,10 @@ def metric_names(expr: str) -> set[str]:
     text = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", text)
     words = re.findall(r"(?<![\w:.$])([a-zA-Z_:][\w:]*)(?![\w:])(?!\s*\()", text)
     names = {word for word in words if word.lower() not in _WORDS and not re.fullmatch(r"[smhdwy]", word)}
-    return names | matched
+    return frozenset(names | matched)
 
 
+@cache
 def published_labels() -> dict[str, set[str]]:
     """Labels that the exporters give each metric."""
     labels = {family.name: set(family.labels) for exporter in all_exporters() for family in exporter.families}

@@ -72,7 +72,7 @@ class RtmpServer(Struct):
         return f"rtmp://127.0.0.1:{self.rtmp}/live/{name}"
 
     def statistics(self) -> ElementTree.Element:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/stat", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/stat", timeout=60) as answer:
             return ElementTree.fromstring(answer.read())  # noqa: S314 - our own server's
 
     def streams(self) -> dict[str, str]:

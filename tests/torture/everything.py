@@ -576,7 +576,7 @@ def stack(
             yield process, ports
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            process.wait(60)
 
 
 def child(supervisor: int, name: str) -> int:

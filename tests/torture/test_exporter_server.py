@@ -161,7 +161,7 @@ def test_out_of_descriptors_the_exporter_recovers() -> None:
             assert scrape(exporter)['sample_power_watts{"zone": "package_0"}'] == 12.5
         finally:
             process.terminate()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -193,9 +193,9 @@ def test_sigterm_under_load_cuts_no_answer() -> None:
             thread.start()
         time.sleep(0.5)
         exporter.process.terminate()
-        assert exporter.process.wait(timeout=2) == 0
+        assert exporter.process.wait(timeout=60) == 0
         for thread in threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
         answered = [data for data in seen if data]
         assert len(answered) > 8
         assert all(whole_answers(data) == 1 for data in answered)
@@ -300,7 +300,7 @@ def test_a_full_disk_under_the_log_stops_no_scrape() -> None:
         wait_until(lambda: answers(exporter))
         assert scrape(exporter)['sample_exporter_collector_success{"collector": "quick"}'] == 0
         process.terminate()
-        assert process.communicate(timeout=5)[1] == ""
+        assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
 
 

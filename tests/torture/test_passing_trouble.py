@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec import Struct
 
@@ -30,7 +29,6 @@ from advisor.energy.meter import Meter
 from advisor.errors import EnergyError
 from advisor.quality.settings import QualitySettings
 from advisor.regression.predictions import Estimate, Prediction
-from advisor.regression.registry import Manifest, TargetReport
 from advisor.regression.service import PredictionAnswer
 from advisor.results import read_run
 from advisor.results.folder import ResultFolder
@@ -46,6 +44,7 @@ from exporters.runtime.web_config import Web
 from tests.support.cgroup_tree import CgroupTree
 from tests.support.engine_fake import FakeEngine
 from tests.support.exporter_client import samples
+from tests.support.model_folder import put_model
 from tests.support.users import nobody, open_folder
 from tests.support.waiting import wait_until
 
@@ -88,39 +87,6 @@ def rewrite(path: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def put_model(models: Path, version: str, error: float) -> None:
-    home = models / "intel-1"
-    (home / version).mkdir(parents=True, exist_ok=True)
-    report = TargetReport(
-        model=("ridge",),
-        candidate_error_ratios={},
-        error_ratios={"plain": error},
-        coverage_ratios={"plain": 0.9},
-        rows=50,
-    )
-    manifest = Manifest(
-        version=version,
-        created="2026-03-01T00:00:00+00:00",
-        created_unix_seconds=1_772_323_200.0,
-        hardware_id="intel-1",
-        hardware_known=("intel-1",),
-        encoders_known=("libx264",),
-        feature_names=("pixels",),
-        tier="measured",
-        training_scenarios=50,
-        training_configurations=50,
-        training_data_sha256="0" * 64,
-        grouped_by="video",
-        targets={"mean_power_watts": report},
-        library_versions={},
-        files_sha256={},
-    )
-    (home / version / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    link = home / "latest"
-    link.unlink(missing_ok=True)
-    link.symlink_to(version)
-
-
 def oracle(models_dir: Path, files: Sequence[Path]) -> PredictionAnswer:
     """Stands for the child process, and reads what it would read."""
     predictions = [
@@ -142,7 +108,7 @@ def oracle(models_dir: Path, files: Sequence[Path]) -> PredictionAnswer:
 
 def results_world(folder: Path, _: contextlib.ExitStack) -> World:
     results, models = folder / "results", folder / "models"
-    put_model(models, "0001", 0.05)
+    put_model(models)
 
     def make() -> Collector:
         predictor = Predictor(models, results, oracle, retry_seconds=0.01)
@@ -440,7 +406,7 @@ def quick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore:.*unclosed.*socket:ResourceWarning")
 @pytest.mark.usefixtures("quick_engine")
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_after_trouble_the_page_is_that_of_a_fresh_start(
     request: pytest.FixtureRequest,
     world: Callable[[Path, contextlib.ExitStack], World],

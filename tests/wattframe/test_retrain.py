@@ -57,6 +57,18 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+@pytest.fixture
+def card() -> None:
+    """For a test of the model's page."""
+
+
+@pytest.fixture(autouse=True)
+def _no_card(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the package that draws it is not installed: drawing takes longer than all the rest."""
+    if "card" not in request.fixturenames:
+        monkeypatch.setattr("wattframe.retraining.pipeline._card", lambda *_: None)
+
+
 def _options(results: Path, **more: Any) -> RetrainOptions:
     return RetrainOptions(results_dir=results, models_dir=results.parent / "models", **more)
 
@@ -156,6 +168,7 @@ def test_a_scenario_below_its_own_idle_machine_is_noted(results: Path) -> None:
     assert [n.reason for n in report.noted] == ["draws 17.9 W, less than the idle power of 20.0 W"]
 
 
+@pytest.mark.usefixtures("card")
 def test_figures_that_should_not_be_trusted_weigh_less_and_are_listed(results: Path) -> None:
     _write(results, _scenario(20, validity=["steal", "too_short"]), stamp="20260102_000000")
     report = retrain(_options(results), _quiet)
@@ -385,6 +398,7 @@ def test_bad_input_is_one_line_and_its_exit_code(
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("card")
 def test_a_card_shows_the_model_and_its_held_out_points(results: Path) -> None:
     report = retrain(_options(results), _quiet)
     assert report.card is not None
@@ -399,6 +413,7 @@ def test_a_card_shows_the_model_and_its_held_out_points(results: Path) -> None:
     assert "http:" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.usefixtures("card")
 def test_without_the_package_that_draws_it_there_is_no_card_and_all_else_is_done(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,6 +428,7 @@ def test_without_the_package_that_draws_it_there_is_no_card_and_all_else_is_done
     assert "Card: none, it needs matplotlib" in summary(report)
 
 
+@pytest.mark.usefixtures("card")
 def test_a_card_of_many_scenarios_shows_how_often_intervals_hold(tmp_path: Path) -> None:
     """Sixty scenarios of six videos; every figure of the manifest is one of the table."""
     scenarios = []
@@ -445,6 +461,7 @@ def test_rollback_puts_the_version_before_back(results: Path, capsys: pytest.Cap
     assert registry.latest_manifest(models, "lab-1").version == "0001"
 
 
+@pytest.mark.usefixtures("card")
 def test_new_scenarios_that_draw_more_are_told_as_drift(results: Path) -> None:
     """The same configurations a little apart, at a tenth more power."""
     options = _options(results)

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +22,7 @@ from msgspec.structs import replace
 from advisor.errors import InputError, WorkError
 from exporters.catalogue import EXPORTERS
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 from wattframe.commands import up as command
 from wattframe.stack import prometheus
 from wattframe.stack.services import Service, check_ports, exporter_services, parse_ports
@@ -64,13 +64,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def until(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.02)
 
 
 def interrupt() -> None:
@@ -259,7 +252,7 @@ class TestSupervisor:
             os.kill(pids(tmp_path, "a")[0], signal.SIGKILL)
 
             def stop_when_back() -> None:
-                until(lambda: len(pids(tmp_path, "a")) == 2)
+                wait_until(lambda: len(pids(tmp_path, "a")) == 2)
                 interrupt()
 
             threading.Thread(target=stop_when_back).start()
@@ -308,7 +301,7 @@ class TestSupervisor:
             assert supervisor.stdout is not None
             assert supervisor.stdout.readline() == b"up\n"
             supervisor.kill()
-        until(lambda: not alive(pids(tmp_path, "a")[0]))
+        wait_until(lambda: not alive(pids(tmp_path, "a")[0]))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 4000.0, float("nan")])

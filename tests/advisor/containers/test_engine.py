@@ -20,6 +20,7 @@ from advisor.containers.records import Container, EngineInfo
 from advisor.errors import EngineError, InputError
 from tests.support.certificates import certificates
 from tests.support.engine_fake import FakeEngine
+from tests.support.waiting import wait_until
 
 ID = "4f" * 32
 
@@ -195,44 +196,39 @@ def listened(client: Engine, seconds: float = 5.0) -> tuple[list[str], threading
     return actions, thread
 
 
-def wait_for_stream(fake: FakeEngine) -> None:
-    deadline = time.monotonic() + 10
-    while not fake._streams and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 def test_events_come_until_the_end_of_the_round(fake: FakeEngine, client: Engine) -> None:
     """A truncated line is left out, what follows it is not."""
     client.connect()
     actions, thread = listened(client, seconds=1.0)
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.add(ID, "web")
     fake.send_line(b'{"Type": "container", "Action": "st')
     fake.send_line(b'{"Action": 7}')
     fake.rename(ID, "api")
     fake.remove(ID)
-    thread.join(10)
+    thread.join(60)
     assert actions == ["start", "rename", "die"]
 
 
 def test_a_stream_that_hangs_is_a_timeout(fake: FakeEngine, impatient: Engine) -> None:
     impatient.connect()
     actions, thread = listened(impatient, seconds=0.2)
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.hang()
-    thread.join(10)
+    thread.join(60)
     assert actions == ["timeout"]
 
 
 def test_a_waiting_stream_can_be_interrupted(fake: FakeEngine, client: Engine) -> None:
     client.connect()
     _, thread = listened(client, seconds=60.0)
-    wait_for_stream(fake)
-    deadline = time.monotonic() + 10
-    while thread.is_alive() and time.monotonic() < deadline:
+    fake.wait_for_stream()
+
+    def has_ended() -> bool:
         client.interrupt()
-        thread.join(0.05)
-    assert not thread.is_alive()
+        return not thread.is_alive()
+
+    wait_until(has_ended)
 
 
 def test_go_times_are_read_to_the_microsecond() -> None:

@@ -42,13 +42,10 @@ def sampler(tree: CgroupTree) -> Iterator[ContainerSampler]:
 
 
 def wait_for(sampler: ContainerSampler, exited: int) -> Snapshot:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        snapshot = sampler.snapshot()
-        if snapshot is not None and snapshot.exited_containers >= exited:
-            return snapshot
-        time.sleep(0.01)
-    raise AssertionError("never happened")
+    wait_until(lambda: (now := sampler.snapshot()) is not None and now.exited_containers >= exited)
+    snapshot = sampler.snapshot()
+    assert snapshot is not None
+    return snapshot
 
 
 def test_the_first_snapshot_is_there_after_the_start(sampler: ContainerSampler, tree: CgroupTree) -> None:
@@ -70,14 +67,9 @@ def test_a_container_that_ends_while_young_is_seen_between_ticks(tree: CgroupTre
     tree.add(WEB.id, cpu_seconds=0.1)
     sampler.post(Started(WEB, 0.0))
     monitor = sampler.monitor
-    deadline = time.monotonic() + 20
-    while not (WEB.id in monitor._lives and monitor._lives[WEB.id].clock.cpu == 0.1):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: WEB.id in monitor._lives and monitor._lives[WEB.id].clock.cpu == 0.1)
     tree.remove(WEB.id)
-    while WEB.id in monitor._lives:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: WEB.id not in monitor._lives)
     assert monitor._ended[0].clock.cpu == 0.1
     sampler.stop()
 

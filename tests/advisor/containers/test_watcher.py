@@ -107,7 +107,7 @@ def watch(fake: FakeEngine, seen: Seen) -> Iterator[Callable[..., Watcher]]:
     for watcher in started:
         watcher.stop()
         for thread in watcher._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 Watch = Callable[..., Watcher]
@@ -132,7 +132,7 @@ def test_podman_16857_and_12628_a_container_that_died_has_ended(
     """Debian 12's podman 4.3 tells ends only to who asks for ``died``, and 3.4 under that name."""
     fake.start()
     watch()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     asked = next(request for request in fake.requests if "/events" in request)
     assert {"die", "died"} <= set(json.loads(parse_qs(urlsplit(asked).query)["filters"][0])["event"])
     fake.tell("died", ID, "web")
@@ -142,7 +142,7 @@ def test_podman_16857_and_12628_a_container_that_died_has_ended(
 def test_events_become_changes_in_order(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
     fake.start()
     watch()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.add(ID, "web", pid=77)
     fake.rename(ID, "api")
     seen.wait(lambda one: isinstance(one, Inspected) and one.container.name == "api")
@@ -157,7 +157,7 @@ def test_an_update_is_inspected_again(fake: FakeEngine, seen: Seen, watch: Watch
     fake.start()
     watch()
     seen.wait_for(Inspected)
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     after = len(seen.changes)
     fake.tell("update", ID, "web")
     assert seen.wait_for(Inspected, after)
@@ -190,7 +190,7 @@ def test_an_engine_may_stop_and_start(fake: FakeEngine, seen: Seen, watch: Watch
     fake.add(ID, "web")
     fake.start()
     watch()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.stop()
     seen.wait_for(EngineDown)
     after = len(seen.changes)
@@ -202,7 +202,7 @@ def test_an_engine_may_stop_and_start(fake: FakeEngine, seen: Seen, watch: Watch
 def test_an_engine_that_hangs_is_down_until_it_answers(fake: FakeEngine, seen: Seen, watch: Watch) -> None:
     fake.start()
     watch(timeout_seconds=0.4)
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.hang()
     seen.wait_for(EngineDown)
     after = len(seen.changes)
@@ -217,7 +217,7 @@ def test_who_came_and_went_while_the_engine_was_away_is_told_once(
     """And what was told before is not told again."""
     fake.start()
     watch()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.add(OTHER, "job")
     seen.wait_for(Started)
     fake.stop()
@@ -252,7 +252,7 @@ def test_the_clock_of_the_engine_may_be_another(tmp_path: Path, seen: Seen) -> N
     fake.start()
     watcher = Watcher(engine_address(fake.host), seen.changes.append, without_files=tuple, counts=seen.counts)
     watcher.start()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.add(ID, "web")
     started = seen.wait_for(Started)
     assert isinstance(started, Started)
@@ -267,7 +267,7 @@ def test_a_clock_of_the_engine_that_is_set_back_loses_no_start(
     """A container that is started again has an earlier time than its former start."""
     fake.start()
     watch()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     fake.add(ID, "web")
     seen.wait_for(Started)
     fake.remove(ID)
@@ -337,7 +337,7 @@ def test_a_thousand_containers_come_and_go(fake: FakeEngine, seen: Seen, watch: 
     """All starts and ends arrive, in order for each; or what is left, where the stream was too slow."""
     fake.start()
     watch()
-    wait_for_stream(fake)
+    fake.wait_for_stream()
     for number in range(1000):
         fake.add(f"{number:064x}", f"c{number}")
         if number >= 20:
@@ -357,9 +357,3 @@ def test_a_thousand_containers_come_and_go(fake: FakeEngine, seen: Seen, watch: 
     ended = {one.id for one in seen.changes if isinstance(one, Ended)}
     assert {f"{number:064x}" for number in range(1000)} <= started
     assert {f"{number:064x}" for number in range(980)} <= ended
-
-
-def wait_for_stream(fake: FakeEngine) -> None:
-    deadline = time.monotonic() + 60
-    while not fake._streams and time.monotonic() < deadline:
-        time.sleep(0.01)

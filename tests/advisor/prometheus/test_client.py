@@ -210,7 +210,7 @@ def test_a_server_that_does_not_answer_in_time_is_left(server: Server) -> None:
     leave = threading.Event()
 
     def wait(_: dict[str, str]) -> Reply:
-        leave.wait(20)
+        leave.wait(60)
         return vector()
 
     server.reply = wait

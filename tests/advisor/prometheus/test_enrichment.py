@@ -150,7 +150,7 @@ def test_a_server_that_never_answers_is_left_with_a_reason(server: Server) -> No
     leave = threading.Event()
 
     def wait(_: dict[str, str]) -> Reply:
-        leave.wait(20)
+        leave.wait(60)
         return NOTHING
 
     server.reply = wait

@@ -261,7 +261,7 @@ def test_a_file_that_names_others_or_is_text_is_refused_and_opens_nothing(
     said: list[str] = []
     reader = threading.Thread(target=lambda: said.append(_refused(tmp_path / name)), daemon=True)
     reader.start()
-    reader.join(20)
+    reader.join(60)
     with pytest.raises(OSError, match="No such device or address"):
         os.close(os.open(trap, os.O_WRONLY | os.O_NONBLOCK))
     assert said

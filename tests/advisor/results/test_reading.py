@@ -16,7 +16,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import pytest
 from hypothesis import given
@@ -137,6 +136,8 @@ def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_a_written_file_fits_the_published_schema(tmp_path: Path) -> None:
+    import jsonschema  # seconds, which every worker would wait for
+
     write_run(Run(run_id="r", scenarios=(FULL,)), tmp_path / "r.json")
     jsonschema.Draft202012Validator(json_schema()).validate(json.loads((tmp_path / "r.json").read_bytes()))
 
