@@ -37,13 +37,18 @@ Pue = Annotated[float, Meta(ge=1, le=3)]
 
 _CLEANEST_PLAUSIBLE_GRAMS = 1.0
 """Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
-_PLAUSIBLE_USD = {"kWh": (0.0, 5.0), "CPU hour": (4e-5, 10.0), "hour": (3e-4, 1000.0)}
+_PLAUSIBLE_USD = {
+    "kWh": (0.0, 5.0),
+    "CPU hour": (4e-5, 10.0),
+    "GPU hour": (2e-3, 1000.0),
+    "hour": (3e-4, 1000.0),
+}
 """Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
 hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price. At the
-other end, 15 USD for a single-board computer of four cores over five years are 0.00034 an hour."""
+other end, 15 USD for a single-board computer of four cores over five years are 0.00034 an hour, 90 USD for
+the smallest GPU 0.0021; the dearest single one is rented for 0.0017 a second."""
 _LOWEST_PLAUSIBLE_USD = 1e-3
 """Of the highest price per kWh of a whole series: a dollar per MWh."""
-_SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
 
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).
@@ -194,7 +199,7 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
         if units is None or self.accept_unusual:
             return number
         least, most = (usd * units for usd in _PLAUSIBLE_USD[per])
-        unit, factor = _SLIPS[per]
+        unit, factor = ("MWh", 1000) if per == "kWh" else ("month", 730)
         if 0 < number < least:
             slip = f"below the plausible {least:g}: is it per second (then {number * 3600:g})?"
         elif abs(number) > most:

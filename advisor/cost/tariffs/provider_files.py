@@ -324,5 +324,8 @@ def _end_of_span(text: str, start: float, zone: ZoneInfo, check: Checker, place:
     """The end of ``01:45 - 02:00``, whose start is known; clocks may change at it, or before."""
     parts = text.split(" - ")
     first, last = (on_the_wall(part, ZoneInfo("UTC"), check, place)[0] for part in parts)
-    ends = [start + last - first, *on_the_wall(parts[1], zone, check, place)]
+    ends = on_the_wall(parts[1], zone, check, place)
+    if not ends or len(on_the_wall(parts[0].partition(" (")[0], zone, check, place)) > 1:
+        # a clock that shows the end later may have been set back before
+        ends.append(start + last - first)
     return min((moment for moment in ends if moment > start), default=start)

@@ -27,6 +27,7 @@ _DAY_GROUPS: dict[str, tuple[str, ...]] = {
     "holidays": DAY_TYPES[7:],
     "all": DAY_TYPES,
     **{day: (day,) for day in DAY_TYPES},
+    **{f"{stem}day": (stem[:3],) for stem in ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun")},
 }
 
 
@@ -178,8 +179,7 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def _days(word: str, check: Checker, field: str) -> tuple[str, ...]:
-    key = word.strip().lower()
-    group = _DAY_GROUPS.get(key) or _DAY_GROUPS.get(key[:3] if key.endswith("day") else "")
+    group = _DAY_GROUPS.get(word.strip().lower())
     if group is None:
         raise check.error(f"expected {', '.join(_DAY_GROUPS)}, found {word!r}", field)
     return group

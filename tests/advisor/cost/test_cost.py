@@ -133,7 +133,10 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         ({"energy_cost_per_kwh": -0.01}, "energy_cost_per_kwh: expected a number of 0 or more, found -0.01"),
         ({"energy_cost_per_kwh": float("nan")}, "found nan"),
         ({"cpu_cost_per_hour": float("inf")}, "cpu_cost_per_hour: expected .* found inf"),
-        ({"gpu_cost_per_hour": 5000}, "gpu_cost_per_hour: 5000.0 USD per hour is above the plausible 1000"),
+        (
+            {"gpu_cost_per_hour": 5000},
+            "gpu_cost_per_hour: 5000.0 USD per GPU hour is above the plausible 1000",
+        ),
         (
             {"cpu_cost_per_hour": 20},
             "20.0 USD per CPU hour is above the plausible 10: is it per month .then 0.02",
@@ -144,6 +147,9 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             {"instance_cost_per_hour": 2.4e-5, "mode": "cloud"},
             "instance_cost_per_hour: 2.4e-05 USD per hour is below the plausible 0.0003",
         ),
+        # what two providers ask for a second of an L4 and of a B200
+        ({"gpu_cost_per_hour": 0.000222}, "below the plausible 0.002: is it per second .then 0.7992"),
+        ({"gpu_cost_per_hour": 0.001736}, "below the plausible 0.002: is it per second .then 6.2496"),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
         ({"pue": 0.9}, "pue: expected a number of 1 or more, found 0.9"),
@@ -167,13 +173,14 @@ def test_a_price_that_cannot_be_meant_is_refused_by_field(options: dict[str, Any
 
 
 def test_hours_of_the_cheapest_machines_are_taken() -> None:
-    """Over 43 800 hours, 200 for an old server of 56 threads, and 15 for a single-board computer."""
+    """Over 43 800 hours, 200 for an old server of 56 threads, 15 for a board computer, 90 for a GPU."""
     assert CostModel(cpu_cost_per_hour=200 / 43_800 / 56).prices.cpu_per_hour == pytest.approx(
         8.154e-5, rel=1e-3
     )
     assert CostModel(host_cost_per_hour=15 / 43_800).prices.machine_per_hour == pytest.approx(
         3.425e-4, rel=1e-3
     )
+    assert CostModel(gpu_cost_per_hour=90 / 43_800).prices.gpu_per_hour == pytest.approx(2.055e-3, rel=1e-3)
 
 
 def test_every_mistake_is_named_at_once() -> None:

@@ -401,6 +401,10 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             r"data\[0\].start_timestamp: expected a number that is finite",
         ),
         (json.dumps(dict.fromkeys(map(str, range(1001)), 1)), "expected at most 1000 names of cells"),
+        (
+            '{"data": [{"marketprice": 1, "marketprice": 2, "unit": "EUR/MWh", "start_timestamp": 0}]}',
+            r"data\[0\].marketprice: expected each name once, found it twice",
+        ),
         ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a supported provider's format"),
         ("<a", "expected XML"),
@@ -460,6 +464,28 @@ def test_the_quarter_before_the_hour_that_is_skipped_ends_with_it(tmp_path: Path
     schedule = read_tariff(tmp_path / "prices.csv", Checker(currency="EUR")).schedule
     skipped = datetime.datetime(2025, 3, 30, 1, tzinfo=UTC).timestamp()
     assert [value_at(schedule, skipped + at) for at in (-1, 0, 3599, 3600)] == [0.02, None, None, 0.03]
+
+
+@pytest.mark.parametrize(
+    ("last", "next_day", "hours"), [("26", "27", 25), ("25", "26", 24), ("27", "28", 24)]
+)
+@pytest.mark.parametrize("season", ["", " (CEST)"])
+def test_a_day_of_25_hours_has_them_all(
+    tmp_path: Path, last: str, next_day: str, hours: int, season: str
+) -> None:
+    end = " (CEST)" if season and next_day == "26" else " (CET)" if season else ""
+    season = "" if last == "27" else season
+    (tmp_path / "prices.csv").write_text(
+        "MTU (CET/CEST),Day-ahead Price (EUR/MWh)\n"
+        f"{last}/10/2025 00:00{season} - {next_day}/10/2025 00:00{end},10\n"
+    )
+    schedule = read_tariff(tmp_path / "prices.csv", Checker(currency="EUR")).schedule
+    start = datetime.datetime(2025, 10, int(last), tzinfo=ZoneInfo("Europe/Brussels")).timestamp()
+    assert [value_at(schedule, start + at) for at in (0, hours * 3600 - 1, hours * 3600)] == [
+        0.01,
+        0.01,
+        None,
+    ]
 
 
 def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -585,6 +611,9 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     # a comma beside semicolons is a decimal one, and beside hours that are free
     ("timestamp;price_per_kwh\n0;28,125\n3600;30\n", [28.125, 30]),
     ("timestamp\tprice_per_kwh\n0\t28,125\n3600\t0\n", [28.125, 0]),
+    # so is a point beside hours that are free
+    ("timestamp;price_per_kwh\n0;54.921\n3600;0\n", [54.921, 0]),
+    ("timestamp\tprice_per_kwh\n0\t54.921\n3600\t0\n", [54.921, 0]),
     # thousands are parted by one thing, and not in front of an exponent
     ("timestamp;price_per_kwh\n0;1.234E-5\n3600;3\n", [1.234e-5, 3]),
     ("timestamp\tprice_per_kwh\n0\t2\u202f806,975\n3600\t53\n", [2806.975, 53]),

@@ -42,11 +42,11 @@ def test_a_region_in_place_of_the_operators_file_says_where_it_goes() -> None:
 
 
 def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
-    """136 cloud regions and 213 countries; a figure never stands without where it is from."""
+    """154 cloud regions and 213 countries; a figure never stands without where it is from."""
     path = Path(advisor.__file__).parent / "cost" / "regions" / "regions.csv"
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(table()) == 349
+    assert len(rows) == len(table()) == 367
     assert sum(region.provider == "country" for region in table().values()) == 213
     for region in table().values():
         if region.carbon is not None:
@@ -67,6 +67,9 @@ def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
         ("eu-north-1", 0.0682, 35.82, 1.10),
         ("northamerica-northeast1", None, 5.48, 1.10),
         ("DEU", 0.1552, 344.14, None),
+        ("ap-southeast-6", None, 120.11, 1.135),
+        ("eusc-de-east-1", 0.1552, 344.14, 1.135),
+        ("usgovvirginia", 0.0899, 284.0, 1.185),
     ],
 )
 def test_published_figures(name: str, price: float | None, carbon: float, pue: float | None) -> None:
@@ -168,7 +171,7 @@ def test_a_region_of_the_operator_may_be_called_as_norway_is(tmp_path: Path) -> 
 
 def test_a_search_finds_a_country_with_its_regions() -> None:
     found = [region.name for region in RegionalPricing().search("swed")]
-    assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral"]
+    assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral", "swedensouth"]
     assert [region.name for region in RegionalPricing().search("SE3")] == found
 
 

@@ -320,6 +320,7 @@ def broken(**changes: object) -> dict[str, object]:
         (broken(periods=[{"price_per_kwh": 0.1, "hours": "06:00-06:00"}]), "two different times"),
         (broken(periods=[{"price_per_kwh": 0.1, "hours": "06:75-25:00"}]), "hours: expected hours such as"),
         (broken(periods=[{"price_per_kwh": 0.1, "days": "workdays"}]), "days: expected weekdays"),
+        (broken(periods=[{"price_per_kwh": 0.1, "days": "monkeyday"}]), "found 'monkeyday'"),
         (
             broken(periods=[{"price_per_kwh": 0.1, "months": [13]}]),
             r"periods\[0\].months\[0\]: expected a whole number of at most 12, found 13",
@@ -476,6 +477,9 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
         ),
         ("timestamp,price_per_kwh\n1761429600000,0.1\n", "line 2, timestamp: .*are these milliseconds"),
         ("timestamp,price_per_kwh\n20260301,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        ("timestamp,price_per_kwh\n2026030123,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        ("timestamp,price_per_kwh\n46082,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        ("timestamp,price_per_kwh\n46082.0417,0.1\n", "line 2, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1_0,0.1\n", "line 2, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1,0.1\n9999-12-31T00:00Z,0.1\n", "line 3, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1,E5\n2,1\n", "line 2, price_per_kwh: expected a number, found 'E5'"),
