@@ -405,7 +405,8 @@ class CostModel:
         if faster is not None and slower is not None:
             presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
-            made = require_number(cloud_streams or owned.streams, Positive, field="cloud_streams")
+            made = owned.streams if cloud_streams is None else cloud_streams
+            made = require_number(made, Positive, field="cloud_streams")
             cloud = require_number(cloud_cost_per_hour, field="cloud_cost_per_hour") / made
         if viewers is not None and delivery_cost_per_gb is not None:
             if bitrate_kbps is None:

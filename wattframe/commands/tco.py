@@ -11,6 +11,7 @@ import typer
 
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
+from advisor.cost.checks import Checker
 from advisor.cost.ownership import Machine, TcoAnalysis
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
@@ -80,6 +81,10 @@ def tco(
         lacking = [name for name in needed if given[name] is None]
         if given[option] is not None and lacking:
             raise InputError(f"expected {' and '.join(lacking)} beside it", subject=option)
+    check = Checker(None, prices.currency, prices.accept_unusual_prices)
+    for name, per in (("cloud_cost_per_hour", "hour"), ("delivery_cost_per_gb", "GB")):
+        if context.params[name] is not None:
+            check.price(context.params[name], name, per)
     regional = regional_models("tco", prices, defaults=("energy_cost_per_kwh",))
     runs, code = read_runs("tco", results) if results else ([], 0)
     gpu = None

@@ -110,7 +110,7 @@ def read_series(
     if quantity == "carbon":
         whole.grams(highest, "carbon_grams_per_kwh")
     elif first.provider == OWN:
-        whole.price_level(highest, "price_per_kwh")
+        whole.price_level([statement.value or 0.0 for statement in statements], "price_per_kwh")
     try:
         series = _steps(statements, hold_seconds, are_revised=quantity == "carbon" and first.provider != OWN)
     except PricingError as exc:
@@ -127,7 +127,7 @@ def _price(statement: Statement, check: Checker, factor: float, negative: bool) 
     value = (
         statement.value if factor == 1.0 else check.convert(statement.value, Number, statement.place) * factor
     )
-    return check.price(value, statement.place, allow_negative=negative)
+    return check.price(value, statement.place, "kWh at a moment", allow_negative=negative)
 
 
 def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revised: bool) -> StepSeries:

@@ -150,6 +150,12 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         # what two providers ask for a second of an L4 and of a B200
         ({"gpu_cost_per_hour": 0.000222}, "below the plausible 0.002: is it per second .then 0.7992"),
         ({"gpu_cost_per_hour": 0.001736}, "below the plausible 0.002: is it per second .then 6.2496"),
+        # a cheap hour in Sweden: 45 öre
+        (
+            {"energy_cost_per_kwh": 45, "currency": "SEK"},
+            "45.0 SEK per kWh is above the plausible 20: .* hundredths .then 0.45",
+        ),
+        ({"embodied_kg": 1_300_000}, "embodied_kg: expected a number of at most 100000, found 1300000"),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
         ({"pue": 0.9}, "pue: expected a number of 1 or more, found 0.9"),

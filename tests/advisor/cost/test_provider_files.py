@@ -645,6 +645,13 @@ def test_thousands_that_read_as_decimals_are_questioned_where_they_are_next_to_n
             read_tariff(tmp_path / "prices.csv", Checker(currency=currency))
 
 
+def test_a_series_in_hundredths_is_questioned_also_in_a_cheap_week(tmp_path: Path) -> None:
+    """12 to 45 öre, which are no kronor: half of the prices are above two dollars."""
+    (tmp_path / "prices.csv").write_text("timestamp,price_per_kwh\n0,12\n3600,45\n7200,33\n")
+    with pytest.raises(PricingError, match=r"33.0 SEK per kWh is above the plausible 20: .* \(then 0.33\)"):
+        read_tariff(tmp_path / "prices.csv", Checker(currency="SEK"))
+
+
 def test_a_comma_that_may_part_thousands_or_decimals_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text('timestamp,price_per_kwh\n0,"1,030"\n3600,932\n')
     with pytest.raises(PricingError, match="line 2, price_per_kwh: expected a number, found '1,030'"):
@@ -731,6 +738,32 @@ def test_the_second_auction_of_a_day_is_another_market(tmp_path: Path, form: str
     (tmp_path / f"prices.{form}").write_text(text)
     with pytest.raises(PricingError, match="expected values, found none"):
         read_tariff(tmp_path / f"prices.{form}", Checker(currency="EUR"))
+
+
+def test_quarters_of_smard_by_the_german_clock(tmp_path: Path) -> None:
+    """The last quarter of summer time and the first of winter time; the mean of the neighbours is no zone."""
+    (tmp_path / "Day-ahead_Preise.csv").write_text(
+        "\ufeffDatum von;Datum bis;Deutschland/Luxemburg [€/MWh] Originalauflösungen;"
+        "∅ Anrainer DE/LU [€/MWh] Originalauflösungen\n"
+        "26.10.2025 01:45;26.10.2025 02:00;1.087,56;70\n26.10.2025 02:45;26.10.2025 02:00;-7,5;70\n"
+        "26.10.2025 02:00;26.10.2025 02:15;-;70\n26.10.2025 03:00;26.10.2025 03:15;12,25;70\n",
+        encoding="utf-8",
+    )
+    tariff = read_tariff(tmp_path / "Day-ahead_Preise.csv", Checker(currency="EUR"))
+    first = datetime.datetime(2025, 10, 25, 23, 45, tzinfo=UTC).timestamp()
+    prices = [value_at(tariff.schedule, first + 900 * i) for i in (0, 4, 5, 9)]
+    assert prices == [pytest.approx(1.08756), pytest.approx(-0.0075), None, pytest.approx(0.01225)]
+    assert (tariff.source, tariff.currency) == ("SMARD, Deutschland/Luxemburg", "EUR")
+
+
+def test_a_zone_that_an_entry_lacks_is_a_hole(tmp_path: Path) -> None:
+    entries = [
+        {"deliveryStart": iso(START + at), "deliveryEnd": iso(START + at + 900), "entryPerArea": areas}
+        for at, areas in ((0, {"FI": 30.5}), (900, {}), (1800, {"FI": 20}))
+    ]
+    (tmp_path / "prices.json").write_text(json.dumps({"multiAreaEntries": entries, "currency": "EUR"}))
+    schedule = read_tariff(tmp_path / "prices.json", Checker(currency="EUR")).schedule
+    assert [value_at(schedule, START + at) for at in (0, 900, 1800)] == [0.0305, None, 0.02]
 
 
 def test_the_danish_table_is_read_as_the_danish_answer_is(tmp_path: Path) -> None:

@@ -196,8 +196,8 @@ def test_what_is_no_year_is_refused_by_its_field(tmp_path: Path, year: str) -> N
 
 def test_names_by_provider() -> None:
     regions = RegionalPricing()
-    assert len(regions.names()) == 349
-    assert len(regions.names("aws")) == 37
+    assert len(regions.names()) == 367
+    assert len(regions.names("aws")) == 39
     assert "westeurope" in regions.names("azure")
 
 
@@ -346,6 +346,8 @@ def test_rates_have_a_day(tmp_path: Path) -> None:
         ("base: EUR\ndate: 2026-11-20", "rates: expected a value, found none"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "line 3, rates.USD: expected a number above 0"),
         ("base: EUR\ndate: 2026-11-20\nrates: {EUR: 2, USD: 1}", "line 3, rates.EUR: expected 1, the base's"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {usd: 1.08, USD: 1.3}", "line 3, rates: .* each currency once"),
+        ("base: USD\ndate: 2026-11-20\nrates: {NGN: 0.00065}", "line 3, rates.NGN: 0.00065 .*then 1.54e.03"),
         ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
         ("base: JPY\ndate: 2026-11-20\nrates: {USD: 150}", "line 3, rates.USD: .* one USD .then 0.00667"),
         ("base: EUR\ndate: 2026-11-20\nrates: {SEK: 1100}", "line 3, rates.SEK: 1100 SEK for one EUR"),

@@ -393,6 +393,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.csv", f"timestamp,price_per_kwh\n1,{'0' * 200_000}\n", "line 2: expected CSV: field larger"),
         ("t.yaml", "price_per_kwh: 0.1\nsurcharge_percent: 0.03", "line 2, surcharge_percent: .*then 3"),
         ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 0.19", "line 2, vat_percent: .* a share .then 19"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 1.19", "line 2, vat_percent: .* a share .then 19"),
         ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 190", "line 2, vat_percent: .* of at most 100"),
         (
             "t.yaml",
@@ -477,6 +478,10 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
         ),
         ("timestamp,price_per_kwh\n1761429600000,0.1\n", "line 2, timestamp: .*are these milliseconds"),
         ("timestamp,price_per_kwh\n20260301,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        (
+            "timestamp,price_per_kwh\n2026-03-01T00:00Z,3\n2026-03-01T01:00Z,4.5\n2026-03-01T02:00Z,21.5\n",
+            "price_per_kwh: 21.5 USD per kWh at a moment is above the plausible 5",
+        ),
         ("timestamp,price_per_kwh\n2026030123,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
         ("timestamp,price_per_kwh\n46082,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
         ("timestamp,price_per_kwh\n46082.0417,0.1\n", "line 2, timestamp: expected ISO 8601"),
