@@ -29,7 +29,7 @@ Grams = Annotated[float, Meta(ge=0, le=3000)]
 """Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
 Kbps = Annotated[float, Meta(ge=1e-60, le=1e6)]
 """Of what a viewer receives: no stream has a gigabit a second."""
-EmbodiedKg = Annotated[float, Meta(ge=0, le=1e5)]
+Kg = Annotated[float, Meta(ge=0, le=1e5)]
 """Of a machine: a rack of GPUs comes to some ten tons."""
 Threads = Annotated[float, Meta(ge=1, le=1e6)]
 """CPUs of a machine."""
@@ -57,9 +57,8 @@ _MOST_PER_KWH = 5.0
 """In the currency's own unit, where that is more: also in a cheap hour it is above in hundredths."""
 _LOWEST_PLAUSIBLE_USD = 1e-3
 """Of the highest price per kWh of a whole series: a dollar per MWh."""
-_SLIPS = {"kWh": (("MWh", 1000), ("Wh", 1000)), "GB": (("TB", 1000), ("MB", 1000))}
-_SLIPS_OF_TIME = ("month", 730), ("second", 3600)
-"""The larger unit and the smaller one that a price may be for, with what they differ by."""
+_SLIPS = {"kWh": ("MWh", 1000), "GB": ("TB", 1000)}
+"""The larger unit that a price may be for, and how much larger; of hours it is the month."""
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).
 _ROUGH_UNITS_PER_USD = {
@@ -211,11 +210,11 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
             return number
         least, most = (usd * units for usd in _PLAUSIBLE_USD[per])
         most = max(most, _MOST_PER_KWH) if per == "kWh" else most
-        (larger, parts), (smaller, times) = _SLIPS.get(per.split()[0], _SLIPS_OF_TIME)
+        unit, factor = _SLIPS.get(per.split()[0], ("month", 730))
         if 0 < number < least:
-            slip = f"below the plausible {least:g}: is it per {smaller} (then {number * times:g})?"
+            slip = f"below the plausible {least:g}: is it per second (then {number * 3600:g})?"
         elif abs(number) > most:
-            slip = f"above the plausible {most:g}: is it per {larger} (then {number / parts:g})"
+            slip = f"above the plausible {most:g}: is it per {unit} (then {number / factor:g})"
             slip += f" or in hundredths (then {number / 100:g})?"
         else:
             return number

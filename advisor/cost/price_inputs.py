@@ -25,7 +25,7 @@ from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.common.home import expanded
 from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import CheckedInputs, Checker, EmbodiedKg, Grams, Pue, Quantity, Years, gather
+from advisor.cost.checks import CheckedInputs, Checker, Grams, Kg, Pue, Quantity, Years, gather
 from advisor.cost.currencies import currency_code
 from advisor.cost.exchange_rates import converted
 from advisor.cost.formulas import HOURS_PER_MONTH
@@ -106,12 +106,12 @@ class PriceOptions(CheckedInputs, frozen=True, kw_only=True):
         Path | None, _option("EXCHANGE_RATES_FILE", "Exchange rates with their date, YAML.")
     ] = None
     embodied_kg: Annotated[
-        EmbodiedKg | None, _option("EMBODIED_KG", "Embodied carbon of the machine, kg of CO2e.")
+        Kg | None, _option("EMBODIED_KG", "Embodied carbon of the machine, kg of CO2e.")
     ] = None
     embodied_minimum_kg: Annotated[
-        EmbodiedKg | None, _option("EMBODIED_MINIMUM_KG", "Its minimum, if sources differ.")
+        Kg | None, _option("EMBODIED_MINIMUM_KG", "Its minimum, if sources differ.")
     ] = None
-    embodied_maximum_kg: Annotated[EmbodiedKg | None, _option("EMBODIED_MAXIMUM_KG", "Its maximum.")] = None
+    embodied_maximum_kg: Annotated[Kg | None, _option("EMBODIED_MAXIMUM_KG", "Its maximum.")] = None
     lifetime_years: Annotated[Years, _option("LIFETIME_YEARS", "Lifetime of the machine in years.")] = 4.0
     functional_unit: Annotated[
         FunctionalUnit | None,

@@ -146,8 +146,10 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
     regions = [analysis.region or "no region" for analysis in analyses]
+    figures = [(label, *(shown(attrgetter(f)(a), 6) for a in analyses)) for label, f in _FIGURES.items()]
     # a row without a figure was not asked for
-    rows = [(label, *cells) for label, cells in _rows(analyses) if set(cells) != {"-"}]
+    rows = [row for row in figures if set(row[1:]) != {"-"}]
+    rows.append(("moves the total most", *(a.moves_most or "-" for a in analyses)))
     print_table(("part", *regions), rows, title=f"{analyses[0].currency}, an hour of use")
     for line in _caption(analyses):
         console().print(line)
@@ -169,11 +171,6 @@ _FIGURES = {
     "g CO2e of making it": "co2_embodied_grams_per_hour",
 }
 """Rows of the table, and the field of `TcoAnalysis` that each shows."""
-
-
-def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
-    figures = [(label, [shown(attrgetter(f)(a), 6) for a in analyses]) for label, f in _FIGURES.items()]
-    return [*figures, ("moves the total most", [a.moves_most or "-" for a in analyses])]
 
 
 def _caption(analyses: Sequence[TcoAnalysis]) -> list[str]:

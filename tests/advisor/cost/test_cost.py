@@ -580,3 +580,13 @@ def test_whatever_is_given_a_cost_is_finite_or_unknown_or_refused_in_a_line(
         refusal = str(exc)
     assert "\n" not in refusal
     assert cost is None or math.isfinite(cost)
+
+
+def test_what_the_connection_costs_is_no_part_of_the_price_that_was_paid() -> None:
+    """A kilowatt-hour in an hour at 0.20, and 24 a day: 1.20 in all, whatever kind of tariff says so."""
+    standing = {"standing_charge_per_day": 24}
+    by_the_clock = {"time_zone": "Europe/Berlin", "periods": [{"price_per_kwh": 0.2, "hours": "00:00-24:00"}]}
+    for tariff in ({"price_per_kwh": 0.2}, by_the_clock):
+        priced = CostModel(tariff=tariff | standing).price(measured())
+        assert priced.cost_energy == pytest.approx(1.2)
+        assert priced.inputs.electricity_price_per_kwh == pytest.approx(0.2)

@@ -169,6 +169,23 @@ def test_a_region_of_the_operator_may_be_called_as_norway_is(tmp_path: Path) -> 
     assert region.carbon_grams_per_kwh == table()["NOR"].carbon_grams_per_kwh
 
 
+def test_the_case_of_a_region_that_is_known_does_not_matter_in_the_operators_file(tmp_path: Path) -> None:
+    """It stays where it is: PUE and carbon of the table hold beside the operator's price."""
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions:\n  EU-NORTH-1: {price_per_kwh: 0.3}\n  zone: {like: SE3, pue: 1.5}\n")
+    regions = RegionalPricing(path)
+    assert (regions.price_per_kwh("eu-north-1"), regions.pue_ratio("eu-north-1")) == (0.3, 1.10)
+    assert regions.carbon_grams_per_kwh("eu-north-1") == regions.carbon_grams_per_kwh("zone") == 35.82
+
+
+@pytest.mark.parametrize("entry", ["{price_per_kwh: 0.2}", "{like: DEU}"])
+def test_a_region_that_is_there_twice_is_refused(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(f"regions:\n  LAB: {{price_per_kwh: 0.1}}\n  lab: {entry}\n")
+    with pytest.raises(PricingError, match=r"line 3, regions.lab: expected each region once"):
+        RegionalPricing(path)
+
+
 def test_a_search_finds_a_country_with_its_regions() -> None:
     found = [region.name for region in RegionalPricing().search("swed")]
     assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral", "swedensouth"]

@@ -226,8 +226,8 @@ def test_splitting_a_window_anywhere_keeps_the_cost(start: int, hours: int, data
     end, watts = float(start + 3600 * hours), float(data.draw(st.integers(0, 500)))
     edges = [piece[1] for piece in TOU.pieces(start, end)]
     at = data.draw(st.sampled_from(edges) | st.floats(start, end))
-    whole = weighted_total(LoadCurve.constant(start, end, watts).totals_by_value(TOU))
-    parts = [LoadCurve.constant(start, at, watts), LoadCurve.constant(at, end, watts)]
+    whole = weighted_total(LoadCurve(((start, end, watts, watts),)).totals_by_value(TOU))
+    parts = [LoadCurve(((start, at, watts, watts),)), LoadCurve(((at, end, watts, watts),))]
     split = sum(weighted_total(part.totals_by_value(TOU)) or 0.0 for part in parts)
     assert split == pytest.approx(whole, rel=1e-9, abs=1e-6)
 
@@ -282,7 +282,7 @@ def test_a_series_holds_each_value_and_knows_nothing_beyond() -> None:
 def test_a_hole_makes_the_whole_sum_unknown() -> None:
     """A part of the energy without a price is never left out in silence."""
     series = StepSeries.of([0, 300, 600], [0.1, None, 0.2])
-    assert weighted_total(LoadCurve.constant(0, 900, 50.0).totals_by_value(series)) is None
+    assert weighted_total(LoadCurve(((0, 900, 50.0, 50.0),)).totals_by_value(series)) is None
 
 
 def test_scaling_changes_values_and_not_times() -> None:
