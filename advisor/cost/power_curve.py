@@ -76,12 +76,7 @@ def _cut(span: Span, start: float, end: float) -> Span:
         return span
     slope = (after - before) / (until - since)
     first, last = max(start, since), min(end, until)
-    return (
-        first,
-        last,
-        before + slope * (first - since) if first > since else before,
-        after - slope * (until - last) if last < until else after,
-    )
+    return first, last, before + slope * (first - since), after - slope * (until - last)
 
 
 def weighted_total(totals: Mapping[float | None, float]) -> float | None:
