@@ -210,8 +210,7 @@ class CostCollector(Collector):
         if not 0 <= now - self._moment < _RECOMPUTE_SECONDS:
             self._moment = now
         reasons: Counter[tuple[str, str]] = sum((run.reasons for run in self._runs.values()), Counter())
-        refused = len(self._results.broken)
-        inputs = self._book, self._moment, self._refusal is None, refused, reasons
+        inputs = self._book, self._moment, self._refusal is None, len(self._results.broken), reasons
         runs = {run_id: Part(run_part, (run.shown, run.by_region)) for run_id, run in self._runs.items()}
         return {"": Part(input_part, inputs), **runs}
 
@@ -303,21 +302,11 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[
     ]
     families += [family([((*_id(p), p.currency), of(p)) for p in first]) for family, of in _OF_SCENARIO]
     families += [family([(_id(p), of(p)) for p in first]) for family, of in _OF_MAKING]
-    families.append(
-        UNPRICED_INFO(
-            [
-                ((*_id(p), p.region or "", reason), 1)
-                for priced in by_region
-                for p in priced
-                for reason in p.unpriced
-            ]
-        )
-    )
-    everywhere = [(p, s) for priced in by_region for p, s in zip(priced, shown.scenarios, strict=True)]
-    labels = [(*_id(p), p.region or "", s.bitrate or "", s.encoder_type, p.currency) for p, s in everywhere]
-    for family, of in _OF_REGION:
-        families.append(family([(row, of(p)) for row, (p, _) in zip(labels, everywhere, strict=True)]))
-    regional = [((*_id(p), p.region or ""), p) for p, _ in everywhere]
+    regional = [((*_id(p), p.region or ""), p) for priced in by_region for p in priced]
+    families.append(UNPRICED_INFO([((*row, reason), 1) for row, p in regional for reason in p.unpriced]))
+    encodes = [(s.bitrate or "", s.encoder_type) for s in shown.scenarios] * len(by_region)
+    labelled = [((*row, *of, p.currency), p) for (row, p), of in zip(regional, encodes, strict=True)]
+    families += [family([(row, of(p)) for row, p in labelled]) for family, of in _OF_REGION]
     families += [family([(row, of(p)) for row, p in regional]) for family, of in _OF_VIDEO]
     return [*families, SCI([((*row, p.functional_unit or ""), p.sci_grams_per_unit) for row, p in regional])]
 
