@@ -45,10 +45,15 @@ def on_the_wall(text: str, zone: ZoneInfo, check: Checker, field: str) -> list[f
     [1761436800.0, 1761440400.0]
     >>> on_the_wall("26-10-2025 03:00", ZoneInfo("Europe/Brussels"), Checker(), "")
     [1761444000.0]
+    >>> on_the_wall("Oct 26, 2025 12:15 AM", ZoneInfo("Europe/Brussels"), Checker(), "")
+    [1761430500.0]
     """
     shown, _, season = text.strip().partition(" (")
     try:
-        clock = datetime.datetime.fromisoformat(_OF_THE_DAY_FIRST.sub(r"\3-\2-\1 \4", shown))
+        if shown.endswith("M"):
+            clock = datetime.datetime.strptime(shown, "%b %d, %Y %I:%M %p")  # noqa: DTZ007 - on the wall
+        else:
+            clock = datetime.datetime.fromisoformat(_OF_THE_DAY_FIRST.sub(r"\3-\2-\1 \4", shown))
     except ValueError:
         raise check.error(f"expected a date and a time, found {text!r}", field) from None
     if clock.tzinfo is not None:

@@ -107,7 +107,7 @@ _OF_PRICES = (
     Format(
         "SMARD",
         r"(?P<zone>[^∅].*?) ?\[€/MWh\].*",
-        {"start": "Datum von"},
+        {"start": "Datum von|Start date"},
         {"unit": "EUR/MWh", "clock": "CET"},
     ),
     Format(

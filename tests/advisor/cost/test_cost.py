@@ -150,6 +150,8 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         # what two providers ask for a second of an L4 and of a B200
         ({"gpu_cost_per_hour": 0.000222}, "below the plausible 0.002: is it per second .then 0.7992"),
         ({"gpu_cost_per_hour": 0.001736}, "below the plausible 0.002: is it per second .then 6.2496"),
+        # an hour's price that was divided by the hours of a month
+        ({"gpu_cost_per_hour": 0.001128}, "below the plausible 0.002"),
         # a cheap hour in Sweden: 45 öre
         (
             {"energy_cost_per_kwh": 45, "currency": "SEK"},
@@ -166,6 +168,7 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             "functional_unit: expected one of video_minute, watch_hour, gigapixel",
         ),
         ({"currency": "$"}, "currency: expected a currency code of three letters"),
+        ({"currency": "GBp"}, "currency: expected a currency code of three letters such as USD, found 'GBp'"),
         (
             {"energy_cost_per_kwh": 0.1, "tariff": StepSeries.of([0, 1], [1, 1])},
             "a price per kWh or a tariff, not both",

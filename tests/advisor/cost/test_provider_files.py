@@ -740,17 +740,20 @@ def test_the_second_auction_of_a_day_is_another_market(tmp_path: Path, form: str
         read_tariff(tmp_path / f"prices.{form}", Checker(currency="EUR"))
 
 
-def test_quarters_of_smard_by_the_german_clock(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "form", "decimals"),
+    [("Datum von;Datum bis", "%d.%m.%Y %H:%M", ",."), ("Start date;End date", "%b %d, %Y %I:%M %p", ".,")],
+)
+def test_quarters_of_smard_by_the_german_clock(tmp_path: Path, name: str, form: str, decimals: str) -> None:
     """The last quarter of summer time and the first of winter time; the mean of the neighbours is no zone."""
-    (tmp_path / "Day-ahead_Preise.csv").write_text(
-        "\ufeffDatum von;Datum bis;Deutschland/Luxemburg [€/MWh] Originalauflösungen;"
-        "∅ Anrainer DE/LU [€/MWh] Originalauflösungen\n"
-        "26.10.2025 01:45;26.10.2025 02:00;1.087,56;70\n26.10.2025 02:45;26.10.2025 02:00;-7,5;70\n"
-        "26.10.2025 02:00;26.10.2025 02:15;-;70\n26.10.2025 03:00;26.10.2025 03:15;12,25;70\n",
-        encoding="utf-8",
-    )
-    tariff = read_tariff(tmp_path / "Day-ahead_Preise.csv", Checker(currency="EUR"))
-    first = datetime.datetime(2025, 10, 25, 23, 45, tzinfo=UTC).timestamp()
+    first = int(datetime.datetime(2025, 10, 25, 23, 45, tzinfo=UTC).timestamp())
+    lines = [f"\ufeff{name};Deutschland/Luxemburg [€/MWh] Originalauflösungen;∅ Anrainer DE/LU [€/MWh]"]
+    for quarter, price in enumerate(["1.087,56", "3,5", "0", "12", "-7,5", "-", "4", "5", "6,25", "12,25"]):
+        since, until = (wall(first + 900 * q, form) for q in (quarter, quarter + 1))
+        lines.append(f"{since};{until};{price.translate(str.maketrans(',.', decimals))};70")
+    path = tmp_path / "Day-ahead_Preise.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    tariff = read_tariff(path, Checker(currency="EUR"))
     prices = [value_at(tariff.schedule, first + 900 * i) for i in (0, 4, 5, 9)]
     assert prices == [pytest.approx(1.08756), pytest.approx(-0.0075), None, pytest.approx(0.01225)]
     assert (tariff.source, tariff.currency) == ("SMARD, Deutschland/Luxemburg", "EUR")
