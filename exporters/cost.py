@@ -24,7 +24,7 @@ from advisor.cost.tariffs.schedule import value_at
 from advisor.errors import PricingError
 from advisor.results.folder import ResultFolder, Shown
 from exporters.runtime import Collector, Exporter, Family, Metric, Option, Part, serve
-from exporters.runtime.families import IDENTITY, Row, declared
+from exporters.runtime.families import IDENTITY, declared
 from exporters.runtime.logs import logger
 from exporters.runtime.options import RESULT_OPTIONS, number
 
@@ -147,13 +147,18 @@ _OF_REGION = _each(
     ("cost_compute_load_aware", "cost_compute_load_aware", "Machine cost by CPU time; GPUs by wall time."),
     ("co2_emissions_kg", "co2_operational_kg", "Operational emissions of CO2e, including PUE."),
 )
-STREAM_HOUR_CO2 = Family(
-    "co2_per_stream_hour_kg", "Operational emissions per hour of video of one stream.", (*IDENTITY, "region")
-)
-PLANNED_STREAM_HOUR_CO2 = Family(
-    "co2_planned_per_stream_hour_kg",
-    "co2_per_stream_hour_kg at one mean intensity for all runs, for comparing and projecting.",
+_OF_VIDEO = _each(
     (*IDENTITY, "region"),
+    (
+        "co2_per_stream_hour_kg",
+        "co2_per_stream_hour_kg",
+        "Operational emissions per hour of video of one stream.",
+    ),
+    (
+        "co2_planned_per_stream_hour_kg",
+        "planned_co2_per_stream_hour_kg",
+        "co2_per_stream_hour_kg at one mean intensity for all runs, for comparing and projecting.",
+    ),
 )
 
 
@@ -164,9 +169,8 @@ class _RunCosts(Struct, frozen=True):
     planned: Sequence[CostModel]
     """The models of the mean prices to come, which are others every day and when a price changes."""
     by_region: Sequence[Sequence[ScenarioCost]]
-    unpriced: Counter[str]
-    incomplete: Counter[str]
-    invalid: Counter[str]
+    reasons: Counter[tuple[str, str]]
+    """Scenarios of the first region that are ``unpriced``, ``incomplete`` or ``invalid``, by each reason."""
 
 
 class CostCollector(Collector):
@@ -205,11 +209,8 @@ class CostCollector(Collector):
         now = self._clock()
         if not 0 <= now - self._moment < _RECOMPUTE_SECONDS:
             self._moment = now
-        unpriced: Counter[str] = sum((run.unpriced for run in self._runs.values()), Counter())
-        incomplete: Counter[str] = sum((run.incomplete for run in self._runs.values()), Counter())
-        invalid: Counter[str] = sum((run.invalid for run in self._runs.values()), Counter())
-        refused = len(self._results.broken)
-        inputs = self._book, self._moment, self._refusal is None, refused, unpriced, incomplete, invalid
+        reasons: Counter[tuple[str, str]] = sum((run.reasons for run in self._runs.values()), Counter())
+        inputs = self._book, self._moment, self._refusal is None, len(self._results.broken), reasons
         runs = {run_id: Part(run_part, (run.shown, run.by_region)) for run_id, run in self._runs.items()}
         return {"": Part(input_part, inputs), **runs}
 
@@ -242,11 +243,12 @@ class CostCollector(Collector):
             model.price_run(shown.run, viewers=self._viewers, scenarios=shown.scenarios)
             for model in self._book.models
         ]
-        unpriced = Counter(reason for priced in by_region[0] for reason in priced.unpriced)
-        unpriced["malformed"] = len(shown.run.refused)
-        incomplete = Counter(reason for priced in by_region[0] for reason in priced.missing)
-        invalid = Counter(reason for priced in by_region[0] for reason in priced.validity)
-        return _RunCosts(shown, planned, by_region, unpriced, incomplete - unpriced, invalid)
+        reasons = Counter({("unpriced", "malformed"): len(shown.run.refused)})
+        for one in by_region[0]:
+            reasons.update(("unpriced", reason) for reason in one.unpriced)
+            reasons.update(("incomplete", reason) for reason in set(one.missing) - set(one.unpriced))
+            reasons.update(("invalid", reason) for reason in one.validity)
+        return _RunCosts(shown, planned, by_region, reasons)
 
 
 def input_part(
@@ -254,9 +256,7 @@ def input_part(
     now: float,
     reloaded: bool,
     files_refused: int,
-    unpriced: Mapping[str, int],
-    incomplete: Mapping[str, int],
-    invalid: Mapping[str, int],
+    reasons: Mapping[tuple[str, str], int],
 ) -> Iterator[Metric]:
     """The inputs that were used at a moment, and what could not be priced, by reason."""
     prices = [model.prices for model in book.models]
@@ -265,9 +265,9 @@ def input_part(
     electricity = [(p.region, p.electricity) for p in prices if p.electricity is not None]
     carbon = [(p.region, p.carbon) for p in prices if p.carbon is not None]
     yield ALIVE.one(1)
-    yield UNPRICED([((reason,), unpriced.get(reason, 0)) for reason in UNPRICED_REASONS])
-    yield INCOMPLETE([((reason,), count) for reason, count in sorted(incomplete.items())])
-    yield INVALID([((reason,), count) for reason, count in sorted(invalid.items())])
+    yield UNPRICED([((reason,), reasons.get(("unpriced", reason), 0)) for reason in UNPRICED_REASONS])
+    for family, kind in ((INCOMPLETE, "incomplete"), (INVALID, "invalid")):
+        yield family([((reason,), count) for (of, reason), count in sorted(reasons.items()) if of == kind])
     yield FILES_REFUSED.one(files_refused)
     yield RELOADED.one(int(reloaded))
     yield PRICE([((region, price.source), value_at(price.schedule, now)) for region, price in electricity])
@@ -302,28 +302,13 @@ def run_part(shown: Shown, by_region: Sequence[Sequence[ScenarioCost]]) -> list[
     ]
     families += [family([((*_id(p), p.currency), of(p)) for p in first]) for family, of in _OF_SCENARIO]
     families += [family([(_id(p), of(p)) for p in first]) for family, of in _OF_MAKING]
-    families.append(
-        UNPRICED_INFO(
-            [
-                ((*_id(p), p.region or "", reason), 1)
-                for priced in by_region
-                for p in priced
-                for reason in p.unpriced
-            ]
-        )
-    )
-    everywhere = [(p, s) for priced in by_region for p, s in zip(priced, shown.scenarios, strict=True)]
-    labels = [(*_id(p), p.region or "", s.bitrate or "", s.encoder_type, p.currency) for p, s in everywhere]
-    for family, of in _OF_REGION:
-        families.append(family([(row, of(p)) for row, (p, _) in zip(labels, everywhere, strict=True)]))
-    regional: list[Row] = [((*_id(p), p.region or ""), p.co2_per_stream_hour_kg) for p, _ in everywhere]
-    sci: list[Row] = [
-        ((*_id(p), p.region or "", p.functional_unit or ""), p.sci_grams_per_unit) for p, _ in everywhere
-    ]
-    planned: list[Row] = [
-        ((*_id(p), p.region or ""), p.planned_co2_per_stream_hour_kg) for p, _ in everywhere
-    ]
-    return [*families, STREAM_HOUR_CO2(regional), PLANNED_STREAM_HOUR_CO2(planned), SCI(sci)]
+    regional = [((*_id(p), p.region or ""), p) for priced in by_region for p in priced]
+    families.append(UNPRICED_INFO([((*row, reason), 1) for row, p in regional for reason in p.unpriced]))
+    encodes = [(s.bitrate or "", s.encoder_type) for s in shown.scenarios] * len(by_region)
+    labelled = [((*row, *of, p.currency), p) for (row, p), of in zip(regional, encodes, strict=True)]
+    families += [family([(row, of(p)) for row, p in labelled]) for family, of in _OF_REGION]
+    families += [family([(row, of(p)) for row, p in regional]) for family, of in _OF_VIDEO]
+    return [*families, SCI([((*row, p.functional_unit or ""), p.sci_grams_per_unit) for row, p in regional])]
 
 
 def _id(priced: ScenarioCost) -> tuple[str, str]:

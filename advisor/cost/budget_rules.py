@@ -34,7 +34,8 @@ def budget_rules(forecasts: Sequence[MonthForecast], budget: Budget) -> dict[str
 
 
 def _month(series: str, plan: MonthForecast, **labels: str) -> str:
-    return f"avg by ({', '.join(labels)}) ({series}{_selector(**labels)}) * {plan.stream_hours_per_month!r}"
+    chosen = ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels.items())
+    return f"avg by ({', '.join(labels)}) ({series}{{{chosen}}}) * {plan.stream_hours_per_month!r}"
 
 
 def _rule(name: str, months: Sequence[str], limit: float, words: str) -> dict[str, Any]:
@@ -47,11 +48,6 @@ def _rule(name: str, months: Sequence[str], limit: float, words: str) -> dict[st
         # the name of a scenario is only ever filled in as a label: it cannot become part of the template
         "annotations": {"summary": f"{{{{ $labels.scenario }}}} {words}, more than the budget of {limit!r}"},
     }
-
-
-def _selector(**labels: str) -> str:
-    parts = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels.items())
-    return "{" + ",".join(parts) + "}"
 
 
 def write_rules(path: str | os.PathLike[str], forecasts: Sequence[MonthForecast], budget: Budget) -> None:

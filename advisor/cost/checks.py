@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
@@ -28,6 +29,8 @@ Grams = Annotated[float, Meta(ge=0, le=3000)]
 """Grams of CO2e per kWh. Lignite in an old plant emits about 1 200; twice that is not a grid."""
 Kbps = Annotated[float, Meta(ge=1e-60, le=1e6)]
 """Of what a viewer receives: no stream has a gigabit a second."""
+Kg = Annotated[float, Meta(ge=0, le=1e5)]
+"""Of a machine: a rack of GPUs comes to some ten tons."""
 Threads = Annotated[float, Meta(ge=1, le=1e6)]
 """CPUs of a machine."""
 Years = Annotated[float, Meta(ge=1e-60, le=100)]
@@ -37,32 +40,43 @@ Pue = Annotated[float, Meta(ge=1, le=3)]
 
 _CLEANEST_PLAUSIBLE_GRAMS = 1.0
 """Quebec's hydropower emits 1.3 directly (Canada's national inventory report)."""
-_PLAUSIBLE_USD = {"kWh": (0.0, 5.0), "CPU hour": (4e-5, 10.0), "hour": (3e-4, 1000.0)}
-"""Wholesale markets cap their price at about this: 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas. The
-hour is about ten times the dearest eight-GPU cloud instance, a CPU's a hundred times its usual price. At the
-other end, 15 USD for a single-board computer of four cores over five years are 0.00034 an hour."""
+_PLAUSIBLE_USD = {
+    "kWh": (0.0, 2.0),
+    "kWh at a moment": (0.0, 5.0),
+    "CPU hour": (4e-5, 10.0),
+    "GPU hour": (2e-3, 1000.0),
+    "hour": (3e-4, 1000.0),
+    "GB": (0.0, 1.0),
+}
+"""Wholesale markets cap their price at 4 EUR/kWh day-ahead in the EU, 5 USD/kWh in Texas; contracts come to 1
+on islands with diesel alone. The hour is about ten times the dearest eight-GPU cloud instance, a CPU's a
+hundred times its usual price. At the other end, 15 USD for a single-board computer of four cores over five
+years are 0.00034 an hour, 90 USD for the smallest GPU 0.0021; the dearest single one is rented for 0.0017 a
+second. Delivery from the cloud costs up to 0.2 USD/GB, and 5 to 90 a TB."""
+_MOST_PER_KWH = 5.0
+"""In the currency's own unit, where that is more: also in a cheap hour it is above in hundredths."""
 _LOWEST_PLAUSIBLE_USD = 1e-3
 """Of the highest price per kWh of a whole series: a dollar per MWh."""
-_SLIPS = {"kWh": ("MWh", 1000), "CPU hour": ("month", 730), "hour": ("month", 730)}
-
+_SLIPS = {"kWh": ("MWh", 1000), "GB": ("TB", 1000)}
+"""The larger unit that a price may be for, and how much larger; of hours it is the month."""
 # Units of a currency per US dollar to one digit or two. Only for the question "is this a slip of the unit?",
 # never for a conversion: those need the operator's dated rates (`advisor.cost.exchange_rates`).
 _ROUGH_UNITS_PER_USD = {
     **dict.fromkeys(("BHD", "JOD", "KWD", "OMR"), 0.4),
     **dict.fromkeys(("USD", "EUR", "GBP", "CHF"), 1.0),
-    **dict.fromkeys(("AUD", "BGN", "CAD", "NZD", "SGD"), 1.5),
-    **dict.fromkeys(("AED", "ILS", "MYR", "PLN", "QAR", "RON", "SAR"), 4.0),
-    **dict.fromkeys(("BRL", "CNY", "DKK", "HKD"), 7.0),
+    **dict.fromkeys(("AUD", "AZN", "BAM", "BGN", "CAD", "NZD", "SGD"), 1.5),
+    **dict.fromkeys(("AED", "GEL", "ILS", "MYR", "PEN", "PLN", "QAR", "RON", "SAR", "TND"), 4.0),
+    **dict.fromkeys(("BOB", "BRL", "CNY", "DKK", "GTQ", "HKD", "MAD", "MOP"), 7.0),
     **dict.fromkeys(("NOK", "SEK"), 10.0),
-    **dict.fromkeys(("CZK", "MXN", "ZAR"), 20.0),
-    **dict.fromkeys(("EGP", "PHP", "THB", "TRY", "TWD", "UAH"), 40.0),
-    **dict.fromkeys(("INR", "RUB"), 90.0),
-    **dict.fromkeys(("ISK", "JPY", "KES", "RSD"), 150.0),
-    **dict.fromkeys(("HUF", "KZT"), 400.0),
-    **dict.fromkeys(("CLP", "KRW"), 1_000.0),
-    **dict.fromkeys(("COP",), 4_000.0),
-    **dict.fromkeys(("IDR",), 16_000.0),
-    **dict.fromkeys(("VND",), 25_000.0),
+    **dict.fromkeys(("CZK", "MDL", "MXN", "ZAR"), 20.0),
+    **dict.fromkeys(("DOP", "EGP", "MKD", "PHP", "THB", "TRY", "TWD", "UAH", "UYU"), 40.0),
+    **dict.fromkeys(("ALL", "BDT", "INR", "RUB"), 90.0),
+    **dict.fromkeys(("ETB", "ISK", "JMD", "JPY", "KES", "NPR", "RSD"), 150.0),
+    **dict.fromkeys(("AMD", "CRC", "HUF", "KZT", "LKR", "PKR", "XAF", "XOF"), 400.0),
+    **dict.fromkeys(("ARS", "CLP", "IQD", "KRW", "NGN"), 1_000.0),
+    **dict.fromkeys(("COP", "KHR", "MNT", "TZS", "UGX"), 4_000.0),
+    **dict.fromkeys(("IDR", "UZS"), 16_000.0),
+    **dict.fromkeys(("LAK", "VND"), 25_000.0),
 }
 
 T = TypeVar("T")
@@ -171,13 +185,14 @@ class Checker(Struct, frozen=True):
             raise self.error(f"{problem} (then {1 / number:.3g})? accept unusual prices to keep it", field)
         return number
 
-    def price_level(self, highest: float, field: str) -> None:
-        """Question a series of prices per kWh that are all next to nothing; 0 is free."""
-        limit = _LOWEST_PLAUSIBLE_USD * _ROUGH_UNITS_PER_USD.get(self.currency, 0.0)
+    def price_level(self, prices: Sequence[float], field: str) -> None:
+        """Question a series of prices per kWh that are all next to nothing, or most too high; 0 is free."""
+        limit, highest = _LOWEST_PLAUSIBLE_USD * _ROUGH_UNITS_PER_USD.get(self.currency, 0.0), max(prices)
         if 0 < highest < limit and not self.accept_unusual:
             problem = f"no price is above {highest:g} {self.currency} per kWh: does its point part thousands"
             problem += f" (then {highest * 1000:g})? accept unusual prices to keep it"
             raise self.error(problem, field)
+        self.price(max(statistics.median(prices), 0.0), field)
 
     def price(self, value: Any, field: str, per: str = "kWh", allow_negative: bool = False) -> float:
         """A price per kWh or per hour, 0 or more, that is not obviously in another unit.
@@ -194,7 +209,8 @@ MWh (then 0.12) or in hundredths (then 1.2)? accept unusual prices to keep it
         if units is None or self.accept_unusual:
             return number
         least, most = (usd * units for usd in _PLAUSIBLE_USD[per])
-        unit, factor = _SLIPS[per]
+        most = max(most, _MOST_PER_KWH) if per == "kWh" else most
+        unit, factor = _SLIPS.get(per.split()[0], ("month", 730))
         if 0 < number < least:
             slip = f"below the plausible {least:g}: is it per second (then {number * 3600:g})?"
         elif abs(number) > most:

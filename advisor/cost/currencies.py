@@ -11,12 +11,12 @@ from advisor.errors import PricingError
 
 
 def currency_code(value: object, *, subject: object = None, field: str = "currency") -> str:
-    """An ISO 4217 code: three capital letters.
+    """An ISO 4217 code: three capital letters; ``GBp`` and the like are hundredths, and none.
 
     >>> currency_code("eur")
     'EUR'
     """
-    if isinstance(value, str) and re.fullmatch("[A-Za-z]{3}", value):
+    if isinstance(value, str) and re.fullmatch("(?![A-Z]{2}[a-z])[A-Za-z]{3}", value):
         return value.upper()
     raise PricingError(
         f"expected a currency code of three letters such as USD, found {value!r}",

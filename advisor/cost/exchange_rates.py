@@ -33,6 +33,8 @@ def read_rates(path: str | os.PathLike[str], check: Checker | None = None) -> Ra
         currency_code(code, subject=path, field="rates"): check.rate(units, code, base)
         for code, units in rates_file.rates.items()
     }
+    if len(per_base) < len(rates_file.rates):
+        raise check.error("expected each currency once", "rates")
     if per_base.get(base, 1) != 1:
         raise check.error(f"expected 1, the base's own rate, found {per_base[base]:g}", f"rates.{base}")
     return Rates(base, rates_file.date, per_base, str(path))

@@ -8,6 +8,7 @@ shown, but energy and carbon are.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -405,7 +406,8 @@ class CostModel:
         if faster is not None and slower is not None:
             presets = ownership.preset(faster, owned, price, pue), ownership.preset(slower, owned, price, pue)
         if cloud_cost_per_hour is not None:
-            made = require_number(cloud_streams or owned.streams, Positive, field="cloud_streams")
+            made = owned.streams if cloud_streams is None else cloud_streams
+            made = require_number(made, Positive, field="cloud_streams")
             cloud = require_number(cloud_cost_per_hour, field="cloud_cost_per_hour") / made
         if viewers is not None and delivery_cost_per_gb is not None:
             if bitrate_kbps is None:
@@ -485,18 +487,13 @@ class RegionalModels(Struct, frozen=True):
 
     def ages_seconds(self, now: float) -> dict[str, float]:
         """How old what was read is, by input: series since their last value, rates since their day."""
-        ages = {}
-        schedules_by_input = {
-            "electricity_price": [model.prices.electricity for model in self.models],
-            "carbon_intensity": [model.prices.carbon for model in self.models],
-        }
-        for name, schedules in schedules_by_input.items():
-            moments = [moment for s in schedules if s and (moment := s.newest_unix_seconds) is not None]
-            if moments:
-                ages[name] = now - min(moments)
-        if self.rates is not None:
-            ages["exchange_rates"] = self.rates.age_seconds(now)
-        return ages
+        ages: dict[str, float] = {}
+        for model in self.models:
+            series = {"electricity_price": model.prices.electricity, "carbon_intensity": model.prices.carbon}
+            for name, given in series.items():
+                if given is not None and (newest := given.newest_unix_seconds) is not None:
+                    ages[name] = max(now - newest, ages.get(name, -math.inf))
+        return ages if self.rates is None else ages | {"exchange_rates": self.rates.age_seconds(now)}
 
 
 def _with_defaults(

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from advisor.cost.checks import CheckedInputs, Kbps, Positive, Pue, Quantity, Ratio, Years, require_number
+from advisor.cost.checks import CheckedInputs, Kbps, Kg, Positive, Pue, Quantity, Ratio, Years, require_number
 from advisor.cost.formulas import HOURS_PER_YEAR, amortised_per_hour
 from advisor.errors import PricingError
 from advisor.results import Scenario, as_scenario, derived
@@ -40,7 +40,7 @@ class Machine(CheckedInputs, frozen=True, kw_only=True):
     """What the tariff takes for each hour of life, whatever is used."""
     streams: Positive = 1.0
     """Hours of video of one stream that an hour of use makes."""
-    embodied_kg: Quantity | None = None
+    embodied_kg: Kg | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,7 +190,9 @@ def analyse(
         total_over_lifetime=hour.total * used,
         per_stream_hour=per_stream,
         per_watch_hour=None if delivery is None else hour.total / delivery.viewers,
-        shares=_shares(hour),
+        shares={
+            part: getattr(hour, part) / hour.total for part in HourlyCost.__struct_fields__ if hour.total
+        },
         sensitivity=sensitivity,
         moves_most=next(iter(sensitivity), None),
         cloud_per_stream_hour=cloud_per_stream_hour,
@@ -251,12 +253,6 @@ def hourly_cost(machine: Machine, price: float, pue: float, delivery: Delivery |
         + machine.standing_charge_per_hour / machine.utilisation_ratio,
         delivery=0.0 if delivery is None else delivery.viewers * delivery.per_viewer_hour,
     )
-
-
-def _shares(hour: HourlyCost) -> dict[str, float]:
-    if not hour.total:
-        return {}
-    return {name: getattr(hour, name) / hour.total for name in hour.__struct_fields__}
 
 
 def _sensitivity(machine: Machine, price: float, pue: float, delivery: Delivery | None) -> dict[str, float]:

@@ -45,19 +45,9 @@ class LoadCurve(Struct, frozen=True):
         spans, gap_seconds = bridged_spans(timestamps, values)
         return cls(tuple(spans), gap_seconds)
 
-    @classmethod
-    def constant(cls, start: float, end: float, value: float) -> LoadCurve:
-        """One value over a window."""
-        return cls(((start, end, value, value),))
-
     def total(self) -> float:
         """The integral over all spans."""
         return math.fsum((end - start) * (v0 + v1) / 2 for start, end, v0, v1 in self.spans)
-
-    def scaled(self, factor: float) -> LoadCurve:
-        """The same shape with every value times ``factor``."""
-        spans = tuple((start, end, v0 * factor, v1 * factor) for start, end, v0, v1 in self.spans)
-        return LoadCurve(spans, self.gap_seconds)
 
     def totals_by_value(self, schedule: Schedule) -> dict[float | None, float]:
         """The integral split by the schedule's value at each moment; None is where the schedule does not say.
@@ -86,12 +76,7 @@ def _cut(span: Span, start: float, end: float) -> Span:
         return span
     slope = (after - before) / (until - since)
     first, last = max(start, since), min(end, until)
-    return (
-        first,
-        last,
-        before + slope * (first - since) if first > since else before,
-        after - slope * (until - last) if last < until else after,
-    )
+    return first, last, before + slope * (first - since), after - slope * (until - last)
 
 
 def weighted_total(totals: Mapping[float | None, float]) -> float | None:
@@ -108,10 +93,10 @@ def load_curve(scenario: Scenario, joules: float) -> LoadCurve | None:
     samples = scenario.samples
     if samples is not None and samples.power_watts and min(samples.timestamps) > _FIRST_REAL_UNIX_SECONDS:
         curve = LoadCurve.from_samples(samples.timestamps, samples.power_watts)
-        total = curve.total()
-        if total > 0:
-            return curve if total == joules else curve.scaled(joules / total)
+        if (total := curve.total()) > 0:
+            factor = joules / total
+            return LoadCurve(tuple((a, b, v0 * factor, v1 * factor) for a, b, v0, v1 in curve.spans))
     start, duration = scenario.start_time, duration_seconds(scenario)
     if not start or not duration:
         return None
-    return LoadCurve.constant(start, start + duration, joules / duration)
+    return LoadCurve(((start, start + duration, joules / duration, joules / duration),))

@@ -13,6 +13,7 @@ import datetime
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -24,7 +25,7 @@ from advisor.common.booleans import parse_boolean
 from advisor.common.checked import checked
 from advisor.common.home import expanded
 from advisor.cost.carbon import Embodied, FunctionalUnit
-from advisor.cost.checks import CheckedInputs, Checker, Grams, Pue, Quantity, Years, gather
+from advisor.cost.checks import CheckedInputs, Checker, Grams, Kg, Pue, Quantity, Years, gather
 from advisor.cost.currencies import currency_code
 from advisor.cost.exchange_rates import converted
 from advisor.cost.formulas import HOURS_PER_MONTH
@@ -45,7 +46,7 @@ BUILT_IN_PRICES = ("energy_cost_per_kwh", "cpu_cost_per_hour")
 
 
 def _option(env: str, help: str, per: str | None = None) -> Meta:
-    """``per`` is for prices: ``kWh``, ``CPU hour`` or ``hour``."""
+    """``per`` is for prices: ``kWh``, ``CPU hour``, ``GPU hour`` or ``hour``."""
     return Meta(description=help, extra={"env": env, "per": per})
 
 
@@ -78,7 +79,7 @@ class PriceOptions(CheckedInputs, frozen=True, kw_only=True):
         ),
     ] = None
     gpu_cost_per_hour: Annotated[
-        Quantity | None, _option("GPU_COST_PER_HOUR", "One hour of the GPU.", "hour")
+        Quantity | None, _option("GPU_COST_PER_HOUR", "One hour of the GPU.", "GPU hour")
     ] = None
     instance_cost_per_hour: Annotated[
         Quantity | None, _option("INSTANCE_COST_PER_HOUR", "Cloud: one hour of the instance.", "hour")
@@ -105,12 +106,12 @@ class PriceOptions(CheckedInputs, frozen=True, kw_only=True):
         Path | None, _option("EXCHANGE_RATES_FILE", "Exchange rates with their date, YAML.")
     ] = None
     embodied_kg: Annotated[
-        Quantity | None, _option("EMBODIED_KG", "Embodied carbon of the machine, kg of CO2e.")
+        Kg | None, _option("EMBODIED_KG", "Embodied carbon of the machine, kg of CO2e.")
     ] = None
     embodied_minimum_kg: Annotated[
-        Quantity | None, _option("EMBODIED_MINIMUM_KG", "Its minimum, if sources differ.")
+        Kg | None, _option("EMBODIED_MINIMUM_KG", "Its minimum, if sources differ.")
     ] = None
-    embodied_maximum_kg: Annotated[Quantity | None, _option("EMBODIED_MAXIMUM_KG", "Its maximum.")] = None
+    embodied_maximum_kg: Annotated[Kg | None, _option("EMBODIED_MAXIMUM_KG", "Its maximum.")] = None
     lifetime_years: Annotated[Years, _option("LIFETIME_YEARS", "Lifetime of the machine in years.")] = 4.0
     functional_unit: Annotated[
         FunctionalUnit | None,
@@ -180,8 +181,12 @@ class PriceOption(NamedTuple):
             return text
         if self.kind is Path and not expanded(text).is_file():
             raise ValueError("expected a file that exists")
+        given: str | float = text
+        if self.kind is float:
+            with suppress(ValueError):
+                given = float(text)  # ".12" too, as a command takes it
         try:
-            return parse_boolean(text) if self.kind is bool else checked(text, self.limits)
+            return parse_boolean(text) if self.kind is bool else checked(given, self.limits)
         except InputError as exc:
             # whoever reads options says himself what was found
             raise ValueError(exc.problem.partition(", found ")[0]) from None

@@ -198,7 +198,7 @@ def price_scenario(
         energy_basis=used.basis if used is not None else None,
         energy_uncertainty_ratio=used.uncertainty_ratio if used is not None else None,
         functional_unit=prices.functional_unit,
-        inputs=_inputs(prices, figures, joules),
+        inputs=_inputs(work, figures),
         validity=scenario.validity,
         missing=list(dict.fromkeys([*reasons, *(_too_small(work) if finished else ())])),
         missing_by_figure={n: list(f.reasons) for n, f in figures.items() if f.value is None and f.reasons},
@@ -367,14 +367,13 @@ def _too_small(work: _Work) -> list[str]:
     return gaps + (["no_gpu_energy"] if derived.lacks_gpu_energy(work.scenario) else [])
 
 
-def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: float | None) -> PricesUsed:
-    kwh = None if joules is None else joules * prices.pue_ratio / JOULES_PER_KWH
-    cost = figures.get("cost_energy", ValueOrReasons(None)).value
+def _inputs(work: _Work, figures: Mapping[str, ValueOrReasons]) -> PricesUsed:
+    prices, cost = work.prices, figures.get("cost_energy", ValueOrReasons(None)).value
     kg = figures.get("co2_operational_kg", ValueOrReasons(None)).value
     return PricesUsed(
-        electricity_price_per_kwh=_paid(prices.electricity, cost, kwh),
+        electricity_price_per_kwh=_paid(work, prices.electricity, cost),
         price_source=prices.electricity.source if prices.electricity else None,
-        carbon_grams_per_kwh=_paid(prices.carbon, None if kg is None else kg * 1000, kwh),
+        carbon_grams_per_kwh=_paid(work, prices.carbon, None if kg is None else kg * 1000),
         carbon_basis=prices.carbon.basis if prices.carbon else None,
         carbon_year=prices.carbon.period if prices.carbon else None,
         carbon_source=prices.carbon.source if prices.carbon else None,
@@ -386,6 +385,9 @@ def _inputs(prices: PriceInputs, figures: Mapping[str, ValueOrReasons], joules: 
     )
 
 
-def _paid(given: SourcedSchedule | None, total: float | None, kwh: float | None) -> float | None:
-    flat = flat_value(given)
-    return total / kwh if flat is None and total is not None and kwh else flat
+def _paid(work: _Work, given: SourcedSchedule | None, total: float | None) -> float | None:
+    """The value that each kilowatt-hour counted with on the mean, what is paid by the hour left out."""
+    kwh = 0.0 if work.used is None else work.used.joules * work.prices.pue_ratio / JOULES_PER_KWH
+    if given is None or total is None or not kwh or isinstance(given.schedule, Flat):
+        return flat_value(given)
+    return (total - given.per_hour * (work.hours.value or 0.0)) / kwh

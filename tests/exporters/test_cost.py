@@ -366,7 +366,7 @@ def test_every_option_reaches_the_prices(tmp_path: Path) -> None:
     arguments = ["--region", "shed, us-east-1", "--regions-file", str(regions), "--viewers", "7"]
     arguments += ["--embodied-kg", "1000", "--embodied-minimum-kg", "900", "--lifetime-years", "5"]
     arguments += ["--functional-unit", "gigapixel", "--accept-unusual-prices", "--runs", "3"]
-    env = {"ENERGY_COST_PER_KWH": "9", "HOST_COST_PER_HOUR": "0.4", "REGION": "FRA", "CURRENCY": "USD"}
+    env = {"ENERGY_COST_PER_KWH": "9", "HOST_COST_PER_HOUR": ".4", "REGION": "FRA", "CURRENCY": "USD"}
     options = parse_options(EXPORTER, arguments, env)
     first, second = RegionalModels.load(price_options(options)).models
     assert (first.prices.region, second.prices.region) == ("shed", "us-east-1")

@@ -582,6 +582,21 @@ def test_a_slip_or_a_setting_that_acts_on_nothing_is_refused(
             ],
             "bitrate_kbps: expected a number of at most 1000000",
         ),
+        (
+            ["tco", "--purchase-price", 1, "--mean-watts", 300, "--cloud-cost-per-hour", 0.00019],
+            "cloud_cost_per_hour: 0.00019 USD per hour is below the plausible 0.0003: is it per second",
+        ),
+        (
+            ["tco", "--purchase-price", 1, "--mean-watts", 300, "--delivery-cost-per-gb", 85],
+            "85.0 USD per GB is above the plausible 1: is it per TB (then 0.085)",
+        ),
+        (
+            [
+                *("tco", "--purchase-price", 1, "--mean-watts", 300),
+                *("--cloud-cost-per-hour", 1, "--cloud-streams", 0),
+            ],
+            "cloud_streams: expected a number above 0",
+        ),
         (["when", "--hours", 1, "--mean-watts", 0.25], "'--mean-watts'"),
         (["cost", RUN, "--region", "SE3,SE4"], "SE3 and SE4 are both SWE"),
     ],
@@ -600,7 +615,13 @@ def test_hours_of_a_year_are_no_hours_of_a_month(call: Any) -> None:
 
 def test_regions_are_listed(call: Any) -> None:
     rows = call("regions", "sweden", "--json").json()
-    assert [row["region"] for row in rows] == ["SWE", "eu-north-1", "europe-north2", "swedencentral"]
+    assert [row["region"] for row in rows] == [
+        "SWE",
+        "eu-north-1",
+        "europe-north2",
+        "swedencentral",
+        "swedensouth",
+    ]
     assert rows[0]["price_per_kwh"] == 0.0682
     assert "0.0682 USD" in call("regions", "sweden").out
     assert call("regions", "qqqq").code == 2

@@ -15,7 +15,6 @@ from advisor.common.near import did_you_mean
 from advisor.cost.budget_rules import write_rules
 from advisor.cost.checks import Positive, require_number
 from advisor.cost.forecast import Budget, MonthForecast, MonthInterval, forecast
-from advisor.cost.model import CostModel
 from advisor.cost.price_inputs import PriceOptions
 from advisor.cost.scenario_cost import REASONS
 from advisor.errors import InputError
@@ -65,9 +64,16 @@ def main(
     for line in copies:
         note("forecast", line)
     plans = [
-        _plan(model, configuration, streams=streams, hours=hours, budget=budget)
+        forecast(
+            [planned.price(s) for s in configuration.scenarios],
+            hardware=configuration.machine,
+            streams=streams,
+            hours_per_month=hours,
+            budget=budget,
+            left_out=configuration.left_out,
+        )
         for configuration in measured
-        for model in regional.models
+        for planned in [model.planned() for model in regional.models]
     ]
     if write_rules_to is not None:
         write_rules(write_rules_to, plans, budget)
@@ -117,20 +123,6 @@ def _measured(runs: Sequence[Run], names: Sequence[str] | None) -> list[_Measure
             all_names = sorted({s.name for run in runs for s in run.scenarios})
             raise InputError(did_you_mean(name, all_names), subject=f"no finished scenario {name!r}")
     return measured
-
-
-def _plan(
-    model: CostModel, measured: _Measured, *, streams: float, hours: float, budget: Budget
-) -> MonthForecast:
-    planned = model.planned()
-    return forecast(
-        [planned.price(s) for s in measured.scenarios],
-        hardware=measured.machine,
-        streams=streams,
-        hours_per_month=hours,
-        budget=budget,
-        left_out=measured.left_out,
-    )
 
 
 def _table(plans: Sequence[MonthForecast]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from advisor.common.exit import print_json
 from advisor.common.near import did_you_mean
+from advisor.cost.checks import Checker
 from advisor.cost.ownership import Machine, TcoAnalysis
 from advisor.cost.price_inputs import PriceOptions
 from advisor.errors import InputError
@@ -80,6 +81,10 @@ def tco(
         lacking = [name for name in needed if given[name] is None]
         if given[option] is not None and lacking:
             raise InputError(f"expected {' and '.join(lacking)} beside it", subject=option)
+    check = Checker(None, prices.currency, prices.accept_unusual_prices)
+    for name, per in (("cloud_cost_per_hour", "hour"), ("delivery_cost_per_gb", "GB")):
+        if context.params[name] is not None:
+            check.price(context.params[name], name, per)
     regional = regional_models("tco", prices, defaults=("energy_cost_per_kwh",))
     runs, code = read_runs("tco", results) if results else ([], 0)
     gpu = None
@@ -141,8 +146,10 @@ def _named(runs: Sequence[Run], name: str | None, option: str) -> Scenario | Non
 
 def _table(analyses: Sequence[TcoAnalysis]) -> None:
     regions = [analysis.region or "no region" for analysis in analyses]
+    figures = [(label, *(shown(attrgetter(f)(a), 6) for a in analyses)) for label, f in _FIGURES.items()]
     # a row without a figure was not asked for
-    rows = [(label, *cells) for label, cells in _rows(analyses) if set(cells) != {"-"}]
+    rows = [row for row in figures if set(row[1:]) != {"-"}]
+    rows.append(("moves the total most", *(a.moves_most or "-" for a in analyses)))
     print_table(("part", *regions), rows, title=f"{analyses[0].currency}, an hour of use")
     for line in _caption(analyses):
         console().print(line)
@@ -164,11 +171,6 @@ _FIGURES = {
     "g CO2e of making it": "co2_embodied_grams_per_hour",
 }
 """Rows of the table, and the field of `TcoAnalysis` that each shows."""
-
-
-def _rows(analyses: Sequence[TcoAnalysis]) -> list[tuple[str, list[str]]]:
-    figures = [(label, [shown(attrgetter(f)(a), 6) for a in analyses]) for label, f in _FIGURES.items()]
-    return [*figures, ("moves the total most", [a.moves_most or "-" for a in analyses])]
 
 
 def _caption(analyses: Sequence[TcoAnalysis]) -> list[str]:

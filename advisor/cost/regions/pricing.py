@@ -9,8 +9,6 @@ Nothing falls back to a default.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
 
 from advisor.common.checked import checked
 from advisor.common.near import near
@@ -18,7 +16,7 @@ from advisor.cost.checks import Checker
 from advisor.cost.currencies import Rates, currency_code
 from advisor.cost.exchange_rates import converted, read_rates
 from advisor.cost.regions.region_files import read_regions
-from advisor.cost.regions.table import Region, table, written_names
+from advisor.cost.regions.table import Region, find, table, written_names
 from advisor.cost.tariffs.schedule import Flat, Schedule
 from advisor.errors import PricingError, UnknownRegionError
 
@@ -89,10 +87,8 @@ class RegionalPricing:
         ['SWE', 'DEU', 'westeurope', 'us-central1']
         """
         name = checked(name, str, field="region", error=PricingError)
-        for written in _spellings(name.strip()):
-            region_name = self._names.get(written.casefold())
-            if region_name is not None:
-                return self._regions[region_name]
+        if (found := find(name, self._names)) is not None:
+            return self._regions[found]
         alike = dict.fromkeys(self._names[written] for written in near(name, self._names))
         hint = f"similar: {', '.join(alike)}" if alike else "name a country by its code, such as DEU or DE"
         raise UnknownRegionError(hint, subject=f"no region {name!r}")
@@ -101,7 +97,7 @@ class RegionalPricing:
         """The regions whose name, provider or country has ``word`` in it."""
         wanted = word.casefold()
         matching = {region_name for written, region_name in self._names.items() if wanted in written}
-        matching |= {self._names[w.casefold()] for w in _spellings(word) if w.casefold() in self._names}
+        matching |= {found} if (found := find(word, self._names)) is not None else set()
         among = matching | {
             n for n, r in self._regions.items() if r.country in matching or r.provider == wanted
         }
@@ -148,17 +144,3 @@ def _one_value(schedule: Schedule, name: str, field: str) -> float:
     if isinstance(schedule, Flat):
         return schedule.value
     raise PricingError("changes over time: use its schedule", subject=f"region {name}", field=field)
-
-
-def _spellings(name: str) -> Iterator[str]:
-    yield name
-    # "America/Jamaica" is the time zone of other places too: only a provider may stand before a slash
-    name = re.sub(r"^((aws|azure|gcp|country|operator)/|BZN\|)", "", name, flags=re.IGNORECASE)
-    yield name
-    yield name.replace(" ", "")
-    yield re.sub(r"(?<=\d)-?[a-f]$", "", name)
-    # in small letters "us-east" is half a provider's region and no zone of a country
-    bidding_zone = re.fullmatch(r"([A-Z]{2})([-_(][A-Z][A-Za-z]+\d?\)?)+", name)
-    bidding_zone = bidding_zone or re.fullmatch(r"([A-Za-z]{2})_?\d", name)
-    if bidding_zone:
-        yield bidding_zone[1]

@@ -30,7 +30,7 @@ from advisor.common.near import near
 from advisor.cost.checks import Checker, Grams, Positive, Pue, gather
 from advisor.cost.currencies import currency_code
 from advisor.cost.operator_files import read_yaml
-from advisor.cost.regions.table import Region, table, written_names
+from advisor.cost.regions.table import Region, find, table, written_names
 from advisor.cost.tariffs.schedule import Flat, SourcedSchedule, StepSeries
 from advisor.cost.tariffs.series_files import read_series, series_paths
 from advisor.cost.tariffs.tariff_files import parse_tariff
@@ -74,6 +74,8 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
         field = f"regions.{name}"
         spec: RegionSpec = check.convert(entry, RegionSpec, field)
         base = _base(name, spec, {**table(), **regions}, check, field)
+        if base.name.casefold() in map(str.casefold, regions):
+            raise check.error(f"expected each region once, found {base.name} before", field)
         regions[base.name] = _with_carbon(_with_price(base, spec, check, field), spec, check, field)
 
     gather(*(partial(add, name, entry) for name, entry in regions_file.regions.items()))
@@ -82,9 +84,10 @@ def read_regions(path: str | os.PathLike[str], check: Checker | None = None) -> 
 
 def _base(name: str, spec: RegionSpec, known: dict[str, Region], check: Checker, field: str) -> Region:
     """What the entry starts from: the region of that name, or the one it says it is like."""
-    base = known.get(name if spec.like is None else spec.like)
+    names = {region_name.casefold(): region_name for region_name in known}
+    base = known.get(names.get(name.casefold(), ""))
     if spec.like is not None:
-        base = base or known.get(written_names().get(spec.like.casefold(), ""))
+        base = known.get(find(spec.like, {**written_names(), **names}) or "")
         if base is None:
             alike = near(spec.like, known)
             raise check.error(f"no region {spec.like!r}; near: {', '.join(alike) or 'none'}", f"{field}.like")

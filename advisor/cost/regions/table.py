@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -53,6 +54,30 @@ def written_names() -> Mapping[str, str]:
         if written
     }
     return names | {name.casefold(): name for name in table()}
+
+
+def find(written: str, names: Mapping[str, str]) -> str | None:
+    """The region that a text stands for, of those that ``names`` has in small letters.
+
+    >>> find("aws/us-east-1", {"us-east-1": "us-east-1"})
+    'us-east-1'
+    """
+    spellings = map(str.casefold, _spellings(written.strip()))
+    return next((names[spelling] for spelling in spellings if spelling in names), None)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    yield name
+    # "America/Jamaica" is the time zone of other places too: only a provider may stand before a slash
+    name = re.sub(r"^((aws|azure|gcp|country|operator)/|BZN\|)", "", name, flags=re.IGNORECASE)
+    yield name
+    yield name.replace(" ", "")
+    yield re.sub(r"(?<=\d)-?[a-f]$", "", name)
+    # in small letters "us-east" is half a provider's region and no zone of a country
+    bidding_zone = re.fullmatch(r"([A-Z]{2})([-_(][A-Z][A-Za-z]+\d?\)?)+", name)
+    bidding_zone = bidding_zone or re.fullmatch(r"([A-Za-z]{2})_?\d", name)
+    if bidding_zone:
+        yield bidding_zone[1]
 
 
 def _rows(name: str) -> Iterable[dict[str, str]]:

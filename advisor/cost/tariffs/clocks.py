@@ -10,6 +10,12 @@ from advisor.cost.checks import Checker, require_number
 
 _OF_THE_DAY_FIRST = re.compile(r"(\d\d)[./-](\d\d)[./-](\d{4}) (\d\d:\d\d(?::\d\d)?)")
 
+_OTHER_NUMBERS = re.compile(
+    r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-4])?|[345]\d{4}(\.\d+)?"
+)
+"""A date without an offset, with its hour or not, and the days since 1900 of a spreadsheet; no seconds of
+1970 or 2033."""
+
 
 def unix_seconds(text: str, check: Checker, field: str) -> float:
     """The moment of an ISO 8601 text with an offset, until the year 8999, or of Unix seconds."""
@@ -20,8 +26,7 @@ def unix_seconds(text: str, check: Checker, field: str) -> float:
             return moment.timestamp()
     except ValueError:
         pass
-    # "20260301" is a date without an offset, and no second of August 1970
-    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or re.fullmatch(r"(19|20)\d{6}", text):
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text) or _OTHER_NUMBERS.fullmatch(text):
         problem = "expected ISO 8601 with an offset (2026-03-01T00:00:00+01:00) or Unix seconds"
         raise check.error(f"{problem}, found {text!r}", field)
     seconds = require_number(text, float, field=field, subject=check.subject)
@@ -40,10 +45,15 @@ def on_the_wall(text: str, zone: ZoneInfo, check: Checker, field: str) -> list[f
     [1761436800.0, 1761440400.0]
     >>> on_the_wall("26-10-2025 03:00", ZoneInfo("Europe/Brussels"), Checker(), "")
     [1761444000.0]
+    >>> on_the_wall("Oct 26, 2025 12:15 AM", ZoneInfo("Europe/Brussels"), Checker(), "")
+    [1761430500.0]
     """
     shown, _, season = text.strip().partition(" (")
     try:
-        clock = datetime.datetime.fromisoformat(_OF_THE_DAY_FIRST.sub(r"\3-\2-\1 \4", shown))
+        if shown.endswith("M"):
+            clock = datetime.datetime.strptime(shown, "%b %d, %Y %I:%M %p")  # noqa: DTZ007 - on the wall
+        else:
+            clock = datetime.datetime.fromisoformat(_OF_THE_DAY_FIRST.sub(r"\3-\2-\1 \4", shown))
     except ValueError:
         raise check.error(f"expected a date and a time, found {text!r}", field) from None
     if clock.tzinfo is not None:

@@ -66,7 +66,7 @@ class Format(Struct, frozen=True):
     """``start`` and ``end``, facts about the value, ``estimated`` and ``market``. The start's group ``clock``
     names the clock of its times; without it they have offsets."""
     facts: dict[str, str] = {}
-    """About all values: ``zone``, ``basis``, and ``unit``, a template of other facts; none is per kWh."""
+    """About all: ``zone``, ``basis``, ``clock``, and ``unit``, a template of other facts; none is per kWh."""
     other_market: str = ""
     """Pattern of ``market`` in rows that are not read."""
     others_alone: bool = False
@@ -102,6 +102,13 @@ _OF_PRICES = (
         r"(?P<zone>\S+)(?: Price)? \((?P<currency>(?!UTC|CET)[A-Z]{3})\)",
         {"start": r"Delivery Start \((?P<clock>[^/)]+).*"},
         {"unit": "{currency}/MWh"},
+    ),
+    # its ends are by the clock alone, also in the hour that comes twice
+    Format(
+        "SMARD",
+        r"(?P<zone>[^∅].*?) ?\[€/MWh\].*",
+        {"start": "Datum von|Start date"},
+        {"unit": "EUR/MWh", "clock": "CET"},
     ),
     Format(
         "aWATTar",
@@ -275,7 +282,7 @@ def _statements(
     form: Format, cells: Mapping[str, _Column], rows: Sequence[Row], values: Sequence[str], check: Checker
 ) -> Iterator[Statement]:
     """A statement for each row: the first of ``values`` that it has; those after the first are forecasts."""
-    clock = _CLOCKS.get(cells["start"].facts.get("clock", "").strip().upper())
+    clock = _CLOCKS.get({**form.facts, **cells["start"].facts}.get("clock", "").strip().upper())
     # by any other clock, a time needs its offset
     zone = ZoneInfo(clock) if clock else None
 
@@ -289,7 +296,7 @@ def _statements(
 
     for row, start in zip(rows, _one_after_another([moments(row, "start") for row in rows]), strict=True):
         name = next((name for name in values if not is_hole(row.get(name))), values[-1])
-        value = None if is_hole(row.cell(name)) else row.cell(name)
+        value = None if is_hole(row.get(name)) else row.cell(name)
         place, shown = row.place.format(name), row.cell(cells["start"].name)
         if start is None and value is None:
             # the hour that is skipped in spring, which some list without a value
@@ -324,5 +331,8 @@ def _end_of_span(text: str, start: float, zone: ZoneInfo, check: Checker, place:
     """The end of ``01:45 - 02:00``, whose start is known; clocks may change at it, or before."""
     parts = text.split(" - ")
     first, last = (on_the_wall(part, ZoneInfo("UTC"), check, place)[0] for part in parts)
-    ends = [start + last - first, *on_the_wall(parts[1], zone, check, place)]
+    ends = on_the_wall(parts[1], zone, check, place)
+    if not ends or len(on_the_wall(parts[0].partition(" (")[0], zone, check, place)) > 1:
+        # a clock that shows the end later may have been set back before
+        ends.append(start + last - first)
     return min((moment for moment in ends if moment > start), default=start)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from advisor.common.json_keys import repeated_keys
 from advisor.cost.checks import Checker
 from advisor.cost.tariffs.clocks import unix_seconds
 from advisor.errors import PricingError
@@ -72,6 +73,8 @@ def read_rows(text: str, check: Checker) -> tuple[list[str], list[Row]]:
     elif start in ("{", "["):
         try:
             rows = [row for row in _of_json(json.loads(text), check) if row.cells or row.around]
+            for place in repeated_keys(text.encode()):
+                raise check.error("expected each name once, found it twice", place)
         except PricingError:
             raise
         except (ValueError, RecursionError) as exc:
@@ -219,12 +222,11 @@ def _decimal_mark(column: Sequence[str]) -> str | None:
 
 
 def _plain_column(column: Sequence[str], mark: str | None, delimiter: str) -> list[str]:
-    plain = [cell for cell in column if cell.isdecimal()]
+    plain = [cell for cell in column if cell.isdecimal() and cell.strip("0")]
     if mark is None and delimiter != "," and plain and max(map(len, plain)) < 4:
-        # beside numbers up to 999 without any mark, one that could part thousands does; beside 0 alone, or
-        # where cells are parted by what leaves the comma to decimals, a comma does not
-        thousands = delimiter != ";" and any(cell.strip("0") for cell in plain)
-        mark = "." if thousands and any("," in cell for cell in column) else ","
+        # beside numbers from 1 to 999 without any mark, one that could part thousands does; where cells are
+        # parted by what leaves the comma to decimals, a comma does not
+        mark = "." if delimiter != ";" and any("," in cell for cell in column) else ","
     either = mark or (",." if delimiter == "," else "")
     return [_plain_number(cell, either or ("," if "," in cell else ".")) for cell in column]
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -97,37 +95,30 @@ def read_series(
             raise cell.error(f"expected provider, currency and zone of {first_path}")
         cell = replace(cell, currency=given.currency or cell.currency)
         negative = allow_negative or given.provider != OWN
-        checked = _grams if quantity == "carbon" else partial(_price, factor=given.factor, negative=negative)
         file_name = f"{path.name}, " if len(paths) > 1 else ""
         for statement in given.statements:
-            value = None if statement.value is None else checked(statement, cell)
-            statements.append(statement._replace(value=value, place=f"{file_name}{statement.place}"))
+            value, place = statement.value, statement.place
+            if value is not None and quantity == "carbon":
+                value = cell.convert(value, Grams, place)
+            elif value is not None:
+                value = value if given.factor == 1.0 else cell.convert(value, Number, place) * given.factor
+                value = cell.price(value, place, "kWh at a moment", allow_negative=negative)
+            statements.append(statement._replace(value=value, place=f"{file_name}{place}"))
     if first is None:
         raise PricingError("expected values, found none", subject=subject)
     # an hour of a grid may be that clean or cheap, all of them are not
-    highest = max(abs(statement.value or 0.0) for statement in statements)
+    values = [statement.value for statement in statements if statement.value is not None]
     whole = replace(check, subject=subject, lines={})
-    if quantity == "carbon":
-        whole.grams(highest, "carbon_grams_per_kwh")
-    elif first.provider == OWN:
-        whole.price_level(highest, "price_per_kwh")
+    if values and quantity == "carbon":
+        whole.grams(max(values), "carbon_grams_per_kwh")
+    elif values and first.provider == OWN:
+        whole.price_level(values, "price_per_kwh")
     try:
         series = _steps(statements, hold_seconds, are_revised=quantity == "carbon" and first.provider != OWN)
     except PricingError as exc:
         raise PricingError(exc.problem, subject=subject, field=exc.field) from None
     source = ", ".join(filter(None, (first.provider, first.zone))) or str(subject)
     return SourcedSchedule(series, source, first.currency, first.basis)
-
-
-def _grams(statement: Statement, check: Checker) -> Any:
-    return check.convert(statement.value, Grams, statement.place)
-
-
-def _price(statement: Statement, check: Checker, factor: float, negative: bool) -> float:
-    value = (
-        statement.value if factor == 1.0 else check.convert(statement.value, Number, statement.place) * factor
-    )
-    return check.price(value, statement.place, allow_negative=negative)
 
 
 def _steps(statements: Sequence[Statement], hold_seconds: float | None, are_revised: bool) -> StepSeries:

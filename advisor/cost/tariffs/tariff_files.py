@@ -160,10 +160,10 @@ def _marginal(spec: TiersSpec, check: Checker, dotted: str) -> float:
 
 
 def _with_fees(price: SourcedSchedule, spec: TariffSpec, check: Checker, dotted: str) -> SourcedSchedule:
-    for name in ("surcharge_percent", "vat_percent"):
+    for name, least in (("surcharge_percent", 1), ("vat_percent", 2)):
         percent = getattr(spec, name)
-        if 0 < percent < 1 and not check.accept_unusual:
-            problem = f"{percent:g} % is little: is it a share (then {100 * percent:g})?"
+        if 0 < percent < least and percent != 1 and not check.accept_unusual:
+            problem = f"{percent:g} % is little: is it a share (then {100 * (percent % 1):g})?"
             raise check.error(f"{problem} accept unusual prices to keep it", f"{dotted}{name}")
     fees = check.price(spec.fees_per_kwh, f"{dotted}fees_per_kwh", allow_negative=True)
     vat, surcharge = 1 + spec.vat_percent / 100, 1 + spec.surcharge_percent / 100

@@ -27,6 +27,7 @@ _DAY_GROUPS: dict[str, tuple[str, ...]] = {
     "holidays": DAY_TYPES[7:],
     "all": DAY_TYPES,
     **{day: (day,) for day in DAY_TYPES},
+    **{f"{stem}day": (stem[:3],) for stem in ("mon", "tues", "wednes", "thurs", "fri", "satur", "sun")},
 }
 
 
@@ -136,12 +137,14 @@ def time_of_use(
     """
     check = check or Checker()
     spec: TimeOfUseSpec = check.convert(document, TimeOfUseSpec, field.rstrip("."))
+    price = partial(check.price, allow_negative=spec.allow_negative)
+    given, otherwise_field = spec.otherwise_per_kwh, f"{field}otherwise_per_kwh"
     steps: list[Callable[[], Any]] = [
         partial(_zone, spec.time_zone, check, f"{field}time_zone"),
-        partial(_otherwise, spec, check, f"{field}otherwise_per_kwh"),
+        lambda: None if given is None else price(given, otherwise_field),
     ]
     for index, period in enumerate(spec.periods):
-        steps.append(partial(_period, period, spec.allow_negative, check, f"{field}periods[{index}]"))
+        steps.append(partial(_period, period, price, check, f"{field}periods[{index}]"))
     zone, otherwise, *periods = gather(*steps)
     holidays_apart = any("holiday" in period.days for period in periods)
     plans = {}
@@ -157,20 +160,14 @@ def time_of_use(
     return TimeOfUse(zone, plans, frozenset(spec.holidays))
 
 
-def _otherwise(spec: TimeOfUseSpec, check: Checker, field: str) -> float | None:
-    if spec.otherwise_per_kwh is None:
-        return None
-    return check.price(spec.otherwise_per_kwh, field, allow_negative=spec.allow_negative)
-
-
-def _period(record: Any, allow_negative: bool, check: Checker, field: str) -> _Period:
+def _period(record: Any, price: Callable[[Any, str], float], check: Checker, field: str) -> _Period:
     spec: PeriodSpec = check.convert(record, PeriodSpec, field)
-    price = check.price(spec.price_per_kwh, f"{field}.price_per_kwh", allow_negative=allow_negative)
+    value = price(spec.price_per_kwh, f"{field}.price_per_kwh")
     days = [day for word in _listed(spec.days) for day in _days(word, check, f"{field}.days")]
     every_day = set(days) >= set(DAY_TYPES[:7])
     hours = f"{field}.hours"
     minutes = [span for text in _listed(spec.hours) for span in _minutes(text, every_day, check, hours)]
-    return _Period(price, frozenset(days), spec.months, tuple(minutes))
+    return _Period(value, frozenset(days), spec.months, tuple(minutes))
 
 
 def _listed(value: str | list[str]) -> list[str]:
@@ -178,8 +175,7 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def _days(word: str, check: Checker, field: str) -> tuple[str, ...]:
-    key = word.strip().lower()
-    group = _DAY_GROUPS.get(key) or _DAY_GROUPS.get(key[:3] if key.endswith("day") else "")
+    group = _DAY_GROUPS.get(word.strip().lower())
     if group is None:
         raise check.error(f"expected {', '.join(_DAY_GROUPS)}, found {word!r}", field)
     return group

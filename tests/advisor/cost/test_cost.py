@@ -133,7 +133,10 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
         ({"energy_cost_per_kwh": -0.01}, "energy_cost_per_kwh: expected a number of 0 or more, found -0.01"),
         ({"energy_cost_per_kwh": float("nan")}, "found nan"),
         ({"cpu_cost_per_hour": float("inf")}, "cpu_cost_per_hour: expected .* found inf"),
-        ({"gpu_cost_per_hour": 5000}, "gpu_cost_per_hour: 5000.0 USD per hour is above the plausible 1000"),
+        (
+            {"gpu_cost_per_hour": 5000},
+            "gpu_cost_per_hour: 5000.0 USD per GPU hour is above the plausible 1000",
+        ),
         (
             {"cpu_cost_per_hour": 20},
             "20.0 USD per CPU hour is above the plausible 10: is it per month .then 0.02",
@@ -144,6 +147,17 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             {"instance_cost_per_hour": 2.4e-5, "mode": "cloud"},
             "instance_cost_per_hour: 2.4e-05 USD per hour is below the plausible 0.0003",
         ),
+        # what two providers ask for a second of an L4 and of a B200
+        ({"gpu_cost_per_hour": 0.000222}, "below the plausible 0.002: is it per second .then 0.7992"),
+        ({"gpu_cost_per_hour": 0.001736}, "below the plausible 0.002: is it per second .then 6.2496"),
+        # an hour's price that was divided by the hours of a month
+        ({"gpu_cost_per_hour": 0.001128}, "below the plausible 0.002"),
+        # a cheap hour in Sweden: 45 öre
+        (
+            {"energy_cost_per_kwh": 45, "currency": "SEK"},
+            "45.0 SEK per kWh is above the plausible 20: .* hundredths .then 0.45",
+        ),
+        ({"embodied_kg": 1_300_000}, "embodied_kg: expected a number of at most 100000, found 1300000"),
         ({"energy_cost_per_kwh": "cheap"}, "found 'cheap'"),
         ({"energy_cost_per_kwh": True}, "found True"),
         ({"pue": 0.9}, "pue: expected a number of 1 or more, found 0.9"),
@@ -154,6 +168,7 @@ def test_cloud_shows_no_electricity_and_still_counts_energy_and_carbon() -> None
             "functional_unit: expected one of video_minute, watch_hour, gigapixel",
         ),
         ({"currency": "$"}, "currency: expected a currency code of three letters"),
+        ({"currency": "GBp"}, "currency: expected a currency code of three letters such as USD, found 'GBp'"),
         (
             {"energy_cost_per_kwh": 0.1, "tariff": StepSeries.of([0, 1], [1, 1])},
             "a price per kWh or a tariff, not both",
@@ -167,13 +182,14 @@ def test_a_price_that_cannot_be_meant_is_refused_by_field(options: dict[str, Any
 
 
 def test_hours_of_the_cheapest_machines_are_taken() -> None:
-    """Over 43 800 hours, 200 for an old server of 56 threads, and 15 for a single-board computer."""
+    """Over 43 800 hours, 200 for an old server of 56 threads, 15 for a board computer, 90 for a GPU."""
     assert CostModel(cpu_cost_per_hour=200 / 43_800 / 56).prices.cpu_per_hour == pytest.approx(
         8.154e-5, rel=1e-3
     )
     assert CostModel(host_cost_per_hour=15 / 43_800).prices.machine_per_hour == pytest.approx(
         3.425e-4, rel=1e-3
     )
+    assert CostModel(gpu_cost_per_hour=90 / 43_800).prices.gpu_per_hour == pytest.approx(2.055e-3, rel=1e-3)
 
 
 def test_every_mistake_is_named_at_once() -> None:
@@ -567,3 +583,13 @@ def test_whatever_is_given_a_cost_is_finite_or_unknown_or_refused_in_a_line(
         refusal = str(exc)
     assert "\n" not in refusal
     assert cost is None or math.isfinite(cost)
+
+
+def test_what_the_connection_costs_is_no_part_of_the_price_that_was_paid() -> None:
+    """A kilowatt-hour in an hour at 0.20, and 24 a day: 1.20 in all, whatever kind of tariff says so."""
+    standing = {"standing_charge_per_day": 24}
+    by_the_clock = {"time_zone": "Europe/Berlin", "periods": [{"price_per_kwh": 0.2, "hours": "00:00-24:00"}]}
+    for tariff in ({"price_per_kwh": 0.2}, by_the_clock):
+        priced = CostModel(tariff=tariff | standing).price(measured())
+        assert priced.cost_energy == pytest.approx(1.2)
+        assert priced.inputs.electricity_price_per_kwh == pytest.approx(0.2)

@@ -401,6 +401,10 @@ def test_a_market_that_changes_to_quarters_of_an_hour_has_no_hole(tmp_path: Path
             r"data\[0\].start_timestamp: expected a number that is finite",
         ),
         (json.dumps(dict.fromkeys(map(str, range(1001)), 1)), "expected at most 1000 names of cells"),
+        (
+            '{"data": [{"marketprice": 1, "marketprice": 2, "unit": "EUR/MWh", "start_timestamp": 0}]}',
+            r"data\[0\].marketprice: expected each name once, found it twice",
+        ),
         ("<Publication_MarketDocument/>", "expected values, found none"),
         ("<a/>", "expected a supported provider's format"),
         ("<a", "expected XML"),
@@ -460,6 +464,28 @@ def test_the_quarter_before_the_hour_that_is_skipped_ends_with_it(tmp_path: Path
     schedule = read_tariff(tmp_path / "prices.csv", Checker(currency="EUR")).schedule
     skipped = datetime.datetime(2025, 3, 30, 1, tzinfo=UTC).timestamp()
     assert [value_at(schedule, skipped + at) for at in (-1, 0, 3599, 3600)] == [0.02, None, None, 0.03]
+
+
+@pytest.mark.parametrize(
+    ("last", "next_day", "hours"), [("26", "27", 25), ("25", "26", 24), ("27", "28", 24)]
+)
+@pytest.mark.parametrize("season", ["", " (CEST)"])
+def test_a_day_of_25_hours_has_them_all(
+    tmp_path: Path, last: str, next_day: str, hours: int, season: str
+) -> None:
+    end = " (CEST)" if season and next_day == "26" else " (CET)" if season else ""
+    season = "" if last == "27" else season
+    (tmp_path / "prices.csv").write_text(
+        "MTU (CET/CEST),Day-ahead Price (EUR/MWh)\n"
+        f"{last}/10/2025 00:00{season} - {next_day}/10/2025 00:00{end},10\n"
+    )
+    schedule = read_tariff(tmp_path / "prices.csv", Checker(currency="EUR")).schedule
+    start = datetime.datetime(2025, 10, int(last), tzinfo=ZoneInfo("Europe/Brussels")).timestamp()
+    assert [value_at(schedule, start + at) for at in (0, hours * 3600 - 1, hours * 3600)] == [
+        0.01,
+        0.01,
+        None,
+    ]
 
 
 def test_a_span_that_ends_before_it_starts_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -585,6 +611,9 @@ NUMBERS: list[tuple[str, list[float | None]]] = [
     # a comma beside semicolons is a decimal one, and beside hours that are free
     ("timestamp;price_per_kwh\n0;28,125\n3600;30\n", [28.125, 30]),
     ("timestamp\tprice_per_kwh\n0\t28,125\n3600\t0\n", [28.125, 0]),
+    # so is a point beside hours that are free
+    ("timestamp;price_per_kwh\n0;54.921\n3600;0\n", [54.921, 0]),
+    ("timestamp\tprice_per_kwh\n0\t54.921\n3600\t0\n", [54.921, 0]),
     # thousands are parted by one thing, and not in front of an exponent
     ("timestamp;price_per_kwh\n0;1.234E-5\n3600;3\n", [1.234e-5, 3]),
     ("timestamp\tprice_per_kwh\n0\t2\u202f806,975\n3600\t53\n", [2806.975, 53]),
@@ -614,6 +643,13 @@ def test_thousands_that_read_as_decimals_are_questioned_where_they_are_next_to_n
     else:
         with pytest.raises(PricingError, match=r"no price is above 2.729 .* part thousands \(then 2729\)"):
             read_tariff(tmp_path / "prices.csv", Checker(currency=currency))
+
+
+def test_a_series_in_hundredths_is_questioned_also_in_a_cheap_week(tmp_path: Path) -> None:
+    """12 to 45 öre, which are no kronor: half of the prices are above two dollars."""
+    (tmp_path / "prices.csv").write_text("timestamp,price_per_kwh\n0,12\n3600,45\n7200,33\n")
+    with pytest.raises(PricingError, match=r"33.0 SEK per kWh is above the plausible 20: .* \(then 0.33\)"):
+        read_tariff(tmp_path / "prices.csv", Checker(currency="SEK"))
 
 
 def test_a_comma_that_may_part_thousands_or_decimals_is_refused(tmp_path: Path) -> None:
@@ -702,6 +738,35 @@ def test_the_second_auction_of_a_day_is_another_market(tmp_path: Path, form: str
     (tmp_path / f"prices.{form}").write_text(text)
     with pytest.raises(PricingError, match="expected values, found none"):
         read_tariff(tmp_path / f"prices.{form}", Checker(currency="EUR"))
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "decimals"),
+    [("Datum von;Datum bis", "%d.%m.%Y %H:%M", ",."), ("Start date;End date", "%b %d, %Y %I:%M %p", ".,")],
+)
+def test_quarters_of_smard_by_the_german_clock(tmp_path: Path, name: str, form: str, decimals: str) -> None:
+    """The last quarter of summer time and the first of winter time; the mean of the neighbours is no zone."""
+    first = int(datetime.datetime(2025, 10, 25, 23, 45, tzinfo=UTC).timestamp())
+    lines = [f"\ufeff{name};Deutschland/Luxemburg [€/MWh] Originalauflösungen;∅ Anrainer DE/LU [€/MWh]"]
+    for quarter, price in enumerate(["1.087,56", "3,5", "0", "12", "-7,5", "-", "4", "5", "6,25", "12,25"]):
+        since, until = (wall(first + 900 * q, form) for q in (quarter, quarter + 1))
+        lines.append(f"{since};{until};{price.translate(str.maketrans(',.', decimals))};70")
+    path = tmp_path / "Day-ahead_Preise.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    tariff = read_tariff(path, Checker(currency="EUR"))
+    prices = [value_at(tariff.schedule, first + 900 * i) for i in (0, 4, 5, 9)]
+    assert prices == [pytest.approx(1.08756), pytest.approx(-0.0075), None, pytest.approx(0.01225)]
+    assert (tariff.source, tariff.currency) == ("SMARD, Deutschland/Luxemburg", "EUR")
+
+
+def test_a_zone_that_an_entry_lacks_is_a_hole(tmp_path: Path) -> None:
+    entries = [
+        {"deliveryStart": iso(START + at), "deliveryEnd": iso(START + at + 900), "entryPerArea": areas}
+        for at, areas in ((0, {"FI": 30.5}), (900, {}), (1800, {"FI": 20}))
+    ]
+    (tmp_path / "prices.json").write_text(json.dumps({"multiAreaEntries": entries, "currency": "EUR"}))
+    schedule = read_tariff(tmp_path / "prices.json", Checker(currency="EUR")).schedule
+    assert [value_at(schedule, START + at) for at in (0, 900, 1800)] == [0.0305, None, 0.02]
 
 
 def test_the_danish_table_is_read_as_the_danish_answer_is(tmp_path: Path) -> None:

@@ -42,11 +42,11 @@ def test_a_region_in_place_of_the_operators_file_says_where_it_goes() -> None:
 
 
 def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
-    """136 cloud regions and 213 countries; a figure never stands without where it is from."""
+    """154 cloud regions and 213 countries; a figure never stands without where it is from."""
     path = Path(advisor.__file__).parent / "cost" / "regions" / "regions.csv"
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(table()) == 349
+    assert len(rows) == len(table()) == 367
     assert sum(region.provider == "country" for region in table().values()) == 213
     for region in table().values():
         if region.carbon is not None:
@@ -67,6 +67,9 @@ def test_the_table_holds_every_row_with_its_basis_year_and_source() -> None:
         ("eu-north-1", 0.0682, 35.82, 1.10),
         ("northamerica-northeast1", None, 5.48, 1.10),
         ("DEU", 0.1552, 344.14, None),
+        ("ap-southeast-6", None, 120.11, 1.135),
+        ("eusc-de-east-1", 0.1552, 344.14, 1.135),
+        ("usgovvirginia", 0.0899, 284.0, 1.185),
     ],
 )
 def test_published_figures(name: str, price: float | None, carbon: float, pue: float | None) -> None:
@@ -166,9 +169,26 @@ def test_a_region_of_the_operator_may_be_called_as_norway_is(tmp_path: Path) -> 
     assert region.carbon_grams_per_kwh == table()["NOR"].carbon_grams_per_kwh
 
 
+def test_the_case_of_a_region_that_is_known_does_not_matter_in_the_operators_file(tmp_path: Path) -> None:
+    """It stays where it is: PUE and carbon of the table hold beside the operator's price."""
+    path = tmp_path / "regions.yaml"
+    path.write_text("regions:\n  EU-NORTH-1: {price_per_kwh: 0.3}\n  zone: {like: SE3, pue: 1.5}\n")
+    regions = RegionalPricing(path)
+    assert (regions.price_per_kwh("eu-north-1"), regions.pue_ratio("eu-north-1")) == (0.3, 1.10)
+    assert regions.carbon_grams_per_kwh("eu-north-1") == regions.carbon_grams_per_kwh("zone") == 35.82
+
+
+@pytest.mark.parametrize("entry", ["{price_per_kwh: 0.2}", "{like: DEU}"])
+def test_a_region_that_is_there_twice_is_refused(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "regions.yaml"
+    path.write_text(f"regions:\n  LAB: {{price_per_kwh: 0.1}}\n  lab: {entry}\n")
+    with pytest.raises(PricingError, match=r"line 3, regions.lab: expected each region once"):
+        RegionalPricing(path)
+
+
 def test_a_search_finds_a_country_with_its_regions() -> None:
     found = [region.name for region in RegionalPricing().search("swed")]
-    assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral"]
+    assert found == ["SWE", "eu-north-1", "europe-north2", "swedencentral", "swedensouth"]
     assert [region.name for region in RegionalPricing().search("SE3")] == found
 
 
@@ -193,8 +213,8 @@ def test_what_is_no_year_is_refused_by_its_field(tmp_path: Path, year: str) -> N
 
 def test_names_by_provider() -> None:
     regions = RegionalPricing()
-    assert len(regions.names()) == 349
-    assert len(regions.names("aws")) == 37
+    assert len(regions.names()) == 367
+    assert len(regions.names("aws")) == 39
     assert "westeurope" in regions.names("azure")
 
 
@@ -343,6 +363,8 @@ def test_rates_have_a_day(tmp_path: Path) -> None:
         ("base: EUR\ndate: 2026-11-20", "rates: expected a value, found none"),
         ("base: EUR\ndate: 2026-11-20\nrates: {USD: 0}", "line 3, rates.USD: expected a number above 0"),
         ("base: EUR\ndate: 2026-11-20\nrates: {EUR: 2, USD: 1}", "line 3, rates.EUR: expected 1, the base's"),
+        ("base: EUR\ndate: 2026-11-20\nrates: {usd: 1.08, USD: 1.3}", "line 3, rates: .* each currency once"),
+        ("base: USD\ndate: 2026-11-20\nrates: {NGN: 0.00065}", "line 3, rates.NGN: 0.00065 .*then 1.54e.03"),
         ("base: EUR\ndate: 2026-11-20\nrates: {dollar: 1}", "expected a currency code"),
         ("base: JPY\ndate: 2026-11-20\nrates: {USD: 150}", "line 3, rates.USD: .* one USD .then 0.00667"),
         ("base: EUR\ndate: 2026-11-20\nrates: {SEK: 1100}", "line 3, rates.SEK: 1100 SEK for one EUR"),

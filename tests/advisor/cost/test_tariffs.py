@@ -226,8 +226,8 @@ def test_splitting_a_window_anywhere_keeps_the_cost(start: int, hours: int, data
     end, watts = float(start + 3600 * hours), float(data.draw(st.integers(0, 500)))
     edges = [piece[1] for piece in TOU.pieces(start, end)]
     at = data.draw(st.sampled_from(edges) | st.floats(start, end))
-    whole = weighted_total(LoadCurve.constant(start, end, watts).totals_by_value(TOU))
-    parts = [LoadCurve.constant(start, at, watts), LoadCurve.constant(at, end, watts)]
+    whole = weighted_total(LoadCurve(((start, end, watts, watts),)).totals_by_value(TOU))
+    parts = [LoadCurve(((start, at, watts, watts),)), LoadCurve(((at, end, watts, watts),))]
     split = sum(weighted_total(part.totals_by_value(TOU)) or 0.0 for part in parts)
     assert split == pytest.approx(whole, rel=1e-9, abs=1e-6)
 
@@ -282,7 +282,7 @@ def test_a_series_holds_each_value_and_knows_nothing_beyond() -> None:
 def test_a_hole_makes_the_whole_sum_unknown() -> None:
     """A part of the energy without a price is never left out in silence."""
     series = StepSeries.of([0, 300, 600], [0.1, None, 0.2])
-    assert weighted_total(LoadCurve.constant(0, 900, 50.0).totals_by_value(series)) is None
+    assert weighted_total(LoadCurve(((0, 900, 50.0, 50.0),)).totals_by_value(series)) is None
 
 
 def test_scaling_changes_values_and_not_times() -> None:
@@ -320,6 +320,7 @@ def broken(**changes: object) -> dict[str, object]:
         (broken(periods=[{"price_per_kwh": 0.1, "hours": "06:00-06:00"}]), "two different times"),
         (broken(periods=[{"price_per_kwh": 0.1, "hours": "06:75-25:00"}]), "hours: expected hours such as"),
         (broken(periods=[{"price_per_kwh": 0.1, "days": "workdays"}]), "days: expected weekdays"),
+        (broken(periods=[{"price_per_kwh": 0.1, "days": "monkeyday"}]), "found 'monkeyday'"),
         (
             broken(periods=[{"price_per_kwh": 0.1, "months": [13]}]),
             r"periods\[0\].months\[0\]: expected a whole number of at most 12, found 13",
@@ -392,6 +393,7 @@ def test_files_of_the_three_kinds(tmp_path: Path) -> None:
         ("t.csv", f"timestamp,price_per_kwh\n1,{'0' * 200_000}\n", "line 2: expected CSV: field larger"),
         ("t.yaml", "price_per_kwh: 0.1\nsurcharge_percent: 0.03", "line 2, surcharge_percent: .*then 3"),
         ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 0.19", "line 2, vat_percent: .* a share .then 19"),
+        ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 1.19", "line 2, vat_percent: .* a share .then 19"),
         ("t.yaml", "price_per_kwh: 0.1\nvat_percent: 190", "line 2, vat_percent: .* of at most 100"),
         (
             "t.yaml",
@@ -476,6 +478,13 @@ def test_a_market_with_negative_prices_says_so(tmp_path: Path) -> None:
         ),
         ("timestamp,price_per_kwh\n1761429600000,0.1\n", "line 2, timestamp: .*are these milliseconds"),
         ("timestamp,price_per_kwh\n20260301,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        (
+            "timestamp,price_per_kwh\n2026-03-01T00:00Z,3\n2026-03-01T01:00Z,4.5\n2026-03-01T02:00Z,21.5\n",
+            "price_per_kwh: 21.5 USD per kWh at a moment is above the plausible 5",
+        ),
+        ("timestamp,price_per_kwh\n2026030123,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        ("timestamp,price_per_kwh\n46082,0.1\n", "line 2, timestamp: expected ISO 8601 with an offset"),
+        ("timestamp,price_per_kwh\n46082.0417,0.1\n", "line 2, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1_0,0.1\n", "line 2, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1,0.1\n9999-12-31T00:00Z,0.1\n", "line 3, timestamp: expected ISO 8601"),
         ("timestamp,price_per_kwh\n1,E5\n2,1\n", "line 2, price_per_kwh: expected a number, found 'E5'"),
