@@ -154,7 +154,10 @@ def test_the_table_names_units_sources_reasons_and_the_front(call: Any) -> None:
         "a month is 730 hours",
     ):
         assert part in text
-    assert "No figure for energy per hour of video (unmetered): no_energy: neither energy nor power" in text
+    figures = (
+        "money per hour of video, energy per hour of video, carbon per hour of video, electricity, the total"
+    )
+    assert f"No figure for {figures} (unmetered): no_energy: neither energy nor power was measured" in text
     assert "No other region is both cheaper and cleaner than: eu-north-1" in text
     assert "different bases" in answer.err
 
